@@ -1,0 +1,5 @@
+//! Driver kit: everything a storage driver would write again. Implement [`driver::Driver`].
+
+pub mod driver;
+
+pub use driver::Driver;
