@@ -1,1 +1,13 @@
-//! Under construction.
+//! An API server for custom resources whose objects live outside etcd.
+//!
+//! Two flows explain the whole crate; modules below are in the order a request meets them.
+//!
+//! *Write*: bytes → [`request::Context`] and request info → [`request::User`] →
+//! [`authz::Permit`] → handler → registry → store → backend, and the answer back.
+//!
+//! *Watch*: backend event → watch cache → frames encoded once → the body of every watcher's
+//! response, cut by [`serving`](crate) when the server drains.
+
+pub mod request;
+
+pub mod authz;

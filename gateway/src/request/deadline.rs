@@ -1,0 +1,117 @@
+//! How long a request may take: `?timeout=` and the server's own bounds.
+
+use std::time::Duration;
+
+/// The longest any request but a long-running one may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest a write of one object may take.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(34);
+
+/// The time a request with this query may take, at most `longest`.
+///
+/// # Errors
+/// The message of a 400 answer when `timeout` is no Go duration.
+pub fn from_query(query: Option<&str>, longest: Duration) -> Result<Duration, String> {
+    let Some(text) = query
+        .filter(|q| q.contains("timeout="))
+        .and_then(timeout_value)
+    else {
+        return Ok(longest);
+    };
+    let asked = parse_go_duration(&text)
+        .map_err(|err| format!("invalid timeout specified in the request URL - {err}"))?;
+    // Zero means "not given" to kube-apiserver.
+    Ok(if asked.is_zero() {
+        longest
+    } else {
+        asked.min(longest)
+    })
+}
+
+fn timeout_value(query: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == "timeout")
+        .map(|(_, value)| value.into_owned())
+        .filter(|value| !value.is_empty())
+}
+
+/// Parses Go's `time.ParseDuration` syntax; negative durations count as zero.
+///
+/// # Errors
+/// Go's text, such as `time: invalid duration "zz"`.
+pub fn parse_go_duration(text: &str) -> Result<Duration, String> {
+    let invalid = || format!("time: invalid duration {text:?}");
+    let negative = text.starts_with('-');
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if rest == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut nanos = 0.0_f64;
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| c != '.' && !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(digits);
+        let number: f64 = number.parse().map_err(|_| invalid())?;
+        let end = tail
+            .find(|c: char| c == '.' || c.is_ascii_digit())
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let scale = match unit {
+            "" => return Err(format!("time: missing unit in duration {text:?}")),
+            "ns" => 1.0,
+            "us" | "µs" | "μs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3600e9,
+            _ => return Err(format!("time: unknown unit {unit:?} in duration {text:?}")),
+        };
+        nanos += number * scale;
+        rest = tail;
+    }
+    if nanos > i64::MAX as f64 {
+        return Err(invalid());
+    }
+    Ok(if negative {
+        Duration::ZERO
+    } else {
+        Duration::from_nanos(nanos as u64)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(query: &str, expected: Result<Duration, &str>) {
+        let got = from_query(Some(query), REQUEST_TIMEOUT);
+        assert_eq!(got, expected.map_err(str::to_owned), "{query}");
+    }
+
+    #[test]
+    fn timeouts() {
+        check("", Ok(REQUEST_TIMEOUT));
+        check("watch=1&timeout=5s", Ok(Duration::from_secs(5)));
+        check("timeout=1.5s", Ok(Duration::from_millis(1500)));
+        check("timeout=1m30s", Ok(REQUEST_TIMEOUT));
+        check("timeout=250ms", Ok(Duration::from_millis(250)));
+        check("timeout=0", Ok(REQUEST_TIMEOUT));
+        let prefix = "invalid timeout specified in the request URL - time:";
+        check(
+            "timeout=zz",
+            Err(&format!("{prefix} invalid duration \"zz\"")),
+        );
+        check(
+            "timeout=5",
+            Err(&format!("{prefix} missing unit in duration \"5\"")),
+        );
+        check(
+            "timeout=5x",
+            Err(&format!("{prefix} unknown unit \"x\" in duration \"5x\"")),
+        );
+    }
+}
