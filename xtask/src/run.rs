@@ -1,0 +1,47 @@
+//! Running other programs, each announced, each fatal when it fails.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Root of the workspace.
+pub(crate) fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+/// Where cargo puts binaries of a profile.
+pub(crate) fn bin_dir(profile: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace_root().join("target"), PathBuf::from);
+    target.join(profile)
+}
+
+/// A command in the workspace's root.
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(workspace_root());
+    command
+}
+
+/// `cargo` with arguments, in the workspace's root.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut command = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args);
+    command
+}
+
+/// Runs a step to its end and reports how long it took.
+pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
+    println!("==> {name}");
+    let started = Instant::now();
+    let status = command
+        .status()
+        .with_context(|| format!("{name}: cannot start {:?}", command.get_program()))?;
+    ensure!(status.success(), "{name} failed: {status}");
+    println!("==> {name}: {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask test`: what gates a landing, in the order in which failures are cheapest.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::run::{self, bin_dir, cargo, step};
+
+/// Options of the test run.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only the steps whose name holds this text.
+    #[arg(long)]
+    only: Option<String>,
+    /// List the steps and stop.
+    #[arg(long)]
+    list: bool,
+}
+
+/// A named step.
+struct Step {
+    name: &'static str,
+    command: Command,
+}
+
+/// Runs the steps in order; the first failure ends the run.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let wanted = |step: &Step| options.only.as_deref().is_none_or(|only| step.name.contains(only));
+    let steps: Vec<Step> = steps().into_iter().filter(wanted).collect();
+    ensure!(!steps.is_empty(), "no step has that name; see --list");
+    let count = steps.len();
+    for mut one in steps {
+        if options.list {
+            println!("{}", one.name);
+        } else {
+            step(one.name, &mut one.command)?;
+        }
+    }
+    println!("{count} passed, 0 failed");
+    Ok(())
+}
+
+fn steps() -> Vec<Step> {
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    vec![
+        Step { name: "format", command: cargo(&["fmt", "--all", "--check"]) },
+        Step {
+            name: "lints",
+            command: cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        },
+        Step { name: "documentation", command: doc },
+        Step { name: "unit and border tests", command: cargo(&["test", "--workspace"]) },
+        Step {
+            name: "release build",
+            command: cargo(&["build", "--release", "--workspace", "--bins"]),
+        },
+        Step { name: "conformance of backend-sqlite with kills", command: conformance() },
+        Step {
+            name: "scenarios against a real kube-apiserver",
+            command: binary("scenarios", &["run", "--engine", "both"]),
+        },
+        Step { name: "promises under load", command: binary("ark-bench", &["check", "all"]) },
+    ]
+}
+
+fn binary(name: &str, args: &[&str]) -> Command {
+    let mut command = run::command(bin_dir("release").join(name));
+    command.args(args);
+    command
+}
+
+/// The suite against the real binary, which it kills and restarts under load.
+fn conformance() -> Command {
+    let driver = bin_dir("release").join("backend-sqlite");
+    let scratch = std::env::temp_dir().join(format!("ark-conformance-{}", std::process::id()));
+    let endpoint = format!("unix://{}/backend.sock", scratch.display());
+    let restart = format!(
+        "{} --listen {endpoint} --path {}/ark.db",
+        driver.display(),
+        scratch.display()
+    );
+    binary("backend-conformance", &["--endpoint", &endpoint, "--restart-command", &restart])
+}

@@ -1,0 +1,152 @@
+//! Dependencies point one way.
+//!
+//! Two tables: what each crate of the workspace may depend on, and what each module of the gateway
+//! may import. Non-local properties rot unless a test holds them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::{files, relative};
+
+/// crate → crates of the workspace it may depend on (tests may use more).
+const CRATES: &[(&str, &[&str])] = &[
+    ("backend-proto", &[]),
+    ("kube-json", &[]),
+    ("api-types", &["kube-json"]),
+    ("crd-schema", &["api-types", "kube-json"]),
+    ("watch-cache", &[]),
+    ("sidecar", &["backend-proto"]),
+    ("conformance", &["backend-proto", "sidecar"]),
+    ("backend-sqlite", &["backend-proto", "sidecar"]),
+    ("ark-apiserver", &["backend-proto", "kube-json", "api-types", "crd-schema", "watch-cache"]),
+    ("scenarios", &["kube-json"]),
+    ("ark-bench", &["scenarios"]),
+    ("xtask", &[]),
+];
+
+/// Libraries that do no IO: a runtime or a socket among their dependencies is a design error.
+const SANS_IO: &[&str] = &["kube-json", "api-types", "crd-schema"];
+/// What a sans-IO library must not use.
+const IO_CRATES: &[&str] = &["tokio", "hyper", "tonic", "axum", "rusqlite", "http"];
+
+/// Gateway modules from the inside out; each may import those of earlier rows and itself.
+const GATEWAY_LAYERS: &[&[&str]] = &[
+    &["status", "telemetry"],
+    &["backend", "request", "resources"],
+    &["store", "codec", "auth", "authz", "strategy", "patch"],
+    &["registry"],
+    &["handlers", "discovery", "openapi"],
+    &["stack"],
+    &["serving"],
+    &["config", "standalone"],
+    &["app"],
+];
+/// Rows whose modules may know a sibling, with the reason.
+const GATEWAY_SIBLINGS: &[(&str, &str, &str)] = &[];
+
+/// Checks the dependency tables of all crates.
+pub(super) fn crates(root: &Path) -> Result<Vec<String>> {
+    let output = crate::run::cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()
+        .context("cargo metadata")?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array().context("cargo metadata without packages")?;
+    let ours: BTreeSet<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
+    let allowed: BTreeMap<&str, &[&str]> = CRATES.iter().copied().collect();
+    let mut problems = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().context("a package without a name")?;
+        let Some(may_use) = allowed.get(name) else {
+            problems.push(format!("{name}: add its row to CRATES in xtask/src/tidy/layers.rs"));
+            continue;
+        };
+        for dependency in normal_dependencies(package) {
+            if ours.contains(dependency) && !may_use.contains(&dependency) {
+                problems.push(format!("{name} must not depend on {dependency}"));
+            }
+            if SANS_IO.contains(&name) && IO_CRATES.contains(&dependency) {
+                problems.push(format!("{name} does no IO, so it must not depend on {dependency}"));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+fn normal_dependencies(package: &serde_json::Value) -> impl Iterator<Item = &str> {
+    package["dependencies"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|dependency| dependency["kind"].is_null())
+        .filter_map(|dependency| dependency["name"].as_str())
+}
+
+/// Checks every `crate::module` path in the gateway.
+pub(super) fn gateway_modules(root: &Path) -> Result<Vec<String>> {
+    let source = root.join("gateway/src");
+    let mut problems = Vec::new();
+    for path in files(&source, "rs")? {
+        let inside = relative(&source, &path);
+        let module = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)?;
+        for used in imported_modules(&text) {
+            if let Some(problem) = judge(module, &used) {
+                problems.push(format!("gateway/src/{inside}: {problem}"));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// Names that follow `crate::` in code, tests excluded.
+fn imported_modules(text: &str) -> BTreeSet<String> {
+    let production = text.split("#[cfg(test)]").next().unwrap_or_default();
+    production
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>())
+        .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .filter(|name: &String| !name.is_empty())
+        .collect()
+}
+
+fn judge(module: &str, used: &str) -> Option<String> {
+    if module == used {
+        return None;
+    }
+    let row = |name: &str| GATEWAY_LAYERS.iter().position(|row| row.contains(&name));
+    let Some(own) = row(module) else {
+        return Some(format!("module {module} has no row in GATEWAY_LAYERS"));
+    };
+    let Some(other) = row(used) else {
+        return Some(format!("module {used} has no row in GATEWAY_LAYERS"));
+    };
+    let excused = GATEWAY_SIBLINGS.iter().any(|(from, to, _)| *from == module && *to == used);
+    (other >= own && !excused).then(|| format!("{module} must not import {used}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{imported_modules, judge};
+
+    #[test]
+    fn an_upward_import_is_refused() {
+        assert!(judge("codec", "handlers").is_some());
+        assert!(judge("handlers", "codec").is_none());
+        assert!(judge("codec", "codec").is_none());
+        assert!(judge("codec", "unheard_of").is_some());
+    }
+
+    #[test]
+    fn imports_are_found_in_code_only() {
+        let text = "use crate::store::Store;\n// crate::app\nfn f(x: crate::codec::T) {}\n";
+        let found: Vec<String> = imported_modules(text).into_iter().collect();
+        assert_eq!(found, ["codec", "store"]);
+    }
+}
