@@ -21,21 +21,37 @@ pub(crate) struct Options {
 
 /// Builds, serves, creates the sample Query and lists it.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let build = ["build", "--release", "-p", "ark-apiserver", "-p", "backend-sqlite"];
+    let build = [
+        "build",
+        "--release",
+        "-p",
+        "ark-apiserver",
+        "-p",
+        "backend-sqlite",
+    ];
     step("build gateway and SQLite sidecar", &mut cargo(&build))?;
     let kubectl = kubectl()?;
     let scratch = tempfile::tempdir()?;
-    let data_dir = options.data_dir.clone().unwrap_or_else(|| scratch.path().join("data"));
+    let data_dir = options
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| scratch.path().join("data"));
     let mut server = Server::start(&data_dir)?;
     let kubectl = |args: &[&str]| {
         let mut command = run::command(&kubectl);
-        command.arg("--kubeconfig").arg(data_dir.join("kubeconfig")).args(args);
+        command
+            .arg("--kubeconfig")
+            .arg(data_dir.join("kubeconfig"))
+            .args(args);
         step(&format!("kubectl {}", args.join(" ")), &mut command)
     };
     kubectl(&["apply", "-f", "docs/samples/query.yaml"])?;
     kubectl(&["get", "queries"])?;
     if options.keep {
-        println!("serving until Ctrl-C: export KUBECONFIG={}", data_dir.join("kubeconfig").display());
+        println!(
+            "serving until Ctrl-C: export KUBECONFIG={}",
+            data_dir.join("kubeconfig").display()
+        );
         ensure!(server.child.wait()?.success(), "ark-apiserver failed");
         return Ok(());
     }
@@ -73,7 +89,10 @@ impl Server {
         let pid = self.child.id().to_string();
         step("stop", Command::new("kill").args(["-INT", &pid]))?;
         let status = self.child.wait()?;
-        ensure!(status.success(), "ark-apiserver did not stop cleanly: {status}");
+        ensure!(
+            status.success(),
+            "ark-apiserver did not stop cleanly: {status}"
+        );
         Ok(())
     }
 }
@@ -99,9 +118,21 @@ fn kubectl() -> Result<PathBuf> {
         return Ok(found);
     }
     println!("==> no kubectl on the path: building it from its Go module");
-    let output = cargo(&["run", "--release", "--quiet", "-p", "scenarios", "--", "tool", "kubectl"])
-        .stderr(Stdio::inherit())
-        .output()?;
-    ensure!(output.status.success(), "no kubectl: install it or Go 1.26, then run this again");
+    let output = cargo(&[
+        "run",
+        "--release",
+        "--quiet",
+        "-p",
+        "scenarios",
+        "--",
+        "tool",
+        "kubectl",
+    ])
+    .stderr(Stdio::inherit())
+    .output()?;
+    ensure!(
+        output.status.success(),
+        "no kubectl: install it or Go 1.26, then run this again"
+    );
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }

@@ -25,7 +25,12 @@ struct Step {
 
 /// Runs the steps in order; the first failure ends the run.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let wanted = |step: &Step| options.only.as_deref().is_none_or(|only| step.name.contains(only));
+    let wanted = |step: &Step| {
+        options
+            .only
+            .as_deref()
+            .is_none_or(|only| step.name.contains(only))
+    };
     let steps: Vec<Step> = steps().into_iter().filter(wanted).collect();
     ensure!(!steps.is_empty(), "no step has that name; see --list");
     let count = steps.len();
@@ -44,23 +49,49 @@ fn steps() -> Vec<Step> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     vec![
-        Step { name: "format", command: cargo(&["fmt", "--all", "--check"]) },
+        Step {
+            name: "format",
+            command: cargo(&["fmt", "--all", "--check"]),
+        },
         Step {
             name: "lints",
-            command: cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+            command: cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ]),
         },
-        Step { name: "documentation", command: doc },
-        Step { name: "unit and border tests", command: cargo(&["test", "--workspace"]) },
+        Step {
+            name: "documentation",
+            command: doc,
+        },
+        Step {
+            name: "dependency rules",
+            command: cargo(&["xtask", "deny"]),
+        },
+        Step {
+            name: "unit and border tests",
+            command: cargo(&["test", "--workspace"]),
+        },
         Step {
             name: "release build",
             command: cargo(&["build", "--release", "--workspace", "--bins"]),
         },
-        Step { name: "conformance of backend-sqlite with kills", command: conformance() },
+        Step {
+            name: "conformance of backend-sqlite with kills",
+            command: conformance(),
+        },
         Step {
             name: "scenarios against a real kube-apiserver",
             command: binary("scenarios", &["run", "--engine", "both"]),
         },
-        Step { name: "promises under load", command: binary("ark-bench", &["check", "all"]) },
+        Step {
+            name: "promises under load",
+            command: binary("ark-bench", &["check", "all"]),
+        },
     ]
 }
 
@@ -80,5 +111,8 @@ fn conformance() -> Command {
         driver.display(),
         scratch.display()
     );
-    binary("backend-conformance", &["--endpoint", &endpoint, "--restart-command", &restart])
+    binary(
+        "backend-conformance",
+        &["--endpoint", &endpoint, "--restart-command", &restart],
+    )
 }

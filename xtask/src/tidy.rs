@@ -27,7 +27,11 @@ fn files(root: &Path, extension: &str) -> Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
         for entry in entries {
             let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if path.is_dir() {
                 if name != "target" && !name.starts_with('.') {
                     folders.push(path);
@@ -43,7 +47,10 @@ fn files(root: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 
 /// A path as it is written in messages: relative to the workspace.
 fn relative(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).display().to_string()
+    path.strip_prefix(root)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 #[cfg(test)]
@@ -51,6 +58,10 @@ mod tests {
     #[test]
     fn house_rules_hold() {
         let problems = super::check(&crate::run::workspace_root()).expect("readable workspace");
-        assert!(problems.is_empty(), "broken house rules:\n{}", problems.join("\n"));
+        assert!(
+            problems.is_empty(),
+            "broken house rules:\n{}",
+            problems.join("\n")
+        );
     }
 }

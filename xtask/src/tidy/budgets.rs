@@ -18,7 +18,11 @@ const FUNCTION_LINES: usize = 80;
 /// Generated code and pure data tables.
 const EXEMPT: &[&str] = &["proto/src/gen/"];
 /// Text that means work was left undone.
-const UNFINISHED: &[&str] = &[concat!("todo", "!("), concat!("unimplemented", "!("), concat!("#[ign", "ore")];
+const UNFINISHED: &[&str] = &[
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+    concat!("#[ign", "ore"),
+];
 
 /// Checks every Rust file of the workspace.
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
@@ -31,7 +35,10 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
         let text = std::fs::read_to_string(&path)?;
         problems.extend(check_text(&name, &text));
         let file = syn::parse_file(&text).with_context(|| name.clone())?;
-        let mut functions = Functions { file: &name, problems: &mut problems };
+        let mut functions = Functions {
+            file: &name,
+            problems: &mut problems,
+        };
         functions.visit_file(&file);
     }
     Ok(problems)
@@ -41,16 +48,24 @@ fn check_text(name: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let lines = text.lines().count();
     if lines > FILE_LINES {
-        problems.push(format!("{name}: {lines} lines, more than {FILE_LINES}: split it by concept"));
+        problems.push(format!(
+            "{name}: {lines} lines, more than {FILE_LINES}: split it by concept"
+        ));
     }
     if name.ends_with("/mod.rs") {
-        problems.push(format!("{name}: modules are `name.rs` beside `name/`, not mod.rs"));
+        problems.push(format!(
+            "{name}: modules are `name.rs` beside `name/`, not mod.rs"
+        ));
     }
     if !text.starts_with("//!") {
-        problems.push(format!("{name}: begin with a `//!` line that says what the file is for"));
+        problems.push(format!(
+            "{name}: begin with a `//!` line that says what the file is for"
+        ));
     }
     for unfinished in UNFINISHED.iter().filter(|mark| text.contains(**mark)) {
-        problems.push(format!("{name}: holds `{unfinished}`: finish it or file an issue"));
+        problems.push(format!(
+            "{name}: holds `{unfinished}`: finish it or file an issue"
+        ));
     }
     problems
 }

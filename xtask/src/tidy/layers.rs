@@ -20,7 +20,16 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sidecar", &["backend-proto"]),
     ("conformance", &["backend-proto", "sidecar"]),
     ("backend-sqlite", &["backend-proto", "sidecar"]),
-    ("ark-apiserver", &["backend-proto", "kube-json", "api-types", "crd-schema", "watch-cache"]),
+    (
+        "ark-apiserver",
+        &[
+            "backend-proto",
+            "kube-json",
+            "api-types",
+            "crd-schema",
+            "watch-cache",
+        ],
+    ),
     ("scenarios", &["kube-json"]),
     ("ark-bench", &["scenarios"]),
     ("xtask", &[]),
@@ -48,19 +57,31 @@ const GATEWAY_SIBLINGS: &[(&str, &str, &str)] = &[];
 
 /// Checks the dependency tables of all crates.
 pub(super) fn crates(root: &Path) -> Result<Vec<String>> {
-    let output = crate::run::cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root)
-        .output()
-        .context("cargo metadata")?;
+    let output = crate::run::cargo(&[
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+        "--offline",
+    ])
+    .current_dir(root)
+    .output()
+    .context("cargo metadata")?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let packages = metadata["packages"].as_array().context("cargo metadata without packages")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata without packages")?;
     let ours: BTreeSet<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
     let allowed: BTreeMap<&str, &[&str]> = CRATES.iter().copied().collect();
     let mut problems = Vec::new();
     for package in packages {
-        let name = package["name"].as_str().context("a package without a name")?;
+        let name = package["name"]
+            .as_str()
+            .context("a package without a name")?;
         let Some(may_use) = allowed.get(name) else {
-            problems.push(format!("{name}: add its row to CRATES in xtask/src/tidy/layers.rs"));
+            problems.push(format!(
+                "{name}: add its row to CRATES in xtask/src/tidy/layers.rs"
+            ));
             continue;
         };
         for dependency in normal_dependencies(package) {
@@ -68,7 +89,9 @@ pub(super) fn crates(root: &Path) -> Result<Vec<String>> {
                 problems.push(format!("{name} must not depend on {dependency}"));
             }
             if SANS_IO.contains(&name) && IO_CRATES.contains(&dependency) {
-                problems.push(format!("{name} does no IO, so it must not depend on {dependency}"));
+                problems.push(format!(
+                    "{name} does no IO, so it must not depend on {dependency}"
+                ));
             }
         }
     }
@@ -90,7 +113,11 @@ pub(super) fn gateway_modules(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for path in files(&source, "rs")? {
         let inside = relative(&source, &path);
-        let module = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+        let module = inside
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches(".rs");
         if module == "lib" || module == "main" {
             continue;
         }
@@ -110,8 +137,17 @@ fn imported_modules(text: &str) -> BTreeSet<String> {
     production
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
-        .flat_map(|line| line.split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>())
-        .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .flat_map(|line| {
+            line.split("crate::")
+                .skip(1)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
         .filter(|name: &String| !name.is_empty())
         .collect()
 }
@@ -127,7 +163,9 @@ fn judge(module: &str, used: &str) -> Option<String> {
     let Some(other) = row(used) else {
         return Some(format!("module {used} has no row in GATEWAY_LAYERS"));
     };
-    let excused = GATEWAY_SIBLINGS.iter().any(|(from, to, _)| *from == module && *to == used);
+    let excused = GATEWAY_SIBLINGS
+        .iter()
+        .any(|(from, to, _)| *from == module && *to == used);
     (other >= own && !excused).then(|| format!("{module} must not import {used}"))
 }
 

@@ -14,7 +14,10 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
         let folder = path.parent().unwrap_or(root);
         for target in targets(&text) {
             if !folder.join(&target).exists() {
-                problems.push(format!("{}: link to {target} leads nowhere", relative(root, &path)));
+                problems.push(format!(
+                    "{}: link to {target} leads nowhere",
+                    relative(root, &path)
+                ));
             }
         }
     }
