@@ -1,1 +1,3 @@
-//! Under construction.
+//! The vocabulary of the Kubernetes API, without input or output.
+
+pub mod request_info;

@@ -1,0 +1,342 @@
+//! What a request is about, read from its method, path and query alone.
+//!
+//! The rules are kube-apiserver's `RequestInfo`: authorization, routing, limits and metrics all decide by
+//! this one reading, so that they cannot disagree.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+/// What a request asks to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// Read one object, or any path that is no resource.
+    Get,
+    /// Read a collection.
+    List,
+    /// Follow changes.
+    Watch,
+    /// Add an object.
+    Create,
+    /// Replace an object.
+    Update,
+    /// Change parts of an object.
+    Patch,
+    /// Delete one object, or `DELETE` of a path that is no resource.
+    Delete,
+    /// Delete every object of a collection.
+    DeleteCollection,
+    /// Anything else: empty for a resource asked with an unknown method, `proxy`, or the
+    /// lower-case method of a path that is no resource.
+    Other(String),
+}
+
+impl Verb {
+    /// The verb as authorization and error texts spell it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+            Self::Other(verb) => verb,
+        }
+    }
+
+    fn of_resource(method: &str) -> Self {
+        match method {
+            "POST" => Self::Create,
+            "GET" | "HEAD" => Self::Get,
+            "PUT" => Self::Update,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            _ => Self::Other(String::new()),
+        }
+    }
+
+    fn of_path(method: &str) -> Self {
+        match method {
+            "GET" => Self::Get,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            other => Self::Other(other.to_ascii_lowercase()),
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The reading of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestInfo {
+    /// Whether the path names a resource; the fields from `group` on are empty otherwise.
+    pub is_resource_request: bool,
+    /// The path, percent-decoded.
+    pub path: String,
+    /// What is asked.
+    pub verb: Verb,
+    /// API group; empty for `/api`.
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Namespace; empty when the path has none.
+    pub namespace: String,
+    /// Resource plural.
+    pub resource: String,
+    /// Third part after the resource; empty when absent.
+    pub subresource: String,
+    /// Object name; for list and watch the name a field selector pins down.
+    pub name: String,
+    /// Whether the verb came from a `/watch/` or `/proxy/` path prefix.
+    pub verb_in_path: bool,
+}
+
+/// The path has a verb prefix and nothing behind it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unable to determine kind and namespace from url, {0}")]
+pub struct Incomplete(String);
+
+impl RequestInfo {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// When the path ends after `/watch` or `/proxy`.
+    pub fn parse(method: &str, path: &str, query: Option<&str>) -> Result<Self, Incomplete> {
+        let decoded = percent_decode_str(path).decode_utf8_lossy().into_owned();
+        let mut info = Self::of_path(method, decoded);
+        let path = std::mem::take(&mut info.path);
+        let read = info.read_resource(method, &path, query);
+        info.path = path;
+        read.map(|()| info)
+    }
+
+    /// Whether the request may stay open without a deadline.
+    pub fn is_long_running(&self) -> bool {
+        self.is_resource_request && self.verb == Verb::Watch
+    }
+
+    /// Whether the request changes nothing.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.verb, Verb::Get | Verb::List | Verb::Watch)
+    }
+
+    fn of_path(method: &str, path: String) -> Self {
+        Self {
+            is_resource_request: false,
+            path,
+            verb: Verb::of_path(method),
+            group: String::new(),
+            version: String::new(),
+            namespace: String::new(),
+            resource: String::new(),
+            subresource: String::new(),
+            name: String::new(),
+            verb_in_path: false,
+        }
+    }
+
+    fn read_resource(
+        &mut self,
+        method: &str,
+        path: &str,
+        query: Option<&str>,
+    ) -> Result<(), Incomplete> {
+        let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        // `/api/V/…` has no group; `/apis/G/V/…` has. What is shorter is discovery.
+        let (grouped, prefix_len) = match parts[0] {
+            "apis" => (true, 3),
+            "api" => (false, 2),
+            _ => return Ok(()),
+        };
+        if parts.len() <= prefix_len {
+            return Ok(());
+        }
+        self.is_resource_request = true;
+        self.version = parts[prefix_len - 1].to_owned();
+        if grouped {
+            self.group = parts[1].to_owned();
+        }
+        parts.drain(..prefix_len);
+        self.verb = match parts[0] {
+            "watch" | "proxy" if parts.len() < 2 => {
+                let query = query.map_or_else(String::new, |query| format!("?{query}"));
+                return Err(Incomplete(format!("{path}{query}")));
+            }
+            prefix @ ("watch" | "proxy") => {
+                self.verb_in_path = true;
+                parts.remove(0);
+                if prefix == "watch" {
+                    Verb::Watch
+                } else {
+                    Verb::Other("proxy".to_owned())
+                }
+            }
+            _ => Verb::of_resource(method),
+        };
+        if parts[0] == "namespaces" && parts.len() > 1 {
+            self.namespace = parts[1].to_owned();
+            if parts.len() > 2 && !matches!(parts[2], "status" | "finalize") {
+                parts.drain(..2);
+            }
+        }
+        let part = |n: usize| parts.get(n).copied().unwrap_or_default().to_owned();
+        (self.resource, self.name) = (part(0), part(1));
+        if self.verb.as_str() != "proxy" {
+            self.subresource = part(2);
+        }
+        self.read_collection(query);
+        Ok(())
+    }
+
+    /// A `GET` or `DELETE` without a name is about a collection.
+    fn read_collection(&mut self, query: Option<&str>) {
+        if !self.name.is_empty() {
+            return;
+        }
+        match self.verb {
+            Verb::Delete => self.verb = Verb::DeleteCollection,
+            Verb::Get => {
+                let query = query.unwrap_or_default();
+                let watch = first(query, "watch")
+                    .is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"));
+                self.verb = if watch { Verb::Watch } else { Verb::List };
+                self.name = first(query, "fieldSelector")
+                    .and_then(|selector| pinned_name(&selector))
+                    .unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn first(query: &str, key: &str) -> Option<String> {
+    // Most requests have no query worth decoding.
+    if !query.contains(key) {
+        return None;
+    }
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// The name a field selector pins `metadata.name` to, if it is one a path could hold.
+fn pinned_name(selector: &str) -> Option<String> {
+    let name = selector.split(',').find_map(|term| {
+        let value = term.trim().strip_prefix("metadata.name")?;
+        value.strip_prefix("==").or_else(|| value.strip_prefix('='))
+    })?;
+    let segment = !matches!(name, "" | "." | "..") && !name.contains(['/', '%', '\\']);
+    segment.then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `verb group/version namespace resource name subresource`, `-` for empty.
+    fn check(request: &str, expected: &str) {
+        let (method, url) = request.split_once(' ').unwrap();
+        let (path, query) = match url.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (url, None),
+        };
+        let info = RequestInfo::parse(method, path, query).unwrap();
+        let dash = |text: &str| {
+            if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
+        let got = if info.is_resource_request {
+            let fields = [
+                &info.namespace,
+                &info.resource,
+                &info.name,
+                &info.subresource,
+            ];
+            let fields = fields.map(|field| dash(field)).join(" ");
+            let verb = dash(info.verb.as_str());
+            format!("{verb} {}/{} {fields}", info.group, info.version)
+        } else {
+            format!("{} {}", info.verb, info.path)
+        };
+        assert_eq!(got, expected, "{request}");
+    }
+
+    #[test]
+    fn requests() {
+        check("GET /", "get /");
+        check("GET /healthz/ping", "get /healthz/ping");
+        check("HEAD /version", "head /version");
+        check("GET /apis/g/v1", "get /apis/g/v1");
+        check("GET /api/v1", "get /api/v1");
+        check("GET /api/v1/pods", "list /v1 - pods - -");
+        check("GET /apis/g/v1/foos", "list g/v1 - foos - -");
+        check("GET /apis/g/v1/foos?watch=1", "watch g/v1 - foos - -");
+        check("GET /apis/g/v1/foos?watch=False", "list g/v1 - foos - -");
+        check("GET /apis/g/v1/foos?watch", "watch g/v1 - foos - -");
+        check(
+            "GET /apis/g/v1/foos?watch=0&limit=5",
+            "list g/v1 - foos - -",
+        );
+        check(
+            "GET /apis/g/v1/namespaces/d/foos/n?watch=1",
+            "get g/v1 d foos n -",
+        );
+        check(
+            "PUT /apis/g/v1/namespaces/d/foos/n/status",
+            "update g/v1 d foos n status",
+        );
+        check(
+            "POST /apis/g/v1/namespaces/d/foos",
+            "create g/v1 d foos - -",
+        );
+        check(
+            "PATCH /apis/g/v1/namespaces/d/foos/n",
+            "patch g/v1 d foos n -",
+        );
+        check(
+            "DELETE /apis/g/v1/namespaces/d/foos/n",
+            "delete g/v1 d foos n -",
+        );
+        check(
+            "DELETE /apis/g/v1/namespaces/d/foos",
+            "deletecollection g/v1 d foos - -",
+        );
+        check("OPTIONS /apis/g/v1/foos", "- g/v1 - foos - -");
+        check(
+            "GET /apis/g/v1/watch/namespaces/d/foos/n",
+            "watch g/v1 d foos n -",
+        );
+        check("GET /api/v1/namespaces/d", "get /v1 d namespaces d -");
+        check(
+            "GET /api/v1/namespaces/d/status",
+            "get /v1 d namespaces d status",
+        );
+        check(
+            "GET /apis/g/v1/foos?fieldSelector=metadata.name%3Dn",
+            "list g/v1 - foos n -",
+        );
+        check(
+            "GET /apis/g/v1/foos?fieldSelector=metadata.name!%3Dn",
+            "list g/v1 - foos - -",
+        );
+        check("GET /apis/g/v1/foos/a%20b", "get g/v1 - foos a b -");
+    }
+
+    #[test]
+    fn a_verb_prefix_needs_something_behind_it() {
+        let err = RequestInfo::parse("GET", "/apis/g/v1/watch", None).unwrap_err();
+        let text = "unable to determine kind and namespace from url, /apis/g/v1/watch";
+        assert_eq!(err.to_string(), text);
+    }
+}
