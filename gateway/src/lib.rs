@@ -11,3 +11,5 @@
 pub mod request;
 
 pub mod authz;
+
+pub mod store;

@@ -1,0 +1,100 @@
+//! Why the store did not do as asked.
+
+use std::time::Duration;
+
+use crate::store::ResourceId;
+
+/// How long a client should wait before it asks an initializing store again (semantics 6.8.6).
+const INITIALIZING_RETRY: Duration = Duration::from_secs(1);
+
+/// Failures of reads, watches and writes. Unless a variant says otherwise, nothing was stored.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The revision is older than what is held (for a watch also: the watcher fell behind what
+    /// is held). Listing again helps.
+    #[error("too old resource version: {requested} ({oldest})")]
+    Compacted {
+        /// The revision asked for.
+        requested: u64,
+        /// The oldest revision that can be had.
+        oldest: u64,
+    },
+    /// The revision does not exist yet.
+    #[error("Too large resource version: {requested}, current: {current}")]
+    FutureRevision {
+        /// The revision asked for.
+        requested: u64,
+        /// The newest revision.
+        current: u64,
+    },
+    /// The backend was restored or failed over, commits may be missing: every revision known so
+    /// far is void. Listing again helps.
+    #[error("the storage backend changed its epoch")]
+    EpochChanged,
+    /// The backend does not answer or cannot be reached.
+    #[error("storage is unavailable: {message}")]
+    Unavailable {
+        /// One sentence for an operator.
+        message: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A bound of the backend was reached.
+    #[error("storage is overloaded")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The backend's disk or quota is full; deletes and reads are served.
+    #[error("storage is out of space: {message}")]
+    NoSpace {
+        /// One sentence for an operator.
+        message: String,
+    },
+    /// The object is above the backend's limit.
+    #[error("object is too large for the storage backend: {message}")]
+    TooLarge {
+        /// One sentence with the limit.
+        message: String,
+    },
+    /// A read took longer than its deadline.
+    #[error("storage did not answer in time")]
+    Timeout,
+    /// It could not be learnt whether the change was stored; it may have been.
+    #[error("the outcome of the write is unknown: {message}")]
+    OutcomeUnknown {
+        /// What happened last.
+        message: String,
+    },
+    /// Stored data failed its checks; a person must look.
+    #[error("stored data is corrupt: {message}")]
+    Corrupt {
+        /// One sentence for an operator.
+        message: String,
+    },
+    /// The cache is being loaded for the first time, or again after an epoch change.
+    #[error("storage is (re)initializing")]
+    Initializing {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The resource is not served (any more).
+    #[error("resource {0} is not served")]
+    UnknownResource(ResourceId),
+    /// A fault of this program or of the driver.
+    #[error("storage failed: {message}")]
+    Internal {
+        /// One sentence for an operator.
+        message: String,
+    },
+}
+
+impl StoreError {
+    /// The cache is not loaded yet.
+    #[must_use]
+    pub(crate) const fn initializing() -> Self {
+        Self::Initializing {
+            retry_after: INITIALIZING_RETRY,
+        }
+    }
+}

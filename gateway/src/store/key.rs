@@ -1,0 +1,124 @@
+//! Names of resources and of objects.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// A resource: API group and plural name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceId {
+    group: Arc<str>,
+    resource: Arc<str>,
+}
+
+/// Namespace and name of an object, ordered as lists are: by the bytes of `namespace/name`, or of
+/// `name` for cluster-scoped objects (semantics 6.5.1).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey(Arc<str>);
+
+impl ResourceId {
+    /// Names a resource, such as `ark.mckinsey.com`, `queries`.
+    #[must_use]
+    pub fn new(group: &str, resource: &str) -> Self {
+        Self {
+            group: group.into(),
+            resource: resource.into(),
+        }
+    }
+
+    /// API group; never empty for the resources served here.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Plural name.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.resource, self.group)
+    }
+}
+
+impl ObjectKey {
+    /// Names an object; `namespace` is empty for cluster-scoped ones. Neither part may hold a `/`
+    /// (names of objects never do).
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        if namespace.is_empty() {
+            return Self(name.into());
+        }
+        let mut key = String::with_capacity(namespace.len() + 1 + name.len());
+        key.push_str(namespace);
+        key.push('/');
+        key.push_str(name);
+        Self(key.into())
+    }
+
+    /// Namespace, empty for cluster-scoped objects.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.0
+            .split_once('/')
+            .map_or("", |(namespace, _)| namespace)
+    }
+
+    /// Name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or(&*self.0, |(_, name)| name)
+    }
+
+    /// `namespace/name`, or `name` for cluster-scoped objects.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ObjectKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ObjectKey;
+
+    #[test]
+    fn keys_order_as_their_text() {
+        let mut keys = [
+            ObjectKey::new("a", "x"),
+            ObjectKey::new("a-b", "x"),
+            ObjectKey::new("", "a"),
+        ];
+        keys.sort();
+        assert_eq!(keys.map(|key| key.to_string()), ["a", "a-b/x", "a/x"]);
+    }
+
+    #[test]
+    fn keys_give_their_parts_back() {
+        let key = ObjectKey::new("team", "query");
+        assert_eq!((key.namespace(), key.name()), ("team", "query"));
+        let key = ObjectKey::new("", "query");
+        assert_eq!((key.namespace(), key.name()), ("", "query"));
+    }
+}

@@ -1,0 +1,118 @@
+//! One object as it is kept in memory: its final bytes and what selectors look at.
+
+use std::sync::Arc;
+
+use api_types::revision::Revision;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::store::ObjectKey;
+
+/// One object at one revision. Never changes; shared by the cache, the history and all readers.
+#[derive(Debug)]
+pub struct Stored {
+    pub(super) key: ObjectKey,
+    pub(super) revision: Revision,
+    pub(super) uid: Box<str>,
+    pub(super) labels: Labels,
+    pub(super) fields: Labels,
+    pub(super) deleting: bool,
+    pub(super) bytes: Bytes,
+    pub(super) renderings: Renderings,
+}
+
+/// Sorted pairs of strings with shared keys: labels, or selectable fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(pub(super) Box<[(Arc<str>, Box<str>)]>);
+
+/// Encodings of an object that are made once and shared by all who need them.
+#[derive(Debug, Default)]
+pub struct Renderings(Mutex<Vec<(u64, Bytes)>>);
+
+impl Stored {
+    /// Namespace and name.
+    #[must_use]
+    pub const fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// Revision of the last change; the `metadata.resourceVersion` in [`Stored::bytes`].
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// `metadata.uid`.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// `metadata.labels`.
+    #[must_use]
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Declared selectable fields by path.
+    #[must_use]
+    pub const fn fields(&self) -> &Labels {
+        &self.fields
+    }
+
+    /// Whether `metadata.deletionTimestamp` is set.
+    #[must_use]
+    pub const fn deleting(&self) -> bool {
+        self.deleting
+    }
+
+    /// The object as JSON in the storage version: defaults applied, `metadata.resourceVersion`
+    /// set, compact, keys sorted, no trailing newline.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Shared encodings of this object, such as a table row.
+    #[must_use]
+    pub const fn renderings(&self) -> &Renderings {
+        &self.renderings
+    }
+}
+
+impl Labels {
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let at = self
+            .0
+            .binary_search_by(|(candidate, _)| (**candidate).cmp(key))
+            .ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// All pairs in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+}
+
+impl Renderings {
+    /// The rendering under `key`, made by `encode` if nobody made it yet. Callers that come while
+    /// it is being made wait for it. Keys are the caller's: one per form (version, media type,
+    /// columns).
+    pub fn get_or_encode(&self, key: u64, encode: impl FnOnce() -> Bytes) -> Bytes {
+        let mut made = self.0.lock();
+        if let Some((_, bytes)) = made.iter().find(|(candidate, _)| *candidate == key) {
+            return bytes.clone();
+        }
+        let bytes = encode();
+        made.push((key, bytes.clone()));
+        bytes
+    }
+
+    /// Forgets all renderings, to give their memory back.
+    pub(super) fn clear(&self) {
+        *self.0.lock() = Vec::new();
+    }
+}
