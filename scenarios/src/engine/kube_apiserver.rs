@@ -1,0 +1,169 @@
+//! The truth: etcd and kube-apiserver with the kinds that scenarios use.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::certificates::Certificates;
+use super::client::Client;
+use super::kubeconfig::Kubeconfig;
+use super::process::{Process, free_port, tail};
+use super::reference::Reference;
+
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// A cold start on a busy machine with two cores.
+const START: Duration = Duration::from_secs(120);
+
+/// Starts both servers with state below `folder` and loads `manifests`.
+///
+/// # Errors
+/// When a server ends early or is not ready in time, or a manifest is refused.
+pub async fn start(
+    reference: &Reference,
+    folder: &Path,
+    manifests: &[PathBuf],
+) -> Result<(Vec<Process>, Kubeconfig)> {
+    let certificates = Certificates::create(folder)?;
+    let (etcd_port, port) = (free_port()?, free_port()?);
+    let etcd_log = folder.join("etcd.log");
+    let etcd = Process::start("etcd", &mut etcd(reference, folder, etcd_port), &etcd_log)?;
+    let log = folder.join("kube-apiserver.log");
+    let mut command = kube_apiserver(reference, folder, &certificates, etcd_port, port);
+    let mut server = Process::start("kube-apiserver", &mut command, &log)?;
+
+    let kubeconfig = Kubeconfig {
+        server: format!("https://127.0.0.1:{port}"),
+        ca: std::fs::read(&certificates.ca)?,
+        certificate: std::fs::read(&certificates.admin)?,
+        key: std::fs::read(&certificates.admin_key)?,
+    };
+    let client = Client::new(&kubeconfig, true)?;
+    let deadline = Instant::now() + START;
+    loop {
+        let answer = client
+            .send("GET", "/readyz", &[], bytes::Bytes::new())
+            .await;
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            break;
+        }
+        if let Some(end) = server.ended() {
+            bail!("{end}\n{}", tail(&log));
+        }
+        patience(deadline, "kube-apiserver is not ready").await?;
+    }
+    for file in manifests {
+        load(&client, file, deadline)
+            .await
+            .with_context(|| file.display().to_string())?;
+    }
+    // The server stops before its store.
+    Ok((vec![server, etcd], kubeconfig))
+}
+
+fn etcd(reference: &Reference, folder: &Path, port: u16) -> Command {
+    let mut command = Command::new(&reference.etcd);
+    command
+        .arg(format!("--data-dir={}", folder.join("etcd").display()))
+        .arg(format!("--listen-client-urls=http://127.0.0.1:{port}"))
+        .arg(format!("--advertise-client-urls=http://127.0.0.1:{port}"))
+        .args(["--listen-peer-urls=http://127.0.0.1:0", "--log-level=error"])
+        .stdout(std::process::Stdio::null());
+    command
+}
+
+fn kube_apiserver(
+    reference: &Reference,
+    folder: &Path,
+    certificates: &Certificates,
+    etcd_port: u16,
+    port: u16,
+) -> Command {
+    let mut command = Command::new(&reference.kube_apiserver);
+    let mut flag = |name: &str, value: &dyn std::fmt::Display| {
+        command.arg(format!("--{name}={value}"));
+    };
+    flag(
+        "etcd-servers",
+        &format_args!("http://127.0.0.1:{etcd_port}"),
+    );
+    flag("bind-address", &"127.0.0.1");
+    flag("secure-port", &port);
+    flag("cert-dir", &folder.display());
+    flag("tls-cert-file", &certificates.server.display());
+    flag("tls-private-key-file", &certificates.server_key.display());
+    flag("client-ca-file", &certificates.ca.display());
+    flag("service-account-issuer", &"https://scenarios.invalid");
+    // A certificate is accepted where a public key is asked for.
+    flag("service-account-key-file", &certificates.server.display());
+    flag(
+        "service-account-signing-key-file",
+        &certificates.server_key.display(),
+    );
+    flag("service-cluster-ip-range", &"10.0.0.0/24");
+    flag("authorization-mode", &"RBAC");
+    // The judged server is authenticated throughout; so is the judge.
+    flag("anonymous-auth", &"false");
+    command.stdout(std::process::Stdio::null());
+    command
+}
+
+/// Creates the definitions of `file` and waits until each of their versions can be listed.
+async fn load(client: &Client, file: &Path, deadline: Instant) -> Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    for document in serde_saphyr::from_multiple::<Value>(&text)? {
+        if document["kind"] != "CustomResourceDefinition" {
+            continue;
+        }
+        loop {
+            let (status, answer) = client.json("POST", CRDS, Some(&document)).await?;
+            match status {
+                201 | 409 => break,
+                // Its caches are still filling.
+                429 | 500..=599 => {
+                    patience(deadline, &answer["message"].to_string()).await?;
+                }
+                _ => bail!("refused: {}", answer["message"]),
+            }
+        }
+        let spec = &document["spec"];
+        for version in spec["versions"].as_array().into_iter().flatten() {
+            if version["served"] == true {
+                let group = spec["group"].as_str().unwrap_or_default();
+                let plural = spec["names"]["plural"].as_str().unwrap_or_default();
+                let name = version["name"].as_str().unwrap_or_default();
+                served(
+                    client,
+                    &format!("/apis/{group}/{name}/{plural}?limit=1"),
+                    deadline,
+                )
+                .await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn served(client: &Client, path: &str, deadline: Instant) -> Result<()> {
+    loop {
+        let answer = client.send("GET", path, &[], bytes::Bytes::new()).await?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        patience(
+            deadline,
+            &format!("{path} is not served: {}", answer.status()),
+        )
+        .await?;
+    }
+}
+
+async fn patience(deadline: Instant, what: &str) -> Result<()> {
+    if Instant::now() >= deadline {
+        bail!("{what} after {} s", START.as_secs());
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    Ok(())
+}

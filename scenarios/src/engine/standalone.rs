@@ -1,0 +1,68 @@
+//! The judged: `ark-apiserver standalone`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::process::Command;
+
+use super::kubeconfig::Kubeconfig;
+use super::process::{Process, tail};
+
+const START: Duration = Duration::from_secs(60);
+
+/// Starts `program` with its data below `folder` and the kinds of `resources`.
+///
+/// # Errors
+/// When it ends or says nothing instead of becoming ready.
+pub async fn start(
+    program: &Path,
+    folder: &Path,
+    resources: &Path,
+) -> Result<(Vec<Process>, Kubeconfig)> {
+    let kubeconfig = folder.join("kubeconfig");
+    let (output, log) = (folder.join("standalone.out"), folder.join("standalone.log"));
+    let mut command = Command::new(program);
+    command
+        .arg("standalone")
+        .arg("--data-dir")
+        .arg(folder.join("data"))
+        .args(["--listen", "127.0.0.1:0", "--kubeconfig"])
+        .arg(&kubeconfig)
+        .arg("--resources")
+        .arg(resources)
+        .stdout(std::fs::File::create(&output)?);
+    let mut process = Process::start("ark-apiserver", &mut command, &log)?;
+    let deadline = Instant::now() + START;
+    while !std::fs::read_to_string(&output)?
+        .lines()
+        .any(|line| line.starts_with("ready:"))
+    {
+        if let Some(end) = process.ended() {
+            bail!("{end}\n{}", tail(&log));
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "not ready after {START:?}:\n{}",
+            tail(&log)
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok((vec![process], Kubeconfig::load(&kubeconfig)?))
+}
+
+/// The program beside the runner's own, as `cargo build` puts it.
+///
+/// # Errors
+/// When there is none.
+pub fn beside_me() -> Result<PathBuf> {
+    let me = std::env::current_exe().context("this program has no path")?;
+    let program = me.with_file_name("ark-apiserver");
+    if !program.is_file() {
+        bail!(
+            "no {}: build it or give --standalone-bin",
+            program.display()
+        );
+    }
+    Ok(program)
+}

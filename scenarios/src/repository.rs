@@ -1,0 +1,77 @@
+//! Where the files of this repository are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// The root of the checkout the runner works on.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    root: PathBuf,
+}
+
+impl Repository {
+    /// The checkout that holds the current directory, else the one this program was built from.
+    ///
+    /// # Errors
+    /// When neither holds `scenarios/reference/go.mod`.
+    pub fn find() -> Result<Self> {
+        let here = std::env::current_dir().context("no current directory")?;
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        here.ancestors()
+            .map(Path::to_path_buf)
+            .chain([built])
+            .find(|root| root.join("scenarios/reference/go.mod").is_file())
+            .map(|root| Self { root })
+            .context("run this inside a checkout of ark-apiserver")
+    }
+
+    /// The Go module that pins the reference binaries.
+    #[must_use]
+    pub fn reference_module(&self) -> PathBuf {
+        self.root.join("scenarios/reference")
+    }
+
+    /// The scenario files.
+    #[must_use]
+    pub fn scenarios(&self) -> PathBuf {
+        self.root.join("scenarios/cases")
+    }
+
+    /// The manifests of the kinds that scenarios use.
+    #[must_use]
+    pub fn test_kinds(&self) -> PathBuf {
+        self.root.join("scenarios/crds")
+    }
+
+    /// The manifests compiled into the gateway.
+    #[must_use]
+    pub fn ark_kinds(&self) -> PathBuf {
+        self.root.join("kinds/ark")
+    }
+}
+
+/// Files with one of `extensions` below `folder`, in name order; none when it does not exist.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn files_below(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    if !folder.is_dir() {
+        return Ok(found);
+    }
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files_below(&path, extensions)?);
+        } else if path
+            .extension()
+            .is_some_and(|e| extensions.iter().any(|x| e == *x))
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
