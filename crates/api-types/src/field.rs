@@ -1,0 +1,12 @@
+//! Errors about one field of an object, with kube-apiserver's texts.
+//!
+//! Source of the texts: `k8s.io/apimachinery/pkg/util/validation/field`.
+
+mod error;
+mod path;
+
+pub use error::{Error, ErrorType, Value, aggregate};
+pub use path::Path;
+
+#[cfg(test)]
+mod tests;
