@@ -1,0 +1,284 @@
+//! One collection: its items now, its history, and who follows it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::cursor::Cursor;
+use crate::event::Event;
+use crate::frontier::Frontier;
+use crate::interest::{Index, Interest, Slot};
+use crate::item::Item;
+use crate::ring::Ring;
+use crate::snapshot::{Entry, Items, Snapshot};
+
+/// One collection of a store.
+///
+/// [`Cache::apply`] is for the one writer; everything else may be called by anybody at any time.
+pub struct Cache<I: Item> {
+    /// Newest state. Swapped after the ring has its changes, so that what a snapshot lacks is
+    /// always in the ring.
+    view: ArcSwap<View<I>>,
+    ring: RwLock<Ring<I>>,
+    index: Mutex<Index>,
+    frontier: Arc<Frontier>,
+}
+
+/// A change to apply.
+#[derive(Debug)]
+pub enum Change<I> {
+    /// The item exists now; its revision is that of the change.
+    Put(Arc<I>),
+    /// The item exists no more.
+    Delete {
+        /// Its key.
+        key: String,
+        /// Revision of the change.
+        revision: u64,
+    },
+}
+
+/// Why there is no state at a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AtError {
+    /// It is no longer retained.
+    #[error("history begins at revision {oldest}")]
+    Compacted {
+        /// The oldest revision that is.
+        oldest: u64,
+    },
+    /// It does not exist yet.
+    #[error("the newest revision is {current}")]
+    Future {
+        /// The newest revision that does.
+        current: u64,
+    },
+}
+
+struct View<I: Item> {
+    items: Items<I>,
+    /// Revision of the last change of this collection, or of the first load.
+    revision: u64,
+    /// Sum of the items' sizes.
+    bytes: usize,
+}
+
+impl<I: Item> Cache<I> {
+    /// A collection with these items, which are its state at `revision`. History begins here.
+    pub(crate) fn new(
+        items: impl IntoIterator<Item = Arc<I>>,
+        revision: u64,
+        frontier: Arc<Frontier>,
+    ) -> Self {
+        let items: Items<I> = items.into_iter().map(Entry).collect();
+        let bytes = items.iter().map(|entry| entry.0.size()).sum();
+        Self {
+            view: ArcSwap::from_pointee(View {
+                items,
+                revision,
+                bytes,
+            }),
+            ring: RwLock::new(Ring::new(revision)),
+            index: Mutex::default(),
+            frontier,
+        }
+    }
+
+    /// Applies changes in revision order; those at or below the revision of the first load or of
+    /// an earlier change are ignored, so that a replay does no harm. Gives the number of changes
+    /// that made sense (a delete of a missing item does not).
+    pub fn apply(&self, changes: impl IntoIterator<Item = Change<I>>) -> usize {
+        let view = self.view.load_full();
+        let mut next = View {
+            items: view.items.clone(),
+            revision: view.revision,
+            bytes: view.bytes,
+        };
+        let mut events = Vec::new();
+        for change in changes {
+            events.extend(next.apply(change));
+        }
+        if events.is_empty() {
+            return 0;
+        }
+        let first = self.push(&events, &next);
+        self.view.store(Arc::new(next));
+        self.wake(&events, first);
+        events.len()
+    }
+
+    /// The newest state. Its revision is the frontier's, or that of the last change if that is
+    /// ahead.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<I> {
+        // The order matters: a view loaded after the frontier holds every change up to it.
+        let through = self.frontier.through();
+        let view = self.view.load();
+        let revision = through.max(view.revision);
+        Snapshot {
+            items: view.items.clone(),
+            revision,
+            changed: view.revision,
+        }
+    }
+
+    /// The item with a key now.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<Arc<I>> {
+        self.view
+            .load()
+            .items
+            .get(key)
+            .map(|entry| Arc::clone(&entry.0))
+    }
+
+    /// The state at exactly a revision.
+    ///
+    /// # Errors
+    /// If history does not reach back that far, or the revision does not exist yet.
+    pub fn at(&self, revision: u64) -> Result<Snapshot<I>, AtError> {
+        let newest = self.snapshot();
+        if revision > newest.revision {
+            return Err(AtError::Future {
+                current: newest.revision,
+            });
+        }
+        let ring = self.ring.read();
+        if revision < ring.floor() {
+            return Err(AtError::Compacted {
+                oldest: ring.floor(),
+            });
+        }
+        let view = self.view.load();
+        let items = if revision >= view.revision {
+            view.items.clone()
+        } else {
+            ring.rewind(revision, &view.items, view.revision)
+        };
+        Ok(Snapshot {
+            items,
+            revision,
+            changed: revision.min(view.revision),
+        })
+    }
+
+    /// Keeps a snapshot at hand while history reaches back to it: later pages will ask for it.
+    pub fn pin(&self, snapshot: &Snapshot<I>) {
+        self.ring.write().pin(snapshot.changed, &snapshot.items);
+    }
+
+    /// A cursor that reads every change above a revision, which may lie in the future.
+    ///
+    /// # Errors
+    /// The oldest possible start, if history does not reach back that far.
+    pub fn follow(self: &Arc<Self>, after: u64, interest: Interest) -> Result<Cursor<I>, AtError> {
+        let ring = self.ring.read();
+        if after < ring.floor() {
+            return Err(AtError::Compacted {
+                oldest: ring.floor(),
+            });
+        }
+        let first = ring.number_after(after);
+        let scope = interest.scope.clone();
+        let slot = Arc::new(Slot::new(interest, first));
+        self.index.lock().insert(&slot);
+        drop(ring);
+        Ok(Cursor::new(Arc::clone(self), slot, scope, first, after))
+    }
+
+    /// Drops the oldest retained change; gives whether there was one.
+    pub(crate) fn evict(&self) -> bool {
+        self.ring.write().evict()
+    }
+
+    /// Ends every cursor, now and in future: this collection is no longer kept up to date.
+    pub(crate) fn close(&self) {
+        self.ring.write().closed = true;
+        let mut wakers = Vec::new();
+        self.index.lock().mark_all(&mut wakers);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Number of items now, and bytes they hold.
+    pub(crate) fn current_usage(&self) -> (usize, usize) {
+        let view = self.view.load();
+        (view.items.len(), view.bytes)
+    }
+
+    /// Bytes that history holds, and the revision of its oldest change.
+    pub(crate) fn history_usage(&self) -> (usize, Option<u64>) {
+        let ring = self.ring.read();
+        (ring.bytes(), ring.oldest_revision())
+    }
+
+    pub(crate) const fn ring(&self) -> &RwLock<Ring<I>> {
+        &self.ring
+    }
+
+    pub(crate) const fn index(&self) -> &Mutex<Index> {
+        &self.index
+    }
+
+    pub(crate) fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    fn push(&self, events: &[(Arc<Event<I>>, Items<I>)], next: &View<I>) -> u64 {
+        let mut ring = self.ring.write();
+        let first = ring.next();
+        for (event, after) in events {
+            ring.push(Arc::clone(event), after);
+        }
+        debug_assert_eq!(
+            events.last().map(|(event, _)| event.revision()),
+            Some(next.revision)
+        );
+        first
+    }
+
+    fn wake(&self, events: &[(Arc<Event<I>>, Items<I>)], first: u64) {
+        let mut wakers = Vec::new();
+        {
+            let index = self.index.lock();
+            for (seq, (event, _)) in (first..).zip(events) {
+                index.mark(event, seq, &mut wakers);
+            }
+        }
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+impl<I: Item> View<I> {
+    /// Applies one change; gives the event and the state after it.
+    fn apply(&mut self, change: Change<I>) -> Option<(Arc<Event<I>>, Items<I>)> {
+        let (revision, previous, current) = match change {
+            Change::Put(item) if item.revision() > self.revision => {
+                self.bytes += item.size();
+                let previous = self.items.insert(Entry(Arc::clone(&item)));
+                (item.revision(), previous, Some(item))
+            }
+            Change::Delete { key, revision } if revision > self.revision => {
+                (revision, Some(self.items.remove(key.as_str())?), None)
+            }
+            Change::Put(_) | Change::Delete { .. } => return None,
+        };
+        let previous = previous.map(|entry| entry.0);
+        self.bytes -= previous.as_ref().map_or(0, |item| item.size());
+        self.revision = revision;
+        Some((
+            Arc::new(Event::new(revision, previous, current)),
+            self.items.clone(),
+        ))
+    }
+}
+
+impl<I: Item> std::fmt::Debug for Cache<I> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (items, bytes) = self.current_usage();
+        out.debug_struct("Cache")
+            .field("items", &items)
+            .field("bytes", &bytes)
+            .finish()
+    }
+}

@@ -1,0 +1,159 @@
+//! Following a collection's changes.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use crate::cache::Cache;
+use crate::event::{Delivery, Event};
+use crate::interest::{IDLE, Slot};
+use crate::item::{Item, Scope, Select};
+
+/// Changes looked at under one hold of the ring's lock.
+const LOOK: usize = 1024;
+
+/// A position in a collection's ring of changes. Dropping it ends the watch.
+pub struct Cursor<I: Item> {
+    cache: Arc<Cache<I>>,
+    slot: Arc<Slot>,
+    scope: Scope,
+    /// Number of the first change not yet read.
+    position: u64,
+    /// Changes at or below this revision are not wanted.
+    after: u64,
+    /// Revision of the last change read that lies in the scope.
+    read: u64,
+}
+
+/// Why a cursor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cut {
+    /// Changes it had not read are no longer retained.
+    #[error("fell behind: history begins at revision {oldest}")]
+    Behind {
+        /// The oldest revision from which changes are retained.
+        oldest: u64,
+    },
+    /// The collection is no longer kept up to date.
+    #[error("the collection was dropped")]
+    Closed,
+}
+
+impl<I: Item> Cursor<I> {
+    pub(crate) const fn new(
+        cache: Arc<Cache<I>>,
+        slot: Arc<Slot>,
+        scope: Scope,
+        position: u64,
+        after: u64,
+    ) -> Self {
+        Self {
+            cache,
+            slot,
+            scope,
+            position,
+            after,
+            read: 0,
+        }
+    }
+
+    /// Waits for changes that `select` sees: at least one, at most `max`. Cancel safe.
+    ///
+    /// # Errors
+    /// If the cursor was cut; asking again gives the same error or goes on behind a gap, so do not.
+    pub async fn next(
+        &mut self,
+        select: &dyn Select<I>,
+        max: usize,
+    ) -> Result<Vec<Delivery<I>>, Cut> {
+        poll_fn(|context| self.poll_next(context, select, max)).await
+    }
+
+    /// As [`Cursor::next`].
+    ///
+    /// # Errors
+    /// As [`Cursor::next`].
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        select: &dyn Select<I>,
+        max: usize,
+    ) -> Poll<Result<Vec<Delivery<I>>, Cut>> {
+        loop {
+            let events = self.read(max.max(1))?;
+            let seen: Vec<_> = events
+                .iter()
+                .filter_map(|event| event.seen_by(select))
+                .collect();
+            if !seen.is_empty() {
+                return Poll::Ready(Ok(seen));
+            }
+            self.slot.waker.register(context.waker());
+            // A change that came before the waker was registered has left its mark.
+            if self.slot.pending.load(Ordering::Acquire) == IDLE {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// The revision up to which this cursor has handed out everything it will ever hand out, or
+    /// `None` while changes wait to be read.
+    #[must_use]
+    pub fn progress(&self) -> Option<u64> {
+        // The order matters: every change up to the frontier has left its mark before it moved.
+        let through = self.cache.frontier().through();
+        let idle = self.slot.pending.load(Ordering::Acquire) == IDLE;
+        idle.then(|| through.max(self.read))
+    }
+
+    /// Takes unread changes of the scope out of the ring.
+    fn read(&mut self, max: usize) -> Result<Vec<Arc<Event<I>>>, Cut> {
+        let pending = self.slot.pending.swap(IDLE, Ordering::AcqRel);
+        if pending == IDLE {
+            return Ok(Vec::new());
+        }
+        let ring = self.cache.ring().read();
+        if ring.closed {
+            return Err(Cut::Closed);
+        }
+        // What lies before the mark does not concern this cursor, whether retained or not.
+        let from = self.position.max(pending);
+        if from < ring.first() {
+            return Err(Cut::Behind {
+                oldest: ring.floor(),
+            });
+        }
+        let mut events = Vec::new();
+        self.position = from;
+        for event in ring.from(from).take(LOOK) {
+            self.position += 1;
+            if event.revision() > self.after && self.scope.contains(event.key()) {
+                self.read = event.revision();
+                events.push(Arc::clone(event));
+                if events.len() == max {
+                    break;
+                }
+            }
+        }
+        if self.position < ring.next() {
+            self.slot.pending.fetch_min(self.position, Ordering::AcqRel);
+        }
+        Ok(events)
+    }
+}
+
+impl<I: Item> Drop for Cursor<I> {
+    fn drop(&mut self) {
+        self.cache.index().lock().remove(&self.slot);
+    }
+}
+
+impl<I: Item> std::fmt::Debug for Cursor<I> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = out.debug_struct("Cursor");
+        out.field("scope", &self.scope)
+            .field("position", &self.position)
+            .finish()
+    }
+}

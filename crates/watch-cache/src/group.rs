@@ -1,0 +1,130 @@
+//! The collections of one store, which share a frontier and a byte budget.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::cache::Cache;
+use crate::frontier::Frontier;
+use crate::item::Item;
+
+/// Bounds of memory, bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For history alone.
+    pub history: usize,
+    /// For current items and history together. Current items are never dropped: when they alone
+    /// are above it there is no history.
+    pub total: usize,
+}
+
+/// What a group holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Items now.
+    pub items: usize,
+    /// Bytes of the items now.
+    pub current: usize,
+    /// Bytes of retained changes.
+    pub history: usize,
+}
+
+/// The collections of one store.
+pub struct Group<K, I: Item> {
+    caches: RwLock<HashMap<K, Arc<Cache<I>>>>,
+    frontier: Arc<Frontier>,
+    limits: Limits,
+}
+
+impl<K: Hash + Eq, I: Item> Group<K, I> {
+    /// A group without collections, complete up to a revision.
+    #[must_use]
+    pub fn new(through: u64, limits: Limits) -> Self {
+        Self {
+            caches: RwLock::default(),
+            frontier: Arc::new(Frontier::new(through)),
+            limits,
+        }
+    }
+
+    /// Adds a collection with these items, which are its state at `revision`.
+    pub fn insert(&self, key: K, items: impl IntoIterator<Item = Arc<I>>, revision: u64) {
+        let cache = Arc::new(Cache::new(items, revision, Arc::clone(&self.frontier)));
+        if let Some(replaced) = self.caches.write().insert(key, cache) {
+            replaced.close();
+        }
+    }
+
+    /// Drops a collection and ends its cursors.
+    pub fn remove(&self, key: &K) {
+        if let Some(cache) = self.caches.write().remove(key) {
+            cache.close();
+        }
+    }
+
+    /// A collection.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<Arc<Cache<I>>> {
+        self.caches.read().get(key).map(Arc::clone)
+    }
+
+    /// The frontier of all collections.
+    #[must_use]
+    pub fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Ends all cursors and all waiting: this group is no longer kept up to date.
+    pub fn close(&self) {
+        for cache in self.caches.read().values() {
+            cache.close();
+        }
+        self.frontier.close();
+    }
+
+    /// What is held now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for cache in self.caches.read().values() {
+            let (items, bytes) = cache.current_usage();
+            usage.items += items;
+            usage.current += bytes;
+            usage.history += cache.history_usage().0;
+        }
+        usage
+    }
+
+    /// Drops the oldest changes, whosever they are, until history fits its bounds.
+    pub fn enforce(&self) {
+        let usage = self.usage();
+        let limit = self
+            .limits
+            .history
+            .min(self.limits.total.saturating_sub(usage.current));
+        let mut history = usage.history;
+        while history > limit {
+            let caches = self.caches.read();
+            let oldest = caches
+                .values()
+                .filter_map(|cache| Some((cache.history_usage().1?, cache)))
+                .min_by_key(|(revision, _)| *revision);
+            let Some((_, cache)) = oldest else { return };
+            let before = cache.history_usage().0;
+            if !cache.evict() {
+                return;
+            }
+            history -= before - cache.history_usage().0;
+        }
+    }
+}
+
+impl<K, I: Item> std::fmt::Debug for Group<K, I> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Group")
+            .field("frontier", &self.frontier)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+//! Which cursors a change concerns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
+
+use crate::event::Event;
+use crate::item::{Attribute, Item, Scope, namespace_of};
+
+/// No change waits for the cursor.
+pub(crate) const IDLE: u64 = u64::MAX;
+
+/// What a cursor wants to be woken for. A hint: it may be woken for more, never for less.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Where.
+    pub scope: Scope,
+    /// An attribute value that every wanted item has, if there is one.
+    pub equality: Option<(Attribute, Box<str>, Box<str>)>,
+}
+
+/// A cursor's place in the index, shared with the writer.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Sequence number of the first change that concerns the cursor and that it has not read, or
+    /// [`IDLE`]. Changes between the cursor and this one do not concern it.
+    pub(crate) pending: AtomicU64,
+    pub(crate) waker: AtomicWaker,
+    scope: Scope,
+    bucket: BucketKey,
+    /// Position in the bucket; changed under the index's lock only.
+    position: AtomicUsize,
+}
+
+/// All slots, each in the one bucket that is likely smallest.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    all: Bucket,
+    namespaces: HashMap<Box<str>, Bucket>,
+    keys: HashMap<Box<str>, Bucket>,
+    equalities: HashMap<(Attribute, Box<str>), HashMap<Box<str>, Bucket>>,
+}
+
+type Bucket = Vec<Arc<Slot>>;
+
+#[derive(Debug)]
+enum BucketKey {
+    All,
+    Namespace(Box<str>),
+    Key(Box<str>),
+    Equality(Attribute, Box<str>, Box<str>),
+}
+
+impl Interest {
+    /// Everything in a scope.
+    #[must_use]
+    pub const fn in_scope(scope: Scope) -> Self {
+        Self {
+            scope,
+            equality: None,
+        }
+    }
+}
+
+impl Slot {
+    /// A slot whose cursor has not read the change `first` and what follows.
+    pub(crate) fn new(interest: Interest, first: u64) -> Self {
+        let bucket = match (&interest.scope, interest.equality) {
+            (Scope::Key(key), _) => BucketKey::Key(key.clone()),
+            (_, Some((attribute, key, value))) => BucketKey::Equality(attribute, key, value),
+            (Scope::Namespace(namespace), None) => BucketKey::Namespace(namespace.clone()),
+            (Scope::All, None) => BucketKey::All,
+        };
+        let pending = AtomicU64::new(first);
+        let waker = AtomicWaker::new();
+        Self {
+            pending,
+            waker,
+            scope: interest.scope,
+            bucket,
+            position: AtomicUsize::new(0),
+        }
+    }
+
+    /// Notes that change `seq` concerns the cursor; gives its waker if it sleeps.
+    fn mark(&self, seq: u64) -> Option<Waker> {
+        (self.pending.fetch_min(seq, Ordering::AcqRel) == IDLE).then(|| self.waker.take())?
+    }
+}
+
+impl Index {
+    pub(crate) fn insert(&mut self, slot: &Arc<Slot>) {
+        let bucket = self.bucket(&slot.bucket);
+        slot.position.store(bucket.len(), Ordering::Relaxed);
+        bucket.push(Arc::clone(slot));
+    }
+
+    pub(crate) fn remove(&mut self, slot: &Slot) {
+        let bucket = self.bucket(&slot.bucket);
+        let position = slot.position.load(Ordering::Relaxed);
+        bucket.swap_remove(position);
+        if let Some(moved) = bucket.get(position) {
+            moved.position.store(position, Ordering::Relaxed);
+        }
+        if bucket.is_empty() {
+            self.forget(&slot.bucket);
+        }
+    }
+
+    /// Marks every slot that the change may concern and collects the wakers of those that sleep.
+    pub(crate) fn mark<I: Item>(&self, event: &Event<I>, seq: u64, wakers: &mut Vec<Waker>) {
+        let key = event.key();
+        let namespace = namespace_of(key);
+        wakers.extend(self.all.iter().filter_map(|slot| slot.mark(seq)));
+        if let Some(bucket) = namespace.and_then(|namespace| self.namespaces.get(namespace)) {
+            wakers.extend(bucket.iter().filter_map(|slot| slot.mark(seq)));
+        }
+        if let Some(bucket) = self.keys.get(key) {
+            wakers.extend(bucket.iter().filter_map(|slot| slot.mark(seq)));
+        }
+        if self.equalities.is_empty() {
+            return;
+        }
+        for ((attribute, name), values) in &self.equalities {
+            for value in values_of(event, *attribute, name) {
+                let bucket = values.get(&*value).map_or(&[][..], Vec::as_slice);
+                let inside = bucket.iter().filter(|slot| slot.scope.contains(key));
+                wakers.extend(inside.filter_map(|slot| slot.mark(seq)));
+            }
+        }
+    }
+
+    /// Wakes everybody, for an end that concerns all.
+    pub(crate) fn mark_all(&self, wakers: &mut Vec<Waker>) {
+        let equalities = self.equalities.values().flat_map(HashMap::values);
+        let buckets = self
+            .namespaces
+            .values()
+            .chain(self.keys.values())
+            .chain(equalities);
+        let slots = buckets.chain([&self.all]).flatten();
+        wakers.extend(slots.filter_map(|slot| slot.mark(0)));
+    }
+
+    fn bucket(&mut self, key: &BucketKey) -> &mut Bucket {
+        match key {
+            BucketKey::All => &mut self.all,
+            BucketKey::Namespace(namespace) => {
+                self.namespaces.entry(namespace.clone()).or_default()
+            }
+            BucketKey::Key(key) => self.keys.entry(key.clone()).or_default(),
+            BucketKey::Equality(attribute, key, value) => {
+                let values = self
+                    .equalities
+                    .entry((*attribute, key.clone()))
+                    .or_default();
+                values.entry(value.clone()).or_default()
+            }
+        }
+    }
+
+    /// Drops an empty bucket, so that the index does not grow with what was once watched.
+    fn forget(&mut self, key: &BucketKey) {
+        match key {
+            BucketKey::All => {}
+            BucketKey::Namespace(namespace) => drop(self.namespaces.remove(namespace)),
+            BucketKey::Key(key) => drop(self.keys.remove(key)),
+            BucketKey::Equality(attribute, key, value) => {
+                let name = (*attribute, key.clone());
+                let Some(values) = self.equalities.get_mut(&name) else {
+                    return;
+                };
+                values.remove(value);
+                if values.is_empty() {
+                    self.equalities.remove(&name);
+                }
+            }
+        }
+    }
+}
+
+/// The values of one attribute before and after a change, each once.
+fn values_of<I: Item>(event: &Event<I>, attribute: Attribute, name: &str) -> Vec<Box<str>> {
+    let mut found: Vec<Box<str>> = Vec::new();
+    for item in event.previous().into_iter().chain(event.current()) {
+        item.attributes(&mut |kind, key, value| {
+            if kind == attribute && key == name && found.iter().all(|known| **known != *value) {
+                found.push(value.into());
+            }
+        });
+    }
+    found
+}

@@ -1,0 +1,225 @@
+//! The items of a collection at one revision.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use imbl::OrdSet;
+
+use crate::item::{Item, Scope};
+
+/// Items fetched from the tree at once while walking.
+const WALK_CHUNK: usize = 256;
+
+/// All items of a collection, ordered by key.
+pub(crate) type Items<I> = OrdSet<Entry<I>>;
+
+/// An item in the ordered set; compared by key alone.
+pub(crate) struct Entry<I>(pub(crate) Arc<I>);
+
+/// The items of a collection at one revision. Cheap to clone; never changes.
+pub struct Snapshot<I: Item> {
+    pub(crate) items: Items<I>,
+    pub(crate) revision: u64,
+    /// Revision of the last change in it, at or below `revision`.
+    pub(crate) changed: u64,
+}
+
+/// Walks a part of a snapshot in key order without holding more than a few items.
+pub struct Walk<I: Item> {
+    items: Items<I>,
+    scope: Scope,
+    chunk: std::vec::IntoIter<Arc<I>>,
+    from: Bound<String>,
+    done: bool,
+}
+
+impl<I: Item> Snapshot<I> {
+    /// The revision.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The item with this key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Arc<I>> {
+        self.items.get(key).map(|entry| &entry.0)
+    }
+
+    /// Number of items in the collection.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether the collection is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Walks the items of a scope from a key on (`Unbounded`: from the first).
+    #[must_use]
+    pub fn walk(&self, scope: Scope, from: Bound<String>) -> Walk<I> {
+        let items = self.items.clone();
+        Walk {
+            items,
+            scope,
+            chunk: Vec::new().into_iter(),
+            from,
+            done: false,
+        }
+    }
+
+    /// Number of items of a scope behind a bound.
+    #[must_use]
+    pub fn count(&self, scope: &Scope, from: Bound<&str>) -> usize {
+        match (scope, from) {
+            (Scope::All, Bound::Unbounded) => self.items.len(),
+            (Scope::Key(key), from) => usize::from(above(from, key) && self.items.contains(&**key)),
+            (scope, from) => {
+                let (low, high) = bounds(scope, from);
+                self.items
+                    .range::<_, str>((as_str(&low), as_str(&high)))
+                    .count()
+            }
+        }
+    }
+}
+
+impl<I: Item> Walk<I> {
+    fn fill(&mut self) {
+        if let Scope::Key(key) = &self.scope {
+            self.done = true;
+            let from = as_str(&self.from);
+            let item = self.items.get(&**key).filter(|_| above(from, key));
+            self.chunk = item
+                .map(|entry| Arc::clone(&entry.0))
+                .into_iter()
+                .collect::<Vec<_>>()
+                .into_iter();
+            return;
+        }
+        let (low, high) = bounds(&self.scope, as_str(&self.from));
+        let range = self.items.range::<_, str>((as_str(&low), as_str(&high)));
+        let chunk: Vec<_> = range
+            .take(WALK_CHUNK)
+            .map(|entry| Arc::clone(&entry.0))
+            .collect();
+        self.done = chunk.len() < WALK_CHUNK;
+        if let Some(last) = chunk.last() {
+            self.from = Bound::Excluded(last.key().to_owned());
+        }
+        self.chunk = chunk.into_iter();
+    }
+}
+
+impl<I: Item> Iterator for Walk<I> {
+    type Item = Arc<I>;
+
+    fn next(&mut self) -> Option<Arc<I>> {
+        loop {
+            if let Some(item) = self.chunk.next() {
+                return Some(item);
+            }
+            if self.done {
+                return None;
+            }
+            self.fill();
+        }
+    }
+}
+
+/// The key range of a scope behind `from`. A namespace is the keys between `ns/` and `ns0`, as `0`
+/// is the byte after `/`.
+fn bounds(scope: &Scope, from: Bound<&str>) -> (Bound<String>, Bound<String>) {
+    let Scope::Namespace(namespace) = scope else {
+        return (from.map(str::to_owned), Bound::Unbounded);
+    };
+    let first = format!("{namespace}/");
+    let end = Bound::Excluded(format!("{namespace}0"));
+    let inside = match from {
+        Bound::Included(key) | Bound::Excluded(key) => key > first.as_str(),
+        Bound::Unbounded => false,
+    };
+    let low = if inside {
+        from.map(str::to_owned)
+    } else {
+        Bound::Included(first)
+    };
+    // A start behind the namespace leaves nothing; the tree refuses ranges that go backwards.
+    if let (Bound::Included(low) | Bound::Excluded(low), Bound::Excluded(high)) = (&low, &end)
+        && low >= high
+    {
+        return (Bound::Excluded(high.clone()), Bound::Included(high.clone()));
+    }
+    (low, end)
+}
+
+fn as_str(bound: &Bound<String>) -> Bound<&str> {
+    bound.as_ref().map(String::as_str)
+}
+
+fn above(from: Bound<&str>, key: &str) -> bool {
+    match from {
+        Bound::Included(from) => key >= from,
+        Bound::Excluded(from) => key > from,
+        Bound::Unbounded => true,
+    }
+}
+
+// === impl Entry ===
+
+impl<I> Clone for Entry<I> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<I: Item> Borrow<str> for Entry<I> {
+    fn borrow(&self) -> &str {
+        self.0.key()
+    }
+}
+
+impl<I: Item> PartialEq for Entry<I> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl<I: Item> Eq for Entry<I> {}
+
+impl<I: Item> PartialOrd for Entry<I> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<I: Item> Ord for Entry<I> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.key().cmp(other.0.key())
+    }
+}
+
+// === impl Snapshot ===
+
+impl<I: Item> Clone for Snapshot<I> {
+    fn clone(&self) -> Self {
+        Self {
+            items: self.items.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<I: Item> std::fmt::Debug for Snapshot<I> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = out.debug_struct("Snapshot");
+        out.field("revision", &self.revision)
+            .field("items", &self.items.len())
+            .finish()
+    }
+}

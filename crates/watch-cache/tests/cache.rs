@@ -1,0 +1,232 @@
+//! Single promises of the cache that a random walk does not pin down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use watch_cache::{
+    Attribute, Change, Cursor, Cut, FrontierClosed, Group, Interest, Item, Limits, Scope, Select,
+};
+
+const LIMITS: Limits = Limits {
+    history: 1 << 20,
+    total: usize::MAX,
+};
+
+struct Thing {
+    key: String,
+    revision: u64,
+    team: String,
+}
+
+struct All;
+
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Item for Thing {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn size(&self) -> usize {
+        1000
+    }
+
+    fn attributes(&self, visit: &mut dyn FnMut(Attribute, &str, &str)) {
+        visit(Attribute::Label, "team", &self.team);
+    }
+
+    fn restamped(&self, revision: u64) -> Self {
+        Self {
+            key: self.key.clone(),
+            revision,
+            team: self.team.clone(),
+        }
+    }
+}
+
+impl Select<Thing> for All {
+    fn matches(&self, _item: &Thing) -> bool {
+        true
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn put(key: &str, team: &str, revision: u64) -> Change<Thing> {
+    Change::Put(Arc::new(Thing {
+        key: key.to_owned(),
+        revision,
+        team: team.to_owned(),
+    }))
+}
+
+fn group(limits: Limits) -> Group<&'static str, Thing> {
+    let group = Group::new(1, limits);
+    group.insert("things", [], 1);
+    group
+}
+
+/// Polls once; gives the revisions handed out, or `None` if it waits.
+fn poll(cursor: &mut Cursor<Thing>, bell: &Arc<Bell>) -> Option<Result<Vec<u64>, Cut>> {
+    let waker = Waker::from(Arc::clone(bell));
+    match cursor.poll_next(&mut Context::from_waker(&waker), &All, 100) {
+        Poll::Ready(seen) => {
+            Some(seen.map(|seen| seen.iter().map(|delivery| delivery.revision).collect()))
+        }
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn unrelated_changes_wake_nobody_and_cut_nobody() {
+    let group = group(Limits {
+        history: 10_000,
+        total: usize::MAX,
+    });
+    let cache = group.get(&"things").expect("inserted");
+    let equality = Some((Attribute::Label, "team".into(), "red".into()));
+    let interests = [
+        Interest::in_scope(Scope::Namespace("quiet".into())),
+        Interest::in_scope(Scope::Key("noisy/quiet".into())),
+        Interest {
+            scope: Scope::All,
+            equality,
+        },
+    ];
+    let mut idle = interests.map(|interest| {
+        let mut cursor = cache.follow(1, interest).expect("retained");
+        let bell = Arc::new(Bell::default());
+        assert_eq!(poll(&mut cursor, &bell), None);
+        (cursor, bell)
+    });
+    for revision in 2..1000 {
+        cache.apply([put("noisy/x", "blue", revision)]);
+        group.enforce();
+    }
+    assert!(group.usage().history <= 10_000);
+    for (cursor, bell) in &mut idle {
+        assert_eq!(bell.0.load(Ordering::SeqCst), 0);
+        assert_eq!(poll(cursor, bell), None);
+    }
+    cache.apply([put("quiet/x", "red", 1000), put("noisy/quiet", "red", 1001)]);
+    let seen = idle.map(|(mut cursor, bell)| {
+        assert_eq!(bell.0.load(Ordering::SeqCst), 1);
+        poll(&mut cursor, &bell)
+    });
+    assert_eq!(
+        seen,
+        [
+            Some(Ok(vec![1000])),
+            Some(Ok(vec![1001])),
+            Some(Ok(vec![1000, 1001]))
+        ]
+    );
+}
+
+#[test]
+fn a_slow_cursor_is_cut_and_holds_up_nobody() {
+    let group = group(Limits {
+        history: 10_000,
+        total: usize::MAX,
+    });
+    let cache = group.get(&"things").expect("inserted");
+    let (bell, everything) = (Arc::new(Bell::default()), Interest::in_scope(Scope::All));
+    let mut slow = cache.follow(1, everything.clone()).expect("retained");
+    let mut fast = cache.follow(1, everything).expect("retained");
+    for revision in 2..100 {
+        cache.apply([put("a/x", "red", revision)]);
+        group.enforce();
+        assert_eq!(poll(&mut fast, &bell), Some(Ok(vec![revision])));
+    }
+    let Some(Err(Cut::Behind { oldest })) = poll(&mut slow, &bell) else {
+        panic!("the slow one is told that it lost changes")
+    };
+    assert!(oldest > 80);
+}
+
+#[test]
+fn current_items_are_never_evicted() {
+    let group = group(Limits {
+        history: 1 << 20,
+        total: 5_000,
+    });
+    let cache = group.get(&"things").expect("inserted");
+    for revision in 2..12 {
+        cache.apply([put(&format!("a/{revision}"), "red", revision)]);
+        group.enforce();
+    }
+    let usage = group.usage();
+    assert_eq!((usage.items, usage.current, usage.history), (10, 10_000, 0));
+    assert_eq!(cache.snapshot().len(), 10);
+}
+
+#[test]
+fn a_replay_of_known_changes_does_nothing() {
+    let group = group(LIMITS);
+    let cache = group.get(&"things").expect("inserted");
+    assert_eq!(cache.apply([put("a/x", "red", 2), put("a/x", "red", 3)]), 2);
+    assert_eq!(cache.apply([put("a/x", "red", 2), put("a/x", "red", 3)]), 0);
+    assert_eq!(cache.snapshot().revision(), 3);
+}
+
+#[test]
+fn a_future_start_hands_out_nothing_older() {
+    let group = group(LIMITS);
+    let cache = group.get(&"things").expect("inserted");
+    let bell = Arc::new(Bell::default());
+    let mut cursor = cache
+        .follow(5, Interest::in_scope(Scope::All))
+        .expect("may be ahead");
+    for revision in 2..8 {
+        cache.apply([put("a/x", "red", revision)]);
+    }
+    assert_eq!(poll(&mut cursor, &bell), Some(Ok(vec![6, 7])));
+}
+
+#[test]
+fn the_last_state_is_stamped_once_for_all() {
+    let group = group(LIMITS);
+    let cache = group.get(&"things").expect("inserted");
+    cache.apply([
+        put("a/x", "red", 2),
+        Change::Delete {
+            key: "a/x".to_owned(),
+            revision: 3,
+        },
+    ]);
+    let last = [(); 2].map(|()| {
+        let mut cursor = cache
+            .follow(2, Interest::in_scope(Scope::All))
+            .expect("retained");
+        let waker = Waker::noop();
+        let Poll::Ready(Ok(seen)) = cursor.poll_next(&mut Context::from_waker(waker), &All, 1)
+        else {
+            panic!("the delete waits")
+        };
+        Arc::clone(&seen[0].item)
+    });
+    assert!(Arc::ptr_eq(&last[0], &last[1]));
+    assert_eq!(last[0].revision, 3);
+}
+
+#[tokio::test]
+async fn closing_ends_cursors_and_waiting() {
+    let group = group(LIMITS);
+    let cache = group.get(&"things").expect("inserted");
+    let mut cursor = cache
+        .follow(1, Interest::in_scope(Scope::All))
+        .expect("retained");
+    let ends = async { tokio::join!(cursor.next(&All, 1), group.frontier().reached(9)) };
+    let (ends, ()) = tokio::join!(ends, async { group.close() });
+    assert!(matches!(ends, (Err(Cut::Closed), Err(FrontierClosed))));
+}
