@@ -9,4 +9,9 @@
 pub mod repository;
 pub mod scenario;
 
+pub mod diff;
 pub mod engine;
+pub mod normalise;
+pub mod report;
+pub mod run;
+pub mod suite;

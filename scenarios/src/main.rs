@@ -1,15 +1,17 @@
 //! Command line of the judge.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use regex::Regex;
 use scenarios::engine::reference::Reference;
 use scenarios::engine::{Engine, Kind};
+use scenarios::report::{junit, say};
 use scenarios::repository::Repository;
+use scenarios::suite;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Plays scenario files against a real kube-apiserver and against ark-apiserver.
@@ -21,6 +23,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Play scenarios and compare the engines' answers.
+    Run(RunArguments),
     /// Start one engine with the scenarios' kinds, print its KUBECONFIG and wait for Ctrl-C.
     Up {
         /// Which engine.
@@ -30,6 +34,40 @@ enum Command {
         #[arg(long)]
         standalone_bin: Option<PathBuf>,
     },
+}
+
+#[derive(clap::Args)]
+struct RunArguments {
+    /// The engines to play on; with one, only expectations are judged.
+    #[arg(long, default_value = "both")]
+    engine: Engines,
+    /// Use the server of this kubeconfig instead of starting `standalone`.
+    #[arg(long)]
+    url: Option<PathBuf>,
+    /// Play only scenarios whose name matches this regular expression.
+    #[arg(long)]
+    filter: Option<Regex>,
+    /// Scenarios played at the same time.
+    #[arg(long, default_value_t = 4)]
+    jobs: usize,
+    /// Write the results here in JUnit's format.
+    #[arg(long)]
+    junit: Option<PathBuf>,
+    /// The judged program; default: ark-apiserver beside this one.
+    #[arg(long)]
+    standalone_bin: Option<PathBuf>,
+    /// Show the normalised answers of the first engine.
+    #[arg(long)]
+    print: bool,
+    /// Scenario files; default: all.
+    files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Engines {
+    KubeApiserver,
+    Standalone,
+    Both,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +97,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
     let repository = Repository::find()?;
     let reference = Reference::find(&repository, say).await?;
     match command {
+        Command::Run(arguments) => run(&repository, &reference, arguments).await,
         Command::Up {
             engine,
             standalone_bin,
@@ -83,7 +122,43 @@ async fn perform(command: Command) -> Result<ExitCode> {
     }
 }
 
-/// The one place that owns standard output; a closed one is no reason to fail.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+async fn run(
+    repository: &Repository,
+    reference: &Reference,
+    arguments: RunArguments,
+) -> Result<ExitCode> {
+    let scenarios = suite::load(repository, &arguments.files, arguments.filter.as_ref())?;
+    let mut engines = Vec::new();
+    if arguments.engine != Engines::Standalone {
+        engines.push(Engine::start(Kind::KubeApiserver, repository, reference, None).await?);
+    }
+    if let Some(kubeconfig) = &arguments.url {
+        engines.push(Engine::connect(kubeconfig, reference.kubectl.clone()).await?);
+    } else if arguments.engine != Engines::KubeApiserver {
+        let bin = arguments.standalone_bin.as_deref();
+        engines.push(Engine::start(Kind::Standalone, repository, reference, bin).await?);
+    }
+    let verdicts = suite::judge(&engines, &scenarios, arguments.jobs, arguments.print).await;
+    for mut engine in engines {
+        if let Some(end) = engine.failure() {
+            bail!("{end} while scenarios were played");
+        }
+        engine.stop().await;
+    }
+    if let Some(file) = &arguments.junit {
+        junit(file, &verdicts)?;
+    }
+    let failed = verdicts
+        .iter()
+        .filter(|verdict| verdict.failure.is_some())
+        .count();
+    say(&format!(
+        "{} passed, {failed} failed",
+        verdicts.len() - failed
+    ));
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

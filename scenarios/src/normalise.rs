@@ -1,0 +1,189 @@
+//! Replacing what may differ between two honest servers.
+//!
+//! * uids become `<uid N>` in order of appearance;
+//! * an object's resourceVersion becomes `<rv N>`, its rank among all that the scenario saw, so that
+//!   order and equality survive; the version of a list, table, bookmark or continue token becomes
+//!   `<at rv N>`, the newest of those not after it (other clients move a store's clock on, too);
+//! * recent times become `<time>`, young ages `<age>`, generated parts (`mask`) `<masked>`;
+//! * managedFields are dropped until field management is compared;
+//! * several errors of one answer are sorted: Go reports siblings in the random order of its maps;
+//! * discovery and OpenAPI are reduced to the groups that both servers have.
+
+mod json;
+mod revisions;
+mod text;
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+
+use self::json::Document;
+use self::revisions::Revisions;
+use self::text::Texts;
+use crate::run::Record;
+use crate::run::capture::{Capture, Head};
+use crate::scenario::{Compare, Step};
+
+/// Headers that are compared by value.
+const HEADERS: [&str; 9] = [
+    "allow",
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "location",
+    "retry-after",
+    "vary",
+    "warning",
+    "x-content-type-options",
+];
+/// Headers that are compared by presence.
+const PRESENT: [&str; 4] = ["audit-id", "etag", "expires", "last-modified"];
+
+/// The comparable form of what a scenario brought, step by step.
+///
+/// # Errors
+/// When a mask is no regular expression.
+pub fn transcript(records: &[Record], masks: &[String]) -> Result<Vec<Value>> {
+    let bodies: Vec<Body> = records.iter().map(Body::of).collect();
+    let mut revisions = Revisions::default();
+    for body in &bodies {
+        body.collect(&mut revisions);
+    }
+    let mut texts = Texts::new(revisions, masks)?;
+    Ok(records
+        .iter()
+        .zip(bodies)
+        .map(|(r, body)| one(r, body, &mut texts))
+        .collect())
+}
+
+/// A body in the form in which it is compared.
+enum Body {
+    Json(Document),
+    Events(Vec<Document>),
+    Text(String),
+}
+
+impl Body {
+    fn of(record: &Record) -> Self {
+        let text = record.capture.text();
+        if record.capture.head.is_none() || record.step.exact {
+            return Self::Text(text);
+        }
+        match serde_json::from_str::<Value>(&text) {
+            Ok(value) if !is_event(&value) => return Self::Json(Document(value)),
+            Ok(_) | Err(_) => {}
+        }
+        let events: Option<Vec<Document>> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line)
+                    .ok()
+                    .filter(is_event)
+                    .map(Document)
+            })
+            .collect();
+        match events {
+            Some(events) if !events.is_empty() => Self::Events(events),
+            _ => Self::Text(text),
+        }
+    }
+
+    fn collect(&self, revisions: &mut Revisions) {
+        match self {
+            Self::Json(document) => document.collect(revisions),
+            Self::Events(events) => events.iter().for_each(|event| event.collect(revisions)),
+            Self::Text(text) => revisions.collect_text(text),
+        }
+    }
+}
+
+fn is_event(value: &Value) -> bool {
+    value
+        .as_object()
+        .is_some_and(|map| map.len() == 2 && map.contains_key("type") && map.contains_key("object"))
+}
+
+fn one(record: &Record, body: Body, texts: &mut Texts) -> Value {
+    let Record {
+        title,
+        step,
+        capture,
+    } = record;
+    let mut entry = Map::new();
+    entry.insert("step".to_owned(), json!(title));
+    // Read in any case: uids are numbered in order of appearance.
+    let body = match body {
+        Body::Json(document) => document.normal(texts),
+        Body::Events(events) => events
+            .into_iter()
+            .map(|event| event.normal(texts))
+            .collect(),
+        Body::Text(text) if record.capture.head.is_some() => texts.body(&text),
+        Body::Text(text) => texts.output(&text),
+    };
+    if step.compare == Compare::None {
+        return Value::Object(entry);
+    }
+    match &capture.head {
+        Some(head) => response(&mut entry, step, head, body, texts),
+        None => command(&mut entry, step, capture, body, texts),
+    }
+    Value::Object(entry)
+}
+
+fn response(
+    entry: &mut Map<String, Value>,
+    step: &Step,
+    head: &Head,
+    body: Value,
+    texts: &mut Texts,
+) {
+    entry.insert("status".to_owned(), json!(head.status));
+    let mut headers = Map::new();
+    for (name, value) in &head.headers {
+        if HEADERS.contains(&name.as_str()) {
+            let values = headers.entry(name).or_insert_with(|| json!([]));
+            if let Some(values) = values.as_array_mut() {
+                values.push(json!(texts.plain(value)));
+            }
+        } else if PRESENT.contains(&name.as_str()) {
+            headers.insert(name.clone(), json!("<present>"));
+        }
+    }
+    entry.insert("headers".to_owned(), Value::Object(headers));
+    match step.compare {
+        Compare::Full => entry.insert("body".to_owned(), body),
+        Compare::Shape => entry.insert("body".to_owned(), shape(&body)),
+        Compare::Status | Compare::None => None,
+    };
+}
+
+fn command(
+    entry: &mut Map<String, Value>,
+    step: &Step,
+    capture: &Capture,
+    out: Value,
+    texts: &mut Texts,
+) {
+    entry.insert("exit".to_owned(), json!(capture.exit));
+    entry.insert("stdout".to_owned(), out);
+    if step.compare == Compare::Full {
+        let err = texts.output(&String::from_utf8_lossy(&capture.err));
+        entry.insert("stderr".to_owned(), err);
+    }
+}
+
+/// The value with every scalar replaced by the name of its type.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("null"),
+        Value::Bool(_) => json!("boolean"),
+        Value::Number(_) => json!("number"),
+        Value::String(_) => json!("string"),
+        Value::Array(items) => items.iter().map(shape).collect(),
+        Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), shape(v))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Normalising JSON.
+
+use serde_json::{Map, Value};
+
+use super::revisions::Revisions;
+use super::text::Texts;
+
+/// Groups that both servers have.
+const GROUPS: [&str; 2] = ["judge.example.com", "ark.mckinsey.com"];
+
+/// A JSON body.
+pub(super) struct Document(pub(super) Value);
+
+/// Whose resourceVersion stands here.
+#[derive(Clone, Copy, PartialEq)]
+enum Whose {
+    /// One object's.
+    Object,
+    /// A collection's or bookmark's.
+    Collection,
+}
+
+impl Document {
+    /// Notes the versions of objects.
+    pub(super) fn collect(&self, revisions: &mut Revisions) {
+        collect(&self.0, Whose::Object, revisions);
+    }
+
+    pub(super) fn normal(self, texts: &mut Texts) -> Value {
+        let mut value = self.0;
+        reduce(&mut value);
+        sort_causes(&mut value);
+        normal(value, Whose::Object, texts)
+    }
+}
+
+/// Whose version stands below `key` of `map`, which is itself `whose`.
+fn below(map: &Map<String, Value>, key: &str, whose: Whose) -> Whose {
+    let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let collection = kind.ends_with("List") || kind == "Table";
+    let bookmark = map.get("type").is_some_and(|kind| kind == "BOOKMARK");
+    if bookmark || (collection && key == "metadata") {
+        Whose::Collection
+    } else {
+        whose
+    }
+}
+
+fn collect(value: &Value, whose: Whose, revisions: &mut Revisions) {
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| collect(item, whose, revisions)),
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value.as_str() {
+                    Some(version) if key == "resourceVersion" && whose == Whose::Object => {
+                        revisions.add(version);
+                    }
+                    _ => collect(value, below(map, key, whose), revisions),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn normal(value: Value, whose: Whose, texts: &mut Texts) -> Value {
+    match value {
+        Value::String(text) => Value::String(texts.plain(&text)),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| normal(item, whose, texts))
+            .collect(),
+        Value::Object(mut map) => {
+            map.remove("managedFields");
+            let entries: Vec<(String, Value)> = map
+                .clone()
+                .into_iter()
+                .map(|(key, value)| entry(&map, &key, value, whose, texts))
+                .collect();
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+fn entry(
+    map: &Map<String, Value>,
+    key: &str,
+    value: Value,
+    whose: Whose,
+    texts: &mut Texts,
+) -> (String, Value) {
+    let value = match (key, value) {
+        ("resourceVersion", Value::String(text)) if whose == Whose::Collection => {
+            let version = text
+                .parse()
+                .map(|version| texts.revisions.collection(version));
+            Value::String(version.unwrap_or(text))
+        }
+        ("continue", Value::String(text)) if !text.is_empty() => {
+            Value::String(texts.revisions.token(&text).unwrap_or(text))
+        }
+        ("cells", Value::Array(cells)) => cells
+            .into_iter()
+            .map(|cell| match cell {
+                Value::String(text) => Value::String(texts.cell(&text)),
+                other => normal(other, whose, texts),
+            })
+            .collect(),
+        (name, value) => {
+            let whose = below(map, name, whose);
+            normal(value, whose, texts)
+        }
+    };
+    (texts.plain(key), value)
+}
+
+/// Leaves the groups of both servers in discovery and OpenAPI documents.
+fn reduce(value: &mut Value) {
+    let Some(map) = value.as_object_mut() else {
+        return;
+    };
+    let ours = |name: Option<&str>| name.is_some_and(|name| GROUPS.contains(&name));
+    if map.get("kind").is_some_and(|kind| kind == "APIGroupList")
+        && let Some(groups) = map.get_mut("groups").and_then(Value::as_array_mut)
+    {
+        groups.retain(|group| ours(group["name"].as_str()));
+        groups.sort_by_key(|group| group["name"].to_string());
+    }
+    if map
+        .get("kind")
+        .is_some_and(|kind| kind == "APIGroupDiscoveryList")
+        && let Some(items) = map.get_mut("items").and_then(Value::as_array_mut)
+    {
+        items.retain(|item| ours(item["metadata"]["name"].as_str()));
+        items.sort_by_key(|item| item["metadata"]["name"].to_string());
+    }
+    if map.contains_key("kind") {
+        return;
+    }
+    if let Some(paths) = map.get_mut("paths").and_then(Value::as_object_mut) {
+        paths.retain(|path, _| {
+            GROUPS.iter().any(|group| {
+                path.trim_start_matches('/')
+                    .starts_with(&format!("apis/{group}/v"))
+            })
+        });
+    }
+    if let Some(definitions) = map.get_mut("definitions").and_then(Value::as_object_mut) {
+        definitions.retain(|name, _| {
+            name.starts_with("com.example.judge.") || name.starts_with("com.mckinsey.ark.")
+        });
+    }
+    for global in ["info", "security", "securityDefinitions"] {
+        if map.contains_key("swagger") {
+            map.remove(global);
+        }
+    }
+}
+
+/// Sorts the causes of an Invalid status and their texts in its message.
+fn sort_causes(value: &mut Value) {
+    let Some(causes) = value
+        .pointer_mut("/details/causes")
+        .and_then(Value::as_array_mut)
+    else {
+        return;
+    };
+    causes.sort_by_key(ToString::to_string);
+    let mut texts: Vec<String> = causes
+        .iter()
+        .map(|cause| {
+            let part = |key: &str| cause[key].as_str().unwrap_or_default().to_owned();
+            format!("{}: {}", part("field"), part("message"))
+        })
+        .collect();
+    texts.dedup();
+    let Some(message) = value["message"].as_str() else {
+        return;
+    };
+    let Some((head, list)) = message.split_once(" is invalid: [") else {
+        return;
+    };
+    let mut rest = list.to_owned();
+    for text in &texts {
+        let Some(at) = rest.find(text.as_str()) else {
+            return;
+        };
+        rest.replace_range(at..at + text.len(), "");
+    }
+    if rest
+        .trim_end_matches(']')
+        .chars()
+        .all(|letter| ", ".contains(letter))
+    {
+        value["message"] = format!("{head} is invalid: [{}]", texts.join(", ")).into();
+    }
+}

@@ -1,0 +1,61 @@
+//! Ranks of resourceVersions.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use regex::Regex;
+use serde_json::Value;
+
+/// The resourceVersions of the objects that a scenario saw.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Revisions(BTreeSet<u64>);
+
+/// An object's resourceVersion in YAML, JSON or `kubectl describe`.
+pub(super) static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    Regex::new(r#"((?:resourceVersion"?|Resource Version):\s*"?)(\d+)"#).expect("a valid pattern")
+});
+
+impl Revisions {
+    /// Notes the version of an object.
+    pub(super) fn add(&mut self, text: &str) {
+        self.0.extend(text.parse::<u64>().ok());
+    }
+
+    /// Notes the versions that a text mentions by name.
+    pub(super) fn collect_text(&mut self, text: &str) {
+        for found in WRITTEN.captures_iter(text) {
+            self.add(&found[2]);
+        }
+    }
+
+    /// The rank of an object's version; `None` for one never seen on an object.
+    pub(super) fn object(&self, text: &str) -> Option<String> {
+        let version = text
+            .parse()
+            .ok()
+            .filter(|version| self.0.contains(version))?;
+        Some(format!("<rv {}>", self.0.range(..=version).count()))
+    }
+
+    /// The newest object version that the version of a collection covers.
+    pub(super) fn collection(&self, version: u64) -> String {
+        format!("<at rv {}>", self.0.range(..=version).count())
+    }
+
+    /// A continue token by what it says.
+    pub(super) fn token(&self, token: &str) -> Option<String> {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(token)
+            .ok()?;
+        let mut said: Value = serde_json::from_slice(&bytes).ok()?;
+        if let Some(version) = said["rv"].as_u64() {
+            said["rv"] = self.collection(version).into();
+        }
+        // Both spellings of the same key are in use.
+        let start = said["start"].as_str()?.trim_start_matches('/').to_owned();
+        said["start"] = start.into();
+        Some(format!("<continue {said}>"))
+    }
+}

@@ -1,0 +1,120 @@
+use serde_json::{Value, json};
+
+use super::transcript;
+use crate::run::Record;
+use crate::run::capture::{Capture, Head};
+use crate::scenario::Step;
+
+fn answer(body: &str) -> Record {
+    let head = Head {
+        status: 200,
+        headers: vec![("date".into(), "now".into())],
+    };
+    let capture = Capture {
+        head: Some(head),
+        out: body.into(),
+        ..Capture::default()
+    };
+    Record {
+        title: "GET x".into(),
+        step: Step::default(),
+        capture,
+    }
+}
+
+fn printed(output: &str) -> Record {
+    let capture = Capture {
+        out: output.into(),
+        exit: Some(0),
+        ..Capture::default()
+    };
+    Record {
+        title: "kubectl".into(),
+        step: Step::default(),
+        capture,
+    }
+}
+
+fn bodies(records: &[Record]) -> Vec<Value> {
+    let entries = transcript(records, &["gen-[a-z]{5}".to_owned()]).unwrap();
+    let part = |entry: &Value| {
+        entry
+            .get("body")
+            .or_else(|| entry.get("stdout"))
+            .cloned()
+            .unwrap_or_default()
+    };
+    entries.iter().map(part).collect()
+}
+
+#[test]
+fn revisions_keep_their_order_and_collections_their_floor() {
+    let object = |rv: u32| json!({"kind": "Foo", "metadata": {"resourceVersion": rv.to_string()}});
+    let list =
+        json!({"kind": "FooList", "metadata": {"resourceVersion": "29"}, "items": [object(20)]});
+    let bookmark = json!({"type": "BOOKMARK", "object": object(35)});
+    let documents = [object(30), object(10), object(30), list, bookmark];
+    let records: Vec<Record> = documents.iter().map(|d| answer(&d.to_string())).collect();
+    let got = bodies(&records);
+    let version = |value: &Value| value["metadata"]["resourceVersion"].clone();
+    assert_eq!(
+        got[..3].iter().map(version).collect::<Vec<_>>(),
+        ["<rv 3>", "<rv 1>", "<rv 3>"]
+    );
+    assert_eq!(version(&got[3]), "<at rv 2>");
+    assert_eq!(version(&got[3]["items"][0]), "<rv 2>");
+    assert_eq!(version(&got[4][0]["object"]), "<at rv 3>");
+}
+
+#[test]
+fn what_is_random_gets_a_name() {
+    let now = jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
+    let check = |text: &str, normal: &str| {
+        let got = bodies(&[answer(&json!({ "x": text }).to_string())]);
+        assert_eq!(got[0]["x"], normal);
+    };
+    check("a 123e4567-e89b-12d3-a456-426614174000 b", "a <uid 1> b");
+    check(&now, "<time>");
+    check("2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z");
+    check("gen-abcde", "<masked>");
+    check("https://127.0.0.1:4711/x", "https://<server>/x");
+    check(
+        "Too large resource version: 999, current: 12",
+        "Too large resource version: 999, current: <rv>",
+    );
+}
+
+#[test]
+fn causes_are_a_set() {
+    let status = |first: &str, second: &str| {
+        let cause = |name: &str| json!({"field": name, "message": "bad", "reason": "R"});
+        json!({"kind": "Status", "details": {"causes": [cause(first), cause(second)]},
+            "message": format!("x is invalid: [{first}: bad, {second}: bad]")})
+    };
+    let got = bodies(&[
+        answer(&status("b", "a").to_string()),
+        answer(&status("a", "b").to_string()),
+    ]);
+    assert_eq!(got[0], got[1]);
+    assert_eq!(got[0]["message"], "x is invalid: [a: bad, b: bad]");
+}
+
+#[test]
+fn managed_fields_are_cut_from_texts() {
+    let mut exact = answer(r#"{"a":1,"managedFields":[{"f":"]\""}],"z":2}"#);
+    exact.step.exact = true;
+    let yaml = answer("a:\n  managedFields:\n  - x: 1\n    z: 2\n  name: n\n");
+    let got = bodies(&[exact, yaml]);
+    assert_eq!(got[0], json!([r#"{"a":1,"z":2}"#]));
+    assert_eq!(got[1], json!(["a:", "  name: n"]));
+}
+
+#[test]
+fn ages_do_not_shift_columns() {
+    let first = printed("NAME   AGE   X\na      5s    1\nb      2m3s  1\n");
+    let second = printed("NAME   AGE   X\na      12s   1\nb      119s  1\n");
+    let got = bodies(&[first, second]);
+    assert_eq!(got[0], got[1]);
+}

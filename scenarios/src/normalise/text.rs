@@ -1,0 +1,207 @@
+//! Normalising text.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use regex::{Captures, Regex};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::revisions::{Revisions, WRITTEN};
+
+/// Longer strings are shown by their beginning, length and hash.
+const LONG: usize = 4000;
+
+/// Replaces what is random or depends on the moment.
+pub(super) struct Texts {
+    pub(super) revisions: Revisions,
+    uids: HashMap<String, usize>,
+    masks: Vec<Regex>,
+    patterns: Patterns,
+}
+
+struct Patterns {
+    uid: Regex,
+    time: Regex,
+    recorded: Regex,
+    current: Regex,
+    server: Regex,
+    hash: Regex,
+    age: Regex,
+    short_age: Regex,
+    diff_file: Regex,
+}
+
+impl Texts {
+    pub(super) fn new(revisions: Revisions, masks: &[String]) -> Result<Self> {
+        let masks = masks
+            .iter()
+            .map(|mask| Regex::new(mask))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            revisions,
+            uids: HashMap::new(),
+            masks,
+            patterns: Patterns::new()?,
+        })
+    }
+
+    /// A string of an answer.
+    pub(super) fn plain(&mut self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for mask in &self.masks {
+            text = mask.replace_all(&text, "<masked>").into_owned();
+        }
+        let p = &self.patterns;
+        let uids = &mut self.uids;
+        let text = p.uid.replace_all(&text, |found: &Captures<'_>| {
+            let next = uids.len() + 1;
+            format!("<uid {}>", uids.entry(found[0].to_owned()).or_insert(next))
+        });
+        let text = p
+            .time
+            .replace_all(&text, |found: &Captures<'_>| moment(&found[0]));
+        let revisions = &self.revisions;
+        let written = |found: &Captures<'_>| {
+            let rank = revisions
+                .object(&found[2])
+                .unwrap_or_else(|| found[2].to_owned());
+            format!("{}{rank}", &found[1])
+        };
+        let text = WRITTEN.replace_all(&text, written);
+        let text = p.recorded.replace_all(&text, written);
+        let text = p.current.replace_all(&text, "$1<rv>");
+        let text = p.server.replace_all(&text, "<server>");
+        let text = p.hash.replace_all(&text, "hash=<hash>");
+        shorten(revisions.object(&text).unwrap_or_else(|| text.into_owned()))
+    }
+
+    /// A cell of a table.
+    pub(super) fn cell(&mut self, text: &str) -> String {
+        if self.patterns.short_age.is_match(text) {
+            "<age>".to_owned()
+        } else {
+            self.plain(text)
+        }
+    }
+
+    /// A body that is not JSON, as lines.
+    pub(super) fn body(&mut self, text: &str) -> Value {
+        lines(&self.plain(&drop_managed_fields(text)))
+    }
+
+    /// kubectl's output, as lines.
+    pub(super) fn output(&mut self, text: &str) -> Value {
+        let text = self.plain(&drop_managed_fields(text));
+        let text = self.patterns.age.replace_all(&text, "<age>  ");
+        let text = self.patterns.diff_file.replace_all(&text, "$1");
+        let mut kept: Vec<&str> = text
+            .lines()
+            // The core Events API is no part of an aggregated server.
+            .filter(|line| !(line.starts_with("Events:") && line.ends_with("<none>")))
+            .map(str::trim_end)
+            .collect();
+        // A list of errors: Go's order of siblings is random.
+        for run in kept.chunk_by_mut(|a, b| a.starts_with("* ") && b.starts_with("* ")) {
+            run.sort_unstable();
+        }
+        lines(&kept.join("\n"))
+    }
+}
+
+impl Patterns {
+    fn new() -> Result<Self> {
+        let part = r"[0-9a-f]{4}";
+        Ok(Self {
+            uid: Regex::new(&format!(
+                r"\b[0-9a-f]{{8}}-{part}-{part}-{part}-[0-9a-f]{{12}}\b"
+            ))?,
+            time: Regex::new(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\b)")?,
+            recorded: Regex::new(r"(ResourceVersion in record \()(\d+)")?,
+            current: Regex::new(
+                r"(resource version: \d+, current: |too old resource version: \d+ \()\d+",
+            )?,
+            server: Regex::new(r"127\.0\.0\.1:\d+")?,
+            hash: Regex::new(r"hash=[0-9A-F]{16,}")?,
+            age: Regex::new(r"(?m)\b(\d{1,3}s|\dm\d*s?)(?: +|$)")?,
+            short_age: Regex::new(r"^(\d{1,3}s|\dm\d*s?)$")?,
+            diff_file: Regex::new(r"/\S*/(LIVE|MERGED)-\d+")?,
+        })
+    }
+}
+
+/// A time of this day is the server's own; any other was sent by the scenario.
+fn moment(text: &str) -> String {
+    let day = SignedDuration::from_hours(24);
+    let own = format!("{}Z", text.trim_end_matches('Z').replace(' ', "T"))
+        .parse::<Timestamp>()
+        .is_ok_and(|time| Timestamp::now().duration_since(time).abs() < day);
+    if own {
+        "<time>".to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
+fn lines(text: &str) -> Value {
+    text.lines().collect()
+}
+
+fn shorten(text: String) -> String {
+    if text.len() <= LONG {
+        return text;
+    }
+    let hash = Sha256::digest(&text)
+        .iter()
+        .take(4)
+        .fold(0u32, |sum, b| sum << 8 | u32::from(*b));
+    let start: String = text.chars().take(200).collect();
+    format!("{start}… <{} bytes, hash {hash:08x}>", text.len())
+}
+
+/// Cuts managedFields out of JSON or YAML text.
+fn drop_managed_fields(text: &str) -> String {
+    let mut json = text.to_owned();
+    while let Some((start, end)) = managed_fields(&json) {
+        json.replace_range(start..end, "");
+    }
+    let mut kept = String::with_capacity(json.len());
+    let mut cutting: Option<usize> = None;
+    for line in json.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let item = line.trim_start().starts_with("- ");
+        cutting = cutting.filter(|start| indent > *start || (indent == *start && item));
+        if cutting.is_none() && line.trim() == "managedFields:" {
+            cutting = Some(indent);
+        }
+        if cutting.is_none() {
+            kept.push_str(line);
+        }
+    }
+    kept
+}
+
+/// Where a `"managedFields":[…]` member of a JSON text stands, with one comma.
+fn managed_fields(json: &str) -> Option<(usize, usize)> {
+    const KEY: &str = "\"managedFields\":[";
+    let start = json.find(KEY)?;
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    for (offset, letter) in json[start + KEY.len() - 1..].char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '[' if !quoted => depth += 1,
+            ']' if !quoted => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            let end = start + KEY.len() + offset;
+            let after = json[end..].starts_with(',');
+            let before = json[..start].ends_with(',') && !after;
+            return Some((start - usize::from(before), end + usize::from(after)));
+        }
+    }
+    None
+}

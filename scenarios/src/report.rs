@@ -1,0 +1,70 @@
+//! Results for people and for CI.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// How one scenario ended.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The scenario's name.
+    pub name: String,
+    /// How long it took on all engines.
+    pub took: Duration,
+    /// Why it failed; `None` when it passed.
+    pub failure: Option<String>,
+}
+
+/// Writes a line to standard output; a closed one is no reason to fail.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Writes the verdicts in JUnit's format.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn junit(file: &Path, verdicts: &[Verdict]) -> Result<()> {
+    let failed = verdicts
+        .iter()
+        .filter(|verdict| verdict.failure.is_some())
+        .count();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuite name=\"scenarios\" tests=\"{}\" failures=\"{failed}\">\n",
+        verdicts.len()
+    );
+    for verdict in verdicts {
+        let (name, seconds) = (escape(&verdict.name), verdict.took.as_secs_f64());
+        text.push_str(&format!(
+            "  <testcase name=\"{name}\" time=\"{seconds:.3}\""
+        ));
+        match &verdict.failure {
+            None => text.push_str("/>\n"),
+            Some(why) => {
+                text.push_str(&format!("><failure>{}</failure></testcase>\n", escape(why)));
+            }
+        }
+    }
+    text.push_str("</testsuite>\n");
+    std::fs::write(file, text).with_context(|| file.display().to_string())
+}
+
+/// Escapes for XML; control characters that XML cannot hold are left out.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' | '\t' => escaped.push(letter),
+            control if control.is_control() => {}
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,217 @@
+//! Playing a scenario against one engine.
+
+pub mod capture;
+pub mod expect;
+pub mod kubectl;
+pub mod request;
+pub mod variables;
+pub mod words;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures_util::future::{BoxFuture, FutureExt as _, try_join_all};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::capture::{Capture, Until, Watched};
+use self::variables::Variables;
+use crate::engine::Engine;
+use crate::scenario::{Ready, Scenario, Step};
+
+type Task = BoxFuture<'static, ()>;
+
+/// How long a step may take unless it says otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What one step brought.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The step, with variables filled in only where the file is the same for both engines.
+    pub title: String,
+    /// The step's description, which says how to compare.
+    pub step: Step,
+    /// The answer.
+    pub capture: Capture,
+}
+
+/// Plays `scenario` in its own namespace.
+///
+/// # Errors
+/// When a step cannot be played or misses its expectation; the text says which.
+pub async fn play(engine: &Engine, scenario: &Scenario) -> Result<Vec<Record>> {
+    let namespace = namespace(&scenario.name);
+    engine.prepare_namespace(&namespace).await?;
+    let folder = tempfile::Builder::new().prefix("scenario-").tempdir()?;
+    let mut stage = Stage {
+        engine,
+        variables: Variables::new(&namespace),
+        namespace,
+        folder,
+        background: HashMap::new(),
+        tasks: JoinSet::new(),
+    };
+    stage.write_files(scenario)?;
+    let mut records = Vec::new();
+    for step in &scenario.setup {
+        stage
+            .perform(step, &mut Vec::new())
+            .await
+            .context("setup")?;
+    }
+    for step in &scenario.steps {
+        stage.perform(step, &mut records).await?;
+    }
+    stage.tasks.shutdown().await;
+    Ok(records)
+}
+
+/// A namespace from the scenario's name, equal on all engines.
+fn namespace(scenario: &str) -> String {
+    let name: String = scenario
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    name.chars()
+        .take(60)
+        .collect::<String>()
+        .trim_matches('-')
+        .to_owned()
+}
+
+struct Stage<'a> {
+    engine: &'a Engine,
+    namespace: String,
+    variables: Variables,
+    folder: TempDir,
+    background: HashMap<String, (Step, Watched)>,
+    tasks: JoinSet<()>,
+}
+
+impl Stage<'_> {
+    fn write_files(&self, scenario: &Scenario) -> Result<()> {
+        let kubeconfig = self.folder.path().join("kubeconfig");
+        self.engine.kubeconfig.save(&kubeconfig, &self.namespace)?;
+        let work = self.folder.path().join("work");
+        std::fs::create_dir(&work)?;
+        for (name, content) in &scenario.files {
+            let text = match content.as_str() {
+                Some(text) => self.variables.fill(text)?,
+                None => serde_json::to_string_pretty(&self.variables.fill_value(content)?)?,
+            };
+            let path = work.join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(path, text)?;
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, step: &Step, records: &mut Vec<Record>) -> Result<()> {
+        for index in 0..step.repeat.unwrap_or(1) {
+            if step.repeat.is_some() {
+                self.variables.set("i", &index.to_string());
+            }
+            self.once(step, records)
+                .await
+                .with_context(|| step.title())?;
+        }
+        Ok(())
+    }
+
+    async fn once(&mut self, step: &Step, records: &mut Vec<Record>) -> Result<()> {
+        if let Some(steps) = &step.parallel {
+            let begun = try_join_all(steps.iter().map(|step| self.begin(step))).await?;
+            let (watched, tasks): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
+            for task in tasks {
+                self.tasks.spawn(task);
+            }
+            for (step, watched) in steps.iter().zip(watched) {
+                records.push(self.finish(step, watched).await?);
+            }
+            return Ok(());
+        }
+        if let Some(name) = &step.collect {
+            let (begun, watched) = self
+                .background
+                .remove(name)
+                .context("nothing was started")?;
+            let mut record = self.finish(step, watched).await?;
+            record.title = format!("collect {}", begun.title());
+            records.push(record);
+            return Ok(());
+        }
+        let (watched, task) = self.begin(step).await?;
+        self.tasks.spawn(task);
+        let Some(name) = &step.start else {
+            records.push(self.finish(step, watched).await?);
+            return Ok(());
+        };
+        self.settle(step, watched.clone()).await?;
+        self.background
+            .insert(name.clone(), (step.clone(), watched));
+        Ok(())
+    }
+
+    /// Starts a request or command; a request is on its way when its head has arrived.
+    fn begin<'b>(&'b self, step: &'b Step) -> BoxFuture<'b, Result<(Watched, Task)>> {
+        async move {
+            let (sink, watched) = watch::channel(Capture::default());
+            let task = if let Some(request) = &step.request {
+                let (engine, variables) = (self.engine, &self.variables);
+                let request = request::prepare(engine, variables, &self.namespace, step, request)?;
+                let answer = tokio::time::timeout(patience(step), request::send(request, &sink));
+                request::receive(answer.await.context("no answer in time")??, sink).boxed()
+            } else {
+                let arguments = step.kubectl.as_deref().context("nothing to do")?;
+                let folder = self.folder.path();
+                let (child, stdin) =
+                    kubectl::start(self.engine, &self.variables, folder, step, arguments)?;
+                kubectl::receive(child, stdin, sink).boxed()
+            };
+            Ok((watched, task))
+        }
+        .boxed()
+    }
+
+    /// Waits until a background step has really begun.
+    async fn settle(&self, step: &Step, mut watched: Watched) -> Result<()> {
+        let begun = |capture: &Capture| match &step.ready {
+            None => true,
+            Some(Ready::Lines(count)) => capture.lines() >= *count,
+            Some(Ready::Stderr(text)) => String::from_utf8_lossy(&capture.err).contains(text),
+        };
+        let settled = watched.wait_for(|capture| capture.ended || begun(capture));
+        tokio::time::timeout(patience(step), settled)
+            .await
+            .context("not started in time")??;
+        Ok(())
+    }
+
+    async fn finish(&mut self, step: &Step, watched: Watched) -> Result<Record> {
+        let until = step.events.or(step.lines).map_or(Until::End, Until::Lines);
+        let capture = capture::wait(watched, until, patience(step)).await?;
+        expect::check(&step.expect, &self.variables, &capture)?;
+        for (name, source) in &step.save {
+            self.variables.save(name, source, &capture)?;
+        }
+        Ok(Record {
+            title: step.title(),
+            step: step.clone(),
+            capture,
+        })
+    }
+}
+
+fn patience(step: &Step) -> Duration {
+    step.timeout.map_or(PATIENCE, Duration::from_secs)
+}

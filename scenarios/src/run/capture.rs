@@ -1,0 +1,103 @@
+//! An answer while it arrives.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::sync::watch;
+
+/// What has arrived of an answer.
+#[derive(Clone, Debug, Default)]
+pub struct Capture {
+    /// HTTP status and headers, for a request.
+    pub head: Option<Head>,
+    /// Body, or standard output.
+    pub out: Vec<u8>,
+    /// Standard error.
+    pub err: Vec<u8>,
+    /// Exit code, for a command that ended by itself.
+    pub exit: Option<i32>,
+    /// Nothing more will come.
+    pub ended: bool,
+    /// Why it ended, when that is no part of the protocol.
+    pub failure: Option<String>,
+}
+
+/// Status line and headers.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers in order of arrival, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// When an answer has been awaited long enough.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// Until it ends.
+    End,
+    /// Until it ends or has so many lines.
+    Lines(usize),
+}
+
+/// The reader's side of an answer.
+pub type Watched = watch::Receiver<Capture>;
+
+impl Capture {
+    /// The lines of the body that have arrived whole.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.out.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    /// The body or standard output as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+
+    /// Keeps the first `count` lines.
+    fn cut(&mut self, count: usize) {
+        let ends = self
+            .out
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'\n');
+        if let Some((end, _)) = ends.take(count).last() {
+            self.out.truncate(end + 1);
+        }
+    }
+}
+
+/// Waits for an answer.
+///
+/// # Errors
+/// When `patience` ends first or the answer broke off.
+pub async fn wait(mut watched: Watched, until: Until, patience: Duration) -> Result<Capture> {
+    let enough = |capture: &Capture| match until {
+        Until::End => capture.ended,
+        Until::Lines(count) => capture.ended || capture.lines() >= count,
+    };
+    let waited = tokio::time::timeout(patience, watched.wait_for(enough))
+        .await
+        .map(|_| ());
+    let mut capture = watched.borrow().clone();
+    if let Some(failure) = &capture.failure {
+        bail!(
+            "{failure}; so far: {}{}",
+            capture.text(),
+            String::from_utf8_lossy(&capture.err)
+        );
+    }
+    if waited.is_err() {
+        let err = String::from_utf8_lossy(&capture.err);
+        bail!(
+            "nothing more after {patience:?}; so far: {}{err}",
+            capture.text()
+        );
+    }
+    if let Until::Lines(count) = until {
+        capture.cut(count);
+    }
+    Ok(capture)
+}

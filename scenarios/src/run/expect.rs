@@ -1,0 +1,149 @@
+//! Judging an answer by itself.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use super::capture::Capture;
+use super::variables::Variables;
+use crate::scenario::Expect;
+
+/// Checks an answer against what its step expects.
+///
+/// # Errors
+/// Says what is missed, and shows the answer.
+pub fn check(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<()> {
+    let missed = match &capture.head {
+        Some(head) => status(expect, head.status).and_then(|()| headers(expect, capture)),
+        None => exit(expect, capture.exit),
+    };
+    missed
+        .and_then(|()| content(expect, variables, capture))
+        .with_context(|| {
+            let shown: String = capture.text().chars().take(2000).collect();
+            format!(
+                "the answer was: {shown}{}",
+                String::from_utf8_lossy(&capture.err)
+            )
+        })
+}
+
+fn status(expect: &Expect, status: u16) -> Result<()> {
+    match expect.status {
+        Some(wanted) => ensure!(status == wanted, "status {status} instead of {wanted}"),
+        None => ensure!((200..300).contains(&status), "status {status}"),
+    }
+    Ok(())
+}
+
+fn exit(expect: &Expect, exit: Option<i32>) -> Result<()> {
+    // A command that the runner ended has no exit code.
+    if let Some(exit) = exit {
+        let wanted = expect.exit.unwrap_or(0);
+        ensure!(exit == wanted, "exit code {exit} instead of {wanted}");
+    }
+    Ok(())
+}
+
+fn headers(expect: &Expect, capture: &Capture) -> Result<()> {
+    let head = capture.head.as_ref().context("no HTTP answer")?;
+    for (name, wanted) in &expect.headers {
+        let mut found = head
+            .headers
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        if !found.any(|(_, value)| value == wanted) {
+            bail!("no header {name}: {wanted} among {:?}", head.headers);
+        }
+    }
+    Ok(())
+}
+
+fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<()> {
+    let text = capture.text() + &String::from_utf8_lossy(&capture.err);
+    for wanted in &expect.contains {
+        let wanted = variables.fill(wanted)?;
+        ensure!(text.contains(&wanted), "the text {wanted:?} is missing");
+    }
+    if expect.body.is_some() || !expect.absent.is_empty() {
+        let body: Value = serde_json::from_slice(&capture.out).context("the body is no JSON")?;
+        if let Some(wanted) = &expect.body {
+            subset("", &variables.fill_value(wanted)?, &body)?;
+        }
+        for pointer in &expect.absent {
+            ensure!(
+                body.pointer(pointer).is_none(),
+                "{pointer} should not be there"
+            );
+        }
+    }
+    let Some(wanted) = &expect.events else {
+        return Ok(());
+    };
+    let events = capture.text();
+    let events: Vec<&str> = events.lines().collect();
+    ensure!(
+        events.len() == wanted.len(),
+        "{} events, not {}",
+        events.len(),
+        wanted.len()
+    );
+    for (index, (wanted, event)) in wanted.iter().zip(events).enumerate() {
+        let event = serde_json::from_str(event).context("an event is no JSON")?;
+        subset(
+            &format!("event {index} "),
+            &variables.fill_value(wanted)?,
+            &event,
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether `actual` has all that `wanted` has: objects may have more keys, all else must be equal.
+fn subset(path: &str, wanted: &Value, actual: &Value) -> Result<()> {
+    match (wanted, actual) {
+        (Value::Object(wanted), Value::Object(actual)) => {
+            for (key, value) in wanted {
+                let path = format!("{path}/{key}");
+                let actual = actual
+                    .get(key)
+                    .with_context(|| format!("{path} is missing"))?;
+                subset(&path, value, actual)?;
+            }
+        }
+        (Value::Array(wanted), Value::Array(actual)) => {
+            ensure!(
+                wanted.len() == actual.len(),
+                "{path} has {} items, not {}",
+                actual.len(),
+                wanted.len()
+            );
+            for (index, (wanted, actual)) in wanted.iter().zip(actual).enumerate() {
+                subset(&format!("{path}/{index}"), wanted, actual)?;
+            }
+        }
+        _ => ensure!(wanted == actual, "{path} is {actual}, not {wanted}"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn a_subset_may_leave_out_keys_only() {
+        let actual = json!({"a": 1, "b": [{"c": "x", "d": null}]});
+        let check = |wanted: serde_json::Value, holds: bool| {
+            assert_eq!(
+                super::subset("", &wanted, &actual).is_ok(),
+                holds,
+                "{wanted}"
+            );
+        };
+        check(json!({"b": [{"c": "x"}]}), true);
+        check(json!({}), true);
+        check(json!({"a": 1.0}), false);
+        check(json!({"b": []}), false);
+        check(json!({"b": [{"e": null}]}), false);
+    }
+}

@@ -1,0 +1,112 @@
+//! `${name}` in requests, bodies and command lines.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::capture::Capture;
+
+/// Values by name.
+#[derive(Clone, Debug)]
+pub struct Variables(HashMap<String, String>);
+
+impl Variables {
+    /// With `${NS}`, the scenario's namespace, set.
+    #[must_use]
+    pub fn new(namespace: &str) -> Self {
+        Self(HashMap::from([("NS".to_owned(), namespace.to_owned())]))
+    }
+
+    /// Sets or replaces a value.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Replaces every `${name}`; `${text*count}` repeats a text.
+    ///
+    /// # Errors
+    /// When a name is not set.
+    pub fn fill(&self, text: &str) -> Result<String> {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, after) = after.split_once('}').context("`${` without `}`")?;
+            filled.push_str(before);
+            match name
+                .rsplit_once('*')
+                .and_then(|(t, n)| Some((t, n.parse::<usize>().ok()?)))
+            {
+                Some((piece, count)) => filled.push_str(&piece.repeat(count)),
+                None => filled.push_str(
+                    self.0
+                        .get(name)
+                        .with_context(|| format!("${{{name}}} is not set"))?,
+                ),
+            }
+            rest = after;
+        }
+        filled.push_str(rest);
+        Ok(filled)
+    }
+
+    /// Fills all strings and keys of a JSON value.
+    ///
+    /// # Errors
+    /// When a name is not set.
+    pub fn fill_value(&self, value: &Value) -> Result<Value> {
+        Ok(match value {
+            Value::String(text) => Value::String(self.fill(text)?),
+            Value::Array(items) => Value::Array(
+                items
+                    .iter()
+                    .map(|item| self.fill_value(item))
+                    .collect::<Result<_>>()?,
+            ),
+            Value::Object(map) => Value::Object(
+                map.iter()
+                    .map(|(key, value)| Ok((self.fill(key)?, self.fill_value(value)?)))
+                    .collect::<Result<_>>()?,
+            ),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        })
+    }
+
+    /// Takes `source` (JSON pointer, `header:Name` or `stdout`) out of an answer.
+    ///
+    /// # Errors
+    /// When the answer has no such part.
+    pub fn save(&mut self, name: &str, source: &str, capture: &Capture) -> Result<()> {
+        let value = if let Some(header) = source.strip_prefix("header:") {
+            let head = capture.head.as_ref().context("no HTTP answer")?;
+            let mut headers = head.headers.iter();
+            headers
+                .find(|(key, _)| key.eq_ignore_ascii_case(header))
+                .map(|(_, v)| v.clone())
+        } else if source == "stdout" {
+            Some(capture.text().trim_end().to_owned())
+        } else {
+            let body: Value = serde_json::from_slice(&capture.out).context("no JSON answer")?;
+            body.pointer(source)
+                .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+        };
+        let value = value.with_context(|| format!("the answer has no {source}"))?;
+        self.set(name, &value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Variables;
+
+    #[test]
+    fn variables_are_filled_in() {
+        let mut variables = Variables::new("ns-1");
+        variables.set("rv", "7");
+        let check = |text: &str, filled: &str| assert_eq!(variables.fill(text).unwrap(), filled);
+        check("/${NS}/a?rv=${rv}&x", "/ns-1/a?rv=7&x");
+        check("${ab*3}$", "ababab$");
+        assert!(variables.fill("${missing}").is_err());
+    }
+}

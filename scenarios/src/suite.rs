@@ -1,0 +1,116 @@
+//! Playing many scenarios on one or two engines.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use futures_util::StreamExt as _;
+use regex::Regex;
+
+use crate::engine::Engine;
+use crate::report::{Verdict, say};
+use crate::repository::{Repository, files_below};
+use crate::run::{Record, play};
+use crate::scenario::Scenario;
+use crate::{diff, normalise};
+
+/// No scenario is meant to take longer, however busy the machine.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Reads the scenarios: those of `files`, else all of the repository, whose names match `filter`.
+///
+/// # Errors
+/// When a file is malformed or none is left.
+pub fn load(
+    repository: &Repository,
+    files: &[PathBuf],
+    filter: Option<&Regex>,
+) -> Result<Vec<Scenario>> {
+    let root = repository
+        .scenarios()
+        .canonicalize()
+        .unwrap_or_else(|_| repository.scenarios());
+    let files = match files {
+        [] => files_below(&root, &["yaml"])?,
+        given => given
+            .iter()
+            .map(|f| f.canonicalize())
+            .collect::<Result<_, _>>()?,
+    };
+    let mut scenarios = Vec::new();
+    for file in files {
+        scenarios.push(Scenario::load(&root, &file)?);
+    }
+    scenarios.retain(|s| filter.is_none_or(|pattern| pattern.is_match(&s.name)));
+    ensure!(!scenarios.is_empty(), "no scenario is left to play");
+    Ok(scenarios)
+}
+
+/// Plays each scenario on all `engines`, `jobs` at a time, and tells of each as it ends. With
+/// `print` the transcripts of the first engine are shown.
+pub async fn judge(
+    engines: &[Engine],
+    scenarios: &[Scenario],
+    jobs: usize,
+    print: bool,
+) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    let mut playing = futures_util::stream::iter(scenarios)
+        .map(|scenario| one(engines, scenario, print))
+        .buffer_unordered(jobs.max(1));
+    while let Some(verdict) = playing.next().await {
+        match &verdict.failure {
+            None => say(&format!(
+                "ok     {} ({:.1} s)",
+                verdict.name,
+                verdict.took.as_secs_f64()
+            )),
+            Some(why) => say(&format!("FAILED {}\n{why}", verdict.name)),
+        }
+        verdicts.push(verdict);
+    }
+    verdicts.sort_by(|a, b| a.name.cmp(&b.name));
+    verdicts
+}
+
+async fn one(engines: &[Engine], scenario: &Scenario, print: bool) -> Verdict {
+    let began = Instant::now();
+    let compared = tokio::time::timeout(LIMIT, compare(engines, scenario, print)).await;
+    let failure = match compared {
+        Ok(Ok(failure)) => failure,
+        Ok(Err(error)) => Some(format!("{error:#}")),
+        Err(_) => Some(format!("not finished after {LIMIT:?}")),
+    };
+    Verdict {
+        name: scenario.name.clone(),
+        took: began.elapsed(),
+        failure,
+    }
+}
+
+async fn compare(engines: &[Engine], scenario: &Scenario, print: bool) -> Result<Option<String>> {
+    let plays = engines.iter().map(|engine| async move {
+        let records: Vec<Record> = play(engine, scenario)
+            .await
+            .with_context(|| format!("on {}", engine.name))?;
+        normalise::transcript(&records, &scenario.mask)
+    });
+    let transcripts = futures_util::future::join_all(plays).await;
+    let mut done = Vec::new();
+    let mut failures = Vec::new();
+    for transcript in transcripts {
+        match transcript {
+            Ok(transcript) => done.push(transcript),
+            Err(error) => failures.push(format!("{error:#}")),
+        }
+    }
+    if let ([first, ..], true) = (&done[..], print) {
+        first
+            .iter()
+            .for_each(|entry| say(&diff::pretty(Some(entry))));
+    }
+    if let [first, second] = &done[..] {
+        failures.extend(diff::transcripts(first, second));
+    }
+    Ok((!failures.is_empty()).then(|| failures.join("\n")))
+}
