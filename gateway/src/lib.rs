@@ -6,10 +6,20 @@
 //! [`authz::Permit`] → handler → registry → store → backend, and the answer back.
 //!
 //! *Watch*: backend event → watch cache → frames encoded once → the body of every watcher's
-//! response, cut by [`serving`](crate) when the server drains.
+//! response, cut by [`serving`] when the server drains.
+
+pub mod serving;
+
+pub mod stack;
 
 pub mod request;
 
+pub mod auth;
 pub mod authz;
 
 pub mod store;
+
+pub mod standalone;
+
+pub mod reply;
+pub mod telemetry;

@@ -1,0 +1,147 @@
+//! Certificates and headers against each other.
+
+use std::net::SocketAddr;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::*;
+use crate::auth::Bundle;
+use crate::standalone::pki::{self, Pair};
+
+struct Fixture {
+    users: Pair,
+    proxies: Pair,
+    authenticator: Authenticator,
+}
+
+fn fixture(allowed_names: &[&str]) -> Fixture {
+    let (users, proxies) = (
+        pki::authority("users").unwrap(),
+        pki::authority("proxies").unwrap(),
+    );
+    let bundle = |pair: &Pair| Some(Bundle::from_pem(pair.certificate.as_bytes()).unwrap());
+    let trust = Trust {
+        clients: bundle(&users),
+        front_proxies: bundle(&proxies),
+    };
+    let headers = RequestHeaders {
+        allowed_names: allowed_names.iter().map(|&name| name.to_owned()).collect(),
+        ..RequestHeaders::default()
+    };
+    let trust = Arc::new(ArcSwap::from_pointee(trust));
+    let authenticator = Authenticator::new(trust, Some(headers));
+    Fixture {
+        users,
+        proxies,
+        authenticator,
+    }
+}
+
+fn peer(certificate: Option<&Pair>) -> Peer {
+    let der = |pair: &Pair| CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    Peer::new(address, certificate.map(der).into_iter().collect())
+}
+
+impl Fixture {
+    /// The user, or the reason there is none.
+    fn ask(&self, certificate: Option<&Pair>, headers: &[(&str, &str)], path: &str) -> String {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: http::HeaderName = name.parse().unwrap();
+            map.append(name, value.parse().unwrap());
+        }
+        match self
+            .authenticator
+            .authenticate(&peer(certificate), &mut map, path)
+        {
+            Ok(user) => {
+                assert!(
+                    map.is_empty(),
+                    "credentials are taken off the request: {map:?}"
+                );
+                format!("{} {}", user.name, user.groups.join(","))
+            }
+            Err(Error::Untrusted(_)) => "untrusted".to_owned(),
+            Err(err) => err.to_string(),
+        }
+    }
+}
+
+#[test]
+fn a_client_certificate_names_its_user() {
+    let fixture = fixture(&[]);
+    let bob = pki::client(&fixture.users, "bob", Some("dev")).unwrap();
+    assert_eq!(
+        fixture.ask(Some(&bob), &[], "/x"),
+        "bob dev,system:authenticated"
+    );
+    let user = fixture
+        .authenticator
+        .authenticate(&peer(Some(&bob)), &mut HeaderMap::new(), "/x");
+    let extra = &user.unwrap().extra["authentication.kubernetes.io/credential-id"];
+    assert!(extra[0].starts_with("X509SHA256="), "{extra:?}");
+}
+
+#[test]
+fn identity_headers_count_only_from_a_front_proxy() {
+    let fixture = fixture(&["front-proxy-client"]);
+    let bob = pki::client(&fixture.users, "bob", None).unwrap();
+    let proxy = pki::client(&fixture.proxies, "front-proxy-client", None).unwrap();
+    let other = pki::client(&fixture.proxies, "other", None).unwrap();
+    let forged = pki::client(&fixture.users, "front-proxy-client", None).unwrap();
+    let alice = [
+        ("X-Remote-User", "alice"),
+        ("X-Remote-Group", "system:masters"),
+    ];
+
+    let masters = "alice system:masters,system:authenticated";
+    assert_eq!(fixture.ask(Some(&proxy), &alice, "/x"), masters);
+    assert_eq!(fixture.ask(None, &alice, "/x"), "no credentials");
+    assert_eq!(fixture.ask(Some(&other), &alice, "/x"), "untrusted");
+    for user in [&bob, &forged] {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-remote-user", "alice".parse().unwrap());
+        let user = fixture
+            .authenticator
+            .authenticate(&peer(Some(user)), &mut headers, "/x");
+        assert_ne!(user.unwrap().name, "alice");
+    }
+    assert_eq!(
+        fixture.ask(Some(&proxy), &[], "/x"),
+        "untrusted",
+        "a proxy is no user itself"
+    );
+}
+
+#[test]
+fn strangers_reach_the_health_paths_only() {
+    let fixture = fixture(&[]);
+    let nobody = "system:anonymous system:unauthenticated";
+    assert_eq!(fixture.ask(None, &[], "/readyz"), nobody);
+    assert_eq!(fixture.ask(None, &[], "/readyz/ping"), "no credentials");
+    assert_eq!(
+        fixture.ask(None, &[("X-Remote-User", "root")], "/version"),
+        "no credentials"
+    );
+    let stranger = pki::client(&pki::authority("x").unwrap(), "root", None).unwrap();
+    assert_eq!(fixture.ask(Some(&stranger), &[], "/readyz"), "untrusted");
+}
+
+#[test]
+fn new_authorities_apply_to_open_connections() {
+    let fixture = fixture(&[]);
+    let bob = peer(Some(&pki::client(&fixture.users, "bob", None).unwrap()));
+    let ask = || {
+        fixture
+            .authenticator
+            .authenticate(&bob, &mut HeaderMap::new(), "/x")
+    };
+    assert!(ask().is_ok());
+    fixture
+        .authenticator
+        .trust
+        .store(Arc::new(Trust::default()));
+    assert!(matches!(ask(), Err(Error::Anonymous)));
+}

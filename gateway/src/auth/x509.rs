@@ -1,0 +1,55 @@
+//! The user a client certificate names: CN is the name, each O a group.
+
+use std::fmt::Write as _;
+
+use rustls_pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+use x509_parser::der_parser::{Oid, oid};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::Error;
+use crate::request::User;
+
+/// Subject attribute that carries the user's UID.
+const UID_OID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
+/// Extra key under which the certificate's fingerprint is recorded.
+const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
+/// Reads the user out of a certificate that was verified before; `None` when it has no CN.
+pub(super) fn user(certificate: &CertificateDer<'_>) -> Result<Option<User>, Error> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| Error::Malformed)?;
+    let subject = parsed.subject();
+    let Some(name) = common_name(&parsed).filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
+        attribute.as_str().map(str::to_owned).ok()
+    };
+    let groups: Vec<String> = subject.iter_organization().filter_map(text).collect();
+    let mut user = User::new(name, groups);
+    user.uid = subject.iter_by_oid(&UID_OID).find_map(text);
+    let id = format!("X509SHA256={}", hex(&Sha256::digest(certificate)));
+    user.extra.insert(CREDENTIAL_ID.to_owned(), vec![id]);
+    Ok(Some(user))
+}
+
+/// The CN of a certificate; the last one where there are several, as Go reads it.
+pub(super) fn front_proxy_name(certificate: &CertificateDer<'_>) -> Result<String, Error> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| Error::Malformed)?;
+    Ok(common_name(&parsed).unwrap_or_default())
+}
+
+fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    let last = certificate.subject().iter_common_name().last()?;
+    last.as_str().ok().map(str::to_owned)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+}

@@ -1,0 +1,63 @@
+//! Small answers the front of the server gives itself: texts, JSON documents, Status objects.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+/// `application/json`.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// A response with this body.
+pub fn body(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// A plain text as Go's `http.Error` writes it, with its final newline.
+pub fn error_text(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = body(status, TEXT, format!("{text}\n"));
+    response
+        .headers_mut()
+        .insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A plain text that is no error, as it is.
+pub fn text(text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = body(StatusCode::OK, TEXT, text);
+    response
+        .headers_mut()
+        .insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The answer to a path that does not exist.
+pub fn not_found() -> Response<Body> {
+    error_text(StatusCode::NOT_FOUND, "404 page not found")
+}
+
+/// A JSON document indented by two spaces, as kube-apiserver writes `/` and `/version`.
+pub fn pretty_json(document: &impl Serialize) -> Response<Body> {
+    match serde_json::to_vec_pretty(document) {
+        Ok(bytes) => body(StatusCode::OK, JSON, bytes),
+        Err(err) => error_text(StatusCode::INTERNAL_SERVER_ERROR, &err.to_string()),
+    }
+}
+
+/// Sets `Retry-After`, in seconds.
+pub fn retry_after(mut response: Response<Body>, seconds: u32) -> Response<Body> {
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}

@@ -1,0 +1,170 @@
+//! The server's certificate and how it asks clients for theirs.
+//!
+//! Certificates are requested, not required, and a handshake never fails over one nobody knows: what a
+//! certificate is worth is for the authenticators to say, with a Status the client can read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+
+use crate::auth::{Bundle, Trust};
+
+/// The files TLS is made of.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// PEM chain presented to clients, leaf first.
+    pub certificate: PathBuf,
+    /// PEM private key of the leaf.
+    pub private_key: PathBuf,
+    /// PEM bundle that signs users' certificates.
+    pub client_ca: Option<PathBuf>,
+    /// PEM bundle that signs front proxies' certificates.
+    pub request_header_ca: Option<PathBuf>,
+}
+
+/// The files' contents, as far as they decide about TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    certificate: Vec<u8>,
+    private_key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+    request_header_ca: Option<Vec<u8>>,
+}
+
+/// Why TLS cannot be set up; the text names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// A file was read but is not what it should be.
+    #[error("{0} is of no use: {1}")]
+    Unusable(PathBuf, String),
+}
+
+impl Files {
+    /// Reads all files.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn read(&self) -> Result<Contents, Error> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|err| Error::Unreadable(path.to_owned(), err))
+        };
+        Ok(Contents {
+            certificate: read(&self.certificate)?,
+            private_key: read(&self.private_key)?,
+            client_ca: self.client_ca.as_deref().map(read).transpose()?,
+            request_header_ca: self.request_header_ca.as_deref().map(read).transpose()?,
+        })
+    }
+
+    /// Builds what the listener and the authenticators need out of the files' contents.
+    ///
+    /// # Errors
+    /// When a file does not hold what it should.
+    pub fn build(&self, contents: &Contents) -> Result<(Arc<ServerConfig>, Trust), Error> {
+        let bundle = |path: &Option<PathBuf>, pem: &Option<Vec<u8>>| {
+            let (Some(path), Some(pem)) = (path, pem) else {
+                return Ok(None);
+            };
+            Bundle::from_pem(pem)
+                .map(Some)
+                .map_err(|err| unusable(path, &err))
+        };
+        let trust = Trust {
+            clients: bundle(&self.client_ca, &contents.client_ca)?,
+            front_proxies: bundle(&self.request_header_ca, &contents.request_header_ca)?,
+        };
+        let chain = CertificateDer::pem_slice_iter(&contents.certificate)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|err| unusable(&self.certificate, &err))?;
+        let key = PrivateKeyDer::from_pem_slice(&contents.private_key)
+            .map_err(|err| unusable(&self.private_key, &err))?;
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|err| unusable(&self.certificate, &err))?
+            .with_client_cert_verifier(Arc::new(AskForCertificate::new(&trust, provider)))
+            .with_single_cert(chain, key)
+            .map_err(|err| unusable(&self.certificate, &err))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok((Arc::new(config), trust))
+    }
+}
+
+fn unusable(path: &Path, err: &dyn std::error::Error) -> Error {
+    Error::Unusable(path.to_owned(), err.to_string())
+}
+
+/// Requests a certificate and checks only that the client holds its key.
+#[derive(Debug)]
+struct AskForCertificate {
+    hints: Vec<DistinguishedName>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl AskForCertificate {
+    fn new(trust: &Trust, provider: Arc<CryptoProvider>) -> Self {
+        let bundles = trust.clients.iter().chain(&trust.front_proxies);
+        let hints = bundles
+            .flat_map(|bundle| bundle.roots().subjects())
+            .collect();
+        Self { hints, provider }
+    }
+}
+
+impl ClientCertVerifier for AskForCertificate {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

@@ -1,0 +1,255 @@
+//! The chain over a stub handler, with real certificates.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::auth::{Bundle, Trust};
+use crate::request::user::MASTERS_GROUP;
+use crate::standalone::pki;
+
+/// Answers by path, as the test names it.
+#[derive(Debug, Default)]
+struct Stub {
+    entered: Arc<Notify>,
+    release: Arc<Notify>,
+}
+
+impl Inner for Stub {
+    async fn handle(
+        &self,
+        permit: Permit,
+        info: RequestInfo,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        match info.name.as_str() {
+            "panic" => panic!("on purpose"),
+            "wait" => {
+                self.entered.notify_one();
+                self.release.notified().await;
+            }
+            "never" => std::future::pending().await,
+            "warn" => Context::of(request.extensions()).warnings.add("careful"),
+            _ if info.verb.as_str() == "watch" => {
+                let frames = futures_util::stream::once(async { Ok::<_, axum::Error>("event\n") });
+                let open = futures_util::StreamExt::chain(frames, futures_util::stream::pending());
+                return Response::new(Body::from_stream(open));
+            }
+            _ => {}
+        }
+        Response::new(Body::from(format!("hello {}", permit.user().name)))
+    }
+
+    fn serves(&self, info: &RequestInfo) -> bool {
+        info.resource == "foos"
+    }
+}
+
+struct Fixture {
+    stack: Arc<Stack<Stub>>,
+    admin: Peer,
+    bob: Peer,
+    stranger: Peer,
+}
+
+fn fixture(limits: Limits) -> Fixture {
+    let authority = pki::authority("users").unwrap();
+    let peer = |name: &str, group: Option<&str>| {
+        let pair = pki::client(&authority, name, group).unwrap();
+        let der = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+        Peer::new(SocketAddr::from(([127, 0, 0, 1], 1)), vec![der])
+    };
+    let clients = Some(Bundle::from_pem(authority.certificate.as_bytes()).unwrap());
+    let trust = ArcSwap::from_pointee(Trust {
+        clients,
+        front_proxies: None,
+    });
+    let stack = Stack {
+        authenticator: Authenticator::new(Arc::new(trust), None),
+        authorizer: Authorizer,
+        limits,
+        lifecycle: Lifecycle::new(),
+        metrics: Metrics::new(),
+        inner: Stub::default(),
+    };
+    Fixture {
+        stack: Arc::new(stack),
+        admin: peer("admin", Some(MASTERS_GROUP)),
+        bob: peer("bob", None),
+        stranger: Peer::new(SocketAddr::from(([127, 0, 0, 1], 1)), Vec::new()),
+    }
+}
+
+fn request(line: &str) -> Request<Body> {
+    let (method, uri) = line.split_once(' ').unwrap();
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .body(Body::empty())
+        .unwrap()
+}
+
+async fn text(answer: Response<Body>) -> String {
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const FOO: &str = "/apis/x.io/v1/namespaces/d/foos";
+
+#[tokio::test]
+async fn every_answer_carries_the_common_headers() {
+    let fixture = fixture(Limits::new(1, 1));
+    for (peer, line, status) in [
+        (&fixture.admin, format!("GET {FOO}/n"), 200),
+        (&fixture.stranger, format!("GET {FOO}/n"), 401),
+        (&fixture.bob, format!("GET {FOO}/n"), 403),
+        (&fixture.admin, format!("GET {FOO}/panic"), 500),
+        (&fixture.admin, format!("GET {FOO}/n?timeout=zz"), 400),
+        (&fixture.admin, "GET /apis/g/v1/watch".to_owned(), 500),
+    ] {
+        let answer = fixture.stack.answer(peer, request(&line)).await;
+        assert_eq!(answer.status().as_u16(), status, "{line}");
+        assert_eq!(answer.headers()["audit-id"].len(), 36, "{line}");
+        assert_eq!(
+            answer.headers()["cache-control"],
+            "no-cache, private",
+            "{line}"
+        );
+    }
+    let mut asked = request(&format!("GET {FOO}/warn"));
+    asked
+        .headers_mut()
+        .insert("audit-id", "mine".parse().unwrap());
+    let answer = fixture.stack.answer(&fixture.admin, asked).await;
+    assert_eq!(answer.headers()["audit-id"], "mine");
+    assert_eq!(answer.headers()["warning"], "299 - \"careful\"");
+}
+
+#[tokio::test]
+async fn refusals_are_kubernetes_own() {
+    let fixture = fixture(Limits::new(1, 1));
+    let ask = async |peer, line: &str| text(fixture.stack.answer(peer, request(line)).await).await;
+    let status = |text: &str| format!("{{\"kind\":\"Status\",\"apiVersion\":\"v1\",{text}}}\n");
+    assert_eq!(
+        ask(&fixture.stranger, "GET /version").await,
+        status(
+            r#""metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401"#
+        )
+    );
+    assert_eq!(
+        ask(&fixture.bob, &format!("GET {FOO}")).await,
+        status(concat!(
+            r#""metadata":{},"status":"Failure","message":"foos.x.io is forbidden: User \"bob\" cannot list "#,
+            r#"resource \"foos\" in API group \"x.io\" in the namespace \"d\"","reason":"Forbidden","#,
+            r#""details":{"group":"x.io","kind":"foos"},"code":403"#
+        ))
+    );
+    assert_eq!(
+        ask(&fixture.admin, &format!("GET {FOO}/panic")).await,
+        "This request caused apiserver to panic. Look in the logs for details.\n"
+    );
+}
+
+#[tokio::test]
+async fn more_than_the_limit_is_shed_except_for_masters() {
+    let fixture = fixture(Limits::new(1, 0));
+    let stack = fixture.stack.clone();
+    let admin = Arc::new(fixture.admin);
+    let waiting = tokio::task::JoinSet::from_iter([{
+        let (stack, admin) = (stack.clone(), admin.clone());
+        async move {
+            stack
+                .answer(&admin, request(&format!("GET {FOO}/wait")))
+                .await
+                .status()
+        }
+    }]);
+    stack.inner.entered.notified().await;
+    assert_eq!(stack.limits.in_flight().0, 1);
+    // Bob would be refused by authorization, but there is no seat to ask from.
+    let shed = stack
+        .answer(&fixture.bob, request(&format!("GET {FOO}/n")))
+        .await;
+    assert_eq!(shed.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(shed.headers()["retry-after"], "1");
+    assert_eq!(
+        text(shed).await,
+        "Too many requests, please try again later.\n"
+    );
+    let exempt = stack.answer(&admin, request(&format!("GET {FOO}/n"))).await;
+    assert_eq!(exempt.status(), StatusCode::OK);
+    stack.inner.release.notify_one();
+    assert_eq!(waiting.join_all().await, [StatusCode::OK]);
+    assert_eq!(stack.limits.in_flight().0, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_handler_is_a_timeout() {
+    let fixture = fixture(Limits::new(1, 1));
+    let line = format!("GET {FOO}/never?timeout=2s");
+    let begun = Instant::now();
+    let answer = fixture.stack.answer(&fixture.admin, request(&line)).await;
+    assert_eq!(begun.elapsed().as_secs(), Duration::from_secs(2).as_secs());
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    let message = "Timeout: request did not complete within the allotted timeout";
+    assert!(text(answer).await.contains(message));
+}
+
+#[tokio::test]
+async fn a_drain_ends_watches_and_refuses_new_requests() {
+    let fixture = fixture(Limits::new(1, 1));
+    let watch = fixture
+        .stack
+        .answer(&fixture.admin, request(&format!("GET {FOO}?watch=1")))
+        .await;
+    let mut body = watch.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(&first[..], b"event\n");
+    fixture.stack.lifecycle.drain().await;
+    assert!(body.frame().await.is_none(), "the watch ends cleanly");
+    let late = fixture
+        .stack
+        .answer(&fixture.admin, request(&format!("GET {FOO}/n")))
+        .await;
+    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(late.headers()["retry-after"], "1");
+    assert!(text(late).await.contains("apiserver is shutting down"));
+}
+
+#[tokio::test]
+async fn head_has_the_headers_of_get_and_no_body() {
+    let fixture = fixture(Limits::new(1, 1));
+    let answer = fixture
+        .stack
+        .answer(&fixture.admin, request(&format!("HEAD {FOO}/n")))
+        .await;
+    assert_eq!(answer.headers()["content-length"], "11");
+    assert_eq!(text(answer).await, "");
+}
+
+#[tokio::test]
+async fn requests_are_counted_under_what_is_served_only() {
+    let fixture = fixture(Limits::new(1, 1));
+    for resource in ["foos", "bars"] {
+        let line = format!("GET /apis/x.io/v1/namespaces/d/{resource}/n");
+        let _ = text(fixture.stack.answer(&fixture.admin, request(&line)).await).await;
+    }
+    let metrics = fixture.stack.metrics.render();
+    let line = |resource: &str| format!("resource=\"{resource}\"");
+    assert!(
+        metrics.contains("apiserver_request_total{verb=\"GET\""),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(&line("foos")) && !metrics.contains(&line("bars")),
+        "{metrics}"
+    );
+}

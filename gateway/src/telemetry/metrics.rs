@@ -1,0 +1,146 @@
+//! Metrics about requests, under kube-apiserver's names.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// kube-apiserver's buckets, in seconds.
+const DURATION_BUCKETS: [f64; 16] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// What a request is counted under. Group, version and resource are those of resources that are
+/// served, else empty: a client must not be able to make up new series.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// HTTP verb, or `LIST`, `WATCH`, `DELETECOLLECTION`, `APPLY`.
+    pub verb: &'static str,
+    /// `All` for dry runs.
+    pub dry_run: &'static str,
+    /// API group.
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Resource plural.
+    pub resource: String,
+    /// Subresource, or empty.
+    pub subresource: String,
+    /// `resource` for one object, `namespace` or `cluster` for collections.
+    pub scope: &'static str,
+    /// Always `apiserver`.
+    pub component: &'static str,
+    /// HTTP status code; 0 in metrics that do not count by code.
+    pub code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    request_kind: &'static str,
+}
+
+/// The server's metrics and the registry everything else registers with.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    long_running: Family<RequestLabels, Gauge>,
+    in_flight: Family<Kind, Gauge<i64, AtomicI64>>,
+}
+
+impl Metrics {
+    /// Metrics in a new registry.
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let requests = Family::default();
+        let durations: Family<RequestLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
+        let (long_running, in_flight) = (Family::default(), Family::default());
+        registry.register("apiserver_request", "Answered requests", requests.clone());
+        let help = "Time from request to complete answer, in seconds";
+        registry.register(
+            "apiserver_request_duration_seconds",
+            help,
+            durations.clone(),
+        );
+        let help = "Watches open now";
+        registry.register("apiserver_longrunning_requests", help, long_running.clone());
+        let help = "Requests being served now, without watches";
+        registry.register(
+            "apiserver_current_inflight_requests",
+            help,
+            in_flight.clone(),
+        );
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            requests,
+            durations,
+            long_running,
+            in_flight,
+        }
+    }
+
+    /// Lets another part register its metrics.
+    pub fn register(&self, with: impl FnOnce(&mut Registry)) {
+        with(&mut self.registry.lock());
+    }
+
+    /// Counts an answered request.
+    pub fn answered(&self, labels: RequestLabels, took: Duration) {
+        self.requests.get_or_create(&labels).inc();
+        let labels = RequestLabels { code: 0, ..labels };
+        self.durations
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    /// A watch began; its gauge goes down when the answer is dropped.
+    pub fn watch_began(&self, labels: &RequestLabels) -> Watching {
+        let gauge = self.long_running.get_or_create_owned(labels);
+        gauge.inc();
+        Watching(gauge)
+    }
+
+    /// Notes how many requests run now.
+    pub fn in_flight(&self, reads: usize, writes: usize) {
+        for (request_kind, count) in [("readOnly", reads), ("mutating", writes)] {
+            self.in_flight
+                .get_or_create(&Kind { request_kind })
+                .set(count as i64);
+        }
+    }
+
+    /// All metrics in OpenMetrics text form.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(err) = encode(&mut text, &self.registry.lock()) {
+            tracing::error!(%err, "cannot render metrics");
+        }
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One open watch.
+#[derive(Debug)]
+pub struct Watching(Gauge);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
