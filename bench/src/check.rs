@@ -1,0 +1,121 @@
+//! Promises under load: each starts a fresh server and fails with the figures that break it.
+
+mod fanout;
+mod lists;
+mod restart;
+
+use anyhow::{Result, ensure};
+
+use crate::target::Programs;
+
+/// Namespace of the objects.
+const NAMESPACE: &str = "default";
+
+/// Which promises.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// `all`, or names separated by commas; `list` prints them.
+    names: String,
+}
+
+/// A promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    Rows,
+    ListMemory,
+    Watchers,
+    ReadsPerWrite,
+    SlowReader,
+    Delivery,
+    Restart,
+}
+
+/// All promises: name, what it says.
+const CHECKS: &[(&str, Check, &str)] = &[
+    (
+        "rows",
+        Check::Rows,
+        "kubectl get prints every one of 11,105 Queries",
+    ),
+    (
+        "list-memory",
+        Check::ListMemory,
+        "a list of 100,000 × 2 KiB grows resident memory by ≤ 64 MiB",
+    ),
+    (
+        "watchers",
+        Check::Watchers,
+        "1,000 watchers × 200 writes/s × 30 s: every event once, in order",
+    ),
+    (
+        "reads-per-write",
+        Check::ReadsPerWrite,
+        "backend reads per write do not depend on watchers",
+    ),
+    (
+        "slow-reader",
+        Check::SlowReader,
+        "a slow reader is complete or cut; others see p99 < 50 ms",
+    ),
+    (
+        "delivery",
+        Check::Delivery,
+        "100 watchers × 200 writes/s: p99 delivery < 50 ms",
+    ),
+    (
+        "restart",
+        Check::Restart,
+        "restart to the first full list of 50,000 objects ≤ 2 s",
+    ),
+];
+
+/// Runs the named promises.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    if options.names == "list" {
+        for (name, _, promise) in CHECKS {
+            println!("{name}: {promise}");
+        }
+        return Ok(());
+    }
+    let names: Vec<&str> = options.names.split(',').collect();
+    for name in &names {
+        let known = *name == "all" || CHECKS.iter().any(|(known, _, _)| known == name);
+        ensure!(
+            known,
+            "no promise is called {name}; `check list` prints them"
+        );
+    }
+    let programs = Programs::beside_us()?;
+    let mut broken = 0;
+    let mut kept = 0;
+    for (name, check, promise) in CHECKS {
+        if !names.contains(name) && names != ["all"] {
+            continue;
+        }
+        match perform(*check, &programs).await {
+            Ok(figures) => {
+                kept += 1;
+                println!("kept    {name}: {promise} ({figures})");
+            }
+            Err(error) => {
+                broken += 1;
+                println!("BROKEN  {name}: {promise}: {error:#}");
+            }
+        }
+    }
+    println!("{kept} passed, {broken} failed");
+    ensure!(broken == 0, "{broken} promises broken");
+    Ok(())
+}
+
+async fn perform(check: Check, programs: &Programs) -> Result<String> {
+    match check {
+        Check::Rows => lists::rows(programs).await,
+        Check::ListMemory => lists::memory(programs).await,
+        Check::Watchers => fanout::watchers(programs).await,
+        Check::ReadsPerWrite => fanout::reads_per_write(programs).await,
+        Check::SlowReader => fanout::slow_reader(programs).await,
+        Check::Delivery => fanout::delivery(programs).await,
+        Check::Restart => restart::first_list(programs).await,
+    }
+}

@@ -1,0 +1,169 @@
+//! Watches under load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::NAMESPACE;
+use crate::client::Client;
+use crate::measure::fanout::{Fanout, Outcome, Pace};
+use crate::objects::Factory;
+use crate::target::{Programs, Target};
+
+/// What a delivery may take at the 99th percentile.
+const DELIVERY: Duration = Duration::from_millis(50);
+/// Streams per connection.
+const STREAMS: usize = 50;
+
+/// A fresh server and the clients of a fan-out.
+struct Bed {
+    target: Target,
+    client: Arc<Client>,
+    factory: Factory,
+    _scratch: tempfile::TempDir,
+}
+
+impl Bed {
+    async fn start(programs: &Programs, object_bytes: usize) -> Result<Self> {
+        let scratch = tempfile::tempdir()?;
+        let target = Target::ours(programs, &scratch.path().join("data"))?;
+        let client = Arc::new(target.connect(4).await?);
+        let factory = Factory::calibrate(&client, NAMESPACE, object_bytes).await?;
+        Ok(Self {
+            target,
+            client,
+            factory,
+            _scratch: scratch,
+        })
+    }
+
+    async fn fanout(
+        &self,
+        watchers: usize,
+        rate: usize,
+        writes: usize,
+        first: Pace,
+    ) -> Result<Outcome> {
+        let namespace = NAMESPACE.to_owned();
+        let fanout = Fanout {
+            namespace,
+            watchers,
+            rate,
+            writes,
+            first,
+        };
+        let watch_client = Arc::new(self.target.connect(watchers.div_ceil(STREAMS)).await?);
+        fanout
+            .measure(
+                &self.client,
+                &watch_client,
+                &self.factory,
+                &self.target.processes,
+            )
+            .await
+    }
+
+    /// Reads that the sidecar has served, from its metrics as the gateway re-exports them.
+    async fn backend_reads(&self) -> Result<u64> {
+        let text = self.client.get(0, "/metrics").await?;
+        let text = String::from_utf8(text.to_vec())?;
+        let values = text
+            .lines()
+            .filter(|line| line.starts_with("ark_apiserver_backend_requests_total{"))
+            .filter(|line| !line.contains("method=\"Write\""))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        let (mut sum, mut count) = (0.0, 0);
+        for value in values {
+            sum += value;
+            count += 1;
+        }
+        ensure!(
+            count > 0,
+            "no ark_apiserver_backend_requests_total in /metrics"
+        );
+        Ok(sum as u64)
+    }
+}
+
+pub(super) async fn watchers(programs: &Programs) -> Result<String> {
+    let bed = Bed::start(programs, 600).await?;
+    let outcome = bed.fanout(1_000, 200, 200 * 30, Pace::Full).await?;
+    outcome.ensure_complete(0, 200 * 30)?;
+    let memory = bed.target.processes.resident_bytes()? >> 20;
+    bed.target.stop()?;
+    Ok(format!(
+        "{} events, {:.0} writes/s taken, p99 {:.0?}, {:.1} µs cpu per event, {memory} MiB",
+        outcome.figure.operations,
+        outcome.write_rate,
+        outcome.figure.p99,
+        outcome.figure.cpu_ms() * 1e3,
+    ))
+}
+
+pub(super) async fn delivery(programs: &Programs) -> Result<String> {
+    let bed = Bed::start(programs, 2_600).await?;
+    let outcome = bed.fanout(100, 200, 200 * 15, Pace::Full).await?;
+    outcome.ensure_complete(0, 200 * 15)?;
+    bed.target.stop()?;
+    let figures = format!(
+        "p99 {:.1?}, {:.0} writes/s taken",
+        outcome.figure.p99, outcome.write_rate
+    );
+    ensure!(outcome.figure.p99 < DELIVERY, "{figures}");
+    ensure!(outcome.write_rate > 195.0, "{figures}");
+    Ok(figures)
+}
+
+pub(super) async fn slow_reader(programs: &Programs) -> Result<String> {
+    let bed = Bed::start(programs, 2_600).await?;
+    let writes = 10_000;
+    let before = bed.target.processes.resident_bytes()?;
+    let outcome = bed
+        .fanout(10, 1_000, writes, Pace::EventsPerSecond(10))
+        .await?;
+    outcome.ensure_complete(1, writes)?;
+    let slow = outcome.seen.first().context("no watchers")?;
+    let grown = bed
+        .target
+        .processes
+        .resident_bytes()?
+        .saturating_sub(before)
+        >> 20;
+    let figures = format!(
+        "slow one: {} of {writes}, cut: {}; others p99 {:.1?}; grown by {grown} MiB",
+        slow.distinct, slow.cut, outcome.figure.p99
+    );
+    bed.target.stop()?;
+    ensure!(slow.repeated == 0 && slow.disordered == 0, "{figures}");
+    ensure!(
+        slow.distinct == writes || slow.cut,
+        "a silent gap: {figures}"
+    );
+    ensure!(outcome.figure.p99 < DELIVERY, "{figures}");
+    ensure!(grown <= 192, "{figures}");
+    Ok(figures)
+}
+
+pub(super) async fn reads_per_write(programs: &Programs) -> Result<String> {
+    let bed = Bed::start(programs, 600).await?;
+    let writes = 500;
+    let mut figures = Vec::new();
+    for watchers in [1, 50, 1_000] {
+        let before = bed.backend_reads().await?;
+        let outcome = bed.fanout(watchers, 100, writes, Pace::Full).await?;
+        outcome.ensure_complete(0, writes)?;
+        let reads = bed.backend_reads().await? - before;
+        figures.push((watchers, reads as f64 / writes as f64));
+    }
+    bed.target.stop()?;
+    let text: Vec<String> = figures
+        .iter()
+        .map(|(watchers, reads)| format!("{watchers}: {reads:.2}"))
+        .collect();
+    let text = format!("reads per write at watchers {}", text.join(", "));
+    let (least, most) = (figures[0].1, figures[figures.len() - 1].1);
+    // Opening the watchers and the housekeeping between the runs cost a few reads of their own.
+    ensure!(most <= least + 0.5, "{text}");
+    Ok(text)
+}

@@ -1,0 +1,171 @@
+//! HTTP/2 over TLS, one connection at a time, with nothing between the caller and the frames.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+use crate::kubeconfig::Endpoint;
+
+/// No single answer may take longer.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Receive windows, so that flow control measures the server and not the client.
+const WINDOW: u32 = 4 << 20;
+
+/// A set of connections to one server; requests are spread over them in turn.
+pub(crate) struct Client {
+    authority: String,
+    connections: Vec<SendRequest<Full<Bytes>>>,
+    /// Drives the connections; dropped with the client.
+    _drivers: JoinSet<()>,
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+impl Client {
+    /// Opens `connections` connections.
+    pub(crate) async fn connect(endpoint: &Endpoint, connections: usize) -> Result<Self> {
+        let tls = TlsConnector::from(Arc::new(tls_config(endpoint)?));
+        let mut drivers = JoinSet::new();
+        let mut senders = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let tcp = TcpStream::connect(&endpoint.authority)
+                .await
+                .context("connect")?;
+            tcp.set_nodelay(true)?;
+            let name = ServerName::try_from(endpoint.host.clone())?;
+            let stream = tls.connect(name, tcp).await.context("TLS handshake")?;
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW * 4)
+                .handshake(TokioIo::new(stream))
+                .await?;
+            drivers.spawn(async move {
+                // The end of a connection shows in the requests that use it.
+                let _ = connection.await;
+            });
+            senders.push(sender);
+        }
+        Ok(Self {
+            authority: endpoint.authority.clone(),
+            connections: senders,
+            _drivers: drivers,
+        })
+    }
+
+    /// Sends a request on connection `lane` and returns the answer's head and body stream.
+    pub(crate) async fn open(
+        &self,
+        lane: usize,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("https://{}{path}", self.authority))
+            .header("accept", "application/json");
+        for (name, value) in headers {
+            let map = request.headers_mut().context("a header")?;
+            map.insert(http::HeaderName::try_from(*name)?, value.parse()?);
+        }
+        let mut sender = self.connections[lane % self.connections.len()].clone();
+        sender.ready().await?;
+        Ok(sender.send_request(request.body(Full::new(body))?).await?)
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn call(
+        &self,
+        lane: usize,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer> {
+        let whole = async {
+            let response = self.open(lane, method, path, headers, body).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            anyhow::Ok(Answer { status, body })
+        };
+        match tokio::time::timeout(DEADLINE, whole).await {
+            Ok(answer) => answer,
+            Err(_) => bail!("{path}: no answer within {DEADLINE:?}"),
+        }
+    }
+
+    /// GET that must answer 200.
+    pub(crate) async fn get(&self, lane: usize, path: &str) -> Result<Bytes> {
+        self.get_as(lane, path, "application/json").await
+    }
+
+    /// GET with an Accept header that must answer 200.
+    pub(crate) async fn get_as(&self, lane: usize, path: &str, accept: &str) -> Result<Bytes> {
+        let answer = self
+            .call(lane, Method::GET, path, &[("accept", accept)], Bytes::new())
+            .await?;
+        ensure!(
+            answer.status == StatusCode::OK,
+            "GET {path}: {}",
+            describe(&answer)
+        );
+        Ok(answer.body)
+    }
+
+    /// Any write that must succeed.
+    pub(crate) async fn write(
+        &self,
+        lane: usize,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Bytes> {
+        let headers = [("content-type", content_type)];
+        let answer = self
+            .call(lane, method.clone(), path, &headers, body)
+            .await?;
+        ensure!(
+            answer.status.is_success(),
+            "{method} {path}: {}",
+            describe(&answer)
+        );
+        Ok(answer.body)
+    }
+}
+
+/// Status and the beginning of the body, for messages.
+pub(crate) fn describe(answer: &Answer) -> String {
+    let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]);
+    format!("{} {text}", answer.status)
+}
+
+fn tls_config(endpoint: &Endpoint) -> Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in &endpoint.ca {
+        roots.add(certificate.clone())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(endpoint.certificate.clone(), endpoint.key.clone_key())?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}

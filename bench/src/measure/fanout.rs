@@ -1,0 +1,194 @@
+//! Watch fan-out: W writes a second seen by N watchers, each event judged by every watcher.
+
+mod watcher;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use http::Method;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+pub(crate) use watcher::{Pace, Seen, Watcher};
+
+use super::{Figure, Stopwatch};
+use crate::client::Client;
+use crate::objects::{Factory, collection, name, status_patch};
+use crate::processes::Processes;
+
+/// Writes in flight at most; a server that cannot keep up slows the writer down.
+const IN_FLIGHT: usize = 32;
+/// Objects that the writes go to in turn.
+const OBJECTS: usize = 50;
+
+/// A fan-out run.
+#[derive(Clone, Debug)]
+pub(crate) struct Fanout {
+    pub(crate) namespace: String,
+    pub(crate) watchers: usize,
+    /// Writes offered per second.
+    pub(crate) rate: usize,
+    pub(crate) writes: usize,
+    /// How fast watcher 0 reads; all others read at full speed.
+    pub(crate) first: Pace,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Delivered events as operations, delivery latency over all watchers but a slowed one.
+    pub(crate) figure: Figure,
+    /// Writes per second that the server took.
+    pub(crate) write_rate: f64,
+    /// What each watcher saw.
+    pub(crate) seen: Vec<Seen>,
+}
+
+impl Outcome {
+    /// Fails unless every watcher from `from` on saw every write once and in order.
+    pub(crate) fn ensure_complete(&self, from: usize, writes: usize) -> Result<()> {
+        for (index, seen) in self.seen.iter().enumerate().skip(from) {
+            ensure!(
+                seen.distinct == writes && seen.repeated == 0 && seen.disordered == 0 && !seen.cut,
+                "watcher {index}: {} of {writes} events, {} repeated, {} out of order, cut: {}",
+                seen.distinct,
+                seen.repeated,
+                seen.disordered,
+                seen.cut,
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Fanout {
+    /// Opens the watchers, writes, waits until they have seen the last write or stall for a while.
+    pub(crate) async fn measure(
+        &self,
+        client: &Arc<Client>,
+        watch_client: &Arc<Client>,
+        factory: &Factory,
+        processes: &Processes,
+    ) -> Result<Outcome> {
+        self.create_objects(client, factory).await?;
+        let start = self.revision(client).await?;
+        let sent: Arc<Vec<AtomicU64>> =
+            Arc::new((0..self.writes).map(|_| AtomicU64::new(0)).collect());
+        let clock = Instant::now();
+        let mut watchers = JoinSet::new();
+        for index in 0..self.watchers {
+            let pace = if index == 0 { self.first } else { Pace::Full };
+            let path = format!(
+                "{}?watch=true&resourceVersion={start}&timeoutSeconds=600",
+                collection(&self.namespace)
+            );
+            let response = watch_client
+                .open(index, Method::GET, &path, &[], Bytes::new())
+                .await?;
+            ensure!(
+                response.status().is_success(),
+                "watch {index}: {}",
+                response.status()
+            );
+            let watcher = Watcher {
+                index,
+                sent: Arc::clone(&sent),
+                clock,
+                pace,
+            };
+            watchers.spawn(watcher.read(response.into_body()));
+        }
+        let stopwatch = Stopwatch::start(processes)?;
+        let started = Instant::now();
+        self.write_all(client, &sent, clock).await?;
+        let write_rate = self.writes as f64 / started.elapsed().as_secs_f64();
+        let mut seen = Vec::with_capacity(self.watchers);
+        while let Some(done) = watchers.join_next().await {
+            seen.push(done.context("a watcher panicked")??);
+        }
+        seen.sort_by_key(|seen: &Seen| seen.index);
+        let latencies = seen
+            .iter_mut()
+            .flat_map(|seen| std::mem::take(&mut seen.latencies))
+            .collect();
+        let delivered: usize = seen.iter().map(|seen| seen.distinct).sum();
+        let name = format!("watch, {} watchers × {} writes/s", self.watchers, self.rate);
+        let figure = stopwatch.stop(name, delivered as u64, latencies)?;
+        Ok(Outcome {
+            figure,
+            write_rate,
+            seen,
+        })
+    }
+
+    async fn create_objects(&self, client: &Client, factory: &Factory) -> Result<()> {
+        let path = collection(&self.namespace);
+        for number in 0..OBJECTS {
+            let body = factory.query(&name("fan", number), number);
+            let kind = [("content-type", "application/json")];
+            let answer = client
+                .call(number, Method::POST, &path, &kind, body)
+                .await?;
+            let known = answer.status == http::StatusCode::CONFLICT;
+            ensure!(
+                known || answer.status.is_success(),
+                "create: {}",
+                answer.status
+            );
+        }
+        Ok(())
+    }
+
+    async fn revision(&self, client: &Client) -> Result<String> {
+        let body = client
+            .get(0, &format!("{}?limit=1", collection(&self.namespace)))
+            .await?;
+        let list: serde_json::Value = serde_json::from_slice(&body)?;
+        let revision = list["metadata"]["resourceVersion"]
+            .as_str()
+            .context("a list without RV")?;
+        Ok(revision.to_owned())
+    }
+
+    async fn write_all(
+        &self,
+        client: &Arc<Client>,
+        sent: &Arc<Vec<AtomicU64>>,
+        clock: Instant,
+    ) -> Result<()> {
+        let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / self.rate as f64));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+        let mut writes = JoinSet::new();
+        for number in 0..self.writes {
+            ticks.tick().await;
+            let permit = Arc::clone(&permits).acquire_owned().await?;
+            let (client, sent) = (Arc::clone(client), Arc::clone(sent));
+            let path = format!(
+                "{}/{}/status",
+                collection(&self.namespace),
+                name("fan", number % OBJECTS)
+            );
+            writes.spawn(async move {
+                let now = u64::try_from(clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                sent[number].store(now.max(1), Ordering::Release);
+                let body = status_patch(number);
+                let kind = "application/merge-patch+json";
+                let done = client.write(number, Method::PATCH, &path, kind, body).await;
+                drop(permit);
+                done.map(|_| ())
+            });
+            while let Some(done) = writes.try_join_next() {
+                done??;
+            }
+        }
+        while let Some(done) = writes.join_next().await {
+            done??;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! One watcher: reads frames, judges order and completeness, notes latencies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use memchr::memmem;
+
+/// No event for this long means that none will come.
+const STALL: Duration = Duration::from_secs(20);
+
+/// How fast a watcher reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// As fast as frames come.
+    Full,
+    /// At most this many events a second, so that the connection fills up.
+    EventsPerSecond(u32),
+}
+
+/// A watcher before it reads.
+pub(crate) struct Watcher {
+    pub(crate) index: usize,
+    /// When each write was sent, nanoseconds on `clock`; 0 if not yet.
+    pub(crate) sent: Arc<Vec<AtomicU64>>,
+    pub(crate) clock: Instant,
+    pub(crate) pace: Pace,
+}
+
+/// What a watcher saw.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) index: usize,
+    /// Different writes that arrived.
+    pub(crate) distinct: usize,
+    /// Events whose write had arrived before.
+    pub(crate) repeated: usize,
+    /// Events whose resource version was not above the one before.
+    pub(crate) disordered: usize,
+    /// The stream ended or told 410 before everything had arrived.
+    pub(crate) cut: bool,
+    /// Send of the write to arrival of the event.
+    pub(crate) latencies: Vec<Duration>,
+    /// One bit per write.
+    arrived: Vec<bool>,
+    last_revision: u64,
+}
+
+impl Watcher {
+    /// Reads until every write has arrived, the stream ends, or nothing comes for a while.
+    pub(crate) async fn read(self, mut body: Incoming) -> Result<Seen> {
+        let mut seen = Seen {
+            index: self.index,
+            arrived: vec![false; self.sent.len()],
+            ..Seen::default()
+        };
+        let mut rest = BytesMut::new();
+        while seen.distinct < self.sent.len() && !seen.cut {
+            let Ok(frame) = tokio::time::timeout(STALL, body.frame()).await else {
+                break;
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        let lines = self.lines(&mut rest, &data, &mut seen);
+                        self.pause(lines).await;
+                    }
+                }
+                Some(Err(_)) | None => seen.cut = true,
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Judges the whole lines that `data` completes; the number of lines.
+    fn lines(&self, rest: &mut BytesMut, data: &Bytes, seen: &mut Seen) -> u32 {
+        let mut count = 0;
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', data) {
+            if rest.is_empty() {
+                self.judge(&data[from..end], seen);
+            } else {
+                rest.extend_from_slice(&data[from..end]);
+                let line = rest.split();
+                self.judge(&line, seen);
+            }
+            from = end + 1;
+            count += 1;
+        }
+        rest.extend_from_slice(&data[from..]);
+        count
+    }
+
+    fn judge(&self, line: &[u8], seen: &mut Seen) {
+        if line.starts_with(br#"{"type":"ERROR""#) {
+            seen.cut = true;
+            return;
+        }
+        // The write's number is the last thing in the object; its revision is in the metadata,
+        // behind the managed fields if there are any.
+        let Some(number) = number_after(line, br#""duration":""#) else {
+            return;
+        };
+        let Some(revision) = number_after(line, br#""resourceVersion":""#) else {
+            seen.disordered += 1;
+            return;
+        };
+        seen.disordered += usize::from(revision <= seen.last_revision);
+        seen.last_revision = revision;
+        let Some(slot) = usize::try_from(number)
+            .ok()
+            .filter(|slot| *slot < seen.arrived.len())
+        else {
+            return;
+        };
+        if std::mem::replace(&mut seen.arrived[slot], true) {
+            seen.repeated += 1;
+            return;
+        }
+        seen.distinct += 1;
+        if matches!(self.pace, Pace::Full) {
+            let sent = Duration::from_nanos(self.sent[slot].load(Ordering::Acquire));
+            seen.latencies
+                .push(self.clock.elapsed().saturating_sub(sent));
+        }
+    }
+
+    /// Slows a slow reader down until the last write was sent; then it may catch up.
+    async fn pause(&self, lines: u32) {
+        let last = self
+            .sent
+            .last()
+            .map_or(0, |sent| sent.load(Ordering::Acquire));
+        if last != 0 {
+            return;
+        }
+        if let Pace::EventsPerSecond(rate) = self.pace {
+            tokio::time::sleep(Duration::from_secs(1) * lines / rate).await;
+        }
+    }
+}
+
+/// The decimal number behind the last occurrence of a marker.
+fn number_after(line: &[u8], marker: &[u8]) -> Option<u64> {
+    let at = memmem::rfind(line, marker)? + marker.len();
+    let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    let text: Vec<u8> = digits.copied().collect();
+    std::str::from_utf8(&text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_after;
+
+    #[test]
+    fn the_last_marker_counts() {
+        let line = br#"{"a":{"resourceVersion":"7"},"metadata":{"resourceVersion":"41"}}"#;
+        assert_eq!(number_after(line, br#""resourceVersion":""#), Some(41));
+        assert_eq!(number_after(line, br#""duration":""#), None);
+    }
+}

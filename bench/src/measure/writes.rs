@@ -1,0 +1,150 @@
+//! Creates, updates and status patches at several concurrencies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http::Method;
+use tokio::task::JoinSet;
+
+use super::{Figure, Stopwatch};
+use crate::client::Client;
+use crate::objects::{Factory, collection, name, status_patch};
+use crate::processes::Processes;
+
+/// What to do with one object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Write {
+    Create,
+    Update,
+    StatusPatch,
+    Get,
+}
+
+/// A run of one kind of single-object operation.
+pub(crate) struct Run {
+    pub(crate) kind: Write,
+    /// Names are `prefix-000000…`.
+    pub(crate) prefix: String,
+    pub(crate) namespace: String,
+    pub(crate) count: usize,
+    /// Operations in flight at a time.
+    pub(crate) concurrency: usize,
+}
+
+impl Run {
+    /// Does it and measures.
+    pub(crate) async fn measure(
+        &self,
+        client: &Arc<Client>,
+        factory: &Factory,
+        processes: &Processes,
+    ) -> Result<Figure> {
+        let stopwatch = Stopwatch::start(processes)?;
+        let latencies = self.perform(client, factory).await?;
+        let label = match self.kind {
+            Write::Create => "create",
+            Write::Update => "update",
+            Write::StatusPatch => "status patch",
+            Write::Get => "get",
+        };
+        let name = format!("{label}, {} clients", self.concurrency);
+        stopwatch.stop(name, self.count as u64, latencies)
+    }
+
+    /// Does it; the latencies of all operations.
+    pub(crate) async fn perform(
+        &self,
+        client: &Arc<Client>,
+        factory: &Factory,
+    ) -> Result<Vec<Duration>> {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut workers = JoinSet::new();
+        for lane in 0..self.concurrency {
+            let worker = Worker {
+                kind: self.kind,
+                prefix: self.prefix.clone(),
+                path: collection(&self.namespace),
+                count: self.count,
+                lane,
+                client: Arc::clone(client),
+                factory: factory.clone(),
+                next: Arc::clone(&next),
+            };
+            workers.spawn(worker.work());
+        }
+        let mut latencies = Vec::with_capacity(self.count);
+        while let Some(done) = workers.join_next().await {
+            latencies.extend(done.context("a worker panicked")??);
+        }
+        Ok(latencies)
+    }
+}
+
+/// One client of a run.
+struct Worker {
+    kind: Write,
+    prefix: String,
+    path: String,
+    count: usize,
+    lane: usize,
+    client: Arc<Client>,
+    factory: Factory,
+    next: Arc<AtomicUsize>,
+}
+
+impl Worker {
+    async fn work(self) -> Result<Vec<Duration>> {
+        let mut latencies = Vec::new();
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.count {
+                return Ok(latencies);
+            }
+            latencies.push(self.once(number).await?);
+        }
+    }
+
+    async fn once(&self, number: usize) -> Result<Duration> {
+        let name = name(&self.prefix, number);
+        let one = format!("{}/{name}", self.path);
+        match self.kind {
+            Write::Create => {
+                let body = self.factory.query(&name, number);
+                self.timed(Method::POST, &self.path, "application/json", body)
+                    .await
+            }
+            Write::Update => {
+                // The read that an update needs is not part of what is timed, but is of the CPU,
+                // on both servers alike.
+                let current = self.client.get(self.lane, &one).await?;
+                let mut object: serde_json::Value = serde_json::from_slice(&current)?;
+                object["spec"]["sessionId"] = format!("session-{number}").into();
+                let body = Bytes::from(object.to_string());
+                self.timed(Method::PUT, &one, "application/json", body)
+                    .await
+            }
+            Write::StatusPatch => {
+                let path = format!("{one}/status");
+                let body = status_patch(number);
+                self.timed(Method::PATCH, &path, "application/merge-patch+json", body)
+                    .await
+            }
+            Write::Get => {
+                let started = Instant::now();
+                self.client.get(self.lane, &one).await?;
+                Ok(started.elapsed())
+            }
+        }
+    }
+
+    async fn timed(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Duration> {
+        let started = Instant::now();
+        self.client
+            .write(self.lane, method, path, kind, body)
+            .await?;
+        Ok(started.elapsed())
+    }
+}

@@ -1,0 +1,85 @@
+//! The objects of the load: Ark Queries of a wanted size as served.
+
+use anyhow::Result;
+use bytes::Bytes;
+use http::Method;
+use serde_json::json;
+
+use crate::client::Client;
+
+/// Path of the Queries in a namespace.
+pub(crate) fn collection(namespace: &str) -> String {
+    format!("/apis/ark.mckinsey.com/v1alpha1/namespaces/{namespace}/queries")
+}
+
+/// Path of the Queries of all namespaces.
+pub(crate) const ALL: &str = "/apis/ark.mckinsey.com/v1alpha1/queries";
+
+/// Makes Queries whose JSON has one size as the server shows it, whatever it adds.
+#[derive(Clone, Debug)]
+pub(crate) struct Factory {
+    padding: usize,
+}
+
+impl Factory {
+    /// Finds the padding that makes a served object `bytes` long on this server.
+    pub(crate) async fn calibrate(client: &Client, namespace: &str, bytes: usize) -> Result<Self> {
+        let probe = Self { padding: 0 };
+        let path = collection(namespace);
+        let name = "calibration-00000";
+        let served = client
+            .write(
+                0,
+                Method::POST,
+                &path,
+                "application/json",
+                probe.query(name, 0),
+            )
+            .await?
+            .len();
+        client
+            .write(
+                0,
+                Method::DELETE,
+                &format!("{path}/{name}"),
+                "application/json",
+                Bytes::new(),
+            )
+            .await?;
+        Ok(Self {
+            padding: bytes.saturating_sub(served),
+        })
+    }
+
+    /// A Query; every hundredth carries the label `bench=rare`.
+    pub(crate) fn query(&self, name: &str, number: usize) -> Bytes {
+        let rarity = if number.is_multiple_of(100) {
+            "rare"
+        } else {
+            "common"
+        };
+        let text = "a question about storage ".repeat(self.padding / 25 + 1);
+        let object = json!({
+            "apiVersion": "ark.mckinsey.com/v1alpha1",
+            "kind": "Query",
+            "metadata": {"name": name, "labels": {"bench": rarity, "app": "bench"}},
+            "spec": {
+                "input": &text[..self.padding],
+                "target": {"type": "agent", "name": "bench-agent"},
+                "ttl": "720h",
+            },
+        });
+        Bytes::from(object.to_string())
+    }
+}
+
+/// A merge patch of the status that differs with every number.
+pub(crate) fn status_patch(number: usize) -> Bytes {
+    let object = json!({"status": {"phase": "running", "duration": format!("{number}ms")}});
+    Bytes::from(object.to_string())
+}
+
+/// The name of the n-th object.
+pub(crate) fn name(prefix: &str, number: usize) -> String {
+    format!("{prefix}-{number:06}")
+}

@@ -1,0 +1,141 @@
+//! The servers under load: ours and the reference, each started fresh and stopped at the end.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::client::Client;
+use crate::kubeconfig;
+use crate::processes::Processes;
+
+/// A running server.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) processes: Processes,
+    child: Child,
+}
+
+/// Where the programs are.
+pub(crate) struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// The folder of this executable, where `cargo build` puts all of them.
+    pub(crate) fn beside_us() -> Result<Self> {
+        let exe = std::env::current_exe()?;
+        Ok(Self {
+            folder: exe
+                .parent()
+                .context("an executable without a folder")?
+                .to_path_buf(),
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+impl Target {
+    /// Starts gateway and SQLite sidecar on a data directory.
+    pub(crate) fn ours(programs: &Programs, data_dir: &Path) -> Result<Self> {
+        let mut command = Command::new(programs.path("ark-apiserver"));
+        command
+            .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir);
+        let (child, _) = start(command, "ready: ")?;
+        let processes = Processes::below(child.id(), true)?;
+        let kubeconfig = data_dir.join("kubeconfig");
+        Ok(Self {
+            name: "ark-apiserver",
+            kubeconfig,
+            processes,
+            child,
+        })
+    }
+
+    /// Starts etcd and kube-apiserver with the same CRDs through the scenario runner.
+    pub(crate) fn reference(programs: &Programs) -> Result<Self> {
+        let mut command = Command::new(programs.path("scenarios"));
+        command.args(["up", "--engine", "kube-apiserver"]);
+        let (child, kubeconfig) = start(command, "export KUBECONFIG=")?;
+        let processes = Processes::below(child.id(), false)?;
+        let kubeconfig = PathBuf::from(kubeconfig);
+        Ok(Self {
+            name: "kube-apiserver+etcd",
+            kubeconfig,
+            processes,
+            child,
+        })
+    }
+
+    /// Connections to it.
+    pub(crate) async fn connect(&self, connections: usize) -> Result<Client> {
+        Client::connect(&kubeconfig::load(&self.kubeconfig)?, connections).await
+    }
+
+    /// Stops it in an orderly way and waits.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.interrupt()
+    }
+
+    fn interrupt(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.child.kill()?;
+        bail!("{} did not stop within 30 s", self.name)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // A failed measurement must not leave servers behind; errors have been reported already.
+        let _ = self.interrupt();
+    }
+}
+
+/// Starts a program and waits for the line with the prefix; returns the line's rest.
+fn start(mut command: Command, prefix: &str) -> Result<(Child, String)> {
+    let program = command.get_program().to_owned();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let mut output = BufReader::new(child.stdout.take().context("no stdout")?);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if output.read_line(&mut line)? == 0 {
+            bail!(
+                "{} ended before it was ready: {}",
+                program.display(),
+                child.wait()?
+            );
+        }
+        if let Some(rest) = line.trim_end().strip_prefix(prefix) {
+            let rest = rest.to_owned();
+            drain(output);
+            return Ok((child, rest));
+        }
+    }
+}
+
+/// Keeps reading so that the program never blocks on, or dies of, a closed pipe.
+fn drain(mut output: BufReader<std::process::ChildStdout>) {
+    std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+}
