@@ -2,5 +2,7 @@
 
 pub mod field;
 pub mod go_text;
+pub mod gvk;
 pub mod request_info;
 pub mod revision;
+pub mod status;

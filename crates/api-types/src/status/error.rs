@@ -1,0 +1,316 @@
+//! Failures with kube-apiserver's texts.
+
+use std::fmt;
+
+use super::{Cause, Details, Reason, Status};
+use crate::field;
+use crate::go_text::quote;
+use crate::gvk::{GroupKind, GroupResource};
+
+/// A failure as the client will see it.
+///
+/// Boxed, so that a `Result` of it stays small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError(Box<Status>);
+
+impl ApiError {
+    /// 404: `foos.group "name" not found`.
+    #[must_use]
+    pub fn not_found(resource: &GroupResource, name: &str) -> Self {
+        let message = format!("{resource} {} not found", quote(name));
+        Self::about(Reason::NotFound, resource, name, message)
+    }
+
+    /// 409: `foos.group "name" already exists`.
+    #[must_use]
+    pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
+        let message = format!("{resource} {} already exists", quote(name));
+        Self::about(Reason::AlreadyExists, resource, name, message)
+    }
+
+    /// 409: no free name was found for a `generateName`.
+    #[must_use]
+    pub fn generate_name_conflict(resource: &GroupResource, name: &str, retry: u32) -> Self {
+        let message = format!(
+            "{resource} {} already exists, the server was not able to generate a unique name for \
+             the object",
+            quote(name)
+        );
+        Self::about(Reason::AlreadyExists, resource, name, message).with_retry_after(retry)
+    }
+
+    /// 409: `Operation cannot be fulfilled on foos.group "name": error`.
+    #[must_use]
+    pub fn conflict(resource: &GroupResource, name: &str, error: impl fmt::Display) -> Self {
+        let name_shown = quote(name);
+        let message = format!("Operation cannot be fulfilled on {resource} {name_shown}: {error}");
+        Self::about(Reason::Conflict, resource, name, message)
+    }
+
+    /// 422: `Foo.group "name" is invalid: …`, with one cause per error, repetitions included.
+    #[must_use]
+    pub fn invalid(kind: &GroupKind, name: &str, errors: &[field::Error]) -> Self {
+        let mut message = format!("{kind} {} is invalid", quote(name));
+        if !errors.is_empty() {
+            message.push_str(": ");
+            message.push_str(&field::aggregate(errors));
+        }
+        let causes = errors.iter().map(|error| Cause {
+            reason: error.kind.reason().to_owned(),
+            message: error.body(),
+            field: error.field.clone(),
+        });
+        Self::new(Reason::Invalid, message).with_details(Details {
+            name: name.to_owned(),
+            group: kind.group.clone(),
+            kind: kind.kind.clone(),
+            causes: causes.collect(),
+            ..Details::default()
+        })
+    }
+
+    /// 403: `foos.group "name" is forbidden: error`; name and resource may be empty.
+    #[must_use]
+    pub fn forbidden(resource: &GroupResource, name: &str, error: impl fmt::Display) -> Self {
+        let message = if resource.is_empty() {
+            format!("forbidden: {error}")
+        } else if name.is_empty() {
+            format!("{resource} is forbidden: {error}")
+        } else {
+            format!("{resource} {} is forbidden: {error}", quote(name))
+        };
+        Self::about(Reason::Forbidden, resource, name, message)
+    }
+
+    /// 400 with the message as it is.
+    #[must_use]
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Reason::BadRequest, message)
+    }
+
+    /// 401; an empty message becomes `not authorized`.
+    #[must_use]
+    pub fn unauthorized(message: &str) -> Self {
+        let empty = message.is_empty();
+        Self::new(
+            Reason::Unauthorized,
+            if empty { "not authorized" } else { message },
+        )
+    }
+
+    /// 405: `verb is not supported on resources of kind "foos.group"`.
+    #[must_use]
+    pub fn method_not_supported(resource: &GroupResource, verb: &str) -> Self {
+        let shown = quote(&resource.to_string());
+        let message = format!("{verb} is not supported on resources of kind {shown}");
+        Self::about(Reason::MethodNotAllowed, resource, "", message)
+    }
+
+    /// 413: `Request entity too large: message`.
+    #[must_use]
+    pub fn too_large(message: impl fmt::Display) -> Self {
+        let message = format!("Request entity too large: {message}");
+        Self::new(Reason::RequestEntityTooLarge, message)
+    }
+
+    /// 500: `Internal error occurred: error`, with the error as the only cause.
+    #[must_use]
+    pub fn internal(error: impl fmt::Display) -> Self {
+        let error = error.to_string();
+        let message = format!("Internal error occurred: {error}");
+        Self::new(Reason::InternalError, message).with_details(Details {
+            causes: vec![Cause {
+                message: error,
+                ..Cause::default()
+            }],
+            ..Details::default()
+        })
+    }
+
+    /// 500 without reason or details: how an error that nobody classified is answered.
+    #[must_use]
+    pub fn internal_plain(message: impl Into<String>) -> Self {
+        Self::unclassified(500, message)
+    }
+
+    /// Any code without reason or details.
+    #[must_use]
+    pub fn unclassified(code: u16, message: impl Into<String>) -> Self {
+        Self(Box::new(Status {
+            message: message.into(),
+            code,
+            ..Status::default()
+        }))
+    }
+
+    /// 504: `Timeout: message`; `retry` in seconds.
+    #[must_use]
+    pub fn timeout(message: impl fmt::Display, retry: u32) -> Self {
+        Self::new(Reason::Timeout, format!("Timeout: {message}"))
+            .with_details(Details::default())
+            .with_retry_after(retry)
+    }
+
+    /// 504: a revision that is not reached yet was asked for.
+    #[must_use]
+    pub fn too_large_resource_version(asked: u64, current: u64, retry: u32) -> Self {
+        let message = format!("Too large resource version: {asked}, current: {current}");
+        Self::timeout(message, retry).with_cause(Cause {
+            reason: String::from("ResourceVersionTooLarge"),
+            message: String::from("Too large resource version"),
+            field: String::new(),
+        })
+    }
+
+    /// 500: the operation could not be completed now; `retry` in seconds.
+    #[must_use]
+    pub fn server_timeout(resource: &GroupResource, operation: &str, retry: u32) -> Self {
+        let message = format!(
+            "The {operation} operation against {resource} could not be completed at this time, \
+             please try again."
+        );
+        Self::about(Reason::ServerTimeout, resource, operation, message).with_retry_after(retry)
+    }
+
+    /// 429 with the message as it is; `retry` in seconds.
+    #[must_use]
+    pub fn too_many_requests(message: impl Into<String>, retry: u32) -> Self {
+        Self::new(Reason::TooManyRequests, message)
+            .with_details(Details::default())
+            .with_retry_after(retry)
+    }
+
+    /// 410: what was asked for is no longer kept.
+    #[must_use]
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(Reason::Expired, message)
+    }
+
+    /// 503 with the message as it is.
+    #[must_use]
+    pub fn service_unavailable(message: impl Into<String>) -> Self {
+        Self::new(Reason::ServiceUnavailable, message)
+    }
+
+    /// 406, listing what the server could answer with.
+    #[must_use]
+    pub fn not_acceptable(accepted: &[&str]) -> Self {
+        Self::new(
+            Reason::NotAcceptable,
+            format!(
+                "only the following media types are accepted: {}",
+                accepted.join(", ")
+            ),
+        )
+    }
+
+    /// 415, listing what the server can read.
+    #[must_use]
+    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
+        Self::new(
+            Reason::UnsupportedMediaType,
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 {}",
+                accepted.join(", ")
+            ),
+        )
+    }
+
+    /// A failure of a kind, with the code that goes with it.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self(Box::new(Status {
+            message: message.into(),
+            reason: Some(reason),
+            code: reason.code(),
+            ..Status::default()
+        }))
+    }
+
+    /// The same with these details.
+    #[must_use]
+    pub fn with_details(mut self, details: Details) -> Self {
+        self.0.details = Some(details);
+        self
+    }
+
+    /// The same with one more cause.
+    #[must_use]
+    pub fn with_cause(mut self, cause: Cause) -> Self {
+        self.details_mut().causes.push(cause);
+        self
+    }
+
+    /// The same, to be tried again after so many seconds.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.details_mut().retry_after_seconds = seconds;
+        self
+    }
+
+    /// The same with a token for going on with an inconsistent list.
+    #[must_use]
+    pub fn with_continue(mut self, token: impl Into<String>) -> Self {
+        self.0.continue_token = token.into();
+        self
+    }
+
+    /// The HTTP code; a Status without one is a 500.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        if self.0.code == 0 { 500 } else { self.0.code }
+    }
+
+    /// Seconds for the `Retry-After` header.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u32> {
+        let details = self.0.details.as_ref()?;
+        Some(details.retry_after_seconds).filter(|&seconds| seconds > 0)
+    }
+
+    /// The reason, if the error was classified.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        self.0.reason
+    }
+
+    /// The Status itself.
+    #[must_use]
+    pub const fn status(&self) -> &Status {
+        &self.0
+    }
+
+    /// The Status itself, to keep.
+    #[must_use]
+    pub fn into_status(self) -> Status {
+        *self.0
+    }
+
+    fn about(reason: Reason, resource: &GroupResource, name: &str, message: String) -> Self {
+        Self::new(reason, message).with_details(Details {
+            name: name.to_owned(),
+            group: resource.group.clone(),
+            kind: resource.resource.clone(),
+            ..Details::default()
+        })
+    }
+
+    fn details_mut(&mut self) -> &mut Details {
+        self.0.details.get_or_insert_default()
+    }
+}
+
+impl From<Status> for ApiError {
+    fn from(status: Status) -> Self {
+        Self(Box::new(status))
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for ApiError {}

@@ -1,0 +1,136 @@
+use super::{ApiError, Details, Status};
+use crate::field;
+use crate::gvk::{GroupKind, GroupResource};
+
+fn check(error: &ApiError, code: u16, tail: &str) {
+    let head = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#;
+    let json = String::from_utf8(error.status().to_json()).expect("text");
+    assert_eq!(json, format!("{head}{tail},\"code\":{code}}}"));
+    assert_eq!(error.code(), code);
+}
+
+#[test]
+fn failures_about_an_object() {
+    let foos = GroupResource::new("x.io", "foos");
+    let details = r#""details":{"name":"n","group":"x.io","kind":"foos"}"#;
+    for (error, code, reason, message) in [
+        (
+            ApiError::not_found(&foos, "n"),
+            404,
+            "NotFound",
+            r#"foos.x.io \"n\" not found"#,
+        ),
+        (
+            ApiError::already_exists(&foos, "n"),
+            409,
+            "AlreadyExists",
+            r#"foos.x.io \"n\" already exists"#,
+        ),
+        (
+            ApiError::conflict(&foos, "n", "why"),
+            409,
+            "Conflict",
+            r#"Operation cannot be fulfilled on foos.x.io \"n\": why"#,
+        ),
+        (
+            ApiError::forbidden(&foos, "n", "why"),
+            403,
+            "Forbidden",
+            r#"foos.x.io \"n\" is forbidden: why"#,
+        ),
+    ] {
+        check(
+            &error,
+            code,
+            &format!(r#""message":"{message}","reason":"{reason}",{details}"#),
+        );
+    }
+}
+
+#[test]
+fn failures_about_a_resource() {
+    let foos = GroupResource::new("x.io", "foos");
+    let none = GroupResource::default();
+    let details = r#""details":{"group":"x.io","kind":"foos"}"#;
+    check(
+        &ApiError::method_not_supported(&foos, "patch"),
+        405,
+        &format!(
+            r#""message":"patch is not supported on resources of kind \"foos.x.io\"","reason":"MethodNotAllowed",{details}"#
+        ),
+    );
+    check(
+        &ApiError::forbidden(&foos, "", "why"),
+        403,
+        &format!(r#""message":"foos.x.io is forbidden: why","reason":"Forbidden",{details}"#),
+    );
+    check(
+        &ApiError::forbidden(&none, "", "why"),
+        403,
+        r#""message":"forbidden: why","reason":"Forbidden","details":{}"#,
+    );
+}
+
+#[test]
+fn invalid_repeats_causes_but_not_texts() {
+    let kind = GroupKind::new("x.io", "Foo");
+    let required = field::Error::required("spec.a", "");
+    check(
+        &ApiError::invalid(&kind, "n", &[required.clone(), required]),
+        422,
+        concat!(
+            r#""message":"Foo.x.io \"n\" is invalid: spec.a: Required value","reason":"Invalid","#,
+            r#""details":{"name":"n","group":"x.io","kind":"Foo","causes":["#,
+            r#"{"reason":"FieldValueRequired","message":"Required value","field":"spec.a"},"#,
+            r#"{"reason":"FieldValueRequired","message":"Required value","field":"spec.a"}]}"#,
+        ),
+    );
+    check(
+        &ApiError::invalid(&kind, "", &[]),
+        422,
+        r#""message":"Foo.x.io \"\" is invalid","reason":"Invalid","details":{"group":"x.io","kind":"Foo"}"#,
+    );
+}
+
+#[test]
+fn failures_of_the_server() {
+    check(
+        &ApiError::internal("x<y"),
+        500,
+        r#""message":"Internal error occurred: x\u003cy","reason":"InternalError","details":{"causes":[{"message":"x\u003cy"}]}"#,
+    );
+    check(&ApiError::internal_plain("odd"), 500, r#""message":"odd""#);
+    let late = ApiError::too_large_resource_version(99, 7, 1);
+    check(
+        &late,
+        504,
+        concat!(
+            r#""message":"Timeout: Too large resource version: 99, current: 7","reason":"Timeout","#,
+            r#""details":{"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1}"#,
+        ),
+    );
+    assert_eq!(late.retry_after(), Some(1));
+    assert_eq!(ApiError::timeout("slow", 0).retry_after(), None);
+}
+
+#[test]
+fn success_and_continue() {
+    let status = Status {
+        success: true,
+        details: Some(Details {
+            name: String::from("n"),
+            uid: String::from("u"),
+            ..Details::default()
+        }),
+        ..Status::default()
+    };
+    assert_eq!(
+        String::from_utf8_lossy(&status.to_json()),
+        r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","details":{"name":"n","uid":"u"}}"#
+    );
+    let expired = ApiError::expired("old").with_continue("abc");
+    assert_eq!(
+        String::from_utf8_lossy(&expired.status().to_json()),
+        r#"{"kind":"Status","apiVersion":"v1","metadata":{"continue":"abc"},"status":"Failure","message":"old","reason":"Expired","code":410}"#
+    );
+}
