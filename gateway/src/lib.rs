@@ -17,6 +17,8 @@ pub mod request;
 pub mod auth;
 pub mod authz;
 
+pub mod backend;
+
 pub mod store;
 
 pub mod standalone;

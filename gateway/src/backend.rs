@@ -1,0 +1,25 @@
+//! The client of the Backend protocol. prost and tonic stop here.
+//!
+//! Three connections, so that a large list never delays a write or an event: one for unary calls,
+//! one for the change stream, one for bulk lists. Every call has a deadline. Writes and questions
+//! for the current revision that arrive together travel together.
+//!
+//! What was once seen is never unseen: an answer of a lower epoch, or of a lower revision than was
+//! known when the question was asked, is refused ([`Reason::WentBack`]).
+
+mod endpoint;
+mod error;
+mod record;
+mod seen;
+
+mod client;
+mod stream;
+
+mod current;
+mod writer;
+
+pub use client::{Backend, BackendTasks, Description};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{Error, Outcome, Reason};
+pub use record::{Action, Cause, Change, ChangeKind, Header, Index, Name, Op, Record, Verdict};
+pub use stream::{Batch, ChangeStream, RecordStream};

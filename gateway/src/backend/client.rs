@@ -1,0 +1,316 @@
+//! The calls.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::limits::{MAX_MESSAGE_BYTES, PROTOCOL_MINOR};
+use backend_proto::v1;
+use backend_proto::v1::backend_client::BackendClient;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::backend::current::{Asker, Current};
+use crate::backend::endpoint::{Endpoint, EndpointError};
+use crate::backend::error::{Error, Outcome, Reason};
+use crate::backend::record::{Header, Name, Op, Record, Verdict, signed};
+use crate::backend::seen::{Highest, Identity, Seen};
+use crate::backend::stream::{ChangeStream, RecordStream};
+use crate::backend::writer::{Queue, Writer};
+
+/// Longest wait for the answer to a read or to a start of a stream.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// Oldest protocol this program speaks.
+const PROTOCOL_MINOR_MIN: u32 = 1;
+/// Longest silence of the change stream before the backend says that nothing happened.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Client of one backend; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    calls: Calls,
+    queue: Queue,
+    asker: Asker,
+}
+
+/// The background work of a [`Backend`]; nothing is written or asked unless it runs.
+#[derive(Debug)]
+pub struct BackendTasks {
+    writer: Writer,
+    current: Current,
+}
+
+/// What a driver says of itself.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The store now.
+    pub header: Header,
+    /// Name and version of the driver.
+    pub driver: String,
+    /// Whether past states can be listed.
+    pub time_travel: bool,
+    /// Largest value, bytes; 0 if it did not say.
+    pub value_bytes: u64,
+}
+
+/// The connections, and what was seen through them.
+#[derive(Clone, Debug)]
+pub(super) struct Calls {
+    unary: BackendClient<Channel>,
+    watch: BackendClient<Channel>,
+    bulk: BackendClient<Channel>,
+    seen: Arc<Seen>,
+}
+
+impl Backend {
+    /// A client; connections are made when they are first needed.
+    ///
+    /// # Errors
+    /// If the endpoint cannot be used.
+    pub fn new(endpoint: &Endpoint) -> Result<(Self, BackendTasks), EndpointError> {
+        let client = || {
+            let client = BackendClient::new(endpoint.channel()?);
+            Ok(client
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES))
+        };
+        let seen = Arc::new(Seen::new());
+        let calls = Calls {
+            unary: client()?,
+            watch: client()?,
+            bulk: client()?,
+            seen,
+        };
+        let (queue, writer) = Writer::new(calls.clone());
+        let (asker, current) = Current::new(calls.clone());
+        Ok((
+            Self {
+                calls,
+                queue,
+                asker,
+            },
+            BackendTasks { writer, current },
+        ))
+    }
+
+    /// Asks who the driver is.
+    ///
+    /// # Errors
+    /// [`Reason::Refused`] with a sentence for an operator if it does not fit this program.
+    pub async fn describe(&self) -> Result<Description, Error> {
+        let request = v1::DescribeRequest {
+            protocol_minor: PROTOCOL_MINOR,
+            client: concat!("ark-apiserver ", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let floor = self.calls.seen.highest();
+        let mut client = self.calls.unary.clone();
+        let answer = unary(READ_TIMEOUT, request, |request| client.describe(request)).await?;
+        let header = self.calls.note(answer.header.clone(), floor)?;
+        let (low, high) = (answer.protocol_minor_min, answer.protocol_minor_max);
+        if low > PROTOCOL_MINOR || high < PROTOCOL_MINOR_MIN {
+            let message = format!(
+                "storage driver {} {} speaks ark.backend.v1 minor {low} to {high}, this \
+                 ark-apiserver {PROTOCOL_MINOR_MIN} to {PROTOCOL_MINOR}: upgrade the older one",
+                answer.driver, answer.driver_version
+            );
+            return Err(Error::new(Reason::Refused, message));
+        }
+        let time_travel = answer
+            .capabilities()
+            .any(|it| it == v1::describe_response::Capability::TimeTravel);
+        let value_bytes = answer.limits.map_or(0, |limits| limits.value_bytes);
+        Ok(Description {
+            header,
+            driver: format!("{} {}", answer.driver, answer.driver_version),
+            time_travel,
+            value_bytes: u64::try_from(value_bytes).unwrap_or(0),
+        })
+    }
+
+    /// Makes one change, together with others that are made at the same time. What became of a
+    /// broken call is found out by asking again.
+    ///
+    /// # Errors
+    /// With [`Outcome::Unknown`] if that could not be found out in time.
+    pub async fn write(&self, op: Op) -> Result<Verdict, Error> {
+        self.queue.write(op).await
+    }
+
+    /// The newest revision: not below any that anybody was told before this was asked.
+    ///
+    /// # Errors
+    /// If the backend does not answer.
+    pub async fn current_revision(&self) -> Result<u64, Error> {
+        self.asker.ask().await
+    }
+
+    /// Reads one record as it is now.
+    ///
+    /// # Errors
+    /// If the backend does not answer.
+    pub async fn get(&self, name: Name) -> Result<Option<Record>, Error> {
+        let request = v1::GetRequest {
+            key: Some(name.into()),
+            revision: 0,
+        };
+        let floor = self.calls.seen.highest();
+        let mut client = self.calls.unary.clone();
+        let answer = unary(READ_TIMEOUT, request, |request| client.get(request)).await?;
+        self.calls.note(answer.header, floor)?;
+        Ok(answer.record.map(Record::from))
+    }
+
+    /// Reads all records of a resource at a revision; 0 for now.
+    ///
+    /// # Errors
+    /// [`Reason::Compacted`], or if the backend does not answer.
+    pub async fn list(
+        &self,
+        group: &str,
+        resource: &str,
+        revision: u64,
+    ) -> Result<RecordStream, Error> {
+        let range = v1::Range {
+            group: group.to_owned(),
+            resource: resource.to_owned(),
+            ..v1::Range::default()
+        };
+        let request = v1::ListRequest {
+            range: Some(range),
+            revision: signed(revision),
+            ..v1::ListRequest::default()
+        };
+        let mut client = self.calls.bulk.clone();
+        let stream = within(READ_TIMEOUT, client.list(request)).await?;
+        RecordStream::open(stream).await
+    }
+
+    /// Follows all changes after a revision.
+    ///
+    /// # Errors
+    /// [`Reason::Compacted`], [`Reason::FutureRevision`], or if the backend does not answer.
+    pub async fn watch(&self, after: u64) -> Result<ChangeStream, Error> {
+        let interval = i64::try_from(PROGRESS_INTERVAL.as_millis()).unwrap_or(i64::MAX);
+        let request = v1::WatchRequest {
+            ranges: Vec::new(),
+            start_revision: signed(after),
+            progress_interval_ms: interval,
+        };
+        let mut client = self.calls.watch.clone();
+        let stream = within(READ_TIMEOUT, client.watch(request)).await?;
+        Ok(ChangeStream::new(stream, self.calls.clone(), after))
+    }
+
+    /// Tells when the store is another one or its epoch changed: every cache is then void.
+    pub(crate) fn identity(&self) -> IdentityWatch {
+        IdentityWatch(self.calls.seen.identity())
+    }
+}
+
+/// See [`Backend::identity`].
+#[derive(Debug)]
+pub(crate) struct IdentityWatch(watch::Receiver<Option<Identity>>);
+
+impl IdentityWatch {
+    /// Takes the identity seen by now as the known one.
+    pub(crate) fn accept(&mut self) {
+        self.0.mark_unchanged();
+    }
+
+    /// Waits until it differs from the accepted one.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // The sender lives as long as any client; without one nothing changes.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Calls {
+    pub(super) fn note(&self, header: Option<v1::Header>, floor: Highest) -> Result<Header, Error> {
+        let header = Header::from(header.unwrap_or_default());
+        self.seen.note(&header, floor)?;
+        Ok(header)
+    }
+
+    /// Takes note of a header that may lawfully lag behind what others were told.
+    pub(super) fn note_lagging(&self, header: Option<v1::Header>) -> Result<Header, Error> {
+        self.note(header, Highest::default())
+    }
+
+    pub(super) async fn current_revision(&self) -> Result<u64, Error> {
+        let floor = self.seen.highest();
+        let mut client = self.unary.clone();
+        let request = v1::CurrentRevisionRequest {};
+        let answer = unary(READ_TIMEOUT, request, |request| {
+            client.current_revision(request)
+        });
+        Ok(self.note(answer.await?.header, floor)?.revision)
+    }
+
+    /// One attempt to write a batch.
+    pub(super) async fn write(
+        &self,
+        ops: Vec<v1::Op>,
+        timeout: Duration,
+    ) -> Result<Vec<v1::OpResult>, Error> {
+        let count = ops.len();
+        let mut client = self.unary.clone();
+        let request = v1::WriteRequest { ops };
+        let answer = unary(timeout, request, |request| client.write(request)).await?;
+        self.note_lagging(answer.header)?;
+        if answer.results.len() != count {
+            let message = format!("{} verdicts for {count} writes", answer.results.len());
+            let outcome = Outcome::Unknown;
+            return Err(Error {
+                outcome,
+                ..Error::new(Reason::Internal, message)
+            });
+        }
+        Ok(answer.results)
+    }
+}
+
+impl BackendTasks {
+    /// Runs until cancelled, then finishes the writes under way.
+    pub async fn run(self, cancel: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.writer.run(cancel.clone()));
+        tasks.spawn(self.current.run(cancel));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// A unary call with a deadline that both sides know.
+async fn unary<Q, A, F>(
+    timeout: Duration,
+    request: Q,
+    call: impl FnOnce(Request<Q>) -> F,
+) -> Result<A, Error>
+where
+    F: Future<Output = Result<Response<A>, Status>>,
+{
+    let mut request = Request::new(request);
+    request.set_timeout(timeout);
+    within(timeout, call(request)).await
+}
+
+/// Bounds a call on this side, should the connection itself hang.
+async fn within<A>(
+    timeout: Duration,
+    call: impl Future<Output = Result<Response<A>, Status>>,
+) -> Result<A, Error> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => {
+            let message = format!("no answer within {} s", timeout.as_secs());
+            Err(Error {
+                outcome: Outcome::Unknown,
+                ..Error::new(Reason::Deadline, message)
+            })
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Failed calls, by meaning.
+
+use std::time::Duration;
+
+use backend_proto::error as wire;
+use tonic::{Code, Status};
+
+/// A call that failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What went wrong.
+    pub reason: Reason,
+    /// What became of the writes of the call.
+    pub outcome: Outcome,
+    /// When to try again, if the backend advised.
+    pub retry_after: Option<Duration>,
+    /// One sentence for an operator.
+    pub message: String,
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The revision is below the compact revision.
+    Compacted {
+        /// The compact revision.
+        oldest: u64,
+    },
+    /// The revision does not exist yet.
+    FutureRevision {
+        /// The newest one.
+        current: u64,
+    },
+    /// Commits may be missing: drop caches and describe again.
+    EpochChanged,
+    /// A bound was reached; try again later.
+    Overloaded,
+    /// Disk or quota is full.
+    NoSpace,
+    /// Above a limit of the driver.
+    TooLarge,
+    /// The driver starts, stands by or has lost its database.
+    NotReady,
+    /// No connection to the driver, or it broke.
+    Unreachable,
+    /// Stored data failed its checksum.
+    Corrupt,
+    /// The watch fell behind and was cut.
+    TooSlow,
+    /// No answer in time.
+    Deadline,
+    /// The driver does not have the call.
+    Unimplemented,
+    /// The answer is older than what was seen before: another or a restored store.
+    WentBack,
+    /// The driver and this program do not fit; see the message.
+    Refused,
+    /// A fault of the driver or of this program.
+    Internal,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was stored.
+    NotApplied,
+    /// It may have been stored; ask again with the same op id.
+    Unknown,
+}
+
+impl Error {
+    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let outcome = Outcome::NotApplied;
+        Self {
+            reason,
+            outcome,
+            retry_after: None,
+            message: message.into(),
+        }
+    }
+
+    /// A failure inside an answered call.
+    pub(super) fn from_wire(error: wire::BackendError) -> Self {
+        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+        let reason = match error.reason() {
+            wire::Reason::Compacted => Reason::Compacted {
+                oldest: unsigned(error.compact_revision),
+            },
+            wire::Reason::FutureRevision => Reason::FutureRevision {
+                current: unsigned(error.current_revision),
+            },
+            wire::Reason::EpochChanged => Reason::EpochChanged,
+            wire::Reason::Overloaded => Reason::Overloaded,
+            wire::Reason::NoSpace => Reason::NoSpace,
+            wire::Reason::TooLarge => Reason::TooLarge,
+            wire::Reason::NotReady => Reason::NotReady,
+            wire::Reason::Corrupt => Reason::Corrupt,
+            wire::Reason::Unimplemented => Reason::Unimplemented,
+            wire::Reason::Deadline => Reason::Deadline,
+            wire::Reason::TooSlow => Reason::TooSlow,
+            wire::Reason::Invalid | wire::Reason::Internal | wire::Reason::Unspecified => {
+                Reason::Internal
+            }
+        };
+        let outcome = match error.outcome() {
+            wire::Outcome::NotApplied => Outcome::NotApplied,
+            // A verdict is wanted even for what was surely applied: ask again for it.
+            wire::Outcome::Unknown | wire::Outcome::Applied | wire::Outcome::Unspecified => {
+                Outcome::Unknown
+            }
+        };
+        let advice = unsigned(error.retry_after_ms);
+        let retry_after = (advice > 0).then(|| Duration::from_millis(advice));
+        Self {
+            reason,
+            outcome,
+            retry_after,
+            message: error.message,
+        }
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        if let Some(typed) = wire::from_status(&status) {
+            return Self::from_wire(typed);
+        }
+        // No typed error: it comes from the transport, not from the driver.
+        let (reason, outcome) = match status.code() {
+            _ if never_connected(&status) => (Reason::Unreachable, Outcome::NotApplied),
+            Code::DeadlineExceeded | Code::Cancelled => (Reason::Deadline, Outcome::Unknown),
+            Code::Unimplemented => (Reason::Unimplemented, Outcome::NotApplied),
+            Code::OutOfRange | Code::InvalidArgument => (Reason::Internal, Outcome::NotApplied),
+            _ => (Reason::Unreachable, Outcome::Unknown),
+        };
+        Self {
+            reason,
+            outcome,
+            retry_after: None,
+            message: status.message().to_owned(),
+        }
+    }
+}
+
+/// Whether the call failed because there was no connection to send it on.
+fn never_connected(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

@@ -1,0 +1,285 @@
+//! What travels, without its wire form.
+
+use backend_proto::v1;
+use bytes::Bytes;
+
+/// State of the store when it answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Identity of the store.
+    pub store_id: String,
+    /// Incremented when commits may have been lost.
+    pub epoch: u64,
+    /// Newest revision, or that of the snapshot.
+    pub revision: u64,
+    /// Newest revision whose history is gone.
+    pub compact_revision: u64,
+}
+
+/// Which record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// API group.
+    pub group: String,
+    /// Plural name of the resource.
+    pub resource: String,
+    /// Namespace, or empty.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// One stored record.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Which one.
+    pub name: Name,
+    /// Revision of its last change.
+    pub revision: u64,
+    /// The stored bytes.
+    pub value: Bytes,
+}
+
+/// One committed change.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Its revision.
+    pub revision: u64,
+    /// Whether the record is there afterwards.
+    pub kind: ChangeKind,
+    /// The new record, or the last one before a delete.
+    pub record: Record,
+}
+
+/// Kinds of changes, as far as a reader cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Created or updated.
+    Put,
+    /// Deleted.
+    Delete,
+}
+
+/// One change to make.
+#[derive(Clone, Debug)]
+pub struct Op {
+    /// Which record.
+    pub name: Name,
+    /// What to do.
+    pub action: Action,
+    /// Only if the stored revision is this one; 0 means any.
+    pub expected: u64,
+    /// Only if the stored uid is this one; empty means any.
+    pub uid: String,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// What to do with a record.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Store an object that must not exist.
+    Create {
+        /// Compact JSON with sorted keys and without `metadata.resourceVersion`.
+        value: Bytes,
+        /// What the backend may index.
+        index: Index,
+    },
+    /// Replace an object that must exist. The very bytes that are stored change nothing.
+    Update {
+        /// As for create.
+        value: Bytes,
+        /// As for create.
+        index: Index,
+    },
+    /// Remove an object that must exist.
+    Delete,
+}
+
+/// What the backend may index, derived from the value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.labels`.
+    pub labels: Vec<(String, String)>,
+    /// Declared selectable fields by path.
+    pub fields: Vec<(String, String)>,
+    /// uid of every owner reference.
+    pub owner_uids: Vec<String>,
+}
+
+/// The verdict over one change.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Stored and durable.
+    Applied {
+        /// Revision of the change; for a no-op that of the stored record.
+        revision: u64,
+        /// Nothing had to be written.
+        noop: bool,
+        /// Delete: the record as it was.
+        deleted: Option<Record>,
+    },
+    /// An expectation did not hold; nothing was stored.
+    Conflict {
+        /// Which one.
+        cause: Cause,
+        /// The stored record, if there is one.
+        current: Option<Record>,
+    },
+}
+
+/// The expectation that did not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Create of an object that exists.
+    Exists,
+    /// Update or delete of an object that does not exist.
+    NotFound,
+    /// The stored revision differs.
+    Revision,
+    /// The stored uid differs.
+    Uid,
+}
+
+/// Revisions are never negative; one that is comes from a broken driver and sorts below all others.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// Revisions fit int63.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl From<v1::Header> for Header {
+    fn from(header: v1::Header) -> Self {
+        Self {
+            store_id: header.store_id,
+            epoch: unsigned(header.epoch),
+            revision: unsigned(header.revision),
+            compact_revision: unsigned(header.compact_revision),
+        }
+    }
+}
+
+impl From<v1::Key> for Name {
+    fn from(key: v1::Key) -> Self {
+        let v1::Key {
+            group,
+            resource,
+            namespace,
+            name,
+        } = key;
+        Self {
+            group,
+            resource,
+            namespace,
+            name,
+        }
+    }
+}
+
+impl From<Name> for v1::Key {
+    fn from(key: Name) -> Self {
+        let Name {
+            group,
+            resource,
+            namespace,
+            name,
+        } = key;
+        Self {
+            group,
+            resource,
+            namespace,
+            name,
+        }
+    }
+}
+
+impl From<v1::Record> for Record {
+    fn from(record: v1::Record) -> Self {
+        Self {
+            name: record.key.unwrap_or_default().into(),
+            revision: unsigned(record.revision),
+            value: record.value,
+        }
+    }
+}
+
+impl From<v1::Event> for Change {
+    fn from(event: v1::Event) -> Self {
+        let kind = match event.r#type() {
+            v1::event::Type::Deleted => ChangeKind::Delete,
+            v1::event::Type::Created | v1::event::Type::Updated | v1::event::Type::Unspecified => {
+                ChangeKind::Put
+            }
+        };
+        let revision = unsigned(event.revision);
+        Self {
+            revision,
+            kind,
+            record: event.record.unwrap_or_default().into(),
+        }
+    }
+}
+
+impl From<Index> for v1::Index {
+    fn from(index: Index) -> Self {
+        Self {
+            uid: index.uid,
+            labels: index.labels.into_iter().collect(),
+            fields: index.fields.into_iter().collect(),
+            owner_uids: index.owner_uids,
+        }
+    }
+}
+
+impl Op {
+    /// The wire form, which remembers its first verdict under a new random id.
+    pub(super) fn into_wire(self) -> v1::Op {
+        use v1::op::Action as Wire;
+        let (action, value, index) = match self.action {
+            Action::Create { value, index } => (Wire::Create, value, Some(index.into())),
+            Action::Update { value, index } => (Wire::Update, value, Some(index.into())),
+            Action::Delete => (Wire::Delete, Bytes::new(), None),
+        };
+        v1::Op {
+            op_id: Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes()),
+            key: Some(self.name.into()),
+            action: action.into(),
+            value,
+            index,
+            expected_revision: signed(self.expected),
+            expected_uid: self.uid,
+            actor: self.actor,
+        }
+    }
+}
+
+impl From<v1::op_result::Applied> for Verdict {
+    fn from(applied: v1::op_result::Applied) -> Self {
+        Self::Applied {
+            revision: unsigned(applied.revision),
+            noop: applied.noop,
+            deleted: applied.deleted.map(Record::from),
+        }
+    }
+}
+
+impl From<v1::op_result::Conflict> for Verdict {
+    fn from(conflict: v1::op_result::Conflict) -> Self {
+        use v1::op_result::conflict::Cause as Wire;
+        let cause = match conflict.cause() {
+            Wire::Exists => Cause::Exists,
+            Wire::NotFound => Cause::NotFound,
+            Wire::Uid => Cause::Uid,
+            Wire::Revision | Wire::Unspecified => Cause::Revision,
+        };
+        Self::Conflict {
+            cause,
+            current: conflict.current.map(Record::from),
+        }
+    }
+}

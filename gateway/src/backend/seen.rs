@@ -1,0 +1,110 @@
+//! The highest state ever seen, and the refusal of anything below it.
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::backend::error::{Error, Reason};
+use crate::backend::record::Header;
+
+/// The highest epoch and revision that the backend ever told.
+#[derive(Debug)]
+pub(super) struct Seen {
+    highest: Mutex<Highest>,
+    /// Identity and epoch of the store; `None` before the first answer.
+    identity: watch::Sender<Option<Identity>>,
+}
+
+/// A store and its epoch: when either changes, all caches are void.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) store_id: String,
+    pub(super) epoch: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Highest {
+    epoch: u64,
+    revision: u64,
+}
+
+impl Seen {
+    pub(super) fn new() -> Self {
+        Self {
+            highest: Mutex::default(),
+            identity: watch::Sender::new(None),
+        }
+    }
+
+    /// What was seen so far: an answer to a question asked now must not be below it.
+    pub(super) fn highest(&self) -> Highest {
+        *self.highest.lock()
+    }
+
+    /// Tells of the store's identity, at once and whenever it changes.
+    pub(super) fn identity(&self) -> watch::Receiver<Option<Identity>> {
+        self.identity.subscribe()
+    }
+
+    /// Takes note of an answer.
+    ///
+    /// # Errors
+    /// [`Reason::WentBack`] if it is below `floor`, or of an older epoch than was seen.
+    pub(super) fn note(&self, header: &Header, floor: Highest) -> Result<(), Error> {
+        let now = Highest {
+            epoch: header.epoch,
+            revision: header.revision,
+        };
+        let mut highest = self.highest.lock();
+        if now < floor || now.epoch < highest.epoch {
+            let message = format!(
+                "the storage backend went back from revision {} (epoch {}) to {} (epoch {})",
+                highest.revision, highest.epoch, now.revision, now.epoch
+            );
+            tracing::error!(%message, "answer refused");
+            return Err(Error::new(Reason::WentBack, message));
+        }
+        *highest = now.max(*highest);
+        drop(highest);
+        let identity = Identity {
+            store_id: header.store_id.clone(),
+            epoch: header.epoch,
+        };
+        self.identity.send_if_modified(|known| {
+            let changed = known.as_ref() != Some(&identity);
+            *known = Some(identity);
+            changed
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Highest, Seen};
+    use crate::backend::record::Header;
+
+    fn header(epoch: u64, revision: u64) -> Header {
+        Header {
+            store_id: "s".to_owned(),
+            epoch,
+            revision,
+            compact_revision: 0,
+        }
+    }
+
+    #[test]
+    fn answers_below_what_was_known_when_asked_are_refused() {
+        let seen = Seen::new();
+        assert!(seen.note(&header(1, 10), Highest::default()).is_ok());
+        let asked = seen.highest();
+        assert!(seen.note(&header(1, 12), asked).is_ok());
+        // Overtaken on the way by the answer above, yet not old when it was asked for.
+        assert!(seen.note(&header(1, 11), asked).is_ok());
+        assert!(seen.note(&header(1, 9), asked).is_err());
+        let mut identity = seen.identity();
+        identity.mark_unchanged();
+        assert!(seen.note(&header(2, 1 << 41), asked).is_ok());
+        assert!(identity.has_changed().expect("the sender lives"));
+        assert!(seen.note(&header(1, 99), asked).is_err());
+    }
+}
