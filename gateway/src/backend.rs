@@ -18,6 +18,7 @@ mod stream;
 mod current;
 mod writer;
 
+pub(crate) use client::IdentityWatch;
 pub use client::{Backend, BackendTasks, Description};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, Outcome, Reason};

@@ -7,36 +7,105 @@
 //!
 //! The store knows nothing of schemas: a [`Codec`] turns stored bytes into an [`Head`].
 
+mod key;
+mod object;
+mod splice;
+
 mod codec;
 mod error;
-mod key;
-mod listing;
-mod object;
+mod load;
+
 mod request;
+
+mod listing;
+mod read;
 mod watch;
 mod write;
+
+mod phase;
+mod sync;
 
 pub use codec::{Codec, DecodeError, Decoded, Head};
 pub use error::StoreError;
 pub use key::{ObjectKey, ResourceId};
 pub use listing::{Listing, ListingIter};
 pub use object::{Labels, Renderings, Stored};
+pub use phase::Phase;
 pub use request::{Freshness, ListAt, ListRequest, Scope, WatchRequest, WatchStart};
+pub use sync::StoreTask;
 pub use watch::{Equality, EventKind, Everything, Filter, WatchItem, Watcher};
+pub use watch_cache::{Limits, Usage};
 pub use write::{Action, Cause, Index, WriteOp, WriteOutcome};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{mpsc, oneshot, watch as signal};
+
+use crate::backend::{Backend, Endpoint, EndpointError};
+use crate::store::load::Loader;
+use crate::store::sync::Reload;
 
 /// Handle to the stored objects; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
+    reloads: mpsc::Sender<Reload>,
 }
 
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreConfig {
+    /// Memory for history and for all.
+    pub limits: Limits,
+    /// Changes of the past that are read at the start, so that watches from before can be resumed.
+    pub replay: u64,
+}
+
+/// One set of caches: dropped as a whole when the backend changed its epoch.
+type Generation = watch_cache::Group<ResourceId, Stored>;
+
 #[derive(Debug)]
-struct Inner {}
+struct Inner {
+    backend: Backend,
+    loader: Arc<Loader>,
+    config: StoreConfig,
+    /// `None` until loaded.
+    generation: ArcSwapOption<Generation>,
+    phase: signal::Sender<Phase>,
+    /// Largest value that the driver takes; 0 if it did not say.
+    value_bytes: AtomicU64,
+}
 
 impl Store {
+    /// A store that is served as soon as its task runs and has loaded it.
+    ///
+    /// # Errors
+    /// If the endpoint cannot be used.
+    pub fn new(
+        endpoint: &Endpoint,
+        codec: Arc<dyn Codec>,
+        config: StoreConfig,
+    ) -> Result<(Self, StoreTask), EndpointError> {
+        let (backend, tasks) = Backend::new(endpoint)?;
+        let (reloads, receiver) = mpsc::channel(1);
+        let inner = Arc::new(Inner {
+            backend,
+            loader: Arc::new(Loader::new(codec)),
+            config,
+            generation: ArcSwapOption::empty(),
+            phase: signal::Sender::new(Phase::Initializing { trouble: None }),
+            value_bytes: AtomicU64::new(0),
+        });
+        let task = StoreTask {
+            inner: Arc::clone(&inner),
+            backend: tasks,
+            reloads: receiver,
+        };
+        Ok((Self { inner, reloads }, task))
+    }
+
     /// One object, or `None` if there is none.
     ///
     /// # Errors
@@ -49,8 +118,8 @@ impl Store {
         key: &ObjectKey,
         freshness: Freshness,
     ) -> Result<Option<Arc<Stored>>, StoreError> {
-        let _ = (&self.inner, resource, key, freshness);
-        Err(StoreError::initializing())
+        let generation = self.inner.fresh(freshness).await?;
+        Ok(read::cache(&generation, resource)?.get(key.as_str()))
     }
 
     /// A snapshot of the objects in a scope.
@@ -62,8 +131,7 @@ impl Store {
         resource: &ResourceId,
         request: ListRequest,
     ) -> Result<Listing, StoreError> {
-        let _ = (resource, request);
-        Err(StoreError::initializing())
+        self.inner.list(resource, request).await
     }
 
     /// Follows the changes in a scope.
@@ -75,8 +143,7 @@ impl Store {
         resource: &ResourceId,
         request: WatchRequest,
     ) -> Result<Watcher, StoreError> {
-        let _ = (resource, request);
-        Err(StoreError::initializing())
+        self.inner.watch(resource, request).await
     }
 
     /// Applies one change. A retry after an unknown outcome is made here, at most once applied.
@@ -85,7 +152,69 @@ impl Store {
     /// [`StoreError::OutcomeUnknown`] if it could not be learnt whether the change was stored;
     /// every other error means that nothing was stored.
     pub async fn write(&self, op: WriteOp) -> Result<WriteOutcome, StoreError> {
-        let _ = op;
-        Err(StoreError::initializing())
+        let resource = op.resource.clone();
+        let verdict = self
+            .inner
+            .backend
+            .write(op.into_backend())
+            .await
+            .map_err(StoreError::write)?;
+        WriteOutcome::load(verdict, &resource, &self.inner.loader)
+    }
+
+    /// Serves another set of resources; returns when they are loaded. `changed` names those that
+    /// were served before and must be read again, because their schema changed; their watches end.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the store is stopped or had to load everything anew.
+    pub async fn reload(
+        &self,
+        codec: Arc<dyn Codec>,
+        changed: Vec<ResourceId>,
+    ) -> Result<(), StoreError> {
+        let (done, reloaded) = oneshot::channel();
+        let stopped = || StoreError::unavailable("resources are being loaded again".to_owned());
+        let reload = Reload {
+            codec,
+            changed,
+            done,
+        };
+        self.reloads.send(reload).await.map_err(|_| stopped())?;
+        reloaded.await.map_err(|_| stopped())
+    }
+
+    /// Where the store stands, now and as it changes; [`Phase::ready`] answers readyz.
+    #[must_use]
+    pub fn phase(&self) -> signal::Receiver<Phase> {
+        self.inner.phase.subscribe()
+    }
+
+    /// What the caches hold, for metrics.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.inner
+            .generation
+            .load()
+            .as_ref()
+            .map(|it| it.usage())
+            .unwrap_or_default()
+    }
+
+    /// Largest value that the driver takes, bytes; `None` if it did not say (yet).
+    #[must_use]
+    pub fn value_limit(&self) -> Option<u64> {
+        Some(self.inner.value_bytes.load(Ordering::Relaxed)).filter(|limit| *limit > 0)
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                history: 64 << 20,
+                total: 1 << 30,
+            },
+            replay: 10_000,
+        }
     }
 }

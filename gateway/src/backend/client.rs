@@ -215,9 +215,16 @@ impl Backend {
 pub(crate) struct IdentityWatch(watch::Receiver<Option<Identity>>);
 
 impl IdentityWatch {
-    /// Takes the identity seen by now as the known one.
-    pub(crate) fn accept(&mut self) {
-        self.0.mark_unchanged();
+    /// Takes the identity seen by now as the known one, if it is of this epoch.
+    pub(crate) fn accept(&mut self, epoch: u64) {
+        let seen = self
+            .0
+            .borrow_and_update()
+            .as_ref()
+            .map(|identity| identity.epoch);
+        if seen.is_some_and(|seen| seen != epoch) {
+            self.0.mark_changed();
+        }
     }
 
     /// Waits until it differs from the accepted one.

@@ -96,6 +96,18 @@ impl ChangeStream {
         }
     }
 
+    /// Waits until the backend has taken the watch on.
+    ///
+    /// # Errors
+    /// As [`ChangeStream::next`].
+    pub(crate) async fn first(&mut self) -> Result<(), Error> {
+        let first = self.receive().await?;
+        match first.body {
+            Some(v1::watch_response::Body::Created(_)) => Ok(()),
+            _ => Err(broken("a change stream began without its first message")),
+        }
+    }
+
     /// Waits for changes or for the word that there are none. Cancel safe.
     ///
     /// # Errors
@@ -125,6 +137,16 @@ impl ChangeStream {
         }
         self.through = through;
         Ok(Batch { changes, through })
+    }
+
+    async fn receive(&mut self) -> Result<v1::WatchResponse, Error> {
+        let message = tokio::time::timeout(SILENCE_TIMEOUT, self.stream.message());
+        let Ok(message) = message.await else {
+            return Err(broken("the storage backend fell silent"));
+        };
+        let mut message = message?.ok_or_else(|| broken("the change stream ended"))?;
+        self.calls.note_lagging(message.header.take())?;
+        Ok(message)
     }
 }
 

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use crate::backend;
+use crate::backend::{Outcome, Reason};
 use crate::store::ResourceId;
 
 /// How long a client should wait before it asks an initializing store again (semantics 6.8.6).
 const INITIALIZING_RETRY: Duration = Duration::from_secs(1);
+
+/// When to try an unavailable or overloaded backend again, unless it advises otherwise.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Failures of reads, watches and writes. Unless a variant says otherwise, nothing was stored.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -95,6 +100,75 @@ impl StoreError {
     pub(crate) const fn initializing() -> Self {
         Self::Initializing {
             retry_after: INITIALIZING_RETRY,
+        }
+    }
+
+    /// The backend gave a change or an answer no revision.
+    pub(super) fn no_revision() -> Self {
+        Self::Internal {
+            message: "the storage backend named no revision".to_owned(),
+        }
+    }
+
+    /// The backend cannot be used for now.
+    pub(super) const fn unavailable(message: String) -> Self {
+        Self::Unavailable {
+            message,
+            retry_after: RETRY,
+        }
+    }
+
+    /// A failed read.
+    pub(super) fn read(error: backend::Error) -> Self {
+        match error.reason {
+            Reason::Deadline => Self::Timeout,
+            _ => Self::refused(error),
+        }
+    }
+
+    /// A failed write.
+    pub(super) fn write(error: backend::Error) -> Self {
+        match error.outcome {
+            Outcome::Unknown => Self::OutcomeUnknown {
+                message: error.message,
+            },
+            Outcome::NotApplied => Self::refused(error),
+        }
+    }
+
+    fn refused(error: backend::Error) -> Self {
+        let backend::Error {
+            reason,
+            message,
+            retry_after,
+            ..
+        } = error;
+        let retry_after = retry_after.unwrap_or(RETRY);
+        match reason {
+            Reason::Compacted { oldest } => Self::Compacted {
+                requested: 0,
+                oldest,
+            },
+            Reason::FutureRevision { current } => Self::FutureRevision {
+                requested: 0,
+                current,
+            },
+            Reason::Overloaded => Self::Overloaded { retry_after },
+            Reason::NoSpace => Self::NoSpace { message },
+            Reason::TooLarge => Self::TooLarge { message },
+            Reason::Corrupt => Self::Corrupt { message },
+            // Void caches are being loaded again; the same request will do then.
+            Reason::EpochChanged
+            | Reason::NotReady
+            | Reason::Unreachable
+            | Reason::TooSlow
+            | Reason::Deadline
+            | Reason::WentBack
+            | Reason::Refused => Self::Unavailable {
+                message,
+                retry_after,
+            },
+            Reason::Unimplemented | Reason::Internal => Self::Internal { message },
         }
     }
 }

@@ -1,22 +1,24 @@
 //! A list: a snapshot that is walked lazily.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use api_types::revision::Revision;
+use watch_cache::Snapshot;
 
 use crate::store::{ObjectKey, Stored};
 
 /// The objects of a scope at one revision. Holding it holds the snapshot, not copies.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    revision: Revision,
+    pub(super) snapshot: Snapshot<Stored>,
+    pub(super) revision: Revision,
+    pub(super) scope: watch_cache::Scope,
+    pub(super) start: Option<String>,
 }
 
 /// Walks a [`Listing`] in key order; memory does not grow with the list.
-#[derive(Debug)]
-pub struct ListingIter {
-    _listing: Listing,
-}
+pub struct ListingIter(watch_cache::Walk<Stored>);
 
 impl Listing {
     /// The snapshot's revision: the `metadata.resourceVersion` of the list.
@@ -28,16 +30,15 @@ impl Listing {
     /// Walks the objects from the start key (if any) in key order.
     #[must_use]
     pub fn iter(&self) -> ListingIter {
-        ListingIter {
-            _listing: self.clone(),
-        }
+        let from = self.start.clone().map_or(Bound::Unbounded, Bound::Included);
+        ListingIter(self.snapshot.walk(self.scope.clone(), from))
     }
 
     /// How many objects of the scope come after a key.
     #[must_use]
     pub fn remaining(&self, after: &ObjectKey) -> usize {
-        let _ = after;
-        0
+        self.snapshot
+            .count(&self.scope, Bound::Excluded(after.as_str()))
     }
 }
 
@@ -45,6 +46,12 @@ impl Iterator for ListingIter {
     type Item = Arc<Stored>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        None
+        self.0.next()
+    }
+}
+
+impl std::fmt::Debug for ListingIter {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("ListingIter")
     }
 }

@@ -6,7 +6,13 @@ use api_types::revision::Revision;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use watch_cache::{Attribute, Item};
+
 use crate::store::ObjectKey;
+use crate::store::splice::set_resource_version;
+
+/// Memory of an object besides its strings, bytes: the structure, its counters and allocations.
+const OVERHEAD: usize = 300;
 
 /// One object at one revision. Never changes; shared by the cache, the history and all readers.
 #[derive(Debug)]
@@ -91,6 +97,11 @@ impl Labels {
         Some(&self.0[at].1)
     }
 
+    /// Bytes that the pairs hold, about.
+    fn size(&self) -> usize {
+        self.0.iter().map(|(_, value)| 32 + value.len()).sum()
+    }
+
     /// All pairs in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (&**key, &**value))
@@ -114,5 +125,51 @@ impl Renderings {
     /// Forgets all renderings, to give their memory back.
     pub(super) fn clear(&self) {
         *self.0.lock() = Vec::new();
+    }
+}
+
+impl Item for Stored {
+    fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision.get()
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len()
+            + self.key.as_str().len()
+            + self.labels.size()
+            + self.fields.size()
+            + OVERHEAD
+    }
+
+    fn attributes(&self, visit: &mut dyn FnMut(Attribute, &str, &str)) {
+        for (key, value) in self.labels.iter() {
+            visit(Attribute::Label, key, value);
+        }
+        for (key, value) in self.fields.iter() {
+            visit(Attribute::Field, key, value);
+        }
+    }
+
+    fn restamped(&self, revision: u64) -> Self {
+        // Both cannot fail: the bytes were spliced once, and the revision is a change's.
+        let bytes = set_resource_version(&self.bytes, revision).map(Bytes::from);
+        Self {
+            key: self.key.clone(),
+            revision: Revision::new(revision).unwrap_or(self.revision),
+            uid: self.uid.clone(),
+            labels: self.labels.clone(),
+            fields: self.fields.clone(),
+            deleting: self.deleting,
+            bytes: bytes.unwrap_or_else(|| self.bytes.clone()),
+            renderings: Renderings::default(),
+        }
+    }
+
+    fn cool(&self) {
+        self.renderings.clear();
     }
 }

@@ -90,3 +90,13 @@ impl WatchRequest {
         }
     }
 }
+
+impl Scope {
+    pub(super) fn for_cache(&self) -> watch_cache::Scope {
+        match self {
+            Self::All => watch_cache::Scope::All,
+            Self::Namespace(namespace) => watch_cache::Scope::Namespace(namespace.as_str().into()),
+            Self::Object(key) => watch_cache::Scope::Key(key.as_str().into()),
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api_types::revision::Revision;
+use watch_cache::{Attribute, Cursor, Cut, Delivery, Interest, Kind, Scope, Select, Walk};
 
 use crate::store::{StoreError, Stored};
 
@@ -62,12 +63,35 @@ pub enum WatchItem {
 }
 
 /// A watch under way. Dropping it ends it.
-#[derive(Debug)]
 pub struct Watcher {
-    _private: (),
+    cursor: Cursor<Stored>,
+    /// Objects that existed at the start, as far as not handed out.
+    initial: Option<Walk<Stored>>,
+    chosen: Chosen,
+    /// Where the changes start.
+    started: u64,
+    ended: bool,
 }
 
+/// A filter as the cache knows it.
+struct Chosen(Arc<dyn Filter>);
+
 impl Watcher {
+    pub(super) fn new(
+        cursor: Cursor<Stored>,
+        initial: Option<Walk<Stored>>,
+        filter: Arc<dyn Filter>,
+        started: u64,
+    ) -> Self {
+        Self {
+            cursor,
+            initial,
+            chosen: Chosen(filter),
+            started,
+            ended: false,
+        }
+    }
+
     /// Waits for the next items, at most `max`, at least one. After an error: `None`.
     ///
     /// Cancel safe: an item is lost only once it was returned.
@@ -76,20 +100,106 @@ impl Watcher {
     /// [`StoreError::Compacted`] if this watcher fell behind the history,
     /// [`StoreError::EpochChanged`] if the backend lost commits. Nothing follows an error.
     pub async fn next_batch(&mut self, max: usize) -> Option<Result<Vec<WatchItem>, StoreError>> {
-        let _ = max;
-        None
+        if self.ended {
+            return None;
+        }
+        if let Some(items) = self.next_initial(max.max(1)) {
+            return Some(Ok(items));
+        }
+        Some(match self.cursor.next(&self.chosen, max).await {
+            Ok(seen) => seen.into_iter().map(WatchItem::try_from).collect(),
+            Err(cut) => Err(self.cut(cut)),
+        })
+        .inspect(|items| self.ended = items.is_err())
     }
 
     /// The revision up to which everything has been handed out, for a bookmark: `None` while
     /// items wait, or if it is not above where the watch started (semantics 6.10.3).
     #[must_use]
     pub fn progress(&self) -> Option<Revision> {
-        None
+        if self.ended || self.initial.is_some() {
+            return None;
+        }
+        let progress = self
+            .cursor
+            .progress()
+            .filter(|progress| *progress > self.started)?;
+        Revision::new(progress)
+    }
+
+    /// The next objects that existed at the start, and behind the last of them the end mark.
+    fn next_initial(&mut self, max: usize) -> Option<Vec<WatchItem>> {
+        let walk = self.initial.as_mut()?;
+        let chosen = walk.filter(|object| self.chosen.0.matches(object));
+        let mut items: Vec<_> = chosen.take(max).map(WatchItem::Initial).collect();
+        if items.len() < max {
+            self.initial = None;
+            items.extend(Revision::new(self.started).map(WatchItem::InitialEnd));
+        }
+        Some(items)
+    }
+
+    fn cut(&self, cut: Cut) -> StoreError {
+        match cut {
+            Cut::Behind { oldest } => StoreError::Compacted {
+                requested: self.started,
+                oldest,
+            },
+            Cut::Closed => StoreError::EpochChanged,
+        }
     }
 }
 
 impl Filter for Everything {
     fn matches(&self, _object: &Stored) -> bool {
         true
+    }
+}
+
+impl Select<Stored> for Chosen {
+    fn matches(&self, object: &Stored) -> bool {
+        self.0.matches(object)
+    }
+}
+
+/// What a filter wants to be woken for.
+pub(super) fn interest(scope: Scope, filter: &dyn Filter) -> Interest {
+    // One bucket must do: a field is likely rarer than a label.
+    let mut equalities = filter.equalities();
+    let field = equalities
+        .iter()
+        .position(|it| matches!(it, Equality::Field(..)));
+    let chosen = match field {
+        Some(at) => Some(equalities.swap_remove(at)),
+        None => equalities.pop(),
+    };
+    let equality = chosen.map(|equality| match equality {
+        Equality::Label(key, value) => (Attribute::Label, key.into(), value.into()),
+        Equality::Field(key, value) => (Attribute::Field, key.into(), value.into()),
+    });
+    Interest { scope, equality }
+}
+
+impl TryFrom<Delivery<Stored>> for WatchItem {
+    type Error = StoreError;
+
+    fn try_from(seen: Delivery<Stored>) -> Result<Self, StoreError> {
+        let kind = match seen.kind {
+            Kind::Added => EventKind::Added,
+            Kind::Modified => EventKind::Modified,
+            Kind::Deleted => EventKind::Deleted,
+        };
+        let revision = Revision::new(seen.revision).ok_or_else(StoreError::no_revision)?;
+        Ok(Self::Event {
+            kind,
+            object: seen.item,
+            revision,
+        })
+    }
+}
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.cursor.fmt(out)
     }
 }

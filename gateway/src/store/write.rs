@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use api_types::revision::Revision;
-use bytes::Bytes;
 
-use crate::store::{ObjectKey, ResourceId, Stored};
+use crate::backend;
+use crate::store::load::Loader;
+use crate::store::{ObjectKey, ResourceId, StoreError, Stored};
+
+pub use crate::backend::{Action, Cause, Index};
 
 /// One change, applied only if the expectations hold.
 #[derive(Clone, Debug)]
@@ -22,40 +25,6 @@ pub struct WriteOp {
     pub uid: Option<String>,
     /// Who asks, for the backend's log; may be empty.
     pub actor: String,
-}
-
-/// What to do with an object.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Store an object that must not exist.
-    Create {
-        /// Compact JSON with sorted keys and without `metadata.resourceVersion`.
-        value: Bytes,
-        /// What the backend may index.
-        index: Index,
-    },
-    /// Replace an object that must exist. The very bytes that are stored change nothing.
-    Update {
-        /// As for create.
-        value: Bytes,
-        /// As for create.
-        index: Index,
-    },
-    /// Remove an object that must exist.
-    Delete,
-}
-
-/// What the backend may index, derived from the value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Index {
-    /// `metadata.uid`.
-    pub uid: String,
-    /// `metadata.labels`.
-    pub labels: Vec<(String, String)>,
-    /// Declared selectable fields by path.
-    pub fields: Vec<(String, String)>,
-    /// uid of every owner reference.
-    pub owner_uids: Vec<String>,
 }
 
 /// The verdict over a change.
@@ -79,15 +48,57 @@ pub enum WriteOutcome {
     },
 }
 
-/// The expectation that did not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Create of an object that exists.
-    Exists,
-    /// Update or delete of an object that does not exist.
-    NotFound,
-    /// The stored revision differs.
-    Revision,
-    /// The stored uid differs.
-    Uid,
+impl WriteOp {
+    pub(super) fn into_backend(self) -> backend::Op {
+        backend::Op {
+            name: backend::Name {
+                group: self.resource.group().to_owned(),
+                resource: self.resource.resource().to_owned(),
+                namespace: self.key.namespace().to_owned(),
+                name: self.key.name().to_owned(),
+            },
+            action: self.action,
+            expected: self.expected.map_or(0, Revision::get),
+            uid: self.uid.unwrap_or_default(),
+            actor: self.actor,
+        }
+    }
+}
+
+impl WriteOutcome {
+    pub(super) fn load(
+        verdict: backend::Verdict,
+        resource: &ResourceId,
+        loader: &Loader,
+    ) -> Result<Self, StoreError> {
+        let load = |record: Option<backend::Record>| {
+            let object = record
+                .map(|record| loader.object(resource, &record))
+                .transpose();
+            object
+                .map(|object| object.map(Arc::new))
+                .map_err(|error| StoreError::Corrupt {
+                    message: error.to_string(),
+                })
+        };
+        Ok(match verdict {
+            backend::Verdict::Applied {
+                revision,
+                noop,
+                deleted,
+            } => {
+                let revision = Revision::new(revision).ok_or_else(StoreError::no_revision)?;
+                // The delete is done, readable or not.
+                Self::Applied {
+                    revision,
+                    noop,
+                    deleted: load(deleted).unwrap_or_default(),
+                }
+            }
+            backend::Verdict::Conflict { cause, current } => Self::Conflict {
+                cause,
+                current: load(current)?,
+            },
+        })
+    }
 }

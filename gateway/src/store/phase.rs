@@ -1,0 +1,55 @@
+//! Where the store stands.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long the change stream may be down before the server stops being ready. Together with the
+/// silence that it takes to notice, below 5 s.
+const STALE_GRACE: Duration = Duration::from_secs(2);
+
+/// State of the caches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Being loaded for the first time; nothing is served. Left for `Ready`.
+    Initializing {
+        /// What stood in the way of the last attempt.
+        trouble: Option<String>,
+    },
+    /// Loaded, and the change stream is up. Left for `Stale` when the stream breaks, and for
+    /// `Resyncing` when the caches are void.
+    Ready,
+    /// Loaded, but the change stream is down: caches are kept and may serve what may be stale.
+    /// Left for `Ready` when the stream resumes, for `Resyncing` when it cannot.
+    Stale {
+        /// Since when.
+        since: Instant,
+        /// Why.
+        trouble: String,
+    },
+    /// The caches are void (commits may be missing) or too far behind; being loaded again. Left
+    /// for `Ready`.
+    Resyncing {
+        /// Why.
+        trouble: String,
+    },
+}
+
+impl Phase {
+    /// Whether requests can be answered, for readyz.
+    ///
+    /// # Errors
+    /// One sentence about what is missing.
+    pub fn ready(&self) -> Result<(), String> {
+        match self {
+            Self::Ready => Ok(()),
+            Self::Stale { since, .. } if since.elapsed() < STALE_GRACE => Ok(()),
+            Self::Stale { trouble, .. } => Err(format!("storage is silent: {trouble}")),
+            Self::Initializing { trouble: None } => Err("objects are being loaded".to_owned()),
+            Self::Initializing {
+                trouble: Some(trouble),
+            }
+            | Self::Resyncing { trouble } => Err(format!("objects are being loaded: {trouble}")),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Reads: how fresh, from which state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::revision::Revision;
+use tokio::time::Instant;
+use watch_cache::{AtError, Cache};
+
+use crate::store::watch::interest;
+use crate::store::{
+    Freshness, Generation, Inner, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError,
+    Stored, WatchRequest, WatchStart, Watcher,
+};
+
+/// Longest wait for the cache to reach a revision (semantics 6.3.1).
+const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Inner {
+    /// The caches once they are as fresh as asked.
+    pub(super) async fn fresh(&self, freshness: Freshness) -> Result<Arc<Generation>, StoreError> {
+        match freshness {
+            Freshness::Any => self.now(),
+            Freshness::NotOlderThan(revision) => self.reached(revision.get()).await,
+            Freshness::Latest => {
+                self.now()?;
+                let current = self
+                    .backend
+                    .current_revision()
+                    .await
+                    .map_err(StoreError::read)?;
+                self.reached(current).await.map_err(|error| match error {
+                    // The backend has it, only we have not seen it yet.
+                    StoreError::FutureRevision { .. } => StoreError::Timeout,
+                    other => other,
+                })
+            }
+        }
+    }
+
+    fn now(&self) -> Result<Arc<Generation>, StoreError> {
+        self.generation
+            .load_full()
+            .ok_or_else(StoreError::initializing)
+    }
+
+    /// Waits until the caches, or those that replace them meanwhile, have a revision.
+    async fn reached(&self, revision: u64) -> Result<Arc<Generation>, StoreError> {
+        let deadline = Instant::now() + FRESHNESS_TIMEOUT;
+        loop {
+            let generation = self.now()?;
+            let reached = generation.frontier().reached(revision);
+            match tokio::time::timeout_at(deadline, reached).await {
+                Ok(Ok(())) => return Ok(generation),
+                // Replaced: the successor is there, or is being loaded.
+                Ok(Err(_)) => tokio::task::yield_now().await,
+                Err(_) => return Err(self.not_reached(revision, &generation)),
+            }
+        }
+    }
+
+    fn not_reached(&self, requested: u64, generation: &Generation) -> StoreError {
+        match &*self.phase.borrow() {
+            Phase::Stale { trouble, .. } | Phase::Resyncing { trouble } => {
+                StoreError::unavailable(trouble.clone())
+            }
+            Phase::Ready | Phase::Initializing { .. } => StoreError::FutureRevision {
+                requested,
+                current: generation.frontier().through(),
+            },
+        }
+    }
+
+    /// The caches once they hold an exact revision, if it exists.
+    async fn exact(&self, revision: Revision) -> Result<Arc<Generation>, StoreError> {
+        let (generation, requested) = (self.now()?, revision.get());
+        if generation.frontier().through() >= requested {
+            return Ok(generation);
+        }
+        let current = self
+            .backend
+            .current_revision()
+            .await
+            .map_err(StoreError::read)?;
+        if requested > current {
+            return Err(StoreError::FutureRevision { requested, current });
+        }
+        self.reached(requested).await
+    }
+
+    pub(super) async fn list(
+        &self,
+        resource: &ResourceId,
+        request: ListRequest,
+    ) -> Result<Listing, StoreError> {
+        let (exact, freshness, start) = match request.at {
+            ListAt::Fresh(freshness) => (None, freshness, None),
+            ListAt::Exact(revision) => (Some(revision), Freshness::Any, None),
+            ListAt::Continue { revision, start } => (revision, Freshness::Latest, Some(start)),
+        };
+        let snapshot = match exact {
+            Some(revision) => {
+                let cache = cache(&*self.exact(revision).await?, resource)?;
+                cache
+                    .at(revision.get())
+                    .map_err(|error| StoreError::at(revision.get(), error))?
+            }
+            None => {
+                let cache = cache(&*self.fresh(freshness).await?, resource)?;
+                let snapshot = cache.snapshot();
+                if request.paged {
+                    cache.pin(&snapshot);
+                }
+                snapshot
+            }
+        };
+        let revision = Revision::new(snapshot.revision()).ok_or_else(StoreError::no_revision)?;
+        Ok(Listing {
+            snapshot,
+            revision,
+            scope: request.scope.for_cache(),
+            start,
+        })
+    }
+
+    pub(super) async fn watch(
+        &self,
+        resource: &ResourceId,
+        request: WatchRequest,
+    ) -> Result<Watcher, StoreError> {
+        let scope = request.scope.for_cache();
+        let interest = interest(scope.clone(), &*request.filter);
+        let (after, cache, initial) = match request.start {
+            WatchStart::After(revision) => (revision.get(), cache(&*self.now()?, resource)?, None),
+            WatchStart::Initial(freshness) | WatchStart::Now(freshness) => {
+                let cache = cache(&*self.fresh(freshness).await?, resource)?;
+                let snapshot = cache.snapshot();
+                let initial = matches!(request.start, WatchStart::Initial(_));
+                let walk = initial.then(|| snapshot.walk(scope, std::ops::Bound::Unbounded));
+                (snapshot.revision(), cache, walk)
+            }
+        };
+        let cursor = cache
+            .follow(after, interest)
+            .map_err(|error| StoreError::at(after, error))?;
+        Ok(Watcher::new(cursor, initial, request.filter, after))
+    }
+}
+
+pub(super) fn cache(
+    generation: &Generation,
+    resource: &ResourceId,
+) -> Result<Arc<Cache<Stored>>, StoreError> {
+    generation
+        .get(resource)
+        .ok_or_else(|| StoreError::UnknownResource(resource.clone()))
+}
+
+impl StoreError {
+    fn at(requested: u64, error: AtError) -> Self {
+        match error {
+            AtError::Compacted { oldest } => Self::Compacted { requested, oldest },
+            AtError::Future { current } => Self::FutureRevision { requested, current },
+        }
+    }
+}

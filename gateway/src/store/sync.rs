@@ -1,0 +1,167 @@
+//! Keeping the caches in step with the backend: load, replay, follow, resume.
+
+mod follow;
+mod load;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backend::{BackendTasks, Error, Reason};
+use crate::store::{Codec, Inner, Phase, ResourceId};
+
+/// Pauses between attempts to reach the backend: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The background work of a [`crate::store::Store`]; nothing is served unless it runs.
+#[derive(Debug)]
+pub struct StoreTask {
+    pub(super) inner: Arc<Inner>,
+    pub(super) backend: BackendTasks,
+    pub(super) reloads: mpsc::Receiver<Reload>,
+}
+
+/// A new set of resources.
+pub(super) struct Reload {
+    pub(super) codec: Arc<dyn Codec>,
+    /// Resources to load again, although they were served before.
+    pub(super) changed: Vec<ResourceId>,
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// Why the caches cannot be kept.
+enum Void {
+    /// Told to stop.
+    Stopped,
+    /// History the caches lack is gone. They may serve until new ones are loaded.
+    Behind(String),
+    /// Commits may be missing: nothing known so far may be served.
+    Epoch(String),
+}
+
+/// Grows from attempt to attempt, with jitter, so that many gateways do not come all at once.
+struct Backoff(Duration);
+
+impl StoreTask {
+    /// Runs until cancelled; then no watch is served, and writes under way are finished.
+    pub async fn run(self, cancel: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.backend.run(cancel.clone()));
+        tasks.spawn(sync(Arc::clone(&self.inner), self.reloads, cancel));
+        while tasks.join_next().await.is_some() {}
+        if let Some(generation) = self.inner.generation.swap(None) {
+            generation.close();
+        }
+    }
+}
+
+/// Load, follow until the caches are void, and again.
+async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: CancellationToken) {
+    let mut identity = inner.backend.identity();
+    let mut backoff = Backoff::new();
+    loop {
+        let began = Instant::now();
+        let loading = load::load(&inner, &mut identity);
+        let loaded = tokio::select! {
+            loaded = loading => loaded,
+            () = cancel.cancelled() => return,
+        };
+        let (generation, stream) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                // Only news are worth a line; attempts come often.
+                if inner.in_trouble(&error) {
+                    tracing::warn!(%error, "objects cannot be loaded, trying again");
+                }
+                tokio::select! {
+                    () = backoff.pause() => continue,
+                    () = cancel.cancelled() => return,
+                }
+            }
+        };
+        backoff = Backoff::new();
+        let usage = generation.usage();
+        let (objects, bytes, milliseconds) = (
+            usage.items,
+            usage.current,
+            u64::try_from(began.elapsed().as_millis()).unwrap_or(0),
+        );
+        tracing::info!(objects, bytes, milliseconds, "objects are loaded");
+        if let Some(replaced) = inner.generation.swap(Some(Arc::clone(&generation))) {
+            replaced.close();
+        }
+        inner.phase.send_replace(Phase::Ready);
+        let follower = follow::Follower::new(&inner, &generation);
+        let trouble = match follower
+            .run(stream, &mut identity, &mut reloads, &cancel)
+            .await
+        {
+            Void::Stopped => return,
+            Void::Behind(trouble) => trouble,
+            Void::Epoch(trouble) => {
+                inner.generation.store(None);
+                generation.close();
+                trouble
+            }
+        };
+        tracing::warn!(trouble, "objects are loaded again");
+        inner.phase.send_replace(Phase::Resyncing { trouble });
+    }
+}
+
+impl Inner {
+    /// Notes why objects cannot be loaded; gives whether that is news.
+    fn in_trouble(&self, error: &Error) -> bool {
+        let trouble = error.to_string();
+        self.phase.send_if_modified(|phase| {
+            let next = match phase {
+                Phase::Initializing { .. } => Phase::Initializing {
+                    trouble: Some(trouble),
+                },
+                Phase::Ready | Phase::Stale { .. } | Phase::Resyncing { .. } => {
+                    Phase::Resyncing { trouble }
+                }
+            };
+            let news = *phase != next;
+            *phase = next;
+            news
+        })
+    }
+}
+
+impl Void {
+    /// Whether a failure means that the caches cannot be resumed.
+    fn because(error: &Error) -> Option<Self> {
+        match error.reason {
+            Reason::Compacted { .. } => Some(Self::Behind(error.to_string())),
+            Reason::EpochChanged => Some(Self::Epoch(error.to_string())),
+            _ => None,
+        }
+    }
+}
+
+impl Backoff {
+    const fn new() -> Self {
+        Self(FIRST_PAUSE)
+    }
+
+    async fn pause(&mut self) {
+        let jitter = rand::rng().random_range(0.5..1.0);
+        tokio::time::sleep(self.0.mul_f64(jitter)).await;
+        self.0 = (self.0 * 2).min(LAST_PAUSE);
+    }
+}
+
+impl std::fmt::Debug for Reload {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Reload")
+            .field("changed", &self.changed)
+            .finish_non_exhaustive()
+    }
+}
