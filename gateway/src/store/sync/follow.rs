@@ -42,7 +42,7 @@ impl<'a> Follower<'a> {
             let next = async {
                 match &mut stream {
                     Some(stream) => Next::Batch(stream.next().await),
-                    None => Next::Resumed(self.resume().await),
+                    None => Next::Resumed(Box::new(self.resume().await)),
                 }
             };
             let next = tokio::select! {
@@ -65,11 +65,13 @@ impl<'a> Follower<'a> {
                     stream = None;
                     self.stale(&error);
                 }
-                Next::Resumed(Ok(resumed)) => {
-                    self.inner.phase.send_replace(Phase::Ready);
-                    stream = Some(resumed);
-                }
-                Next::Resumed(Err(void)) => return void,
+                Next::Resumed(resumed) => match *resumed {
+                    Ok(resumed) => {
+                        self.inner.phase.send_replace(Phase::Ready);
+                        stream = Some(resumed);
+                    }
+                    Err(void) => return void,
+                },
                 // Not in the select above: a cancelled reload would be half done.
                 Next::Reload(reload) => {
                     if let Err(void) = self.reload(reload).await {
@@ -151,7 +153,7 @@ impl<'a> Follower<'a> {
 
 enum Next {
     Batch(Result<Batch, Error>),
-    Resumed(Result<ChangeStream, Void>),
+    Resumed(Box<Result<ChangeStream, Void>>),
     Reload(Reload),
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn load(
     }
     let generation = Arc::new(group);
     let mut changes = inner.backend.watch(start).await?;
+    changes.first().await?;
     while generation.frontier().through() < newest {
         let batch = changes.next().await?;
         apply(inner, &generation, &resources, batch).await;
