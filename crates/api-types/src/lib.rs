@@ -3,6 +3,11 @@
 pub mod field;
 pub mod go_text;
 pub mod gvk;
+pub mod meta;
+pub mod names;
 pub mod request_info;
 pub mod revision;
+pub mod selector;
 pub mod status;
+pub mod time;
+pub mod version_order;

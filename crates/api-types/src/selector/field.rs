@@ -1,0 +1,146 @@
+//! Field selectors: `metadata.name=a,spec.phase!=done`.
+
+use super::{Lookup, SelectorError};
+
+/// Requirements that all must hold. The empty selector matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSelector {
+    requirements: Vec<FieldRequirement>,
+}
+
+/// What one field must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldRequirement {
+    /// The field's path, such as `metadata.name`.
+    pub field: String,
+    /// What to compare with.
+    pub value: String,
+    /// Whether field and value must be equal; else they must differ.
+    pub equal: bool,
+}
+
+impl FieldSelector {
+    /// Reads a selector. Which fields a resource supports is checked elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// With the text that kube-apiserver answers with status 400.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        let mut terms = split_terms(text);
+        terms.sort_unstable();
+        let mut requirements = Vec::new();
+        for term in terms.into_iter().filter(|term| !term.is_empty()) {
+            let Some((field, operator, value)) = split_term(term) else {
+                return Err(SelectorError(format!(
+                    "invalid selector: '{text}'; can't understand '{term}'"
+                )));
+            };
+            requirements.push(FieldRequirement {
+                field: field.to_owned(),
+                value: unescape(value)?,
+                equal: operator != "!=",
+            });
+        }
+        Ok(Self { requirements })
+    }
+
+    /// The selector of one field with one value.
+    #[must_use]
+    pub fn equal(field: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            requirements: vec![FieldRequirement {
+                field: field.into(),
+                value: value.into(),
+                equal: true,
+            }],
+        }
+    }
+
+    /// Whether nothing is required.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+
+    /// The requirements.
+    #[must_use]
+    pub fn requirements(&self) -> &[FieldRequirement] {
+        &self.requirements
+    }
+
+    /// Whether the fields meet every requirement; a missing field is the empty text.
+    #[must_use]
+    pub fn matches(&self, fields: &(impl Lookup + ?Sized)) -> bool {
+        self.requirements.iter().all(|one| {
+            let value = fields.lookup(&one.field).unwrap_or_default();
+            (value == one.value) == one.equal
+        })
+    }
+
+    /// The value a field must have for anything to match.
+    #[must_use]
+    pub fn required(&self, field: &str) -> Option<&str> {
+        let mut equal = self.requirements.iter().filter(|one| one.equal);
+        let found = equal.find(|one| one.field == field)?;
+        Some(&found.value)
+    }
+}
+
+/// Splits at commas that no backslash precedes.
+fn split_terms(text: &str) -> Vec<&str> {
+    let mut terms = Vec::new();
+    let mut start = 0;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        if escaped {
+            escaped = false;
+        } else if c == '\\' {
+            escaped = true;
+        } else if c == ',' {
+            terms.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    terms.push(&text[start..]);
+    terms
+}
+
+/// Splits at the first operator.
+fn split_term(term: &str) -> Option<(&str, &str, &str)> {
+    term.char_indices().find_map(|(at, _)| {
+        ["!=", "==", "="].into_iter().find_map(|operator| {
+            let value = term[at..].strip_prefix(operator)?;
+            Some((&term[..at], operator, value))
+        })
+    })
+}
+
+fn unescape(value: &str) -> Result<String, SelectorError> {
+    if !value.contains(['\\', ',', '=']) {
+        return Ok(value.to_owned());
+    }
+    let mut out = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(escaped @ ('\\' | ',' | '=')) => out.push(escaped),
+                other => {
+                    let sequence: String = std::iter::once('\\').chain(other).collect();
+                    return Err(SelectorError(format!(
+                        "invalid field selector: invalid escape sequence: {sequence}"
+                    )));
+                }
+            },
+            ',' | '=' => {
+                // Go prints the character's number.
+                let number = u32::from(c);
+                return Err(SelectorError(format!(
+                    "invalid field selector: unescaped character in value: {number}"
+                )));
+            }
+            other => out.push(other),
+        }
+    }
+    Ok(out)
+}

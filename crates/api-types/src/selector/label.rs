@@ -1,0 +1,178 @@
+//! Label selectors: `app in (a,b),tier!=db,!canary`.
+
+use super::{Lookup, SelectorError, parser};
+use crate::{field, names};
+
+/// Requirements that all must hold. The empty selector matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelSelector {
+    /// Sorted by key.
+    requirements: Vec<Requirement>,
+}
+
+/// What one label must be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    key: String,
+    operator: Operator,
+    values: Vec<String>,
+}
+
+/// How a requirement compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// The label is one of the values.
+    In,
+    /// The label is none of the values, or missing.
+    NotIn,
+    /// `=`: the label is the value.
+    Equals,
+    /// `==`: the same as [`Operator::Equals`].
+    DoubleEquals,
+    /// The label is not the value, or missing.
+    NotEquals,
+    /// The label is there.
+    Exists,
+    /// The label is missing.
+    DoesNotExist,
+    /// The label is a greater integer.
+    GreaterThan,
+    /// The label is a lesser integer.
+    LessThan,
+}
+
+// === impl LabelSelector ===
+
+impl LabelSelector {
+    /// Reads a selector.
+    ///
+    /// # Errors
+    ///
+    /// With the text that kube-apiserver answers with status 400.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        let mut requirements = parser::parse(text)?;
+        requirements.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(Self { requirements })
+    }
+
+    /// Whether nothing is required.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+
+    /// The requirements, sorted by key.
+    #[must_use]
+    pub fn requirements(&self) -> &[Requirement] {
+        &self.requirements
+    }
+
+    /// Whether the labels meet every requirement.
+    #[must_use]
+    pub fn matches(&self, labels: &(impl Lookup + ?Sized)) -> bool {
+        self.requirements.iter().all(|one| one.matches(labels))
+    }
+
+    /// Labels that must have exactly one value: what an index can serve.
+    pub fn equalities(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.requirements.iter().filter_map(|one| {
+            let exact = matches!(
+                one.operator,
+                Operator::In | Operator::Equals | Operator::DoubleEquals
+            );
+            match one.values.as_slice() {
+                [value] if exact => Some((one.key.as_str(), value.as_str())),
+                _ => None,
+            }
+        })
+    }
+}
+
+// === impl Requirement ===
+
+impl Requirement {
+    /// The label's key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// How the label is compared.
+    #[must_use]
+    pub const fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// What the label is compared with, sorted.
+    #[must_use]
+    pub fn values(&self) -> &[String] {
+        &self.values
+    }
+
+    /// Whether the labels meet the requirement.
+    #[must_use]
+    pub fn matches(&self, labels: &(impl Lookup + ?Sized)) -> bool {
+        let label = labels.lookup(&self.key);
+        let among = |value: &str| self.values.iter().any(|one| one == value);
+        match self.operator {
+            Operator::In | Operator::Equals | Operator::DoubleEquals => label.is_some_and(among),
+            Operator::NotIn | Operator::NotEquals => !label.is_some_and(among),
+            Operator::Exists => label.is_some(),
+            Operator::DoesNotExist => label.is_none(),
+            Operator::GreaterThan => self.compares(label, |label, value| label > value),
+            Operator::LessThan => self.compares(label, |label, value| label < value),
+        }
+    }
+
+    pub(super) fn new(
+        key: String,
+        operator: Operator,
+        values: Vec<String>,
+    ) -> Result<Self, String> {
+        let mut errors = Vec::new();
+        let root = field::Path::new("values");
+        if matches!(operator, Operator::GreaterThan | Operator::LessThan) {
+            let words = "for 'Gt', 'Lt' operators, the value must be an integer";
+            errors.extend(
+                values
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, value)| value.parse::<i64>().is_err())
+                    .map(|(at, value)| field::Error::invalid(root.index(at), value, words)),
+            );
+        }
+        for (at, value) in values.iter().enumerate() {
+            let wrong = names::label_value(value);
+            if !wrong.is_empty() {
+                let item = root.index(at);
+                let detail = wrong.join("; ");
+                errors.push(field::Error::invalid(item.key(&key), value, detail));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(field::aggregate(&errors));
+        }
+        Ok(Self {
+            key,
+            operator,
+            values,
+        })
+    }
+
+    pub(super) fn check_key(key: &str) -> Result<(), String> {
+        let wrong = names::qualified_name(key);
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(field::Error::invalid(field::Path::nil(), key, wrong.join("; ")).to_string())
+    }
+
+    fn compares(&self, label: Option<&str>, test: fn(i64, i64) -> bool) -> bool {
+        let number = |text: &str| text.parse::<i64>().ok();
+        let value = self.values.first().and_then(|value| number(value));
+        match (label.and_then(number), value) {
+            (Some(label), Some(value)) => test(label, value),
+            _ => false,
+        }
+    }
+}
