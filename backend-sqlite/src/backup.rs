@@ -1,0 +1,63 @@
+//! A consistent copy of a database that may be in use.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::connection::{explain, refuse};
+use crate::error::Error;
+
+/// Copies the database at `from` into the new file `to` from one snapshot, without stopping its
+/// writer. A server started on the copy begins a new epoch, because the original may have gone on.
+///
+/// # Errors
+/// A sentence that names the file; `to` then does not exist.
+pub fn run(from: &Path, to: &Path) -> Result<(), Error> {
+    if to.exists() {
+        return Err(refuse(to, "the file exists: a backup never overwrites"));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let source = Connection::open_with_flags(from, flags).map_err(|error| explain(from, &error))?;
+    source
+        .pragma_update(None, "wal_autocheckpoint", 0)
+        .map_err(|error| explain(from, &error))?;
+    let mut partial = to.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = Path::new(&partial);
+    let copied = copy(&source, from, partial);
+    if copied.is_err() {
+        let _ = std::fs::remove_file(partial);
+    }
+    copied?;
+    std::fs::rename(partial, to)
+        .and_then(|()| sync_folder(to))
+        .map_err(|error| refuse(to, format!("cannot finish the backup: {error}")))
+}
+
+fn copy(source: &Connection, from: &Path, partial: &Path) -> Result<(), Error> {
+    if partial.exists() {
+        std::fs::remove_file(partial).map_err(|error| refuse(partial, error.to_string()))?;
+    }
+    let name = partial
+        .to_str()
+        .ok_or_else(|| refuse(partial, "the name is not UTF-8"))?;
+    source
+        .execute("VACUUM INTO ?1", [name])
+        .map_err(|error| explain(from, &error))?;
+    let copy = Connection::open(partial).map_err(|error| explain(partial, &error))?;
+    copy.execute("UPDATE store SET restored = 1", [])
+        .map_err(|error| explain(from, &error))?;
+    copy.close()
+        .map_err(|(_, error)| explain(partial, &error))?;
+    std::fs::File::open(partial)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| refuse(partial, error.to_string()))
+}
+
+fn sync_folder(file: &Path) -> std::io::Result<()> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::File::open(folder)?.sync_all()
+}

@@ -1,0 +1,113 @@
+//! Copying the write-ahead log into the database, away from the write path.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode};
+use sidecar::driver::DriverHealth;
+
+use crate::connection;
+use crate::error::{Error, describe};
+use crate::options::Options;
+use crate::shared::Shared;
+use crate::writer::OnFatal;
+
+/// New pages in the log that are worth a checkpoint: 6 MiB.
+const WORTH_PAGES: i32 = 1536;
+
+/// Pages in the log at which new writers wait a moment, so that it can begin anew: 64 MiB.
+const RESTART_PAGES: i64 = 16_384;
+
+/// How long a restart may hold up writers.
+const RESTART_WAIT: Duration = Duration::from_millis(50);
+
+/// The thread that checkpoints.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Checkpointer {
+    /// Starts the thread; it ends when the writer's connection is closed.
+    pub(crate) fn start(
+        writer: &mut Connection,
+        options: &Options,
+        shared: Arc<Shared>,
+        on_fatal: OnFatal,
+    ) -> Result<Self, Error> {
+        let connection = connection::checkpointer(&options.path)?;
+        // One wake-up waiting is as good as many.
+        let (wake, woken) = sync_channel(1);
+        watch(writer, wake)?;
+        let thread = std::thread::Builder::new()
+            .name("sqlite-checkpoint".to_owned())
+            .spawn(move || run(&connection, &woken, &shared, &on_fatal))
+            .map_err(|error| connection::refuse(&options.path, error.to_string()))?;
+        Ok(Self {
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Waits for the thread; call after the writer is closed.
+    pub(crate) fn join(&self) {
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the checkpoint thread panicked");
+        }
+    }
+}
+
+/// Wakes the thread whenever the log has grown enough.
+fn watch(writer: &mut Connection, wake: SyncSender<()>) -> Result<(), Error> {
+    let mut mark = 0;
+    writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+        if pages < mark {
+            mark = 0;
+        }
+        if pages - mark >= WORTH_PAGES {
+            mark = pages;
+            let _ = wake.try_send(());
+        }
+        Ok(())
+    }))?;
+    Ok(())
+}
+
+fn run(connection: &Connection, woken: &Receiver<()>, shared: &Shared, on_fatal: &OnFatal) {
+    while woken.recv().is_ok() {
+        let result = checkpoint(connection, "PASSIVE").and_then(|pages| {
+            if pages < RESTART_PAGES {
+                return Ok(pages);
+            }
+            connection.busy_timeout(RESTART_WAIT)?;
+            checkpoint(connection, "RESTART")
+        });
+        match result {
+            Ok(pages) => tracing::debug!(pages, "checkpoint"),
+            Err(error) => match error.sqlite_error_code() {
+                // Tried again when the log has grown further.
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull) => {
+                    tracing::warn!(error = describe(&error), "checkpoint put off");
+                }
+                _ => {
+                    let sentence = format!("checkpoint failed: {}", describe(&error));
+                    shared.set_health(DriverHealth::Dead(sentence.clone()));
+                    on_fatal(&sentence);
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// Runs one checkpoint; the pages in the log.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    connection
+        .prepare_cached(&sql)?
+        .query_row([], |row| row.get(1))
+}

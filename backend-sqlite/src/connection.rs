@@ -1,0 +1,106 @@
+//! Connections and their settings.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{Error, describe};
+use crate::options::Options;
+
+/// The oldest SQLite without the bug that corrupts a write-ahead log which two connections reset
+/// at once (3.7.0 to 3.51.2).
+const OLDEST: (i32, &str) = (3_051_003, "3.51.3");
+
+/// How long a connection waits for a foreign program's write lock.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Refuses a SQLite that is too old.
+pub(crate) fn check_version(path: &Path) -> Result<(), Error> {
+    if rusqlite::version_number() < OLDEST.0 {
+        let problem = format!(
+            "SQLite {} can corrupt databases: at least {} is needed",
+            rusqlite::version(),
+            OLDEST.1
+        );
+        return Err(refuse(path, problem));
+    }
+    Ok(())
+}
+
+/// The one connection that writes; makes the file if it is absent.
+pub(crate) fn writer(options: &Options) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    open(&options.path, flags)
+}
+
+/// Settings of the file and of the connection that writes; only once the file is known to be ours.
+pub(crate) fn configure_writer(connection: &Connection, options: &Options) -> Result<(), Error> {
+    let set = |name: &str, value: &str| {
+        connection
+            .pragma_update(None, name, value)
+            .map_err(|error| explain(&options.path, &error))
+    };
+    // Both matter only before the first table exists.
+    set("page_size", "4096")?;
+    set("auto_vacuum", "INCREMENTAL")?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| explain(&options.path, &error))?;
+    if mode != "wal" {
+        let problem = format!("the file system cannot hold a write-ahead log (mode {mode})");
+        return Err(refuse(&options.path, problem));
+    }
+    set("synchronous", "FULL")?;
+    set("wal_autocheckpoint", "0")?;
+    set("journal_size_limit", "67108864")?;
+    set("cache_size", &format!("-{}", options.writer_cache_kib))?;
+    set("temp_store", "MEMORY")
+}
+
+/// A connection that only reads.
+pub(crate) fn reader(path: &Path, cache_kib: u32) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = open(path, flags)?;
+    connection.pragma_update(None, "cache_size", format!("-{cache_kib}"))?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// A connection that only copies the write-ahead log into the database.
+pub(crate) fn checkpointer(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = open(path, flags)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -64)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|error| explain(path, &error))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(BUSY)?;
+    // A mapped file turns an I/O error into a signal and a stray write into corruption.
+    connection
+        .pragma_update(None, "mmap_size", 0)
+        .map_err(|error| explain(path, &error))?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+/// A refusal to open, from what SQLite says.
+pub(crate) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
+    refuse(path, describe(error))
+}
+
+/// A refusal to open.
+pub(crate) fn refuse(path: &Path, problem: impl Into<String>) -> Error {
+    Error::Open {
+        path: path.to_path_buf(),
+        problem: problem.into(),
+    }
+}

@@ -1,0 +1,208 @@
+//! The [`Driver`] of the kit, on SQLite.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
+use parking_lot::Mutex;
+use sidecar::driver::{
+    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery,
+    LogPage,
+};
+use tokio::sync::mpsc;
+
+use crate::checkpoint::Checkpointer;
+use crate::compact;
+use crate::connection::{self, refuse};
+use crate::error::Error;
+use crate::list::List;
+use crate::lock::Lock;
+use crate::options::Options;
+use crate::read;
+use crate::readers::Readers;
+use crate::schema::{self, Identity};
+use crate::shared::Shared;
+use crate::space::Space;
+use crate::verify::Verifier;
+use crate::write::VALUE_BYTES;
+use crate::writer::Writer;
+
+pub use crate::writer::OnFatal;
+
+/// A store in one SQLite file, used by this process alone.
+#[derive(Debug)]
+pub struct SqliteDriver {
+    shared: Arc<Shared>,
+    writer: Writer,
+    readers: Readers,
+    checkpointer: Checkpointer,
+    verifier: Verifier,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl SqliteDriver {
+    /// Opens the database, or makes it if the file is absent. `on_fatal` is called at most once
+    /// per thread, when the process must end because what is on disk is not known.
+    ///
+    /// # Errors
+    /// One sentence that names the file and what to do; the file is then as it was.
+    pub fn open(options: &Options, on_fatal: OnFatal) -> Result<Self, Error> {
+        let path = &options.path;
+        connection::check_version(path)?;
+        schema::check_file(path)?;
+        let lock = Lock::take(&options.beside(".lock"))?;
+        let mut connection = connection::writer(options)?;
+        schema::check_owner(&connection, path)?;
+        connection::configure_writer(&connection, options)?;
+        let Identity { store_id, head } = schema::prepare(&connection, path)?;
+        let shared = Arc::new(Shared::new(store_id, head));
+        let checkpointer =
+            Checkpointer::start(&mut connection, options, shared.clone(), on_fatal.clone())?;
+        let readers = Readers::start(options)?;
+        let verifier = if lock.was_unclean() {
+            tracing::info!("the last stop was unclean: the database is checked in the background");
+            Verifier::start(options, shared.clone())?
+        } else {
+            Verifier::default()
+        };
+        let writer = Writer::start(connection, shared.clone(), Space::new(options), on_fatal)
+            .map_err(|error| refuse(path, error.to_string()))?;
+        Ok(Self {
+            shared,
+            writer,
+            readers,
+            checkpointer,
+            verifier,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    async fn list_into(&self, query: ListQuery, sink: mpsc::Sender<ListPart>) -> Result<(), Error> {
+        let mut list = List::new(query, self.shared.pins.pin(0));
+        let mut begun = false;
+        loop {
+            let (next, step) = self
+                .readers
+                .run(move |connection| {
+                    let step = list.step(connection)?;
+                    Ok((list, step))
+                })
+                .await?;
+            list = next;
+            if !begun {
+                begun = true;
+                let header = self.shared.header(step.snapshot);
+                if sink.send(ListPart::Header(header)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if !step.records.is_empty() && sink.send(ListPart::Records(step.records)).await.is_err()
+            {
+                return Ok(());
+            }
+            if let Some(more) = step.end {
+                // A caller that left needs no end.
+                let _ = sink.send(ListPart::End { more }).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Driver for SqliteDriver {
+    fn describe(&self) -> Description {
+        Description {
+            name: "sqlite".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            limits: Limits {
+                value_bytes: VALUE_BYTES as i64,
+                write_ops: 256,
+                write_bytes: 48 << 20,
+            },
+            multi_writer: false,
+        }
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
+        Ok(self.writer.commit(ops).await?)
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        revision: i64,
+    ) -> Result<(Header, Option<Record>), BackendError> {
+        let key = key.clone();
+        let (head, found) = self
+            .readers
+            .run(move |connection| read::get(connection, &key, revision))
+            .await?;
+        Ok((self.shared.header(head), found.map(|entry| entry.record)))
+    }
+
+    async fn list(
+        &self,
+        query: ListQuery,
+        sink: mpsc::Sender<ListPart>,
+    ) -> Result<(), BackendError> {
+        Ok(self.list_into(query, sink).await?)
+    }
+
+    async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
+        let page = self
+            .readers
+            .run(move |connection| read::log(connection, after, max_bytes))
+            .await?;
+        Ok(LogPage {
+            events: page.events,
+            through: page.through,
+            header: self.shared.header(page.head),
+        })
+    }
+
+    async fn header(&self) -> Result<Header, BackendError> {
+        // One process writes and publishes its head before any verdict: no read is needed.
+        Ok(self.shared.header(self.shared.head()))
+    }
+
+    async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
+        let header = self.writer.move_compact(revision).await?;
+        while self.writer.sweep().await? {}
+        Ok(header)
+    }
+
+    async fn retention_target(
+        &self,
+        keep: Duration,
+        keep_events: u64,
+    ) -> Result<Option<i64>, BackendError> {
+        Ok(self
+            .readers
+            .run(move |connection| compact::target(connection, keep, keep_events))
+            .await?)
+    }
+
+    async fn import(
+        &self,
+        options: ImportOptions,
+        parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Header, BackendError> {
+        Ok(self.writer.import(options, parts).await?)
+    }
+
+    async fn health(&self) -> DriverHealth {
+        self.shared.health()
+    }
+
+    async fn close(&self) {
+        self.verifier.close();
+        self.readers.close();
+        self.writer.close();
+        self.checkpointer.join();
+        if let Some(lock) = self.lock.lock().take() {
+            lock.release();
+        }
+    }
+}

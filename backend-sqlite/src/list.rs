@@ -1,0 +1,297 @@
+//! Ranges in key order, read in short transactions but from one revision.
+//!
+//! State at revision r is the current rows with a revision ≤ r, and for every key that changed
+//! after r the row that its first later change replaced. The second part is the *overlay*: it is
+//! brought up to date in the same transaction in which a chunk of current rows is read, so the
+//! two always fit together although the store moves on between chunks.
+
+use std::collections::BTreeMap;
+
+use backend_proto::limits::CHUNK_BYTES;
+use backend_proto::v1::Record;
+use rusqlite::types::Value;
+use rusqlite::{Connection, ToSql};
+use sidecar::driver::ListQuery;
+
+use crate::error::Error;
+use crate::pins::Pin;
+use crate::read::{self, resource_id};
+use crate::record::{Entry, columns, key_of, path_of};
+use crate::schema::read_head;
+use crate::shared::Head;
+
+/// Rows of the log that one step adds to the overlay: keeps a read transaction short.
+const OVERLAY_STEP: i64 = 4096;
+
+/// A list under way.
+#[derive(Debug)]
+pub(crate) struct List {
+    query: ListQuery,
+    pin: Pin,
+    /// The snapshot, once the first step has run.
+    snapshot: Option<Head>,
+    /// Keys not yet sent start here.
+    from: String,
+    /// The overlay knows every change up to here.
+    scanned: i64,
+    overlay: BTreeMap<String, i64>,
+    sent: u64,
+}
+
+/// What one step found.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// The snapshot; the same in every step.
+    pub(crate) snapshot: Head,
+    pub(crate) records: Vec<Record>,
+    /// Set by the last step: whether more keys follow the limit.
+    pub(crate) end: Option<bool>,
+}
+
+/// The keys of a range: from `List::from` up to `end`.
+struct Bounds {
+    resource: i64,
+    end: Value,
+    cluster_only: bool,
+}
+
+impl List {
+    /// A list that reads nothing yet; `pin` must hold everything.
+    pub(crate) fn new(query: ListQuery, pin: Pin) -> Self {
+        let range = &query.range;
+        let first = match (&range.namespace, &range.name) {
+            (Some(namespace), Some(name)) => path_of(namespace, name),
+            (Some(namespace), None) if !namespace.is_empty() => format!("{namespace}/"),
+            _ => String::new(),
+        };
+        // Names hold no zero byte: a key with one appended is the smallest key after it.
+        let after = query
+            .after
+            .as_ref()
+            .map(|key| path_of(&key.namespace, &key.name) + "\0");
+        let from = after.map_or(first.clone(), |after| after.max(first));
+        Self {
+            query,
+            pin,
+            snapshot: None,
+            from,
+            scanned: 0,
+            overlay: BTreeMap::new(),
+            sent: 0,
+        }
+    }
+
+    /// Reads the next chunk. Called inside a read transaction.
+    pub(crate) fn step(&mut self, connection: &Connection) -> Result<Step, Error> {
+        let now = read_head(connection)?;
+        let snapshot = self.snapshot(now)?;
+        let range = &self.query.range;
+        let resource = resource_id(connection, &range.group, &range.resource)?;
+        let mut step = Step {
+            snapshot,
+            records: Vec::new(),
+            end: None,
+        };
+        let Some(resource) = resource else {
+            step.end = Some(false);
+            return Ok(step);
+        };
+        let bounds = self.bounds(resource);
+        if !self.follow(connection, &bounds, now.revision)? {
+            return Ok(step);
+        }
+        step.end = self.read(connection, &bounds, snapshot.revision, &mut step.records)?;
+        self.sent += step.records.len() as u64;
+        Ok(step)
+    }
+
+    fn snapshot(&mut self, now: Head) -> Result<Head, Error> {
+        if let Some(snapshot) = self.snapshot {
+            return Ok(snapshot);
+        }
+        let at = now.readable(self.query.revision)?;
+        self.pin.move_to(at);
+        self.scanned = at;
+        let snapshot = Head {
+            revision: at,
+            ..now
+        };
+        self.snapshot = Some(snapshot);
+        Ok(snapshot)
+    }
+
+    fn bounds(&self, resource: i64) -> Bounds {
+        let range = &self.query.range;
+        // A blob is greater than every text.
+        let unbounded = Value::Blob(Vec::new());
+        let end = match (&range.namespace, &range.name) {
+            (Some(namespace), Some(name)) => Value::Text(path_of(namespace, name) + "\0"),
+            // `0` is the byte after `/`.
+            (Some(namespace), None) if !namespace.is_empty() => {
+                Value::Text(format!("{namespace}0"))
+            }
+            _ => unbounded,
+        };
+        Bounds {
+            resource,
+            end,
+            cluster_only: range.namespace.as_deref() == Some("") && range.name.is_none(),
+        }
+    }
+
+    /// Adds changes after the snapshot to the overlay; `false` if more of them wait.
+    fn follow(
+        &mut self,
+        connection: &Connection,
+        bounds: &Bounds,
+        now: i64,
+    ) -> Result<bool, Error> {
+        let at = self.snapshot.map_or(0, |snapshot| snapshot.revision);
+        let to = now.min(self.scanned + OVERLAY_STEP);
+        if to > self.scanned {
+            let sql = "SELECT path, previous FROM log WHERE revision > ?1 AND revision <= ?2 \
+                       AND resource = ?3 AND previous BETWEEN 1 AND ?4 \
+                       AND path >= ?5 AND path < ?6";
+            let mut statement = connection.prepare_cached(sql)?;
+            let parameters: [&dyn ToSql; 6] = [
+                &self.scanned,
+                &to,
+                &bounds.resource,
+                &at,
+                &self.from,
+                &bounds.end,
+            ];
+            let mut rows = statement.query(parameters)?;
+            while let Some(row) = rows.next()? {
+                let path: String = row.get(0)?;
+                if !(bounds.cluster_only && path.contains('/')) {
+                    self.overlay.insert(path, row.get(1)?);
+                }
+            }
+            self.scanned = to;
+        }
+        Ok(self.scanned == now)
+    }
+
+    /// Merges current rows and overlay in key order until the chunk is full, the limit is reached
+    /// or the range ends; the answer is that of [`Step::end`].
+    fn read(
+        &mut self,
+        connection: &Connection,
+        bounds: &Bounds,
+        at: i64,
+        records: &mut Vec<Record>,
+    ) -> Result<Option<bool>, Error> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            ", c.path FROM current c JOIN log l ON l.revision = c.revision \
+             WHERE c.resource = ?1 AND c.path >= ?2 AND c.path < ?3 AND c.revision <= ?4 \
+             ORDER BY c.path"
+        );
+        let mut statement = connection.prepare_cached(sql)?;
+        let from = self.from.clone();
+        let parameters: [&dyn ToSql; 4] = [&bounds.resource, &from, &bounds.end, &at];
+        let mut rows = statement.query(parameters)?;
+        let mut chunk = Chunk::new(&self.query, self.sent, records);
+        while let Some(row) = rows.next()? {
+            let path = row.get_ref(10)?.as_str().map_err(rusqlite::Error::from)?;
+            if bounds.cluster_only && path.contains('/') {
+                continue;
+            }
+            if let Some(end) = chunk.overlay(connection, &mut self.overlay, Some(path))? {
+                self.from = chunk.next(self.from.as_str());
+                return Ok(end);
+            }
+            let range = &self.query.range;
+            let entry = Entry::read(row, key_of(&range.group, &range.resource, path))?;
+            if let Some(end) = chunk.add(path, entry.record) {
+                self.from = chunk.next(self.from.as_str());
+                return Ok(end);
+            }
+        }
+        let end = chunk.overlay(connection, &mut self.overlay, None)?;
+        self.from = chunk.next(self.from.as_str());
+        Ok(end.unwrap_or(Some(false)))
+    }
+}
+
+/// Records on their way out, in key order.
+struct Chunk<'a> {
+    group: &'a str,
+    resource: &'a str,
+    /// How many more the limit allows; `None` for all.
+    room: Option<u64>,
+    bytes: usize,
+    last: Option<String>,
+    records: &'a mut Vec<Record>,
+}
+
+impl<'a> Chunk<'a> {
+    fn new(query: &'a ListQuery, sent: u64, records: &'a mut Vec<Record>) -> Self {
+        Self {
+            group: &query.range.group,
+            resource: &query.range.resource,
+            room: (query.limit > 0).then(|| query.limit.saturating_sub(sent)),
+            bytes: 0,
+            last: None,
+            records,
+        }
+    }
+
+    /// Takes a record, or answers why not: `Some(None)` the chunk is full, `Some(Some(true))` the
+    /// limit is reached.
+    fn add(&mut self, path: &str, record: Record) -> Option<Option<bool>> {
+        if self
+            .room
+            .is_some_and(|room| self.records.len() as u64 >= room)
+        {
+            return Some(Some(true));
+        }
+        // The bytes around a value on the wire: key, index, times.
+        let size = record.value.len() + 512;
+        if !self.records.is_empty() && self.bytes + size > CHUNK_BYTES {
+            return Some(None);
+        }
+        self.bytes += size;
+        self.last = Some(path.to_owned());
+        self.records.push(record);
+        None
+    }
+
+    /// Takes what the overlay has below `before`; answers as [`Chunk::add`].
+    fn overlay(
+        &mut self,
+        connection: &Connection,
+        overlay: &mut BTreeMap<String, i64>,
+        before: Option<&str>,
+    ) -> Result<Option<Option<bool>>, Error> {
+        while let Some(first) = overlay.first_entry() {
+            let path = first.key().as_str();
+            if before.is_some_and(|before| path >= before) {
+                break;
+            }
+            let key = key_of(self.group, self.resource, path);
+            let revision = *first.get();
+            let entry = read::entry(connection, key.clone(), revision)?.ok_or_else(|| {
+                Error::CorruptValue {
+                    key: crate::record::display(&key),
+                    revision,
+                }
+            })?;
+            let path = path.to_owned();
+            if let Some(end) = self.add(&path, entry.record) {
+                return Ok(Some(end));
+            }
+            first.remove();
+        }
+        Ok(None)
+    }
+
+    /// The smallest key after those taken.
+    fn next(&self, from: &str) -> String {
+        self.last
+            .as_ref()
+            .map_or_else(|| from.to_owned(), |last| format!("{last}\0"))
+    }
+}

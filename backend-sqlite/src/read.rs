@@ -1,0 +1,203 @@
+//! Reads inside one short transaction.
+
+use std::collections::{HashMap, hash_map};
+
+use backend_proto::v1::event::Type;
+use backend_proto::v1::{Event, Key};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::error::Error;
+use crate::record::{Entry, change, columns, key_of, path_of, timestamp};
+use crate::schema::read_head;
+use crate::shared::Head;
+
+/// Events of the log and how far they reach.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) events: Vec<Event>,
+    pub(crate) through: i64,
+    pub(crate) head: Head,
+}
+
+/// Runs `body` in one read transaction, so that all its statements see the same state.
+pub(crate) fn transaction<T>(
+    connection: &Connection,
+    body: impl FnOnce(&Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    connection.prepare_cached("BEGIN")?.execute([])?;
+    let result = body(connection);
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    result
+}
+
+/// The id of a resource, if anything was ever stored of it.
+pub(crate) fn resource_id(
+    connection: &Connection,
+    group: &str,
+    resource: &str,
+) -> Result<Option<i64>, Error> {
+    let sql = "SELECT id FROM resource WHERE api_group = ?1 AND resource = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement
+        .query_row((group, resource), |row| row.get(0))
+        .optional()?)
+}
+
+/// The newest row of a key that exists.
+pub(crate) fn current(
+    connection: &Connection,
+    key: &Key,
+    resource: i64,
+    path: &str,
+) -> Result<Option<Entry>, Error> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM current c JOIN log l ON l.revision = c.revision \
+         WHERE c.resource = ?1 AND c.path = ?2"
+    );
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((resource, path))?;
+    rows.next()?
+        .map(|row| Entry::read(row, key.clone()))
+        .transpose()
+}
+
+/// One row of the log.
+pub(crate) fn entry(
+    connection: &Connection,
+    key: Key,
+    revision: i64,
+) -> Result<Option<Entry>, Error> {
+    let sql = concat!("SELECT ", columns!(), " FROM log l WHERE l.revision = ?1");
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([revision])?;
+    rows.next()?.map(|row| Entry::read(row, key)).transpose()
+}
+
+/// One record at a revision, or the latest for 0.
+pub(crate) fn get(
+    connection: &Connection,
+    key: &Key,
+    revision: i64,
+) -> Result<(Head, Option<Entry>), Error> {
+    let head = read_head(connection)?;
+    let at = head.readable(revision)?;
+    let Some(resource) = resource_id(connection, &key.group, &key.resource)? else {
+        return Ok((head, None));
+    };
+    let path = path_of(&key.namespace, &key.name);
+    let newest = current(connection, key, resource, &path)?;
+    if let Some(found) = newest.filter(|entry| entry.record.revision <= at) {
+        return Ok((head, Some(found)));
+    }
+    if at == head.revision {
+        return Ok((head, None));
+    }
+    // The first change after `at` names the row that was current then.
+    let sql = "SELECT previous FROM log WHERE revision > ?1 AND resource = ?2 AND path = ?3 \
+               AND previous BETWEEN 1 AND ?1 LIMIT 1";
+    let replaced: Option<i64> = connection
+        .prepare_cached(sql)?
+        .query_row((at, resource, &path), |row| row.get(0))
+        .optional()?;
+    let found = match replaced {
+        Some(replaced) => entry(connection, key.clone(), replaced)?,
+        None => None,
+    };
+    Ok((head, found))
+}
+
+/// Events after a revision, until their values exceed `max_bytes`.
+pub(crate) fn log(connection: &Connection, after: i64, max_bytes: usize) -> Result<Page, Error> {
+    let head = read_head(connection)?;
+    if after > head.revision {
+        return Err(Error::Future {
+            asked: after,
+            current: head.revision,
+        });
+    }
+    if after < head.compact_revision {
+        return Err(Error::Compacted {
+            compact_revision: head.compact_revision,
+        });
+    }
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        ", l.resource, l.path FROM log l WHERE l.revision > ?1 ORDER BY l.revision"
+    );
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([after])?;
+    let mut names = Names::default();
+    let mut events = Vec::new();
+    let mut bytes = 0;
+    let mut through = head.revision;
+    while let Some(row) = rows.next()? {
+        let event = event(connection, row, &mut names)?;
+        let revision = event.revision;
+        bytes += event.record.as_ref().map_or(0, |record| record.value.len()) + 256;
+        events.push(event);
+        if bytes >= max_bytes {
+            through = revision;
+            break;
+        }
+    }
+    Ok(Page {
+        events,
+        through,
+        head,
+    })
+}
+
+fn event(connection: &Connection, row: &Row<'_>, names: &mut Names) -> Result<Event, Error> {
+    let (group, resource) = names.get(connection, row.get(10)?)?;
+    let path = row.get_ref(11)?.as_str().map_err(rusqlite::Error::from)?;
+    let key = key_of(group, resource, path);
+    let entry = Entry::read(row, key.clone())?;
+    let revision = entry.record.revision;
+    let record = if entry.change == change::DELETED {
+        // Kept by the sweep as long as this row is retained.
+        self::entry(connection, key.clone(), entry.previous)?
+            .ok_or_else(|| Error::CorruptValue {
+                key: crate::record::display(&key),
+                revision: entry.previous,
+            })?
+            .record
+    } else {
+        entry.record
+    };
+    let kind = match entry.change {
+        change::CREATED => Type::Created,
+        change::DELETED => Type::Deleted,
+        _ => Type::Updated,
+    };
+    Ok(Event {
+        revision,
+        r#type: kind.into(),
+        record: Some(record),
+        previous_revision: entry.previous,
+        time: Some(timestamp(entry.time)),
+        actor: entry.actor,
+    })
+}
+
+/// Group and resource by id, read once per transaction.
+#[derive(Default)]
+pub(crate) struct Names(HashMap<i64, (String, String)>);
+
+impl Names {
+    fn get(&mut self, connection: &Connection, id: i64) -> Result<(&str, &str), Error> {
+        let (group, resource) = match self.0.entry(id) {
+            hash_map::Entry::Occupied(known) => known.into_mut(),
+            hash_map::Entry::Vacant(unknown) => {
+                let sql = "SELECT api_group, resource FROM resource WHERE id = ?1";
+                let names = connection
+                    .prepare_cached(sql)?
+                    .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                unknown.insert(names)
+            }
+        };
+        Ok((group, resource))
+    }
+}

@@ -1,0 +1,90 @@
+//! Threads that read.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::connection;
+use crate::error::Error;
+use crate::options::Options;
+use crate::read;
+
+/// Reads that may wait; more are refused with `OVERLOADED`.
+const QUEUE: usize = 4096;
+
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
+/// A few threads, each with a read-only connection, serving one queue.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    /// Absent once closed.
+    queue: Mutex<Option<SyncSender<Job>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Readers {
+    /// Opens the connections and starts their threads.
+    pub(crate) fn start(options: &Options) -> Result<Self, Error> {
+        let (queue, jobs) = sync_channel::<Job>(QUEUE);
+        let jobs = Arc::new(Mutex::new(jobs));
+        let mut threads = Vec::new();
+        for number in 0..options.readers.max(1) {
+            let connection = connection::reader(&options.path, options.reader_cache_kib)?;
+            let jobs = jobs.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("sqlite-read-{number}"))
+                .spawn(move || serve(&connection, &jobs))
+                .map_err(|error| connection::refuse(&options.path, error.to_string()))?;
+            threads.push(thread);
+        }
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Runs `body` in a read transaction on one of the threads.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        body: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // A caller that went away needs no read.
+            if !answer.is_closed() {
+                let _ = answer.send(read::transaction(connection, body));
+            }
+        });
+        let sent = match self.queue.lock().as_ref() {
+            Some(queue) => queue.try_send(job).map_err(|_| Error::Overloaded),
+            None => Err(Error::Closed),
+        };
+        sent?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Finishes the queue and ends the threads.
+    pub(crate) fn close(&self) {
+        drop(self.queue.lock().take());
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a reading thread panicked");
+            }
+        }
+    }
+}
+
+fn serve(connection: &Connection, jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        // The waiting thread holds the queue; the others wait for it. Only one can get a job.
+        let job = jobs.lock().recv();
+        match job {
+            Ok(job) => job(connection),
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Tables, their versions and the checks before a file is trusted.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use backend_proto::limits::epoch_base;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::connection::{explain, refuse};
+use crate::error::Error;
+use crate::shared::Head;
+
+/// `ArkB`: marks a SQLite file as ours.
+const APPLICATION_ID: i32 = 0x4172_6b42;
+
+/// Version `n` of the schema is what the first `n` migrations make.
+const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
+
+/// First epoch of a new store. Not 0, because revision 0 means "latest" in the protocol.
+const FIRST_EPOCH: i64 = 1;
+
+/// What a store says of itself.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) store_id: String,
+    pub(crate) head: Head,
+}
+
+/// Refuses a path that is no database before SQLite touches it.
+pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        let problem = format!(
+            "the directory {} does not exist: create it or correct --path",
+            folder.display()
+        );
+        return Err(refuse(path, problem));
+    }
+    let mut file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refuse(path, format!("cannot read: {error}"))),
+    };
+    let mut start = Vec::with_capacity(16);
+    file.by_ref()
+        .take(16)
+        .read_to_end(&mut start)
+        .map_err(|error| refuse(path, format!("cannot read: {error}")))?;
+    if start.is_empty() || start == b"SQLite format 3\0" {
+        return Ok(());
+    }
+    let problem = "this is not a SQLite database, or its first page is damaged: \
+                   restore a backup or correct --path; the file was not touched";
+    Err(refuse(path, problem))
+}
+
+/// Refuses a database of another program or of a newer one of ours. Changes nothing.
+pub(crate) fn check_owner(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let explained = |error: rusqlite::Error| explain(path, &error);
+    let application: i32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(explained)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(explained)?;
+    if tables > 0 && application != APPLICATION_ID {
+        let problem = "this SQLite database belongs to another program: correct --path";
+        return Err(refuse(path, problem));
+    }
+    let version = version(connection).map_err(explained)?;
+    if version > MIGRATIONS.len() {
+        let problem = format!(
+            "the database has schema version {version}, this program knows up to {}: \
+             use the newer program that wrote it",
+            MIGRATIONS.len()
+        );
+        return Err(refuse(path, problem));
+    }
+    Ok(())
+}
+
+/// Brings the file to this program's schema and reads who the store is. A restored store starts a
+/// new epoch, because commits that somebody saw may be missing from it.
+pub(crate) fn prepare(connection: &Connection, path: &Path) -> Result<Identity, Error> {
+    let explained = |error: rusqlite::Error| explain(path, &error);
+    let version = version(connection).map_err(explained)?;
+    migrate(connection, version).map_err(explained)?;
+    let (identity, restored) = identity(connection)
+        .map_err(explained)?
+        .ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))?;
+    if !restored {
+        return Ok(identity);
+    }
+    let head = bump_epoch(connection, identity.head.epoch + 1).map_err(explained)?;
+    tracing::info!(epoch = head.epoch, "restored store starts a new epoch");
+    Ok(Identity { head, ..identity })
+}
+
+/// Begins `epoch` with all history before it gone.
+pub(crate) fn bump_epoch(connection: &Connection, epoch: i64) -> rusqlite::Result<Head> {
+    let base = epoch_base(epoch);
+    connection.execute(
+        "UPDATE store SET epoch = ?1, revision = ?2, compact_revision = ?2, restored = 0",
+        (epoch, base),
+    )?;
+    Ok(Head {
+        epoch,
+        revision: base,
+        compact_revision: base,
+    })
+}
+
+/// The row of `store` as far as it moves.
+pub(crate) fn read_head(connection: &Connection) -> rusqlite::Result<Head> {
+    connection
+        .prepare_cached("SELECT epoch, revision, compact_revision FROM store")?
+        .query_row([], |row| {
+            Ok(Head {
+                epoch: row.get(0)?,
+                revision: row.get(1)?,
+                compact_revision: row.get(2)?,
+            })
+        })
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(version as usize)
+}
+
+fn migrate(connection: &Connection, version: usize) -> rusqlite::Result<()> {
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.execute_batch(migration)?;
+        if index == 0 {
+            let base = epoch_base(FIRST_EPOCH);
+            connection.execute(
+                "INSERT INTO store (id, store_id, epoch, revision, compact_revision, \
+                 swept_revision) VALUES (1, ?1, ?2, ?3, ?3, ?3)",
+                (uuid::Uuid::new_v4().to_string(), FIRST_EPOCH, base),
+            )?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        }
+        connection.pragma_update(None, "user_version", (index + 1) as u32)?;
+        connection.execute_batch("COMMIT")?;
+    }
+    Ok(())
+}
+
+fn identity(connection: &Connection) -> rusqlite::Result<Option<(Identity, bool)>> {
+    let sql = "SELECT store_id, epoch, revision, compact_revision, restored FROM store";
+    connection
+        .query_row(sql, [], |row| {
+            let head = Head {
+                epoch: row.get(1)?,
+                revision: row.get(2)?,
+                compact_revision: row.get(3)?,
+            };
+            let store_id = row.get(0)?;
+            Ok((Identity { store_id, head }, row.get(4)?))
+        })
+        .optional()
+}

@@ -1,0 +1,376 @@
+//! One batch of operations inside one transaction.
+
+use std::collections::HashMap;
+
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use backend_proto::v1::event::Type;
+use backend_proto::v1::op::Action;
+use backend_proto::v1::op_result::conflict::Cause;
+use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
+use backend_proto::v1::{BackendError, Event, Key, Op, OpResult, Record};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::error::Error;
+use crate::read;
+use crate::record::{Entry, change, checksum, path_of, timestamp};
+
+/// Largest value, bytes.
+pub(crate) const VALUE_BYTES: usize = 32 << 20;
+
+/// Bytes of `Op.actor` that are kept.
+const ACTOR_BYTES: usize = 256;
+
+/// Ids of the rows of `resource`. Dropped with a transaction that is rolled back, because it may
+/// have added one.
+#[derive(Debug, Default)]
+pub(crate) struct ResourceIds(HashMap<String, HashMap<String, i64>>);
+
+/// A batch under way.
+pub(crate) struct Batch<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) resources: &'a mut ResourceIds,
+    /// Creates and updates are refused.
+    pub(crate) full: bool,
+    /// The newest revision so far.
+    pub(crate) revision: i64,
+    /// Commit time, nanoseconds since 1970.
+    pub(crate) now: i64,
+    pub(crate) events: Vec<Event>,
+}
+
+/// Where one operation points.
+struct Target<'a> {
+    op: &'a Op,
+    key: &'a Key,
+    resource: i64,
+    path: String,
+}
+
+impl Batch<'_> {
+    /// Applies one operation or says why not. An error spoils the whole batch.
+    pub(crate) fn apply(&mut self, op: &Op) -> Result<OpResult, Error> {
+        let verdict = match op.key.as_ref() {
+            Some(key) => match refusal(op, key) {
+                Some(refused) => Verdict::Refused(refused),
+                None => self.decide(op, key)?,
+            },
+            None => Verdict::Refused(invalid("the operation has no key")),
+        };
+        Ok(OpResult {
+            verdict: Some(verdict),
+        })
+    }
+
+    /// Notes the newest revision in the row of `store`, if the batch changed anything.
+    pub(crate) fn finish(&self) -> Result<(), Error> {
+        if !self.events.is_empty() {
+            self.connection
+                .prepare_cached("UPDATE store SET revision = ?1")?
+                .execute([self.revision])?;
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, op: &Op, key: &Key) -> Result<Verdict, Error> {
+        let resource = self.resources.get(self.connection, key)?;
+        let path = path_of(&key.namespace, &key.name);
+        if let Some(verdict) = self.replay(op, key, resource, &path)? {
+            return Ok(verdict);
+        }
+        if self.full && op.action() != Action::Delete {
+            return Ok(Verdict::Refused(no_space()));
+        }
+        let current = match resource {
+            Some(resource) => read::current(self.connection, key, resource, &path),
+            None => Ok(None),
+        };
+        let current = match current {
+            Err(corrupt @ Error::CorruptValue { .. }) => {
+                return Ok(Verdict::Refused(corrupt.into()));
+            }
+            other => other?,
+        };
+        if let Some(conflict) = conflict(op, current.as_ref()) {
+            return Ok(Verdict::Conflict(conflict));
+        }
+        let resource = match resource {
+            Some(resource) => resource,
+            None => self.resources.add(self.connection, key)?,
+        };
+        let target = Target {
+            op,
+            key,
+            resource,
+            path,
+        };
+        let applied = match (op.action(), current) {
+            (Action::Update, Some(current)) => self.update(&target, &current)?,
+            (Action::Delete, Some(current)) => self.delete(&target, current)?,
+            (Action::Create, None) => self.create(&target)?,
+            // Refused above, or a conflict.
+            _ => return Ok(Verdict::Refused(invalid("the operation has no action"))),
+        };
+        Ok(Verdict::Applied(applied))
+    }
+
+    /// The first verdict of an operation that was applied before.
+    fn replay(
+        &self,
+        op: &Op,
+        key: &Key,
+        resource: Option<i64>,
+        path: &str,
+    ) -> Result<Option<Verdict>, Error> {
+        if op.op_id.is_empty() {
+            return Ok(None);
+        }
+        let sql = "SELECT revision, resource, path, change, previous FROM log WHERE op_id = ?1";
+        let found = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([op.op_id.as_ref()], |row| {
+                let revision: i64 = row.get(0)?;
+                let same =
+                    resource == Some(row.get(1)?) && row.get_ref(2)?.as_bytes()? == path.as_bytes();
+                let deleted = row.get::<_, i64>(3)? == change::DELETED;
+                Ok((revision, same, deleted, row.get::<_, i64>(4)?))
+            })
+            .optional()?;
+        let Some((revision, same, deleted, previous)) = found else {
+            return Ok(None);
+        };
+        if !same {
+            let refused = invalid("this op_id was used for another key");
+            return Ok(Some(Verdict::Refused(refused)));
+        }
+        let deleted = if deleted {
+            read::entry(self.connection, key.clone(), previous)?.map(|entry| entry.record)
+        } else {
+            None
+        };
+        Ok(Some(Verdict::Applied(Applied {
+            revision,
+            noop: false,
+            deleted,
+            replayed: true,
+        })))
+    }
+
+    fn create(&mut self, target: &Target<'_>) -> Result<Applied, Error> {
+        let revision = self.revision + 1;
+        let record = self.record(target, revision, revision, self.now);
+        self.log(target, change::CREATED, 0, &record, self.now)?;
+        self.connection
+            .prepare_cached("INSERT INTO current (resource, path, revision) VALUES (?1, ?2, ?3)")?
+            .execute((target.resource, &target.path, revision))?;
+        Ok(self.applied(target.op, Type::Created, 0, record))
+    }
+
+    fn update(&mut self, target: &Target<'_>, current: &Entry) -> Result<Applied, Error> {
+        let stored = &current.record;
+        if stored.value == target.op.value {
+            return Ok(Applied {
+                revision: stored.revision,
+                noop: true,
+                ..Applied::default()
+            });
+        }
+        let revision = self.revision + 1;
+        let record = self.record(target, revision, stored.create_revision, current.created_at);
+        let previous = stored.revision;
+        self.log(
+            target,
+            change::UPDATED,
+            previous,
+            &record,
+            current.created_at,
+        )?;
+        self.connection
+            .prepare_cached("UPDATE current SET revision = ?3 WHERE resource = ?1 AND path = ?2")?
+            .execute((target.resource, &target.path, revision))?;
+        Ok(self.applied(target.op, Type::Updated, previous, record))
+    }
+
+    fn delete(&mut self, target: &Target<'_>, current: Entry) -> Result<Applied, Error> {
+        let previous = current.record.revision;
+        let record = current.record;
+        self.log(
+            target,
+            change::DELETED,
+            previous,
+            &record,
+            current.created_at,
+        )?;
+        self.connection
+            .prepare_cached("DELETE FROM current WHERE resource = ?1 AND path = ?2")?
+            .execute((target.resource, &target.path))?;
+        let mut applied = self.applied(target.op, Type::Deleted, previous, record.clone());
+        applied.deleted = Some(record);
+        Ok(applied)
+    }
+
+    fn record(&self, target: &Target<'_>, revision: i64, created: i64, created_at: i64) -> Record {
+        Record {
+            key: Some(target.key.clone()),
+            revision,
+            create_revision: created,
+            value: target.op.value.clone(),
+            index: target.op.index.clone(),
+            created_at: Some(timestamp(created_at)),
+            updated_at: Some(timestamp(self.now)),
+        }
+    }
+
+    fn log(
+        &self,
+        target: &Target<'_>,
+        change: i64,
+        previous: i64,
+        record: &Record,
+        created_at: i64,
+    ) -> Result<(), Error> {
+        let kept = change != change::DELETED;
+        let index = record.index.as_ref().filter(|_| kept);
+        let value = kept.then_some(record.value.as_ref());
+        let op_id = (!target.op.op_id.is_empty()).then_some(target.op.op_id.as_ref());
+        let sql = "INSERT INTO log (revision, resource, path, change, previous, create_revision, \
+                   created_at, time, actor, op_id, idx, crc, value) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        self.connection.prepare_cached(sql)?.execute((
+            self.revision + 1,
+            target.resource,
+            &target.path,
+            change,
+            previous,
+            record.create_revision,
+            created_at,
+            self.now,
+            actor(target.op),
+            op_id,
+            index.map(prost::Message::encode_to_vec),
+            value.map(checksum),
+            value,
+        ))?;
+        Ok(())
+    }
+
+    /// Counts the change and hands it to the watchers.
+    fn applied(&mut self, op: &Op, kind: Type, previous: i64, record: Record) -> Applied {
+        self.revision += 1;
+        self.events.push(Event {
+            revision: self.revision,
+            r#type: kind.into(),
+            record: Some(record),
+            previous_revision: previous,
+            time: Some(timestamp(self.now)),
+            actor: actor(op).to_owned(),
+        });
+        Applied {
+            revision: self.revision,
+            ..Applied::default()
+        }
+    }
+}
+
+impl ResourceIds {
+    /// The id of a key's resource, if anything was ever stored of it.
+    pub(crate) fn get(&mut self, connection: &Connection, key: &Key) -> Result<Option<i64>, Error> {
+        let known = self.0.get(&key.group).and_then(|of| of.get(&key.resource));
+        if let Some(id) = known {
+            return Ok(Some(*id));
+        }
+        let id = read::resource_id(connection, &key.group, &key.resource)?;
+        if let Some(id) = id {
+            self.remember(key, id);
+        }
+        Ok(id)
+    }
+
+    /// Gives a new resource its id.
+    pub(crate) fn add(&mut self, connection: &Connection, key: &Key) -> Result<i64, Error> {
+        connection
+            .prepare_cached("INSERT INTO resource (api_group, resource) VALUES (?1, ?2)")?
+            .execute((&key.group, &key.resource))?;
+        let id = connection.last_insert_rowid();
+        self.remember(key, id);
+        Ok(id)
+    }
+
+    fn remember(&mut self, key: &Key, id: i64) {
+        let of_group = self.0.entry(key.group.clone()).or_default();
+        of_group.insert(key.resource.clone(), id);
+    }
+}
+
+/// Why the expectations of an operation are not met.
+fn conflict(op: &Op, current: Option<&Entry>) -> Option<Conflict> {
+    let cause = match (op.action(), current) {
+        (Action::Create, Some(_)) => Cause::Exists,
+        (Action::Update | Action::Delete, None) => Cause::NotFound,
+        (Action::Update | Action::Delete, Some(entry)) => {
+            let record = &entry.record;
+            let uid = record.index.as_ref().map_or("", |index| index.uid.as_str());
+            if op.expected_revision != 0 && op.expected_revision != record.revision {
+                Cause::Revision
+            } else if !op.expected_uid.is_empty() && op.expected_uid != uid {
+                Cause::Uid
+            } else {
+                return None;
+            }
+        }
+        _ => return None,
+    };
+    Some(Conflict {
+        cause: cause.into(),
+        current: current.map(|entry| entry.record.clone()),
+    })
+}
+
+/// Why an operation cannot be stored whatever the state of the store.
+fn refusal(op: &Op, key: &Key) -> Option<BackendError> {
+    if op.action() == Action::Unspecified {
+        return Some(invalid("the operation has no action"));
+    }
+    if key.resource.is_empty() || key.name.is_empty() {
+        return Some(invalid("the key has no resource or no name"));
+    }
+    if key.name.contains(['/', '\0']) || key.namespace.contains(['/', '\0']) {
+        return Some(invalid("the key holds a slash or a zero byte"));
+    }
+    let keys = [
+        (key.group.len(), 253),
+        (key.resource.len(), 63),
+        (key.namespace.len(), 63),
+        (key.name.len(), 253),
+    ];
+    if keys.iter().any(|(length, limit)| length > limit) {
+        return Some(refused(Reason::TooLarge, "a part of the key is too long"));
+    }
+    if op.value.len() > VALUE_BYTES {
+        return Some(refused(Reason::TooLarge, "the value is above the limit"));
+    }
+    None
+}
+
+/// The first bytes of the actor that are whole characters.
+fn actor(op: &Op) -> &str {
+    let end = op.actor.floor_char_boundary(ACTOR_BYTES);
+    &op.actor[..end]
+}
+
+fn invalid(message: &str) -> BackendError {
+    refused(Reason::Invalid, message)
+}
+
+fn no_space() -> BackendError {
+    refused(Reason::NoSpace, "the disk or quota of the database is full")
+}
+
+fn refused(reason: Reason, message: &str) -> BackendError {
+    BackendError {
+        reason: reason.into(),
+        outcome: Outcome::NotApplied.into(),
+        message: message.to_owned(),
+        ..BackendError::default()
+    }
+}

@@ -1,0 +1,354 @@
+//! The one thread that writes.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use backend_proto::v1::{Header, Op};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use sidecar::driver::{Committed, DriverHealth, ImportOptions, ImportPart};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::compact;
+use crate::error::Error;
+use crate::import;
+use crate::record::now;
+use crate::shared::{Head, Shared};
+use crate::space::Space;
+use crate::write::{Batch, ResourceIds};
+
+/// Commands that may wait; the kit sends one batch at a time, so more than a few is a fault.
+const QUEUE: usize = 64;
+
+/// How long the thread waits for work before it tidies up.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Unused pages that are left in the file for reuse, and pages given back per idle second.
+const SPARE_PAGES: u32 = 2048;
+const VACUUM_PAGES: u32 = 200;
+
+/// Called with one line when the process must end, because what is on disk is not known.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What the thread can be asked to do.
+enum Command {
+    Commit(Vec<Op>, Answer<Committed>),
+    MoveCompact(i64, Answer<Header>),
+    Sweep(Answer<bool>),
+    Import(ImportOptions, mpsc::Receiver<ImportPart>, Answer<Header>),
+}
+
+/// Hands work to the thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Absent once closed.
+    queue: Mutex<Option<SyncSender<Command>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The thread's own state.
+struct Worker {
+    connection: Connection,
+    shared: Arc<Shared>,
+    resources: ResourceIds,
+    space: Space,
+    on_fatal: OnFatal,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(
+        connection: Connection,
+        shared: Arc<Shared>,
+        space: Space,
+        on_fatal: OnFatal,
+    ) -> std::io::Result<Self> {
+        let (queue, commands) = sync_channel(QUEUE);
+        let worker = Worker {
+            connection,
+            shared,
+            resources: ResourceIds::default(),
+            space,
+            on_fatal,
+        };
+        let thread = std::thread::Builder::new()
+            .name("sqlite-write".to_owned())
+            .spawn(move || worker.run(&commands))?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Applies a batch in one transaction; answers after the flush.
+    pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
+        self.ask(|answer| Command::Commit(ops, answer)).await
+    }
+
+    /// Moves the compact revision.
+    pub(crate) async fn move_compact(&self, revision: i64) -> Result<Header, Error> {
+        self.ask(|answer| Command::MoveCompact(revision, answer))
+            .await
+    }
+
+    /// Removes some compacted rows; whether more wait.
+    pub(crate) async fn sweep(&self) -> Result<bool, Error> {
+        self.ask(Command::Sweep).await
+    }
+
+    /// Fills the empty store.
+    pub(crate) async fn import(
+        &self,
+        options: ImportOptions,
+        parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Header, Error> {
+        self.ask(|answer| Command::Import(options, parts, answer))
+            .await
+    }
+
+    /// Finishes what is queued and closes the connection.
+    pub(crate) fn close(&self) {
+        drop(self.queue.lock().take());
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writing thread panicked");
+        }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let sent = match self.queue.lock().as_ref() {
+            Some(queue) => queue
+                .try_send(command(answer))
+                .map_err(|refused| match refused {
+                    TrySendError::Full(_) => Error::Overloaded,
+                    TrySendError::Disconnected(_) => Error::Closed,
+                }),
+            None => Err(Error::Closed),
+        };
+        sent?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn run(mut self, commands: &Receiver<Command>) {
+        loop {
+            match commands.recv_timeout(IDLE) {
+                Ok(command) => {
+                    if let Some(fatal) = self.serve(command) {
+                        self.die(&fatal);
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = self.tidy() {
+                        tracing::warn!(%error, "cannot tidy up");
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "cannot close the database");
+        }
+    }
+
+    /// Does one command; a sentence if the process must end. Callers that left need no answer.
+    fn serve(&mut self, command: Command) -> Option<String> {
+        let fatal = |error: Option<&Error>| {
+            error
+                .filter(|error| error.is_fatal())
+                .map(ToString::to_string)
+        };
+        match command {
+            Command::Commit(ops, answer) => {
+                let result = self.commit(&ops);
+                let sentence = fatal(result.as_ref().err());
+                let _ = answer.send(result);
+                sentence
+            }
+            Command::MoveCompact(revision, answer) => {
+                let result = self.move_compact(revision);
+                let sentence = fatal(result.as_ref().err());
+                let _ = answer.send(result);
+                sentence
+            }
+            Command::Sweep(answer) => {
+                let result = self.sweep();
+                let sentence = fatal(result.as_ref().err());
+                let _ = answer.send(result);
+                sentence
+            }
+            Command::Import(options, parts, answer) => {
+                let result = self.import(&options, parts);
+                let sentence = fatal(result.as_ref().err());
+                let _ = answer.send(result);
+                sentence
+            }
+        }
+    }
+
+    fn commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
+        self.probe();
+        match self.try_commit(ops) {
+            Err(error) if error.is_full() && !self.space.is_full() => {
+                self.space.enter(&self.connection)?;
+                self.report_space();
+                self.try_commit(ops)
+            }
+            other => other,
+        }
+    }
+
+    fn try_commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
+        let head = self.shared.head();
+        let full = self.space.is_full();
+        let mut resources = std::mem::take(&mut self.resources);
+        let applied = self.transaction(|connection| {
+            let mut batch = Batch {
+                connection,
+                resources: &mut resources,
+                full,
+                revision: head.revision,
+                now: now(),
+                events: Vec::new(),
+            };
+            let results = ops
+                .iter()
+                .map(|op| batch.apply(op))
+                .collect::<Result<Vec<_>, _>>()?;
+            batch.finish()?;
+            Ok((results, batch.revision, batch.events))
+        });
+        if applied.is_ok() {
+            self.resources = resources;
+        }
+        let (results, revision, events) = applied?;
+        let head = Head { revision, ..head };
+        self.shared.publish(head);
+        Ok(Committed {
+            header: self.shared.header(head),
+            results,
+            events,
+        })
+    }
+
+    fn move_compact(&self, revision: i64) -> Result<Header, Error> {
+        let head = self.shared.head();
+        let head = self.transaction(|connection| compact::move_to(connection, revision, head))?;
+        self.shared.publish(head);
+        Ok(self.shared.header(head))
+    }
+
+    fn sweep(&self) -> Result<bool, Error> {
+        let barrier = self.shared.pins.lowest();
+        self.transaction(|connection| compact::sweep(connection, barrier))
+    }
+
+    fn import(
+        &mut self,
+        options: &ImportOptions,
+        parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Header, Error> {
+        let head = self.shared.head();
+        let mut resources = ResourceIds::default();
+        let head = self.transaction(|connection| {
+            import::fill(connection, &mut resources, head, options, parts)
+        })?;
+        self.shared.adopt(options.source.store_id.clone(), head);
+        Ok(self.shared.header(head))
+    }
+
+    /// Runs `body` between BEGIN IMMEDIATE and COMMIT. A failure before COMMIT leaves nothing; a
+    /// failed COMMIT leaves nothing only if there was no room for it.
+    fn transaction<T>(
+        &self,
+        body: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let run = |sql: &str| -> Result<(), rusqlite::Error> {
+            self.connection.prepare_cached(sql)?.execute([]).map(drop)
+        };
+        run("BEGIN IMMEDIATE")?;
+        let result = match body(&self.connection) {
+            Ok(value) => match run("COMMIT").map_err(Error::Storage) {
+                Ok(()) => return Ok(value),
+                Err(Error::Storage(error)) => {
+                    let error = Error::Storage(error);
+                    if error.is_full() {
+                        Err(error)
+                    } else {
+                        Err(unknown(error))
+                    }
+                }
+                Err(other) => Err(other),
+            },
+            Err(error) => Err(error),
+        };
+        // SQLite rolls some failures back by itself.
+        if !self.connection.is_autocommit() {
+            run("ROLLBACK")?;
+        }
+        result
+    }
+
+    /// What there is to do when nobody asks for anything.
+    fn tidy(&mut self) -> Result<(), Error> {
+        self.probe();
+        while self.sweep()? {}
+        let unused: u32 = self
+            .connection
+            .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if unused > SPARE_PAGES {
+            let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
+            let mut statement = self.connection.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
+        Ok(())
+    }
+
+    fn probe(&mut self) {
+        match self.space.probe(&self.connection) {
+            Ok(true) => self.report_space(),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "cannot tell how much space is left"),
+        }
+    }
+
+    fn report_space(&self) {
+        if self.space.is_full() {
+            let message = self.space.explain();
+            tracing::error!("{message}");
+            self.shared.set_health(DriverHealth::NoSpace(message));
+        } else {
+            tracing::info!("there is space again: creates and updates are served");
+            self.shared.set_health(DriverHealth::Ready);
+        }
+    }
+
+    /// Tells why, gives the last answers time to leave, and ends the process.
+    fn die(self, sentence: &str) {
+        self.shared
+            .set_health(DriverHealth::Dead(sentence.to_owned()));
+        tracing::error!("{sentence}");
+        std::thread::sleep(Duration::from_millis(200));
+        (self.on_fatal)(sentence);
+    }
+}
+
+fn unknown(error: Error) -> Error {
+    match error {
+        Error::Storage(error) => Error::OutcomeUnknown(error),
+        other => other,
+    }
+}

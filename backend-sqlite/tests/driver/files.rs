@@ -1,0 +1,164 @@
+//! Files that must not be opened, damage, restarts and backups.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use backend_proto::v1::backend_error::Reason;
+use backend_sqlite::{Options, backup};
+use rusqlite::Connection;
+use sidecar::driver::Driver as _;
+
+use crate::store::{Store, all, create, key, list, open, update};
+
+fn refusal(path: &Path) -> String {
+    let error = open(&Options::new(path)).expect_err("refused");
+    let line = error.to_string();
+    assert!(
+        !line.contains('\n') && line.contains(&*path.to_string_lossy()),
+        "{line}"
+    );
+    line
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused_with_the_pid_of_the_first() {
+    let store = Store::new();
+    let line = refusal(&store.path());
+    assert!(
+        line.contains(&format!("process {}", std::process::id())),
+        "{line}"
+    );
+    store.driver.close().await;
+    open(&Options::new(store.path()))
+        .expect("free again")
+        .close()
+        .await;
+}
+
+#[tokio::test]
+async fn foreign_and_newer_files_are_refused_untouched() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let text = folder.path().join("text.db");
+    std::fs::write(&text, "this is a letter, not a database").expect("write");
+    let foreign = folder.path().join("foreign.db");
+    Connection::open(&foreign)
+        .and_then(|file| file.execute_batch("CREATE TABLE t (x)"))
+        .expect("a database of somebody else");
+    let newer = folder.path().join("newer.db");
+    open(&Options::new(&newer)).expect("new").close().await;
+    Connection::open(&newer)
+        .and_then(|file| file.pragma_update(None, "user_version", 99))
+        .expect("a newer schema");
+    let missing = folder.path().join("missing/ark.db");
+    for (path, words) in [
+        (&text, "not a SQLite database"),
+        (&foreign, "belongs to another program"),
+        (&newer, "schema version 99"),
+        (&missing, "does not exist"),
+    ] {
+        let before = std::fs::read(path).ok();
+        let line = refusal(path);
+        assert!(line.contains(words), "{line}");
+        let untouched = std::fs::read(path).ok() == before;
+        assert!(untouched, "{} changed", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_named_and_nothing_else_suffers() {
+    let store = Store::new();
+    for name in ["a/good", "a/victim"] {
+        store.apply(create(name, "a value to be damaged")).await;
+    }
+    Connection::open(store.path())
+        .and_then(|file| {
+            let sql = "UPDATE log SET value = CAST('b' || substr(value, 2) AS BLOB) \
+                       WHERE path = 'a/victim'";
+            file.execute(sql, [])
+        })
+        .expect("damage");
+    let error = store
+        .driver
+        .get(&key("a/victim"), 0)
+        .await
+        .expect_err("corrupt");
+    assert_eq!(error.reason(), Reason::Corrupt);
+    assert!(
+        error.message.contains("queries.ark.mckinsey.com a/victim"),
+        "{}",
+        error.message
+    );
+    let error = store.list(all()).await.expect_err("corrupt");
+    assert_eq!(error.reason(), Reason::Corrupt);
+    let (_, good) = store.driver.get(&key("a/good"), 0).await.expect("get");
+    assert!(good.is_some());
+    store.apply(update("a/good", "still writable")).await;
+}
+
+#[tokio::test]
+async fn many_objects_open_fast() {
+    let mut store = Store::new();
+    let value = "v".repeat(2600);
+    for batch in 0..200 {
+        let ops = (0..250).map(|n| create(&format!("a/{batch:03}-{n:03}"), &value));
+        store.commit(ops.collect()).await;
+    }
+    let begun = Instant::now();
+    store.reopen().await;
+    assert!(
+        begun.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(store.list(all()).await.expect("list").records.len(), 50_000);
+}
+
+#[tokio::test]
+async fn a_backup_under_load_is_one_moment_of_the_store() {
+    let store = Store::new();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = tokio::task::JoinSet::new();
+    {
+        let (driver, stop) = (store.driver.clone(), stop.clone());
+        tasks.spawn(async move {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let ops = vec![
+                    create(&format!("a/{number:06}"), "left"),
+                    create(&format!("b/{number:06}"), "right"),
+                ];
+                driver.commit(ops).await.expect("commit");
+                number += 1;
+            }
+            number
+        });
+    }
+    let copy = store.folder.path().join("copy.db");
+    let target = copy.clone();
+    let path = store.path();
+    while store.log(1 << 40).await.len() < 100 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::spawn_blocking(move || backup::run(&path, &target))
+        .await
+        .expect("task")
+        .expect("backup");
+    stop.store(true, Ordering::Relaxed);
+    let written = tasks.join_next().await.expect("a task").expect("writer");
+
+    let restored = open(&Options::new(&copy)).expect("the copy opens");
+    let listed = list(&restored, all()).await.expect("list");
+    assert!(listed.records.len() >= 100 && listed.records.len() <= 2 * written);
+    assert_eq!(listed.records.len() % 2, 0, "batches are whole");
+    let header = restored.header().await.expect("header");
+    assert_eq!((header.epoch, header.revision), (2, 2 << 40));
+    assert_eq!(
+        header.store_id,
+        store.driver.header().await.expect("header").store_id
+    );
+    restored.close().await;
+    let again = backup::run(&store.path(), &copy).expect_err("exists");
+    assert!(again.to_string().contains("never overwrites"), "{again}");
+}

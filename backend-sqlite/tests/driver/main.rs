@@ -1,0 +1,10 @@
+//! The driver at its border: the kit's trait, and the files it leaves.
+
+mod files;
+mod history;
+mod import;
+mod lists;
+mod space;
+mod sql;
+mod store;
+mod writes;
