@@ -1,0 +1,495 @@
+//! A backend in memory that can be killed, compacted, restored and made to lose answers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::error::{BackendError, Outcome, Reason, to_status};
+use backend_proto::v1::backend_server::{Backend, BackendServer};
+use backend_proto::v1::{self, event::Type, op::Action, op_result};
+use futures_util::{Stream, StreamExt as _, stream};
+use parking_lot::Mutex;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status};
+
+/// What survives a kill.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    epoch: i64,
+    revision: i64,
+    compact: i64,
+    log: Vec<v1::Event>,
+    verdicts: HashMap<Vec<u8>, v1::OpResult>,
+    /// So many writes are stored but never answered.
+    pub(crate) lost_answers: usize,
+    /// Calls of CurrentRevision.
+    pub(crate) asked: usize,
+    /// Watch streams opened, and lists.
+    pub(crate) streams: usize,
+}
+
+/// The disk and the process over it.
+pub(crate) struct Fake {
+    pub(crate) disk: Arc<Mutex<Disk>>,
+    moved: watch::Sender<()>,
+    socket: PathBuf,
+    process: Option<Runtime>,
+    _dir: tempfile::TempDir,
+}
+
+#[derive(Clone)]
+struct Service {
+    disk: Arc<Mutex<Disk>>,
+    moved: watch::Sender<()>,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let epoch = 1;
+        let base = backend_proto::limits::epoch_base(epoch);
+        let disk = Disk {
+            epoch,
+            revision: base,
+            compact: base,
+            ..Disk::default()
+        };
+        let mut fake = Self {
+            disk: Arc::new(Mutex::new(disk)),
+            moved: watch::Sender::new(()),
+            socket: dir.path().join("backend.sock"),
+            process: None,
+            _dir: dir,
+        };
+        fake.start();
+        fake
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Starts the process.
+    pub(crate) fn start(&mut self) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let service = Service {
+            disk: Arc::clone(&self.disk),
+            moved: self.moved.clone(),
+        };
+        let listener = std::os::unix::net::UnixListener::bind(&self.socket).expect("a socket");
+        listener.set_nonblocking(true).expect("not blocking");
+        let entered = runtime.enter();
+        let incoming = UnixListenerStream::new(UnixListener::from_std(listener).expect("a socket"));
+        drop(entered);
+        let server = tonic::transport::Server::builder()
+            .add_service(BackendServer::new(service).max_decoding_message_size(64 << 20));
+        runtime.spawn(server.serve_with_incoming(incoming));
+        self.process = Some(runtime);
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.shutdown_background();
+        }
+        let _ = std::fs::remove_file(&self.socket);
+    }
+
+    /// Stores values behind the gateway's back; gives the last revision.
+    pub(crate) fn put(&self, pairs: impl IntoIterator<Item = (String, Vec<u8>)>) -> u64 {
+        let mut disk = self.disk.lock();
+        for (key, value) in pairs {
+            let (namespace, name) = key.split_once('/').expect("namespace/name");
+            let key = v1::Key {
+                group: "example.com".to_owned(),
+                resource: "things".to_owned(),
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            };
+            disk.store(key, Some(value.into()));
+        }
+        let revision = disk.revision;
+        drop(disk);
+        self.moved.send_replace(());
+        revision as u64
+    }
+
+    /// Drops history.
+    pub(crate) fn compact(&self, revision: u64) {
+        self.disk.lock().compact = revision as i64;
+    }
+
+    /// A restore: the last changes are lost, the epoch moves on.
+    pub(crate) fn restore(&self, lost: usize) {
+        let mut disk = self.disk.lock();
+        let kept = disk.log.len() - lost;
+        disk.log.truncate(kept);
+        disk.epoch += 1;
+        disk.revision = backend_proto::limits::epoch_base(disk.epoch);
+        disk.compact = disk.revision;
+        drop(disk);
+        self.moved.send_replace(());
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Disk {
+    fn header(&self) -> Option<v1::Header> {
+        let (epoch, revision, compact_revision) = (self.epoch, self.revision, self.compact);
+        Some(v1::Header {
+            store_id: "fake".to_owned(),
+            epoch,
+            revision,
+            compact_revision,
+        })
+    }
+
+    /// State at a revision, in key order.
+    fn state(&self, revision: i64) -> BTreeMap<(String, String, String), v1::Record> {
+        let mut state = BTreeMap::new();
+        for event in self.log.iter().filter(|event| event.revision <= revision) {
+            let record = event.record.clone().expect("set below");
+            let key = record.key.clone().expect("set below");
+            let key = (
+                key.group,
+                key.resource,
+                format!("{}/{}", key.namespace, key.name),
+            );
+            match event.r#type() {
+                Type::Deleted => drop(state.remove(&key)),
+                _ => drop(state.insert(key, record)),
+            }
+        }
+        state
+    }
+
+    fn find(&self, key: &v1::Key) -> Option<&v1::Record> {
+        let of_key = |event: &&v1::Event| {
+            event.record.as_ref().and_then(|record| record.key.as_ref()) == Some(key)
+        };
+        let last = self.log.iter().rev().find(of_key)?;
+        (last.r#type() != Type::Deleted).then_some(last.record.as_ref()?)
+    }
+
+    fn store(&mut self, key: v1::Key, value: Option<bytes::Bytes>) -> i64 {
+        let previous = self.find(&key).cloned();
+        self.revision += 1;
+        let revision = self.revision;
+        let (kind, record) = match (value, &previous) {
+            (Some(value), previous) => {
+                let kind = if previous.is_some() {
+                    Type::Updated
+                } else {
+                    Type::Created
+                };
+                let key = Some(key);
+                (
+                    kind,
+                    v1::Record {
+                        key,
+                        revision,
+                        value,
+                        ..v1::Record::default()
+                    },
+                )
+            }
+            (None, Some(previous)) => (Type::Deleted, previous.clone()),
+            (None, None) => panic!("delete of nothing"),
+        };
+        let previous_revision = previous.map_or(0, |previous| previous.revision);
+        let (r#type, record) = (kind.into(), Some(record));
+        let event = v1::Event {
+            revision,
+            r#type,
+            record,
+            previous_revision,
+            ..v1::Event::default()
+        };
+        self.log.push(event);
+        revision
+    }
+
+    fn apply(&mut self, op: v1::Op) -> v1::OpResult {
+        if let Some(verdict) = self.verdicts.get(op.op_id.as_ref()) {
+            return verdict.clone();
+        }
+        let op_id = op.op_id.to_vec();
+        let verdict = v1::OpResult {
+            verdict: Some(self.judge(op)),
+        };
+        self.verdicts.insert(op_id, verdict.clone());
+        verdict
+    }
+
+    fn judge(&mut self, op: v1::Op) -> op_result::Verdict {
+        use op_result::conflict::Cause;
+        let key = op.key.clone().expect("a key");
+        let current = self.find(&key).cloned();
+        let conflict = |cause: Cause| {
+            let current = current.clone();
+            op_result::Verdict::Conflict(op_result::Conflict {
+                cause: cause.into(),
+                current,
+            })
+        };
+        let value = match (op.action(), &current) {
+            (Action::Create, Some(_)) => return conflict(Cause::Exists),
+            (Action::Update | Action::Delete, None) => return conflict(Cause::NotFound),
+            (Action::Update | Action::Delete, Some(current))
+                if op.expected_revision != 0 && op.expected_revision != current.revision =>
+            {
+                return conflict(Cause::Revision);
+            }
+            (Action::Update, Some(current)) if current.value == op.value => {
+                let (revision, noop) = (current.revision, true);
+                let applied = op_result::Applied {
+                    revision,
+                    noop,
+                    ..Default::default()
+                };
+                return op_result::Verdict::Applied(applied);
+            }
+            (Action::Delete, _) => None,
+            _ => Some(op.value),
+        };
+        let deleted = if value.is_none() { current } else { None };
+        let revision = self.store(key, value);
+        op_result::Verdict::Applied(op_result::Applied {
+            revision,
+            deleted,
+            ..Default::default()
+        })
+    }
+
+    /// Refuses a revision outside of history.
+    fn within(&self, revision: i64) -> Result<(), Status> {
+        let refuse = |reason: Reason| {
+            Err(to_status(&BackendError {
+                reason: reason.into(),
+                outcome: Outcome::NotApplied.into(),
+                compact_revision: self.compact,
+                current_revision: self.revision,
+                message: "out of range".to_owned(),
+                ..BackendError::default()
+            }))
+        };
+        match revision {
+            revision if revision < self.compact => refuse(Reason::Compacted),
+            revision if revision > self.revision => refuse(Reason::FutureRevision),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Service {
+    /// What a watch says next.
+    async fn next(&self, last: i64, pause: Duration) -> Result<v1::WatchResponse, Status> {
+        let mut moved = self.moved.subscribe();
+        for patient in [true, false] {
+            let (header, through, events) = {
+                let disk = self.disk.lock();
+                disk.within(last)?;
+                let after = disk.log.iter().filter(|event| event.revision > last);
+                // Small messages, so that a reader sees more than one.
+                let events: Vec<_> = after.take(100).cloned().collect();
+                let through = match events.len() {
+                    100 => events[99].revision,
+                    _ => disk.revision,
+                };
+                (disk.header(), through, events)
+            };
+            if patient && events.is_empty() && through == last {
+                let _ = tokio::time::timeout(pause, moved.changed()).await;
+                continue;
+            }
+            let body = if events.is_empty() {
+                v1::watch_response::Body::Progress(v1::watch_response::Progress {})
+            } else {
+                v1::watch_response::Body::Events(v1::watch_response::Events { events })
+            };
+            return Ok(v1::WatchResponse {
+                header,
+                through_revision: through,
+                body: Some(body),
+            });
+        }
+        unreachable!("the second round always answers")
+    }
+}
+
+#[tonic::async_trait]
+impl Backend for Service {
+    type ListStream = Answers<v1::ListResponse>;
+    type WatchStream = Answers<v1::WatchResponse>;
+    type ExportStream = Answers<v1::ExportResponse>;
+
+    async fn describe(
+        &self,
+        _request: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        Ok(Response::new(v1::DescribeResponse {
+            header: self.disk.lock().header(),
+            driver: "fake".to_owned(),
+            protocol_minor_min: 1,
+            protocol_minor_max: 1,
+            capabilities: vec![v1::describe_response::Capability::TimeTravel.into()],
+            ..v1::DescribeResponse::default()
+        }))
+    }
+
+    async fn write(
+        &self,
+        request: Request<v1::WriteRequest>,
+    ) -> Result<Response<v1::WriteResponse>, Status> {
+        let mut disk = self.disk.lock();
+        let results = request
+            .into_inner()
+            .ops
+            .into_iter()
+            .map(|op| disk.apply(op))
+            .collect();
+        let header = disk.header();
+        let lost = disk.lost_answers > 0;
+        disk.lost_answers = disk.lost_answers.saturating_sub(1);
+        drop(disk);
+        self.moved.send_replace(());
+        if lost {
+            return Err(Status::unknown("the answer is lost"));
+        }
+        Ok(Response::new(v1::WriteResponse { header, results }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<Self::ListStream>, Status> {
+        let request = request.into_inner();
+        let range = request.range.unwrap_or_default();
+        let disk = self.disk.lock();
+        let revision = if request.revision == 0 {
+            disk.revision
+        } else {
+            request.revision
+        };
+        disk.within(revision)?;
+        let state = disk.state(revision).into_iter();
+        let of_range = state.filter(|(key, _)| key.0 == range.group && key.1 == range.resource);
+        let records: Vec<_> = of_range.map(|(_, record)| record).collect();
+        let header = v1::Header {
+            revision,
+            ..disk.header().unwrap_or_default()
+        };
+        let trailer = v1::list_response::Trailer {
+            count: records.len() as i64,
+            more: false,
+        };
+        let mut parts = vec![v1::list_response::Part::Header(header)];
+        parts.extend(records.chunks(200).map(|records| {
+            v1::list_response::Part::Chunk(v1::list_response::Chunk {
+                records: records.to_vec(),
+            })
+        }));
+        parts.push(v1::list_response::Part::Trailer(trailer));
+        let answers = parts
+            .into_iter()
+            .map(|part| Ok(v1::ListResponse { part: Some(part) }));
+        Ok(Response::new(Box::pin(stream::iter(
+            answers.collect::<Vec<_>>(),
+        ))))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let start = request.start_revision;
+        let pause = Duration::from_millis(request.progress_interval_ms.unsigned_abs());
+        let header = {
+            let mut disk = self.disk.lock();
+            disk.within(start)?;
+            disk.streams += 1;
+            disk.header()
+        };
+        let created = v1::watch_response::Created {
+            start_revision: start,
+        };
+        let created = v1::WatchResponse {
+            header,
+            through_revision: start,
+            body: Some(v1::watch_response::Body::Created(created)),
+        };
+        let rest = stream::unfold((self.clone(), start), move |(service, last)| async move {
+            let answer = service.next(last, pause).await;
+            let last = answer
+                .as_ref()
+                .map_or(last, |answer| answer.through_revision);
+            Some((answer, (service, last)))
+        });
+        Ok(Response::new(Box::pin(
+            stream::once(async { Ok(created) }).chain(rest),
+        )))
+    }
+
+    async fn current_revision(
+        &self,
+        _request: Request<v1::CurrentRevisionRequest>,
+    ) -> Result<Response<v1::CurrentRevisionResponse>, Status> {
+        let mut disk = self.disk.lock();
+        disk.asked += 1;
+        Ok(Response::new(v1::CurrentRevisionResponse {
+            header: disk.header(),
+        }))
+    }
+
+    async fn get(
+        &self,
+        _request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetResponse>, Status> {
+        Err(Status::unimplemented("get"))
+    }
+
+    async fn compact(
+        &self,
+        _request: Request<v1::CompactRequest>,
+    ) -> Result<Response<v1::CompactResponse>, Status> {
+        Err(Status::unimplemented("compact"))
+    }
+
+    async fn export(
+        &self,
+        _request: Request<v1::ExportRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
+        Err(Status::unimplemented("export"))
+    }
+
+    async fn import(
+        &self,
+        _request: Request<tonic::Streaming<v1::ImportRequest>>,
+    ) -> Result<Response<v1::ImportResponse>, Status> {
+        Err(Status::unimplemented("import"))
+    }
+
+    async fn health(
+        &self,
+        _request: Request<v1::HealthRequest>,
+    ) -> Result<Response<v1::HealthResponse>, Status> {
+        Err(Status::unimplemented("health"))
+    }
+}

@@ -1,0 +1,442 @@
+//! The store at its border: over a real socket to a backend that misbehaves on command.
+
+mod fake;
+mod world;
+
+use std::time::Duration;
+
+use ark_apiserver::store::{
+    Action, Cause, Equality, EventKind, Filter, Freshness, ListAt, ListRequest, ObjectKey, Phase,
+    Scope, StoreConfig, StoreError, Stored, WatchItem, WatchRequest, WatchStart, WriteOutcome,
+};
+
+use crate::world::{World, changes, latest, number, revision, thing, things};
+
+const LATEST: Freshness = Freshness::Latest;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consistent_read_sees_every_write_before_it() {
+    let world = World::new().await;
+    for number in 0..50 {
+        let written = world.put("a/x", number, "red").await;
+        let object = world
+            .store
+            .get(&things(), &ObjectKey::new("a", "x"), LATEST)
+            .await;
+        let object = object.expect("read").expect("there");
+        assert_eq!(object.revision().get(), written);
+        let expected = format!(
+            "{{\"apiVersion\":\"example.com/v1\",\"kind\":\"Thing\",\"metadata\":{{\
+             \"labels\":{{\"team\":\"red\"}},\"name\":\"x\",\"namespace\":\"a\",\
+             \"resourceVersion\":\"{written}\",\"uid\":\"u\"}},\
+             \"spec\":{{\"color\":\"red\",\"number\":{number}}}}}"
+        );
+        assert_eq!(std::str::from_utf8(object.bytes()), Ok(expected.as_str()));
+        let (revision, list) = world.list(latest()).await.expect("listed");
+        assert!(revision >= written);
+        assert_eq!(list, [("a/x".to_owned(), number)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_for_the_revision_travel_together() {
+    let world = World::new().await;
+    let before = world.fake.disk.lock().asked;
+    let reads = (0..200).map(|_| world.list(latest()));
+    for read in futures_util::future::join_all(reads).await {
+        read.expect("listed");
+    }
+    let asked = world.fake.disk.lock().asked - before;
+    assert!(asked < 20, "{asked} calls for 200 reads");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_come_from_one_snapshot_while_writes_go_on() {
+    let world = World::new().await;
+    world.fake.put((0..100).map(|at| {
+        (
+            format!("a/{at:03}"),
+            thing(&format!("a/{at:03}"), at, "red"),
+        )
+    }));
+    let mut request = ListRequest {
+        paged: true,
+        ..latest()
+    };
+    let (mut pages, mut first) = (Vec::new(), None);
+    loop {
+        let listing = world
+            .store
+            .list(&things(), request.clone())
+            .await
+            .expect("listed");
+        let first = *first.get_or_insert(listing.revision());
+        assert_eq!(listing.revision(), first);
+        let page: Vec<_> = listing.iter().take(10).collect();
+        let Some(last) = page.last() else { break };
+        assert_eq!(
+            listing.remaining(last.key()),
+            100 - pages.len() - page.len()
+        );
+        request.at = ListAt::Continue {
+            revision: Some(first),
+            start: format!("{}\0", last.key().as_str()),
+        };
+        pages.extend(
+            page.iter()
+                .map(|it| (it.key().to_string(), number(it.bytes()))),
+        );
+        world.put("a/005", 999, "blue").await;
+        world.put(&format!("b/{}", pages.len()), 1, "blue").await;
+        world
+            .write("a/050", Action::Delete)
+            .await
+            .expect("an outcome");
+    }
+    let expected: Vec<_> = (0..100).map(|at| (format!("a/{at:03}"), at)).collect();
+    assert_eq!(pages, expected);
+    request.at = ListAt::Continue {
+        revision: None,
+        start: "a/098\0".to_owned(),
+    };
+    let (at, rest) = world.list(request).await.expect("listed");
+    assert!(at > first.expect("listed").get());
+    assert_eq!(rest.len(), 1 + 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exact_revisions_are_exact_or_expired() {
+    let world = World::small(20_000).await;
+    let mut written = Vec::new();
+    for number in 0..60 {
+        written.push(world.put("a/x", number, "red").await);
+    }
+    let exact = |at: u64| ListRequest {
+        at: ListAt::Exact(revision(at)),
+        ..latest()
+    };
+    let (at, list) = world.list(exact(written[55])).await.expect("retained");
+    assert_eq!((at, list), (written[55], vec![("a/x".to_owned(), 55)]));
+    let expired = world.list(exact(written[3])).await;
+    let Err(StoreError::Compacted { requested, oldest }) = expired else {
+        panic!("history is short: {expired:?}")
+    };
+    assert_eq!((requested, oldest > written[3]), (written[3], true));
+    let future = world.list(exact(written[59] + 1)).await;
+    let Err(StoreError::FutureRevision { current, .. }) = future else {
+        panic!("not there yet: {future:?}")
+    };
+    assert_eq!(current, written[59]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_never_comes_is_waited_for_three_seconds() {
+    let world = World::new().await;
+    let written = world.put("a/x", 1, "red").await;
+    let began = tokio::time::Instant::now();
+    let at = ListAt::Fresh(Freshness::NotOlderThan(revision(written + 100)));
+    let answer = world.list(ListRequest { at, ..latest() }).await;
+    assert!(
+        matches!(answer, Err(StoreError::FutureRevision { current, .. }) if current == written)
+    );
+    assert!(began.elapsed() >= Duration::from_secs(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_begins_with_what_is_there() {
+    let world = World::new().await;
+    let x = world.put("a/x", 1, "red").await;
+    let y = world.put("a/y", 2, "red").await;
+    let mut watcher = world.watch(WatchStart::Initial(LATEST)).await;
+    let batch = watcher
+        .next_batch(10)
+        .await
+        .expect("open")
+        .expect("no error");
+    let [
+        WatchItem::Initial(first),
+        WatchItem::Initial(second),
+        WatchItem::InitialEnd(end),
+    ] = &batch[..]
+    else {
+        panic!("two objects and the end: {batch:?}")
+    };
+    assert_eq!(
+        (first.revision().get(), second.revision().get(), end.get()),
+        (x, y, y)
+    );
+    let z = world.put("a/z", 3, "red").await;
+    assert_eq!(
+        changes(&mut watcher, 1).await,
+        [(EventKind::Added, "a/z".to_owned(), z)]
+    );
+    assert_eq!(watcher.progress().map(|at| at.get()), Some(z));
+}
+
+struct Team(&'static str);
+
+impl Filter for Team {
+    fn matches(&self, object: &Stored) -> bool {
+        object.labels().get("team") == Some(self.0)
+    }
+
+    fn equalities(&self) -> Vec<Equality> {
+        vec![Equality::Label("team".to_owned(), self.0.to_owned())]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selector_sees_objects_come_and_go() {
+    let world = World::new().await;
+    let request = WatchRequest {
+        filter: std::sync::Arc::new(Team("red")),
+        ..WatchRequest::everything(Scope::Namespace("a".to_owned()), WatchStart::Now(LATEST))
+    };
+    let mut watcher = world
+        .store
+        .watch(&things(), request)
+        .await
+        .expect("a watch");
+    world.put("a/x", 1, "blue").await;
+    world.put("b/x", 1, "red").await;
+    let added = world.put("a/x", 2, "red").await;
+    let modified = world.put("a/x", 3, "red").await;
+    let left = world.put("a/x", 4, "blue").await;
+    let seen = changes(&mut watcher, 3).await;
+    let kinds = [
+        (EventKind::Added, added),
+        (EventKind::Modified, modified),
+        (EventKind::Deleted, left),
+    ];
+    assert_eq!(seen, kinds.map(|(kind, at)| (kind, "a/x".to_owned(), at)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_watcher_is_cut_and_others_are_not() {
+    let world = World::small(20_000).await;
+    let started = world.put("a/x", 0, "red").await;
+    let mut slow = world.watch(WatchStart::After(revision(started))).await;
+    let mut fast = world.watch(WatchStart::After(revision(started))).await;
+    for number in 1..200 {
+        let written = world.put("a/x", number, "red").await;
+        let seen = changes(&mut fast, 1).await;
+        assert_eq!(seen, [(EventKind::Modified, "a/x".to_owned(), written)]);
+    }
+    let cut = slow.next_batch(10).await;
+    assert!(
+        matches!(cut, Some(Err(StoreError::Compacted { .. }))),
+        "{cut:?}"
+    );
+    assert!(slow.next_batch(10).await.is_none());
+    // The change just applied may not have pushed out an old one yet.
+    assert!(world.store.usage().history <= 22_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_resume_over_a_restart_of_the_gateway() {
+    let world = World::new().await;
+    let mut written = Vec::new();
+    for number in 0..20 {
+        written.push(world.put("a/x", number, "red").await);
+    }
+    written.push(match world.write("a/x", Action::Delete).await {
+        Ok(WriteOutcome::Applied {
+            revision,
+            deleted: Some(deleted),
+            ..
+        }) => {
+            assert_eq!(number(deleted.bytes()), 19);
+            revision.get()
+        }
+        other => panic!("not deleted: {other:?}"),
+    });
+    let world = world.restart().await;
+    let mut watcher = world.watch(WatchStart::After(revision(written[4]))).await;
+    let seen = changes(&mut watcher, 16).await;
+    let kinds = [EventKind::Modified; 15]
+        .into_iter()
+        .chain([EventKind::Deleted]);
+    let expected: Vec<_> = kinds
+        .zip(&written[5..])
+        .map(|(kind, at)| (kind, "a/x".to_owned(), *at))
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_backend_loses_and_repeats_nothing() {
+    let mut world = World::new().await;
+    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
+    let mut written = Vec::new();
+    for round in 0..2 {
+        for number in 0..20 {
+            written.push(world.put(&format!("a/{number}"), round, "red").await);
+        }
+        world.fake.kill();
+        world
+            .until(|phase| matches!(phase, Phase::Stale { .. }))
+            .await;
+        let any = ListRequest {
+            at: ListAt::Fresh(Freshness::Any),
+            ..latest()
+        };
+        assert_eq!(world.list(any).await.expect("from the cache").1.len(), 20);
+        let gone = world.list(latest()).await;
+        assert!(
+            matches!(gone, Err(StoreError::Unavailable { .. })),
+            "{gone:?}"
+        );
+        written.push(
+            world
+                .fake
+                .put([("a/x".to_owned(), thing("a/x", round, "red"))]),
+        );
+        world
+            .write("a/x", Action::Delete)
+            .await
+            .expect_err("nobody is there");
+        world.fake.start();
+        world.until(|phase| *phase == Phase::Ready).await;
+        written.push(match world.write("a/x", Action::Delete).await {
+            Ok(WriteOutcome::Applied { revision, .. }) => revision.get(),
+            other => panic!("not deleted: {other:?}"),
+        });
+    }
+    let seen = changes(&mut watcher, written.len()).await;
+    assert_eq!(
+        seen.into_iter().map(|(_, _, at)| at).collect::<Vec<_>>(),
+        written
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_under_way_when_the_backend_dies_are_applied_once() {
+    let mut world = World::new().await;
+    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
+    for round in 0..8 {
+        let writes = (0..64).map(|at| {
+            let op = world.op(&format!("a/{round}-{at}"), thing("a/x", at, "red"));
+            let store = world.store.clone();
+            async move { store.write(op).await }
+        });
+        let mut writes: tokio::task::JoinSet<_> = writes.collect();
+        let first = writes.join_next().await.expect("64 writes");
+        world.fake.kill();
+        world.fake.start();
+        let rest = writes.join_all().await;
+        for outcome in rest.into_iter().chain(first) {
+            let outcome = outcome.expect("known in the end");
+            assert!(
+                matches!(outcome, WriteOutcome::Applied { .. }),
+                "{outcome:?}"
+            );
+        }
+        let mut seen = changes(&mut watcher, 64).await;
+        seen.sort_by(|one, other| one.1.cmp(&other.1));
+        seen.dedup_by(|one, other| one.1 == other.1);
+        assert_eq!(seen.len(), 64);
+    }
+    assert_eq!(world.list(latest()).await.expect("listed").1.len(), 8 * 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_asked_for_again_and_applied_once() {
+    let world = World::new().await;
+    world.fake.disk.lock().lost_answers = 2;
+    let first = world.put("a/x", 1, "red").await;
+    let second = world.put("a/x", 2, "red").await;
+    assert_eq!(second, first + 1);
+    let create = Action::Create {
+        value: thing("a/x", 3, "red").into(),
+        index: Default::default(),
+    };
+    let conflict = world.write("a/x", create).await.expect("a verdict");
+    let WriteOutcome::Conflict {
+        cause: Cause::Exists,
+        current: Some(current),
+    } = conflict
+    else {
+        panic!("it exists: {conflict:?}")
+    };
+    assert_eq!(
+        (current.revision().get(), number(current.bytes())),
+        (second, 2)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_commits_end_every_watch_and_void_every_revision() {
+    let world = World::new().await;
+    let kept = world.put("a/x", 1, "red").await;
+    let lost = world.put("a/y", 2, "red").await;
+    let mut watcher = world.watch(WatchStart::After(revision(kept))).await;
+    assert_eq!(changes(&mut watcher, 1).await[0].2, lost);
+    world.fake.restore(1);
+    let cut = tokio::time::timeout(Duration::from_secs(5), watcher.next_batch(10)).await;
+    assert!(
+        matches!(cut, Ok(Some(Err(StoreError::EpochChanged)))),
+        "{cut:?}"
+    );
+    world.until(|phase| *phase == Phase::Ready).await;
+    let (at, list) = world.list(latest()).await.expect("listed");
+    assert!(at > lost);
+    assert_eq!(list, [("a/x".to_owned(), 1)]);
+    for old in [kept, lost] {
+        let request = WatchRequest::everything(Scope::All, WatchStart::After(revision(old)));
+        let watch = world.store.watch(&things(), request).await;
+        assert!(matches!(watch, Err(StoreError::Compacted { .. })));
+        let exact = ListRequest {
+            at: ListAt::Exact(revision(old)),
+            ..latest()
+        };
+        assert!(matches!(
+            world.list(exact).await,
+            Err(StoreError::Compacted { .. })
+        ));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_away_for_too_long_loads_anew() {
+    let mut world = World::new().await;
+    world.put("a/x", 1, "red").await;
+    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
+    world.fake.kill();
+    world
+        .until(|phase| matches!(phase, Phase::Stale { .. }))
+        .await;
+    let newest = world
+        .fake
+        .put((0..500).map(|at| ("a/y".to_owned(), thing("a/y", at, "red"))));
+    world.fake.compact(newest - 10);
+    world.fake.start();
+    let cut = tokio::time::timeout(Duration::from_secs(5), watcher.next_batch(10)).await;
+    assert!(matches!(cut, Ok(Some(Err(_)))), "{cut:?}");
+    let list = world.list(latest()).await.expect("listed").1;
+    assert_eq!(list, [("a/x".to_owned(), 1), ("a/y".to_owned(), 499)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_beyond_the_replay_is_not_promised() {
+    let world = World::new().await;
+    let newest = world
+        .fake
+        .put((0..300).map(|at| ("a/x".to_owned(), thing("a/x", at, "red"))));
+    let config = StoreConfig {
+        replay: 100,
+        ..StoreConfig::default()
+    };
+    let world = World::over(world.fake, config).await;
+    for (back, retained) in [(100, true), (101, false)] {
+        let start = WatchStart::After(revision(newest - back));
+        let request = WatchRequest::everything(Scope::All, start);
+        assert_eq!(
+            world.store.watch(&things(), request).await.is_ok(),
+            retained
+        );
+    }
+    assert_eq!(
+        world.list(latest()).await.expect("listed").1,
+        [("a/x".to_owned(), 299)]
+    );
+}
