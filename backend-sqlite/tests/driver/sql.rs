@@ -4,7 +4,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::store::{Store, create, delete};
 
-const QUERY: &str = r#"{"apiVersion":"ark.mckinsey.com/v1alpha1","kind":"Query","metadata":{"annotations":{"note":"x"},"generation":3,"labels":{"team":"blue"},"name":"weather","namespace":"default","uid":"0b5f"},"spec":{"input":"Rain?","big":9007199254740993},"status":{"phase":"done"}}"#;
+const QUERY: &str = r#"{"apiVersion":"ark.mckinsey.com/v1alpha1","kind":"Query","metadata":{"annotations":{"note":"x"},"generation":3,"labels":{"app.kubernetes.io/name":"agents","team":"blue"},"name":"weather","namespace":"default","uid":"0b5f"},"spec":{"input":"Rain?","big":9007199254740993},"status":{"phase":"done"}}"#;
 
 #[tokio::test]
 async fn the_view_has_the_documented_columns() {
@@ -34,6 +34,7 @@ async fn the_view_has_the_documented_columns() {
         ("spec ->> 'big'", Some("9007199254740993")),
         ("status ->> 'phase'", Some("done")),
         ("labels ->> 'team'", Some("blue")),
+        (r#"labels ->> '$."app.kubernetes.io/name"'"#, Some("agents")),
         ("annotations ->> 'note'", Some("x")),
         ("deleted_at", None),
     ];
@@ -47,4 +48,31 @@ async fn the_view_has_the_documented_columns() {
     }
     let names = text("SELECT group_concat(namespace || ':' || name, ' ') FROM resources");
     assert_eq!(names.as_deref(), Some(":cluster default:weather"));
+}
+
+#[tokio::test]
+async fn the_documented_statements_run() {
+    let store = Store::new();
+    store.apply(create("default/weather", QUERY)).await;
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sql.md");
+    let guide = std::fs::read_to_string(guide).expect("docs/sql.md");
+    let indented = guide.lines().filter_map(|line| line.strip_prefix("    "));
+    let statements: String = indented
+        .skip_while(|line| !line.starts_with("SELECT"))
+        .filter(|line| !line.starts_with("backend-sqlite"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let file = Connection::open(store.path()).expect("readable while in use");
+    let mut rows = Vec::new();
+    for statement in statements.split_inclusive(';') {
+        let mut prepared = file.prepare(statement).expect(statement);
+        let mut found = prepared.query([]).expect(statement);
+        let mut count = 0;
+        while found.next().expect(statement).is_some() {
+            count += 1;
+        }
+        rows.push(count);
+    }
+    // The one object is done, counts as one, and has both labels.
+    assert_eq!(rows, [0, 1, 1, 1]);
 }
