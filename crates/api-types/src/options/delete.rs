@@ -1,0 +1,208 @@
+//! Options of deleting, from the query or from a body.
+
+use serde_json::Value;
+
+use super::check;
+use super::query::Query;
+use super::write::check_dry_run;
+use crate::field;
+use crate::status::ApiError;
+
+/// Options of deleting an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    grace_period_seconds: Option<i64>,
+    preconditions: Preconditions,
+    orphan_dependents: Option<bool>,
+    propagation_policy: Option<PropagationPolicy>,
+    dry_run: bool,
+}
+
+/// What must be true of an object for it to be deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    /// It has this uid.
+    pub uid: Option<String>,
+    /// It has this resource version.
+    pub resource_version: Option<String>,
+}
+
+/// What becomes of the objects that the deleted one owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PropagationPolicy {
+    /// They are deleted first.
+    Foreground,
+    /// They are deleted afterwards.
+    Background,
+    /// They stay.
+    Orphan,
+}
+
+/// The same before it is checked.
+#[derive(Default)]
+struct Raw {
+    grace_period_seconds: Option<i64>,
+    preconditions: Preconditions,
+    orphan_dependents: Option<bool>,
+    propagation_policy: Option<String>,
+    dry_run: Vec<String>,
+}
+
+impl DeleteOptions {
+    /// Reads a query, for a request without a body.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a value that cannot be read, 422 for values that are not permitted.
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
+        let query = Query::new(query);
+        let some = |key| {
+            let text = query.text(key);
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        Self::check(Raw {
+            grace_period_seconds: query.integer("gracePeriodSeconds")?,
+            preconditions: Preconditions {
+                uid: some("uid"),
+                resource_version: some("resourceVersion"),
+            },
+            orphan_dependents: query.boolean("orphanDependents"),
+            propagation_policy: query.get("propagationPolicy").map(str::to_owned),
+            dry_run: query.all("dryRun"),
+        })
+    }
+
+    /// Reads a body that was decoded already. `apiVersion` and `kind` are the caller's business.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a field of the wrong type, 422 for values that are not permitted.
+    pub fn from_body(body: &Value) -> Result<Self, ApiError> {
+        let preconditions = body.get("preconditions").unwrap_or(&Value::Null);
+        let dry_run = match body.get("dryRun") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| match item {
+                    Value::String(text) => Ok(text.clone()),
+                    other => Err(wrong_type(other, "dryRun", "string")),
+                })
+                .collect::<Result<_, _>>()?,
+            Some(other) => return Err(wrong_type(other, "dryRun", "[]string")),
+        };
+        Self::check(Raw {
+            grace_period_seconds: optional(body, "gracePeriodSeconds", "int64", Value::as_i64)?,
+            preconditions: Preconditions {
+                uid: optional(preconditions, "uid", "types.UID", Value::as_str)?.map(str::to_owned),
+                resource_version: optional(
+                    preconditions,
+                    "resourceVersion",
+                    "string",
+                    Value::as_str,
+                )?
+                .map(str::to_owned),
+            },
+            orphan_dependents: optional(body, "orphanDependents", "bool", Value::as_bool)?,
+            propagation_policy: optional(
+                body,
+                "propagationPolicy",
+                "v1.DeletionPropagation",
+                Value::as_str,
+            )?
+            .map(str::to_owned),
+            dry_run,
+        })
+    }
+
+    /// What must be true of the object.
+    #[must_use]
+    pub const fn preconditions(&self) -> &Preconditions {
+        &self.preconditions
+    }
+
+    /// How long the object may take to stop; custom resources stop at once.
+    #[must_use]
+    pub const fn grace_period_seconds(&self) -> Option<i64> {
+        self.grace_period_seconds
+    }
+
+    /// What becomes of dependents, as asked for now or by the older `orphanDependents`; none leaves
+    /// it to the object's finalizers.
+    #[must_use]
+    pub const fn propagation_policy(&self) -> Option<PropagationPolicy> {
+        match (self.propagation_policy, self.orphan_dependents) {
+            (Some(policy), _) => Some(policy),
+            (None, Some(true)) => Some(PropagationPolicy::Orphan),
+            (None, Some(false)) => Some(PropagationPolicy::Background),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether to do everything but delete.
+    #[must_use]
+    pub const fn dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    fn check(raw: Raw) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        let policy = raw.propagation_policy.as_deref();
+        if let (Some(policy), Some(_)) = (policy, raw.orphan_dependents) {
+            errors.push(field::Error::invalid(
+                "propagationPolicy",
+                policy,
+                "orphanDependents and deletionPropagation cannot be both set",
+            ));
+        }
+        let propagation_policy = policy.and_then(|policy| match policy {
+            "Foreground" => Some(PropagationPolicy::Foreground),
+            "Background" => Some(PropagationPolicy::Background),
+            "Orphan" => Some(PropagationPolicy::Orphan),
+            other => {
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
+                let field = "propagationPolicy";
+                errors.push(field::Error::not_supported(field, other, &supported));
+                None
+            }
+        });
+        let dry_run = check_dry_run(&raw.dry_run, &mut errors);
+        check("DeleteOptions", &errors)?;
+        Ok(Self {
+            grace_period_seconds: raw.grace_period_seconds,
+            preconditions: raw.preconditions,
+            orphan_dependents: raw.orphan_dependents,
+            propagation_policy,
+            dry_run,
+        })
+    }
+}
+
+fn optional<'a, T>(
+    object: &'a Value,
+    key: &str,
+    go_type: &str,
+    read: impl FnOnce(&'a Value) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match read(value) {
+            Some(value) => Ok(Some(value)),
+            None => Err(wrong_type(value, key, go_type)),
+        },
+    }
+}
+
+/// The text of Go's decoder for a value that does not fit its field.
+fn wrong_type(value: &Value, key: &str, go_type: &str) -> ApiError {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    ApiError::bad_request(format!(
+        "json: cannot unmarshal {found} into Go struct field DeleteOptions.{key} of type {go_type}"
+    ))
+}

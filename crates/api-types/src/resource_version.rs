@@ -1,0 +1,108 @@
+//! `resourceVersion` as clients send it: nothing, `0`, or the number of a revision.
+//!
+//! The three mean different things to every verb, so they are never one bare number.
+
+use crate::field;
+use crate::revision::Revision;
+
+/// What a client asks for with a `resourceVersion`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResourceVersion {
+    /// None was sent: the most recent state.
+    #[default]
+    Unset,
+    /// `0`: any state that is at hand.
+    Any,
+    /// A revision.
+    Number(Revision),
+}
+
+impl ResourceVersion {
+    /// Reads the text of a query parameter or of `metadata.resourceVersion`. Leading zeros are
+    /// accepted, as kube-apiserver does.
+    ///
+    /// # Errors
+    ///
+    /// With the field error that kube-apiserver answers. It is wrapped differently by verb: a 400
+    /// for a list ([`invalid_for_list`]), a plain 500 for get and watch.
+    pub fn parse(text: &str) -> Result<Self, field::Error> {
+        if text.is_empty() {
+            return Ok(Self::Unset);
+        }
+        let number = parse_uint(text)
+            .map_err(|error| field::Error::invalid("resourceVersion", text, error))?;
+        // Numbers beyond int63 are in the future of every store.
+        Ok(match number {
+            0 => Self::Any,
+            number => Revision::new(number.min(i64::MAX as u64)).map_or(Self::Any, Self::Number),
+        })
+    }
+
+    /// The revision, if one was given.
+    #[must_use]
+    pub const fn revision(self) -> Option<Revision> {
+        match self {
+            Self::Number(revision) => Some(revision),
+            Self::Unset | Self::Any => None,
+        }
+    }
+}
+
+/// The message of a list's 400 for a bad resource version.
+#[must_use]
+pub fn invalid_for_list(error: &field::Error) -> String {
+    format!("invalid resource version: {error}")
+}
+
+/// Go's `strconv.ParseUint`, with its error texts.
+fn parse_uint(text: &str) -> Result<u64, String> {
+    let shown = || crate::go_text::quote(text);
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "strconv.ParseUint: parsing {}: invalid syntax",
+            shown()
+        ));
+    }
+    text.parse()
+        .map_err(|_| format!("strconv.ParseUint: parsing {}: value out of range", shown()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ResourceVersion, invalid_for_list};
+    use crate::revision::Revision;
+
+    #[test]
+    fn three_kinds_of_request() {
+        let number = |n| Revision::new(n).map(ResourceVersion::Number);
+        for (text, want) in [
+            ("", Some(ResourceVersion::Unset)),
+            ("0", Some(ResourceVersion::Any)),
+            ("00", Some(ResourceVersion::Any)),
+            ("01", number(1)),
+            ("9223372036854775807", number(i64::MAX as u64)),
+            ("18446744073709551615", number(i64::MAX as u64)),
+        ] {
+            assert_eq!(ResourceVersion::parse(text).ok(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn errors_are_those_of_strconv() {
+        for (text, why) in [
+            ("abc", "invalid syntax"),
+            ("-1", "invalid syntax"),
+            ("+1", "invalid syntax"),
+            ("18446744073709551616", "value out of range"),
+        ] {
+            let error = ResourceVersion::parse(text).expect_err(text);
+            assert_eq!(
+                invalid_for_list(&error),
+                format!(
+                    "invalid resource version: resourceVersion: Invalid value: \"{text}\": \
+                     strconv.ParseUint: parsing \"{text}\": {why}"
+                )
+            );
+        }
+    }
+}
