@@ -44,6 +44,16 @@ pub fn float(number: f64) -> String {
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
+/// Go's `strconv.ParseBool`.
+#[must_use]
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols and the ASCII space.
 #[must_use]
 pub fn is_print(c: char) -> bool {

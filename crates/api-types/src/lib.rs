@@ -1,8 +1,10 @@
 //! The vocabulary of the Kubernetes API, without input or output.
 
+pub mod continue_token;
 pub mod field;
 pub mod go_text;
 pub mod gvk;
+pub mod media_type;
 pub mod meta;
 pub mod names;
 pub mod options;
@@ -11,5 +13,6 @@ pub mod resource_version;
 pub mod revision;
 pub mod selector;
 pub mod status;
+pub mod table;
 pub mod time;
 pub mod version_order;

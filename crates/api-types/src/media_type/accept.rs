@@ -1,0 +1,128 @@
+//! The `Accept` header, with the quirks of the parser that Kubernetes uses.
+
+use super::{Endpoint, Format, MetaVersion, Negotiated, Transform};
+
+struct Clause<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    quality: f32,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+/// The first form that the client accepts and the endpoint has.
+pub(super) fn negotiate(header: &str, endpoint: Endpoint) -> Option<Negotiated> {
+    if header.is_empty() {
+        return Some(Negotiated::default());
+    }
+    let clauses = parse(header);
+    clauses.iter().find_map(|clause| {
+        [("json", Format::Json), ("yaml", Format::Yaml)]
+            .into_iter()
+            .filter(|(subtype, _)| clause.covers(subtype))
+            .find_map(|(_, format)| clause.form(format, endpoint))
+    })
+}
+
+/// The clauses, the preferred one first.
+fn parse(header: &str) -> Vec<Clause<'_>> {
+    let mut clauses: Vec<Clause<'_>> = Vec::new();
+    for clause in header.split(',').filter_map(Clause::parse) {
+        // An insertion sort as Go's, because the order is no order: a clause without wildcards
+        // comes before one with them, whatever their qualities.
+        let mut at = clauses.len();
+        while at > 0 && clause.precedes(&clauses[at - 1]) {
+            at -= 1;
+        }
+        clauses.insert(at, clause);
+    }
+    clauses
+}
+
+impl<'a> Clause<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let trim = |text: &'a str| text.trim_matches(' ');
+        let mut parts = trim(text).split(';');
+        let mut names = parts.next()?.split('/');
+        let kind = trim(names.next()?);
+        let subtype = match names.next() {
+            None | Some("") if kind == "*" => "*",
+            None | Some("") => return None,
+            Some(subtype) => trim(subtype),
+        };
+        if names.next().is_some_and(|more| !more.is_empty()) {
+            return None;
+        }
+        let mut clause = Self {
+            kind,
+            subtype,
+            quality: 1.0,
+            parameters: Vec::new(),
+        };
+        for parameter in parts {
+            let mut sides = parameter.split('=');
+            match (sides.next(), sides.next(), sides.next()) {
+                (Some(key), Some(value), None) if !value.is_empty() => match trim(key) {
+                    "q" => clause.quality = value.parse().unwrap_or(0.0),
+                    key => clause.parameters.push((key, trim(value))),
+                },
+                _ => {}
+            }
+        }
+        Some(clause)
+    }
+
+    fn precedes(&self, other: &Self) -> bool {
+        self.quality > other.quality
+            || (self.kind != "*" && other.kind == "*")
+            || (self.subtype != "*" && other.subtype == "*")
+    }
+
+    fn covers(&self, subtype: &str) -> bool {
+        match (self.kind, self.subtype) {
+            ("*" | "application", "*") => true,
+            ("application", own) => own == subtype,
+            _ => false,
+        }
+    }
+
+    /// The form that the clause's parameters ask for, if the endpoint has it.
+    fn form(&self, format: Format, endpoint: Endpoint) -> Option<Negotiated> {
+        let last = |key: &str| {
+            let mut found = self.parameters.iter().rev();
+            found
+                .find(|(name, _)| *name == key)
+                .map(|(_, value)| *value)
+        };
+        if last("stream").is_some_and(|stream| stream != "watch" || format == Format::Yaml) {
+            return None;
+        }
+        if last("sv").is_some_and(|version| endpoint == Endpoint::Plain || version != "v1") {
+            return None;
+        }
+        let transform = match (last("as"), last("g"), last("v")) {
+            (None, None, None) => Transform::None,
+            _ if endpoint == Endpoint::Plain => return None,
+            (Some(kind), Some("meta.k8s.io"), Some(version)) => transform(kind, version)?,
+            _ => return None,
+        };
+        Some(Negotiated {
+            format,
+            transform,
+            pretty: last("pretty") == Some("1"),
+        })
+    }
+}
+
+fn transform(kind: &str, version: &str) -> Option<Transform> {
+    let version = match version {
+        "v1" => MetaVersion::V1,
+        "v1beta1" => MetaVersion::V1beta1,
+        _ => return None,
+    };
+    Some(match kind {
+        "Table" => Transform::Table(version),
+        "PartialObjectMetadata" => Transform::PartialObject(version),
+        "PartialObjectMetadataList" => Transform::PartialObjectList(version),
+        _ => return None,
+    })
+}

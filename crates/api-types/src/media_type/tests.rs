@@ -1,0 +1,131 @@
+use super::{
+    Endpoint, Format, MetaVersion, Negotiated, PatchType, Transform, negotiate, of_body, of_patch,
+};
+
+fn form(accept: &str) -> Option<(Format, Transform)> {
+    let negotiated = negotiate(accept, "", "", Endpoint::Resource).ok()?;
+    Some((negotiated.format, negotiated.transform))
+}
+
+#[test]
+fn the_first_acceptable_clause_wins() {
+    let json = Some((Format::Json, Transform::None));
+    let yaml = Some((Format::Yaml, Transform::None));
+    for (accept, want) in [
+        ("", json),
+        ("*/*", json),
+        ("*", json),
+        ("application/*", json),
+        ("application/json", json),
+        ("application/json;stream=watch", json),
+        ("application/json; charset=utf-8", json),
+        ("application/yaml", yaml),
+        ("application/yaml,application/json", yaml),
+        ("application/yaml;q=0.1,application/json", json),
+        ("*/*,application/yaml", yaml),
+        ("*/*,application/yaml;q=0.1", yaml),
+        ("application/vnd.kubernetes.protobuf,application/json", json),
+        ("application/vnd.kubernetes.protobuf", None),
+        ("application/yaml;stream=watch", None),
+        ("application/json;stream=other", None),
+        ("application/json/x", None),
+        ("text/html", None),
+        ("json", None),
+        ("application/json;sv=v1", json),
+        ("application/json;sv=v2", None),
+    ] {
+        assert_eq!(form(accept), want, "{accept:?}");
+    }
+}
+
+#[test]
+fn transforms_name_kind_group_and_version() {
+    let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+    for (accept, want) in [
+        (kubectl, Some(Transform::Table(MetaVersion::V1))),
+        (
+            "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1beta1",
+            Some(Transform::PartialObject(MetaVersion::V1beta1)),
+        ),
+        (
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            Some(Transform::PartialObjectList(MetaVersion::V1)),
+        ),
+        ("application/json;as=Table;g=meta.k8s.io;v=v2", None),
+        ("application/json;as=Table;g=other;v=v1", None),
+        ("application/json;as=Other;g=meta.k8s.io;v=v1", None),
+        ("application/json;as=Table", None),
+        (
+            "application/json;as=Table,application/json",
+            Some(Transform::None),
+        ),
+    ] {
+        assert_eq!(
+            form(accept).map(|(_, transform)| transform),
+            want,
+            "{accept:?}"
+        );
+    }
+    let plain = negotiate(kubectl, "", "", Endpoint::Plain).expect("JSON");
+    assert_eq!(plain.transform, Transform::None);
+}
+
+#[test]
+fn people_get_indented_json() {
+    for (accept, query, agent, want) in [
+        ("", "", "", false),
+        ("application/json;pretty=1", "", "", true),
+        ("", "pretty=true", "", true),
+        ("", "pretty=1", "", true),
+        ("", "pretty=x", "curl/8", false),
+        ("", "pretty=", "curl/8", true),
+        ("", "", "Mozilla/5.0 (X11)", true),
+        ("", "", "kubectl", false),
+    ] {
+        let negotiated = negotiate(accept, query, agent, Endpoint::Resource).expect("a form");
+        assert_eq!(negotiated.pretty, want, "{accept:?} {query:?} {agent:?}");
+    }
+}
+
+#[test]
+fn refusals_list_what_there_is() {
+    let error = negotiate("text/html", "", "", Endpoint::Resource).expect_err("no HTML");
+    assert_eq!(error.code(), 406);
+    assert_eq!(
+        error.to_string(),
+        "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    );
+    let yaml = Negotiated {
+        format: Format::Yaml,
+        ..Negotiated::default()
+    };
+    let error = yaml.for_watch().expect_err("no YAML stream");
+    assert_eq!(
+        error.to_string(),
+        "only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+    );
+}
+
+#[test]
+fn bodies_and_patches() {
+    for (content_type, want) in [
+        ("", Some(Format::Json)),
+        ("application/json", Some(Format::Json)),
+        ("Application/JSON; charset=utf-8", Some(Format::Json)),
+        ("application/yaml", Some(Format::Yaml)),
+        ("text/plain", None),
+        (";", None),
+    ] {
+        assert_eq!(of_body(content_type).ok(), want, "{content_type:?}");
+    }
+    assert_eq!(
+        of_patch("application/merge-patch+json; charset=utf-8").ok(),
+        Some(PatchType::Merge)
+    );
+    let error = of_patch("application/strategic-merge-patch+json").expect_err("no such patch");
+    assert_eq!(error.code(), 415);
+    assert_eq!(
+        error.to_string(),
+        "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+    );
+}
