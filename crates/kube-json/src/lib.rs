@@ -4,6 +4,7 @@ mod duplicates;
 mod object;
 mod parse;
 mod write;
+pub mod yaml;
 
 pub use object::{ObjectWriter, indent};
 pub use parse::{MAX_DEPTH, Parsed, SyntaxError, parse};

@@ -1,0 +1,117 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{parse, to_string};
+
+fn check(input: &str, want: &serde_json::Value, duplicates: &[&str]) {
+    let parsed = parse(input.as_bytes()).unwrap_or_else(|error| panic!("{input}: {error}"));
+    assert_eq!(&parsed.value, want, "{input}");
+    assert_eq!(parsed.duplicates, duplicates, "{input}");
+}
+
+#[test]
+fn yaml_is_version_1_1() {
+    check(
+        "a: yes\nb: off\nc: ~\n",
+        &json!({"a": true, "b": false, "c": null}),
+        &[],
+    );
+    check(
+        "a: 0777\nb: 0x1f\nc: 1.0\nd: 1.5\n",
+        &json!({"a": 511, "b": 31, "c": 1, "d": 1.5}),
+        &[],
+    );
+    check(
+        "a: 2024-01-01\nb: '1'\n",
+        &json!({"a": "2024-01-01", "b": "1"}),
+        &[],
+    );
+    check(
+        "a: &x {b: 1}\nc: {<<: *x, d: 2}\n",
+        &json!({"a": {"b": 1}, "c": {"b": 1, "d": 2}}),
+        &[],
+    );
+    check(
+        "{\"a\":9007199254740993}",
+        &json!({"a": 9_007_199_254_740_993_i64}),
+        &[],
+    );
+    check("", &json!(null), &[]);
+    check("---\na: 1\n---\nb: 2\n", &json!({"a": 1}), &[]);
+    assert!(parse(b"1: x\n").expect("a map").value.get("1").is_some());
+}
+
+#[test]
+fn repeated_keys_are_named_with_their_line() {
+    check(
+        "a: 1\nb:\n  c: yes\n  c: 2\n",
+        &json!({"a": 1, "b": {"c": 2}}),
+        &["line 4: key \"c\" already set in map"],
+    );
+}
+
+#[test]
+fn bad_yaml_is_refused() {
+    for input in ["a: [1\n", "a: b: c\n", "a: .nan\n"] {
+        assert!(parse(input.as_bytes()).is_err(), "{input:?}");
+    }
+    assert!(parse(&b"[".repeat(100_000)).is_err());
+}
+
+/// Texts that `sigs.k8s.io/yaml` v1.6 wrote.
+#[test]
+fn yaml_looks_like_go_yaml() {
+    for (value, want) in [
+        (
+            json!({"a": ["x", {"b": 1, "c": [1, [3, []]]}, {}]}),
+            "a:\n- x\n- b: 1\n  c:\n  - 1\n  - - 3\n    - []\n- {}\n",
+        ),
+        (
+            json!({"a": "a: b", "b": "a #b", "c": "", "d": "'", "e": "\"", "f": "a:"}),
+            "a: 'a: b'\nb: 'a #b'\nc: \"\"\nd: ''''\ne: '\"'\nf: 'a:'\n",
+        ),
+        (
+            json!({"y": "yes", "n": null, "t": "true", "o": "0777", "d": "2024-01-01T00:00:00Z", "s": "12:30:45"}),
+            "d: \"2024-01-01T00:00:00Z\"\n\"n\": null\no: \"0777\"\ns: \"12:30:45\"\nt: \"true\"\n\"y\": \"yes\"\n",
+        ),
+        (
+            json!({"a": "line1\nline2\n", "b": "a\nb", "c": "a\n\n", "d": "\na", "e": " a\nb\n"}),
+            "a: |\n  line1\n  line2\nb: |-\n  a\n  b\nc: |+\n  a\n\nd: |2-\n\n  a\ne: |2\n   a\n  b\n",
+        ),
+        (
+            json!({"a": "a\u{1}b", "b": "é😀", "c": "a\t\nb", "d": "\u{7f}"}),
+            "a: \"a\\x01b\"\nb: \"é\\U0001F600\"\nc: \"a\\t\\nb\"\nd: \"\\x7F\"\n",
+        ),
+        (
+            json!({"a": 1e-7, "b": 1e23, "c": 1.5, "d": -5}),
+            "a: 1e-07\nb: 1e+23\nc: 1.5\nd: -5\n",
+        ),
+        (
+            json!({"1": "k", "a10": 1, "a9": 2, "true": "k", "a b": "http://x/y", "-": "-a"}),
+            "'-': -a\n\"1\": k\na b: http://x/y\na9: 2\na10: 1\n\"true\": k\n",
+        ),
+        (
+            json!({"long": "aaaaaaaaaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb ccccccccccccccccccccccccccc ddddddddddddddddddddddddd"}),
+            "long: aaaaaaaaaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb ccccccccccccccccccccccccccc\n  ddddddddddddddddddddddddd\n",
+        ),
+        (json!([]), "[]\n"),
+        (json!("x"), "x\n"),
+    ] {
+        assert_eq!(to_string(&value), want);
+    }
+}
+
+proptest! {
+    #[test]
+    fn texts_read_back(text in "[ -~éa-z:#'\"\\\\\n\t\u{1f600}]{0,12}", key in "[a-z0-9:# -]{0,6}") {
+        let value = json!({key: [text.clone(), {"k": text}]});
+        let yaml = to_string(&value);
+        let parsed = parse(yaml.as_bytes());
+        prop_assert_eq!(parsed.map(|parsed| parsed.value), Ok(value), "{}", yaml);
+    }
+
+    #[test]
+    fn hostile_text_never_panics(input in prop::collection::vec(any::<u8>(), 0..64)) {
+        let _ = parse(&input);
+    }
+}
