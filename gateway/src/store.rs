@@ -32,6 +32,7 @@ pub use listing::{Listing, ListingIter};
 pub use object::{Labels, Renderings, Stored};
 pub use phase::Phase;
 pub use request::{Freshness, ListAt, ListRequest, Scope, WatchRequest, WatchStart};
+pub use splice::set_resource_version;
 pub use sync::StoreTask;
 pub use watch::{Equality, EventKind, Everything, Filter, WatchItem, Watcher};
 pub use watch_cache::{Limits, Usage};

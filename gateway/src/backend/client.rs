@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use crate::backend::current::{Asker, Current};
 use crate::backend::endpoint::{Endpoint, EndpointError};
 use crate::backend::error::{Error, Outcome, Reason};
-use crate::backend::record::{Header, Name, Op, Record, Verdict, signed};
+use crate::backend::record::{Header, Op, Verdict, signed};
 use crate::backend::seen::{Highest, Identity, Seen};
 use crate::backend::stream::{ChangeStream, RecordStream};
 use crate::backend::writer::{Queue, Writer};
@@ -145,22 +145,6 @@ impl Backend {
     /// If the backend does not answer.
     pub async fn current_revision(&self) -> Result<u64, Error> {
         self.asker.ask().await
-    }
-
-    /// Reads one record as it is now.
-    ///
-    /// # Errors
-    /// If the backend does not answer.
-    pub async fn get(&self, name: Name) -> Result<Option<Record>, Error> {
-        let request = v1::GetRequest {
-            key: Some(name.into()),
-            revision: 0,
-        };
-        let floor = self.calls.seen.highest();
-        let mut client = self.calls.unary.clone();
-        let answer = unary(READ_TIMEOUT, request, |request| client.get(request)).await?;
-        self.calls.note(answer.header, floor)?;
-        Ok(answer.record.map(Record::from))
     }
 
     /// Reads all records of a resource at a revision; 0 for now.

@@ -4,8 +4,10 @@
 const MEMBER: &[u8] = b"resourceVersion";
 
 /// The object with `metadata.resourceVersion` set to `revision`, in its place in key order; `None`
-/// if the bytes hold no JSON object with an object `metadata`.
-pub(super) fn set_resource_version(object: &[u8], revision: u64) -> Option<Vec<u8>> {
+/// if the bytes hold no JSON object with an object `metadata`. What was stored under a revision is
+/// served as exactly these bytes.
+#[must_use]
+pub fn set_resource_version(object: &[u8], revision: u64) -> Option<Vec<u8>> {
     let metadata = find_metadata(object)?;
     let mut at = metadata;
     let (start, end, text) = loop {
