@@ -58,7 +58,15 @@ impl Current {
             if waiting.is_empty() {
                 continue;
             }
-            let answer = self.calls.current_revision().await;
+            let mut answer = self.calls.current_revision().await;
+            if answer
+                .as_ref()
+                .is_err_and(|error| error.reason == Reason::Unreachable)
+            {
+                // The connection broke, which says nothing of the next one: a restarted backend
+                // costs its readers nothing.
+                answer = self.calls.current_revision().await;
+            }
             for asker in waiting.drain(..) {
                 // An asker that left needs no answer.
                 let _ = asker.send(answer.clone());

@@ -128,8 +128,15 @@ impl From<Status> for Error {
         }
         // No typed error: it comes from the transport, not from the driver.
         let (reason, outcome) = match status.code() {
-            _ if never_connected(&status) => (Reason::Unreachable, Outcome::NotApplied),
-            Code::DeadlineExceeded | Code::Cancelled => (Reason::Deadline, Outcome::Unknown),
+            _ if caused_by::<tonic::ConnectError>(&status) => {
+                (Reason::Unreachable, Outcome::NotApplied)
+            }
+            // The client's own timer also ends as a cancelled call; others are of a connection
+            // that went away.
+            _ if caused_by::<tonic::TimeoutExpired>(&status) => {
+                (Reason::Deadline, Outcome::Unknown)
+            }
+            Code::DeadlineExceeded => (Reason::Deadline, Outcome::Unknown),
             Code::Unimplemented => (Reason::Unimplemented, Outcome::NotApplied),
             Code::OutOfRange | Code::InvalidArgument => (Reason::Internal, Outcome::NotApplied),
             _ => (Reason::Unreachable, Outcome::Unknown),
@@ -143,11 +150,11 @@ impl From<Status> for Error {
     }
 }
 
-/// Whether the call failed because there was no connection to send it on.
-fn never_connected(status: &Status) -> bool {
+/// Whether an error of this type is behind a status.
+fn caused_by<E: std::error::Error + 'static>(status: &Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
+        if error.is::<E>() {
             return true;
         }
         source = error.source();

@@ -3,14 +3,16 @@
 mod fake;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ark_apiserver::store::{
     Action, Cause, Equality, EventKind, Filter, Freshness, ListAt, ListRequest, ObjectKey, Phase,
-    Scope, StoreConfig, StoreError, Stored, WatchItem, WatchRequest, WatchStart, WriteOutcome,
+    ResourceId, Scope, StoreConfig, StoreError, Stored, WatchItem, WatchRequest, WatchStart,
+    WriteOp, WriteOutcome,
 };
 
-use crate::world::{World, changes, latest, number, revision, thing, things};
+use crate::world::{Things, World, changes, latest, number, revision, thing, things};
 
 const LATEST: Freshness = Freshness::Latest;
 
@@ -189,7 +191,7 @@ impl Filter for Team {
 async fn a_selector_sees_objects_come_and_go() {
     let world = World::new().await;
     let request = WatchRequest {
-        filter: std::sync::Arc::new(Team("red")),
+        filter: Arc::new(Team("red")),
         ..WatchRequest::everything(Scope::Namespace("a".to_owned()), WatchStart::Now(LATEST))
     };
     let mut watcher = world
@@ -439,4 +441,55 @@ async fn history_beyond_the_replay_is_not_promised() {
         world.list(latest()).await.expect("listed").1,
         [("a/x".to_owned(), 299)]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_come_and_go_without_disturbing_others() {
+    let world = World::new().await;
+    let gadgets = ResourceId::new("example.com", "gadgets");
+    let gadget = |number| {
+        let value = thing("a/x", number, "red");
+        WriteOp {
+            resource: gadgets.clone(),
+            ..world.op("a/x", value)
+        }
+    };
+    let unserved = world.store.list(&gadgets, latest()).await;
+    assert!(
+        matches!(unserved, Err(StoreError::UnknownResource(_))),
+        "{unserved:?}"
+    );
+    world.store.write(gadget(7)).await.expect("an outcome");
+    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
+
+    let both = Arc::new(Things(vec![things(), gadgets.clone()]));
+    world
+        .store
+        .reload(both, Vec::new())
+        .await
+        .expect("reloaded");
+    let listing = world.store.list(&gadgets, latest()).await.expect("listed");
+    assert_eq!(
+        listing
+            .iter()
+            .map(|it| number(it.bytes()))
+            .collect::<Vec<_>>(),
+        [7]
+    );
+    let written = world.put("a/x", 1, "red").await;
+    assert_eq!(changes(&mut watcher, 1).await[0].2, written);
+
+    let one = Arc::new(Things(vec![gadgets.clone()]));
+    world
+        .store
+        .reload(one, vec![gadgets.clone()])
+        .await
+        .expect("reloaded");
+    assert!(matches!(watcher.next_batch(1).await, Some(Err(_))));
+    assert!(matches!(
+        world.list(latest()).await,
+        Err(StoreError::UnknownResource(_))
+    ));
+    let listing = world.store.list(&gadgets, latest()).await.expect("listed");
+    assert_eq!(listing.iter().count(), 1);
 }

@@ -24,11 +24,11 @@ pub(crate) struct World {
 }
 
 /// Reads labels, and `spec.color` as a selectable field; objects without a color are red.
-struct Things;
+pub(crate) struct Things(pub(crate) Vec<ResourceId>);
 
 impl Codec for Things {
     fn resources(&self) -> Vec<ResourceId> {
-        vec![things()]
+        self.0.clone()
     }
 
     fn decode(&self, _resource: &ResourceId, value: &Bytes) -> Result<Decoded, DecodeError> {
@@ -115,7 +115,8 @@ impl World {
 
     pub(crate) async fn over(fake: Fake, config: StoreConfig) -> Self {
         let endpoint = fake.endpoint().parse().expect("an endpoint");
-        let (store, task) = Store::new(&endpoint, Arc::new(Things), config).expect("a store");
+        let (store, task) =
+            Store::new(&endpoint, Arc::new(Things(vec![things()])), config).expect("a store");
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(task.run(cancel.clone()));
         let world = Self {
