@@ -61,8 +61,9 @@ pub async fn play(engine: &Engine, scenario: &Scenario) -> Result<Vec<Record>> {
             .await
             .context("setup")?;
     }
-    for step in &scenario.steps {
-        stage.perform(step, &mut records).await?;
+    for (index, step) in scenario.steps.iter().enumerate() {
+        let played = stage.perform(step, &mut records).await;
+        played.with_context(|| format!("step {}", index + 1))?;
     }
     stage.tasks.shutdown().await;
     Ok(records)

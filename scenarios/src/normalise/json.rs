@@ -122,12 +122,15 @@ fn reduce(value: &mut Value) {
     let Some(map) = value.as_object_mut() else {
         return;
     };
+    if let Some(resources) = map.get_mut("resources").and_then(Value::as_array_mut) {
+        by_name(resources, "name");
+    }
     let ours = |name: Option<&str>| name.is_some_and(|name| GROUPS.contains(&name));
     if map.get("kind").is_some_and(|kind| kind == "APIGroupList")
         && let Some(groups) = map.get_mut("groups").and_then(Value::as_array_mut)
     {
         groups.retain(|group| ours(group["name"].as_str()));
-        groups.sort_by_key(|group| group["name"].to_string());
+        by_name(groups, "name");
     }
     if map
         .get("kind")
@@ -136,6 +139,15 @@ fn reduce(value: &mut Value) {
     {
         items.retain(|item| ours(item["metadata"]["name"].as_str()));
         items.sort_by_key(|item| item["metadata"]["name"].to_string());
+        for version in items
+            .iter_mut()
+            .filter_map(|item| item["versions"].as_array_mut())
+            .flatten()
+        {
+            if let Some(resources) = version["resources"].as_array_mut() {
+                by_name(resources, "resource");
+            }
+        }
     }
     if map.contains_key("kind") {
         return;
@@ -158,6 +170,11 @@ fn reduce(value: &mut Value) {
             map.remove(global);
         }
     }
+}
+
+/// Discovery lists groups and resources in the random order of Go's maps.
+fn by_name(entries: &mut [Value], key: &str) {
+    entries.sort_by_key(|entry| entry[key].to_string());
 }
 
 /// Sorts the causes of an Invalid status and their texts in its message.

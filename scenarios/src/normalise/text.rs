@@ -26,10 +26,12 @@ struct Patterns {
     time: Regex,
     recorded: Regex,
     current: Regex,
+    embedded: Regex,
     server: Regex,
     hash: Regex,
     age: Regex,
     short_age: Regex,
+    quoted_age: Regex,
     diff_file: Regex,
 }
 
@@ -72,6 +74,7 @@ impl Texts {
         let text = WRITTEN.replace_all(&text, written);
         let text = p.recorded.replace_all(&text, written);
         let text = p.current.replace_all(&text, "$1<rv>");
+        let text = p.embedded.replace_all(&text, "Invalid value: \"<object>\"");
         let text = p.server.replace_all(&text, "<server>");
         let text = p.hash.replace_all(&text, "hash=<hash>");
         shorten(revisions.object(&text).unwrap_or_else(|| text.into_owned()))
@@ -88,7 +91,8 @@ impl Texts {
 
     /// A body that is not JSON, as lines.
     pub(super) fn body(&mut self, text: &str) -> Value {
-        lines(&self.plain(&drop_managed_fields(text)))
+        let text = self.plain(&drop_managed_fields(text));
+        lines(&self.patterns.quoted_age.replace_all(&text, "\"<age>\""))
     }
 
     /// kubectl's output, as lines.
@@ -122,10 +126,13 @@ impl Patterns {
             current: Regex::new(
                 r"(resource version: \d+, current: |too old resource version: \d+ \()\d+",
             )?,
+            // A whole patched object, quoted: its keys are compared where it is an answer.
+            embedded: Regex::new(r#"Invalid value: "\{(?:[^"\\]|\\.)*\}""#)?,
             server: Regex::new(r"127\.0\.0\.1:\d+")?,
             hash: Regex::new(r"hash=[0-9A-F]{16,}")?,
             age: Regex::new(r"(?m)\b(\d{1,3}s|\dm\d*s?)(?: +|$)")?,
             short_age: Regex::new(r"^(\d{1,3}s|\dm\d*s?)$")?,
+            quoted_age: Regex::new(r#""(\d{1,3}s|\dm\d*s?)""#)?,
             diff_file: Regex::new(r"/\S*/(LIVE|MERGED)-\d+")?,
         })
     }

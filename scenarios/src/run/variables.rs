@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::capture::Capture;
@@ -31,23 +31,29 @@ impl Variables {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after.split_once('}').context("`${` without `}`")?;
+            let (value, after) = self.value(after)?;
             filled.push_str(before);
-            match name
-                .rsplit_once('*')
-                .and_then(|(t, n)| Some((t, n.parse::<usize>().ok()?)))
-            {
-                Some((piece, count)) => filled.push_str(&piece.repeat(count)),
-                None => filled.push_str(
-                    self.0
-                        .get(name)
-                        .with_context(|| format!("${{{name}}} is not set"))?,
-                ),
-            }
+            filled.push_str(&value);
             rest = after;
         }
         filled.push_str(rest);
         Ok(filled)
+    }
+
+    /// The value of what `text` begins with, and what follows its brace. A repeated text may hold
+    /// braces itself.
+    fn value<'t>(&self, text: &'t str) -> Result<(String, &'t str)> {
+        for (at, _) in text.match_indices('}') {
+            let (name, after) = (&text[..at], &text[at + 1..]);
+            if let Some(value) = self.0.get(name) {
+                return Ok((value.clone(), after));
+            }
+            let repeated = name.rsplit_once('*');
+            if let Some((piece, Ok(count))) = repeated.map(|(t, n)| (t, n.parse::<usize>())) {
+                return Ok((piece.repeat(count), after));
+            }
+        }
+        bail!("nothing is set for ${{{}", text.chars().take(40).collect::<String>())
     }
 
     /// Fills all strings and keys of a JSON value.
@@ -107,6 +113,7 @@ mod tests {
         let check = |text: &str, filled: &str| assert_eq!(variables.fill(text).unwrap(), filled);
         check("/${NS}/a?rv=${rv}&x", "/ns-1/a?rv=7&x");
         check("${ab*3}$", "ababab$");
+        check("[${{},*2}]", "[{},{},]");
         assert!(variables.fill("${missing}").is_err());
     }
 }
