@@ -1,3 +1,5 @@
+//! What the normaliser must and must not touch.
+
 use serde_json::{Value, json};
 
 use super::transcript;

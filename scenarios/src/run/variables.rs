@@ -53,7 +53,10 @@ impl Variables {
                 return Ok((piece.repeat(count), after));
             }
         }
-        bail!("nothing is set for ${{{}", text.chars().take(40).collect::<String>())
+        bail!(
+            "nothing is set for ${{{}",
+            text.chars().take(40).collect::<String>()
+        )
     }
 
     /// Fills all strings and keys of a JSON value.
