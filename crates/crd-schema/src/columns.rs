@@ -1,0 +1,241 @@
+//! Columns of tables, and what they show of an object.
+
+use std::borrow::Cow;
+
+use api_types::field::{Error, Path};
+use api_types::{go_text, time};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::jsonpath::JsonPath;
+
+const TYPES: &str = "boolean,date,integer,number,string";
+const FORMATS: &str = "byte,date,date-time,double,float,int32,int64,password";
+
+/// One of `additionalPrinterColumns`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// The heading.
+    pub name: String,
+    /// How the value is shown.
+    pub kind: ColumnType,
+    /// A hint for clients, may be empty.
+    pub format: String,
+    /// What it is; made from the path if the definition says nothing.
+    pub description: String,
+    /// 0 is always shown, more only in wide output.
+    pub priority: i32,
+    /// The path as written.
+    pub json_path: String,
+    path: JsonPath,
+}
+
+/// Types of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    /// True or false.
+    Boolean,
+    /// A point in time, shown as an age.
+    Date,
+    /// A number without fraction.
+    Integer,
+    /// A number.
+    Number,
+    /// Any value as text.
+    String,
+}
+
+impl ColumnType {
+    /// The name in a definition and in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::String => "string",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [
+            Self::Boolean,
+            Self::Date,
+            Self::Integer,
+            Self::Number,
+            Self::String,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+    }
+}
+
+impl Column {
+    /// The column of a resource that names none: the age.
+    #[must_use]
+    pub fn age() -> Self {
+        let json_path = ".metadata.creationTimestamp";
+        Self {
+            name: String::from("Age"),
+            kind: ColumnType::Date,
+            format: String::new(),
+            description: String::from(CREATION_TIMESTAMP),
+            priority: 0,
+            json_path: String::from(json_path),
+            path: JsonPath::parse(json_path).expect("the path is well formed"),
+        }
+    }
+
+    /// What a table's row shows of an object; null if there is nothing or it does not fit.
+    #[must_use]
+    pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
+        let found = self.path.find(object).ok();
+        let Some(value) = found.and_then(|found| found.into_iter().next()) else {
+            return Value::Null;
+        };
+        self.show(value, now)
+    }
+
+    fn show(&self, value: Cow<'_, Value>, now: Timestamp) -> Value {
+        match (self.kind, value.as_ref()) {
+            (ColumnType::String, _) => Value::String(text(value)),
+            (ColumnType::Integer, Value::Number(number)) => {
+                // Go's conversion of what does not fit is the machine's; ours saturates.
+                let float = || number.as_f64().map_or(0, |float| float as i64);
+                Value::from(number.as_i64().unwrap_or_else(float))
+            }
+            (ColumnType::Number, Value::Number(_)) | (ColumnType::Boolean, Value::Bool(_)) => {
+                value.into_owned()
+            }
+            (ColumnType::Date, Value::String(date)) => Value::from(age(date, now)),
+            _ => Value::Null,
+        }
+    }
+}
+
+/// `api/core/v1`'s words about `metadata.creationTimestamp`.
+const CREATION_TIMESTAMP: &str = "CreationTimestamp is a timestamp representing the server time \
+    when this object was created. It is not guaranteed to be set in happens-before order across \
+    separate operations. Clients may not set this value. It is represented in RFC3339 form and is \
+    in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
+    https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+/// A value as Go's `fmt.Print` shows it, maps and lists as JSON.
+fn text(value: Cow<'_, Value>) -> String {
+    match value {
+        Cow::Owned(Value::String(text)) => text,
+        value => match value.as_ref() {
+            Value::Null => String::from("<no value>"),
+            Value::String(text) => text.clone(),
+            Value::Bool(value) => value.to_string(),
+            Value::Number(number) => match number.as_i64() {
+                Some(integer) => integer.to_string(),
+                None => go_text::float(number.as_f64().unwrap_or_default()),
+            },
+            composite => String::from_utf8_lossy(&kube_json::to_vec(composite)).into_owned(),
+        },
+    }
+}
+
+fn age(date: &str, now: Timestamp) -> String {
+    if date.is_empty() || date == "null" {
+        return String::from("<unknown>");
+    }
+    match time::parse(date) {
+        Some(then) => time::age(then, now),
+        None => String::from("<invalid>"),
+    }
+}
+
+/// Reads a column of a definition.
+pub(crate) fn read(value: &Value, path: &Path<'_>, errors: &mut Vec<Error>) -> Column {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("");
+    let name = text("name");
+    if name.is_empty() {
+        errors.push(Error::required(path.child("name"), ""));
+    }
+    let type_name = text("type");
+    let kind = ColumnType::parse(type_name);
+    let detail = format!("must be one of {TYPES}");
+    if type_name.is_empty() {
+        errors.push(Error::required(path.child("type"), detail));
+    } else if kind.is_none() {
+        errors.push(Error::invalid(path.child("type"), type_name, detail));
+    }
+    let format = text("format");
+    if !format.is_empty() && !FORMATS.split(',').any(|known| known == format) {
+        let detail = format!("must be one of {FORMATS}");
+        errors.push(Error::invalid(path.child("format"), format, detail));
+    }
+    let json_path = text("jsonPath");
+    let json_field = path.child("JSONPath");
+    if json_path.is_empty() {
+        errors.push(Error::required(json_field, ""));
+    } else if !json_path.starts_with('.') {
+        let detail = "must be a simple json path starting with .";
+        errors.push(Error::invalid(json_field, json_path, detail));
+    }
+    let parsed = JsonPath::parse(json_path).unwrap_or_else(|error| {
+        let detail = format!("unrecognized column definition: {error}");
+        errors.push(Error::invalid(json_field, json_path, detail));
+        Column::age().path
+    });
+    let description = match text("description") {
+        "" => format!("Custom resource definition column (in JSONPath format): {json_path}"),
+        description => description.to_owned(),
+    };
+    let priority = value.get("priority").and_then(Value::as_i64).unwrap_or(0);
+    Column {
+        name: name.to_owned(),
+        kind: kind.unwrap_or(ColumnType::String),
+        format: format.to_owned(),
+        description,
+        priority: i32::try_from(priority).unwrap_or(i32::MAX),
+        json_path: json_path.to_owned(),
+        path: parsed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api_types::time;
+    use serde_json::{Value, json};
+
+    use super::read;
+
+    fn check(kind: &str, path: &str, want: &Value) {
+        let object = json!({
+            "i": 5, "f": 2.7, "b": true, "s": "x", "m": {"a": "<"}, "l": [1], "n": null,
+            "t": "2024-01-02T03:04:05Z", "big": 1_000_000.5e6,
+        });
+        let mut errors = Vec::new();
+        let manifest = json!({"name": "C", "type": kind, "jsonPath": path});
+        let column = read(&manifest, &api_types::field::Path::new("c"), &mut errors);
+        assert_eq!(errors, [], "{path}");
+        let now = time::parse("2024-01-02T03:06:05Z").expect("a time");
+        assert_eq!(column.cell(&object, now), *want, "{kind} {path}");
+    }
+
+    #[test]
+    fn cells_are_typed() {
+        check("integer", ".i", &json!(5));
+        check("integer", ".f", &json!(2));
+        check("integer", ".s", &Value::Null);
+        check("number", ".f", &json!(2.7));
+        check("number", ".i", &json!(5));
+        check("boolean", ".b", &json!(true));
+        check("boolean", ".s", &Value::Null);
+        check("string", ".i", &json!("5"));
+        check("string", ".f", &json!("2.7"));
+        check("string", ".big", &json!("1.0000005e+12"));
+        check("string", ".m", &json!("{\"a\":\"\\u003c\"}"));
+        check("string", ".l", &json!("[1]"));
+        check("string", ".n", &json!("<no value>"));
+        check("string", ".nope", &Value::Null);
+        check("date", ".t", &json!("2m"));
+        check("date", ".s", &json!("<invalid>"));
+        check("date", ".n", &Value::Null);
+        check("integer", ".l[7]", &Value::Null);
+    }
+}

@@ -1,0 +1,270 @@
+//! From manifest to definition.
+
+use std::sync::LazyLock;
+
+use api_types::field::{Error, Path};
+use api_types::names;
+use serde_json::{Map, Value};
+
+use super::{Definition, Loaded, Scope, Version, names as resource_names, version};
+
+/// What stands in for a map that is missing, after the error.
+static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+
+pub(super) fn definition(manifest: &Value) -> Result<Loaded, Vec<Error>> {
+    let mut errors = Vec::new();
+    let mut warnings = Vec::new();
+    type_meta(manifest, &mut errors);
+    let spec_path = Path::new("spec");
+    let spec = object(manifest.get("spec"), &spec_path, &mut errors);
+    let group = group(spec, &spec_path, &mut errors);
+    let scope = scope(spec, &spec_path, &mut errors);
+    let versions = versions(spec, &spec_path, &mut errors, &mut warnings);
+    let names_path = spec_path.child("names");
+    let names_map = object(spec.get("names"), &names_path, &mut errors);
+    let names = resource_names::read(names_map, &names_path, &mut errors);
+    name(manifest, &names.plural, &group, &mut errors);
+    unsupported(spec, &spec_path, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    for version in &versions {
+        warn(version, &mut warnings);
+    }
+    let definition = Definition {
+        group: group.clone(),
+        names,
+        scope,
+        versions,
+    };
+    Ok(Loaded {
+        definition: with_deprecations(definition),
+        warnings,
+    })
+}
+
+/// A map, or an error and an empty one.
+pub(super) fn object<'a>(
+    value: Option<&'a Value>,
+    path: &Path<'_>,
+    errors: &mut Vec<Error>,
+) -> &'a Map<String, Value> {
+    match value {
+        Some(Value::Object(map)) => map,
+        None | Some(Value::Null) => {
+            errors.push(Error::required(path, ""));
+            &EMPTY
+        }
+        Some(other) => {
+            errors.push(Error::type_invalid(path, other, "must be an object"));
+            &EMPTY
+        }
+    }
+}
+
+/// A text; empty if it is missing or no text.
+pub(super) fn text<'a>(
+    map: &'a Map<String, Value>,
+    key: &str,
+    path: &Path<'_>,
+    errors: &mut Vec<Error>,
+) -> &'a str {
+    match map.get(key) {
+        None | Some(Value::Null) => "",
+        Some(Value::String(text)) => text,
+        Some(other) => {
+            let path = path.child(key);
+            errors.push(Error::type_invalid(path, other, "must be a string"));
+            ""
+        }
+    }
+}
+
+/// True or false; false if it is missing or neither.
+pub(super) fn flag(
+    map: &Map<String, Value>,
+    key: &str,
+    path: &Path<'_>,
+    errors: &mut Vec<Error>,
+) -> bool {
+    match map.get(key) {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(value)) => *value,
+        Some(other) => {
+            let path = path.child(key);
+            errors.push(Error::type_invalid(path, other, "must be a boolean"));
+            false
+        }
+    }
+}
+
+/// A list; empty if it is missing or no list.
+pub(super) fn list<'a>(
+    map: &'a Map<String, Value>,
+    key: &str,
+    path: &Path<'_>,
+    errors: &mut Vec<Error>,
+) -> &'a [Value] {
+    match map.get(key) {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(items)) => items,
+        Some(other) => {
+            let path = path.child(key);
+            errors.push(Error::type_invalid(path, other, "must be a list"));
+            &[]
+        }
+    }
+}
+
+fn type_meta(manifest: &Value, errors: &mut Vec<Error>) {
+    for (key, want) in [
+        ("apiVersion", "apiextensions.k8s.io/v1"),
+        ("kind", "CustomResourceDefinition"),
+    ] {
+        let found = manifest.get(key).and_then(Value::as_str).unwrap_or("");
+        if found != want {
+            let detail = format!("must be {want}");
+            errors.push(Error::invalid(Path::new(key), found, detail));
+        }
+    }
+}
+
+fn name(manifest: &Value, plural: &str, group: &str, errors: &mut Vec<Error>) {
+    let name = manifest.pointer("/metadata/name").and_then(Value::as_str);
+    let want = format!("{plural}.{group}");
+    let metadata = Path::new("metadata");
+    match name.unwrap_or("") {
+        "" => {
+            let detail = "name or generateName is required";
+            errors.push(Error::required(metadata.child("name"), detail));
+        }
+        name if name != want => {
+            let detail = "must be spec.names.plural+\".\"+spec.group";
+            errors.push(Error::invalid(metadata.child("name"), name, detail));
+        }
+        _ => {}
+    }
+}
+
+fn group(spec: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) -> String {
+    let group = text(spec, "group", path, errors);
+    let path = path.child("group");
+    let wrong = names::dns1123_subdomain(group);
+    if group.is_empty() {
+        errors.push(Error::required(path, ""));
+    } else if !wrong.is_empty() {
+        errors.push(Error::invalid(path, group, wrong.join(",")));
+    } else if !group.contains('.') {
+        let detail = "should be a domain with at least one dot";
+        errors.push(Error::invalid(path, group, detail));
+    }
+    group.to_owned()
+}
+
+fn scope(spec: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) -> Scope {
+    match text(spec, "scope", path, errors) {
+        "Namespaced" => return Scope::Namespaced,
+        "Cluster" => {}
+        "" => errors.push(Error::required(path.child("scope"), "")),
+        other => {
+            let supported = ["Cluster", "Namespaced"];
+            errors.push(Error::not_supported(path.child("scope"), other, &supported));
+        }
+    }
+    Scope::Cluster
+}
+
+fn versions(
+    spec: &Map<String, Value>,
+    path: &Path<'_>,
+    errors: &mut Vec<Error>,
+    warnings: &mut Vec<String>,
+) -> Vec<Version> {
+    let items = list(spec, "versions", path, errors);
+    let path = path.child("versions");
+    let read = |(index, value)| version::read(value, &path.index(index), errors, warnings);
+    let versions: Vec<Version> = items.iter().enumerate().map(read).collect();
+    let mut names: Vec<&str> = versions.iter().map(|version| &*version.name).collect();
+    names.sort_unstable();
+    let shown = Value::Array(names.iter().map(|name| Value::from(*name)).collect());
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        let detail = "must contain unique version names";
+        errors.push(Error::invalid(path, &shown, detail));
+    }
+    if versions.iter().filter(|version| version.storage).count() != 1 {
+        let detail = "must have exactly one version marked as storage version";
+        errors.push(Error::invalid(path, &shown, detail));
+    }
+    versions
+}
+
+/// What kube-apiserver can and this server does not do.
+fn unsupported(spec: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) {
+    if spec.get("preserveUnknownFields") == Some(&Value::Bool(true)) {
+        let detail = "must be false";
+        errors.push(Error::invalid(
+            path.child("preserveUnknownFields"),
+            true,
+            detail,
+        ));
+    }
+    let strategy = spec
+        .get("conversion")
+        .and_then(|conversion| conversion.get("strategy"))
+        .and_then(Value::as_str);
+    if let Some(strategy) = strategy.filter(|strategy| *strategy != "None") {
+        let conversion = path.child("conversion");
+        let path = conversion.child("strategy");
+        errors.push(Error::not_supported(path, strategy, &["None"]));
+    }
+}
+
+/// Says which rules are not evaluated.
+fn warn(version: &Version, warnings: &mut Vec<String>) {
+    let mut rules = 0;
+    let mut open = vec![&*version.schema];
+    while let Some(schema) = open.pop() {
+        rules += schema.extensions.validations.len();
+        open.extend(schema.children());
+    }
+    if rules > 0 {
+        warnings.push(format!(
+            "version {}: {rules} x-kubernetes-validations rules are kept but not evaluated",
+            version.name
+        ));
+    }
+}
+
+/// Fills in the warnings of deprecated versions that have no text of their own.
+fn with_deprecations(mut definition: Definition) -> Definition {
+    let names: Vec<(String, bool)> = definition
+        .versions
+        .iter()
+        .map(|version| {
+            let usable = version.served && version.deprecated.is_none();
+            (version.name.clone(), usable)
+        })
+        .collect();
+    for version in &mut definition.versions {
+        if version.deprecated.as_deref() == Some("") {
+            let newer = newest(&names, &version.name);
+            let (group, kind) = (&definition.group, &definition.names.kind);
+            let mut warning = format!("{group}/{} {kind} is deprecated", version.name);
+            if let Some(newer) = newer {
+                warning.push_str(&format!("; use {group}/{newer} {kind}"));
+            }
+            version.deprecated = Some(warning);
+        }
+    }
+    definition
+}
+
+/// The best usable version that is better than this one.
+fn newest<'a>(names: &'a [(String, bool)], than: &str) -> Option<&'a str> {
+    names
+        .iter()
+        .filter(|(_, usable)| *usable)
+        .map(|(name, _)| name.as_str())
+        .filter(|name| api_types::version_order::compare(name, than).is_gt())
+        .max_by(|a, b| api_types::version_order::compare(a, b))
+}

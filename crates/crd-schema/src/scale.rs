@@ -1,0 +1,180 @@
+//! Where an object keeps what its scale subresource shows.
+
+use api_types::field::{Error, Path};
+use api_types::go_text;
+use serde_json::{Map, Value};
+
+/// The paths of the scale subresource, as written: `.spec.replicas`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// Wanted replicas, below `.spec`.
+    pub spec_replicas: String,
+    /// Actual replicas, below `.status`.
+    pub status_replicas: String,
+    /// Selector of the replicas as text, below `.spec` or `.status`.
+    pub label_selector: Option<String>,
+}
+
+/// A value on the way is not what the path says, in the words of `unstructured.NestedInt64`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AccessError(String);
+
+/// Reads an integer at a path; nothing if it or a parent is missing.
+///
+/// # Errors
+/// If a parent is no map, or the value is no integer.
+pub fn integer(object: &Value, path: &str) -> Result<Option<i64>, AccessError> {
+    match find(object, path)? {
+        None => Ok(None),
+        Some(value) => match value.as_i64() {
+            Some(integer) => Ok(Some(integer)),
+            None => Err(mismatch(path, value, "int64")),
+        },
+    }
+}
+
+/// Reads a text at a path; nothing if it or a parent is missing.
+///
+/// # Errors
+/// If a parent is no map, or the value is no text.
+pub fn text<'a>(object: &'a Value, path: &str) -> Result<Option<&'a str>, AccessError> {
+    match find(object, path)? {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(value) => Err(mismatch(path, value, "string")),
+    }
+}
+
+/// Writes an integer at a path, and the maps that lead there.
+///
+/// # Errors
+/// If something on the way is there and is no map.
+pub fn set_integer(object: &mut Value, path: &str, number: i64) -> Result<(), AccessError> {
+    let fields = fields(path);
+    let (last, parents) = fields.split_last().unwrap_or((&"", &[]));
+    let mut at = object;
+    for (index, name) in parents.iter().enumerate() {
+        let map = at.as_object_mut();
+        let map = map.ok_or_else(|| not_a_map(&fields[..index]))?;
+        at = map
+            .entry(*name)
+            .or_insert_with(|| Value::Object(Map::new()));
+    }
+    let map = at.as_object_mut();
+    let map = map.ok_or_else(|| not_a_map(parents))?;
+    map.insert((*last).to_owned(), Value::from(number));
+    Ok(())
+}
+
+/// What is wrong with the replicas and the selector of an object, in the order kube-apiserver
+/// reports: the wish first (left out for a status update), then the state.
+#[must_use]
+pub fn validate(object: &Value, paths: &ScalePaths, status_only: bool) -> Vec<Error> {
+    let mut errors = Vec::new();
+    if !status_only {
+        errors.extend(replicas(object, &paths.spec_replicas));
+    }
+    errors.extend(replicas(object, &paths.status_replicas));
+    if let Some(path) = &paths.label_selector
+        && let Err(error) = text(object, path)
+    {
+        errors.push(Error::invalid(Path::new(path), "", error.to_string()));
+    }
+    errors
+}
+
+fn replicas(object: &Value, path: &str) -> Option<Error> {
+    let field = Path::new(path);
+    match integer(object, path) {
+        Err(error) => Some(Error::invalid(field, 0i64, error.to_string())),
+        Ok(Some(count)) if count < 0 => Some(Error::invalid(
+            field,
+            count,
+            "should be a non-negative integer",
+        )),
+        Ok(Some(count)) if count > i64::from(i32::MAX) => {
+            let detail = "should be less than or equal to 2147483647";
+            Some(Error::invalid(field, count, detail))
+        }
+        Ok(_) => None,
+    }
+}
+
+fn fields(path: &str) -> Vec<&str> {
+    path.strip_prefix('.').unwrap_or(path).split('.').collect()
+}
+
+fn find<'a>(object: &'a Value, path: &str) -> Result<Option<&'a Value>, AccessError> {
+    let fields = fields(path);
+    let mut at = object;
+    for (index, name) in fields.iter().enumerate() {
+        match at {
+            Value::Null => return Ok(None),
+            Value::Object(map) => match map.get(*name) {
+                Some(value) => at = value,
+                None => return Ok(None),
+            },
+            other => {
+                return Err(AccessError(format!(
+                    ".{} accessor error: {} is of the type {}, expected map[string]interface{{}}",
+                    fields[..=index].join("."),
+                    go_value(other),
+                    go_type(other),
+                )));
+            }
+        }
+    }
+    Ok(Some(at))
+}
+
+fn mismatch(path: &str, value: &Value, want: &str) -> AccessError {
+    AccessError(format!(
+        ".{} accessor error: {} is of the type {}, expected {want}",
+        path.strip_prefix('.').unwrap_or(path),
+        go_value(value),
+        go_type(value)
+    ))
+}
+
+fn not_a_map(fields: &[&str]) -> AccessError {
+    AccessError(format!(
+        "value cannot be set because .{} is not a map[string]interface{{}}",
+        fields.join(".")
+    ))
+}
+
+/// `%v` of a value.
+pub(crate) fn go_value(value: &Value) -> String {
+    match value {
+        Value::Null => String::from("<nil>"),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => integer.to_string(),
+            None => go_text::float(number.as_f64().unwrap_or_default()),
+        },
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(go_value).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(map) => {
+            let items = map
+                .iter()
+                .map(|(key, value)| format!("{key}:{}", go_value(value)));
+            format!("map[{}]", items.collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
