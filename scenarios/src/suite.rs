@@ -114,3 +114,23 @@ async fn compare(engines: &[Engine], scenario: &Scenario, print: bool) -> Result
     }
     Ok((!failures.is_empty()).then(|| failures.join("\n")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::load;
+    use crate::repository::Repository;
+
+    #[test]
+    fn every_file_is_a_scenario_with_a_name_of_its_own() {
+        let mut names: Vec<String> = load(&Repository::find().unwrap(), &[], None)
+            .unwrap()
+            .into_iter()
+            .map(|scenario| scenario.name)
+            .collect();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        // The promise of the first release; fewer means that files are not found.
+        assert!(count >= 150, "{count} scenarios");
+    }
+}
