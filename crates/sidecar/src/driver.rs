@@ -123,7 +123,14 @@ pub trait Driver: Send + Sync + 'static {
     ///
     /// # Errors
     /// `COMPACTED`, `FUTURE_REVISION`, or storage trouble; a missing record is `Ok(None)`.
-    async fn get(&self, key: &Key, revision: i64) -> Result<(Header, Option<Record>), BackendError>;
+    async fn get(&self, key: &Key, revision: i64)
+    -> Result<(Header, Option<Record>), BackendError>;
+
+    /// Group and plural of every resource of which something is or was stored, in key order.
+    ///
+    /// # Errors
+    /// Storage trouble.
+    async fn resources(&self) -> Result<Vec<(String, String)>, BackendError>;
 
     /// Streams a range from one snapshot into `sink`. A closed sink means that the caller left:
     /// stop and return `Ok`.

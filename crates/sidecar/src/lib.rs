@@ -1,5 +1,34 @@
-//! Driver kit: everything a storage driver would write again. Implement [`driver::Driver`].
+//! Driver kit: everything a storage driver would write again.
+//!
+//! A driver author implements [`Driver`] and calls [`run`]. The kit batches writes, hands changes
+//! out to watchers, serves `ark.backend.v1` on a unix socket or over mutual TLS, drops old history,
+//! answers health probes and shuts down in order.
+//!
+//! Invariants:
+//! - one [`Driver::commit`] at a time; two operations on one key never share a batch;
+//! - a change is published to watchers before its writer is answered, so that a watch begun after
+//!   an answer starts behind it;
+//! - backend reads per write do not depend on the number of watchers: they share one ring.
 
+pub mod config;
 pub mod driver;
+pub mod listen;
 
+mod batch;
+mod export;
+mod fanout;
+mod health;
+mod import;
+mod list;
+mod metrics;
+mod range;
+mod refuse;
+mod retention;
+mod run;
+mod service;
+mod tail;
+mod watch;
+
+pub use config::Options;
 pub use driver::Driver;
+pub use run::{Error, run, serve};

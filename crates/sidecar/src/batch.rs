@@ -1,0 +1,275 @@
+//! Natural batching: the next batch is whatever queued while the last one committed.
+//!
+//! There is no timer: a lone writer pays no wait, and many writers share one flush.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{BackendError, Header, Key, Limits, Op, OpResult, WriteResponse};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::driver::Driver;
+use crate::metrics::Metrics;
+use crate::refuse::{closing, error, overloaded};
+use crate::tail::Tail;
+
+/// Most operations and about the most bytes of one batch.
+const BATCH_OPS: usize = 256;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Requests and KiB of values that may wait; more are refused with `OVERLOADED`.
+const QUEUE_REQUESTS: usize = 4096;
+const QUEUE_KIB: usize = 192 << 10;
+
+/// Hands requests to the batcher.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    requests: mpsc::Sender<Request>,
+    room: Arc<Semaphore>,
+    limits: Limits,
+}
+
+/// Turns requests into batches; one per process.
+#[derive(Debug)]
+pub(crate) struct Batcher {
+    requests: mpsc::Receiver<Request>,
+    /// Operations that wait, in the order in which they came.
+    waiting: VecDeque<Unit>,
+    /// Requests some of whose operations have no verdict yet.
+    open: HashMap<u64, Open>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Request {
+    ops: Vec<Op>,
+    answer: oneshot::Sender<Result<WriteResponse, BackendError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+struct Unit {
+    op: Op,
+    request: u64,
+    index: usize,
+}
+
+#[derive(Debug)]
+struct Open {
+    results: Vec<Option<OpResult>>,
+    missing: usize,
+    /// The error of the calls that failed, if every one did so far.
+    failed: Option<BackendError>,
+    any_verdict: bool,
+    answer: oneshot::Sender<Result<WriteResponse, BackendError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+// === impl Queue ===
+
+/// A queue and the batcher that serves it.
+pub(crate) fn new(limits: Limits) -> (Queue, Batcher) {
+    let (sender, requests) = mpsc::channel(QUEUE_REQUESTS);
+    let queue = Queue {
+        requests: sender,
+        room: Arc::new(Semaphore::new(QUEUE_KIB)),
+        limits,
+    };
+    let batcher = Batcher {
+        requests,
+        waiting: VecDeque::new(),
+        open: HashMap::new(),
+        next: 0,
+    };
+    (queue, batcher)
+}
+
+impl Queue {
+    /// Applies operations; answers when every one has its verdict.
+    pub(crate) async fn write(&self, ops: Vec<Op>) -> Result<WriteResponse, BackendError> {
+        let bytes: usize = ops.iter().map(|op| op.value.len()).sum();
+        let most = |limit: i64| usize::try_from(limit).unwrap_or(usize::MAX);
+        if ops.len() > most(self.limits.write_ops) || bytes > most(self.limits.write_bytes) {
+            return Err(error(
+                Reason::TooLarge,
+                "the request is above the limits of Describe",
+            ));
+        }
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(kib);
+        let room = room.map_err(|_| overloaded("too many bytes wait to be written"))?;
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            ops,
+            answer,
+            _room: room,
+        };
+        self.requests.try_send(request).map_err(|refused| {
+            if matches!(refused, mpsc::error::TrySendError::Full(_)) {
+                overloaded("too many writes wait")
+            } else {
+                closing()
+            }
+        })?;
+        answered.await.map_err(|_| closing())?
+    }
+}
+
+// === impl Batcher ===
+
+impl Batcher {
+    /// Serves until every [`Queue`] is dropped and nothing waits.
+    pub(crate) async fn run(mut self, driver: Arc<dyn Driver>, tail: Tail, metrics: Metrics) {
+        loop {
+            if self.waiting.is_empty() {
+                match self.requests.recv().await {
+                    Some(request) => self.take(request, &tail),
+                    None => return,
+                }
+            }
+            while self.waiting.len() < BATCH_OPS {
+                let Ok(request) = self.requests.try_recv() else {
+                    break;
+                };
+                self.take(request, &tail);
+            }
+            let batch = self.next_batch();
+            if batch.is_empty() {
+                continue;
+            }
+            let (ops, places): (Vec<Op>, Vec<(u64, usize)>) = batch
+                .into_iter()
+                .map(|unit| (unit.op, (unit.request, unit.index)))
+                .unzip();
+            metrics.batch(ops.len());
+            match driver.commit(ops).await {
+                Ok(committed) => {
+                    let header = committed.header;
+                    metrics.committed(committed.events.len());
+                    tail.publish(committed.events, header.clone());
+                    for (place, result) in places.into_iter().zip(committed.results) {
+                        self.settle(place, Ok(result), &header);
+                    }
+                }
+                Err(failed) => {
+                    let header = tail.header();
+                    for place in places {
+                        self.settle(place, Err(failed.clone()), &header);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, request: Request, tail: &Tail) {
+        if request.ops.is_empty() {
+            let _ = request.answer.send(Ok(WriteResponse {
+                header: Some(tail.header()),
+                results: Vec::new(),
+            }));
+            return;
+        }
+        let id = self.next;
+        self.next += 1;
+        let count = request.ops.len();
+        self.open.insert(
+            id,
+            Open {
+                results: vec![None; count],
+                missing: count,
+                failed: None,
+                any_verdict: false,
+                answer: request.answer,
+                _room: request._room,
+            },
+        );
+        let units = request.ops.into_iter().enumerate();
+        self.waiting.extend(units.map(|(index, op)| Unit {
+            op,
+            request: id,
+            index,
+        }));
+    }
+
+    /// The longest start of the queue without a key twice; later operations on its keys wait.
+    fn next_batch(&mut self) -> Vec<Unit> {
+        let mut batch: Vec<Unit> = Vec::new();
+        let mut later = VecDeque::new();
+        let mut keys: HashSet<Key> = HashSet::new();
+        let mut bytes = 0;
+        while let Some(unit) = self.waiting.pop_front() {
+            if self.abandoned(&unit) {
+                continue;
+            }
+            let size = unit.op.value.len();
+            let full =
+                batch.len() >= BATCH_OPS || (!batch.is_empty() && bytes + size > BATCH_BYTES);
+            if full {
+                later.push_back(unit);
+                break;
+            }
+            let key = unit.op.key.clone().unwrap_or_default();
+            if keys.insert(key) {
+                bytes += size;
+                batch.push(unit);
+            } else {
+                later.push_back(unit);
+            }
+        }
+        later.append(&mut self.waiting);
+        self.waiting = later;
+        batch
+    }
+
+    /// Drops what nobody waits for, if nothing of its request has been sent to the driver.
+    fn abandoned(&mut self, unit: &Unit) -> bool {
+        let Some(open) = self.open.get(&unit.request) else {
+            return true;
+        };
+        let untouched = open.missing == open.results.len();
+        if untouched && open.answer.is_closed() {
+            self.open.remove(&unit.request);
+            return true;
+        }
+        false
+    }
+
+    fn settle(
+        &mut self,
+        (id, index): (u64, usize),
+        result: Result<OpResult, BackendError>,
+        header: &Header,
+    ) {
+        let Some(open) = self.open.get_mut(&id) else {
+            return;
+        };
+        open.missing -= 1;
+        open.results[index] = Some(match result {
+            Ok(result) => {
+                open.any_verdict = true;
+                result
+            }
+            Err(failed) => {
+                let verdict = Some(Verdict::Refused(failed.clone()));
+                open.failed = Some(failed);
+                OpResult { verdict }
+            }
+        });
+        if open.missing > 0 {
+            return;
+        }
+        let Some(done) = self.open.remove(&id) else {
+            return;
+        };
+        // A caller that left needs no answer.
+        let _ = done.answer.send(match done.failed {
+            Some(failed) if !done.any_verdict => Err(failed),
+            _ => Ok(WriteResponse {
+                header: Some(header.clone()),
+                results: done.results.into_iter().flatten().collect(),
+            }),
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! Flags that every driver has.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the kit serves a driver. Flatten it into the driver's own command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Where to serve: `unix:///PATH`, or `tcp://HOST:PORT` with mutual TLS.
+    #[arg(long, env = "ARK_BACKEND_LISTEN", value_name = "ADDRESS")]
+    pub listen: String,
+
+    /// Certificate of this server, PEM; needed for `tcp://`.
+    #[arg(long, env = "ARK_BACKEND_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, PEM; needed for `tcp://`.
+    #[arg(long, env = "ARK_BACKEND_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Authority whose client certificates are let in, PEM; needed for `tcp://`.
+    #[arg(long, env = "ARK_BACKEND_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Another user id that may use the unix socket, beside our own and root.
+    #[arg(long, env = "ARK_BACKEND_ALLOW_UID", value_name = "UID")]
+    pub allow_uid: Option<u32>,
+
+    /// Serve Prometheus metrics over plain HTTP here.
+    #[arg(long, env = "ARK_BACKEND_METRICS_LISTEN", value_name = "HOST:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+
+    /// Keep history for this many seconds.
+    #[arg(
+        long,
+        env = "ARK_BACKEND_KEEP_SECONDS",
+        default_value_t = 3600,
+        value_name = "N"
+    )]
+    pub keep_seconds: u64,
+
+    /// Keep at least this many changes, however old.
+    #[arg(
+        long,
+        env = "ARK_BACKEND_KEEP_EVENTS",
+        default_value_t = 10_000,
+        value_name = "N"
+    )]
+    pub keep_events: u64,
+}
+
+impl Options {
+    /// The defaults for a server at `listen`.
+    pub fn at(listen: impl Into<String>) -> Self {
+        Self {
+            listen: listen.into(),
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            allow_uid: None,
+            metrics_listen: None,
+            keep_seconds: 3600,
+            keep_events: 10_000,
+        }
+    }
+
+    pub(crate) fn keep(&self) -> Duration {
+        Duration::from_secs(self.keep_seconds)
+    }
+}

@@ -1,0 +1,125 @@
+//! Everything in the store, and the changes after it.
+
+use std::sync::Arc;
+
+use backend_proto::v1::export_response::Part;
+use backend_proto::v1::list_response::{Part as ListPart, Trailer};
+use backend_proto::v1::watch_response::Body;
+use backend_proto::v1::{BackendError, ExportRequest, ExportResponse, Range, WatchRequest};
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use crate::driver::{Driver, ListQuery};
+use crate::list;
+use crate::refuse::{invalid, status};
+use crate::watch::{Source, Watch};
+
+type Sink = mpsc::Sender<Result<ExportResponse, Status>>;
+
+/// Checks what is asked for.
+pub(crate) fn check(request: &ExportRequest) -> Result<(), BackendError> {
+    if request.after_revision != 0 && !request.follow {
+        return Err(invalid("an export without its snapshot must follow"));
+    }
+    Ok(())
+}
+
+/// Streams the export until it is complete or the reader leaves.
+pub(crate) async fn run(source: Source, request: ExportRequest, sink: Sink) {
+    if let Err(error) = feed(source, &request, &sink).await {
+        // The reader may have left already.
+        let _ = sink.send(Err(status(&error))).await;
+    }
+}
+
+async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<(), BackendError> {
+    let driver = source.driver.clone();
+    let mut header = driver.header().await?;
+    let snapshot = request.after_revision == 0;
+    if !snapshot {
+        header.revision = request.after_revision;
+    }
+    let start = header.revision;
+    // Registered before the snapshot is read, so that a start that is too old is refused first.
+    let watch = Watch::start(
+        source,
+        WatchRequest {
+            start_revision: start,
+            ..WatchRequest::default()
+        },
+    )?;
+    if !send(sink, Part::Header(header)).await {
+        return Ok(());
+    }
+    if snapshot && !records(&driver, start, sink).await? {
+        return Ok(());
+    }
+    if !request.follow {
+        return Ok(());
+    }
+    let (sender, mut changes) = Watch::channel();
+    let forward = async {
+        while let Some(change) = changes.recv().await {
+            let part = match change {
+                Ok(response) => match response.body {
+                    Some(Body::Events(events)) => Ok(response_of(Part::Events(events))),
+                    _ => continue,
+                },
+                Err(status) => Err(status),
+            };
+            if sink.send(part).await.is_err() {
+                return;
+            }
+        }
+    };
+    // Forwarding ends when the reader leaves, and its channel ends the watch.
+    tokio::select! {
+        () = watch.run(sender) => {}
+        () = forward => {}
+        () = sink.closed() => {}
+    }
+    Ok(())
+}
+
+/// Sends all records as of `revision`; `false` if the reader left.
+async fn records(
+    driver: &Arc<dyn Driver>,
+    revision: i64,
+    sink: &Sink,
+) -> Result<bool, BackendError> {
+    let mut count = 0;
+    for (group, resource) in driver.resources().await? {
+        let query = ListQuery {
+            range: Range {
+                group,
+                resource,
+                namespace: None,
+                name: None,
+            },
+            after: None,
+            limit: 0,
+            revision,
+        };
+        match list::pump(driver.as_ref(), query, sink, chunk).await? {
+            Some(sent) => count += sent,
+            None => return Ok(false),
+        }
+    }
+    let trailer = Trailer { count, more: false };
+    Ok(send(sink, Part::Trailer(trailer)).await)
+}
+
+fn chunk(part: ListPart) -> Option<ExportResponse> {
+    match part {
+        ListPart::Chunk(chunk) => Some(response_of(Part::Chunk(chunk))),
+        ListPart::Header(_) | ListPart::Trailer(_) => None,
+    }
+}
+
+async fn send(sink: &Sink, part: Part) -> bool {
+    sink.send(Ok(response_of(part))).await.is_ok()
+}
+
+fn response_of(part: Part) -> ExportResponse {
+    ExportResponse { part: Some(part) }
+}

@@ -1,0 +1,177 @@
+//! One ring of recent changes that all watchers read with cursors of their own.
+//!
+//! A watcher that falls out of the ring reads the driver's log instead: it costs reads, but neither
+//! memory nor anybody else's time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use backend_proto::v1::{Event, Header};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+/// Bytes of values that the ring holds.
+const RING_BYTES: usize = 8 << 20;
+
+/// What an event costs beside its value.
+const EVENT_BYTES: usize = 512;
+
+/// The ring and the news that it moved.
+#[derive(Debug)]
+pub(crate) struct Fanout {
+    ring: RwLock<Ring>,
+    moved: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    /// Every change after `floor` up to `header.revision` is here.
+    events: VecDeque<Arc<Event>>,
+    floor: i64,
+    bytes: usize,
+    header: Header,
+}
+
+/// What a cursor finds.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The next events, and how far they reach.
+    Events {
+        events: Vec<Arc<Event>>,
+        through: i64,
+        header: Header,
+    },
+    /// The cursor is older than the ring: read the log.
+    Behind,
+    /// The cursor belongs to an earlier epoch.
+    EpochChanged,
+}
+
+impl Fanout {
+    pub(crate) fn new(header: Header) -> Self {
+        Self {
+            ring: RwLock::new(Ring {
+                events: VecDeque::new(),
+                floor: header.revision,
+                bytes: 0,
+                header,
+            }),
+            moved: watch::Sender::new(()),
+        }
+    }
+
+    /// The newest published header.
+    pub(crate) fn header(&self) -> Header {
+        self.ring.read().header.clone()
+    }
+
+    /// Is told whenever the ring moves.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
+    }
+
+    /// Takes the events that follow what is here; `false` if changes of other writers lie between,
+    /// which the tail must read first.
+    pub(crate) fn publish(&self, events: Vec<Event>, header: Header) -> bool {
+        let mut ring = self.ring.write();
+        let through = ring.header.revision;
+        if header.epoch != ring.header.epoch {
+            ring.reset(header);
+            drop(ring);
+            self.moved.send_replace(());
+            return true;
+        }
+        let follows = events
+            .first()
+            .is_none_or(|event| event.revision <= through + 1);
+        if !follows {
+            return false;
+        }
+        let news = events.into_iter().filter(|event| event.revision > through);
+        for event in news {
+            ring.push(event);
+        }
+        // What other writers did after the last event is not here yet.
+        let reached = ring.events.back().map_or(through, |event| event.revision);
+        let complete = reached.max(through) == header.revision;
+        let revision = reached.max(through);
+        let compact_revision = header.compact_revision.max(ring.header.compact_revision);
+        ring.header = Header {
+            revision,
+            compact_revision,
+            ..header
+        };
+        drop(ring);
+        self.moved.send_replace(());
+        complete
+    }
+
+    /// Notes a header without events, such as one after a compaction or an import.
+    pub(crate) fn adopt(&self, header: &Header) {
+        let mut ring = self.ring.write();
+        if header.epoch == ring.header.epoch && header.store_id == ring.header.store_id {
+            let newer = header.compact_revision.max(ring.header.compact_revision);
+            ring.header.compact_revision = newer;
+            return;
+        }
+        ring.reset(header.clone());
+        drop(ring);
+        self.moved.send_replace(());
+    }
+
+    /// Events after `cursor`, about `max_bytes` of them.
+    pub(crate) fn after(&self, cursor: i64, epoch: i64, max_bytes: usize) -> Found {
+        let ring = self.ring.read();
+        if ring.header.epoch != epoch {
+            return Found::EpochChanged;
+        }
+        if cursor < ring.floor {
+            return Found::Behind;
+        }
+        let first = ring
+            .events
+            .partition_point(|event| event.revision <= cursor);
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        let mut through = ring.header.revision;
+        for event in ring.events.range(first..) {
+            bytes += size(event);
+            if bytes > max_bytes && !events.is_empty() {
+                break;
+            }
+            events.push(event.clone());
+        }
+        if first + events.len() < ring.events.len() {
+            through = events.last().map_or(cursor, |event| event.revision);
+        }
+        Found::Events {
+            events,
+            through,
+            header: ring.header.clone(),
+        }
+    }
+}
+
+impl Ring {
+    fn push(&mut self, event: Event) {
+        self.bytes += size(&event);
+        self.events.push_back(Arc::new(event));
+        while self.bytes > RING_BYTES && self.events.len() > 1 {
+            if let Some(oldest) = self.events.pop_front() {
+                self.bytes -= size(&oldest);
+                self.floor = oldest.revision;
+            }
+        }
+    }
+
+    fn reset(&mut self, header: Header) {
+        self.events.clear();
+        self.bytes = 0;
+        self.floor = header.revision;
+        self.header = header;
+    }
+}
+
+fn size(event: &Event) -> usize {
+    EVENT_BYTES + event.record.as_ref().map_or(0, |record| record.value.len())
+}

@@ -1,0 +1,90 @@
+//! Content on its way into an empty store.
+
+use std::sync::Arc;
+
+use backend_proto::v1::import_request::Part;
+use backend_proto::v1::{BackendError, ImportRequest, ImportResponse};
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use crate::driver::{Driver, ImportOptions, ImportPart};
+use crate::refuse::{closing, invalid, status};
+
+/// Messages between the stream and the driver.
+const AHEAD: usize = 2;
+
+/// What arrived.
+#[derive(Default)]
+struct Count {
+    records: i64,
+    events: i64,
+}
+
+/// Feeds the stream to the driver. Without a closing message that agrees with what arrived, the
+/// driver keeps nothing.
+pub(crate) async fn run(
+    driver: Arc<dyn Driver>,
+    mut stream: Streaming<ImportRequest>,
+) -> Result<ImportResponse, Status> {
+    let first = stream.message().await?.and_then(|message| message.part);
+    let Some(Part::Options(options)) = first else {
+        return Err(status(&invalid("an import begins with its options")));
+    };
+    let source = options
+        .source
+        .ok_or_else(|| status(&invalid("an import needs the source's header")))?;
+    let options = ImportOptions {
+        source,
+        keep_epoch: options.keep_epoch,
+    };
+    let (sender, parts) = mpsc::channel(AHEAD);
+    let feed = feed(stream, sender);
+    let (imported, fed) = futures_util::future::join(driver.import(options, parts), feed).await;
+    let counted = fed?;
+    let header = imported.map_err(|error| status(&error))?;
+    Ok(ImportResponse {
+        header: Some(header),
+        records: counted.records,
+        events: counted.events,
+    })
+}
+
+async fn feed(
+    mut stream: Streaming<ImportRequest>,
+    sender: mpsc::Sender<ImportPart>,
+) -> Result<Count, Status> {
+    let mut count = Count::default();
+    let refuse = |error: BackendError| Err(status(&error));
+    while let Some(message) = stream.message().await? {
+        let part = match message.part {
+            Some(Part::Chunk(chunk)) => {
+                count.records += chunk.records.len() as i64;
+                ImportPart::Records(chunk.records)
+            }
+            Some(Part::Events(events)) => {
+                count.events += events.events.len() as i64;
+                ImportPart::Events(events.events)
+            }
+            Some(Part::Done(done)) => {
+                if (done.records, done.events) != (count.records, count.events) {
+                    return refuse(invalid("the import is not what its sender counted"));
+                }
+                // The driver's own answer tells whether it took it.
+                let _ = sender.send(ImportPart::Done).await;
+                return Ok(count);
+            }
+            Some(Part::Options(_)) | None => return refuse(invalid("a part out of place")),
+        };
+        if sender.send(part).await.is_err() {
+            // The driver refused; its answer says why.
+            return Ok(count);
+        }
+    }
+    refuse(invalid("the import ended before its closing message")).or_else(|error: Status| {
+        if sender.is_closed() {
+            refuse(closing())
+        } else {
+            Err(error)
+        }
+    })
+}

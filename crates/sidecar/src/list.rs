@@ -1,0 +1,67 @@
+//! Lists on their way to a reader.
+
+use std::time::Duration;
+
+use backend_proto::v1::BackendError;
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::list_response::{Chunk, Part, Trailer};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::Status;
+
+use crate::driver::{Driver, ListPart, ListQuery};
+use crate::refuse::{error, too_slow};
+
+/// Parts between driver and reader: the driver reads one ahead.
+const AHEAD: usize = 1;
+
+/// How long a reader may take nothing before it is cut.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs one list of the driver into `sink`; `wrap` makes a message of each part, or leaves it out.
+/// Answers how many records were sent, or `None` if the reader left.
+pub(crate) async fn pump<M: Send>(
+    driver: &dyn Driver,
+    query: ListQuery,
+    sink: &mpsc::Sender<Result<M, Status>>,
+    wrap: fn(Part) -> Option<M>,
+) -> Result<Option<i64>, BackendError> {
+    let (sender, parts) = mpsc::channel(AHEAD);
+    // The receiver moves in, so that the driver finds its sink closed once forwarding ends.
+    let forward = forward(parts, sink, wrap);
+    let (listed, forwarded) = futures_util::future::join(driver.list(query, sender), forward).await;
+    listed?;
+    forwarded
+}
+
+async fn forward<M: Send>(
+    mut parts: mpsc::Receiver<ListPart>,
+    sink: &mpsc::Sender<Result<M, Status>>,
+    wrap: fn(Part) -> Option<M>,
+) -> Result<Option<i64>, BackendError> {
+    let mut count = 0;
+    while let Some(part) = parts.recv().await {
+        let (part, last) = match part {
+            ListPart::Header(header) => (Part::Header(header), false),
+            ListPart::Records(records) => {
+                count += records.len() as i64;
+                (Part::Chunk(Chunk { records }), false)
+            }
+            ListPart::End { more } => (Part::Trailer(Trailer { count, more }), true),
+        };
+        if let Some(message) = wrap(part) {
+            match timeout(PATIENCE, sink.send(Ok(message))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Ok(None),
+                Err(_) => return Err(too_slow()),
+            }
+        }
+        if last {
+            return Ok(Some(count));
+        }
+    }
+    Err(error(
+        Reason::Internal,
+        "the driver ended a list without its end",
+    ))
+}

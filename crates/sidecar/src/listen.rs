@@ -1,0 +1,124 @@
+//! Where the kit serves: a unix socket for the same pod, or TCP with mutual TLS.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+
+use crate::config::Options;
+
+/// What keeps the kit from serving at an address. Each is a sentence for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither `unix://` nor `tcp://`.
+    #[error("--listen {0}: must be unix:///PATH or tcp://HOST:PORT")]
+    Address(String),
+    /// Mutual TLS lacks a file.
+    #[error("--listen {0}: tcp:// needs --tls-cert, --tls-key and --tls-client-ca")]
+    NoTls(String),
+    /// A certificate or key cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process serves there, or something else is in the way.
+    #[error("cannot listen on {address}: {problem}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// What is in the way and what to do.
+        problem: String,
+    },
+}
+
+/// A bound address.
+#[derive(Debug)]
+pub enum Listener {
+    /// A unix socket; the file is removed when the kit stops.
+    Unix(UnixListener, PathBuf),
+    /// TCP, with the TLS that every client must use.
+    Tcp(TcpListener, Box<ServerTlsConfig>),
+}
+
+impl Listener {
+    /// Binds what `options.listen` says.
+    ///
+    /// # Errors
+    /// If the address is malformed, in use, or lacks its certificates.
+    pub async fn bind(options: &Options) -> Result<Self, Error> {
+        let address = options.listen.as_str();
+        if let Some(path) = address.strip_prefix("unix://") {
+            let path = PathBuf::from(path);
+            if !path.is_absolute() {
+                return Err(Error::Address(address.to_owned()));
+            }
+            return Ok(Self::Unix(bind_unix(&path).await?, path));
+        }
+        let socket: SocketAddr = address
+            .strip_prefix("tcp://")
+            .and_then(|socket| socket.parse().ok())
+            .ok_or_else(|| Error::Address(address.to_owned()))?;
+        let tls = tls(options)?;
+        let listener = TcpListener::bind(socket)
+            .await
+            .map_err(|error| refuse(address, error.to_string()))?;
+        Ok(Self::Tcp(listener, Box::new(tls)))
+    }
+}
+
+/// Whether the process at the other end may use the socket: our own user, root, or the one allowed.
+pub(crate) fn may_enter(stream: &UnixStream, allowed: Option<u32>) -> bool {
+    let ours = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| {
+        let uid = peer.uid();
+        uid == ours || uid == 0 || Some(uid) == allowed
+    })
+}
+
+async fn bind_unix(path: &Path) -> Result<UnixListener, Error> {
+    let name = path.display().to_string();
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(refuse(&name, "a file that is no socket is in the way"));
+        }
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(refuse(&name, "another process serves there: stop it first"));
+        }
+        // Left over by a process that was killed.
+        std::fs::remove_file(path).map_err(|error| refuse(&name, error.to_string()))?;
+    }
+    let listener = UnixListener::bind(path).map_err(|error| refuse(&name, error.to_string()))?;
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, mode).map_err(|error| refuse(&name, error.to_string()))?;
+    Ok(listener)
+}
+
+fn tls(options: &Options) -> Result<ServerTlsConfig, Error> {
+    let files = (&options.tls_cert, &options.tls_key, &options.tls_client_ca);
+    let (Some(cert), Some(key), Some(ca)) = files else {
+        return Err(Error::NoTls(options.listen.clone()));
+    };
+    let identity = Identity::from_pem(read(cert)?, read(key)?);
+    Ok(ServerTlsConfig::new()
+        .identity(identity)
+        .client_ca_root(Certificate::from_pem(read(ca)?)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Unreadable {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn refuse(address: &str, problem: impl Into<String>) -> Error {
+    Error::Bind {
+        address: address.to_owned(),
+        problem: problem.into(),
+    }
+}

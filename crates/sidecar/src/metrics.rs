@@ -1,0 +1,139 @@
+//! Counters of the kit, and the tiny listener that shows them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Longest a scrape may take.
+const SCRAPE: Duration = Duration::from_secs(5);
+
+/// Scrapes at a time; more wait to be accepted.
+const SCRAPES: usize = 8;
+
+/// What the kit counts; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    batches: Histogram,
+    events: Counter,
+    log_reads: Counter,
+    lists: Counter,
+    gets: Counter,
+    watches: Gauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("ark_backend");
+        let batches = Histogram::new(exponential_buckets(1.0, 2.0, 9));
+        let metrics = Self {
+            batches: batches.clone(),
+            events: Counter::default(),
+            log_reads: Counter::default(),
+            lists: Counter::default(),
+            gets: Counter::default(),
+            watches: Gauge::default(),
+            registry: Arc::default(),
+        };
+        registry.register("batch_ops", "Operations per commit", batches);
+        registry.register("events", "Changes committed here", metrics.events.clone());
+        registry.register("log_reads", "Reads of the log", metrics.log_reads.clone());
+        registry.register("lists", "Lists begun", metrics.lists.clone());
+        registry.register("gets", "Records asked for", metrics.gets.clone());
+        registry.register("watches", "Watches open now", metrics.watches.clone());
+        *metrics.registry.lock() = registry;
+        metrics
+    }
+
+    pub(crate) fn batch(&self, ops: usize) {
+        self.batches.observe(ops as f64);
+    }
+
+    pub(crate) fn committed(&self, events: usize) {
+        self.events.inc_by(events as u64);
+    }
+
+    pub(crate) fn log_read(&self) {
+        self.log_reads.inc();
+    }
+
+    pub(crate) fn list(&self) {
+        self.lists.inc();
+    }
+
+    pub(crate) fn get(&self) {
+        self.gets.inc();
+    }
+
+    /// Counts an open watch until dropped.
+    pub(crate) fn watch(&self) -> OpenWatch {
+        self.watches.inc();
+        OpenWatch(self.watches.clone())
+    }
+
+    /// Answers every request on `listener` with the metrics until told to stop.
+    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let mut scrapes = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(_) = scrapes.join_next(), if !scrapes.is_empty() => {}
+                accepted = listener.accept(), if scrapes.len() < SCRAPES => {
+                    if let Ok((stream, _)) = accepted {
+                        let text = self.text();
+                        scrapes.spawn(async move {
+                            // A scraper that hangs or leaves is no concern of ours.
+                            let _ = tokio::time::timeout(SCRAPE, answer(stream, text)).await;
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry.lock());
+        text
+    }
+}
+
+/// See [`Metrics::watch`].
+#[derive(Debug)]
+pub(crate) struct OpenWatch(Gauge);
+
+impl Drop for OpenWatch {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+async fn answer(mut stream: TcpStream, text: String) -> std::io::Result<()> {
+    let mut request = [0; 4096];
+    let mut read = 0;
+    while read < request.len() && !request[..read].windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut request[read..]).await? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/openmetrics-text; version=1.0.0\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        text.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(text.as_bytes()).await?;
+    stream.shutdown().await
+}

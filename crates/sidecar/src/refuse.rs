@@ -1,0 +1,69 @@
+//! Typed errors of the kit's own.
+
+use backend_proto::error::to_status;
+use backend_proto::v1::BackendError;
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use tonic::Status;
+
+/// A refusal after which nothing was stored.
+pub(crate) fn error(reason: Reason, message: impl Into<String>) -> BackendError {
+    BackendError {
+        reason: reason.into(),
+        outcome: Outcome::NotApplied.into(),
+        message: message.into(),
+        ..BackendError::default()
+    }
+}
+
+pub(crate) fn invalid(message: &str) -> BackendError {
+    error(Reason::Invalid, message)
+}
+
+pub(crate) fn overloaded(message: &str) -> BackendError {
+    BackendError {
+        retry_after_ms: 1000,
+        ..error(Reason::Overloaded, message)
+    }
+}
+
+pub(crate) fn closing() -> BackendError {
+    error(Reason::NotReady, "the driver is shutting down")
+}
+
+pub(crate) fn compacted(compact_revision: i64) -> BackendError {
+    BackendError {
+        compact_revision,
+        ..error(
+            Reason::Compacted,
+            format!("history up to revision {compact_revision} is gone"),
+        )
+    }
+}
+
+pub(crate) fn future(asked: i64, current_revision: i64) -> BackendError {
+    BackendError {
+        current_revision,
+        ..error(
+            Reason::FutureRevision,
+            format!("revision {asked} is above the current revision {current_revision}"),
+        )
+    }
+}
+
+pub(crate) fn epoch_changed() -> BackendError {
+    error(
+        Reason::EpochChanged,
+        "the store began a new epoch: list again",
+    )
+}
+
+pub(crate) fn too_slow() -> BackendError {
+    error(
+        Reason::TooSlow,
+        "the reader took nothing for too long and was cut",
+    )
+}
+
+pub(crate) fn status(error: &BackendError) -> Status {
+    to_status(error)
+}

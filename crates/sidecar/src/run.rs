@@ -1,0 +1,234 @@
+//! Wiring, and the order of shutdown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::limits::MAX_MESSAGE_BYTES;
+use backend_proto::v1::BackendError;
+use backend_proto::v1::backend_server::BackendServer;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+
+use crate::batch;
+use crate::config::Options;
+use crate::driver::{Driver, DriverHealth};
+use crate::fanout::Fanout;
+use crate::health;
+use crate::listen::{self, Listener, may_enter};
+use crate::metrics::Metrics;
+use crate::retention::Retention;
+use crate::service::Service;
+use crate::tail::Tail;
+
+/// How long calls under way may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Bytes that a reader of a stream may have in flight.
+const WINDOW: u32 = 2 << 20;
+
+/// Why a driver does not serve, or no longer does.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be used.
+    #[error(transparent)]
+    Listen(#[from] listen::Error),
+    /// The store cannot be read.
+    #[error("{}", .0.message)]
+    Driver(BackendError),
+    /// A signal handler or the metrics listener cannot be installed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The listener failed.
+    #[error("cannot serve: {0}")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// Serves `driver` until SIGINT or SIGTERM, then drains, closes it and returns.
+///
+/// # Errors
+/// One sentence for an operator.
+pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error> {
+    let system = |source| Error::System {
+        what: "cannot wait for signals".to_owned(),
+        source,
+    };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+    let stop = CancellationToken::new();
+    let listener = Listener::bind(options).await;
+    let listener = match listener {
+        Ok(listener) => listener,
+        Err(error) => {
+            driver.close().await;
+            return Err(error.into());
+        }
+    };
+    let told = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        stop.cancel();
+        // Never ends the select below: serving ends it.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        result = serve(driver, listener, options, stop.clone()) => result,
+        () = told => Ok(()),
+    }
+}
+
+/// Serves `driver` on `listener` until `stop` is cancelled, then drains and closes it.
+///
+/// # Errors
+/// As [`run`]; the driver is closed then, too.
+pub async fn serve(
+    driver: Arc<dyn Driver>,
+    listener: Listener,
+    options: &Options,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let result = serve_open(driver.clone(), listener, options, stop).await;
+    driver.close().await;
+    result
+}
+
+async fn serve_open(
+    driver: Arc<dyn Driver>,
+    listener: Listener,
+    options: &Options,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let header = driver.header().await.map_err(Error::Driver)?;
+    let description = driver.describe();
+    let fanout = Arc::new(Fanout::new(header));
+    let metrics = Metrics::new();
+    let tail = Tail::new(fanout.clone());
+    let (queue, batcher) = batch::new(description.limits);
+    let (health_sender, health) = watch::channel(DriverHealth::Ready);
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let tasks = TaskTracker::new();
+
+    let mut background = JoinSet::new();
+    if let Some(address) = options.metrics_listen {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| Error::System {
+            what: format!("--metrics-listen {address}"),
+            source,
+        })?;
+        background.spawn(metrics.clone().serve(listener, stop.clone()));
+    }
+    background.spawn(health::run(
+        driver.clone(),
+        health_sender,
+        reporter,
+        stop.clone(),
+    ));
+    let retention = Retention {
+        keep: options.keep(),
+        keep_events: options.keep_events,
+    };
+    background.spawn(retention.run(driver.clone(), fanout.clone(), stop.clone()));
+    if description.multi_writer {
+        let follow = tail
+            .clone()
+            .follow(driver.clone(), metrics.clone(), stop.clone());
+        background.spawn(follow);
+    }
+    background.spawn(batcher.run(driver.clone(), tail, metrics.clone()));
+
+    let service = Service {
+        driver,
+        description,
+        queue,
+        fanout,
+        health,
+        metrics,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    let service = BackendServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let mut server = Server::builder()
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)));
+    tracing::info!(listen = options.listen, "serving");
+    let served = match listener {
+        Listener::Unix(listener, path) => {
+            let allowed = options.allow_uid;
+            let incoming = UnixListenerStream::new(listener).filter(move |accepted| {
+                let enters = accepted
+                    .as_ref()
+                    .map_or(true, |stream| may_enter(stream, allowed));
+                if !enters {
+                    tracing::warn!("a user who may not use the socket was turned away");
+                }
+                enters
+            });
+            let router = server.add_service(health_service).add_service(service);
+            let serving =
+                router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+            let served = drained(serving, &stop).await;
+            // A successor may have removed it already.
+            let _ = std::fs::remove_file(path);
+            served
+        }
+        Listener::Tcp(listener, tls) => {
+            let incoming = TcpListenerStream::new(listener);
+            let router = server
+                .tls_config(*tls)?
+                .add_service(health_service)
+                .add_service(service);
+            let serving =
+                router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+            drained(serving, &stop).await
+        }
+    };
+    // Serving may have failed by itself.
+    stop.cancel();
+    tasks.close();
+    if timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("streams did not end in time");
+    }
+    // The last queue went with the service: the batcher ends after what it holds.
+    let finish = async { while background.join_next().await.is_some() {} };
+    if timeout(DRAIN, finish).await.is_err() {
+        tracing::warn!("background tasks did not end in time");
+    }
+    served
+}
+
+/// Serves, and once told to stop waits for calls under way, but not for ever.
+async fn drained(
+    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let deadline = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = serving => result.map_err(Error::from),
+        () = deadline => {
+            tracing::warn!("connections did not end in time");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The calls of `ark.backend.v1`, each a few lines over the kit's parts.
+
+use std::sync::Arc;
+
+use backend_proto::limits::PROTOCOL_MINOR;
+use backend_proto::v1::backend_server::Backend;
+use backend_proto::v1::describe_response::Capability;
+use backend_proto::v1::{
+    BackendError, CompactRequest, CompactResponse, CurrentRevisionRequest, CurrentRevisionResponse,
+    DescribeRequest, DescribeResponse, ExportRequest, ExportResponse, GetRequest, GetResponse,
+    HealthRequest, HealthResponse, ImportRequest, ImportResponse, ListRequest, ListResponse,
+    WatchRequest, WatchResponse, WriteRequest, WriteResponse,
+};
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::batch::Queue;
+use crate::driver::{Description, Driver, DriverHealth, ListQuery};
+use crate::fanout::Fanout;
+use crate::metrics::Metrics;
+use crate::refuse::{invalid, status};
+use crate::watch::{Source, Watch};
+use crate::{export, health, import, list, range};
+
+/// Messages ready for a reader of a list.
+const AHEAD: usize = 1;
+
+/// Oldest minor version of the protocol that is spoken.
+const PROTOCOL_MINOR_MIN: u32 = 1;
+
+/// The server.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) description: Description,
+    pub(crate) queue: Queue,
+    pub(crate) fanout: Arc<Fanout>,
+    pub(crate) health: watch::Receiver<DriverHealth>,
+    pub(crate) metrics: Metrics,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type Messages<T> = ReceiverStream<Result<T, Status>>;
+
+impl Service {
+    fn source(&self) -> Source {
+        Source {
+            driver: self.driver.clone(),
+            fanout: self.fanout.clone(),
+            metrics: self.metrics.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+}
+
+fn told<T>(result: Result<T, BackendError>) -> Result<T, Status> {
+    result.map_err(|error| status(&error))
+}
+
+#[tonic::async_trait]
+impl Backend for Service {
+    type ListStream = Messages<ListResponse>;
+    type WatchStream = Messages<WatchResponse>;
+    type ExportStream = Messages<ExportResponse>;
+
+    async fn describe(&self, request: Request<DescribeRequest>) -> Answer<DescribeResponse> {
+        let request = request.into_inner();
+        tracing::info!(
+            client = request.client,
+            minor = request.protocol_minor,
+            "client"
+        );
+        let mut capabilities = vec![
+            Capability::TimeTravel.into(),
+            Capability::Export.into(),
+            Capability::Compact.into(),
+        ];
+        if self.description.multi_writer {
+            capabilities.push(Capability::MultiWriter.into());
+        }
+        Ok(Response::new(DescribeResponse {
+            header: Some(told(self.driver.header().await)?),
+            driver: self.description.name.clone(),
+            driver_version: self.description.version.clone(),
+            protocol_minor_min: PROTOCOL_MINOR_MIN,
+            protocol_minor_max: PROTOCOL_MINOR,
+            capabilities,
+            limits: Some(self.description.limits),
+        }))
+    }
+
+    async fn write(&self, request: Request<WriteRequest>) -> Answer<WriteResponse> {
+        let ops = request.into_inner().ops;
+        told(self.queue.write(ops).await).map(Response::new)
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Answer<GetResponse> {
+        let request = request.into_inner();
+        let key = request.key.ok_or_else(|| invalid("no key"));
+        self.metrics.get();
+        let found = self.driver.get(&told(key)?, request.revision).await;
+        let (header, record) = told(found)?;
+        Ok(Response::new(GetResponse {
+            header: Some(header),
+            record,
+        }))
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
+        let request = request.into_inner();
+        let asked = request.range.ok_or_else(|| invalid("no range"));
+        let asked = asked.and_then(|asked| range::check(&asked).map(|()| asked));
+        let limit = u64::try_from(request.limit).map_err(|_| invalid("a negative limit"));
+        let query = ListQuery {
+            range: told(asked)?,
+            after: request.after,
+            limit: told(limit)?,
+            revision: request.revision,
+        };
+        self.metrics.list();
+        let driver = self.driver.clone();
+        let (sink, messages) = mpsc::channel(AHEAD);
+        self.tasks.spawn(async move {
+            let wrap = |part| Some(ListResponse { part: Some(part) });
+            if let Err(error) = list::pump(driver.as_ref(), query, &sink, wrap).await {
+                // The reader may have left already.
+                let _ = sink.send(Err(status(&error))).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        let watch = told(Watch::start(self.source(), request.into_inner()))?;
+        let (sink, messages) = Watch::channel();
+        self.tasks.spawn(watch.run(sink));
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+
+    async fn current_revision(
+        &self,
+        _request: Request<CurrentRevisionRequest>,
+    ) -> Answer<CurrentRevisionResponse> {
+        Ok(Response::new(CurrentRevisionResponse {
+            header: Some(told(self.driver.header().await)?),
+        }))
+    }
+
+    async fn compact(&self, request: Request<CompactRequest>) -> Answer<CompactResponse> {
+        let revision = request.into_inner().revision;
+        let header = told(self.driver.compact(revision).await)?;
+        self.fanout.adopt(&header);
+        Ok(Response::new(CompactResponse {
+            header: Some(header),
+        }))
+    }
+
+    async fn export(&self, request: Request<ExportRequest>) -> Answer<Self::ExportStream> {
+        let request = request.into_inner();
+        told(export::check(&request))?;
+        let (sink, messages) = mpsc::channel(AHEAD);
+        self.tasks.spawn(export::run(self.source(), request, sink));
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+
+    async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {
+        let imported = import::run(self.driver.clone(), request.into_inner());
+        let response = imported.boxed().await?;
+        if let Some(header) = &response.header {
+            self.fanout.adopt(header);
+        }
+        Ok(Response::new(response))
+    }
+
+    async fn health(&self, _request: Request<HealthRequest>) -> Answer<HealthResponse> {
+        let now = self.health.borrow().clone();
+        let response = health::response(&now, self.fanout.header());
+        Ok(Response::new(response))
+    }
+}

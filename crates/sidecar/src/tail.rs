@@ -1,0 +1,87 @@
+//! The one reader of the log: keeps the ring complete when other processes write too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::v1::{BackendError, Event, Header};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::driver::Driver;
+use crate::fanout::Fanout;
+use crate::metrics::Metrics;
+
+/// How often the log is read for changes of other writers: soon after news, seldom when idle.
+const BUSY: Duration = Duration::from_millis(250);
+const IDLE: Duration = Duration::from_secs(2);
+
+/// Bytes of one read of the log.
+const READ_BYTES: usize = 1 << 20;
+
+/// Publishes changes, from commits and from the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Tail {
+    fanout: Arc<Fanout>,
+    gap: Arc<Notify>,
+}
+
+impl Tail {
+    pub(crate) fn new(fanout: Arc<Fanout>) -> Self {
+        Self {
+            fanout,
+            gap: Arc::new(Notify::new()),
+        }
+    }
+
+    pub(crate) fn header(&self) -> Header {
+        self.fanout.header()
+    }
+
+    /// Publishes a commit; what other writers did before it is read from the log first.
+    pub(crate) fn publish(&self, events: Vec<Event>, header: Header) {
+        if !self.fanout.publish(events, header) {
+            self.gap.notify_one();
+        }
+    }
+
+    /// Follows the log until told to stop; only for drivers with several writers.
+    pub(crate) async fn follow(
+        self,
+        driver: Arc<dyn Driver>,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) {
+        let mut wait = BUSY;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.gap.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = match self.catch_up(driver.as_ref(), &metrics).await {
+                Ok(true) => BUSY,
+                Ok(false) => (wait * 2).min(IDLE),
+                Err(error) => {
+                    tracing::warn!(error = error.message, "cannot read the log");
+                    IDLE
+                }
+            };
+        }
+    }
+
+    /// Reads to the end of the log; whether anything was new.
+    async fn catch_up(&self, driver: &dyn Driver, metrics: &Metrics) -> Result<bool, BackendError> {
+        let mut news = false;
+        loop {
+            let after = self.header().revision;
+            metrics.log_read();
+            let page = driver.read_log(after, READ_BYTES).await?;
+            let done = page.events.is_empty() || page.through >= page.header.revision;
+            news |= !page.events.is_empty();
+            self.fanout.publish(page.events, page.header);
+            if done {
+                return Ok(news);
+            }
+        }
+    }
+}

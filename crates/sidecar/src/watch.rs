@@ -1,0 +1,196 @@
+//! One watch: a cursor into the ring, or into the log where the ring begins too late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::limits::CHUNK_BYTES;
+use backend_proto::v1::watch_response::{Body, Created, Events, Progress};
+use backend_proto::v1::{BackendError, Event, Header, Range, WatchRequest, WatchResponse};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::driver::Driver;
+use crate::fanout::{Fanout, Found};
+use crate::metrics::Metrics;
+use crate::range;
+use crate::refuse::{closing, compacted, epoch_changed, future, status, too_slow};
+
+/// Progress after this much silence, unless asked otherwise, and at the least.
+const PROGRESS: Duration = Duration::from_secs(1);
+const PROGRESS_MIN: Duration = Duration::from_millis(50);
+
+/// How long a reader may take nothing before it is cut.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Messages ready for a reader beside what HTTP/2 buffers.
+const AHEAD: usize = 2;
+
+/// What a watch reads from.
+pub(crate) struct Source {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) fanout: Arc<Fanout>,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: CancellationToken,
+}
+
+type Sink = mpsc::Sender<Result<WatchResponse, Status>>;
+
+/// A registered watch.
+pub(crate) struct Watch {
+    source: Source,
+    ranges: Vec<Range>,
+    epoch: i64,
+    /// Everything up to here was handed over.
+    cursor: i64,
+    silence: Duration,
+}
+
+/// Some events in order, and how far they reach.
+struct Batch {
+    events: Vec<Event>,
+    through: i64,
+    header: Header,
+}
+
+impl Watch {
+    /// Checks where a watch may start.
+    pub(crate) fn start(source: Source, request: WatchRequest) -> Result<Self, BackendError> {
+        for range in &request.ranges {
+            range::check(range)?;
+        }
+        let header = source.fanout.header();
+        let start = request.start_revision;
+        if start > header.revision {
+            return Err(future(start, header.revision));
+        }
+        if start != 0 && start < header.compact_revision {
+            return Err(compacted(header.compact_revision));
+        }
+        let silence = u64::try_from(request.progress_interval_ms).unwrap_or(0);
+        Ok(Self {
+            source,
+            ranges: request.ranges,
+            epoch: header.epoch,
+            cursor: if start == 0 { header.revision } else { start },
+            silence: match silence {
+                0 => PROGRESS,
+                asked => Duration::from_millis(asked).max(PROGRESS_MIN),
+            },
+        })
+    }
+
+    /// The channel between a watch and its reader.
+    pub(crate) fn channel() -> (Sink, mpsc::Receiver<Result<WatchResponse, Status>>) {
+        mpsc::channel(AHEAD)
+    }
+
+    /// Hands changes over until the reader leaves, an error ends the watch, or the kit stops.
+    pub(crate) async fn run(mut self, sink: Sink) {
+        let _open = self.source.metrics.watch();
+        if let Err(error) = self.feed(&sink).await {
+            // The reader may have left already.
+            let _ = timeout(PATIENCE, sink.send(Err(status(&error)))).await;
+        }
+    }
+
+    async fn feed(&mut self, sink: &Sink) -> Result<(), BackendError> {
+        let mut moved = self.source.fanout.subscribe();
+        let created = Body::Created(Created {
+            start_revision: self.cursor,
+        });
+        let header = self.source.fanout.header();
+        if !self.send(sink, header, created).await? {
+            return Ok(());
+        }
+        let mut told = Instant::now();
+        loop {
+            moved.mark_unchanged();
+            let batch = self.next().await?;
+            let news = !batch.events.is_empty();
+            let advanced = batch.through > self.cursor;
+            self.cursor = batch.through;
+            if news {
+                let events = batch.events;
+                let body = Body::Events(Events { events });
+                if !self.send(sink, batch.header, body).await? {
+                    return Ok(());
+                }
+                told = Instant::now();
+            }
+            if advanced && self.cursor < self.source.fanout.header().revision {
+                continue;
+            }
+            tokio::select! {
+                () = self.source.stop.cancelled() => return Err(closing()),
+                () = sink.closed() => return Ok(()),
+                _ = moved.changed() => {}
+                () = tokio::time::sleep_until(told + self.silence) => {
+                    let header = self.source.fanout.header();
+                    if header.epoch == self.epoch && header.revision == self.cursor {
+                        if !self.send(sink, header, Body::Progress(Progress {})).await? {
+                            return Ok(());
+                        }
+                        told = Instant::now();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What follows the cursor, as far as the ranges want it.
+    async fn next(&self) -> Result<Batch, BackendError> {
+        match self
+            .source
+            .fanout
+            .after(self.cursor, self.epoch, CHUNK_BYTES)
+        {
+            Found::Events {
+                events,
+                through,
+                header,
+            } => Ok(Batch {
+                events: events
+                    .iter()
+                    .filter(|event| range::holds(&self.ranges, event))
+                    .map(|event| Event::clone(event))
+                    .collect(),
+                through,
+                header,
+            }),
+            Found::EpochChanged => Err(epoch_changed()),
+            Found::Behind => {
+                self.source.metrics.log_read();
+                let read = self.source.driver.read_log(self.cursor, CHUNK_BYTES);
+                let mut page = read.await?;
+                if page.header.epoch != self.epoch {
+                    return Err(epoch_changed());
+                }
+                page.events
+                    .retain(|event| range::holds(&self.ranges, event));
+                Ok(Batch {
+                    events: page.events,
+                    through: page.through,
+                    header: page.header,
+                })
+            }
+        }
+    }
+
+    /// `false` if the reader left.
+    async fn send(&self, sink: &Sink, header: Header, body: Body) -> Result<bool, BackendError> {
+        let response = WatchResponse {
+            header: Some(header),
+            through_revision: self.cursor,
+            body: Some(body),
+        };
+        tokio::select! {
+            () = self.source.stop.cancelled() => Err(closing()),
+            sent = timeout(PATIENCE, sink.send(Ok(response))) => match sent {
+                Ok(sent) => Ok(sent.is_ok()),
+                Err(_) => Err(too_slow()),
+            },
+        }
+    }
+}
