@@ -142,6 +142,10 @@ impl Driver for SqliteDriver {
         Ok((self.shared.header(head), found.map(|entry| entry.record)))
     }
 
+    async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
+        Ok(self.readers.run(read::resources).await?)
+    }
+
     async fn list(
         &self,
         query: ListQuery,

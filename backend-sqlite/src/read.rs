@@ -43,6 +43,14 @@ pub(crate) fn resource_id(
         .optional()?)
 }
 
+/// Group and plural of every resource, in key order.
+pub(crate) fn resources(connection: &Connection) -> Result<Vec<(String, String)>, Error> {
+    let sql = "SELECT api_group, resource FROM resource ORDER BY api_group, resource";
+    let mut statement = connection.prepare_cached(sql)?;
+    let names = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
 /// The newest row of a key that exists.
 pub(crate) fn current(
     connection: &Connection,
