@@ -18,9 +18,7 @@ pub fn to_string(value: &Value) -> String {
         line: 0,
     };
     emitter.value(value, 0);
-    if !emitter.out.ends_with('\n') {
-        emitter.out.push('\n');
-    }
+    emitter.out.push('\n');
     emitter.out
 }
 
