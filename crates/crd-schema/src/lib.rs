@@ -11,6 +11,7 @@ pub mod columns;
 pub mod definition;
 pub mod format;
 pub mod jsonpath;
+pub mod openapi;
 pub mod regexp;
 pub mod scale;
 pub mod selectable;

@@ -1,0 +1,106 @@
+//! OpenAPI documents of custom resources, version 3 and version 2, as kube-apiserver publishes
+//! them. Only descriptions of Kubernetes' own types and parameters are worded differently.
+
+mod operations;
+mod schemas;
+mod swagger;
+
+use serde_json::{Map, Value, json};
+
+/// One kind in one version: what a document says about it.
+#[derive(Clone, Debug)]
+pub struct Kind<'a> {
+    /// The API group.
+    pub group: &'a str,
+    /// The version.
+    pub version: &'a str,
+    /// The kind.
+    pub kind: &'a str,
+    /// The kind of lists.
+    pub list_kind: &'a str,
+    /// The name in paths.
+    pub plural: &'a str,
+    /// Whether objects live in namespaces.
+    pub namespaced: bool,
+    /// Whether there is a `status` subresource.
+    pub status: bool,
+    /// The `openAPIV3Schema` of the manifest.
+    pub schema: &'a Value,
+    /// The `jsonPath`s of the selectable fields.
+    pub selectable_fields: Vec<&'a str>,
+}
+
+impl<'a> Kind<'a> {
+    /// The served versions of a manifest that was checked already; whatever is missing is empty.
+    #[must_use]
+    pub fn of_manifest(manifest: &'a Value) -> Vec<Self> {
+        let spec = &manifest["spec"];
+        let names = &spec["names"];
+        let text = |value: &'a Value| value.as_str().unwrap_or_default();
+        let versions = spec["versions"].as_array().into_iter().flatten();
+        versions
+            .filter(|version| version["served"] == Value::Bool(true))
+            .map(|version| Self {
+                group: text(&spec["group"]),
+                version: text(&version["name"]),
+                kind: text(&names["kind"]),
+                list_kind: text(&names["listKind"]),
+                plural: text(&names["plural"]),
+                namespaced: spec["scope"] == "Namespaced",
+                status: version["subresources"]["status"].is_object(),
+                schema: &version["schema"]["openAPIV3Schema"],
+                selectable_fields: version["selectableFields"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|field| text(&field["jsonPath"]))
+                    .collect(),
+            })
+            .collect()
+    }
+}
+
+/// The OpenAPI 3 document of one group and version.
+#[must_use]
+pub fn v3(kinds: &[Kind<'_>]) -> Value {
+    let mut paths = Map::new();
+    let mut definitions = schemas::meta(kinds);
+    for kind in kinds {
+        operations::add(kind, &mut paths);
+        schemas::add(kind, &mut definitions);
+    }
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"},
+        "paths": paths,
+        "components": {"schemas": definitions},
+    })
+}
+
+/// The OpenAPI 2 document of all groups and versions.
+#[must_use]
+pub fn v2(kinds: &[Kind<'_>]) -> Value {
+    let mut document = v3(kinds);
+    swagger::rewrite(&mut document);
+    document
+}
+
+/// `com.example.x.v1.Foo` for `Foo` of `x.example.com/v1`.
+fn model_name(kind: &Kind<'_>, name: &str) -> String {
+    let mut parts: Vec<&str> = kind.group.split('.').rev().collect();
+    parts.push(kind.version);
+    parts.push(name);
+    parts.join(".")
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// The name of one of Kubernetes' own types.
+fn meta_name(name: &str) -> String {
+    format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}")
+}
+
+#[cfg(test)]
+mod tests;

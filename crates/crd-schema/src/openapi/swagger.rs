@@ -1,0 +1,175 @@
+//! Turns a document of version 3 into one of version 2.
+
+use serde_json::{Map, Value, json};
+
+/// Rewrites the whole document.
+pub(super) fn rewrite(document: &mut Value) {
+    let mut paths = document["paths"].take();
+    let mut definitions = document["components"]["schemas"].take();
+    for item in values(&mut paths) {
+        for (key, operation) in item.as_object_mut().into_iter().flatten() {
+            if key == "parameters" {
+                parameters(operation);
+            } else {
+                rewrite_operation(operation);
+            }
+        }
+    }
+    for definition in values(&mut definitions) {
+        schema(definition);
+    }
+    let info = document["info"].take();
+    *document = json!({
+        "swagger": "2.0", "info": info, "paths": paths, "definitions": definitions,
+    });
+    references(document);
+}
+
+fn rewrite_operation(operation: &mut Value) {
+    parameters(&mut operation["parameters"]);
+    let patch = operation["x-kubernetes-action"] == "patch";
+    let body = operation["requestBody"].take();
+    if let Some(schema) = first_schema(&body) {
+        let mut parameter = json!({"name": "body", "in": "body", "schema": schema});
+        if body["required"] == Value::Bool(true) {
+            parameter["required"] = Value::Bool(true);
+        }
+        match operation["parameters"].as_array_mut() {
+            Some(parameters) => parameters.insert(0, parameter),
+            None => operation["parameters"] = json!([parameter]),
+        }
+    }
+    for response in values(&mut operation["responses"]) {
+        let content = response["content"].take();
+        if let Some(fields) = response.as_object_mut() {
+            fields.remove("content");
+            if let Some(schema) = first_schema(&json!({ "content": content })) {
+                fields.insert(String::from("schema"), schema);
+            }
+        }
+    }
+    operation["schemes"] = json!(["https"]);
+    operation["produces"] = json!(["application/json", "application/yaml"]);
+    operation["consumes"] = if patch {
+        json!([
+            "application/json-patch+json",
+            "application/merge-patch+json",
+            "application/apply-patch+yaml",
+        ])
+    } else {
+        json!(["application/json", "application/yaml"])
+    };
+    if let Some(fields) = operation.as_object_mut() {
+        fields.remove("requestBody");
+        if fields.get("parameters") == Some(&Value::Null) {
+            fields.remove("parameters");
+        }
+    }
+}
+
+/// Parameters of version 2 hold their type themselves.
+fn parameters(list: &mut Value) {
+    for parameter in list.as_array_mut().into_iter().flatten() {
+        let Some(fields) = parameter.as_object_mut() else {
+            continue;
+        };
+        if let Some(Value::Object(schema)) = fields.remove("schema") {
+            fields.extend(schema);
+        }
+    }
+}
+
+fn first_schema(body: &Value) -> Option<Value> {
+    let (_, content) = body["content"].as_object()?.iter().next()?;
+    content.get("schema").cloned()
+}
+
+/// Drops what version 2 or kubectl's reading of it cannot express.
+fn schema(value: &mut Value) {
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    // A reference beside a description is wrapped in version 3 only.
+    if let Some(Value::Array(parts)) = fields.remove("allOf")
+        && let Some(Value::Object(reference)) = parts.into_iter().next()
+        && reference.contains_key("$ref")
+    {
+        fields.extend(reference);
+    }
+    // The aggregator publishes no defaults in version 2.
+    for key in ["anyOf", "oneOf", "not", "default"] {
+        fields.remove(key);
+    }
+    if fields.remove("nullable") == Some(Value::Bool(true)) {
+        for key in ["type", "items", "properties"] {
+            fields.remove(key);
+        }
+    }
+    simplify(fields);
+    let nullable = |schema: &Value| schema["nullable"] == Value::Bool(true);
+    let free: Vec<String> = fields
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(_, property)| nullable(property))
+        .map(|(name, _)| name.clone())
+        .collect();
+    let all_free = fields.get("additionalProperties").is_some_and(nullable);
+    if let Some(Value::Array(required)) = fields.get_mut("required") {
+        required.retain(|name| !all_free && !free.iter().any(|one| name == one));
+        if required.is_empty() {
+            fields.remove("required");
+        }
+    }
+    for key in ["items", "additionalProperties"] {
+        fields.entry(key).and_modify(schema);
+    }
+    if let Some(properties) = fields.get_mut("properties") {
+        for property in values(properties) {
+            schema(property);
+        }
+    }
+}
+
+/// kubectl cannot cope with items and properties beside unknown fields, nor with bare arrays.
+fn simplify(fields: &mut Map<String, Value>) {
+    let unknown = fields.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
+    if unknown {
+        fields.remove("items");
+        fields.remove("properties");
+    }
+    let kind = fields.get("type").and_then(Value::as_str);
+    let bare = match kind {
+        Some("array") => !fields.contains_key("items"),
+        Some("object") => unknown,
+        _ => false,
+    };
+    if bare {
+        fields.remove("type");
+    }
+}
+
+fn references(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(references),
+        Value::Object(fields) => {
+            for (key, value) in fields.iter_mut() {
+                match value {
+                    Value::String(text) if key == "$ref" => {
+                        *text = text.replace("#/components/schemas/", "#/definitions/");
+                    }
+                    other => references(other),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn values(map: &mut Value) -> impl Iterator<Item = &mut Value> {
+    map.as_object_mut()
+        .into_iter()
+        .flatten()
+        .map(|(_, value)| value)
+}
