@@ -1,0 +1,6 @@
+//! The program on its socket: what clients see, and what a kill leaves.
+
+mod kills;
+mod program;
+mod refusals;
+mod watches;

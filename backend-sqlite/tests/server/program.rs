@@ -1,0 +1,170 @@
+//! Starting, killing and calling the program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use backend_proto::v1::backend_client::BackendClient;
+use backend_proto::v1::op::Action;
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{
+    CurrentRevisionRequest, Header, Key, ListRequest, Op, Range, Record, WatchRequest,
+    WatchResponse, WriteRequest, list_response,
+};
+use bytes::Bytes;
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
+
+pub(crate) type Client = BackendClient<Channel>;
+
+/// A database and, between start and stop, the process that serves it.
+pub(crate) struct Program {
+    pub(crate) folder: TempDir,
+    child: Option<Child>,
+}
+
+impl Program {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("temporary directory"),
+            child: None,
+        }
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("ark.db")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    /// Starts the program and waits until it answers.
+    pub(crate) async fn start(&mut self) -> Client {
+        let child = command(&self.database(), &self.socket())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        self.child = Some(child);
+        let client = client(&self.socket());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while client
+            .clone()
+            .current_revision(CurrentRevisionRequest {})
+            .await
+            .is_err()
+        {
+            assert!(Instant::now() < deadline, "the program never answers");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        client
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().expect("started");
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+pub(crate) fn command(database: &Path, socket: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backend-sqlite"));
+    command.arg("--path").arg(database);
+    command
+        .arg("--listen")
+        .arg(format!("unix://{}", socket.display()));
+    command
+}
+
+pub(crate) fn client(socket: &Path) -> Client {
+    let socket = socket.to_path_buf();
+    let connect = move |_| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    };
+    let endpoint = Endpoint::from_static("http://localhost");
+    BackendClient::new(endpoint.connect_with_connector_lazy(tower::service_fn(connect)))
+        .max_decoding_message_size(64 << 20)
+}
+
+pub(crate) fn op(action: Action, name: &str, value: impl Into<Bytes>) -> Op {
+    Op {
+        op_id: Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes()),
+        action: action.into(),
+        key: Some(Key {
+            group: "ark.mckinsey.com".to_owned(),
+            resource: "queries".to_owned(),
+            namespace: "default".to_owned(),
+            name: name.to_owned(),
+        }),
+        value: value.into(),
+        ..Op::default()
+    }
+}
+
+/// Writes one operation; revision and header, or the error of the call.
+pub(crate) async fn write(client: &Client, op: Op) -> Result<(i64, Header), Status> {
+    let request = WriteRequest { ops: vec![op] };
+    let response = client.clone().write(request).await?.into_inner();
+    match &response.results[0].verdict {
+        Some(Verdict::Applied(applied)) => Ok((applied.revision, response.header.expect("header"))),
+        other => panic!("not applied: {other:?}"),
+    }
+}
+
+pub(crate) async fn create(client: &Client, name: &str) -> i64 {
+    let op = op(Action::Create, name, name.to_owned());
+    write(client, op).await.expect("written").0
+}
+
+pub(crate) async fn watch(client: &Client, start: i64) -> Result<Streaming<WatchResponse>, Status> {
+    let request = WatchRequest {
+        start_revision: start,
+        progress_interval_ms: 50,
+        ..WatchRequest::default()
+    };
+    Ok(client.clone().watch(request).await?.into_inner())
+}
+
+pub(crate) async fn list(client: &Client) -> (Header, Vec<Record>) {
+    let request = ListRequest {
+        range: Some(Range {
+            group: "ark.mckinsey.com".to_owned(),
+            resource: "queries".to_owned(),
+            ..Range::default()
+        }),
+        ..ListRequest::default()
+    };
+    let mut stream = client
+        .clone()
+        .list(request)
+        .await
+        .expect("list")
+        .into_inner();
+    let (mut header, mut records, mut complete) = (None, Vec::new(), false);
+    while let Some(message) = stream.message().await.expect("list") {
+        match message.part.expect("part") {
+            list_response::Part::Header(first) => header = Some(first),
+            list_response::Part::Chunk(chunk) => records.extend(chunk.records),
+            list_response::Part::Trailer(trailer) => {
+                assert_eq!(trailer.count, records.len() as i64);
+                complete = true;
+            }
+        }
+    }
+    assert!(complete, "a list without its trailer");
+    (header.expect("header"), records)
+}

@@ -1,0 +1,94 @@
+//! What the program refuses, each with one clear line and an exit code.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use backend_proto::error::from_status;
+use backend_proto::v1::backend_error::Outcome;
+use backend_proto::v1::op::Action;
+
+use crate::program::{Program, client, command, create, list, op, write};
+
+fn refusal(mut command: Command) -> String {
+    let output = command
+        .env("ARK_LOG", "off")
+        .output()
+        .expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(
+        text.starts_with("error: ") && text.lines().count() == 1,
+        "{text}"
+    );
+    text
+}
+
+#[tokio::test]
+async fn bad_addresses_files_and_rivals() {
+    let mut program = Program::new();
+    program.start().await;
+    let folder = program.folder.path();
+    let letter = folder.join("letter");
+    std::fs::write(&letter, "dear reader, this is no database").expect("write");
+    let free = folder.join("free");
+    let cases: [(Command, &str); 5] = [
+        (command(&program.database(), &free), "in use by process"),
+        (
+            command(&folder.join("other.db"), &program.socket()),
+            "another process serves there",
+        ),
+        (command(&letter, &free), "not a SQLite database"),
+        (
+            command(&folder.join("other.db"), &letter),
+            "a file that is no socket",
+        ),
+        (command(Path::new("/proc/ark.db"), &free), "/proc/ark.db"),
+    ];
+    for (command, words) in cases {
+        let line = refusal(command);
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_disk_ends_the_process_with_the_outcome_unknown() {
+    let mut program = Program::new();
+    create(&program.start().await, "before").await;
+    program.kill();
+    // A file size limit makes writes fail with an error that is not "disk full".
+    let program_line = format!("{:?}", command(&program.database(), &program.socket()));
+    let mut limited = Command::new("sh");
+    limited.args([
+        "-c",
+        &format!("trap '' XFSZ; ulimit -f 400; exec {program_line}"),
+    ]);
+    let mut child = limited.stderr(Stdio::null()).spawn().expect("sh");
+    let client = client(&program.socket());
+    let mut failed = None;
+    for number in 0..2000 {
+        let next = op(Action::Create, &format!("n{number}"), "v".repeat(4000));
+        match write(&client, next).await {
+            Err(status) if from_status(&status).is_some() => {
+                failed = from_status(&status);
+                break;
+            }
+            // Not up yet.
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Ok(_) => {}
+        }
+    }
+    let error = failed.expect("a typed error");
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    // It ends by itself, and tells so.
+    let ended = child.wait().expect("wait");
+    assert_eq!(ended.code(), Some(3));
+    let client = program.start().await;
+    let (_, records) = list(&client).await;
+    assert!(
+        records
+            .iter()
+            .any(|record| record.key.as_ref().is_some_and(|key| key.name == "before"))
+    );
+    create(&client, "after").await;
+}

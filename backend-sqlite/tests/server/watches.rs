@@ -1,0 +1,112 @@
+//! Watches on the wire.
+
+use backend_proto::error::from_status;
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::op::Action;
+use backend_proto::v1::watch_response::Body;
+use backend_proto::v1::{CompactRequest, Range, WatchRequest, WatchResponse};
+use tonic::Streaming;
+
+use crate::program::{Program, create, op, watch, write};
+
+/// Revisions up to `last`, and the last progress.
+async fn revisions(stream: &mut Streaming<WatchResponse>, last: i64) -> Vec<i64> {
+    let mut seen = Vec::new();
+    loop {
+        let response = stream.message().await.expect("watch").expect("open");
+        if let Some(Body::Events(batch)) = response.body {
+            seen.extend(batch.events.iter().map(|event| event.revision));
+        }
+        assert!(
+            seen.last()
+                .is_none_or(|seen| *seen <= response.through_revision)
+        );
+        if response.through_revision >= last {
+            return seen;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_sees_what_follows_its_start_once_and_in_order() {
+    let mut program = Program::new();
+    let client = program.start().await;
+    let first = create(&client, "a").await;
+    let mut late = watch(&client, 0).await.expect("watch");
+    let mut early = watch(&client, first).await.expect("watch");
+    let mut history = watch(&client, first - 1).await.expect("watch");
+    for number in 0..500 {
+        create(&client, &format!("n{number}")).await;
+    }
+    let last = first + 500;
+    let after: Vec<i64> = (first + 1..=last).collect();
+    assert_eq!(revisions(&mut early, last).await, after);
+    assert_eq!(revisions(&mut late, last).await, after);
+    assert_eq!(
+        revisions(&mut history, last).await,
+        (first..=last).collect::<Vec<_>>()
+    );
+    // A server that was restarted has an empty ring: the log takes its place.
+    program.kill();
+    let client = program.start().await;
+    let mut resumed = watch(&client, first).await.expect("watch");
+    assert_eq!(revisions(&mut resumed, last).await, after);
+}
+
+#[tokio::test]
+async fn starts_outside_history_are_refused_with_their_bounds() {
+    let mut program = Program::new();
+    let client = program.start().await;
+    create(&client, "a").await;
+    let compact = create(&client, "b").await;
+    let (deleted, _) = write(&client, op(Action::Delete, "a", ""))
+        .await
+        .expect("deleted");
+    let request = CompactRequest { revision: compact };
+    client.clone().compact(request).await.expect("compact");
+
+    let status = watch(&client, compact - 1).await.expect_err("compacted");
+    let error = from_status(&status).expect("typed");
+    assert_eq!(
+        (error.reason(), error.compact_revision),
+        (Reason::Compacted, compact)
+    );
+    let status = watch(&client, deleted + 1).await.expect_err("future");
+    let error = from_status(&status).expect("typed");
+    assert_eq!(
+        (error.reason(), error.current_revision),
+        (Reason::FutureRevision, deleted)
+    );
+    // Exactly at the compact revision the next change is still seen.
+    let mut stream = watch(&client, compact).await.expect("watch");
+    assert_eq!(revisions(&mut stream, deleted).await, [deleted]);
+}
+
+#[tokio::test]
+async fn a_range_sees_its_own_events_and_progress_over_the_others() {
+    let mut program = Program::new();
+    let client = program.start().await;
+    let first = create(&client, "a").await;
+    let range = |name: &str| Range {
+        group: "ark.mckinsey.com".to_owned(),
+        resource: "queries".to_owned(),
+        namespace: Some("default".to_owned()),
+        name: Some(name.to_owned()),
+    };
+    let request = WatchRequest {
+        ranges: vec![range("b"), range("c"), range("b")],
+        start_revision: first,
+        progress_interval_ms: 50,
+    };
+    let mut stream = client
+        .clone()
+        .watch(request)
+        .await
+        .expect("watch")
+        .into_inner();
+    for name in ["x", "b", "y", "c", "z"] {
+        create(&client, name).await;
+    }
+    let seen = revisions(&mut stream, first + 5).await;
+    assert_eq!(seen, [first + 2, first + 4]);
+}
