@@ -1,3 +1,5 @@
+//! Field errors print what kube-apiserver prints.
+
 use serde_json::json;
 
 use super::{Error, Path, Value, aggregate};

@@ -1,3 +1,5 @@
+//! Accept headers and content types, clause by clause.
+
 use super::{
     Endpoint, Format, MetaVersion, Negotiated, PatchType, Transform, negotiate, of_body, of_patch,
 };

@@ -1,3 +1,5 @@
+//! Good and bad names, and what is said about the bad ones.
+
 use super::{
     dns1035_label, dns1123_label, dns1123_subdomain, label_value, path_segment, qualified_name,
 };

@@ -1,3 +1,5 @@
+//! Queries that are read, and the answers to those that are refused.
+
 use serde_json::json;
 
 use super::{

@@ -1,3 +1,5 @@
+//! What selectors match, and what is said about texts that are none.
+
 use std::collections::BTreeMap;
 
 use super::{FieldSelector, LabelSelector, Lookup};

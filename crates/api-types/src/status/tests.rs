@@ -1,3 +1,5 @@
+//! Failures as they stand on the wire.
+
 use super::{ApiError, Details, Status};
 use crate::field;
 use crate::gvk::{GroupKind, GroupResource};

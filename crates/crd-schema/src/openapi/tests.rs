@@ -1,3 +1,5 @@
+//! Documents of one small kind; equality with kube-apiserver's is the scenarios' business.
+
 use serde_json::{Value, json};
 
 use super::{Kind, v2, v3};

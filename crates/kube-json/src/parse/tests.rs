@@ -1,3 +1,5 @@
+//! Values, error texts, limits and properties of the JSON parser.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

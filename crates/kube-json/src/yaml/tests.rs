@@ -1,3 +1,5 @@
+//! YAML as Go reads and writes it.
+
 use proptest::prelude::*;
 use serde_json::json;
 
