@@ -24,6 +24,8 @@ pub struct Kind<'a> {
     pub namespaced: bool,
     /// Whether there is a `status` subresource.
     pub status: bool,
+    /// Whether there is a `scale` subresource.
+    pub scale: bool,
     /// The `openAPIV3Schema` of the manifest.
     pub schema: &'a Value,
     /// The `jsonPath`s of the selectable fields.
@@ -48,6 +50,7 @@ impl<'a> Kind<'a> {
                 plural: text(&names["plural"]),
                 namespaced: spec["scope"] == "Namespaced",
                 status: version["subresources"]["status"].is_object(),
+                scale: version["subresources"]["scale"].is_object(),
                 schema: &version["schema"]["openAPIV3Schema"],
                 selectable_fields: version["selectableFields"]
                     .as_array()
@@ -65,6 +68,9 @@ impl<'a> Kind<'a> {
 pub fn v3(kinds: &[Kind<'_>]) -> Value {
     let mut paths = Map::new();
     let mut definitions = schemas::meta(kinds);
+    if kinds.iter().any(|kind| kind.scale) {
+        schemas::add_scale(&mut definitions);
+    }
     for kind in kinds {
         operations::add(kind, &mut paths);
         schemas::add(kind, &mut definitions);
@@ -92,6 +98,9 @@ fn model_name(kind: &Kind<'_>, name: &str) -> String {
     parts.push(name);
     parts.join(".")
 }
+
+/// The type that the `scale` subresource answers with.
+const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })

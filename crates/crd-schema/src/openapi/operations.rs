@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Kind, meta_name, model_name, reference};
+use super::{Kind, SCALE, meta_name, model_name, reference};
 
 /// Query parameters: name, type, description.
 type Parameter = (&'static str, &'static str, &'static str);
@@ -145,23 +145,31 @@ pub(super) fn add(kind: &Kind<'_>, paths: &mut Map<String, Value>) {
         "parameters": kind.path_parameters(false),
     });
     paths.insert(collection.clone(), item);
-    let mut item = kind.object_item(&name, "");
+    let own = model_name(kind, kind.kind);
+    let mut item = kind.object_item(&name, "", &own);
     item["delete"] = kind.operation("delete", &name, "", DELETE);
     paths.insert(format!("{collection}/{{name}}"), item);
     if kind.status {
-        let item = kind.object_item(&format!("{name}Status"), " status of");
+        let item = kind.object_item(&format!("{name}Status"), " status of", &own);
         paths.insert(format!("{collection}/{{name}}/status"), item);
+    }
+    if kind.scale {
+        let item = kind.object_item(&format!("{name}Scale"), " scale of", SCALE);
+        paths.insert(format!("{collection}/{{name}}/scale"), item);
     }
 }
 
 impl Kind<'_> {
-    fn object_item(&self, name: &str, part: &str) -> Value {
+    /// Reading, replacing and patching an object or a part of it, whose schema is `model`.
+    fn object_item(&self, name: &str, part: &str, model: &str) -> Value {
         let mut patch = WRITE.to_vec();
         patch.push(FORCE);
+        let operation =
+            |verb, parameters: &[Parameter]| self.operation_on(verb, name, part, parameters, model);
         json!({
-            "get": self.operation("read", name, part, GET),
-            "put": self.operation("replace", name, part, WRITE),
-            "patch": self.operation("patch", name, part, &patch),
+            "get": operation("read", GET),
+            "put": operation("replace", WRITE),
+            "patch": operation("patch", &patch),
             "parameters": self.path_parameters(true),
         })
     }
@@ -187,6 +195,18 @@ impl Kind<'_> {
 
     fn operation(&self, verb: &str, suffix: &str, part: &str, parameters: &[Parameter]) -> Value {
         let own = model_name(self, self.kind);
+        self.operation_on(verb, suffix, part, parameters, &own)
+    }
+
+    fn operation_on(
+        &self,
+        verb: &str,
+        suffix: &str,
+        part: &str,
+        parameters: &[Parameter],
+        model: &str,
+    ) -> Value {
+        let own = model.to_owned();
         let (action, prefix, answer) = match verb {
             "list" => ("list", "list", model_name(self, self.list_kind)),
             "deletecollection" => ("deletecollection", "delete", meta_name("Status")),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Kind, meta_name, model_name, reference};
+use super::{Kind, SCALE, meta_name, model_name, reference};
 
 const API_VERSION: &str = "Group and version of this object's schema.";
 const KIND: &str = "Kind of this object, in camel case; cannot change.";
@@ -32,6 +32,44 @@ pub(super) fn meta(kinds: &[Kind<'_>]) -> Map<String, Value> {
         definitions.insert(meta_name(&name), schema);
     }
     definitions
+}
+
+/// The types of the `scale` subresource.
+pub(super) fn add_scale(definitions: &mut Map<String, Value>) {
+    let part = |name: &str| json!({"default": {}, "allOf": [reference(name)]});
+    let replicas = |text: &str| json!({"description": text, "type": "integer", "format": "int32"});
+    let (spec, status) = (format!("{SCALE}Spec"), format!("{SCALE}Status"));
+    let mut scale = json!({
+        "description": "How often something runs.",
+        "type": "object",
+        "properties": {
+            "metadata": part(&meta_name("ObjectMeta")),
+            "spec": part(&spec),
+            "status": part(&status),
+        },
+        "x-kubernetes-group-version-kind":
+            [{"group": "autoscaling", "kind": "Scale", "version": "v1"}],
+    });
+    add_type_meta(&mut scale);
+    definitions.insert(SCALE.to_owned(), scale);
+    let wanted = json!({
+        "description": "How often it is to run.",
+        "type": "object",
+        "properties": {"replicas": replicas("The wanted number.")},
+    });
+    definitions.insert(spec, wanted);
+    let mut replicas = replicas("The number there is.");
+    replicas["default"] = Value::from(0);
+    let observed = json!({
+        "description": "How often it does run.",
+        "type": "object",
+        "required": ["replicas"],
+        "properties": {
+            "replicas": replicas,
+            "selector": {"description": "Which objects are counted.", "type": "string"},
+        },
+    });
+    definitions.insert(status, observed);
 }
 
 /// The schemas of a kind and its list.

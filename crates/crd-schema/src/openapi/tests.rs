@@ -14,7 +14,7 @@ fn manifest(schema: &Value) -> Value {
             {
                 "name": "v1",
                 "served": true,
-                "subresources": {"status": {}},
+                "subresources": {"status": {}, "scale": {}},
                 "schema": {"openAPIV3Schema": schema},
                 "selectableFields": [{"jsonPath": ".spec.a"}],
             },
@@ -40,6 +40,11 @@ fn version_3_names_operations_and_schemas() {
     assert_eq!(
         names,
         ["dryRun", "fieldManager", "fieldValidation", "force"]
+    );
+    let scale = "/apis/x.example.com/v1/namespaces/{namespace}/foos/{name}/scale";
+    assert_eq!(
+        document["paths"][scale]["put"]["requestBody"]["content"]["application/json"]["schema"]["$ref"],
+        "#/components/schemas/io.k8s.api.autoscaling.v1.Scale"
     );
     let foo = &document["components"]["schemas"]["com.example.x.v1.Foo"];
     assert_eq!(
