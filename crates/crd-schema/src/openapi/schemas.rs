@@ -37,7 +37,7 @@ pub(super) fn meta(kinds: &[Kind<'_>]) -> Map<String, Value> {
 /// The types of the `scale` subresource.
 pub(super) fn add_scale(definitions: &mut Map<String, Value>) {
     let part = |name: &str| json!({"default": {}, "allOf": [reference(name)]});
-    let replicas = |text: &str| json!({"description": text, "type": "integer", "format": "int32"});
+    let replicas = |text: &str| json!({"description": text, "type": "integer", "format": "int32", "default": 0});
     let (spec, status) = (format!("{SCALE}Spec"), format!("{SCALE}Status"));
     let mut scale = json!({
         "description": "How often something runs.",
@@ -58,14 +58,12 @@ pub(super) fn add_scale(definitions: &mut Map<String, Value>) {
         "properties": {"replicas": replicas("The wanted number.")},
     });
     definitions.insert(spec, wanted);
-    let mut replicas = replicas("The number there is.");
-    replicas["default"] = Value::from(0);
     let observed = json!({
         "description": "How often it does run.",
         "type": "object",
         "required": ["replicas"],
         "properties": {
-            "replicas": replicas,
+            "replicas": replicas("The number there is."),
             "selector": {"description": "Which objects are counted.", "type": "string"},
         },
     });
