@@ -98,7 +98,7 @@ impl Texts {
     /// kubectl's output, as lines.
     pub(super) fn output(&mut self, text: &str) -> Value {
         let text = self.plain(&drop_managed_fields(text));
-        let text = self.patterns.age.replace_all(&text, "<age>  ");
+        let text = self.patterns.age.replace_all(&text, "$1<age>  ");
         let text = self.patterns.diff_file.replace_all(&text, "$1");
         let mut kept: Vec<&str> = text
             .lines()
@@ -130,7 +130,8 @@ impl Patterns {
             embedded: Regex::new(r#"Invalid value: "\{(?:[^"\\]|\\.)*\}""#)?,
             server: Regex::new(r"127\.0\.0\.1:\d+")?,
             hash: Regex::new(r"hash=[0-9A-F]{16,}")?,
-            age: Regex::new(r"(?m)\b(\d{1,3}s|\dm\d*s?)(?: +|$)")?,
+            // kubectl pads columns with three spaces.
+            age: Regex::new(r"(?m)(   )(?:\d{1,3}s|\dm\d*s?)(?: +|$)")?,
             short_age: Regex::new(r"^(\d{1,3}s|\dm\d*s?)$")?,
             quoted_age: Regex::new(r#""(\d{1,3}s|\dm\d*s?)""#)?,
             diff_file: Regex::new(r"/\S*/(LIVE|MERGED)-\d+")?,
