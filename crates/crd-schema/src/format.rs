@@ -1,5 +1,8 @@
 //! `format` of strings and numbers.
 
+mod text;
+mod time;
+
 use crate::structural::Kind;
 
 /// Formats of strings that are checked, without their dashes.
@@ -43,5 +46,38 @@ pub fn recognized(kind: Option<Kind>, format: &str) -> bool {
         Some(Kind::Integer) => matches!(format, "int32" | "int64"),
         Some(Kind::Number) => matches!(format, "float" | "double"),
         Some(Kind::Array | Kind::Boolean | Kind::Object) => false,
+    }
+}
+
+/// Whether a text has a recognized format; dashes in the name do not count.
+#[must_use]
+pub fn is_valid(format: &str, text: &str) -> bool {
+    match format.replace('-', "").as_str() {
+        "bsonobjectid" => text.len() == 24 && text.bytes().all(|b| b.is_ascii_hexdigit()),
+        "uri" => text::uri(text),
+        "email" => text::email(text),
+        "hostname" => text::hostname(text),
+        "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
+        "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
+        "cidr" => text::cidr(text),
+        "mac" => text::mac(text),
+        "uuid" => text::uuid(text, None),
+        "uuid3" => text::uuid(text, Some(b'3')),
+        "uuid4" => text::uuid(text, Some(b'4')),
+        "uuid5" => text::uuid(text, Some(b'5')),
+        "isbn" => text::isbn10(text) || text::isbn13(text),
+        "isbn10" => text::isbn10(text),
+        "isbn13" => text::isbn13(text),
+        "creditcard" => text::credit_card(text),
+        "ssn" => text::ssn(text),
+        "hexcolor" => text::hex_color(text),
+        "rgbcolor" => text::rgb_color(text),
+        "byte" => text::base64(text),
+        "date" => time::date(text),
+        "datetime" => time::date_time(text),
+        "duration" => time::duration(text),
+        "k8sshortname" => api_types::names::dns1123_label(text).is_empty(),
+        "k8slongname" => api_types::names::dns1123_subdomain(text).is_empty(),
+        _ => true,
     }
 }

@@ -7,15 +7,22 @@
 //! Source of the rules and texts: `k8s.io/apiextensions-apiserver/pkg/apiserver/{schema,validation}`
 //! and `k8s.io/kube-openapi/pkg/validation`.
 
+pub mod coerce;
 pub mod columns;
+pub mod default;
 pub mod definition;
+pub mod embedded;
 pub mod format;
 pub mod jsonpath;
+pub mod list_type;
+pub mod nulls;
 pub mod openapi;
+pub mod prune;
 pub mod regexp;
 pub mod scale;
 pub mod selectable;
 pub mod structural;
+pub mod validate;
 
 pub use columns::Column;
 pub use definition::{Definition, Loaded, Names, Scope, Version};

@@ -1,0 +1,290 @@
+//! The fields of `metav1.ObjectMeta`, and Go's complaints about their types.
+
+use api_types::field::Path;
+use api_types::time;
+use serde_json::{Map, Value};
+
+use super::Mode;
+
+/// What a field holds.
+enum Shape {
+    /// A text; the name of its Go type.
+    Text(&'static str),
+    Integer,
+    Bool,
+    Time,
+    /// Anything, kept as it is.
+    Raw,
+    TextMap,
+    TextList,
+    /// A list of structures: the structure's name and its fields.
+    Structs(&'static str, &'static [Field]),
+}
+
+struct Field {
+    name: &'static str,
+    shape: Shape,
+    /// Whether the field is written even if it is empty.
+    always: bool,
+}
+
+const fn field(name: &'static str, shape: Shape) -> Field {
+    Field {
+        name,
+        shape,
+        always: false,
+    }
+}
+
+const fn always(name: &'static str, shape: Shape) -> Field {
+    Field {
+        name,
+        shape,
+        always: true,
+    }
+}
+
+const STRING: Shape = Shape::Text("string");
+
+const OBJECT_META: &[Field] = &[
+    field("annotations", Shape::TextMap),
+    field("creationTimestamp", Shape::Time),
+    field("deletionGracePeriodSeconds", Shape::Integer),
+    field("deletionTimestamp", Shape::Time),
+    field("finalizers", Shape::TextList),
+    field("generateName", STRING),
+    field("generation", Shape::Integer),
+    field("labels", Shape::TextMap),
+    field(
+        "managedFields",
+        Shape::Structs("ManagedFieldsEntry", MANAGED_FIELDS_ENTRY),
+    ),
+    field("name", STRING),
+    field("namespace", STRING),
+    field(
+        "ownerReferences",
+        Shape::Structs("OwnerReference", OWNER_REFERENCE),
+    ),
+    field("resourceVersion", STRING),
+    field("selfLink", STRING),
+    field("uid", Shape::Text("types.UID")),
+];
+
+const OWNER_REFERENCE: &[Field] = &[
+    always("apiVersion", STRING),
+    field("blockOwnerDeletion", Shape::Bool),
+    field("controller", Shape::Bool),
+    always("kind", STRING),
+    always("name", STRING),
+    always("uid", Shape::Text("types.UID")),
+];
+
+const MANAGED_FIELDS_ENTRY: &[Field] = &[
+    field("apiVersion", STRING),
+    field("fieldsType", STRING),
+    field("fieldsV1", Shape::Raw),
+    field("manager", STRING),
+    field("operation", Shape::Text("v1.ManagedFieldsOperationType")),
+    field("subresource", STRING),
+    field("time", Shape::Time),
+];
+
+/// Brings metadata into form. The error's text is that of Go's decoder.
+pub(super) fn coerce(
+    metadata: &mut Value,
+    mode: Mode,
+    path: &Path<'_>,
+    unknown: &mut Vec<String>,
+) -> Result<(), String> {
+    let map = match metadata {
+        Value::Object(map) => map,
+        Value::Null => {
+            *metadata = Value::Object(Map::new());
+            return Ok(());
+        }
+        other if mode == Mode::DropInvalid => {
+            let kind = go_kind(other);
+            return Err(format!("invalid metadata: expected object, got {kind}"));
+        }
+        other => {
+            let kind = json_kind(other);
+            return Err(format!(
+                "json: cannot unmarshal {kind} into Go value of type v1.ObjectMeta"
+            ));
+        }
+    };
+    match mode {
+        Mode::Strict => check(map, "ObjectMeta", "", OBJECT_META)?,
+        Mode::DropInvalid => map.retain(|key, value| match find(OBJECT_META, key) {
+            Some(field) => check_field(value, field, "ObjectMeta", field.name).is_ok(),
+            None => true,
+        }),
+    }
+    normalize(map, OBJECT_META, path, unknown);
+    Ok(())
+}
+
+fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
+    fields.iter().find(|field| field.name == name)
+}
+
+fn check(
+    map: &Map<String, Value>,
+    owner: &str,
+    prefix: &str,
+    fields: &[Field],
+) -> Result<(), String> {
+    for (key, value) in map {
+        let Some(field) = find(fields, key) else {
+            continue;
+        };
+        if prefix.is_empty() {
+            check_field(value, field, owner, field.name)?;
+        } else {
+            check_field(value, field, owner, &format!("{prefix}.{}", field.name))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<(), String> {
+    let mismatch = |value: &Value, want: &str| {
+        let kind = match (want, value) {
+            ("int64", Value::Number(number)) => format!("number {number}"),
+            _ => json_kind(value).to_owned(),
+        };
+        Err(format!(
+            "json: cannot unmarshal {kind} into Go struct field {owner}.{name} of type {want}"
+        ))
+    };
+    let texts = |odd: Option<&Value>| match odd {
+        Some(value) => mismatch(value, "string"),
+        None => Ok(()),
+    };
+    let odd = |value: &&Value| !value.is_string() && !value.is_null();
+    match (&field.shape, value) {
+        (_, Value::Null)
+        | (Shape::Raw, _)
+        | (Shape::Text(_), Value::String(_))
+        | (Shape::Bool, Value::Bool(_)) => Ok(()),
+        (Shape::Integer, Value::Number(number)) if number.is_i64() => Ok(()),
+        (Shape::Time, Value::String(text)) if time::parse(text).is_some() => Ok(()),
+        (Shape::Time, Value::String(text)) => Err(format!(
+            "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \
+             \"2006\""
+        )),
+        (Shape::Time, other) => {
+            let kind = json_kind(other);
+            Err(format!(
+                "json: cannot unmarshal {kind} into Go value of type string"
+            ))
+        }
+        (Shape::TextMap, Value::Object(map)) => texts(map.values().find(odd)),
+        (Shape::TextList, Value::Array(items)) => texts(items.iter().find(odd)),
+        (Shape::Structs(structure, fields), Value::Array(items)) => {
+            for item in items {
+                match item {
+                    Value::Object(map) => check(map, structure, name, fields)?,
+                    Value::Null => {}
+                    other => return mismatch(other, &format!("v1.{structure}")),
+                }
+            }
+            Ok(())
+        }
+        (Shape::Text(want), other) => mismatch(other, want),
+        (Shape::Integer, other) => mismatch(other, "int64"),
+        (Shape::Bool, other) => mismatch(other, "bool"),
+        (Shape::TextMap, other) => mismatch(other, "map[string]string"),
+        (Shape::TextList, other) => mismatch(other, "[]string"),
+        (Shape::Structs(structure, _), other) => mismatch(other, &format!("[]v1.{structure}")),
+    }
+}
+
+/// Drops unknown and empty fields of checked metadata.
+fn normalize(
+    map: &mut Map<String, Value>,
+    fields: &[Field],
+    path: &Path<'_>,
+    unknown: &mut Vec<String>,
+) {
+    map.retain(|key, value| {
+        let Some(field) = find(fields, key) else {
+            unknown.push(path.child(key).to_string());
+            return false;
+        };
+        fill(value, &field.shape, &path.child(key), unknown);
+        field.always || !is_empty(value, &field.shape)
+    });
+    for field in fields.iter().filter(|field| field.always) {
+        if map.get(field.name).is_none_or(Value::is_null) {
+            map.insert(field.name.to_owned(), Value::from(""));
+        }
+    }
+}
+
+fn fill(value: &mut Value, shape: &Shape, path: &Path<'_>, unknown: &mut Vec<String>) {
+    match (shape, value) {
+        (Shape::Time, Value::String(text)) => {
+            // Most times are in form already.
+            if text.len() == 20 && text.ends_with('Z') {
+                return;
+            }
+            if let Some(time) = time::parse(text) {
+                *text = time::format(time);
+            }
+        }
+        (Shape::TextMap, Value::Object(map)) => map.values_mut().for_each(empty_text),
+        (Shape::TextList, Value::Array(items)) => items.iter_mut().for_each(empty_text),
+        (Shape::Structs(_, fields), Value::Array(items)) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                if item.is_null() {
+                    *item = Value::Object(Map::new());
+                }
+                if let Value::Object(map) = item {
+                    normalize(map, fields, &path.index(index), unknown);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn empty_text(value: &mut Value) {
+    if value.is_null() {
+        *value = Value::from("");
+    }
+}
+
+/// What `omitempty` leaves out; pointers only if they are nil.
+fn is_empty(value: &Value, shape: &Shape) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty() && !matches!(shape, Shape::Raw),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn json_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}

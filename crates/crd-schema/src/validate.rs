@@ -1,0 +1,364 @@
+//! Whether a value is what its schema says, in the words and the order of kube-openapi's validator.
+//!
+//! A valid object costs no allocation. Only if there is something to report is the object walked
+//! again, beside the old one, and what an update has left as it was is forgiven (ratcheting).
+
+mod composite;
+mod number;
+mod outcome;
+
+use std::collections::{HashMap, HashSet};
+
+use api_types::field::Error;
+use serde_json::{Map, Value};
+
+use crate::format;
+use crate::structural::{Additional, Kind, ListType, Structural};
+use outcome::{Fault, Outcome, Way};
+
+/// Reports what is wrong with an object. With an old object, what is wrong with values that are
+/// the same in both is left out.
+#[must_use]
+pub fn validate(object: &Value, old: Option<&Value>, schema: &Structural) -> Vec<Error> {
+    run(object, old, schema, None)
+}
+
+/// Reports what is wrong with an object's status; everything else is left alone.
+#[must_use]
+pub fn validate_status(object: &Value, old: Option<&Value>, schema: &Structural) -> Vec<Error> {
+    let status = object.get("status");
+    let schema = schema.properties.get("status");
+    let (Some(status), Some(schema)) = (status, schema) else {
+        return Vec::new();
+    };
+    // An old object without status has a null one.
+    let old = old.map(|old| old.get("status").unwrap_or(&Value::Null));
+    run(status, old, schema, Some("status"))
+}
+
+fn run(
+    value: &Value,
+    old: Option<&Value>,
+    schema: &Structural,
+    prefix: Option<&str>,
+) -> Vec<Error> {
+    let mut outcome = Outcome::default();
+    node(value, schema, Way::Root, None, &mut outcome);
+    if outcome.faults.is_empty() {
+        return Vec::new();
+    }
+    if let Some(old) = old {
+        outcome = Outcome::default();
+        let old = Old { value: old, schema };
+        forgiving(value, schema, Way::Root, old, &mut outcome);
+    }
+    let mut seen = HashSet::new();
+    let errors = outcome.faults.into_iter().map(|fault| fault.report(prefix));
+    errors
+        .filter(|error| seen.insert((error.to_string(), error.kind)))
+        .collect()
+}
+
+/// A value of the old object, and the schema that says how its items are found.
+#[derive(Clone, Copy)]
+struct Old<'a> {
+    value: &'a Value,
+    schema: &'a Structural,
+}
+
+/// Validates a value that has an old one, and forgives everything if both are the same.
+fn forgiving(
+    value: &Value,
+    schema: &Structural,
+    way: Way<'_>,
+    old: Old<'_>,
+    outcome: &mut Outcome,
+) {
+    let before = outcome.faults.len();
+    node(value, schema, way, Some(old), outcome);
+    if outcome.faults.len() > before && value == old.value {
+        outcome.faults.truncate(before);
+    }
+}
+
+fn child(
+    value: &Value,
+    schema: &Structural,
+    way: Way<'_>,
+    old: Option<Old<'_>>,
+    outcome: &mut Outcome,
+) {
+    match old {
+        Some(old) => forgiving(value, schema, way, old, outcome),
+        None => node(value, schema, way, None, outcome),
+    }
+}
+
+/// Validates a value; `outcome.matches` counts what fits, to find the branch of a composite that
+/// comes closest.
+fn node(
+    value: &Value,
+    schema: &Structural,
+    way: Way<'_>,
+    old: Option<Old<'_>>,
+    outcome: &mut Outcome,
+) {
+    types(value, schema, way, outcome);
+    if value.is_null() {
+        values(value, schema, way, outcome);
+        return;
+    }
+    composite::check(value, schema, way, old, outcome);
+    match value {
+        Value::String(text) => string(text, schema, way, outcome),
+        Value::Number(number) => number::check(number, schema, way, outcome),
+        Value::Array(items) => array(items, schema, way, old, outcome),
+        _ => {}
+    }
+    values(value, schema, way, outcome);
+    if let Value::Object(map) = value {
+        object(map, schema, way, old, outcome);
+        outcome.matches += 1;
+    }
+    // The values and the node itself.
+    outcome.matches += 2;
+}
+
+/// The format if it means something for the schema's type.
+fn effective_format(schema: &Structural) -> &str {
+    let kind = if schema.extensions.int_or_string {
+        None
+    } else {
+        schema.kind
+    };
+    let format = schema.rules.format.as_str();
+    if !format.is_empty() && format::recognized(kind, format) {
+        format
+    } else {
+        ""
+    }
+}
+
+fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
+    let both = schema.extensions.int_or_string;
+    let format = effective_format(schema);
+    let typed = both || schema.kind.is_some();
+    let accepts = |kind: Kind| {
+        if both {
+            matches!(kind, Kind::Integer | Kind::String)
+        } else {
+            schema.kind == Some(kind)
+        }
+    };
+    let wanted = || match schema.kind {
+        _ if both => "integer,string",
+        Some(kind) => kind.name(),
+        None => "",
+    };
+    let found = match value {
+        Value::Null => {
+            if typed && !schema.nullable {
+                outcome.add(Fault::wrong_type(way, wanted(), "null"));
+            } else {
+                outcome.matches += 1;
+            }
+            return;
+        }
+        Value::Bool(_) => Kind::Boolean,
+        Value::Number(number) if number.is_i64() => Kind::Integer,
+        Value::Number(_) => Kind::Number,
+        Value::String(_) => Kind::String,
+        Value::Array(_) => Kind::Array,
+        Value::Object(_) => Kind::Object,
+    };
+    if !typed && format.is_empty() {
+        return;
+    }
+    outcome.matches += 1;
+    let whole = found == Kind::Number
+        && accepts(Kind::Integer)
+        && value.as_f64().is_some_and(number::is_integer);
+    let fits = accepts(found) || whole || (found == Kind::Integer && accepts(Kind::Number));
+    let plain = matches!(found, Kind::String | Kind::Array);
+    if !plain && !format.is_empty() && !fits {
+        let found = match found {
+            Kind::Integer => "int64",
+            Kind::Number => "float64",
+            _ => "",
+        };
+        outcome.add(Fault::wrong_type(way, format, found));
+    } else if plain && !format.is_empty() && !accepts(Kind::Number) && !accepts(Kind::Integer) {
+        outcome.matches += 1;
+    } else if fits {
+        outcome.matches += 1;
+    } else {
+        outcome.add(Fault::wrong_type(way, wanted(), found.name()));
+    }
+}
+
+/// At most one of length and pattern is reported.
+fn string(text: &str, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
+    let rules = &schema.rules;
+    let length = || i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+    if let Some(most) = rules.max_length.filter(|most| length() > *most) {
+        outcome.add(Fault::too_long(way, most));
+    } else if let Some(least) = rules.min_length.filter(|least| length() < *least) {
+        let detail = format!("should be at least {least} chars long");
+        outcome.add(Fault::invalid(way, text, &detail));
+    } else if let Some(pattern) = &rules.pattern
+        && !pattern.is_match(text)
+    {
+        let detail = format!("should match '{}'", pattern.as_str());
+        outcome.add(Fault::invalid(way, text, &detail));
+    }
+    outcome.matches += 1;
+    let format = effective_format(schema);
+    if !format.is_empty() && !matches!(format, "int32" | "int64" | "float" | "double") {
+        if !format::is_valid(format, text) {
+            outcome.add(Fault::wrong_type(way, format, text));
+        }
+        outcome.matches += 1;
+    }
+}
+
+fn array(
+    items: &[Value],
+    schema: &Structural,
+    way: Way<'_>,
+    old: Option<Old<'_>>,
+    outcome: &mut Outcome,
+) {
+    let rules = &schema.rules;
+    if let Some(below) = schema.items.as_deref() {
+        let before = old.and_then(OldItems::new);
+        for (index, item) in items.iter().enumerate() {
+            let old = before.as_ref().and_then(|before| before.find(item));
+            child(item, below, Way::Index(&way, index), old, outcome);
+        }
+    }
+    let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
+    if let Some(least) = rules.min_items.filter(|least| count < *least) {
+        let detail = format!("should have at least {least} items");
+        outcome.add(Fault::invalid(way, count, &detail));
+    }
+    if let Some(most) = rules.max_items.filter(|most| count > *most) {
+        outcome.add(Fault::too_many(way, count, most));
+    }
+    outcome.matches += 2;
+}
+
+/// The old items of a map list by their keys; other lists have no items that belong together.
+struct OldItems<'a> {
+    items: HashMap<Vec<u8>, &'a Value>,
+    keys: &'a [String],
+    schema: &'a Structural,
+}
+
+impl<'a> OldItems<'a> {
+    fn new(old: Old<'a>) -> Option<Self> {
+        let Value::Array(items) = old.value else {
+            return None;
+        };
+        if old.schema.extensions.list_type != Some(ListType::Map) {
+            return None;
+        }
+        let keys = old.schema.extensions.list_map_keys.as_slice();
+        let mut found = HashMap::with_capacity(items.len());
+        for item in items {
+            found.entry(item_key(item, keys)).or_insert(item);
+        }
+        Some(Self {
+            items: found,
+            keys,
+            schema: old.schema.items.as_deref()?,
+        })
+    }
+
+    fn find(&self, item: &Value) -> Option<Old<'a>> {
+        let value = *self.items.get(&item_key(item, self.keys))?;
+        let schema = self.schema;
+        Some(Old { value, schema })
+    }
+}
+
+fn item_key(item: &Value, keys: &[String]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for key in keys {
+        kube_json::write(item.get(key).unwrap_or(&Value::Null), &mut text);
+        text.push(b',');
+    }
+    text
+}
+
+fn values(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
+    let values = &schema.rules.values;
+    if !values.is_empty() && !values.iter().any(|allowed| is_value(value, allowed)) {
+        outcome.add(Fault::not_supported(way, value, values));
+    }
+}
+
+/// Go converts the value to the permitted value's type before it compares.
+fn is_value(value: &Value, allowed: &Value) -> bool {
+    match (value, allowed) {
+        (Value::Null, _) => false,
+        (Value::Number(value), Value::Number(allowed)) => {
+            match (value.as_i64(), allowed.as_i64()) {
+                (Some(value), Some(allowed)) => value == allowed,
+                // Truncates, as the conversion does.
+                (None, Some(allowed)) => {
+                    value.as_f64().is_some_and(|float| float as i64 == allowed)
+                }
+                (_, None) => value.as_f64() == allowed.as_f64(),
+            }
+        }
+        (value, allowed) => value == allowed,
+    }
+}
+
+fn object(
+    map: &Map<String, Value>,
+    schema: &Structural,
+    way: Way<'_>,
+    old: Option<Old<'_>>,
+    outcome: &mut Outcome,
+) {
+    let rules = &schema.rules;
+    let count = i64::try_from(map.len()).unwrap_or(i64::MAX);
+    if let Some(least) = rules.min_properties.filter(|least| count < *least) {
+        let detail = format!("should have at least {least} properties");
+        outcome.add(Fault::invalid(way, count, &detail));
+    }
+    if let Some(most) = rules.max_properties.filter(|most| count > *most) {
+        outcome.add(Fault::too_many(way, count, most));
+    }
+    let root = matches!(way, Way::Root);
+    for (key, value) in map {
+        let below = match schema.properties.get(key) {
+            Some(below) => below,
+            None => match &schema.additional_properties {
+                Some(Additional::Schema(below)) => below,
+                Some(Additional::Any(false)) => {
+                    outcome.add(Fault::forbidden_field(way, key));
+                    continue;
+                }
+                Some(Additional::Any(true)) | None => continue,
+            },
+        };
+        let old = old
+            .filter(|_| !(root && matches!(key.as_str(), "kind" | "apiVersion")))
+            .and_then(|old| {
+                let value = old.value.as_object()?.get(key)?;
+                let schema = old.schema.field(key)?;
+                Some(Old { value, schema })
+            });
+        child(value, below, Way::Key(&way, key), old, outcome);
+    }
+    for name in &rules.required {
+        if !map.contains_key(name) {
+            outcome.add(Fault::required(way, name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

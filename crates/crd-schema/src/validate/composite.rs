@@ -1,0 +1,131 @@
+//! `anyOf`, `oneOf`, `allOf` and `not`.
+
+use serde_json::Value;
+
+use super::outcome::{Fault, Outcome, Way};
+use super::{Old, node};
+use crate::structural::Structural;
+
+pub(super) fn check(
+    value: &Value,
+    schema: &Structural,
+    way: Way<'_>,
+    old: Option<Old<'_>>,
+    outcome: &mut Outcome,
+) {
+    let rules = &schema.rules;
+    let run = |schema: &Structural| {
+        let mut branch = Outcome::default();
+        node(value, schema, way, old, &mut branch);
+        branch
+    };
+    if !rules.any_of.is_empty() {
+        any_of(&rules.any_of, run, way, outcome);
+    }
+    if !rules.one_of.is_empty() {
+        one_of(&rules.one_of, run, way, outcome);
+    }
+    if !rules.all_of.is_empty() {
+        all_of(&rules.all_of, run, way, outcome);
+    }
+    if let Some(not) = &rules.not
+        && run(not).faults.is_empty()
+    {
+        outcome.add(Fault::plain(format!(
+            "\"{way}\" must not validate the schema (not)"
+        )));
+    }
+    outcome.matches += 2;
+}
+
+fn merge(outcome: &mut Outcome, branch: Outcome) {
+    outcome.faults.extend(branch.faults);
+    outcome.matches += branch.matches;
+}
+
+/// The branch that comes closest; the first of several.
+fn closer(best: Option<Outcome>, branch: Outcome) -> Option<Outcome> {
+    match best {
+        Some(best) if best.matches >= branch.matches => Some(best),
+        _ => Some(branch),
+    }
+}
+
+fn any_of(
+    schemas: &[Structural],
+    run: impl Fn(&Structural) -> Outcome,
+    way: Way<'_>,
+    outcome: &mut Outcome,
+) {
+    let mut best = None;
+    for schema in schemas {
+        let branch = run(schema);
+        if branch.faults.is_empty() {
+            outcome.matches += branch.matches;
+            return;
+        }
+        best = closer(best, branch);
+    }
+    outcome.add(Fault::plain(format!(
+        "\"{way}\" must validate at least one schema (anyOf)"
+    )));
+    if let Some(best) = best {
+        merge(outcome, best);
+    }
+}
+
+fn one_of(
+    schemas: &[Structural],
+    run: impl Fn(&Structural) -> Outcome,
+    way: Way<'_>,
+    outcome: &mut Outcome,
+) {
+    let (mut best, mut first) = (None, None);
+    let mut valid = 0;
+    for schema in schemas {
+        let branch = run(schema);
+        if branch.faults.is_empty() {
+            valid += 1;
+            best = None;
+            first.get_or_insert(branch.matches);
+        } else if valid == 0 {
+            best = closer(best, branch);
+        }
+    }
+    if valid == 1 {
+        outcome.matches += first.unwrap_or_default();
+        return;
+    }
+    let found = match valid {
+        0 => String::from("Found none valid"),
+        count => format!("Found {count} valid alternatives"),
+    };
+    outcome.add(Fault::plain(format!(
+        "\"{way}\" must validate one and only one schema (oneOf). {found}"
+    )));
+    if let Some(best) = best {
+        merge(outcome, best);
+    }
+}
+
+fn all_of(
+    schemas: &[Structural],
+    run: impl Fn(&Structural) -> Outcome,
+    way: Way<'_>,
+    outcome: &mut Outcome,
+) {
+    let mut valid = 0;
+    for schema in schemas {
+        let branch = run(schema);
+        if branch.faults.is_empty() {
+            valid += 1;
+        }
+        merge(outcome, branch);
+    }
+    if valid != schemas.len() {
+        let none = if valid == 0 { ". None validated" } else { "" };
+        outcome.add(Fault::plain(format!(
+            "\"{way}\" must validate all the schemas (allOf){none}"
+        )));
+    }
+}

@@ -1,0 +1,198 @@
+//! Ranges and multiples.
+
+use api_types::field::Value as Shown;
+use api_types::go_text;
+use serde_json::Number;
+
+use super::outcome::{Fault, Outcome, Way};
+use crate::structural::{Kind, Structural};
+
+pub(super) fn check(number: &Number, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
+    let rules = &schema.rules;
+    let integer_type = schema.kind == Some(Kind::Integer) && !schema.extensions.int_or_string;
+    let range = Range {
+        integer: integer_type,
+        format: if schema.extensions.int_or_string {
+            ""
+        } else {
+            super::effective_format(schema)
+        },
+    };
+    let float = number.as_f64().unwrap_or_default();
+    range.check(number.as_i64(), float, "Checked", way, outcome);
+    // Against an integer type only whole bounds compare as integers.
+    let integer = |bound: f64, what: &str, outcome: &mut Outcome| {
+        let whole = (bound.fract() == 0.0).then_some(bound as i64);
+        let fits = range.check(whole, bound, what, way, outcome);
+        number.as_i64().filter(|_| fits)
+    };
+    if let Some(factor) = rules.multiple_of {
+        let value = integer(factor, "MultipleOf", outcome);
+        multiple(number, value, factor, way, outcome);
+    }
+    if let Some(least) = rules.minimum {
+        let value = integer(least, "Minimum boundary", outcome);
+        let (excluded, below) = (rules.exclusive_minimum, true);
+        bound(
+            number,
+            value,
+            least,
+            Bound { excluded, below },
+            way,
+            outcome,
+        );
+    }
+    if let Some(most) = rules.maximum {
+        let value = integer(most, "Maximum boundary", outcome);
+        let (excluded, below) = (rules.exclusive_maximum, false);
+        bound(number, value, most, Bound { excluded, below }, way, outcome);
+    }
+    outcome.matches += 2;
+}
+
+/// What numbers the type and the format of a schema can hold.
+struct Range<'a> {
+    integer: bool,
+    format: &'a str,
+}
+
+impl Range<'_> {
+    fn check(
+        &self,
+        integer: Option<i64>,
+        float: f64,
+        what: &str,
+        way: Way<'_>,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let whole = integer.or_else(|| {
+            let in_range =
+                (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&float);
+            (float.fract() == 0.0 && in_range).then_some(float as i64)
+        });
+        let fits = match (self.integer, self.format) {
+            (true, "int32") => whole.is_some_and(|value| i32::try_from(value).is_ok()),
+            (true, _) => whole.is_some(),
+            (false, "float") => float.abs() <= f64::from(f32::MAX),
+            (false, _) => true,
+        };
+        if !fits {
+            let kind = if self.integer { "integer" } else { "number" };
+            let form = match self.format {
+                "" => String::from("(default format)"),
+                format => format!("with format {format}"),
+            };
+            outcome.add(Fault::plain(format!(
+                "{what} value must be of type {kind} {form} in {way}"
+            )));
+        }
+        fits
+    }
+}
+
+/// Which bound, and whether it is itself excluded.
+struct Bound {
+    excluded: bool,
+    below: bool,
+}
+
+fn bound(
+    number: &Number,
+    integer: Option<i64>,
+    bound: f64,
+    kind: Bound,
+    way: Way<'_>,
+    outcome: &mut Outcome,
+) {
+    let order = match integer {
+        Some(value) => value.cmp(&(bound as i64)),
+        None => {
+            let value = number.as_f64().unwrap_or_default();
+            value
+                .partial_cmp(&bound)
+                .unwrap_or(std::cmp::Ordering::Equal)
+        }
+    };
+    let outside = if kind.below {
+        order.is_lt()
+    } else {
+        order.is_gt()
+    };
+    if !outside && !(kind.excluded && order.is_eq()) {
+        return;
+    }
+    let words = match (kind.below, kind.excluded) {
+        (true, true) => "greater than",
+        (true, false) => "greater than or equal to",
+        (false, true) => "less than",
+        (false, false) => "less than or equal to",
+    };
+    let bound = match integer {
+        Some(_) => (bound as i64).to_string(),
+        None => go_text::float(bound),
+    };
+    let detail = format!("should be {words} {bound}");
+    outcome.add(Fault::invalid(way, shown(number), &detail));
+}
+
+fn multiple(
+    number: &Number,
+    integer: Option<i64>,
+    factor: f64,
+    way: Way<'_>,
+    outcome: &mut Outcome,
+) {
+    let positive = match integer {
+        Some(_) => factor as i64 > 0,
+        None => factor > 0.0,
+    };
+    let factor_text = match integer {
+        Some(_) => (factor as i64).to_string(),
+        None => go_text::float(factor),
+    };
+    if !positive {
+        outcome.add(Fault::plain(format!(
+            "factor MultipleOf declared for {way} must be positive: {factor_text}"
+        )));
+        return;
+    }
+    let fits = match integer {
+        Some(value) => value % (factor as i64) == 0,
+        None => {
+            let value = number.as_f64().unwrap_or_default();
+            is_integer(if factor < 1.0 {
+                1.0 / factor * value
+            } else {
+                value / factor
+            })
+        }
+    };
+    if !fits {
+        let detail = format!("should be a multiple of {factor_text}");
+        outcome.add(Fault::invalid(way, shown(number), &detail));
+    }
+}
+
+/// Whether a number is whole as far as JSON's numbers go, with go-openapi's tolerance.
+pub(super) fn is_integer(number: f64) -> bool {
+    const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
+    if number.is_nan() || number.abs() > MAX_SAFE {
+        return false;
+    }
+    let (size, whole) = (number.abs(), number.trunc().abs());
+    let difference = (number - number.trunc()).abs();
+    if difference == 0.0 {
+        return true;
+    }
+    if whole == 0.0 || size == 0.0 {
+        return false;
+    }
+    difference / (size + whole) < 1e-9
+}
+
+fn shown(number: &Number) -> Shown {
+    match number.as_i64() {
+        Some(integer) => Shown::from(integer),
+        None => Shown::from(number.as_f64().unwrap_or_default()),
+    }
+}

@@ -1,0 +1,134 @@
+use api_types::field::Path;
+use serde_json::{Value, json};
+
+use super::validate;
+use crate::structural::{self, Structural};
+
+fn schema(spec: &Value) -> Structural {
+    let mut errors = Vec::new();
+    let schema = json!({"type": "object", "properties": {"spec": spec}});
+    let schema = structural::parse(&schema, &Path::new("schema"), &mut errors);
+    assert_eq!(errors, []);
+    schema
+}
+
+fn check(spec: &Value, value: &Value, want: &[&str]) {
+    check_update(spec, value, None, want);
+}
+
+fn check_update(spec: &Value, value: &Value, old: Option<&Value>, want: &[&str]) {
+    let object = json!({"spec": value});
+    let old = old.map(|old| json!({"spec": old}));
+    let errors = validate(&object, old.as_ref(), &schema(spec));
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors, want, "{spec} {value}");
+}
+
+#[test]
+fn texts_are_those_of_kube_apiserver() {
+    let string = |rules: Value| {
+        let mut schema = json!({"type": "string"});
+        schema
+            .as_object_mut()
+            .expect("a map")
+            .extend(rules.as_object().expect("a map").clone());
+        schema
+    };
+    check(
+        &json!({"type": "boolean"}),
+        &json!("x"),
+        &[r#"spec: Invalid value: "string": spec in body must be of type boolean: "string""#],
+    );
+    check(
+        &json!({"x-kubernetes-int-or-string": true}),
+        &json!(true),
+        &[
+            r#"spec: Invalid value: "boolean": spec in body must be of type integer,string: "boolean""#,
+        ],
+    );
+    check(
+        &string(json!({"format": "date-time"})),
+        &json!("nodate"),
+        &[r#"spec: Invalid value: "nodate": spec in body must be of type date-time: "nodate""#],
+    );
+    check(
+        &string(json!({"maxLength": 5, "pattern": "^x"})),
+        &json!("éééééé"),
+        &["spec: Too long: may not be more than 5 bytes"],
+    );
+    check(
+        &string(json!({"pattern": "^a$"})),
+        &json!("Z"),
+        &[r#"spec: Invalid value: "Z": spec in body should match '^a$'"#],
+    );
+    check(
+        &string(json!({"enum": ["a", "b"]})),
+        &json!("zz"),
+        &[r#"spec: Unsupported value: "zz": supported values: "a", "b""#],
+    );
+    check(
+        &json!({"type": "object", "required": ["k"]}),
+        &json!({}),
+        &["spec.k: Required value"],
+    );
+    check(
+        &json!({"type": "integer", "minimum": 1}),
+        &json!(0),
+        &["spec: Invalid value: 0: spec in body should be greater than or equal to 1"],
+    );
+    check(
+        &json!({"type": "array", "items": {"type": "string"}, "maxItems": 2}),
+        &json!(["a", "b", 3]),
+        &[
+            r#"spec[2]: Invalid value: "integer": spec[2] in body must be of type string: "integer""#,
+            "spec: Too many: 3: must have at most 2 items",
+        ],
+    );
+    check(
+        &json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        &json!({"a": 1}),
+        &[r#"spec.a: Invalid value: "integer": spec.a in body must be of type string: "integer""#],
+    );
+    check(
+        &json!({
+            "type": "object",
+            "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+            "oneOf": [{"required": ["a"]}, {"required": ["b"]}],
+        }),
+        &json!({"a": "1", "b": "2"}),
+        &[
+            r#"<nil>: Invalid value: "": "spec" must validate one and only one schema (oneOf). Found 2 valid alternatives"#,
+        ],
+    );
+}
+
+#[test]
+fn what_an_update_leaves_alone_is_forgiven() {
+    let spec = json!({
+        "type": "object",
+        "properties": {
+            "a": {"type": "string", "maxLength": 1},
+            "b": {"type": "string", "maxLength": 1},
+            "l": {
+                "type": "array",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["k"],
+                "items": {
+                    "type": "object",
+                    "properties": {"k": {"type": "string"}, "v": {"type": "integer", "minimum": 5}},
+                },
+            },
+        },
+    });
+    let old = json!({"a": "long", "l": [{"k": "x", "v": 1}, {"k": "y", "v": 2}]});
+    check_update(&spec, &old, Some(&old), &[]);
+    check_update(
+        &spec,
+        &json!({"a": "long", "b": "long", "l": [{"k": "y", "v": 2}, {"k": "x", "v": 3}]}),
+        Some(&old),
+        &[
+            "spec.b: Too long: may not be more than 1 byte",
+            "spec.l[1].v: Invalid value: 3: spec.l[1].v in body should be greater than or equal to 5",
+        ],
+    );
+}
