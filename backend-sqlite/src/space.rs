@@ -131,7 +131,7 @@ impl Space {
         match self.allocate() {
             Ok(()) => Ok(true),
             Err(error) => {
-                tracing::warn!(%error, "no room for the ballast file");
+                tracing::debug!(%error, "no room for the ballast file");
                 let _ = std::fs::remove_file(&self.ballast);
                 Ok(false)
             }

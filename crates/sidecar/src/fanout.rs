@@ -7,11 +7,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use backend_proto::v1::{Event, Header};
+use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
 /// Bytes of values that the ring holds.
-const RING_BYTES: usize = 8 << 20;
+const RING_BYTES: usize = 4 << 20;
+
+/// Values up to this size are copied into the ring: as they came they are slices that keep the
+/// whole read buffer of their connection alive.
+const COPY_BYTES: usize = 256 << 10;
 
 /// What an event costs beside its value.
 const EVENT_BYTES: usize = 512;
@@ -153,7 +158,12 @@ impl Fanout {
 }
 
 impl Ring {
-    fn push(&mut self, event: Event) {
+    fn push(&mut self, mut event: Event) {
+        if let Some(record) = event.record.as_mut()
+            && record.value.len() <= COPY_BYTES
+        {
+            record.value = Bytes::copy_from_slice(&record.value);
+        }
         self.bytes += size(&event);
         self.events.push_back(Arc::new(event));
         while self.bytes > RING_BYTES && self.events.len() > 1 {

@@ -15,7 +15,9 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::batch;
 use crate::config::Options;
@@ -113,6 +115,40 @@ async fn serve_open(
     options: &Options,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let tasks = TaskTracker::new();
+    let (service, health, mut background) = start(driver, options, &tasks, &stop).await?;
+    let service = BackendServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let server = Server::builder()
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)));
+    let routes = Routes::new(service).add_service(health);
+    tracing::info!(listen = options.listen, "serving");
+    let served = accept(server, routes, listener, options, &stop).await;
+    // Serving may have failed by itself.
+    stop.cancel();
+    tasks.close();
+    if timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("streams did not end in time");
+    }
+    // The last queue went with the service: the batcher ends after what it holds.
+    let finish = async { while background.join_next().await.is_some() {} };
+    if timeout(DRAIN, finish).await.is_err() {
+        tracing::warn!("background tasks did not end in time");
+    }
+    served
+}
+
+/// Starts everything but the listener: the service, the service for probes, and the tasks.
+async fn start(
+    driver: Arc<dyn Driver>,
+    options: &Options,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(Service, HealthServer<impl Health>, JoinSet<()>), Error> {
     let header = driver.header().await.map_err(Error::Driver)?;
     let description = driver.describe();
     let fanout = Arc::new(Fanout::new(header));
@@ -120,8 +156,11 @@ async fn serve_open(
     let tail = Tail::new(fanout.clone());
     let (queue, batcher) = batch::new(description.limits);
     let (health_sender, health) = watch::channel(DriverHealth::Ready);
-    let (reporter, health_service) = tonic_health::server::health_reporter();
-    let tasks = TaskTracker::new();
+    let (reporter, probes) = tonic_health::server::health_reporter();
+    let retention = Retention {
+        keep: options.keep(),
+        keep_events: options.keep_events,
+    };
 
     let mut background = JoinSet::new();
     if let Some(address) = options.metrics_listen {
@@ -138,10 +177,6 @@ async fn serve_open(
         reporter,
         stop.clone(),
     ));
-    let retention = Retention {
-        keep: options.keep(),
-        keep_events: options.keep_events,
-    };
     background.spawn(retention.run(driver.clone(), fanout.clone(), stop.clone()));
     if description.multi_writer {
         let follow = tail
@@ -150,7 +185,6 @@ async fn serve_open(
         background.spawn(follow);
     }
     background.spawn(batcher.run(driver.clone(), tail, metrics.clone()));
-
     let service = Service {
         driver,
         description,
@@ -161,16 +195,19 @@ async fn serve_open(
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    let service = BackendServer::new(service)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let mut server = Server::builder()
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)));
-    tracing::info!(listen = options.listen, "serving");
-    let served = match listener {
+    Ok((service, probes, background))
+}
+
+/// Accepts connections until told to stop.
+async fn accept(
+    mut server: Server,
+    routes: Routes,
+    listener: Listener,
+    options: &Options,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let told = stop.clone().cancelled_owned();
+    match listener {
         Listener::Unix(listener, path) => {
             let allowed = options.allow_uid;
             let incoming = UnixListenerStream::new(listener).filter(move |accepted| {
@@ -182,37 +219,22 @@ async fn serve_open(
                 }
                 enters
             });
-            let router = server.add_service(health_service).add_service(service);
-            let serving =
-                router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-            let served = drained(serving, &stop).await;
+            let serving = server
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(incoming, told);
+            let served = drained(serving, stop).await;
             // A successor may have removed it already.
             let _ = std::fs::remove_file(path);
             served
         }
         Listener::Tcp(listener, tls) => {
-            let incoming = TcpListenerStream::new(listener);
-            let router = server
+            let serving = server
                 .tls_config(*tls)?
-                .add_service(health_service)
-                .add_service(service);
-            let serving =
-                router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-            drained(serving, &stop).await
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), told);
+            drained(serving, stop).await
         }
-    };
-    // Serving may have failed by itself.
-    stop.cancel();
-    tasks.close();
-    if timeout(DRAIN, tasks.wait()).await.is_err() {
-        tracing::warn!("streams did not end in time");
     }
-    // The last queue went with the service: the batcher ends after what it holds.
-    let finish = async { while background.join_next().await.is_some() {} };
-    if timeout(DRAIN, finish).await.is_err() {
-        tracing::warn!("background tasks did not end in time");
-    }
-    served
 }
 
 /// Serves, and once told to stop waits for calls under way, but not for ever.
