@@ -5,7 +5,6 @@ mod object_meta;
 use api_types::field::{Error, Path};
 use serde_json::Value;
 
-use crate::list_type::go_syntax;
 use crate::structural::Structural;
 
 /// What to do with malformed fields.
@@ -122,7 +121,7 @@ fn resource(
             continue;
         };
         if mode == Mode::Strict {
-            let shown = go_syntax(value);
+            let shown = value;
             let error = Error::invalid(path.child(key), shown, "must be a string");
             return Err(Box::new(error));
         }
@@ -133,7 +132,7 @@ fn resource(
         if let Err(text) = object_meta::coerce(metadata, mode, &path, unknown)
             && mode == Mode::Strict
         {
-            return Err(Box::new(Error::invalid(path, go_syntax(metadata), text)));
+            return Err(Box::new(Error::invalid(path, &*metadata, text)));
         }
     }
     Ok(())

@@ -5,7 +5,6 @@ use api_types::meta::Meta;
 use api_types::names;
 use serde_json::{Map, Value};
 
-use crate::list_type::go_syntax;
 use crate::structural::Structural;
 
 /// Reports what is wrong with the types and the metadata of embedded objects.
@@ -58,7 +57,7 @@ fn resource(map: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) 
                 }
             }
             Some(other) => {
-                errors.push(Error::invalid(path, go_syntax(other), "must be a string"));
+                errors.push(Error::invalid(path, other, "must be a string"));
             }
         }
     }

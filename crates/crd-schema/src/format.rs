@@ -57,7 +57,7 @@ pub fn is_valid(format: &str, text: &str) -> bool {
         "uri" => text::uri(text),
         "email" => text::email(text),
         "hostname" => text::hostname(text),
-        "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
+        "ipv4" => text::ipv4(text),
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
         "cidr" => text::cidr(text),
         "mac" => text::mac(text),

@@ -29,16 +29,16 @@ enum Node {
     Field(String),
     Array(Slice),
     Filter {
-        left: Vec<Node>,
+        left: Vec<Self>,
         operator: String,
-        right: Vec<Node>,
+        right: Vec<Self>,
     },
     Integer(i64),
     Float(f64),
     Bool(bool),
     Wildcard,
     Recursive,
-    Union(Vec<Vec<Node>>),
+    Union(Vec<Vec<Self>>),
     Identifier(String),
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use api_types::field::{Error, Path, Value as Shown};
-use api_types::go_text;
+use api_types::field::{Error, Path};
 use serde_json::{Map, Value};
 
 use crate::structural::{ListType, Structural};
@@ -58,7 +57,7 @@ fn node(value: &Value, schema: &Structural, path: &Path<'_>, errors: &mut Vec<Er
 
 fn set(items: &[Value], path: &Path<'_>, errors: &mut Vec<Error>) {
     for index in repeated(items.iter().map(kube_json::to_vec)) {
-        let value = go_syntax(&items[index]);
+        let value = &items[index];
         errors.push(Error::duplicate(path.index(index), value));
     }
 }
@@ -67,7 +66,7 @@ fn map(items: &[Value], schema: &Structural, path: &Path<'_>, errors: &mut Vec<E
     let fits = |item: &Value| item.is_object() || item.is_null();
     if let Some(index) = items.iter().position(|item| !fits(item)) {
         let detail = "must be an object for an array of list-type map";
-        let value = go_syntax(&items[index]);
+        let value = &items[index];
         errors.push(Error::invalid(path.index(index), value, detail));
         return;
     }
@@ -94,51 +93,4 @@ fn repeated(texts: impl Iterator<Item = Vec<u8>>) -> Vec<usize> {
         }
     }
     repeated
-}
-
-/// Go's `%#v`, which messages show composite values in.
-pub(crate) fn go_syntax(value: &Value) -> Shown {
-    match value {
-        Value::Array(_) | Value::Object(_) => {
-            let mut text = String::new();
-            write_go(value, &mut text);
-            Shown::verbatim(text)
-        }
-        Value::Null => Shown::verbatim("null"),
-        scalar => Shown::from(scalar),
-    }
-}
-
-fn write_go(value: &Value, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("interface {}(nil)"),
-        Value::Bool(value) => out.push_str(&value.to_string()),
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) => out.push_str(&integer.to_string()),
-            None => out.push_str(&go_text::float(number.as_f64().unwrap_or_default())),
-        },
-        Value::String(text) => out.push_str(&go_text::quote(text)),
-        Value::Array(items) => {
-            out.push_str("[]interface {}{");
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push_str(", ");
-                }
-                write_go(item, out);
-            }
-            out.push('}');
-        }
-        Value::Object(map) => {
-            out.push_str("map[string]interface {}{");
-            for (index, (key, item)) in map.iter().enumerate() {
-                if index > 0 {
-                    out.push_str(", ");
-                }
-                out.push_str(&go_text::quote(key));
-                out.push(':');
-                write_go(item, out);
-            }
-            out.push('}');
-        }
-    }
 }

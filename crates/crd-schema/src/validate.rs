@@ -179,6 +179,7 @@ fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome
         && accepts(Kind::Integer)
         && value.as_f64().is_some_and(number::is_integer);
     let fits = accepts(found) || whole || (found == Kind::Integer && accepts(Kind::Number));
+    let numeric = accepts(Kind::Number) || accepts(Kind::Integer);
     let plain = matches!(found, Kind::String | Kind::Array);
     if !plain && !format.is_empty() && !fits {
         let found = match found {
@@ -187,9 +188,7 @@ fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome
             _ => "",
         };
         outcome.add(Fault::wrong_type(way, format, found));
-    } else if plain && !format.is_empty() && !accepts(Kind::Number) && !accepts(Kind::Integer) {
-        outcome.matches += 1;
-    } else if fits {
+    } else if fits || (plain && !format.is_empty() && !numeric) {
         outcome.matches += 1;
     } else {
         outcome.add(Fault::wrong_type(way, wanted(), found.name()));

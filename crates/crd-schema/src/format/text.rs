@@ -66,27 +66,47 @@ pub(super) fn email(text: &str) -> bool {
     (dotted(local) || quoted) && dotted(domain)
 }
 
-/// Labels of letters, digits and dashes, 255 bytes at most.
+/// One label, or several of which the last has letters only.
 pub(super) fn hostname(text: &str) -> bool {
+    let letter = |c: char| c.is_alphabetic();
+    let inside = |c: char| c.is_ascii_alphanumeric() || c.is_alphabetic();
     let label = |label: &str| {
-        let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        (1..=63).contains(&label.len())
-            && label.chars().all(fits)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+        let fits = label.chars().all(|c| inside(c) || c == '-');
+        let ends = !label.starts_with('-') && !label.ends_with('-');
+        fits && ends && (1..=63).contains(&label.chars().count())
     };
-    let text = text.strip_suffix('.').unwrap_or(text);
-    !text.is_empty() && text.len() <= 255 && text.split('.').all(label)
+    let parts: Vec<&str> = text.split('.').collect();
+    let top = |label: &str| (2..=63).contains(&label.chars().count()) && label.chars().all(letter);
+    let Some((last, others)) = parts.split_last() else {
+        return false;
+    };
+    text.len() <= 255
+        && if others.is_empty() {
+            label(last)
+        } else {
+            others.iter().all(|part| label(part)) && top(last)
+        }
+}
+
+/// Four numbers; leading zeros do not count.
+pub(super) fn ipv4(text: &str) -> bool {
+    let number = |part: &str| {
+        let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+        digits && part.parse::<u32>().is_ok_and(|number| number <= 255)
+    };
+    text.split('.').count() == 4 && text.split('.').all(number)
 }
 
 pub(super) fn cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else {
         return false;
     };
-    let most = match address.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(_)) => 32,
-        Ok(std::net::IpAddr::V6(_)) => 128,
-        Err(_) => return false,
+    let most = if ipv4(address) {
+        32
+    } else if address.parse::<std::net::Ipv6Addr>().is_ok() {
+        128
+    } else {
+        return false;
     };
     let digits = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
     digits && bits.parse::<u32>().is_ok_and(|bits| bits <= most)

@@ -65,9 +65,9 @@ impl Range<'_> {
         way: Way<'_>,
         outcome: &mut Outcome,
     ) -> bool {
+        const TWO_63: f64 = (1u64 << 63) as f64;
         let whole = integer.or_else(|| {
-            let in_range =
-                (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&float);
+            let in_range = (-TWO_63..TWO_63).contains(&float);
             (float.fract() == 0.0 && in_range).then_some(float as i64)
         });
         let fits = match (self.integer, self.format) {
@@ -91,6 +91,7 @@ impl Range<'_> {
 }
 
 /// Which bound, and whether it is itself excluded.
+#[derive(Clone, Copy)]
 struct Bound {
     excluded: bool,
     below: bool,
@@ -118,7 +119,8 @@ fn bound(
     } else {
         order.is_gt()
     };
-    if !outside && !(kind.excluded && order.is_eq()) {
+    let fits = !outside && (!kind.excluded || order.is_ne());
+    if fits {
         return;
     }
     let words = match (kind.below, kind.excluded) {
@@ -151,9 +153,7 @@ fn multiple(
         None => go_text::float(factor),
     };
     if !positive {
-        outcome.add(Fault::plain(format!(
-            "factor MultipleOf declared for {way} must be positive: {factor_text}"
-        )));
+        outcome.add(Fault::bad_factor(way, factor_text));
         return;
     }
     let fits = match integer {

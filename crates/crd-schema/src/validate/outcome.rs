@@ -5,14 +5,12 @@ use std::fmt;
 use api_types::field::{Error, ErrorType, Value as Shown};
 use serde_json::Value;
 
-use crate::list_type::go_syntax;
-
 /// Where a value is; the root is nothing, fields are joined with dots.
 #[derive(Clone, Copy)]
 pub(super) enum Way<'a> {
     Root,
-    Key(&'a Way<'a>, &'a str),
-    Index(&'a Way<'a>, usize),
+    Key(&'a Self, &'a str),
+    Index(&'a Self, usize),
 }
 
 /// What is wrong, and how much is right.
@@ -91,11 +89,12 @@ impl Fault {
                 other => String::from_utf8_lossy(&kube_json::to_vec(other)).into_owned(),
             })
             .collect();
-        let shown = match value {
-            Value::Null => Shown::from("null"),
-            value => go_syntax(value),
-        };
-        Self(Error::not_supported(way, shown, &texts))
+        Self(Error::not_supported(way, value, &texts))
+    }
+
+    pub(super) fn bad_factor(way: Way<'_>, factor: String) -> Self {
+        let detail = format!("factor MultipleOf declared for {way} must be positive: {factor}");
+        Self::new(ErrorType::Invalid, way, Shown::verbatim(factor), detail)
     }
 
     /// A fault without a place of its own.

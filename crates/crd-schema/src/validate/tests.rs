@@ -132,3 +132,38 @@ fn what_an_update_leaves_alone_is_forgiven() {
         ],
     );
 }
+
+/// The answers of kube-apiserver 1.37.2 to objects of `reference/schema.json`.
+#[test]
+fn answers_are_those_of_the_reference() {
+    let parse = |text: &str| kube_json::parse(text.as_bytes()).expect("JSON").value;
+    let file = parse(include_str!("reference/schema.json"));
+    let mut errors = Vec::new();
+    let schema = structural::parse(&file["schema"], &Path::new("schema"), &mut errors);
+    assert_eq!(errors, []);
+    let answers = parse(include_str!("reference/answers.json"));
+    for row in answers.as_array().expect("a list") {
+        let mut object = json!({"spec": row["spec"]});
+        let want = row["message"].as_str().expect("a text");
+        assert_eq!(answer(&mut object, &schema), want, "{}", row["spec"]);
+    }
+}
+
+fn answer(object: &mut Value, schema: &Structural) -> String {
+    crate::prune::prune(object, schema);
+    crate::nulls::drop_nulls(object, schema);
+    if let Err(error) = crate::coerce::metadata(object, schema, crate::coerce::Mode::Strict) {
+        return error.to_string();
+    }
+    crate::default::apply(object, schema);
+    let paths = crate::ScalePaths {
+        spec_replicas: String::from(".spec.replicas"),
+        status_replicas: String::from(".status.replicas"),
+        label_selector: None,
+    };
+    let mut errors = validate(object, None, schema);
+    errors.extend(crate::scale::validate(object, &paths, false));
+    errors.extend(crate::embedded::validate(object, schema));
+    errors.extend(crate::list_type::validate(object, None, schema));
+    api_types::field::aggregate(&errors)
+}
