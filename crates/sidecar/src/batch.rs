@@ -273,3 +273,6 @@ impl Batcher {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,3 +185,6 @@ impl Ring {
 fn size(event: &Event) -> usize {
     EVENT_BYTES + event.record.as_ref().map_or(0, |record| record.value.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! Batching over a driver whose commits the test holds up and inspects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::op_result::{Applied, Verdict};
+use backend_proto::v1::{BackendError, Header, Key, Limits, Op, OpResult, Record};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::{Queue, new};
+use crate::driver::{
+    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery,
+    LogPage,
+};
+use crate::fanout::Fanout;
+use crate::metrics::Metrics;
+use crate::refuse::error;
+use crate::tail::Tail;
+
+/// Commits when it gets a permit; the values of every batch are kept. A value `fail` fails it.
+struct Held {
+    permits: Semaphore,
+    batches: Mutex<Vec<Vec<String>>>,
+}
+
+struct Bench {
+    driver: Arc<Held>,
+    queue: Queue,
+    _batcher: JoinSet<()>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let driver = Arc::new(Held {
+            permits: Semaphore::new(0),
+            batches: Mutex::default(),
+        });
+        let (queue, batcher) = new(Limits {
+            value_bytes: 1 << 20,
+            write_ops: 300,
+            write_bytes: 8 << 20,
+        });
+        let tail = Tail::new(Arc::new(Fanout::new(Header::default())));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(batcher.run(driver.clone(), tail, Metrics::new()));
+        Self {
+            driver,
+            queue,
+            _batcher: tasks,
+        }
+    }
+
+    /// Queues one request and lets the batcher see it.
+    async fn send(&self, writers: &mut JoinSet<Result<usize, BackendError>>, ops: Vec<Op>) {
+        let queue = self.queue.clone();
+        writers.spawn(async move { Ok(queue.write(ops).await?.results.len()) });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn finish(&self, mut writers: JoinSet<Result<usize, BackendError>>) -> Vec<Vec<String>> {
+        self.driver.permits.add_permits(1000);
+        while let Some(written) = writers.join_next().await {
+            written.expect("task").expect("written");
+        }
+        self.driver.batches.lock().clone()
+    }
+}
+
+fn put(name: &str, value: &str) -> Op {
+    Op {
+        key: Some(Key {
+            name: name.to_owned(),
+            ..Key::default()
+        }),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+        ..Op::default()
+    }
+}
+
+#[tokio::test]
+async fn what_queues_during_a_commit_is_the_next_batch() {
+    let bench = Bench::new();
+    let mut writers = JoinSet::new();
+    for name in ["a", "b", "c", "d"] {
+        bench.send(&mut writers, vec![put(name, name)]).await;
+    }
+    assert_eq!(
+        bench.finish(writers).await,
+        [vec!["a"], vec!["b", "c", "d"]]
+    );
+}
+
+#[tokio::test]
+async fn two_operations_on_one_key_go_to_successive_batches_in_order() {
+    let bench = Bench::new();
+    let mut writers = JoinSet::new();
+    bench.send(&mut writers, vec![put("first", "0")]).await;
+    let ops = vec![put("x", "1"), put("x", "2"), put("y", "3"), put("x", "4")];
+    bench.send(&mut writers, ops).await;
+    bench.send(&mut writers, vec![put("y", "5")]).await;
+    let batches = bench.finish(writers).await;
+    assert_eq!(
+        batches,
+        [vec!["0"], vec!["1", "3"], vec!["2", "5"], vec!["4"]]
+    );
+}
+
+#[tokio::test]
+async fn a_writer_that_left_before_its_turn_writes_nothing() {
+    let bench = Bench::new();
+    let mut writers = JoinSet::new();
+    bench.send(&mut writers, vec![put("a", "a")]).await;
+    let mut leaver = JoinSet::new();
+    bench
+        .send(&mut leaver, vec![put("b", "b"), put("b", "b")])
+        .await;
+    bench.send(&mut writers, vec![put("c", "c")]).await;
+    leaver.shutdown().await;
+    assert_eq!(bench.finish(writers).await, [vec!["a"], vec!["c"]]);
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_the_error_of_its_calls_and_of_no_other() {
+    let bench = Bench::new();
+    bench.driver.permits.add_permits(1000);
+    let failed = bench.queue.write(vec![put("a", "fail")]).await;
+    assert_eq!(failed.expect_err("failed").reason(), Reason::Internal);
+    // One operation of two was committed before the other failed.
+    let both = bench
+        .queue
+        .write(vec![put("a", "fine"), put("a", "fail")])
+        .await;
+    let results = both.expect("a verdict for each").results;
+    assert!(matches!(results[0].verdict, Some(Verdict::Applied(_))));
+    assert!(matches!(results[1].verdict, Some(Verdict::Refused(_))));
+}
+
+#[tokio::test]
+async fn requests_above_the_limits_are_refused() {
+    let bench = Bench::new();
+    let many = (0..301)
+        .map(|number| put(&number.to_string(), ""))
+        .collect();
+    let refused = bench.queue.write(many).await.expect_err("refused");
+    assert_eq!(refused.reason(), Reason::TooLarge);
+    let empty = bench.queue.write(Vec::new()).await.expect("nothing to do");
+    assert!(empty.results.is_empty());
+}
+
+#[async_trait]
+impl Driver for Held {
+    fn describe(&self) -> Description {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
+        self.permits.acquire().await.expect("open").forget();
+        let text = |op: &Op| String::from_utf8_lossy(&op.value).into_owned();
+        let values: Vec<String> = ops.iter().map(text).collect();
+        if values.iter().any(|value| value == "fail") {
+            return Err(error(Reason::Internal, "told to"));
+        }
+        self.batches.lock().push(values);
+        let applied = OpResult {
+            verdict: Some(Verdict::Applied(Applied::default())),
+        };
+        Ok(Committed {
+            header: Header::default(),
+            results: vec![applied; ops.len()],
+            events: Vec::new(),
+        })
+    }
+
+    async fn get(&self, _: &Key, _: i64) -> Result<(Header, Option<Record>), BackendError> {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn list(&self, _: ListQuery, _: mpsc::Sender<ListPart>) -> Result<(), BackendError> {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn read_log(&self, _: i64, _: usize) -> Result<LogPage, BackendError> {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn header(&self) -> Result<Header, BackendError> {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn compact(&self, _: i64) -> Result<Header, BackendError> {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn retention_target(&self, _: Duration, _: u64) -> Result<Option<i64>, BackendError> {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn import(
+        &self,
+        _: ImportOptions,
+        _: mpsc::Receiver<ImportPart>,
+    ) -> Result<Header, BackendError> {
+        unreachable!("not asked in these tests")
+    }
+
+    async fn health(&self) -> DriverHealth {
+        DriverHealth::Ready
+    }
+
+    async fn close(&self) {}
+}

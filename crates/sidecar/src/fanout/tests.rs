@@ -1,0 +1,84 @@
+//! The ring as a cursor sees it.
+
+use backend_proto::v1::{Event, Header, Record};
+use bytes::Bytes;
+
+use super::{Fanout, Found, RING_BYTES};
+
+fn header(epoch: i64, revision: i64) -> Header {
+    Header {
+        store_id: "s".to_owned(),
+        epoch,
+        revision,
+        compact_revision: 0,
+    }
+}
+
+fn event(revision: i64, bytes: usize) -> Event {
+    Event {
+        revision,
+        record: Some(Record {
+            value: Bytes::from(vec![0; bytes]),
+            ..Record::default()
+        }),
+        ..Event::default()
+    }
+}
+
+/// Revisions after `cursor` and how far they reach; `None` if the ring begins too late.
+fn after(fanout: &Fanout, cursor: i64, max_bytes: usize) -> Option<(Vec<i64>, i64)> {
+    match fanout.after(cursor, 1, max_bytes) {
+        Found::Events {
+            events, through, ..
+        } => Some((events.iter().map(|event| event.revision).collect(), through)),
+        Found::Behind => None,
+        Found::EpochChanged => panic!("the epoch did not change"),
+    }
+}
+
+#[test]
+fn cursors_read_what_follows_them_in_pages() {
+    let fanout = Fanout::new(header(1, 10));
+    assert_eq!(after(&fanout, 10, 1000), Some((vec![], 10)));
+    assert_eq!(after(&fanout, 9, 1000), None);
+    assert!(fanout.publish(vec![event(11, 0), event(12, 0)], header(1, 12)));
+    assert!(fanout.publish(vec![event(13, 0)], header(1, 13)));
+    // An event counts 512 bytes beside its value.
+    assert_eq!(after(&fanout, 10, 1024), Some((vec![11, 12], 12)));
+    assert_eq!(after(&fanout, 10, 1), Some((vec![11], 11)));
+    assert_eq!(after(&fanout, 12, 1024), Some((vec![13], 13)));
+    assert_eq!(after(&fanout, 13, 1024), Some((vec![], 13)));
+}
+
+#[test]
+fn a_full_ring_forgets_its_oldest() {
+    let fanout = Fanout::new(header(1, 0));
+    let half = RING_BYTES / 2;
+    for revision in 1..=3 {
+        fanout.publish(vec![event(revision, half)], header(1, revision));
+    }
+    assert_eq!(after(&fanout, 1, usize::MAX), None);
+    assert_eq!(after(&fanout, 2, usize::MAX), Some((vec![3], 3)));
+}
+
+#[test]
+fn changes_of_other_writers_are_waited_for() {
+    let fanout = Fanout::new(header(1, 10));
+    // 11 was another writer's: 12 must not be shown before it.
+    assert!(!fanout.publish(vec![event(12, 0)], header(1, 12)));
+    assert_eq!(after(&fanout, 10, 1000), Some((vec![], 10)));
+    // 13 was another writer's: nothing above 12 may be claimed.
+    assert!(!fanout.publish(vec![event(11, 0), event(12, 0)], header(1, 13)));
+    assert_eq!(after(&fanout, 10, 9999), Some((vec![11, 12], 12)));
+    // The log repeats what is here already.
+    assert!(fanout.publish(vec![event(12, 0), event(13, 0)], header(1, 13)));
+    assert_eq!(after(&fanout, 10, 9999), Some((vec![11, 12, 13], 13)));
+}
+
+#[test]
+fn a_new_epoch_ends_old_cursors() {
+    let fanout = Fanout::new(header(1, 10));
+    fanout.adopt(&header(2, 100));
+    assert!(matches!(fanout.after(10, 1, 1000), Found::EpochChanged));
+    assert!(matches!(fanout.after(100, 2, 1000), Found::Events { .. }));
+}
