@@ -1,6 +1,7 @@
 //! The program on its socket: what clients see, and what a kill leaves.
 
 mod kills;
+mod moves;
 mod program;
 mod refusals;
 mod watches;
