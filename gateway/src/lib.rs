@@ -21,6 +21,10 @@ pub mod backend;
 
 pub mod store;
 
+pub mod resources;
+
+pub mod status;
+
 pub mod standalone;
 
 pub mod reply;

@@ -42,9 +42,11 @@ const IO_CRATES: &[&str] = &["tokio", "hyper", "tonic", "axum", "rusqlite", "htt
 
 /// Gateway modules from the inside out; each may import those of earlier rows and itself.
 const GATEWAY_LAYERS: &[&[&str]] = &[
-    &["status", "telemetry"],
-    &["backend", "request", "resources"],
-    &["store", "codec", "auth", "authz", "strategy", "patch"],
+    &["telemetry"],
+    &["backend", "request", "reply"],
+    &["store", "auth", "authz"],
+    &["resources", "status", "patch"],
+    &["codec", "strategy"],
     &["registry"],
     &["handlers", "discovery", "openapi"],
     &["stack"],

@@ -265,6 +265,6 @@ fn newest<'a>(names: &'a [(String, bool)], than: &str) -> Option<&'a str> {
         .iter()
         .filter(|(_, usable)| *usable)
         .map(|(name, _)| name.as_str())
-        .filter(|name| api_types::version_order::compare(name, than).is_gt())
-        .max_by(|a, b| api_types::version_order::compare(a, b))
+        .filter(|name| api_types::version_order::compare(name, than).is_lt())
+        .min_by(|a, b| api_types::version_order::compare(a, b))
 }

@@ -1,0 +1,211 @@
+//! Reading manifests from files and directories.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use api_types::field;
+use crd_schema::Definition;
+use serde_json::Value;
+
+use super::body_limit::{self, BodyLimit};
+use super::{Catalog, Conflict, Resource};
+
+/// One definition, checked, and what an operator should know about it.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The resource it declares.
+    pub resource: Arc<Resource>,
+    /// One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Why manifests cannot be served. Every variant names the file, so that one line is enough.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A path cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Unreadable {
+        /// What was to be read.
+        path: PathBuf,
+        /// Why it was not.
+        source: std::io::Error,
+    },
+    /// A directory holds no manifest.
+    #[error("{path}: no file ends in .yaml, .yml or .json", path = path.display())]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A document is neither YAML nor JSON.
+    #[error("{at}: {problem}")]
+    Syntax {
+        /// File and document.
+        at: String,
+        /// What the parser says.
+        problem: String,
+    },
+    /// A document is something else.
+    #[error("{at}: {found} is no CustomResourceDefinition of apiextensions.k8s.io/v1")]
+    Kind {
+        /// File and document.
+        at: String,
+        /// What it is.
+        found: String,
+    },
+    /// A definition that kube-apiserver would refuse.
+    #[error("{at}: {name} is invalid: {problems}", problems = field::aggregate(problems))]
+    Invalid {
+        /// File and document.
+        at: String,
+        /// `metadata.name` of the definition.
+        name: String,
+        /// What is wrong, in kube-apiserver's words.
+        problems: Vec<field::Error>,
+    },
+    /// Two definitions of one resource or kind.
+    #[error("{at}: {source}")]
+    Conflict {
+        /// The file that comes second.
+        at: String,
+        /// What both claim.
+        source: Conflict,
+    },
+}
+
+/// Reads the manifests of files, and of the files directly in directories, in the order of their
+/// names. `default_body_limit` is in bytes.
+///
+/// # Errors
+/// At the first manifest that cannot be served.
+pub fn read_paths(
+    paths: &[PathBuf],
+    default_body_limit: usize,
+) -> Result<Vec<Manifest>, LoadError> {
+    let mut manifests: Vec<Manifest> = Vec::new();
+    let mut seen = Catalog::default();
+    for path in paths {
+        for file in files(path)? {
+            let text = std::fs::read(&file).map_err(|source| LoadError::Unreadable {
+                path: file.clone(),
+                source,
+            })?;
+            let at = file.display().to_string();
+            for manifest in parse(&at, &text, default_body_limit)? {
+                let added = seen.with(Arc::clone(&manifest.resource));
+                seen = added.map_err(|source| LoadError::Conflict {
+                    at: at.clone(),
+                    source,
+                })?;
+                manifests.push(manifest);
+            }
+        }
+    }
+    Ok(manifests)
+}
+
+/// Reads the manifests of one text; `source` names it in errors. Documents of YAML are separated by
+/// `---`; empty ones are skipped.
+///
+/// # Errors
+/// At the first document that cannot be served.
+pub fn parse(
+    source: &str,
+    text: &[u8],
+    default_body_limit: usize,
+) -> Result<Vec<Manifest>, LoadError> {
+    let text = String::from_utf8_lossy(text);
+    let documents = documents(&text);
+    let many = documents.len() > 1;
+    let mut manifests = Vec::new();
+    for (index, document) in documents.into_iter().enumerate() {
+        let at = if many {
+            format!("{source}: document {}", index + 1)
+        } else {
+            source.to_owned()
+        };
+        let parsed = kube_json::yaml::parse(document.as_bytes()).map_err(|error| {
+            let problem = error.to_string();
+            LoadError::Syntax {
+                at: at.clone(),
+                problem,
+            }
+        })?;
+        if !parsed.value.is_null() {
+            manifests.push(manifest(at, parsed.value, default_body_limit)?);
+        }
+    }
+    Ok(manifests)
+}
+
+fn manifest(at: String, value: Value, default_body_limit: usize) -> Result<Manifest, LoadError> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if (api_version, kind) != ("apiextensions.k8s.io/v1", "CustomResourceDefinition") {
+        let found = match kind {
+            "" => "a document without kind".to_owned(),
+            kind => format!("{kind} of {api_version}"),
+        };
+        return Err(LoadError::Kind { at, found });
+    }
+    let name = value["metadata"]["name"].as_str().unwrap_or("?").to_owned();
+    let invalid = |problems| LoadError::Invalid {
+        at: at.clone(),
+        name: name.clone(),
+        problems,
+    };
+    let loaded = Definition::from_manifest(&value).map_err(invalid)?;
+    let limit = match body_limit::annotated(&value) {
+        BodyLimit::Bytes(bytes) => bytes,
+        BodyLimit::Unset => default_body_limit,
+        BodyLimit::Bad(error) => return Err(invalid(vec![error])),
+    };
+    let warnings = loaded.warnings.iter().map(|it| format!("{at}: {it}"));
+    Ok(Manifest {
+        warnings: warnings.collect(),
+        resource: Arc::new(Resource::new(loaded.definition, value, limit)),
+    })
+}
+
+/// The parts between lines that begin with `---`.
+fn documents(text: &str) -> Vec<&str> {
+    let mut documents = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        if line.starts_with("---") && line[3..].chars().next().is_none_or(char::is_whitespace) {
+            documents.push(&text[start..at]);
+            start = at + line.len();
+        }
+        at += line.len();
+    }
+    documents.push(&text[start..]);
+    documents.retain(|document| {
+        let mut lines = document.lines().map(str::trim);
+        lines.any(|line| !line.is_empty() && !line.starts_with('#'))
+    });
+    documents
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let unreadable = |source| LoadError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "yml" | "json")) && !file.is_dir() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(LoadError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(files)
+}

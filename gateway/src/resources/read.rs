@@ -1,0 +1,118 @@
+//! Stored values as the schema of the day sees them (semantics 2.4.2, 5.4.5, 5.9).
+
+use api_types::meta::Meta;
+use bytes::Bytes;
+use crd_schema::coerce::{self, Mode};
+use crd_schema::{Structural, default, nulls, prune};
+use serde_json::Value;
+
+use super::{Catalog, Resource, Served};
+use crate::store::{Codec, DecodeError, Decoded, Head, ResourceId};
+
+impl Codec for Catalog {
+    fn resources(&self) -> Vec<ResourceId> {
+        self.resources().map(|it| it.id().clone()).collect()
+    }
+
+    fn decode(&self, resource: &ResourceId, value: &Bytes) -> Result<Decoded, DecodeError> {
+        let found = self.get(resource.group(), resource.resource());
+        let resource = found.ok_or_else(|| DecodeError(format!("{resource} is not served")))?;
+        let mut object = parse(value)?;
+        let changed = resource.refresh(&mut object, value)?;
+        Ok(Decoded {
+            head: head(&object, resource),
+            value: changed.then(|| kube_json::to_vec(&object).into()),
+        })
+    }
+}
+
+/// An object in storage version as another version shows it.
+pub(super) fn view(served: &Served, stored: &Bytes) -> Result<Bytes, DecodeError> {
+    let mut object = parse(stored)?;
+    convert(&mut object, served.api_version(), served.schema())?;
+    Ok(kube_json::to_vec(&object).into())
+}
+
+impl Resource {
+    /// Brings a stored object into the form of the storage version; whether anything changed.
+    fn refresh(&self, object: &mut Value, stored: &[u8]) -> Result<bool, DecodeError> {
+        let storage = self.storage_version();
+        let own = self.api_version_at(self.storage_index());
+        let written = object.get("apiVersion").and_then(Value::as_str);
+        if written != Some(own) {
+            // Written when another version was the one to store.
+            let schema = written
+                .and_then(|it| it.strip_prefix(&self.definition().group)?.strip_prefix('/'))
+                .and_then(|name| self.definition().version(name))
+                .map_or(&storage.schema, |version| &version.schema);
+            clean(object, schema, Mode::DropInvalid)?;
+            default::apply(object, schema);
+            convert(object, own, &storage.schema)?;
+            repair_generation(object);
+            return Ok(true);
+        }
+        let pruned = !prune::prune(object, &storage.schema).is_empty();
+        // Most objects have no nulls, and most nulls are found without a walk.
+        if memchr::memmem::find(stored, b"null").is_some() {
+            nulls::drop_nulls(object, &storage.schema);
+        }
+        let metadata = object.get("metadata").cloned();
+        coerce(object, &storage.schema, Mode::DropInvalid)?;
+        let mut changed = default::apply(object, &storage.schema) || pruned;
+        changed |= metadata.as_ref() != object.get("metadata");
+        changed |= repair_generation(object);
+        Ok(changed || memchr::memmem::find(stored, b"null").is_some())
+    }
+}
+
+/// Another version of the same object: nothing but the version changes, and what the new schema does
+/// not know goes.
+fn convert(object: &mut Value, api_version: &str, schema: &Structural) -> Result<(), DecodeError> {
+    object["apiVersion"] = api_version.into();
+    clean(object, schema, Mode::DropInvalid)
+}
+
+fn clean(object: &mut Value, schema: &Structural, mode: Mode) -> Result<(), DecodeError> {
+    prune::prune(object, schema);
+    nulls::drop_nulls(object, schema);
+    coerce(object, schema, mode)
+}
+
+fn coerce(object: &mut Value, schema: &Structural, mode: Mode) -> Result<(), DecodeError> {
+    let coerced = coerce::metadata(object, schema, mode);
+    coerced.map_err(|error| DecodeError(error.to_string()))?;
+    Ok(())
+}
+
+/// Very old objects have no generation.
+fn repair_generation(object: &mut Value) -> bool {
+    if Meta::of(object).generation() != 0 {
+        return false;
+    }
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    metadata.is_some_and(|it| it.insert("generation".to_owned(), 1.into()).is_none())
+}
+
+fn parse(value: &[u8]) -> Result<Value, DecodeError> {
+    let parsed = kube_json::parse(value).map_err(|error| DecodeError(error.to_string()))?;
+    if parsed.value.get("metadata").is_some_and(Value::is_object) {
+        Ok(parsed.value)
+    } else {
+        Err(DecodeError("not a JSON object with metadata".to_owned()))
+    }
+}
+
+/// What selectors look at.
+fn head(object: &Value, resource: &Resource) -> Head {
+    let meta = Meta::of(object);
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let fields = resource.selectable().iter();
+    Head {
+        uid: meta.uid().to_owned(),
+        labels: meta.labels().map(owned).collect(),
+        fields: fields
+            .map(|field| (field.path.clone(), field.value(object)))
+            .collect(),
+        deleting: meta.is_deleting(),
+    }
+}

@@ -1,0 +1,173 @@
+//! One resource: its definition and what is worked out from it once.
+
+use std::hash::{DefaultHasher, Hasher as _};
+
+use api_types::gvk::{GroupKind, GroupResource};
+use crd_schema::{Definition, Scope, SelectableField, Structural, Version};
+use serde_json::Value;
+
+use crate::store::ResourceId;
+
+/// A served resource in all its versions.
+#[derive(Debug)]
+pub struct Resource {
+    id: ResourceId,
+    group_resource: GroupResource,
+    group_kind: GroupKind,
+    definition: Definition,
+    manifest: Value,
+    body_limit: usize,
+    storage: usize,
+    selectable: Vec<SelectableField>,
+    versions: Vec<PerVersion>,
+    fingerprint: u32,
+}
+
+/// What is worked out for a version.
+#[derive(Debug)]
+struct PerVersion {
+    api_version: String,
+    has_rules: bool,
+}
+
+impl Resource {
+    /// A resource from a checked definition and the manifest it was read from; `body_limit` is in
+    /// bytes.
+    pub(super) fn new(definition: Definition, manifest: Value, body_limit: usize) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&kube_json::to_vec(&manifest));
+        let mut selectable: Vec<SelectableField> = Vec::new();
+        for field in definition
+            .versions
+            .iter()
+            .flat_map(|v| &v.selectable_fields)
+        {
+            if !selectable.contains(field) {
+                selectable.push(field.clone());
+            }
+        }
+        let versions = definition.versions.iter();
+        Self {
+            id: ResourceId::new(&definition.group, &definition.names.plural),
+            group_resource: GroupResource::new(&*definition.group, &*definition.names.plural),
+            group_kind: GroupKind::new(&*definition.group, &*definition.names.kind),
+            storage: versions.clone().position(|v| v.storage).unwrap_or(0),
+            versions: versions
+                .map(|it| PerVersion::new(&definition, it))
+                .collect(),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "any 32 bits of a hash will do"
+            )]
+            fingerprint: hasher.finish() as u32,
+            selectable,
+            definition,
+            manifest,
+            body_limit,
+        }
+    }
+
+    /// Group and plural name, as the store knows it.
+    #[must_use]
+    pub const fn id(&self) -> &ResourceId {
+        &self.id
+    }
+
+    /// Group and plural name, as errors name it.
+    #[must_use]
+    pub const fn group_resource(&self) -> &GroupResource {
+        &self.group_resource
+    }
+
+    /// Group and kind.
+    #[must_use]
+    pub const fn group_kind(&self) -> &GroupKind {
+        &self.group_kind
+    }
+
+    /// The definition.
+    #[must_use]
+    pub const fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// The manifest that the definition was read from, for OpenAPI documents.
+    #[must_use]
+    pub const fn manifest(&self) -> &Value {
+        &self.manifest
+    }
+
+    /// Whether objects live in namespaces.
+    #[must_use]
+    pub fn namespaced(&self) -> bool {
+        self.definition.scope == Scope::Namespaced
+    }
+
+    /// The largest body of a request, bytes.
+    #[must_use]
+    pub const fn body_limit(&self) -> usize {
+        self.body_limit
+    }
+
+    /// Changes whenever the manifest does, so that encodings under an old one are not taken for
+    /// new.
+    #[must_use]
+    pub const fn fingerprint(&self) -> u32 {
+        self.fingerprint
+    }
+
+    /// The version objects are stored in.
+    #[must_use]
+    pub fn storage_version(&self) -> &Version {
+        &self.definition.versions[self.storage]
+    }
+
+    /// The fields of field selectors of all versions.
+    pub(super) fn selectable(&self) -> &[SelectableField] {
+        &self.selectable
+    }
+
+    pub(super) const fn storage_index(&self) -> usize {
+        self.storage
+    }
+
+    /// Position of a served version.
+    pub(super) fn served_index(&self, version: &str) -> Option<usize> {
+        let mut versions = self.definition.versions.iter();
+        versions.position(|it| it.served && it.name == version)
+    }
+
+    pub(super) fn version_at(&self, index: usize) -> &Version {
+        &self.definition.versions[index]
+    }
+
+    /// `group/version`.
+    pub(super) fn api_version_at(&self, index: usize) -> &str {
+        &self.versions[index].api_version
+    }
+
+    pub(super) fn warning_at(&self, index: usize) -> Option<&str> {
+        self.definition.versions[index].deprecated.as_deref()
+    }
+
+    pub(super) fn has_rules_at(&self, index: usize) -> bool {
+        self.versions[index].has_rules
+    }
+}
+
+impl PerVersion {
+    fn new(definition: &Definition, version: &Version) -> Self {
+        Self {
+            api_version: format!("{}/{}", definition.group, version.name),
+            has_rules: has_rules(&version.schema),
+        }
+    }
+}
+
+/// Whether any node of a schema has CEL rules.
+fn has_rules(schema: &Structural) -> bool {
+    !schema.extensions.validations.is_empty()
+        || schema.properties.values().any(has_rules)
+        || schema.additional().is_some_and(has_rules)
+        || schema.items.as_deref().is_some_and(has_rules)
+}

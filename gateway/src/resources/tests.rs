@@ -1,0 +1,166 @@
+//! Catalogs from manifests, and stored values under their schemas.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::store::{Codec as _, ResourceId};
+
+const LIMIT: usize = 3 << 20;
+
+fn crd(plural: &str, kind: &str, versions: &Value) -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.x.io")},
+        "spec": {
+            "group": "x.io",
+            "scope": "Namespaced",
+            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")},
+            "versions": versions,
+        },
+    })
+}
+
+fn version(name: &str, storage: bool, spec: &Value) -> Value {
+    json!({
+        "name": name, "served": true, "storage": storage,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+            "spec": {"type": "object", "properties": spec},
+        }}},
+    })
+}
+
+fn catalog(manifests: &[Value]) -> Catalog {
+    let add = |catalog: Catalog, manifest: &Value| {
+        let text = kube_json::to_vec(manifest);
+        let manifests = parse("test", &text, LIMIT).unwrap();
+        catalog.with(manifests[0].resource.clone()).unwrap()
+    };
+    manifests.iter().fold(Catalog::default(), add)
+}
+
+fn foos() -> Catalog {
+    let old = json!({"a": {"type": "string"}, "b": {"type": "integer", "default": 5}});
+    let new = json!({"a": {"type": "string"}, "c": {"type": "string", "default": "x"}});
+    let mut versions = json!([version("v1beta1", false, &old), version("v1", true, &new)]);
+    versions[0]["deprecated"] = json!(true);
+    versions[1]["selectableFields"] = json!([{"jsonPath": ".spec.a"}]);
+    catalog(&[crd("foos", "Foo", &versions)])
+}
+
+/// What the store serves for a stored value: the head, and the object if it differs.
+fn decode(stored: &Value) -> (Vec<(String, String)>, Option<Value>) {
+    let value = Bytes::from(kube_json::to_vec(stored));
+    let decoded = foos()
+        .decode(&ResourceId::new("x.io", "foos"), &value)
+        .unwrap();
+    let object = decoded.value.map(|it| kube_json::parse(&it).unwrap().value);
+    (decoded.head.fields, object)
+}
+
+fn foo(version: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": format!("x.io/{version}"), "kind": "Foo",
+        "metadata": {"name": "n", "namespace": "d", "generation": 1}, "spec": spec,
+    })
+}
+
+#[test]
+fn what_is_stored_is_served_with_defaults() {
+    let (fields, changed) = decode(&foo("v1", &json!({"a": "q", "c": "y"})));
+    assert_eq!(fields, [("spec.a".to_owned(), "q".to_owned())]);
+    assert_eq!(changed, None);
+
+    let (_, changed) = decode(&foo("v1", &json!({"a": "q", "gone": 1})));
+    let expected = foo("v1", &json!({"a": "q", "c": "x"}));
+    assert_eq!(changed, Some(expected));
+
+    // Stored when v1beta1 was the version to store.
+    let (_, changed) = decode(&foo("v1beta1", &json!({"a": "q"})));
+    assert_eq!(changed, Some(foo("v1", &json!({"a": "q"}))));
+
+    let mut old = foo("v1", &json!({"c": "x"}));
+    old["metadata"]["generation"] = json!(0);
+    old["metadata"]["bogus"] = json!(1);
+    let (_, changed) = decode(&old);
+    assert_eq!(changed, Some(foo("v1", &json!({"c": "x"}))));
+}
+
+#[test]
+fn versions_are_looked_up() {
+    let catalog = foos();
+    assert_eq!(catalog.versions("x.io"), ["v1", "v1beta1"]);
+    assert_eq!(catalog.groups().collect::<Vec<_>>(), ["x.io"]);
+    let served = catalog.served("x.io", "v1", "foos").unwrap();
+    assert!(served.is_storage() && served.warning().is_none());
+    let served = catalog.served("x.io", "v1beta1", "foos").unwrap();
+    assert_eq!(served.api_version(), "x.io/v1beta1");
+    assert_eq!(
+        served.warning(),
+        Some("x.io/v1beta1 Foo is deprecated; use x.io/v1 Foo")
+    );
+    assert!(catalog.served("x.io", "v2", "foos").is_none());
+    assert!(catalog.served("x.io", "v1", "bars").is_none());
+}
+
+fn check_error(text: &str, expected: &str) {
+    let error = parse("file.yaml", text.as_bytes(), LIMIT).unwrap_err();
+    assert!(
+        error.to_string().starts_with(expected),
+        "{error}\nexpected: {expected}"
+    );
+}
+
+#[test]
+fn errors_name_the_file_and_the_reason() {
+    check_error("a: [", "file.yaml: yaml: ");
+    check_error(
+        "kind: Foo\napiVersion: v1\n",
+        "file.yaml: Foo of v1 is no CustomResourceDefinition",
+    );
+    check_error("a: 1\n", "file.yaml: a document without kind is no");
+    let mut manifest = crd("foos", "Foo", &json!([version("v1", true, &json!({}))]));
+    manifest["spec"]["names"]["kind"] = json!("");
+    check_error(
+        &format!("# first\n---\n{manifest}\n---\n{manifest}"),
+        "file.yaml: document 1: foos.x.io is invalid: ",
+    );
+    let mut manifest = crd("foos", "Foo", &json!([version("v1", true, &json!({}))]));
+    manifest["metadata"]["annotations"] = json!({body_limit::ANNOTATION: "1Gi"});
+    check_error(
+        &manifest.to_string(),
+        "file.yaml: foos.x.io is invalid: metadata.annotations[ark-apiserver.mckinsey.com/max-body-bytes]: Invalid value: \"1Gi\": must be a number of bytes",
+    );
+}
+
+#[test]
+fn directories_are_read_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |path: PathBuf| read_paths(&[path], LIMIT).unwrap_err().to_string();
+    assert!(error(folder.path().join("nope")).contains("nope: "));
+    assert!(error(folder.path().to_owned()).contains("no file ends in"));
+    let write = |file: &str, manifest: Value| {
+        std::fs::write(folder.path().join(file), manifest.to_string()).unwrap();
+    };
+    let versions = json!([version("v1", true, &json!({}))]);
+    write("b.yaml", crd("bars", "Bar", &versions));
+    write("a.json", crd("foos", "Foo", &versions));
+    std::fs::write(folder.path().join("note.txt"), "not a manifest").unwrap();
+    let manifests = read_paths(&[folder.path().to_owned()], LIMIT).unwrap();
+    let names: Vec<_> = manifests
+        .iter()
+        .map(|it| it.resource.id().to_string())
+        .collect();
+    assert_eq!(names, ["foos.x.io", "bars.x.io"]);
+
+    write("c.yaml", crd("foos", "Other", &versions));
+    let path = folder.path().join("c.yaml").display().to_string();
+    let expected = format!("{path}: foos.x.io is defined a second time");
+    assert_eq!(error(folder.path().to_owned()), expected);
+    write("c.yaml", crd("others", "Foo", &versions));
+    let expected = format!("{path}: others.x.io: kind Foo is already that of foos.x.io");
+    assert_eq!(error(folder.path().to_owned()), expected);
+}

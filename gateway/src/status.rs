@@ -1,0 +1,50 @@
+//! THE map from failures inside of the server to what clients are told.
+
+use std::time::Duration;
+
+use api_types::status::{ApiError, Details, Reason};
+
+use crate::store::{DecodeError, StoreError};
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::Compacted { .. } => Self::expired(text),
+            StoreError::FutureRevision { requested, current } => {
+                Self::too_large_resource_version(requested, current, 1)
+            }
+            StoreError::EpochChanged => Self::expired("The resourceVersion is too old."),
+            StoreError::Unavailable { retry_after, .. } => {
+                retry(Reason::ServiceUnavailable, text, retry_after)
+            }
+            StoreError::Overloaded { retry_after } | StoreError::Initializing { retry_after } => {
+                retry(Reason::TooManyRequests, text, retry_after)
+            }
+            // Insufficient Storage: no reason of Kubernetes means it.
+            StoreError::NoSpace { .. } => Self::unclassified(507, text),
+            StoreError::TooLarge { message } => Self::too_large(message),
+            StoreError::Timeout => Self::timeout(text, 1),
+            // Whoever repeats the request must look first.
+            StoreError::OutcomeUnknown { .. } => Self::timeout(text, 0),
+            StoreError::Corrupt { .. } | StoreError::Internal { .. } => {
+                tracing::error!(%text, "a request failed in the store");
+                Self::internal(text)
+            }
+            StoreError::UnknownResource(_) => Self::new(Reason::NotFound, text),
+        }
+    }
+}
+
+impl From<DecodeError> for ApiError {
+    fn from(error: DecodeError) -> Self {
+        Self::internal(error)
+    }
+}
+
+fn retry(reason: Reason, text: String, after: Duration) -> ApiError {
+    let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(1);
+    ApiError::new(reason, text)
+        .with_details(Details::default())
+        .with_retry_after(seconds)
+}
