@@ -25,6 +25,8 @@ pub mod resources;
 
 pub mod status;
 
+pub mod patch;
+
 pub mod standalone;
 
 pub mod reply;

@@ -1,0 +1,103 @@
+//! Patches: from an object and a body to a candidate, as pure functions.
+//!
+//! Source: `k8s.io/apiserver/pkg/endpoints/handlers/patch.go` and the library it applies patches
+//! with, `gopkg.in/evanphx/json-patch.v4`, whose departures from RFC 6902 clients have come to know.
+
+mod json_patch;
+mod merge_patch;
+
+use api_types::media_type::PatchType;
+use api_types::options::FieldValidation;
+use api_types::status::ApiError;
+use serde_json::Value;
+
+use json_patch::JsonPatch;
+
+/// A patch whose syntax is known to be right.
+#[derive(Debug)]
+pub struct Patch {
+    operation: Operation,
+    problems: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Operation {
+    Json(JsonPatch),
+    Merge(Value),
+}
+
+impl Patch {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// 400 if the body is no such patch, 413 if it has too many operations, 415 for server-side
+    /// apply, which is not served yet.
+    pub fn parse(
+        kind: PatchType,
+        body: &[u8],
+        validation: FieldValidation,
+    ) -> Result<Self, ApiError> {
+        let parsed =
+            kube_json::parse(body).map_err(|_| ApiError::bad_request("invalid JSON patch"))?;
+        let lenient = validation == FieldValidation::Ignore;
+        match kind {
+            PatchType::Json => {
+                let (patch, mut problems) =
+                    JsonPatch::read(parsed.value, &parsed.duplicates, lenient)?;
+                if lenient {
+                    problems.clear();
+                }
+                Ok(Self {
+                    operation: Operation::Json(patch),
+                    problems,
+                })
+            }
+            PatchType::Merge => {
+                merge_patch::check(&parsed.value, lenient)?;
+                let problems = parsed.duplicates.iter().map(|it| duplicate(it));
+                Ok(Self {
+                    operation: Operation::Merge(parsed.value),
+                    problems: if lenient {
+                        Vec::new()
+                    } else {
+                        problems.collect()
+                    },
+                })
+            }
+            PatchType::Apply => Err(unsupported()),
+        }
+    }
+
+    /// What strict decoding has to say about the patch itself; empty if nobody wants to know.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// The object with the patch applied.
+    ///
+    /// # Errors
+    /// 422 if an operation of a JSON patch fails; why is not said, as in kube-apiserver.
+    pub fn apply(&self, object: Value) -> Result<Value, ApiError> {
+        match &self.operation {
+            Operation::Json(patch) => patch.apply(object),
+            Operation::Merge(patch) => Ok(merge_patch::apply(object, patch)),
+        }
+    }
+}
+
+/// The 415 for patches that are not served; without apply, which comes with field management.
+#[must_use]
+pub fn unsupported() -> ApiError {
+    ApiError::unsupported_media_type(&[
+        "application/json-patch+json",
+        "application/merge-patch+json",
+    ])
+}
+
+fn duplicate(path: &str) -> String {
+    format!("duplicate field \"{path}\"")
+}
+
+#[cfg(test)]
+mod tests;
