@@ -52,7 +52,10 @@ pub fn to_status(error: &BackendError) -> Status {
 #[must_use]
 pub fn from_status(status: &Status) -> Option<BackendError> {
     let details = tonic_types::pb::Status::decode(status.details()).ok()?;
-    let any = details.details.iter().find(|any| any.type_url == TYPE_URL)?;
+    let any = details
+        .details
+        .iter()
+        .find(|any| any.type_url == TYPE_URL)?;
     BackendError::decode(any.value.as_slice()).ok()
 }
 
@@ -76,6 +79,9 @@ mod tests {
 
     #[test]
     fn a_foreign_status_has_no_typed_error() {
-        assert_eq!(from_status(&tonic::Status::unavailable("connection refused")), None);
+        assert_eq!(
+            from_status(&tonic::Status::unavailable("connection refused")),
+            None
+        );
     }
 }

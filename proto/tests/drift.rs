@@ -5,8 +5,8 @@ use std::path::Path;
 #[test]
 fn generated_code_matches_the_proto() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let descriptors = protox::compile(["ark/backend/v1/backend.proto"], [root])
-        .expect("the .proto compiles");
+    let descriptors =
+        protox::compile(["ark/backend/v1/backend.proto"], [root]).expect("the .proto compiles");
     let out = tempfile::tempdir().expect("a temporary directory");
     tonic_prost_build::configure()
         .bytes(".")
