@@ -27,6 +27,8 @@ pub mod status;
 
 pub mod patch;
 
+pub mod handlers;
+
 pub mod standalone;
 
 pub mod reply;

@@ -48,9 +48,10 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["resources", "status", "patch"],
     &["codec", "strategy"],
     &["registry"],
-    &["handlers", "discovery", "openapi"],
-    &["stack"],
+    &["discovery", "openapi", "health"],
     &["serving"],
+    &["stack"],
+    &["handlers"],
     &["config", "standalone"],
     &["app"],
 ];

@@ -1,0 +1,52 @@
+//! From an authorized request to its answer: one room per verb.
+//!
+//! [`Api`] decides which handler a request is for; a handler parses options, calls the registry or
+//! the store, and encodes. Errors become answers in one place, here.
+
+mod call;
+
+use std::sync::Arc;
+
+use api_types::request_info::RequestInfo;
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use http::{Request, Response};
+
+use crate::authz::Permit;
+use crate::reply;
+use crate::resources::Catalog;
+use crate::stack::Inner;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+pub(crate) use call::Call;
+
+/// Everything handlers need.
+#[derive(Debug)]
+pub struct Api {
+    /// What is served.
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    /// Where objects are.
+    pub store: Store,
+    /// Counts what handlers do.
+    pub metrics: Metrics,
+}
+
+impl Inner for Api {
+    async fn handle(
+        &self,
+        permit: Permit,
+        info: RequestInfo,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let _ = (permit, info, request);
+        reply::not_found()
+    }
+
+    fn serves(&self, info: &RequestInfo) -> bool {
+        let catalog = self.catalog.load();
+        catalog
+            .served(&info.group, &info.version, &info.resource)
+            .is_some()
+    }
+}

@@ -1,0 +1,25 @@
+//! One authorized request for a served resource.
+
+use api_types::request_info::RequestInfo;
+use axum::body::Body;
+
+use crate::authz::Permit;
+use crate::request::Context;
+use crate::resources::Served;
+
+/// What a handler is given.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Proof that the user may do this.
+    pub permit: Permit,
+    /// The reading of path and query.
+    pub info: RequestInfo,
+    /// The resource in the version asked for.
+    pub served: Served,
+    /// Deadline, warnings, audit id.
+    pub context: Context,
+    /// Method, URI and headers as they came.
+    pub head: http::request::Parts,
+    /// What is to be read, once.
+    pub body: Body,
+}
