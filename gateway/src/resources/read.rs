@@ -7,7 +7,7 @@ use crd_schema::{Structural, default, nulls, prune};
 use serde_json::Value;
 
 use super::{Catalog, Resource, Served};
-use crate::store::{Codec, DecodeError, Decoded, Head, ResourceId};
+use crate::store::{Codec, DecodeError, Decoded, Head, Index, ResourceId};
 
 impl Codec for Catalog {
     fn resources(&self) -> Vec<ResourceId> {
@@ -31,6 +31,33 @@ pub(super) fn view(served: &Served, stored: &Bytes) -> Result<Bytes, DecodeError
     let mut object = parse(stored)?;
     convert(&mut object, served.api_version(), served.schema())?;
     Ok(kube_json::to_vec(&object).into())
+}
+
+/// An object of a version in the form in which it is stored.
+pub(super) fn stored(served: &Served, mut object: Value) -> Result<Value, DecodeError> {
+    if !served.is_storage() {
+        let resource = served.resource();
+        let own = resource.api_version_at(resource.storage_index());
+        convert(&mut object, own, &resource.storage_version().schema)?;
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        // The revision is not known before the write, and is not part of what is stored.
+        metadata.remove("resourceVersion");
+        metadata.remove("selfLink");
+    }
+    Ok(object)
+}
+
+/// What the backend may index of an object in storage version.
+pub(super) fn index(resource: &Resource, object: &Value) -> Index {
+    let head = head(object, resource);
+    let owners = Meta::of(object).owner_references();
+    Index {
+        uid: head.uid,
+        labels: head.labels,
+        fields: head.fields,
+        owner_uids: owners.map(|owner| owner.uid.to_owned()).collect(),
+    }
 }
 
 impl Resource {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use api_types::gvk::{GroupKind, GroupResource};
 use bytes::Bytes;
 use crd_schema::{Structural, Version};
+use serde_json::Value;
 
 use super::{Resource, read};
-use crate::store::DecodeError;
+use crate::store::{DecodeError, Index};
 
 /// A resource in a version that clients may use; cheap to clone.
 #[derive(Debug, Clone)]
@@ -109,5 +110,15 @@ impl Served {
             return Ok(stored.clone());
         }
         read::view(self, stored)
+    }
+
+    /// An object of this version as it is stored, and what the backend may index of it.
+    ///
+    /// # Errors
+    /// If the object has no metadata.
+    pub fn stored(&self, object: Value) -> Result<(Bytes, Index), DecodeError> {
+        let object = read::stored(self, object)?;
+        let index = read::index(&self.resource, &object);
+        Ok((kube_json::to_vec(&object).into(), index))
     }
 }
