@@ -27,6 +27,11 @@ pub mod status;
 
 pub mod patch;
 
+mod codec;
+mod strategy;
+
+mod registry;
+
 pub mod handlers;
 
 pub mod standalone;
