@@ -16,3 +16,6 @@ pub(crate) mod finalizers;
 pub(crate) mod generate_name;
 
 mod edit;
+
+#[cfg(test)]
+mod tests;
