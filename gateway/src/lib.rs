@@ -27,6 +27,8 @@ pub mod status;
 
 pub mod patch;
 
+mod codec;
+
 pub mod handlers;
 
 pub mod standalone;
