@@ -14,12 +14,10 @@ mod catalog;
 mod read;
 mod served;
 
-mod scale;
 
 pub use catalog::{Catalog, Conflict};
 pub use load::{LoadError, Manifest, parse, read_paths};
 pub use resource::Resource;
-pub use scale::Scale;
 pub use served::Served;
 
 #[cfg(test)]

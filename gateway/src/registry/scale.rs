@@ -3,9 +3,9 @@
 use api_types::meta::Meta;
 use api_types::status::ApiError;
 use crd_schema::ScalePaths;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::resources::Scale;
+use crate::codec::ScaleView;
 
 /// Stands for replicas that are not there, so that a client that says nothing is found out.
 const NOTHING: i32 = i32::MIN;
@@ -30,35 +30,11 @@ pub(crate) struct ScaleObject {
 /// # Errors
 /// A plain 500 if something on the way to a value is not what the paths say.
 pub(crate) fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
-    let scale =
-        Scale::of(object, paths).map_err(|error| ApiError::internal_plain(error.to_string()))?;
-    let mut metadata = Map::new();
-    let parts = [
-        ("name", &scale.name),
-        ("namespace", &scale.namespace),
-        ("uid", &scale.uid),
-        ("resourceVersion", &scale.resource_version),
-        ("creationTimestamp", &scale.creation_timestamp),
-    ];
-    for (key, text) in parts.into_iter().filter(|(_, text)| !text.is_empty()) {
-        metadata.insert(key.to_owned(), text.as_str().into());
-    }
-    let mut spec = Map::new();
-    let wanted = scale.wanted.unwrap_or(NOTHING);
-    if wanted != 0 {
-        spec.insert("replicas".to_owned(), wanted.into());
-    }
-    let mut status = json!({"replicas": scale.actual});
-    if !scale.selector.is_empty() {
-        status["selector"] = scale.selector.into();
-    }
-    Ok(json!({
-        "apiVersion": "autoscaling/v1",
-        "kind": "Scale",
-        "metadata": metadata,
-        "spec": spec,
-        "status": status,
-    }))
+    let mut scale =
+        ScaleView::of(object, paths).map_err(|error| ApiError::internal_plain(error.to_string()))?;
+    scale.spec_replicas.get_or_insert(i64::from(NOTHING));
+    let parsed = kube_json::parse(&scale.to_json()).map_err(ApiError::internal)?;
+    Ok(parsed.value)
 }
 
 impl ScaleObject {
