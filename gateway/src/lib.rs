@@ -27,6 +27,10 @@ pub mod status;
 
 pub mod patch;
 
+pub mod discovery;
+pub mod health;
+pub mod openapi;
+
 pub mod handlers;
 
 pub mod standalone;
