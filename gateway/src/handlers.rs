@@ -4,6 +4,7 @@
 //! the store, and encodes. Errors become answers in one place, here.
 
 mod call;
+mod paths;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub(crate) use call::Call;
+pub use paths::Paths;
 
 /// Everything handlers need.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Api {
     pub store: Store,
     /// Counts what handlers do.
     pub metrics: Metrics,
+    /// Answers to everything that is no resource.
+    pub paths: Paths,
 }
 
 impl Inner for Api {
@@ -39,7 +43,11 @@ impl Inner for Api {
         info: RequestInfo,
         request: Request<Body>,
     ) -> Response<Body> {
-        let _ = (permit, info, request);
+        let (head, body) = request.into_parts();
+        if !info.is_resource_request {
+            return paths::answer(self, &info, &head);
+        }
+        let _ = (permit, body);
         reply::not_found()
     }
 

@@ -32,6 +32,10 @@ mod strategy;
 
 mod registry;
 
+pub mod discovery;
+pub mod health;
+pub mod openapi;
+
 pub mod handlers;
 
 pub mod standalone;

@@ -1,10 +1,14 @@
 //! Small answers the front of the server gives itself: texts, JSON documents, Status objects.
 
+mod document;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
+
+pub use document::Document;
 
 /// `application/json`.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -30,6 +34,11 @@ pub fn error_text(status: StatusCode, text: &str) -> Response<Body> {
         .headers_mut()
         .insert(NOSNIFF, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// A plain text without more headers than Go's server adds by itself.
+pub fn plain(text: impl Into<Bytes>) -> Response<Body> {
+    body(StatusCode::OK, TEXT, text)
 }
 
 /// A plain text that is no error, as it is.

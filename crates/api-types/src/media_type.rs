@@ -99,6 +99,20 @@ pub fn negotiate(
     Ok(negotiated)
 }
 
+/// How the document of all groups is written, if the client prefers it to the list of groups
+/// (`as=APIGroupDiscoveryList`).
+#[must_use]
+pub fn aggregated_discovery(accept: &str) -> Option<Format> {
+    accept::aggregated_discovery(accept)
+}
+
+/// The one of these subtypes of `application` that the client prefers; the first if it does not
+/// say.
+#[must_use]
+pub fn preferred_subtype<'a>(accept: &str, subtypes: &[&'a str]) -> Option<&'a str> {
+    accept::preferred_subtype(accept, subtypes)
+}
+
 /// The format of a body; JSON if the client does not say.
 ///
 /// # Errors
@@ -175,8 +189,9 @@ impl Negotiated {
     }
 }
 
-/// Whether a person is reading.
-fn wants_pretty(query: &str, user_agent: &str) -> bool {
+/// Whether a person is reading: by `pretty` in the query, else by the `User-Agent`.
+#[must_use]
+pub fn wants_pretty(query: &str, user_agent: &str) -> bool {
     let asked = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "pretty");
     match asked {
         Some((_, value)) if !value.is_empty() => go_text::parse_bool(&value).unwrap_or(false),

@@ -2,6 +2,9 @@
 
 use super::{Endpoint, Format, MetaVersion, Negotiated, Transform};
 
+/// Subtypes of `application` in the order in which a wildcard finds them.
+const FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("yaml", Format::Yaml)];
+
 struct Clause<'a> {
     kind: &'a str,
     subtype: &'a str,
@@ -16,10 +19,32 @@ pub(super) fn negotiate(header: &str, endpoint: Endpoint) -> Option<Negotiated> 
     }
     let clauses = parse(header);
     clauses.iter().find_map(|clause| {
-        [("json", Format::Json), ("yaml", Format::Yaml)]
+        FORMATS
             .into_iter()
             .filter(|(subtype, _)| clause.covers(subtype))
             .find_map(|(_, format)| clause.form(format, endpoint))
+    })
+}
+
+/// How the document of all groups is written, if the first clause that discovery can serve asks
+/// for it.
+pub(super) fn aggregated_discovery(header: &str) -> Option<Format> {
+    parse(header).iter().find_map(|clause| {
+        FORMATS
+            .into_iter()
+            .filter(|(subtype, _)| clause.covers(subtype))
+            .find_map(|(_, format)| clause.discovery(format))
+    })?
+}
+
+/// The subtype of the first clause that covers one.
+pub(super) fn preferred_subtype<'a>(header: &str, subtypes: &[&'a str]) -> Option<&'a str> {
+    if header.is_empty() {
+        return subtypes.first().copied();
+    }
+    parse(header).iter().find_map(|clause| {
+        let mut subtypes = subtypes.iter();
+        subtypes.find(|subtype| clause.covers(subtype)).copied()
     })
 }
 
@@ -85,14 +110,30 @@ impl<'a> Clause<'a> {
         }
     }
 
+    /// The value of a parameter; the last one counts.
+    fn last(&self, key: &str) -> Option<&'a str> {
+        let mut found = self.parameters.iter().rev();
+        found
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| *value)
+    }
+
+    /// What discovery serves for the clause: the list of groups (`Some(None)`), the document of
+    /// all groups, or nothing.
+    fn discovery(&self, format: Format) -> Option<Option<Format>> {
+        match (self.last("as"), self.last("g"), self.last("v")) {
+            _ if self.last("stream").is_some() || self.last("sv").is_some() => None,
+            (None, None, None) => Some(None),
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => {
+                Some(Some(format))
+            }
+            _ => None,
+        }
+    }
+
     /// The form that the clause's parameters ask for, if the endpoint has it.
     fn form(&self, format: Format, endpoint: Endpoint) -> Option<Negotiated> {
-        let last = |key: &str| {
-            let mut found = self.parameters.iter().rev();
-            found
-                .find(|(name, _)| *name == key)
-                .map(|(_, value)| *value)
-        };
+        let last = |key: &str| self.last(key);
         if last("stream").is_some_and(|stream| stream != "watch" || format == Format::Yaml) {
             return None;
         }

@@ -1,7 +1,8 @@
 //! Accept headers and content types, clause by clause.
 
 use super::{
-    Endpoint, Format, MetaVersion, Negotiated, PatchType, Transform, negotiate, of_body, of_patch,
+    Endpoint, Format, MetaVersion, Negotiated, PatchType, Transform, aggregated_discovery,
+    negotiate, of_body, of_patch, preferred_subtype,
 };
 
 fn form(accept: &str) -> Option<(Format, Transform)> {
@@ -130,4 +131,38 @@ fn bodies_and_patches() {
         error.to_string(),
         "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
     );
+}
+
+#[test]
+fn discovery_in_one_document_is_for_those_who_prefer_it() {
+    const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    const BETA: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+    for (accept, want) in [
+        (String::new(), None),
+        ("*/*".to_owned(), None),
+        (V2.to_owned(), Some(Format::Json)),
+        (V2.replace("json", "yaml"), Some(Format::Yaml)),
+        (format!("{V2},{BETA},application/json"), Some(Format::Json)),
+        (format!("{BETA},{V2}"), Some(Format::Json)),
+        (format!("{BETA},application/json,{V2}"), None),
+        (format!("{V2};q=0.5,application/json"), None),
+        (format!("{V2};stream=watch"), None),
+    ] {
+        assert_eq!(aggregated_discovery(&accept), want, "{accept:?}");
+    }
+}
+
+#[test]
+fn a_subtype_is_chosen_by_the_client() {
+    for (accept, want) in [
+        ("", Some("json")),
+        ("*/*", Some("json")),
+        ("application/proto, application/json", Some("proto")),
+        ("application/json, application/proto", Some("json")),
+        ("text/html, */*;q=0.1", Some("json")),
+        ("text/html", None),
+    ] {
+        let chosen = preferred_subtype(accept, &["json", "proto"]);
+        assert_eq!(chosen, want, "{accept:?}");
+    }
 }

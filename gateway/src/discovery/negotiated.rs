@@ -1,0 +1,72 @@
+//! The form in which a document is sent.
+
+use api_types::media_type::{self, Endpoint, Format};
+use api_types::status::ApiError;
+use axum::body::Body;
+use http::header::{ACCEPT, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::reply::{self, Document};
+
+const YAML: HeaderValue = HeaderValue::from_static("application/yaml");
+const AGGREGATED_JSON: HeaderValue = HeaderValue::from_static(
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+);
+const AGGREGATED_YAML: HeaderValue = HeaderValue::from_static(
+    "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+);
+
+/// A header as text; empty if absent or no text.
+pub(super) fn header<'a>(head: &'a Parts, name: &HeaderName) -> &'a str {
+    let value = head.headers.get(name);
+    value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+}
+
+/// A document of `meta/v1` as the client takes it.
+pub(super) fn plain(document: &Document, head: &Parts) -> Response<Body> {
+    let query = head.uri.query().unwrap_or_default();
+    let agent = header(head, &USER_AGENT);
+    match media_type::negotiate(header(head, &ACCEPT), query, agent, Endpoint::Plain) {
+        Ok(form) => match form.format {
+            Format::Json if form.pretty => pretty(document, reply::JSON),
+            Format::Json => document.answer(&head.headers, reply::JSON),
+            Format::Yaml => yaml(document, YAML),
+        },
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// The document of all groups in the format asked for.
+pub(super) fn aggregated(document: &Document, format: Format, head: &Parts) -> Response<Body> {
+    let query = head.uri.query().unwrap_or_default();
+    match format {
+        Format::Json if media_type::wants_pretty(query, header(head, &USER_AGENT)) => {
+            pretty(document, AGGREGATED_JSON)
+        }
+        Format::Json => document.answer(&head.headers, AGGREGATED_JSON),
+        Format::Yaml => yaml(document, AGGREGATED_YAML),
+    }
+}
+
+fn pretty(document: &Document, content_type: HeaderValue) -> Response<Body> {
+    let json = kube_json::indent(document.bytes().trim_ascii_end());
+    reply::body(StatusCode::OK, content_type, json)
+}
+
+fn yaml(document: &Document, content_type: HeaderValue) -> Response<Body> {
+    match kube_json::parse(document.bytes()) {
+        Ok(parsed) => {
+            let text = kube_json::yaml::to_string(&parsed.value);
+            reply::body(StatusCode::OK, content_type, text)
+        }
+        Err(error) => refused(&ApiError::internal(error)),
+    }
+}
+
+/// Written for people: whoever accepts nothing that there is gets indented JSON.
+fn refused(error: &ApiError) -> Response<Body> {
+    let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = kube_json::indent(&error.status().to_json());
+    reply::body(code, reply::JSON, json)
+}

@@ -1,0 +1,171 @@
+//! Requests for paths that are no resources: discovery, OpenAPI, probes, metrics, version.
+
+mod exposition;
+mod version;
+
+use std::sync::Arc;
+
+use api_types::request_info::RequestInfo;
+use api_types::status::{ApiError, Details, Reason};
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use http::header::RETRY_AFTER;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use serde_json::json;
+
+use super::Api;
+use crate::discovery::Discovery;
+use crate::health::{Endpoint, Health};
+use crate::openapi::OpenApi;
+use crate::reply;
+use crate::resources::Catalog;
+use crate::serving::Limits;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+use exposition::Exposition;
+
+/// What such requests are answered from.
+#[derive(Debug)]
+pub struct Paths {
+    /// Swapped together with the catalog.
+    documents: ArcSwap<Documents>,
+    health: Health,
+    exposition: Exposition,
+}
+
+/// What a catalog looks like from outside.
+#[derive(Debug)]
+struct Documents {
+    discovery: Discovery,
+    openapi: OpenApi,
+}
+
+impl Paths {
+    /// The answers for a catalog; `metrics` are shown together with the use of `store` and `limits`.
+    #[must_use]
+    pub fn new(
+        catalog: &Catalog,
+        health: Health,
+        metrics: Metrics,
+        store: Store,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            documents: ArcSwap::from_pointee(Documents::new(catalog)),
+            health,
+            exposition: Exposition::new(metrics, store, limits),
+        }
+    }
+
+    /// Describes another catalog from now on.
+    pub fn describe(&self, catalog: &Catalog) {
+        self.documents.store(Arc::new(Documents::new(catalog)));
+    }
+}
+
+impl Documents {
+    fn new(catalog: &Catalog) -> Self {
+        Self {
+            discovery: Discovery::new(catalog),
+            openapi: OpenApi::new(catalog),
+        }
+    }
+}
+
+/// Answers a request that is not for a resource.
+pub(crate) fn answer(api: &Api, info: &RequestInfo, head: &Parts) -> Response<Body> {
+    let paths = &api.paths;
+    let documents = paths.documents.load();
+    let (discovery, openapi) = (&documents.discovery, &documents.openapi);
+    let query = head.uri.query();
+    let found = match info.path.as_str() {
+        "/" | "/index.html" => Some(index(&documents)),
+        "/metrics" => Some(paths.exposition.answer()),
+        "/openapi/v2" => Some(openapi.all(head)),
+        "/openapi/v3" => Some(openapi.index(head)),
+        path => match path.strip_prefix("/openapi/v3/") {
+            Some(version) => Some(openapi.version(version, head)),
+            None => probe(&paths.health, path, query),
+        },
+    };
+    if let Some(found) = found {
+        return found;
+    }
+    let parts: Vec<&str> = match info.path.strip_prefix('/') {
+        Some(path) => path.strip_suffix('/').unwrap_or(path).split('/').collect(),
+        None => Vec::new(),
+    };
+    let found = match parts[..] {
+        ["version"] => Some(only_get(head, version::answer)),
+        ["api"] => Some(only_get(head, || discovery.core(head))),
+        ["api", "v1"] => Some(only_get(head, || discovery.core_resources(head))),
+        // The rest is not asked for its method, as in kube-apiserver.
+        ["apis"] => Some(discovery.groups(head)),
+        ["apis", group] => discovery.group(group, head),
+        // kube-aggregator takes a 2xx here for "send requests".
+        ["apis", ..] if !paths.health.is_loaded() => Some(initializing()),
+        ["apis", group, version] => discovery.version(group, version, head),
+        _ => None,
+    };
+    found.unwrap_or_else(reply::not_found)
+}
+
+/// `/healthz`, `/livez`, `/readyz` and the paths of their checks.
+fn probe(health: &Health, path: &str, query: Option<&str>) -> Option<Response<Body>> {
+    let path = path.strip_prefix('/')?;
+    let (name, check) = match path.split_once('/') {
+        Some((name, check)) => (name, Some(check)),
+        None => (path, None),
+    };
+    let mut endpoints = Endpoint::ALL.into_iter();
+    let endpoint = endpoints.find(|endpoint| endpoint.name() == name)?;
+    match check {
+        None => Some(health.all(endpoint, query)),
+        Some(check) => health.one(endpoint, check),
+    }
+}
+
+/// Every path, for people.
+fn index(documents: &Documents) -> Response<Body> {
+    let mut paths = documents.discovery.paths();
+    paths.extend(documents.openapi.paths());
+    for endpoint in Endpoint::ALL {
+        let name = endpoint.name();
+        paths.push(format!("/{name}"));
+        let checks = endpoint.check_names();
+        paths.extend(checks.map(|check| format!("/{name}/{check}")));
+    }
+    paths.extend(["/metrics".to_owned(), "/version".to_owned()]);
+    paths.sort();
+    reply::pretty_json(&json!({ "paths": paths }))
+}
+
+/// 405 for any other method, in the words of kube-apiserver's router.
+fn only_get(head: &Parts, get: impl FnOnce() -> Response<Body>) -> Response<Body> {
+    if head.method == Method::GET {
+        return get();
+    }
+    let message = "the server does not allow this method on the requested resource";
+    status(&ApiError::new(Reason::MethodNotAllowed, message).with_details(Details::default()))
+}
+
+/// 503: what is served is known, the objects are not yet.
+fn initializing() -> Response<Body> {
+    let error = ApiError::service_unavailable("objects are being loaded");
+    let mut response = status(&error);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn status(error: &ApiError) -> Response<Body> {
+    let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut json = error.status().to_json();
+    json.push(b'\n');
+    reply::body(code, reply::JSON, json)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Which path is answered by what.
+
+use axum::body::Body;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+
+use super::*;
+use crate::resources;
+use crate::serving::Lifecycle;
+use crate::store::StoreConfig;
+
+const MANIFEST: &str = r"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: foos.x.io}
+spec:
+  group: x.io
+  scope: Namespaced
+  names: {plural: foos, kind: Foo}
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+";
+
+/// A server whose store has been loaded, or not; its backend is never asked.
+fn api(loaded: bool) -> Api {
+    let mut manifests = resources::parse("test", MANIFEST.as_bytes(), 1000).unwrap();
+    let catalog = Catalog::default().with(manifests.remove(0).resource);
+    let catalog = catalog.unwrap();
+    let endpoint = "unix:///nowhere".parse().unwrap();
+    let codec = Arc::new(catalog.clone());
+    let (store, _) = Store::new(&endpoint, codec, StoreConfig::default()).unwrap();
+    let phase = if loaded {
+        crate::store::Phase::Ready
+    } else {
+        crate::store::Phase::Initializing { trouble: None }
+    };
+    let (_, phase) = tokio::sync::watch::channel(phase);
+    let health = Health::new(phase, Lifecycle::new().shutdown_initiated);
+    let metrics = Metrics::new();
+    let limits = Limits::new(1, 1);
+    Api {
+        paths: Paths::new(&catalog, health, metrics.clone(), store.clone(), limits),
+        catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+        store,
+        metrics,
+    }
+}
+
+fn ask(api: &Api, request: &str) -> Response<Body> {
+    let (method, path) = request.split_once(' ').unwrap();
+    let head = Request::builder().method(method).uri(path).body(());
+    let head = head.unwrap().into_parts().0;
+    let info = RequestInfo::parse(method, head.uri.path(), head.uri.query()).unwrap();
+    assert!(!info.is_resource_request, "{request}");
+    answer(api, &info, &head)
+}
+
+async fn text(response: Response<Body>) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn paths_and_methods() {
+    let api = api(true);
+    for (request, status) in [
+        ("GET /", 200),
+        ("GET /api", 200),
+        ("GET /api/v1", 200),
+        ("GET /api/v2", 404),
+        ("GET /apis", 200),
+        ("GET /apis/", 200),
+        ("GET /apis/x.io", 200),
+        ("GET /apis/x.io/v1", 200),
+        ("GET /apis/x.io/v1/", 200),
+        ("GET /apis//v1", 404),
+        ("GET /apis/x.io/v2", 404),
+        ("GET /apis/y.io", 404),
+        ("POST /apis/x.io/v1", 200),
+        ("POST /api", 405),
+        ("PUT /version", 405),
+        ("GET /version", 200),
+        ("GET /version/", 200),
+        ("GET /healthz", 200),
+        ("GET /healthz/", 404),
+        ("GET /livez/ping", 200),
+        ("GET /livez/nonsense", 404),
+        ("GET /metrics", 200),
+        ("GET /metrics/", 404),
+        ("GET /openapi/v2", 200),
+        ("GET /openapi/v3", 200),
+        ("GET /openapi/v3/apis/x.io/v1", 200),
+        ("GET /openapi/v3/apis/x.io/v2", 404),
+        ("GET /openapi", 404),
+        ("GET /nope", 404),
+    ] {
+        assert_eq!(ask(&api, request).status(), status, "{request}");
+    }
+    assert_eq!(text(ask(&api, "GET /nope")).await, "404 page not found\n");
+    assert_eq!(
+        text(ask(&api, "DELETE /version")).await,
+        "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\
+         \"message\":\"the server does not allow this method on the requested resource\",\
+         \"reason\":\"MethodNotAllowed\",\"details\":{},\"code\":405}\n"
+    );
+}
+
+#[tokio::test]
+async fn every_listed_path_is_served() {
+    let api = api(true);
+    let index: serde_json::Value = serde_json::from_str(&text(ask(&api, "GET /")).await).unwrap();
+    let paths = index["paths"].as_array().unwrap();
+    assert!(paths.is_sorted_by_key(|path| path.as_str()));
+    for path in paths {
+        let request = format!("GET {}", path.as_str().unwrap());
+        assert_eq!(ask(&api, &request).status(), 200, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_available_before_the_objects_are_loaded() {
+    let api = api(false);
+    let answer = ask(&api, "GET /apis/x.io/v1");
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "1");
+    assert_eq!(ask(&api, "GET /apis/x.io").status(), 200);
+}
+
+#[tokio::test]
+async fn metrics_are_measured_when_they_are_read() {
+    let api = api(true);
+    let text = text(ask(&api, "GET /metrics")).await;
+    for line in [
+        "apiserver_current_inflight_requests{request_kind=\"mutating\"} 0\n",
+        "ark_build_info{version=\"",
+        "ark_cache_objects 0\n",
+        "ark_storage_ready 0\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn another_catalog_is_described() {
+    let api = api(true);
+    api.paths.describe(&Catalog::default());
+    assert_eq!(ask(&api, "GET /apis/x.io/v1").status(), 404);
+    assert_eq!(ask(&api, "GET /openapi/v3/apis/x.io/v1").status(), 404);
+    assert!(!text(ask(&api, "GET /apis")).await.contains("x.io"));
+}

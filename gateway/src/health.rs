@@ -1,0 +1,148 @@
+//! Probes: `/healthz`, `/livez`, `/readyz`, and one path below them per check.
+//!
+//! Liveness does not look at storage: starting the gateway again would not mend it.
+
+mod endpoint;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use api_types::go_text::quote;
+use axum::body::Body;
+use http::{Response, StatusCode};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::reply;
+use crate::store::Phase;
+
+pub use endpoint::Endpoint;
+
+/// What probes look at; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Health {
+    storage: watch::Receiver<Phase>,
+    shutdown: CancellationToken,
+}
+
+/// One thing that can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// The process answers.
+    Ping,
+    /// Objects are loaded and the stream of changes is up.
+    Storage,
+    /// Nobody asked the process to stop.
+    Shutdown,
+}
+
+impl Health {
+    /// Probes of a store and of the signal that shutdown began.
+    #[must_use]
+    pub const fn new(storage: watch::Receiver<Phase>, shutdown: CancellationToken) -> Self {
+        Self { storage, shutdown }
+    }
+
+    /// Whether requests can be answered.
+    ///
+    /// # Errors
+    /// One sentence about the first thing that is wrong.
+    pub fn ready(&self) -> Result<(), String> {
+        let mut checks = Endpoint::Readyz.checks().iter();
+        checks.try_for_each(|check| check.run(self))
+    }
+
+    /// Whether objects were loaded at all since the start.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        !matches!(*self.storage.borrow(), Phase::Initializing { .. })
+    }
+
+    /// The answer to a probe of everything; `query` may hold `verbose` and `exclude`.
+    #[must_use]
+    pub fn all(&self, endpoint: Endpoint, query: Option<&str>) -> Response<Body> {
+        let parameters = || form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        let excluded: BTreeSet<String> = parameters()
+            .filter(|(key, _)| key == "exclude")
+            .map(|(_, value)| value.into_owned())
+            .collect();
+        let mut unknown = excluded.clone();
+        let mut lines = String::new();
+        let mut failed = false;
+        for check in endpoint.checks() {
+            let name = check.name();
+            let line = if unknown.remove(name) {
+                format!("[+]{name} excluded: ok")
+            } else if let Err(problem) = check.run(self) {
+                // Probes are open to everybody, the reason is not.
+                tracing::debug!(
+                    probe = endpoint.name(),
+                    check = name,
+                    problem,
+                    "probe failed"
+                );
+                failed = true;
+                format!("[-]{name} failed: reason withheld")
+            } else {
+                format!("[+]{name} ok")
+            };
+            lines.push_str(&line);
+            lines.push('\n');
+        }
+        if !unknown.is_empty() {
+            let names: Vec<String> = unknown.iter().map(|name| quote(name)).collect();
+            let _ = writeln!(
+                lines,
+                "warn: some health checks cannot be excluded: no matches for {}",
+                names.join(",")
+            );
+        }
+        let probe = endpoint.name();
+        if failed {
+            let text = format!("{lines}{probe} check failed");
+            reply::error_text(StatusCode::INTERNAL_SERVER_ERROR, &text)
+        } else if parameters().any(|(key, _)| key == "verbose") {
+            reply::text(format!("{lines}{probe} check passed\n"))
+        } else {
+            reply::text("ok")
+        }
+    }
+
+    /// The answer to a probe of one check; `None` if the endpoint has no such check.
+    #[must_use]
+    pub fn one(&self, endpoint: Endpoint, name: &str) -> Option<Response<Body>> {
+        let mut checks = endpoint.checks().iter();
+        let check = checks.find(|check| check.name() == name)?;
+        Some(match check.run(self) {
+            Ok(()) => reply::plain("ok"),
+            Err(problem) => reply::error_text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("internal server error: {problem}"),
+            ),
+        })
+    }
+}
+
+impl Check {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Storage => "storage",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    fn run(self, health: &Health) -> Result<(), String> {
+        match self {
+            Self::Ping => Ok(()),
+            Self::Storage => health.storage.borrow().ready(),
+            Self::Shutdown if health.shutdown.is_cancelled() => {
+                Err("process is shutting down".to_owned())
+            }
+            Self::Shutdown => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Probes by state, in kube-apiserver's words.
+
+use http_body_util::BodyExt as _;
+
+use super::*;
+
+struct Fixture {
+    phase: watch::Sender<Phase>,
+    shutdown: CancellationToken,
+    health: Health,
+}
+
+fn fixture() -> Fixture {
+    let (phase, receiver) = watch::channel(Phase::Ready);
+    let shutdown = CancellationToken::new();
+    let health = Health::new(receiver, shutdown.clone());
+    Fixture {
+        phase,
+        shutdown,
+        health,
+    }
+}
+
+async fn check(response: Response<Body>, status: u16, body: &str) {
+    assert_eq!(response.status(), status);
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/plain; charset=utf-8"
+    );
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(String::from_utf8_lossy(&bytes), body);
+}
+
+#[tokio::test]
+async fn all_is_well() {
+    let Fixture { health, .. } = fixture();
+    for endpoint in Endpoint::ALL {
+        check(health.all(endpoint, None), 200, "ok").await;
+    }
+    let verbose = "[+]ping ok\n[+]storage ok\n[+]shutdown ok\nreadyz check passed\n";
+    let answer = health.all(Endpoint::Readyz, Some("verbose"));
+    check(answer, 200, verbose).await;
+    let excluded = "[+]ping ok\n[+]storage excluded: ok\n\
+        warn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n\
+        healthz check passed\n";
+    let query = "verbose&exclude=b&exclude=storage&exclude=a";
+    check(health.all(Endpoint::Healthz, Some(query)), 200, excluded).await;
+    let one = health.one(Endpoint::Livez, "ping").unwrap();
+    check(one, 200, "ok").await;
+    assert!(health.one(Endpoint::Livez, "storage").is_none());
+}
+
+#[tokio::test]
+async fn trouble_with_storage_is_no_reason_to_restart() {
+    let Fixture { phase, health, .. } = fixture();
+    phase.send_replace(Phase::Initializing {
+        trouble: Some("no socket".to_owned()),
+    });
+    assert!(!health.is_loaded());
+    check(health.all(Endpoint::Livez, None), 200, "ok").await;
+    let lines = "[+]ping ok\n[-]storage failed: reason withheld\n[+]shutdown ok\n\
+        readyz check failed\n";
+    check(health.all(Endpoint::Readyz, None), 500, lines).await;
+    let query = Some("exclude=storage");
+    check(health.all(Endpoint::Readyz, query), 200, "ok").await;
+    let one = health.one(Endpoint::Readyz, "storage").unwrap();
+    let text = "internal server error: objects are being loaded: no socket\n";
+    check(one, 500, text).await;
+    assert_eq!(
+        health.ready().unwrap_err(),
+        "objects are being loaded: no socket"
+    );
+}
+
+#[tokio::test]
+async fn a_server_on_its_way_out_is_not_ready() {
+    let Fixture {
+        shutdown,
+        health,
+        phase: _phase,
+    } = fixture();
+    shutdown.cancel();
+    check(health.all(Endpoint::Healthz, None), 200, "ok").await;
+    let lines = "[+]ping ok\n[+]storage ok\n[-]shutdown failed: reason withheld\n\
+        readyz check failed\n";
+    check(health.all(Endpoint::Readyz, None), 500, lines).await;
+}

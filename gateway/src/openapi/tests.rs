@@ -1,0 +1,111 @@
+//! Addresses, hashes and caches of documents.
+
+use http::Request;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+use super::*;
+use crate::resources;
+
+const MANIFEST: &str = r"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: foos.x.io}
+spec:
+  group: x.io
+  scope: Namespaced
+  names: {plural: foos, kind: Foo}
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
+";
+
+fn documents() -> OpenApi {
+    let mut manifests = resources::parse("test", MANIFEST.as_bytes(), 1000).unwrap();
+    let catalog = Catalog::default().with(manifests.remove(0).resource);
+    OpenApi::new(&catalog.unwrap())
+}
+
+fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
+    let mut request = Request::get(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+async fn json(response: Response<Body>) -> Value {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+#[tokio::test]
+async fn the_index_leads_to_documents_that_may_be_kept_for_ever() {
+    let documents = documents();
+    let index = json(documents.index(&head("/openapi/v3", &[]))).await;
+    let paths = index["paths"].as_object().unwrap();
+    assert_eq!(paths.keys().collect::<Vec<_>>(), ["apis/x.io/v1"]);
+    let url = paths["apis/x.io/v1"]["serverRelativeURL"].as_str().unwrap();
+
+    let answer = documents.version("apis/x.io/v1", &head(url, &[]));
+    assert_eq!(answer.status(), StatusCode::OK);
+    let headers = answer.headers();
+    assert_eq!(headers["cache-control"], "public, immutable");
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(headers["vary"], "Accept");
+    assert!(headers["expires"].to_str().unwrap().ends_with("GMT"));
+    assert!(headers.contains_key("last-modified"));
+    let hash = headers["etag"]
+        .to_str()
+        .unwrap()
+        .trim_matches('"')
+        .to_owned();
+    assert!(url.ends_with(&format!("?hash={hash}")), "{url}");
+    let document = json(answer).await;
+    assert_eq!(document["openapi"], "3.0.0");
+    let list = &document["components"]["schemas"]["io.x.v1.FooList"];
+    assert!(list.is_object(), "the default name of the list kind");
+}
+
+#[test]
+fn another_hash_is_redirected_and_a_known_one_not_sent() {
+    let documents = documents();
+    let path = "apis/x.io/v1";
+    let moved = documents.version(path, &head("/openapi/v3/apis/x.io/v1?hash=OLD", &[]));
+    assert_eq!(moved.status(), StatusCode::MOVED_PERMANENTLY);
+    let location = moved.headers()["location"].to_str().unwrap();
+    let etag = moved.headers()["etag"].to_str().unwrap();
+    let wanted = format!("/openapi/v3/{path}?hash={}", etag.trim_matches('"'));
+    assert_eq!(location, wanted);
+
+    let known = head(location, &[("if-none-match", etag)]);
+    assert_eq!(
+        documents.version(path, &known).status(),
+        StatusCode::NOT_MODIFIED
+    );
+    for (path, accept, status) in [
+        (path, "text/html", StatusCode::NOT_ACCEPTABLE),
+        (path, "*/*", StatusCode::OK),
+        ("apis/x.io/v2", "*/*", StatusCode::NOT_FOUND),
+        ("apis/x.io/v1/", "*/*", StatusCode::NOT_FOUND),
+    ] {
+        let answer = documents.version(path, &head("/", &[("accept", accept)]));
+        assert_eq!(answer.status(), status, "{path} {accept}");
+        assert!(!answer.headers().contains_key("expires"));
+    }
+}
+
+#[tokio::test]
+async fn version_two_is_one_document() {
+    let documents = documents();
+    let answer = documents.all(&head("/openapi/v2", &[("accept-encoding", "gzip")]));
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    let vary: Vec<_> = answer.headers().get_all("vary").iter().collect();
+    assert_eq!(vary, ["Accept-Encoding", "Accept"]);
+    let answer = documents.all(&head("/openapi/v2", &[]));
+    let document = json(answer).await;
+    assert_eq!(document["swagger"], "2.0");
+    assert!(document["definitions"]["io.x.v1.Foo"].is_object());
+    let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let answer = documents.all(&head("/openapi/v2", &[("accept", protobuf)]));
+    assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+}
