@@ -6,6 +6,14 @@
 mod call;
 mod paths;
 
+mod create;
+mod delete;
+mod patch;
+mod update;
+
+mod identity;
+mod scale;
+
 use std::sync::Arc;
 
 use api_types::request_info::RequestInfo;
@@ -14,6 +22,7 @@ use axum::body::Body;
 use http::{Request, Response};
 
 use crate::authz::Permit;
+use crate::registry::Registry;
 use crate::reply;
 use crate::resources::Catalog;
 use crate::stack::Inner;
@@ -34,6 +43,13 @@ pub struct Api {
     pub metrics: Metrics,
     /// Answers to everything that is no resource.
     pub paths: Paths,
+}
+
+impl Api {
+    /// The way to write.
+    fn registry(&self) -> Registry {
+        Registry::new(self.store.clone())
+    }
 }
 
 impl Inner for Api {
