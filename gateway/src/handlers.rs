@@ -5,6 +5,13 @@
 
 mod call;
 
+mod route;
+
+mod get;
+mod list;
+mod selection;
+mod watch;
+
 use std::sync::Arc;
 
 use api_types::request_info::RequestInfo;
@@ -13,6 +20,7 @@ use axum::body::Body;
 use http::{Request, Response};
 
 use crate::authz::Permit;
+use crate::codec;
 use crate::reply;
 use crate::resources::Catalog;
 use crate::stack::Inner;
@@ -39,8 +47,14 @@ impl Inner for Api {
         info: RequestInfo,
         request: Request<Body>,
     ) -> Response<Body> {
-        let _ = (permit, info, request);
-        reply::not_found()
+        let Some(served) = route::find(&self.catalog.load(), &info) else {
+            return reply::not_found();
+        };
+        let mut call = Call::new(permit, info, served, request);
+        match route::answer(self, &mut call).await {
+            Ok(answer) => answer,
+            Err(error) => codec::error(&call.head, &error),
+        }
     }
 
     fn serves(&self, info: &RequestInfo) -> bool {

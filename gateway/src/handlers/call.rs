@@ -2,6 +2,7 @@
 
 use api_types::request_info::RequestInfo;
 use axum::body::Body;
+use http::Request;
 
 use crate::authz::Permit;
 use crate::request::Context;
@@ -22,4 +23,24 @@ pub(crate) struct Call {
     pub head: http::request::Parts,
     /// What is to be read, once.
     pub body: Body,
+}
+
+impl Call {
+    /// Takes a request apart.
+    pub(super) fn new(
+        permit: Permit,
+        info: RequestInfo,
+        served: Served,
+        request: Request<Body>,
+    ) -> Self {
+        let (head, body) = request.into_parts();
+        Self {
+            permit,
+            info,
+            served,
+            context: Context::of(&head.extensions),
+            head,
+            body,
+        }
+    }
 }
