@@ -19,8 +19,12 @@ mod compress;
 mod source;
 
 mod document;
+mod list;
+
+mod frame;
 
 pub(crate) use document::{error, object, scale, status};
 pub(crate) use form::Form;
-
+pub(crate) use frame::Frames;
+pub(crate) use list::{Page, list};
 pub(crate) use scale::ScaleView;

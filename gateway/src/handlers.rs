@@ -6,8 +6,16 @@
 mod call;
 mod paths;
 
+mod route;
+
+mod get;
+mod list;
+mod selection;
+mod watch;
+
 mod create;
 mod delete;
+mod delete_collection;
 mod patch;
 mod update;
 
@@ -22,6 +30,7 @@ use axum::body::Body;
 use http::{Request, Response};
 
 use crate::authz::Permit;
+use crate::codec;
 use crate::registry::Registry;
 use crate::reply;
 use crate::resources::Catalog;
@@ -59,12 +68,18 @@ impl Inner for Api {
         info: RequestInfo,
         request: Request<Body>,
     ) -> Response<Body> {
-        let (head, body) = request.into_parts();
         if !info.is_resource_request {
+            let (head, _) = request.into_parts();
             return paths::answer(self, &info, &head);
         }
-        let _ = (permit, body);
-        reply::not_found()
+        let Some(served) = route::find(&self.catalog.load(), &info) else {
+            return reply::not_found();
+        };
+        let mut call = Call::new(permit, info, served, request);
+        match route::answer(self, &mut call).await {
+            Ok(answer) => answer,
+            Err(error) => codec::error(&call.head, &error),
+        }
     }
 
     fn serves(&self, info: &RequestInfo) -> bool {

@@ -14,7 +14,6 @@ mod catalog;
 mod read;
 mod served;
 
-
 pub use catalog::{Catalog, Conflict};
 pub use load::{LoadError, Manifest, parse, read_paths};
 pub use resource::Resource;

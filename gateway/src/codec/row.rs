@@ -57,8 +57,8 @@ impl Rows {
                         Bytes::new()
                     }
                 });
-        if let Some(error) = failed {
-            return Err(error);
+        if cells.is_empty() {
+            return Err(failed.unwrap_or_else(unreadable));
         }
         match self.include {
             IncludeObject::Object => {
@@ -99,6 +99,11 @@ impl Rows {
 pub(super) fn key(served: &Served, form: u8) -> u64 {
     let version = served.index() as u64 & 0xff_ffff;
     u64::from(served.resource().fingerprint()) << 32 | version << 8 | u64::from(form)
+}
+
+/// Why there is nothing where a rendering should be: somebody before could not make it.
+pub(super) fn unreadable() -> DecodeError {
+    DecodeError("the object cannot be read".to_owned())
 }
 
 /// The cells of an object: a count (u16) of ages, the ages, and the text of a list without them.

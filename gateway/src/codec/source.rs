@@ -52,7 +52,7 @@ pub(super) fn respond(
     let compressed = form.gzip() && first.len() > THRESHOLD;
     let body = match (more, compressed) {
         (false, false) => Body::from(first),
-        (false, true) => Body::from(compress::whole(&first).map_err(ApiError::internal)?),
+        (false, true) => Body::from(compress::whole(&first)),
         (true, compressed) => streamed(Running {
             first: Some(first),
             source: Some(source),

@@ -6,7 +6,7 @@ use api_types::request_info::RequestInfo;
 use api_types::status::ApiError;
 use axum::body::Body;
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderName, Request};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout_at;
 
@@ -33,6 +33,24 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Takes a request apart.
+    pub(super) fn new(
+        permit: Permit,
+        info: RequestInfo,
+        served: Served,
+        request: Request<Body>,
+    ) -> Self {
+        let (head, body) = request.into_parts();
+        Self {
+            permit,
+            info,
+            served,
+            context: Context::of(&head.extensions),
+            head,
+            body,
+        }
+    }
+
     /// A header's text; empty if it is missing or no text.
     pub(super) fn header(&self, name: &HeaderName) -> &str {
         let value = self.head.headers.get(name);
@@ -71,21 +89,21 @@ impl Call {
             Err(error) => Err(ApiError::internal_plain(error.to_string())),
         }
     }
+}
 
-    /// Does a write of one object within its time.
-    ///
-    /// # Errors
-    /// 504 if it takes longer.
-    pub(super) async fn in_time<T>(
-        &self,
-        write: impl Future<Output = Result<T, ApiError>>,
-    ) -> Result<T, ApiError> {
-        match timeout_at(self.context.write_deadline(), write).await {
-            Ok(done) => done,
-            Err(_) => Err(ApiError::timeout(
-                "request did not complete within requested timeout - context deadline exceeded",
-                0,
-            )),
-        }
+/// Does a write of one object within its time.
+///
+/// # Errors
+/// 504 if it takes longer.
+pub(super) async fn in_time<T>(
+    context: &Context,
+    write: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    match timeout_at(context.write_deadline(), write).await {
+        Ok(done) => done,
+        Err(_) => Err(ApiError::timeout(
+            "request did not complete within requested timeout - context deadline exceeded",
+            0,
+        )),
     }
 }

@@ -7,13 +7,14 @@ use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
+use super::call::in_time;
 use super::{Api, Call};
 use crate::codec::{self, Form, decode};
 use crate::registry::Target;
 use crate::strategy::prepare;
 
 /// Stores the object of the body.
-pub(super) async fn create(api: &Api, mut call: Call) -> Result<Response<Body>, ApiError> {
+pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
     let body = call.read_body().await?;
@@ -27,6 +28,6 @@ pub(super) async fn create(api: &Api, mut call: Call) -> Result<Response<Body>, 
         name: "",
         ..call.target(options.dry_run())
     };
-    let written = call.in_time(api.registry().create(&target, object)).await?;
+    let written = in_time(&call.context, api.registry().create(&target, object)).await?;
     codec::object(&form, served, StatusCode::CREATED, &written.bytes)
 }

@@ -8,16 +8,17 @@ use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
+use super::call::in_time;
 use super::{Api, Call};
 use crate::codec::{self, Form};
 use crate::registry::Deletion;
 
 /// Deletes an object, or asks for its deletion if finalizers hold it.
-pub(super) async fn delete(api: &Api, mut call: Call) -> Result<Response<Body>, ApiError> {
+pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
-    let options = options(&mut call).await?;
+    let options = options(call).await?;
     let target = call.target(options.dry_run());
-    let deletion = call.in_time(api.registry().delete(&target, &options)).await?;
+    let deletion = in_time(&call.context, api.registry().delete(&target, &options)).await?;
     match deletion {
         Deletion::Gone { uid } => {
             let resource = call.served.group_resource();

@@ -11,6 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
+use super::call::in_time;
 use super::identity::{self, Names};
 use super::scale::Scaled;
 use super::{Api, Call};
@@ -31,10 +32,10 @@ struct Asked {
 /// Patches an object, or the part of it that the subresource is about.
 pub(super) async fn patch(
     api: &Api,
-    mut call: Call,
+    call: &mut Call,
     part: Part,
 ) -> Result<Response<Body>, ApiError> {
-    let asked = Asked::of(&mut call).await?;
+    let asked = Asked::of(call).await?;
     let warnings = &call.context.warnings;
     let candidate = |current: &Value| {
         let patched = asked.patch.apply(current.clone())?;
@@ -54,14 +55,14 @@ pub(super) async fn patch(
         candidate: &candidate,
     };
     let target = call.target(asked.options.dry_run());
-    let written = call.in_time(api.registry().update(&target, &change)).await?;
+    let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
     codec::object(&asked.form, &call.served, StatusCode::OK, &written.bytes)
 }
 
 /// Patches how many replicas an object wants.
-pub(super) async fn patch_scale(api: &Api, mut call: Call) -> Result<Response<Body>, ApiError> {
-    let asked = Asked::of(&mut call).await?;
-    let scaled = Scaled::of(&call)?;
+pub(super) async fn patch_scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
+    let asked = Asked::of(call).await?;
+    let scaled = Scaled::of(call)?;
     let warnings = &call.context.warnings;
     let candidate = |current: &Value| {
         let before = document(current, scaled.paths)?;
@@ -78,7 +79,7 @@ pub(super) async fn patch_scale(api: &Api, mut call: Call) -> Result<Response<Bo
         candidate: &candidate,
     };
     let target = call.target(asked.options.dry_run());
-    let written = call.in_time(api.registry().update(&target, &change)).await?;
+    let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
     scaled.answer(&asked.form, &written)
 }
 

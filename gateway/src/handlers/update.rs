@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
+use super::call::in_time;
 use super::identity::{self, Names};
 use super::scale::{self, Scaled};
 use super::{Api, Call};
@@ -19,7 +20,7 @@ use crate::strategy::prepare::{self, Part};
 /// Replaces an object, or the part of it that the subresource is about.
 pub(super) async fn update(
     api: &Api,
-    mut call: Call,
+    call: &mut Call,
     part: Part,
 ) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
@@ -39,17 +40,17 @@ pub(super) async fn update(
         uid: (!uid.is_empty()).then_some(uid),
         candidate: &|_: &Value| Ok(object.clone()),
     };
-    let written = call.in_time(api.registry().update(&target, &change)).await?;
+    let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
     codec::object(&form, served, StatusCode::OK, &written.bytes)
 }
 
 /// Sets how many replicas an object wants.
-pub(super) async fn update_scale(api: &Api, mut call: Call) -> Result<Response<Body>, ApiError> {
+pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
-    let scaled = Scaled::of(&call)?;
+    let scaled = Scaled::of(call)?;
     let wanted = scale::body(
         format,
         &body,
@@ -63,6 +64,6 @@ pub(super) async fn update_scale(api: &Api, mut call: Call) -> Result<Response<B
         candidate: &|current: &Value| wanted.apply(current, scaled.paths),
     };
     let target = call.target(options.dry_run());
-    let written = call.in_time(api.registry().update(&target, &change)).await?;
+    let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
     scaled.answer(&form, &written)
 }

@@ -30,8 +30,8 @@ pub(crate) struct ScaleObject {
 /// # Errors
 /// A plain 500 if something on the way to a value is not what the paths say.
 pub(crate) fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
-    let mut scale =
-        ScaleView::of(object, paths).map_err(|error| ApiError::internal_plain(error.to_string()))?;
+    let mut scale = ScaleView::of(object, paths)
+        .map_err(|error| ApiError::internal_plain(error.to_string()))?;
     scale.spec_replicas.get_or_insert(i64::from(NOTHING));
     let parsed = kube_json::parse(&scale.to_json()).map_err(ApiError::internal)?;
     Ok(parsed.value)
