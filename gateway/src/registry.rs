@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::authz::Permit;
 use crate::request::Warnings;
 use crate::resources::Served;
-use crate::store::{ObjectKey, Store};
+use crate::store::{ObjectKey, Store, set_resource_version};
 use crate::strategy::owners;
 
 /// Handle to everything that can be written; cheap to clone.
@@ -90,16 +90,26 @@ impl Target<'_> {
 }
 
 impl Written {
-    /// An object that was stored under a revision; without one it is as it came.
-    fn new(mut object: Value, revision: Option<Revision>) -> Self {
+    /// An object that was stored under a revision, as these bytes if its version is the one to
+    /// store; without a revision it is as it came.
+    fn new(
+        target: &Target<'_>,
+        mut object: Value,
+        stored: Option<&Bytes>,
+        revision: Option<Revision>,
+    ) -> Self {
         if let Some(revision) = revision
             && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
         {
             let text = revision.to_string();
             metadata.insert("resourceVersion".to_owned(), text.into());
         }
+        let spliced = stored
+            .filter(|_| target.served.is_storage())
+            .zip(revision)
+            .and_then(|(bytes, revision)| set_resource_version(bytes, revision.get()));
         Self {
-            bytes: kube_json::to_vec(&object).into(),
+            bytes: spliced.unwrap_or_else(|| kube_json::to_vec(&object)).into(),
             object,
         }
     }

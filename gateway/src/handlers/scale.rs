@@ -11,11 +11,9 @@ use super::Call;
 use crate::codec::{self, Form, ScaleView};
 use crate::registry::{ScaleObject, Written};
 use crate::request::Warnings;
-use crate::resources::Served;
 
 /// A resource that has the subresource.
 pub(super) struct Scaled<'a> {
-    served: &'a Served,
     /// Where its objects keep what Scale shows.
     pub(super) paths: &'a ScalePaths,
 }
@@ -28,7 +26,7 @@ impl<'a> Scaled<'a> {
     pub(super) fn of(call: &'a Call) -> Result<Self, ApiError> {
         let served = &call.served;
         match &served.version().scale {
-            Some(paths) => Ok(Self { served, paths }),
+            Some(paths) => Ok(Self { paths }),
             None => Err(ApiError::not_found(
                 served.group_resource(),
                 &call.info.name,

@@ -14,7 +14,7 @@ use crate::strategy::{finalizers, generate_name, prepare, validate};
 
 /// What became of an attempt.
 enum Attempt {
-    Stored(Option<Revision>),
+    Stored(Option<(Bytes, Revision)>),
     Taken { deleting: bool },
 }
 
@@ -39,7 +39,12 @@ impl Registry {
             1
         };
         for attempt in 1..=attempts {
-            let mut candidate = object.clone();
+            // The last attempt needs no copy for another one.
+            let mut candidate = if attempt < attempts {
+                object.clone()
+            } else {
+                std::mem::take(&mut object)
+            };
             if generated {
                 candidate["metadata"]["name"] = generate_name::generate(&base).into();
             }
@@ -49,8 +54,12 @@ impl Registry {
                 name: &name,
                 ..*target
             };
-            match self.attempt(&named, &candidate).await? {
-                Attempt::Stored(revision) => return Ok(Written::new(candidate, revision)),
+            match self.attempt(&named, &mut candidate).await? {
+                Attempt::Stored(None) => return Ok(Written::new(&named, candidate, None, None)),
+                Attempt::Stored(Some((value, revision))) => {
+                    let revision = Some(revision);
+                    return Ok(Written::new(&named, candidate, Some(&value), revision));
+                }
                 Attempt::Taken { .. } if attempt < attempts => {}
                 Attempt::Taken { deleting } => {
                     return Err(taken(&named, !base.is_empty(), deleting));
@@ -77,7 +86,7 @@ impl Registry {
         Ok(())
     }
 
-    async fn attempt(&self, target: &Target<'_>, object: &Value) -> Result<Attempt, ApiError> {
+    async fn attempt(&self, target: &Target<'_>, object: &mut Value) -> Result<Attempt, ApiError> {
         if target.dry_run {
             let live = Live::now(self, target).await?;
             return Ok(match live.stored {
@@ -93,10 +102,10 @@ impl Registry {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        let (value, index) = target.served.stored(object.clone())?;
-        let outcome = self.store.write(op(target, value, index)).await?;
+        let (value, index) = target.served.stored(object)?;
+        let outcome = self.store.write(op(target, value.clone(), index)).await?;
         Ok(match outcome {
-            WriteOutcome::Applied { revision, .. } => Attempt::Stored(Some(revision)),
+            WriteOutcome::Applied { revision, .. } => Attempt::Stored(Some((value, revision))),
             WriteOutcome::Conflict { current, .. } => Attempt::Taken {
                 deleting: current.is_some_and(|it| it.deleting()),
             },

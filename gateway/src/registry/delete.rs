@@ -5,7 +5,6 @@ use api_types::meta::Meta;
 use api_types::options::DeleteOptions;
 use api_types::status::ApiError;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::live::{self, Live};
 use super::{Registry, Target, Written};
@@ -54,16 +53,23 @@ impl Registry {
             let mut object = live::tree(target, &stored)?;
             finalizers::for_deletion(&mut object, options.propagation_policy());
             let held = Meta::of(&object).finalizers().next().is_some();
-            let action = if held {
+            if held {
                 prepare::mark_deleting(&mut object, Timestamp::now());
-                let (value, index) = target.served.stored(object.clone())?;
+            }
+            if target.dry_run {
+                return Ok(if held {
+                    let revision = Some(stored.revision());
+                    Deletion::Held(Written::new(target, object, None, revision))
+                } else {
+                    gone(&stored)
+                });
+            }
+            let action = if held {
+                let (value, index) = target.served.stored(&mut object)?;
                 Action::Update { value, index }
             } else {
                 Action::Delete
             };
-            if target.dry_run {
-                return Ok(outcome(&stored, held.then_some(object)));
-            }
             let op = WriteOp {
                 resource: target.served.resource().id().clone(),
                 key: target.key(),
@@ -74,21 +80,19 @@ impl Registry {
             };
             match self.store.write(op).await? {
                 WriteOutcome::Applied { revision, .. } if held => {
-                    return Ok(Deletion::Held(Written::new(object, Some(revision))));
+                    let written = Written::new(target, object, None, Some(revision));
+                    return Ok(Deletion::Held(written));
                 }
-                WriteOutcome::Applied { .. } => return Ok(outcome(&stored, None)),
+                WriteOutcome::Applied { .. } => return Ok(gone(&stored)),
                 WriteOutcome::Conflict { current, .. } => live = Live::answered(current),
             }
         }
     }
 }
 
-fn outcome(stored: &Stored, held: Option<Value>) -> Deletion {
-    match held {
-        Some(object) => Deletion::Held(Written::new(object, Some(stored.revision()))),
-        None => Deletion::Gone {
-            uid: stored.uid().to_owned(),
-        },
+fn gone(stored: &Stored) -> Deletion {
+    Deletion::Gone {
+        uid: stored.uid().to_owned(),
     }
 }
 

@@ -5,11 +5,12 @@ use api_types::gvk::GroupKind;
 use api_types::meta::Meta;
 use api_types::resource_version::ResourceVersion;
 use api_types::status::ApiError;
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::live::{self, Live};
 use super::{Registry, Target, Written};
-use crate::store::{Action, Stored, WriteOp, WriteOutcome};
+use crate::store::{Action, Index, Stored, WriteOp, WriteOutcome};
 use crate::strategy::prepare::Part;
 use crate::strategy::{finalizers, prepare, validate};
 
@@ -26,9 +27,9 @@ pub(crate) struct Change<'a> {
 /// What is to be written.
 struct Next {
     object: Value,
-    action: Action,
-    /// The object is gone afterwards, though nobody asked for that now.
-    finalized: bool,
+    /// The object as it is stored; none if it is gone afterwards, because nothing holds it any
+    /// more.
+    stored: Option<(Bytes, Index)>,
 }
 
 impl Registry {
@@ -65,26 +66,32 @@ impl Registry {
                 return Err(live::not_found(target));
             };
             let revision = stored.revision();
+            let Next { object, stored } = next;
             if target.dry_run {
-                return Ok(Written::new(next.object, Some(revision)));
+                return Ok(Written::new(target, object, None, Some(revision)));
             }
+            let value = stored.as_ref().map(|(value, _)| value.clone());
+            let action = match stored {
+                Some((value, index)) => Action::Update { value, index },
+                None => Action::Delete,
+            };
             let op = WriteOp {
                 resource: target.served.resource().id().clone(),
                 key: target.key(),
-                action: next.action,
+                action,
                 expected: Some(revision),
                 uid: None,
                 actor: target.actor(),
             };
-            match self.store.write(op).await? {
+            match (self.store.write(op).await?, value) {
                 // Clients expect the object of their request, as it was before it went.
-                WriteOutcome::Applied { .. } if next.finalized => {
-                    return Ok(Written::new(next.object, Some(revision)));
+                (WriteOutcome::Applied { .. }, None) => {
+                    return Ok(Written::new(target, object, None, Some(revision)));
                 }
-                WriteOutcome::Applied { revision, .. } => {
-                    return Ok(Written::new(next.object, Some(revision)));
+                (WriteOutcome::Applied { revision, .. }, Some(value)) => {
+                    return Ok(Written::new(target, object, Some(&value), Some(revision)));
                 }
-                WriteOutcome::Conflict { current, .. } => live = Live::answered(current),
+                (WriteOutcome::Conflict { current, .. }, _) => live = Live::answered(current),
             }
         }
     }
@@ -115,17 +122,12 @@ fn next(target: &Target<'_>, change: &Change<'_>, stored: &Stored) -> Result<Nex
     let before = Meta::of(&old);
     let grace = before.deletion_grace_period_seconds().unwrap_or(0);
     let finalized = before.is_deleting() && grace == 0 && meta.finalizers().next().is_none();
-    let action = if finalized {
-        Action::Delete
+    let stored = if finalized {
+        None
     } else {
-        let (value, index) = served.stored(object.clone())?;
-        Action::Update { value, index }
+        Some(served.stored(&mut object)?)
     };
-    Ok(Next {
-        object,
-        action,
-        finalized,
-    })
+    Ok(Next { object, stored })
 }
 
 /// An update names the revision it was made from.

@@ -1,5 +1,7 @@
 //! Stored values as the schema of the day sees them (semantics 2.4.2, 5.4.5, 5.9).
 
+use std::borrow::Cow;
+
 use api_types::meta::Meta;
 use bytes::Bytes;
 use crd_schema::coerce::{self, Mode};
@@ -33,19 +35,25 @@ pub(super) fn view(served: &Served, stored: &Bytes) -> Result<Bytes, DecodeError
     Ok(kube_json::to_vec(&object).into())
 }
 
-/// An object of a version in the form in which it is stored.
-pub(super) fn stored(served: &Served, mut object: Value) -> Result<Value, DecodeError> {
-    if !served.is_storage() {
-        let resource = served.resource();
-        let own = resource.api_version_at(resource.storage_index());
-        convert(&mut object, own, &resource.storage_version().schema)?;
-    }
+/// Takes away what is not part of a stored object, and gives it in the form in which it is stored:
+/// borrowed if that is the form it has.
+pub(super) fn stored<'a>(
+    served: &Served,
+    object: &'a mut Value,
+) -> Result<Cow<'a, Value>, DecodeError> {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        // The revision is not known before the write, and is not part of what is stored.
+        // The revision is not known before the write.
         metadata.remove("resourceVersion");
         metadata.remove("selfLink");
     }
-    Ok(object)
+    if served.is_storage() {
+        return Ok(Cow::Borrowed(object));
+    }
+    let resource = served.resource();
+    let own = resource.api_version_at(resource.storage_index());
+    let mut converted = object.clone();
+    convert(&mut converted, own, &resource.storage_version().schema)?;
+    Ok(Cow::Owned(converted))
 }
 
 /// What the backend may index of an object in storage version.

@@ -112,13 +112,14 @@ impl Served {
         read::view(self, stored)
     }
 
-    /// An object of this version as it is stored, and what the backend may index of it.
+    /// An object of this version as it is stored, and what the backend may index of it. Takes
+    /// `metadata.resourceVersion` and `metadata.selfLink` out of the object.
     ///
     /// # Errors
     /// If the object has no metadata.
-    pub fn stored(&self, object: Value) -> Result<(Bytes, Index), DecodeError> {
-        let object = read::stored(self, object)?;
-        let index = read::index(&self.resource, &object);
-        Ok((kube_json::to_vec(&object).into(), index))
+    pub fn stored(&self, object: &mut Value) -> Result<(Bytes, Index), DecodeError> {
+        let stored = read::stored(self, object)?;
+        let index = read::index(&self.resource, &stored);
+        Ok((kube_json::to_vec(&stored).into(), index))
     }
 }
