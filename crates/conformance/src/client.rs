@@ -81,7 +81,10 @@ impl Client {
         let count = ops.len();
         let response = self.write(ops).await?;
         same!(response.results.len(), count, "number of verdicts");
-        let verdicts = response.results.into_iter().map(|OpResult { verdict }| verdict);
+        let verdicts = response
+            .results
+            .into_iter()
+            .map(|OpResult { verdict }| verdict);
         verdicts.map(|found| some(found, "a verdict")).collect()
     }
 

@@ -121,10 +121,19 @@ const BACK: &str = "C1-comes-back-after-every-kill";
 pub fn sentences() -> Vec<(&'static str, &'static str)> {
     let [lost, reused, back, resumed, settled] = evidence::SENTENCES.map(|(id, _)| id);
     vec![
-        (BACK, "A driver that was killed under load serves again when it is started."),
-        (lost, "After kill -9 every acknowledged change is there (R5)."),
+        (
+            BACK,
+            "A driver that was killed under load serves again when it is started.",
+        ),
+        (
+            lost,
+            "After kill -9 every acknowledged change is there (R5).",
+        ),
         (reused, "No revision is given to two changes (R4)."),
-        (back, "The current revision is never below one that was told (R3)."),
+        (
+            back,
+            "The current revision is never below one that was told (R3).",
+        ),
         (
             resumed,
             "A watcher that resumes from its last revision sees every change once and in order \
@@ -147,7 +156,9 @@ async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Chec
     for kill in 0..=plan.kills {
         let at = format!("start {kill} of {}", plan.kills);
         victim.start().await.map_err(|why| trouble(&at, why))?;
-        ready(victim, endpoint).await.map_err(|why| trouble(&at, why))?;
+        ready(victim, endpoint)
+            .await
+            .map_err(|why| trouble(&at, why))?;
         let mut at_work = match clients.take() {
             Some(clients) => clients,
             None => Clients::new(endpoint, plan.seed).await?,
@@ -208,7 +219,12 @@ impl Clients {
             writers.spawn(writer.work(self.bench.clone()));
         }
         // Nobody needs what is below the last watcher; open outcomes lie above it.
-        let oldest = self.watchers.iter().map(Watcher::through).min().unwrap_or(0);
+        let oldest = self
+            .watchers
+            .iter()
+            .map(Watcher::through)
+            .min()
+            .unwrap_or(0);
         let mut watchers = JoinSet::new();
         for watcher in self.watchers.drain(..) {
             watchers.spawn(watcher.work(self.bench.clone()));
@@ -247,7 +263,10 @@ impl Clients {
             evidence.watched(told);
             evidence.finished(watcher);
         }
-        ensure!(evidence.changes() > 0, "nothing was acknowledged: the load is no load");
+        ensure!(
+            evidence.changes() > 0,
+            "nothing was acknowledged: the load is no load"
+        );
         evidence.stored(listed);
         Ok(())
     }

@@ -37,7 +37,12 @@ async fn one(bench: &Bench, number: u64) -> Check {
     let seed = bench.effort.seed.wrapping_add(number);
     let history = record(bench, seed, &format!("h{number}")).await?;
     let last = bench.client.current().await?.revision;
-    let events = bench.connect().watch(bench.after(start)).await?.until(last).await?;
+    let events = bench
+        .connect()
+        .watch(bench.after(start))
+        .await?
+        .until(last)
+        .await?;
     let blame = |stop| match stop {
         Stop::Failed(sentence) => Stop::Failed(format!("{sentence} (seed {seed})")),
         skipped @ Stop::Skipped(_) => skipped,
@@ -50,7 +55,9 @@ async fn one(bench: &Bench, number: u64) -> Check {
 fn check_registers(history: &[Recorded]) -> Check {
     let mut keys: BTreeMap<&str, Vec<register::Operation>> = BTreeMap::new();
     for recorded in history {
-        keys.entry(&recorded.path).or_default().push(recorded.operation.clone());
+        keys.entry(&recorded.path)
+            .or_default()
+            .push(recorded.operation.clone());
     }
     for (key, operations) in keys {
         match linearizable(&operations, STATES) {
@@ -80,7 +87,10 @@ fn check_events(history: &[Recorded], events: &[Event]) -> Check {
         if let Outcome::Applied { .. } = recorded.operation.outcome {
             let revision = recorded.revision;
             let event = by_revision.get(&revision).copied();
-            let event = some(event, &format!("V3: the event of acknowledged revision {revision}"))?;
+            let event = some(
+                event,
+                &format!("V3: the event of acknowledged revision {revision}"),
+            )?;
             recorded.fits(event)?;
             let before = claimed.insert(revision, recorded);
             ensure!(before.is_none(), "R4: revision {revision} was given twice");
@@ -90,7 +100,10 @@ fn check_events(history: &[Recorded], events: &[Event]) -> Check {
         }
     }
     // An event that nobody was told of belongs to an operation whose outcome stayed open.
-    for event in events.iter().filter(|event| !claimed.contains_key(&event.revision)) {
+    for event in events
+        .iter()
+        .filter(|event| !claimed.contains_key(&event.revision))
+    {
         let open = history.iter().any(|recorded| {
             recorded.operation.outcome == Outcome::Unknown && recorded.fits(event).is_ok()
         });
@@ -102,7 +115,10 @@ fn check_events(history: &[Recorded], events: &[Event]) -> Check {
 /// A record that a read or a conflict showed must be the one of its event.
 fn check_shown(shown: &Record, by_revision: &HashMap<i64, &Event>) -> Check {
     let event = by_revision.get(&shown.revision).copied();
-    let event = some(event, &format!("the event of revision {} that was read", shown.revision))?;
+    let event = some(
+        event,
+        &format!("the event of revision {} that was read", shown.revision),
+    )?;
     ensure!(
         event.r#type() != Type::Deleted && event.record.as_ref() == Some(shown),
         "the record read at revision {} is not the one of its event",

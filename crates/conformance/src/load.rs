@@ -77,9 +77,7 @@ impl Load {
     }
 }
 
-fn joined(
-    ended: Result<Check<Vec<Change>>, tokio::task::JoinError>,
-) -> Check<Vec<Change>> {
+fn joined(ended: Result<Check<Vec<Change>>, tokio::task::JoinError>) -> Check<Vec<Change>> {
     ended.map_err(|error| Stop::Failed(format!("a writer: {error}")))?
 }
 

@@ -1,6 +1,10 @@
 //! `backend-conformance`: judges a driver by the contract `ark.backend.v1`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -173,7 +177,9 @@ async fn with_restarts(
     if crash {
         process.kill().await.map_err(anyhow::Error::msg)?;
         let plan = Plan {
-            kills: arguments.kills.unwrap_or(if arguments.long { LONG_KILLS } else { 50 }),
+            kills: arguments
+                .kills
+                .unwrap_or(if arguments.long { LONG_KILLS } else { 50 }),
             seed: effort.seed,
         };
         let judged = crash::run(&mut process, endpoint, plan, |row| {
@@ -204,5 +210,7 @@ async fn with_restarts(
 async fn start(process: &mut Process, endpoint: &Endpoint) -> Result<()> {
     process.start().await.map_err(anyhow::Error::msg)?;
     let ready = crash::ready(process, endpoint).await;
-    ready.map_err(anyhow::Error::msg).context("the driver does not start")
+    ready
+        .map_err(anyhow::Error::msg)
+        .context("the driver does not start")
 }

@@ -1,9 +1,9 @@
 //! D: what a driver says of itself, and what every answer carries.
 
 use backend_proto::limits::{PROTOCOL_MINOR, epoch_of};
+use backend_proto::v1::export_response::Part;
 use backend_proto::v1::health_response::State;
 use backend_proto::v1::{CurrentRevisionRequest, ExportRequest, Header, HealthRequest};
-use backend_proto::v1::export_response::Part;
 
 use super::{Case, case};
 use crate::bench::Bench;
@@ -31,7 +31,10 @@ pub(super) const CASES: &[Case] = &[
 async fn describe(bench: Bench) -> Check {
     let first = bench.client.describe().await?;
     ensure!(!first.driver.is_empty(), "the driver has no name");
-    ensure!(!first.driver_version.is_empty(), "the driver has no version");
+    ensure!(
+        !first.driver_version.is_empty(),
+        "the driver has no version"
+    );
     let (oldest, newest) = (first.protocol_minor_min, first.protocol_minor_max);
     ensure!(
         oldest <= PROTOCOL_MINOR && PROTOCOL_MINOR <= newest,
@@ -57,10 +60,15 @@ async fn headers(bench: Bench) -> Check {
         ("Describe", client.describe().await?.header),
         ("Write", client.write(vec![first]).await?.header),
         ("Get", client.get(&key, 0).await?.header),
-        ("Get of nothing", client.get(&bench.key("none"), 0).await?.header),
+        (
+            "Get of nothing",
+            client.get(&bench.key("none"), 0).await?.header,
+        ),
         ("List", Some(client.list(bench.all(0)).await?.header)),
     ];
-    let current = raw.current_revision(timed(CurrentRevisionRequest {})).await?;
+    let current = raw
+        .current_revision(timed(CurrentRevisionRequest {}))
+        .await?;
     seen.push(("CurrentRevision", current.into_inner().header));
     let health = raw.health(timed(HealthRequest {})).await?;
     seen.push(("Health", health.into_inner().header));
@@ -77,13 +85,21 @@ async fn headers(bench: Bench) -> Check {
         let header = some(header, &format!("header of {call}"))?;
         ensure!(!header.store_id.is_empty(), "{call}: no store_id");
         ensure!(header.epoch > 0, "{call}: epoch {}", header.epoch);
-        same!(epoch_of(header.revision), header.epoch, "{call}: epoch of its revision");
+        same!(
+            epoch_of(header.revision),
+            header.epoch,
+            "{call}: epoch of its revision"
+        );
         ensure!(
             header.compact_revision <= header.revision,
             "{call}: compacted beyond its revision"
         );
         let store = store.get_or_insert((header.store_id.clone(), header.epoch));
-        same!((header.store_id, header.epoch), *store, "{call}: store and epoch");
+        same!(
+            (header.store_id, header.epoch),
+            *store,
+            "{call}: store and epoch"
+        );
     }
     Ok(())
 }

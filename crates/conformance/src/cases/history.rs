@@ -45,7 +45,9 @@ async fn keeps(bench: Bench) -> Check {
     let client = &bench.client;
     client.apply(bench.create("ns/old", "1")).await?;
     for round in 0..5 {
-        client.apply(bench.create("ns/again", format!("{round}"))).await?;
+        client
+            .apply(bench.create("ns/again", format!("{round}")))
+            .await?;
         client.apply(bench.delete("ns/again", 0)).await?;
     }
     client.apply(bench.create("ns/new", "1")).await?;
@@ -57,9 +59,19 @@ async fn keeps(bench: Bench) -> Check {
     same!(header.revision, last, "revision after compaction");
     let after = client.list(bench.all(0)).await?;
     same!(after.records, before.records, "records after compaction");
-    same!(after.header.compact_revision, last, "compact_revision in a list's header");
-    same!(client.latest(&bench.key("ns/again")).await?, None, "a deleted record");
-    client.apply(bench.update("ns/old", "2", before.records[1].revision)).await?;
+    same!(
+        after.header.compact_revision,
+        last,
+        "compact_revision in a list's header"
+    );
+    same!(
+        client.latest(&bench.key("ns/again")).await?,
+        None,
+        "a deleted record"
+    );
+    client
+        .apply(bench.update("ns/old", "2", before.records[1].revision))
+        .await?;
     Ok(())
 }
 
@@ -84,10 +96,18 @@ async fn boundary(bench: Bench) -> Check {
     for revision in [first, first - 1, 1] {
         let got = client.get(&bench.key("ns/a"), revision).await;
         let error = refused(got, Reason::Compacted)?;
-        same!(error.compact_revision, second, "compact_revision of Get's error");
+        same!(
+            error.compact_revision,
+            second,
+            "compact_revision of Get's error"
+        );
         let listed = client.try_list(bench.all(revision)).await?;
         let error = refused(listed, Reason::Compacted)?;
-        same!(error.compact_revision, second, "compact_revision of List's error");
+        same!(
+            error.compact_revision,
+            second,
+            "compact_revision of List's error"
+        );
     }
     Ok(())
 }
@@ -97,8 +117,16 @@ async fn future(bench: Bench) -> Check {
     let current = client.apply(bench.create("ns/a", "1")).await?.revision;
     let before = client.current().await?;
     let error = refused(client.compact(current + 1).await, Reason::FutureRevision)?;
-    same!(error.current_revision, current, "current_revision of the error");
-    same!(client.current().await?, before, "header after a refused compaction");
+    same!(
+        error.current_revision,
+        current,
+        "current_revision of the error"
+    );
+    same!(
+        client.current().await?,
+        before,
+        "header after a refused compaction"
+    );
     Ok(())
 }
 
@@ -110,7 +138,11 @@ async fn forward(bench: Bench) -> Check {
     for revision in [second, first, 1] {
         let answer = client.compact(revision).await?;
         let header = some(answer.header, "header of Compact")?;
-        same!(header.compact_revision, second, "compact_revision after Compact {revision}");
+        same!(
+            header.compact_revision,
+            second,
+            "compact_revision after Compact {revision}"
+        );
     }
     Ok(())
 }
@@ -125,7 +157,12 @@ async fn load(bench: Bench) -> Check {
         seen.extend(told.events.iter().map(|event| event.revision));
         bench.client.compact(watch.through()).await?;
     }
-    let mut due: Vec<i64> = load.finish_after(30).await?.iter().map(|c| c.revision).collect();
+    let mut due: Vec<i64> = load
+        .finish_after(30)
+        .await?
+        .iter()
+        .map(|c| c.revision)
+        .collect();
     due.sort_unstable();
     let last = some(due.last().copied(), "a change of the load")?;
     let rest = watch.until(last).await?;

@@ -62,7 +62,11 @@ impl Export {
         };
         match export.next().await? {
             Some(Part::Header(header)) => export.header = header,
-            _ => return Err(Stop::Failed("an export did not begin with its header".to_owned())),
+            _ => {
+                return Err(Stop::Failed(
+                    "an export did not begin with its header".to_owned(),
+                ));
+            }
         }
         Ok(export)
     }
@@ -70,7 +74,9 @@ impl Export {
     async fn next(&mut self) -> Check<Option<Part>> {
         let message = timeout(SILENCE, self.stream.message()).await;
         let message = message.map_err(|_| Stop::Failed("an export stood still".to_owned()))??;
-        message.map(|message| some(message.part, "part of an export")).transpose()
+        message
+            .map(|message| some(message.part, "part of an export"))
+            .transpose()
     }
 
     /// The records of this case in the snapshot, which must be complete.
@@ -83,7 +89,10 @@ impl Export {
                     for record in chunk.records {
                         let key = some(record.key.as_ref(), "key of an exported record")?;
                         let resource = (key.group.clone(), key.resource.clone());
-                        ensure!(Some(&resource) >= last.as_ref(), "an export is not in key order");
+                        ensure!(
+                            Some(&resource) >= last.as_ref(),
+                            "an export is not in key order"
+                        );
                         last = Some(resource);
                         if key.group == bench.group() {
                             records.push(record);
@@ -104,10 +113,16 @@ impl Export {
         let (mut events, mut reached) = (Vec::new(), self.header.revision);
         while reached < last {
             let Some(Part::Events(batch)) = self.next().await? else {
-                return Err(Stop::Failed("an export that follows sent no events".to_owned()));
+                return Err(Stop::Failed(
+                    "an export that follows sent no events".to_owned(),
+                ));
             };
             for event in batch.events {
-                ensure!(event.revision > reached, "event {} after {reached}", event.revision);
+                ensure!(
+                    event.revision > reached,
+                    "event {} after {reached}",
+                    event.revision
+                );
                 reached = event.revision;
                 let key = event.record.as_ref().and_then(|record| record.key.as_ref());
                 if key.is_some_and(|key| key.group == bench.group()) {
@@ -125,13 +140,19 @@ async fn snapshot(bench: Bench) -> Check {
     for _ in 0..5 {
         let mut export = Export::open(&bench, ExportRequest::default()).await?;
         let records = export.snapshot(&bench).await?;
-        ensure!(export.next().await?.is_none(), "an export went on after its trailer");
+        ensure!(
+            export.next().await?.is_none(),
+            "an export went on after its trailer"
+        );
         exports.push((export.header.revision, records));
     }
     load.finish_after(20).await?;
     for (revision, records) in exports {
         let listed = bench.client.list(bench.all(revision)).await?;
-        ensure!(listed.records == records, "an export differs from the list at {revision}");
+        ensure!(
+            listed.records == records,
+            "an export differs from the list at {revision}"
+        );
     }
     Ok(())
 }
@@ -145,7 +166,11 @@ async fn follow(bench: Bench) -> Check {
     let mut export = Export::open(&bench, request).await?;
     let records = export.snapshot(&bench).await?;
     load.finish_after(20).await?;
-    let last = bench.client.apply(bench.create("ns/last", "1")).await?.revision;
+    let last = bench
+        .client
+        .apply(bench.create("ns/last", "1"))
+        .await?
+        .revision;
     let events = export.events(&bench, last).await?;
     let mut replay = Replay::from_list(&records, export.header.revision);
     replay.apply_all(&events)?;
@@ -154,8 +179,16 @@ async fn follow(bench: Bench) -> Check {
 }
 
 async fn after(bench: Bench) -> Check {
-    let first = bench.client.apply(bench.create("ns/a", "1")).await?.revision;
-    let last = bench.client.apply(bench.create("ns/b", "1")).await?.revision;
+    let first = bench
+        .client
+        .apply(bench.create("ns/a", "1"))
+        .await?
+        .revision;
+    let last = bench
+        .client
+        .apply(bench.create("ns/b", "1"))
+        .await?
+        .revision;
     let request = |after_revision, follow| ExportRequest {
         follow,
         after_revision,
@@ -193,10 +226,18 @@ async fn occupied(bench: Bench) -> Check {
         }),
     ];
     let requests = parts.map(|part| ImportRequest { part: Some(part) });
-    let imported = bench.client.raw().import(tokio_stream::iter(requests)).await;
+    let imported = bench
+        .client
+        .raw()
+        .import(tokio_stream::iter(requests))
+        .await;
     refused(imported, Reason::Invalid)?;
     let after = bench.client.list(bench.all(0)).await?;
     same!(after.header, before.header, "header after a refused import");
-    same!(after.records, before.records, "records after a refused import");
+    same!(
+        after.records,
+        before.records,
+        "records after a refused import"
+    );
     Ok(())
 }

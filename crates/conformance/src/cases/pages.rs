@@ -49,7 +49,8 @@ pub(super) const CASES: &[Case] = &[
 
 fn paths(records: &[Record]) -> Vec<String> {
     let keys = records.iter().map(|record| record.key.as_ref());
-    keys.map(|key| key.map(path_of).unwrap_or_default()).collect()
+    keys.map(|key| key.map(path_of).unwrap_or_default())
+        .collect()
 }
 
 /// Names whose order as text, as key and as pairs differ.
@@ -71,7 +72,10 @@ async fn order(bench: Bench) -> Check {
     bench.client.apply(bench.delete("a/x", 0)).await?;
     bench.client.apply(bench.update("a-b/x", "w", 0)).await?;
     let past = bench.client.list(bench.all(at)).await?;
-    ensure!(past.records == listed.records, "a list at {at} differs after later changes");
+    ensure!(
+        past.records == listed.records,
+        "a list at {at} differs after later changes"
+    );
     Ok(())
 }
 
@@ -124,7 +128,11 @@ async fn more(bench: Bench) -> Check {
     for path in AWKWARD {
         bench.client.apply(bench.create(path, "v")).await?;
     }
-    for (range, count) in [(bench.range(), 12), (bench.range_of("a"), 4), (bench.range_of(""), 3)] {
+    for (range, count) in [
+        (bench.range(), 12),
+        (bench.range_of("a"), 4),
+        (bench.range_of(""), 3),
+    ] {
         for limit in 1..=count + 1 {
             let request = ListRequest {
                 range: Some(range.clone()),
@@ -141,7 +149,8 @@ async fn more(bench: Bench) -> Check {
 }
 
 async fn pages(bench: Bench) -> Check {
-    let paths = |round: i32| (0..40).map(move |number| format!("n{}/k{number:02}-{round}", number % 3));
+    let paths =
+        |round: i32| (0..40).map(move |number| format!("n{}/k{number:02}-{round}", number % 3));
     let creates = paths(0).map(|path| bench.create(&path, noise(1, 500)));
     bench.client.apply_all(creates.collect()).await?;
     let whole = bench.client.list(bench.all(0)).await?;
@@ -154,7 +163,11 @@ async fn pages(bench: Bench) -> Check {
                 ..bench.all(revision)
             };
             let listed = bench.client.list(request).await?;
-            same!(listed.header.revision, whole.header.revision, "revision of page {page}");
+            same!(
+                listed.header.revision,
+                whole.header.revision,
+                "revision of page {page}"
+            );
             revision = listed.header.revision;
             seen.extend(listed.records);
             after = seen.last().and_then(|record| record.key.clone());
@@ -163,12 +176,21 @@ async fn pages(bench: Bench) -> Check {
             }
             ensure!(page < 100, "pages never end");
             // Something ahead of, at and behind the mark changes between pages.
-            let at = some(after.as_ref().map(path_of), "a record on a page that is not the last")?;
+            let at = some(
+                after.as_ref().map(path_of),
+                "a record on a page that is not the last",
+            )?;
             let between = format!("{at}-between-{limit}");
             bench.client.apply(bench.create(&between, "new")).await?;
-            bench.client.apply(bench.update(&at, format!("{limit} {page}"), 0)).await?;
+            bench
+                .client
+                .apply(bench.update(&at, format!("{limit} {page}"), 0))
+                .await?;
         }
-        ensure!(seen == whole.records, "pages of {limit} differ from their snapshot");
+        ensure!(
+            seen == whole.records,
+            "pages of {limit} differ from their snapshot"
+        );
     }
     // A mark that no longer exists, or never did, is a place all the same.
     bench.client.apply(bench.delete("n1/k01-0", 0)).await?;
@@ -179,7 +201,8 @@ async fn pages(bench: Bench) -> Check {
     let rest = bench.client.list(request).await?.records;
     let due = whole.records.iter().filter(|record| {
         let key = record.key.as_ref();
-        key.map(path_of).is_some_and(|path| path.as_str() > "n1/k01-0")
+        key.map(path_of)
+            .is_some_and(|path| path.as_str() > "n1/k01-0")
     });
     ensure!(rest.iter().eq(due), "the page after a deleted key differs");
     Ok(())
@@ -187,13 +210,20 @@ async fn pages(bench: Bench) -> Check {
 
 async fn chunks(bench: Bench) -> Check {
     let labels = |number: usize| Index {
-        labels: (0..40).map(|n| (format!("{number}/{n}"), "x".repeat(60))).collect(),
+        labels: (0..40)
+            .map(|n| (format!("{number}/{n}"), "x".repeat(60)))
+            .collect(),
         ..Index::default()
     };
-    let sizes = [10, 600_000, 1_000, 200_000, 300_000, 20_000, 500_000, 40_000];
+    let sizes = [
+        10, 600_000, 1_000, 200_000, 300_000, 20_000, 500_000, 40_000,
+    ];
     let mut created = 0;
     for (number, size) in sizes.into_iter().enumerate() {
-        bench.client.apply(bench.create(&format!("big/{number}"), noise(4, size))).await?;
+        bench
+            .client
+            .apply(bench.create(&format!("big/{number}"), noise(4, size)))
+            .await?;
         created += 1;
     }
     // What is around a value counts, too.
@@ -227,7 +257,9 @@ async fn slow(bench: Bench) -> Check {
     let mut stream = reader.raw().list(bench.all(0)).await?.into_inner();
     let first = some(stream.message().await?, "first message of a list")?;
     let Some(Part::Header(header)) = first.part else {
-        return Err(Stop::Failed("a list did not begin with its header".to_owned()));
+        return Err(Stop::Failed(
+            "a list did not begin with its header".to_owned(),
+        ));
     };
     let mut last = 0;
     for number in 0..RECORDS {
@@ -237,7 +269,10 @@ async fn slow(bench: Bench) -> Check {
             _ => bench.update(&path, "small", 0),
         };
         last = bench.client.apply(op).await?.revision;
-        bench.client.apply(bench.create(&format!("{path}-new"), "new")).await?;
+        bench
+            .client
+            .apply(bench.create(&format!("{path}-new"), "new"))
+            .await?;
     }
     // A driver that does not compact says so; that is another case.
     let _ = bench.client.compact(last).await;
@@ -259,9 +294,20 @@ async fn slow(bench: Bench) -> Check {
             Err(_) => return Ok(()),
         }
     }
-    same!(header.revision, whole.header.revision, "revision of the slow list");
-    ensure!(seen == whole.records, "a slow list differs from its snapshot");
+    same!(
+        header.revision,
+        whole.header.revision,
+        "revision of the slow list"
+    );
+    ensure!(
+        seen == whole.records,
+        "a slow list differs from its snapshot"
+    );
     let after = collect(reader.raw().list(bench.all(0)).await?.into_inner()).await??;
-    same!(after.records.len(), RECORDS + RECORDS * 2 / 3, "records afterwards");
+    same!(
+        after.records.len(),
+        RECORDS + RECORDS * 2 / 3,
+        "records afterwards"
+    );
     Ok(())
 }

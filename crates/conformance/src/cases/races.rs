@@ -88,7 +88,11 @@ async fn creates(bench: Bench) -> Check {
 }
 
 async fn updates(bench: Bench) -> Check {
-    let mut expected = bench.client.apply(bench.create("ns/a", "0")).await?.revision;
+    let mut expected = bench
+        .client
+        .apply(bench.create("ns/a", "0"))
+        .await?
+        .revision;
     for round in 0..5 {
         let value = |rival| format!("{round} {rival}");
         let ops = (0..RIVALS).map(|rival| bench.update("ns/a", value(rival), expected));
@@ -108,8 +112,15 @@ async fn op_ids(bench: Bench) -> Check {
     // An expectation that no longer holds does not matter: the answer is the first one.
     for (op, due) in [(create.clone(), &first), (update.clone(), &second)] {
         let again = client.apply(op).await?;
-        ensure!(again.replayed, "an op_id sent again is not marked as replayed");
-        same!(again.revision, due.revision, "revision of an op_id sent again");
+        ensure!(
+            again.replayed,
+            "an op_id sent again is not marked as replayed"
+        );
+        same!(
+            again.revision,
+            due.revision,
+            "revision of an op_id sent again"
+        );
     }
     let stored = client.stored(&bench.key("ns/a")).await?;
     same!(stored.value, "2", "value after operations sent again");
@@ -117,9 +128,20 @@ async fn op_ids(bench: Bench) -> Check {
     let third = client.apply(delete.clone()).await?;
     client.apply(bench.create("ns/a", "3")).await?;
     let again = client.apply(delete).await?;
-    ensure!(again.replayed, "a delete sent again is not marked as replayed");
-    same!(again.revision, third.revision, "revision of a delete sent again");
-    same!(again.deleted, third.deleted, "deleted record of a delete sent again");
+    ensure!(
+        again.replayed,
+        "a delete sent again is not marked as replayed"
+    );
+    same!(
+        again.revision,
+        third.revision,
+        "revision of a delete sent again"
+    );
+    same!(
+        again.deleted,
+        third.deleted,
+        "deleted record of a delete sent again"
+    );
     for op in [create, update] {
         client.apply(op).await?;
     }
@@ -158,7 +180,11 @@ async fn client_race(bench: &Bench, op: Op) -> Check {
         "one op_id has several revisions: {revisions:?}"
     );
     same!(first, before + 1, "revision of the one change");
-    same!(bench.client.current().await?.revision, first, "current revision after it");
+    same!(
+        bench.client.current().await?.revision,
+        first,
+        "current revision after it"
+    );
     Ok(())
 }
 
@@ -179,13 +205,21 @@ async fn deadlines(bench: Bench) -> Check {
         let before = bench.client.latest(&path).await?;
         let applied = bench.client.apply(op.clone()).await?;
         let again = bench.client.apply(op).await?;
-        same!(again.revision, applied.revision, "revision of an op_id sent again");
+        same!(
+            again.revision,
+            applied.revision,
+            "revision of an op_id sent again"
+        );
         if let Some(before) = before {
             ensure!(applied.replayed, "an operation was applied twice");
             same!(applied.revision, before.revision, "its revision");
         }
     }
     let listed = bench.client.list(bench.all(0)).await?;
-    same!(listed.records.len(), 100, "records after all was sent again");
+    same!(
+        listed.records.len(),
+        100,
+        "records after all was sent again"
+    );
     Ok(())
 }

@@ -41,17 +41,35 @@ pub(super) const CASES: &[Case] = &[
 
 async fn latest(bench: Bench) -> Check {
     let reader = bench.connect();
-    let mut revision = bench.client.apply(bench.create("ns/a", "0")).await?.revision;
+    let mut revision = bench
+        .client
+        .apply(bench.create("ns/a", "0"))
+        .await?
+        .revision;
     for round in 1..50 {
-        revision = bench.client.apply(bench.update("ns/a", format!("{round}"), revision)).await?.revision;
+        revision = bench
+            .client
+            .apply(bench.update("ns/a", format!("{round}"), revision))
+            .await?
+            .revision;
         let answer = reader.get(&bench.key("ns/a"), 0).await?;
         let seen = answer.record.map(|record| record.revision);
         same!(seen, Some(revision), "revision that Get sees");
         let header = answer.header.unwrap_or_default();
-        ensure!(header.revision >= revision, "Get's header is behind its record");
+        ensure!(
+            header.revision >= revision,
+            "Get's header is behind its record"
+        );
         let listed = reader.list(bench.all(0)).await?;
-        same!(listed.records[0].revision, revision, "revision that List sees");
-        ensure!(listed.header.revision >= revision, "R7: a list's revision is below its item's");
+        same!(
+            listed.records[0].revision,
+            revision,
+            "revision that List sees"
+        );
+        ensure!(
+            listed.header.revision >= revision,
+            "R7: a list's revision is below its item's"
+        );
         let current = reader.current().await?;
         ensure!(current.revision >= revision, "CurrentRevision is behind");
     }
@@ -81,12 +99,21 @@ async fn changes(bench: &Bench) -> Check<(i64, i64)> {
 
 async fn get_at(bench: Bench) -> Check {
     let (before, last) = changes(&bench).await?;
-    let events = bench.client.watch(bench.after(before)).await?.until(last).await?;
+    let events = bench
+        .client
+        .watch(bench.after(before))
+        .await?
+        .until(last)
+        .await?;
     for revision in before..=last {
         let due = state_at(&events, revision)?;
         for path in ["ns/a", "ns/b", "c"] {
             let answer = bench.client.get(&bench.key(path), revision).await?;
-            same!(answer.record.as_ref(), due.get(path), "{path} at revision {revision}");
+            same!(
+                answer.record.as_ref(),
+                due.get(path),
+                "{path} at revision {revision}"
+            );
         }
     }
     Ok(())
@@ -94,10 +121,19 @@ async fn get_at(bench: Bench) -> Check {
 
 async fn list_at(bench: Bench) -> Check {
     let (before, last) = changes(&bench).await?;
-    let events = bench.client.watch(bench.after(before)).await?.until(last).await?;
+    let events = bench
+        .client
+        .watch(bench.after(before))
+        .await?
+        .until(last)
+        .await?;
     for revision in before..=last {
         let listed = bench.client.list(bench.all(revision)).await?;
-        same!(listed.header.revision, revision, "revision in the header of a list");
+        same!(
+            listed.header.revision,
+            revision,
+            "revision in the header of a list"
+        );
         let due = state_at(&events, revision)?;
         due.matches(&listed.records, &format!("a list at revision {revision}"))?;
     }
@@ -105,15 +141,27 @@ async fn list_at(bench: Bench) -> Check {
 }
 
 async fn future(bench: Bench) -> Check {
-    let current = bench.client.apply(bench.create("ns/a", "1")).await?.revision;
+    let current = bench
+        .client
+        .apply(bench.create("ns/a", "1"))
+        .await?
+        .revision;
     for ahead in [1, 1 << 30, 1 << 45] {
         let asked = current + ahead;
         let got = bench.client.get(&bench.key("ns/a"), asked).await;
         let error = refused(got, Reason::FutureRevision)?;
-        same!(error.current_revision, current, "current_revision of Get's error");
+        same!(
+            error.current_revision,
+            current,
+            "current_revision of Get's error"
+        );
         let listed = bench.client.try_list(bench.all(asked)).await?;
         let error = refused(listed, Reason::FutureRevision)?;
-        same!(error.current_revision, current, "current_revision of List's error");
+        same!(
+            error.current_revision,
+            current,
+            "current_revision of List's error"
+        );
     }
     Ok(())
 }

@@ -71,10 +71,16 @@ async fn losers(bench: Bench) -> Check {
     let first = client.apply(bench.create("ns/a", "1")).await?.revision;
     let before = client.current().await?.revision;
     client.conflict(bench.create("ns/a", "2")).await?;
-    client.conflict(bench.update("ns/a", "2", first - 1)).await?;
+    client
+        .conflict(bench.update("ns/a", "2", first - 1))
+        .await?;
     client.conflict(bench.delete("ns/a", first - 1)).await?;
     client.conflict(bench.delete("ns/missing", 0)).await?;
-    same!(client.current().await?.revision, before, "current revision after losers");
+    same!(
+        client.current().await?.revision,
+        before,
+        "current revision after losers"
+    );
     let batch = vec![
         bench.create("ns/b", "1"),
         bench.create("ns/a", "2"),
@@ -83,7 +89,11 @@ async fn losers(bench: Bench) -> Check {
     client.write(batch).await?;
     let (b, c) = (bench.key("ns/b"), bench.key("ns/c"));
     let (b, c) = (client.stored(&b).await?, client.stored(&c).await?);
-    same!(c.revision, b.revision + 1, "revision after a loser in the same request");
+    same!(
+        c.revision,
+        b.revision + 1,
+        "revision after a loser in the same request"
+    );
     Ok(())
 }
 
@@ -132,7 +142,10 @@ async fn current(bench: Bench) -> Check {
     let newest = told.iter().map(|change| change.revision).max();
     let newest = some(newest, "a change of the load")?;
     let end = one.current().await?.revision;
-    ensure!(end >= newest.max(known), "current revision {end} at the end");
+    ensure!(
+        end >= newest.max(known),
+        "current revision {end} at the end"
+    );
     Ok(())
 }
 
@@ -140,7 +153,9 @@ async fn reuse(bench: Bench) -> Check {
     let client = &bench.client;
     let mut given = BTreeSet::new();
     for round in 0..3 {
-        let created = client.apply(bench.create("ns/a", format!("{round}"))).await?;
+        let created = client
+            .apply(bench.create("ns/a", format!("{round}")))
+            .await?;
         let deleted = client.apply(bench.delete("ns/a", 0)).await?;
         // The newest change of the store is a delete, and compaction takes it away.
         client.compact(deleted.revision).await.map_err(Stop::from)?;

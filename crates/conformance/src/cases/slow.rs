@@ -38,23 +38,38 @@ async fn slow(bench: Bench) -> Check {
         last = bench.client.apply(op).await?.revision;
         let events = quick.until(last).await?;
         worst = worst.max(begun.elapsed());
-        same!(events.len(), 1, "events that the quick watcher saw of one change");
+        same!(
+            events.len(),
+            1,
+            "events that the quick watcher saw of one change"
+        );
     }
-    ensure!(worst < Duration::from_secs(5), "a change took {worst:?} to reach the quick watcher");
+    ensure!(
+        worst < Duration::from_secs(5),
+        "a change took {worst:?} to reach the quick watcher"
+    );
     let mut seen = Vec::new();
     while sleeper.through() < last {
         match sleeper.next().await? {
             Ok(told) => seen.extend(told.events.iter().map(|event| event.revision)),
             Err(status) => {
                 let reason = from_status(&status).map(|error| error.reason());
-                same!(reason, Some(Reason::TooSlow), "why the slow watcher was ended");
+                same!(
+                    reason,
+                    Some(Reason::TooSlow),
+                    "why the slow watcher was ended"
+                );
                 let due: Vec<i64> = (start + 1..).take(seen.len()).collect();
                 same!(seen, due, "what the slow watcher saw before");
                 return Ok(());
             }
         }
     }
-    same!(seen.len(), CHANGES, "changes that the slow watcher saw in the end");
+    same!(
+        seen.len(),
+        CHANGES,
+        "changes that the slow watcher saw in the end"
+    );
     Ok(())
 }
 
@@ -76,12 +91,18 @@ async fn leave(bench: Bench) -> Check {
     let listed = bench.client.list(bench.all(0)).await?;
     same!(listed.records.len(), 20, "records after readers left");
     let mut watch = bench.client.watch(bench.after(0)).await?;
-    let last = bench.client.apply(bench.create("ns/last", "1")).await?.revision;
+    let last = bench
+        .client
+        .apply(bench.create("ns/last", "1"))
+        .await?
+        .revision;
     let events = watch.until(last).await?;
     same!(events.len(), 1, "events after readers left");
     let took = begun.elapsed();
     if took > Duration::from_secs(5) {
-        return Err(Stop::Failed(format!("the driver is slow after readers left: {took:?}")));
+        return Err(Stop::Failed(format!(
+            "the driver is slow after readers left: {took:?}"
+        )));
     }
     Ok(())
 }

@@ -77,10 +77,22 @@ async fn resume(bench: Bench) -> Check {
 }
 
 async fn zero(bench: Bench) -> Check {
-    let old = bench.client.apply(bench.create("ns/old", "1")).await?.revision;
+    let old = bench
+        .client
+        .apply(bench.create("ns/old", "1"))
+        .await?
+        .revision;
     let mut watch = bench.client.watch(bench.after(0)).await?;
-    ensure!(watch.through() >= old, "a watch from 0 starts at {}, below {old}", watch.through());
-    let new = bench.client.apply(bench.create("ns/new", "1")).await?.revision;
+    ensure!(
+        watch.through() >= old,
+        "a watch from 0 starts at {}, below {old}",
+        watch.through()
+    );
+    let new = bench
+        .client
+        .apply(bench.create("ns/new", "1"))
+        .await?
+        .revision;
     let events = watch.until(new).await?;
     let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
     same!(seen, [new], "events of a watch from 0");
@@ -116,9 +128,19 @@ async fn compacted(bench: Bench) -> Check {
     client.compact(second).await?;
     for start in [first, first - 1, 1] {
         let begun = Instant::now();
-        let error = refused(client.try_watch(bench.after(start)).await?, Reason::Compacted)?;
-        same!(error.compact_revision, second, "compact_revision of the error");
-        ensure!(begun.elapsed() < Duration::from_secs(5), "the refusal took too long");
+        let error = refused(
+            client.try_watch(bench.after(start)).await?,
+            Reason::Compacted,
+        )?;
+        same!(
+            error.compact_revision,
+            second,
+            "compact_revision of the error"
+        );
+        ensure!(
+            begun.elapsed() < Duration::from_secs(5),
+            "the refusal took too long"
+        );
     }
     Ok(())
 }
@@ -129,20 +151,42 @@ async fn at_compact(bench: Bench) -> Check {
     let deleted = client.apply(bench.delete("ns/a", 0)).await?.revision;
     let again = client.apply(bench.create("ns/a", "2")).await?.revision;
     client.compact(created).await?;
-    let events = client.watch(bench.after(created)).await?.until(again).await?;
-    let seen: Vec<(i64, Type)> = events.iter().map(|event| (event.revision, event.r#type())).collect();
-    same!(seen, [(deleted, Type::Deleted), (again, Type::Created)], "events after compaction");
+    let events = client
+        .watch(bench.after(created))
+        .await?
+        .until(again)
+        .await?;
+    let seen: Vec<(i64, Type)> = events
+        .iter()
+        .map(|event| (event.revision, event.r#type()))
+        .collect();
+    same!(
+        seen,
+        [(deleted, Type::Deleted), (again, Type::Created)],
+        "events after compaction"
+    );
     Ok(())
 }
 
 async fn future(bench: Bench) -> Check {
-    let current = bench.client.apply(bench.create("ns/a", "1")).await?.revision;
+    let current = bench
+        .client
+        .apply(bench.create("ns/a", "1"))
+        .await?
+        .revision;
     for ahead in [1, 1000, 1 << 41] {
         let begun = Instant::now();
         let opened = bench.client.try_watch(bench.after(current + ahead)).await?;
         let error = refused(opened, Reason::FutureRevision)?;
-        same!(error.current_revision, current, "current_revision of the error");
-        ensure!(begun.elapsed() < Duration::from_secs(5), "the refusal took too long");
+        same!(
+            error.current_revision,
+            current,
+            "current_revision of the error"
+        );
+        ensure!(
+            begun.elapsed() < Duration::from_secs(5),
+            "the refusal took too long"
+        );
     }
     Ok(())
 }

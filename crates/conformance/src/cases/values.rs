@@ -48,7 +48,11 @@ async fn everywhere(bench: &Bench, path: &str) -> Check<[Record; 3]> {
     let mut records = listed.records.into_iter();
     let listed = records.find(|record| record.key == stored.key);
     let event = event(bench, stored.revision).await?;
-    Ok([stored, some(listed, "a record in its list")?, some(event.record, "record of an event")?])
+    Ok([
+        stored,
+        some(listed, "a record in its list")?,
+        some(event.record, "record of an event")?,
+    ])
 }
 
 async fn event(bench: &Bench, revision: i64) -> Check<Event> {
@@ -68,23 +72,40 @@ async fn exact(bench: Bench) -> Check {
     ];
     for (number, value) in values.iter().enumerate() {
         let path = format!("ns/v{number}");
-        bench.client.apply(bench.create(&path, value.clone())).await?;
-        for (record, from) in everywhere(&bench, &path).await?.iter().zip(["Get", "List", "Watch"]) {
+        bench
+            .client
+            .apply(bench.create(&path, value.clone()))
+            .await?;
+        for (record, from) in everywhere(&bench, &path)
+            .await?
+            .iter()
+            .zip(["Get", "List", "Watch"])
+        {
             ensure!(record.value == value, "{from} changed value {number}");
         }
     }
     // The empty value is a value: writing it over another is a change.
     let before = bench.client.stored(&bench.key("ns/v1")).await?.revision;
     let applied = bench.client.apply(bench.update("ns/v1", "", 0)).await?;
-    ensure!(!applied.noop && applied.revision > before, "an empty value was taken for a no-op");
+    ensure!(
+        !applied.noop && applied.revision > before,
+        "an empty value was taken for a no-op"
+    );
     Ok(())
 }
 
 async fn largest(bench: Bench) -> Check {
     let most = usize::try_from(bench.limits().value_bytes).unwrap_or(0);
     let value = noise(2, most);
-    bench.client.apply(bench.create("ns/big", value.clone())).await?;
-    for (record, from) in everywhere(&bench, "ns/big").await?.iter().zip(["Get", "List", "Watch"]) {
+    bench
+        .client
+        .apply(bench.create("ns/big", value.clone()))
+        .await?;
+    for (record, from) in everywhere(&bench, "ns/big")
+        .await?
+        .iter()
+        .zip(["Get", "List", "Watch"])
+    {
         ensure!(record.value == value, "{from} changed the largest value");
     }
     let gone = bench.client.apply(bench.delete("ns/big", 0)).await?;
@@ -108,18 +129,33 @@ async fn too_large(bench: Bench) -> Check {
     ];
     let verdicts = bench.client.verdicts(batch).await?;
     let Verdict::Refused(error) = &verdicts[0] else {
-        return Err(crate::check::Stop::Failed("a value above the limit was not refused".to_owned()));
+        return Err(crate::check::Stop::Failed(
+            "a value above the limit was not refused".to_owned(),
+        ));
     };
-    same!(error.reason(), Reason::TooLarge, "reason over a large value");
-    ensure!(matches!(verdicts[1], Verdict::Applied(_)), "it harmed the operation beside it");
-    same!(bench.client.latest(&bench.key("ns/big")).await?, None, "the refused record");
+    same!(
+        error.reason(),
+        Reason::TooLarge,
+        "reason over a large value"
+    );
+    ensure!(
+        matches!(verdicts[1], Verdict::Applied(_)),
+        "it harmed the operation beside it"
+    );
+    same!(
+        bench.client.latest(&bench.key("ns/big")).await?,
+        None,
+        "the refused record"
+    );
     Ok(())
 }
 
 async fn index(bench: Bench) -> Check {
     let pairs = |prefix: &str| -> HashMap<String, String> {
         let numbers = 0..20;
-        numbers.map(|n| (format!("{prefix}/{n}"), format!("é {n}"))).collect()
+        numbers
+            .map(|n| (format!("{prefix}/{n}"), format!("é {n}")))
+            .collect()
     };
     let index = Index {
         uid: "0c8a35b4-0000-4000-8000-000000000001".to_owned(),
@@ -147,7 +183,11 @@ async fn times(bench: Bench) -> Check {
     op.actor = format!("{}é", "u".repeat(255));
     bench.client.apply(op).await?;
     for record in everywhere(&bench, "ns/a").await? {
-        same!(record.created_at, first.created_at, "created_at after an update");
+        same!(
+            record.created_at,
+            first.created_at,
+            "created_at after an update"
+        );
         ensure!(
             order(&record.updated_at) >= order(&record.created_at),
             "updated_at lies before created_at"

@@ -63,10 +63,16 @@ async fn independent(bench: Bench) -> Check {
             Verdict::Refused(_) => "refused",
         })
         .collect();
-    let due = ["applied", "conflict", "applied", "refused", "conflict", "applied"];
+    let due = [
+        "applied", "conflict", "applied", "refused", "conflict", "applied",
+    ];
     same!(kinds, due, "verdicts");
     for (path, value) in [("ns/a", "1"), ("ns/there", "3"), ("ns/b", "1")] {
-        same!(client.stored(&bench.key(path)).await?.value, value, "value of {path}");
+        same!(
+            client.stored(&bench.key(path)).await?.value,
+            value,
+            "value of {path}"
+        );
     }
     Ok(())
 }
@@ -84,11 +90,22 @@ async fn same_key(bench: Bench) -> Check {
     ];
     let revisions = client.apply_all(batch).await?;
     let of_a: Vec<i64> = [0, 2, 3, 4, 5].iter().map(|&at| revisions[at]).collect();
-    ensure!(of_a.is_sorted_by(|a, b| a < b), "revisions of one key: {of_a:?}");
+    ensure!(
+        of_a.is_sorted_by(|a, b| a < b),
+        "revisions of one key: {of_a:?}"
+    );
     let stored = client.stored(&bench.key("ns/a")).await?;
-    same!((stored.value, stored.revision), ("4".into(), of_a[4]), "the last value");
+    same!(
+        (stored.value, stored.revision),
+        ("4".into(), of_a[4]),
+        "the last value"
+    );
     same!(stored.create_revision, of_a[3], "create_revision");
-    same!(client.latest(&bench.key("ns/b")).await?, None, "the record deleted last");
+    same!(
+        client.latest(&bench.key("ns/b")).await?,
+        None,
+        "the record deleted last"
+    );
     Ok(())
 }
 
@@ -96,30 +113,50 @@ async fn too_many(bench: Bench) -> Check {
     let most = bench.limits().write_ops;
     let make = |count: i64| -> Vec<Op> {
         let numbers = 0..count;
-        numbers.map(|number| bench.create(&format!("ns/n{number:05}"), "v")).collect()
+        numbers
+            .map(|number| bench.create(&format!("ns/n{number:05}"), "v"))
+            .collect()
     };
     if most > MOST_OPS {
-        return Err(crate::check::Stop::Skipped(format!("{most} operations are allowed")));
+        return Err(crate::check::Stop::Skipped(format!(
+            "{most} operations are allowed"
+        )));
     }
     refused(bench.client.write(make(most + 1)).await, Reason::TooLarge)?;
     let listed = bench.client.list(bench.all(0)).await?;
     same!(listed.records.len(), 0, "records after a refused request");
     let revisions = bench.client.apply_all(make(most)).await?;
-    ensure!(revisions.is_sorted_by(|a, b| a < b), "revisions are not in order of operations");
+    ensure!(
+        revisions.is_sorted_by(|a, b| a < b),
+        "revisions are not in order of operations"
+    );
     Ok(())
 }
 
 async fn malformed(bench: Bench) -> Check {
     let good = bench.create("ns/a", "1");
     let bad = [
-        Op { key: None, ..good.clone() },
-        Op { action: 0, ..good.clone() },
-        Op { key: Some(bench.key("ns/")), ..good.clone() },
+        Op {
+            key: None,
+            ..good.clone()
+        },
+        Op {
+            action: 0,
+            ..good.clone()
+        },
+        Op {
+            key: Some(bench.key("ns/")),
+            ..good.clone()
+        },
     ];
     for op in bad {
         let error = bench.client.refuse(op.clone()).await?;
         same!(error.reason(), Reason::Invalid, "reason over {op:?}");
-        same!(error.outcome(), Outcome::NotApplied, "outcome of a refused operation");
+        same!(
+            error.outcome(),
+            Outcome::NotApplied,
+            "outcome of a refused operation"
+        );
     }
     let listed = bench.client.list(bench.all(0)).await?;
     same!(listed.records.len(), 0, "records after refused operations");
@@ -130,10 +167,17 @@ async fn keys(bench: Bench) -> Check {
     let client = &bench.client;
     let long = format!("{}/{}", "n".repeat(63), "x".repeat(253));
     client.apply(bench.create(&long, "1")).await?;
-    same!(client.stored(&bench.key(&long)).await?.value, "1", "value under a long key");
+    same!(
+        client.stored(&bench.key(&long)).await?.value,
+        "1",
+        "value under a long key"
+    );
     let listed = client.list(bench.all(0)).await?;
     same!(listed.records.len(), 1, "records under long keys");
-    for path in [format!("ns/{}", "x".repeat(254)), format!("{}/x", "n".repeat(64))] {
+    for path in [
+        format!("ns/{}", "x".repeat(254)),
+        format!("{}/x", "n".repeat(64)),
+    ] {
         let error = client.refuse(bench.create(&path, "1")).await?;
         same!(error.reason(), Reason::TooLarge, "reason over a long key");
     }

@@ -74,7 +74,12 @@ async fn reliable(bench: Bench) -> Check {
             Ok::<_, Stop>((watch, events))
         });
     }
-    let mut due: Vec<i64> = load.finish_after(100).await?.iter().map(|c| c.revision).collect();
+    let mut due: Vec<i64> = load
+        .finish_after(100)
+        .await?
+        .iter()
+        .map(|c| c.revision)
+        .collect();
     due.sort_unstable();
     let last = some(due.last().copied(), "a change of the load")?;
     let listed = bench.client.list(bench.all(0)).await?;
@@ -82,10 +87,22 @@ async fn reliable(bench: Bench) -> Check {
         let (mut watch, mut events) = watched?;
         events.extend(watch.until(last).await?);
         let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
-        let missing: Vec<_> = due.iter().filter(|at| seen.binary_search(at).is_err()).collect();
-        ensure!(missing.is_empty(), "V3: acknowledged but never shown: {missing:?}");
-        let foreign: Vec<_> = seen.iter().filter(|at| due.binary_search(at).is_err()).collect();
-        ensure!(foreign.is_empty(), "shown but never acknowledged: {foreign:?}");
+        let missing: Vec<_> = due
+            .iter()
+            .filter(|at| seen.binary_search(at).is_err())
+            .collect();
+        ensure!(
+            missing.is_empty(),
+            "V3: acknowledged but never shown: {missing:?}"
+        );
+        let foreign: Vec<_> = seen
+            .iter()
+            .filter(|at| due.binary_search(at).is_err())
+            .collect();
+        ensure!(
+            foreign.is_empty(),
+            "shown but never acknowledged: {foreign:?}"
+        );
         let mut replay = Replay::default();
         replay.apply_all(&events)?;
         replay.matches(&listed.records, "the list at the end of a watch")?;
@@ -98,11 +115,17 @@ async fn atomic(bench: Bench) -> Check {
     // More than one message holds, and more than a server is likely to keep at hand.
     let mut last = start;
     for number in 0..80 {
-        let batch = (0..4).map(|part| bench.create(&format!("n{part}/k{number}"), "v".repeat(30_000)));
+        let batch =
+            (0..4).map(|part| bench.create(&format!("n{part}/k{number}"), "v".repeat(30_000)));
         let revisions = bench.client.apply_all(batch.collect()).await?;
         last = revisions.into_iter().max().unwrap_or(last);
     }
-    let events = bench.connect().watch(bench.after(start)).await?.until(last).await?;
+    let events = bench
+        .connect()
+        .watch(bench.after(start))
+        .await?
+        .until(last)
+        .await?;
     same!(events.len(), 320, "events");
     let mut replay = Replay::default();
     replay.apply_all(&events)
@@ -117,22 +140,36 @@ async fn progress(bench: Bench) -> Check {
     }
     // 100 ms were asked for; a busy machine gets leeway.
     let took = begun.elapsed();
-    ensure!(took < Duration::from_secs(3), "three messages of progress took {took:?}");
+    ensure!(
+        took < Duration::from_secs(3),
+        "three messages of progress took {took:?}"
+    );
     Ok(())
 }
 
 async fn foreign(bench: Bench) -> Check {
-    let mut watch = bench.client.watch(WatchRequest {
-        ranges: vec![bench.range_of("watched")],
-        ..bench.after(0)
-    }).await?;
+    let mut watch = bench
+        .client
+        .watch(WatchRequest {
+            ranges: vec![bench.range_of("watched")],
+            ..bench.after(0)
+        })
+        .await?;
     let mut last = 0;
     for number in 0..20 {
-        last = bench.client.apply(bench.create(&format!("other/{number}"), "v")).await?.revision;
+        last = bench
+            .client
+            .apply(bench.create(&format!("other/{number}"), "v"))
+            .await?
+            .revision;
     }
     let events = watch.until(last).await?;
     same!(events.len(), 0, "events of another namespace");
-    let mine = bench.client.apply(bench.create("watched/a", "v")).await?.revision;
+    let mine = bench
+        .client
+        .apply(bench.create("watched/a", "v"))
+        .await?
+        .revision;
     let events = watch.until(mine).await?;
     same!(events.len(), 1, "events of the watched namespace");
     Ok(())
@@ -144,7 +181,13 @@ async fn filter(bench: Bench) -> Check {
         name: Some(name.to_owned()),
         ..bench.range_of(namespace)
     };
-    let ranges = vec![bench.range_of("a"), named("a", "x"), named("b", "x"), named("", "c"), bench.range_of("a")];
+    let ranges = vec![
+        bench.range_of("a"),
+        named("a", "x"),
+        named("b", "x"),
+        named("", "c"),
+        bench.range_of("a"),
+    ];
     let request = WatchRequest {
         ranges,
         ..bench.after(start)
@@ -195,7 +238,11 @@ async fn kinds(bench: Bench) -> Check {
     let stored = client.stored(&bench.key("ns/a")).await?;
     let third = client.apply(bench.delete("ns/a", 0)).await?.revision;
     let fourth = client.apply(bench.create("ns/a", "2")).await?.revision;
-    let events = client.watch(bench.after(first - 1)).await?.until(fourth).await?;
+    let events = client
+        .watch(bench.after(first - 1))
+        .await?
+        .until(fourth)
+        .await?;
     let brief = |event: &Event| (event.revision, event.r#type(), event.previous_revision);
     let seen: Vec<_> = events.iter().map(brief).collect();
     let due = [
@@ -205,8 +252,16 @@ async fn kinds(bench: Bench) -> Check {
         (fourth, Type::Created, 0),
     ];
     same!(seen, due, "events of one key");
-    same!(events[1].record.as_ref(), Some(&stored), "record of an UPDATED");
-    same!(events[2].record.as_ref(), Some(&stored), "record of a DELETED");
+    same!(
+        events[1].record.as_ref(),
+        Some(&stored),
+        "record of an UPDATED"
+    );
+    same!(
+        events[2].record.as_ref(),
+        Some(&stored),
+        "record of a DELETED"
+    );
     Ok(())
 }
 
@@ -225,11 +280,20 @@ async fn honest(bench: Bench) -> Check {
         seen.extend(told.events.iter().map(|event| event.revision));
         claims.push((told.through, seen.len()));
     }
-    let mut all: Vec<i64> = load.finish_after(1).await?.iter().map(|c| c.revision).collect();
+    let mut all: Vec<i64> = load
+        .finish_after(1)
+        .await?
+        .iter()
+        .map(|c| c.revision)
+        .collect();
     all.sort_unstable();
     for (through, had) in claims {
         let due = all.partition_point(|revision| *revision <= through);
-        same!(had, due, "V13: events handed over when progress {through} was told");
+        same!(
+            had,
+            due,
+            "V13: events handed over when progress {through} was told"
+        );
     }
     Ok(())
 }

@@ -54,11 +54,18 @@ pub(super) const CASES: &[Case] = &[
 async fn create(bench: Bench) -> Check {
     let client = &bench.client;
     let first = client.apply(bench.create("ns/a", "1")).await?;
-    ensure!(!first.noop && !first.replayed, "a first create is {first:?}");
+    ensure!(
+        !first.noop && !first.replayed,
+        "a first create is {first:?}"
+    );
     let conflict = client.conflict(bench.create("ns/a", "2")).await?;
     same!(conflict.cause(), Cause::Exists, "cause");
     let current = some(conflict.current, "the stored record")?;
-    same!(current.revision, first.revision, "revision of the record in the way");
+    same!(
+        current.revision,
+        first.revision,
+        "revision of the record in the way"
+    );
     same!(current.value, "1", "value of the record in the way");
     let stored = client.stored(&bench.key("ns/a")).await?;
     same!(stored, current, "the stored record after a loser");
@@ -74,11 +81,19 @@ async fn recreate(bench: Bench) -> Check {
     let first = client.apply(bench.create("ns/a", "1")).await?;
     client.apply(bench.update("ns/a", "2", 0)).await?;
     let updated = client.stored(&bench.key("ns/a")).await?;
-    same!(updated.create_revision, first.revision, "create_revision after an update");
+    same!(
+        updated.create_revision,
+        first.revision,
+        "create_revision after an update"
+    );
     client.apply(bench.delete("ns/a", 0)).await?;
     let second = client.apply(bench.create("ns/a", "3")).await?;
     let stored = client.stored(&bench.key("ns/a")).await?;
-    same!(stored.create_revision, second.revision, "create_revision of the second life");
+    same!(
+        stored.create_revision,
+        second.revision,
+        "create_revision of the second life"
+    );
     same!(stored.value, "3", "value");
     Ok(())
 }
@@ -86,19 +101,38 @@ async fn recreate(bench: Bench) -> Check {
 async fn update(bench: Bench) -> Check {
     let client = &bench.client;
     let first = client.apply(bench.create("ns/a", "1")).await?.revision;
-    let second = client.apply(bench.update("ns/a", "2", first)).await?.revision;
+    let second = client
+        .apply(bench.update("ns/a", "2", first))
+        .await?
+        .revision;
     for wrong in [first, second + 1, first - 1] {
         let conflict = client.conflict(bench.update("ns/a", "3", wrong)).await?;
         same!(conflict.cause(), Cause::Revision, "cause");
         let current = some(conflict.current, "the stored record")?;
-        same!((current.revision, current.value), (second, "2".into()), "the record in the way");
+        same!(
+            (current.revision, current.value),
+            (second, "2".into()),
+            "the record in the way"
+        );
     }
     // Not even the stored bytes make a wrong expectation right.
     let conflict = client.conflict(bench.update("ns/a", "2", first)).await?;
-    same!(conflict.cause(), Cause::Revision, "cause of a no-op with a wrong expectation");
-    same!(client.stored(&bench.key("ns/a")).await?.value, "2", "value after losers");
+    same!(
+        conflict.cause(),
+        Cause::Revision,
+        "cause of a no-op with a wrong expectation"
+    );
+    same!(
+        client.stored(&bench.key("ns/a")).await?.value,
+        "2",
+        "value after losers"
+    );
     let any = client.apply(bench.update("ns/a", "4", 0)).await?;
-    same!(client.stored(&bench.key("ns/a")).await?.revision, any.revision, "revision");
+    same!(
+        client.stored(&bench.key("ns/a")).await?.revision,
+        any.revision,
+        "revision"
+    );
     Ok(())
 }
 
@@ -109,11 +143,25 @@ async fn delete(bench: Bench) -> Check {
     let conflict = client.conflict(bench.delete("ns/a", first)).await?;
     same!(conflict.cause(), Cause::Revision, "cause");
     let current = some(conflict.current, "the stored record")?;
-    same!(current.revision, second, "revision of the record in the way");
-    ensure!(client.latest(&bench.key("ns/a")).await?.is_some(), "a loser deleted");
+    same!(
+        current.revision,
+        second,
+        "revision of the record in the way"
+    );
+    ensure!(
+        client.latest(&bench.key("ns/a")).await?.is_some(),
+        "a loser deleted"
+    );
     let gone = client.apply(bench.delete("ns/a", second)).await?;
-    ensure!(gone.revision > second, "a delete has no revision of its own");
-    same!(client.latest(&bench.key("ns/a")).await?, None, "the record after its delete");
+    ensure!(
+        gone.revision > second,
+        "a delete has no revision of its own"
+    );
+    same!(
+        client.latest(&bench.key("ns/a")).await?,
+        None,
+        "the record after its delete"
+    );
     Ok(())
 }
 
@@ -147,8 +195,15 @@ async fn noop(bench: Bench) -> Check {
         ensure!(again.noop, "an update with the stored bytes is no no-op");
         same!(again.revision, first, "revision of a no-op");
     }
-    same!(client.current().await?.revision, before, "current revision after no-ops");
-    let last = client.apply(bench.update("ns/a", "other", 0)).await?.revision;
+    same!(
+        client.current().await?.revision,
+        before,
+        "current revision after no-ops"
+    );
+    let last = client
+        .apply(bench.update("ns/a", "other", 0))
+        .await?
+        .revision;
     let events = client.watch(bench.after(first)).await?.until(last).await?;
     let revisions: Vec<i64> = events.iter().map(|event| event.revision).collect();
     same!(revisions, [last], "events after no-ops");
@@ -177,7 +232,11 @@ async fn uid(bench: Bench) -> Check {
         op.index.clone_from(&index);
         client.apply(op).await?;
     }
-    same!(client.latest(&bench.key("ns/a")).await?, None, "the record after its delete");
+    same!(
+        client.latest(&bench.key("ns/a")).await?,
+        None,
+        "the record after its delete"
+    );
     Ok(())
 }
 
@@ -188,7 +247,9 @@ async fn last_state(bench: Bench) -> Check {
     let stored = client.stored(&bench.key("ns/a")).await?;
     let verdict = client.verdict(bench.delete("ns/a", 0)).await?;
     let Verdict::Applied(applied) = verdict else {
-        return Err(crate::check::Stop::Failed("a delete was not applied".to_owned()));
+        return Err(crate::check::Stop::Failed(
+            "a delete was not applied".to_owned(),
+        ));
     };
     same!(applied.deleted, Some(stored), "the deleted record");
     let update = client.apply(bench.create("ns/a", "3")).await?;

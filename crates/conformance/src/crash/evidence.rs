@@ -53,7 +53,10 @@ impl Evidence {
 
     pub(super) fn written(&mut self, told: Written) {
         let revisions = told.changes.iter().map(|change| change.revision);
-        self.newest = revisions.chain([told.newest, self.newest]).max().unwrap_or(0);
+        self.newest = revisions
+            .chain([told.newest, self.newest])
+            .max()
+            .unwrap_or(0);
         self.acknowledged.extend(told.changes);
         self.lost.extend(told.problem);
     }
@@ -109,8 +112,14 @@ fn nothing_lost(evidence: &Evidence) -> Check {
     same!(seen, due, "records at the end");
     for watcher in &evidence.watchers {
         let shown: BTreeSet<i64> = watcher.changes().iter().map(|c| c.revision).collect();
-        let missing = evidence.acknowledged.iter().find(|c| !shown.contains(&c.revision));
-        ensure!(missing.is_none(), "acknowledged, but in no watch: {missing:?}");
+        let missing = evidence
+            .acknowledged
+            .iter()
+            .find(|c| !shown.contains(&c.revision));
+        ensure!(
+            missing.is_none(),
+            "acknowledged, but in no watch: {missing:?}"
+        );
     }
     Ok(())
 }
@@ -134,7 +143,10 @@ fn no_reuse(evidence: &Evidence) -> Check {
 
 fn never_back(evidence: &Evidence) -> Check {
     for (told, head) in &evidence.starts {
-        ensure!(head >= told, "after a start the revision is {head}, but {told} had been told");
+        ensure!(
+            head >= told,
+            "after a start the revision is {head}, but {told} had been told"
+        );
     }
     Ok(())
 }
@@ -152,14 +164,20 @@ fn resumed(evidence: &Evidence) -> Check {
         let odd = seen.iter().zip(&due).find(|(seen, due)| seen != due);
         ensure!(odd.is_none(), "a watcher saw, and was due to see: {odd:?}");
         same!(seen.len(), due.len(), "changes that a watcher saw");
-        watcher.replay().matches(&listed.records, "the list at the end of a watch")?;
+        watcher
+            .replay()
+            .matches(&listed.records, "the list at the end of a watch")?;
     }
     Ok(())
 }
 
 fn settled(evidence: &Evidence) -> Check {
     if let Some(problem) = evidence.unsettled.first() {
-        ensure!(false, "{problem}; {} such operations", evidence.unsettled.len());
+        ensure!(
+            false,
+            "{problem}; {} such operations",
+            evidence.unsettled.len()
+        );
     }
     Ok(())
 }

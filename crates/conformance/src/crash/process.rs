@@ -40,7 +40,10 @@ impl Process {
         if let Some(folder) = endpoint.socket().and_then(Path::parent)
             && !folder.exists()
         {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
         }
         let name = format!("backend-conformance-{}.log", std::process::id());
         Ok(Self {
@@ -128,11 +131,13 @@ impl Victim for Process {
         kill_process_group(pid, Signal::KILL).map_err(|error| format!("SIGKILL: {error}"))?;
         let gone = timeout(GONE, child.wait()).await;
         let gone = gone.map_err(|_| "it outlives SIGKILL".to_owned())?;
-        gone.map(|_| ()).map_err(|error| format!("cannot wait: {error}"))
+        gone.map(|_| ())
+            .map_err(|error| format!("cannot wait: {error}"))
     }
 }
 
 fn pid_of(child: &Child) -> Result<Pid, String> {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
-    id.and_then(Pid::from_raw).ok_or_else(|| "it has no process id".to_owned())
+    id.and_then(Pid::from_raw)
+        .ok_or_else(|| "it has no process id".to_owned())
 }

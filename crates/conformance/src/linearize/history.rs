@@ -168,7 +168,11 @@ impl Actor {
     async fn send(&self, request: Request<WriteRequest>) -> Option<Check<Vec<Verdict>>> {
         let count = request.get_ref().ops.len();
         let response = self.client.raw().write(request).await.ok()?.into_inner();
-        let verdicts: Vec<_> = response.results.into_iter().filter_map(|r| r.verdict).collect();
+        let verdicts: Vec<_> = response
+            .results
+            .into_iter()
+            .filter_map(|r| r.verdict)
+            .collect();
         Some(if verdicts.len() == count {
             Ok(verdicts)
         } else {
@@ -219,7 +223,11 @@ impl Actor {
                     Action::Delete { .. } | Action::Get => {}
                 }
                 let deleted = value(applied.deleted.as_ref())?;
-                (Outcome::Applied { deleted }, applied.revision, applied.deleted)
+                (
+                    Outcome::Applied { deleted },
+                    applied.revision,
+                    applied.deleted,
+                )
             }
         };
         let operation = Operation {

@@ -110,7 +110,8 @@ pub fn linearizable(operations: &[Operation], limit: usize) -> Found {
 
 /// What the register holds after an operation whose outcome fits; `None` if it does not fit.
 fn step(operation: &Operation, stored: Option<Value>) -> Option<Option<Value>> {
-    let meets = |expect: Option<Value>| stored.is_some() && expect.is_none_or(|e| stored == Some(e));
+    let meets =
+        |expect: Option<Value>| stored.is_some() && expect.is_none_or(|e| stored == Some(e));
     let (takes_effect, then) = match operation.action {
         Action::Get => (true, stored),
         Action::Create(value) => (stored.is_none(), Some(value)),

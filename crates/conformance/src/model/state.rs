@@ -117,7 +117,9 @@ impl State {
         let after = query.after.as_ref().map(place);
         let limit = match query.limit {
             0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1),
+            limit => usize::try_from(limit)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1),
         };
         self.at(revision)
             .iter()

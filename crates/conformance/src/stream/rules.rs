@@ -51,7 +51,11 @@ impl Rules {
     /// Holds a later message against what came before it.
     pub(crate) fn check(&mut self, message: &WatchResponse) -> Check {
         let header = some(message.header.as_ref(), "header of a watch message")?;
-        same!(header.store_id, self.store_id, "R3: store_id within a watch");
+        same!(
+            header.store_id,
+            self.store_id,
+            "R3: store_id within a watch"
+        );
         same!(header.epoch, self.epoch, "R3: epoch within a watch");
         let through = message.through_revision;
         ensure!(
@@ -115,8 +119,15 @@ impl Rules {
                 );
             }
             Type::Deleted => {
-                same!(record.revision, previous, "V8: revision of a deleted record");
-                ensure!(previous < revision, "V8: event {revision} deletes {previous}");
+                same!(
+                    record.revision,
+                    previous,
+                    "V8: revision of a deleted record"
+                );
+                ensure!(
+                    previous < revision,
+                    "V8: event {revision} deletes {previous}"
+                );
             }
             Type::Unspecified => ensure!(false, "event {revision} has no type"),
         }

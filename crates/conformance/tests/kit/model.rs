@@ -13,9 +13,11 @@ async fn the_model_passes_every_case() {
         seed: 7,
         long: false,
     };
-    let rows = suite::run(&served.endpoint(), &cases::all(), effort, |row| println!("{row}"))
-        .await
-        .expect("the model answers");
+    let rows = suite::run(&served.endpoint(), &cases::all(), effort, |row| {
+        println!("{row}")
+    })
+    .await
+    .expect("the model answers");
     let report = Report { rows };
     assert!(!report.failed(), "{}", report.summary());
     assert!(report.summary().ends_with("0 failed, 0 skipped"));

@@ -37,7 +37,12 @@ fn what_a_register_shows_has_an_order() {
             op(2, 9, update(1, 2), APPLIED),
             op(4, 8, Get, Outcome::Got(Some(1))),
             op(5, 7, update(1, 3), Outcome::Conflict(Some(2))),
-            op(10, 11, Delete { expect: None }, Outcome::Applied { deleted: Some(2) }),
+            op(
+                10,
+                11,
+                Delete { expect: None },
+                Outcome::Applied { deleted: Some(2) },
+            ),
             op(12, 13, Get, Outcome::Got(None)),
         ],
         Found::Order,
@@ -53,7 +58,10 @@ fn stale_reads_and_lost_writes_have_none() {
         op(4, 5, Get, Outcome::Got(Some(1))),
     ];
     check(&stale, Found::None);
-    let lost = [op(0, 1, Create(1), APPLIED), op(2, 3, Get, Outcome::Got(None))];
+    let lost = [
+        op(0, 1, Create(1), APPLIED),
+        op(2, 3, Get, Outcome::Got(None)),
+    ];
     check(&lost, Found::None);
     let two_winners = [op(0, 9, Create(1), APPLIED), op(0, 9, Create(2), APPLIED)];
     check(&two_winners, Found::None);
