@@ -66,7 +66,7 @@ pub enum Error {
 /// One sentence for an operator.
 pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error> {
     let stop = CancellationToken::new();
-    let prepared = async { Ok((Told::new(options)?, Listener::bind(options).await?)) };
+    let prepared = async { Ok((StopSignals::new(options)?, Listener::bind(options).await?)) };
     let (told, listener) = match prepared.await {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -75,7 +75,7 @@ pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error
         }
     };
     let told = async {
-        let reason = told.to_stop().await;
+        let reason = told.first().await;
         tracing::info!(reason, "stopping");
         stop.cancel();
         // Never ends the select below: serving ends it.
@@ -88,13 +88,13 @@ pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error
 }
 
 /// Everything that can tell us to stop.
-struct Told {
+struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
     parent: Option<Parent>,
 }
 
-impl Told {
+impl StopSignals {
     fn new(options: &Options) -> Result<Self, Error> {
         let on = |kind| {
             signal(kind).map_err(|source| Error::System {
@@ -114,7 +114,7 @@ impl Told {
     }
 
     /// Waits for the first of them and names it.
-    async fn to_stop(mut self) -> &'static str {
+    async fn first(mut self) -> &'static str {
         let parent = async {
             match self.parent {
                 Some(parent) => parent.gone().await,
