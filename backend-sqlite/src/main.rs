@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a command line talks to its user")]
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let mut arguments = std::env::args_os();
     let backup = arguments.nth(1).is_some_and(|first| first == "backup");

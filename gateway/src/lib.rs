@@ -38,6 +38,8 @@ pub mod openapi;
 
 pub mod handlers;
 
+pub mod app;
+pub mod config;
 pub mod standalone;
 
 pub mod reply;

@@ -1,2 +1,73 @@
-//! Under construction.
-fn main() {}
+//! `ark-apiserver`: the API server as a process.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user"
+)]
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use ark_apiserver::config::{self, Arguments, LogFormat};
+use ark_apiserver::{app, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code of arguments that cannot be understood.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = match config::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(usage) if usage.failed() => {
+            eprint!("{usage}");
+            return ExitCode::from(USAGE);
+        }
+        Err(help) => {
+            print!("{help}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    telemetry::logs::init(&arguments.log, arguments.log_format == LogFormat::Json);
+    match serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    // The first one wins, and this is the first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let told = told_to_stop(stop.clone());
+        tokio::select! {
+            result = app::run(arguments.command, stop) => Ok(result?),
+            impatient = told => impatient,
+        }
+    })
+}
+
+/// Passes the first SIGINT or SIGTERM on; returns at the second.
+async fn told_to_stop(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    for _ in 0..2 {
+        tokio::select! {
+            _ = interrupt.recv() => stop.cancel(),
+            _ = terminate.recv() => stop.cancel(),
+        }
+    }
+    bail!("told to stop twice: stopped without draining")
+}

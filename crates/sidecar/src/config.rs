@@ -48,6 +48,11 @@ pub struct Options {
         value_name = "N"
     )]
     pub keep_events: u64,
+
+    /// Stop in an orderly way when standard input, a pipe, is closed at its other end: when the
+    /// process that started this one is gone.
+    #[arg(long, env = "ARK_BACKEND_EXIT_ON_STDIN_CLOSE")]
+    pub exit_on_stdin_close: bool,
 }
 
 impl Options {
@@ -62,6 +67,7 @@ impl Options {
             metrics_listen: None,
             keep_seconds: 3600,
             keep_events: 10_000,
+            exit_on_stdin_close: false,
         }
     }
 

@@ -21,6 +21,7 @@ mod health;
 mod import;
 mod list;
 mod metrics;
+mod parent;
 mod range;
 mod refuse;
 mod retention;

@@ -7,7 +7,7 @@ use backend_proto::limits::MAX_MESSAGE_BYTES;
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_server::BackendServer;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -26,6 +26,7 @@ use crate::fanout::Fanout;
 use crate::health;
 use crate::listen::{self, Listener, may_enter};
 use crate::metrics::Metrics;
+use crate::parent::Parent;
 use crate::retention::Retention;
 use crate::service::Service;
 use crate::tail::Tail;
@@ -45,7 +46,7 @@ pub enum Error {
     /// The store cannot be read.
     #[error("{}", .0.message)]
     Driver(BackendError),
-    /// A signal handler or the metrics listener cannot be installed.
+    /// Signals, standard input or the metrics listener cannot be used.
     #[error("{what}: {source}")]
     System {
         /// What was tried.
@@ -58,32 +59,24 @@ pub enum Error {
     Serve(#[from] tonic::transport::Error),
 }
 
-/// Serves `driver` until SIGINT or SIGTERM, then drains, closes it and returns.
+/// Serves `driver` until SIGINT or SIGTERM, or until standard input is closed if so asked; then
+/// drains, closes it and returns.
 ///
 /// # Errors
 /// One sentence for an operator.
 pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error> {
-    let system = |source| Error::System {
-        what: "cannot wait for signals".to_owned(),
-        source,
-    };
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let stop = CancellationToken::new();
-    let listener = Listener::bind(options).await;
-    let listener = match listener {
-        Ok(listener) => listener,
+    let prepared = async { Ok((StopSignals::new(options)?, Listener::bind(options).await?)) };
+    let (told, listener) = match prepared.await {
+        Ok(prepared) => prepared,
         Err(error) => {
             driver.close().await;
-            return Err(error.into());
+            return Err(error);
         }
     };
     let told = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::info!("stopping");
+        let reason = told.first().await;
+        tracing::info!(reason, "stopping");
         stop.cancel();
         // Never ends the select below: serving ends it.
         std::future::pending::<()>().await;
@@ -91,6 +84,48 @@ pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error
     tokio::select! {
         result = serve(driver, listener, options, stop.clone()) => result,
         () = told => Ok(()),
+    }
+}
+
+/// Everything that can tell us to stop.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    parent: Option<Parent>,
+}
+
+impl StopSignals {
+    fn new(options: &Options) -> Result<Self, Error> {
+        let on = |kind| {
+            signal(kind).map_err(|source| Error::System {
+                what: "cannot wait for signals".to_owned(),
+                source,
+            })
+        };
+        let parent = options.exit_on_stdin_close.then(Parent::on_stdin);
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            parent: parent.transpose().map_err(|source| Error::System {
+                what: "--exit-on-stdin-close needs a pipe as standard input".to_owned(),
+                source,
+            })?,
+        })
+    }
+
+    /// Waits for the first of them and names it.
+    async fn first(mut self) -> &'static str {
+        let parent = async {
+            match self.parent {
+                Some(parent) => parent.gone().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            () = parent => "standard input was closed",
+        }
     }
 }
 

@@ -52,7 +52,8 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["serving"],
     &["stack"],
     &["handlers"],
-    &["config", "standalone"],
+    &["standalone"],
+    &["config"],
     &["app"],
 ];
 /// Rows whose modules may know a sibling, with the reason.

@@ -1,0 +1,233 @@
+//! Everything wired together: from configuration and IO to a server that runs.
+
+mod reload;
+mod standalone;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Authenticator;
+use crate::authz::Authorizer;
+use crate::backend::EndpointError;
+use crate::config::{self, Command};
+use crate::handlers::{Api, Paths};
+use crate::health::Health;
+use crate::resources::Catalog;
+use crate::serving::cert_reload::Reloader;
+use crate::serving::{Lifecycle, Limits, Server, tls};
+use crate::stack::Stack;
+use crate::store::{Phase, Store, StoreTask};
+use crate::telemetry::Metrics;
+
+use self::reload::Reload;
+
+/// A server that is bound and not yet running.
+#[derive(Debug)]
+pub struct App {
+    server: Server<Stack<Api>>,
+    store: Store,
+    store_task: StoreTask,
+    certificates: Reloader,
+    reload: Reload,
+}
+
+/// What a server needs from the operating system.
+#[derive(Debug)]
+pub struct Io {
+    /// Where connections come from.
+    pub listener: TcpListener,
+    /// Tells that manifests have changed.
+    pub hangup: tokio::signal::unix::Signal,
+}
+
+/// Why there is no server, or no longer one. Each is one line for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Flags cannot be obeyed.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {source}: stop what serves there or change {flag}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// Why.
+        source: io::Error,
+        /// The flag that says where.
+        flag: &'static str,
+    },
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[source] io::Error),
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The backend's address cannot be used.
+    #[error("--backend: {0}")]
+    Backend(#[from] EndpointError),
+    /// The parts of a standalone server.
+    #[error(transparent)]
+    Standalone(#[from] crate::standalone::Error),
+    /// Certificates cannot be made.
+    #[error(transparent)]
+    Pki(#[from] crate::standalone::pki::Error),
+    /// The kubeconfig cannot be written.
+    #[error("cannot write {path}: {source}: give another --kubeconfig")]
+    Kubeconfig {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Storage did not become ready.
+    #[error("storage is not ready after {seconds} s: {trouble}")]
+    NotReady {
+        /// How long it was waited for.
+        seconds: u64,
+        /// What is missing.
+        trouble: String,
+    },
+    /// A part that must run for as long as the server has ended.
+    #[error("{0} ended unexpectedly: this is a bug, the log above tells more")]
+    Ended(&'static str),
+}
+
+/// Does what the command line says until `stop` is cancelled, then drains.
+///
+/// # Errors
+/// If it cannot be done, or no longer.
+pub async fn run(command: Command, stop: CancellationToken) -> Result<(), Error> {
+    match command {
+        Command::Standalone(options) => standalone::run(&options, stop).await,
+        Command::Serve(options) => {
+            let config = options.server()?;
+            let catalog = config.kinds.load()?;
+            let address = SocketAddr::new(options.bind_address, options.secure_port);
+            let bound = TcpListener::bind(address).await;
+            let listener = bound.map_err(|source| Error::Bind {
+                address: address.to_string(),
+                source,
+                flag: "--bind-address or --secure-port",
+            })?;
+            let app = App::build(config, catalog, Io::new(listener)?)?;
+            tracing::info!(%address, "serving");
+            app.run(stop).await
+        }
+    }
+}
+
+impl Io {
+    /// A bound socket, and SIGHUP.
+    ///
+    /// # Errors
+    /// If the signal cannot be waited for.
+    pub fn new(listener: TcpListener) -> Result<Self, Error> {
+        let hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
+        Ok(Self { listener, hangup })
+    }
+}
+
+impl App {
+    /// Wires a server for `catalog`, which `config.kinds` gave.
+    ///
+    /// # Errors
+    /// If certificates or the backend's address cannot be used.
+    pub fn build(config: config::Server, catalog: Catalog, io: Io) -> Result<Self, Error> {
+        let certificates = Reloader::new(config.tls)?;
+        let codec = Arc::new(catalog.clone());
+        let (store, store_task) = Store::new(&config.backend, codec, config.store)?;
+        let lifecycle = Lifecycle::new();
+        let limits = Limits::new(config.max_reads, config.max_writes);
+        let metrics = Metrics::new();
+        let health = Health::new(store.phase(), lifecycle.shutdown_initiated.clone());
+        let paths = Paths::new(
+            &catalog,
+            health,
+            metrics.clone(),
+            store.clone(),
+            limits.clone(),
+        );
+        let api = Api {
+            catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+            store: store.clone(),
+            metrics: metrics.clone(),
+            paths,
+        };
+        let stack = Arc::new(Stack {
+            authenticator: Authenticator::new(certificates.trust(), config.request_headers),
+            authorizer: Authorizer,
+            limits,
+            lifecycle: lifecycle.clone(),
+            metrics,
+            inner: api,
+        });
+        let server = Server {
+            listener: io.listener,
+            tls: certificates.config(),
+            service: stack.clone(),
+            lifecycle,
+        };
+        Ok(Self {
+            server,
+            store,
+            store_task,
+            certificates,
+            reload: Reload {
+                kinds: config.kinds,
+                stack,
+                hangup: io.hangup,
+            },
+        })
+    }
+
+    /// Where the store stands, now and as it changes.
+    #[must_use]
+    pub fn phase(&self) -> tokio::sync::watch::Receiver<Phase> {
+        self.store.phase()
+    }
+
+    /// Serves until `stop` is cancelled, then drains: every request under way is answered, watches
+    /// end, and every task of the server is awaited.
+    ///
+    /// # Errors
+    /// If a part ends that must not.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        let lifecycle = self.server.lifecycle.clone();
+        // Stopped last: requests under way need them.
+        let background = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(named("store", self.store_task.run(background.clone())));
+        let certificates = self.certificates.run(background.clone());
+        tasks.spawn(named("reload of certificates", certificates));
+        let reload = self.reload.run(background.clone());
+        tasks.spawn(named("reload of manifests", reload));
+        let mut serving = pin!(self.server.run());
+        let failed = tokio::select! {
+            () = stop.cancelled() => None,
+            () = serving.as_mut() => Some("the listener"),
+            ended = tasks.join_next() => Some(ended.and_then(Result::ok).unwrap_or("a task")),
+        };
+        if failed != Some("the listener") {
+            tracing::info!("draining");
+            tokio::join!(serving, lifecycle.drain());
+        }
+        background.cancel();
+        while tasks.join_next().await.is_some() {}
+        tracing::info!("stopped");
+        failed.map_or(Ok(()), |part| Err(Error::Ended(part)))
+    }
+}
+
+/// A task that says who it was when it ends.
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}

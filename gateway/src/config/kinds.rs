@@ -1,0 +1,96 @@
+//! Which kinds are served: Ark's, compiled in, and those of `--resources`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Error, Size};
+use crate::resources::{self, Catalog, Manifest};
+
+/// A manifest of `kinds/ark` and its name.
+macro_rules! default {
+    ($name:literal) => {
+        (
+            concat!("kinds/ark/", $name),
+            include_str!(concat!("../../../kinds/ark/", $name)),
+        )
+    };
+}
+
+/// Ark's kinds; a test compares the list with the folder.
+const DEFAULTS: &[(&str, &str)] = &[
+    default!("a2aservers.yaml"),
+    default!("a2atasks.yaml"),
+    default!("agents.yaml"),
+    default!("arkconfigs.yaml"),
+    default!("evaluations.yaml"),
+    default!("evaluators.yaml"),
+    default!("executionengines.yaml"),
+    default!("mcpservers.yaml"),
+    default!("memories.yaml"),
+    default!("models.yaml"),
+    default!("queries.yaml"),
+    default!("teams.yaml"),
+    default!("tools.yaml"),
+];
+
+/// Which kinds are served.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Kinds")]
+pub struct Kinds {
+    /// A directory or file of CRD manifests to serve; a resource given here replaces the one of the
+    /// same name that is compiled in. May be repeated. Read again on SIGHUP.
+    #[arg(long, env = "ARK_RESOURCES", value_name = "DIR", value_delimiter = ',')]
+    pub resources: Vec<PathBuf>,
+
+    /// Serve only the kinds of --resources, none of those that are compiled in.
+    #[arg(long, env = "ARK_NO_DEFAULT_RESOURCES")]
+    pub no_default_resources: bool,
+
+    /// The largest body of a request for a resource whose manifest does not say.
+    #[arg(
+        long,
+        env = "ARK_MAX_REQUEST_BODY_BYTES",
+        value_name = "BYTES",
+        default_value_t = Size(3 << 20)
+    )]
+    pub max_request_body_bytes: Size,
+}
+
+impl Kinds {
+    /// Reads and checks all manifests, and logs what an operator should know about them.
+    ///
+    /// # Errors
+    /// At the first manifest that cannot be served, with its file and the reason.
+    pub fn load(&self) -> Result<Catalog, Error> {
+        let Size(body_limit) = self.max_request_body_bytes;
+        let mut catalog = Catalog::default();
+        if !self.no_default_resources {
+            for (name, text) in DEFAULTS {
+                for manifest in resources::parse(name, text.as_bytes(), body_limit)? {
+                    catalog = add(catalog, &manifest)?;
+                }
+            }
+        }
+        for manifest in resources::read_paths(&self.resources, body_limit)? {
+            for warning in &manifest.warnings {
+                tracing::warn!(warning, "a manifest can be served, but");
+            }
+            let id = manifest.resource.id();
+            catalog = catalog.without(id.group(), id.resource());
+            catalog = add(catalog, &manifest)?;
+        }
+        if catalog.resources().next().is_none() {
+            return Err(Error::NoKinds);
+        }
+        Ok(catalog)
+    }
+}
+
+fn add(catalog: Catalog, manifest: &Manifest) -> Result<Catalog, Error> {
+    Ok(catalog.with(Arc::clone(&manifest.resource))?)
+}
+
+#[cfg(test)]
+pub(super) fn default_names() -> Vec<&'static str> {
+    DEFAULTS.iter().map(|(name, _)| *name).collect()
+}
