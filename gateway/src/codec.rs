@@ -23,7 +23,9 @@ mod list;
 
 mod frame;
 
-pub(crate) use document::{error, object, scale, status};
+#[allow(unused_imports, reason = "handlers of deletes answer with a Status")]
+pub(crate) use document::status;
+pub(crate) use document::{error, object, scale};
 pub(crate) use form::Form;
 pub(crate) use frame::Frames;
 pub(crate) use list::{Page, list};

@@ -69,7 +69,7 @@ impl Plan {
             let paged = limit.is_some() && place.name.is_none();
             state(version, options.version_match(), paged)
         } else {
-            goes_on(ContinueToken::decode(token)?, version, &place)?
+            goes_on(token, version, &place)?
         };
         Ok(Self {
             place,
@@ -171,7 +171,8 @@ fn state(version: ResourceVersion, matching: Option<VersionMatch>, paged: bool) 
 }
 
 /// The state of a list that goes on.
-fn goes_on(token: ContinueToken, version: &str, place: &Place) -> Result<ListAt, ApiError> {
+fn goes_on(token: &str, version: &str, place: &Place) -> Result<ListAt, ApiError> {
+    let token = ContinueToken::decode(token)?;
     if !matches!(version, "" | "0") {
         let message = "specifying resource version is not allowed when using continue";
         return Err(ApiError::bad_request(message));
