@@ -115,6 +115,11 @@ async fn list_then_watch(bench: Bench) -> Check {
         // Any revision that anybody was told will do.
         let current = reader.current().await?.revision;
         reader.watch(bench.after(current)).await?;
+        let now = reader.watch(bench.after(0)).await?.through();
+        ensure!(
+            now >= current,
+            "a watch from 0 starts at {now}, below {current}"
+        );
     }
     load.finish_after(20).await?;
     Ok(())
