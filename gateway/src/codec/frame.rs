@@ -25,8 +25,9 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 pub(crate) struct Frames {
     served: Served,
     shape: Shape,
-    gzip: bool,
-    /// What was written since something compressed was; sent as a gzip member of its own.
+    /// The stream as it is compressed, if it is.
+    gzip: Option<compress::Joined>,
+    /// What was written since something shared was.
     plain: Vec<u8>,
 }
 
@@ -67,14 +68,14 @@ impl Frames {
         Ok(Self {
             served: served.clone(),
             shape,
-            gzip: compress && form.gzip(),
+            gzip: (compress && form.gzip()).then(compress::Joined::default),
             plain: Vec::new(),
         })
     }
 
     /// Whether the events are compressed.
     pub(crate) const fn compressed(&self) -> bool {
-        self.gzip
+        self.gzip.is_some()
     }
 
     /// An object that is there already.
@@ -94,7 +95,10 @@ impl Frames {
     ) -> Result<(), DecodeError> {
         if let Some(shared) = self.shared(kind, object)? {
             self.flush(out);
-            out.extend_from_slice(&shared);
+            match &mut self.gzip {
+                Some(joined) => joined.push(&shared, out),
+                None => out.extend_from_slice(&shared),
+            }
             return Ok(());
         }
         let mut plain = std::mem::take(&mut self.plain);
@@ -103,12 +107,25 @@ impl Frames {
         written
     }
 
-    /// A change as all watchers of this form send it; none if each sends its own.
-    pub(crate) fn shared(
-        &self,
+    /// A change as all watchers of this form send it, not copied; none if each sends its own, or
+    /// if something must be sent before it.
+    pub(crate) fn alone(
+        &mut self,
         kind: EventKind,
         object: &Stored,
     ) -> Result<Option<Bytes>, DecodeError> {
+        if !self.plain.is_empty() {
+            return Ok(None);
+        }
+        let shared = self.shared(kind, object)?;
+        Ok(match (&mut self.gzip, shared) {
+            (Some(joined), Some(shared)) => joined.alone(&shared),
+            (_, shared) => shared,
+        })
+    }
+
+    /// What all watchers of a form share of a change.
+    fn shared(&self, kind: EventKind, object: &Stored) -> Result<Option<Bytes>, DecodeError> {
         let shape = match self.shape {
             Shape::Objects => 0,
             Shape::Metadata(MetaVersion::V1) => 1,
@@ -116,7 +133,7 @@ impl Frames {
             // Ages are those of the moment.
             Shape::Table { .. } => return Ok(None),
         };
-        let form = 0x80 | u8::from(self.gzip) << 4 | shape << 2 | kind as u8;
+        let form = 0x80 | u8::from(self.gzip.is_some()) << 4 | shape << 2 | kind as u8;
         let mut failed = None;
         let encode = || {
             let mut line = Vec::with_capacity(object.bytes().len() + 48);
@@ -190,10 +207,10 @@ impl Frames {
             return;
         }
         let plain = std::mem::take(&mut self.plain);
-        if out.is_empty() && !self.gzip {
-            *out = plain;
-        } else {
-            out.extend_from_slice(&self.packed(plain));
+        match &mut self.gzip {
+            Some(joined) => joined.push(&compress::piece(&plain), out),
+            None if out.is_empty() => *out = plain,
+            None => out.extend_from_slice(&plain),
         }
     }
 
@@ -202,11 +219,15 @@ impl Frames {
         self.plain.len()
     }
 
+    /// What ends the stream, if something must.
+    pub(crate) fn finish(&mut self) -> Option<Bytes> {
+        self.gzip.as_mut()?.finish()
+    }
+
     fn packed(&self, plain: Vec<u8>) -> Bytes {
-        if self.gzip {
-            compress::whole(&plain)
-        } else {
-            plain.into()
+        match self.gzip {
+            Some(_) => compress::piece(&plain),
+            None => plain.into(),
         }
     }
 

@@ -130,7 +130,7 @@ impl Events {
                         self.frames.bookmark(revision, false);
                     }
                 }
-                Step::End => return None,
+                Step::End => return self.frames.finish(),
             }
         }
     }
@@ -196,11 +196,8 @@ impl Events {
         else {
             return None;
         };
-        if self.frames.written() > 0 {
-            return None;
-        }
         // An error is met again where it is handled.
-        let shared = self.frames.shared(*kind, object).ok().flatten()?;
+        let shared = self.frames.alone(*kind, object).ok().flatten()?;
         self.batch.next();
         Some(shared)
     }
