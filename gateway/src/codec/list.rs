@@ -273,13 +273,13 @@ impl Frame {
         let behind_key = at("\nitems:").or_else(|| text.rfind("\nrows:").map(|at| at + 6));
         let (head, rest) = text.split_at(behind_key.unwrap_or(text.len()));
         Ok(Self {
-            head: head.as_bytes().to_vec(),
+            head: head.into(),
             empty: if self.empty == b"null" {
                 b" null\n"
             } else {
                 b" []\n"
             },
-            tail: rest.trim_start_matches(" []\n").as_bytes().to_vec(),
+            tail: rest.strip_prefix(" []\n").unwrap_or(rest).into(),
         })
     }
 }

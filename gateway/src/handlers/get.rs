@@ -59,7 +59,7 @@ async fn read(api: &Api, call: &mut Call) -> Result<Arc<Stored>, ApiError> {
 }
 
 /// A name that cannot be part of a path is refused rather than looked for.
-fn check_name(name: &str) -> Result<(), ApiError> {
+pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     let wrong = names::path_segment(name);
     if wrong.is_empty() {
         return Ok(());

@@ -121,10 +121,7 @@ async fn a_client_says_how_fresh_an_object_must_be() {
         .answer("GET things/t0?resourceVersion=9000000000000000000", "")
         .await;
     assert_eq!(
-        (
-            answer.code,
-            &*answer.headers["retry-after"].to_str().unwrap()
-        ),
+        (answer.code, answer.headers["retry-after"].to_str().unwrap()),
         (504, "1")
     );
     assert!(
