@@ -3,6 +3,7 @@
 
 mod kubernetes;
 mod operations;
+pub mod proto;
 mod schemas;
 mod swagger;
 
