@@ -170,8 +170,7 @@ fn parse(format: Format, body: &[u8]) -> Result<Parsed, String> {
     let parsed = match format {
         Format::Json => kube_json::parse(body)
             .map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))?,
-        Format::Yaml => kube_json::yaml::parse(body)
-            .map_err(|error| format!("error converting YAML to JSON: {error}"))?,
+        Format::Yaml => kube_json::yaml::parse(body).map_err(|error| error.to_string())?,
     };
     match missing::interpret(&parsed.value) {
         Ok(()) => Ok(parsed),

@@ -9,6 +9,7 @@ use http::HeaderName;
 use super::{Error, Kinds, Server, Size};
 use crate::auth::RequestHeaders;
 use crate::backend::Endpoint;
+use crate::handlers::Namespaces;
 use crate::serving::{limits, tls};
 use crate::standalone::pki::Pki;
 use crate::standalone::{Driver, Listen};
@@ -268,6 +269,7 @@ impl Standalone {
             request_headers: None,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
+            namespaces: Namespaces::Implicit,
         }
     }
 }
@@ -297,6 +299,7 @@ impl Serve {
             request_headers: request_headers.transpose()?,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
+            namespaces: Namespaces::OfCluster,
         })
     }
 
