@@ -72,13 +72,15 @@ impl Liar {
         Ok(response.into_inner())
     }
 
-    async fn head(&self) -> Result<i64, Status> {
+    /// The current revision and the compact revision.
+    async fn header(&self) -> Result<(i64, i64), Status> {
         let current = self
             .model
             .clone()
             .current_revision(CurrentRevisionRequest {})
             .await?;
-        Ok(current.into_inner().header.unwrap_or_default().revision)
+        let header = current.into_inner().header.unwrap_or_default();
+        Ok((header.revision, header.compact_revision))
     }
 
     pub(super) async fn lie_in_write(
@@ -107,7 +109,7 @@ impl Liar {
     /// Verdicts over operations that the model never sees.
     async fn pretend(&self, count: usize) -> Result<WriteResponse, Status> {
         let mut response = self.send(Vec::new()).await?;
-        let head = self.head().await?;
+        let (head, _) = self.header().await?;
         let applied = (1..=count as i64).map(|number| Applied {
             revision: head + number,
             ..Applied::default()
@@ -148,7 +150,8 @@ impl Liar {
 
     pub(super) async fn lie_in_get(&self, mut request: GetRequest) -> Result<GetResponse, Status> {
         if self.lie == Lie::StaleGet && request.revision == 0 {
-            request.revision = self.head().await? - 1;
+            let (head, oldest) = self.header().await?;
+            request.revision = (head - 1).max(oldest);
         }
         let mut response = self.model.clone().get(request).await?.into_inner();
         match (self.lie, &mut response.record) {

@@ -14,10 +14,11 @@ impl Liar {
         asked: i64,
     ) -> Vec<WatchResponse> {
         match (&mut message.body, self.lie) {
-            (Some(Body::Created(created)), Lie::CompactedStartsLater | Lie::FutureStartsNow) => {
-                if asked != 0 {
-                    created.start_revision = asked;
-                }
+            (Some(Body::Created(created)), Lie::CompactedStartsLater | Lie::FutureStartsNow)
+                if asked != 0 =>
+            {
+                created.start_revision = asked;
+                message.through_revision = asked;
             }
             (Some(Body::Progress(_)), Lie::ProgressGoesBack) => message.through_revision -= 1,
             (Some(Body::Progress(_)), Lie::NoProgress) => return Vec::new(),
