@@ -166,7 +166,7 @@ impl App {
             authorizer: Authorizer,
             limits,
             lifecycle: lifecycle.clone(),
-            metrics,
+            metrics: metrics.clone(),
             inner: api,
         });
         let server = Server {
@@ -180,11 +180,7 @@ impl App {
             store,
             store_task,
             certificates,
-            reload: Reload {
-                kinds: config.kinds,
-                stack,
-                hangup: io.hangup,
-            },
+            reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
         })
     }
 

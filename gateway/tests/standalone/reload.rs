@@ -41,10 +41,18 @@ async fn sighup_takes_good_manifests_and_refuses_bad_ones() {
     assert!(serves("/openapi/v3/apis/x.io/v2").await);
     assert!(serves("/readyz").await);
 
-    let bad = directory.path().join("kinds/bad.yaml");
+    let bad = kinds.join("bad.yaml");
     std::fs::write(&bad, "kind: Nonsense\n").unwrap();
     write(&kinds, &manifest("v3"));
     program.signal(Signal::HUP);
+    let refused = "ark_manifest_reloads_total{result=\"refused\"} 1\n";
+    eventually("it was refused", SOON, async || {
+        admin.get("/metrics").await.1.contains(refused)
+    })
+    .await;
+    assert!(serves("/apis/x.io/v2").await, "the old set is kept");
+    assert!(!serves("/apis/x.io/v3").await);
+
     std::fs::remove_file(&bad).unwrap();
     program.signal(Signal::HUP);
     eventually("v3 is served", SOON, async || serves("/apis/x.io/v3").await).await;
