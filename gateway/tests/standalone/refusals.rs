@@ -23,6 +23,12 @@ fn check(command: Command, parts: &[&str]) {
     for part in parts {
         assert!(lines[0].contains(part), "{part:?} in {}", lines[0]);
     }
+    let causes = ["os error", "exit status"].map(|cause| lines[0].matches(cause).count());
+    assert!(
+        causes.iter().all(|count| *count < 2),
+        "told twice: {}",
+        lines[0]
+    );
 }
 
 #[test]
