@@ -1,5 +1,7 @@
 //! `ark-apiserver standalone` as its user meets it: the real programs, started, asked, killed.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 mod client;
 mod faults;
 mod program;
