@@ -160,7 +160,7 @@ impl App {
             authorizer: Authorizer,
             limits,
             lifecycle: lifecycle.clone(),
-            metrics,
+            metrics: metrics.clone(),
             inner: api,
         });
         let server = Server {
@@ -174,11 +174,7 @@ impl App {
             store,
             store_task,
             certificates,
-            reload: Reload {
-                kinds: config.kinds,
-                stack,
-                hangup: io.hangup,
-            },
+            reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
         })
     }
 

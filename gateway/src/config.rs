@@ -4,13 +4,23 @@
 //! the environment as `ARK_` and its name.
 
 mod arguments;
+mod serve;
+mod standalone;
+
+mod front_proxy;
 mod kinds;
+mod tuning;
+
 mod size;
 mod usage;
 
-pub use arguments::{Arguments, Command, LogFormat, Serve, Standalone, Tuning};
+pub use arguments::{Arguments, Command, LogFormat};
+pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
+pub use serve::Serve;
 pub use size::Size;
+pub use standalone::Standalone;
+pub use tuning::Tuning;
 pub use usage::Usage;
 
 use std::path::PathBuf;
