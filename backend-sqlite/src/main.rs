@@ -52,6 +52,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Told on standard error, which panics if that is what failed: whoever started us may be gone.
+        .log_internal_errors(false)
         .init();
     let mut arguments = std::env::args_os();
     let backup = arguments.nth(1).is_some_and(|first| first == "backup");

@@ -27,11 +27,10 @@ async fn every_sentence_of_the_contract_holds() {
         long: false,
     };
     let endpoint = Endpoint::unix(&socket);
-    let rows = suite::run(&endpoint, &cases::all(), effort, |row| println!("{row}"))
-        .await
-        .expect("the driver answers");
+    let rows = suite::run(&endpoint, &cases::all(), effort, |_| ()).await;
+    let rows = rows.expect("the driver answers");
     let report = Report { rows };
-    assert!(!report.failed(), "{}", report.summary());
+    assert!(!report.failed(), "{report}");
     assert!(report.summary().ends_with("0 failed, 0 skipped"));
 
     stop.cancel();

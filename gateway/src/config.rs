@@ -4,13 +4,23 @@
 //! the environment as `ARK_` and its name.
 
 mod arguments;
+mod serve;
+mod standalone;
+
+mod front_proxy;
 mod kinds;
+mod tuning;
+
 mod size;
 mod usage;
 
-pub use arguments::{Arguments, Command, LogFormat, Serve, Standalone, Tuning};
+pub use arguments::{Arguments, Command, LogFormat};
+pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
+pub use serve::Serve;
 pub use size::Size;
+pub use standalone::Standalone;
+pub use tuning::Tuning;
 pub use usage::Usage;
 
 use std::path::PathBuf;
@@ -19,6 +29,7 @@ use clap::Parser as _;
 
 use crate::auth::RequestHeaders;
 use crate::backend::{Endpoint, EndpointError};
+use crate::handlers::Namespaces;
 use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
 use crate::store::StoreConfig;
@@ -40,6 +51,8 @@ pub struct Server {
     pub max_reads: usize,
     /// Requests that write which may run at once; 0 is unlimited.
     pub max_writes: usize,
+    /// Who answers for namespaces.
+    pub namespaces: Namespaces,
 }
 
 /// Flags that cannot be obeyed. Each is one line that names the flag or file.

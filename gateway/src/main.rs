@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use ark_apiserver::config::{self, Arguments, LogFormat};
 use ark_apiserver::{app, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Every error names its cause itself.
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -48,7 +49,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("cannot start threads")?;
+        .map_err(|error| anyhow!("cannot start threads: {error}"))?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let told = told_to_stop(stop.clone());
@@ -61,8 +62,9 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
 
 /// Passes the first SIGINT or SIGTERM on; returns at the second.
 async fn told_to_stop(stop: CancellationToken) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let failed = |error| anyhow!("cannot wait for signals: {error}");
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     for _ in 0..2 {
         tokio::select! {
             _ = interrupt.recv() => stop.cancel(),

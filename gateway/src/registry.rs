@@ -17,6 +17,7 @@ pub(crate) use scale::{ScaleObject, document};
 pub(crate) use update::Change;
 
 use api_types::revision::Revision;
+use api_types::status::ApiError;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -90,27 +91,41 @@ impl Target<'_> {
 }
 
 impl Written {
-    /// An object that was stored under a revision, as these bytes if its version is the one to
-    /// store; without a revision it is as it came.
-    fn new(
-        target: &Target<'_>,
-        mut object: Value,
-        stored: Option<&Bytes>,
-        revision: Option<Revision>,
-    ) -> Self {
-        if let Some(revision) = revision
-            && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
-        {
-            let text = revision.to_string();
-            metadata.insert("resourceVersion".to_owned(), text.into());
+    /// An object as it came, because nothing was stored; under a revision if it has one.
+    fn unstored(mut object: Value, revision: Option<Revision>) -> Self {
+        if let Some(revision) = revision {
+            stamp(&mut object, revision);
         }
-        let spliced = stored
-            .filter(|_| target.served.is_storage())
-            .zip(revision)
-            .and_then(|(bytes, revision)| set_resource_version(bytes, revision.get()));
         Self {
-            bytes: spliced.unwrap_or_else(|| kube_json::to_vec(&object)).into(),
+            bytes: kube_json::to_vec(&object).into(),
             object,
         }
+    }
+
+    /// An object that was stored as these bytes under a revision.
+    fn stored(
+        target: &Target<'_>,
+        object: Value,
+        stored: &Bytes,
+        revision: Revision,
+    ) -> Result<Self, ApiError> {
+        if let Some(object) = target.served.reread(stored)? {
+            return Ok(Self::unstored(object, Some(revision)));
+        }
+        let mut object = object;
+        stamp(&mut object, revision);
+        let bytes = set_resource_version(stored, revision.get());
+        Ok(Self {
+            bytes: bytes.unwrap_or_else(|| kube_json::to_vec(&object)).into(),
+            object,
+        })
+    }
+}
+
+/// Sets `metadata.resourceVersion`.
+fn stamp(object: &mut Value, revision: Revision) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        let text = revision.to_string();
+        metadata.insert("resourceVersion".to_owned(), text.into());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Outcome;
@@ -49,6 +49,37 @@ async fn bad_addresses_files_and_rivals() {
         let line = refusal(command);
         assert!(line.contains(words), "{line}");
     }
+}
+
+#[tokio::test]
+async fn the_end_of_standard_input_is_an_orderly_stop() {
+    let program = Program::new();
+    let (database, socket) = (program.database(), program.socket());
+    let serve = || {
+        let mut command = command(&database, &socket);
+        command.arg("--exit-on-stdin-close");
+        command
+    };
+    let mut no_pipe = serve();
+    no_pipe.stdin(Stdio::null());
+    let line = refusal(no_pipe);
+    assert!(line.contains("needs a pipe as standard input"), "{line}");
+
+    let mut child = serve().stdin(Stdio::piped()).spawn().expect("starts");
+    let client = client(&socket);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let write_one = || write(&client, op(Action::Create, "a", "a"));
+    while write_one().await.is_err() {
+        assert!(Instant::now() < deadline, "the program never answers");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(child.try_wait().expect("wait"), None);
+    drop(child.stdin.take());
+    // Nobody else asks it to stop.
+    let status = tokio::task::spawn_blocking(move || child.wait()).await;
+    assert!(status.expect("joined").expect("waited").success());
+    let lock = database.with_extension("db.lock");
+    assert_eq!(std::fs::read_to_string(lock).expect("lock file"), "");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub struct Effort {
 /// The workplace of one case. Its group is fresh, so that cases neither meet each other nor what
 /// the store held before.
 #[derive(Clone, Debug)]
-pub struct Bench {
+pub(crate) struct Bench {
     endpoint: Endpoint,
     described: DescribeResponse,
     group: String,
@@ -39,7 +39,6 @@ pub struct Bench {
 
 impl Bench {
     /// A workplace in a fresh group, on a connection of its own.
-    #[must_use]
     pub(crate) fn new(endpoint: &Endpoint, described: &DescribeResponse, effort: Effort) -> Self {
         Self {
             client: Client::new(endpoint),

@@ -153,7 +153,8 @@ async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Chec
     let mut random = StdRng::seed_from_u64(plan.seed);
     let mut evidence = Evidence::default();
     let mut clients: Option<Clients> = None;
-    for kill in 0..=plan.kills {
+    let mut kill = 0;
+    loop {
         let at = format!("start {kill} of {}", plan.kills);
         victim.start().await.map_err(|why| trouble(&at, why))?;
         ready(victim, endpoint)
@@ -178,8 +179,8 @@ async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Chec
         let (worked, killed) = tokio::join!(working, killing);
         killed.map_err(|why| trouble(&format!("kill {kill}"), why))?;
         clients = Some(worked?);
+        kill += 1;
     }
-    unreachable!("the last round returns");
 }
 
 /// The writers and watchers, and what they know.

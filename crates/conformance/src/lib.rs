@@ -12,17 +12,17 @@
 //! - every sentence can fail: `tests/kit/mutants.rs` has drivers that break
 //!   one each, and are caught.
 
-pub mod bench;
 pub mod cases;
-pub mod check;
 pub mod crash;
 pub mod endpoint;
-pub mod linearize;
 pub mod model;
 pub mod report;
 pub mod suite;
 
+mod bench;
+mod check;
 mod client;
+mod linearize;
 mod load;
 mod replay;
 mod stream;

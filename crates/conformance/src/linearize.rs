@@ -4,8 +4,8 @@
 //! what it said. Keys are independent, so each is searched by itself for an order of its operations
 //! that a register could have shown.
 
-pub(crate) mod history;
-pub mod register;
+mod history;
+mod register;
 
 use std::collections::{BTreeMap, HashMap};
 

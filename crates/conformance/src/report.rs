@@ -74,6 +74,16 @@ impl fmt::Display for Row {
 
 // === impl Report ===
 
+/// The whole table.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            writeln!(f, "{row}")?;
+        }
+        f.write_str(&self.summary())
+    }
+}
+
 impl Report {
     /// Whether any sentence does not hold.
     #[must_use]

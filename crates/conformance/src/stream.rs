@@ -13,7 +13,7 @@ pub(crate) use self::rules::Rules;
 use crate::check::{Check, Stop, some};
 
 /// Longest silence of a watch that has something to say.
-const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// An open watch.
 pub(crate) struct Stream {

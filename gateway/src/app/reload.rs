@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
@@ -10,24 +13,64 @@ use crate::handlers::Api;
 use crate::resources::{Catalog, Resource};
 use crate::stack::Stack;
 use crate::store::ResourceId;
+use crate::telemetry::Metrics;
 
 /// Reads the manifests again at every SIGHUP.
 #[derive(Debug)]
 pub(super) struct Reload {
-    pub(super) kinds: Kinds,
-    pub(super) stack: Arc<Stack<Api>>,
-    pub(super) hangup: Signal,
+    kinds: Kinds,
+    stack: Arc<Stack<Api>>,
+    hangup: Signal,
+    outcomes: Family<Outcome, Counter>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
+const TAKEN: Outcome = Outcome { result: "taken" };
+const REFUSED: Outcome = Outcome { result: "refused" };
+
 impl Reload {
+    pub(super) fn new(
+        kinds: Kinds,
+        stack: Arc<Stack<Api>>,
+        hangup: Signal,
+        metrics: &Metrics,
+    ) -> Self {
+        let outcomes = Family::<Outcome, Counter>::default();
+        // Shown as 0 before the first one.
+        for outcome in [TAKEN, REFUSED] {
+            drop(outcomes.get_or_create(&outcome));
+        }
+        metrics.register(|registry| {
+            let help = "Times that manifests were read again";
+            registry.register("ark_manifest_reloads", help, outcomes.clone());
+        });
+        Self {
+            kinds,
+            stack,
+            hangup,
+            outcomes,
+        }
+    }
+
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         while let Some(Some(())) = stop.run_until_cancelled(self.hangup.recv()).await {
-            match stop.run_until_cancelled(self.reload()).await {
-                Some(Ok(resources)) => tracing::info!(resources, "took the manifests"),
-                Some(Err(error)) => tracing::error!(%error, "kept the old manifests"),
+            let outcome = match stop.run_until_cancelled(self.reload()).await {
+                Some(Ok(resources)) => {
+                    tracing::info!(resources, "took the manifests");
+                    TAKEN
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "kept the old manifests");
+                    REFUSED
+                }
                 None => return,
-            }
+            };
+            self.outcomes.get_or_create(&outcome).inc();
         }
     }
 

@@ -111,7 +111,10 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
     }
     let malformed = |error: coerce::CoerceError| Unfit::Malformed(error.to_string());
     let mut unknown = coerce::root(&mut object, Mode::Strict).map_err(malformed)?;
-    if let Some(schema) = named.schema(served) {
+    let nothing = Structural::default();
+    if named.is_kind_of(served) {
+        // Of a version that there is not, no field is known.
+        let schema = named.schema(served).unwrap_or(&nothing);
         unknown.extend(prune::prune(&mut object, schema));
         nulls::drop_nulls(&mut object, schema);
         unknown.extend(coerce::embedded(&mut object, schema, Mode::Strict).map_err(malformed)?);
@@ -154,14 +157,16 @@ impl Named {
         GroupVersion::parse(&self.api_version).map_or(String::new(), |it| it.version)
     }
 
-    /// The schema of that version, if it is a version of this resource.
+    /// Whether it is this kind, in whichever version.
+    fn is_kind_of(&self, served: &Served) -> bool {
+        let group = GroupVersion::parse(&self.api_version).map_or(String::new(), |it| it.group);
+        group == served.group_kind().group && self.kind == served.kind()
+    }
+
+    /// The schema of that version, if there is one.
     fn schema<'a>(&self, served: &'a Served) -> Option<&'a Structural> {
-        let definition = served.resource().definition();
-        let version = GroupVersion::parse(&self.api_version).ok()?;
-        if version.group != definition.group || self.kind != served.kind() {
-            return None;
-        }
-        Some(&definition.version(&version.version)?.schema)
+        let version = served.resource().definition().version(&self.version())?;
+        Some(&version.schema)
     }
 }
 
@@ -170,8 +175,7 @@ fn parse(format: Format, body: &[u8]) -> Result<Parsed, String> {
     let parsed = match format {
         Format::Json => kube_json::parse(body)
             .map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))?,
-        Format::Yaml => kube_json::yaml::parse(body)
-            .map_err(|error| format!("error converting YAML to JSON: {error}"))?,
+        Format::Yaml => kube_json::yaml::parse(body).map_err(|error| error.to_string())?,
     };
     match missing::interpret(&parsed.value) {
         Ok(()) => Ok(parsed),

@@ -16,6 +16,17 @@ pub(super) struct Names<'a> {
     name: &'a str,
 }
 
+/// Demands that a path names an object.
+///
+/// # Errors
+/// 400 if it does not.
+pub(super) fn named(info: &RequestInfo) -> Result<(), ApiError> {
+    if info.name.is_empty() {
+        return Err(ApiError::bad_request("name must be provided"));
+    }
+    Ok(())
+}
+
 /// Demands that a body's names are those of the path. The namespace may be missing.
 ///
 /// # Errors

@@ -90,6 +90,7 @@ impl Asked {
         if kind == PatchType::Apply {
             return Err(patch::unsupported());
         }
+        identity::named(&call.info)?;
         let form = Form::of(&call.head)?;
         let body = call.read_body().await?;
         let options = PatchOptions::parse(call.query(), false)?;

@@ -23,6 +23,7 @@ pub(super) async fn update(
     call: &mut Call,
     part: Part,
 ) -> Result<Response<Body>, ApiError> {
+    identity::named(&call.info)?;
     let form = Form::of(&call.head)?;
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;
@@ -46,6 +47,7 @@ pub(super) async fn update(
 
 /// Sets how many replicas an object wants.
 pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
+    identity::named(&call.info)?;
     let form = Form::of(&call.head)?;
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;

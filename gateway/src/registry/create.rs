@@ -1,5 +1,6 @@
 //! Adding an object.
 
+use api_types::gvk::{GroupKind, GroupVersion};
 use api_types::meta::Meta;
 use api_types::revision::Revision;
 use api_types::status::ApiError;
@@ -55,10 +56,9 @@ impl Registry {
                 ..*target
             };
             match self.attempt(&named, &mut candidate).await? {
-                Attempt::Stored(None) => return Ok(Written::new(&named, candidate, None, None)),
+                Attempt::Stored(None) => return Ok(Written::unstored(candidate, None)),
                 Attempt::Stored(Some((value, revision))) => {
-                    let revision = Some(revision);
-                    return Ok(Written::new(&named, candidate, Some(&value), revision));
+                    return Written::stored(&named, candidate, &value, revision);
                 }
                 Attempt::Taken { .. } if attempt < attempts => {}
                 Attempt::Taken { deleting } => {
@@ -78,7 +78,7 @@ impl Registry {
         let errors = validate::create(served, object);
         if !errors.is_empty() {
             let name = Meta::of(object).name();
-            return Err(ApiError::invalid(served.group_kind(), name, &errors));
+            return Err(ApiError::invalid(&kind_of(object), name, &errors));
         }
         for warning in finalizers::warnings(Meta::of(object), None) {
             target.warnings.add(warning);
@@ -122,6 +122,13 @@ fn op(target: &Target<'_>, value: Bytes, index: Index) -> WriteOp {
         uid: None,
         actor: target.actor(),
     }
+}
+
+/// The kind that an object says it is, for errors about it.
+pub(super) fn kind_of(object: &Value) -> GroupKind {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    let group = GroupVersion::parse(text("apiVersion")).map_or(String::new(), |it| it.group);
+    GroupKind::new(group, text("kind"))
 }
 
 fn taken(target: &Target<'_>, generated: bool, deleting: bool) -> ApiError {

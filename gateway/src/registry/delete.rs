@@ -59,7 +59,7 @@ impl Registry {
             if target.dry_run {
                 return Ok(if held {
                     let revision = Some(stored.revision());
-                    Deletion::Held(Written::new(target, object, None, revision))
+                    Deletion::Held(Written::unstored(object, revision))
                 } else {
                     gone(&stored)
                 });
@@ -80,7 +80,7 @@ impl Registry {
             };
             match self.store.write(op).await? {
                 WriteOutcome::Applied { revision, .. } if held => {
-                    let written = Written::new(target, object, None, Some(revision));
+                    let written = Written::unstored(object, Some(revision));
                     return Ok(Deletion::Held(written));
                 }
                 WriteOutcome::Applied { .. } => return Ok(gone(&stored)),

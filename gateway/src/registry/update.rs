@@ -8,6 +8,7 @@ use api_types::status::ApiError;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::create::kind_of;
 use super::live::{self, Live};
 use super::{Registry, Target, Written};
 use crate::store::{Action, Index, Stored, WriteOp, WriteOutcome};
@@ -68,7 +69,7 @@ impl Registry {
             let revision = stored.revision();
             let Next { object, stored } = next;
             if target.dry_run {
-                return Ok(Written::new(target, object, None, Some(revision)));
+                return Ok(Written::unstored(object, Some(revision)));
             }
             let value = stored.as_ref().map(|(value, _)| value.clone());
             let action = match stored {
@@ -86,10 +87,10 @@ impl Registry {
             match (self.store.write(op).await?, value) {
                 // Clients expect the object of their request, as it was before it went.
                 (WriteOutcome::Applied { .. }, None) => {
-                    return Ok(Written::new(target, object, None, Some(revision)));
+                    return Ok(Written::unstored(object, Some(revision)));
                 }
                 (WriteOutcome::Applied { revision, .. }, Some(value)) => {
-                    return Ok(Written::new(target, object, Some(&value), Some(revision)));
+                    return Written::stored(target, object, &value, revision);
                 }
                 (WriteOutcome::Conflict { current, .. }, _) => live = Live::answered(current),
             }
@@ -112,7 +113,7 @@ fn next(target: &Target<'_>, change: &Change<'_>, stored: &Stored) -> Result<Nex
     let errors = validate::update(served, &object, &old, change.part);
     let meta = Meta::of(&object);
     if !errors.is_empty() {
-        return Err(ApiError::invalid(served.group_kind(), meta.name(), &errors));
+        return Err(ApiError::invalid(&kind_of(&object), meta.name(), &errors));
     }
     if change.part == Part::Main {
         for warning in finalizers::warnings(meta, Some(Meta::of(&old))) {
@@ -150,7 +151,7 @@ fn expect_revision(target: &Target<'_>, object: &Value, stored: &Stored) -> Resu
             let metadata = Path::new("metadata");
             let error = field::Error::invalid(
                 metadata.child("resourceVersion"),
-                field::Value::verbatim("0x0"),
+                0_i64,
                 "must be specified for an update",
             );
             Err(ApiError::invalid(&kind, target.name, &[error]))

@@ -35,6 +35,14 @@ pub(super) fn view(served: &Served, stored: &Bytes) -> Result<Bytes, DecodeError
     Ok(kube_json::to_vec(&object).into())
 }
 
+/// An object that was just stored as another version shows it once it is read back.
+pub(super) fn reread(served: &Served, stored: &Bytes) -> Result<Value, DecodeError> {
+    let mut object = parse(stored)?;
+    served.resource().refresh(&mut object, stored)?;
+    convert(&mut object, served.api_version(), served.schema())?;
+    Ok(object)
+}
+
 /// Takes away what is not part of a stored object, and gives it in the form in which it is stored:
 /// borrowed if that is the form it has.
 pub(super) fn stored<'a>(

@@ -122,4 +122,16 @@ impl Served {
         let index = read::index(&self.resource, &stored);
         Ok((kube_json::to_vec(&stored).into(), index))
     }
+
+    /// An object as this version shows it once it is read back, if that can be anything but what
+    /// was given to be stored: another version may lose fields on the way, or have other defaults.
+    ///
+    /// # Errors
+    /// If the bytes are no object.
+    pub fn reread(&self, stored: &Bytes) -> Result<Option<Value>, DecodeError> {
+        if self.is_storage() {
+            return Ok(None);
+        }
+        read::reread(self, stored).map(Some)
+    }
 }

@@ -98,10 +98,6 @@ fn shown(field: &str, value: Option<&Value>) -> Shown {
             Shown::from("null")
         }
         None => Shown::from(""),
-        Some(Value::String(time)) if field.ends_with("Timestamp") => {
-            let time = time.replace('T', " ").replace('Z', " +0000 UTC");
-            Shown::verbatim(time)
-        }
         Some(other) => Shown::from(other),
     }
 }

@@ -92,8 +92,7 @@ fn changes_of_metadata_are_judged() {
     check_update(
         json!({}),
         json!({"deletionTimestamp": "2020-01-01T00:00:00Z"}),
-        "metadata.deletionTimestamp: Invalid value: 2020-01-01 00:00:00 +0000 UTC: field is \
-         immutable",
+        "metadata.deletionTimestamp: Invalid value: \"2020-01-01T00:00:00Z\": field is immutable",
     );
     check_update(
         json!({"deletionTimestamp": "2020-01-01T00:00:00Z", "finalizers": ["a/b"]}),

@@ -12,6 +12,8 @@ pub fn init(filter: &str, json: bool) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // Told on standard error, which panics if that is what failed: nobody may be reading it.
+        .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE);
     let installed = if json {
         builder.json().try_init()

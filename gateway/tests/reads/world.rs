@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::request_info::RequestInfo;
-use arc_swap::ArcSwap;
 use ark_apiserver::authz::Authorizer;
-use ark_apiserver::handlers::Api;
+use ark_apiserver::handlers::{Api, Namespaces};
+use ark_apiserver::health::Health;
 use ark_apiserver::request::{Context, User};
 use ark_apiserver::resources::{Catalog, parse};
+use ark_apiserver::serving::Limits;
 use ark_apiserver::stack::Inner as _;
 use ark_apiserver::store::{
     Action, Index, ObjectKey, Phase, ResourceId, Store, StoreConfig, WriteOp, WriteOutcome,
@@ -72,11 +73,14 @@ impl World {
         drop(ready.expect("loaded in time").expect("the store lives"));
         Self {
             fake,
-            api: Api {
-                catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+            api: Api::new(
+                catalog,
                 store,
-                metrics: Metrics::new(),
-            },
+                Metrics::new(),
+                Health::new(phase, CancellationToken::new()),
+                Limits::new(0, 0),
+                Namespaces::OfCluster,
+            ),
             _tasks: tasks,
         }
     }

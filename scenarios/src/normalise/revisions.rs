@@ -17,6 +17,16 @@ pub(super) static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"((?:resourceVersion"?|Resource Version):\s*"?)(\d+)"#).expect("a valid pattern")
 });
 
+/// The resourceVersion of a collection or a bookmark, in YAML or JSON: the first in its metadata
+/// but for a continue token, which no object's is.
+pub(super) static COLLECTION: LazyLock<Regex> = LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    Regex::new(
+        r#"(metadata"?:\s*\{?\s*(?:"?continue"?:\s*"[^"]*",?\s*)?"?resourceVersion"?:\s*"?)(\d+)"#,
+    )
+    .expect("a valid pattern")
+});
+
 impl Revisions {
     /// Notes the version of an object.
     pub(super) fn add(&mut self, text: &str) {
@@ -25,7 +35,8 @@ impl Revisions {
 
     /// Notes the versions that a text mentions by name.
     pub(super) fn collect_text(&mut self, text: &str) {
-        for found in WRITTEN.captures_iter(text) {
+        let text = COLLECTION.replace_all(text, "$1");
+        for found in WRITTEN.captures_iter(&text) {
             self.add(&found[2]);
         }
     }

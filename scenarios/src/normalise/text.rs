@@ -8,7 +8,7 @@ use regex::{Captures, Regex};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::revisions::{Revisions, WRITTEN};
+use super::revisions::{COLLECTION, Revisions, WRITTEN};
 
 /// Longer strings are shown by their beginning, length and hash.
 const LONG: usize = 4000;
@@ -65,6 +65,16 @@ impl Texts {
             .time
             .replace_all(&text, |found: &Captures<'_>| moment(&found[0]));
         let revisions = &self.revisions;
+        let text = COLLECTION.replace_all(&text, |found: &Captures<'_>| {
+            let rank = found[2]
+                .parse()
+                .map(|version| revisions.collection(version));
+            format!(
+                "{}{}",
+                &found[1],
+                rank.unwrap_or_else(|_| found[2].to_owned())
+            )
+        });
         let written = |found: &Captures<'_>| {
             let rank = revisions
                 .object(&found[2])

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::op_result::Verdict;
 use backend_proto::v1::{Op, WriteRequest};
 use tokio::task::JoinSet;
@@ -36,6 +37,11 @@ pub(super) const CASES: &[Case] = &[
         op_ids,
         "An operation that was applied and is sent again with its op_id applies nothing and tells \
          its first revision."
+    ),
+    case!(
+        "W5-op-id-names-one-operation",
+        op_id_elsewhere,
+        "An op_id that was applied to one key is INVALID for another, which stays as it was."
     ),
     case!(
         "W5-op-ids-that-meet",
@@ -159,6 +165,27 @@ async fn op_ids(bench: Bench) -> Check {
     ensure!(
         !fifth.replayed && fifth.revision > fourth.revision,
         "an operation without op_id was remembered"
+    );
+    Ok(())
+}
+
+async fn op_id_elsewhere(bench: Bench) -> Check {
+    let first = bench.create("ns/a", "1");
+    bench.client.apply(first.clone()).await?;
+    let elsewhere = Op {
+        key: Some(bench.key("ns/b")),
+        ..first
+    };
+    let error = bench.client.refuse(elsewhere).await?;
+    same!(
+        error.reason(),
+        Reason::Invalid,
+        "reason over an op_id of another key"
+    );
+    same!(
+        bench.client.latest(&bench.key("ns/b")).await?,
+        None,
+        "the other record"
     );
     Ok(())
 }

@@ -78,7 +78,7 @@ impl Writer {
             let revision = response.header.map_or(0, |header| header.revision);
             told.newest = told.newest.max(revision);
             for (sent, result) in sent.into_iter().zip(response.results) {
-                match self.take(sent, result.verdict) {
+                match self.take(&sent, result.verdict) {
                     Ok(change) => told.changes.push(change),
                     Err(Stop::Failed(problem) | Stop::Skipped(problem)) => {
                         told.problem = Some(problem);
@@ -103,7 +103,7 @@ impl Writer {
                     brief(&again)
                 )),
             }
-            match self.take(sent, Some(verdict)) {
+            match self.take(&sent, Some(verdict)) {
                 Ok(change) => evidence.settled(change),
                 Err(Stop::Failed(problem) | Stop::Skipped(problem)) => evidence.unsettled(problem),
             }
@@ -133,7 +133,7 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, sent: Sent, verdict: Option<Verdict>) -> Check<Change> {
+    fn take(&mut self, sent: &Sent, verdict: Option<Verdict>) -> Check<Change> {
         let path = sent.op.key.as_ref().map(path_of).unwrap_or_default();
         let Some(Verdict::Applied(applied)) = verdict else {
             return Err(Stop::Failed(format!(

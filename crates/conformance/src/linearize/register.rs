@@ -7,11 +7,11 @@
 use std::collections::HashSet;
 
 /// A value; every write of a history has its own.
-pub type Value = u64;
+pub(crate) type Value = u64;
 
 /// What an operation asked for. `expect` is the value that must be stored; none means any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Reads.
     Get,
     /// Stores where nothing is.
@@ -32,7 +32,7 @@ pub enum Action {
 
 /// What an operation was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It took effect; a delete was shown what it removed.
     Applied {
         /// What a delete removed.
@@ -48,20 +48,20 @@ pub enum Outcome {
 
 /// One operation on the register.
 #[derive(Clone, Debug)]
-pub struct Operation {
+pub(crate) struct Operation {
     /// When the call was made.
-    pub begin: u64,
+    pub(crate) begin: u64,
     /// When it was answered; never for [`Outcome::Unknown`].
-    pub end: Option<u64>,
+    pub(crate) end: Option<u64>,
     /// What was asked.
-    pub action: Action,
+    pub(crate) action: Action,
     /// What was answered.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 /// What a search finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// There is an order.
     Order,
     /// There is none.
@@ -74,8 +74,7 @@ pub enum Found {
 type State = (Vec<u64>, Option<Value>);
 
 /// Searches an order, beginning with an empty register and visiting at most `limit` states.
-#[must_use]
-pub fn linearizable(operations: &[Operation], limit: usize) -> Found {
+pub(crate) fn linearizable(operations: &[Operation], limit: usize) -> Found {
     let words = operations.len().div_ceil(64);
     let mut visited: HashSet<State> = HashSet::new();
     let mut open: Vec<State> = vec![(vec![0; words], None)];

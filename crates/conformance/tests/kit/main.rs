@@ -5,4 +5,5 @@ mod model;
 mod moves;
 mod mutant;
 mod mutants;
+mod program;
 mod served;

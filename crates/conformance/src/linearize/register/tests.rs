@@ -88,10 +88,12 @@ fn an_open_outcome_may_be_either_but_not_both() {
 
 #[test]
 fn a_search_without_room_is_undecided() {
-    let many: Vec<Operation> = (0..20)
-        .map(|at| op(0, 100, Action::Create(at), Outcome::Conflict(Some(99))))
+    let mut many: Vec<Operation> = (0..20)
+        .map(|value| op(0, 0, Action::Create(value), Outcome::Unknown))
         .collect();
-    assert_eq!(linearizable(&many, 0), Found::Undecided);
+    many.push(op(1, 2, Action::Get, Outcome::Got(Some(99))));
+    check(&many[19..], Found::None);
+    assert_eq!(linearizable(&many, 1000), Found::Undecided);
 }
 
 prop_compose! {

@@ -1,0 +1,120 @@
+//! Flags of `serve`.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::{Error, FrontProxy, Kinds, Server, Tuning};
+use crate::backend::Endpoint;
+use crate::handlers::Namespaces;
+use crate::serving::tls;
+
+/// Flags of `serve`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Serve {
+    /// Where the storage driver listens: `unix:///SOCKET`, or `https://HOST:PORT` with mutual TLS.
+    #[arg(long, env = "ARK_BACKEND", value_name = "ADDRESS")]
+    pub backend: String,
+
+    /// Authority that signed the storage driver's certificate, PEM.
+    #[arg(long, env = "ARK_BACKEND_CA", value_name = "FILE", requires_all = ["backend_cert", "backend_key"])]
+    pub backend_ca: Option<PathBuf>,
+
+    /// Certificate shown to the storage driver, PEM.
+    #[arg(long, env = "ARK_BACKEND_CERT", value_name = "FILE", requires_all = ["backend_ca", "backend_key"])]
+    pub backend_cert: Option<PathBuf>,
+
+    /// Private key of that certificate, PEM.
+    #[arg(long, env = "ARK_BACKEND_KEY", value_name = "FILE", requires_all = ["backend_ca", "backend_cert"])]
+    pub backend_key: Option<PathBuf>,
+
+    /// Address to serve on.
+    #[arg(
+        long,
+        env = "ARK_BIND_ADDRESS",
+        value_name = "IP",
+        default_value = "0.0.0.0"
+    )]
+    pub bind_address: IpAddr,
+
+    /// Port to serve on.
+    #[arg(
+        long,
+        env = "ARK_SECURE_PORT",
+        value_name = "PORT",
+        default_value_t = 6443
+    )]
+    pub secure_port: u16,
+
+    /// Certificate shown to clients, PEM, leaf first; read again when it changes.
+    #[arg(long, env = "ARK_TLS_CERT_FILE", value_name = "FILE")]
+    pub tls_cert_file: PathBuf,
+
+    /// Private key of that certificate, PEM.
+    #[arg(long, env = "ARK_TLS_PRIVATE_KEY_FILE", value_name = "FILE")]
+    pub tls_private_key_file: PathBuf,
+
+    /// Authorities whose certificates identify users, PEM.
+    #[arg(long, env = "ARK_CLIENT_CA_FILE", value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+
+    /// Front proxy.
+    #[command(flatten)]
+    pub front_proxy: FrontProxy,
+
+    /// Which kinds to serve.
+    #[command(flatten)]
+    pub kinds: Kinds,
+
+    /// Limits.
+    #[command(flatten)]
+    pub tuning: Tuning,
+}
+
+impl Serve {
+    /// What the server is built from.
+    ///
+    /// # Errors
+    /// If flags do not fit together or a file cannot be read.
+    pub fn server(&self) -> Result<Server, Error> {
+        let proxy = &self.front_proxy;
+        let request_header_ca = proxy.requestheader_client_ca_file.clone();
+        if self.client_ca_file.is_none() && request_header_ca.is_none() {
+            return Err(Error::NoAuthority);
+        }
+        let request_headers = request_header_ca.as_ref().map(|_| proxy.headers());
+        Ok(Server {
+            backend: self.endpoint()?,
+            store: self.tuning.store(),
+            kinds: self.kinds.clone(),
+            tls: tls::Files {
+                certificate: self.tls_cert_file.clone(),
+                private_key: self.tls_private_key_file.clone(),
+                client_ca: self.client_ca_file.clone(),
+                request_header_ca,
+            },
+            request_headers: request_headers.transpose()?,
+            max_reads: self.tuning.max_requests_inflight,
+            max_writes: self.tuning.max_mutating_requests_inflight,
+            namespaces: Namespaces::OfCluster,
+        })
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, Error> {
+        let endpoint: Endpoint = self.backend.parse()?;
+        let files = (&self.backend_ca, &self.backend_cert, &self.backend_key);
+        let (Some(ca), Some(certificate), Some(key)) = files else {
+            return Ok(endpoint);
+        };
+        let ca = read("--backend-ca", ca)?;
+        let certificate = read("--backend-cert", certificate)?;
+        Ok(endpoint.with_tls(ca, certificate, read("--backend-key", key)?))
+    }
+}
+
+fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Unreadable {
+        flag,
+        path: path.to_owned(),
+        source,
+    })
+}

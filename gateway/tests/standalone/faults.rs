@@ -1,0 +1,68 @@
+//! Kills and stalls.
+
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+
+use crate::program::{Program, eventually, gone};
+
+/// What is promised for storage that does not answer.
+const RED: Duration = Duration::from_secs(5);
+const GREEN: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_killed_driver_is_started_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let admin = program.admin();
+    // Twice: the second pause is longer.
+    for _ in 0..2 {
+        let killed = program.driver();
+        kill_process(killed, Signal::KILL).unwrap();
+        gone(killed).await;
+        let lock = directory.path().join("ark.db.lock");
+        eventually("another driver has the database", GREEN, async || {
+            let holder = std::fs::read_to_string(&lock).unwrap_or_default();
+            let holder = holder.trim().parse::<i32>();
+            holder.is_ok_and(|holder| holder != killed.as_raw_nonzero().get())
+        })
+        .await;
+        eventually("ready again", GREEN, async || admin.is_ready().await).await;
+    }
+    program.signal(Signal::INT);
+    assert!(program.ended().0.success());
+}
+
+#[tokio::test]
+async fn a_stalled_driver_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let admin = program.admin();
+    let sidecar = program.driver();
+    kill_process(sidecar, Signal::STOP).unwrap();
+    eventually("not ready", RED, async || !admin.is_ready().await).await;
+    let (status, _) = admin.get("/livez").await;
+    assert_eq!(status, 200, "starting the gateway again would not help");
+    let metrics = admin.get("/metrics").await.1;
+    assert!(metrics.contains("ark_storage_ready 0\n"), "{metrics}");
+    kill_process(sidecar, Signal::CONT).unwrap();
+    eventually("ready again", GREEN, async || admin.is_ready().await).await;
+}
+
+#[tokio::test]
+async fn the_driver_does_not_outlive_the_gateway() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let sidecar = program.driver();
+    program.signal(Signal::KILL);
+    gone(sidecar).await;
+    let lock = directory.path().join("ark.db.lock");
+    let lock = std::fs::read_to_string(lock).unwrap();
+    assert_eq!(lock, "", "it closed the database");
+    drop(program);
+
+    let again = Program::start(directory.path(), &[]);
+    assert!(again.admin().is_ready().await);
+    let sockets = std::fs::read_dir(directory.path().join("run")).unwrap();
+    assert_eq!(sockets.count(), 1, "what was left behind is removed");
+}

@@ -1,0 +1,10 @@
+//! `ark-apiserver standalone` as its user meets it: the real programs, started, asked, killed.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+mod client;
+mod faults;
+mod program;
+mod refusals;
+mod reload;
+mod serving;

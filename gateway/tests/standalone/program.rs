@@ -1,0 +1,168 @@
+//! The program and its data directory.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use crate::client::Client;
+
+/// Nothing here takes longer, even in a debug build on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A running server; killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    data: PathBuf,
+    /// What it said when it was ready.
+    pub(crate) ready: String,
+}
+
+/// How a program that did not start ended.
+pub(crate) struct Refusal {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// `ark-apiserver` with these arguments.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    static DRIVER: Once = Once::new();
+    DRIVER.call_once(build_driver);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ark-apiserver"));
+    command.args(arguments).env_remove("ARK_LOG");
+    command
+}
+
+/// The SQLite driver beside the program.
+pub(crate) fn driver() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_ark-apiserver")).with_file_name("backend-sqlite")
+}
+
+/// cargo builds the programs of this crate for its tests, but not those of others.
+fn build_driver() {
+    if driver().is_file() {
+        return;
+    }
+    let folder = driver().parent().unwrap().to_owned();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "-p", "backend-sqlite", "--target-dir"]);
+    cargo.arg(folder.parent().unwrap());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success(), "{cargo:?}");
+}
+
+impl Program {
+    /// Starts on a data directory and waits until it is ready.
+    pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(&["standalone", "--listen", "127.0.0.1:0", "--data-dir"]);
+        command.arg(data).args(arguments).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        // Ends with the program, which gives up by itself.
+        stdout.read_line(&mut ready).unwrap();
+        assert!(
+            ready.starts_with("ready: "),
+            "{ready:?} {:?}",
+            child.try_wait()
+        );
+        Self {
+            child,
+            stdout,
+            data: data.to_owned(),
+            ready,
+        }
+    }
+
+    /// A client that logs in as the administrator.
+    pub(crate) fn admin(&self) -> Client {
+        Client::of_kubeconfig(&self.data.join("kubeconfig"))
+    }
+
+    /// Sends a signal to the server alone.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The process that has the database open.
+    pub(crate) fn driver(&self) -> Pid {
+        let holder = std::fs::read_to_string(self.data.join("ark.db.lock")).unwrap();
+        Pid::from_raw(holder.trim().parse().unwrap()).unwrap()
+    }
+
+    /// Waits until the server ends; what it printed after the ready line.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let status = wait(&mut self.child);
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (status, rest)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a program that is expected to end by itself.
+pub(crate) fn refused(mut command: Command) -> Refusal {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let status = wait(&mut child);
+    // A few lines, which fit into the pipes.
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    let pipes = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    { pipes.0 }.read_to_string(&mut stdout).unwrap();
+    { pipes.1 }.read_to_string(&mut stderr).unwrap();
+    Refusal {
+        status,
+        stdout,
+        stderr,
+    }
+}
+
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("still running after {DEADLINE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until a process is gone.
+pub(crate) async fn gone(pid: Pid) {
+    eventually("the process is gone", DEADLINE, async || {
+        test_kill_process(pid).is_err() || is_zombie(pid)
+    })
+    .await;
+}
+
+/// Whether it has ended but its new parent has not noticed, as in containers without an init.
+fn is_zombie(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| stat.contains(") Z "))
+}
+
+/// Waits until something holds; it may take `limit` at most.
+pub(crate) async fn eventually(what: &str, limit: Duration, holds: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,136 @@
+//! Whatever stands in the way is told in one line, and nothing is touched.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::program::{self, Program, refused};
+
+/// `standalone` on a data directory and a free port, and more.
+fn standalone(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = program::command(&["standalone", "--listen", "127.0.0.1:0", "--data-dir"]);
+    command.arg(data).args(arguments);
+    command
+}
+
+fn check(command: Command, parts: &[&str]) {
+    let shown = format!("{command:?}");
+    let refusal = refused(command);
+    assert!(!refusal.status.success(), "{shown}");
+    assert_eq!(refusal.stdout, "", "{shown}");
+    let lines: Vec<&str> = refusal.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{shown}\n{}", refusal.stderr);
+    assert!(lines[0].starts_with("error: "), "{}", lines[0]);
+    for part in parts {
+        assert!(lines[0].contains(part), "{part:?} in {}", lines[0]);
+    }
+    let causes = ["os error", "exit status"].map(|cause| lines[0].matches(cause).count());
+    assert!(
+        causes.iter().all(|count| *count < 2),
+        "told twice: {}",
+        lines[0]
+    );
+}
+
+#[test]
+fn flags() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    check(standalone(&data, &["--bogus"]), &["'--bogus'", "--help"]);
+    check(program::command(&["standalone"]), &["--data-dir <DIR>"]);
+    let postgres = standalone(&data, &["--backend", "postgres"]);
+    check(postgres, &["'postgres'", "next release", "sqlite"]);
+    assert!(!data.exists(), "nothing was made");
+}
+
+#[tokio::test]
+async fn what_another_process_uses() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let running = Program::start(&data, &[]);
+    let admin = running.admin();
+    let mine = format!("in use by process {}", running_pid(&data));
+    check(
+        standalone(&data, &[]),
+        &["--data-dir", &mine, "stop it first"],
+    );
+
+    let other = directory.path().join("other");
+    let address = format!("127.0.0.1:{}", admin.port());
+    let mut command = program::command(&["standalone", "--listen", &address, "--data-dir"]);
+    command.arg(&other);
+    let parts = [&*address, "Address already in use", "--listen"];
+    check(command, &parts);
+    assert!(!other.exists(), "nothing was made");
+
+    assert!(admin.is_ready().await, "the first one goes on");
+}
+
+fn running_pid(data: &Path) -> String {
+    let holder = std::fs::read_to_string(data.join("lock")).unwrap();
+    holder.trim().to_owned()
+}
+
+#[test]
+fn data_that_is_no_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("ark.db");
+    let garbage = "This is not SQLite. ".repeat(1000);
+    std::fs::write(&database, &garbage).unwrap();
+    check(
+        standalone(directory.path(), &[]),
+        &["backend-sqlite: ", "ark.db"],
+    );
+    assert_eq!(std::fs::read_to_string(&database).unwrap(), garbage);
+}
+
+#[test]
+fn a_data_directory_that_is_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let parts = ["--data-dir", "give a directory"];
+    check(standalone(file.path(), &[]), &parts);
+}
+
+#[test]
+fn manifests() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let check_manifest = |resources: &str, parts: &[&str]| {
+        check(standalone(&data, &["--resources", resources]), parts);
+    };
+    check_manifest("/no/such/folder", &["/no/such/folder", "No such file"]);
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    check_manifest(&write("a.yaml", "kind: [\n"), &["a.yaml"]);
+    let pod = write("b.yaml", "apiVersion: v1\nkind: Pod\n");
+    check_manifest(&pod, &["b.yaml", "no CustomResourceDefinition"]);
+    let incomplete = write(
+        "c.yaml",
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+         metadata: {name: foos.x.io}\nspec: {group: x.io, scope: Namespaced}\n",
+    );
+    check_manifest(
+        &incomplete,
+        &["c.yaml", "foos.x.io is invalid", "spec.names"],
+    );
+    let nothing = standalone(&data, &["--no-default-resources"]);
+    check(nothing, &["give --resources"]);
+    assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
+fn drivers() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let missing = standalone(data, &["--backend", "exec:/no/such/driver"]);
+    check(missing, &["/no/such/driver", "build or install it"]);
+    let silent = standalone(data, &["--backend", "exec:/bin/false"]);
+    check(silent, &["false: exit status: 1"]);
+    let file = data.join("notes");
+    std::fs::write(&file, "no program").unwrap();
+    let backend = format!("exec:{}", file.display());
+    let parts = ["cannot start", "Permission denied"];
+    check(standalone(data, &["--backend", &backend]), &parts);
+}

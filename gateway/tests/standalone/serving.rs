@@ -1,0 +1,133 @@
+//! From start to stop without trouble.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use http::StatusCode;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::program::{self, Program, driver, gone, wait};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn the_kubeconfig_lets_the_administrator_in_and_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let program = Program::start(&data, &[]);
+    let kubeconfig = data.canonicalize().unwrap().join("kubeconfig");
+    let wanted = format!(
+        "ready: KUBECONFIG={} kubectl get queries\n",
+        kubeconfig.display()
+    );
+    assert_eq!(program.ready, wanted);
+    assert_eq!((mode(&data), mode(&kubeconfig)), (0o700, 0o600));
+    assert_eq!(mode(&data.join("run")), 0o700);
+
+    let admin = program.admin();
+    assert_eq!(
+        admin.get("/readyz").await,
+        (StatusCode::OK, "ok".to_owned())
+    );
+    let (status, body) = admin.get("/apis/ark.mckinsey.com/v1alpha1").await;
+    assert_eq!(status, StatusCode::OK);
+    let resources: Value = serde_json::from_str(&body).unwrap();
+    let mut resources = resources["resources"].as_array().unwrap().iter();
+    assert!(
+        resources.any(|resource| resource["name"] == "queries"),
+        "{body}"
+    );
+
+    let (status, body) = admin.get("/openapi/v3").await;
+    assert_eq!(status, StatusCode::OK);
+    let index: Value = serde_json::from_str(&body).unwrap();
+    let entry = &index["paths"]["apis/ark.mckinsey.com/v1alpha1"];
+    let (status, body) = admin
+        .get(entry["serverRelativeURL"].as_str().unwrap())
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.contains("com.mckinsey.ark.v1alpha1.Query"));
+
+    let nobody = admin.anonymous();
+    assert_eq!(nobody.get("/readyz").await.0, StatusCode::OK);
+    for path in [
+        "/apis",
+        "/version",
+        "/apis/ark.mckinsey.com/v1alpha1/queries",
+    ] {
+        let (status, body) = nobody.get(path).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["reason"], "Unauthorized", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn asked_to_stop_both_programs_end_well() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
+        let program = Program::start(data, &[]);
+        let sidecar = program.driver();
+        program.signal(signal);
+        let (status, rest) = program.ended();
+        assert!(status.success(), "{signal:?}: {status}");
+        assert_eq!(rest, "", "one line on standard output");
+        gone(sidecar).await;
+        let lock = std::fs::read_to_string(data.join("ark.db.lock")).unwrap();
+        assert_eq!(lock, "", "the database was closed in an orderly way");
+        assert_eq!(std::fs::read_dir(data.join("run")).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_same_directory_serves_with_the_same_keys_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    let key = || std::fs::read_to_string(data.join("pki/admin.crt")).unwrap();
+    let program = Program::start(data, &[]);
+    let before = key();
+    program.signal(Signal::INT);
+    assert!(program.ended().0.success());
+    let program = Program::start(data, &[]);
+    assert!(program.admin().is_ready().await);
+    assert_eq!(key(), before);
+}
+
+#[tokio::test]
+async fn a_long_path_is_no_trouble() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("d".repeat(120));
+    let program = Program::start(&data, &[]);
+    assert!(program.admin().is_ready().await);
+    program.signal(Signal::INT);
+    assert!(program.ended().0.success());
+}
+
+#[tokio::test]
+async fn a_driver_that_runs_already_is_used_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let address = format!("unix://{}", path("socket").display());
+    // Builds the driver if need be.
+    drop(program::command(&[]));
+    let mut sidecar = Command::new(driver())
+        .args(["--listen", &address, "--path"])
+        .arg(path("other.db"))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let program = Program::start(&path("data"), &["--backend", &address]);
+    assert!(program.admin().is_ready().await);
+    assert!(!path("data/ark.db").exists());
+    program.signal(Signal::INT);
+    assert!(program.ended().0.success());
+    assert_eq!(sidecar.try_wait().unwrap(), None);
+    let pid = rustix::process::Pid::from_child(&sidecar);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert!(wait(&mut sidecar).success());
+}
