@@ -1,12 +1,48 @@
-//! Writing protobuf messages field by field.
+//! Writing protobuf messages field by field, and documents as Kubernetes does.
 //!
 //! Messages of others are written here without generated types: what is written is made of JSON,
 //! and its bytes have to be those of the Go encoders, which differ in what they leave out.
+
+/// What every document begins with, so that it is not taken for JSON.
+const MAGIC: &[u8] = b"k8s\0";
 
 /// Appends the fields of one message. Nothing is left out: what is not to be written is not called.
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
+}
+
+/// Appends a document: the name of its type and its message, as `runtime.Unknown`.
+pub fn document(
+    api_version: &str,
+    kind: &str,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Writer<'_>),
+) {
+    begin_document(api_version, kind, out);
+    Writer::new(out).message(2, write);
+    end_document(out);
+}
+
+/// The same for a message of `length` bytes, which are to be appended before [`end_document`].
+pub fn begin_long_document(api_version: &str, kind: &str, length: usize, out: &mut Vec<u8>) {
+    begin_document(api_version, kind, out);
+    Writer::new(out).length(2, length);
+}
+
+fn begin_document(api_version: &str, kind: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(MAGIC);
+    Writer::new(out).message(1, |type_meta| {
+        type_meta.string(1, api_version);
+        type_meta.string(2, kind);
+    });
+}
+
+/// Appends what comes behind the message: neither encoding nor type of its content is special.
+pub fn end_document(out: &mut Vec<u8>) {
+    let mut unknown = Writer::new(out);
+    unknown.string(3, "");
+    unknown.string(4, "");
 }
 
 /// How the value of a field is laid out.
@@ -35,9 +71,14 @@ impl<'a> Writer<'a> {
 
     /// `bytes`, or a message that is encoded already.
     pub fn bytes(&mut self, field: u32, value: &[u8]) {
-        self.key(field, Wire::Delimited);
-        write_varint(value.len() as u64, self.out);
+        self.length(field, value.len());
         self.out.extend_from_slice(value);
+    }
+
+    /// The beginning of `bytes` or a message, when its bytes come later.
+    pub fn length(&mut self, field: u32, length: usize) {
+        self.key(field, Wire::Delimited);
+        write_varint(length as u64, self.out);
     }
 
     /// An `int32` or `int64`.
@@ -59,11 +100,16 @@ impl<'a> Writer<'a> {
 
     /// A message.
     pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Writer<'_>)) {
+        self.appended(field, |out| write(&mut Writer::new(out)));
+    }
+
+    /// `bytes` that somebody appends.
+    pub fn appended(&mut self, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
         self.key(field, Wire::Delimited);
         let at = self.out.len();
         // Most messages are short; the length of others is moved in.
         self.out.push(0);
-        write(&mut Writer::new(self.out));
+        write(self.out);
         let length = self.out.len() - at - 1;
         match u8::try_from(length) {
             Ok(short) if short < 0x80 => self.out[at] = short,
