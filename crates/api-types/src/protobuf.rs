@@ -8,9 +8,25 @@ const MAGIC: &[u8] = b"k8s\0";
 
 /// Appends the fields of one message. Nothing is left out: what is not to be written is not called.
 #[derive(Debug)]
-pub struct Writer<'a> {
-    out: &'a mut Vec<u8>,
+pub struct Writer<'a, S = Vec<u8>> {
+    out: &'a mut S,
 }
+
+/// Where messages go.
+pub trait Sink {
+    /// Takes the next bytes.
+    fn put(&mut self, bytes: &[u8]);
+
+    /// Bytes taken so far.
+    fn taken(&self) -> usize;
+
+    /// Writes a number over the byte at `at`, moving what is behind it if it needs more than one.
+    fn replace(&mut self, at: usize, number: u64);
+}
+
+/// Counts bytes in place of keeping them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Length(pub usize);
 
 /// Appends a document: the name of its type and its message, as `runtime.Unknown`.
 pub fn document(
@@ -53,14 +69,14 @@ enum Wire {
     Delimited = 2,
 }
 
-impl<'a> Writer<'a> {
-    /// Writes a message to the end of these bytes.
-    pub const fn new(out: &'a mut Vec<u8>) -> Self {
+impl<'a, S: Sink> Writer<'a, S> {
+    /// Writes a message to the end of what is there.
+    pub const fn new(out: &'a mut S) -> Self {
         Self { out }
     }
 
     /// The same message, to be handed on.
-    pub const fn reborrow(&mut self) -> Writer<'_> {
+    pub const fn reborrow(&mut self) -> Writer<'_, S> {
         Writer::new(self.out)
     }
 
@@ -72,7 +88,7 @@ impl<'a> Writer<'a> {
     /// `bytes`, or a message that is encoded already.
     pub fn bytes(&mut self, field: u32, value: &[u8]) {
         self.length(field, value.len());
-        self.out.extend_from_slice(value);
+        self.out.put(value);
     }
 
     /// The beginning of `bytes` or a message, when its bytes come later.
@@ -95,30 +111,23 @@ impl<'a> Writer<'a> {
     /// A `double`.
     pub fn double(&mut self, field: u32, value: f64) {
         self.key(field, Wire::Fixed64);
-        self.out.extend_from_slice(&value.to_le_bytes());
+        self.out.put(&value.to_le_bytes());
     }
 
     /// A message.
-    pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Writer<'_>)) {
+    pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Writer<'_, S>)) {
         self.appended(field, |out| write(&mut Writer::new(out)));
     }
 
     /// `bytes` that somebody appends.
-    pub fn appended(&mut self, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn appended(&mut self, field: u32, write: impl FnOnce(&mut S)) {
         self.key(field, Wire::Delimited);
-        let at = self.out.len();
+        let at = self.out.taken();
         // Most messages are short; the length of others is moved in.
-        self.out.push(0);
+        self.out.put(&[0]);
         write(self.out);
-        let length = self.out.len() - at - 1;
-        match u8::try_from(length) {
-            Ok(short) if short < 0x80 => self.out[at] = short,
-            _ => {
-                let mut prefix = Vec::with_capacity(10);
-                write_varint(length as u64, &mut prefix);
-                self.out.splice(at..=at, prefix);
-            }
-        }
+        let length = self.out.taken() - at - 1;
+        self.out.replace(at, length as u64);
     }
 
     fn key(&mut self, field: u32, wire: Wire) {
@@ -126,23 +135,91 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Appends a number in as few groups of seven bits as it needs.
-fn write_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
     }
-    out.push(value as u8);
+
+    fn taken(&self) -> usize {
+        self.len()
+    }
+
+    fn replace(&mut self, at: usize, number: u64) {
+        let (groups, count) = varint(number);
+        let end = self.len();
+        if count > 1 {
+            self.resize(end + count - 1, 0);
+            self.copy_within(at + 1..end, at + count);
+        }
+        self[at..at + count].copy_from_slice(&groups[..count]);
+    }
+}
+
+impl Sink for Length {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+
+    fn taken(&self) -> usize {
+        self.0
+    }
+
+    fn replace(&mut self, _at: usize, number: u64) {
+        self.0 += varint(number).1 - 1;
+    }
+}
+
+/// Appends a number.
+fn write_varint(value: u64, out: &mut impl Sink) {
+    match u8::try_from(value) {
+        // By far the most: keys, and lengths of short texts.
+        Ok(short) if short < 0x80 => out.put(&[short]),
+        _ => {
+            let (groups, count) = varint(value);
+            out.put(&groups[..count]);
+        }
+    }
+}
+
+/// A number in groups of seven bits, and how many of them it needs.
+fn varint(mut value: u64) -> ([u8; 10], usize) {
+    let mut groups = [0; 10];
+    let mut count = 0;
+    while value >= 0x80 {
+        groups[count] = (value & 0x7f) as u8 | 0x80;
+        value >>= 7;
+        count += 1;
+    }
+    groups[count] = value as u8;
+    (groups, count + 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Writer;
+    use super::{Length, Sink, Writer};
 
     fn check(write: impl FnOnce(&mut Writer<'_>), want: &[u8]) {
         let mut out = Vec::new();
         write(&mut Writer::new(&mut out));
         assert_eq!(out, want);
+    }
+
+    fn nested<S: Sink>(to: &mut Writer<'_, S>) {
+        for size in [0, 10, 127, 128, 300, 20_000] {
+            to.message(1, |to| {
+                to.string(2, &"x".repeat(size));
+                to.message(30, |to| to.bytes(3, &vec![1; size]));
+            });
+        }
+        to.integer(4, -1);
+    }
+
+    #[test]
+    fn bytes_are_counted_as_they_are_written() {
+        let (mut out, mut length) = (Vec::new(), Length::default());
+        nested(&mut Writer::new(&mut out));
+        nested(&mut Writer::new(&mut length));
+        assert_eq!(length, Length(out.len()));
     }
 
     #[test]

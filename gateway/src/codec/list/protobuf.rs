@@ -1,13 +1,10 @@
 //! `PartialObjectMetadataList` as protobuf.
 //!
-//! The message begins with its length, which is that of all its objects. A page that is small is
-//! made at once; of a larger one the lengths are added up in a first walk, so that it need not be
-//! held.
-
-use std::sync::Arc;
+//! The message begins with its length, which is that of all its objects. A page of usual size is made
+//! before it is sent; what is behind that is counted first and made later, so that it is not held.
 
 use api_types::media_type::MetaVersion;
-use api_types::protobuf::{self, Writer};
+use api_types::protobuf::{self, Length, Sink, Writer};
 use api_types::table::ListMeta;
 
 use super::{Objects, Page};
@@ -16,9 +13,9 @@ use crate::codec::source::{PIECE, Source};
 use crate::store::{DecodeError, Stored};
 
 const KIND: &str = "PartialObjectMetadataList";
-/// The most bytes that are held instead of being made twice.
-const HELD: usize = 8 * PIECE;
-/// Objects measured before other requests have their turn.
+/// The most bytes that are made before they can be sent; some two thousand objects.
+const MADE: usize = 4 * PIECE;
+/// Objects looked at before other requests have their turn.
 const TURN: usize = 1024;
 
 /// A list being written.
@@ -31,57 +28,49 @@ pub(super) struct List {
     end: Vec<u8>,
 }
 
-/// Where the parts of a version's message are.
-struct Layout {
-    item_field: u32,
-    meta_field: u32,
-}
-
 impl List {
     /// Works out how long the list is.
     pub(super) async fn new(version: MetaVersion, page: Page) -> Self {
-        let layout = Layout::of(version);
+        let (meta_field, item_field) = match version {
+            MetaVersion::V1 => (1, 2),
+            MetaVersion::V1beta1 => (2, 1),
+        };
         let mut meta = Vec::new();
-        Writer::new(&mut meta).message(layout.meta_field, |to| list_meta(&page.meta, to));
-        let mut held = Some(Vec::new());
-        let mut scratch = Vec::new();
-        let mut length = meta.len();
+        Writer::new(&mut meta).message(meta_field, |to| list_meta(&page.meta, to));
+        let (mut made, mut behind) = (Vec::new(), Length::default());
+        let mut count = 0;
         for (index, object) in (page.walk)().enumerate() {
             if index % TURN == TURN - 1 {
                 // Other requests wait for this thread.
                 tokio::task::yield_now().await;
             }
-            let items = held.as_mut().unwrap_or(&mut scratch);
-            let before = items.len();
-            item(layout.item_field, &object, items);
-            length += items.len() - before;
-            if held.is_none() {
-                scratch.clear();
-            } else if length > HELD {
-                held = None;
+            if made.len() < MADE {
+                item(item_field, &object, &mut made);
+                count += 1;
+            } else {
+                item(item_field, &object, &mut behind);
             }
         }
-        let mut begin = Vec::with_capacity(held.as_ref().map_or(0, Vec::len) + 128);
-        protobuf::begin_long_document(version.api_version(), KIND, length, &mut begin);
-        let mut end = Vec::new();
-        // Fields come in the order of their numbers.
-        if layout.meta_field < layout.item_field {
-            begin.extend_from_slice(&meta);
-        } else {
-            end.extend_from_slice(&meta);
-        }
-        let objects = match held {
-            Some(items) => {
-                begin.extend_from_slice(&items);
-                Box::new(std::iter::empty())
-            }
-            None => (page.walk)(),
+        let objects: Objects = match behind {
+            Length(0) => Box::new(std::iter::empty()),
+            Length(_) => Box::new((page.walk)().skip(count)),
         };
+        let (mut begin, mut end) = (Vec::with_capacity(made.len() + 128), Vec::new());
+        let length = meta.len() + made.len() + behind.0;
+        protobuf::begin_long_document(version.api_version(), KIND, length, &mut begin);
+        // Fields come in the order of their numbers.
+        let at = if meta_field < item_field {
+            &mut begin
+        } else {
+            &mut end
+        };
+        at.append(&mut meta);
+        begin.append(&mut made);
         protobuf::end_document(&mut end);
         Self {
             begin,
             objects,
-            item_field: layout.item_field,
+            item_field,
             end,
         }
     }
@@ -89,11 +78,7 @@ impl List {
 
 impl Source for List {
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
-        if out.is_empty() {
-            *out = std::mem::take(&mut self.begin);
-        } else {
-            out.append(&mut self.begin);
-        }
+        out.append(&mut self.begin);
         while out.len() <= PIECE {
             let Some(object) = self.objects.next() else {
                 out.append(&mut self.end);
@@ -105,22 +90,7 @@ impl Source for List {
     }
 }
 
-impl Layout {
-    const fn of(version: MetaVersion) -> Self {
-        match version {
-            MetaVersion::V1 => Self {
-                meta_field: 1,
-                item_field: 2,
-            },
-            MetaVersion::V1beta1 => Self {
-                item_field: 1,
-                meta_field: 2,
-            },
-        }
-    }
-}
-
-fn item(field: u32, object: &Arc<Stored>, out: &mut Vec<u8>) {
+fn item(field: u32, object: &Stored, out: &mut impl Sink) {
     let mut to = Writer::new(out);
     to.message(field, |to| partial::protobuf::message(object.bytes(), to));
 }

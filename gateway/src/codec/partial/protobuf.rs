@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use api_types::media_type::MetaVersion;
-use api_types::protobuf::{self, Writer};
+use api_types::protobuf::{self, Sink, Writer};
 use jiff::Timestamp;
 use kube_json::{Items, Members};
 
@@ -16,12 +16,12 @@ pub(in crate::codec) fn write(version: MetaVersion, object: &[u8], out: &mut Vec
 }
 
 /// Writes the fields of `PartialObjectMetadata`, which are the same in both versions.
-pub(in crate::codec) fn message(object: &[u8], to: &mut Writer<'_>) {
-    let metadata = Members::of(object).find(b"metadata").unwrap_or_default();
+pub(in crate::codec) fn message<S: Sink>(object: &[u8], to: &mut Writer<'_, S>) {
+    let metadata = Members::of(object).within(b"metadata");
     to.message(1, |to| object_meta(metadata, to));
 }
 
-fn object_meta(object: &[u8], to: &mut Writer<'_>) {
+fn object_meta<S: Sink>(object: Members<'_>, to: &mut Writer<'_, S>) {
     let keys = [
         "name",
         "generateName",
@@ -73,17 +73,17 @@ fn object_meta(object: &[u8], to: &mut Writer<'_>) {
     map(11, labels, to);
     map(12, annotations, to);
     for owner in Items::of(owners.unwrap_or_default()) {
-        to.message(13, |to| owner_reference(owner, to));
+        to.message(13, |to| owner_reference(Members::of(owner), to));
     }
     for finalizer in Items::of(finalizers.unwrap_or_default()) {
         string(14, Some(finalizer), to);
     }
     for entry in Items::of(managers.unwrap_or_default()) {
-        to.message(17, |to| managed_fields(entry, to));
+        to.message(17, |to| managed_fields(Members::of(entry), to));
     }
 }
 
-fn owner_reference(object: &[u8], to: &mut Writer<'_>) {
+fn owner_reference<S: Sink>(object: Members<'_>, to: &mut Writer<'_, S>) {
     let keys = [
         "kind",
         "name",
@@ -104,7 +104,7 @@ fn owner_reference(object: &[u8], to: &mut Writer<'_>) {
     }
 }
 
-fn managed_fields(object: &[u8], to: &mut Writer<'_>) {
+fn managed_fields<S: Sink>(object: Members<'_>, to: &mut Writer<'_, S>) {
     let keys = [
         "manager",
         "operation",
@@ -137,9 +137,9 @@ fn managed_fields(object: &[u8], to: &mut Writer<'_>) {
 }
 
 /// The values of these keys; none where there is null.
-fn members<'a, const N: usize>(object: &'a [u8], keys: [&str; N]) -> [Option<&'a [u8]>; N] {
+fn members<'a, const N: usize>(object: Members<'a>, keys: [&str; N]) -> [Option<&'a [u8]>; N] {
     let mut values = [None; N];
-    for (key, value) in Members::of(object) {
+    for (key, value) in object {
         if let Some(at) = keys.iter().position(|name| name.as_bytes() == key) {
             values[at] = Some(value).filter(|value| *value != b"null");
         }
@@ -148,7 +148,7 @@ fn members<'a, const N: usize>(object: &'a [u8], keys: [&str; N]) -> [Option<&'a
 }
 
 /// A text, given with its quotes.
-fn string(field: u32, quoted: Option<&[u8]>, to: &mut Writer<'_>) {
+fn string<S: Sink>(field: u32, quoted: Option<&[u8]>, to: &mut Writer<'_, S>) {
     let quoted = quoted.unwrap_or_default();
     let inner = quoted.get(1..quoted.len().saturating_sub(1));
     to.bytes(field, &unescaped(inner.unwrap_or_default()));
@@ -164,7 +164,7 @@ fn unescaped(inner: &[u8]) -> Cow<'_, [u8]> {
     text.map_or(Cow::Borrowed(inner), |text| Cow::Owned(text.into_bytes()))
 }
 
-fn map(field: u32, object: Option<&[u8]>, to: &mut Writer<'_>) {
+fn map<S: Sink>(field: u32, object: Option<&[u8]>, to: &mut Writer<'_, S>) {
     for (key, value) in Members::of(object.unwrap_or_default()) {
         to.message(field, |to| {
             to.bytes(1, &unescaped(key));
@@ -178,7 +178,7 @@ fn integer(text: Option<&[u8]>) -> Option<i64> {
 }
 
 /// A time in whole seconds; an empty message if there is none.
-fn time(field: u32, quoted: Option<&[u8]>, to: &mut Writer<'_>) {
+fn time<S: Sink>(field: u32, quoted: Option<&[u8]>, to: &mut Writer<'_, S>) {
     let text = quoted.and_then(|quoted| std::str::from_utf8(quoted).ok());
     let time = text.and_then(|text| text.trim_matches('"').parse::<Timestamp>().ok());
     to.message(field, |to| {
@@ -188,3 +188,6 @@ fn time(field: u32, quoted: Option<&[u8]>, to: &mut Writer<'_>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests;
