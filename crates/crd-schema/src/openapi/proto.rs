@@ -117,11 +117,16 @@ impl<'a> Message<'a, '_> {
     fn extensions(&mut self, field: u32) {
         let members = self.from.as_object().into_iter().flat_map(Map::iter);
         for (name, value) in members.filter(|(name, _)| name.starts_with("x-")) {
-            self.to.message(field, |pair| {
-                pair.string(1, name);
-                write_any(pair, 2, value);
-            });
+            self.extension(field, name, &kube_json::yaml::to_string(value));
         }
+    }
+
+    /// One of them, as YAML.
+    fn extension(&mut self, field: u32, name: &str, yaml: &str) {
+        self.to.message(field, |pair| {
+            pair.string(1, name);
+            pair.message(2, |any| any.string(2, yaml));
+        });
     }
 
     /// One of two: a reference, or the thing itself.

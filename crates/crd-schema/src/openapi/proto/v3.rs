@@ -1,6 +1,6 @@
 //! Messages of package `openapi.v3`; the numbers are those of `OpenAPIv3.proto`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Message;
 
@@ -31,7 +31,17 @@ fn operation(message: &mut Message<'_, '_>) {
     message.messages(8, "responses", |responses| {
         responses.entries(2, |value| value.same(1, response));
     });
-    message.extensions(13);
+    if let Some(action) = message.member("x-kubernetes-action") {
+        let yaml = kube_json::yaml::to_string(action);
+        message.extension(13, "x-kubernetes-action", &yaml);
+    }
+    let kind = "x-kubernetes-group-version-kind";
+    if let Some(value) = message.member(kind) {
+        // In the order of Go's struct.
+        let line = |key: &str| kube_json::yaml::to_string(&json!({ key: value[key] }));
+        let yaml: String = ["group", "version", "kind"].map(line).concat();
+        message.extension(13, kind, &yaml);
+    }
 }
 
 fn parameter(message: &mut Message<'_, '_>) {
