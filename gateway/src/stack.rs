@@ -110,7 +110,7 @@ impl<I: Inner> Stack<I> {
             // The clock started when the request came, not when its handler starts.
             if !long_running {
                 let time = deadline::from_query(request.uri().query(), deadline::REQUEST_TIMEOUT)
-                    .map_err(Refusal::Timeout)?;
+                    .map_err(|message| Refusal::timeout(&request, message))?;
                 context.deadline = Some(context.received + time);
             }
             let deadline = context.deadline;
@@ -118,7 +118,7 @@ impl<I: Inner> Stack<I> {
             let user = self
                 .authenticator
                 .authenticate(peer, request.headers_mut(), &info.path)
-                .map_err(Refusal::Unauthenticated)?;
+                .map_err(|error| Refusal::unauthenticated(&request, &error))?;
             // After authentication, because administrators are exempt; before authorization, which
             // may cost a request to somebody else.
             let seat = self
@@ -128,7 +128,7 @@ impl<I: Inner> Stack<I> {
             let permit = self
                 .authorizer
                 .authorize(user, &info)
-                .map_err(Refusal::Denied)?;
+                .map_err(|denied| Refusal::denied(&request, &denied))?;
             let handler = self.inner.handle(permit, info, request);
             let answer = match deadline {
                 Some(deadline) => timeout_at(deadline, handler)

@@ -5,8 +5,7 @@ use api_types::status::{ApiError, Status};
 use api_types::table::{self, IncludeObject, ListMeta};
 use axum::body::Body;
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Uri};
 use jiff::Timestamp;
 use kube_json::Members;
 use serde_json::Value;
@@ -92,14 +91,15 @@ pub(crate) fn status(form: &Form, status: &Status) -> Result<Response<Body>, Api
     finish(form, code, written(form, status))
 }
 
-/// The answer to a request that failed.
-pub(crate) fn error(head: &Parts, error: &ApiError) -> Response<Body> {
+/// The answer to a request that failed, in the form that its head asks for.
+pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let status = Status {
         code: code.as_u16(),
         ..error.status().clone()
     };
-    let answer = Form::of_error(head).and_then(|form| finish(&form, code, written(&form, &status)));
+    let answer =
+        Form::of_error(headers, uri).and_then(|form| finish(&form, code, written(&form, &status)));
     // The failure must not hide behind one of negotiation.
     let answer = answer
         .unwrap_or_else(|_| reply::body(code, reply::JSON, kube_json::indent(&status.to_json())));

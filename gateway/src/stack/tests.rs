@@ -152,6 +152,15 @@ async fn refusals_are_kubernetes_own() {
             r#""details":{"group":"x.io","kind":"foos"},"code":403"#
         ))
     );
+    let mut protobuf = request("GET /version");
+    let accept = "application/vnd.kubernetes.protobuf".parse().unwrap();
+    protobuf.headers_mut().insert("accept", accept);
+    let answer = fixture.stack.answer(&fixture.stranger, protobuf).await;
+    assert!(
+        text(answer)
+            .await
+            .starts_with("k8s\0\n\u{c}\n\u{2}v1\u{12}\u{6}Status")
+    );
     assert_eq!(
         ask(&fixture.admin, &format!("GET {FOO}/panic")).await,
         "This request caused apiserver to panic. Look in the logs for details.\n"
