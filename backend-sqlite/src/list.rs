@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use backend_proto::limits::CHUNK_BYTES;
 use backend_proto::v1::Record;
+use prost::Message as _;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 use sidecar::driver::ListQuery;
@@ -22,6 +23,9 @@ use crate::shared::Head;
 
 /// Rows of the log that one step adds to the overlay: keeps a read transaction short.
 const OVERLAY_STEP: i64 = 4096;
+
+/// Of a record in a chunk, beside the record: its tag and length.
+const FRAME_BYTES: usize = 8;
 
 /// A list under way.
 #[derive(Debug)]
@@ -248,8 +252,8 @@ impl<'a> Chunk<'a> {
         {
             return Some(Some(true));
         }
-        // The bytes around a value on the wire: key, index, times.
-        let size = record.value.len() + 512;
+        // A record's index may be larger than its value.
+        let size = record.encoded_len() + FRAME_BYTES;
         if !self.records.is_empty() && self.bytes + size > CHUNK_BYTES {
             return Some(None);
         }

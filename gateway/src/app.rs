@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -18,7 +17,7 @@ use crate::auth::Authenticator;
 use crate::authz::Authorizer;
 use crate::backend::EndpointError;
 use crate::config::{self, Command};
-use crate::handlers::{Api, Paths};
+use crate::handlers::Api;
 use crate::health::Health;
 use crate::resources::Catalog;
 use crate::serving::cert_reload::Reloader;
@@ -148,19 +147,14 @@ impl App {
         let limits = Limits::new(config.max_reads, config.max_writes);
         let metrics = Metrics::new();
         let health = Health::new(store.phase(), lifecycle.shutdown_initiated.clone());
-        let paths = Paths::new(
-            &catalog,
-            health,
-            metrics.clone(),
+        let api = Api::new(
+            catalog,
             store.clone(),
+            metrics.clone(),
+            health,
             limits.clone(),
+            config.namespaces,
         );
-        let api = Api {
-            catalog: Arc::new(ArcSwap::from_pointee(catalog)),
-            store: store.clone(),
-            metrics: metrics.clone(),
-            paths,
-        };
         let stack = Arc::new(Stack {
             authenticator: Authenticator::new(certificates.trust(), config.request_headers),
             authorizer: Authorizer,

@@ -10,6 +10,7 @@
 mod endpoint;
 mod error;
 mod record;
+mod requests;
 mod seen;
 
 mod client;

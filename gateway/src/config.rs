@@ -29,6 +29,7 @@ use clap::Parser as _;
 
 use crate::auth::RequestHeaders;
 use crate::backend::{Endpoint, EndpointError};
+use crate::handlers::Namespaces;
 use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
 use crate::store::StoreConfig;
@@ -50,6 +51,8 @@ pub struct Server {
     pub max_reads: usize,
     /// Requests that write which may run at once; 0 is unlimited.
     pub max_writes: usize,
+    /// Who answers for namespaces.
+    pub namespaces: Namespaces,
 }
 
 /// Flags that cannot be obeyed. Each is one line that names the flag or file.

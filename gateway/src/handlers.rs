@@ -4,7 +4,24 @@
 //! the store, and encodes. Errors become answers in one place, here.
 
 mod call;
+mod namespaces;
 mod paths;
+
+mod route;
+
+mod get;
+mod list;
+mod selection;
+mod watch;
+
+mod create;
+mod delete;
+mod delete_collection;
+mod patch;
+mod update;
+
+mod identity;
+mod scale;
 
 use std::sync::Arc;
 
@@ -14,8 +31,12 @@ use axum::body::Body;
 use http::{Request, Response};
 
 use crate::authz::Permit;
+use crate::codec;
+use crate::health::Health;
+use crate::registry::Registry;
 use crate::reply;
 use crate::resources::Catalog;
+use crate::serving::Limits;
 use crate::stack::Inner;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -34,6 +55,45 @@ pub struct Api {
     pub metrics: Metrics,
     /// Answers to everything that is no resource.
     pub paths: Paths,
+    /// Who answers for namespaces.
+    pub namespaces: Namespaces,
+}
+
+/// Where namespaces come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// The cluster has them and answers for them.
+    OfCluster,
+    /// There is no cluster: each exists as soon as it is named.
+    Implicit,
+}
+
+impl Api {
+    /// Answers for the resources of a catalog whose objects are in `store`; `health` and the use of
+    /// `limits` are told to whoever asks.
+    #[must_use]
+    pub fn new(
+        catalog: Catalog,
+        store: Store,
+        metrics: Metrics,
+        health: Health,
+        limits: Limits,
+        namespaces: Namespaces,
+    ) -> Self {
+        let paths = Paths::new(&catalog, health, metrics.clone(), store.clone(), limits);
+        Self {
+            catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+            store,
+            metrics,
+            paths,
+            namespaces,
+        }
+    }
+
+    /// The way to write.
+    fn registry(&self) -> Registry {
+        Registry::new(self.store.clone())
+    }
 }
 
 impl Inner for Api {
@@ -43,12 +103,22 @@ impl Inner for Api {
         info: RequestInfo,
         request: Request<Body>,
     ) -> Response<Body> {
-        let (head, body) = request.into_parts();
         if !info.is_resource_request {
+            let (head, _) = request.into_parts();
             return paths::answer(self, &info, &head);
         }
-        let _ = (permit, body);
-        reply::not_found()
+        let Some(served) = route::find(&self.catalog.load(), &info) else {
+            let (head, _) = request.into_parts();
+            return match namespaces::answer(&info, &head) {
+                Some(answer) if self.namespaces == Namespaces::Implicit => answer,
+                _ => reply::not_found(),
+            };
+        };
+        let mut call = Call::new(permit, info, served, request);
+        match route::answer(self, &mut call).await {
+            Ok(answer) => answer,
+            Err(error) => codec::error(&call.head, &error),
+        }
     }
 
     fn serves(&self, info: &RequestInfo) -> bool {

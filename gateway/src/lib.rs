@@ -27,6 +27,11 @@ pub mod status;
 
 pub mod patch;
 
+mod codec;
+mod strategy;
+
+mod registry;
+
 pub mod discovery;
 pub mod health;
 pub mod openapi;

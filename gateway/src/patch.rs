@@ -24,14 +24,15 @@ pub struct Patch {
 enum Operation {
     Json(JsonPatch),
     Merge(Value),
+    /// JSON, but no patch: told only once there is an object that it could change.
+    Refused(ApiError),
 }
 
 impl Patch {
     /// Reads a body.
     ///
     /// # Errors
-    /// 400 if the body is no such patch, 413 if it has too many operations, 415 for server-side
-    /// apply, which is not served yet.
+    /// 400 if the body is no JSON, 415 for server-side apply, which is not served yet.
     pub fn parse(
         kind: PatchType,
         body: &[u8],
@@ -40,32 +41,25 @@ impl Patch {
         let parsed =
             kube_json::parse(body).map_err(|_| ApiError::bad_request("invalid JSON patch"))?;
         let lenient = validation == FieldValidation::Ignore;
-        match kind {
-            PatchType::Json => {
-                let (patch, mut problems) =
-                    JsonPatch::read(parsed.value, &parsed.duplicates, lenient)?;
-                if lenient {
-                    problems.clear();
-                }
-                Ok(Self {
-                    operation: Operation::Json(patch),
-                    problems,
-                })
-            }
-            PatchType::Merge => {
-                merge_patch::check(&parsed.value, lenient)?;
+        let read = match kind {
+            PatchType::Json => JsonPatch::read(parsed.value, &parsed.duplicates, lenient)
+                .map(|(patch, problems)| (Operation::Json(patch), problems)),
+            PatchType::Merge => merge_patch::check(&parsed.value, lenient).map(|()| {
                 let problems = parsed.duplicates.iter().map(|it| duplicate(it));
-                Ok(Self {
-                    operation: Operation::Merge(parsed.value),
-                    problems: if lenient {
-                        Vec::new()
-                    } else {
-                        problems.collect()
-                    },
-                })
-            }
-            PatchType::Apply => Err(unsupported()),
+                let problems = problems.collect();
+                (Operation::Merge(parsed.value), problems)
+            }),
+            PatchType::Apply => return Err(unsupported()),
+        };
+        let (operation, mut problems) =
+            read.unwrap_or_else(|error| (Operation::Refused(error), Vec::new()));
+        if lenient {
+            problems.clear();
         }
+        Ok(Self {
+            operation,
+            problems,
+        })
     }
 
     /// What strict decoding has to say about the patch itself; empty if nobody wants to know.
@@ -77,11 +71,13 @@ impl Patch {
     /// The object with the patch applied.
     ///
     /// # Errors
-    /// 422 if an operation of a JSON patch fails; why is not said, as in kube-apiserver.
+    /// 400 if the body was no such patch, 413 if it had too many operations, 422 if an operation of
+    /// a JSON patch fails; why is not said, as in kube-apiserver.
     pub fn apply(&self, object: Value) -> Result<Value, ApiError> {
         match &self.operation {
             Operation::Json(patch) => patch.apply(object),
             Operation::Merge(patch) => Ok(merge_patch::apply(object, patch)),
+            Operation::Refused(error) => Err(error.clone()),
         }
     }
 }

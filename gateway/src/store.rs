@@ -42,6 +42,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::backend::{Backend, Endpoint, EndpointError};
@@ -199,6 +200,11 @@ impl Store {
             .as_ref()
             .map(|it| it.usage())
             .unwrap_or_default()
+    }
+
+    /// Puts the store's counters into a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        self.inner.backend.requests().register(registry);
     }
 
     /// Largest value that the driver takes, bytes; `None` if it did not say (yet).

@@ -98,7 +98,7 @@ pub fn qualified_name(key: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push(String::from("name part must be non-empty"));
     } else if name.len() > MAX_LABEL {
-        errors.push(format!("name part {}", too_long(MAX_LABEL)));
+        errors.push(format!("name part must be no more than {MAX_LABEL} bytes"));
     }
     if name.is_empty() || !is_label_text(name) {
         errors.push(format!(
@@ -114,7 +114,7 @@ pub fn qualified_name(key: &str) -> Vec<String> {
 pub fn label_value(value: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if value.len() > MAX_LABEL {
-        errors.push(too_long(MAX_LABEL));
+        errors.push(format!("must be no more than {MAX_LABEL} bytes"));
     }
     if !is_label_text(value) {
         errors.push(String::from(

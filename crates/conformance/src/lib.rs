@@ -1,1 +1,33 @@
-//! Under construction.
+//! The storage contract `ark.backend.v1` as a suite that judges any driver.
+//!
+//! [`cases::all`] names every sentence of the contract; [`suite::run`] tries them over a driver's
+//! endpoint; [`crash::run`] kills a driver under load and looks at what is left. [`ModelDriver`]
+//! keeps everything in memory: it is what the suite itself is tested with, and the example for
+//! authors of drivers.
+//!
+//! Invariants:
+//! - the suite knows the protocol and nothing of any driver;
+//! - a case works in a group of its own, so that it neither depends on what the store holds nor on
+//!   the cases before it; the suite must be the only writer meanwhile;
+//! - every sentence can fail: `tests/kit/mutants.rs` has drivers that break
+//!   one each, and are caught.
+
+pub mod cases;
+pub mod crash;
+pub mod endpoint;
+pub mod model;
+pub mod report;
+pub mod suite;
+
+mod bench;
+mod check;
+mod client;
+mod linearize;
+mod load;
+mod replay;
+mod stream;
+
+pub use bench::Effort;
+pub use endpoint::Endpoint;
+pub use model::ModelDriver;
+pub use report::Report;

@@ -45,6 +45,15 @@ pub enum ColumnType {
     String,
 }
 
+/// What a column shows of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shown {
+    /// The same whenever it is looked at; null if there is nothing or it does not fit.
+    Value(Value),
+    /// The age of this time.
+    Age(Timestamp),
+}
+
 impl ColumnType {
     /// The name in a definition and in tables.
     #[must_use]
@@ -87,18 +96,27 @@ impl Column {
         }
     }
 
-    /// What a table's row shows of an object; null if there is nothing or it does not fit.
+    /// What a table's row shows of an object now; null if there is nothing or it does not fit.
     #[must_use]
     pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
-        let found = self.path.find(object).ok();
-        let Some(value) = found.and_then(|found| found.into_iter().next()) else {
-            return Value::Null;
-        };
-        self.show(value, now)
+        match self.shown(object) {
+            Shown::Value(value) => value,
+            Shown::Age(time) => Value::from(time::age(time, now)),
+        }
     }
 
-    fn show(&self, value: Cow<'_, Value>, now: Timestamp) -> Value {
-        match (self.kind, value.as_ref()) {
+    /// What a table's row shows of an object, of which ages are all that changes with time.
+    #[must_use]
+    pub fn shown(&self, object: &Value) -> Shown {
+        let found = self.path.find(object).ok();
+        match found.and_then(|found| found.into_iter().next()) {
+            Some(value) => self.show(value),
+            None => Shown::Value(Value::Null),
+        }
+    }
+
+    fn show(&self, value: Cow<'_, Value>) -> Shown {
+        Shown::Value(match (self.kind, value.as_ref()) {
             (ColumnType::String, _) => Value::String(text(value)),
             (ColumnType::Integer, Value::Number(number)) => {
                 // Go's conversion of what does not fit is the machine's; ours saturates.
@@ -108,9 +126,9 @@ impl Column {
             (ColumnType::Number, Value::Number(_)) | (ColumnType::Boolean, Value::Bool(_)) => {
                 value.into_owned()
             }
-            (ColumnType::Date, Value::String(date)) => Value::from(age(date, now)),
+            (ColumnType::Date, Value::String(date)) => return age(date),
             _ => Value::Null,
-        }
+        })
     }
 }
 
@@ -138,13 +156,16 @@ fn text(value: Cow<'_, Value>) -> String {
     }
 }
 
-fn age(date: &str, now: Timestamp) -> String {
+fn age(date: &str) -> Shown {
+    let words = |words: &str| Shown::Value(Value::from(words));
     if date.is_empty() || date == "null" {
-        return String::from("<unknown>");
+        return words("<unknown>");
     }
     match time::parse(date) {
-        Some(then) => time::age(then, now),
-        None => String::from("<invalid>"),
+        // Go's zero time: the year 1.
+        Some(then) if time::format(then) == "0001-01-01T00:00:00Z" => words("<unknown>"),
+        Some(then) => Shown::Age(then),
+        None => words("<invalid>"),
     }
 }
 
@@ -207,7 +228,7 @@ mod tests {
     fn check(kind: &str, path: &str, want: &Value) {
         let object = json!({
             "i": 5, "f": 2.7, "b": true, "s": "x", "m": {"a": "<"}, "l": [1], "n": null,
-            "t": "2024-01-02T03:04:05Z", "big": 1_000_000.5e6,
+            "t": "2024-01-02T03:04:05Z", "zero": "0001-01-01T00:00:00Z", "big": 1_000_000.5e6,
         });
         let mut errors = Vec::new();
         let manifest = json!({"name": "C", "type": kind, "jsonPath": path});
@@ -235,6 +256,7 @@ mod tests {
         check("string", ".nope", &Value::Null);
         check("date", ".t", &json!("2m"));
         check("date", ".s", &json!("<invalid>"));
+        check("date", ".zero", &json!("<unknown>"));
         check("date", ".n", &Value::Null);
         check("integer", ".l[7]", &Value::Null);
     }

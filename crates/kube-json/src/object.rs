@@ -115,66 +115,11 @@ impl<'a> ObjectWriter<'a> {
     }
 }
 
-/// The compact document with two spaces of indentation per level, its fields in the order they are
-/// in. Expects JSON as this crate writes it.
-#[must_use]
-pub fn indent(compact: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(compact.len() * 3 / 2);
-    let mut depth = 0;
-    let mut in_string = false;
-    let mut escaped = false;
-    for (at, &byte) in compact.iter().enumerate() {
-        if in_string {
-            out.push(byte);
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            continue;
-        }
-        let next = compact.get(at + 1);
-        match byte {
-            b'{' | b'[' => {
-                out.push(byte);
-                if !matches!(next, Some(b'}' | b']')) {
-                    depth += 1;
-                    new_line(depth, &mut out);
-                }
-            }
-            b'}' | b']' => {
-                let empty = at > 0 && matches!(compact[at - 1], b'{' | b'[');
-                if !empty {
-                    depth = usize::saturating_sub(depth, 1);
-                    new_line(depth, &mut out);
-                }
-                out.push(byte);
-            }
-            b',' => {
-                out.push(byte);
-                new_line(depth, &mut out);
-            }
-            b':' => out.extend_from_slice(b": "),
-            b'"' => {
-                in_string = true;
-                out.push(byte);
-            }
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-fn new_line(depth: usize, out: &mut Vec<u8>) {
-    out.push(b'\n');
-    for _ in 0..depth {
-        out.extend_from_slice(b"  ");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{ObjectWriter, indent};
-    use crate::{to_vec, to_vec_pretty};
+    use super::ObjectWriter;
 
     #[test]
     fn fields_keep_the_order_of_calls() {
@@ -188,14 +133,5 @@ mod tests {
         object.end();
         let want = r#"{"z":true,"y":{"a":2,"b":1},"x":[{"n":1},{"n":2}],"w":null}"#;
         assert_eq!(String::from_utf8_lossy(&out), want);
-    }
-
-    #[test]
-    fn indent_equals_the_pretty_form() {
-        let value = json!({"a": [1, "x\\\"],{", {}, [], [[]], {"k": null}], "b": {"c": "\\"}});
-        assert_eq!(
-            String::from_utf8_lossy(&indent(&to_vec(&value))),
-            String::from_utf8_lossy(&to_vec_pretty(&value)),
-        );
     }
 }

@@ -39,17 +39,22 @@ pub struct SyntaxError(pub(crate) String);
 /// On bad syntax, on nesting beyond [`MAX_DEPTH`], and on a number that no float64 can hold.
 pub fn parse(input: &[u8]) -> Result<Parsed, SyntaxError> {
     match std::str::from_utf8(input) {
-        Ok(text) => parse_text(text),
-        Err(_) => parse_text(&string::replace_invalid(input)),
+        Ok(text) => parse_text(text, None),
+        Err(error) => {
+            let at = error.valid_up_to();
+            let invalid = input.get(at).map(|byte| (at, *byte));
+            parse_text(&string::replace_invalid(input), invalid)
+        }
     }
 }
 
-fn parse_text(text: &str) -> Result<Parsed, SyntaxError> {
+fn parse_text(text: &str, invalid: Option<(usize, u8)>) -> Result<Parsed, SyntaxError> {
     let mut parser = Parser {
         text,
         bytes: text.as_bytes(),
         at: 0,
         depth: 0,
+        invalid,
         duplicates: Duplicates::default(),
         unfit: None,
     };
@@ -73,6 +78,8 @@ struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    /// Where the first byte that is no UTF-8 stood, and which it was, for messages.
+    invalid: Option<(usize, u8)>,
     duplicates: Duplicates,
     /// The first number that fits no float64: reported only if the syntax holds to the end.
     unfit: Option<SyntaxError>,
@@ -199,7 +206,9 @@ impl Parser<'_> {
 
     /// The error for the byte at hand. Behind the end stands a space, as for Go's scanner.
     fn unexpected(&self, context: &str) -> SyntaxError {
-        let shown = match self.peek().unwrap_or(b' ') {
+        let invalid = self.invalid.filter(|(at, _)| *at == self.at);
+        let byte = invalid.map_or(self.peek(), |(_, byte)| Some(byte));
+        let shown = match byte.unwrap_or(b' ') {
             b'\'' => String::from(r"'\''"),
             b'"' => String::from("'\"'"),
             b'\\' => String::from(r"'\\'"),

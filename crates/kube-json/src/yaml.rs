@@ -71,7 +71,21 @@ fn options(duplicates: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Option
 }
 
 fn said(error: &serde_saphyr::Error) -> YamlError {
-    YamlError(error.without_snippet().to_string())
+    let text = error.without_snippet().to_string();
+    // Go's words for the most common mistake; it tells the line from the second one on.
+    let Some(place) = text.strip_prefix("mapping values are not allowed in this context at line ")
+    else {
+        return YamlError(text);
+    };
+    let line = place.split(',').next().unwrap_or_default();
+    let at = if line == "1" {
+        String::new()
+    } else {
+        format!("line {line}: ")
+    };
+    YamlError(format!(
+        "{at}mapping values are not allowed in this context"
+    ))
 }
 
 fn duplicate(error: &serde_saphyr::Error) -> Option<String> {

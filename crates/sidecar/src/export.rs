@@ -47,7 +47,8 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
             start_revision: start,
             ..WatchRequest::default()
         },
-    )?;
+    )
+    .await?;
     if !send(sink, Part::Header(header)).await {
         return Ok(());
     }

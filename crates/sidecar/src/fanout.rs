@@ -124,7 +124,8 @@ impl Fanout {
         self.moved.send_replace(());
     }
 
-    /// Events after `cursor`, about `max_bytes` of them.
+    /// Events after `cursor`, about `max_bytes` of them. The cursor may be ahead of what was
+    /// published: then there is nothing yet.
     pub(crate) fn after(&self, cursor: i64, epoch: i64, max_bytes: usize) -> Found {
         let ring = self.ring.read();
         if ring.header.epoch != epoch {
@@ -138,7 +139,7 @@ impl Fanout {
             .partition_point(|event| event.revision <= cursor);
         let mut events = Vec::new();
         let mut bytes = 0;
-        let mut through = ring.header.revision;
+        let mut through = ring.header.revision.max(cursor);
         for event in ring.events.range(first..) {
             bytes += size(event);
             if bytes > max_bytes && !events.is_empty() {

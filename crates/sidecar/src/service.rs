@@ -137,7 +137,7 @@ impl Backend for Service {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
-        let watch = told(Watch::start(self.source(), request.into_inner()))?;
+        let watch = told(Watch::start(self.source(), request.into_inner()).await)?;
         let (sink, messages) = Watch::channel();
         self.tasks.spawn(watch.run(sink));
         Ok(Response::new(ReceiverStream::new(messages)))

@@ -56,12 +56,16 @@ struct Batch {
 
 impl Watch {
     /// Checks where a watch may start.
-    pub(crate) fn start(source: Source, request: WatchRequest) -> Result<Self, BackendError> {
+    pub(crate) async fn start(source: Source, request: WatchRequest) -> Result<Self, BackendError> {
         for range in &request.ranges {
             range::check(range)?;
         }
-        let header = source.fanout.header();
         let start = request.start_revision;
+        let mut header = source.fanout.header();
+        if start == 0 || start > header.revision {
+            // A reader may have been shown a commit that is not published yet.
+            header = source.driver.header().await?;
+        }
         if start > header.revision {
             return Err(future(start, header.revision));
         }
@@ -100,7 +104,8 @@ impl Watch {
         let created = Body::Created(Created {
             start_revision: self.cursor,
         });
-        let header = self.source.fanout.header();
+        let mut header = self.source.fanout.header();
+        header.revision = header.revision.max(self.cursor);
         if !self.send(sink, header, created).await? {
             return Ok(());
         }

@@ -17,6 +17,7 @@ use crate::backend::current::{Asker, Current};
 use crate::backend::endpoint::{Endpoint, EndpointError};
 use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::record::{Header, Op, Verdict, signed};
+use crate::backend::requests::{Method, Requests};
 use crate::backend::seen::{Highest, Identity, Seen};
 use crate::backend::stream::{ChangeStream, RecordStream};
 use crate::backend::writer::{Queue, Writer};
@@ -63,6 +64,7 @@ pub(super) struct Calls {
     watch: BackendClient<Channel>,
     bulk: BackendClient<Channel>,
     seen: Arc<Seen>,
+    requests: Requests,
 }
 
 impl Backend {
@@ -83,6 +85,7 @@ impl Backend {
             watch: client()?,
             bulk: client()?,
             seen,
+            requests: Requests::default(),
         };
         let (queue, writer) = Writer::new(calls.clone());
         let (asker, current) = Current::new(calls.clone());
@@ -106,6 +109,7 @@ impl Backend {
             client: concat!("ark-apiserver ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         let floor = self.calls.seen.highest();
+        self.calls.requests.count(Method::Describe);
         let mut client = self.calls.unary.clone();
         let answer = unary(READ_TIMEOUT, request, |request| client.describe(request)).await?;
         let header = self.calls.note(answer.header.clone(), floor)?;
@@ -167,6 +171,7 @@ impl Backend {
             revision: signed(revision),
             ..v1::ListRequest::default()
         };
+        self.calls.requests.count(Method::List);
         let mut client = self.calls.bulk.clone();
         let stream = within(READ_TIMEOUT, client.list(request)).await?;
         RecordStream::open(stream).await
@@ -183,9 +188,15 @@ impl Backend {
             start_revision: signed(after),
             progress_interval_ms: interval,
         };
+        self.calls.requests.count(Method::Watch);
         let mut client = self.calls.watch.clone();
         let stream = within(READ_TIMEOUT, client.watch(request)).await?;
         Ok(ChangeStream::new(stream, self.calls.clone(), after))
+    }
+
+    /// How often the backend was asked.
+    pub(crate) const fn requests(&self) -> &Requests {
+        &self.calls.requests
     }
 
     /// Tells when the store is another one or its epoch changed: every cache is then void.
@@ -234,6 +245,7 @@ impl Calls {
 
     pub(super) async fn current_revision(&self) -> Result<u64, Error> {
         let floor = self.seen.highest();
+        self.requests.count(Method::CurrentRevision);
         let mut client = self.unary.clone();
         let request = v1::CurrentRevisionRequest {};
         let answer = unary(READ_TIMEOUT, request, |request| {
@@ -249,6 +261,7 @@ impl Calls {
         timeout: Duration,
     ) -> Result<Vec<v1::OpResult>, Error> {
         let count = ops.len();
+        self.requests.count(Method::Write);
         let mut client = self.unary.clone();
         let request = v1::WriteRequest { ops };
         let answer = unary(timeout, request, |request| client.write(request)).await?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, FrontProxy, Kinds, Server, Tuning};
 use crate::backend::Endpoint;
+use crate::handlers::Namespaces;
 use crate::serving::tls;
 
 /// Flags of `serve`.
@@ -94,6 +95,7 @@ impl Serve {
             request_headers: request_headers.transpose()?,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
+            namespaces: Namespaces::OfCluster,
         })
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Kinds, Server, Tuning};
 use crate::backend::Endpoint;
+use crate::handlers::Namespaces;
 use crate::serving::tls;
 use crate::standalone::pki::Pki;
 use crate::standalone::{Driver, Listen};
@@ -64,6 +65,7 @@ impl Standalone {
             request_headers: None,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
+            namespaces: Namespaces::Implicit,
         }
     }
 }

@@ -1,14 +1,23 @@
 //! One authorized request for a served resource.
 
+use std::future::Future;
+
 use api_types::request_info::RequestInfo;
+use api_types::status::ApiError;
 use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderName, Request};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::time::timeout_at;
 
 use crate::authz::Permit;
+use crate::registry::Target;
 use crate::request::Context;
 use crate::resources::Served;
 
 /// What a handler is given.
 #[derive(Debug)]
+#[allow(dead_code, reason = "handlers of writes read the user and the body")]
 pub(crate) struct Call {
     /// Proof that the user may do this.
     pub permit: Permit,
@@ -22,4 +31,80 @@ pub(crate) struct Call {
     pub head: http::request::Parts,
     /// What is to be read, once.
     pub body: Body,
+}
+
+impl Call {
+    /// Takes a request apart.
+    pub(super) fn new(
+        permit: Permit,
+        info: RequestInfo,
+        served: Served,
+        request: Request<Body>,
+    ) -> Self {
+        let (head, body) = request.into_parts();
+        Self {
+            permit,
+            info,
+            served,
+            context: Context::of(&head.extensions),
+            head,
+            body,
+        }
+    }
+
+    /// A header's text; empty if it is missing or no text.
+    pub(super) fn header(&self, name: &HeaderName) -> &str {
+        let value = self.head.headers.get(name);
+        value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The query as it came; empty if there is none.
+    pub(super) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// What is to be written: the object that the path names.
+    pub(super) fn target(&self, dry_run: bool) -> Target<'_> {
+        Target {
+            permit: &self.permit,
+            served: &self.served,
+            namespace: &self.info.namespace,
+            name: &self.info.name,
+            dry_run,
+            warnings: &self.context.warnings,
+        }
+    }
+
+    /// The whole body, as far as the resource allows.
+    ///
+    /// # Errors
+    /// 413 if it is larger, a plain 500 if it breaks off.
+    pub(super) async fn read_body(&mut self) -> Result<Bytes, ApiError> {
+        let limit = self.served.resource().body_limit();
+        let body = std::mem::take(&mut self.body);
+        match Limited::new(body, limit).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err(ApiError::too_large(format!("limit is {limit}")))
+            }
+            Err(error) => Err(ApiError::internal_plain(error.to_string())),
+        }
+    }
+}
+
+/// Does a write of one object within its time.
+///
+/// # Errors
+/// 504 if it takes longer.
+pub(super) async fn in_time<T>(
+    context: &Context,
+    write: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    match timeout_at(context.write_deadline(), write).await {
+        Ok(done) => done,
+        Err(_) => Err(ApiError::timeout(
+            "request did not complete within requested timeout - context deadline exceeded",
+            0,
+        )),
+    }
 }

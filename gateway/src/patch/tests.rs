@@ -158,7 +158,9 @@ fn merge_patches_merge() {
 }
 
 fn check_refused(kind: PatchType, body: &str, validation: FieldValidation, expected: &str) {
-    let error = Patch::parse(kind, body.as_bytes(), validation).unwrap_err();
+    let object = json!({"a": 1});
+    let applied = Patch::parse(kind, body.as_bytes(), validation).and_then(|it| it.apply(object));
+    let error = applied.unwrap_err();
     assert_eq!(format!("{} {error}", error.code()), expected, "{body}");
 }
 

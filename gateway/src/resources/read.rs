@@ -1,5 +1,7 @@
 //! Stored values as the schema of the day sees them (semantics 2.4.2, 5.4.5, 5.9).
 
+use std::borrow::Cow;
+
 use api_types::meta::Meta;
 use bytes::Bytes;
 use crd_schema::coerce::{self, Mode};
@@ -7,7 +9,7 @@ use crd_schema::{Structural, default, nulls, prune};
 use serde_json::Value;
 
 use super::{Catalog, Resource, Served};
-use crate::store::{Codec, DecodeError, Decoded, Head, ResourceId};
+use crate::store::{Codec, DecodeError, Decoded, Head, Index, ResourceId};
 
 impl Codec for Catalog {
     fn resources(&self) -> Vec<ResourceId> {
@@ -31,6 +33,47 @@ pub(super) fn view(served: &Served, stored: &Bytes) -> Result<Bytes, DecodeError
     let mut object = parse(stored)?;
     convert(&mut object, served.api_version(), served.schema())?;
     Ok(kube_json::to_vec(&object).into())
+}
+
+/// An object that was just stored as another version shows it once it is read back.
+pub(super) fn reread(served: &Served, stored: &Bytes) -> Result<Value, DecodeError> {
+    let mut object = parse(stored)?;
+    served.resource().refresh(&mut object, stored)?;
+    convert(&mut object, served.api_version(), served.schema())?;
+    Ok(object)
+}
+
+/// Takes away what is not part of a stored object, and gives it in the form in which it is stored:
+/// borrowed if that is the form it has.
+pub(super) fn stored<'a>(
+    served: &Served,
+    object: &'a mut Value,
+) -> Result<Cow<'a, Value>, DecodeError> {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        // The revision is not known before the write.
+        metadata.remove("resourceVersion");
+        metadata.remove("selfLink");
+    }
+    if served.is_storage() {
+        return Ok(Cow::Borrowed(object));
+    }
+    let resource = served.resource();
+    let own = resource.api_version_at(resource.storage_index());
+    let mut converted = object.clone();
+    convert(&mut converted, own, &resource.storage_version().schema)?;
+    Ok(Cow::Owned(converted))
+}
+
+/// What the backend may index of an object in storage version.
+pub(super) fn index(resource: &Resource, object: &Value) -> Index {
+    let head = head(object, resource);
+    let owners = Meta::of(object).owner_references();
+    Index {
+        uid: head.uid,
+        labels: head.labels,
+        fields: head.fields,
+        owner_uids: owners.map(|owner| owner.uid.to_owned()).collect(),
+    }
 }
 
 impl Resource {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use api_types::gvk::{GroupKind, GroupResource};
 use bytes::Bytes;
 use crd_schema::{Structural, Version};
+use serde_json::Value;
 
 use super::{Resource, read};
-use crate::store::DecodeError;
+use crate::store::{DecodeError, Index};
 
 /// A resource in a version that clients may use; cheap to clone.
 #[derive(Debug, Clone)]
@@ -109,5 +110,28 @@ impl Served {
             return Ok(stored.clone());
         }
         read::view(self, stored)
+    }
+
+    /// An object of this version as it is stored, and what the backend may index of it. Takes
+    /// `metadata.resourceVersion` and `metadata.selfLink` out of the object.
+    ///
+    /// # Errors
+    /// If the object has no metadata.
+    pub fn stored(&self, object: &mut Value) -> Result<(Bytes, Index), DecodeError> {
+        let stored = read::stored(self, object)?;
+        let index = read::index(&self.resource, &stored);
+        Ok((kube_json::to_vec(&stored).into(), index))
+    }
+
+    /// An object as this version shows it once it is read back, if that can be anything but what
+    /// was given to be stored: another version may lose fields on the way, or have other defaults.
+    ///
+    /// # Errors
+    /// If the bytes are no object.
+    pub fn reread(&self, stored: &Bytes) -> Result<Option<Value>, DecodeError> {
+        if self.is_storage() {
+            return Ok(None);
+        }
+        read::reread(self, stored).map(Some)
     }
 }

@@ -417,8 +417,10 @@ pub struct Limits {
 /// One change. `op_id` makes a retry harmless.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Op {
-    /// 16 random bytes. The same op_id sent again within retention gives the first verdict again
-    /// and applies nothing. Empty: no such memory.
+    /// 16 random bytes. An operation that was applied and is sent again with its op_id within
+    /// retention applies nothing and is told its first revision; the op_id on another key is INVALID.
+    /// Conflicts and no-ops leave no memory, so that the operation is judged afresh. Empty: no
+    /// memory at all.
     #[prost(bytes = "bytes", tag = "1")]
     pub op_id: ::prost::bytes::Bytes,
     #[prost(message, optional, tag = "2")]

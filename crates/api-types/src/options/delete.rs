@@ -138,6 +138,12 @@ impl DeleteOptions {
         }
     }
 
+    /// The older way of saying what becomes of dependents.
+    #[must_use]
+    pub const fn orphan_dependents(&self) -> Option<bool> {
+        self.orphan_dependents
+    }
+
     /// Whether to do everything but delete.
     #[must_use]
     pub const fn dry_run(&self) -> bool {

@@ -205,11 +205,13 @@ impl ListOptions {
             if !not_older {
                 errors.push(unsupported_match(version_match, &["NotOlderThan"]));
             }
-            if !self.continue_token.is_empty() {
-                errors.push(forbidden_match(
-                    "resourceVersionMatch is forbidden when continue is provided",
-                ));
-            }
+        }
+        // A watch from nowhere is taken for one that asked for initial events and so for a match.
+        let matched = !version_match.is_empty() || self.legacy_initial_events;
+        if matched && !self.continue_token.is_empty() {
+            errors.push(forbidden_match(
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
         }
         errors
     }

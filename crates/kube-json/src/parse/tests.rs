@@ -248,3 +248,10 @@ proptest! {
         let _ = parse(&input);
     }
 }
+
+#[test]
+fn a_byte_that_is_no_text_is_told_by_its_number() {
+    let error = parse(b"\x81\xa9").unwrap_err().to_string();
+    let expected = "invalid character '\\u0081' looking for beginning of value";
+    assert_eq!(error, expected);
+}

@@ -51,6 +51,15 @@ fn cursors_read_what_follows_them_in_pages() {
 }
 
 #[test]
+fn a_cursor_ahead_of_the_ring_waits_and_never_goes_back() {
+    let fanout = Fanout::new(header(1, 10));
+    fanout.publish(vec![event(11, 0)], header(1, 11));
+    assert_eq!(after(&fanout, 12, 1000), Some((vec![], 12)));
+    fanout.publish(vec![event(12, 0), event(13, 0)], header(1, 13));
+    assert_eq!(after(&fanout, 12, 1000), Some((vec![13], 13)));
+}
+
+#[test]
 fn a_full_ring_forgets_its_oldest() {
     let fanout = Fanout::new(header(1, 0));
     let half = RING_BYTES / 2;

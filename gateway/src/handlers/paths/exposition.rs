@@ -40,6 +40,7 @@ impl Exposition {
             registry.register("ark_cache_history_bytes", help, history_bytes.clone());
             let help = "1 while the objects are loaded and the stream of changes is up";
             registry.register("ark_storage_ready", help, ready.clone());
+            store.register(registry);
         });
         Self {
             metrics,

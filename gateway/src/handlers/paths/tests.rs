@@ -5,6 +5,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 
 use super::*;
+use crate::handlers::Namespaces;
 use crate::resources;
 use crate::serving::Lifecycle;
 use crate::store::StoreConfig;
@@ -38,12 +39,14 @@ fn api(loaded: bool) -> Api {
     let health = Health::new(phase, Lifecycle::new().shutdown_initiated);
     let metrics = Metrics::new();
     let limits = Limits::new(1, 1);
-    Api {
-        paths: Paths::new(&catalog, health, metrics.clone(), store.clone(), limits),
-        catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+    Api::new(
+        catalog,
         store,
         metrics,
-    }
+        health,
+        limits,
+        Namespaces::Implicit,
+    )
 }
 
 fn ask(api: &Api, request: &str) -> Response<Body> {

@@ -1,0 +1,87 @@
+//! The contract, one named case for each sentence.
+//!
+//! An id begins with the number of its sentence: R revisions, W writes, B values, L reads and
+//! lists, V watches, H history, E export and import, D the driver itself.
+
+mod describe;
+mod history;
+mod moves;
+mod pages;
+mod races;
+mod reads;
+mod revisions;
+mod slow;
+mod starts;
+mod values;
+mod verdicts;
+mod watches;
+mod writes;
+
+use backend_proto::v1::describe_response::Capability;
+use futures_util::future::BoxFuture;
+
+use crate::bench::Bench;
+use crate::check::Check;
+
+/// One sentence of the contract and the program that tries it.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Sentence number and slug; unique.
+    pub id: &'static str,
+    /// The sentence.
+    pub sentence: &'static str,
+    /// What a driver must offer for the sentence to bind it.
+    pub needs: &'static [Capability],
+    pub(crate) run: fn(Bench) -> BoxFuture<'static, Check>,
+}
+
+/// A row of a table of cases.
+macro_rules! case {
+    ($id:literal, $run:path, $sentence:literal $(, $needs:ident)*) => {
+        $crate::cases::Case {
+            id: $id,
+            sentence: $sentence,
+            needs: &[$(backend_proto::v1::describe_response::Capability::$needs),*],
+            run: |bench| Box::pin($run(bench)),
+        }
+    };
+}
+use case;
+
+/// Every case, in the order in which they are best read.
+#[must_use]
+pub fn all() -> Vec<Case> {
+    [
+        describe::CASES,
+        revisions::CASES,
+        writes::CASES,
+        verdicts::CASES,
+        races::CASES,
+        values::CASES,
+        reads::CASES,
+        pages::CASES,
+        starts::CASES,
+        watches::CASES,
+        slow::CASES,
+        history::CASES,
+        moves::CASES,
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_are_unique_and_say_their_sentence() {
+        let mut ids = HashSet::new();
+        for case in super::all() {
+            assert!(ids.insert(case.id), "{} occurs twice", case.id);
+            let (number, slug) = case.id.split_once('-').expect("number and slug");
+            assert!(number.starts_with(|c: char| c.is_ascii_uppercase()));
+            assert!(number[1..].parse::<u32>().is_ok(), "{}", case.id);
+            assert!(!slug.is_empty() && case.sentence.ends_with('.'));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! D: what a driver says of itself, and what every answer carries.
+
+use backend_proto::limits::{PROTOCOL_MINOR, epoch_of};
+use backend_proto::v1::export_response::Part;
+use backend_proto::v1::health_response::State;
+use backend_proto::v1::{CurrentRevisionRequest, ExportRequest, Header, HealthRequest};
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, ensure, same, some};
+use crate::client::timed;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "D1-describe-is-complete",
+        describe,
+        "Describe names the driver, the versions it speaks and its limits, the same each time."
+    ),
+    case!(
+        "D2-header-in-every-response",
+        headers,
+        "Every response carries the header of one store, its revisions in the header's epoch."
+    ),
+    case!(
+        "D3-a-serving-driver-is-ready",
+        ready,
+        "Health of a driver that serves is READY."
+    ),
+];
+
+async fn describe(bench: Bench) -> Check {
+    let first = bench.client.describe().await?;
+    ensure!(!first.driver.is_empty(), "the driver has no name");
+    ensure!(
+        !first.driver_version.is_empty(),
+        "the driver has no version"
+    );
+    let (oldest, newest) = (first.protocol_minor_min, first.protocol_minor_max);
+    ensure!(
+        oldest <= PROTOCOL_MINOR && PROTOCOL_MINOR <= newest,
+        "minor version {PROTOCOL_MINOR} is not within {oldest} and {newest}"
+    );
+    let limits = some(first.limits, "limits")?;
+    ensure!(
+        limits.value_bytes > 0 && limits.write_ops > 0 && limits.write_bytes >= limits.value_bytes,
+        "the limits allow nothing: {limits:?}"
+    );
+    ensure!(!first.capabilities.contains(&0), "a capability UNSPECIFIED");
+    let mut again = bench.connect().describe().await?;
+    again.header.clone_from(&first.header);
+    same!(again, first, "the second Describe");
+    Ok(())
+}
+
+async fn headers(bench: Bench) -> Check {
+    let client = &bench.client;
+    let (first, key) = (bench.create("ns/a", "1"), bench.key("ns/a"));
+    let mut raw = client.raw();
+    let mut seen: Vec<(&str, Option<Header>)> = vec![
+        ("Describe", client.describe().await?.header),
+        ("Write", client.write(vec![first]).await?.header),
+        ("Get", client.get(&key, 0).await?.header),
+        (
+            "Get of nothing",
+            client.get(&bench.key("none"), 0).await?.header,
+        ),
+        ("List", Some(client.list(bench.all(0)).await?.header)),
+    ];
+    let current = raw
+        .current_revision(timed(CurrentRevisionRequest {}))
+        .await?;
+    seen.push(("CurrentRevision", current.into_inner().header));
+    let health = raw.health(timed(HealthRequest {})).await?;
+    seen.push(("Health", health.into_inner().header));
+    let mut watch = raw.watch(bench.after(0)).await?.into_inner();
+    let created = some(watch.message().await?, "first message of a watch")?;
+    seen.push(("Watch", created.header));
+    let mut export = raw.export(ExportRequest::default()).await?.into_inner();
+    let first = some(export.message().await?, "first message of an export")?;
+    if let Some(Part::Header(header)) = first.part {
+        seen.push(("Export", Some(header)));
+    }
+    let mut store = None;
+    for (call, header) in seen {
+        let header = some(header, &format!("header of {call}"))?;
+        ensure!(!header.store_id.is_empty(), "{call}: no store_id");
+        ensure!(header.epoch > 0, "{call}: epoch {}", header.epoch);
+        same!(
+            epoch_of(header.revision),
+            header.epoch,
+            "{call}: epoch of its revision"
+        );
+        ensure!(
+            header.compact_revision <= header.revision,
+            "{call}: compacted beyond its revision"
+        );
+        let store = store.get_or_insert((header.store_id.clone(), header.epoch));
+        same!(
+            (header.store_id, header.epoch),
+            *store,
+            "{call}: store and epoch"
+        );
+    }
+    Ok(())
+}
+
+async fn ready(bench: Bench) -> Check {
+    let health = bench.client.raw().health(timed(HealthRequest {})).await?;
+    same!(health.into_inner().state(), State::Ready, "health");
+    Ok(())
+}

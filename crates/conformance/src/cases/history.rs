@@ -1,0 +1,172 @@
+//! H: compaction.
+
+use backend_proto::v1::backend_error::Reason;
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, refused, same, some};
+use crate::load::Load;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "H1-compaction-keeps-the-current-state",
+        keeps,
+        "Compaction drops history, never current state, and no revision moves.",
+        Compact
+    ),
+    case!(
+        "H2-state-at-the-compact-revision-stays-readable",
+        boundary,
+        "State at the compact revision and later can be read; below it is COMPACTED.",
+        Compact,
+        TimeTravel
+    ),
+    case!(
+        "H3-compaction-of-the-future-fails",
+        future,
+        "Compact above the current revision fails with FUTURE_REVISION and drops nothing.",
+        Compact
+    ),
+    case!(
+        "H4-compaction-goes-forward-only",
+        forward,
+        "Compact at or below the compact revision does nothing.",
+        Compact
+    ),
+    case!(
+        "H5-compaction-under-load",
+        load,
+        "Writers and watchers go on while history is dropped behind them.",
+        Compact
+    ),
+];
+
+async fn keeps(bench: Bench) -> Check {
+    let client = &bench.client;
+    client.apply(bench.create("ns/old", "1")).await?;
+    for round in 0..5 {
+        client
+            .apply(bench.create("ns/again", format!("{round}")))
+            .await?;
+        client.apply(bench.delete("ns/again", 0)).await?;
+    }
+    client.apply(bench.create("ns/new", "1")).await?;
+    let last = client.apply(bench.update("ns/new", "2", 0)).await?.revision;
+    let before = client.list(bench.all(0)).await?;
+    let answer = client.compact(last).await?;
+    let header = some(answer.header, "header of Compact")?;
+    same!(header.compact_revision, last, "compact_revision");
+    same!(header.revision, last, "revision after compaction");
+    let after = client.list(bench.all(0)).await?;
+    same!(after.records, before.records, "records after compaction");
+    same!(
+        after.header.compact_revision,
+        last,
+        "compact_revision in a list's header"
+    );
+    same!(
+        client.latest(&bench.key("ns/again")).await?,
+        None,
+        "a deleted record"
+    );
+    client
+        .apply(bench.update("ns/old", "2", before.records[1].revision))
+        .await?;
+    Ok(())
+}
+
+async fn boundary(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
+    client.apply(bench.create("ns/b", "1")).await?;
+    let fourth = client.apply(bench.delete("ns/b", 0)).await?.revision;
+    let mut due = Vec::new();
+    for revision in second..=fourth {
+        due.push(client.list(bench.all(revision)).await?.records);
+    }
+    client.compact(second).await?;
+    for (revision, due) in (second..=fourth).zip(due) {
+        let listed = client.list(bench.all(revision)).await?;
+        same!(listed.records, due, "a list at {revision}");
+        let key = bench.key("ns/a");
+        let got = client.get(&key, revision).await?.record;
+        same!(got.as_ref(), due.first(), "a record at {revision}");
+    }
+    for revision in [first, first - 1, 1] {
+        let got = client.get(&bench.key("ns/a"), revision).await;
+        let error = refused(got, Reason::Compacted)?;
+        same!(
+            error.compact_revision,
+            second,
+            "compact_revision of Get's error"
+        );
+        let listed = client.try_list(bench.all(revision)).await?;
+        let error = refused(listed, Reason::Compacted)?;
+        same!(
+            error.compact_revision,
+            second,
+            "compact_revision of List's error"
+        );
+    }
+    Ok(())
+}
+
+async fn future(bench: Bench) -> Check {
+    let client = &bench.client;
+    let current = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let before = client.current().await?;
+    let error = refused(client.compact(current + 1).await, Reason::FutureRevision)?;
+    same!(
+        error.current_revision,
+        current,
+        "current_revision of the error"
+    );
+    same!(
+        client.current().await?,
+        before,
+        "header after a refused compaction"
+    );
+    Ok(())
+}
+
+async fn forward(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
+    client.compact(second).await?;
+    for revision in [second, first, 1] {
+        let answer = client.compact(revision).await?;
+        let header = some(answer.header, "header of Compact")?;
+        same!(
+            header.compact_revision,
+            second,
+            "compact_revision after Compact {revision}"
+        );
+    }
+    Ok(())
+}
+
+async fn load(bench: Bench) -> Check {
+    let start = bench.client.current().await?.revision;
+    let mut watch = bench.connect().watch(bench.after(start)).await?;
+    let load = Load::start(&bench, 4);
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let told = watch.next().await??;
+        seen.extend(told.events.iter().map(|event| event.revision));
+        bench.client.compact(watch.through()).await?;
+    }
+    let mut due: Vec<i64> = load
+        .finish_after(30)
+        .await?
+        .iter()
+        .map(|c| c.revision)
+        .collect();
+    due.sort_unstable();
+    let last = some(due.last().copied(), "a change of the load")?;
+    let rest = watch.until(last).await?;
+    seen.extend(rest.iter().map(|event| event.revision));
+    same!(seen, due, "changes seen while history was dropped");
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! E: export and import.
+
+use std::time::Duration;
+
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::export_response::Part;
+use backend_proto::v1::import_request::{Done, Options, Part as ImportPart};
+use backend_proto::v1::{Event, ExportRequest, ExportResponse, Header, ImportRequest, Record};
+use tokio::time::timeout;
+use tonic::Streaming;
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, Stop, ensure, refused, same, some};
+use crate::load::Load;
+use crate::replay::Replay;
+
+/// Longest silence of an export that has something to say.
+const SILENCE: Duration = Duration::from_secs(20);
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "E1-an-export-is-one-snapshot",
+        snapshot,
+        "An export is the whole store at the revision of its header, also while it is written.",
+        Export
+    ),
+    case!(
+        "E2-an-export-that-follows",
+        follow,
+        "An export that follows goes on with every change after its snapshot, once and in order.",
+        Export
+    ),
+    case!(
+        "E3-an-export-after-a-revision",
+        after,
+        "An export after a revision skips the snapshot; without following it is INVALID, and a \
+         start outside history fails as that of a watch.",
+        Export
+    ),
+    case!(
+        "E4-import-needs-an-empty-store",
+        occupied,
+        "An import into a store that holds something is INVALID and changes nothing.",
+        Export
+    ),
+];
+
+/// An export under way.
+struct Export {
+    stream: Streaming<ExportResponse>,
+    header: Header,
+}
+
+impl Export {
+    async fn open(bench: &Bench, request: ExportRequest) -> Check<Self> {
+        let mut raw = bench.connect().raw();
+        let stream = raw.export(request).await?.into_inner();
+        let mut export = Self {
+            stream,
+            header: Header::default(),
+        };
+        match export.next().await? {
+            Some(Part::Header(header)) => export.header = header,
+            _ => {
+                return Err(Stop::Failed(
+                    "an export did not begin with its header".to_owned(),
+                ));
+            }
+        }
+        Ok(export)
+    }
+
+    async fn next(&mut self) -> Check<Option<Part>> {
+        let message = timeout(SILENCE, self.stream.message()).await;
+        let message = message.map_err(|_| Stop::Failed("an export stood still".to_owned()))??;
+        message
+            .map(|message| some(message.part, "part of an export"))
+            .transpose()
+    }
+
+    /// The records of this case in the snapshot, which must be complete.
+    async fn snapshot(&mut self, bench: &Bench) -> Check<Vec<Record>> {
+        let (mut records, mut last, mut count) = (Vec::new(), None, 0);
+        loop {
+            match some(self.next().await?, "trailer of an export")? {
+                Part::Chunk(chunk) => {
+                    count += chunk.records.len() as i64;
+                    for record in chunk.records {
+                        let key = some(record.key.as_ref(), "key of an exported record")?;
+                        let resource = (key.group.clone(), key.resource.clone());
+                        ensure!(
+                            Some(&resource) >= last.as_ref(),
+                            "an export is not in key order"
+                        );
+                        last = Some(resource);
+                        if key.group == bench.group() {
+                            records.push(record);
+                        }
+                    }
+                }
+                Part::Trailer(trailer) => {
+                    same!(trailer.count, count, "count in an export's trailer");
+                    return Ok(records);
+                }
+                _ => return Err(Stop::Failed("a part of an export out of place".to_owned())),
+            }
+        }
+    }
+
+    /// Events of this case up to a revision.
+    async fn events(&mut self, bench: &Bench, last: i64) -> Check<Vec<Event>> {
+        let (mut events, mut reached) = (Vec::new(), self.header.revision);
+        while reached < last {
+            let Some(Part::Events(batch)) = self.next().await? else {
+                return Err(Stop::Failed(
+                    "an export that follows sent no events".to_owned(),
+                ));
+            };
+            for event in batch.events {
+                ensure!(
+                    event.revision > reached,
+                    "event {} after {reached}",
+                    event.revision
+                );
+                reached = event.revision;
+                let key = event.record.as_ref().and_then(|record| record.key.as_ref());
+                if key.is_some_and(|key| key.group == bench.group()) {
+                    events.push(event);
+                }
+            }
+        }
+        Ok(events)
+    }
+}
+
+async fn snapshot(bench: Bench) -> Check {
+    let load = Load::start(&bench, 4);
+    let mut exports = Vec::new();
+    for _ in 0..5 {
+        let mut export = Export::open(&bench, ExportRequest::default()).await?;
+        let records = export.snapshot(&bench).await?;
+        ensure!(
+            export.next().await?.is_none(),
+            "an export went on after its trailer"
+        );
+        exports.push((export.header.revision, records));
+    }
+    load.finish_after(20).await?;
+    for (revision, records) in exports {
+        let listed = bench.client.list(bench.all(revision)).await?;
+        ensure!(
+            listed.records == records,
+            "an export differs from the list at {revision}"
+        );
+    }
+    Ok(())
+}
+
+async fn follow(bench: Bench) -> Check {
+    let load = Load::start(&bench, 4);
+    let request = ExportRequest {
+        follow: true,
+        after_revision: 0,
+    };
+    let mut export = Export::open(&bench, request).await?;
+    let records = export.snapshot(&bench).await?;
+    load.finish_after(20).await?;
+    let last = bench
+        .client
+        .apply(bench.create("ns/last", "1"))
+        .await?
+        .revision;
+    let events = export.events(&bench, last).await?;
+    let mut replay = Replay::from_list(&records, export.header.revision);
+    replay.apply_all(&events)?;
+    let listed = bench.client.list(bench.all(0)).await?;
+    replay.matches(&listed.records, "an export and what followed it")
+}
+
+async fn after(bench: Bench) -> Check {
+    let first = bench
+        .client
+        .apply(bench.create("ns/a", "1"))
+        .await?
+        .revision;
+    let last = bench
+        .client
+        .apply(bench.create("ns/b", "1"))
+        .await?
+        .revision;
+    let request = |after_revision, follow| ExportRequest {
+        follow,
+        after_revision,
+    };
+    let mut export = Export::open(&bench, request(first, true)).await?;
+    let events = export.events(&bench, last).await?;
+    let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    same!(seen, [last], "events of an export after {first}");
+    for (request, due) in [
+        (request(first, false), Reason::Invalid),
+        (request(last + 100, true), Reason::FutureRevision),
+    ] {
+        let opened = bench.client.raw().export(request).await;
+        let answer = match opened {
+            Ok(response) => response.into_inner().message().await,
+            Err(status) => Err(status),
+        };
+        refused(answer, due)?;
+    }
+    Ok(())
+}
+
+async fn occupied(bench: Bench) -> Check {
+    bench.client.apply(bench.create("ns/a", "1")).await?;
+    let before = bench.client.list(bench.all(0)).await?;
+    let source = bench.client.current().await?;
+    let parts = [
+        ImportPart::Options(Options {
+            source: Some(source),
+            keep_epoch: true,
+        }),
+        ImportPart::Done(Done {
+            records: 0,
+            events: 0,
+        }),
+    ];
+    let requests = parts.map(|part| ImportRequest { part: Some(part) });
+    let imported = bench
+        .client
+        .raw()
+        .import(tokio_stream::iter(requests))
+        .await;
+    refused(imported, Reason::Invalid)?;
+    let after = bench.client.list(bench.all(0)).await?;
+    same!(after.header, before.header, "header after a refused import");
+    same!(
+        after.records,
+        before.records,
+        "records after a refused import"
+    );
+    Ok(())
+}

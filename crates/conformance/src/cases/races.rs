@@ -1,0 +1,252 @@
+//! W: operations that meet, and operations that are sent twice.
+
+use std::time::Duration;
+
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{Op, WriteRequest};
+use tokio::task::JoinSet;
+use tonic::Request;
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, ensure, same};
+use crate::linearize;
+
+/// Operations that race for one key.
+const RIVALS: usize = 16;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "W1-one-of-many-creates-wins",
+        creates,
+        "Of n concurrent creates of one key exactly one succeeds."
+    ),
+    case!(
+        "W2-one-of-many-updates-wins",
+        updates,
+        "Of n concurrent updates that expect the same revision exactly one succeeds."
+    ),
+    case!(
+        "W3-linearizable",
+        linearize::case,
+        "Random concurrent histories are linearizable, and watches show them whole and in order."
+    ),
+    case!(
+        "W5-op-id-applies-once",
+        op_ids,
+        "An operation that was applied and is sent again with its op_id applies nothing and tells \
+         its first revision."
+    ),
+    case!(
+        "W5-op-id-names-one-operation",
+        op_id_elsewhere,
+        "An op_id that was applied to one key is INVALID for another, which stays as it was."
+    ),
+    case!(
+        "W5-op-ids-that-meet",
+        op_ids_that_meet,
+        "The same operation sent many times at once is applied once."
+    ),
+    case!(
+        "W5-deadline-leaves-the-outcome-open",
+        deadlines,
+        "A write whose deadline passed is applied once or not at all; its op_id tells."
+    ),
+];
+
+/// Sends operations at once, each on its own connection, and takes their verdicts.
+async fn race(bench: &Bench, ops: Vec<Op>) -> Check<Vec<Verdict>> {
+    let mut tasks = JoinSet::new();
+    for op in ops {
+        let client = bench.connect();
+        tasks.spawn(async move { client.verdict(op).await });
+    }
+    let verdicts = tasks.join_all().await;
+    verdicts.into_iter().collect()
+}
+
+fn winners(verdicts: &[Verdict]) -> Vec<i64> {
+    let applied = verdicts.iter().filter_map(|verdict| match verdict {
+        Verdict::Applied(applied) => Some(applied.revision),
+        _ => None,
+    });
+    applied.collect()
+}
+
+async fn creates(bench: Bench) -> Check {
+    for round in 0..5 {
+        let path = format!("ns/r{round}");
+        let ops = (0..RIVALS).map(|rival| bench.create(&path, format!("{rival}")));
+        let verdicts = race(&bench, ops.collect()).await?;
+        let winners = winners(&verdicts);
+        same!(winners.len(), 1, "winners of a race of creates");
+        let stored = bench.client.stored(&bench.key(&path)).await?;
+        same!(stored.revision, winners[0], "revision after the race");
+        for verdict in verdicts {
+            if let Verdict::Conflict(conflict) = verdict {
+                let current = conflict.current;
+                same!(current.as_ref(), Some(&stored), "what a loser was shown");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn updates(bench: Bench) -> Check {
+    let mut expected = bench
+        .client
+        .apply(bench.create("ns/a", "0"))
+        .await?
+        .revision;
+    for round in 0..5 {
+        let value = |rival| format!("{round} {rival}");
+        let ops = (0..RIVALS).map(|rival| bench.update("ns/a", value(rival), expected));
+        let winners = winners(&race(&bench, ops.collect()).await?);
+        same!(winners.len(), 1, "winners of a race of updates");
+        expected = winners[0];
+    }
+    Ok(())
+}
+
+async fn op_ids(bench: Bench) -> Check {
+    let client = &bench.client;
+    let create = bench.create("ns/a", "1");
+    let first = client.apply(create.clone()).await?;
+    let update = bench.update("ns/a", "2", first.revision);
+    let second = client.apply(update.clone()).await?;
+    // An expectation that no longer holds does not matter: the answer is the first one.
+    for (op, due) in [(create.clone(), &first), (update.clone(), &second)] {
+        let again = client.apply(op).await?;
+        ensure!(
+            again.replayed,
+            "an op_id sent again is not marked as replayed"
+        );
+        same!(
+            again.revision,
+            due.revision,
+            "revision of an op_id sent again"
+        );
+    }
+    let stored = client.stored(&bench.key("ns/a")).await?;
+    same!(stored.value, "2", "value after operations sent again");
+    let delete = bench.delete("ns/a", second.revision);
+    let third = client.apply(delete.clone()).await?;
+    client.apply(bench.create("ns/a", "3")).await?;
+    let again = client.apply(delete).await?;
+    ensure!(
+        again.replayed,
+        "a delete sent again is not marked as replayed"
+    );
+    same!(
+        again.revision,
+        third.revision,
+        "revision of a delete sent again"
+    );
+    same!(
+        again.deleted,
+        third.deleted,
+        "deleted record of a delete sent again"
+    );
+    for op in [create, update] {
+        client.apply(op).await?;
+    }
+    let stored = client.stored(&bench.key("ns/a")).await?;
+    same!(stored.value, "3", "value after a delete was sent again");
+    // Without an id nothing is remembered.
+    let nameless = Op {
+        op_id: bytes::Bytes::new(),
+        ..bench.update("ns/a", "4", 0)
+    };
+    let fourth = client.apply(nameless.clone()).await?;
+    ensure!(!fourth.replayed, "an operation without op_id was replayed");
+    client.apply(bench.update("ns/a", "5", 0)).await?;
+    let fifth = client.apply(nameless).await?;
+    ensure!(
+        !fifth.replayed && fifth.revision > fourth.revision,
+        "an operation without op_id was remembered"
+    );
+    Ok(())
+}
+
+async fn op_id_elsewhere(bench: Bench) -> Check {
+    let first = bench.create("ns/a", "1");
+    bench.client.apply(first.clone()).await?;
+    let elsewhere = Op {
+        key: Some(bench.key("ns/b")),
+        ..first
+    };
+    let error = bench.client.refuse(elsewhere).await?;
+    same!(
+        error.reason(),
+        Reason::Invalid,
+        "reason over an op_id of another key"
+    );
+    same!(
+        bench.client.latest(&bench.key("ns/b")).await?,
+        None,
+        "the other record"
+    );
+    Ok(())
+}
+
+async fn op_ids_that_meet(bench: Bench) -> Check {
+    client_race(&bench, bench.create("ns/a", "1")).await?;
+    client_race(&bench, bench.update("ns/a", "2", 0)).await?;
+    client_race(&bench, bench.delete("ns/a", 0)).await
+}
+
+async fn client_race(bench: &Bench, op: Op) -> Check {
+    let before = bench.client.current().await?.revision;
+    let verdicts = race(bench, vec![op; RIVALS]).await?;
+    let revisions = winners(&verdicts);
+    same!(revisions.len(), RIVALS, "verdicts APPLIED over one op_id");
+    let first = revisions[0];
+    ensure!(
+        revisions.iter().all(|revision| *revision == first),
+        "one op_id has several revisions: {revisions:?}"
+    );
+    same!(first, before + 1, "revision of the one change");
+    same!(
+        bench.client.current().await?.revision,
+        first,
+        "current revision after it"
+    );
+    Ok(())
+}
+
+async fn deadlines(bench: Bench) -> Check {
+    let mut unknown = Vec::new();
+    for round in 0..100_u64 {
+        let op = bench.create(&format!("ns/k{round}"), "v".repeat(10_000));
+        let mut request = Request::new(WriteRequest {
+            ops: vec![op.clone()],
+        });
+        request.set_timeout(Duration::from_micros(100 + round * 40));
+        if bench.client.raw().write(request).await.is_err() {
+            unknown.push(op);
+        }
+    }
+    for op in unknown {
+        let path = op.key.clone().unwrap_or_default();
+        let before = bench.client.latest(&path).await?;
+        let applied = bench.client.apply(op.clone()).await?;
+        let again = bench.client.apply(op).await?;
+        same!(
+            again.revision,
+            applied.revision,
+            "revision of an op_id sent again"
+        );
+        if let Some(before) = before {
+            ensure!(applied.replayed, "an operation was applied twice");
+            same!(applied.revision, before.revision, "its revision");
+        }
+    }
+    let listed = bench.client.list(bench.all(0)).await?;
+    same!(
+        listed.records.len(),
+        100,
+        "records after all was sent again"
+    );
+    Ok(())
+}

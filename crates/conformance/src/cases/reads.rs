@@ -1,0 +1,197 @@
+//! L: reads of the latest and of the past.
+
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::{GetRequest, ListRequest, Range};
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, ensure, refused, same};
+use crate::client::timed;
+use crate::replay::state_at;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "L1-reads-see-every-acknowledged-write",
+        latest,
+        "A read is at least as new as any write acknowledged before it began, on any connection."
+    ),
+    case!(
+        "L4-get-at-a-revision",
+        get_at,
+        "Get at a retained revision returns the record as it was then.",
+        TimeTravel
+    ),
+    case!(
+        "L4-list-at-a-revision",
+        list_at,
+        "List at a retained revision returns the state of exactly that revision.",
+        TimeTravel
+    ),
+    case!(
+        "L4-reads-of-the-future-fail",
+        future,
+        "Get and List above the current revision fail with FUTURE_REVISION and the current one."
+    ),
+    case!(
+        "L9-malformed-reads-are-invalid",
+        malformed,
+        "A read that names no key or no resource is INVALID, never an empty answer."
+    ),
+];
+
+async fn latest(bench: Bench) -> Check {
+    let reader = bench.connect();
+    let mut revision = bench
+        .client
+        .apply(bench.create("ns/a", "0"))
+        .await?
+        .revision;
+    for round in 1..50 {
+        revision = bench
+            .client
+            .apply(bench.update("ns/a", format!("{round}"), revision))
+            .await?
+            .revision;
+        let answer = reader.get(&bench.key("ns/a"), 0).await?;
+        let seen = answer.record.map(|record| record.revision);
+        same!(seen, Some(revision), "revision that Get sees");
+        let header = answer.header.unwrap_or_default();
+        ensure!(
+            header.revision >= revision,
+            "Get's header is behind its record"
+        );
+        let listed = reader.list(bench.all(0)).await?;
+        same!(
+            listed.records[0].revision,
+            revision,
+            "revision that List sees"
+        );
+        ensure!(
+            listed.header.revision >= revision,
+            "R7: a list's revision is below its item's"
+        );
+        let current = reader.current().await?;
+        ensure!(current.revision >= revision, "CurrentRevision is behind");
+    }
+    Ok(())
+}
+
+/// Some changes of three keys; the revision before the first and that of the last.
+async fn changes(bench: &Bench) -> Check<(i64, i64)> {
+    let client = &bench.client;
+    let before = client.current().await?.revision;
+    let mut last = before;
+    for round in 0..6 {
+        for name in ["ns/a", "ns/b", "c"] {
+            let value = format!("{round}");
+            let op = match (round, name) {
+                (0, _) => bench.create(name, value),
+                (2, "ns/b") => bench.delete(name, 0),
+                (3, "ns/b") => bench.create(name, value),
+                (5, "c") => bench.delete(name, 0),
+                _ => bench.update(name, value, 0),
+            };
+            last = client.apply(op).await?.revision;
+        }
+    }
+    Ok((before, last))
+}
+
+async fn get_at(bench: Bench) -> Check {
+    let (before, last) = changes(&bench).await?;
+    let events = bench
+        .client
+        .watch(bench.after(before))
+        .await?
+        .until(last)
+        .await?;
+    for revision in before..=last {
+        let due = state_at(&events, revision)?;
+        for path in ["ns/a", "ns/b", "c"] {
+            let answer = bench.client.get(&bench.key(path), revision).await?;
+            same!(
+                answer.record.as_ref(),
+                due.get(path),
+                "{path} at revision {revision}"
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn list_at(bench: Bench) -> Check {
+    let (before, last) = changes(&bench).await?;
+    let events = bench
+        .client
+        .watch(bench.after(before))
+        .await?
+        .until(last)
+        .await?;
+    for revision in before..=last {
+        let listed = bench.client.list(bench.all(revision)).await?;
+        same!(
+            listed.header.revision,
+            revision,
+            "revision in the header of a list"
+        );
+        let due = state_at(&events, revision)?;
+        due.matches(&listed.records, &format!("a list at revision {revision}"))?;
+    }
+    Ok(())
+}
+
+async fn future(bench: Bench) -> Check {
+    let current = bench
+        .client
+        .apply(bench.create("ns/a", "1"))
+        .await?
+        .revision;
+    for ahead in [1, 1 << 30, 1 << 45] {
+        let asked = current + ahead;
+        let got = bench.client.get(&bench.key("ns/a"), asked).await;
+        let error = refused(got, Reason::FutureRevision)?;
+        same!(
+            error.current_revision,
+            current,
+            "current_revision of Get's error"
+        );
+        let listed = bench.client.try_list(bench.all(asked)).await?;
+        let error = refused(listed, Reason::FutureRevision)?;
+        same!(
+            error.current_revision,
+            current,
+            "current_revision of List's error"
+        );
+    }
+    Ok(())
+}
+
+async fn malformed(bench: Bench) -> Check {
+    let mut raw = bench.client.raw();
+    let keyless = GetRequest {
+        key: None,
+        revision: 0,
+    };
+    refused(raw.get(timed(keyless)).await, Reason::Invalid)?;
+    let nameless = Range {
+        name: Some("a".to_owned()),
+        ..bench.range()
+    };
+    let nowhere = Range {
+        resource: String::new(),
+        ..bench.range()
+    };
+    for range in [None, Some(nameless), Some(nowhere)] {
+        let request = ListRequest {
+            range,
+            ..ListRequest::default()
+        };
+        refused(bench.client.try_list(request).await?, Reason::Invalid)?;
+    }
+    let negative = ListRequest {
+        limit: -1,
+        ..bench.all(0)
+    };
+    refused(bench.client.try_list(negative).await?, Reason::Invalid)?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! R: revisions.
+
+use std::collections::BTreeSet;
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, Stop, ensure, same, some};
+use crate::load::Load;
+use crate::replay::state_at;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "R1-revisions-increase",
+        increase,
+        "Every change has one revision greater than that of every change committed before it."
+    ),
+    case!(
+        "R1-losers-cost-no-revision",
+        losers,
+        "An operation that is not applied leaves the current revision where it was."
+    ),
+    case!(
+        "R2-a-snapshot-holds-everything-below",
+        snapshots,
+        "A reader that sees revision r sees every change up to r, and none above."
+    ),
+    case!(
+        "R3-current-revision-never-decreases",
+        current,
+        "CurrentRevision is not below any revision that any caller was told before the call."
+    ),
+    case!(
+        "R4-no-revision-is-used-twice",
+        reuse,
+        "A revision is never used again, even after compaction dropped the change that had it.",
+        Compact
+    ),
+];
+
+async fn increase(bench: Bench) -> Check {
+    let mut last = bench.client.current().await?.revision;
+    for round in 0..10 {
+        let names = (0..8).map(|number| bench.create(&format!("ns/r{round}-{number}"), "v"));
+        let revisions = bench.client.apply_all(names.collect()).await?;
+        for revision in revisions {
+            ensure!(revision > last, "{revision} was given after {last}");
+            last = revision;
+        }
+    }
+    // With many writers: what was answered before an operation was sent is below its revision.
+    let load = Load::start(&bench, 8);
+    let mut seen = BTreeSet::new();
+    for change in load.finish_after(40).await? {
+        ensure!(
+            change.revision > change.known,
+            "{} was given although {} was known before",
+            change.revision,
+            change.known
+        );
+        ensure!(
+            seen.insert(change.revision),
+            "R4: {} was given twice",
+            change.revision
+        );
+    }
+    Ok(())
+}
+
+async fn losers(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let before = client.current().await?.revision;
+    client.conflict(bench.create("ns/a", "2")).await?;
+    client
+        .conflict(bench.update("ns/a", "2", first - 1))
+        .await?;
+    client.conflict(bench.delete("ns/a", first - 1)).await?;
+    client.conflict(bench.delete("ns/missing", 0)).await?;
+    same!(
+        client.current().await?.revision,
+        before,
+        "current revision after losers"
+    );
+    let batch = vec![
+        bench.create("ns/b", "1"),
+        bench.create("ns/a", "2"),
+        bench.create("ns/c", "1"),
+    ];
+    client.write(batch).await?;
+    let (b, c) = (bench.key("ns/b"), bench.key("ns/c"));
+    let (b, c) = (client.stored(&b).await?, client.stored(&c).await?);
+    same!(
+        c.revision,
+        b.revision + 1,
+        "revision after a loser in the same request"
+    );
+    Ok(())
+}
+
+async fn snapshots(bench: Bench) -> Check {
+    let start = bench.client.current().await?.revision;
+    let load = Load::start(&bench, 6);
+    let reader = bench.connect();
+    let mut lists = Vec::new();
+    while lists.len() < 30 {
+        lists.push(reader.list(bench.all(0)).await?);
+    }
+    load.finish_after(40).await?;
+    let end = bench.client.current().await?.revision;
+    let mut watch = bench.connect().watch(bench.after(start)).await?;
+    let events = watch.until(end).await?;
+    for listed in lists {
+        let revision = listed.header.revision;
+        let due = state_at(&events, revision)?;
+        due.matches(&listed.records, &format!("a list at revision {revision}"))?;
+    }
+    Ok(())
+}
+
+async fn current(bench: Bench) -> Check {
+    let load = Load::start(&bench, 4);
+    let (one, other) = (bench.connect(), bench.connect());
+    let mut known = 0;
+    for round in 0..200 {
+        let client = if round % 2 == 0 { &one } else { &other };
+        let header = client.current().await?;
+        ensure!(
+            header.revision >= known,
+            "current revision {} after {known} was told",
+            header.revision
+        );
+        known = header.revision;
+        if round % 10 == 0 {
+            known = known.max(client.list(bench.all(0)).await?.header.revision);
+        }
+        if round % 50 == 25 {
+            // A driver that does not compact says so; that is another case.
+            let _ = client.compact(known).await;
+        }
+    }
+    let told = load.finish_after(20).await?;
+    let newest = told.iter().map(|change| change.revision).max();
+    let newest = some(newest, "a change of the load")?;
+    let end = one.current().await?.revision;
+    ensure!(
+        end >= newest.max(known),
+        "current revision {end} at the end"
+    );
+    Ok(())
+}
+
+async fn reuse(bench: Bench) -> Check {
+    let client = &bench.client;
+    let mut given = BTreeSet::new();
+    for round in 0..3 {
+        let created = client
+            .apply(bench.create("ns/a", format!("{round}")))
+            .await?;
+        let deleted = client.apply(bench.delete("ns/a", 0)).await?;
+        // The newest change of the store is a delete, and compaction takes it away.
+        client.compact(deleted.revision).await.map_err(Stop::from)?;
+        let current = client.current().await?.revision;
+        ensure!(
+            current >= deleted.revision,
+            "R3: current revision {current} after {} was compacted",
+            deleted.revision
+        );
+        for revision in [created.revision, deleted.revision] {
+            ensure!(given.insert(revision), "{revision} was given twice");
+        }
+    }
+    Ok(())
+}

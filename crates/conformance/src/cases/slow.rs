@@ -1,0 +1,108 @@
+//! V: readers that are slow, and readers that leave.
+
+use std::time::{Duration, Instant};
+
+use backend_proto::error::from_status;
+use backend_proto::v1::backend_error::Reason;
+
+use super::{Case, case};
+use crate::bench::{Bench, noise};
+use crate::check::{Check, Stop, ensure, same};
+
+/// Changes, and the size of each: together far more than connections buffer.
+const CHANGES: usize = 150;
+const BYTES: usize = 120_000;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "V12-a-slow-watcher-delays-nobody",
+        slow,
+        "A watcher that reads nothing delays neither writers nor other watchers; it is ended with \
+         an error or sees everything later, and is never thinned out."
+    ),
+    case!(
+        "V14-readers-that-leave-harm-nobody",
+        leave,
+        "Watches, lists and exports that are dropped half-way leave the driver as it was."
+    ),
+];
+
+async fn slow(bench: Bench) -> Check {
+    let start = bench.client.current().await?.revision;
+    let mut sleeper = bench.connect().watch(bench.after(start)).await?;
+    let mut quick = bench.connect().watch(bench.after(start)).await?;
+    let (mut worst, mut last) = (Duration::ZERO, start);
+    for number in 0..CHANGES {
+        let op = bench.create(&format!("ns/{number}"), noise(number as u64, BYTES));
+        let begun = Instant::now();
+        last = bench.client.apply(op).await?.revision;
+        let events = quick.until(last).await?;
+        worst = worst.max(begun.elapsed());
+        same!(
+            events.len(),
+            1,
+            "events that the quick watcher saw of one change"
+        );
+    }
+    ensure!(
+        worst < Duration::from_secs(5),
+        "a change took {worst:?} to reach the quick watcher"
+    );
+    let mut seen = Vec::new();
+    while sleeper.through() < last {
+        match sleeper.next().await? {
+            Ok(told) => seen.extend(told.events.iter().map(|event| event.revision)),
+            Err(status) => {
+                let reason = from_status(&status).map(|error| error.reason());
+                same!(
+                    reason,
+                    Some(Reason::TooSlow),
+                    "why the slow watcher was ended"
+                );
+                let due: Vec<i64> = (start + 1..).take(seen.len()).collect();
+                same!(seen, due, "what the slow watcher saw before");
+                return Ok(());
+            }
+        }
+    }
+    same!(
+        seen.len(),
+        CHANGES,
+        "changes that the slow watcher saw in the end"
+    );
+    Ok(())
+}
+
+async fn leave(bench: Bench) -> Check {
+    for number in 0..20 {
+        let op = bench.create(&format!("ns/{number}"), noise(number, 100_000));
+        bench.client.apply(op).await?;
+    }
+    for _ in 0..50 {
+        let client = bench.connect();
+        let mut raw = client.raw();
+        let mut list = raw.list(bench.all(0)).await?.into_inner();
+        list.message().await?;
+        let mut watch = raw.watch(bench.after(0)).await?.into_inner();
+        watch.message().await?;
+        drop((list, watch, raw, client));
+    }
+    let begun = Instant::now();
+    let listed = bench.client.list(bench.all(0)).await?;
+    same!(listed.records.len(), 20, "records after readers left");
+    let mut watch = bench.client.watch(bench.after(0)).await?;
+    let last = bench
+        .client
+        .apply(bench.create("ns/last", "1"))
+        .await?
+        .revision;
+    let events = watch.until(last).await?;
+    same!(events.len(), 1, "events after readers left");
+    let took = begun.elapsed();
+    if took > Duration::from_secs(5) {
+        return Err(Stop::Failed(format!(
+            "the driver is slow after readers left: {took:?}"
+        )));
+    }
+    Ok(())
+}

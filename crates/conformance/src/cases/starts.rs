@@ -1,0 +1,219 @@
+//! V: where a watch may start, and what it owes from there.
+
+use std::time::{Duration, Instant};
+
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::event::Type;
+use backend_proto::v1::{Range, WatchRequest};
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, Stop, ensure, refused, same};
+use crate::load::Load;
+use crate::replay::Replay;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "V5-resumes-from-any-revision",
+        resume,
+        "A watch from r starts with the first matching change after r."
+    ),
+    case!(
+        "V5-zero-means-after-now",
+        zero,
+        "A watch from 0 starts after the current revision and shows nothing older."
+    ),
+    case!(
+        "V5-list-then-watch-leaves-no-gap",
+        list_then_watch,
+        "A watch from a list's revision is accepted at once and completes the list, however busy \
+         the store is."
+    ),
+    case!(
+        "V9-a-compacted-start-fails",
+        compacted,
+        "A watch below the compact revision fails at once with it; it never silently starts later.",
+        Compact
+    ),
+    case!(
+        "V10-a-start-at-the-compact-revision-sees-the-next-delete",
+        at_compact,
+        "A watch opened exactly at the compact revision still sees a delete at the next revision.",
+        Compact
+    ),
+    case!(
+        "V11-a-future-start-fails",
+        future,
+        "A watch above the current revision fails at once; it neither waits nor shows older changes."
+    ),
+    case!(
+        "V11-a-malformed-range-fails",
+        malformed,
+        "A watch of a range without a resource, or with a name but no namespace, is INVALID."
+    ),
+];
+
+async fn resume(bench: Bench) -> Check {
+    let client = &bench.client;
+    let before = client.current().await?.revision;
+    let mut due = Vec::new();
+    for round in 0..8 {
+        let op = match round % 4 {
+            0 => bench.create("ns/a", format!("{round}")),
+            3 => bench.delete("ns/a", 0),
+            _ => bench.update("ns/a", format!("{round}"), 0),
+        };
+        due.push(client.apply(op).await?.revision);
+    }
+    let last = due[7];
+    for start in before..=last {
+        let mut watch = bench.connect().watch(bench.after(start)).await?;
+        let events = watch.until(last).await?;
+        let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+        let rest: Vec<i64> = due.iter().copied().filter(|at| *at > start).collect();
+        same!(seen, rest, "events after {start}");
+    }
+    Ok(())
+}
+
+async fn zero(bench: Bench) -> Check {
+    let old = bench
+        .client
+        .apply(bench.create("ns/old", "1"))
+        .await?
+        .revision;
+    let mut watch = bench.client.watch(bench.after(0)).await?;
+    ensure!(
+        watch.through() >= old,
+        "a watch from 0 starts at {}, below {old}",
+        watch.through()
+    );
+    let new = bench
+        .client
+        .apply(bench.create("ns/new", "1"))
+        .await?
+        .revision;
+    let events = watch.until(new).await?;
+    let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    same!(seen, [new], "events of a watch from 0");
+    Ok(())
+}
+
+async fn list_then_watch(bench: Bench) -> Check {
+    let load = Load::start(&bench, 6);
+    let reader = bench.connect();
+    for _ in 0..60 {
+        let listed = reader.list(bench.all(0)).await?;
+        let start = listed.header.revision;
+        let mut watch = reader.watch(bench.after(start)).await?;
+        // Then a list at a later revision is this list with the events between.
+        let mut replay = Replay::from_list(&listed.records, start);
+        let events = watch.next().await??.events;
+        replay.apply_all(&events)?;
+        let later = reader.list(bench.all(watch.through())).await?;
+        replay.matches(&later.records, "a list and what followed it")?;
+        // Any revision that anybody was told will do.
+        let current = reader.current().await?.revision;
+        reader.watch(bench.after(current)).await?;
+        let now = reader.watch(bench.after(0)).await?.through();
+        ensure!(
+            now >= current,
+            "a watch from 0 starts at {now}, below {current}"
+        );
+    }
+    load.finish_after(20).await?;
+    Ok(())
+}
+
+async fn compacted(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
+    client.apply(bench.update("ns/a", "3", 0)).await?;
+    client.compact(second).await?;
+    for start in [first, first - 1, 1] {
+        let begun = Instant::now();
+        let error = refused(
+            client.try_watch(bench.after(start)).await?,
+            Reason::Compacted,
+        )?;
+        same!(
+            error.compact_revision,
+            second,
+            "compact_revision of the error"
+        );
+        ensure!(
+            begun.elapsed() < Duration::from_secs(5),
+            "the refusal took too long"
+        );
+    }
+    Ok(())
+}
+
+async fn at_compact(bench: Bench) -> Check {
+    let client = &bench.client;
+    let created = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let deleted = client.apply(bench.delete("ns/a", 0)).await?.revision;
+    let again = client.apply(bench.create("ns/a", "2")).await?.revision;
+    client.compact(created).await?;
+    let events = client
+        .watch(bench.after(created))
+        .await?
+        .until(again)
+        .await?;
+    let seen: Vec<(i64, Type)> = events
+        .iter()
+        .map(|event| (event.revision, event.r#type()))
+        .collect();
+    same!(
+        seen,
+        [(deleted, Type::Deleted), (again, Type::Created)],
+        "events after compaction"
+    );
+    Ok(())
+}
+
+async fn future(bench: Bench) -> Check {
+    let current = bench
+        .client
+        .apply(bench.create("ns/a", "1"))
+        .await?
+        .revision;
+    for ahead in [1, 1000, 1 << 41] {
+        let begun = Instant::now();
+        let opened = bench.client.try_watch(bench.after(current + ahead)).await?;
+        let error = refused(opened, Reason::FutureRevision)?;
+        same!(
+            error.current_revision,
+            current,
+            "current_revision of the error"
+        );
+        ensure!(
+            begun.elapsed() < Duration::from_secs(5),
+            "the refusal took too long"
+        );
+    }
+    Ok(())
+}
+
+async fn malformed(bench: Bench) -> Check {
+    let nowhere = Range {
+        resource: String::new(),
+        ..bench.range()
+    };
+    let nameless = Range {
+        name: Some("a".to_owned()),
+        ..bench.range()
+    };
+    for range in [nowhere, nameless] {
+        let request = WatchRequest {
+            ranges: vec![bench.range(), range],
+            ..WatchRequest::default()
+        };
+        match bench.client.try_watch(request).await? {
+            Ok(_) => return Err(Stop::Failed("a malformed range was watched".to_owned())),
+            Err(status) => refused::<()>(Err(status), Reason::Invalid)?,
+        };
+    }
+    Ok(())
+}

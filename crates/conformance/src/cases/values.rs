@@ -1,0 +1,202 @@
+//! B: what comes back is what was written.
+
+use std::collections::HashMap;
+
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{Event, Index, Record};
+use bytes::Bytes;
+
+use super::{Case, case};
+use crate::bench::{Bench, noise};
+use crate::check::{Check, ensure, same, some};
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "B1-values-are-binary-exact",
+        exact,
+        "A value comes back byte for byte from Get, List and Watch."
+    ),
+    case!(
+        "B2-the-largest-value",
+        largest,
+        "A value of the size that Describe allows is stored and comes back everywhere."
+    ),
+    case!(
+        "B3-a-value-above-the-limit",
+        too_large,
+        "A value above the limit is refused as TOO_LARGE, alone."
+    ),
+    case!(
+        "B4-index-comes-back",
+        index,
+        "The index comes back unchanged."
+    ),
+    case!(
+        "B5-times-and-actor",
+        times,
+        "created_at is kept by updates, updated_at does not lie before it, and events name the \
+         actor."
+    ),
+];
+
+/// The record of a path from Get, from List and from the event of its revision.
+async fn everywhere(bench: &Bench, path: &str) -> Check<[Record; 3]> {
+    let client = &bench.client;
+    let stored = client.stored(&bench.key(path)).await?;
+    let listed = client.list(bench.all(0)).await?;
+    let mut records = listed.records.into_iter();
+    let listed = records.find(|record| record.key == stored.key);
+    let event = event(bench, stored.revision).await?;
+    Ok([
+        stored,
+        some(listed, "a record in its list")?,
+        some(event.record, "record of an event")?,
+    ])
+}
+
+async fn event(bench: &Bench, revision: i64) -> Check<Event> {
+    let mut watch = bench.connect().watch(bench.after(revision - 1)).await?;
+    let mut events = watch.until(revision).await?.into_iter();
+    some(events.find(|event| event.revision == revision), "an event")
+}
+
+async fn exact(bench: Bench) -> Check {
+    let values: [Bytes; 6] = [
+        Bytes::new(),
+        (0..=255).collect(),
+        Bytes::from_static(b"{\"a\":\"x\\u0000y\",\"raw\":\"x\0y\",\"n\":9007199254740993}"),
+        Bytes::from_static(b"{\"max\":18446744073709551615,\"f\":1e400,\"z\":-0.0}"),
+        Bytes::from_static("\u{feff}{\"é\":\"\u{1f980}\",\"s\":\"  \r\n\"}".as_bytes()),
+        noise(1, 100_000),
+    ];
+    for (number, value) in values.iter().enumerate() {
+        let path = format!("ns/v{number}");
+        bench
+            .client
+            .apply(bench.create(&path, value.clone()))
+            .await?;
+        for (record, from) in everywhere(&bench, &path)
+            .await?
+            .iter()
+            .zip(["Get", "List", "Watch"])
+        {
+            ensure!(record.value == value, "{from} changed value {number}");
+        }
+    }
+    // The empty value is a value: writing it over another is a change.
+    let before = bench.client.stored(&bench.key("ns/v1")).await?.revision;
+    let applied = bench.client.apply(bench.update("ns/v1", "", 0)).await?;
+    ensure!(
+        !applied.noop && applied.revision > before,
+        "an empty value was taken for a no-op"
+    );
+    Ok(())
+}
+
+async fn largest(bench: Bench) -> Check {
+    let most = usize::try_from(bench.limits().value_bytes).unwrap_or(0);
+    let value = noise(2, most);
+    bench
+        .client
+        .apply(bench.create("ns/big", value.clone()))
+        .await?;
+    for (record, from) in everywhere(&bench, "ns/big")
+        .await?
+        .iter()
+        .zip(["Get", "List", "Watch"])
+    {
+        ensure!(record.value == value, "{from} changed the largest value");
+    }
+    let gone = bench.client.apply(bench.delete("ns/big", 0)).await?;
+    let deleted = some(gone.deleted, "the deleted record")?;
+    ensure!(deleted.value == value, "delete changed the largest value");
+    Ok(())
+}
+
+async fn too_large(bench: Bench) -> Check {
+    let limits = bench.limits();
+    let most = usize::try_from(limits.value_bytes).unwrap_or(0);
+    if limits.write_bytes <= limits.value_bytes {
+        // Then the whole request is above its limit.
+        let op = bench.create("ns/big", noise(3, most + 1));
+        crate::check::refused(bench.client.write(vec![op]).await, Reason::TooLarge)?;
+        return Ok(());
+    }
+    let batch = vec![
+        bench.create("ns/big", noise(3, most + 1)),
+        bench.create("ns/small", "1"),
+    ];
+    let verdicts = bench.client.verdicts(batch).await?;
+    let Verdict::Refused(error) = &verdicts[0] else {
+        return Err(crate::check::Stop::Failed(
+            "a value above the limit was not refused".to_owned(),
+        ));
+    };
+    same!(
+        error.reason(),
+        Reason::TooLarge,
+        "reason over a large value"
+    );
+    ensure!(
+        matches!(verdicts[1], Verdict::Applied(_)),
+        "it harmed the operation beside it"
+    );
+    same!(
+        bench.client.latest(&bench.key("ns/big")).await?,
+        None,
+        "the refused record"
+    );
+    Ok(())
+}
+
+async fn index(bench: Bench) -> Check {
+    let pairs = |prefix: &str| -> HashMap<String, String> {
+        let numbers = 0..20;
+        numbers
+            .map(|n| (format!("{prefix}/{n}"), format!("é {n}")))
+            .collect()
+    };
+    let index = Index {
+        uid: "0c8a35b4-0000-4000-8000-000000000001".to_owned(),
+        labels: pairs("app.kubernetes.io"),
+        fields: pairs(".spec"),
+        owner_uids: vec!["b".to_owned(), "a".to_owned()],
+    };
+    let mut op = bench.create("ns/a", "1");
+    op.index = Some(index.clone());
+    bench.client.apply(op).await?;
+    for record in everywhere(&bench, "ns/a").await? {
+        same!(record.index.as_ref(), Some(&index), "index");
+    }
+    Ok(())
+}
+
+async fn times(bench: Bench) -> Check {
+    let order = |time: &Option<prost_types::Timestamp>| {
+        time.as_ref().map(|time| (time.seconds, time.nanos))
+    };
+    bench.client.apply(bench.create("ns/a", "1")).await?;
+    let first = bench.client.stored(&bench.key("ns/a")).await?;
+    ensure!(order(&first.created_at) > Some((0, 0)), "no created_at");
+    let mut op = bench.update("ns/a", "2", 0);
+    op.actor = format!("{}é", "u".repeat(255));
+    bench.client.apply(op).await?;
+    for record in everywhere(&bench, "ns/a").await? {
+        same!(
+            record.created_at,
+            first.created_at,
+            "created_at after an update"
+        );
+        ensure!(
+            order(&record.updated_at) >= order(&record.created_at),
+            "updated_at lies before created_at"
+        );
+    }
+    let updated = bench.client.stored(&bench.key("ns/a")).await?;
+    let event = event(&bench, updated.revision).await?;
+    ensure!(event.time.is_some(), "an event without its time");
+    // At most 256 bytes are kept; half a character is none.
+    same!(event.actor, "u".repeat(255), "actor of an event");
+    Ok(())
+}

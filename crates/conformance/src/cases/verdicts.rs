@@ -1,0 +1,191 @@
+//! W: requests of several operations, and what is refused whatever the store holds.
+
+use backend_proto::v1::Op;
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use backend_proto::v1::op_result::Verdict;
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, ensure, refused, same};
+
+/// Requests are not made larger than this many operations, whatever a driver allows.
+const MOST_OPS: i64 = 10_000;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "W8-verdicts-are-independent",
+        independent,
+        "Every operation of a request has its own verdict, in order; a loser harms no other."
+    ),
+    case!(
+        "W9-one-key-in-request-order",
+        same_key,
+        "Two operations on the same key in one request apply in the order given."
+    ),
+    case!(
+        "W10-operations-above-the-limit",
+        too_many,
+        "A request with more operations than Describe allows is TOO_LARGE, and nothing is stored."
+    ),
+    case!(
+        "W11-malformed-operation-is-invalid",
+        malformed,
+        "An operation without a key, a name or an action is INVALID."
+    ),
+    case!(
+        "W12-keys-up-to-their-limits",
+        keys,
+        "Parts of a key up to their limits are taken; longer ones are TOO_LARGE."
+    ),
+];
+
+async fn independent(bench: Bench) -> Check {
+    let client = &bench.client;
+    client.apply(bench.create("ns/there", "1")).await?;
+    let nameless = Op {
+        key: Some(bench.key("ns/")),
+        ..bench.create("ns/x", "1")
+    };
+    let batch = vec![
+        bench.create("ns/a", "1"),
+        bench.create("ns/there", "2"),
+        bench.update("ns/there", "3", 0),
+        nameless,
+        bench.delete("ns/never", 0),
+        bench.create("ns/b", "1"),
+    ];
+    let verdicts = client.verdicts(batch).await?;
+    let kinds: Vec<&str> = verdicts
+        .iter()
+        .map(|verdict| match verdict {
+            Verdict::Applied(_) => "applied",
+            Verdict::Conflict(_) => "conflict",
+            Verdict::Refused(_) => "refused",
+        })
+        .collect();
+    let due = [
+        "applied", "conflict", "applied", "refused", "conflict", "applied",
+    ];
+    same!(kinds, due, "verdicts");
+    for (path, value) in [("ns/a", "1"), ("ns/there", "3"), ("ns/b", "1")] {
+        same!(
+            client.stored(&bench.key(path)).await?.value,
+            value,
+            "value of {path}"
+        );
+    }
+    Ok(())
+}
+
+async fn same_key(bench: Bench) -> Check {
+    let client = &bench.client;
+    let batch = vec![
+        bench.create("ns/a", "1"),
+        bench.create("ns/b", "1"),
+        bench.update("ns/a", "2", 0),
+        bench.delete("ns/a", 0),
+        bench.create("ns/a", "3"),
+        bench.update("ns/a", "4", 0),
+        bench.delete("ns/b", 0),
+    ];
+    let revisions = client.apply_all(batch).await?;
+    let of_a: Vec<i64> = [0, 2, 3, 4, 5].iter().map(|&at| revisions[at]).collect();
+    ensure!(
+        of_a.is_sorted_by(|a, b| a < b),
+        "revisions of one key: {of_a:?}"
+    );
+    let stored = client.stored(&bench.key("ns/a")).await?;
+    same!(
+        (stored.value, stored.revision),
+        ("4".into(), of_a[4]),
+        "the last value"
+    );
+    same!(stored.create_revision, of_a[3], "create_revision");
+    same!(
+        client.latest(&bench.key("ns/b")).await?,
+        None,
+        "the record deleted last"
+    );
+    Ok(())
+}
+
+async fn too_many(bench: Bench) -> Check {
+    let most = bench.limits().write_ops;
+    let make = |count: i64| -> Vec<Op> {
+        let numbers = 0..count;
+        numbers
+            .map(|number| bench.create(&format!("ns/n{number:05}"), "v"))
+            .collect()
+    };
+    if most > MOST_OPS {
+        return Err(crate::check::Stop::Skipped(format!(
+            "{most} operations are allowed"
+        )));
+    }
+    refused(bench.client.write(make(most + 1)).await, Reason::TooLarge)?;
+    let listed = bench.client.list(bench.all(0)).await?;
+    same!(listed.records.len(), 0, "records after a refused request");
+    let revisions = bench.client.apply_all(make(most)).await?;
+    ensure!(
+        revisions.is_sorted_by(|a, b| a < b),
+        "revisions are not in order of operations"
+    );
+    Ok(())
+}
+
+async fn malformed(bench: Bench) -> Check {
+    let good = bench.create("ns/a", "1");
+    let bad = [
+        Op {
+            key: None,
+            ..good.clone()
+        },
+        Op {
+            action: 0,
+            ..good.clone()
+        },
+        Op {
+            key: Some(bench.key("ns/")),
+            ..good.clone()
+        },
+    ];
+    for op in bad {
+        let error = bench.client.refuse(op.clone()).await?;
+        same!(error.reason(), Reason::Invalid, "reason over {op:?}");
+        same!(
+            error.outcome(),
+            Outcome::NotApplied,
+            "outcome of a refused operation"
+        );
+    }
+    let listed = bench.client.list(bench.all(0)).await?;
+    same!(listed.records.len(), 0, "records after refused operations");
+    Ok(())
+}
+
+async fn keys(bench: Bench) -> Check {
+    let client = &bench.client;
+    let long = format!("{}/{}", "n".repeat(63), "x".repeat(253));
+    client.apply(bench.create(&long, "1")).await?;
+    same!(
+        client.stored(&bench.key(&long)).await?.value,
+        "1",
+        "value under a long key"
+    );
+    let listed = client.list(bench.all(0)).await?;
+    same!(listed.records.len(), 1, "records under long keys");
+    for path in [
+        format!("ns/{}", "x".repeat(254)),
+        format!("{}/x", "n".repeat(64)),
+    ] {
+        let error = client.refuse(bench.create(&path, "1")).await?;
+        same!(error.reason(), Reason::TooLarge, "reason over a long key");
+    }
+    let mut op = bench.create("ns/a", "1");
+    if let Some(key) = &mut op.key {
+        key.group = "g".repeat(254);
+    }
+    let error = client.refuse(op).await?;
+    same!(error.reason(), Reason::TooLarge, "reason over a long group");
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! V: what an open watch shows. The rules that hold within any stream are in `stream::rules`;
+//! every case that watches holds them.
+
+use std::time::{Duration, Instant};
+
+use backend_proto::v1::event::Type;
+use backend_proto::v1::{Event, Range, WatchRequest};
+use tokio::task::JoinSet;
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, Stop, ensure, same, some};
+use crate::load::Load;
+use crate::replay::Replay;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "V3-every-change-once-and-in-order",
+        reliable,
+        "Every watcher sees every acknowledged change after its start, once and in order."
+    ),
+    case!(
+        "V4-a-revision-is-in-one-message",
+        atomic,
+        "All events of one revision are in one message, also when history is read in pieces."
+    ),
+    case!(
+        "V6-progress-in-silence",
+        progress,
+        "In silence a watch tells its progress about as often as was asked."
+    ),
+    case!(
+        "V6-progress-passes-foreign-changes",
+        foreign,
+        "Changes outside the ranges move progress, and nothing else."
+    ),
+    case!(
+        "V7-ranges-filter-events",
+        filter,
+        "A watch shows the events of its ranges, each once although several ranges hold it."
+    ),
+    case!(
+        "V7-no-range-means-everything",
+        everything,
+        "A watch without ranges shows every change of the store."
+    ),
+    case!(
+        "V8-events-say-what-they-replaced",
+        kinds,
+        "CREATED, UPDATED and DELETED are told apart, and name the revision they replaced."
+    ),
+    case!(
+        "V13-progress-only-after-its-events",
+        honest,
+        "A watch tells progress p only after it handed over every change up to p."
+    ),
+];
+
+async fn reliable(bench: Bench) -> Check {
+    let start = bench.client.current().await?.revision;
+    let mut watchers = JoinSet::new();
+    let load = Load::start(&bench, 8);
+    for late in [0, 5, 20, 50] {
+        let bench = bench.clone();
+        watchers.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(late)).await;
+            let mut watch = bench.connect().watch(bench.after(start)).await?;
+            let last = some(bench.client.current().await.ok(), "current")?.revision;
+            // While the load goes on, and after it.
+            let mut events = watch.until(last).await?;
+            tokio::time::sleep(Duration::from_millis(late * 4)).await;
+            let last = bench.client.current().await?.revision;
+            events.extend(watch.until(last).await?);
+            Ok::<_, Stop>((watch, events))
+        });
+    }
+    let mut due: Vec<i64> = load
+        .finish_after(100)
+        .await?
+        .iter()
+        .map(|c| c.revision)
+        .collect();
+    due.sort_unstable();
+    let last = some(due.last().copied(), "a change of the load")?;
+    let listed = bench.client.list(bench.all(0)).await?;
+    for watched in watchers.join_all().await {
+        let (mut watch, mut events) = watched?;
+        events.extend(watch.until(last).await?);
+        let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+        let missing: Vec<_> = due
+            .iter()
+            .filter(|at| seen.binary_search(at).is_err())
+            .collect();
+        ensure!(
+            missing.is_empty(),
+            "V3: acknowledged but never shown: {missing:?}"
+        );
+        let foreign: Vec<_> = seen
+            .iter()
+            .filter(|at| due.binary_search(at).is_err())
+            .collect();
+        ensure!(
+            foreign.is_empty(),
+            "shown but never acknowledged: {foreign:?}"
+        );
+        let mut replay = Replay::default();
+        replay.apply_all(&events)?;
+        replay.matches(&listed.records, "the list at the end of a watch")?;
+    }
+    Ok(())
+}
+
+async fn atomic(bench: Bench) -> Check {
+    let start = bench.client.current().await?.revision;
+    // More than one message holds, and more than a server is likely to keep at hand.
+    let mut last = start;
+    for number in 0..80 {
+        let batch =
+            (0..4).map(|part| bench.create(&format!("n{part}/k{number}"), "v".repeat(30_000)));
+        let revisions = bench.client.apply_all(batch.collect()).await?;
+        last = revisions.into_iter().max().unwrap_or(last);
+    }
+    let events = bench
+        .connect()
+        .watch(bench.after(start))
+        .await?
+        .until(last)
+        .await?;
+    same!(events.len(), 320, "events");
+    let mut replay = Replay::default();
+    replay.apply_all(&events)
+}
+
+async fn progress(bench: Bench) -> Check {
+    let mut watch = bench.client.watch(bench.after(0)).await?;
+    let begun = Instant::now();
+    for _ in 0..3 {
+        let told = watch.next().await??;
+        ensure!(told.progress, "an event in silence");
+    }
+    // 100 ms were asked for; a busy machine gets leeway.
+    let took = begun.elapsed();
+    ensure!(
+        took < Duration::from_secs(3),
+        "three messages of progress took {took:?}"
+    );
+    Ok(())
+}
+
+async fn foreign(bench: Bench) -> Check {
+    let mut watch = bench
+        .client
+        .watch(WatchRequest {
+            ranges: vec![bench.range_of("watched")],
+            ..bench.after(0)
+        })
+        .await?;
+    let mut last = 0;
+    for number in 0..20 {
+        last = bench
+            .client
+            .apply(bench.create(&format!("other/{number}"), "v"))
+            .await?
+            .revision;
+    }
+    let events = watch.until(last).await?;
+    same!(events.len(), 0, "events of another namespace");
+    let mine = bench
+        .client
+        .apply(bench.create("watched/a", "v"))
+        .await?
+        .revision;
+    let events = watch.until(mine).await?;
+    same!(events.len(), 1, "events of the watched namespace");
+    Ok(())
+}
+
+async fn filter(bench: Bench) -> Check {
+    let start = bench.client.current().await?.revision;
+    let named = |namespace: &str, name: &str| Range {
+        name: Some(name.to_owned()),
+        ..bench.range_of(namespace)
+    };
+    let ranges = vec![
+        bench.range_of("a"),
+        named("a", "x"),
+        named("b", "x"),
+        named("", "c"),
+        bench.range_of("a"),
+    ];
+    let request = WatchRequest {
+        ranges,
+        ..bench.after(start)
+    };
+    let mut live = bench.client.watch(request.clone()).await?;
+    let (mut due, mut last) = (Vec::new(), start);
+    let paths = ["a/x", "a/y", "b/x", "b/y", "c", "x", "a", "a-b/x", "aa/x"];
+    for path in paths {
+        last = bench.client.apply(bench.create(path, "v")).await?.revision;
+        if ["a/x", "a/y", "b/x", "c"].contains(&path) {
+            due.push(last);
+        }
+    }
+    let mut late = bench.connect().watch(request).await?;
+    for watch in [&mut live, &mut late] {
+        let events = watch.until(last).await?;
+        let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+        same!(seen, due, "events in the ranges");
+    }
+    Ok(())
+}
+
+async fn everything(bench: Bench) -> Check {
+    let start = bench.client.current().await?.revision;
+    let mut op = bench.create("ns/b", "v");
+    if let Some(key) = &mut op.key {
+        key.resource = "others".to_owned();
+    }
+    let first = bench.client.apply(bench.create("a", "v")).await?.revision;
+    let second = bench.client.apply(op).await?.revision;
+    let request = WatchRequest {
+        ranges: Vec::new(),
+        ..bench.after(start)
+    };
+    let events = bench.client.watch(request).await?.until(second).await?;
+    let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    ensure!(
+        seen.contains(&first) && seen.contains(&second),
+        "a watch without ranges saw {seen:?}, not {first} and {second}"
+    );
+    Ok(())
+}
+
+async fn kinds(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
+    let stored = client.stored(&bench.key("ns/a")).await?;
+    let third = client.apply(bench.delete("ns/a", 0)).await?.revision;
+    let fourth = client.apply(bench.create("ns/a", "2")).await?.revision;
+    let events = client
+        .watch(bench.after(first - 1))
+        .await?
+        .until(fourth)
+        .await?;
+    let brief = |event: &Event| (event.revision, event.r#type(), event.previous_revision);
+    let seen: Vec<_> = events.iter().map(brief).collect();
+    let due = [
+        (first, Type::Created, 0),
+        (second, Type::Updated, first),
+        (third, Type::Deleted, second),
+        (fourth, Type::Created, 0),
+    ];
+    same!(seen, due, "events of one key");
+    same!(
+        events[1].record.as_ref(),
+        Some(&stored),
+        "record of an UPDATED"
+    );
+    same!(
+        events[2].record.as_ref(),
+        Some(&stored),
+        "record of a DELETED"
+    );
+    Ok(())
+}
+
+async fn honest(bench: Bench) -> Check {
+    let start = bench.client.current().await?.revision;
+    let load = Load::start(&bench, 4);
+    let request = WatchRequest {
+        progress_interval_ms: 1,
+        ..bench.after(start)
+    };
+    // What each message claimed, beside the events that had arrived by then.
+    let mut watch = bench.connect().watch(request).await?;
+    let (mut claims, mut seen) = (Vec::new(), Vec::new());
+    while claims.len() < 150 && seen.len() < 400 {
+        let told = watch.next().await??;
+        seen.extend(told.events.iter().map(|event| event.revision));
+        claims.push((told.through, seen.len()));
+    }
+    let mut all: Vec<i64> = load
+        .finish_after(1)
+        .await?
+        .iter()
+        .map(|c| c.revision)
+        .collect();
+    all.sort_unstable();
+    for (through, had) in claims {
+        let due = all.partition_point(|revision| *revision <= through);
+        same!(
+            had,
+            due,
+            "V13: events handed over when progress {through} was told"
+        );
+    }
+    Ok(())
+}

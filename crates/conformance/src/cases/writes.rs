@@ -1,0 +1,258 @@
+//! W: what an operation needs to be applied, and what a loser is told.
+
+use backend_proto::v1::Index;
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::op_result::conflict::Cause;
+
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, ensure, same, some};
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "W1-create-only-if-absent",
+        create,
+        "Create succeeds only if the key does not exist; else it returns the stored record."
+    ),
+    case!(
+        "W1-create-after-delete-begins-anew",
+        recreate,
+        "A key that was deleted can be created again, with a new create_revision."
+    ),
+    case!(
+        "W2-update-expects-its-revision",
+        update,
+        "Update with an expected revision succeeds only if it is the stored one."
+    ),
+    case!(
+        "W2-delete-expects-its-revision",
+        delete,
+        "Delete with an expected revision succeeds only if it is the stored one."
+    ),
+    case!(
+        "W2-missing-key-is-not-found",
+        missing,
+        "Update and delete of a key that does not exist are conflicts NOT_FOUND without a record."
+    ),
+    case!(
+        "W4-noop-writes-nothing",
+        noop,
+        "An update with the very bytes that are stored writes nothing and has no event."
+    ),
+    case!(
+        "W6-uid-precondition",
+        uid,
+        "An expected uid is held against the stored record."
+    ),
+    case!(
+        "W6-delete-returns-the-last-state",
+        last_state,
+        "Delete returns the record as it was."
+    ),
+];
+
+async fn create(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?;
+    ensure!(
+        !first.noop && !first.replayed,
+        "a first create is {first:?}"
+    );
+    let conflict = client.conflict(bench.create("ns/a", "2")).await?;
+    same!(conflict.cause(), Cause::Exists, "cause");
+    let current = some(conflict.current, "the stored record")?;
+    same!(
+        current.revision,
+        first.revision,
+        "revision of the record in the way"
+    );
+    same!(current.value, "1", "value of the record in the way");
+    let stored = client.stored(&bench.key("ns/a")).await?;
+    same!(stored, current, "the stored record after a loser");
+    same!(stored.create_revision, first.revision, "create_revision");
+    // The same name elsewhere is another key.
+    client.apply(bench.create("other/a", "1")).await?;
+    client.apply(bench.create("a", "1")).await?;
+    Ok(())
+}
+
+async fn recreate(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?;
+    client.apply(bench.update("ns/a", "2", 0)).await?;
+    let updated = client.stored(&bench.key("ns/a")).await?;
+    same!(
+        updated.create_revision,
+        first.revision,
+        "create_revision after an update"
+    );
+    client.apply(bench.delete("ns/a", 0)).await?;
+    let second = client.apply(bench.create("ns/a", "3")).await?;
+    let stored = client.stored(&bench.key("ns/a")).await?;
+    same!(
+        stored.create_revision,
+        second.revision,
+        "create_revision of the second life"
+    );
+    same!(stored.value, "3", "value");
+    Ok(())
+}
+
+async fn update(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let second = client
+        .apply(bench.update("ns/a", "2", first))
+        .await?
+        .revision;
+    for wrong in [first, second + 1, first - 1] {
+        let conflict = client.conflict(bench.update("ns/a", "3", wrong)).await?;
+        same!(conflict.cause(), Cause::Revision, "cause");
+        let current = some(conflict.current, "the stored record")?;
+        same!(
+            (current.revision, current.value),
+            (second, "2".into()),
+            "the record in the way"
+        );
+    }
+    // Not even the stored bytes make a wrong expectation right.
+    let conflict = client.conflict(bench.update("ns/a", "2", first)).await?;
+    same!(
+        conflict.cause(),
+        Cause::Revision,
+        "cause of a no-op with a wrong expectation"
+    );
+    same!(
+        client.stored(&bench.key("ns/a")).await?.value,
+        "2",
+        "value after losers"
+    );
+    let any = client.apply(bench.update("ns/a", "4", 0)).await?;
+    same!(
+        client.stored(&bench.key("ns/a")).await?.revision,
+        any.revision,
+        "revision"
+    );
+    Ok(())
+}
+
+async fn delete(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
+    let conflict = client.conflict(bench.delete("ns/a", first)).await?;
+    same!(conflict.cause(), Cause::Revision, "cause");
+    let current = some(conflict.current, "the stored record")?;
+    same!(
+        current.revision,
+        second,
+        "revision of the record in the way"
+    );
+    ensure!(
+        client.latest(&bench.key("ns/a")).await?.is_some(),
+        "a loser deleted"
+    );
+    let gone = client.apply(bench.delete("ns/a", second)).await?;
+    ensure!(
+        gone.revision > second,
+        "a delete has no revision of its own"
+    );
+    same!(
+        client.latest(&bench.key("ns/a")).await?,
+        None,
+        "the record after its delete"
+    );
+    Ok(())
+}
+
+async fn missing(bench: Bench) -> Check {
+    let client = &bench.client;
+    let gone = client.apply(bench.create("ns/gone", "1")).await?.revision;
+    client.apply(bench.delete("ns/gone", gone)).await?;
+    for path in ["ns/never", "ns/gone"] {
+        let ops = [
+            bench.update(path, "1", 0),
+            bench.update(path, "1", gone),
+            bench.delete(path, 0),
+            bench.delete(path, gone),
+        ];
+        for op in ops {
+            let conflict = client.conflict(op).await?;
+            same!(conflict.cause(), Cause::NotFound, "cause at {path}");
+            same!(conflict.current, None, "record in the way at {path}");
+        }
+        same!(client.latest(&bench.key(path)).await?, None, "{path}");
+    }
+    Ok(())
+}
+
+async fn noop(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "same")).await?.revision;
+    let before = client.current().await?.revision;
+    for expected in [0, first] {
+        let again = client.apply(bench.update("ns/a", "same", expected)).await?;
+        ensure!(again.noop, "an update with the stored bytes is no no-op");
+        same!(again.revision, first, "revision of a no-op");
+    }
+    same!(
+        client.current().await?.revision,
+        before,
+        "current revision after no-ops"
+    );
+    let last = client
+        .apply(bench.update("ns/a", "other", 0))
+        .await?
+        .revision;
+    let events = client.watch(bench.after(first)).await?.until(last).await?;
+    let revisions: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    same!(revisions, [last], "events after no-ops");
+    Ok(())
+}
+
+async fn uid(bench: Bench) -> Check {
+    let client = &bench.client;
+    let mut create = bench.create("ns/a", "1");
+    create.index = Some(Index {
+        uid: "uid-1".to_owned(),
+        ..Index::default()
+    });
+    let index = create.index.clone();
+    client.apply(create).await?;
+    let ops = || [bench.update("ns/a", "2", 0), bench.delete("ns/a", 0)];
+    for mut op in ops() {
+        op.expected_uid = "uid-2".to_owned();
+        let conflict = client.conflict(op).await?;
+        same!(conflict.cause(), Cause::Uid, "cause");
+        let current = some(conflict.current, "the stored record")?;
+        same!(current.index, index, "index of the record in the way");
+    }
+    for mut op in ops() {
+        op.expected_uid = "uid-1".to_owned();
+        op.index.clone_from(&index);
+        client.apply(op).await?;
+    }
+    same!(
+        client.latest(&bench.key("ns/a")).await?,
+        None,
+        "the record after its delete"
+    );
+    Ok(())
+}
+
+async fn last_state(bench: Bench) -> Check {
+    let client = &bench.client;
+    client.apply(bench.create("ns/a", "1")).await?;
+    client.apply(bench.update("ns/a", "2", 0)).await?;
+    let stored = client.stored(&bench.key("ns/a")).await?;
+    let verdict = client.verdict(bench.delete("ns/a", 0)).await?;
+    let Verdict::Applied(applied) = verdict else {
+        return Err(crate::check::Stop::Failed(
+            "a delete was not applied".to_owned(),
+        ));
+    };
+    same!(applied.deleted, Some(stored), "the deleted record");
+    let update = client.apply(bench.create("ns/a", "3")).await?;
+    same!(update.deleted, None, "the deleted record of a create");
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! Calls of `ark.backend.v1` as cases make them: with deadlines, and taken apart.
+
+use std::time::Duration;
+
+use backend_proto::v1::backend_client::BackendClient;
+use backend_proto::v1::list_response::Part;
+use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
+use backend_proto::v1::{
+    BackendError, CompactRequest, CompactResponse, CurrentRevisionRequest, DescribeRequest,
+    DescribeResponse, GetRequest, GetResponse, Header, Key, ListRequest, Op, OpResult, Record,
+    WatchRequest, WriteRequest, WriteResponse,
+};
+use prost::Message as _;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Request, Status, Streaming};
+
+use crate::check::{Check, Stop, ensure, same, some};
+use crate::endpoint::Endpoint;
+use crate::stream::Stream;
+
+/// Deadline of a unary call, and of one message of a list.
+pub(crate) const CALL: Duration = Duration::from_secs(20);
+
+/// Newest minor version of the protocol that the suite speaks.
+const MINOR: u32 = backend_proto::limits::PROTOCOL_MINOR;
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    raw: BackendClient<Channel>,
+}
+
+/// A whole list.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) header: Header,
+    pub(crate) records: Vec<Record>,
+    /// Encoded size and number of records of every chunk.
+    pub(crate) chunks: Vec<(usize, usize)>,
+    pub(crate) more: bool,
+}
+
+/// A request with the deadline of unary calls.
+pub(crate) fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(CALL);
+    request
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(crate) fn new(endpoint: &Endpoint) -> Self {
+        Self {
+            raw: endpoint.client(),
+        }
+    }
+
+    /// The generated client, for calls that have no helper.
+    pub(crate) fn raw(&self) -> BackendClient<Channel> {
+        self.raw.clone()
+    }
+
+    pub(crate) async fn describe(&self) -> Result<DescribeResponse, Status> {
+        let request = DescribeRequest {
+            protocol_minor: MINOR,
+            client: concat!("backend-conformance ", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let response = self.raw().describe(timed(request)).await?;
+        Ok(response.into_inner())
+    }
+
+    pub(crate) async fn write(&self, ops: Vec<Op>) -> Result<WriteResponse, Status> {
+        let response = self.raw().write(timed(WriteRequest { ops })).await?;
+        Ok(response.into_inner())
+    }
+
+    /// The verdicts over several operations, one for each.
+    pub(crate) async fn verdicts(&self, ops: Vec<Op>) -> Check<Vec<Verdict>> {
+        let count = ops.len();
+        let response = self.write(ops).await?;
+        same!(response.results.len(), count, "number of verdicts");
+        let verdicts = response
+            .results
+            .into_iter()
+            .map(|OpResult { verdict }| verdict);
+        verdicts.map(|found| some(found, "a verdict")).collect()
+    }
+
+    /// The verdict over one operation.
+    pub(crate) async fn verdict(&self, op: Op) -> Check<Verdict> {
+        let mut verdicts = self.verdicts(vec![op]).await?;
+        some(verdicts.pop(), "a verdict")
+    }
+
+    /// Writes an operation that must be applied.
+    pub(crate) async fn apply(&self, op: Op) -> Check<Applied> {
+        match self.verdict(op).await? {
+            Verdict::Applied(applied) => Ok(applied),
+            other => Err(unexpected("applied", &other)),
+        }
+    }
+
+    /// Writes operations of one request that must all be applied; their revisions.
+    pub(crate) async fn apply_all(&self, ops: Vec<Op>) -> Check<Vec<i64>> {
+        let verdicts = self.verdicts(ops).await?.into_iter();
+        verdicts
+            .map(|verdict| match verdict {
+                Verdict::Applied(applied) => Ok(applied.revision),
+                other => Err(unexpected("applied", &other)),
+            })
+            .collect()
+    }
+
+    /// Writes an operation whose expectations are not met.
+    pub(crate) async fn conflict(&self, op: Op) -> Check<Conflict> {
+        match self.verdict(op).await? {
+            Verdict::Conflict(conflict) => Ok(conflict),
+            other => Err(unexpected("conflict", &other)),
+        }
+    }
+
+    /// Writes an operation that alone must be refused.
+    pub(crate) async fn refuse(&self, op: Op) -> Check<BackendError> {
+        match self.verdict(op).await? {
+            Verdict::Refused(error) => Ok(error),
+            other => Err(unexpected("refused", &other)),
+        }
+    }
+
+    pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<GetResponse, Status> {
+        let request = GetRequest {
+            key: Some(key.clone()),
+            revision,
+        };
+        Ok(self.raw().get(timed(request)).await?.into_inner())
+    }
+
+    /// The latest record of a key.
+    pub(crate) async fn latest(&self, key: &Key) -> Check<Option<Record>> {
+        Ok(self.get(key, 0).await?.record)
+    }
+
+    /// The latest record of a key that must exist.
+    pub(crate) async fn stored(&self, key: &Key) -> Check<Record> {
+        some(self.latest(key).await?, "a stored record")
+    }
+
+    pub(crate) async fn current(&self) -> Check<Header> {
+        let request = timed(CurrentRevisionRequest {});
+        let response = self.raw().current_revision(request).await?;
+        some(response.into_inner().header, "header of CurrentRevision")
+    }
+
+    pub(crate) async fn compact(&self, revision: i64) -> Result<CompactResponse, Status> {
+        let request = timed(CompactRequest { revision });
+        Ok(self.raw().compact(request).await?.into_inner())
+    }
+
+    /// A list whose stream may fail; the shape of the stream is checked.
+    pub(crate) async fn try_list(&self, request: ListRequest) -> Check<Result<Listed, Status>> {
+        let stream = match self.raw().list(request).await {
+            Ok(response) => response.into_inner(),
+            Err(status) => return Ok(Err(status)),
+        };
+        collect(stream).await
+    }
+
+    pub(crate) async fn list(&self, request: ListRequest) -> Check<Listed> {
+        Ok(self.try_list(request).await??)
+    }
+
+    /// A watch that must be accepted.
+    pub(crate) async fn watch(&self, request: WatchRequest) -> Check<Stream> {
+        Ok(self.try_watch(request).await??)
+    }
+
+    /// A watch up to its first message, which may be an error.
+    pub(crate) async fn try_watch(&self, request: WatchRequest) -> Check<Result<Stream, Status>> {
+        let opened = timeout(CALL, self.raw().watch(request.clone())).await;
+        let opened = opened.map_err(|_| late("a watch was not answered"))?;
+        match opened {
+            Ok(response) => Stream::begin(response.into_inner(), request).await,
+            Err(status) => Ok(Err(status)),
+        }
+    }
+}
+
+/// Reads a list to its end: header, chunks, trailer, and nothing else.
+pub(crate) async fn collect(
+    mut stream: Streaming<backend_proto::v1::ListResponse>,
+) -> Check<Result<Listed, Status>> {
+    let (mut header, mut records, mut chunks, mut end) = (None, Vec::new(), Vec::new(), None);
+    loop {
+        let message = timeout(CALL, stream.message()).await;
+        let message = match message.map_err(|_| late("a list stood still"))? {
+            Ok(Some(message)) => message,
+            Ok(None) => break,
+            Err(status) => return Ok(Err(status)),
+        };
+        ensure!(end.is_none(), "a list went on after its trailer");
+        match some(message.part, "part of a ListResponse")? {
+            Part::Header(first) => {
+                ensure!(header.is_none(), "a list sent two headers");
+                header = Some(first);
+            }
+            Part::Chunk(chunk) => {
+                ensure!(header.is_some(), "a list sent records before its header");
+                chunks.push((chunk.encoded_len(), chunk.records.len()));
+                records.extend(chunk.records);
+            }
+            Part::Trailer(trailer) => end = Some(trailer),
+        }
+    }
+    let header = some(header, "header of a list")?;
+    let end = some(end, "trailer of a list that ended without an error")?;
+    same!(end.count, records.len() as i64, "count in a list's trailer");
+    Ok(Ok(Listed {
+        header,
+        records,
+        chunks,
+        more: end.more,
+    }))
+}
+
+pub(crate) fn late(what: &str) -> Stop {
+    Stop::Failed(format!("{what} within {} s", CALL.as_secs()))
+}
+
+fn unexpected(due: &str, verdict: &Verdict) -> Stop {
+    // A record may be large: its value is left out.
+    let seen = match verdict {
+        Verdict::Applied(applied) => format!("applied at {}", applied.revision),
+        Verdict::Conflict(conflict) => format!("conflict {:?}", conflict.cause()),
+        Verdict::Refused(error) => format!("refused {:?}: {}", error.reason(), error.message),
+    };
+    Stop::Failed(format!("an operation was to be {due}, but: {seen}"))
+}

@@ -1,0 +1,274 @@
+//! Kills under load, and what is owed after each (R3, R4, R5, V5, W5).
+//!
+//! Writers change keys of their own, so that every operation must be applied; watchers resume from
+//! where they were. All that anybody was told is kept, and in the end held against what the store
+//! then shows.
+
+pub mod process;
+
+mod evidence;
+mod load;
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::evidence::Evidence;
+use self::load::{Watcher, Writer};
+use crate::bench::{Bench, Effort};
+use crate::check::{Check, Stop, ensure};
+use crate::client::Client;
+use crate::endpoint::Endpoint;
+use crate::report::Row;
+
+const WRITERS: usize = 6;
+const WATCHERS: usize = 3;
+
+/// How long a driver may take to serve after it was started.
+const READY: Duration = Duration::from_secs(60);
+/// How long clients may take to notice that the driver is gone, and to read to the end.
+const DRAIN: Duration = Duration::from_secs(60);
+/// Moment of a kill, milliseconds after the load began.
+const KILL_AFTER_MS: std::ops::Range<u64> = 30..300;
+/// Every so many rounds, history is compacted while the kill comes near.
+const COMPACT_EVERY: usize = 5;
+
+/// A driver that can be killed.
+#[async_trait]
+pub trait Victim: Send {
+    /// Starts it on its endpoint, without waiting until it serves.
+    async fn start(&mut self) -> Result<(), String>;
+
+    /// Whether it ended by itself; a sentence about that.
+    fn ended(&mut self) -> Option<String>;
+
+    /// Kills it as a power failure of its process would: nothing of it runs on.
+    async fn kill(&mut self) -> Result<(), String>;
+}
+
+/// How often to kill, and with which luck.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Kills.
+    pub kills: usize,
+    /// Seed of the moments.
+    pub seed: u64,
+}
+
+/// Waits until the driver at `endpoint` answers.
+///
+/// # Errors
+/// A sentence, if it ends or does not answer in time.
+pub async fn ready(victim: &mut dyn Victim, endpoint: &Endpoint) -> Result<(), String> {
+    let deadline = Instant::now() + READY;
+    loop {
+        // A connection that failed is not tried again at once: each try has its own.
+        let answer = timeout(READY, Client::new(endpoint).current()).await;
+        if matches!(answer, Ok(Ok(_))) {
+            return Ok(());
+        }
+        if let Some(why) = victim.ended() {
+            return Err(why);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("it does not answer within {} s", READY.as_secs()));
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Kills the driver, which must be stopped, again and again under load; leaves it running.
+pub async fn run(
+    victim: &mut dyn Victim,
+    endpoint: &Endpoint,
+    plan: Plan,
+    mut told: impl FnMut(&Row),
+) -> Vec<Row> {
+    let begun = Instant::now();
+    let driven = drive(victim, endpoint, plan).await;
+    let mut rows = Vec::new();
+    let mut tell = |row: Row| {
+        told(&row);
+        rows.push(row);
+    };
+    match driven {
+        Ok(evidence) => {
+            tell(Row::new(BACK, begun, Ok(())));
+            for (id, judge) in evidence::SENTENCES {
+                tell(Row::new(id, Instant::now(), judge(&evidence)));
+            }
+        }
+        Err(stop) => {
+            tell(Row::new(BACK, begun, Err(stop)));
+            for (id, _) in evidence::SENTENCES {
+                let skipped = Stop::Skipped("the kills were not finished".to_owned());
+                tell(Row::new(id, Instant::now(), Err(skipped)));
+            }
+        }
+    }
+    rows
+}
+
+/// The first sentence of crash mode; the others are [`evidence::SENTENCES`].
+const BACK: &str = "C1-comes-back-after-every-kill";
+
+/// The ids of crash mode with their sentences.
+#[must_use]
+pub fn sentences() -> Vec<(&'static str, &'static str)> {
+    let [lost, reused, back, resumed, settled] = evidence::SENTENCES.map(|(id, _)| id);
+    vec![
+        (
+            BACK,
+            "A driver that was killed under load serves again when it is started.",
+        ),
+        (
+            lost,
+            "After kill -9 every acknowledged change is there (R5).",
+        ),
+        (reused, "No revision is given to two changes (R4)."),
+        (
+            back,
+            "The current revision is never below one that was told (R3).",
+        ),
+        (
+            resumed,
+            "A watcher that resumes from its last revision sees every change once and in order \
+             (V1 to V8).",
+        ),
+        (
+            settled,
+            "An operation whose answer the kill swallowed is applied once, and its op_id tells \
+             (W5).",
+        ),
+    ]
+}
+
+/// Everything that goes on between two starts.
+async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Check<Evidence> {
+    let trouble = |what: &str, why: String| Stop::Failed(format!("{what}: {why}"));
+    let mut random = StdRng::seed_from_u64(plan.seed);
+    let mut evidence = Evidence::default();
+    let mut clients: Option<Clients> = None;
+    let mut kill = 0;
+    loop {
+        let at = format!("start {kill} of {}", plan.kills);
+        victim.start().await.map_err(|why| trouble(&at, why))?;
+        ready(victim, endpoint)
+            .await
+            .map_err(|why| trouble(&at, why))?;
+        let mut at_work = match clients.take() {
+            Some(clients) => clients,
+            None => Clients::new(endpoint, plan.seed).await?,
+        };
+        at_work.settle(&mut evidence).await?;
+        if kill == plan.kills {
+            at_work.finish(&mut evidence).await?;
+            return Ok(evidence);
+        }
+        let moment = Duration::from_millis(random.random_range(KILL_AFTER_MS));
+        let compact = kill % COMPACT_EVERY == COMPACT_EVERY - 1;
+        let working = at_work.work(&mut evidence, compact.then_some(moment / 2));
+        let killing = async {
+            sleep(moment).await;
+            victim.kill().await
+        };
+        let (worked, killed) = tokio::join!(working, killing);
+        killed.map_err(|why| trouble(&format!("kill {kill}"), why))?;
+        clients = Some(worked?);
+        kill += 1;
+    }
+}
+
+/// The writers and watchers, and what they know.
+struct Clients {
+    bench: Bench,
+    writers: Vec<Writer>,
+    watchers: Vec<Watcher>,
+}
+
+impl Clients {
+    async fn new(endpoint: &Endpoint, seed: u64) -> Check<Self> {
+        let effort = Effort { seed, long: false };
+        let described = Client::new(endpoint).describe().await?;
+        let bench = Bench::new(endpoint, &described, effort);
+        let start = bench.client.current().await?.revision;
+        Ok(Self {
+            writers: (0..WRITERS).map(Writer::new).collect(),
+            watchers: (0..WATCHERS).map(|_| Watcher::new(start)).collect(),
+            bench,
+        })
+    }
+
+    /// What is owed right after a start: the store is where it was, and open outcomes are told.
+    async fn settle(&mut self, evidence: &mut Evidence) -> Check {
+        let client = self.bench.connect();
+        evidence.restarted(client.current().await?.revision);
+        for writer in &mut self.writers {
+            writer.settle(&client, evidence).await?;
+        }
+        Ok(())
+    }
+
+    /// Works until the driver is gone.
+    async fn work(mut self, evidence: &mut Evidence, compact: Option<Duration>) -> Check<Self> {
+        let mut writers = JoinSet::new();
+        for writer in self.writers.drain(..) {
+            writers.spawn(writer.work(self.bench.clone()));
+        }
+        // Nobody needs what is below the last watcher; open outcomes lie above it.
+        let oldest = self
+            .watchers
+            .iter()
+            .map(Watcher::through)
+            .min()
+            .unwrap_or(0);
+        let mut watchers = JoinSet::new();
+        for watcher in self.watchers.drain(..) {
+            watchers.spawn(watcher.work(self.bench.clone()));
+        }
+        let compaction = async {
+            if let Some(after) = compact {
+                sleep(after).await;
+                // The kill may swallow the answer.
+                let _ = self.bench.connect().compact(oldest).await;
+            }
+        };
+        let all = async { tokio::join!(writers.join_all(), watchers.join_all(), compaction) };
+        let late = |_| Stop::Failed("clients hang after the driver was killed".to_owned());
+        let (written, watched, ()) = timeout(DRAIN, all).await.map_err(late)?;
+        for (writer, told) in written {
+            evidence.written(told);
+            self.writers.push(writer);
+        }
+        for (watcher, told) in watched {
+            evidence.watched(told);
+            self.watchers.push(watcher);
+        }
+        self.writers.sort_by_key(Writer::number);
+        Ok(self)
+    }
+
+    /// Reads to the end, and notes what the store holds.
+    async fn finish(self, evidence: &mut Evidence) -> Check {
+        let client = self.bench.connect();
+        let listed = client.list(self.bench.all(0)).await?;
+        let head = listed.header.revision;
+        for watcher in self.watchers {
+            let late = |_| Stop::Failed("a watcher never reaches the end".to_owned());
+            let read = watcher.finish(&self.bench, head);
+            let (watcher, told) = timeout(DRAIN, read).await.map_err(late)?;
+            evidence.watched(told);
+            evidence.finished(watcher);
+        }
+        ensure!(
+            evidence.changes() > 0,
+            "nothing was acknowledged: the load is no load"
+        );
+        evidence.stored(listed);
+        Ok(())
+    }
+}

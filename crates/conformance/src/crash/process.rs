@@ -1,0 +1,143 @@
+//! A driver as a process of ours.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::Victim;
+use crate::endpoint::Endpoint;
+
+/// How long a process may take to be gone after SIGKILL, and after SIGTERM.
+const GONE: Duration = Duration::from_secs(30);
+
+/// Bytes of the log that a complaint quotes.
+const QUOTED: usize = 2000;
+
+/// A command that serves an endpoint, in a process group of its own.
+#[derive(Debug)]
+pub struct Process {
+    command: String,
+    child: Option<Child>,
+    log: PathBuf,
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Prepares a command for `sh -c exec`; makes the directory of its socket, for its user
+    /// alone, if it is absent.
+    ///
+    /// # Errors
+    /// If the directory cannot be made.
+    pub fn new(command: &str, endpoint: &Endpoint) -> std::io::Result<Self> {
+        if let Some(folder) = endpoint.socket().and_then(Path::parent)
+            && !folder.exists()
+        {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+        }
+        let name = format!("backend-conformance-{}.log", std::process::id());
+        Ok(Self {
+            command: command.to_owned(),
+            child: None,
+            log: std::env::temp_dir().join(name),
+        })
+    }
+
+    /// Where the driver's own output goes.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Asks the process to stop by SIGTERM and waits; demands exit code 0.
+    ///
+    /// # Errors
+    /// A sentence, if it does not stop in time or not with 0.
+    pub async fn stop(&mut self) -> Result<(), String> {
+        let Some(mut child) = self.child.take() else {
+            return Err("it does not run".to_owned());
+        };
+        let pid = pid_of(&child)?;
+        kill_process(pid, Signal::TERM).map_err(|error| format!("SIGTERM: {error}"))?;
+        let Ok(ended) = timeout(GONE, child.wait()).await else {
+            let seconds = GONE.as_secs();
+            // It will never end by itself.
+            let _ = kill_process_group(pid, Signal::KILL);
+            return Err(format!("it does not stop within {seconds} s after SIGTERM"));
+        };
+        match ended {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("after SIGTERM {}", self.tell(status))),
+            Err(error) => Err(format!("cannot wait: {error}")),
+        }
+    }
+
+    fn output(&self) -> std::io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(&self.log)
+    }
+
+    fn tell(&self, status: ExitStatus) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(QUOTED)..]).into_owned();
+        let last = tail.lines().rev().take(3).collect::<Vec<_>>();
+        let last = last.into_iter().rev().collect::<Vec<_>>().join(" | ");
+        format!("it ended with {status}; its last lines: {last}")
+    }
+}
+
+#[async_trait]
+impl Victim for Process {
+    async fn start(&mut self) -> Result<(), String> {
+        let log = |error: std::io::Error| format!("{}: {error}", self.log.display());
+        let (output, errors) = (self.output().map_err(log)?, self.output().map_err(log)?);
+        let child = Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec {}", self.command))
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("sh: {error}"))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        Some(self.tell(status))
+    }
+
+    async fn kill(&mut self) -> Result<(), String> {
+        // One that ended by itself under load would look like a kill that came too late.
+        if let Some(why) = self.ended() {
+            return Err(why);
+        }
+        let Some(mut child) = self.child.take() else {
+            return Err("it does not run".to_owned());
+        };
+        let pid = pid_of(&child)?;
+        kill_process_group(pid, Signal::KILL).map_err(|error| format!("SIGKILL: {error}"))?;
+        let gone = timeout(GONE, child.wait()).await;
+        let gone = gone.map_err(|_| "it outlives SIGKILL".to_owned())?;
+        gone.map(|_| ())
+            .map_err(|error| format!("cannot wait: {error}"))
+    }
+}
+
+fn pid_of(child: &Child) -> Result<Pid, String> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    id.and_then(Pid::from_raw)
+        .ok_or_else(|| "it has no process id".to_owned())
+}

@@ -1,0 +1,128 @@
+//! Where the driver under test serves.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use backend_proto::limits::MAX_MESSAGE_BYTES;
+use backend_proto::v1::backend_client::BackendClient;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Uri};
+
+/// How long one connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What is wrong with an address or its certificates. Each is a sentence for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither `unix:///PATH` nor `https://HOST:PORT`.
+    #[error("--endpoint {0}: must be unix:///PATH or https://HOST:PORT")]
+    Address(String),
+    /// A certificate or key does not fit.
+    #[error("--endpoint {address}: {source}")]
+    Tls {
+        /// The address.
+        address: String,
+        /// What the TLS library says.
+        source: tonic::transport::Error,
+    },
+}
+
+/// PEM files for mutual TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Authority that the server's certificate must come from.
+    pub ca: Vec<u8>,
+    /// Our certificate.
+    pub cert: Vec<u8>,
+    /// Its private key.
+    pub key: Vec<u8>,
+}
+
+/// An address that clients can be made for.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    address: Address,
+}
+
+#[derive(Clone, Debug)]
+enum Address {
+    Unix(PathBuf),
+    Tcp(Box<tonic::transport::Endpoint>),
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Reads `unix:///PATH`, or `https://HOST:PORT` with its certificates.
+    ///
+    /// # Errors
+    /// If the address is malformed or lacks what it needs.
+    pub fn parse(address: &str, tls: Option<&Tls>) -> Result<Self, Error> {
+        let malformed = || Error::Address(address.to_owned());
+        if let Some(path) = address.strip_prefix("unix://") {
+            let path = Path::new(path);
+            return if path.is_absolute() {
+                Ok(Self::unix(path))
+            } else {
+                Err(malformed())
+            };
+        }
+        let uri: Uri = address.parse().map_err(|_| malformed())?;
+        let (Some("https"), Some(tls)) = (uri.scheme_str(), tls) else {
+            return Err(malformed());
+        };
+        let config = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&tls.ca))
+            .identity(Identity::from_pem(&tls.cert, &tls.key));
+        let endpoint = Channel::builder(uri)
+            .connect_timeout(CONNECT)
+            .tls_config(config)
+            .map_err(|source| Error::Tls {
+                address: address.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            address: Address::Tcp(Box::new(endpoint)),
+        })
+    }
+
+    /// A unix socket.
+    #[must_use]
+    pub fn unix(path: &Path) -> Self {
+        Self {
+            address: Address::Unix(path.to_path_buf()),
+        }
+    }
+
+    /// The socket's path, if it is one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        match &self.address {
+            Address::Unix(path) => Some(path),
+            Address::Tcp(_) => None,
+        }
+    }
+
+    /// A client on a connection of its own, made by the first call.
+    #[must_use]
+    pub fn client(&self) -> BackendClient<Channel> {
+        let channel = match &self.address {
+            Address::Unix(path) => {
+                let path = path.clone();
+                let connect = move |_: Uri| {
+                    let path = path.clone();
+                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                };
+                // The host is what `:authority` becomes.
+                Channel::builder(Uri::from_static("http://localhost"))
+                    .connect_timeout(CONNECT)
+                    .connect_with_connector_lazy(tower::service_fn(connect))
+            }
+            Address::Tcp(endpoint) => endpoint.connect_lazy(),
+        };
+        BackendClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}

@@ -1,0 +1,152 @@
+//! Linearizability of random concurrent histories (W3), and watches held against them (V1 to V8).
+//!
+//! Clients pick operations on a few keys at random and note when each call began and ended and
+//! what it said. Keys are independent, so each is searched by itself for an order of its operations
+//! that a register could have shown.
+
+mod history;
+mod register;
+
+use std::collections::{BTreeMap, HashMap};
+
+use backend_proto::v1::event::Type;
+use backend_proto::v1::{Event, Record};
+
+use self::history::{Recorded, record};
+use self::register::{Found, Outcome, linearizable};
+use crate::bench::Bench;
+use crate::check::{Check, Stop, ensure, same, some};
+use crate::replay::Replay;
+
+/// Histories of one run, each with its own seed.
+const HISTORIES: u64 = 4;
+
+/// States that one search may visit: far more than an honest history needs.
+const STATES: usize = 2_000_000;
+
+pub(crate) async fn case(bench: Bench) -> Check {
+    let factor = if bench.effort.long { 10 } else { 1 };
+    for number in 0..HISTORIES * factor {
+        one(&bench, number).await?;
+    }
+    Ok(())
+}
+
+async fn one(bench: &Bench, number: u64) -> Check {
+    let start = bench.client.current().await?.revision;
+    let seed = bench.effort.seed.wrapping_add(number);
+    let history = record(bench, seed, &format!("h{number}")).await?;
+    let last = bench.client.current().await?.revision;
+    let events = bench
+        .connect()
+        .watch(bench.after(start))
+        .await?
+        .until(last)
+        .await?;
+    let blame = |stop| match stop {
+        Stop::Failed(sentence) => Stop::Failed(format!("{sentence} (seed {seed})")),
+        skipped @ Stop::Skipped(_) => skipped,
+    };
+    check_registers(&history).map_err(blame)?;
+    check_events(&history, &events).map_err(blame)
+}
+
+/// Demands an order for the operations of each key.
+fn check_registers(history: &[Recorded]) -> Check {
+    let mut keys: BTreeMap<&str, Vec<register::Operation>> = BTreeMap::new();
+    for recorded in history {
+        keys.entry(&recorded.path)
+            .or_default()
+            .push(recorded.operation.clone());
+    }
+    for (key, operations) in keys {
+        match linearizable(&operations, STATES) {
+            Found::Order => {}
+            Found::None => {
+                let count = operations.len();
+                let sentence = format!("W3: the {count} operations on {key} have no order");
+                return Err(Stop::Failed(sentence));
+            }
+            Found::Undecided => {
+                let sentence = format!("W3: no order of {key} found among {STATES} states");
+                return Err(Stop::Failed(sentence));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Holds everything that clients were told against the events of the whole history.
+fn check_events(history: &[Recorded], events: &[Event]) -> Check {
+    let mut replay = Replay::default();
+    replay.apply_all(events)?;
+    let by_revision: HashMap<i64, &Event> = events.iter().map(|e| (e.revision, e)).collect();
+    same!(by_revision.len(), events.len(), "R4: revisions of events");
+    let mut claimed: HashMap<i64, &Recorded> = HashMap::new();
+    for recorded in history {
+        if let Outcome::Applied { .. } = recorded.operation.outcome {
+            let revision = recorded.revision;
+            let event = by_revision.get(&revision).copied();
+            let event = some(
+                event,
+                &format!("V3: the event of acknowledged revision {revision}"),
+            )?;
+            recorded.fits(event)?;
+            let before = claimed.insert(revision, recorded);
+            ensure!(before.is_none(), "R4: revision {revision} was given twice");
+        }
+        for shown in &recorded.shown {
+            check_shown(shown, &by_revision)?;
+        }
+    }
+    // An event that nobody was told of belongs to an operation whose outcome stayed open.
+    for event in events
+        .iter()
+        .filter(|event| !claimed.contains_key(&event.revision))
+    {
+        let open = history.iter().any(|recorded| {
+            recorded.operation.outcome == Outcome::Unknown && recorded.fits(event).is_ok()
+        });
+        ensure!(open, "event {} belongs to no operation", event.revision);
+    }
+    check_real_time(history)
+}
+
+/// A record that a read or a conflict showed must be the one of its event.
+fn check_shown(shown: &Record, by_revision: &HashMap<i64, &Event>) -> Check {
+    let event = by_revision.get(&shown.revision).copied();
+    let event = some(
+        event,
+        &format!("the event of revision {} that was read", shown.revision),
+    )?;
+    ensure!(
+        event.r#type() != Type::Deleted && event.record.as_ref() == Some(shown),
+        "the record read at revision {} is not the one of its event",
+        shown.revision
+    );
+    Ok(())
+}
+
+/// R1: what was acknowledged before an operation began has the smaller revision.
+fn check_real_time(history: &[Recorded]) -> Check {
+    let applied = history.iter().filter_map(|recorded| {
+        let acknowledged = matches!(recorded.operation.outcome, Outcome::Applied { .. });
+        let end = recorded.operation.end.filter(|_| acknowledged)?;
+        Some((recorded.operation.begin, end, recorded.revision))
+    });
+    let mut by_begin: Vec<(u64, u64, i64)> = applied.collect();
+    let mut by_end = by_begin.clone();
+    by_begin.sort_unstable();
+    by_end.sort_unstable_by_key(|(_, end, _)| *end);
+    let (mut ended, mut newest) = (by_end.into_iter().peekable(), 0);
+    for (begin, _, revision) in by_begin {
+        while let Some((_, _, earlier)) = ended.next_if(|(_, end, _)| *end < begin) {
+            newest = newest.max(earlier);
+        }
+        ensure!(
+            revision > newest,
+            "R1: revision {revision} was given after {newest} had been acknowledged"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! Clients that act at random and write down what they were told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use backend_proto::v1::event::Type;
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{Event, Op, Record, WriteRequest};
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::task::JoinSet;
+use tonic::Request;
+
+use super::register::{Action, Operation, Outcome, Value};
+use crate::bench::{Bench, path_of};
+use crate::check::{Check, Stop, ensure, some};
+use crate::client::{Client, timed};
+
+const CLIENTS: u64 = 6;
+const KEYS: u64 = 3;
+/// Calls of each client.
+const CALLS: usize = 50;
+
+/// One operation of a history.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) path: String,
+    pub(crate) operation: Operation,
+    /// Revision of an applied change.
+    pub(crate) revision: i64,
+    /// Records that the answer showed.
+    pub(crate) shown: Vec<Record>,
+}
+
+impl Recorded {
+    /// Whether an event can be that of this operation.
+    pub(crate) fn fits(&self, event: &Event) -> Check {
+        let record = some(event.record.as_ref(), "record of an event")?;
+        let path = record.key.as_ref().map(path_of);
+        let (kind, value) = match self.operation.action {
+            Action::Create(value) => (Type::Created, Some(value)),
+            Action::Update { value, .. } => (Type::Updated, Some(value)),
+            Action::Delete { .. } => (Type::Deleted, None),
+            Action::Get => (Type::Unspecified, None),
+        };
+        let same_value = value.is_none_or(|value| value_of(record) == Some(value));
+        ensure!(
+            path.as_ref() == Some(&self.path) && event.r#type() == kind && same_value,
+            "event {} is not what {:?} on {} did",
+            event.revision,
+            self.operation.action,
+            self.path
+        );
+        Ok(())
+    }
+}
+
+/// One client and what it knows.
+struct Actor {
+    bench: Bench,
+    client: Client,
+    random: StdRng,
+    /// Orders all calls of the history.
+    clock: Arc<AtomicU64>,
+    values: Arc<AtomicU64>,
+    /// What was last seen of a key: its revision and value.
+    known: HashMap<String, (i64, Value)>,
+    prefix: String,
+    history: Vec<Recorded>,
+}
+
+/// Runs the clients on keys under `prefix`; the same seed makes the same choices.
+pub(crate) async fn record(bench: &Bench, seed: u64, prefix: &str) -> Check<Vec<Recorded>> {
+    let (clock, values) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(1)));
+    let mut actors = JoinSet::new();
+    for number in 0..CLIENTS {
+        let actor = Actor {
+            client: bench.connect(),
+            bench: bench.clone(),
+            random: StdRng::seed_from_u64(seed.wrapping_mul(CLIENTS).wrapping_add(number)),
+            clock: clock.clone(),
+            values: values.clone(),
+            known: HashMap::new(),
+            prefix: prefix.to_owned(),
+            history: Vec::new(),
+        };
+        actors.spawn(actor.run());
+    }
+    let mut history = Vec::new();
+    for recorded in actors.join_all().await {
+        history.extend(recorded?);
+    }
+    Ok(history)
+}
+
+// === impl Actor ===
+
+impl Actor {
+    async fn run(mut self) -> Check<Vec<Recorded>> {
+        for _ in 0..CALLS {
+            match self.random.random_range(0..10) {
+                0..3 => self.get().await?,
+                3..9 => self.write(1).await?,
+                _ => self.write(KEYS).await?,
+            }
+        }
+        Ok(self.history)
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn path(&self, key: u64) -> String {
+        format!("{}/k{key}", self.prefix)
+    }
+
+    async fn get(&mut self) -> Check {
+        let key = self.random.random_range(0..KEYS);
+        let path = self.path(key);
+        let begin = self.now();
+        let answer = self.client.get(&self.bench.key(&path), 0).await?;
+        let end = self.now();
+        self.know(&path, answer.record.as_ref());
+        let operation = Operation {
+            begin,
+            end: Some(end),
+            action: Action::Get,
+            outcome: Outcome::Got(value(answer.record.as_ref())?),
+        };
+        self.note(path, operation, 0, answer.record);
+        Ok(())
+    }
+
+    /// Writes `count` operations on different keys in one request, sometimes too hastily to hear
+    /// the answer.
+    async fn write(&mut self, count: u64) -> Check {
+        let first = self.random.random_range(0..KEYS);
+        let mut planned = Vec::new();
+        for key in 0..count {
+            let path = self.path((first + key) % KEYS);
+            let (action, op) = self.plan(&path);
+            planned.push((path, action, op));
+        }
+        let ops = planned.iter().map(|(_, _, op)| op.clone()).collect();
+        let mut request = timed(WriteRequest { ops });
+        if self.random.random_range(0..12) == 0 {
+            let haste = self.random.random_range(200..3_000);
+            request.set_timeout(Duration::from_micros(haste));
+        }
+        let begin = self.now();
+        let answer = self.send(request).await;
+        let end = self.now();
+        let verdicts = match answer {
+            None => vec![None; planned.len()],
+            Some(verdicts) => verdicts?.into_iter().map(Some).collect(),
+        };
+        for ((path, action, _), verdict) in planned.into_iter().zip(verdicts) {
+            self.settle(path, action, (begin, end), verdict)?;
+        }
+        Ok(())
+    }
+
+    /// The verdicts; `None` if the call failed, which leaves the outcome open.
+    async fn send(&self, request: Request<WriteRequest>) -> Option<Check<Vec<Verdict>>> {
+        let count = request.get_ref().ops.len();
+        let response = self.client.raw().write(request).await.ok()?.into_inner();
+        let verdicts: Vec<_> = response
+            .results
+            .into_iter()
+            .filter_map(|r| r.verdict)
+            .collect();
+        Some(if verdicts.len() == count {
+            Ok(verdicts)
+        } else {
+            let sentence = format!("{} verdicts over {count} operations", verdicts.len());
+            Err(Stop::Failed(sentence))
+        })
+    }
+
+    fn plan(&mut self, path: &str) -> (Action, Op) {
+        let value = self.values.fetch_add(1, Ordering::SeqCst);
+        let bytes = Bytes::from(value.to_string());
+        let known = self.known.get(path).copied();
+        let known = known.filter(|_| self.random.random_range(0..4) != 0);
+        let (expected, expect) = known.map_or((0, None), |(at, value)| (at, Some(value)));
+        match self.random.random_range(0..6) {
+            0..2 => (Action::Create(value), self.bench.create(path, bytes)),
+            2..5 => {
+                let op = self.bench.update(path, bytes, expected);
+                (Action::Update { expect, value }, op)
+            }
+            _ => (Action::Delete { expect }, self.bench.delete(path, expected)),
+        }
+    }
+
+    fn settle(
+        &mut self,
+        path: String,
+        action: Action,
+        (begin, end): (u64, u64),
+        verdict: Option<Verdict>,
+    ) -> Check {
+        let (outcome, revision, shown) = match verdict {
+            None => (Outcome::Unknown, 0, None),
+            Some(Verdict::Refused(error)) => {
+                let sentence = format!("an operation was refused: {}", error.message);
+                return Err(Stop::Failed(sentence));
+            }
+            Some(Verdict::Conflict(conflict)) => {
+                self.know(&path, conflict.current.as_ref());
+                let seen = value(conflict.current.as_ref())?;
+                (Outcome::Conflict(seen), 0, conflict.current)
+            }
+            Some(Verdict::Applied(applied)) => {
+                match action {
+                    Action::Create(value) | Action::Update { value, .. } => {
+                        self.known.insert(path.clone(), (applied.revision, value));
+                    }
+                    Action::Delete { .. } | Action::Get => {}
+                }
+                let deleted = value(applied.deleted.as_ref())?;
+                (
+                    Outcome::Applied { deleted },
+                    applied.revision,
+                    applied.deleted,
+                )
+            }
+        };
+        let operation = Operation {
+            begin,
+            end: (outcome != Outcome::Unknown).then_some(end),
+            action,
+            outcome,
+        };
+        self.note(path, operation, revision, shown);
+        Ok(())
+    }
+
+    fn know(&mut self, path: &str, record: Option<&Record>) {
+        if let Some(record) = record
+            && let Some(value) = value_of(record)
+        {
+            self.known.insert(path.to_owned(), (record.revision, value));
+        }
+    }
+
+    fn note(&mut self, path: String, operation: Operation, revision: i64, shown: Option<Record>) {
+        self.history.push(Recorded {
+            path,
+            operation,
+            revision,
+            shown: shown.into_iter().collect(),
+        });
+    }
+}
+
+/// The value of a record that was shown, which must be one that a history writes.
+fn value(record: Option<&Record>) -> Check<Option<Value>> {
+    let value = record.map(|record| some(value_of(record), "a value that was ever written"));
+    value.transpose()
+}
+
+fn value_of(record: &Record) -> Option<Value> {
+    std::str::from_utf8(&record.value).ok()?.parse().ok()
+}

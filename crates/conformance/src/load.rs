@@ -1,0 +1,120 @@
+//! Writers that keep a store busy while a case looks on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::Bench;
+use crate::check::{Check, Stop};
+
+/// Longest time a load may take to come to its end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Keys that each writer goes round.
+const KEYS: usize = 4;
+
+/// One acknowledged change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    pub(crate) revision: i64,
+    /// The greatest revision that any writer had been told when the operation was sent.
+    pub(crate) known: i64,
+}
+
+/// Writers under way. Each creates, updates and deletes keys of its own, so that every operation
+/// must be applied.
+pub(crate) struct Load {
+    writers: JoinSet<Check<Vec<Change>>>,
+    changes: Arc<AtomicU64>,
+    stop: CancellationToken,
+}
+
+// === impl Load ===
+
+impl Load {
+    /// Starts `count` writers, each on a connection of its own.
+    pub(crate) fn start(bench: &Bench, count: usize) -> Self {
+        let known = Arc::new(AtomicI64::new(0));
+        let changes = Arc::new(AtomicU64::new(0));
+        let stop = CancellationToken::new();
+        let mut writers = JoinSet::new();
+        for writer in 0..count {
+            let (bench, known) = (bench.clone(), known.clone());
+            let (changes, stop) = (changes.clone(), stop.clone());
+            writers.spawn(async move { write(bench, writer, &known, &changes, &stop).await });
+        }
+        Self {
+            writers,
+            changes,
+            stop,
+        }
+    }
+
+    /// Goes on until each writer has made about `rounds` changes, then stops; all changes.
+    pub(crate) async fn finish_after(mut self, rounds: u64) -> Check<Vec<Change>> {
+        let due = rounds * self.writers.len() as u64;
+        let mut all = Vec::new();
+        let finish = async {
+            while self.changes.load(Ordering::Acquire) < due && !self.writers.is_empty() {
+                tokio::select! {
+                    // A writer only ends early if it failed.
+                    Some(ended) = self.writers.join_next() => all.extend(joined(ended)?),
+                    () = tokio::time::sleep(Duration::from_millis(2)) => {}
+                }
+            }
+            self.stop.cancel();
+            while let Some(ended) = self.writers.join_next().await {
+                all.extend(joined(ended)?);
+            }
+            Ok(all)
+        };
+        let late = |_| Stop::Failed(format!("{due} writes took more than {PATIENCE:?}"));
+        timeout(PATIENCE, finish).await.map_err(late)?
+    }
+}
+
+fn joined(ended: Result<Check<Vec<Change>>, tokio::task::JoinError>) -> Check<Vec<Change>> {
+    ended.map_err(|error| Stop::Failed(format!("a writer: {error}")))?
+}
+
+async fn write(
+    bench: Bench,
+    writer: usize,
+    known: &AtomicI64,
+    changes: &AtomicU64,
+    stop: &CancellationToken,
+) -> Check<Vec<Change>> {
+    let client = bench.connect();
+    let mut made = Vec::new();
+    // Revision of each key; 0 of one that does not exist.
+    let mut stored = [0; KEYS];
+    let mut round = 0;
+    while !stop.is_cancelled() {
+        let slot = round % KEYS;
+        let path = format!("w{writer}/k{slot}");
+        let value = format!("value {round} of writer {writer}");
+        let gone = stored[slot] == 0;
+        // Slots are out of step, so that some keys exist at any moment.
+        let delete = !gone && (round / KEYS + slot) % 3 == 2;
+        let op = match (gone, delete) {
+            (true, _) => bench.create(&path, value),
+            (false, false) => bench.update(&path, value, stored[slot]),
+            (false, true) => bench.delete(&path, stored[slot]),
+        };
+        let before = known.load(Ordering::Acquire);
+        let revision = client.apply(op).await?.revision;
+        known.fetch_max(revision, Ordering::AcqRel);
+        changes.fetch_add(1, Ordering::AcqRel);
+        stored[slot] = if delete { 0 } else { revision };
+        made.push(Change {
+            revision,
+            known: before,
+        });
+        round += 1;
+    }
+    Ok(made)
+}

@@ -1,0 +1,216 @@
+//! `backend-conformance`: judges a driver by the contract `ark.backend.v1`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Parser;
+use conformance::cases::{self, Case};
+use conformance::crash::process::Process;
+use conformance::crash::{self, Plan, Victim as _};
+use conformance::endpoint::Tls;
+use conformance::report::Row;
+use conformance::{Effort, Endpoint, Report, suite};
+
+/// Exit code when the driver could not be judged.
+const TROUBLE: u8 = 2;
+
+/// Kills of a long run.
+const LONG_KILLS: usize = 500;
+
+/// Judges a driver by the contract ark.backend.v1.
+///
+/// With --restart-command the driver is started here, killed under load, and started again.
+/// Without it, it must be running, and there are no kills. It must serve nobody else meanwhile.
+#[derive(Debug, Parser)]
+#[command(name = "backend-conformance", version)]
+struct Arguments {
+    /// Where the driver serves: unix:///PATH, or https://HOST:PORT with --ca, --cert and --key.
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "list")]
+    endpoint: Option<String>,
+    /// Authority of the driver's certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Our certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Shell command that serves the endpoint; killed with SIGKILL and run again on the same data.
+    #[arg(long, value_name = "COMMAND")]
+    restart_command: Option<String>,
+    /// Only sentences whose id holds this text.
+    #[arg(long, value_name = "PATTERN")]
+    only: Option<String>,
+    /// Also write the result as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Ten times the random histories, and 500 kills.
+    #[arg(long)]
+    long: bool,
+    /// Kills under load [default: 50, with --long 500].
+    #[arg(long, value_name = "N")]
+    kills: Option<usize>,
+    /// Name the sentences and stop.
+    #[arg(long)]
+    list: bool,
+    /// Seed of everything random; printed by every run.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        list(&arguments);
+        return ExitCode::SUCCESS;
+    }
+    match judge(&arguments).await {
+        Ok(report) if report.failed() => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+/// The last sentence of a run with --restart-command.
+const STOPS: (&str, &str) = (
+    "C7-stops-in-order",
+    "A driver that is told to stop by SIGTERM drains and ends with 0.",
+);
+
+impl Arguments {
+    fn wants(&self, id: &str) -> bool {
+        let only = self.only.as_deref();
+        only.is_none_or(|only| id.contains(only))
+    }
+
+    fn tls(&self) -> Result<Option<Tls>> {
+        let read = |path: &Path| {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        match (&self.ca, &self.cert, &self.key) {
+            (None, None, None) => Ok(None),
+            (Some(ca), Some(cert), Some(key)) => Ok(Some(Tls {
+                ca: read(ca)?,
+                cert: read(cert)?,
+                key: read(key)?,
+            })),
+            _ => bail!("--ca, --cert and --key belong together"),
+        }
+    }
+}
+
+fn list(arguments: &Arguments) {
+    let cases = cases::all();
+    let named = cases.iter().map(|case| (case.id, case.sentence));
+    let all = named.chain(crash::sentences()).chain([STOPS]);
+    for (id, sentence) in all.filter(|(id, _)| arguments.wants(id)) {
+        println!("{id:<58} {sentence}");
+    }
+}
+
+async fn judge(arguments: &Arguments) -> Result<Report> {
+    let address = arguments.endpoint.as_deref().unwrap_or_default();
+    let endpoint = Endpoint::parse(address, arguments.tls()?.as_ref())?;
+    let seed = arguments.seed.unwrap_or_else(rand::random);
+    let effort = Effort {
+        seed,
+        long: arguments.long,
+    };
+    println!("seed {seed}");
+    let mut cases = cases::all();
+    cases.retain(|case| arguments.wants(case.id));
+    let rows = match &arguments.restart_command {
+        None => {
+            ensure!(!cases.is_empty(), "no sentence has that id; see --list");
+            suite::run(&endpoint, &cases, effort, tell)
+                .await
+                .map_err(|status| anyhow::anyhow!("{address}: {}", status.message()))?
+        }
+        Some(command) => {
+            let process = Process::new(command, &endpoint).context("--restart-command")?;
+            with_restarts(arguments, process, &endpoint, &cases, effort).await?
+        }
+    };
+    let report = Report { rows };
+    if let Some(path) = &arguments.junit {
+        let written = std::fs::write(path, report.junit());
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    println!("{}", report.summary());
+    Ok(report)
+}
+
+fn tell(row: &Row) {
+    println!("{row}");
+}
+
+/// Starts the driver, runs everything, stops it.
+async fn with_restarts(
+    arguments: &Arguments,
+    mut process: Process,
+    endpoint: &Endpoint,
+    cases: &[Case],
+    effort: Effort,
+) -> Result<Vec<Row>> {
+    let crash = crash::sentences().iter().any(|(id, _)| arguments.wants(id));
+    ensure!(
+        crash || arguments.wants(STOPS.0) || !cases.is_empty(),
+        "no sentence has that id; see --list"
+    );
+    start(&mut process, endpoint).await?;
+    let mut rows = suite::run(endpoint, cases, effort, tell)
+        .await
+        .map_err(|status| anyhow::anyhow!("the driver does not answer: {}", status.message()))?;
+    if crash {
+        process.kill().await.map_err(anyhow::Error::msg)?;
+        let plan = Plan {
+            kills: arguments
+                .kills
+                .unwrap_or(if arguments.long { LONG_KILLS } else { 50 }),
+            seed: effort.seed,
+        };
+        let judged = crash::run(&mut process, endpoint, plan, |row| {
+            if arguments.wants(row.id) {
+                tell(row);
+            }
+        });
+        let judged = judged.await;
+        rows.extend(judged.into_iter().filter(|row| arguments.wants(row.id)));
+    }
+    let begun = Instant::now();
+    let stopped = process.stop().await;
+    let row = Row::of(STOPS.0, begun, stopped);
+    if arguments.wants(STOPS.0) {
+        tell(&row);
+        rows.push(row);
+    }
+    let report = Report { rows };
+    if report.failed() {
+        println!("the driver's own output is in {}", process.log().display());
+    } else {
+        // Of no interest any more.
+        let _ = std::fs::remove_file(process.log());
+    }
+    Ok(report.rows)
+}
+
+async fn start(process: &mut Process, endpoint: &Endpoint) -> Result<()> {
+    process.start().await.map_err(anyhow::Error::msg)?;
+    let ready = crash::ready(process, endpoint).await;
+    ready
+        .map_err(anyhow::Error::msg)
+        .context("the driver does not start")
+}

@@ -1,0 +1,234 @@
+//! A driver that keeps everything in memory: the oracle of the suite, and the example to read
+//! before writing a driver.
+//!
+//! It is small because it does the simplest right thing everywhere: one lock, one list of changes,
+//! and reads of the past by replaying that list. Nothing survives the value itself, which is the
+//! one promise of the contract it cannot keep; a clone shares the store, so a "restarted" server
+//! can be given the store of the one before.
+
+mod errors;
+mod import;
+mod state;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use backend_proto::limits::CHUNK_BYTES;
+use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
+use parking_lot::Mutex;
+use prost::Message as _;
+use sidecar::driver::{
+    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery,
+    LogPage,
+};
+use tokio::sync::mpsc;
+
+use self::state::State;
+
+/// The largest value the model takes, bytes.
+pub const VALUE_BYTES: usize = 4 << 20;
+
+/// The in-memory driver.
+#[derive(Clone, Debug)]
+pub struct ModelDriver {
+    state: Arc<Mutex<State>>,
+}
+
+// === impl ModelDriver ===
+
+impl ModelDriver {
+    /// An empty store with an identity of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        let state = State::new(uuid::Uuid::new_v4().to_string());
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// A copy of the store as it is now, which from here on goes its own way. A clone, in
+    /// contrast, is another handle on the same store.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(self.state.lock().clone())),
+        }
+    }
+}
+
+impl Default for ModelDriver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Driver for ModelDriver {
+    fn describe(&self) -> Description {
+        Description {
+            name: "model".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            limits: Limits {
+                value_bytes: VALUE_BYTES as i64,
+                write_ops: 256,
+                write_bytes: 2 * VALUE_BYTES as i64,
+            },
+            // The kit is the only writer, so it need not poll the log for changes of others.
+            multi_writer: false,
+        }
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
+        let now = SystemTime::now().into();
+        // The lock is the transaction: nobody reads between two operations of the batch.
+        let mut state = self.state.lock();
+        let before = state.header().revision;
+        let results = ops.into_iter().map(|op| state.apply(op, now)).collect();
+        Ok(Committed {
+            header: state.header(),
+            results,
+            events: state.changes_after(before).cloned().collect(),
+        })
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        revision: i64,
+    ) -> Result<(Header, Option<Record>), BackendError> {
+        let state = self.state.lock();
+        let at = state.readable(revision)?;
+        let record = state.at(at).get(&state::place(key)).cloned();
+        Ok((state.header(), record))
+    }
+
+    async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
+        Ok(self.state.lock().resources())
+    }
+
+    async fn list(
+        &self,
+        query: ListQuery,
+        sink: mpsc::Sender<ListPart>,
+    ) -> Result<(), BackendError> {
+        // The whole answer is taken in one step; a driver with a database reads piece by piece
+        // from one snapshot instead, so that a list costs no more memory than a chunk.
+        let (header, mut records) = {
+            let state = self.state.lock();
+            let at = state.readable(query.revision)?;
+            let header = Header {
+                revision: at,
+                ..state.header()
+            };
+            (header, state.select(at, &query))
+        };
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let more = query.limit > 0 && records.len() > limit;
+        if more {
+            records.truncate(limit);
+        }
+        let mut parts = vec![ListPart::Header(header)];
+        parts.extend(chunks(records).into_iter().map(ListPart::Records));
+        parts.push(ListPart::End { more });
+        for part in parts {
+            // The channel holds little, so this waits for the reader. A reader that left is no
+            // error.
+            if sink.send(part).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
+        let state = self.state.lock();
+        let header = state.header();
+        if after > header.revision {
+            return Err(errors::future(after, header.revision));
+        }
+        if after < header.compact_revision {
+            return Err(errors::compacted(header.compact_revision));
+        }
+        let (mut events, mut bytes, mut through) = (Vec::new(), 0, header.revision);
+        for event in state.changes_after(after) {
+            // At least one, or a large event would never be read.
+            if bytes >= max_bytes && !events.is_empty() {
+                through = event.revision - 1;
+                break;
+            }
+            bytes += event.encoded_len();
+            events.push(event.clone());
+        }
+        Ok(LogPage {
+            events,
+            through,
+            header,
+        })
+    }
+
+    async fn header(&self) -> Result<Header, BackendError> {
+        Ok(self.state.lock().header())
+    }
+
+    async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
+        let mut state = self.state.lock();
+        state.compact(revision)?;
+        Ok(state.header())
+    }
+
+    async fn retention_target(
+        &self,
+        keep: Duration,
+        keep_events: u64,
+    ) -> Result<Option<i64>, BackendError> {
+        let horizon = SystemTime::now().checked_sub(keep);
+        let state = self.state.lock();
+        Ok(horizon.and_then(|horizon| state.retention_target(horizon.into(), keep_events)))
+    }
+
+    async fn import(
+        &self,
+        options: ImportOptions,
+        parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Header, BackendError> {
+        // Built aside, so that nothing is visible before the last part.
+        let imported = import::receive(options, parts).await?;
+        let mut state = self.state.lock();
+        if !state.is_empty() {
+            return Err(errors::invalid("import needs an empty store"));
+        }
+        *state = imported.into_state(state.header().epoch);
+        Ok(state.header())
+    }
+
+    async fn health(&self) -> DriverHealth {
+        DriverHealth::Ready
+    }
+
+    async fn close(&self) {}
+}
+
+/// Cuts records into pieces that stay below the bound on a chunk; a large record is alone.
+fn chunks(records: Vec<Record>) -> Vec<Vec<Record>> {
+    // Of the frame around each record: tag and length.
+    const FRAME: usize = 8;
+    let (mut chunks, mut bytes) = (Vec::<Vec<Record>>::new(), 0);
+    for record in records {
+        let size = record.encoded_len() + FRAME;
+        match chunks.last_mut() {
+            Some(chunk) if bytes + size <= CHUNK_BYTES => {
+                bytes += size;
+                chunk.push(record);
+            }
+            _ => {
+                bytes = size;
+                chunks.push(vec![record]);
+            }
+        }
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Refusals of the model, as the protocol wants them: typed, with the outcome.
+
+use backend_proto::v1::BackendError;
+use backend_proto::v1::backend_error::{Outcome, Reason};
+
+pub(super) fn refuse(reason: Reason, message: impl Into<String>) -> BackendError {
+    BackendError {
+        reason: reason.into(),
+        // Memory never leaves an outcome open. A driver whose commit can fail half-way must say
+        // UNKNOWN then.
+        outcome: Outcome::NotApplied.into(),
+        message: message.into(),
+        ..BackendError::default()
+    }
+}
+
+pub(super) fn invalid(message: &str) -> BackendError {
+    refuse(Reason::Invalid, message)
+}
+
+pub(super) fn compacted(compact_revision: i64) -> BackendError {
+    BackendError {
+        compact_revision,
+        ..refuse(
+            Reason::Compacted,
+            format!("history up to revision {compact_revision} is gone"),
+        )
+    }
+}
+
+pub(super) fn future(asked: i64, current_revision: i64) -> BackendError {
+    BackendError {
+        current_revision,
+        ..refuse(
+            Reason::FutureRevision,
+            format!("revision {asked} is above the current revision {current_revision}"),
+        )
+    }
+}

@@ -1,0 +1,368 @@
+//! The store: records at the compact revision, and every change since.
+//!
+//! State at a revision is the records at the compact revision with the changes up to that revision
+//! replayed. That makes every read at a past revision right by construction.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use backend_proto::limits::epoch_base;
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::event::Type;
+use backend_proto::v1::op::Action;
+use backend_proto::v1::op_result::conflict::Cause;
+use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
+use backend_proto::v1::{BackendError, Event, Header, Key, Op, OpResult, Range, Record};
+use bytes::Bytes;
+use prost_types::Timestamp;
+use sidecar::driver::ListQuery;
+
+use super::VALUE_BYTES;
+use super::errors::{compacted, future, invalid, refuse};
+
+/// Bytes of `Op.actor` that are kept.
+const ACTOR_BYTES: usize = 256;
+
+/// Where a key stands in the order of keys: group, resource, and `namespace/name` or `name`.
+pub(super) type Place = (String, String, String);
+
+/// Records by place.
+pub(super) type Records = BTreeMap<Place, Record>;
+
+/// A store.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    header: Header,
+    /// The records at `header.compact_revision`.
+    base: Records,
+    /// The records now: `base` with `log` replayed, kept at hand because most reads want it.
+    now: Records,
+    /// Every change after the compact revision, oldest first.
+    log: VecDeque<Event>,
+    /// Revision of each operation that was applied, by its op_id, as long as the log has it.
+    applied: HashMap<Bytes, i64>,
+    resources: BTreeSet<(String, String)>,
+}
+
+impl State {
+    pub(super) fn new(store_id: String) -> Self {
+        let epoch = 1;
+        Self::with(
+            Header {
+                store_id,
+                epoch,
+                revision: epoch_base(epoch),
+                compact_revision: epoch_base(epoch),
+            },
+            Records::new(),
+        )
+    }
+
+    /// A store without history, whose records are those of its revision.
+    pub(super) fn with(header: Header, records: Records) -> Self {
+        let resources = records.keys().map(|(group, resource, _)| (group, resource));
+        Self {
+            header,
+            resources: resources.map(|(g, r)| (g.clone(), r.clone())).collect(),
+            base: records.clone(),
+            now: records,
+            log: VecDeque::new(),
+            applied: HashMap::new(),
+        }
+    }
+
+    pub(super) fn header(&self) -> Header {
+        self.header.clone()
+    }
+
+    /// Whether nothing was ever stored.
+    pub(super) fn is_empty(&self) -> bool {
+        self.header.revision == epoch_base(self.header.epoch) && self.now.is_empty()
+    }
+
+    pub(super) fn resources(&self) -> Vec<(String, String)> {
+        self.resources.iter().cloned().collect()
+    }
+
+    // ----- reads -----
+
+    /// The revision that a read asks for; 0 is the newest.
+    pub(super) fn readable(&self, asked: i64) -> Result<i64, BackendError> {
+        match asked {
+            0 => Ok(self.header.revision),
+            _ if asked > self.header.revision => Err(future(asked, self.header.revision)),
+            _ if asked < self.header.compact_revision => {
+                Err(compacted(self.header.compact_revision))
+            }
+            _ => Ok(asked),
+        }
+    }
+
+    /// The records at a revision that [`State::readable`] allowed.
+    pub(super) fn at(&self, revision: i64) -> Cow<'_, Records> {
+        if revision == self.header.revision {
+            return Cow::Borrowed(&self.now);
+        }
+        let mut records = self.base.clone();
+        let changes = self.log.iter();
+        for event in changes.take_while(|event| event.revision <= revision) {
+            replay(&mut records, event);
+        }
+        Cow::Owned(records)
+    }
+
+    /// What a list asks for, one record beyond its limit included so that the caller sees
+    /// whether more follow.
+    pub(super) fn select(&self, revision: i64, query: &ListQuery) -> Vec<Record> {
+        let after = query.after.as_ref().map(place);
+        let limit = match query.limit {
+            0 => usize::MAX,
+            limit => usize::try_from(limit)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1),
+        };
+        self.at(revision)
+            .iter()
+            .filter(|(_, record)| holds(&query.range, record))
+            .filter(|(place, _)| after.as_ref().is_none_or(|after| *place > after))
+            .take(limit)
+            .map(|(_, record)| record.clone())
+            .collect()
+    }
+
+    /// Changes after a revision, oldest first.
+    pub(super) fn changes_after(&self, revision: i64) -> impl Iterator<Item = &Event> {
+        let first = self.log.partition_point(|event| event.revision <= revision);
+        self.log.range(first..)
+    }
+
+    // ----- writes -----
+
+    /// Applies one operation, or says why not.
+    pub(super) fn apply(&mut self, op: Op, now: Timestamp) -> OpResult {
+        let verdict = self.decide(op, now).unwrap_or_else(Verdict::Refused);
+        OpResult {
+            verdict: Some(verdict),
+        }
+    }
+
+    fn decide(&mut self, op: Op, now: Timestamp) -> Result<Verdict, BackendError> {
+        let key = check(&op)?;
+        // First of all: a repeated operation must not be judged by the state it made itself.
+        if let Some(first) = self.replayed(&op, &key)? {
+            return Ok(Verdict::Applied(first));
+        }
+        let current = self.now.get(&place(&key)).cloned();
+        if let Some(cause) = conflict(&op, current.as_ref()) {
+            return Ok(Verdict::Conflict(Conflict {
+                cause: cause.into(),
+                current,
+            }));
+        }
+        if let Some(stored) = &current
+            && op.action() == Action::Update
+            && stored.value == op.value
+        {
+            return Ok(Verdict::Applied(Applied {
+                revision: stored.revision,
+                noop: true,
+                ..Applied::default()
+            }));
+        }
+        let op_id = op.op_id.clone();
+        let event = self.change(op, key, current, now);
+        let applied = Applied {
+            revision: event.revision,
+            deleted: deleted(&event),
+            ..Applied::default()
+        };
+        self.record(event, op_id);
+        Ok(Verdict::Applied(applied))
+    }
+
+    /// The first verdict of an operation that was applied before.
+    fn replayed(&self, op: &Op, key: &Key) -> Result<Option<Applied>, BackendError> {
+        let Some(&revision) = self.applied.get(&op.op_id) else {
+            return Ok(None);
+        };
+        let found = self.changes_after(revision - 1).next();
+        let Some(event) = found.filter(|event| key_of(event) == *key) else {
+            return Err(invalid("this op_id was used for another key"));
+        };
+        Ok(Some(Applied {
+            revision,
+            noop: false,
+            deleted: deleted(event),
+            replayed: true,
+        }))
+    }
+
+    /// The change that an allowed operation makes, under the next revision.
+    fn change(&self, op: Op, key: Key, current: Option<Record>, now: Timestamp) -> Event {
+        let revision = self.header.revision + 1;
+        let actor = op.actor[..op.actor.floor_char_boundary(ACTOR_BYTES)].to_owned();
+        let previous_revision = current.as_ref().map_or(0, |record| record.revision);
+        let (kind, record) = match current {
+            Some(stored) if op.action() == Action::Delete => (Type::Deleted, stored),
+            stored => {
+                let (kind, create_revision, created_at) = match stored {
+                    Some(stored) => (Type::Updated, stored.create_revision, stored.created_at),
+                    None => (Type::Created, revision, Some(now)),
+                };
+                let record = Record {
+                    key: Some(key),
+                    revision,
+                    create_revision,
+                    value: op.value,
+                    index: op.index,
+                    created_at,
+                    updated_at: Some(now),
+                };
+                (kind, record)
+            }
+        };
+        Event {
+            revision,
+            r#type: kind.into(),
+            record: Some(record),
+            previous_revision,
+            time: Some(now),
+            actor,
+        }
+    }
+
+    /// Makes a change part of the store.
+    pub(super) fn record(&mut self, event: Event, op_id: Bytes) {
+        let key = key_of(&event);
+        self.resources.insert((key.group, key.resource));
+        self.header.revision = event.revision;
+        replay(&mut self.now, &event);
+        if !op_id.is_empty() {
+            self.applied.insert(op_id, event.revision);
+        }
+        self.log.push_back(event);
+    }
+
+    // ----- history -----
+
+    /// Drops changes up to `revision`; what they made stays in `base`.
+    pub(super) fn compact(&mut self, revision: i64) -> Result<(), BackendError> {
+        if revision > self.header.revision {
+            return Err(future(revision, self.header.revision));
+        }
+        if revision <= self.header.compact_revision {
+            return Ok(());
+        }
+        self.base = self.at(revision).into_owned();
+        self.log.retain(|event| event.revision > revision);
+        self.applied.retain(|_, applied| *applied > revision);
+        self.header.compact_revision = revision;
+        Ok(())
+    }
+
+    /// The newest revision that is both older than the horizon and not among the last
+    /// `keep_events`.
+    pub(super) fn retention_target(&self, horizon: Timestamp, keep_events: u64) -> Option<i64> {
+        let keep = usize::try_from(keep_events).unwrap_or(usize::MAX);
+        let age = |time: &Timestamp| (time.seconds, time.nanos);
+        self.log
+            .iter()
+            .take(self.log.len().saturating_sub(keep))
+            .take_while(|event| event.time.as_ref().is_some_and(|t| age(t) < age(&horizon)))
+            .last()
+            .map(|event| event.revision)
+    }
+}
+
+/// Applies a change to records.
+fn replay(records: &mut Records, event: &Event) {
+    let place = place(&key_of(event));
+    match &event.record {
+        Some(record) if event.r#type() != Type::Deleted => {
+            records.insert(place, record.clone());
+        }
+        _ => {
+            records.remove(&place);
+        }
+    }
+}
+
+/// Why an operation can never be stored; its key otherwise.
+fn check(op: &Op) -> Result<Key, BackendError> {
+    let Some(key) = op.key.clone() else {
+        return Err(invalid("the operation has no key"));
+    };
+    if op.action() == Action::Unspecified {
+        return Err(invalid("the operation has no action"));
+    }
+    if key.resource.is_empty() || key.name.is_empty() {
+        return Err(invalid("the key has no resource or no name"));
+    }
+    // Either would make two keys one place.
+    if key.name.contains(['/', '\0']) || key.namespace.contains(['/', '\0']) {
+        return Err(invalid("the key holds a slash or a zero byte"));
+    }
+    let parts = [
+        (&key.group, 253),
+        (&key.resource, 63),
+        (&key.namespace, 63),
+        (&key.name, 253),
+    ];
+    if parts.iter().any(|(part, limit)| part.len() > *limit) {
+        return Err(refuse(Reason::TooLarge, "a part of the key is too long"));
+    }
+    if op.value.len() > VALUE_BYTES {
+        return Err(refuse(Reason::TooLarge, "the value is above the limit"));
+    }
+    Ok(key)
+}
+
+/// Which expectation of an operation is not met.
+fn conflict(op: &Op, current: Option<&Record>) -> Option<Cause> {
+    match (op.action(), current) {
+        (Action::Create, Some(_)) => Some(Cause::Exists),
+        (Action::Create | Action::Unspecified, _) => None,
+        (Action::Update | Action::Delete, None) => Some(Cause::NotFound),
+        (Action::Update | Action::Delete, Some(stored)) => {
+            let uid = stored.index.as_ref().map_or("", |index| index.uid.as_str());
+            if op.expected_revision != 0 && op.expected_revision != stored.revision {
+                Some(Cause::Revision)
+            } else if !op.expected_uid.is_empty() && op.expected_uid != uid {
+                Some(Cause::Uid)
+            } else {
+                None
+            }
+        }
+    }
+}
+
+fn deleted(event: &Event) -> Option<Record> {
+    let gone = event.r#type() == Type::Deleted;
+    event.record.clone().filter(|_| gone)
+}
+
+fn key_of(event: &Event) -> Key {
+    let key = event.record.as_ref().and_then(|record| record.key.clone());
+    key.unwrap_or_default()
+}
+
+/// Where a key stands.
+pub(super) fn place(key: &Key) -> Place {
+    let path = if key.namespace.is_empty() {
+        key.name.clone()
+    } else {
+        format!("{}/{}", key.namespace, key.name)
+    };
+    (key.group.clone(), key.resource.clone(), path)
+}
+
+fn holds(range: &Range, record: &Record) -> bool {
+    let Some(key) = &record.key else {
+        return false;
+    };
+    let same = |wanted: &Option<String>, found: &String| wanted.as_ref().is_none_or(|w| w == found);
+    range.group == key.group
+        && range.resource == key.resource
+        && same(&range.namespace, &key.namespace)
+        && same(&range.name, &key.name)
+}

@@ -1,0 +1,98 @@
+//! State made from events, to hold lists and reads against.
+
+use std::collections::BTreeMap;
+
+use backend_proto::v1::event::Type;
+use backend_proto::v1::{Event, Record};
+
+use crate::bench::path_of;
+use crate::check::{Check, ensure, same, some};
+
+/// Records of one group and resource, by path, as the events so far made them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replay {
+    records: BTreeMap<String, Record>,
+    revision: i64,
+}
+
+// === impl Replay ===
+
+impl Replay {
+    /// The state that a list at `revision` shows.
+    pub(crate) fn from_list(records: &[Record], revision: i64) -> Self {
+        let keyed = records.iter().filter_map(|record| {
+            let path = path_of(record.key.as_ref()?);
+            Some((path, record.clone()))
+        });
+        Self {
+            records: keyed.collect(),
+            revision,
+        }
+    }
+
+    /// Takes the next event; it must follow from the state before it (V3, V8).
+    pub(crate) fn apply(&mut self, event: &Event) -> Check {
+        let revision = event.revision;
+        ensure!(
+            revision > self.revision,
+            "V1: event {revision} follows event {}",
+            self.revision
+        );
+        self.revision = revision;
+        let record = some(event.record.as_ref(), "record of an event")?;
+        let path = path_of(some(record.key.as_ref(), "key of an event")?);
+        let before = self.records.get(&path);
+        let stored = before.map_or(0, |record| record.revision);
+        same!(
+            event.previous_revision,
+            stored,
+            "V3, V8: what event {revision} of {path} replaces"
+        );
+        match event.r#type() {
+            Type::Deleted => {
+                ensure!(
+                    before == Some(record),
+                    "V8: the delete {revision} of {path} does not carry the last record"
+                );
+                self.records.remove(&path);
+            }
+            Type::Created | Type::Updated | Type::Unspecified => {
+                self.records.insert(path, record.clone());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn apply_all(&mut self, events: &[Event]) -> Check {
+        events.iter().try_for_each(|event| self.apply(event))
+    }
+
+    /// Demands that a list holds exactly this state, in key order.
+    pub(crate) fn matches(&self, records: &[Record], what: &str) -> Check {
+        let brief = |record: &Record| {
+            let path = record.key.as_ref().map(path_of).unwrap_or_default();
+            (path, record.revision)
+        };
+        let due: Vec<_> = self.records.values().map(brief).collect();
+        let seen: Vec<_> = records.iter().map(brief).collect();
+        same!(seen, due, "{what}");
+        ensure!(
+            records.iter().eq(self.records.values()),
+            "{what}: a record differs from the one in its event"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<&Record> {
+        self.records.get(path)
+    }
+}
+
+/// The state at `revision` that events from the beginning make.
+pub(crate) fn state_at(events: &[Event], revision: i64) -> Check<Replay> {
+    let mut replay = Replay::default();
+    for event in events.iter().take_while(|event| event.revision <= revision) {
+        replay.apply(event)?;
+    }
+    Ok(replay)
+}

@@ -1,0 +1,93 @@
+//! A watch as cases read it: every message is held against the rules of watches.
+
+mod rules;
+
+use std::time::Duration;
+
+use backend_proto::v1::watch_response::Body;
+use backend_proto::v1::{Event, WatchRequest, WatchResponse};
+use tokio::time::timeout;
+use tonic::{Status, Streaming};
+
+pub(crate) use self::rules::Rules;
+use crate::check::{Check, Stop, some};
+
+/// Longest silence of a watch that has something to say.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// An open watch.
+pub(crate) struct Stream {
+    messages: Streaming<WatchResponse>,
+    rules: Rules,
+}
+
+/// What one message said.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) events: Vec<Event>,
+    pub(crate) through: i64,
+    /// A message without events.
+    pub(crate) progress: bool,
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// Takes the first message, which must say where the watch starts.
+    pub(crate) async fn begin(
+        mut messages: Streaming<WatchResponse>,
+        request: WatchRequest,
+    ) -> Check<Result<Self, Status>> {
+        let first = match timeout(SILENCE, messages.message()).await {
+            Ok(Ok(first)) => some(first, "first message of a watch")?,
+            Ok(Err(status)) => return Ok(Err(status)),
+            Err(_) => return Err(silent()),
+        };
+        let rules = Rules::begin(request, &first)?;
+        Ok(Ok(Self { messages, rules }))
+    }
+
+    /// Everything up to here was handed over.
+    pub(crate) fn through(&self) -> i64 {
+        self.rules.through()
+    }
+
+    /// The next message, or the error that ends the watch.
+    pub(crate) async fn next(&mut self) -> Check<Result<Told, Status>> {
+        let message = match timeout(SILENCE, self.messages.message()).await {
+            Ok(Ok(message)) => some(message, "an error at the end of a watch")?,
+            Ok(Err(status)) => return Ok(Err(status)),
+            Err(_) => return Err(silent()),
+        };
+        self.rules.check(&message)?;
+        let through = message.through_revision;
+        Ok(Ok(match message.body {
+            Some(Body::Events(batch)) => Told {
+                events: batch.events,
+                through,
+                progress: false,
+            },
+            _ => Told {
+                events: Vec::new(),
+                through,
+                progress: true,
+            },
+        }))
+    }
+
+    /// All events up to a revision, which must be handed over.
+    pub(crate) async fn until(&mut self, revision: i64) -> Check<Vec<Event>> {
+        let mut events = Vec::new();
+        while self.through() < revision {
+            events.extend(self.next().await??.events);
+        }
+        Ok(events)
+    }
+}
+
+fn silent() -> Stop {
+    Stop::Failed(format!(
+        "a watch said nothing, not even progress, for {} s",
+        SILENCE.as_secs()
+    ))
+}

@@ -1,0 +1,49 @@
+//! Runs cases against a driver.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use tonic::Status;
+
+use crate::bench::{Bench, Effort};
+use crate::cases::Case;
+use crate::check::{Check, Stop};
+use crate::client::Client;
+use crate::endpoint::Endpoint;
+use crate::report::Row;
+
+/// Longest run of a case; `long` runs get ten times as much.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs the cases one after the other. A case that fails or hangs does not keep the next from
+/// running. The suite must be the only writer meanwhile.
+///
+/// # Errors
+/// If the driver does not answer Describe.
+pub async fn run(
+    endpoint: &Endpoint,
+    cases: &[Case],
+    effort: Effort,
+    mut told: impl FnMut(&Row),
+) -> Result<Vec<Row>, Status> {
+    let described = Client::new(endpoint).describe().await?;
+    let mut rows = Vec::new();
+    for case in cases {
+        let bench = Bench::new(endpoint, &described, effort);
+        let begun = Instant::now();
+        let row = Row::new(case.id, begun, run_one(case, bench, effort).await);
+        told(&row);
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+async fn run_one(case: &Case, bench: Bench, effort: Effort) -> Check {
+    if let Some(missing) = case.needs.iter().find(|needed| !bench.has(**needed)) {
+        let sentence = format!("the driver does not offer {}", missing.as_str_name());
+        return Err(Stop::Skipped(sentence));
+    }
+    let patience = if effort.long { PATIENCE * 10 } else { PATIENCE };
+    let late = |_| Stop::Failed(format!("did not end within {} s", patience.as_secs()));
+    timeout(patience, (case.run)(bench)).await.map_err(late)?
+}

@@ -1,0 +1,142 @@
+//! Crash mode on the model, as a process that is killed would be; and on one that lies about what
+//! is durable.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use conformance::crash::{self, Plan, Victim};
+use conformance::report::{Row, Verdict};
+use conformance::{Endpoint, ModelDriver};
+use parking_lot::Mutex;
+use sidecar::Options;
+use sidecar::listen::Listener;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+const KILLS: usize = 8;
+
+/// What a restarted driver finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    /// Everything that was acknowledged.
+    Honest,
+    /// What had reached it some time before the kill.
+    Lazy,
+}
+
+/// A server in a runtime of its own, which a kill drops without a word.
+struct InProcess {
+    folder: TempDir,
+    disk: Disk,
+    model: ModelDriver,
+    /// What the lazy disk holds.
+    synced: Arc<Mutex<ModelDriver>>,
+    runtime: Option<Runtime>,
+}
+
+impl InProcess {
+    fn new(disk: Disk) -> Self {
+        let model = ModelDriver::new();
+        Self {
+            folder: tempfile::tempdir().expect("temporary directory"),
+            disk,
+            synced: Arc::new(Mutex::new(model.fork())),
+            model,
+            runtime: None,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[async_trait]
+impl Victim for InProcess {
+    async fn start(&mut self) -> Result<(), String> {
+        let runtime = Runtime::new().map_err(|error| error.to_string())?;
+        let options = Options::at(format!("unix://{}", self.socket().display()));
+        let (model, synced) = (self.model.clone(), self.synced.clone());
+        let syncing = self.model.clone();
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+                *synced.lock() = syncing.fork();
+            }
+        });
+        runtime.spawn(async move {
+            let listener = Listener::bind(&options).await.expect("bind");
+            let never = CancellationToken::new();
+            sidecar::serve(Arc::new(model), listener, &options, never).await
+        });
+        self.runtime = Some(runtime);
+        Ok(())
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        None
+    }
+
+    async fn kill(&mut self) -> Result<(), String> {
+        if let Some(runtime) = self.runtime.take() {
+            // Waits for threads that are in the middle of a step, but for no task.
+            let dropped =
+                tokio::task::spawn_blocking(|| runtime.shutdown_timeout(Duration::from_secs(5)));
+            dropped.await.map_err(|error| error.to_string())?;
+        }
+        self.model = match self.disk {
+            Disk::Honest => self.model.clone(),
+            Disk::Lazy => self.synced.lock().fork(),
+        };
+        Ok(())
+    }
+}
+
+async fn judge(disk: Disk) -> Vec<Row> {
+    let mut victim = InProcess::new(disk);
+    let endpoint = Endpoint::unix(&victim.socket());
+    let plan = Plan {
+        kills: KILLS,
+        seed: 5,
+    };
+    crash::run(&mut victim, &endpoint, plan, |_| ()).await
+}
+
+fn failed(rows: &[Row]) -> Vec<&'static str> {
+    let failed = rows
+        .iter()
+        .filter(|row| matches!(row.verdict, Verdict::Failed(_)));
+    failed.map(|row| row.id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_model_survives_kills() {
+    let rows = judge(Disk::Honest).await;
+    assert_eq!(rows.len(), crash::sentences().len());
+    for row in rows {
+        assert_eq!(row.verdict, Verdict::Passed, "{row}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_acknowledges_before_it_is_durable_is_caught() {
+    let failed = failed(&judge(Disk::Lazy).await);
+    for id in [
+        "C2-nothing-acknowledged-is-lost",
+        "C3-no-revision-is-used-twice",
+        "C4-the-revision-never-goes-back",
+    ] {
+        assert!(failed.contains(&id), "{id} is not among {failed:?}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The kit itself: the model passes, and drivers that lie are caught.
+
+mod crashes;
+mod model;
+mod moves;
+mod mutant;
+mod mutants;
+mod program;
+mod served;

@@ -1,0 +1,256 @@
+//! A server between the suite and the model that tells one lie.
+//!
+//! It speaks the protocol like any driver; each [`Lie`] changes what passes through in one way.
+
+mod lies;
+mod streams;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use backend_proto::limits::MAX_MESSAGE_BYTES;
+use backend_proto::v1::backend_client::BackendClient;
+use backend_proto::v1::backend_server::{Backend, BackendServer};
+use backend_proto::v1::{
+    CompactRequest, CompactResponse, CurrentRevisionRequest, CurrentRevisionResponse,
+    DescribeRequest, DescribeResponse, ExportRequest, ExportResponse, GetRequest, GetResponse,
+    HealthRequest, HealthResponse, ImportRequest, ImportResponse, ListRequest, ListResponse,
+    WatchRequest, WatchResponse, WriteRequest, WriteResponse,
+};
+use conformance::{Endpoint, ModelDriver};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Server};
+use tonic::{Request, Response, Status, Streaming};
+
+pub(crate) use self::lies::Lie;
+use crate::served::Served;
+
+/// The model behind a liar, each on a socket of its own.
+pub(crate) struct Mutant {
+    folder: TempDir,
+    model: Served,
+    stop: CancellationToken,
+    server: JoinSet<()>,
+}
+
+impl Mutant {
+    pub(crate) async fn start(lie: Lie) -> Self {
+        let model = Served::start(Arc::new(ModelDriver::new())).await;
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let liar = Liar {
+            lie,
+            model: model.endpoint().client(),
+            count: Arc::new(AtomicU64::new(0)),
+        };
+        let stop = CancellationToken::new();
+        let mut server = JoinSet::new();
+        server.spawn(serve(liar, Self::at(folder.path()), stop.clone()));
+        Self {
+            folder,
+            model,
+            stop,
+            server,
+        }
+    }
+
+    fn at(folder: &Path) -> PathBuf {
+        folder.join("s")
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::unix(&Self::at(self.folder.path()))
+    }
+
+    pub(crate) async fn stop(mut self) {
+        // First, so that the liar's streams end.
+        self.model.stop().await;
+        self.stop.cancel();
+        while let Some(ended) = self.server.join_next().await {
+            ended.expect("liar");
+        }
+    }
+}
+
+fn serve(
+    liar: Liar,
+    socket: PathBuf,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Bound before the future runs, so that clients find it.
+    let listener = UnixListener::bind(socket).expect("bind");
+    let service = BackendServer::new(liar)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    async move {
+        let incoming = UnixListenerStream::new(listener);
+        Server::builder()
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await
+            .expect("served");
+    }
+}
+
+async fn import(
+    mut model: BackendClient<Channel>,
+    mut stream: Streaming<ImportRequest>,
+) -> Answer<ImportResponse> {
+    let mut parts = Vec::new();
+    while let Some(part) = stream.message().await? {
+        parts.push(part);
+    }
+    model.import(tokio_stream::iter(parts)).await
+}
+
+/// The server.
+#[derive(Clone)]
+pub(crate) struct Liar {
+    lie: Lie,
+    model: BackendClient<Channel>,
+    count: Arc<AtomicU64>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type Messages<T> = BoxStream<'static, Result<T, Status>>;
+
+impl Liar {
+    /// Whether it is time to lie again.
+    fn every(&self, nth: u64) -> bool {
+        self.count.fetch_add(1, Ordering::Relaxed) % nth == nth - 1
+    }
+
+    /// An error as the model gave it, or without what makes it typed.
+    fn pass(&self, status: &Status) -> Status {
+        match self.lie {
+            Lie::UntypedErrors => Status::new(status.code(), status.message()),
+            _ => Status::with_details(
+                status.code(),
+                status.message(),
+                status.details().to_vec().into(),
+            ),
+        }
+    }
+
+    fn passed<T>(&self, answer: Answer<T>) -> Answer<T> {
+        match answer {
+            Ok(response) => Ok(Response::new(response.into_inner())),
+            Err(status) => Err(self.pass(&status)),
+        }
+    }
+
+    /// A stream whose messages `change` turns into any number of messages.
+    fn changed<T: Send + 'static>(
+        &self,
+        answer: Answer<Streaming<T>>,
+        change: impl Fn(&Self, T) -> Vec<T> + Send + 'static,
+    ) -> Answer<Messages<T>> {
+        let liar = self.clone();
+        let stream = answer.map_err(|status| self.pass(&status))?.into_inner();
+        let messages = stream.flat_map(move |message| {
+            futures_util::stream::iter(match message {
+                Ok(message) => change(&liar, message)
+                    .into_iter()
+                    .map(Ok)
+                    .collect::<Vec<_>>(),
+                Err(status) => vec![Err(liar.pass(&status))],
+            })
+        });
+        Ok(Response::new(messages.boxed()))
+    }
+}
+
+#[tonic::async_trait]
+impl Backend for Liar {
+    type ListStream = Messages<ListResponse>;
+    type WatchStream = Messages<WatchResponse>;
+    type ExportStream = Messages<ExportResponse>;
+
+    async fn describe(&self, request: Request<DescribeRequest>) -> Answer<DescribeResponse> {
+        self.passed(self.model.clone().describe(request.into_inner()).await)
+    }
+
+    async fn write(&self, request: Request<WriteRequest>) -> Answer<WriteResponse> {
+        let written = self.lie_in_write(request.into_inner()).await;
+        self.passed(written.map(Response::new))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Answer<GetResponse> {
+        let read = self.lie_in_get(request.into_inner()).await;
+        self.passed(read.map(Response::new))
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
+        let mut request = request.into_inner();
+        let asked = request.revision;
+        if self.lie == Lie::ListsThePresent {
+            request.revision = 0;
+        }
+        let opened = self.model.clone().list(request).await;
+        self.changed(opened, move |liar, message| {
+            liar.lie_in_list(message, asked)
+        })
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        let mut request = request.into_inner();
+        let asked = request.start_revision;
+        if self.lie == Lie::WatchesEverything {
+            request.ranges.clear();
+        }
+        let mut opened = self.model.clone().watch(request.clone()).await;
+        if let Err(status) = &opened
+            && let Some(start) = self.moved_start(status)
+        {
+            request.start_revision = start;
+            opened = self.model.clone().watch(request).await;
+        }
+        self.changed(opened, move |liar, message| {
+            liar.lie_in_watch(message, asked)
+        })
+    }
+
+    async fn current_revision(
+        &self,
+        request: Request<CurrentRevisionRequest>,
+    ) -> Answer<CurrentRevisionResponse> {
+        let mut answer = self
+            .model
+            .clone()
+            .current_revision(request.into_inner())
+            .await;
+        if self.lie == Lie::StaleCurrentRevision
+            && let Ok(response) = &mut answer
+            && let Some(header) = &mut response.get_mut().header
+        {
+            header.revision -= 1;
+        }
+        self.passed(answer)
+    }
+
+    async fn compact(&self, request: Request<CompactRequest>) -> Answer<CompactResponse> {
+        self.passed(self.model.clone().compact(request.into_inner()).await)
+    }
+
+    async fn export(&self, request: Request<ExportRequest>) -> Answer<Self::ExportStream> {
+        let opened = self.model.clone().export(request.into_inner()).await;
+        self.changed(opened, |liar, message| liar.lie_in_export(message))
+    }
+
+    async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {
+        let imported = import(self.model.clone(), request.into_inner())
+            .boxed()
+            .await;
+        self.passed(imported)
+    }
+
+    async fn health(&self, request: Request<HealthRequest>) -> Answer<HealthResponse> {
+        self.passed(self.model.clone().health(request.into_inner()).await)
+    }
+}

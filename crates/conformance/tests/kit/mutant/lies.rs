@@ -1,0 +1,177 @@
+//! The lies, and those of them that are told in unary calls.
+
+use backend_proto::error::from_status;
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::op::Action;
+use backend_proto::v1::op_result::conflict::Cause;
+use backend_proto::v1::op_result::{Applied, Verdict};
+use backend_proto::v1::{
+    CurrentRevisionRequest, GetRequest, GetResponse, Key, Op, OpResult, WriteRequest, WriteResponse,
+};
+use bytes::Bytes;
+use tonic::Status;
+
+use super::Liar;
+
+/// What a mutant does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Nothing: the server between is no reason to fail.
+    None,
+    // In watches.
+    DropsAnEvent,
+    SwapsTwoEvents,
+    RepeatsAnEvent,
+    WrongPrevious,
+    ProgressTooEarly,
+    ProgressGoesBack,
+    NoProgress,
+    WatchesEverything,
+    CompactedStartsLater,
+    FutureStartsNow,
+    // In lists and exports.
+    ShortList,
+    ListWithoutTrailer,
+    ListsThePresent,
+    NeverMore,
+    ShortExport,
+    // In reads.
+    StaleGet,
+    StaleCurrentRevision,
+    GetWithoutHeader,
+    CutsAtZeroByte,
+    UntypedErrors,
+    // In writes.
+    ReusesARevision,
+    LosesAWrite,
+    CreateOverwrites,
+    IgnoresExpectedRevision,
+    IgnoresExpectedUid,
+    ForgetsOpIds,
+    NoopBurnsARevision,
+    LosersBurnARevision,
+}
+
+/// A change that nobody asked for.
+fn burn() -> Op {
+    Op {
+        key: Some(Key {
+            group: "burnt.test".to_owned(),
+            resource: "revisions".to_owned(),
+            namespace: String::new(),
+            name: uuid::Uuid::new_v4().to_string(),
+        }),
+        action: Action::Create.into(),
+        ..Op::default()
+    }
+}
+
+impl Liar {
+    async fn send(&self, ops: Vec<Op>) -> Result<WriteResponse, Status> {
+        let response = self.model.clone().write(WriteRequest { ops }).await?;
+        Ok(response.into_inner())
+    }
+
+    /// The current revision and the compact revision.
+    async fn header(&self) -> Result<(i64, i64), Status> {
+        let current = self
+            .model
+            .clone()
+            .current_revision(CurrentRevisionRequest {})
+            .await?;
+        let header = current.into_inner().header.unwrap_or_default();
+        Ok((header.revision, header.compact_revision))
+    }
+
+    pub(super) async fn lie_in_write(
+        &self,
+        request: WriteRequest,
+    ) -> Result<WriteResponse, Status> {
+        let mut ops = request.ops;
+        if self.lie == Lie::LosesAWrite && self.every(7) {
+            return self.pretend(ops.len()).await;
+        }
+        for op in &mut ops {
+            match self.lie {
+                Lie::IgnoresExpectedRevision => op.expected_revision = 0,
+                Lie::IgnoresExpectedUid => op.expected_uid.clear(),
+                Lie::ForgetsOpIds => op.op_id = Bytes::new(),
+                _ => {}
+            }
+        }
+        let mut response = self.send(ops.clone()).await?;
+        for (op, result) in ops.into_iter().zip(&mut response.results) {
+            self.lie_in_verdict(op, result).await?;
+        }
+        Ok(response)
+    }
+
+    /// Verdicts over operations that the model never sees.
+    async fn pretend(&self, count: usize) -> Result<WriteResponse, Status> {
+        let mut response = self.send(Vec::new()).await?;
+        let (head, _) = self.header().await?;
+        let applied = (1..=count as i64).map(|number| Applied {
+            revision: head + number,
+            ..Applied::default()
+        });
+        response.results = applied
+            .map(|applied| OpResult {
+                verdict: Some(Verdict::Applied(applied)),
+            })
+            .collect();
+        Ok(response)
+    }
+
+    async fn lie_in_verdict(&self, op: Op, result: &mut OpResult) -> Result<(), Status> {
+        match (&mut result.verdict, self.lie) {
+            (Some(Verdict::Applied(applied)), Lie::ReusesARevision) if self.every(5) => {
+                applied.revision -= 1;
+            }
+            (Some(Verdict::Applied(applied)), Lie::NoopBurnsARevision) if applied.noop => {
+                self.send(vec![burn()]).await?;
+            }
+            (Some(Verdict::Conflict(_)), Lie::LosersBurnARevision) => {
+                self.send(vec![burn()]).await?;
+            }
+            (Some(Verdict::Conflict(conflict)), Lie::CreateOverwrites)
+                if conflict.cause() == Cause::Exists =>
+            {
+                let overwrite = Op {
+                    action: Action::Update.into(),
+                    ..op
+                };
+                let mut response = self.send(vec![overwrite]).await?;
+                result.verdict = response.results.pop().and_then(|result| result.verdict);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) async fn lie_in_get(&self, mut request: GetRequest) -> Result<GetResponse, Status> {
+        if self.lie == Lie::StaleGet && request.revision == 0 {
+            let (head, oldest) = self.header().await?;
+            request.revision = (head - 1).max(oldest);
+        }
+        let mut response = self.model.clone().get(request).await?.into_inner();
+        match (self.lie, &mut response.record) {
+            (Lie::GetWithoutHeader, _) => response.header = None,
+            (Lie::CutsAtZeroByte, Some(record)) => {
+                let end = record.value.iter().position(|byte| *byte == 0);
+                record.value.truncate(end.unwrap_or(record.value.len()));
+            }
+            _ => {}
+        }
+        Ok(response)
+    }
+
+    /// Where a watch silently starts instead of failing.
+    pub(super) fn moved_start(&self, status: &Status) -> Option<i64> {
+        let error = from_status(status)?;
+        match (self.lie, error.reason()) {
+            (Lie::CompactedStartsLater, Reason::Compacted) => Some(error.compact_revision),
+            (Lie::FutureStartsNow, Reason::FutureRevision) => Some(error.current_revision),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Every lie is caught by the sentence it breaks.
+
+use conformance::cases::{self, Case};
+use conformance::report::{Row, Verdict};
+use conformance::{Effort, suite};
+
+use crate::mutant::{Lie, Mutant};
+
+async fn judge(lie: Lie, cases: &[Case]) -> Vec<Row> {
+    let mutant = Mutant::start(lie).await;
+    let effort = Effort {
+        seed: 13,
+        long: false,
+    };
+    let rows = suite::run(&mutant.endpoint(), cases, effort, |_| ()).await;
+    mutant.stop().await;
+    rows.expect("the mutant answers")
+}
+
+/// Demands that every one of the named cases fails.
+async fn caught(lie: Lie, ids: &[&str]) {
+    let mut cases = cases::all();
+    cases.retain(|case| ids.contains(&case.id));
+    assert_eq!(
+        cases.len(),
+        ids.len(),
+        "{lie:?}: a case that does not exist"
+    );
+    for row in judge(lie, &cases).await {
+        assert!(
+            matches!(row.verdict, Verdict::Failed(_)),
+            "{lie:?} is not caught: {row}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_between_is_no_reason_to_fail() {
+    for row in judge(Lie::None, &cases::all()).await {
+        assert_eq!(row.verdict, Verdict::Passed, "{row}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lies_in_watches_are_caught() {
+    let reliable = "V3-every-change-once-and-in-order";
+    let table: [(Lie, &[&str]); 10] = [
+        (
+            Lie::DropsAnEvent,
+            &[reliable, "W3-linearizable", "V5-resumes-from-any-revision"],
+        ),
+        (Lie::SwapsTwoEvents, &[reliable, "W3-linearizable"]),
+        (Lie::RepeatsAnEvent, &[reliable, "W3-linearizable"]),
+        (
+            Lie::WrongPrevious,
+            &[reliable, "V8-events-say-what-they-replaced"],
+        ),
+        (
+            Lie::ProgressTooEarly,
+            &[reliable, "V13-progress-only-after-its-events"],
+        ),
+        (Lie::ProgressGoesBack, &["V6-progress-in-silence"]),
+        (Lie::NoProgress, &["V6-progress-in-silence"]),
+        (
+            Lie::WatchesEverything,
+            &[
+                "V7-ranges-filter-events",
+                "V6-progress-passes-foreign-changes",
+            ],
+        ),
+        (Lie::CompactedStartsLater, &["V9-a-compacted-start-fails"]),
+        (Lie::FutureStartsNow, &["V11-a-future-start-fails"]),
+    ];
+    for (lie, ids) in table {
+        caught(lie, ids).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lies_in_lists_and_reads_are_caught() {
+    let latest = "L1-reads-see-every-acknowledged-write";
+    let snapshot = "R2-a-snapshot-holds-everything-below";
+    let table: [(Lie, &[&str]); 10] = [
+        (Lie::ShortList, &["L7-records-are-in-key-order", snapshot]),
+        (Lie::ListWithoutTrailer, &["L7-records-are-in-key-order"]),
+        (
+            Lie::ListsThePresent,
+            &["L4-list-at-a-revision", "L5-pages-come-from-one-snapshot"],
+        ),
+        (
+            Lie::NeverMore,
+            &[
+                "L8-more-says-whether-keys-follow",
+                "L5-pages-come-from-one-snapshot",
+            ],
+        ),
+        (
+            Lie::ShortExport,
+            &["E1-an-export-is-one-snapshot", "E2-an-export-that-follows"],
+        ),
+        (Lie::StaleGet, &[latest, "W3-linearizable"]),
+        (Lie::StaleCurrentRevision, &[latest]),
+        (Lie::GetWithoutHeader, &["D2-header-in-every-response"]),
+        (Lie::CutsAtZeroByte, &["B1-values-are-binary-exact"]),
+        (
+            Lie::UntypedErrors,
+            &["L4-reads-of-the-future-fail", "V9-a-compacted-start-fails"],
+        ),
+    ];
+    for (lie, ids) in table {
+        caught(lie, ids).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lies_in_writes_are_caught() {
+    let table: [(Lie, &[&str]); 8] = [
+        (
+            Lie::ReusesARevision,
+            &["R1-revisions-increase", "W3-linearizable"],
+        ),
+        (
+            Lie::LosesAWrite,
+            &["W3-linearizable", "V3-every-change-once-and-in-order"],
+        ),
+        (
+            Lie::CreateOverwrites,
+            &[
+                "W1-create-only-if-absent",
+                "W1-one-of-many-creates-wins",
+                "W3-linearizable",
+            ],
+        ),
+        (
+            Lie::IgnoresExpectedRevision,
+            &[
+                "W2-update-expects-its-revision",
+                "W2-delete-expects-its-revision",
+                "W2-one-of-many-updates-wins",
+                "W3-linearizable",
+            ],
+        ),
+        (Lie::IgnoresExpectedUid, &["W6-uid-precondition"]),
+        (
+            Lie::ForgetsOpIds,
+            &["W5-op-id-applies-once", "W5-op-ids-that-meet"],
+        ),
+        (Lie::NoopBurnsARevision, &["W4-noop-writes-nothing"]),
+        (Lie::LosersBurnARevision, &["R1-losers-cost-no-revision"]),
+    ];
+    for (lie, ids) in table {
+        caught(lie, ids).await;
+    }
+}

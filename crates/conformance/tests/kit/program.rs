@@ -1,0 +1,80 @@
+//! The command line: what it prints, and its exit codes.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use conformance::{ModelDriver, cases, crash};
+
+use crate::served::Served;
+
+struct Ran {
+    code: Option<i32>,
+    output: String,
+    errors: String,
+}
+
+/// Runs the program to its end, while servers of the test go on.
+async fn run(arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backend-conformance"));
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.expect("task").expect("the program runs");
+    Ran {
+        code: output.status.code(),
+        output: String::from_utf8(output.stdout).expect("text"),
+        errors: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+#[tokio::test]
+async fn it_lists_every_sentence() {
+    let ran = run(&["--list"]).await;
+    assert_eq!(ran.code, Some(0));
+    let due = cases::all().len() + crash::sentences().len() + 1;
+    assert_eq!(ran.output.lines().count(), due);
+    let some = run(&["--list", "--only", "W4-"]).await;
+    assert_eq!(some.output.lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_driver_is_judged() {
+    let served = Served::start(Arc::new(ModelDriver::new())).await;
+    let endpoint = format!("unix://{}", served.socket().display());
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let junit = folder.path().join("junit.xml");
+    let junit = junit.to_str().expect("text");
+    let ran = run(&["--endpoint", &endpoint, "--only", "W4-", "--junit", junit]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.errors);
+    assert!(ran.output.ends_with("1 passed, 0 failed, 0 skipped\n"));
+    let xml = std::fs::read_to_string(junit).expect("written");
+    assert!(xml.contains("name=\"W4-noop-writes-nothing\""));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn trouble_is_told_apart_from_failure() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let nobody = format!("unix://{}/s", folder.path().display());
+    let nothing = ["--endpoint", &nobody];
+    let ends = [
+        "--endpoint",
+        &nobody,
+        "--restart-command",
+        "sh -c 'echo no luck >&2; exit 7'",
+    ];
+    let table: [(&[&str], &str); 5] = [
+        (&[], "--endpoint"),
+        (&["--endpoint", "http://host"], "must be unix:///PATH"),
+        (
+            &["--endpoint", &nobody, "--only", "nonsense"],
+            "no sentence has that id",
+        ),
+        (&nothing, "error: unix://"),
+        (&ends, "no luck"),
+    ];
+    for (arguments, words) in table {
+        let ran = run(arguments).await;
+        assert_eq!(ran.code, Some(2), "{arguments:?}");
+        assert!(ran.errors.contains(words), "{arguments:?}: {}", ran.errors);
+    }
+}

@@ -1,0 +1,114 @@
+//! The form for people: two spaces per level, made from compact bytes.
+
+/// The compact document with two spaces of indentation per level, its fields in the order they are
+/// in. Expects JSON as this crate writes it.
+#[must_use]
+pub fn indent(compact: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(compact.len() * 3 / 2);
+    Indenter::default().feed(compact, &mut out);
+    out
+}
+
+/// Indents a document that comes in pieces, which may end anywhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Indenter {
+    depth: usize,
+    /// Inside a text, and whether its last byte was a backslash.
+    text: Option<bool>,
+    /// A list or an object was opened and nothing came since.
+    opened: bool,
+}
+
+impl Indenter {
+    /// Appends the indented form of the next piece.
+    pub fn feed(&mut self, compact: &[u8], out: &mut Vec<u8>) {
+        let mut rest = compact;
+        while let Some(&byte) = rest.first() {
+            if let Some(escaped) = self.text {
+                let taken = self.text(rest, escaped);
+                out.extend_from_slice(&rest[..taken]);
+                rest = &rest[taken..];
+                continue;
+            }
+            self.structure(byte, out);
+            rest = &rest[1..];
+        }
+    }
+
+    /// Takes bytes of a text up to its end or to the piece's; gives how many.
+    fn text(&mut self, rest: &[u8], escaped: bool) -> usize {
+        if escaped {
+            self.text = Some(false);
+            return 1;
+        }
+        let special = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        match special {
+            None => rest.len(),
+            Some(at) => {
+                self.text = (rest[at] == b'\\').then_some(true);
+                at + 1
+            }
+        }
+    }
+
+    fn structure(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.opened) {
+            if matches!(byte, b'}' | b']') {
+                out.push(byte);
+                return;
+            }
+            self.depth += 1;
+            self.new_line(out);
+        }
+        match byte {
+            b'{' | b'[' => {
+                out.push(byte);
+                self.opened = true;
+            }
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.new_line(out);
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                self.new_line(out);
+            }
+            b':' => out.extend_from_slice(b": "),
+            other => {
+                self.text = (other == b'"').then_some(false);
+                out.push(other);
+            }
+        }
+    }
+
+    fn new_line(&self, out: &mut Vec<u8>) {
+        out.push(b'\n');
+        out.extend(std::iter::repeat_n(b' ', self.depth * 2));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Indenter, indent};
+    use crate::{to_vec, to_vec_pretty};
+
+    #[test]
+    fn indent_equals_the_pretty_form_however_it_is_cut() {
+        let value = json!({"a": [1, "x\\\"],{", {}, [], [[]], {"k": null}], "b": {"c": "\\"}});
+        let (compact, want) = (to_vec(&value), to_vec_pretty(&value));
+        assert_eq!(
+            String::from_utf8_lossy(&indent(&compact)),
+            String::from_utf8_lossy(&want),
+        );
+        for size in 1..compact.len() {
+            let (mut indenter, mut out) = (Indenter::default(), Vec::new());
+            for piece in compact.chunks(size) {
+                indenter.feed(piece, &mut out);
+            }
+            assert_eq!(out, want, "in pieces of {size}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Walking over JSON text without making a tree of it.
+
+/// The members of the object that a text holds, in their order: each key as it is written, without
+/// quotes, and the text of its value.
+///
+/// For JSON that was written by this crate or checked before: what is malformed ends the walk.
+///
+/// ```
+/// let text = br#"{"a":{"b":[1]},"c":"}"}"#;
+/// let members: Vec<_> = kube_json::Members::of(text).collect();
+/// assert_eq!(members, [(&b"a"[..], &br#"{"b":[1]}"#[..]), (b"c", br#""}""#)]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Members<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// The items of the list that a text holds, as [`Members`] of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Items<'a>(Members<'a>);
+
+impl<'a> Members<'a> {
+    /// Walks an object; empty if the text holds none.
+    #[must_use]
+    pub fn of(text: &'a [u8]) -> Self {
+        Self::begin(text, b'{')
+    }
+
+    /// The value of a key, by its text as it is written.
+    #[must_use]
+    pub fn find(mut self, key: &[u8]) -> Option<&'a [u8]> {
+        self.find_map(|(candidate, value)| (candidate == key).then_some(value))
+    }
+
+    fn begin(text: &'a [u8], opening: u8) -> Self {
+        let start = skip_space(text, 0);
+        let at = if text.get(start) == Some(&opening) {
+            start + 1
+        } else {
+            text.len()
+        };
+        Self { text, at }
+    }
+
+    fn key(&mut self) -> Option<&'a [u8]> {
+        let start = self.start()?;
+        let end = skip_string(self.text, start)?;
+        let colon = skip_space(self.text, end);
+        if self.text.get(colon) != Some(&b':') {
+            return None;
+        }
+        self.at = skip_space(self.text, colon + 1);
+        Some(&self.text[start + 1..end - 1])
+    }
+
+    /// Where the next item starts, behind a comma if there is one.
+    fn start(&self) -> Option<usize> {
+        let mut at = skip_space(self.text, self.at);
+        if self.text.get(at) == Some(&b',') {
+            at = skip_space(self.text, at + 1);
+        }
+        Some(at).filter(|at| !matches!(self.text.get(*at), None | Some(b'}' | b']')))
+    }
+
+    fn value(&mut self, start: usize) -> Option<&'a [u8]> {
+        let end = skip_value(self.text, start)?;
+        self.at = end;
+        Some(&self.text[start..end])
+    }
+}
+
+impl<'a> Items<'a> {
+    /// Walks a list; empty if the text holds none.
+    #[must_use]
+    pub fn of(text: &'a [u8]) -> Self {
+        Self(Members::begin(text, b'['))
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.key()?;
+        let value = self.value(self.at)?;
+        Some((key, value))
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.0.start()?;
+        self.0.value(start)
+    }
+}
+
+/// Position behind the value that begins here.
+fn skip_value(text: &[u8], start: usize) -> Option<usize> {
+    match text.get(start)? {
+        b'"' => skip_string(text, start),
+        b'{' | b'[' => {
+            let (mut depth, mut at) = (0usize, start);
+            loop {
+                match text.get(at)? {
+                    b'"' => {
+                        at = skip_string(text, at)?;
+                        continue;
+                    }
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth -= 1,
+                    _ => {}
+                }
+                at += 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+        }
+        _ => {
+            let ends =
+                |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+            let rest = &text[start..];
+            Some(start + rest.iter().position(ends).unwrap_or(rest.len()))
+        }
+    }
+}
+
+/// Position behind the string that begins here.
+fn skip_string(text: &[u8], start: usize) -> Option<usize> {
+    if text.get(start) != Some(&b'"') {
+        return None;
+    }
+    let mut at = start + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+fn skip_space(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Items, Members};
+
+    fn check(text: &str, want: &[(&str, &str)]) {
+        let shown = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let members = Members::of(text.as_bytes()).map(|(key, value)| (shown(key), shown(value)));
+        let want: Vec<_> = want
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        assert_eq!(members.collect::<Vec<_>>(), want, "{text}");
+    }
+
+    #[test]
+    fn members_are_found_in_their_order() {
+        check("{}", &[]);
+        check("[1]", &[]);
+        check("", &[]);
+        check(
+            r#"{"b":"x\"}\\","a":{"c":["}",{}]},"n":-1e3,"t":true}"#,
+            &[
+                ("b", r#""x\"}\\""#),
+                ("a", r#"{"c":["}",{}]}"#),
+                ("n", "-1e3"),
+                ("t", "true"),
+            ],
+        );
+        check(
+            " { \"a\" : [ ] , \"b\" : null } ",
+            &[("a", "[ ]"), ("b", "null")],
+        );
+    }
+
+    #[test]
+    fn malformed_text_ends_the_walk() {
+        check(r#"{"a":1,"b"}"#, &[("a", "1")]);
+        check(r#"{"a":"x"#, &[]);
+        check(r#"{"a":"x\"#, &[]);
+        check(r#"{"a":[1,"#, &[]);
+        check(r#"{a:1}"#, &[]);
+    }
+
+    #[test]
+    fn items_are_found_in_their_order() {
+        let items: Vec<_> = Items::of(br#"[1,{"a":[2]},"x,y",[]]"#).collect();
+        let want: [&[u8]; 4] = [b"1", br#"{"a":[2]}"#, br#""x,y""#, b"[]"];
+        assert_eq!(items, want);
+        assert_eq!(Items::of(b"{}").count(), 0);
+    }
+}

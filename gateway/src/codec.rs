@@ -1,0 +1,32 @@
+//! Bytes of a request into an object, and objects into the bytes of an answer.
+//!
+//! *In*: [`decode`] parses strictly and brings an object into the shape of its schema.
+//!
+//! *Out*: an object arrives here as the compact JSON that is stored. As JSON it leaves as it came; the
+//! other forms are made from it: indented, as YAML, as the row of a table, as metadata alone.
+//! Lists are written piece by piece as the client reads, watch events once for all watchers.
+
+pub(crate) mod decode;
+
+mod form;
+
+mod columns;
+mod partial;
+mod row;
+mod scale;
+
+mod compress;
+mod source;
+
+mod document;
+mod list;
+
+mod frame;
+
+#[allow(unused_imports, reason = "handlers of deletes answer with a Status")]
+pub(crate) use document::status;
+pub(crate) use document::{error, object, scale};
+pub(crate) use form::Form;
+pub(crate) use frame::Frames;
+pub(crate) use list::{Page, list};
+pub(crate) use scale::ScaleView;

@@ -1,0 +1,58 @@
+//! Bodies that are not even objects, in the words of Go's decoder.
+
+use serde_json::Value;
+
+/// Bytes of a body that an error repeats.
+const SUMMARY: usize = 30;
+
+/// The struct that Go reads version and kind into.
+const TARGET: &str = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+                      \"json:\\\"kind,omitempty\\\"\" }";
+
+/// Whether version and kind can be read, be they there or not.
+pub(super) fn interpret(value: &Value) -> Result<(), String> {
+    let map = match value {
+        Value::Object(map) => map,
+        Value::Null => return Ok(()),
+        other => {
+            let kind = kind(other);
+            return Err(format!(
+                "json: cannot unmarshal {kind} into Go value of type {TARGET}"
+            ));
+        }
+    };
+    for key in ["apiVersion", "kind"] {
+        if let Some(value) = map.get(key).filter(|it| !it.is_string() && !it.is_null()) {
+            let kind = kind(value);
+            return Err(format!(
+                "json: cannot unmarshal {kind} into Go struct field .{key} of type string"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The beginning of a body: as text if it looks like JSON, else in hexadecimal digits.
+pub(super) fn summary(body: &[u8]) -> String {
+    let shown = &body[..body.len().min(SUMMARY)];
+    let mut text = match body.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => shown.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if body.len() > SUMMARY {
+        text.push_str(" ...");
+    }
+    text
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

@@ -1,0 +1,189 @@
+//! Single documents: objects, scales, Status.
+
+use api_types::media_type::{Format, MetaVersion, Transform};
+use api_types::status::{ApiError, Status};
+use api_types::table::{self, IncludeObject, ListMeta};
+use axum::body::Body;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use kube_json::Members;
+use serde_json::Value;
+
+use super::row::Rows;
+use super::source::{PIECE, Source, respond};
+use super::{Form, ScaleView, columns, partial};
+use crate::reply;
+use crate::resources::Served;
+use crate::store::DecodeError;
+
+/// A document that is complete.
+struct Whole {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// An object, given as compact JSON in the version that is served.
+///
+/// # Errors
+/// If the object has no such form.
+pub(crate) fn object(
+    form: &Form,
+    served: &Served,
+    status: StatusCode,
+    object: &Bytes,
+) -> Result<Response<Body>, ApiError> {
+    let mut document = Vec::with_capacity(object.len() + 1);
+    match form.transform() {
+        Transform::None => document.extend_from_slice(object),
+        Transform::PartialObject(version) => partial::write(version, object, &mut document),
+        Transform::PartialObjectList(_) => {
+            return Err(ApiError::internal_plain("content is not a list"));
+        }
+        Transform::Table(version) => {
+            let rows = Rows::new(served.clone(), version, form.include()?);
+            let (meta, columns) = (meta_of(object), columns::definitions(served));
+            let row = |out: &mut Vec<u8>| rows.object(object, Timestamp::now(), out);
+            table::write(version, &meta, Some(&columns), row, &mut document);
+        }
+    }
+    finish(form, status, document)
+}
+
+/// A scale.
+///
+/// # Errors
+/// If a scale has no such form.
+pub(crate) fn scale(
+    form: &Form,
+    status: StatusCode,
+    scale: &ScaleView,
+) -> Result<Response<Body>, ApiError> {
+    let json = scale.to_json();
+    let document = match form.transform() {
+        Transform::None => json,
+        Transform::PartialObject(version) => {
+            let mut document = Vec::with_capacity(json.len());
+            partial::write(version, &json, &mut document);
+            document
+        }
+        Transform::PartialObjectList(_) => {
+            return Err(ApiError::new(
+                api_types::status::Reason::NotAcceptable,
+                "you requested PartialObjectMetadataList, but the requested object is not a list \
+                 (*v1.Scale)",
+            ));
+        }
+        Transform::Table(version) => scale_table(version, form.include()?, scale, &json),
+    };
+    finish(form, status, document)
+}
+
+/// The Status of a success.
+///
+/// # Errors
+/// If the client asked for a table that there cannot be.
+#[allow(dead_code, reason = "handlers of deletes answer with a Status")]
+pub(crate) fn status(form: &Form, status: &Status) -> Result<Response<Body>, ApiError> {
+    // A Status stays a Status, but whatever asks for tables is read.
+    form.include()?;
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
+    finish(form, code, status.to_json())
+}
+
+/// The answer to a request that failed.
+pub(crate) fn error(head: &Parts, error: &ApiError) -> Response<Body> {
+    let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = Status {
+        code: code.as_u16(),
+        ..error.status().clone()
+    };
+    let json = status.to_json();
+    let answer = Form::of_error(head).and_then(|form| finish(&form, code, json.clone()));
+    // The failure must not hide behind one of negotiation.
+    let answer =
+        answer.unwrap_or_else(|_| reply::body(code, reply::JSON, kube_json::indent(&json)));
+    match error.retry_after() {
+        Some(seconds) => reply::retry_after(answer, seconds),
+        None => answer,
+    }
+}
+
+/// An answer with a document, given as compact JSON.
+fn finish(form: &Form, status: StatusCode, json: Vec<u8>) -> Result<Response<Body>, ApiError> {
+    let bytes = match form.format() {
+        Format::Json if form.pretty() => kube_json::indent(&json),
+        Format::Json => {
+            let mut json = json;
+            json.push(b'\n');
+            json
+        }
+        Format::Yaml => kube_json::yaml::to_string(&parse(&json)?).into_bytes(),
+    };
+    if !form.gzip() || bytes.len() <= PIECE {
+        let content_type = http::HeaderValue::from_static(form.format().content_type());
+        return Ok(reply::body(status, content_type, bytes));
+    }
+    respond(form, status, Whole { bytes, sent: 0 })
+}
+
+fn scale_table(
+    version: MetaVersion,
+    include: IncludeObject,
+    scale: &ScaleView,
+    json: &[u8],
+) -> Vec<u8> {
+    let meta = ListMeta {
+        resource_version: scale.resource_version.clone(),
+        ..ListMeta::default()
+    };
+    let created = Some(Value::from(scale.creation_timestamp.as_str()));
+    let created = created.filter(|_| !scale.creation_timestamp.is_empty());
+    let age = table::cell(created.as_ref(), "date", Timestamp::now());
+    let [name, desired, available] = scale.cells();
+    let mut carried = Vec::new();
+    match include {
+        IncludeObject::None => carried.extend_from_slice(b"null"),
+        IncludeObject::Metadata => partial::write(version, json, &mut carried),
+        IncludeObject::Object => carried.extend_from_slice(json),
+    }
+    let cells = [name, desired, available, age];
+    let row = |out: &mut Vec<u8>| table::write_row(&cells, &carried, out);
+    let mut document = Vec::new();
+    table::write(
+        version,
+        &meta,
+        Some(&columns::of_scale()),
+        row,
+        &mut document,
+    );
+    document
+}
+
+/// The list metadata of a table of one object.
+pub(super) fn meta_of(object: &[u8]) -> ListMeta {
+    let metadata = Members::of(object).find(b"metadata").unwrap_or_default();
+    let version = Members::of(metadata).find(b"resourceVersion");
+    let version = version.map(|quoted| String::from_utf8_lossy(quoted).into_owned());
+    ListMeta {
+        resource_version: version.unwrap_or_default().trim_matches('"').to_owned(),
+        ..ListMeta::default()
+    }
+}
+
+fn parse(json: &[u8]) -> Result<Value, ApiError> {
+    match kube_json::parse(json) {
+        Ok(parsed) => Ok(parsed.value),
+        Err(error) => Err(ApiError::internal(error)),
+    }
+}
+
+impl Source for Whole {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
+        let end = self.bytes.len().min(self.sent + PIECE + 1);
+        out.extend_from_slice(&self.bytes[self.sent..end]);
+        self.sent = end;
+        Ok(end < self.bytes.len())
+    }
+}

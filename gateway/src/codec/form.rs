@@ -1,0 +1,96 @@
+//! The form of an answer, as the request's head asks for it.
+
+use api_types::media_type::{self, Endpoint, Format, Negotiated, Transform};
+use api_types::status::ApiError;
+use api_types::table::IncludeObject;
+use http::HeaderName;
+use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
+use http::request::Parts;
+
+/// The form of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    negotiated: Negotiated,
+    /// Whether the client takes gzip.
+    gzip: bool,
+    /// Looked at only when a table is written: until then a bad value harms nobody, and a write
+    /// that has such an answer is done.
+    include: Result<IncludeObject, ApiError>,
+}
+
+impl Form {
+    /// The form of an object, a list or the Status of a success.
+    ///
+    /// # Errors
+    /// 406 if the client accepts nothing that there is.
+    pub(crate) fn of(head: &Parts) -> Result<Self, ApiError> {
+        Self::negotiate(head, Endpoint::Resource)
+    }
+
+    /// The form of an error.
+    ///
+    /// # Errors
+    /// 406 if the client accepts nothing that there is for errors.
+    pub(super) fn of_error(head: &Parts) -> Result<Self, ApiError> {
+        Self::negotiate(head, Endpoint::Plain)
+    }
+
+    /// The same for the events of a watch.
+    ///
+    /// # Errors
+    /// 406 if events cannot be written so.
+    pub(crate) fn for_watch(self) -> Result<Self, ApiError> {
+        Ok(Self {
+            negotiated: self.negotiated.for_watch()?,
+            ..self
+        })
+    }
+
+    pub(super) const fn format(&self) -> Format {
+        self.negotiated.format
+    }
+
+    pub(super) const fn transform(&self) -> Transform {
+        self.negotiated.transform
+    }
+
+    pub(super) const fn pretty(&self) -> bool {
+        self.negotiated.pretty
+    }
+
+    pub(super) const fn gzip(&self) -> bool {
+        self.gzip
+    }
+
+    /// What rows of tables carry.
+    ///
+    /// # Errors
+    /// 400 if the client asked for something else.
+    pub(super) fn include(&self) -> Result<IncludeObject, ApiError> {
+        self.include.clone()
+    }
+
+    fn negotiate(head: &Parts, endpoint: Endpoint) -> Result<Self, ApiError> {
+        let query = head.uri.query().unwrap_or_default();
+        let (accept, agent) = (text(head, &ACCEPT), text(head, &USER_AGENT));
+        let negotiated = media_type::negotiate(accept, query, agent, endpoint)?;
+        let include = match negotiated.transform {
+            Transform::Table(_) => IncludeObject::parse(query),
+            _ => Ok(IncludeObject::default()),
+        };
+        let mut encodings = text(head, &ACCEPT_ENCODING).split(',');
+        Ok(Self {
+            negotiated,
+            gzip: encodings.any(|encoding| encoding.trim() == "gzip"),
+            include,
+        })
+    }
+}
+
+/// The first value of a header; none if it is no text.
+fn text<'a>(head: &'a Parts, name: &HeaderName) -> &'a str {
+    let value = head.headers.get(name);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,301 @@
+//! Events of a watch, one line each.
+//!
+//! The line of a change is made once and shared by all watchers of its form; what is there when a
+//! watch begins is copied, so that it is not kept twice.
+
+use api_types::media_type::{MetaVersion, Transform};
+use api_types::revision::Revision;
+use api_types::status::ApiError;
+use api_types::table::{self, ColumnDefinition, IncludeObject, ListMeta};
+use bytes::Bytes;
+use jiff::Timestamp;
+use kube_json::ObjectWriter;
+
+use super::document::meta_of;
+use super::row::{Rows, key, unreadable};
+use super::{Form, columns, compress, partial};
+use crate::resources::Served;
+use crate::store::{DecodeError, EventKind, Stored};
+
+/// `meta/v1`'s InitialEventsAnnotationKey.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// Writes the events of one watch.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    served: Served,
+    shape: Shape,
+    /// The stream as it is compressed, if it is.
+    gzip: Option<compress::Joined>,
+    /// What was written since something shared was.
+    plain: Vec<u8>,
+}
+
+/// What is shown of an object.
+#[derive(Debug)]
+enum Shape {
+    Objects,
+    Metadata(MetaVersion),
+    Table {
+        rows: Box<Rows>,
+        include: IncludeObject,
+        version: MetaVersion,
+        /// Until the first event has told them.
+        columns: Option<Vec<ColumnDefinition>>,
+    },
+}
+
+impl Frames {
+    /// For a watch in a form; compressed if the client takes it and `compress` is set.
+    ///
+    /// # Errors
+    /// If the client asked for a table that there cannot be.
+    pub(crate) fn new(form: &Form, served: &Served, compress: bool) -> Result<Self, ApiError> {
+        let shape = match form.transform() {
+            // An object is no list; kube-apiserver sends it as it is.
+            Transform::None | Transform::PartialObjectList(_) => Shape::Objects,
+            Transform::PartialObject(version) => Shape::Metadata(version),
+            Transform::Table(version) => {
+                let include = form.include()?;
+                Shape::Table {
+                    rows: Box::new(Rows::new(served.clone(), version, include)),
+                    include,
+                    version,
+                    columns: Some(columns::definitions(served)),
+                }
+            }
+        };
+        Ok(Self {
+            served: served.clone(),
+            shape,
+            gzip: (compress && form.gzip()).then(compress::Joined::default),
+            plain: Vec::new(),
+        })
+    }
+
+    /// Whether the events are compressed.
+    pub(crate) const fn compressed(&self) -> bool {
+        self.gzip.is_some()
+    }
+
+    /// An object that is there already.
+    pub(crate) fn initial(&mut self, object: &Stored) -> Result<(), DecodeError> {
+        let mut plain = std::mem::take(&mut self.plain);
+        let written = self.event("ADDED", object, &mut plain);
+        self.plain = plain;
+        written
+    }
+
+    /// Appends a change to what is sent.
+    pub(crate) fn change(
+        &mut self,
+        kind: EventKind,
+        object: &Stored,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        if let Some(shared) = self.shared(kind, object)? {
+            self.flush(out);
+            match &mut self.gzip {
+                Some(joined) => joined.push(&shared, out),
+                None => out.extend_from_slice(&shared),
+            }
+            return Ok(());
+        }
+        let mut plain = std::mem::take(&mut self.plain);
+        let written = self.event(type_of(kind), object, &mut plain);
+        self.plain = plain;
+        written
+    }
+
+    /// A change as all watchers of this form send it, not copied; none if each sends its own, or
+    /// if something must be sent before it.
+    pub(crate) fn alone(
+        &mut self,
+        kind: EventKind,
+        object: &Stored,
+    ) -> Result<Option<Bytes>, DecodeError> {
+        if !self.plain.is_empty() {
+            return Ok(None);
+        }
+        let shared = self.shared(kind, object)?;
+        Ok(match (&mut self.gzip, shared) {
+            (Some(joined), Some(shared)) => joined.alone(&shared),
+            (_, shared) => shared,
+        })
+    }
+
+    /// What all watchers of a form share of a change.
+    fn shared(&self, kind: EventKind, object: &Stored) -> Result<Option<Bytes>, DecodeError> {
+        let shape = match self.shape {
+            Shape::Objects => 0,
+            Shape::Metadata(MetaVersion::V1) => 1,
+            Shape::Metadata(MetaVersion::V1beta1) => 2,
+            // Ages are those of the moment.
+            Shape::Table { .. } => return Ok(None),
+        };
+        let form = 0x80 | u8::from(self.gzip.is_some()) << 4 | shape << 2 | kind as u8;
+        let mut failed = None;
+        let encode = || {
+            let mut line = Vec::with_capacity(object.bytes().len() + 48);
+            match self.simple(type_of(kind), object, &mut line) {
+                Ok(()) => self.packed(line),
+                Err(error) => {
+                    failed = Some(error);
+                    Bytes::new()
+                }
+            }
+        };
+        let shared = object
+            .renderings()
+            .get_or_encode(key(&self.served, form), encode);
+        if shared.is_empty() {
+            return Err(failed.unwrap_or_else(unreadable));
+        }
+        Ok(Some(shared))
+    }
+
+    /// A bookmark; `initial_end` says that all there was at the beginning has been sent.
+    pub(crate) fn bookmark(&mut self, revision: Revision, initial_end: bool) {
+        let mut object = Vec::with_capacity(192);
+        let mut bookmark = ObjectWriter::begin(&mut object);
+        bookmark.string("apiVersion", self.served.api_version());
+        bookmark.string("kind", self.served.kind());
+        let mut metadata = bookmark.object("metadata");
+        if initial_end {
+            let mut annotations = metadata.object("annotations");
+            annotations.string(INITIAL_EVENTS_END, "true");
+            annotations.end();
+        }
+        metadata.string("resourceVersion", &revision.to_string());
+        metadata.end();
+        bookmark.end();
+        begin("BOOKMARK", &mut self.plain);
+        match &mut self.shape {
+            Shape::Objects => self.plain.extend_from_slice(&object),
+            Shape::Metadata(version) => partial::write(*version, &object, &mut self.plain),
+            Shape::Table {
+                rows,
+                include,
+                version,
+                columns,
+            } => {
+                // The annotation would be lost without the metadata.
+                let rows = match include {
+                    IncludeObject::None if initial_end => {
+                        &Rows::new(self.served.clone(), *version, IncludeObject::Metadata)
+                    }
+                    _ => &**rows,
+                };
+                let row = |out: &mut Vec<u8>| rows.object(&object, Timestamp::now(), out);
+                let (meta, columns) = (meta_of(&object), columns.take());
+                table::write(*version, &meta, columns.as_deref(), row, &mut self.plain);
+            }
+        }
+        end(&mut self.plain);
+    }
+
+    /// The last event of a watch that failed.
+    pub(crate) fn error(&mut self, error: &ApiError) {
+        begin("ERROR", &mut self.plain);
+        error.status().write(&mut self.plain);
+        end(&mut self.plain);
+    }
+
+    /// Moves what was written to what is sent.
+    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) {
+        if self.plain.is_empty() {
+            return;
+        }
+        let plain = std::mem::take(&mut self.plain);
+        match &mut self.gzip {
+            Some(joined) => joined.push(&compress::piece(&plain), out),
+            None if out.is_empty() => *out = plain,
+            None => out.extend_from_slice(&plain),
+        }
+    }
+
+    /// Bytes that wait to be flushed.
+    pub(crate) fn written(&self) -> usize {
+        self.plain.len()
+    }
+
+    /// What ends the stream, if something must.
+    pub(crate) fn finish(&mut self) -> Option<Bytes> {
+        self.gzip.as_mut()?.finish()
+    }
+
+    fn packed(&self, plain: Vec<u8>) -> Bytes {
+        match self.gzip {
+            Some(_) => compress::piece(&plain),
+            None => plain.into(),
+        }
+    }
+
+    fn event(
+        &mut self,
+        kind: &'static str,
+        object: &Stored,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        let Shape::Table {
+            rows,
+            version,
+            columns,
+            ..
+        } = &mut self.shape
+        else {
+            return self.simple(kind, object, out);
+        };
+        let mut line = Vec::new();
+        rows.stored(object, Timestamp::now(), &mut line)?;
+        let meta = ListMeta {
+            resource_version: object.revision().to_string(),
+            ..ListMeta::default()
+        };
+        begin(kind, out);
+        let row = |out: &mut Vec<u8>| out.extend_from_slice(&line);
+        table::write(*version, &meta, columns.take().as_deref(), row, out);
+        end(out);
+        Ok(())
+    }
+
+    /// An event that is no table.
+    fn simple(
+        &self,
+        kind: &'static str,
+        object: &Stored,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        match &self.shape {
+            Shape::Metadata(version) => {
+                begin(kind, out);
+                partial::write(*version, object.bytes(), out);
+            }
+            Shape::Objects | Shape::Table { .. } => {
+                let bytes = self.served.view(object.bytes())?;
+                begin(kind, out);
+                out.extend_from_slice(&bytes);
+            }
+        }
+        end(out);
+        Ok(())
+    }
+}
+
+const fn type_of(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Added => "ADDED",
+        EventKind::Modified => "MODIFIED",
+        EventKind::Deleted => "DELETED",
+    }
+}
+
+fn begin(kind: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+}
+
+fn end(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"}\n");
+}

@@ -1,0 +1,292 @@
+//! Lists: made object by object while the client reads.
+
+use std::sync::Arc;
+
+use api_types::media_type::{Format, MetaVersion, Transform};
+use api_types::status::{ApiError, Reason};
+use api_types::table::{self, ListMeta};
+use axum::body::Body;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use kube_json::{Indenter, ObjectWriter};
+use serde_json::Value;
+
+use super::row::Rows;
+use super::source::{PIECE, Source, respond};
+use super::{Form, columns, partial};
+use crate::resources::Served;
+use crate::store::{DecodeError, Stored};
+
+/// What a list holds.
+pub(crate) struct Page {
+    /// The objects, in the order in which they are shown.
+    pub objects: Box<dyn Iterator<Item = Arc<Stored>> + Send>,
+    /// Of which revision, and what comes behind.
+    pub meta: ListMeta,
+}
+
+/// What is shown of each object.
+enum Shape {
+    Objects,
+    Rows(Rows, Timestamp),
+    Metadata(MetaVersion),
+}
+
+/// A list being written.
+struct List {
+    objects: Box<dyn Iterator<Item = Arc<Stored>> + Send>,
+    served: Served,
+    shape: Shape,
+    script: Script,
+    frame: Frame,
+    began: bool,
+    /// Whether an object was written.
+    any: bool,
+    /// Text of one object on its way to another form.
+    scratch: Vec<u8>,
+}
+
+/// How the text is written.
+enum Script {
+    Compact,
+    Indented(Indenter),
+    Yaml,
+}
+
+/// What surrounds the objects, in the list's script but for indentation.
+struct Frame {
+    /// Up to the colon behind the key of the objects.
+    head: Vec<u8>,
+    /// In place of the objects if there are none.
+    empty: &'static [u8],
+    tail: Vec<u8>,
+}
+
+/// The answer that shows a list.
+///
+/// # Errors
+/// If a list has no such form, or its first objects cannot be written.
+pub(crate) fn list(form: &Form, served: &Served, page: Page) -> Result<Response<Body>, ApiError> {
+    let (shape, json) = match form.transform() {
+        Transform::None => (Shape::Objects, Frame::of_objects(served, &page.meta)),
+        Transform::PartialObjectList(version) => {
+            let frame = Frame::of_metadata(version, &page.meta);
+            (Shape::Metadata(version), frame)
+        }
+        Transform::Table(version) => {
+            let rows = Rows::new(served.clone(), version, form.include()?);
+            let frame = Frame::of_rows(version, served, &page.meta);
+            (Shape::Rows(rows, Timestamp::now()), frame)
+        }
+        Transform::PartialObject(_) => {
+            return Err(ApiError::new(
+                Reason::NotAcceptable,
+                "you requested PartialObjectMetadata, but the requested object is a list \
+                 (*unstructured.UnstructuredList)",
+            ));
+        }
+    };
+    let (script, frame) = match form.format() {
+        Format::Json if form.pretty() => (Script::Indented(Indenter::default()), json),
+        Format::Json => (Script::Compact, json.with_newline()),
+        Format::Yaml => (Script::Yaml, json.into_yaml().map_err(ApiError::internal)?),
+    };
+    let list = List {
+        objects: page.objects,
+        served: served.clone(),
+        shape,
+        script,
+        frame,
+        began: false,
+        any: false,
+        scratch: Vec::new(),
+    };
+    respond(form, StatusCode::OK, list)
+}
+
+impl Source for List {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
+        if !std::mem::replace(&mut self.began, true) {
+            self.script.text(&self.frame.head, out);
+        }
+        while out.len() <= PIECE {
+            let Some(object) = self.objects.next() else {
+                self.end(out);
+                return Ok(false);
+            };
+            let first = !std::mem::replace(&mut self.any, true);
+            self.script.separate(first, out);
+            self.object(&object, out)?;
+        }
+        Ok(true)
+    }
+}
+
+impl List {
+    fn object(&mut self, object: &Stored, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        if let Script::Compact = self.script {
+            return self.shape.write(&self.served, object, out);
+        }
+        self.scratch.clear();
+        self.shape.write(&self.served, object, &mut self.scratch)?;
+        self.script.item(&self.scratch, out)
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if self.any {
+            self.script.close(out);
+        } else {
+            self.script.text(self.frame.empty, out);
+        }
+        self.script.text(&self.frame.tail, out);
+    }
+}
+
+impl Shape {
+    fn write(
+        &self,
+        served: &Served,
+        object: &Stored,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        match self {
+            Self::Objects => out.extend_from_slice(&served.view(object.bytes())?),
+            Self::Metadata(version) => partial::write(*version, object.bytes(), out),
+            Self::Rows(rows, now) => rows.stored(object, *now, out)?,
+        }
+        Ok(())
+    }
+}
+
+impl Script {
+    /// Text of the frame.
+    fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Compact | Self::Yaml => out.extend_from_slice(text),
+            Self::Indented(indenter) => indenter.feed(text, out),
+        }
+    }
+
+    /// What comes before an object.
+    fn separate(&mut self, first: bool, out: &mut Vec<u8>) {
+        match (&self, first) {
+            (Self::Yaml, true) => out.push(b'\n'),
+            (Self::Yaml, false) => {}
+            (Self::Compact | Self::Indented(_), true) => self.text(b"[", out),
+            (Self::Compact | Self::Indented(_), false) => self.text(b",", out),
+        }
+    }
+
+    /// An object, given as compact JSON.
+    fn item(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        match self {
+            Self::Compact | Self::Indented(_) => self.text(json, out),
+            Self::Yaml => {
+                // As the item of a list, for where a line is broken depends on its indentation.
+                let document = Value::from(vec![parse(json)?]);
+                out.extend_from_slice(kube_json::yaml::to_string(&document).as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// What comes behind the last object.
+    fn close(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Compact | Self::Indented(_) => self.text(b"]", out),
+            Self::Yaml => {}
+        }
+    }
+}
+
+impl Frame {
+    fn of_objects(served: &Served, meta: &ListMeta) -> Self {
+        let (mut head, mut tail) = (Vec::new(), Vec::new());
+        head.extend_from_slice(b"{\"apiVersion\":");
+        kube_json::write_string(served.api_version(), &mut head);
+        head.extend_from_slice(b",\"items\":");
+        tail.extend_from_slice(b",\"kind\":");
+        kube_json::write_string(served.list_kind(), &mut tail);
+        tail.extend_from_slice(b",\"metadata\":");
+        // A map, unlike the metadata of other lists: sorted, and the token always there.
+        let mut metadata = ObjectWriter::begin(&mut tail);
+        metadata.string("continue", &meta.continue_token);
+        if let Some(count) = meta.remaining_item_count {
+            metadata.integer("remainingItemCount", count);
+        }
+        metadata.string("resourceVersion", &meta.resource_version);
+        metadata.end();
+        tail.push(b'}');
+        Self {
+            head,
+            empty: b"[]",
+            tail,
+        }
+    }
+
+    fn of_metadata(version: MetaVersion, meta: &ListMeta) -> Self {
+        let mut head = Vec::new();
+        let mut list = ObjectWriter::begin(&mut head);
+        list.string("kind", "PartialObjectMetadataList");
+        list.string("apiVersion", version.api_version());
+        let mut metadata = list.object("metadata");
+        metadata.string_unless_empty("resourceVersion", &meta.resource_version);
+        metadata.string_unless_empty("continue", &meta.continue_token);
+        if let Some(count) = meta.remaining_item_count {
+            metadata.integer("remainingItemCount", count);
+        }
+        metadata.end();
+        list.with("items", |_| {});
+        Self {
+            head,
+            // kube-apiserver leaves Go's slice nil.
+            empty: b"null",
+            tail: b"}".to_vec(),
+        }
+    }
+
+    fn of_rows(version: MetaVersion, served: &Served, meta: &ListMeta) -> Self {
+        let mut head = Vec::new();
+        let columns = columns::definitions(served);
+        table::write(version, meta, Some(&columns), |_| {}, &mut head);
+        head.truncate(head.len() - b"[]}".len());
+        Self {
+            head,
+            empty: b"[]",
+            tail: b"}".to_vec(),
+        }
+    }
+
+    fn with_newline(mut self) -> Self {
+        self.tail.push(b'\n');
+        self
+    }
+
+    /// The same in YAML, where keys are sorted.
+    fn into_yaml(self) -> Result<Self, DecodeError> {
+        let mut json = self.head;
+        json.extend_from_slice(b"[]");
+        json.extend_from_slice(&self.tail);
+        let text = kube_json::yaml::to_string(&parse(&json)?);
+        // Only apiVersion comes before items, and nothing behind rows.
+        let at = |key: &str| text.find(key).map(|at| at + key.len());
+        let behind_key = at("\nitems:").or_else(|| text.rfind("\nrows:").map(|at| at + 6));
+        let (head, rest) = text.split_at(behind_key.unwrap_or(text.len()));
+        Ok(Self {
+            head: head.into(),
+            empty: if self.empty == b"null" {
+                b" null\n"
+            } else {
+                b" []\n"
+            },
+            tail: rest.strip_prefix(" []\n").unwrap_or(rest).into(),
+        })
+    }
+}
+
+fn parse(json: &[u8]) -> Result<Value, DecodeError> {
+    match kube_json::parse(json) {
+        Ok(parsed) => Ok(parsed.value),
+        Err(error) => Err(DecodeError(error.to_string())),
+    }
+}

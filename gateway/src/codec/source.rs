@@ -1,0 +1,118 @@
+//! Bodies that are made while they are read.
+
+use std::io;
+
+use api_types::status::ApiError;
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::Form;
+use super::compress::{self, Gzip, THRESHOLD};
+use crate::store::DecodeError;
+
+/// Bytes of a piece, about; what is smaller is sent in one with its length.
+pub(super) const PIECE: usize = THRESHOLD;
+
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+
+/// Makes a body piece by piece. What it holds does not grow with the body.
+pub(super) trait Source: Send + 'static {
+    /// Appends until more than [`PIECE`] bytes are there, or the body is complete; whether there
+    /// is more.
+    ///
+    /// # Errors
+    /// If an object cannot be written. The body is then broken, not merely short.
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError>;
+}
+
+/// A body under way.
+struct Running<S> {
+    /// What comes first; made to know the size.
+    first: Option<Vec<u8>>,
+    /// `None` when it has given everything.
+    source: Option<S>,
+    gzip: Option<Gzip>,
+}
+
+/// An answer with this body.
+///
+/// # Errors
+/// If its beginning cannot be made.
+pub(super) fn respond(
+    form: &Form,
+    status: StatusCode,
+    mut source: impl Source,
+) -> Result<Response<Body>, ApiError> {
+    let mut first = Vec::new();
+    let more = source.fill(&mut first)?;
+    let compressed = form.gzip() && first.len() > THRESHOLD;
+    let body = match (more, compressed) {
+        (false, false) => Body::from(first),
+        (false, true) => Body::from(compress::whole(&first)),
+        (true, compressed) => streamed(Running {
+            first: Some(first),
+            source: Some(source),
+            gzip: compressed.then(Gzip::new),
+        }),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(form.format().content_type());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    if compressed {
+        headers.insert(CONTENT_ENCODING, GZIP);
+        headers.insert(VARY, ACCEPT_ENCODING);
+    }
+    Ok(response)
+}
+
+fn streamed(running: Running<impl Source>) -> Body {
+    Body::from_stream(stream::try_unfold(running, |mut running| async move {
+        let piece = running.next().await?;
+        Ok::<_, io::Error>(piece.map(|piece| (piece, running)))
+    }))
+}
+
+impl<S: Source> Running<S> {
+    /// The next piece, never an empty one.
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            let piece = self.pack(first)?;
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        while let Some(source) = &mut self.source {
+            // Other requests wait for this thread.
+            tokio::task::yield_now().await;
+            let mut piece = Vec::with_capacity(PIECE + PIECE / 8);
+            let more = source.fill(&mut piece).map_err(|error| {
+                tracing::error!(%error, "an answer was cut, an object cannot be written");
+                io::Error::other(error)
+            })?;
+            if !more {
+                self.source = None;
+            }
+            let piece = self.pack(piece)?;
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        match self.gzip.take() {
+            Some(gzip) => gzip.finish().map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn pack(&mut self, piece: Vec<u8>) -> io::Result<Bytes> {
+        match &mut self.gzip {
+            Some(gzip) => gzip.feed(&piece),
+            None => Ok(piece.into()),
+        }
+    }
+}

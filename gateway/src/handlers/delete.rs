@@ -1,0 +1,84 @@
+//! `DELETE` of an object.
+
+use api_types::media_type::{self, Format};
+use api_types::options::DeleteOptions;
+use api_types::status::{ApiError, Details, Status};
+use axum::body::Body;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::call::in_time;
+use super::{Api, Call};
+use crate::codec::{self, Form};
+use crate::registry::Deletion;
+
+/// Deletes an object, or asks for its deletion if finalizers hold it.
+pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
+    let form = Form::of(&call.head)?;
+    let options = options(call).await?;
+    let target = call.target(options.dry_run());
+    let deletion = in_time(&call.context, api.registry().delete(&target, &options)).await?;
+    match deletion {
+        Deletion::Gone { uid } => {
+            let resource = call.served.group_resource();
+            let details = Details {
+                name: call.info.name.clone(),
+                group: resource.group.clone(),
+                kind: resource.resource.clone(),
+                uid,
+                ..Details::default()
+            };
+            let status = Status {
+                success: true,
+                details: Some(details),
+                ..Status::default()
+            };
+            codec::status(&form, &status)
+        }
+        Deletion::Held(written) => {
+            // What the very first clients expected of a deletion that takes its time.
+            let code = match options.orphan_dependents() {
+                Some(false) => StatusCode::ACCEPTED,
+                _ => StatusCode::OK,
+            };
+            codec::object(&form, &call.served, code, &written.bytes)
+        }
+    }
+}
+
+/// The options in the body, or in the query if there is no body.
+pub(super) async fn options(call: &mut Call) -> Result<DeleteOptions, ApiError> {
+    let body = call.read_body().await?;
+    if body.is_empty() {
+        return DeleteOptions::parse(call.query());
+    }
+    let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
+    let parsed = match format {
+        Format::Json => kube_json::parse(&body).map_err(|error| {
+            ApiError::bad_request(format!(
+                "couldn't get version/kind; json parse error: {error}"
+            ))
+        })?,
+        Format::Yaml => kube_json::yaml::parse(&body).map_err(|error| {
+            ApiError::bad_request(format!("error converting YAML to JSON: {error}"))
+        })?,
+    };
+    expect_kind(&parsed.value)?;
+    DeleteOptions::from_body(&parsed.value)
+}
+
+fn expect_kind(options: &Value) -> Result<(), ApiError> {
+    let text = |key: &str| options.get(key).and_then(Value::as_str);
+    let kind = text("kind").filter(|kind| !kind.is_empty());
+    match kind {
+        None | Some("DeleteOptions") => Ok(()),
+        Some(kind) => {
+            let version = text("apiVersion").unwrap_or("v1");
+            Err(ApiError::bad_request(format!(
+                "no kind {kind:?} is registered for version {version:?} in scheme \
+                 \"pkg/runtime/scheme.go:111\""
+            )))
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Which handler a request is for.
+//!
+//! Source: `apiextensions-apiserver`'s `crdHandler`: what it does not know it leaves to a plain
+//! 404, and what it knows it answers with a Status.
+
+use api_types::request_info::{RequestInfo, Verb};
+use api_types::status::ApiError;
+use axum::body::Body;
+use http::Response;
+
+use super::{Api, Call, create, delete, delete_collection, get, list, patch, update, watch};
+use crate::resources::{Catalog, Served};
+use crate::strategy::prepare::Part as Written;
+
+/// What of a resource a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Objects.
+    Object,
+    /// The status of an object.
+    Status,
+    /// The scale of an object.
+    Scale,
+}
+
+/// The resource of a request in its version; none where there is plainly nothing.
+pub(super) fn find(catalog: &Catalog, info: &RequestInfo) -> Option<Served> {
+    if !info.is_resource_request {
+        return None;
+    }
+    let served = catalog.served(&info.group, &info.version, &info.resource)?;
+    let in_scope = match (served.namespaced(), info.namespace.as_str()) {
+        // Only collections span namespaces.
+        (true, "") => matches!(info.verb, Verb::List | Verb::Watch),
+        (true, _) => true,
+        (false, namespace) => namespace.is_empty(),
+    };
+    in_scope.then_some(served)
+}
+
+/// Answers a request for a resource that there is.
+pub(super) async fn answer(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
+    if let Some(warning) = call.served.warning() {
+        call.context.warnings.add(warning);
+    }
+    let part = part(call)?;
+    match (&call.info.verb, part) {
+        (Verb::Get, Part::Object | Part::Status) => get::object(api, call).await,
+        (Verb::Get, Part::Scale) => get::scale(api, call).await,
+        (Verb::List, Part::Object) => list::list(api, call).await,
+        (Verb::Watch, Part::Object) => watch::watch(api, call).await,
+        (Verb::Create, Part::Object) => create::create(api, call).await,
+        (Verb::Update, Part::Object) => update::update(api, call, Written::Main).await,
+        (Verb::Update, Part::Status) => update::update(api, call, Written::Status).await,
+        (Verb::Update, Part::Scale) => update::update_scale(api, call).await,
+        (Verb::Patch, Part::Object) => patch::patch(api, call, Written::Main).await,
+        (Verb::Patch, Part::Status) => patch::patch(api, call, Written::Status).await,
+        (Verb::Patch, Part::Scale) => patch::patch_scale(api, call).await,
+        (Verb::Delete, Part::Object) => delete::delete(api, call).await,
+        (Verb::DeleteCollection, Part::Object) => delete_collection::delete(api, call).await,
+        (verb, _) => {
+            let resource = call.served.group_resource();
+            Err(ApiError::method_not_supported(resource, verb.as_str()))
+        }
+    }
+}
+
+fn part(call: &Call) -> Result<Part, ApiError> {
+    let version = call.served.version();
+    match call.info.subresource.as_str() {
+        "" => Ok(Part::Object),
+        "status" if version.status => Ok(Part::Status),
+        "scale" if version.scale.is_some() => Ok(Part::Scale),
+        _ => {
+            let resource = call.served.group_resource();
+            Err(ApiError::not_found(resource, &call.info.name))
+        }
+    }
+}

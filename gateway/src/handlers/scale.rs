@@ -1,0 +1,84 @@
+//! What the verbs of the scale subresource have in common.
+
+use api_types::media_type::Format;
+use api_types::options::FieldValidation;
+use api_types::status::ApiError;
+use axum::body::Body;
+use crd_schema::ScalePaths;
+use http::{Response, StatusCode};
+
+use super::Call;
+use crate::codec::{self, Form, ScaleView};
+use crate::registry::{ScaleObject, Written};
+use crate::request::Warnings;
+
+/// A resource that has the subresource.
+pub(super) struct Scaled<'a> {
+    /// Where its objects keep what Scale shows.
+    pub(super) paths: &'a ScalePaths,
+}
+
+impl<'a> Scaled<'a> {
+    /// The resource of a request for its scale.
+    ///
+    /// # Errors
+    /// 404 if it has none; routing has looked already.
+    pub(super) fn of(call: &'a Call) -> Result<Self, ApiError> {
+        let served = &call.served;
+        match &served.version().scale {
+            Some(paths) => Ok(Self { paths }),
+            None => Err(ApiError::not_found(
+                served.group_resource(),
+                &call.info.name,
+            )),
+        }
+    }
+
+    /// The Scale of an object that was written.
+    ///
+    /// # Errors
+    /// 400 if the object cannot be read as one.
+    pub(super) fn answer(
+        &self,
+        form: &Form,
+        written: &Written,
+    ) -> Result<Response<Body>, ApiError> {
+        let scale = ScaleView::of(&written.object, self.paths)
+            .map_err(|error| ApiError::bad_request(error.to_string()))?;
+        codec::scale(form, StatusCode::OK, &scale)
+    }
+}
+
+/// The Scale in the body of a PUT.
+///
+/// # Errors
+/// 400 for whatever is no Scale; kube-apiserver gives no reason either.
+pub(super) fn body(
+    format: Format,
+    body: &[u8],
+    validation: FieldValidation,
+    warnings: &Warnings,
+) -> Result<ScaleObject, ApiError> {
+    let refused = || {
+        ApiError::bad_request(
+            "no kind is registered for the type v1.Scale in scheme \"pkg/runtime/scheme.go:111\"",
+        )
+    };
+    let parsed = match format {
+        Format::Json => kube_json::parse(body).map_err(|_| refused())?,
+        Format::Yaml => kube_json::yaml::parse(body).map_err(|_| refused())?,
+    };
+    let text = |key: &str| parsed.value.get(key).and_then(|it| it.as_str());
+    let named = (text("apiVersion").unwrap_or(""), text("kind").unwrap_or(""));
+    if !["", "autoscaling/v1"].contains(&named.0) || !["", "Scale"].contains(&named.1) {
+        return Err(refused());
+    }
+    let (scale, unknown) = ScaleObject::read(&parsed.value).map_err(|_| refused())?;
+    match validation {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => unknown.iter().for_each(|it| warnings.add(it)),
+        FieldValidation::Strict if unknown.is_empty() => {}
+        FieldValidation::Strict => return Err(refused()),
+    }
+    Ok(scale)
+}

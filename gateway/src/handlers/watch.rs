@@ -1,0 +1,109 @@
+//! Watching a collection.
+
+mod body;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::options::ListOptions;
+use api_types::resource_version::ResourceVersion;
+use api_types::status::ApiError;
+use axum::body::Body;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::{HeaderValue, Response};
+use rand::Rng as _;
+use tokio::time::Instant;
+
+use self::body::Events;
+use super::selection::Selection;
+use super::{Api, Call};
+use crate::codec::{Form, Frames};
+use crate::reply;
+use crate::store::{Freshness, StoreError, WatchRequest, WatchStart};
+
+/// The shortest and the longest a watch lasts unless the client says how long, seconds.
+const LASTS: std::ops::Range<u64> = 1800..3600;
+
+/// Answers with what happens.
+pub(super) async fn watch(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
+    let form = Form::of(&call.head)?;
+    let options = ListOptions::parse(call.head.uri.query().unwrap_or_default())?;
+    follow(api, call, form, &options).await
+}
+
+/// The same for options that are read already.
+pub(super) async fn follow(
+    api: &Api,
+    call: &mut Call,
+    form: Form,
+    options: &ListOptions,
+) -> Result<Response<Body>, ApiError> {
+    let selection = Selection::of(options, &call.served, &call.info)?;
+    let scope = selection.place(&call.info, &call.served).scope();
+    let version = ResourceVersion::parse(options.resource_version())
+        .map_err(|error| ApiError::internal_plain(error.to_string()))?;
+    let request = WatchRequest {
+        scope,
+        start: start(options, version),
+        filter: Arc::new(selection),
+    };
+    // A streamed list: it alone ends its beginning with a bookmark, and may be compressed.
+    let asked = options.send_initial_events() == Some(true) || options.legacy_initial_events();
+    let streamed_list = asked && options.allow_watch_bookmarks();
+    let deadline = deadline(options);
+    let watcher = api.store.watch(call.served.resource().id(), request).await;
+    let frames = Frames::new(&form.for_watch()?, &call.served, streamed_list)?;
+    let compressed = frames.compressed();
+    let events = match watcher {
+        Ok(watcher) => {
+            let events = Events::new(watcher, frames, deadline);
+            match (options.allow_watch_bookmarks(), streamed_list) {
+                (true, initial) => events.with_bookmarks(initial),
+                (false, _) => events,
+            }
+        }
+        // Not this server's trouble: a watch that cannot be, told as its only event.
+        Err(error @ (StoreError::Compacted { .. } | StoreError::FutureRevision { .. })) => {
+            Events::failed(&error.into(), frames)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut response = Response::new(events.into_body());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, reply::JSON);
+    if compressed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    Ok(response)
+}
+
+/// Where the events start (semantics 6.8, 6.10.5).
+fn start(options: &ListOptions, version: ResourceVersion) -> WatchStart {
+    let freshness = match version {
+        ResourceVersion::Unset => Freshness::Latest,
+        ResourceVersion::Any => Freshness::Any,
+        ResourceVersion::Number(revision) => Freshness::NotOlderThan(revision),
+    };
+    match (options.send_initial_events(), version) {
+        (Some(true), _) => WatchStart::Initial(freshness),
+        (_, ResourceVersion::Number(revision)) => WatchStart::After(revision),
+        (Some(false), _) => WatchStart::Now(freshness),
+        (None, _) => WatchStart::Initial(freshness),
+    }
+}
+
+fn deadline(options: &ListOptions) -> Instant {
+    let asked = options.timeout_seconds().unwrap_or(0);
+    let lasts = match u64::try_from(asked) {
+        // Far enough for everybody, and no overflow.
+        Ok(seconds) if seconds > 0 => Duration::from_secs(seconds.min(u64::from(u32::MAX))),
+        Ok(_) => {
+            let longest = Duration::from_secs(LASTS.end);
+            rand::rng().random_range(Duration::from_secs(LASTS.start)..longest)
+        }
+        // Over before it began, as in kube-apiserver.
+        Err(_) => Duration::ZERO,
+    };
+    Instant::now() + lasts
+}

@@ -1,0 +1,242 @@
+//! The events of a watch as a body.
+//!
+//! A watcher holds a place in the history, the references of one batch of changes and the chunk
+//! that is being made; it is polled as fast as its client reads, and waits for nobody.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::time::Duration;
+use std::vec;
+
+use api_types::status::ApiError;
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use rand::Rng as _;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::codec::Frames;
+use crate::store::{DecodeError, StoreError, WatchItem, Watcher};
+
+/// Changes taken at once.
+const BATCH: usize = 256;
+/// A chunk is sent when it has this many bytes, or when nothing more is ready.
+const CHUNK: usize = 64 << 10;
+/// How often a quiet client is told how far it is.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long before its end a watch tells how far it came, for the one that follows.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
+/// A watch under way.
+pub(super) struct Events {
+    frames: Frames,
+    /// `None` when nothing more comes.
+    watcher: Option<Watcher>,
+    /// Taken from the watcher, not yet written.
+    batch: vec::IntoIter<WatchItem>,
+    /// Rings at the next bookmark or at the end.
+    alarm: Pin<Box<Sleep>>,
+    deadline: Instant,
+    bookmarks: Bookmarks,
+    /// The last chunk was full, so that more is likely there.
+    busy: bool,
+}
+
+/// What a client is told of its progress.
+struct Bookmarks {
+    wanted: bool,
+    /// One when all there was at the beginning has been sent.
+    initial: bool,
+    /// The time for one has come.
+    due: bool,
+}
+
+/// What to do next.
+enum Step {
+    Items(Vec<WatchItem>),
+    Failed(StoreError),
+    Bookmark,
+    End,
+}
+
+impl Events {
+    /// The events of a watcher until a deadline.
+    pub(super) fn new(watcher: Watcher, frames: Frames, deadline: Instant) -> Self {
+        Self {
+            frames,
+            watcher: Some(watcher),
+            batch: Vec::new().into_iter(),
+            alarm: Box::pin(sleep_until(deadline)),
+            deadline,
+            bookmarks: Bookmarks {
+                wanted: false,
+                initial: false,
+                due: false,
+            },
+            busy: false,
+        }
+    }
+
+    /// One event that says why there are none.
+    pub(super) fn failed(error: &ApiError, mut frames: Frames) -> Self {
+        frames.error(error);
+        let now = Instant::now();
+        Self {
+            frames,
+            watcher: None,
+            batch: Vec::new().into_iter(),
+            alarm: Box::pin(sleep_until(now)),
+            deadline: now,
+            bookmarks: Bookmarks {
+                wanted: false,
+                initial: false,
+                due: false,
+            },
+            busy: false,
+        }
+    }
+
+    /// The same with bookmarks, and with one behind the initial objects.
+    pub(super) fn with_bookmarks(mut self, initial: bool) -> Self {
+        self.bookmarks.wanted = true;
+        self.bookmarks.initial = initial;
+        self.set_alarm();
+        self
+    }
+
+    pub(super) fn into_body(self) -> Body {
+        Body::from_stream(stream::unfold(self, |mut events| async move {
+            let chunk = events.next().await?;
+            Some((Ok::<_, Infallible>(chunk), events))
+        }))
+    }
+
+    /// The next chunk, or the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if std::mem::take(&mut self.busy) {
+                // Other requests wait for this thread.
+                tokio::task::yield_now().await;
+            }
+            if let Some(chunk) = self.chunk() {
+                return Some(chunk);
+            }
+            match self.step().await {
+                Step::Items(items) => self.batch = items.into_iter(),
+                Step::Failed(error) => self.fail(&error.into()),
+                Step::Bookmark => {
+                    let progress = self.watcher.as_ref().and_then(Watcher::progress);
+                    if let Some(revision) = progress {
+                        self.frames.bookmark(revision, false);
+                    }
+                }
+                Step::End => return self.frames.finish(),
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Step {
+        let Some(watcher) = &mut self.watcher else {
+            return Step::End;
+        };
+        loop {
+            tokio::select! {
+                biased;
+                () = self.alarm.as_mut() => {
+                    if Instant::now() >= self.deadline {
+                        return Step::End;
+                    }
+                    self.bookmarks.due = true;
+                    let at = next_alarm(self.deadline);
+                    self.alarm.as_mut().reset(at);
+                }
+                // What is there comes before the word that it was sent.
+                items = watcher.next_batch(BATCH) => {
+                    return match items {
+                        Some(Ok(items)) => Step::Items(items),
+                        Some(Err(error)) => Step::Failed(error),
+                        None => Step::End,
+                    };
+                }
+                () = std::future::ready(()), if self.bookmarks.due => {
+                    self.bookmarks.due = false;
+                    return Step::Bookmark;
+                }
+            }
+        }
+    }
+
+    /// What is written and what of the batch still fits, if there is anything.
+    fn chunk(&mut self) -> Option<Bytes> {
+        if let Some(shared) = self.single() {
+            return Some(shared);
+        }
+        let mut out = Vec::new();
+        while out.len() + self.frames.written() < CHUNK {
+            let Some(item) = self.batch.next() else { break };
+            if let Err(error) = self.write(item, &mut out) {
+                tracing::error!(%error, "a watch was cut, an object cannot be written");
+                self.fail(&error.into());
+            }
+        }
+        self.frames.flush(&mut out);
+        self.busy = self.batch.len() > 0;
+        (!out.is_empty()).then(|| out.into())
+    }
+
+    /// A change that is alone, as all watchers send it: not copied.
+    fn single(&mut self) -> Option<Bytes> {
+        let [
+            WatchItem::Event {
+                kind,
+                object,
+                revision: _,
+            },
+        ] = self.batch.as_slice()
+        else {
+            return None;
+        };
+        // An error is met again where it is handled.
+        let shared = self.frames.alone(*kind, object).ok().flatten()?;
+        self.batch.next();
+        Some(shared)
+    }
+
+    fn write(&mut self, item: WatchItem, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        match item {
+            WatchItem::Initial(object) => self.frames.initial(&object)?,
+            WatchItem::InitialEnd(revision) => {
+                if self.bookmarks.initial {
+                    self.frames.bookmark(revision, true);
+                }
+            }
+            WatchItem::Event { kind, object, .. } => self.frames.change(kind, &object, out)?,
+        }
+        Ok(())
+    }
+
+    /// Nothing follows an error.
+    fn fail(&mut self, error: &ApiError) {
+        self.watcher = None;
+        self.batch = Vec::new().into_iter();
+        self.frames.error(error);
+    }
+
+    fn set_alarm(&mut self) {
+        let at = next_alarm(self.deadline);
+        self.alarm.as_mut().reset(at);
+    }
+}
+
+/// When to send a bookmark next: after about a minute, shortly before the end, and then no more.
+fn next_alarm(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    // Not all watchers of a server at once.
+    let jitter = rand::rng().random_range(0.95..1.05);
+    let regular = now + BOOKMARK_EVERY.mul_f64(jitter);
+    let last = deadline.checked_sub(LAST_BOOKMARK).unwrap_or(now);
+    match regular.min(last) {
+        at if at > now => at,
+        _ => deadline,
+    }
+}

@@ -1,0 +1,131 @@
+//! The only writer: conducts decoding, strategy, schema and store in the one order that is the API's
+//! contract.
+//!
+//! Every change is one loop: take the object as it is, make the candidate, judge it, write it if the
+//! object is still the one that was looked at, and else begin again with what is there now. The
+//! first look may be at the cache: nothing is refused before the backend was asked.
+
+mod create;
+mod delete;
+mod update;
+
+mod live;
+mod scale;
+
+pub(crate) use delete::Deletion;
+pub(crate) use scale::{ScaleObject, document};
+pub(crate) use update::Change;
+
+use api_types::revision::Revision;
+use api_types::status::ApiError;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::authz::Permit;
+use crate::request::Warnings;
+use crate::resources::Served;
+use crate::store::{ObjectKey, Store, set_resource_version};
+use crate::strategy::owners;
+
+/// Handle to everything that can be written; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Registry {
+    store: Store,
+}
+
+/// What a write is about, and who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// Proof that it is allowed; its user goes into the backend's log.
+    pub permit: &'a Permit,
+    /// The resource in the version of the request.
+    pub served: &'a Served,
+    /// Namespace, empty for cluster-scoped objects.
+    pub namespace: &'a str,
+    /// Name; empty for a create.
+    pub name: &'a str,
+    /// Whether everything is to be done but the writing.
+    pub dry_run: bool,
+    /// Where warnings for the client go.
+    pub warnings: &'a Warnings,
+}
+
+/// An object after a write.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Compact JSON in the version of the request, `metadata.resourceVersion` included.
+    pub bytes: Bytes,
+    /// The same as a tree.
+    pub object: Value,
+}
+
+impl Registry {
+    /// Writes to a store.
+    pub(crate) const fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+impl Target<'_> {
+    fn key(&self) -> ObjectKey {
+        ObjectKey::new(self.namespace, self.name)
+    }
+
+    /// Removes references to owners that are there twice, and warns of them; `when` tells at which
+    /// of two looks.
+    fn deduplicate_owners(&self, object: &mut Value, when: &str) {
+        let uids = owners::deduplicate(object);
+        if !uids.is_empty() {
+            self.warnings.add(format!(
+                ".metadata.ownerReferences contains duplicate entries{when}; API server dedups \
+                 owner references in 1.20+, and may reject such requests as early as 1.24; please \
+                 fix your requests; duplicate UID(s) observed: {}",
+                uids.join(", ")
+            ));
+        }
+    }
+
+    fn actor(&self) -> String {
+        self.permit.user().name.clone()
+    }
+}
+
+impl Written {
+    /// An object as it came, because nothing was stored; under a revision if it has one.
+    fn unstored(mut object: Value, revision: Option<Revision>) -> Self {
+        if let Some(revision) = revision {
+            stamp(&mut object, revision);
+        }
+        Self {
+            bytes: kube_json::to_vec(&object).into(),
+            object,
+        }
+    }
+
+    /// An object that was stored as these bytes under a revision.
+    fn stored(
+        target: &Target<'_>,
+        object: Value,
+        stored: &Bytes,
+        revision: Revision,
+    ) -> Result<Self, ApiError> {
+        if let Some(object) = target.served.reread(stored)? {
+            return Ok(Self::unstored(object, Some(revision)));
+        }
+        let mut object = object;
+        stamp(&mut object, revision);
+        let bytes = set_resource_version(stored, revision.get());
+        Ok(Self {
+            bytes: bytes.unwrap_or_else(|| kube_json::to_vec(&object)).into(),
+            object,
+        })
+    }
+}
+
+/// Sets `metadata.resourceVersion`.
+fn stamp(object: &mut Value, revision: Revision) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        let text = revision.to_string();
+        metadata.insert("resourceVersion".to_owned(), text.into());
+    }
+}

@@ -1,0 +1,126 @@
+//! Deleting an object, at once or when its finalizers let go (semantics F.9).
+
+use api_types::gvk::GroupResource;
+use api_types::meta::Meta;
+use api_types::options::DeleteOptions;
+use api_types::status::ApiError;
+use jiff::Timestamp;
+
+use super::live::{self, Live};
+use super::{Registry, Target, Written};
+use crate::store::{Action, Stored, WriteOp, WriteOutcome};
+use crate::strategy::{finalizers, prepare};
+
+/// What a deletion led to.
+#[derive(Debug)]
+pub(crate) enum Deletion {
+    /// The object is gone.
+    Gone {
+        /// The uid it had.
+        uid: String,
+    },
+    /// Finalizers hold it.
+    Held(Written),
+}
+
+impl Registry {
+    /// Deletes an object, or marks it if finalizers hold it.
+    ///
+    /// # Errors
+    /// 404 if there is none, 409 if a precondition does not hold.
+    pub(crate) async fn delete(
+        &self,
+        target: &Target<'_>,
+        options: &DeleteOptions,
+    ) -> Result<Deletion, ApiError> {
+        let mut live = Live::first(self, target).await?;
+        loop {
+            let checked = match &live.stored {
+                None => Err(live::not_found(target)),
+                Some(stored) => preconditions(target, options, stored),
+            };
+            match checked {
+                Err(_) if !live.fresh => {
+                    live = Live::now(self, target).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => {}
+            }
+            let Some(stored) = live.stored else {
+                return Err(live::not_found(target));
+            };
+            let mut object = live::tree(target, &stored)?;
+            finalizers::for_deletion(&mut object, options.propagation_policy());
+            let held = Meta::of(&object).finalizers().next().is_some();
+            if held {
+                prepare::mark_deleting(&mut object, Timestamp::now());
+            }
+            if target.dry_run {
+                return Ok(if held {
+                    let revision = Some(stored.revision());
+                    Deletion::Held(Written::unstored(object, revision))
+                } else {
+                    gone(&stored)
+                });
+            }
+            let action = if held {
+                let (value, index) = target.served.stored(&mut object)?;
+                Action::Update { value, index }
+            } else {
+                Action::Delete
+            };
+            let op = WriteOp {
+                resource: target.served.resource().id().clone(),
+                key: target.key(),
+                action,
+                expected: Some(stored.revision()),
+                uid: None,
+                actor: target.actor(),
+            };
+            match self.store.write(op).await? {
+                WriteOutcome::Applied { revision, .. } if held => {
+                    let written = Written::unstored(object, Some(revision));
+                    return Ok(Deletion::Held(written));
+                }
+                WriteOutcome::Applied { .. } => return Ok(gone(&stored)),
+                WriteOutcome::Conflict { current, .. } => live = Live::answered(current),
+            }
+        }
+    }
+}
+
+fn gone(stored: &Stored) -> Deletion {
+    Deletion::Gone {
+        uid: stored.uid().to_owned(),
+    }
+}
+
+fn preconditions(
+    target: &Target<'_>,
+    options: &DeleteOptions,
+    stored: &Stored,
+) -> Result<(), ApiError> {
+    // The kind stands where a resource should: clients have seen it so for ever.
+    let kind = target.served.group_kind();
+    let resource = GroupResource::new(&*kind.group, &*kind.kind);
+    let wanted = options.preconditions();
+    if let Some(uid) = wanted.uid.as_deref().filter(|uid| *uid != stored.uid()) {
+        let message = format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The \
+             object might have been deleted and then recreated",
+            stored.uid()
+        );
+        return Err(ApiError::conflict(&resource, target.name, message));
+    }
+    let revision = stored.revision().to_string();
+    let version = wanted.resource_version.as_deref();
+    if let Some(version) = version.filter(|version| **version != revision) {
+        let message = format!(
+            "the ResourceVersion in the precondition ({version}) does not match the \
+             ResourceVersion in record ({revision}). The object might have been modified"
+        );
+        return Err(ApiError::conflict(&resource, target.name, message));
+    }
+    Ok(())
+}

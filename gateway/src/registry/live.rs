@@ -1,0 +1,63 @@
+//! The object as it is, from the cache first and from the backend when it matters.
+
+use std::sync::Arc;
+
+use api_types::status::ApiError;
+use serde_json::Value;
+
+use super::{Registry, Target};
+use crate::store::{Freshness, Stored};
+
+/// A look at an object.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// What is there.
+    pub(super) stored: Option<Arc<Stored>>,
+    /// Whether it was so after the request came; if not, nothing may be refused because of it.
+    pub(super) fresh: bool,
+}
+
+impl Live {
+    /// Whatever is at hand; for a dry run, which asks nobody else, what is there now.
+    pub(super) async fn first(registry: &Registry, target: &Target<'_>) -> Result<Self, ApiError> {
+        if target.dry_run {
+            return Self::now(registry, target).await;
+        }
+        let (id, key) = (target.served.resource().id(), target.key());
+        let stored = registry.store.get(id, &key, Freshness::Any).await?;
+        Ok(Self {
+            stored,
+            fresh: false,
+        })
+    }
+
+    /// What is there now.
+    pub(super) async fn now(registry: &Registry, target: &Target<'_>) -> Result<Self, ApiError> {
+        let (id, key) = (target.served.resource().id(), target.key());
+        let stored = registry.store.get(id, &key, Freshness::Latest).await?;
+        Ok(Self {
+            stored,
+            fresh: true,
+        })
+    }
+
+    /// What the backend answered a write with.
+    pub(super) const fn answered(stored: Option<Arc<Stored>>) -> Self {
+        Self {
+            stored,
+            fresh: true,
+        }
+    }
+}
+
+/// An object as the version of the request shows it.
+pub(super) fn tree(target: &Target<'_>, stored: &Stored) -> Result<Value, ApiError> {
+    let bytes = target.served.view(stored.bytes())?;
+    let parsed = kube_json::parse(&bytes).map_err(ApiError::internal)?;
+    Ok(parsed.value)
+}
+
+/// 404 for the target.
+pub(super) fn not_found(target: &Target<'_>) -> ApiError {
+    ApiError::not_found(target.served.group_resource(), target.name)
+}

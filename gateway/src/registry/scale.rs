@@ -1,0 +1,145 @@
+//! The scale subresource as clients write it: a typed object of `autoscaling/v1`.
+
+use api_types::meta::Meta;
+use api_types::status::ApiError;
+use crd_schema::ScalePaths;
+use serde_json::{Map, Value};
+
+use crate::codec::ScaleView;
+
+/// Stands for replicas that are not there, so that a client that says nothing is found out.
+const NOTHING: i32 = i32::MIN;
+
+/// What a client's Scale says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ScaleObject {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.uid`: the object must have it.
+    pub uid: String,
+    /// `metadata.resourceVersion`: the object must have it.
+    pub resource_version: String,
+    /// `spec.replicas`.
+    pub replicas: i32,
+}
+
+/// An object's Scale as a tree that patches apply to.
+///
+/// # Errors
+/// A plain 500 if something on the way to a value is not what the paths say.
+pub(crate) fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
+    let mut scale = ScaleView::of(object, paths)
+        .map_err(|error| ApiError::internal_plain(error.to_string()))?;
+    scale.spec_replicas.get_or_insert(i64::from(NOTHING));
+    let parsed = kube_json::parse(&scale.to_json()).map_err(ApiError::internal)?;
+    Ok(parsed.value)
+}
+
+impl ScaleObject {
+    /// Reads a tree, and says which fields it does not know.
+    ///
+    /// # Errors
+    /// The text of Go's decoder for what does not fit.
+    pub(crate) fn read(tree: &Value) -> Result<(Self, Vec<String>), String> {
+        let map = expect_map(tree, "Scale", "", "v1.Scale")?;
+        let meta = Meta::of(tree);
+        let spec = match map.get("spec") {
+            Some(spec) => expect_map(spec, "Scale", "spec", "v1.ScaleSpec")?.clone(),
+            None => Map::new(),
+        };
+        let mut unknown = strange(
+            map,
+            "",
+            &["kind", "apiVersion", "metadata", "spec", "status"],
+        );
+        unknown.extend(strange(&spec, "spec.", &["replicas"]));
+        let replicas = spec.get("replicas").unwrap_or(&Value::Null);
+        Ok((
+            Self {
+                name: meta.name().to_owned(),
+                namespace: meta.namespace().to_owned(),
+                uid: meta.uid().to_owned(),
+                resource_version: meta.resource_version().to_owned(),
+                replicas: count(replicas)?,
+            },
+            unknown,
+        ))
+    }
+
+    /// The object with the replicas that are wanted.
+    ///
+    /// # Errors
+    /// 400 if nothing is wanted, a plain 500 if something on the way is no map.
+    pub(crate) fn apply(&self, object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
+        let path = &paths.spec_replicas;
+        if self.replicas == NOTHING {
+            return Err(ApiError::bad_request(format!(
+                "the spec replicas field {path:?} cannot be empty"
+            )));
+        }
+        let mut object = object.clone();
+        crd_schema::scale::set_integer(&mut object, path, i64::from(self.replicas))
+            .map_err(|error| ApiError::internal_plain(error.to_string()))?;
+        if !self.resource_version.is_empty() {
+            object["metadata"]["resourceVersion"] = self.resource_version.as_str().into();
+        }
+        Ok(object)
+    }
+}
+
+fn strange(map: &Map<String, Value>, prefix: &str, known: &[&str]) -> Vec<String> {
+    let unknown = map.keys().filter(|key| !known.contains(&key.as_str()));
+    unknown
+        .map(|key| format!("unknown field \"{prefix}{key}\""))
+        .collect()
+}
+
+fn expect_map<'a>(
+    value: &'a Value,
+    outer: &str,
+    field: &str,
+    target: &str,
+) -> Result<&'a Map<String, Value>, String> {
+    let place = if field.is_empty() {
+        format!("value of type {target}")
+    } else {
+        format!("struct field {outer}.{field} of type {target}")
+    };
+    value
+        .as_object()
+        .ok_or_else(|| format!("json: cannot unmarshal {} into Go {place}", kind(value)))
+}
+
+fn count(value: &Value) -> Result<i32, String> {
+    let number = value.as_i64().and_then(|it| i32::try_from(it).ok());
+    match (value, number) {
+        (Value::Null, _) => Ok(0),
+        (_, Some(number)) => Ok(number),
+        (value, None) => {
+            let shown = match value {
+                Value::Number(_) => format!(
+                    "number {}",
+                    String::from_utf8_lossy(&kube_json::to_vec(value))
+                ),
+                other => kind(other).to_owned(),
+            };
+            Err(format!(
+                "json: cannot unmarshal {shown} into Go struct field ScaleSpec.spec.replicas of \
+                 type int32"
+            ))
+        }
+    }
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

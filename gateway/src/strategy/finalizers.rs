@@ -1,0 +1,102 @@
+//! What a deletion waits for.
+
+use std::collections::BTreeSet;
+
+use api_types::field::{Error, Path};
+use api_types::meta::Meta;
+use api_types::names;
+use api_types::options::PropagationPolicy;
+use serde_json::Value;
+
+use super::edit;
+use super::metadata::go_strings;
+
+/// Held until the dependents' references to the object are gone.
+const ORPHAN: &str = "orphan";
+/// Held until the dependents are gone.
+const FOREGROUND: &str = "foregroundDeletion";
+/// Names without a domain that nobody is warned of.
+const STANDARD: [&str; 3] = [ORPHAN, FOREGROUND, "kubernetes"];
+
+/// What is wrong with the finalizers of an object.
+pub(super) fn validate(meta: Meta<'_>, path: Path<'_>) -> Vec<Error> {
+    let mut errors = Vec::new();
+    for finalizer in meta.finalizers() {
+        let details = names::qualified_name(finalizer).into_iter();
+        errors.extend(details.map(|it| Error::invalid(path, finalizer, it)));
+    }
+    let has = |name| meta.finalizers().any(|it| it == name);
+    if has(ORPHAN) && has(FOREGROUND) {
+        let all: Vec<String> = meta.finalizers().map(str::to_owned).collect();
+        let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
+        errors.push(Error::invalid(path, all.as_slice(), detail));
+    }
+    errors
+}
+
+/// Nothing can be added to what a deletion under way waits for.
+pub(super) fn none_added(meta: Meta<'_>, old: Meta<'_>, path: Path<'_>) -> Option<Error> {
+    let added = added(meta, Some(old));
+    let detail = || {
+        let names = go_strings(added.iter().copied());
+        format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers \
+             {names}"
+        )
+    };
+    (!added.is_empty()).then(|| Error::forbidden(path, detail()))
+}
+
+/// What to warn of in the finalizers that a write adds.
+pub(crate) fn warnings(meta: Meta<'_>, old: Option<Meta<'_>>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for name in added(meta, old) {
+        let problems = names::qualified_name(name).into_iter();
+        warnings.extend(problems.map(|it| format!("metadata.finalizers: {name:?}: {it}")));
+        if name.contains('/') || STANDARD.contains(&name) {
+            continue;
+        }
+        let path = if name.contains('.') {
+            " including a path (/)"
+        } else {
+            ""
+        };
+        warnings.push(format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to \
+             avoid accidental conflicts with other finalizer writers"
+        ));
+    }
+    warnings
+}
+
+fn added<'a>(meta: Meta<'a>, old: Option<Meta<'a>>) -> BTreeSet<&'a str> {
+    let before: BTreeSet<&str> = old.into_iter().flat_map(Meta::finalizers).collect();
+    meta.finalizers()
+        .filter(|name| !before.contains(name))
+        .collect()
+}
+
+/// Sets the finalizers that the garbage collector works on as a deletion asks for.
+pub(crate) fn for_deletion(object: &mut Value, policy: Option<PropagationPolicy>) {
+    let meta = Meta::of(object);
+    let ours = meta
+        .finalizers()
+        .find(|name| [ORPHAN, FOREGROUND].contains(name));
+    let wanted = match policy {
+        Some(PropagationPolicy::Orphan) => Some(ORPHAN),
+        Some(PropagationPolicy::Foreground) => Some(FOREGROUND),
+        Some(PropagationPolicy::Background) => None,
+        // What an earlier request asked for.
+        None => ours,
+    };
+    let before: BTreeSet<&str> = meta.finalizers().collect();
+    let mut after: Vec<&str> = meta
+        .finalizers()
+        .filter(|name| ![ORPHAN, FOREGROUND].contains(name))
+        .collect();
+    after.extend(wanted);
+    if before != after.iter().copied().collect() {
+        let after: Vec<String> = after.into_iter().map(str::to_owned).collect();
+        edit::set_texts(object, "finalizers", &after);
+    }
+}

@@ -1,0 +1,186 @@
+//! Whether metadata is in order, in kube-apiserver's words.
+
+use api_types::field::{Error, Path, Value as Shown};
+use api_types::meta::Meta;
+use api_types::{go_text, names};
+use serde_json::Value;
+
+use super::{finalizers, owners};
+
+/// Most bytes of all annotations' keys and values.
+const ANNOTATION_BYTES: usize = 256 << 10;
+
+/// What a name may look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameRule {
+    /// A DNS subdomain, as custom resources have it.
+    Subdomain,
+    /// Whatever fits into a path, as every resource has it.
+    PathSegment,
+}
+
+/// What is wrong with the metadata of an object.
+pub(crate) fn validate(meta: Meta<'_>, namespaced: bool, rule: NameRule) -> Vec<Error> {
+    let path = Path::new("metadata");
+    let mut errors = Vec::new();
+    let generate_name = meta.generate_name();
+    if !generate_name.is_empty() {
+        let path = path.child("generateName");
+        let details = rule.prefix(generate_name).into_iter();
+        errors.extend(details.map(|it| Error::invalid(path, generate_name, it)));
+    }
+    if meta.name().is_empty() {
+        let detail = "name or generateName is required";
+        errors.push(Error::required(path.child("name"), detail));
+    } else {
+        let details = rule.name(meta.name()).into_iter();
+        errors.extend(details.map(|it| Error::invalid(path.child("name"), meta.name(), it)));
+    }
+    errors.extend(namespace(
+        meta.namespace(),
+        namespaced,
+        path.child("namespace"),
+    ));
+    errors.extend(not_negative(meta, path.child("generation")));
+    errors.extend(common(meta, &path));
+    errors.extend(finalizers::validate(meta, path.child("finalizers")));
+    errors
+}
+
+/// What is wrong with the change of an object's metadata.
+pub(crate) fn validate_update(meta: Meta<'_>, old: Meta<'_>) -> Vec<Error> {
+    let path = Path::new("metadata");
+    let mut errors = Vec::new();
+    if old.is_deleting() {
+        errors.extend(finalizers::none_added(meta, old, path.child("finalizers")));
+    }
+    if meta.resource_version().is_empty() {
+        let detail = "must be specified for an update";
+        errors.push(Error::invalid(path.child("resourceVersion"), "", detail));
+    }
+    errors.extend(not_negative(meta, path.child("generation")));
+    if meta.generation() < old.generation() {
+        let detail = "must not be decremented";
+        errors.push(Error::invalid(
+            path.child("generation"),
+            meta.generation(),
+            detail,
+        ));
+    }
+    for field in IMMUTABLE {
+        let (new, old) = (meta.get(field), old.get(field));
+        if new.filter(|it| !is_empty(it)) != old.filter(|it| !is_empty(it)) {
+            errors.push(Error::invalid(
+                path.child(field),
+                shown(field, new),
+                "field is immutable",
+            ));
+        }
+    }
+    errors.extend(common(meta, &path));
+    errors
+}
+
+/// What an update cannot change.
+const IMMUTABLE: [&str; 6] = [
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+];
+
+/// Go's form of a field's value.
+fn shown(field: &str, value: Option<&Value>) -> Shown {
+    match value {
+        None if field == "deletionGracePeriodSeconds" || field == "deletionTimestamp" => {
+            Shown::from("null")
+        }
+        None => Shown::from(""),
+        Some(other) => Shown::from(other),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_str().is_some_and(str::is_empty)
+}
+
+/// Labels, annotations and owners: judged on every write.
+fn common(meta: Meta<'_>, path: &Path<'_>) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let labels = path.child("labels");
+    for (key, value) in meta.labels() {
+        let details = names::qualified_name(key).into_iter();
+        errors.extend(details.map(|it| Error::invalid(labels, key, it)));
+        let details = names::label_value(value).into_iter();
+        errors.extend(details.map(|it| Error::invalid(labels, value, it)));
+    }
+    let annotations = path.child("annotations");
+    let mut bytes = 0;
+    for (key, value) in meta.annotations() {
+        let details = names::qualified_name(&key.to_lowercase()).into_iter();
+        errors.extend(details.map(|it| Error::invalid(annotations, key, it)));
+        bytes += key.len() + value.len();
+    }
+    if bytes > ANNOTATION_BYTES {
+        errors.push(Error::too_long(annotations, ANNOTATION_BYTES));
+    }
+    errors.extend(owners::validate(meta, &path.child("ownerReferences")));
+    errors
+}
+
+fn namespace(namespace: &str, namespaced: bool, path: Path<'_>) -> Vec<Error> {
+    match (namespaced, namespace) {
+        (true, "") => vec![Error::required(path, "")],
+        (true, name) => names::dns1123_label(name)
+            .into_iter()
+            .map(|it| Error::invalid(path, name, it))
+            .collect(),
+        (false, "") => Vec::new(),
+        (false, _) => vec![Error::forbidden(path, "not allowed on this type")],
+    }
+}
+
+fn not_negative(meta: Meta<'_>, path: Path<'_>) -> Option<Error> {
+    let generation = meta.generation();
+    let detail = "must be greater than or equal to 0";
+    (generation < 0).then(|| Error::invalid(path, generation, detail))
+}
+
+impl NameRule {
+    fn name(self, name: &str) -> Vec<String> {
+        match self {
+            Self::Subdomain => names::dns1123_subdomain(name),
+            Self::PathSegment => names::path_segment(name),
+        }
+    }
+
+    /// The rule for the beginning of a name.
+    fn prefix(self, prefix: &str) -> Vec<String> {
+        match self {
+            Self::Subdomain => names::dns1123_subdomain(&without_trailing_dash(prefix)),
+            // Dots alone are no name, but may begin one.
+            Self::PathSegment if prefix.chars().all(|c| c == '.') => Vec::new(),
+            Self::PathSegment => names::path_segment(prefix),
+        }
+    }
+}
+
+/// A dash may end a prefix, though no name; the character before it goes with it, as in Go.
+fn without_trailing_dash(prefix: &str) -> String {
+    match prefix.strip_suffix('-') {
+        Some(rest) if !rest.is_empty() => {
+            let mut rest = rest.chars();
+            rest.next_back();
+            format!("{}a", rest.as_str())
+        }
+        _ => prefix.to_owned(),
+    }
+}
+
+/// `[]string{"a", "b"}`.
+pub(super) fn go_strings<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = texts.map(go_text::quote).collect();
+    format!("[]string{{{}}}", quoted.join(", "))
+}

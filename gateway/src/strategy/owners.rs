@@ -1,0 +1,97 @@
+//! References to owners.
+
+use api_types::field::{Error, Path, Value as Shown};
+use api_types::gvk::GroupVersion;
+use api_types::meta::{Meta, OwnerReference};
+use serde_json::Value;
+
+use super::edit;
+
+/// What is wrong with the references; `path` is that of their list.
+pub(super) fn validate(meta: Meta<'_>, path: &Path<'_>) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let mut controller: Option<String> = None;
+    for (index, reference) in meta.owner_references().enumerate() {
+        errors.extend(one(&reference, &path.index(index)));
+        if !reference.controller {
+            continue;
+        }
+        let name = format!("{}/{}", reference.kind, reference.name);
+        match &controller {
+            None => controller = Some(name),
+            Some(first) => errors.push(Error::invalid(
+                *path,
+                meta.get("ownerReferences")
+                    .map_or(Shown::omitted(), Shown::from),
+                format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in \
+                     references for {first} and {name}"
+                ),
+            )),
+        }
+    }
+    errors
+}
+
+fn one(reference: &OwnerReference<'_>, path: &Path<'_>) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let version = GroupVersion::parse(reference.api_version);
+    if reference.api_version.is_empty() {
+        errors.push(Error::required(
+            path.child("apiVersion"),
+            "must not be empty",
+        ));
+    } else if !version.as_ref().is_ok_and(|it| !it.version.is_empty()) {
+        errors.push(Error::invalid(
+            path.child("apiVersion"),
+            reference.api_version,
+            "must be <group>/<version> or <version>",
+        ));
+    }
+    let parts = [
+        ("kind", reference.kind),
+        ("name", reference.name),
+        ("uid", reference.uid),
+    ];
+    for (field, value) in parts {
+        if value.is_empty() {
+            errors.push(Error::required(path.child(field), "must not be empty"));
+        }
+    }
+    if (reference.api_version, reference.kind) == ("v1", "Event") {
+        let detail = "/v1, Kind=Event is disallowed from being an owner";
+        errors.push(Error::invalid(*path, reference_shown(reference), detail));
+    }
+    errors
+}
+
+fn reference_shown(reference: &OwnerReference<'_>) -> Shown {
+    let json = serde_json::json!({
+        "apiVersion": reference.api_version,
+        "kind": reference.kind,
+        "name": reference.name,
+        "uid": reference.uid,
+    });
+    Shown::from(&json)
+}
+
+/// Removes references that are there already, and gives the uids of those removed.
+pub(crate) fn deduplicate(object: &mut Value) -> Vec<String> {
+    let Some(Value::Array(references)) = Meta::of(object).get("ownerReferences") else {
+        return Vec::new();
+    };
+    let mut kept: Vec<Value> = Vec::with_capacity(references.len());
+    let mut removed = Vec::new();
+    for reference in references {
+        if kept.contains(reference) {
+            let uid = reference.get("uid").and_then(Value::as_str);
+            removed.push(uid.unwrap_or_default().to_owned());
+        } else {
+            kept.push(reference.clone());
+        }
+    }
+    if !removed.is_empty() {
+        edit::set(object, "ownerReferences", Some(kept.into()));
+    }
+    removed
+}
