@@ -100,6 +100,7 @@ async fn losers(bench: Bench) -> Check {
 async fn snapshots(bench: Bench) -> Check {
     let start = bench.client.current().await?.revision;
     let load = Load::start(&bench, 6);
+    load.reach(4).await?;
     let reader = bench.connect();
     let mut lists = Vec::new();
     while lists.len() < 30 {
