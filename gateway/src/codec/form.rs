@@ -1,6 +1,6 @@
 //! The form of an answer, as the request's head asks for it.
 
-use api_types::media_type::{self, Endpoint, Format, Negotiated, Transform};
+use api_types::media_type::{self, Encoding, Endpoint, Negotiated, Transform};
 use api_types::status::ApiError;
 use api_types::table::IncludeObject;
 use http::HeaderName;
@@ -32,7 +32,7 @@ impl Form {
     /// # Errors
     /// 406 if the client accepts nothing that there is for errors.
     pub(super) fn of_error(head: &Parts) -> Result<Self, ApiError> {
-        Self::negotiate(head, Endpoint::Plain)
+        Self::negotiate(head, Endpoint::Error)
     }
 
     /// The same for the events of a watch.
@@ -46,8 +46,9 @@ impl Form {
         })
     }
 
-    pub(super) const fn format(&self) -> Format {
-        self.negotiated.format
+    /// How the answer is written.
+    pub(crate) const fn encoding(&self) -> Encoding {
+        self.negotiated.encoding
     }
 
     pub(super) const fn transform(&self) -> Transform {
