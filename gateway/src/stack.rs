@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::measure::Observation;
 use self::refusal::Refusal;
-use self::tail::{End, Held, Tail};
+use self::tail::{Drain, End, Held, Tail};
 use crate::auth::{Authenticator, Peer};
 use crate::authz::{Authorizer, Permit};
 use crate::request::{Context, deadline};
@@ -167,10 +167,7 @@ impl<I: Inner> Stack<I> {
         }
         let end = match deadline {
             Some(deadline) => End::Deadline(Box::pin(sleep_until(deadline))),
-            None => {
-                let signal = self.lifecycle.shutdown_initiated.clone();
-                End::Drain(Box::pin(signal.cancelled_owned()))
-            }
+            None => End::Drain(Drain::of(&self.lifecycle)),
         };
         answer.map(|body| {
             Body::new(Tail {
