@@ -73,6 +73,19 @@ async fn an_export_that_follows_fills_another_store() {
     );
     assert!(list(&to).await.1.is_empty());
 
+    let damaged = parts.iter().cloned().map(|part| match part {
+        Part::Chunk(mut chunk) => {
+            chunk.records[0].unreadable = "the stored value of x fails its checksum".to_owned();
+            Part::Chunk(chunk)
+        }
+        other => other,
+    });
+    let stream = tokio_stream::iter(damaged.map(request).collect::<Vec<_>>());
+    let status = to.clone().import(stream).await.expect_err("refused");
+    let error = from_status(&status).expect("typed");
+    assert_eq!(error.reason(), Reason::Corrupt, "{}", error.message);
+    assert!(list(&to).await.1.is_empty());
+
     parts.push(Part::Done(Done { records, events }));
     let stream = tokio_stream::iter(parts.into_iter().map(request).collect::<Vec<_>>());
     let imported = to
