@@ -145,6 +145,28 @@ impl Fake {
         self.disk.lock().revision as u64
     }
 
+    /// The value of a thing in namespace `a`.
+    pub(crate) fn find(&self, name: &str) -> Option<bytes::Bytes> {
+        let disk = self.disk.lock();
+        let of_name = |record: &&v1::Record| record.key.as_ref().is_some_and(|it| it.name == name);
+        let last = disk.state(disk.revision);
+        last.values()
+            .find(of_name)
+            .map(|record| record.value.clone())
+    }
+
+    /// Deletes a thing of namespace `a` behind the gateway's back.
+    pub(crate) fn remove(&self, name: &str) {
+        let key = v1::Key {
+            group: "example.com".to_owned(),
+            resource: "things".to_owned(),
+            namespace: "a".to_owned(),
+            name: name.to_owned(),
+        };
+        self.disk.lock().store(key, None);
+        self.moved.send_replace(());
+    }
+
     /// Drops history.
     pub(crate) fn compact(&self, revision: u64) {
         self.disk.lock().compact = revision as i64;
@@ -273,6 +295,10 @@ impl Disk {
                 current,
             })
         };
+        if op.action() == Action::Create && current.is_none() && self.faults.taken > 0 {
+            self.faults.taken -= 1;
+            return conflict(Cause::Exists);
+        }
         let value = match (op.action(), &current) {
             (Action::Create, Some(_)) => return conflict(Cause::Exists),
             (Action::Update | Action::Delete, None) => return conflict(Cause::NotFound),

@@ -15,6 +15,8 @@ pub(crate) struct Faults {
     pub(crate) silent: bool,
     /// Calls of Write are done, but not answered.
     pub(crate) silent_once_stored: bool,
+    /// So many creates find their name taken.
+    pub(crate) taken: usize,
     /// Watchers are told of nothing above this revision.
     pub(crate) held: Option<i64>,
 }
