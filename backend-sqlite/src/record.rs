@@ -23,7 +23,7 @@ pub(crate) mod change {
     pub(crate) const DELETED: i64 = 3;
 }
 
-/// One row of `log`, its value checked.
+/// One row of `log`, its value checked: one that is not what was written is left out.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) record: Record,
@@ -37,36 +37,35 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Reads a row of [`columns`] and checks its value.
+    /// Reads a row of [`columns`] and checks its value; a damaged one is told in the record.
     pub(crate) fn read(row: &Row<'_>, key: Key) -> Result<Self, Error> {
         let revision = row.get(0)?;
         let created_at = row.get(2)?;
         let time = row.get(3)?;
         let index = row.get_ref(4)?.as_blob_or_null().map_err(unexpected)?;
         let value = row.get_ref(6)?.as_blob_or_null().map_err(unexpected)?;
-        let corrupt = |key: &Key| Error::CorruptValue {
-            key: display(key),
-            revision,
-        };
-        if let Some(value) = value {
-            let stored: u32 = row.get(5)?;
-            if checksum(value) != stored {
-                return Err(corrupt(&key));
-            }
-        }
-        let index = index
-            .map(Index::decode)
-            .transpose()
-            .map_err(|_| corrupt(&key))?;
-        let record = Record {
+        let checksum_of_stored: Option<u32> = row.get(5)?;
+        let intact = value.map(checksum) == checksum_of_stored;
+        let index = index.map(Index::decode).transpose();
+        let damaged = !intact || index.is_err();
+        let value = value.filter(|_| !damaged);
+        let mut record = Record {
             key: Some(key),
             revision,
             create_revision: row.get(1)?,
             value: value.map(Bytes::copy_from_slice).unwrap_or_default(),
-            index,
+            index: index.unwrap_or_default(),
             created_at: Some(timestamp(created_at)),
             updated_at: Some(timestamp(time)),
+            unreadable: String::new(),
         };
+        if damaged {
+            record.unreadable = Error::CorruptValue {
+                key: record.key.as_ref().map(display).unwrap_or_default(),
+                revision,
+            }
+            .to_string();
+        }
         Ok(Self {
             record,
             change: row.get(7)?,

@@ -81,17 +81,16 @@ impl Batch<'_> {
             return Ok(Verdict::Refused(no_space()));
         }
         let current = match resource {
-            Some(resource) => read::current(self.connection, key, resource, &path),
-            None => Ok(None),
-        };
-        let current = match current {
-            Err(corrupt @ Error::CorruptValue { .. }) => {
-                return Ok(Verdict::Refused(corrupt.into()));
-            }
-            other => other?,
+            Some(resource) => read::current(self.connection, key, resource, &path)?,
+            None => None,
         };
         if let Some(conflict) = conflict(op, current.as_ref()) {
             return Ok(Verdict::Conflict(conflict));
+        }
+        // What is damaged can only be removed: an update may be made from what it was.
+        let damaged = current.as_ref().map(|entry| &entry.record.unreadable);
+        if let (Action::Update, Some(damage)) = (op.action(), damaged.filter(|it| !it.is_empty())) {
+            return Ok(Verdict::Refused(refused(Reason::Corrupt, damage)));
         }
         let resource = match resource {
             Some(resource) => resource,
@@ -218,6 +217,7 @@ impl Batch<'_> {
             index: target.op.index.clone(),
             created_at: Some(timestamp(created_at)),
             updated_at: Some(timestamp(self.now)),
+            unreadable: String::new(),
         }
     }
 

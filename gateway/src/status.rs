@@ -31,6 +31,8 @@ impl From<StoreError> for ApiError {
                 tracing::error!(%text, "a request failed in the store");
                 Self::internal(text)
             }
+            // Told to the operator when it was loaded.
+            StoreError::Unreadable { .. } => Self::internal(text),
             StoreError::UnknownResource(_) => Self::new(Reason::NotFound, text),
         }
     }

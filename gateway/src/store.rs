@@ -113,6 +113,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if `freshness` needs the backend and it does not answer,
     /// [`StoreError::FutureRevision`] if the revision asked for is not reached within 3 s,
+    /// [`StoreError::Unreadable`] if it is there but cannot be read,
     /// [`StoreError::Initializing`] before the first load.
     pub async fn get(
         &self,
@@ -121,13 +122,18 @@ impl Store {
         freshness: Freshness,
     ) -> Result<Option<Arc<Stored>>, StoreError> {
         let generation = self.inner.fresh(freshness).await?;
-        Ok(read::cache(&generation, resource)?.get(key.as_str()))
+        let found = read::cache(&generation, resource)?.get(key.as_str());
+        match found.as_ref().and_then(|it| it.trouble()) {
+            None => Ok(found),
+            Some(trouble) => Err(trouble),
+        }
     }
 
     /// A snapshot of the objects in a scope.
     ///
     /// # Errors
-    /// As [`Store::get`]; [`StoreError::Compacted`] if an exact revision is no longer held.
+    /// As [`Store::get`], for any object in the scope; [`StoreError::Compacted`] if an exact
+    /// revision is no longer held.
     pub async fn list(
         &self,
         resource: &ResourceId,

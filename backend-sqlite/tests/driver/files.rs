@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use backend_proto::v1::Record;
 use backend_proto::v1::backend_error::Reason;
 use backend_sqlite::{Options, backup};
 use rusqlite::Connection;
 use sidecar::driver::Driver as _;
 
-use crate::store::{Store, all, create, key, list, open, update};
+use crate::store::{
+    BASE, Store, all, applied, create, delete, key, list, open, path, refused, update,
+};
 
 fn refusal(path: &Path) -> String {
     let error = open(&Options::new(path)).expect_err("refused");
@@ -79,22 +82,28 @@ async fn a_damaged_value_is_named_and_nothing_else_suffers() {
             file.execute(sql, [])
         })
         .expect("damage");
-    let error = store
-        .driver
-        .get(&key("a/victim"), 0)
-        .await
-        .expect_err("corrupt");
-    assert_eq!(error.reason(), Reason::Corrupt);
-    assert!(
-        error.message.contains("queries.ark.mckinsey.com a/victim"),
-        "{}",
-        error.message
+    let named = |record: &Record| {
+        let expected = "the stored value of queries.ark.mckinsey.com a/victim at revision";
+        assert!(record.unreadable.starts_with(expected), "{record:?}");
+        assert_eq!(record.value, "", "nobody may take it for the value");
+    };
+    let (_, victim) = store.driver.get(&key("a/victim"), 0).await.expect("get");
+    named(&victim.expect("there"));
+    let listed = store.list(all()).await.expect("list").records;
+    assert_eq!(
+        (path(&listed[0]), &listed[0].unreadable),
+        ("a/good".to_owned(), &String::new())
     );
-    let error = store.list(all()).await.expect_err("corrupt");
-    assert_eq!(error.reason(), Reason::Corrupt);
-    let (_, good) = store.driver.get(&key("a/good"), 0).await.expect("get");
-    assert!(good.is_some());
+    named(&listed[1]);
+    let events = store.log(BASE).await;
+    named(events[1].record.as_ref().expect("a record"));
     store.apply(update("a/good", "still writable")).await;
+
+    let refusal = store.commit(vec![update("a/victim", "from what?")]).await;
+    assert_eq!(refused(&refusal.results[0]).reason(), Reason::Corrupt);
+    let gone = store.commit(vec![delete("a/victim")]).await;
+    named(applied(&gone.results[0]).deleted.as_ref().expect("deleted"));
+    assert_eq!(store.names(all()).await, ["a/good"]);
 }
 
 #[tokio::test]

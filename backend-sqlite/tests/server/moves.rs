@@ -5,8 +5,9 @@ use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::export_response::Part as Exported;
 use backend_proto::v1::health_response::State;
 use backend_proto::v1::import_request::{Done, Options, Part};
+use backend_proto::v1::list_response::Chunk;
 use backend_proto::v1::op::Action;
-use backend_proto::v1::{ExportRequest, HealthRequest, ImportRequest};
+use backend_proto::v1::{ExportRequest, HealthRequest, ImportRequest, Record};
 
 use crate::program::{Program, create, list, op, write};
 
@@ -86,6 +87,34 @@ async fn an_export_that_follows_fills_another_store() {
     assert_eq!(there.1, here.1);
     assert_eq!(there.0.store_id, here.0.store_id);
     assert_eq!(create(&to, "e").await, here.0.revision + 1);
+}
+
+#[tokio::test]
+async fn a_record_without_its_value_is_not_imported() {
+    let mut program = Program::new();
+    let client = program.start().await;
+    let damaged = Record {
+        unreadable: "the stored value of x fails its checksum".to_owned(),
+        ..Record::default()
+    };
+    let records = vec![damaged];
+    let parts = [
+        Part::Options(Options {
+            source: Some(list(&client).await.0),
+            keep_epoch: true,
+        }),
+        Part::Chunk(Chunk { records }),
+    ];
+    let stream = tokio_stream::iter(parts.map(request));
+    let status = client.clone().import(stream).await.expect_err("refused");
+    let error = from_status(&status).expect("typed");
+    assert_eq!(error.reason(), Reason::Corrupt);
+    assert!(
+        error.message.contains("fails its checksum"),
+        "{}",
+        error.message
+    );
+    assert!(list(&client).await.1.is_empty());
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ use std::num::NonZeroU64;
 pub struct Revision(NonZeroU64);
 
 impl Revision {
+    /// The smallest revision: the first change of a store.
+    pub const MIN: Self = Self(NonZeroU64::MIN);
+
     /// A revision, unless the number is 0 or above 2^63 - 1.
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::import_request::Part;
-use backend_proto::v1::{BackendError, ImportRequest, ImportResponse};
+use backend_proto::v1::{BackendError, ImportRequest, ImportResponse, Record};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use crate::driver::{Driver, ImportOptions, ImportPart};
-use crate::refuse::{closing, invalid, status};
+use crate::refuse::{closing, error, invalid, status};
 
 /// Messages between the stream and the driver.
 const AHEAD: usize = 2;
@@ -58,10 +59,20 @@ async fn feed(
     while let Some(message) = stream.message().await? {
         let part = match message.part {
             Some(Part::Chunk(chunk)) => {
+                if let Some(damage) = damage(&chunk.records) {
+                    return refuse(damage);
+                }
                 count.records += chunk.records.len() as i64;
                 ImportPart::Records(chunk.records)
             }
             Some(Part::Events(events)) => {
+                let records = events
+                    .events
+                    .iter()
+                    .filter_map(|event| event.record.as_ref());
+                if let Some(damage) = damage(records) {
+                    return refuse(damage);
+                }
                 count.events += events.events.len() as i64;
                 ImportPart::Events(events.events)
             }
@@ -87,4 +98,12 @@ async fn feed(
             Err(error)
         }
     })
+}
+
+/// Why records cannot be taken, if one of them lost its value.
+fn damage<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<BackendError> {
+    let mut records = records.into_iter();
+    let damaged = records.find(|record| !record.unreadable.is_empty())?;
+    let message = format!("nothing is imported: {}", damaged.unreadable);
+    Some(error(Reason::Corrupt, message))
 }

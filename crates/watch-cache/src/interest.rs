@@ -124,6 +124,13 @@ impl Index {
         if self.equalities.is_empty() {
             return;
         }
+        let mut items = event.previous().into_iter().chain(event.current());
+        if items.any(|item| item.opaque()) {
+            let slots = self.equalities.values().flat_map(HashMap::values).flatten();
+            let inside = slots.filter(|slot| slot.scope.contains(key));
+            wakers.extend(inside.filter_map(|slot| slot.mark(seq)));
+            return;
+        }
         for ((attribute, name), values) in &self.equalities {
             for value in values_of(event, *attribute, name) {
                 let bucket = values.get(&*value).map_or(&[][..], Vec::as_slice);

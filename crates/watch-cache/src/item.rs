@@ -17,6 +17,12 @@ pub trait Item: Send + Sync + Sized + 'static {
     /// Calls `visit` for every attribute that an [`Interest`](crate::Interest) may name.
     fn attributes(&self, visit: &mut dyn FnMut(Attribute, &str, &str));
 
+    /// Whether the item's attributes cannot be told: it may have any, so that its changes concern
+    /// every [`Interest`](crate::Interest) in its scope.
+    fn opaque(&self) -> bool {
+        false
+    }
+
     /// The same item with another revision: the last state of a deleted item, at the delete.
     fn restamped(&self, revision: u64) -> Self;
 

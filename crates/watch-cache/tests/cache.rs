@@ -38,7 +38,13 @@ impl Item for Thing {
     }
 
     fn attributes(&self, visit: &mut dyn FnMut(Attribute, &str, &str)) {
-        visit(Attribute::Label, "team", &self.team);
+        if !self.opaque() {
+            visit(Attribute::Label, "team", &self.team);
+        }
+    }
+
+    fn opaque(&self) -> bool {
+        self.team == "?"
     }
 
     fn restamped(&self, revision: u64) -> Self {
@@ -131,6 +137,38 @@ fn unrelated_changes_wake_nobody_and_cut_nobody() {
             Some(Ok(vec![1000, 1001]))
         ]
     );
+}
+
+#[test]
+fn what_may_have_any_attribute_concerns_everybody_in_its_scope() {
+    let group = group(LIMITS);
+    let cache = group.get(&"things").expect("inserted");
+    let red_in = |scope| Interest {
+        scope,
+        equality: Some((Attribute::Label, "team".into(), "red".into())),
+    };
+    let scopes = [
+        Scope::All,
+        Scope::Namespace("a".into()),
+        Scope::Namespace("b".into()),
+    ];
+    let bell = Arc::new(Bell::default());
+    let mut red = scopes.map(|scope| {
+        let mut cursor = cache.follow(1, red_in(scope)).expect("retained");
+        assert_eq!(poll(&mut cursor, &bell), None);
+        cursor
+    });
+    let mut seen = |change| {
+        cache.apply([change]);
+        red.each_mut().map(|cursor| poll(cursor, &bell))
+    };
+    assert_eq!(seen(put("a/x", "blue", 2)), [None, None, None]);
+    let told = |revision| Some(Ok(vec![revision]));
+    // Into the unknown, within it, and out of it.
+    assert_eq!(seen(put("a/x", "?", 3)), [told(3), told(3), None]);
+    assert_eq!(seen(put("a/x", "?", 4)), [told(4), told(4), None]);
+    assert_eq!(seen(put("a/x", "blue", 5)), [told(5), told(5), None]);
+    assert_eq!(seen(put("a/x", "blue", 6)), [None, None, None]);
 }
 
 #[test]

@@ -58,20 +58,35 @@ impl Current {
             if waiting.is_empty() {
                 continue;
             }
-            let mut answer = self.calls.current_revision().await;
-            if answer
-                .as_ref()
-                .is_err_and(|error| error.reason == Reason::Unreachable)
-            {
-                // The connection broke, which says nothing of the next one: a restarted backend
-                // costs its readers nothing.
-                answer = self.calls.current_revision().await;
-            }
+            let answer = tokio::select! {
+                answer = ask(&self.calls) => answer,
+                () = all_closed(&mut waiting) => {
+                    waiting.clear();
+                    continue;
+                }
+            };
             for asker in waiting.drain(..) {
                 // An asker that left needs no answer.
                 let _ = asker.send(answer.clone());
             }
         }
+    }
+}
+
+async fn ask(calls: &Calls) -> Answer {
+    let answer = calls.current_revision().await;
+    match &answer {
+        // The connection broke, which says nothing of the next one: a restarted backend costs its
+        // readers nothing.
+        Err(error) if error.reason == Reason::Unreachable => calls.current_revision().await,
+        _ => answer,
+    }
+}
+
+/// Waits until every asker has left.
+async fn all_closed(askers: &mut [oneshot::Sender<Answer>]) {
+    for asker in askers {
+        asker.closed().await;
     }
 }
 

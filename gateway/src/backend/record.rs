@@ -36,8 +36,10 @@ pub struct Record {
     pub name: Name,
     /// Revision of its last change.
     pub revision: u64,
-    /// The stored bytes.
+    /// The stored bytes; empty if they cannot be given.
     pub value: Bytes,
+    /// Why the value cannot be given; empty if it is there.
+    pub unreadable: String,
 }
 
 /// One committed change.
@@ -204,6 +206,7 @@ impl From<v1::Record> for Record {
             name: record.key.unwrap_or_default().into(),
             revision: unsigned(record.revision),
             value: record.value,
+            unreadable: record.unreadable,
         }
     }
 }

@@ -104,10 +104,6 @@ impl Writer {
         let mut batch = vec![first];
         while batch.len() < BATCH_OPS {
             let Ok(job) = self.jobs.try_recv() else { break };
-            // A caller that left before its write was sent never made it.
-            if job.answer.is_closed() {
-                continue;
-            }
             bytes += job.op.value.len();
             if bytes > BATCH_BYTES {
                 return (batch, Some(job));
@@ -118,11 +114,20 @@ impl Writer {
     }
 }
 
-/// Sends a batch until its verdicts are known or patience ends.
-async fn send(calls: Calls, batch: Vec<Job>) {
-    let (ops, answers): (Vec<_>, Vec<_>) =
+/// Sends a batch until its verdicts are known, patience ends or nobody waits any more.
+async fn send(calls: Calls, mut batch: Vec<Job>) {
+    // A caller that left before its write was sent never made it.
+    batch.retain(|job| !job.answer.is_closed());
+    if batch.is_empty() {
+        return;
+    }
+    let (ops, mut answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|job| (job.op, job.answer)).unzip();
-    match verdicts(&calls, &ops).await {
+    let verdicts = tokio::select! {
+        verdicts = verdicts(&calls, &ops) => verdicts,
+        () = all_closed(&mut answers) => return,
+    };
+    match verdicts {
         Ok(results) => {
             for (answer, result) in answers.into_iter().zip(results) {
                 let _ = answer.send(verdict(result));
@@ -133,6 +138,13 @@ async fn send(calls: Calls, batch: Vec<Job>) {
                 let _ = answer.send(Err(error.clone()));
             }
         }
+    }
+}
+
+/// Waits until every caller has left.
+async fn all_closed(answers: &mut [oneshot::Sender<Answer>]) {
+    for answer in answers {
+        answer.closed().await;
     }
 }
 

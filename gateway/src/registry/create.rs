@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::live::Live;
 use super::{Registry, Target, Written};
-use crate::store::{Action, Index, WriteOp, WriteOutcome};
+use crate::store::{Action, Index, StoreError, WriteOp, WriteOutcome};
 use crate::strategy::{finalizers, generate_name, prepare, validate};
 
 /// What became of an attempt.
@@ -103,13 +103,17 @@ impl Registry {
             ));
         }
         let (value, index) = target.served.stored(object)?;
-        let outcome = self.store.write(op(target, value.clone(), index)).await?;
-        Ok(match outcome {
-            WriteOutcome::Applied { revision, .. } => Attempt::Stored(Some((value, revision))),
-            WriteOutcome::Conflict { current, .. } => Attempt::Taken {
+        match self.store.write(op(target, value.clone(), index)).await {
+            Ok(WriteOutcome::Applied { revision, .. }) => {
+                Ok(Attempt::Stored(Some((value, revision))))
+            }
+            Ok(WriteOutcome::Conflict { current, .. }) => Ok(Attempt::Taken {
                 deleting: current.is_some_and(|it| it.deleting()),
-            },
-        })
+            }),
+            // Whatever it is, it has the name.
+            Err(StoreError::Unreadable { .. }) => Ok(Attempt::Taken { deleting: false }),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

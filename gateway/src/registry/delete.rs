@@ -3,12 +3,13 @@
 use api_types::gvk::GroupResource;
 use api_types::meta::Meta;
 use api_types::options::DeleteOptions;
+use api_types::revision::Revision;
 use api_types::status::ApiError;
 use jiff::Timestamp;
 
 use super::live::{self, Live};
 use super::{Registry, Target, Written};
-use crate::store::{Action, Stored, WriteOp, WriteOutcome};
+use crate::store::{Action, StoreError, Stored, WriteOp, WriteOutcome};
 use crate::strategy::{finalizers, prepare};
 
 /// What a deletion led to.
@@ -23,6 +24,12 @@ pub(crate) enum Deletion {
     Held(Written),
 }
 
+/// Why a deletion did not come about.
+enum Failure {
+    Api(ApiError),
+    Store(StoreError),
+}
+
 impl Registry {
     /// Deletes an object, or marks it if finalizers hold it.
     ///
@@ -33,6 +40,64 @@ impl Registry {
         target: &Target<'_>,
         options: &DeleteOptions,
     ) -> Result<Deletion, ApiError> {
+        loop {
+            match self.judged(target, options).await {
+                Ok(deletion) => return Ok(deletion),
+                Err(Failure::Api(error)) => return Err(error),
+                Err(Failure::Store(error @ StoreError::Unreadable { .. })) => {
+                    if let Some(deletion) = self.unread(target, options, error).await? {
+                        return Ok(deletion);
+                    }
+                }
+                Err(Failure::Store(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Removes an object that nobody can read, as it was when that `trouble` was met; none if it is
+    /// another by now. Whether finalizers hold it cannot be told: nothing else gets rid of it.
+    async fn unread(
+        &self,
+        target: &Target<'_>,
+        options: &DeleteOptions,
+        trouble: StoreError,
+    ) -> Result<Option<Deletion>, ApiError> {
+        let StoreError::Unreadable { revision, .. } = trouble else {
+            return Err(trouble.into());
+        };
+        let wanted = options.preconditions();
+        if wanted.uid.is_some() {
+            return Err(trouble.into());
+        }
+        expect_revision(target, options, revision)?;
+        let gone = Deletion::Gone { uid: String::new() };
+        if target.dry_run {
+            return Ok(Some(gone));
+        }
+        let op = WriteOp {
+            resource: target.served.resource().id().clone(),
+            key: target.key(),
+            action: Action::Delete,
+            expected: Some(revision),
+            uid: None,
+            actor: target.actor(),
+        };
+        match self.store.write(op).await {
+            Ok(WriteOutcome::Applied { .. }) => {
+                let (resource, key) = (target.served.resource().id(), target.key());
+                tracing::warn!(%resource, %key, %revision, "an unreadable object was deleted");
+                Ok(Some(gone))
+            }
+            Ok(WriteOutcome::Conflict { .. }) | Err(StoreError::Unreadable { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn judged(
+        &self,
+        target: &Target<'_>,
+        options: &DeleteOptions,
+    ) -> Result<Deletion, Failure> {
         let mut live = Live::first(self, target).await?;
         loop {
             let checked = match &live.stored {
@@ -44,11 +109,11 @@ impl Registry {
                     live = Live::now(self, target).await?;
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
                 Ok(()) => {}
             }
             let Some(stored) = live.stored else {
-                return Err(live::not_found(target));
+                return Err(live::not_found(target).into());
             };
             let mut object = live::tree(target, &stored)?;
             finalizers::for_deletion(&mut object, options.propagation_policy());
@@ -65,7 +130,8 @@ impl Registry {
                 });
             }
             let action = if held {
-                let (value, index) = target.served.stored(&mut object)?;
+                let stored = target.served.stored(&mut object);
+                let (value, index) = stored.map_err(ApiError::from)?;
                 Action::Update { value, index }
             } else {
                 Action::Delete
@@ -113,7 +179,18 @@ fn preconditions(
         );
         return Err(ApiError::conflict(&resource, target.name, message));
     }
-    let revision = stored.revision().to_string();
+    expect_revision(target, options, stored.revision())
+}
+
+fn expect_revision(
+    target: &Target<'_>,
+    options: &DeleteOptions,
+    revision: Revision,
+) -> Result<(), ApiError> {
+    let kind = target.served.group_kind();
+    let resource = GroupResource::new(&*kind.group, &*kind.kind);
+    let revision = revision.to_string();
+    let wanted = options.preconditions();
     let version = wanted.resource_version.as_deref();
     if let Some(version) = version.filter(|version| **version != revision) {
         let message = format!(
@@ -123,4 +200,16 @@ fn preconditions(
         return Err(ApiError::conflict(&resource, target.name, message));
     }
     Ok(())
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }

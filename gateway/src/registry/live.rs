@@ -6,7 +6,7 @@ use api_types::status::ApiError;
 use serde_json::Value;
 
 use super::{Registry, Target};
-use crate::store::{Freshness, Stored};
+use crate::store::{Freshness, StoreError, Stored};
 
 /// A look at an object.
 #[derive(Debug)]
@@ -19,20 +19,27 @@ pub(super) struct Live {
 
 impl Live {
     /// Whatever is at hand; for a dry run, which asks nobody else, what is there now.
-    pub(super) async fn first(registry: &Registry, target: &Target<'_>) -> Result<Self, ApiError> {
+    pub(super) async fn first(
+        registry: &Registry,
+        target: &Target<'_>,
+    ) -> Result<Self, StoreError> {
         if target.dry_run {
             return Self::now(registry, target).await;
         }
         let (id, key) = (target.served.resource().id(), target.key());
-        let stored = registry.store.get(id, &key, Freshness::Any).await?;
-        Ok(Self {
-            stored,
-            fresh: false,
-        })
+        match registry.store.get(id, &key, Freshness::Any).await {
+            Ok(stored) => Ok(Self {
+                stored,
+                fresh: false,
+            }),
+            // It may have been replaced by now.
+            Err(StoreError::Unreadable { .. }) => Self::now(registry, target).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// What is there now.
-    pub(super) async fn now(registry: &Registry, target: &Target<'_>) -> Result<Self, ApiError> {
+    pub(super) async fn now(registry: &Registry, target: &Target<'_>) -> Result<Self, StoreError> {
         let (id, key) = (target.served.resource().id(), target.key());
         let stored = registry.store.get(id, &key, Freshness::Latest).await?;
         Ok(Self {

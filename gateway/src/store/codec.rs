@@ -12,8 +12,8 @@ pub trait Codec: Send + Sync + 'static {
     /// Reads one stored value. Called from several threads, once per value.
     ///
     /// # Errors
-    /// If the value is no object of the resource; the object is then left out and the trouble is
-    /// logged, as a person must look.
+    /// If the value is no object of the resource; whoever asks for it is then told, and the trouble
+    /// is logged, as a person must look.
     fn decode(&self, resource: &ResourceId, value: &Bytes) -> Result<Decoded, DecodeError>;
 }
 

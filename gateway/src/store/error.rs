@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use api_types::revision::Revision;
+
 use crate::backend;
 use crate::backend::{Outcome, Reason};
 use crate::store::ResourceId;
@@ -76,6 +78,15 @@ pub enum StoreError {
     Corrupt {
         /// One sentence for an operator.
         message: String,
+    },
+    /// One stored object cannot be read. It is there all the same: whoever would have to show it
+    /// fails, and only its deletion helps.
+    #[error("{message}; restore it from a backup, or delete it by its name")]
+    Unreadable {
+        /// Which one, and why.
+        message: String,
+        /// Its revision.
+        revision: Revision,
     },
     /// The cache is being loaded for the first time, or again after an epoch change.
     #[error("storage is (re)initializing")]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use api_types::revision::Revision;
 use arc_swap::ArcSwap;
@@ -23,6 +24,8 @@ const INTERNED: usize = 4096;
 pub(super) struct Loader {
     codec: ArcSwap<Arc<dyn Codec>>,
     interned: Mutex<HashSet<Arc<str>>>,
+    /// Whether anything unreadable was ever met: only then is it looked for.
+    met_unreadable: AtomicBool,
 }
 
 /// A change of one resource.
@@ -33,6 +36,7 @@ impl Loader {
         Self {
             codec: ArcSwap::from_pointee(codec),
             interned: Mutex::default(),
+            met_unreadable: AtomicBool::new(false),
         }
     }
 
@@ -44,12 +48,24 @@ impl Loader {
         self.codec.store(Arc::new(codec));
     }
 
-    /// One object.
-    pub(super) fn object(
-        &self,
-        resource: &ResourceId,
-        record: &backend::Record,
-    ) -> Result<Stored, DecodeError> {
+    /// Whether any record could not be read so far.
+    pub(super) fn met_unreadable(&self) -> bool {
+        self.met_unreadable.load(Ordering::Acquire)
+    }
+
+    /// One object. A record that cannot be read becomes an object that says so: it must neither be
+    /// taken for missing nor take others with it.
+    pub(super) fn object(&self, resource: &ResourceId, record: &backend::Record) -> Stored {
+        self.read(resource, record).unwrap_or_else(|error| {
+            self.met_unreadable.store(true, Ordering::Release);
+            unreadable(resource, record, &error)
+        })
+    }
+
+    fn read(&self, resource: &ResourceId, record: &backend::Record) -> Result<Stored, DecodeError> {
+        if !record.unreadable.is_empty() {
+            return Err(DecodeError(record.unreadable.clone()));
+        }
         let decoded = self.codec.load().decode(resource, &record.value)?;
         let value = decoded.value.as_ref().unwrap_or(&record.value);
         let bytes = set_resource_version(value, record.revision)
@@ -69,26 +85,20 @@ impl Loader {
             labels: self.labels(labels),
             fields: self.labels(fields),
             deleting,
+            unreadable: None,
             bytes: Bytes::from(bytes),
             renderings: Renderings::default(),
         })
     }
 
-    /// Objects of one resource, in the order of the records. One that cannot be read is left out:
-    /// one broken object must not take the others with it.
+    /// Objects of one resource, in the order of the records.
     pub(super) fn objects(
         &self,
         resource: &ResourceId,
         records: &[backend::Record],
     ) -> Vec<Arc<Stored>> {
-        let load = |record| match self.object(resource, record) {
-            Ok(object) => Some(Arc::new(object)),
-            Err(error) => {
-                log_unreadable(resource, record, &error);
-                None
-            }
-        };
-        records.iter().filter_map(load).collect()
+        let load = |record| Arc::new(self.object(resource, record));
+        records.iter().map(load).collect()
     }
 
     /// Changes of the given resources, in order; others are left out. Large batches are decoded on
@@ -131,22 +141,14 @@ impl Loader {
         let name = &change.record.name;
         let served = |id: &&ResourceId| id.resource() == name.resource && id.group() == name.group;
         let resource = resources.iter().find(served)?.clone();
-        let delete = || Change::Delete {
-            key: ObjectKey::new(&name.namespace, &name.name)
-                .as_str()
-                .to_owned(),
-            revision: change.revision,
-        };
         let loaded = match change.kind {
-            ChangeKind::Delete => delete(),
-            ChangeKind::Put => match self.object(&resource, &change.record) {
-                Ok(object) => Change::Put(Arc::new(object)),
-                Err(error) => {
-                    log_unreadable(&resource, &change.record, &error);
-                    // What cannot be read is left out, so its predecessor is no more.
-                    delete()
-                }
+            ChangeKind::Delete => Change::Delete {
+                key: ObjectKey::new(&name.namespace, &name.name)
+                    .as_str()
+                    .to_owned(),
+                revision: change.revision,
             },
+            ChangeKind::Put => Change::Put(Arc::new(self.object(&resource, &change.record))),
         };
         Some((resource, loaded))
     }
@@ -183,10 +185,24 @@ fn part_len(changes: &[backend::Change]) -> usize {
     changes.iter().take_while(within).count().max(1)
 }
 
-fn log_unreadable(resource: &ResourceId, record: &backend::Record, error: &DecodeError) {
-    let (namespace, name) = (&record.name.namespace, &record.name.name);
+/// What stands for an object that cannot be read.
+fn unreadable(resource: &ResourceId, record: &backend::Record, error: &DecodeError) -> Stored {
+    let key = ObjectKey::new(&record.name.namespace, &record.name.name);
     let revision = record.revision;
-    tracing::error!(%resource, namespace, name, revision, %error, "stored object cannot be read");
+    tracing::error!(%resource, %key, revision, %error, "stored object cannot be read");
+    let message = format!("the stored object {key} of {resource} cannot be read: {error}");
+    Stored {
+        key,
+        // One without is a fault of the driver, and nothing is expected of it.
+        revision: Revision::new(revision).unwrap_or(Revision::MIN),
+        uid: Box::default(),
+        labels: Labels::default(),
+        fields: Labels::default(),
+        deleting: false,
+        unreadable: Some(message.into()),
+        bytes: Bytes::new(),
+        renderings: Renderings::default(),
+    }
 }
 
 impl std::fmt::Debug for Loader {

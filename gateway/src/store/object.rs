@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use watch_cache::{Attribute, Item};
 
-use crate::store::ObjectKey;
 use crate::store::splice::set_resource_version;
+use crate::store::{ObjectKey, StoreError};
 
 /// Memory of an object besides its strings, bytes: the structure, its counters and allocations.
 const OVERHEAD: usize = 300;
@@ -23,6 +23,9 @@ pub struct Stored {
     pub(super) labels: Labels,
     pub(super) fields: Labels,
     pub(super) deleting: bool,
+    /// Why the object cannot be read, as a whole sentence. Such an object holds its place in the
+    /// caches, so that nobody takes it for missing, and never leaves the store.
+    pub(super) unreadable: Option<Box<str>>,
     pub(super) bytes: Bytes,
     pub(super) renderings: Renderings,
 }
@@ -77,6 +80,15 @@ impl Stored {
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The error that stands for the object, if it cannot be read.
+    pub(super) fn trouble(&self) -> Option<StoreError> {
+        let message = self.unreadable.as_deref()?.to_owned();
+        Some(StoreError::Unreadable {
+            message,
+            revision: self.revision,
+        })
     }
 
     /// Shared encodings of this object, such as a table row.
@@ -154,8 +166,13 @@ impl Item for Stored {
         }
     }
 
+    fn opaque(&self) -> bool {
+        self.unreadable.is_some()
+    }
+
     fn restamped(&self, revision: u64) -> Self {
-        // Both cannot fail: the bytes were spliced once, and the revision is a change's.
+        // Both cannot fail for what can be read: the bytes were spliced once, and the revision is a
+        // change's.
         let bytes = set_resource_version(&self.bytes, revision).map(Bytes::from);
         Self {
             key: self.key.clone(),
@@ -164,6 +181,7 @@ impl Item for Stored {
             labels: self.labels.clone(),
             fields: self.fields.clone(),
             deleting: self.deleting,
+            unreadable: self.unreadable.clone(),
             bytes: bytes.unwrap_or_else(|| self.bytes.clone()),
             renderings: Renderings::default(),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api_types::revision::Revision;
 use tokio::time::Instant;
-use watch_cache::{AtError, Cache};
+use watch_cache::{AtError, Cache, Snapshot};
 
 use crate::store::watch::interest;
 use crate::store::{
@@ -115,12 +115,30 @@ impl Inner {
             }
         };
         let revision = Revision::new(snapshot.revision()).ok_or_else(StoreError::no_revision)?;
+        let scope = request.scope.for_cache();
+        self.expect_readable(&snapshot, &scope)?;
         Ok(Listing {
             snapshot,
             revision,
-            scope: request.scope.for_cache(),
+            scope,
             start,
         })
+    }
+
+    /// A list is whole or an error.
+    fn expect_readable(
+        &self,
+        snapshot: &Snapshot<Stored>,
+        scope: &watch_cache::Scope,
+    ) -> Result<(), StoreError> {
+        if !self.loader.met_unreadable() {
+            return Ok(());
+        }
+        let mut objects = snapshot.walk(scope.clone(), std::ops::Bound::Unbounded);
+        match objects.find_map(|object| object.trouble()) {
+            None => Ok(()),
+            Some(trouble) => Err(trouble),
+        }
     }
 
     pub(super) async fn watch(
@@ -136,6 +154,9 @@ impl Inner {
                 let cache = cache(&*self.fresh(freshness).await?, resource)?;
                 let snapshot = cache.snapshot();
                 let initial = matches!(request.start, WatchStart::Initial(_));
+                if initial {
+                    self.expect_readable(&snapshot, &scope)?;
+                }
                 let walk = initial.then(|| snapshot.walk(scope, std::ops::Bound::Unbounded));
                 (snapshot.revision(), cache, walk)
             }

@@ -98,6 +98,7 @@ impl Watcher {
     ///
     /// # Errors
     /// [`StoreError::Compacted`] if this watcher fell behind the history,
+    /// [`StoreError::Unreadable`] if it would have to show what cannot be read,
     /// [`StoreError::EpochChanged`] if the backend lost commits. Nothing follows an error.
     pub async fn next_batch(&mut self, max: usize) -> Option<Result<Vec<WatchItem>, StoreError>> {
         if self.ended {
@@ -158,7 +159,8 @@ impl Filter for Everything {
 
 impl Select<Stored> for Chosen {
     fn matches(&self, object: &Stored) -> bool {
-        self.0.matches(object)
+        // Nobody knows what it would have been: its watchers are told, not passed over.
+        object.unreadable.is_some() || self.0.matches(object)
     }
 }
 
@@ -190,6 +192,9 @@ impl TryFrom<Delivery<Stored>> for WatchItem {
             Kind::Deleted => EventKind::Deleted,
         };
         let revision = Revision::new(seen.revision).ok_or_else(StoreError::no_revision)?;
+        if let Some(trouble) = seen.item.trouble() {
+            return Err(trouble);
+        }
         Ok(Self::Event {
             kind,
             object: seen.item,

@@ -72,14 +72,11 @@ impl WriteOutcome {
         loader: &Loader,
     ) -> Result<Self, StoreError> {
         let load = |record: Option<backend::Record>| {
-            let object = record
-                .map(|record| loader.object(resource, &record))
-                .transpose();
-            object
-                .map(|object| object.map(Arc::new))
-                .map_err(|error| StoreError::Corrupt {
-                    message: error.to_string(),
-                })
+            let object = record.map(|record| Arc::new(loader.object(resource, &record)));
+            match object.as_ref().and_then(|object| object.trouble()) {
+                None => Ok(object),
+                Some(trouble) => Err(trouble),
+            }
         };
         Ok(match verdict {
             backend::Verdict::Applied {

@@ -1,21 +1,26 @@
 //! A backend in memory that can be killed, compacted, restored and made to lose answers.
 
+#[path = "fake/faults.rs"]
+pub(crate) mod faults;
+#[path = "fake/service.rs"]
+mod service;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use backend_proto::error::{BackendError, Outcome, Reason, to_status};
-use backend_proto::v1::backend_server::{Backend, BackendServer};
+use backend_proto::v1::backend_server::BackendServer;
 use backend_proto::v1::{self, event::Type, op::Action, op_result};
-use futures_util::{Stream, StreamExt as _, stream};
 use parking_lot::Mutex;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::Status;
+
+use faults::Faults;
+use service::Service;
 
 /// What survives a kill.
 #[derive(Debug, Default)]
@@ -27,10 +32,16 @@ pub(crate) struct Disk {
     verdicts: HashMap<Vec<u8>, v1::OpResult>,
     /// So many writes are stored but never answered.
     pub(crate) lost_answers: usize,
+    /// What else goes wrong.
+    pub(crate) faults: Faults,
     /// Calls of CurrentRevision.
     pub(crate) asked: usize,
     /// Watch streams opened, and lists.
     pub(crate) streams: usize,
+    /// Operations that were asked for, repeated ones too.
+    pub(crate) ops: usize,
+    /// Calls of Write and CurrentRevision under way.
+    pub(crate) open: usize,
 }
 
 /// The disk and the process over it.
@@ -41,14 +52,6 @@ pub(crate) struct Fake {
     process: Option<Runtime>,
     _dir: tempfile::TempDir,
 }
-
-#[derive(Clone)]
-struct Service {
-    disk: Arc<Mutex<Disk>>,
-    moved: watch::Sender<()>,
-}
-
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Fake {
     pub(crate) fn new() -> Self {
@@ -123,6 +126,45 @@ impl Fake {
         drop(disk);
         self.moved.send_replace(());
         revision as u64
+    }
+
+    /// Makes things go wrong, or right again.
+    pub(crate) fn fault<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
+        let changed = change(&mut self.disk.lock().faults);
+        self.moved.send_replace(());
+        changed
+    }
+
+    /// How many changes were ever committed.
+    pub(crate) fn changes(&self) -> usize {
+        self.disk.lock().log.len()
+    }
+
+    /// The newest revision.
+    pub(crate) fn revision(&self) -> u64 {
+        self.disk.lock().revision as u64
+    }
+
+    /// The value of a thing in namespace `a`.
+    pub(crate) fn find(&self, name: &str) -> Option<bytes::Bytes> {
+        let disk = self.disk.lock();
+        let of_name = |record: &&v1::Record| record.key.as_ref().is_some_and(|it| it.name == name);
+        let last = disk.state(disk.revision);
+        last.values()
+            .find(of_name)
+            .map(|record| record.value.clone())
+    }
+
+    /// Deletes a thing of namespace `a` behind the gateway's back.
+    pub(crate) fn remove(&self, name: &str) {
+        let key = v1::Key {
+            group: "example.com".to_owned(),
+            resource: "things".to_owned(),
+            namespace: "a".to_owned(),
+            name: name.to_owned(),
+        };
+        self.disk.lock().store(key, None);
+        self.moved.send_replace(());
     }
 
     /// Drops history.
@@ -229,6 +271,11 @@ impl Disk {
         if let Some(verdict) = self.verdicts.get(op.op_id.as_ref()) {
             return verdict.clone();
         }
+        let name = op.key.as_ref().map_or("", |key| &key.name);
+        if let Some(error) = self.faults.refused.get(name) {
+            let verdict = Some(op_result::Verdict::Refused(error.clone()));
+            return v1::OpResult { verdict };
+        }
         let op_id = op.op_id.to_vec();
         let verdict = v1::OpResult {
             verdict: Some(self.judge(op)),
@@ -248,6 +295,10 @@ impl Disk {
                 current,
             })
         };
+        if op.action() == Action::Create && current.is_none() && self.faults.taken > 0 {
+            self.faults.taken -= 1;
+            return conflict(Cause::Exists);
+        }
         let value = match (op.action(), &current) {
             (Action::Create, Some(_)) => return conflict(Cause::Exists),
             (Action::Update | Action::Delete, None) => return conflict(Cause::NotFound),
@@ -294,202 +345,5 @@ impl Disk {
             revision if revision > self.revision => refuse(Reason::FutureRevision),
             _ => Ok(()),
         }
-    }
-}
-
-impl Service {
-    /// What a watch says next.
-    async fn next(&self, last: i64, pause: Duration) -> Result<v1::WatchResponse, Status> {
-        let mut moved = self.moved.subscribe();
-        for patient in [true, false] {
-            let (header, through, events) = {
-                let disk = self.disk.lock();
-                disk.within(last)?;
-                let after = disk.log.iter().filter(|event| event.revision > last);
-                // Small messages, so that a reader sees more than one.
-                let events: Vec<_> = after.take(100).cloned().collect();
-                let through = match events.len() {
-                    100 => events[99].revision,
-                    _ => disk.revision,
-                };
-                (disk.header(), through, events)
-            };
-            if patient && events.is_empty() && through == last {
-                let _ = tokio::time::timeout(pause, moved.changed()).await;
-                continue;
-            }
-            let body = if events.is_empty() {
-                v1::watch_response::Body::Progress(v1::watch_response::Progress {})
-            } else {
-                v1::watch_response::Body::Events(v1::watch_response::Events { events })
-            };
-            return Ok(v1::WatchResponse {
-                header,
-                through_revision: through,
-                body: Some(body),
-            });
-        }
-        unreachable!("the second round always answers")
-    }
-}
-
-#[tonic::async_trait]
-impl Backend for Service {
-    type ListStream = Answers<v1::ListResponse>;
-    type WatchStream = Answers<v1::WatchResponse>;
-    type ExportStream = Answers<v1::ExportResponse>;
-
-    async fn describe(
-        &self,
-        _request: Request<v1::DescribeRequest>,
-    ) -> Result<Response<v1::DescribeResponse>, Status> {
-        Ok(Response::new(v1::DescribeResponse {
-            header: self.disk.lock().header(),
-            driver: "fake".to_owned(),
-            protocol_minor_min: 1,
-            protocol_minor_max: 1,
-            capabilities: vec![v1::describe_response::Capability::TimeTravel.into()],
-            ..v1::DescribeResponse::default()
-        }))
-    }
-
-    async fn write(
-        &self,
-        request: Request<v1::WriteRequest>,
-    ) -> Result<Response<v1::WriteResponse>, Status> {
-        let mut disk = self.disk.lock();
-        let results = request
-            .into_inner()
-            .ops
-            .into_iter()
-            .map(|op| disk.apply(op))
-            .collect();
-        let header = disk.header();
-        let lost = disk.lost_answers > 0;
-        disk.lost_answers = disk.lost_answers.saturating_sub(1);
-        drop(disk);
-        self.moved.send_replace(());
-        if lost {
-            return Err(Status::unknown("the answer is lost"));
-        }
-        Ok(Response::new(v1::WriteResponse { header, results }))
-    }
-
-    async fn list(
-        &self,
-        request: Request<v1::ListRequest>,
-    ) -> Result<Response<Self::ListStream>, Status> {
-        let request = request.into_inner();
-        let range = request.range.unwrap_or_default();
-        let disk = self.disk.lock();
-        let revision = if request.revision == 0 {
-            disk.revision
-        } else {
-            request.revision
-        };
-        disk.within(revision)?;
-        let state = disk.state(revision).into_iter();
-        let of_range = state.filter(|(key, _)| key.0 == range.group && key.1 == range.resource);
-        let records: Vec<_> = of_range.map(|(_, record)| record).collect();
-        let header = v1::Header {
-            revision,
-            ..disk.header().unwrap_or_default()
-        };
-        let trailer = v1::list_response::Trailer {
-            count: records.len() as i64,
-            more: false,
-        };
-        let mut parts = vec![v1::list_response::Part::Header(header)];
-        parts.extend(records.chunks(200).map(|records| {
-            v1::list_response::Part::Chunk(v1::list_response::Chunk {
-                records: records.to_vec(),
-            })
-        }));
-        parts.push(v1::list_response::Part::Trailer(trailer));
-        let answers = parts
-            .into_iter()
-            .map(|part| Ok(v1::ListResponse { part: Some(part) }));
-        Ok(Response::new(Box::pin(stream::iter(
-            answers.collect::<Vec<_>>(),
-        ))))
-    }
-
-    async fn watch(
-        &self,
-        request: Request<v1::WatchRequest>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        let request = request.into_inner();
-        let start = request.start_revision;
-        let pause = Duration::from_millis(request.progress_interval_ms.unsigned_abs());
-        let header = {
-            let mut disk = self.disk.lock();
-            disk.within(start)?;
-            disk.streams += 1;
-            disk.header()
-        };
-        let created = v1::watch_response::Created {
-            start_revision: start,
-        };
-        let created = v1::WatchResponse {
-            header,
-            through_revision: start,
-            body: Some(v1::watch_response::Body::Created(created)),
-        };
-        let rest = stream::unfold((self.clone(), start), move |(service, last)| async move {
-            let answer = service.next(last, pause).await;
-            let last = answer
-                .as_ref()
-                .map_or(last, |answer| answer.through_revision);
-            Some((answer, (service, last)))
-        });
-        Ok(Response::new(Box::pin(
-            stream::once(async { Ok(created) }).chain(rest),
-        )))
-    }
-
-    async fn current_revision(
-        &self,
-        _request: Request<v1::CurrentRevisionRequest>,
-    ) -> Result<Response<v1::CurrentRevisionResponse>, Status> {
-        let mut disk = self.disk.lock();
-        disk.asked += 1;
-        Ok(Response::new(v1::CurrentRevisionResponse {
-            header: disk.header(),
-        }))
-    }
-
-    async fn get(
-        &self,
-        _request: Request<v1::GetRequest>,
-    ) -> Result<Response<v1::GetResponse>, Status> {
-        Err(Status::unimplemented("get"))
-    }
-
-    async fn compact(
-        &self,
-        _request: Request<v1::CompactRequest>,
-    ) -> Result<Response<v1::CompactResponse>, Status> {
-        Err(Status::unimplemented("compact"))
-    }
-
-    async fn export(
-        &self,
-        _request: Request<v1::ExportRequest>,
-    ) -> Result<Response<Self::ExportStream>, Status> {
-        Err(Status::unimplemented("export"))
-    }
-
-    async fn import(
-        &self,
-        _request: Request<tonic::Streaming<v1::ImportRequest>>,
-    ) -> Result<Response<v1::ImportResponse>, Status> {
-        Err(Status::unimplemented("import"))
-    }
-
-    async fn health(
-        &self,
-        _request: Request<v1::HealthRequest>,
-    ) -> Result<Response<v1::HealthResponse>, Status> {
-        Err(Status::unimplemented("health"))
     }
 }

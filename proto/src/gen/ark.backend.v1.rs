@@ -96,6 +96,12 @@ pub struct Record {
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "7")]
     pub updated_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why the value cannot be given, if it fails its checksum: one sentence for an operator. `value`
+    /// is then empty, and `index` may be absent. One damaged record is no reason to withhold others:
+    /// it keeps its place in lists and watches, and it can be deleted; an update is refused with
+    /// CORRUPT, and so is an import that holds it. Empty for a value that is as it was written.
+    #[prost(string, tag = "8")]
+    pub unreadable: ::prost::alloc::string::String,
 }
 /// One committed change.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -217,6 +217,7 @@ impl State {
                     index: op.index,
                     created_at,
                     updated_at: Some(now),
+                    unreadable: String::new(),
                 };
                 (kind, record)
             }

@@ -1,0 +1,261 @@
+//! The calls of the fake.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::error::to_status;
+use backend_proto::v1;
+use backend_proto::v1::backend_server::Backend;
+use futures_util::{Stream, StreamExt as _, stream};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use super::{Disk, Faults};
+
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) disk: Arc<Mutex<Disk>>,
+    pub(super) moved: watch::Sender<()>,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// A call under way.
+struct Open(Arc<Mutex<Disk>>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().open -= 1;
+    }
+}
+
+impl Service {
+    fn enter(&self) -> Open {
+        self.disk.lock().open += 1;
+        Open(Arc::clone(&self.disk))
+    }
+
+    /// Waits as long as the fake is silent, and fails if it is to fail.
+    async fn answering(&self, silent: impl Fn(&Faults) -> bool) -> Result<(), Status> {
+        let mut moved = self.moved.subscribe();
+        loop {
+            moved.borrow_and_update();
+            {
+                let disk = self.disk.lock();
+                if !silent(&disk.faults) {
+                    return match &disk.faults.calls {
+                        Some(error) => Err(to_status(error)),
+                        None => Ok(()),
+                    };
+                }
+            }
+            if moved.changed().await.is_err() {
+                return Err(Status::unavailable("the fake is gone"));
+            }
+        }
+    }
+
+    /// What a watch says next.
+    async fn next(&self, last: i64, pause: Duration) -> Result<v1::WatchResponse, Status> {
+        let mut moved = self.moved.subscribe();
+        for patient in [true, false] {
+            let (header, through, events) = {
+                let disk = self.disk.lock();
+                disk.within(last)?;
+                let newest = disk.faults.held.unwrap_or(disk.revision).max(last);
+                let after = disk
+                    .log
+                    .iter()
+                    .filter(|event| event.revision > last && event.revision <= newest);
+                // Small messages, so that a reader sees more than one.
+                let events: Vec<_> = after.take(100).cloned().collect();
+                let through = match events.len() {
+                    100 => events[99].revision,
+                    _ => newest,
+                };
+                (disk.header(), through, events)
+            };
+            if patient && events.is_empty() && through == last {
+                let _ = tokio::time::timeout(pause, moved.changed()).await;
+                continue;
+            }
+            let body = if events.is_empty() {
+                v1::watch_response::Body::Progress(v1::watch_response::Progress {})
+            } else {
+                v1::watch_response::Body::Events(v1::watch_response::Events { events })
+            };
+            return Ok(v1::WatchResponse {
+                header,
+                through_revision: through,
+                body: Some(body),
+            });
+        }
+        unreachable!("the second round always answers")
+    }
+}
+
+#[tonic::async_trait]
+impl Backend for Service {
+    type ListStream = Answers<v1::ListResponse>;
+    type WatchStream = Answers<v1::WatchResponse>;
+    type ExportStream = Answers<v1::ExportResponse>;
+
+    async fn describe(
+        &self,
+        _request: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        Ok(Response::new(v1::DescribeResponse {
+            header: self.disk.lock().header(),
+            driver: "fake".to_owned(),
+            protocol_minor_min: 1,
+            protocol_minor_max: 1,
+            capabilities: vec![v1::describe_response::Capability::TimeTravel.into()],
+            ..v1::DescribeResponse::default()
+        }))
+    }
+
+    async fn write(
+        &self,
+        request: Request<v1::WriteRequest>,
+    ) -> Result<Response<v1::WriteResponse>, Status> {
+        let _open = self.enter();
+        let ops = request.into_inner().ops;
+        self.disk.lock().ops += ops.len();
+        self.answering(|faults| faults.silent).await?;
+        let (results, header, lost) = {
+            let mut disk = self.disk.lock();
+            let results = ops.into_iter().map(|op| disk.apply(op)).collect();
+            let lost = disk.lost_answers > 0;
+            disk.lost_answers = disk.lost_answers.saturating_sub(1);
+            (results, disk.header(), lost)
+        };
+        self.moved.send_replace(());
+        self.answering(|faults| faults.silent_once_stored).await?;
+        if lost {
+            return Err(Status::unknown("the answer is lost"));
+        }
+        Ok(Response::new(v1::WriteResponse { header, results }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<Self::ListStream>, Status> {
+        let request = request.into_inner();
+        let range = request.range.unwrap_or_default();
+        let disk = self.disk.lock();
+        let revision = if request.revision == 0 {
+            disk.revision
+        } else {
+            request.revision
+        };
+        disk.within(revision)?;
+        let state = disk.state(revision).into_iter();
+        let of_range = state.filter(|(key, _)| key.0 == range.group && key.1 == range.resource);
+        let records: Vec<_> = of_range.map(|(_, record)| record).collect();
+        let header = v1::Header {
+            revision,
+            ..disk.header().unwrap_or_default()
+        };
+        let trailer = v1::list_response::Trailer {
+            count: records.len() as i64,
+            more: false,
+        };
+        let mut parts = vec![v1::list_response::Part::Header(header)];
+        parts.extend(records.chunks(200).map(|records| {
+            v1::list_response::Part::Chunk(v1::list_response::Chunk {
+                records: records.to_vec(),
+            })
+        }));
+        parts.push(v1::list_response::Part::Trailer(trailer));
+        let answers = parts
+            .into_iter()
+            .map(|part| Ok(v1::ListResponse { part: Some(part) }));
+        Ok(Response::new(Box::pin(stream::iter(
+            answers.collect::<Vec<_>>(),
+        ))))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let start = request.start_revision;
+        let pause = Duration::from_millis(request.progress_interval_ms.unsigned_abs());
+        let header = {
+            let mut disk = self.disk.lock();
+            disk.within(start)?;
+            disk.streams += 1;
+            disk.header()
+        };
+        let created = v1::watch_response::Created {
+            start_revision: start,
+        };
+        let created = v1::WatchResponse {
+            header,
+            through_revision: start,
+            body: Some(v1::watch_response::Body::Created(created)),
+        };
+        let rest = stream::unfold((self.clone(), start), move |(service, last)| async move {
+            let answer = service.next(last, pause).await;
+            let last = answer
+                .as_ref()
+                .map_or(last, |answer| answer.through_revision);
+            Some((answer, (service, last)))
+        });
+        Ok(Response::new(Box::pin(
+            stream::once(async { Ok(created) }).chain(rest),
+        )))
+    }
+
+    async fn current_revision(
+        &self,
+        _request: Request<v1::CurrentRevisionRequest>,
+    ) -> Result<Response<v1::CurrentRevisionResponse>, Status> {
+        let _open = self.enter();
+        self.disk.lock().asked += 1;
+        self.answering(|faults| faults.silent).await?;
+        let disk = self.disk.lock();
+        Ok(Response::new(v1::CurrentRevisionResponse {
+            header: disk.header(),
+        }))
+    }
+
+    async fn get(
+        &self,
+        _request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetResponse>, Status> {
+        Err(Status::unimplemented("get"))
+    }
+
+    async fn compact(
+        &self,
+        _request: Request<v1::CompactRequest>,
+    ) -> Result<Response<v1::CompactResponse>, Status> {
+        Err(Status::unimplemented("compact"))
+    }
+
+    async fn export(
+        &self,
+        _request: Request<v1::ExportRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
+        Err(Status::unimplemented("export"))
+    }
+
+    async fn import(
+        &self,
+        _request: Request<tonic::Streaming<v1::ImportRequest>>,
+    ) -> Result<Response<v1::ImportResponse>, Status> {
+        Err(Status::unimplemented("import"))
+    }
+
+    async fn health(
+        &self,
+        _request: Request<v1::HealthRequest>,
+    ) -> Result<Response<v1::HealthResponse>, Status> {
+        Err(Status::unimplemented("health"))
+    }
+}
