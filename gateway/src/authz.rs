@@ -38,15 +38,6 @@ impl Permit {
     pub fn user(&self) -> &User {
         &self.user
     }
-
-    /// A permit for tests of what lies behind authorization.
-    #[cfg(test)]
-    #[allow(dead_code, reason = "for the tests of handlers and registry")]
-    pub(crate) fn for_tests(user: User) -> Self {
-        Self {
-            user: Arc::new(user),
-        }
-    }
 }
 
 impl Authorizer {

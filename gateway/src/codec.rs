@@ -24,9 +24,7 @@ mod list;
 
 mod frame;
 
-#[allow(unused_imports, reason = "handlers of deletes answer with a Status")]
-pub(crate) use document::status;
-pub(crate) use document::{error, object, scale};
+pub(crate) use document::{error, object, scale, status};
 pub(crate) use form::Form;
 pub(crate) use frame::Frames;
 pub(crate) use list::{Objects, Page, list};

@@ -83,7 +83,6 @@ pub(crate) fn scale(
 ///
 /// # Errors
 /// If the client asked for a table that there cannot be.
-#[allow(dead_code, reason = "handlers of deletes answer with a Status")]
 pub(crate) fn status(form: &Form, status: &Status) -> Result<Response<Body>, ApiError> {
     // A Status stays a Status, but whatever asks for tables is read.
     form.include()?;

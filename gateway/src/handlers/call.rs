@@ -17,7 +17,6 @@ use crate::resources::Served;
 
 /// What a handler is given.
 #[derive(Debug)]
-#[allow(dead_code, reason = "handlers of writes read the user and the body")]
 pub(crate) struct Call {
     /// Proof that the user may do this.
     pub permit: Permit,
