@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Request, StatusCode};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -130,4 +131,19 @@ async fn a_driver_that_runs_already_is_used_and_left_alone() {
     let pid = rustix::process::Pid::from_child(&sidecar);
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     assert!(wait(&mut sidecar).success());
+}
+
+#[tokio::test]
+async fn a_head_may_have_a_mebibyte() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let admin = program.admin();
+    let head = |bytes: usize| Request::get("/version").header("x-large", "h".repeat(bytes));
+    let answer = admin.answer(head(900 << 10), Bytes::new()).await;
+    assert_eq!(answer.unwrap().0, StatusCode::OK);
+    // Refused, or the connection is cut; and nobody else is bothered.
+    if let Some((status, _)) = admin.answer(head(2 << 20), Bytes::new()).await {
+        assert_eq!(status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    assert!(admin.is_ready().await);
 }
