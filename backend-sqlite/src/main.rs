@@ -79,9 +79,10 @@ fn serve(options: &Serve) -> anyhow::Result<()> {
     };
     let store = backend_sqlite::Options::new(&options.path);
     let driver = SqliteDriver::open(&store, Arc::new(on_fatal))?;
-    // The driver has threads of its own: this runtime only moves messages.
+    // The driver has threads of its own: this runtime only moves messages, and one thread does so
+    // with fewer switches than two.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()?;
     Ok(runtime.block_on(sidecar::run(Arc::new(driver), &options.kit))?)

@@ -46,6 +46,20 @@ impl Shared {
         *self.head.write() = head;
     }
 
+    /// The header of a head that a read found in the database. A commit is durable and can be
+    /// read a little before the writer publishes it: what is told here must not be told less of
+    /// later.
+    pub(crate) fn read(&self, found: Head) -> Header {
+        let mut head = self.head.write();
+        // An import publishes its epoch together with its identity.
+        if found.epoch == head.epoch {
+            head.revision = head.revision.max(found.revision);
+            head.compact_revision = head.compact_revision.max(found.compact_revision);
+        }
+        drop(head);
+        self.header(found)
+    }
+
     /// Takes over the identity of an imported store.
     pub(crate) fn adopt(&self, store_id: String, head: Head) {
         *self.store_id.write() = store_id;
@@ -92,5 +106,30 @@ impl Head {
             });
         }
         Ok(revision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Head, Shared};
+
+    fn head(epoch: i64, revision: i64, compact_revision: i64) -> Head {
+        Head {
+            epoch,
+            revision,
+            compact_revision,
+        }
+    }
+
+    #[test]
+    fn a_revision_that_a_read_told_is_not_taken_back() {
+        let shared = Shared::new("store".to_owned(), head(1, 10, 5));
+        let told = shared.read(head(1, 11, 5));
+        assert_eq!((told.revision, shared.head()), (11, head(1, 11, 5)));
+        // A read of an older snapshot tells its own revision and moves nothing.
+        let told = shared.read(head(1, 7, 6));
+        assert_eq!((told.revision, shared.head()), (7, head(1, 11, 6)));
+        shared.read(head(2, 100, 100));
+        assert_eq!(shared.head(), head(1, 11, 6));
     }
 }

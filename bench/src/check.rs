@@ -27,6 +27,7 @@ enum Check {
     ReadsPerWrite,
     SlowReader,
     Delivery,
+    Startup,
     Restart,
 }
 
@@ -61,6 +62,11 @@ const CHECKS: &[(&str, Check, &str)] = &[
         "delivery",
         Check::Delivery,
         "100 watchers × 200 writes/s: p99 delivery < 50 ms",
+    ),
+    (
+        "startup",
+        Check::Startup,
+        "ready within 1 s with 10,000 stored objects",
     ),
     (
         "restart",
@@ -116,6 +122,7 @@ async fn perform(check: Check, programs: &Programs) -> Result<String> {
         Check::ReadsPerWrite => fanout::reads_per_write(programs).await,
         Check::SlowReader => fanout::slow_reader(programs).await,
         Check::Delivery => fanout::delivery(programs).await,
+        Check::Startup => restart::startup(programs).await,
         Check::Restart => restart::first_list(programs).await,
     }
 }

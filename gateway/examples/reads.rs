@@ -22,6 +22,8 @@ const OBJECTS: u32 = 10_000;
 const WATCHERS: u32 = 200;
 const CHANGES: u32 = 200;
 const TABLE: &str = "table";
+const PROTOBUF: &str =
+    "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
 const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,6 +41,7 @@ async fn main() {
         ("table, rows not made yet", "things", TABLE),
         ("table", "things", TABLE),
         ("metadata", "things", PARTIAL),
+        ("metadata as protobuf", "things", PROTOBUF),
         ("list, compressed", "things", "*/*|Accept-Encoding: gzip"),
         ("list as YAML", "things", "application/yaml"),
     ] {

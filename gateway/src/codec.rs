@@ -3,7 +3,8 @@
 //! *In*: [`decode`] parses strictly and brings an object into the shape of its schema.
 //!
 //! *Out*: an object arrives here as the compact JSON that is stored. As JSON it leaves as it came; the
-//! other forms are made from it: indented, as YAML, as the row of a table, as metadata alone.
+//! other forms are made from it: indented, as YAML, as the row of a table, as metadata alone. Errors
+//! and metadata are written as protobuf, too.
 //! Lists are written piece by piece as the client reads, watch events once for all watchers.
 
 pub(crate) mod decode;
@@ -28,5 +29,5 @@ pub(crate) use document::status;
 pub(crate) use document::{error, object, scale};
 pub(crate) use form::Form;
 pub(crate) use frame::Frames;
-pub(crate) use list::{Page, list};
+pub(crate) use list::{Objects, Page, list};
 pub(crate) use scale::ScaleView;

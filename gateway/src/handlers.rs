@@ -117,7 +117,7 @@ impl Inner for Api {
         let mut call = Call::new(permit, info, served, request);
         match route::answer(self, &mut call).await {
             Ok(answer) => answer,
-            Err(error) => codec::error(&call.head, &error),
+            Err(error) => codec::error(&call.head.headers, &call.head.uri, &error),
         }
     }
 

@@ -2,23 +2,23 @@
 //!
 //! Documents are made when the first client asks: clients that only read and write objects never do.
 
+mod published;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use api_types::media_type;
 use axum::body::Body;
 use crd_schema::openapi::{self, Kind};
-use http::header::{ACCEPT, CACHE_CONTROL, ETAG, EXPIRES, LAST_MODIFIED, LOCATION, VARY};
+use http::header::{CACHE_CONTROL, ETAG, EXPIRES, LAST_MODIFIED, LOCATION, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Map, json};
 
+use self::published::{Form, Published, V2, V3};
 use crate::reply::{self, Document};
 use crate::resources::{Catalog, Resource};
 
-/// Below this size compression costs more than it saves; kube-apiserver's threshold here.
-const COMPRESS_FROM: usize = 1400;
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// The documents of one catalog.
@@ -27,7 +27,7 @@ pub struct OpenApi {
     /// By `apis/GROUP/VERSION`.
     versions: BTreeMap<String, GroupVersion>,
     index: OnceLock<Document>,
-    all: OnceLock<Document>,
+    all: OnceLock<Published>,
     /// When the catalog was made.
     made: HeaderValue,
 }
@@ -37,7 +37,7 @@ pub struct OpenApi {
 struct GroupVersion {
     version: String,
     resources: Vec<Arc<Resource>>,
-    document: OnceLock<Document>,
+    document: OnceLock<Published>,
 }
 
 impl OpenApi {
@@ -76,10 +76,10 @@ impl OpenApi {
         let index = self.index.get_or_init(|| {
             let mut paths = Map::new();
             for (path, version) in &self.versions {
-                let url = url(path, version.document());
+                let url = url(path, version.document().json());
                 paths.insert(path.clone(), json!({ "serverRelativeURL": url }));
             }
-            Document::new(kube_json::to_vec(&json!({ "paths": paths })), COMPRESS_FROM)
+            published::plain(&json!({ "paths": paths }))
         });
         // Not JSON by name: as kube-apiserver's aggregator answers.
         let mut response = index.answer(&head.headers, TEXT);
@@ -93,14 +93,14 @@ impl OpenApi {
         let Some(version) = self.versions.get(path) else {
             return empty(StatusCode::NOT_FOUND);
         };
-        if !takes_json(head) {
+        let Some(form) = V3.form(head) else {
             return varied(empty(StatusCode::NOT_ACCEPTABLE), "Accept");
-        }
+        };
         let document = version.document();
         let mut response = match asked_hash(head) {
-            Some(hash) if hash != document.hash() => moved(path, document),
+            Some(hash) if hash != document.json().hash() => moved(path, document.json()),
             hash => {
-                let mut response = self.content(document, head);
+                let mut response = self.content(document, form, head);
                 if hash.is_some() {
                     for_ever(&mut response);
                 }
@@ -108,25 +108,25 @@ impl OpenApi {
             }
         };
         let headers = response.headers_mut();
-        headers.insert(ETAG, document.etag().clone());
+        headers.insert(ETAG, document.json().etag().clone());
         varied(response, "Accept")
     }
 
     /// `/openapi/v2`: everything in one document.
     #[must_use]
     pub fn all(&self, head: &Parts) -> Response<Body> {
-        if !takes_json(head) {
+        let Some(form) = V2.form(head) else {
             let refusal = varied(empty(StatusCode::NOT_ACCEPTABLE), "Accept-Encoding");
             return varied(refusal, "Accept");
-        }
+        };
         let document = self.all.get_or_init(|| {
             let versions = self.versions.values();
             let kinds: Vec<Kind<'_>> = versions.flat_map(GroupVersion::kinds).collect();
-            Document::new(kube_json::to_vec(&openapi::v2(&kinds)), COMPRESS_FROM)
+            Published::new(&V2, &openapi::v2(&kinds))
         });
-        let mut response = self.content(document, head);
+        let mut response = self.content(document, form, head);
         let headers = response.headers_mut();
-        headers.insert(ETAG, document.etag().clone());
+        headers.insert(ETAG, document.json().etag().clone());
         // Whether compressed or not: caches keep both.
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         varied(response, "Accept")
@@ -143,11 +143,12 @@ impl OpenApi {
         paths
     }
 
-    fn content(&self, document: &Document, head: &Parts) -> Response<Body> {
+    fn content(&self, document: &Published, form: Form, head: &Parts) -> Response<Body> {
+        let (document, content_type) = document.document(form);
         if document.is_known(&head.headers) {
             return document.not_modified();
         }
-        let mut response = document.answer(&head.headers, reply::JSON);
+        let mut response = document.answer(&head.headers, content_type);
         self.dated(&mut response);
         response
     }
@@ -159,11 +160,9 @@ impl OpenApi {
 }
 
 impl GroupVersion {
-    fn document(&self) -> &Document {
-        self.document.get_or_init(|| {
-            let document = openapi::v3(&self.kinds());
-            Document::new(kube_json::to_vec(&document), COMPRESS_FROM)
-        })
+    fn document(&self) -> &Published {
+        self.document
+            .get_or_init(|| Published::new(&V3, &openapi::v3(&self.kinds())))
     }
 
     fn kinds(&self) -> Vec<Kind<'_>> {
@@ -181,12 +180,6 @@ impl GroupVersion {
 /// Where the document of a version is, by its hash: what is there never changes.
 fn url(path: &str, document: &Document) -> String {
     format!("/openapi/v3/{path}?hash={}", document.hash())
-}
-
-fn takes_json(head: &Parts) -> bool {
-    let accept = head.headers.get(ACCEPT);
-    let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
-    media_type::preferred_subtype(accept, &["json"]).is_some()
 }
 
 fn asked_hash(head: &Parts) -> Option<String> {

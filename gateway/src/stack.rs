@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::measure::Observation;
 use self::refusal::Refusal;
-use self::tail::{End, Held, Tail};
+use self::tail::{Drain, End, Held, Tail};
 use crate::auth::{Authenticator, Peer};
 use crate::authz::{Authorizer, Permit};
 use crate::request::{Context, deadline};
@@ -110,7 +110,7 @@ impl<I: Inner> Stack<I> {
             // The clock started when the request came, not when its handler starts.
             if !long_running {
                 let time = deadline::from_query(request.uri().query(), deadline::REQUEST_TIMEOUT)
-                    .map_err(Refusal::Timeout)?;
+                    .map_err(|message| Refusal::timeout(&request, message))?;
                 context.deadline = Some(context.received + time);
             }
             let deadline = context.deadline;
@@ -118,7 +118,7 @@ impl<I: Inner> Stack<I> {
             let user = self
                 .authenticator
                 .authenticate(peer, request.headers_mut(), &info.path)
-                .map_err(Refusal::Unauthenticated)?;
+                .map_err(|error| Refusal::unauthenticated(&request, &error))?;
             // After authentication, because administrators are exempt; before authorization, which
             // may cost a request to somebody else.
             let seat = self
@@ -128,7 +128,7 @@ impl<I: Inner> Stack<I> {
             let permit = self
                 .authorizer
                 .authorize(user, &info)
-                .map_err(Refusal::Denied)?;
+                .map_err(|denied| Refusal::denied(&request, &denied))?;
             let handler = self.inner.handle(permit, info, request);
             let answer = match deadline {
                 Some(deadline) => timeout_at(deadline, handler)
@@ -167,10 +167,7 @@ impl<I: Inner> Stack<I> {
         }
         let end = match deadline {
             Some(deadline) => End::Deadline(Box::pin(sleep_until(deadline))),
-            None => {
-                let signal = self.lifecycle.shutdown_initiated.clone();
-                End::Drain(Box::pin(signal.cancelled_owned()))
-            }
+            None => End::Drain(Drain::of(&self.lifecycle)),
         };
         answer.map(|body| {
             Body::new(Tail {

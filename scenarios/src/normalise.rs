@@ -7,9 +7,11 @@
 //! * recent times become `<time>`, young ages `<age>`, generated parts (`mask`) `<masked>`;
 //! * managedFields are dropped until field management is compared;
 //! * several errors of one answer are sorted: Go reports siblings in the random order of its maps;
-//! * discovery and OpenAPI are reduced to the groups that both servers have.
+//! * discovery and OpenAPI are reduced to the groups that both servers have;
+//! * protobuf is read, and compared as JSON.
 
 mod json;
+mod protobuf;
 mod revisions;
 mod text;
 
@@ -68,6 +70,15 @@ impl Body {
         let text = record.capture.text();
         if record.capture.head.is_none() || record.step.exact {
             return Self::Text(text);
+        }
+        if let Some(document) = protobuf::document(&record.capture.out) {
+            return Self::Json(Document(document));
+        }
+        match protobuf::events(&record.capture.out) {
+            Some(events) if !events.is_empty() => {
+                return Self::Events(events.into_iter().map(Document).collect());
+            }
+            Some(_) | None => {}
         }
         match serde_json::from_str::<Value>(&text) {
             Ok(value) if !is_event(&value) => return Self::Json(Document(value)),

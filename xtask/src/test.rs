@@ -1,5 +1,6 @@
 //! `cargo xtask test`: what gates a landing, in the order in which failures are cheapest.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -31,7 +32,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .as_deref()
             .is_none_or(|only| step.name.contains(only))
     };
-    let steps: Vec<Step> = steps().into_iter().filter(wanted).collect();
+    // Short, because sockets are in it; removed at the end.
+    let scratch = tempfile::Builder::new().prefix("ark-").tempdir()?;
+    let steps: Vec<Step> = steps(scratch.path()).into_iter().filter(wanted).collect();
     ensure!(!steps.is_empty(), "no step has that name; see --list");
     let count = steps.len();
     for mut one in steps {
@@ -45,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn steps() -> Vec<Step> {
+fn steps(scratch: &Path) -> Vec<Step> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     vec![
@@ -82,7 +85,7 @@ fn steps() -> Vec<Step> {
         },
         Step {
             name: "conformance of backend-sqlite with kills",
-            command: conformance(),
+            command: conformance(scratch),
         },
         Step {
             name: "scenarios against a real kube-apiserver",
@@ -102,9 +105,8 @@ fn binary(name: &str, args: &[&str]) -> Command {
 }
 
 /// The suite against the real binary, which it kills and restarts under load.
-fn conformance() -> Command {
+fn conformance(scratch: &Path) -> Command {
     let driver = bin_dir("release").join("backend-sqlite");
-    let scratch = std::env::temp_dir().join(format!("ark-conformance-{}", std::process::id()));
     let endpoint = format!("unix://{}/backend.sock", scratch.display());
     let restart = format!(
         "{} --listen {endpoint} --path {}/ark.db",

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use http_body_util::BodyExt as _;
+use scenarios::engine::reference::Reference;
+use scenarios::repository::Repository;
 use tokio::process::Command;
 
 use super::NAMESPACE;
@@ -42,7 +44,9 @@ pub(super) async fn rows(programs: &Programs) -> Result<String> {
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let client = Arc::new(target.connect(4).await?);
     fill(&client, ROWS, 600).await?;
-    let output = Command::new("kubectl")
+    // The one of the reference release: built already where the reference is.
+    let reference = Reference::find(&Repository::find()?, |_| {}).await?;
+    let output = Command::new(reference.kubectl)
         .arg("--kubeconfig")
         .arg(&target.kubeconfig)
         .args(["get", "queries", "--no-headers"])

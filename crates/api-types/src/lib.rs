@@ -8,6 +8,7 @@ pub mod media_type;
 pub mod meta;
 pub mod names;
 pub mod options;
+pub mod protobuf;
 pub mod request_info;
 pub mod resource_version;
 pub mod revision;

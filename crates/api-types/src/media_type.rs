@@ -5,8 +5,8 @@ mod accept;
 use crate::go_text;
 use crate::status::ApiError;
 
-/// What requests and answers can be written in, as error messages list it. The third is offered by
-/// kube-apiserver for built-in kinds only, yet listed for custom ones too.
+/// What requests and answers can be written in, as error messages list it. The third is for errors
+/// and for the metadata of objects only, yet listed for custom resources too.
 const MEDIA_TYPES: [&str; 3] = [
     "application/json",
     "application/yaml",
@@ -18,7 +18,7 @@ const STREAM_TYPES: [&str; 2] = [
     "application/vnd.kubernetes.protobuf;stream=watch",
 ];
 
-/// A way to write objects.
+/// A way to write objects, and to read them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// `application/json`.
@@ -26,6 +26,18 @@ pub enum Format {
     Json,
     /// `application/yaml`.
     Yaml,
+}
+
+/// A way to write what Kubernetes defines itself: errors, and the metadata of objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// `application/json`.
+    #[default]
+    Json,
+    /// `application/yaml`.
+    Yaml,
+    /// `application/vnd.kubernetes.protobuf`; never for whole objects and tables.
+    Protobuf,
 }
 
 /// A version of the `meta.k8s.io` group.
@@ -51,20 +63,20 @@ pub enum Transform {
     PartialObjectList(MetaVersion),
 }
 
-/// Whether an endpoint can transform what it answers.
+/// What an endpoint can do about the form of its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// Resources: yes.
+    /// Resources: they can be transformed, and only then written as protobuf.
     Resource,
-    /// Errors, discovery and the like: no.
-    Plain,
+    /// Errors: they cannot be transformed.
+    Error,
 }
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Negotiated {
     /// How it is written.
-    pub format: Format,
+    pub encoding: Encoding,
     /// What is written.
     pub transform: Transform,
     /// Whether JSON is indented; never for watches.
@@ -97,6 +109,21 @@ pub fn negotiate(
         .ok_or_else(|| ApiError::not_acceptable(&MEDIA_TYPES))?;
     negotiated.pretty = negotiated.pretty || wants_pretty(query, user_agent);
     Ok(negotiated)
+}
+
+/// Chooses the format of a document of discovery, and whether JSON is indented.
+///
+/// # Errors
+///
+/// 406 if the client accepts nothing that the server has.
+pub fn negotiate_document(
+    accept: &str,
+    query: &str,
+    user_agent: &str,
+) -> Result<(Format, bool), ApiError> {
+    let (format, pretty) =
+        accept::document(accept).ok_or_else(|| ApiError::not_acceptable(&MEDIA_TYPES))?;
+    Ok((format, pretty || wants_pretty(query, user_agent)))
 }
 
 /// How the document of all groups is written, if the client prefers it to the list of groups
@@ -146,15 +173,25 @@ pub fn of_patch(content_type: &str) -> Result<PatchType, ApiError> {
     }
 }
 
-// === impl Format ===
+// === impl Encoding ===
 
-impl Format {
-    /// The `Content-Type`.
+impl Encoding {
+    /// The `Content-Type` of a document.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
+            Self::Protobuf => "application/vnd.kubernetes.protobuf",
+        }
+    }
+
+    /// The `Content-Type` of the events of a watch; JSON has none of its own.
+    #[must_use]
+    pub const fn stream_type(self) -> &'static str {
+        match self {
+            Self::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            Self::Json | Self::Yaml => self.content_type(),
         }
     }
 }
@@ -175,14 +212,17 @@ impl MetaVersion {
 // === impl Negotiated ===
 
 impl Negotiated {
-    /// Demands a format that a watch can be written in.
+    /// Demands a form that the events of a watch have.
     ///
     /// # Errors
     ///
-    /// 406 for YAML.
+    /// 406 for YAML; and for lists as protobuf, since the objects of events are none.
     pub fn for_watch(mut self) -> Result<Self, ApiError> {
-        if self.format == Format::Yaml {
-            return Err(ApiError::not_acceptable(&STREAM_TYPES));
+        let list = matches!(self.transform, Transform::PartialObjectList(_));
+        match self.encoding {
+            Encoding::Yaml => return Err(ApiError::not_acceptable(&STREAM_TYPES)),
+            Encoding::Protobuf if list => return Err(ApiError::not_acceptable(&STREAM_TYPES)),
+            Encoding::Json | Encoding::Protobuf => {}
         }
         self.pretty = false;
         Ok(self)

@@ -4,6 +4,7 @@
 
 mod error;
 mod json;
+mod protobuf;
 
 pub use error::ApiError;
 

@@ -45,13 +45,31 @@ impl Load {
         for writer in 0..count {
             let (bench, known) = (bench.clone(), known.clone());
             let (changes, stop) = (changes.clone(), stop.clone());
-            writers.spawn(async move { write(bench, writer, &known, &changes, &stop).await });
+            writers.spawn(async move {
+                let made = write(bench, writer, &known, &changes, &stop).await;
+                // The others need not go on after a failure.
+                stop.cancel();
+                made
+            });
         }
         Self {
             writers,
             changes,
             stop,
         }
+    }
+
+    /// Waits until each writer has made about `rounds` changes, or one has failed; the end of the
+    /// load tells which.
+    pub(crate) async fn reach(&self, rounds: u64) -> Check {
+        let due = rounds * self.writers.len() as u64;
+        let reached = async {
+            while self.changes.load(Ordering::Acquire) < due && !self.stop.is_cancelled() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let late = |_| Stop::Failed(format!("{due} writes took more than {PATIENCE:?}"));
+        timeout(PATIENCE, reached).await.map_err(late)
     }
 
     /// Goes on until each writer has made about `rounds` changes, then stops; all changes.

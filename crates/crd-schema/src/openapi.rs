@@ -1,11 +1,15 @@
 //! OpenAPI documents of custom resources, version 3 and version 2, as kube-apiserver publishes
-//! them. Only descriptions of Kubernetes' own types and parameters are worded differently.
+//! them, word by word.
 
+mod kubernetes;
 mod operations;
+pub mod proto;
 mod schemas;
 mod swagger;
 
 use serde_json::{Map, Value, json};
+
+use self::kubernetes::Published;
 
 /// One kind in one version: what a document says about it.
 #[derive(Clone, Debug)]
@@ -63,17 +67,36 @@ impl<'a> Kind<'a> {
     }
 }
 
+/// A version of OpenAPI.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edition {
+    /// Swagger: it has no `nullable`, `anyOf` and the like.
+    V2,
+    V3,
+}
+
 /// The OpenAPI 3 document of one group and version.
 #[must_use]
 pub fn v3(kinds: &[Kind<'_>]) -> Value {
+    document(kinds, &Published::read(), Edition::V3)
+}
+
+/// The OpenAPI 2 document of all groups and versions.
+#[must_use]
+pub fn v2(kinds: &[Kind<'_>]) -> Value {
+    let published = Published::read();
+    let mut document = document(kinds, &published, Edition::V2);
+    swagger::rewrite(&mut document, &published);
+    document
+}
+
+/// A document in the form of OpenAPI 3, with the schemas of an edition.
+fn document(kinds: &[Kind<'_>], published: &Published, edition: Edition) -> Value {
     let mut paths = Map::new();
-    let mut definitions = schemas::meta(kinds);
-    if kinds.iter().any(|kind| kind.scale) {
-        schemas::add_scale(&mut definitions);
-    }
+    let mut definitions = schemas::meta(kinds, published);
     for kind in kinds {
-        operations::add(kind, &mut paths);
-        schemas::add(kind, &mut definitions);
+        operations::add(kind, published, &mut paths);
+        schemas::add(kind, published, edition, &mut definitions);
     }
     json!({
         "openapi": "3.0.0",
@@ -81,14 +104,6 @@ pub fn v3(kinds: &[Kind<'_>]) -> Value {
         "paths": paths,
         "components": {"schemas": definitions},
     })
-}
-
-/// The OpenAPI 2 document of all groups and versions.
-#[must_use]
-pub fn v2(kinds: &[Kind<'_>]) -> Value {
-    let mut document = v3(kinds);
-    swagger::rewrite(&mut document);
-    document
 }
 
 /// `com.example.x.v1.Foo` for `Foo` of `x.example.com/v1`.

@@ -33,6 +33,21 @@ impl<'a> Members<'a> {
         self.find_map(|(candidate, value)| (candidate == key).then_some(value))
     }
 
+    /// The members of the object under a key; empty if there is none. Its end need not be looked
+    /// for, unlike that of a value which is [found](Self::find).
+    #[must_use]
+    pub fn within(mut self, key: &[u8]) -> Self {
+        while let Some(candidate) = self.key() {
+            if candidate == key {
+                return Self::of(&self.text[self.at..]);
+            }
+            if self.value(self.at).is_none() {
+                break;
+            }
+        }
+        Self::of(b"")
+    }
+
     fn begin(text: &'a [u8], opening: u8) -> Self {
         let start = skip_space(text, 0);
         let at = if text.get(start) == Some(&opening) {
@@ -135,12 +150,34 @@ fn skip_string(text: &[u8], start: usize) -> Option<usize> {
     }
     let mut at = start + 1;
     loop {
-        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        at = next_special(text, at)?;
         if text[at] == b'"' {
             return Some(at + 1);
         }
         at += 2;
     }
+}
+
+/// Position of the next quote or backslash. Most strings are too short for [`memchr`], which takes
+/// a while to begin.
+fn next_special(text: &[u8], mut at: usize) -> Option<usize> {
+    const WORD: usize = size_of::<u64>();
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    // The lowest bit that is set belongs to the first byte that is zero; those above may lie.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    for _ in 0..4 {
+        let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<WORD>()) else {
+            break;
+        };
+        let word = u64::from_le_bytes(*word);
+        let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += WORD;
+    }
+    Some(at + memchr::memchr2(b'"', b'\\', text.get(at..)?)?)
 }
 
 fn skip_space(text: &[u8], mut at: usize) -> usize {
@@ -182,6 +219,38 @@ mod tests {
             " { \"a\" : [ ] , \"b\" : null } ",
             &[("a", "[ ]"), ("b", "null")],
         );
+    }
+
+    #[test]
+    fn strings_of_every_length_end_at_their_quote() {
+        for length in 0..80 {
+            let text = "é#[]!\u{a2}"
+                .chars()
+                .cycle()
+                .take(length)
+                .collect::<String>();
+            for tail in ["", r#"\""#, r"\\", r#"\u0022\\\""#] {
+                let quoted = format!("\"{text}{tail}{text}\"");
+                check(
+                    &format!("{{{quoted}:{quoted},\"b\":1}}"),
+                    &[(&quoted[1..quoted.len() - 1], quoted.as_str()), ("b", "1")][..],
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn objects_are_entered_by_their_key() {
+        let text = br#"{"a":{"c":[1]},"b":{"d":2,"e":{}},"f":3}"#;
+        let keys = |key: &[u8]| -> Vec<_> {
+            let members = Members::of(text).within(key);
+            members
+                .map(|(key, _)| String::from_utf8_lossy(key))
+                .collect()
+        };
+        assert_eq!(keys(b"b"), ["d", "e"]);
+        assert!(keys(b"c").is_empty());
+        assert!(keys(b"f").is_empty());
     }
 
     #[test]

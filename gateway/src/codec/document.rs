@@ -1,12 +1,11 @@
 //! Single documents: objects, scales, Status.
 
-use api_types::media_type::{Format, MetaVersion, Transform};
+use api_types::media_type::{Encoding, MetaVersion, Transform};
 use api_types::status::{ApiError, Status};
 use api_types::table::{self, IncludeObject, ListMeta};
 use axum::body::Body;
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Uri};
 use jiff::Timestamp;
 use kube_json::Members;
 use serde_json::Value;
@@ -37,7 +36,7 @@ pub(crate) fn object(
     let mut document = Vec::with_capacity(object.len() + 1);
     match form.transform() {
         Transform::None => document.extend_from_slice(object),
-        Transform::PartialObject(version) => partial::write(version, object, &mut document),
+        Transform::PartialObject(version) => write_partial(form, version, object, &mut document),
         Transform::PartialObjectList(_) => {
             return Err(ApiError::internal_plain("content is not a list"));
         }
@@ -65,7 +64,7 @@ pub(crate) fn scale(
         Transform::None => json,
         Transform::PartialObject(version) => {
             let mut document = Vec::with_capacity(json.len());
-            partial::write(version, &json, &mut document);
+            write_partial(form, version, &json, &mut document);
             document
         }
         Transform::PartialObjectList(_) => {
@@ -89,40 +88,59 @@ pub(crate) fn status(form: &Form, status: &Status) -> Result<Response<Body>, Api
     // A Status stays a Status, but whatever asks for tables is read.
     form.include()?;
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
-    finish(form, code, status.to_json())
+    finish(form, code, written(form, status))
 }
 
-/// The answer to a request that failed.
-pub(crate) fn error(head: &Parts, error: &ApiError) -> Response<Body> {
+/// The answer to a request that failed, in the form that its head asks for.
+pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let status = Status {
         code: code.as_u16(),
         ..error.status().clone()
     };
-    let json = status.to_json();
-    let answer = Form::of_error(head).and_then(|form| finish(&form, code, json.clone()));
-    // The failure must not hide behind one of negotiation.
     let answer =
-        answer.unwrap_or_else(|_| reply::body(code, reply::JSON, kube_json::indent(&json)));
+        Form::of_error(headers, uri).and_then(|form| finish(&form, code, written(&form, &status)));
+    // The failure must not hide behind one of negotiation.
+    let answer = answer
+        .unwrap_or_else(|_| reply::body(code, reply::JSON, kube_json::indent(&status.to_json())));
     match error.retry_after() {
         Some(seconds) => reply::retry_after(answer, seconds),
         None => answer,
     }
 }
 
-/// An answer with a document, given as compact JSON.
-fn finish(form: &Form, status: StatusCode, json: Vec<u8>) -> Result<Response<Body>, ApiError> {
-    let bytes = match form.format() {
-        Format::Json if form.pretty() => kube_json::indent(&json),
-        Format::Json => {
-            let mut json = json;
+/// A Status: as protobuf, or else as compact JSON.
+fn written(form: &Form, status: &Status) -> Vec<u8> {
+    if form.encoding() != Encoding::Protobuf {
+        return status.to_json();
+    }
+    let mut out = Vec::with_capacity(256);
+    status.write_protobuf(&mut out);
+    out
+}
+
+/// The same for metadata.
+fn write_partial(form: &Form, version: MetaVersion, object: &[u8], out: &mut Vec<u8>) {
+    match form.encoding() {
+        Encoding::Protobuf => partial::protobuf::write(version, object, out),
+        Encoding::Json | Encoding::Yaml => partial::write(version, object, out),
+    }
+}
+
+/// An answer with a document, given as protobuf if that is its form, or else as compact JSON.
+fn finish(form: &Form, status: StatusCode, document: Vec<u8>) -> Result<Response<Body>, ApiError> {
+    let bytes = match form.encoding() {
+        Encoding::Json if form.pretty() => kube_json::indent(&document),
+        Encoding::Json => {
+            let mut json = document;
             json.push(b'\n');
             json
         }
-        Format::Yaml => kube_json::yaml::to_string(&parse(&json)?).into_bytes(),
+        Encoding::Yaml => kube_json::yaml::to_string(&parse(&document)?).into_bytes(),
+        Encoding::Protobuf => document,
     };
     if !form.gzip() || bytes.len() <= PIECE {
-        let content_type = http::HeaderValue::from_static(form.format().content_type());
+        let content_type = http::HeaderValue::from_static(form.encoding().content_type());
         return Ok(reply::body(status, content_type, bytes));
     }
     respond(form, status, Whole { bytes, sent: 0 })

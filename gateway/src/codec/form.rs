@@ -1,11 +1,11 @@
 //! The form of an answer, as the request's head asks for it.
 
-use api_types::media_type::{self, Endpoint, Format, Negotiated, Transform};
+use api_types::media_type::{self, Encoding, Endpoint, Negotiated, Transform};
 use api_types::status::ApiError;
 use api_types::table::IncludeObject;
-use http::HeaderName;
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, Uri};
 
 /// The form of an answer.
 #[derive(Clone, Debug)]
@@ -24,15 +24,15 @@ impl Form {
     /// # Errors
     /// 406 if the client accepts nothing that there is.
     pub(crate) fn of(head: &Parts) -> Result<Self, ApiError> {
-        Self::negotiate(head, Endpoint::Resource)
+        Self::negotiate(&head.headers, &head.uri, Endpoint::Resource)
     }
 
     /// The form of an error.
     ///
     /// # Errors
     /// 406 if the client accepts nothing that there is for errors.
-    pub(super) fn of_error(head: &Parts) -> Result<Self, ApiError> {
-        Self::negotiate(head, Endpoint::Plain)
+    pub(super) fn of_error(headers: &HeaderMap, uri: &Uri) -> Result<Self, ApiError> {
+        Self::negotiate(headers, uri, Endpoint::Error)
     }
 
     /// The same for the events of a watch.
@@ -46,8 +46,9 @@ impl Form {
         })
     }
 
-    pub(super) const fn format(&self) -> Format {
-        self.negotiated.format
+    /// How the answer is written.
+    pub(crate) const fn encoding(&self) -> Encoding {
+        self.negotiated.encoding
     }
 
     pub(super) const fn transform(&self) -> Transform {
@@ -70,15 +71,15 @@ impl Form {
         self.include.clone()
     }
 
-    fn negotiate(head: &Parts, endpoint: Endpoint) -> Result<Self, ApiError> {
-        let query = head.uri.query().unwrap_or_default();
-        let (accept, agent) = (text(head, &ACCEPT), text(head, &USER_AGENT));
+    fn negotiate(headers: &HeaderMap, uri: &Uri, endpoint: Endpoint) -> Result<Self, ApiError> {
+        let query = uri.query().unwrap_or_default();
+        let (accept, agent) = (text(headers, &ACCEPT), text(headers, &USER_AGENT));
         let negotiated = media_type::negotiate(accept, query, agent, endpoint)?;
         let include = match negotiated.transform {
             Transform::Table(_) => IncludeObject::parse(query),
             _ => Ok(IncludeObject::default()),
         };
-        let mut encodings = text(head, &ACCEPT_ENCODING).split(',');
+        let mut encodings = text(headers, &ACCEPT_ENCODING).split(',');
         Ok(Self {
             negotiated,
             gzip: encodings.any(|encoding| encoding.trim() == "gzip"),
@@ -88,8 +89,8 @@ impl Form {
 }
 
 /// The first value of a header; none if it is no text.
-fn text<'a>(head: &'a Parts, name: &HeaderName) -> &'a str {
-    let value = head.headers.get(name);
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
+    let value = headers.get(name);
     value
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()

@@ -1,9 +1,10 @@
-//! Events of a watch, one line each.
+//! Events of a watch: one line each, or as protobuf one message each.
 //!
-//! The line of a change is made once and shared by all watchers of its form; what is there when a
+//! The frame of a change is made once and shared by all watchers of its form; what is there when a
 //! watch begins is copied, so that it is not kept twice.
 
-use api_types::media_type::{MetaVersion, Transform};
+use api_types::media_type::{Encoding, MetaVersion, Transform};
+use api_types::protobuf::Writer;
 use api_types::revision::Revision;
 use api_types::status::ApiError;
 use api_types::table::{self, ColumnDefinition, IncludeObject, ListMeta};
@@ -25,10 +26,19 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 pub(crate) struct Frames {
     served: Served,
     shape: Shape,
+    wire: Wire,
     /// The stream as it is compressed, if it is.
     gzip: Option<compress::Joined>,
     /// What was written since something shared was.
     plain: Vec<u8>,
+}
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    Lines,
+    /// `meta/v1`'s WatchEvent, behind its length.
+    Protobuf,
 }
 
 /// What is shown of an object.
@@ -65,9 +75,14 @@ impl Frames {
                 }
             }
         };
+        let wire = match form.encoding() {
+            Encoding::Json | Encoding::Yaml => Wire::Lines,
+            Encoding::Protobuf => Wire::Protobuf,
+        };
         Ok(Self {
             served: served.clone(),
             shape,
+            wire,
             gzip: (compress && form.gzip()).then(compress::Joined::default),
             plain: Vec::new(),
         })
@@ -133,12 +148,14 @@ impl Frames {
             // Ages are those of the moment.
             Shape::Table { .. } => return Ok(None),
         };
-        let form = 0x80 | u8::from(self.gzip.is_some()) << 4 | shape << 2 | kind as u8;
+        let protobuf = u8::from(self.wire == Wire::Protobuf);
+        let form =
+            0x80 | protobuf << 5 | u8::from(self.gzip.is_some()) << 4 | shape << 2 | kind as u8;
         let mut failed = None;
         let encode = || {
-            let mut line = Vec::with_capacity(object.bytes().len() + 48);
-            match self.simple(type_of(kind), object, &mut line) {
-                Ok(()) => self.packed(line),
+            let mut frame = Vec::with_capacity(object.bytes().len() + 48);
+            match self.simple(type_of(kind), object, &mut frame) {
+                Ok(()) => self.packed(frame),
                 Err(error) => {
                     failed = Some(error);
                     Bytes::new()
@@ -169,10 +186,10 @@ impl Frames {
         metadata.string("resourceVersion", &revision.to_string());
         metadata.end();
         bookmark.end();
-        begin("BOOKMARK", &mut self.plain);
-        match &mut self.shape {
-            Shape::Objects => self.plain.extend_from_slice(&object),
-            Shape::Metadata(version) => partial::write(*version, &object, &mut self.plain),
+        let wire = self.wire;
+        let write = |out: &mut Vec<u8>| match &mut self.shape {
+            Shape::Objects => out.extend_from_slice(&object),
+            Shape::Metadata(version) => wire.metadata(*version, &object, out),
             Shape::Table {
                 rows,
                 include,
@@ -188,17 +205,19 @@ impl Frames {
                 };
                 let row = |out: &mut Vec<u8>| rows.object(&object, Timestamp::now(), out);
                 let (meta, columns) = (meta_of(&object), columns.take());
-                table::write(*version, &meta, columns.as_deref(), row, &mut self.plain);
+                table::write(*version, &meta, columns.as_deref(), row, out);
             }
-        }
-        end(&mut self.plain);
+        };
+        wire.event("BOOKMARK", &mut self.plain, write);
     }
 
     /// The last event of a watch that failed.
     pub(crate) fn error(&mut self, error: &ApiError) {
-        begin("ERROR", &mut self.plain);
-        error.status().write(&mut self.plain);
-        end(&mut self.plain);
+        let wire = self.wire;
+        wire.event("ERROR", &mut self.plain, |out| match wire {
+            Wire::Lines => error.status().write(out),
+            Wire::Protobuf => error.status().write_protobuf(out),
+        });
     }
 
     /// Moves what was written to what is sent.
@@ -252,10 +271,10 @@ impl Frames {
             resource_version: object.revision().to_string(),
             ..ListMeta::default()
         };
-        begin(kind, out);
-        let row = |out: &mut Vec<u8>| out.extend_from_slice(&line);
-        table::write(*version, &meta, columns.take().as_deref(), row, out);
-        end(out);
+        self.wire.event(kind, out, |out| {
+            let row = |out: &mut Vec<u8>| out.extend_from_slice(&line);
+            table::write(*version, &meta, columns.take().as_deref(), row, out);
+        });
         Ok(())
     }
 
@@ -268,17 +287,47 @@ impl Frames {
     ) -> Result<(), DecodeError> {
         match &self.shape {
             Shape::Metadata(version) => {
-                begin(kind, out);
-                partial::write(*version, object.bytes(), out);
+                let write = |out: &mut Vec<u8>| self.wire.metadata(*version, object.bytes(), out);
+                self.wire.event(kind, out, write);
             }
             Shape::Objects | Shape::Table { .. } => {
                 let bytes = self.served.view(object.bytes())?;
-                begin(kind, out);
-                out.extend_from_slice(&bytes);
+                self.wire
+                    .event(kind, out, |out| out.extend_from_slice(&bytes));
             }
         }
-        end(out);
         Ok(())
+    }
+}
+
+impl Wire {
+    /// Appends an event around the object that is appended by `write`.
+    fn event(self, kind: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        match self {
+            Self::Lines => {
+                out.extend_from_slice(b"{\"type\":\"");
+                out.extend_from_slice(kind.as_bytes());
+                out.extend_from_slice(b"\",\"object\":");
+                write(out);
+                out.extend_from_slice(b"}\n");
+            }
+            Self::Protobuf => {
+                let at = out.len();
+                out.extend_from_slice(&[0; 4]);
+                let mut event = Writer::new(out);
+                event.string(1, kind);
+                event.message(2, |object| object.appended(1, write));
+                let length = u32::try_from(out.len() - at - 4).unwrap_or(u32::MAX);
+                out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+            }
+        }
+    }
+
+    fn metadata(self, version: MetaVersion, object: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Lines => partial::write(version, object, out),
+            Self::Protobuf => partial::protobuf::write(version, object, out),
+        }
     }
 }
 
@@ -288,14 +337,4 @@ const fn type_of(kind: EventKind) -> &'static str {
         EventKind::Modified => "MODIFIED",
         EventKind::Deleted => "DELETED",
     }
-}
-
-fn begin(kind: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"type\":\"");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\",\"object\":");
-}
-
-fn end(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"}\n");
 }

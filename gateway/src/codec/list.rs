@@ -1,8 +1,10 @@
 //! Lists: made object by object while the client reads.
 
+mod protobuf;
+
 use std::sync::Arc;
 
-use api_types::media_type::{Format, MetaVersion, Transform};
+use api_types::media_type::{Encoding, MetaVersion, Transform};
 use api_types::status::{ApiError, Reason};
 use api_types::table::{self, ListMeta};
 use axum::body::Body;
@@ -17,10 +19,13 @@ use super::{Form, columns, partial};
 use crate::resources::Served;
 use crate::store::{DecodeError, Stored};
 
+/// Objects in the order in which they are shown.
+pub(crate) type Objects = Box<dyn Iterator<Item = Arc<Stored>> + Send>;
+
 /// What a list holds.
 pub(crate) struct Page {
-    /// The objects, in the order in which they are shown.
-    pub objects: Box<dyn Iterator<Item = Arc<Stored>> + Send>,
+    /// Begins at the first object; every walk finds the same.
+    pub walk: Box<dyn Fn() -> Objects + Send>,
     /// Of which revision, and what comes behind.
     pub meta: ListMeta,
 }
@@ -34,7 +39,7 @@ enum Shape {
 
 /// A list being written.
 struct List {
-    objects: Box<dyn Iterator<Item = Arc<Stored>> + Send>,
+    objects: Objects,
     served: Served,
     shape: Shape,
     script: Script,
@@ -66,7 +71,17 @@ struct Frame {
 ///
 /// # Errors
 /// If a list has no such form, or its first objects cannot be written.
-pub(crate) fn list(form: &Form, served: &Served, page: Page) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn list(
+    form: &Form,
+    served: &Served,
+    page: Page,
+) -> Result<Response<Body>, ApiError> {
+    if let (Encoding::Protobuf, Transform::PartialObjectList(version)) =
+        (form.encoding(), form.transform())
+    {
+        let list = protobuf::List::new(version, page).await;
+        return respond(form, StatusCode::OK, list);
+    }
     let (shape, json) = match form.transform() {
         Transform::None => (Shape::Objects, Frame::of_objects(served, &page.meta)),
         Transform::PartialObjectList(version) => {
@@ -86,13 +101,14 @@ pub(crate) fn list(form: &Form, served: &Served, page: Page) -> Result<Response<
             ));
         }
     };
-    let (script, frame) = match form.format() {
-        Format::Json if form.pretty() => (Script::Indented(Indenter::default()), json),
-        Format::Json => (Script::Compact, json.with_newline()),
-        Format::Yaml => (Script::Yaml, json.into_yaml().map_err(ApiError::internal)?),
+    let (script, frame) = match form.encoding() {
+        Encoding::Json if form.pretty() => (Script::Indented(Indenter::default()), json),
+        // No other list is a message.
+        Encoding::Json | Encoding::Protobuf => (Script::Compact, json.with_newline()),
+        Encoding::Yaml => (Script::Yaml, json.into_yaml().map_err(ApiError::internal)?),
     };
     let list = List {
-        objects: page.objects,
+        objects: (page.walk)(),
         served: served.clone(),
         shape,
         script,

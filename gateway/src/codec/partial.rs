@@ -2,6 +2,8 @@
 //!
 //! Made without parsing: the stored values are what the answer holds, only their order differs.
 
+pub(super) mod protobuf;
+
 use api_types::media_type::MetaVersion;
 use kube_json::{Items, Members, ObjectWriter};
 

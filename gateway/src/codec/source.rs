@@ -61,7 +61,7 @@ pub(super) fn respond(
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    let content_type = HeaderValue::from_static(form.format().content_type());
+    let content_type = HeaderValue::from_static(form.encoding().content_type());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     if compressed {

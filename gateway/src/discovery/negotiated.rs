@@ -1,6 +1,6 @@
 //! The form in which a document is sent.
 
-use api_types::media_type::{self, Endpoint, Format};
+use api_types::media_type::{self, Format};
 use api_types::status::ApiError;
 use axum::body::Body;
 use http::header::{ACCEPT, USER_AGENT};
@@ -27,12 +27,10 @@ pub(super) fn header<'a>(head: &'a Parts, name: &HeaderName) -> &'a str {
 pub(super) fn plain(document: &Document, head: &Parts) -> Response<Body> {
     let query = head.uri.query().unwrap_or_default();
     let agent = header(head, &USER_AGENT);
-    match media_type::negotiate(header(head, &ACCEPT), query, agent, Endpoint::Plain) {
-        Ok(form) => match form.format {
-            Format::Json if form.pretty => pretty(document, reply::JSON),
-            Format::Json => document.answer(&head.headers, reply::JSON),
-            Format::Yaml => yaml(document, YAML),
-        },
+    match media_type::negotiate_document(header(head, &ACCEPT), query, agent) {
+        Ok((Format::Json, true)) => pretty(document, reply::JSON),
+        Ok((Format::Json, false)) => document.answer(&head.headers, reply::JSON),
+        Ok((Format::Yaml, _)) => yaml(document, YAML),
         Err(refusal) => refused(&refusal),
     }
 }

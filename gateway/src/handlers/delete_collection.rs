@@ -24,8 +24,8 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
     let list = ListOptions::parse(call.query())?;
     let plan = Plan::of(&list, call)?;
     let options = delete::options(call).await?;
-    let Page { objects, meta } = plan.read(api, &call.served).await?;
-    let objects: Vec<Arc<Stored>> = objects.collect();
+    let Page { walk, meta } = plan.read(api, &call.served).await?;
+    let objects: Vec<Arc<Stored>> = walk().collect();
     let target = call.target(options.dry_run());
     let registry = api.registry();
     let keys: Vec<ObjectKey> = objects.iter().map(|it| it.key().clone()).collect();
@@ -49,8 +49,8 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
         .try_collect::<()>()
         .await?;
     let page = Page {
-        objects: Box::new(objects.into_iter()),
+        walk: Box::new(move || Box::new(objects.clone().into_iter())),
         meta,
     };
-    codec::list(&form, &call.served, page)
+    codec::list(&form, &call.served, page).await
 }

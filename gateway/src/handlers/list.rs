@@ -13,11 +13,9 @@ use http::Response;
 
 use super::selection::{Place, Selection};
 use super::{Api, Call, watch};
-use crate::codec::{self, Form, Page};
+use crate::codec::{self, Form, Objects, Page};
 use crate::resources::Served;
-use crate::store::{
-    Filter as _, Freshness, ListAt, ListRequest, Listing, ObjectKey, StoreError, Stored,
-};
+use crate::store::{Filter as _, Freshness, ListAt, ListRequest, Listing, ObjectKey, StoreError};
 
 const TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
 const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent \
@@ -43,7 +41,7 @@ pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response<Body>, A
         return watch::follow(api, call, form, &options).await;
     }
     let page = Plan::of(&options, call)?.read(api, &call.served).await?;
-    codec::list(&form, &call.served, page)
+    codec::list(&form, &call.served, page).await
 }
 
 impl Plan {
@@ -108,14 +106,22 @@ impl Plan {
                 .and_then(|last| i64::try_from(listing.remaining(&last)).ok()),
         };
         let limit = self.limit.unwrap_or(usize::MAX);
-        let objects = listing.iter();
-        let objects: Box<dyn Iterator<Item = Arc<Stored>> + Send> = if self.selection.is_empty() {
-            Box::new(objects.take(limit))
+        let listing = listing.clone();
+        let walk: Box<dyn Fn() -> Objects + Send> = if self.selection.is_empty() {
+            Box::new(move || Box::new(listing.iter().take(limit)))
         } else {
             let selection = Arc::clone(&self.selection);
-            Box::new(objects.filter(move |it| selection.matches(it)).take(limit))
+            Box::new(move || {
+                let selection = Arc::clone(&selection);
+                Box::new(
+                    listing
+                        .iter()
+                        .filter(move |it| selection.matches(it))
+                        .take(limit),
+                )
+            })
         };
-        Page { objects, meta }
+        Page { walk, meta }
     }
 
     /// The last object of a full page, if anything comes behind it. The page is walked twice, so

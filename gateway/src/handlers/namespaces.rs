@@ -28,7 +28,7 @@ pub(super) fn answer(info: &RequestInfo, head: &Parts) -> Option<Response<Body>>
     }
     if !names::dns1123_label(&info.name).is_empty() {
         let error = ApiError::not_found(&GroupResource::new("", "namespaces"), &info.name);
-        return Some(codec::error(head, &error));
+        return Some(codec::error(&head.headers, &head.uri, &error));
     }
     Some(reply::body(
         StatusCode::OK,

@@ -18,7 +18,6 @@ use self::body::Events;
 use super::selection::Selection;
 use super::{Api, Call};
 use crate::codec::{Form, Frames};
-use crate::reply;
 use crate::store::{Freshness, StoreError, WatchRequest, WatchStart};
 
 /// The shortest and the longest a watch lasts unless the client says how long, seconds.
@@ -52,7 +51,9 @@ pub(super) async fn follow(
     let streamed_list = asked && options.allow_watch_bookmarks();
     let deadline = deadline(options);
     let watcher = api.store.watch(call.served.resource().id(), request).await;
-    let frames = Frames::new(&form.for_watch()?, &call.served, streamed_list)?;
+    let form = form.for_watch()?;
+    let stream_type = HeaderValue::from_static(form.encoding().stream_type());
+    let frames = Frames::new(&form, &call.served, streamed_list)?;
     let compressed = frames.compressed();
     let events = match watcher {
         Ok(watcher) => {
@@ -70,7 +71,7 @@ pub(super) async fn follow(
     };
     let mut response = Response::new(events.into_body());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, reply::JSON);
+    headers.insert(CONTENT_TYPE, stream_type);
     if compressed {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));

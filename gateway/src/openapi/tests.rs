@@ -105,7 +105,34 @@ async fn version_two_is_one_document() {
     let document = json(answer).await;
     assert_eq!(document["swagger"], "2.0");
     assert!(document["definitions"]["io.x.v1.Foo"].is_object());
-    let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    let answer = documents.all(&head("/openapi/v2", &[("accept", protobuf)]));
-    assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+}
+
+#[tokio::test]
+async fn protobuf_is_another_form_of_the_same_document() {
+    let documents = documents();
+    let path = "apis/x.io/v1";
+    let all = |accept: &str| documents.all(&head("/openapi/v2", &[("accept", accept)]));
+    let one = |accept: &str| documents.version(path, &head("/", &[("accept", accept)]));
+    for (version, answers) in [
+        ("v2", &all as &dyn Fn(&str) -> Response<Body>),
+        ("v3", &one),
+    ] {
+        let json = answers("application/json");
+        let name = format!("application/com.github.proto-openapi.spec.{version}.v1.0+protobuf");
+        for accept in [name.clone(), name.replace(".v1.0", "@v1.0")] {
+            let answer = answers(&accept);
+            assert_eq!(answer.headers()["content-type"], name.as_str());
+            assert_eq!(answer.headers()["etag"], json.headers()["etag"]);
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            // Field 1 of both is the version of OpenAPI.
+            let begin: &[u8] = if version == "v2" {
+                b"\x0a\x032.0"
+            } else {
+                b"\x0a\x053.0.0"
+            };
+            assert!(bytes.starts_with(begin), "{accept}");
+        }
+        let both = answers(&format!("{name};q=0.5, application/json"));
+        assert_eq!(both.headers()["content-type"], "application/json");
+    }
 }

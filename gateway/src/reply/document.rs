@@ -41,6 +41,18 @@ impl Document {
         }
     }
 
+    /// The same document in another encoding: with the hash of this one, as `Vary` tells them apart.
+    #[must_use]
+    pub fn encoded_as(&self, bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            hash: self.hash.clone(),
+            etag: self.etag.clone(),
+            compress_from: self.compress_from,
+            compressed: OnceLock::new(),
+        }
+    }
+
     /// The bytes.
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes

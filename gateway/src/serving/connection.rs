@@ -13,10 +13,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Lifecycle;
@@ -122,12 +123,35 @@ fn builder(tasks: Tasks) -> auto::Builder<Tasks> {
     builder
 }
 
-/// Runs the streams of HTTP/2 connections as tasks the server owns and awaits.
-#[derive(Debug, Clone)]
+/// The tasks of a server, connections and the streams of HTTP/2 connections: owned by the listener,
+/// which awaits them and in the end aborts what is left.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tasks {
-    pub(super) tracker: TaskTracker,
-    /// Ends whatever still runs when the server's patience is over.
-    pub(super) cut: CancellationToken,
+    running: TaskTracker,
+    /// The same once more, because a tracker cannot abort.
+    set: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Tasks {
+    /// Runs a task.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut set = self.set.lock();
+        set.spawn(self.running.track_future(task));
+        // Those that are done make room.
+        while set.try_join_next().is_some() {}
+    }
+
+    /// Waits until all are done, also those that they begin meanwhile.
+    pub(super) async fn done(&self) {
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    /// Ends all that are left, and tells how many that were.
+    pub(super) fn abort(&self) -> usize {
+        self.set.lock().abort_all();
+        self.running.len()
+    }
 }
 
 impl<F> hyper::rt::Executor<F> for Tasks
@@ -136,9 +160,8 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        let cut = self.cut.clone();
-        self.tracker.spawn(async move {
-            cut.run_until_cancelled(future).await;
+        self.spawn(async move {
+            future.await;
         });
     }
 }

@@ -1,5 +1,8 @@
 //! Shutdown as a timeline of named signals, in the order they happen.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +17,8 @@ pub struct Lifecycle {
     pub requests_drained: CancellationToken,
     /// Counts requests that are not long-running.
     pub in_flight: TaskTracker,
+    /// Set before the first signal, for those who look too often to take a lock each time.
+    pub draining: Arc<AtomicBool>,
 }
 
 impl Lifecycle {
@@ -24,6 +29,7 @@ impl Lifecycle {
 
     /// Runs the timeline up to the point where nothing is in flight any more.
     pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
         self.shutdown_initiated.cancel();
         self.not_accepting_new_requests.cancel();
         self.in_flight.close();

@@ -9,8 +9,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::time::timeout;
 
 use super::Lifecycle;
 use super::connection::{Connection, Service, Tasks};
@@ -38,25 +37,14 @@ pub struct Server<S> {
 impl<S: Service> Server<S> {
     /// Accepts until the lifecycle says stop, then waits for the connections it owns.
     pub async fn run(self) {
-        let tasks = Tasks {
-            tracker: TaskTracker::new(),
-            cut: CancellationToken::new(),
-        };
+        let tasks = Tasks::default();
         self.accept(&tasks).await;
         drop(self.listener);
-        let Tasks { tracker, cut } = tasks;
-        tracker.close();
-        if tokio::time::timeout(DRAIN_TIMEOUT, tracker.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                tasks = tracker.len(),
-                "cutting connections that did not end"
-            );
+        if timeout(DRAIN_TIMEOUT, tasks.done()).await.is_err() {
+            let cut = tasks.abort();
+            tracing::warn!(tasks = cut, "connections that did not end were cut");
+            tasks.done().await;
         }
-        cut.cancel();
-        tracker.wait().await;
     }
 
     async fn accept(&self, tasks: &Tasks) {
@@ -87,9 +75,8 @@ impl<S: Service> Server<S> {
                 lifecycle: self.lifecycle.clone(),
                 tasks: tasks.clone(),
             };
-            let cut = tasks.cut.clone();
-            tasks.tracker.spawn(async move {
-                cut.run_until_cancelled(connection.serve()).await;
+            tasks.spawn(async move {
+                connection.serve().await;
                 drop(slot);
             });
         }

@@ -1,7 +1,9 @@
 //! What stays with a streamed answer until its last byte is handed over.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::measure::Observation;
+use crate::serving::Lifecycle;
 use crate::serving::limits::Seat;
 
 /// A body that keeps its request's seat and measurement, and ends when the request's time is over.
@@ -32,7 +35,40 @@ pub(super) enum End {
     /// At its deadline, as a broken stream: an unfinished list must not look whole.
     Deadline(Pin<Box<Sleep>>),
     /// When the server drains, cleanly: a watch may end after any event.
-    Drain(Pin<Box<WaitForCancellationFutureOwned>>),
+    Drain(Drain),
+}
+
+/// The server's wish to drain, looked at once per event of every watch: a token alone would take a
+/// lock that all of them share.
+pub(super) struct Drain {
+    begun: Arc<AtomicBool>,
+    signal: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Who is woken by the signal.
+    waker: Option<Waker>,
+}
+
+impl Drain {
+    pub(super) fn of(lifecycle: &Lifecycle) -> Self {
+        let signal = lifecycle.shutdown_initiated.clone();
+        Self {
+            begun: Arc::clone(&lifecycle.draining),
+            signal: Box::pin(signal.cancelled_owned()),
+            waker: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.begun.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        let known = self.waker.as_ref();
+        if known.is_some_and(|waker| waker.will_wake(cx.waker())) {
+            // Whoever begins says so before waking.
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        self.signal.as_mut().poll(cx)
+    }
 }
 
 /// The client did not take the answer in time.
@@ -53,7 +89,7 @@ impl http_body::Body for Tail {
                 .as_mut()
                 .poll(cx)
                 .map(|()| Some(Err(axum::Error::new(Late)))),
-            End::Drain(drain) => drain.as_mut().poll(cx).map(|()| None),
+            End::Drain(drain) => drain.poll(cx).map(|()| None),
         };
         if over.is_ready() {
             self.held = None;

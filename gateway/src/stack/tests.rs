@@ -152,6 +152,12 @@ async fn refusals_are_kubernetes_own() {
             r#""details":{"group":"x.io","kind":"foos"},"code":403"#
         ))
     );
+    let mut protobuf = request("GET /version");
+    let accept = "application/vnd.kubernetes.protobuf".parse().unwrap();
+    protobuf.headers_mut().insert("accept", accept);
+    let answer = fixture.stack.answer(&fixture.stranger, protobuf).await;
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(bytes.starts_with(b"k8s\0\n\x0c\n\x02v1\x12\x06Status"));
     assert_eq!(
         ask(&fixture.admin, &format!("GET {FOO}/panic")).await,
         "This request caused apiserver to panic. Look in the logs for details.\n"

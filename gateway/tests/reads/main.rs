@@ -8,4 +8,5 @@ mod world;
 mod forms;
 mod get;
 mod list;
+mod protobuf;
 mod watch;

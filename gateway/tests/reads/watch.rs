@@ -307,10 +307,11 @@ async fn streamed_lists_are_compressed_for_those_who_take_it() {
             .expect("not ended")
             .expect("no error");
         packed.extend_from_slice(&data.into_data().expect("no trailers"));
-        // Every piece can be read as it comes, though the stream that it is part of goes on.
-        let mut unpacked = Vec::new();
-        let _ = flate2::read::GzDecoder::new(&*packed).read_to_end(&mut unpacked);
-        text = String::from_utf8(unpacked).expect("text");
+        // Every piece can be read as it comes, though the stream has not ended.
+        let (mut reader, mut plain) = (flate2::read::GzDecoder::new(&*packed), Vec::new());
+        let more = reader.read_to_end(&mut plain).expect_err("not ended");
+        assert_eq!(more.kind(), std::io::ErrorKind::UnexpectedEof);
+        text = String::from_utf8(plain).expect("whole events");
     }
     let kinds: Vec<_> = text
         .lines()

@@ -165,10 +165,20 @@ fn reduce(value: &mut Value) {
             name.starts_with("com.example.judge.") || name.starts_with("com.mckinsey.ark.")
         });
     }
+    if map.contains_key("swagger") {
+        reduce_swagger(map);
+    }
+}
+
+/// Leaves of what OpenAPI v2 defines for the whole document the parameters that its paths refer to.
+fn reduce_swagger(map: &mut Map<String, Value>) {
     for global in ["info", "security", "securityDefinitions"] {
-        if map.contains_key("swagger") {
-            map.remove(global);
-        }
+        map.remove(global);
+    }
+    let paths = map.get("paths").map(ToString::to_string);
+    let paths = paths.unwrap_or_default();
+    if let Some(parameters) = map.get_mut("parameters").and_then(Value::as_object_mut) {
+        parameters.retain(|key, _| paths.contains(&format!("\"#/parameters/{key}\"")));
     }
 }
 

@@ -120,3 +120,53 @@ fn ages_do_not_shift_columns() {
     let got = bodies(&[first, second]);
     assert_eq!(got[0], got[1]);
 }
+
+#[test]
+fn protobuf_is_read_to_its_end() {
+    let partial = |version: &str| {
+        let metadata = [
+            b"\x0a\x01n\x32".as_slice(),
+            &[u8::try_from(version.len()).expect("short")],
+            version.as_bytes(),
+            b"\x42\x00\x5a\x06\x0a\x01x\x12\x01y\x72\x01f\x72\x01g",
+        ];
+        let metadata = metadata.concat();
+        let length = u8::try_from(metadata.len()).expect("short");
+        let head = b"k8s\0\x0a\x27\x0a\x0emeta.k8s.io/v1\x12\x15PartialObjectMetadata\x12";
+        let mut document = [head, &[length + 2, 0x0a, length][..], &metadata].concat();
+        document.extend_from_slice(b"\x1a\0\x22\0");
+        document
+    };
+    let record = |bytes: Vec<u8>| {
+        let mut record = answer("");
+        record.capture.out = bytes;
+        record
+    };
+    let document = partial("7");
+    let length = u8::try_from(document.len()).expect("short");
+    let event = [
+        b"\x0a\x05ADDED\x12",
+        &[length + 2, 0x0a, length][..],
+        &document,
+    ]
+    .concat();
+    let framed = [&[0, 0, 0, length + 11], &*event].concat();
+    let want = json!({
+        "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {
+            "name": "n", "resourceVersion": "<rv 1>", "creationTimestamp": null,
+            "labels": {"x": "y"}, "finalizers": ["f", "g"],
+        },
+    });
+    let mut cut = document.clone();
+    cut.pop();
+    let seen = bodies(&[
+        record(document),
+        record([framed.clone(), framed].concat()),
+        record(cut),
+    ]);
+    let event = json!({"type": "ADDED", "object": want});
+    assert_eq!(seen[0], want);
+    assert_eq!(seen[1], json!([event, event]));
+    assert!(!seen[2].is_object(), "cut: {}", seen[2]);
+}

@@ -1,8 +1,13 @@
 //! The `Accept` header, with the quirks of the parser that Kubernetes uses.
 
-use super::{Endpoint, Format, MetaVersion, Negotiated, Transform};
+use super::{Encoding, Endpoint, Format, MetaVersion, Negotiated, Transform};
 
 /// Subtypes of `application` in the order in which a wildcard finds them.
+const ENCODINGS: [(&str, Encoding); 3] = [
+    ("json", Encoding::Json),
+    ("yaml", Encoding::Yaml),
+    ("vnd.kubernetes.protobuf", Encoding::Protobuf),
+];
 const FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("yaml", Format::Yaml)];
 
 struct Clause<'a> {
@@ -19,10 +24,28 @@ pub(super) fn negotiate(header: &str, endpoint: Endpoint) -> Option<Negotiated> 
     }
     let clauses = parse(header);
     clauses.iter().find_map(|clause| {
-        FORMATS
+        ENCODINGS
             .into_iter()
             .filter(|(subtype, _)| clause.covers(subtype))
-            .find_map(|(_, format)| clause.form(format, endpoint))
+            .find_map(|(_, encoding)| clause.form(encoding, endpoint))
+    })
+}
+
+/// The first format that the client accepts, and whether it asks for indentation.
+pub(super) fn document(header: &str) -> Option<(Format, bool)> {
+    if header.is_empty() {
+        return Some((Format::Json, false));
+    }
+    parse(header).iter().find_map(|clause| {
+        let mut formats = FORMATS.into_iter();
+        let (_, format) = formats.find(|(subtype, format)| {
+            let encoding = match format {
+                Format::Json => Encoding::Json,
+                Format::Yaml => Encoding::Yaml,
+            };
+            clause.covers(subtype) && clause.form(encoding, Endpoint::Error).is_some()
+        })?;
+        Some((format, clause.pretty()))
     })
 }
 
@@ -131,25 +154,38 @@ impl<'a> Clause<'a> {
         }
     }
 
+    fn pretty(&self) -> bool {
+        self.last("pretty") == Some("1")
+    }
+
     /// The form that the clause's parameters ask for, if the endpoint has it.
-    fn form(&self, format: Format, endpoint: Endpoint) -> Option<Negotiated> {
+    fn form(&self, encoding: Encoding, endpoint: Endpoint) -> Option<Negotiated> {
         let last = |key: &str| self.last(key);
-        if last("stream").is_some_and(|stream| stream != "watch" || format == Format::Yaml) {
+        if last("stream").is_some_and(|stream| stream != "watch" || encoding == Encoding::Yaml) {
             return None;
         }
-        if last("sv").is_some_and(|version| endpoint == Endpoint::Plain || version != "v1") {
+        if last("sv").is_some_and(|version| endpoint == Endpoint::Error || version != "v1") {
             return None;
         }
         let transform = match (last("as"), last("g"), last("v")) {
             (None, None, None) => Transform::None,
-            _ if endpoint == Endpoint::Plain => return None,
+            _ if endpoint == Endpoint::Error => return None,
             (Some(kind), Some("meta.k8s.io"), Some(version)) => transform(kind, version)?,
             _ => return None,
         };
+        // What custom resources hold has no messages.
+        let custom = match transform {
+            Transform::None => endpoint == Endpoint::Resource,
+            Transform::Table(_) => true,
+            Transform::PartialObject(_) | Transform::PartialObjectList(_) => false,
+        };
+        if custom && encoding == Encoding::Protobuf {
+            return None;
+        }
         Some(Negotiated {
-            format,
+            encoding,
             transform,
-            pretty: last("pretty") == Some("1"),
+            pretty: self.pretty(),
         })
     }
 }

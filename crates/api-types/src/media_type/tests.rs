@@ -1,19 +1,21 @@
 //! Accept headers and content types, clause by clause.
 
 use super::{
-    Endpoint, Format, MetaVersion, Negotiated, PatchType, Transform, aggregated_discovery,
-    negotiate, of_body, of_patch, preferred_subtype,
+    Encoding, Endpoint, Format, MetaVersion, Negotiated, PatchType, Transform,
+    aggregated_discovery, negotiate, negotiate_document, of_body, of_patch, preferred_subtype,
 };
 
-fn form(accept: &str) -> Option<(Format, Transform)> {
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+fn form(accept: &str) -> Option<(Encoding, Transform)> {
     let negotiated = negotiate(accept, "", "", Endpoint::Resource).ok()?;
-    Some((negotiated.format, negotiated.transform))
+    Some((negotiated.encoding, negotiated.transform))
 }
 
 #[test]
 fn the_first_acceptable_clause_wins() {
-    let json = Some((Format::Json, Transform::None));
-    let yaml = Some((Format::Yaml, Transform::None));
+    let json = Some((Encoding::Json, Transform::None));
+    let yaml = Some((Encoding::Yaml, Transform::None));
     for (accept, want) in [
         ("", json),
         ("*/*", json),
@@ -69,8 +71,69 @@ fn transforms_name_kind_group_and_version() {
             "{accept:?}"
         );
     }
-    let plain = negotiate(kubectl, "", "", Endpoint::Plain).expect("JSON");
-    assert_eq!(plain.transform, Transform::None);
+    let error = negotiate(kubectl, "", "", Endpoint::Error).expect("JSON");
+    assert_eq!(error.transform, Transform::None);
+}
+
+#[test]
+fn protobuf_is_for_metadata_and_errors() {
+    let metadata = |kind: &str| format!("{PROTOBUF};as={kind};g=meta.k8s.io;v=v1");
+    let (one, list) = (
+        metadata("PartialObjectMetadata"),
+        metadata("PartialObjectMetadataList"),
+    );
+    let one_form = Transform::PartialObject(MetaVersion::V1);
+    let list_form = Transform::PartialObjectList(MetaVersion::V1);
+    let table = metadata("Table");
+    for (accept, want) in [
+        (one.clone(), Some((Encoding::Protobuf, one_form))),
+        (list.clone(), Some((Encoding::Protobuf, list_form))),
+        (
+            format!("{one};stream=watch"),
+            Some((Encoding::Protobuf, one_form)),
+        ),
+        (
+            format!("{table},{list}"),
+            Some((Encoding::Protobuf, list_form)),
+        ),
+        (table, None),
+        (
+            format!("{PROTOBUF},application/yaml"),
+            Some((Encoding::Yaml, Transform::None)),
+        ),
+    ] {
+        assert_eq!(form(&accept), want, "{accept:?}");
+    }
+    for (accept, want) in [
+        (PROTOBUF, Some(Encoding::Protobuf)),
+        (
+            "application/json;q=0.5,application/vnd.kubernetes.protobuf",
+            Some(Encoding::Protobuf),
+        ),
+        ("application/*", Some(Encoding::Json)),
+        (one.as_str(), None),
+    ] {
+        let error = negotiate(accept, "", "", Endpoint::Error).ok();
+        assert_eq!(error.map(|form| form.encoding), want, "{accept:?}");
+    }
+}
+
+#[test]
+fn discovery_has_no_protobuf() {
+    for (accept, want) in [
+        ("", Some(Format::Json)),
+        ("application/yaml", Some(Format::Yaml)),
+        (
+            "application/vnd.kubernetes.protobuf,*/*",
+            Some(Format::Json),
+        ),
+        (PROTOBUF, None),
+    ] {
+        let chosen = negotiate_document(accept, "", "").ok();
+        assert_eq!(chosen.map(|(format, _)| format), want, "{accept:?}");
+    }
+    let pretty = negotiate_document("application/json;pretty=1", "", "");
+    assert_eq!(pretty, Ok((Format::Json, true)));
 }
 
 #[test]
@@ -99,9 +162,15 @@ fn refusals_list_what_there_is() {
         "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
     );
     let yaml = Negotiated {
-        format: Format::Yaml,
+        encoding: Encoding::Yaml,
         ..Negotiated::default()
     };
+    let list = Negotiated {
+        encoding: Encoding::Protobuf,
+        transform: Transform::PartialObjectList(MetaVersion::V1),
+        ..Negotiated::default()
+    };
+    assert!(list.for_watch().is_err(), "an event holds no list");
     let error = yaml.for_watch().expect_err("no YAML stream");
     assert_eq!(
         error.to_string(),

@@ -136,3 +136,35 @@ fn success_and_continue() {
         r#"{"kind":"Status","apiVersion":"v1","metadata":{"continue":"abc"},"status":"Failure","message":"old","reason":"Expired","code":410}"#
     );
 }
+
+/// Whether a failure is written as kube-apiserver did when it was asked.
+fn check_protobuf(error: &ApiError, want: &[u8]) {
+    let mut out = Vec::new();
+    error.status().write_protobuf(&mut out);
+    assert_eq!(
+        out.escape_ascii().to_string(),
+        want.escape_ascii().to_string()
+    );
+}
+
+#[test]
+fn protobuf_leaves_out_nothing_but_details() {
+    let widgets = GroupResource::new("judge.example.com", "widgets");
+    check_protobuf(
+        &ApiError::not_found(&widgets, "zzz"),
+        b"k8s\0\n\x0c\n\x02v1\x12\x06Status\x12p\n\x06\n\0\x12\0\x1a\0\x12\x07Failure\x1a)\
+          widgets.judge.example.com \"zzz\" not found\"\x08NotFound*%\n\x03zzz\x12\x11\
+          judge.example.com\x1a\x07widgets(\x002\x000\x94\x03\x1a\0\"\0",
+    );
+    check_protobuf(
+        &ApiError::expired("too old resource version: 1 (278)"),
+        b"k8s\0\n\x0c\n\x02v1\x12\x06Status\x12@\n\x06\n\0\x12\0\x1a\0\x12\x07Failure\x1a!\
+          too old resource version: 1 (278)\"\x07Expired0\x9a\x03\x1a\0\"\0",
+    );
+    check_protobuf(
+        &ApiError::internal("x"),
+        b"k8s\0\n\x0c\n\x02v1\x12\x06Status\x12T\n\x06\n\0\x12\0\x1a\0\x12\x07Failure\x1a\x1a\
+          Internal error occurred: x\"\rInternalError*\x13\n\0\x12\0\x1a\0\"\x07\n\0\x12\x01x\x1a\0(\0\
+          2\x000\xf4\x03\x1a\0\"\0",
+    );
+}

@@ -136,6 +136,7 @@ impl Export {
 
 async fn snapshot(bench: Bench) -> Check {
     let load = Load::start(&bench, 4);
+    load.reach(4).await?;
     let mut exports = Vec::new();
     for _ in 0..5 {
         let mut export = Export::open(&bench, ExportRequest::default()).await?;
@@ -159,6 +160,7 @@ async fn snapshot(bench: Bench) -> Check {
 
 async fn follow(bench: Bench) -> Check {
     let load = Load::start(&bench, 4);
+    load.reach(4).await?;
     let request = ExportRequest {
         follow: true,
         after_revision: 0,

@@ -100,6 +100,7 @@ async fn losers(bench: Bench) -> Check {
 async fn snapshots(bench: Bench) -> Check {
     let start = bench.client.current().await?.revision;
     let load = Load::start(&bench, 6);
+    load.reach(4).await?;
     let reader = bench.connect();
     let mut lists = Vec::new();
     while lists.len() < 30 {
@@ -130,9 +131,13 @@ async fn current(bench: Bench) -> Check {
             header.revision
         );
         known = header.revision;
-        if round % 10 == 0 {
-            known = known.max(client.list(bench.all(0)).await?.header.revision);
-        }
+        // Reads tell revisions, too: of these CurrentRevision must not fall short either.
+        let told = match round % 3 {
+            0 => Some(client.list(bench.all(0)).await?.header),
+            1 => client.get(&bench.key("w0/k0"), 0).await?.header,
+            _ => None,
+        };
+        known = known.max(told.map_or(0, |header| header.revision));
         if round % 50 == 25 {
             // A driver that does not compact says so; that is another case.
             let _ = client.compact(known).await;

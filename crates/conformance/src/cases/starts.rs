@@ -101,6 +101,7 @@ async fn zero(bench: Bench) -> Check {
 
 async fn list_then_watch(bench: Bench) -> Check {
     let load = Load::start(&bench, 6);
+    load.reach(4).await?;
     let reader = bench.connect();
     for _ in 0..60 {
         let listed = reader.list(bench.all(0)).await?;

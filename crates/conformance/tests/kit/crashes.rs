@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use conformance::crash::{self, Plan, Victim};
 use conformance::report::{Row, Verdict};
 use conformance::{Endpoint, ModelDriver};
-use parking_lot::Mutex;
 use sidecar::Options;
 use sidecar::listen::Listener;
 use tempfile::TempDir;
@@ -23,7 +22,7 @@ const KILLS: usize = 8;
 enum Disk {
     /// Everything that was acknowledged.
     Honest,
-    /// What had reached it some time before the kill.
+    /// Only what it found when it was started.
     Lazy,
 }
 
@@ -33,7 +32,7 @@ struct InProcess {
     disk: Disk,
     model: ModelDriver,
     /// What the lazy disk holds.
-    synced: Arc<Mutex<ModelDriver>>,
+    synced: ModelDriver,
     runtime: Option<Runtime>,
 }
 
@@ -43,7 +42,7 @@ impl InProcess {
         Self {
             folder: tempfile::tempdir().expect("temporary directory"),
             disk,
-            synced: Arc::new(Mutex::new(model.fork())),
+            synced: model.fork(),
             model,
             runtime: None,
         }
@@ -67,14 +66,8 @@ impl Victim for InProcess {
     async fn start(&mut self) -> Result<(), String> {
         let runtime = Runtime::new().map_err(|error| error.to_string())?;
         let options = Options::at(format!("unix://{}", self.socket().display()));
-        let (model, synced) = (self.model.clone(), self.synced.clone());
-        let syncing = self.model.clone();
-        runtime.spawn(async move {
-            loop {
-                tokio::time::sleep(Duration::from_millis(25)).await;
-                *synced.lock() = syncing.fork();
-            }
-        });
+        self.synced = self.model.fork();
+        let model = self.model.clone();
         runtime.spawn(async move {
             let listener = Listener::bind(&options).await.expect("bind");
             let never = CancellationToken::new();
@@ -97,7 +90,7 @@ impl Victim for InProcess {
         }
         self.model = match self.disk {
             Disk::Honest => self.model.clone(),
-            Disk::Lazy => self.synced.lock().fork(),
+            Disk::Lazy => self.synced.fork(),
         };
         Ok(())
     }

@@ -1,3 +1,5 @@
+//! Manifests that are definitions, and those that are not.
+
 use serde_json::{Value, json};
 
 use super::{Definition, Scope};

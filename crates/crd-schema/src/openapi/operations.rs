@@ -2,112 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::kubernetes::Published;
 use super::{Kind, SCALE, meta_name, model_name, reference};
-
-/// Query parameters: name, type, description.
-type Parameter = (&'static str, &'static str, &'static str);
-
-const PRETTY: Parameter = ("pretty", "string", "Whether JSON is indented.");
-
-const LIST: &[Parameter] = &[
-    (
-        "allowWatchBookmarks",
-        "boolean",
-        "Whether a watch may send bookmarks.",
-    ),
-    (
-        "continue",
-        "string",
-        "Where to go on with a list, from the page before.",
-    ),
-    ("fieldSelector", "string", "Which fields objects must have."),
-    ("labelSelector", "string", "Which labels objects must have."),
-    ("limit", "integer", "How many objects a page holds at most."),
-    (
-        "resourceVersion",
-        "string",
-        "The revision to list at or to watch from.",
-    ),
-    (
-        "resourceVersionMatch",
-        "string",
-        "How the revision is meant: Exact or NotOlderThan.",
-    ),
-    (
-        "sendInitialEvents",
-        "boolean",
-        "Whether a watch begins with the objects there are.",
-    ),
-    (
-        "shardSelector",
-        "string",
-        "Which part of the objects to list; not served.",
-    ),
-    (
-        "timeoutSeconds",
-        "integer",
-        "After how many seconds to end.",
-    ),
-    (
-        "watch",
-        "boolean",
-        "Whether to stream changes rather than list.",
-    ),
-];
-
-const GET: &[Parameter] = &[(
-    "resourceVersion",
-    "string",
-    "How fresh the object has to be.",
-)];
-
-const WRITE: &[Parameter] = &[
-    (
-        "dryRun",
-        "string",
-        "All: do everything but store the outcome.",
-    ),
-    (
-        "fieldManager",
-        "string",
-        "Who the written fields belong to.",
-    ),
-    (
-        "fieldValidation",
-        "string",
-        "What to do about unknown fields: Ignore, Warn or Strict.",
-    ),
-];
-
-const FORCE: Parameter = (
-    "force",
-    "boolean",
-    "Whether an apply takes fields from other managers.",
-);
-
-const DELETE: &[Parameter] = &[
-    ("dryRun", "string", "All: do everything but delete."),
-    (
-        "gracePeriodSeconds",
-        "integer",
-        "How long the object may take to stop.",
-    ),
-    (
-        "ignoreStoreReadErrorWithClusterBreakingPotential",
-        "boolean",
-        "Whether to delete what cannot be read; not served.",
-    ),
-    (
-        "orphanDependents",
-        "boolean",
-        "The older form of propagationPolicy Orphan.",
-    ),
-    (
-        "propagationPolicy",
-        "string",
-        "What becomes of dependents: Foreground, Background or Orphan.",
-    ),
-];
 
 const BODIES: &[&str] = &["application/json", "application/yaml"];
 
@@ -118,7 +14,8 @@ const PATCHES: &[&str] = &[
 ];
 
 /// Adds all paths of a kind.
-pub(super) fn add(kind: &Kind<'_>, paths: &mut Map<String, Value>) {
+pub(super) fn add(kind: &Kind<'_>, published: &Published, paths: &mut Map<String, Value>) {
+    let operations = Operations { kind, published };
     let base = format!("/apis/{}/{}", kind.group, kind.version);
     let namespace = if kind.namespaced {
         "/namespaces/{namespace}"
@@ -126,114 +23,114 @@ pub(super) fn add(kind: &Kind<'_>, paths: &mut Map<String, Value>) {
         ""
     };
     let collection = format!("{base}{namespace}/{}", kind.plural);
+    let list = model_name(kind, kind.list_kind);
     if kind.namespaced {
-        let suffix = format!("{}ForAllNamespaces", kind.kind);
-        let mut item = json!({"get": kind.operation("list", &suffix, "", &[])});
-        // With one operation, its parameters are the path's.
-        let mut shared = LIST.to_vec();
-        shared.push(PRETTY);
-        shared.sort_unstable();
-        item["parameters"] = shared.iter().map(query).collect();
+        let item = operations.everywhere_item(&list);
         paths.insert(format!("{base}/{}", kind.plural), item);
     }
     let scope = if kind.namespaced { "Namespaced" } else { "" };
     let name = format!("{scope}{}", kind.kind);
+    let own = model_name(kind, kind.kind);
+    let status = meta_name("Status");
     let item = json!({
-        "get": kind.operation("list", &name, "", LIST),
-        "post": kind.operation("create", &name, "", WRITE),
-        "delete": kind.operation("deletecollection", &format!("Collection{name}"), "", LIST),
-        "parameters": kind.path_parameters(false),
+        "get": operations.operation("list", &name, "", &list),
+        "post": operations.operation("create", &name, "", &own),
+        "delete": operations.operation("deletecollection", &format!("Collection{name}"), "", &status),
+        "parameters": operations.path_parameters(false),
     });
     paths.insert(collection.clone(), item);
-    let own = model_name(kind, kind.kind);
-    let mut item = kind.object_item(&name, "", &own);
-    item["delete"] = kind.operation("delete", &name, "", DELETE);
+    let mut item = operations.object_item(&name, "", &own);
+    item["delete"] = operations.operation("delete", &name, "", &status);
     paths.insert(format!("{collection}/{{name}}"), item);
     if kind.status {
-        let item = kind.object_item(&format!("{name}Status"), " status of", &own);
+        let item = operations.object_item(&format!("{name}Status"), " status of", &own);
         paths.insert(format!("{collection}/{{name}}/status"), item);
     }
     if kind.scale {
-        let item = kind.object_item(&format!("{name}Scale"), " scale of", SCALE);
+        let item = operations.object_item(&format!("{name}Scale"), " scale of", SCALE);
         paths.insert(format!("{collection}/{{name}}/scale"), item);
     }
 }
 
-impl Kind<'_> {
+/// Makes the operations of a kind.
+#[derive(Clone, Copy)]
+struct Operations<'a> {
+    kind: &'a Kind<'a>,
+    published: &'a Published,
+}
+
+impl Operations<'_> {
+    /// Listing in all namespaces.
+    fn everywhere_item(&self, list: &str) -> Value {
+        let suffix = format!("{}ForAllNamespaces", self.kind.kind);
+        let mut operation = self.operation("list", &suffix, "", list);
+        // With one operation, its parameters are the path's.
+        let mut parameters = self.path_parameters(false);
+        parameters.retain(|parameter| parameter["in"] == "query");
+        if let Value::Array(own) = operation["parameters"].take() {
+            parameters.extend(own);
+        }
+        parameters.sort_by_key(|parameter| parameter["name"].to_string());
+        if let Some(fields) = operation.as_object_mut() {
+            fields.remove("parameters");
+        }
+        json!({"get": operation, "parameters": parameters})
+    }
+
     /// Reading, replacing and patching an object or a part of it, whose schema is `model`.
     fn object_item(&self, name: &str, part: &str, model: &str) -> Value {
-        let mut patch = WRITE.to_vec();
-        patch.push(FORCE);
-        let operation =
-            |verb, parameters: &[Parameter]| self.operation_on(verb, name, part, parameters, model);
         json!({
-            "get": operation("read", GET),
-            "put": operation("replace", WRITE),
-            "patch": operation("patch", &patch),
+            "get": self.operation("read", name, part, model),
+            "put": self.operation("replace", name, part, model),
+            "patch": self.operation("patch", name, part, model),
             "parameters": self.path_parameters(true),
         })
     }
 
-    fn path_parameters(&self, name: bool) -> Value {
-        let path = |name: &str, description: &str| {
-            let schema = json!({"type": "string", "uniqueItems": true});
-            json!({
-                "name": name, "in": "path", "description": description, "required": true,
-                "schema": schema,
-            })
-        };
-        let mut parameters = Vec::new();
+    fn path_parameters(&self, name: bool) -> Vec<Value> {
+        let mut parameters = self.published.parameters("path");
+        if !self.kind.namespaced {
+            parameters.retain(|parameter| parameter["name"] != "namespace");
+        }
         if name {
-            parameters.push(path("name", &format!("name of the {}", self.kind)));
+            let name = json!({
+                "name": "name", "in": "path", "description": format!("name of the {}", self.kind.kind),
+                "required": true, "schema": {"type": "string", "uniqueItems": true},
+            });
+            parameters.insert(0, name);
         }
-        if self.namespaced {
-            parameters.push(path("namespace", "The namespace of the object."));
-        }
-        parameters.push(query(&PRETTY));
-        Value::Array(parameters)
+        parameters
     }
 
-    fn operation(&self, verb: &str, suffix: &str, part: &str, parameters: &[Parameter]) -> Value {
-        let own = model_name(self, self.kind);
-        self.operation_on(verb, suffix, part, parameters, &own)
-    }
-
-    fn operation_on(
-        &self,
-        verb: &str,
-        suffix: &str,
-        part: &str,
-        parameters: &[Parameter],
-        model: &str,
-    ) -> Value {
-        let own = model.to_owned();
-        let (action, prefix, answer) = match verb {
-            "list" => ("list", "list", model_name(self, self.list_kind)),
-            "deletecollection" => ("deletecollection", "delete", meta_name("Status")),
-            "delete" => ("delete", "delete", meta_name("Status")),
-            "create" => ("post", "create", own.clone()),
-            "replace" => ("put", "replace", own.clone()),
-            "read" => ("get", "read", own.clone()),
-            other => (other, other, own.clone()),
+    /// What is done by a verb to an object, or to a part of it; it answers with `model`.
+    fn operation(&self, verb: &str, suffix: &str, part: &str, model: &str) -> Value {
+        let kind = self.kind;
+        let (action, prefix) = match verb {
+            "deletecollection" => ("deletecollection", "delete"),
+            "create" => ("post", "create"),
+            "replace" => ("put", "replace"),
+            "read" => ("get", "read"),
+            other => (other, other),
         };
-        let tag = camel_case(self.group.trim_end_matches(".k8s.io"), false);
-        let group = camel_case(self.group.trim_end_matches(".k8s.io"), true);
-        let version = camel_case(self.version, true);
+        let tag = camel_case(kind.group.trim_end_matches(".k8s.io"), false);
+        let group = camel_case(kind.group.trim_end_matches(".k8s.io"), true);
+        let version = camel_case(kind.version, true);
         let mut operation = json!({
-            "tags": [format!("{tag}_{}", self.version)],
-            "description": self.description(verb, part),
+            "tags": [format!("{tag}_{}", kind.version)],
+            "description": description(kind.kind, verb, part),
             "operationId": format!("{prefix}{group}{version}{suffix}"),
-            "responses": responses(action, &answer),
+            "responses": responses(action, model),
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": {
-                "group": self.group, "version": self.version, "kind": self.kind,
+                "group": kind.group, "version": kind.version, "kind": kind.kind,
             },
         });
+        let parameters = self.published.parameters(action);
         if !parameters.is_empty() {
-            operation["parameters"] = parameters.iter().map(query).collect();
+            operation["parameters"] = Value::Array(parameters);
         }
         match action {
-            "post" | "put" => operation["requestBody"] = body(BODIES, &own, true),
+            "post" | "put" => operation["requestBody"] = body(BODIES, model, true),
             "patch" => operation["requestBody"] = body(PATCHES, &meta_name("Patch"), true),
             "delete" => {
                 operation["requestBody"] = body(BODIES, &meta_name("DeleteOptions"), false);
@@ -242,24 +139,16 @@ impl Kind<'_> {
         }
         operation
     }
-
-    fn description(&self, verb: &str, part: &str) -> String {
-        let kind = self.kind;
-        match verb {
-            "list" => format!("list objects of kind {kind}"),
-            "deletecollection" => format!("delete collection of {kind}"),
-            "patch" => format!("partially update{part} the specified {kind}"),
-            "create" | "delete" => format!("{verb}{part} {}{kind}", article(kind)),
-            other => format!("{other}{part} the specified {kind}"),
-        }
-    }
 }
 
-fn query((name, kind, description): &Parameter) -> Value {
-    json!({
-        "name": name, "in": "query", "description": description,
-        "schema": {"type": kind, "uniqueItems": true},
-    })
+fn description(kind: &str, verb: &str, part: &str) -> String {
+    match verb {
+        "list" => format!("list objects of kind {kind}"),
+        "deletecollection" => format!("delete collection of {kind}"),
+        "patch" => format!("partially update{part} the specified {kind}"),
+        "create" | "delete" => format!("{verb}{part} {}{kind}", article(kind)),
+        other => format!("{other}{part} the specified {kind}"),
+    }
 }
 
 fn body(types: &[&str], schema: &str, required: bool) -> Value {

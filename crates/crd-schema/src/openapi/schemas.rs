@@ -2,101 +2,44 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Kind, SCALE, meta_name, model_name, reference};
+use super::kubernetes::Published;
+use super::{Edition, Kind, SCALE, model_name, reference, swagger};
 
-const API_VERSION: &str = "Group and version of this object's schema.";
-const KIND: &str = "Kind of this object, in camel case; cannot change.";
+const CONVENTIONS: &str =
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
 
-/// Kubernetes' own types that documents refer to.
-pub(super) fn meta(kinds: &[Kind<'_>]) -> Map<String, Value> {
-    let types: Map<String, Value> = serde_json::from_str(include_str!("meta.json"))
-        .expect("the file beside this one is JSON: a test reads it");
-    let mut versions: Vec<(&str, &str)> =
-        kinds.iter().map(|one| (one.group, one.version)).collect();
-    versions.push(("", "v1"));
-    versions.sort_unstable();
-    versions.dedup();
-    let mut definitions = Map::new();
-    for (name, mut schema) in types {
-        let kinds_of = match name.as_str() {
-            "DeleteOptions" => versions.as_slice(),
-            "Status" => &[("", "v1")],
-            _ => &[],
-        };
-        if !kinds_of.is_empty() {
-            schema["x-kubernetes-group-version-kind"] = kinds_of
-                .iter()
-                .map(|(group, version)| json!({"group": group, "kind": name, "version": version}))
-                .collect();
-        }
-        definitions.insert(meta_name(&name), schema);
-    }
+/// Kubernetes' own types that documents of these kinds refer to.
+pub(super) fn meta(kinds: &[Kind<'_>], published: &Published) -> Map<String, Value> {
+    let scales = kinds.iter().any(|kind| kind.scale);
+    let definitions = published.definitions.iter();
     definitions
-}
-
-/// The types of the `scale` subresource.
-pub(super) fn add_scale(definitions: &mut Map<String, Value>) {
-    let part = |name: &str| json!({"default": {}, "allOf": [reference(name)]});
-    let replicas = |text: &str| json!({"description": text, "type": "integer", "format": "int32", "default": 0});
-    let (spec, status) = (format!("{SCALE}Spec"), format!("{SCALE}Status"));
-    let mut scale = json!({
-        "description": "How often something runs.",
-        "type": "object",
-        "properties": {
-            "metadata": part(&meta_name("ObjectMeta")),
-            "spec": part(&spec),
-            "status": part(&status),
-        },
-        "x-kubernetes-group-version-kind":
-            [{"group": "autoscaling", "kind": "Scale", "version": "v1"}],
-    });
-    add_type_meta(&mut scale);
-    definitions.insert(SCALE.to_owned(), scale);
-    let wanted = json!({
-        "description": "How often it is to run.",
-        "type": "object",
-        "properties": {"replicas": replicas("The wanted number.")},
-    });
-    definitions.insert(spec, wanted);
-    let observed = json!({
-        "description": "How often it does run.",
-        "type": "object",
-        "required": ["replicas"],
-        "properties": {
-            "replicas": replicas("The number there is."),
-            "selector": {"description": "Which objects are counted.", "type": "string"},
-        },
-    });
-    definitions.insert(status, observed);
+        .filter(|(name, _)| scales || !name.starts_with(SCALE))
+        .map(|(name, schema)| (name.clone(), schema.clone()))
+        .collect()
 }
 
 /// The schemas of a kind and its list.
-pub(super) fn add(kind: &Kind<'_>, definitions: &mut Map<String, Value>) {
+pub(super) fn add(
+    kind: &Kind<'_>,
+    published: &Published,
+    edition: Edition,
+    definitions: &mut Map<String, Value>,
+) {
     let name = model_name(kind, kind.kind);
-    let mut object = structural(kind.schema);
-    let metadata = json!({
-        "description": "Standard metadata of an object.",
-        "allOf": [reference(&meta_name("ObjectMeta"))],
-    });
-    set(&mut object, "metadata", metadata);
-    add_type_meta(&mut object);
+    let mut object = object(kind.schema, published, edition);
     let mut list = json!({
         "description": format!("{} is a list of {}", kind.list_kind, kind.kind),
         "type": "object",
         "required": ["items"],
         "properties": {
             "items": {
-                "description": format!("List of {}.", kind.plural),
+                "description": format!("List of {}. More info: {CONVENTIONS}", kind.plural),
                 "type": "array",
                 "items": reference(&name),
             },
-            "metadata": {
-                "description": "Standard metadata of a list.",
-                "allOf": [reference(&meta_name("ListMeta"))],
-            },
         },
     });
-    add_type_meta(&mut list);
+    set(&mut list, &published.list);
     for (schema, kind_name) in [(&mut object, kind.kind), (&mut list, kind.list_kind)] {
         schema["x-kubernetes-group-version-kind"] =
             json!([{"group": kind.group, "kind": kind_name, "version": kind.version}]);
@@ -111,18 +54,31 @@ pub(super) fn add(kind: &Kind<'_>, definitions: &mut Map<String, Value>) {
     definitions.insert(model_name(kind, kind.list_kind), list);
 }
 
-fn add_type_meta(schema: &mut Value) {
-    for (name, description) in [("apiVersion", API_VERSION), ("kind", KIND)] {
-        let property = json!({"description": description, "type": "string"});
-        set(schema, name, property);
+/// The schema of an object, as it is published.
+fn object(schema: &Value, published: &Published, edition: Edition) -> Value {
+    let mut object = structural(schema);
+    if edition == Edition::V2 {
+        if keeps_unknown(&object) {
+            // kubectl would refuse everything that is not named.
+            return json!({"type": "object"});
+        }
+        swagger::simplify(&mut object);
     }
+    set(&mut object, &published.object);
+    embed(&mut object, published, edition);
+    object
 }
 
-fn set(schema: &mut Value, name: &str, property: Value) {
+fn keeps_unknown(schema: &Value) -> bool {
+    schema["x-kubernetes-preserve-unknown-fields"] == Value::Bool(true)
+}
+
+/// Adds properties.
+fn set(schema: &mut Value, added: &Map<String, Value>) {
     if let Some(fields) = schema.as_object_mut() {
         let properties = fields.entry("properties").or_insert_with(|| json!({}));
         if let Some(properties) = properties.as_object_mut() {
-            properties.insert(name.to_owned(), property);
+            properties.extend(added.clone());
         }
     }
 }
@@ -155,21 +111,25 @@ fn structural(schema: &Value) -> Value {
         out.entry("anyOf")
             .or_insert_with(|| json!([{"type": "integer"}, {"type": "string"}]));
     }
-    let mut schema = Value::Object(out);
-    if schema["x-kubernetes-embedded-resource"] == Value::Bool(true) {
-        embed(&mut schema);
-    }
-    schema
+    Value::Object(out)
 }
 
-/// Adds what every embedded object has.
-fn embed(schema: &mut Value) {
-    add_type_meta(schema);
-    let metadata = json!({
-        "description": "Standard metadata of an object.",
-        "allOf": [reference(&meta_name("ObjectMeta"))],
-    });
-    set(schema, "metadata", metadata);
+/// Adds what every object within an object has.
+fn embed(schema: &mut Value, published: &Published, edition: Edition) {
+    for key in ["items", "additionalProperties"] {
+        if let Some(below) = schema.get_mut(key) {
+            embed(below, published, edition);
+        }
+    }
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (_, property) in properties.into_iter().flatten() {
+        embed(property, published, edition);
+    }
+    let embedded = schema.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true));
+    if !embedded || (edition == Edition::V2 && keeps_unknown(schema)) {
+        return;
+    }
+    set(schema, &published.embedded);
     let mut required = schema["required"].as_array().cloned().unwrap_or_default();
     for name in ["kind", "apiVersion"] {
         if !required.iter().any(|one| one == name) {

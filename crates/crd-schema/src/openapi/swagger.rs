@@ -1,9 +1,13 @@
 //! Turns a document of version 3 into one of version 2.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-/// Rewrites the whole document.
-pub(super) fn rewrite(document: &mut Value) {
+use super::kubernetes::Published;
+
+/// Rewrites the whole document, whose schemas of kinds are simple already.
+pub(super) fn rewrite(document: &mut Value, published: &Published) {
     let mut paths = document["paths"].take();
     let mut definitions = document["components"]["schemas"].take();
     for item in values(&mut paths) {
@@ -16,13 +20,21 @@ pub(super) fn rewrite(document: &mut Value) {
         }
     }
     for definition in values(&mut definitions) {
-        schema(definition);
+        version_2(definition);
     }
-    let info = document["info"].take();
-    *document = json!({
-        "swagger": "2.0", "info": info, "paths": paths, "definitions": definitions,
+    references(&mut paths);
+    references(&mut definitions);
+    let used = share(&mut paths, published);
+    let mut rewritten = json!({
+        "swagger": "2.0",
+        "paths": paths,
+        "definitions": definitions,
+        "parameters": published.shared(used.iter()),
     });
-    references(document);
+    if let Some(fields) = rewritten.as_object_mut() {
+        fields.extend(published.document.clone());
+    }
+    *document = rewritten;
 }
 
 fn rewrite_operation(operation: &mut Value) {
@@ -84,20 +96,38 @@ fn first_schema(body: &Value) -> Option<Value> {
     content.get("schema").cloned()
 }
 
-/// Drops what version 2 or kubectl's reading of it cannot express.
-fn schema(value: &mut Value) {
+/// Puts references in the place of parameters that are defined once; the keys of those.
+fn share(paths: &mut Value, published: &Published) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    let mut replace = |list: &mut Value| {
+        for parameter in list.as_array_mut().into_iter().flatten() {
+            if let Some(key) = published.shared_key(parameter) {
+                *parameter = json!({"$ref": format!("#/parameters/{key}")});
+                used.insert(key.to_owned());
+            }
+        }
+    };
+    for item in values(paths) {
+        for (key, part) in item.as_object_mut().into_iter().flatten() {
+            match key.as_str() {
+                "parameters" => replace(part),
+                _ => {
+                    if let Some(list) = part.get_mut("parameters") {
+                        replace(list);
+                    }
+                }
+            }
+        }
+    }
+    used
+}
+
+/// Drops from a kind's schema what version 2 or kubectl's reading of it cannot express.
+pub(super) fn simplify(value: &mut Value) {
     let Some(fields) = value.as_object_mut() else {
         return;
     };
-    // A reference beside a description is wrapped in version 3 only.
-    if let Some(Value::Array(parts)) = fields.remove("allOf")
-        && let Some(Value::Object(reference)) = parts.into_iter().next()
-        && reference.contains_key("$ref")
-    {
-        fields.extend(reference);
-    }
-    // The aggregator publishes no defaults in version 2.
-    for key in ["anyOf", "oneOf", "not", "default"] {
+    for key in ["allOf", "anyOf", "oneOf", "not"] {
         fields.remove(key);
     }
     if fields.remove("nullable") == Some(Value::Bool(true)) {
@@ -105,7 +135,7 @@ fn schema(value: &mut Value) {
             fields.remove(key);
         }
     }
-    simplify(fields);
+    free_unknown(fields);
     let nullable = |schema: &Value| schema["nullable"] == Value::Bool(true);
     let free: Vec<String> = fields
         .get("properties")
@@ -122,18 +152,11 @@ fn schema(value: &mut Value) {
             fields.remove("required");
         }
     }
-    for key in ["items", "additionalProperties"] {
-        fields.entry(key).and_modify(schema);
-    }
-    if let Some(properties) = fields.get_mut("properties") {
-        for property in values(properties) {
-            schema(property);
-        }
-    }
+    below(fields, simplify);
 }
 
 /// kubectl cannot cope with items and properties beside unknown fields, nor with bare arrays.
-fn simplify(fields: &mut Map<String, Value>) {
+fn free_unknown(fields: &mut Map<String, Value>) {
     let unknown = fields.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
     if unknown {
         fields.remove("items");
@@ -147,6 +170,32 @@ fn simplify(fields: &mut Map<String, Value>) {
     };
     if bare {
         fields.remove("type");
+    }
+}
+
+/// Writes a schema as version 2 has it.
+fn version_2(value: &mut Value) {
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    // A reference beside a description is wrapped in version 3 only.
+    if let Some(Value::Array(parts)) = fields.remove("allOf")
+        && let Some(Value::Object(reference)) = parts.into_iter().next()
+    {
+        fields.extend(reference);
+    }
+    // The aggregator publishes no defaults in version 2.
+    fields.remove("default");
+    below(fields, version_2);
+}
+
+/// Does something to all schemas right below one.
+fn below(fields: &mut Map<String, Value>, change: fn(&mut Value)) {
+    for key in ["items", "additionalProperties"] {
+        fields.entry(key).and_modify(change);
+    }
+    if let Some(properties) = fields.get_mut("properties") {
+        values(properties).for_each(change);
     }
 }
 

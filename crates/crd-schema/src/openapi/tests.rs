@@ -85,8 +85,15 @@ fn version_2_drops_what_it_cannot_say() {
         foo["properties"]["metadata"]["$ref"],
         "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
     );
-    let put =
-        &document["paths"]["/apis/x.example.com/v1/namespaces/{namespace}/foos/{name}"]["put"];
+    let item = &document["paths"]["/apis/x.example.com/v1/namespaces/{namespace}/foos/{name}"];
+    let delete = &item["delete"]["parameters"][0]["$ref"];
+    let body = delete.as_str().expect("a reference");
+    let key = body.strip_prefix("#/parameters/").expect("to a parameter");
+    assert_eq!(
+        document["parameters"][key]["schema"]["$ref"],
+        "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+    );
+    let put = &item["put"];
     assert_eq!(put["parameters"][0]["in"], "body");
     assert_eq!(
         put["responses"]["200"]["schema"]["$ref"],

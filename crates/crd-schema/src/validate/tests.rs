@@ -1,3 +1,5 @@
+//! Objects and what is wrong with them, keyword by keyword.
+
 use api_types::field::Path;
 use serde_json::{Value, json};
 

@@ -1,0 +1,33 @@
+//! Against what `gnostic-models`, which kube-apiserver uses, makes of the same documents. Values of any
+//! form are YAML there; what these documents have of it is written alike.
+//!
+//! `v2.pb` is `proto.Marshal` of `openapi_v2.ParseDocument` of `v2.json`, and so for version 3.
+
+use serde_json::Value;
+
+use super::{v2, v3};
+
+fn check(encode: fn(&Value) -> Vec<u8>, document: &str, want: &[u8]) {
+    let document = serde_json::from_str(document).expect("a document");
+    let encoded = encode(&document);
+    let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    assert_eq!(shown(&encoded), shown(want));
+}
+
+#[test]
+fn version_2_is_what_gnostic_makes_of_it() {
+    check(
+        v2,
+        include_str!("tests/v2.json"),
+        include_bytes!("tests/v2.pb"),
+    );
+}
+
+#[test]
+fn version_3_is_what_gnostic_makes_of_it() {
+    check(
+        v3,
+        include_str!("tests/v3.json"),
+        include_bytes!("tests/v3.pb"),
+    );
+}

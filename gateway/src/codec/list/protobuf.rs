@@ -1,0 +1,105 @@
+//! `PartialObjectMetadataList` as protobuf.
+//!
+//! The message begins with its length, which is that of all its objects. A page of usual size is made
+//! before it is sent; what is behind that is counted first and made later, so that it is not held.
+
+use api_types::media_type::MetaVersion;
+use api_types::protobuf::{self, Length, Sink, Writer};
+use api_types::table::ListMeta;
+
+use super::{Objects, Page};
+use crate::codec::partial;
+use crate::codec::source::{PIECE, Source};
+use crate::store::{DecodeError, Stored};
+
+const KIND: &str = "PartialObjectMetadataList";
+/// The most bytes that are made before they can be sent; some two thousand objects.
+const MADE: usize = 4 * PIECE;
+/// Objects looked at before other requests have their turn.
+const TURN: usize = 1024;
+
+/// A list being written.
+pub(super) struct List {
+    /// What the next piece begins with.
+    begin: Vec<u8>,
+    /// Objects that are not written yet.
+    objects: Objects,
+    item_field: u32,
+    end: Vec<u8>,
+}
+
+impl List {
+    /// Works out how long the list is.
+    pub(super) async fn new(version: MetaVersion, page: Page) -> Self {
+        let (meta_field, item_field) = match version {
+            MetaVersion::V1 => (1, 2),
+            MetaVersion::V1beta1 => (2, 1),
+        };
+        let mut meta = Vec::new();
+        Writer::new(&mut meta).message(meta_field, |to| list_meta(&page.meta, to));
+        let (mut made, mut behind) = (Vec::new(), Length::default());
+        let mut count = 0;
+        for (index, object) in (page.walk)().enumerate() {
+            if index % TURN == TURN - 1 {
+                // Other requests wait for this thread.
+                tokio::task::yield_now().await;
+            }
+            if made.len() < MADE {
+                item(item_field, &object, &mut made);
+                count += 1;
+            } else {
+                item(item_field, &object, &mut behind);
+            }
+        }
+        let objects: Objects = match behind {
+            Length(0) => Box::new(std::iter::empty()),
+            Length(_) => Box::new((page.walk)().skip(count)),
+        };
+        let (mut begin, mut end) = (Vec::with_capacity(made.len() + 128), Vec::new());
+        let length = meta.len() + made.len() + behind.0;
+        protobuf::begin_long_document(version.api_version(), KIND, length, &mut begin);
+        // Fields come in the order of their numbers.
+        let at = if meta_field < item_field {
+            &mut begin
+        } else {
+            &mut end
+        };
+        at.append(&mut meta);
+        begin.append(&mut made);
+        protobuf::end_document(&mut end);
+        Self {
+            begin,
+            objects,
+            item_field,
+            end,
+        }
+    }
+}
+
+impl Source for List {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
+        out.append(&mut self.begin);
+        while out.len() <= PIECE {
+            let Some(object) = self.objects.next() else {
+                out.append(&mut self.end);
+                return Ok(false);
+            };
+            item(self.item_field, &object, out);
+        }
+        Ok(true)
+    }
+}
+
+fn item(field: u32, object: &Stored, out: &mut impl Sink) {
+    let mut to = Writer::new(out);
+    to.message(field, |to| partial::protobuf::message(object.bytes(), to));
+}
+
+fn list_meta(meta: &ListMeta, to: &mut Writer<'_>) {
+    to.string(1, "");
+    to.string(2, &meta.resource_version);
+    to.string(3, &meta.continue_token);
+    if let Some(count) = meta.remaining_item_count {
+        to.integer(4, count);
+    }
+}
