@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::fake::faults::Short;
 use crate::world::{World, thing, version};
 
 const STREAMED: &str = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&\
@@ -40,6 +41,28 @@ async fn writers_at_two_servers_take_turns() {
     assert_eq!(codes, [200; 20]);
     let annotations = world.x().await["metadata"]["annotations"].clone();
     assert_eq!(annotations.as_object().map(serde_json::Map::len), Some(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_comes_short_from_the_backend_is_no_list() {
+    let world = World::new().await;
+    world.fake.put((0..500).map(|at| {
+        let meta = json!({"name": format!("t{at}"), "namespace": "a", "uid": "u"});
+        let thing = json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": meta});
+        (format!("a/t{at}"), kube_json::to_vec(&thing))
+    }));
+    // Nothing of it is in the history: all must come from the list.
+    world.fake.compact(world.fake.revision());
+    let short = [Short::Ends, Short::Lacks, Short::Breaks];
+    world.fake.fault(|faults| faults.short_lists = short.into());
+    let other = world.another().await;
+    assert_eq!(
+        world.fake.fault(|faults| faults.short_lists.len()),
+        0,
+        "each was met"
+    );
+    let list = other.server().ask("GET things", "").await.expect(200);
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(500));
 }
 
 #[tokio::test(flavor = "multi_thread")]
