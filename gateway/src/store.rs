@@ -224,7 +224,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             limits: Limits {
-                history: 64 << 20,
+                history: 32 << 20,
                 total: 1 << 30,
             },
             replay: 10_000,

@@ -17,7 +17,7 @@ pub struct Tuning {
     pub max_mutating_requests_inflight: usize,
 
     /// Memory for past changes, from which watches resume.
-    #[arg(long, env = "ARK_WATCH_HISTORY_BYTES", value_name = "BYTES", default_value_t = Size(64 << 20))]
+    #[arg(long, env = "ARK_WATCH_HISTORY_BYTES", value_name = "BYTES", default_value_t = Size(32 << 20))]
     pub watch_history_bytes: Size,
 
     /// Memory for objects and past changes together; past changes go first.
