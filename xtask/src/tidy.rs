@@ -5,6 +5,7 @@
 mod budgets;
 mod layers;
 mod links;
+mod promises;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     problems.extend(layers::gateway_modules(root)?);
     problems.extend(budgets::check(root)?);
     problems.extend(links::check(root)?);
+    problems.extend(promises::check(root)?);
     Ok(problems)
 }
 

@@ -7,14 +7,21 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
+use http::request::Builder;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::task::TaskTracker;
+
+/// Longest wait for an answer, or for an event.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server, and who asks it.
 #[derive(Clone)]
@@ -23,6 +30,15 @@ pub(crate) struct Client {
     host: String,
     config: Arc<ClientConfig>,
     anonymous: Arc<ClientConfig>,
+    /// What carries requests and answers.
+    connections: TaskTracker,
+}
+
+/// A watch under way.
+pub(crate) struct Watch {
+    body: Incoming,
+    /// What has come and is not a whole line yet.
+    read: Vec<u8>,
 }
 
 impl Client {
@@ -56,6 +72,7 @@ impl Client {
             address: address.to_owned(),
             config: Arc::new(config.unwrap()),
             anonymous: Arc::new(builder().with_no_client_auth()),
+            connections: TaskTracker::new(),
         }
     }
 
@@ -74,8 +91,7 @@ impl Client {
 
     /// Status and body of the answer to a `GET`.
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
-        let asked = tokio::time::timeout(Duration::from_secs(10), self.ask(path));
-        asked.await.unwrap().unwrap()
+        self.send("GET", path, "").await.unwrap()
     }
 
     /// Whether the server says that it is ready.
@@ -83,25 +99,79 @@ impl Client {
         self.get("/readyz").await.0 == StatusCode::OK
     }
 
-    async fn ask(&self, path: &str) -> Result<(StatusCode, String), hyper::Error> {
-        let stream = TcpStream::connect(&self.address).await.unwrap();
+    /// Sends JSON; `MERGE` is a patch. None if the connection could not be made or broke before the answer.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Option<(StatusCode, String)> {
+        let (method, content_type) = match method {
+            "MERGE" => ("PATCH", "application/merge-patch+json"),
+            method => (method, "application/json"),
+        };
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("content-type", content_type);
+        self.answer(request, body.into()).await
+    }
+
+    /// Sends a request; none if the connection could not be made or broke before the answer.
+    pub(crate) async fn answer(
+        &self,
+        request: Builder,
+        body: Bytes,
+    ) -> Option<(StatusCode, String)> {
+        let request = request.header("host", &self.host);
+        let request = request.body(Full::new(body)).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, async {
+            let answer = self.open(request).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.ok()?.to_bytes();
+            Some((status, String::from_utf8(body.to_vec()).unwrap()))
+        });
+        answer.await.unwrap()
+    }
+
+    /// A watch; ends with its connection.
+    pub(crate) async fn watch(&self, path: &str) -> Watch {
+        let request = Request::get(path).header("host", &self.host);
+        let opening = self.open(request.body(Full::default()).unwrap());
+        let answer = tokio::time::timeout(PATIENCE, opening).await.unwrap();
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        Watch {
+            body: answer.into_body(),
+            read: Vec::new(),
+        }
+    }
+
+    /// Sends a request over a connection of its own, which goes on by itself while the answer is
+    /// read.
+    async fn open(&self, request: Request<Full<Bytes>>) -> Option<Response<Incoming>> {
+        let stream = TcpStream::connect(&self.address).await.ok()?;
         let name = ServerName::try_from(self.host.clone()).unwrap();
         let connector = TlsConnector::from(self.config.clone());
-        let stream = connector.connect(name, stream).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let request = Request::get(path).header("host", &self.host);
-        let request = request.body(Empty::<Bytes>::new()).unwrap();
-        let answer = async {
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await?.to_bytes();
-            drop(sender);
-            Ok((status, String::from_utf8(body.to_vec()).unwrap()))
-        };
-        let (answer, ended) = tokio::join!(answer, connection);
-        // A server that does not say goodbye to TLS has answered all the same.
-        drop(ended);
-        answer
+        let stream = connector.connect(name, stream).await.ok()?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .ok()?;
+        self.connections.spawn(connection);
+        sender.send_request(request).await.ok()
+    }
+}
+
+impl Watch {
+    /// The next event; none at the end.
+    pub(crate) async fn event(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let rest = self.read.split_off(end + 1);
+                let line = std::mem::replace(&mut self.read, rest);
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+            let frame = frame.unwrap()?.ok()?;
+            self.read.extend_from_slice(&frame.into_data().unwrap());
+        }
     }
 }

@@ -4,11 +4,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Request, StatusCode};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::program::{self, Program, driver, gone, wait};
+use crate::program::{self, DEADLINE, Program, driver, eventually, gone, wait};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -130,4 +131,53 @@ async fn a_driver_that_runs_already_is_used_and_left_alone() {
     let pid = rustix::process::Pid::from_child(&sidecar);
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     assert!(wait(&mut sidecar).success());
+}
+
+#[tokio::test]
+async fn a_head_may_have_a_mebibyte() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let admin = program.admin();
+    let head = |bytes: usize| Request::get("/version").header("x-large", "h".repeat(bytes));
+    let answer = admin.answer(head(900 << 10), Bytes::new()).await;
+    assert_eq!(answer.unwrap().0, StatusCode::OK);
+    // Refused, or the connection is cut; and nobody else is bothered.
+    if let Some((status, _)) = admin.answer(head(2 << 20), Bytes::new()).await {
+        assert_eq!(status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    assert!(admin.is_ready().await);
+}
+
+#[tokio::test]
+async fn every_metric_of_the_guide_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let admin = program.admin();
+    // What never happened is not told of.
+    let queries = "/apis/ark.mckinsey.com/v1alpha1/queries";
+    admin.get(queries).await;
+    let _watch = admin.watch(&format!("{queries}?watch=1")).await;
+    program.signal(Signal::HUP);
+    eventually("manifests are read again", DEADLINE, async || {
+        admin
+            .get("/metrics")
+            .await
+            .1
+            .contains("ark_manifest_reloads_total{")
+    })
+    .await;
+    let metrics = admin.get("/metrics").await.1;
+    let guide = include_str!("../../../docs/operating.md");
+    let (_, section) = guide.split_once("\n## Metrics\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let names: Vec<&str> = rows
+        .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        let family = name.trim_end_matches("_total").trim_end_matches("_info");
+        let described = format!("# TYPE {family} ");
+        assert!(metrics.contains(&described), "{name} in\n{metrics}");
+    }
 }

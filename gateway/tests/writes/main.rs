@@ -12,6 +12,7 @@ mod outcome;
 mod quiet;
 mod races;
 mod stale;
+mod together;
 mod trouble;
 mod unreadable;
 mod values;

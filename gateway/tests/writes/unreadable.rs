@@ -1,7 +1,5 @@
 //! A stored object that nobody can read is an error, not a missing object.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::world::{World, thing};
@@ -141,7 +139,6 @@ async fn one_that_was_repaired_elsewhere_is_not_deleted_for_what_it_was() {
     world
         .until("asked", |fake| fake.disk.lock().asked > asked)
         .await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
     world.fake.fault(|faults| faults.held = None);
     let held = deletion.answer().await.expect(200);
     assert!(held["metadata"]["deletionTimestamp"].is_string(), "{held}");

@@ -33,6 +33,12 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     pub(crate) fake: Fake,
     pub(crate) server: Server,
+    running: Running,
+}
+
+/// A server and its background work.
+pub(crate) struct Running {
+    server: Server,
     tasks: JoinSet<()>,
     cancel: CancellationToken,
 }
@@ -71,33 +77,23 @@ impl World {
     }
 
     async fn over(fake: Fake) -> Self {
-        let endpoint = fake.endpoint().parse().expect("an endpoint");
-        let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 3 << 20);
-        let manifests = manifests.expect("manifests").into_iter();
-        let catalog = manifests.fold(Catalog::default(), |catalog, manifest| {
-            catalog.with(manifest.resource).expect("no conflict")
-        });
-        let codec = Arc::new(catalog.clone());
-        let (store, task) = Store::new(&endpoint, codec, StoreConfig::default()).expect("a store");
-        let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
-        tasks.spawn(task.run(cancel.clone()));
-        let mut phase = store.phase();
-        let ready = phase.wait_for(|phase| *phase == Phase::Ready);
-        let ready = tokio::time::timeout(SOON, ready).await;
-        drop(ready.expect("loaded in time").expect("the store lives"));
-        let server = Server::over(catalog, store);
+        let server = Running::over(&fake).await;
         Self {
             fake,
-            server,
-            tasks,
-            cancel,
+            server: server.server.clone(),
+            running: server,
         }
     }
 
-    /// Another server over the same backend.
+    /// One more server over the same backend.
+    pub(crate) async fn another(&self) -> Running {
+        Running::over(&self.fake).await
+    }
+
+    /// Another server in place of this one.
     pub(crate) async fn restart(mut self) -> Self {
-        self.cancel.cancel();
-        while self.tasks.join_next().await.is_some() {}
+        self.running.cancel.cancel();
+        while self.running.tasks.join_next().await.is_some() {}
         Self::over(self.fake).await
     }
 
@@ -124,6 +120,35 @@ impl World {
         while !shows(&self.fake) {
             assert!(tokio::time::Instant::now() < deadline, "never: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Running {
+    pub(crate) const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    async fn over(fake: &Fake) -> Self {
+        let endpoint = fake.endpoint().parse().expect("an endpoint");
+        let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 3 << 20);
+        let manifests = manifests.expect("manifests").into_iter();
+        let catalog = manifests.fold(Catalog::default(), |catalog, manifest| {
+            catalog.with(manifest.resource).expect("no conflict")
+        });
+        let codec = Arc::new(catalog.clone());
+        let (store, task) = Store::new(&endpoint, codec, StoreConfig::default()).expect("a store");
+        let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
+        tasks.spawn(task.run(cancel.clone()));
+        let mut phase = store.phase();
+        let ready = phase.wait_for(|phase| *phase == Phase::Ready);
+        let ready = tokio::time::timeout(SOON, ready).await;
+        drop(ready.expect("loaded in time").expect("the store lives"));
+        let server = Server::over(catalog, store);
+        Self {
+            server,
+            tasks,
+            cancel,
         }
     }
 }

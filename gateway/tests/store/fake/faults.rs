@@ -17,8 +17,21 @@ pub(crate) struct Faults {
     pub(crate) silent_once_stored: bool,
     /// So many creates find their name taken.
     pub(crate) taken: usize,
+    /// How the next lists of things are less than whole, the last first.
+    pub(crate) short_lists: Vec<Short>,
     /// Watchers are told of nothing above this revision.
     pub(crate) held: Option<i64>,
+}
+
+/// How a list can be short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Short {
+    /// It ends without its closing count.
+    Ends,
+    /// Records are missing from its middle.
+    Lacks,
+    /// Its connection breaks.
+    Breaks,
 }
 
 /// A typed error after which nothing was stored.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::faults::Short;
 use super::{Disk, Faults};
 
 #[derive(Clone)]
@@ -145,7 +146,11 @@ impl Backend for Service {
     ) -> Result<Response<Self::ListStream>, Status> {
         let request = request.into_inner();
         let range = request.range.unwrap_or_default();
-        let disk = self.disk.lock();
+        let mut disk = self.disk.lock();
+        let short = match range.resource.as_str() {
+            "things" => disk.faults.short_lists.pop(),
+            _ => None,
+        };
         let revision = if request.revision == 0 {
             disk.revision
         } else {
@@ -170,12 +175,20 @@ impl Backend for Service {
             })
         }));
         parts.push(v1::list_response::Part::Trailer(trailer));
-        let answers = parts
+        let mut answers: Vec<_> = parts
             .into_iter()
-            .map(|part| Ok(v1::ListResponse { part: Some(part) }));
-        Ok(Response::new(Box::pin(stream::iter(
-            answers.collect::<Vec<_>>(),
-        ))))
+            .map(|part| Ok(v1::ListResponse { part: Some(part) }))
+            .collect();
+        match short {
+            Some(Short::Ends) => drop(answers.pop()),
+            Some(Short::Lacks) => drop(answers.remove(1)),
+            Some(Short::Breaks) => {
+                answers.pop();
+                answers.push(Err(Status::unavailable("the connection broke")));
+            }
+            None => {}
+        }
+        Ok(Response::new(Box::pin(stream::iter(answers))))
     }
 
     async fn watch(
