@@ -23,7 +23,7 @@ pub struct Limits {
 
 /// Kept while a request runs; gives the place back when dropped.
 #[derive(Debug)]
-pub struct Seat(Option<OwnedSemaphorePermit>);
+pub struct Seat(#[expect(dead_code, reason = "held for its Drop")] Option<OwnedSemaphorePermit>);
 
 /// Every seat is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
