@@ -29,6 +29,8 @@ pub(crate) fn run() -> Result<()> {
         step("build cargo-deny", &mut install)?;
         std::fs::remove_dir_all(tools.join("target")).context("cargo-deny's build output")?;
     }
+    // Builds fetch what their platform needs; the rules look at every platform's crates.
+    step("fetch crates", &mut cargo(&["fetch", "--locked"]))?;
     let mut check = run::command(program);
     check.args([
         "--offline",
