@@ -2,6 +2,7 @@
 
 pub mod cert_reload;
 mod connection;
+mod leftover;
 pub mod lifecycle;
 pub mod limits;
 pub mod listener;

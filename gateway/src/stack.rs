@@ -14,7 +14,6 @@ use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::measure::Observation;
@@ -180,7 +179,7 @@ impl<I: Inner> Stack<I> {
 }
 
 impl<I: Inner> serving::Service for Stack<I> {
-    async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    async fn serve(&self, peer: &Peer, request: Request<Body>) -> Response<Body> {
         self.answer(peer, request).await
     }
 }

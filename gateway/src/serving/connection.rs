@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -20,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
-use super::Lifecycle;
+use super::{Lifecycle, leftover};
 use crate::auth::Peer;
 
 /// A client that has not finished its handshake by then is not coming.
@@ -47,7 +46,7 @@ pub trait Service: Send + Sync + 'static {
     fn serve(
         &self,
         peer: &Peer,
-        request: Request<Incoming>,
+        request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
@@ -84,7 +83,14 @@ impl<S: Service> Connection<S> {
         let service = self.service.clone();
         let service = service_fn(move |request| {
             let (service, peer) = (service.clone(), peer.clone());
-            async move { Ok::<_, Infallible>(service.serve(&peer, request).await) }
+            async move {
+                let (request, leftover) = leftover::lend(request);
+                let mut answer = service.serve(&peer, request).await;
+                if let Some(leftover) = leftover {
+                    leftover.clear(&mut answer).await;
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let builder = builder(self.tasks);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -18,6 +18,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::task::TaskTracker;
 
 /// Longest wait for an answer, or for an event.
@@ -148,15 +149,20 @@ impl Client {
     /// Sends a request over a connection of its own, which goes on by itself while the answer is
     /// read.
     async fn open(&self, request: Request<Full<Bytes>>) -> Option<Response<Incoming>> {
-        let stream = TcpStream::connect(&self.address).await.ok()?;
-        let name = ServerName::try_from(self.host.clone()).unwrap();
-        let connector = TlsConnector::from(self.config.clone());
-        let stream = connector.connect(name, stream).await.ok()?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .ok()?;
         self.connections.spawn(connection);
         sender.send_request(request).await.ok()
+    }
+
+    /// A connection to write on by hand.
+    pub(crate) async fn connect(&self) -> Option<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(&self.address).await.ok()?;
+        let name = ServerName::try_from(self.host.clone()).unwrap();
+        let connector = TlsConnector::from(self.config.clone());
+        connector.connect(name, stream).await.ok()
     }
 }
 

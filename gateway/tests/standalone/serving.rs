@@ -3,11 +3,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::program::{self, DEADLINE, Program, driver, eventually, gone, wait};
 
@@ -146,6 +148,57 @@ async fn a_head_may_have_a_mebibyte() {
         assert_eq!(status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     assert!(admin.is_ready().await);
+}
+
+#[tokio::test]
+async fn a_refusal_that_reads_no_body_keeps_the_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let mut stream = program.admin().connect().await.unwrap();
+    let head = |path: &str, bytes: usize| {
+        format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n")
+    };
+    for bytes in [2, 200 << 10] {
+        // The head first: what the server does not wait for, it must not stumble over.
+        let path = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries/missing/scale";
+        stream
+            .write_all(head(path, bytes).as_bytes())
+            .await
+            .unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(&vec![b' '; bytes]).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+    // Too much to read for nothing: the client is told before it sends another request.
+    stream
+        .write_all(head("/nothing", 1 << 20).as_bytes())
+        .await
+        .unwrap();
+    let answer = answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+/// One answer with a length, head and body.
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut text = Vec::new();
+    loop {
+        let got = stream.read_u8().await;
+        text.push(got.expect("an answer"));
+        let read = String::from_utf8_lossy(&text);
+        let Some((head, body)) = read.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let head = head.to_lowercase();
+        let (_, length) = head.split_once("content-length: ").expect("a length");
+        let length: usize = length.lines().next().unwrap().parse().unwrap();
+        if body.len() >= length {
+            return read.into_owned();
+        }
+    }
 }
 
 #[tokio::test]

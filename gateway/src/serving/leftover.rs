@@ -1,0 +1,111 @@
+//! What a request's handler leaves unread of its body. Over HTTP/1 the next request comes behind it,
+//! so a refusal that does not read would cost the client its connection, and whatever it sent on it
+//! meanwhile. Go's server reads on as well (`maxPostHandlerReadBytes` of net/http).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request, Response, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+
+/// Most bytes that are read for the sake of the connection; Go's limit.
+const MOST: u64 = 256 << 10;
+/// Longest that a client may take to send them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a body goes that was not read to its end.
+#[derive(Debug)]
+pub(super) struct Leftover {
+    body: Arc<Mutex<Option<Incoming>>>,
+    /// The client waits to be asked for its body, and nobody asks for one that is not wanted.
+    asks_first: bool,
+}
+
+/// A body that comes back when its handler drops it.
+struct Lent {
+    body: Option<Incoming>,
+    back: Arc<Mutex<Option<Incoming>>>,
+}
+
+/// Lends a request's body to its handler. Nothing is kept where nothing can be left.
+pub(super) fn lend(request: Request<Incoming>) -> (Request<Body>, Option<Leftover>) {
+    if request.version() > Version::HTTP_11 || request.body().is_end_stream() {
+        return (request.map(Body::new), None);
+    }
+    let leftover = Leftover {
+        body: Arc::default(),
+        asks_first: request.headers().contains_key(EXPECT),
+    };
+    let lent = |body| Lent {
+        body: Some(body),
+        back: Arc::clone(&leftover.body),
+    };
+    (request.map(|body| Body::new(lent(body))), Some(leftover))
+}
+
+impl Leftover {
+    /// Reads what is left, or tells the client that the connection ends here.
+    pub(super) async fn clear<B>(self, answer: &mut Response<B>) {
+        let Some(mut body) = self.body.lock().take() else {
+            return;
+        };
+        let hopeless = self.asks_first || body.size_hint().lower() > MOST;
+        let read = async {
+            let mut bytes = 0;
+            while bytes <= MOST {
+                match body.frame().await {
+                    None => return true,
+                    Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, |it| it.len() as u64),
+                    Some(Err(_)) => return false,
+                }
+            }
+            false
+        };
+        if hopeless || !tokio::time::timeout(PATIENCE, read).await.unwrap_or(false) {
+            answer
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            *self.back.lock() = Some(body);
+        }
+    }
+}
