@@ -114,7 +114,9 @@ pub(super) fn coerce(
         }
     };
     match mode {
-        Mode::Strict => check(map, "ObjectMeta", "", OBJECT_META)?,
+        Mode::Strict => {
+            check(map, "ObjectMeta", "", OBJECT_META).map_err(|complaint| complaint.text)?;
+        }
         Mode::DropInvalid => map.retain(|key, value| match find(OBJECT_META, key) {
             Some(field) => check_field(value, field, "ObjectMeta", field.name).is_ok(),
             None => true,
@@ -128,34 +130,57 @@ fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
     fields.iter().find(|field| field.name == name)
 }
 
+/// What Go's decoder says of a value, and whether it stops there: of wrong types it tells the
+/// first once all is read, unless a type of its own reading gives up before.
+struct Complaint {
+    text: String,
+    stops: bool,
+}
+
 fn check(
     map: &Map<String, Value>,
     owner: &str,
     prefix: &str,
     fields: &[Field],
-) -> Result<(), String> {
+) -> Result<(), Complaint> {
+    let mut first = Ok(());
     for (key, value) in map {
         let Some(field) = find(fields, key) else {
             continue;
         };
-        if prefix.is_empty() {
-            check_field(value, field, owner, field.name)?;
+        let checked = if prefix.is_empty() {
+            check_field(value, field, owner, field.name)
         } else {
-            check_field(value, field, owner, &format!("{prefix}.{}", field.name))?;
-        }
+            check_field(value, field, owner, &format!("{prefix}.{}", field.name))
+        };
+        first = graver(first, checked)?;
     }
-    Ok(())
+    first
 }
 
-fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<(), String> {
+/// The earlier of two complaints; a later one that stops is handed out at once.
+fn graver(
+    first: Result<(), Complaint>,
+    next: Result<(), Complaint>,
+) -> Result<Result<(), Complaint>, Complaint> {
+    match next {
+        Err(complaint) if complaint.stops => Err(complaint),
+        next => Ok(first.and(next)),
+    }
+}
+
+fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<(), Complaint> {
     let mismatch = |value: &Value, want: &str| {
         let kind = match (want, value) {
-            ("int64", Value::Number(number)) => format!("number {number}"),
+            ("int64", Value::Number(_)) => format!("number {}", go_number(value)),
             _ => json_kind(value).to_owned(),
         };
-        Err(format!(
-            "json: cannot unmarshal {kind} into Go struct field {owner}.{name} of type {want}"
-        ))
+        Err(Complaint {
+            text: format!(
+                "json: cannot unmarshal {kind} into Go struct field {owner}.{name} of type {want}"
+            ),
+            stops: matches!(field.shape, Shape::Time),
+        })
     };
     let texts = |odd: Option<&Value>| match odd {
         Some(value) => mismatch(value, "string"),
@@ -167,30 +192,30 @@ fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<
         | (Shape::Raw, _)
         | (Shape::Text(_), Value::String(_))
         | (Shape::Bool, Value::Bool(_)) => Ok(()),
-        (Shape::Integer, Value::Number(number)) if number.is_i64() => Ok(()),
+        (Shape::Integer, Value::Number(_)) if go_integer(value).is_some() => Ok(()),
         (Shape::Time, Value::String(text)) if time::parse(text).is_some() => Ok(()),
-        (Shape::Time, Value::String(text)) => Err(format!(
-            "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \
-             \"2006\""
-        )),
-        (Shape::Time, other) => {
-            let kind = json_kind(other);
-            Err(format!(
-                "json: cannot unmarshal {kind} into Go value of type string"
-            ))
-        }
+        (Shape::Time, Value::String(text)) => Err(Complaint {
+            text: format!(
+                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \
+                 \"2006\""
+            ),
+            stops: true,
+        }),
         (Shape::TextMap, Value::Object(map)) => texts(map.values().find(odd)),
         (Shape::TextList, Value::Array(items)) => texts(items.iter().find(odd)),
         (Shape::Structs(structure, fields), Value::Array(items)) => {
+            let mut first = Ok(());
             for item in items {
-                match item {
-                    Value::Object(map) => check(map, structure, name, fields)?,
-                    Value::Null => {}
-                    other => return mismatch(other, &format!("v1.{structure}")),
-                }
+                let checked = match item {
+                    Value::Object(map) => check(map, structure, name, fields),
+                    Value::Null => Ok(()),
+                    other => mismatch(other, &format!("v1.{structure}")),
+                };
+                first = graver(first, checked)?;
             }
-            Ok(())
+            first
         }
+        (Shape::Time, other) => mismatch(other, "string"),
         (Shape::Text(want), other) => mismatch(other, want),
         (Shape::Integer, other) => mismatch(other, "int64"),
         (Shape::Bool, other) => mismatch(other, "bool"),
@@ -233,6 +258,11 @@ fn fill(value: &mut Value, shape: &Shape, path: &Path<'_>, unknown: &mut Vec<Str
                 *text = time::format(time);
             }
         }
+        (Shape::Integer, value @ Value::Number(_)) => {
+            if let Some(integer) = go_integer(value) {
+                *value = integer.into();
+            }
+        }
         (Shape::TextMap, Value::Object(map)) => map.values_mut().for_each(empty_text),
         (Shape::TextList, Value::Array(items)) => items.iter_mut().for_each(empty_text),
         (Shape::Structs(_, fields), Value::Array(items)) => {
@@ -264,6 +294,16 @@ fn is_empty(value: &Value, shape: &Shape) -> bool {
         Value::Object(map) => map.is_empty() && !matches!(shape, Shape::Raw),
         Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// A number in Go's spelling, in which its decoder of metadata gets it.
+fn go_number(value: &Value) -> String {
+    String::from_utf8_lossy(&kube_json::to_vec(value)).into_owned()
+}
+
+/// What Go reads of a number into an integer: `1.0` is one, because it was spelled anew.
+fn go_integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| go_number(value).parse().ok())
 }
 
 fn json_kind(value: &Value) -> &'static str {
