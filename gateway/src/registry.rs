@@ -16,6 +16,7 @@ pub(crate) use delete::Deletion;
 pub(crate) use scale::{ScaleObject, document};
 pub(crate) use update::Change;
 
+use api_types::meta::Meta;
 use api_types::revision::Revision;
 use api_types::status::ApiError;
 use bytes::Bytes;
@@ -94,12 +95,31 @@ impl Written {
     /// An object as it came, because nothing was stored; under a revision if it has one.
     fn unstored(mut object: Value, revision: Option<Revision>) -> Self {
         if let Some(revision) = revision {
-            stamp(&mut object, revision);
+            stamp(&mut object, revision.to_string());
         }
         Self {
             bytes: kube_json::to_vec(&object).into(),
             object,
         }
+    }
+
+    /// An object as it would have been read back, had it been stored.
+    fn imagined(
+        target: &Target<'_>,
+        mut object: Value,
+        revision: Option<Revision>,
+    ) -> Result<Self, ApiError> {
+        if !target.served.is_storage() {
+            let version = Meta::of(&object).resource_version().to_owned();
+            let (value, _) = target.served.stored(&mut object)?;
+            if let Some(reread) = target.served.reread(&value)? {
+                object = reread;
+            }
+            if !version.is_empty() {
+                stamp(&mut object, version);
+            }
+        }
+        Ok(Self::unstored(object, revision))
     }
 
     /// An object that was stored as these bytes under a revision.
@@ -113,7 +133,7 @@ impl Written {
             return Ok(Self::unstored(object, Some(revision)));
         }
         let mut object = object;
-        stamp(&mut object, revision);
+        stamp(&mut object, revision.to_string());
         let bytes = set_resource_version(stored, revision.get());
         Ok(Self {
             bytes: bytes.unwrap_or_else(|| kube_json::to_vec(&object)).into(),
@@ -123,9 +143,8 @@ impl Written {
 }
 
 /// Sets `metadata.resourceVersion`.
-fn stamp(object: &mut Value, revision: Revision) {
+fn stamp(object: &mut Value, version: String) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        let text = revision.to_string();
-        metadata.insert("resourceVersion".to_owned(), text.into());
+        metadata.insert("resourceVersion".to_owned(), version.into());
     }
 }

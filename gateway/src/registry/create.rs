@@ -56,7 +56,7 @@ impl Registry {
                 ..*target
             };
             match self.attempt(&named, &mut candidate).await? {
-                Attempt::Stored(None) => return Ok(Written::unstored(candidate, None)),
+                Attempt::Stored(None) => return Written::imagined(&named, candidate, None),
                 Attempt::Stored(Some((value, revision))) => {
                     return Written::stored(&named, candidate, &value, revision);
                 }

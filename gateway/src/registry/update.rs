@@ -69,7 +69,7 @@ impl Registry {
             let revision = stored.revision();
             let Next { object, stored } = next;
             if target.dry_run {
-                return Ok(Written::unstored(object, Some(revision)));
+                return Written::imagined(target, object, Some(revision));
             }
             let value = stored.as_ref().map(|(value, _)| value.clone());
             let action = match stored {
