@@ -7,12 +7,22 @@ use serde_json::Value;
 
 use super::edit;
 
+/// The fields of `metav1.OwnerReference`, as they are declared.
+const FIELDS: [&str; 6] = [
+    "apiVersion",
+    "kind",
+    "name",
+    "uid",
+    "controller",
+    "blockOwnerDeletion",
+];
+
 /// What is wrong with the references; `path` is that of their list.
 pub(super) fn validate(meta: Meta<'_>, path: &Path<'_>) -> Vec<Error> {
     let mut errors = Vec::new();
     let mut controller: Option<String> = None;
     for (index, reference) in meta.owner_references().enumerate() {
-        errors.extend(one(&reference, &path.index(index)));
+        errors.extend(one(meta, index, &reference, &path.index(index)));
         if !reference.controller {
             continue;
         }
@@ -21,8 +31,7 @@ pub(super) fn validate(meta: Meta<'_>, path: &Path<'_>) -> Vec<Error> {
             None => controller = Some(name),
             Some(first) => errors.push(Error::invalid(
                 *path,
-                meta.get("ownerReferences")
-                    .map_or(Shown::omitted(), Shown::from),
+                all_shown(meta),
                 format!(
                     "Only one reference can have Controller set to true. Found \"true\" in \
                      references for {first} and {name}"
@@ -33,7 +42,12 @@ pub(super) fn validate(meta: Meta<'_>, path: &Path<'_>) -> Vec<Error> {
     errors
 }
 
-fn one(reference: &OwnerReference<'_>, path: &Path<'_>) -> Vec<Error> {
+fn one(
+    meta: Meta<'_>,
+    index: usize,
+    reference: &OwnerReference<'_>,
+    path: &Path<'_>,
+) -> Vec<Error> {
     let mut errors = Vec::new();
     let version = GroupVersion::parse(reference.api_version);
     if reference.api_version.is_empty() {
@@ -60,19 +74,32 @@ fn one(reference: &OwnerReference<'_>, path: &Path<'_>) -> Vec<Error> {
     }
     if (reference.api_version, reference.kind) == ("v1", "Event") {
         let detail = "/v1, Kind=Event is disallowed from being an owner";
-        errors.push(Error::invalid(*path, reference_shown(reference), detail));
+        errors.push(Error::invalid(*path, one_shown(meta, index), detail));
     }
     errors
 }
 
-fn reference_shown(reference: &OwnerReference<'_>) -> Shown {
-    let json = serde_json::json!({
-        "apiVersion": reference.api_version,
-        "kind": reference.kind,
-        "name": reference.name,
-        "uid": reference.uid,
+/// The references as Go writes its structs: fields in the order of their declaration.
+fn all_shown(meta: Meta<'_>) -> Shown {
+    let references = meta.get("ownerReferences").and_then(Value::as_array);
+    let texts: Vec<String> = references.into_iter().flatten().map(in_order).collect();
+    Shown::verbatim(format!("[{}]", texts.join(",")))
+}
+
+fn one_shown(meta: Meta<'_>, index: usize) -> Shown {
+    let references = meta.get("ownerReferences").and_then(Value::as_array);
+    references
+        .and_then(|it| it.get(index))
+        .map_or(Shown::omitted(), |it| Shown::verbatim(in_order(it)))
+}
+
+fn in_order(reference: &Value) -> String {
+    let fields = FIELDS.iter().filter_map(|field| {
+        let value = reference.get(field).filter(|it| !it.is_null())?;
+        let value = String::from_utf8_lossy(&kube_json::to_vec(value)).into_owned();
+        Some(format!("\"{field}\":{value}"))
     });
-    Shown::from(&json)
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
 /// Removes references that are there already, and gives the uids of those removed.
