@@ -101,6 +101,7 @@ pub(crate) fn body(
 /// # Errors
 /// If it names no kind, or its metadata is malformed.
 pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> {
+    missing::interpret(&object).map_err(Unfit::Malformed)?;
     let named = Named::of(&object);
     if named.unreadable() {
         return Err(Unfit::NoVersion(named.api_version));
@@ -108,6 +109,10 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
     if named.kind.is_empty() {
         let json = String::from_utf8_lossy(&kube_json::to_vec(&object)).into_owned();
         return Err(Unfit::NoKind(json));
+    }
+    if object.get("apiVersion").is_some_and(Value::is_null) {
+        let text = ".apiVersion accessor error: <nil> is of the type <nil>, expected string";
+        return Err(Unfit::Malformed(text.to_owned()));
     }
     let malformed = |error: coerce::CoerceError| Unfit::Malformed(error.to_string());
     let mut unknown = coerce::root(&mut object, Mode::Strict).map_err(malformed)?;
@@ -177,12 +182,8 @@ fn parse(format: Format, body: &[u8]) -> Result<Parsed, String> {
             .map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))?,
         Format::Yaml => kube_json::yaml::parse(body).map_err(|error| error.to_string())?,
     };
-    match missing::interpret(&parsed.value) {
-        Ok(()) => Ok(parsed),
-        Err(problem) => Err(format!(
-            "couldn't get version/kind; json parse error: {problem}"
-        )),
-    }
+    missing::interpret(&parsed.value)?;
+    Ok(parsed)
 }
 
 /// All that strict decoding has to say, doubled fields first.

@@ -29,6 +29,9 @@ struct Asked {
     options: PatchOptions,
 }
 
+/// What becomes of an object whose version was taken away.
+const NO_VERSION: &str = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
+
 /// Patches an object, or the part of it that the subresource is about.
 pub(super) async fn patch(
     api: &Api,
@@ -45,6 +48,10 @@ pub(super) async fn patch(
         } = decode::clean(&call.served, patched)
             .map_err(|unfit| asked.refused(current, &unfit.to_string()))?;
         asked.judge(current, &unknown, warnings)?;
+        let version = object.get("apiVersion").and_then(Value::as_str);
+        if version.is_none_or(str::is_empty) {
+            return Err(ApiError::internal(NO_VERSION));
+        }
         prepare::in_namespace(&mut object, &call.info.namespace)?;
         identity::check(Names::of(&object), Names::asked(&call.info))?;
         Ok(object)

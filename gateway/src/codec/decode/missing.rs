@@ -9,6 +9,9 @@ const SUMMARY: usize = 30;
 const TARGET: &str = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
                       \"json:\\\"kind,omitempty\\\"\" }";
 
+/// What Go was doing.
+const PARSING: &str = "couldn't get version/kind; json parse error";
+
 /// Whether version and kind can be read, be they there or not.
 pub(super) fn interpret(value: &Value) -> Result<(), String> {
     let map = match value {
@@ -17,7 +20,7 @@ pub(super) fn interpret(value: &Value) -> Result<(), String> {
         other => {
             let kind = kind(other);
             return Err(format!(
-                "json: cannot unmarshal {kind} into Go value of type {TARGET}"
+                "{PARSING}: json: cannot unmarshal {kind} into Go value of type {TARGET}"
             ));
         }
     };
@@ -25,7 +28,7 @@ pub(super) fn interpret(value: &Value) -> Result<(), String> {
         if let Some(value) = map.get(key).filter(|it| !it.is_string() && !it.is_null()) {
             let kind = kind(value);
             return Err(format!(
-                "json: cannot unmarshal {kind} into Go struct field .{key} of type string"
+                "{PARSING}: json: cannot unmarshal {kind} into Go struct field .{key} of type string"
             ));
         }
     }
