@@ -120,7 +120,7 @@ fn find<'a>(object: &'a Value, path: &str) -> Result<Option<&'a Value>, AccessEr
                     ".{} accessor error: {} is of the type {}, expected map[string]interface{{}}",
                     fields[..=index].join("."),
                     go_value(other),
-                    go_type(other),
+                    kube_json::go_type(other),
                 )));
             }
         }
@@ -133,7 +133,7 @@ fn mismatch(path: &str, value: &Value, want: &str) -> AccessError {
         ".{} accessor error: {} is of the type {}, expected {want}",
         path.strip_prefix('.').unwrap_or(path),
         go_value(value),
-        go_type(value)
+        kube_json::go_type(value)
     ))
 }
 
@@ -164,17 +164,5 @@ pub(crate) fn go_value(value: &Value) -> String {
                 .map(|(key, value)| format!("{key}:{}", go_value(value)));
             format!("map[{}]", items.collect::<Vec<_>>().join(" "))
         }
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }

@@ -2,6 +2,7 @@
 
 mod duplicates;
 mod indent;
+mod kind;
 mod members;
 mod object;
 mod parse;
@@ -9,6 +10,7 @@ mod write;
 pub mod yaml;
 
 pub use indent::{Indenter, indent};
+pub use kind::{go_type, json_kind};
 pub use members::{Items, Members};
 pub use object::ObjectWriter;
 pub use parse::{MAX_DEPTH, Parsed, SyntaxError, parse};

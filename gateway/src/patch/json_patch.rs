@@ -145,7 +145,7 @@ fn check_members(operation: &Map<String, Value>) -> Result<(), ApiError> {
                 return Err(ApiError::bad_request(format!(
                     "error decoding patch: json: cannot unmarshal {} into Go struct field \
                      jsonPatchOp.{key} of type string",
-                    kind(other)
+                    kube_json::json_kind(other)
                 )));
             }
         }
@@ -164,7 +164,7 @@ fn unknown_members(index: usize, operation: &Map<String, Value>) -> Vec<String> 
 
 /// A body, or an operation, that is of the wrong type.
 fn wrong_type(value: &Value, what: &str, lenient: bool) -> ApiError {
-    let found = kind(value);
+    let found = kube_json::json_kind(value);
     let (strict, library) = match what {
         "element" => ("handlers.jsonPatchOp", "jsonpatch.Operation"),
         _ => ("[]handlers.jsonPatchOp", "jsonpatch.Patch"),
@@ -176,15 +176,4 @@ fn wrong_type(value: &Value, what: &str, lenient: bool) -> ApiError {
             "error decoding patch: json: cannot unmarshal {found} into Go value of type {strict}"
         )
     })
-}
-
-const fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }

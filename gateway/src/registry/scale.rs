@@ -107,9 +107,12 @@ fn expect_map<'a>(
     } else {
         format!("struct field {outer}.{field} of type {target}")
     };
-    value
-        .as_object()
-        .ok_or_else(|| format!("json: cannot unmarshal {} into Go {place}", kind(value)))
+    value.as_object().ok_or_else(|| {
+        format!(
+            "json: cannot unmarshal {} into Go {place}",
+            kube_json::json_kind(value)
+        )
+    })
 }
 
 fn count(value: &Value) -> Result<i32, String> {
@@ -123,23 +126,12 @@ fn count(value: &Value) -> Result<i32, String> {
                     "number {}",
                     String::from_utf8_lossy(&kube_json::to_vec(value))
                 ),
-                other => kind(other).to_owned(),
+                other => kube_json::json_kind(other).to_owned(),
             };
             Err(format!(
                 "json: cannot unmarshal {shown} into Go struct field ScaleSpec.spec.replicas of \
                  type int32"
             ))
         }
-    }
-}
-
-const fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }

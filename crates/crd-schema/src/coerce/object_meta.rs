@@ -103,11 +103,11 @@ pub(super) fn coerce(
             return Ok(());
         }
         other if mode == Mode::DropInvalid => {
-            let kind = go_kind(other);
+            let kind = kube_json::go_type(other);
             return Err(format!("invalid metadata: expected object, got {kind}"));
         }
         other => {
-            let kind = json_kind(other);
+            let kind = kube_json::json_kind(other);
             return Err(format!(
                 "json: cannot unmarshal {kind} into Go value of type v1.ObjectMeta"
             ));
@@ -173,7 +173,7 @@ fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<
     let mismatch = |value: &Value, want: &str| {
         let kind = match (want, value) {
             ("int64", Value::Number(_)) => format!("number {}", go_number(value)),
-            _ => json_kind(value).to_owned(),
+            _ => kube_json::json_kind(value).to_owned(),
         };
         Err(Complaint {
             text: format!(
@@ -304,27 +304,4 @@ fn go_number(value: &Value) -> String {
 /// What Go reads of a number into an integer: `1.0` is one, because it was spelled anew.
 fn go_integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| go_number(value).parse().ok())
-}
-
-fn json_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
-fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }

@@ -91,7 +91,7 @@ fn array<'a>(input: Found<'a>, slice: Slice) -> Result<Found<'a>, JsonPathError>
             Value::Null => continue,
             Value::Array(_) => {}
             other => {
-                let kind = go_type(other);
+                let kind = kube_json::go_type(other);
                 return Err(JsonPathError(format!("{kind} is not array or slice")));
             }
         }
@@ -193,16 +193,4 @@ fn passes(
         return Ok(false);
     }
     holds(&lefts[0], operator, &rights[0])
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }

@@ -18,7 +18,7 @@ pub(super) fn interpret(value: &Value) -> Result<(), String> {
         Value::Object(map) => map,
         Value::Null => return Ok(()),
         other => {
-            let kind = kind(other);
+            let kind = kube_json::json_kind(other);
             return Err(format!(
                 "{PARSING}: json: cannot unmarshal {kind} into Go value of type {TARGET}"
             ));
@@ -26,7 +26,7 @@ pub(super) fn interpret(value: &Value) -> Result<(), String> {
     };
     for key in ["apiVersion", "kind"] {
         if let Some(value) = map.get(key).filter(|it| !it.is_string() && !it.is_null()) {
-            let kind = kind(value);
+            let kind = kube_json::json_kind(value);
             return Err(format!(
                 "{PARSING}: json: cannot unmarshal {kind} into Go struct field .{key} of type string"
             ));
@@ -47,15 +47,4 @@ pub(super) fn summary(body: &[u8]) -> String {
         text.push_str(" ...");
     }
     text
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
