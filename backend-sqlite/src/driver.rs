@@ -122,6 +122,7 @@ impl Driver for SqliteDriver {
                 write_bytes: 48 << 20,
             },
             multi_writer: false,
+            moves: false,
         }
     }
 

@@ -20,6 +20,8 @@ async fn import(
     let options = ImportOptions {
         source: source.clone(),
         keep_epoch,
+        more: false,
+        discard: false,
     };
     store.driver.import(options, receiver).await
 }

@@ -76,6 +76,7 @@ impl Driver for ModelDriver {
             },
             // The kit is the only writer, so it need not poll the log for changes of others.
             multi_writer: false,
+            moves: false,
         }
     }
 

@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use backend_proto::v1::{BackendError, Event, Header, Key, Limits, Op, OpResult, Range, Record};
 use tokio::sync::mpsc;
 
+use crate::refuse::unimplemented;
+
 /// What a driver says of itself; the same for every instance of one version.
 #[derive(Clone, Debug)]
 pub struct Description {
@@ -19,6 +21,8 @@ pub struct Description {
     pub limits: Limits,
     /// Whether other processes may write to the same store: then the kit polls for their changes.
     pub multi_writer: bool,
+    /// Whether stores can be moved without a gap: [`Driver::fence`] and imports in several calls.
+    pub moves: bool,
 }
 
 /// What [`Driver::commit`] did, once it is durable.
@@ -78,6 +82,8 @@ pub enum DriverHealth {
     Ready,
     /// Creates and updates are refused because the disk or quota is full.
     NoSpace(String),
+    /// Every write is refused because the store was fenced, with the reason given then.
+    Fenced(String),
     /// The store cannot be reached or is not ours to write.
     NotReady(String),
     /// Needs a restart or a person.
@@ -91,6 +97,23 @@ pub struct ImportOptions {
     pub source: Header,
     /// Stay in the source's epoch.
     pub keep_epoch: bool,
+    /// More calls follow: keep what this one brings, durable but invisible.
+    pub more: bool,
+    /// First drop what earlier calls of an unfinished import brought.
+    pub discard: bool,
+}
+
+/// How far an import in several calls has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportProgress {
+    /// Header of the exporting store, as the first call gave it.
+    pub source: Header,
+    /// The last record of the snapshot that is kept.
+    pub last: Option<Key>,
+    /// Everything up to here is kept: the snapshot's revision, or the newest event's.
+    pub revision: i64,
+    /// Records kept so far.
+    pub records: i64,
 }
 
 /// Content of an import, in this order: records of the snapshot, then events after it.
@@ -172,15 +195,50 @@ pub trait Driver: Send + Sync + 'static {
         keep_events: u64,
     ) -> Result<Option<i64>, BackendError>;
 
-    /// Replaces an empty store by imported content; nothing is visible before the part `Done`.
+    /// Replaces an empty store by imported content; nothing is visible before the part `Done` of a
+    /// call without `more`. Each call is kept whole or not at all. While an import is unfinished
+    /// the kit refuses everything else; with several writers the driver must, too.
     ///
     /// # Errors
-    /// `INVALID` if the store is not empty or the parts are out of order.
+    /// `INVALID` if the store is neither empty nor in the midst of an import from this source, or
+    /// if the parts are out of order.
     async fn import(
         &self,
         options: ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, BackendError>;
+
+    /// How far an unfinished import has come; `None` if there is none.
+    ///
+    /// # Errors
+    /// Storage trouble.
+    async fn import_progress(&self) -> Result<Option<ImportProgress>, BackendError> {
+        Ok(None)
+    }
+
+    /// Refuses every write from now on with the reason, or lifts that. Durable, and for every
+    /// process that writes to the store. [`Driver::commit`] then fails with `NOT_READY`, and
+    /// [`Driver::health`] tells it.
+    ///
+    /// # Errors
+    /// `UNIMPLEMENTED` unless [`Description::moves`] is set; storage trouble.
+    async fn fence(&self, _reason: Option<String>) -> Result<Header, BackendError> {
+        Err(unimplemented("this driver cannot fence its store"))
+    }
+
+    /// Why the store is fenced, if it is.
+    ///
+    /// # Errors
+    /// Storage trouble.
+    async fn fenced(&self) -> Result<Option<String>, BackendError> {
+        Ok(None)
+    }
+
+    /// Waits for a hint that other writers changed the store; the kit then reads the log. A lost
+    /// hint costs time, never a change: the kit polls as well. Must be safe to drop.
+    async fn news(&self) {
+        std::future::pending().await
+    }
 
     /// Health now; must answer within a second even when the store hangs.
     async fn health(&self) -> DriverHealth;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::list_response::{Part as ListPart, Trailer};
 use backend_proto::v1::watch_response::Body;
-use backend_proto::v1::{BackendError, ExportRequest, ExportResponse, Range, WatchRequest};
+use backend_proto::v1::{BackendError, ExportRequest, ExportResponse, Key, Range, WatchRequest};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -20,6 +20,9 @@ type Sink = mpsc::Sender<Result<ExportResponse, Status>>;
 pub(crate) fn check(request: &ExportRequest) -> Result<(), BackendError> {
     if request.after_revision != 0 && !request.follow {
         return Err(invalid("an export without its snapshot must follow"));
+    }
+    if request.after_revision != 0 && (request.revision != 0 || request.after.is_some()) {
+        return Err(invalid("an export without its snapshot has no place in it"));
     }
     Ok(())
 }
@@ -38,6 +41,8 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
     let snapshot = request.after_revision == 0;
     if !snapshot {
         header.revision = request.after_revision;
+    } else if request.revision != 0 {
+        header.revision = request.revision;
     }
     let start = header.revision;
     // Registered before the snapshot is read, so that a start that is too old is refused first.
@@ -52,7 +57,7 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
     if !send(sink, Part::Header(header)).await {
         return Ok(());
     }
-    if snapshot && !records(&driver, start, sink).await? {
+    if snapshot && !records(&driver, start, request.after.as_ref(), sink).await? {
         return Ok(());
     }
     if !request.follow {
@@ -82,14 +87,21 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
     Ok(())
 }
 
-/// Sends all records as of `revision`; `false` if the reader left.
+/// Sends all records after a key as of `revision`; `false` if the reader left.
 async fn records(
     driver: &Arc<dyn Driver>,
     revision: i64,
+    after: Option<&Key>,
     sink: &Sink,
 ) -> Result<bool, BackendError> {
     let mut count = 0;
+    let from = after.map(|key| (key.group.as_str(), key.resource.as_str()));
     for (group, resource) in driver.resources().await? {
+        let here = Some((group.as_str(), resource.as_str()));
+        if here < from {
+            continue;
+        }
+        let after = after.filter(|_| here == from).cloned();
         let query = ListQuery {
             range: Range {
                 group,
@@ -97,7 +109,7 @@ async fn records(
                 namespace: None,
                 name: None,
             },
-            after: None,
+            after,
             limit: 0,
             revision,
         };

@@ -124,6 +124,13 @@ impl Fanout {
         self.moved.send_replace(());
     }
 
+    /// Goes on at a header although changes before it are missing here: watchers behind it read the
+    /// log, which says why.
+    pub(crate) fn skip_to(&self, header: Header) {
+        self.ring.write().reset(header);
+        self.moved.send_replace(());
+    }
+
     /// Events after `cursor`, about `max_bytes` of them. The cursor may be ahead of what was
     /// published: then there is nothing yet.
     pub(crate) fn after(&self, cursor: i64, epoch: i64, max_bytes: usize) -> Found {

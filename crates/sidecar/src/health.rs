@@ -11,6 +11,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::driver::{Driver, DriverHealth};
+use crate::gate::Gate;
 
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -23,6 +24,7 @@ const SERVICE: &str = "ark.backend.v1.Backend";
 /// Asks the driver and publishes what it says until told to stop.
 pub(crate) async fn run(
     driver: Arc<dyn Driver>,
+    gate: Gate,
     health: watch::Sender<DriverHealth>,
     reporter: HealthReporter,
     stop: CancellationToken,
@@ -31,8 +33,14 @@ pub(crate) async fn run(
         let now = tokio::time::timeout(PATIENCE, driver.health())
             .await
             .unwrap_or_else(|_| DriverHealth::NotReady("the store does not answer".to_owned()));
+        let now = match gate.check() {
+            Err(closed) if now == DriverHealth::Ready => DriverHealth::NotReady(closed.message),
+            _ => now,
+        };
         let serving = match now {
-            DriverHealth::Ready | DriverHealth::NoSpace(_) => ServingStatus::Serving,
+            DriverHealth::Ready | DriverHealth::NoSpace(_) | DriverHealth::Fenced(_) => {
+                ServingStatus::Serving
+            }
             DriverHealth::NotReady(_) | DriverHealth::Dead(_) => ServingStatus::NotServing,
         };
         for service in ["", SERVICE] {
@@ -54,6 +62,7 @@ pub(crate) async fn run(
 pub(crate) fn response(health: &DriverHealth, header: Header) -> HealthResponse {
     let (state, cause, message) = match health {
         DriverHealth::Ready => (State::Ready, Cause::Unspecified, ""),
+        DriverHealth::Fenced(why) => (State::ReadOnly, Cause::Fenced, why.as_str()),
         DriverHealth::NoSpace(why) => (State::ReadOnly, Cause::NoSpace, why.as_str()),
         DriverHealth::NotReady(why) => (State::Starting, Cause::Unspecified, why.as_str()),
         DriverHealth::Dead(why) => (State::Dead, Cause::Unspecified, why.as_str()),

@@ -37,6 +37,8 @@ pub(crate) async fn run(
     let options = ImportOptions {
         source,
         keep_epoch: options.keep_epoch,
+        more: options.more,
+        discard: options.discard,
     };
     let (sender, parts) = mpsc::channel(AHEAD);
     let feed = feed(stream, sender);

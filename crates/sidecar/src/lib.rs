@@ -17,6 +17,7 @@ pub mod listen;
 mod batch;
 mod export;
 mod fanout;
+mod gate;
 mod health;
 mod import;
 mod list;

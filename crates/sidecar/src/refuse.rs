@@ -19,6 +19,17 @@ pub(crate) fn invalid(message: &str) -> BackendError {
     error(Reason::Invalid, message)
 }
 
+pub(crate) fn unimplemented(message: &str) -> BackendError {
+    error(Reason::Unimplemented, message)
+}
+
+pub(crate) fn not_ready(message: impl Into<String>) -> BackendError {
+    BackendError {
+        retry_after_ms: 1000,
+        ..error(Reason::NotReady, message)
+    }
+}
+
 pub(crate) fn overloaded(message: &str) -> BackendError {
     BackendError {
         retry_after_ms: 1000,

@@ -23,6 +23,7 @@ use crate::batch;
 use crate::config::Options;
 use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
+use crate::gate::Gate;
 use crate::health;
 use crate::listen::{self, Listener, may_enter};
 use crate::metrics::Metrics;
@@ -186,6 +187,8 @@ async fn start(
 ) -> Result<(Service, HealthServer<impl Health>, JoinSet<()>), Error> {
     let header = driver.header().await.map_err(Error::Driver)?;
     let description = driver.describe();
+    let gate = Gate::default();
+    gate.refresh(driver.as_ref()).await.map_err(Error::Driver)?;
     let fanout = Arc::new(Fanout::new(header));
     let metrics = Metrics::new();
     let tail = Tail::new(fanout.clone());
@@ -208,6 +211,7 @@ async fn start(
     }
     background.spawn(health::run(
         driver.clone(),
+        gate.clone(),
         health_sender,
         reporter,
         stop.clone(),
@@ -225,6 +229,7 @@ async fn start(
         description,
         queue,
         fanout,
+        gate,
         health,
         metrics,
         tasks: tasks.clone(),

@@ -7,9 +7,10 @@ use backend_proto::v1::backend_server::Backend;
 use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::{
     BackendError, CompactRequest, CompactResponse, CurrentRevisionRequest, CurrentRevisionResponse,
-    DescribeRequest, DescribeResponse, ExportRequest, ExportResponse, GetRequest, GetResponse,
-    HealthRequest, HealthResponse, ImportRequest, ImportResponse, ListRequest, ListResponse,
-    WatchRequest, WatchResponse, WriteRequest, WriteResponse,
+    DescribeRequest, DescribeResponse, ExportRequest, ExportResponse, FenceRequest, FenceResponse,
+    GetRequest, GetResponse, HealthRequest, HealthResponse, ImportProgress, ImportRequest,
+    ImportResponse, ListRequest, ListResponse, WatchRequest, WatchResponse, WriteRequest,
+    WriteResponse,
 };
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::batch::Queue;
 use crate::driver::{Description, Driver, DriverHealth, ListQuery};
 use crate::fanout::Fanout;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::refuse::{invalid, status};
 use crate::watch::{Source, Watch};
@@ -39,6 +41,7 @@ pub(crate) struct Service {
     pub(crate) description: Description,
     pub(crate) queue: Queue,
     pub(crate) fanout: Arc<Fanout>,
+    pub(crate) gate: Gate,
     pub(crate) health: watch::Receiver<DriverHealth>,
     pub(crate) metrics: Metrics,
     pub(crate) tasks: TaskTracker,
@@ -84,6 +87,11 @@ impl Backend for Service {
         if self.description.multi_writer {
             capabilities.push(Capability::MultiWriter.into());
         }
+        if self.description.moves {
+            capabilities.push(Capability::Move.into());
+        }
+        let import = told(self.driver.import_progress().await)?;
+        let fenced = told(self.driver.fenced().await)?;
         Ok(Response::new(DescribeResponse {
             header: Some(told(self.driver.header().await)?),
             driver: self.description.name.clone(),
@@ -92,15 +100,24 @@ impl Backend for Service {
             protocol_minor_max: PROTOCOL_MINOR,
             capabilities,
             limits: Some(self.description.limits),
+            import: import.map(|import| ImportProgress {
+                source: Some(import.source),
+                last: import.last,
+                revision: import.revision,
+                records: import.records,
+            }),
+            fenced: fenced.unwrap_or_default(),
         }))
     }
 
     async fn write(&self, request: Request<WriteRequest>) -> Answer<WriteResponse> {
+        told(self.gate.check())?;
         let ops = request.into_inner().ops;
         told(self.queue.write(ops).await).map(Response::new)
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Answer<GetResponse> {
+        told(self.gate.check())?;
         let request = request.into_inner();
         let key = request.key.ok_or_else(|| invalid("no key"));
         self.metrics.get();
@@ -113,6 +130,7 @@ impl Backend for Service {
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
+        told(self.gate.check())?;
         let request = request.into_inner();
         let asked = request.range.ok_or_else(|| invalid("no range"));
         let asked = asked.and_then(|asked| range::check(&asked).map(|()| asked));
@@ -137,6 +155,7 @@ impl Backend for Service {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        told(self.gate.check())?;
         let watch = told(Watch::start(self.source(), request.into_inner()).await)?;
         let (sink, messages) = Watch::channel();
         self.tasks.spawn(watch.run(sink));
@@ -153,6 +172,7 @@ impl Backend for Service {
     }
 
     async fn compact(&self, request: Request<CompactRequest>) -> Answer<CompactResponse> {
+        told(self.gate.check())?;
         let revision = request.into_inner().revision;
         let header = told(self.driver.compact(revision).await)?;
         self.fanout.adopt(&header);
@@ -162,6 +182,7 @@ impl Backend for Service {
     }
 
     async fn export(&self, request: Request<ExportRequest>) -> Answer<Self::ExportStream> {
+        told(self.gate.check())?;
         let request = request.into_inner();
         told(export::check(&request))?;
         let (sink, messages) = mpsc::channel(AHEAD);
@@ -171,11 +192,27 @@ impl Backend for Service {
 
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {
         let imported = import::run(self.driver.clone(), request.into_inner());
-        let response = imported.boxed().await?;
+        let imported = imported.boxed().await;
+        // Whatever became of this call, earlier ones may have left an unfinished import.
+        told(self.gate.refresh(self.driver.as_ref()).await)?;
+        let response = imported?;
         if let Some(header) = &response.header {
             self.fanout.adopt(header);
         }
         Ok(Response::new(response))
+    }
+
+    async fn fence(&self, request: Request<FenceRequest>) -> Answer<FenceResponse> {
+        let FenceRequest { fenced, reason } = request.into_inner();
+        if fenced && reason.is_empty() {
+            return Err(status(&invalid("a fence needs a reason")));
+        }
+        let reason = fenced.then_some(reason);
+        tracing::info!(fenced, reason, "fence");
+        let header = told(self.driver.fence(reason).await)?;
+        Ok(Response::new(FenceResponse {
+            header: Some(header),
+        }))
     }
 
     async fn health(&self, _request: Request<HealthRequest>) -> Answer<HealthResponse> {

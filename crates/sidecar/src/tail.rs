@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::{BackendError, Event, Header};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -11,9 +12,13 @@ use crate::driver::Driver;
 use crate::fanout::Fanout;
 use crate::metrics::Metrics;
 
-/// How often the log is read for changes of other writers: soon after news, seldom when idle.
+/// How often the log is read for changes of other writers: soon after news, seldom when idle. The
+/// drivers tell their health by these reads, which must turn red within 5 s.
 const BUSY: Duration = Duration::from_millis(250);
-const IDLE: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_millis(1500);
+
+/// Pause after a read that failed.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Bytes of one read of the log.
 const READ_BYTES: usize = 1 << 20;
@@ -52,20 +57,30 @@ impl Tail {
         stop: CancellationToken,
     ) {
         let mut wait = BUSY;
+        let mut failing = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.gap.notified() => {}
+                () = driver.news() => {}
                 () = tokio::time::sleep(wait) => {}
             }
             wait = match self.catch_up(driver.as_ref(), &metrics).await {
                 Ok(true) => BUSY,
                 Ok(false) => (wait * 2).min(IDLE),
                 Err(error) => {
-                    tracing::warn!(error = error.message, "cannot read the log");
-                    IDLE
+                    if !failing {
+                        tracing::warn!(error = error.message, "cannot read the log");
+                    }
+                    failing = true;
+                    wait = RETRY;
+                    continue;
                 }
             };
+            if failing {
+                tracing::info!("the log can be read again");
+            }
+            failing = false;
         }
     }
 
@@ -75,7 +90,15 @@ impl Tail {
         loop {
             let after = self.header().revision;
             metrics.log_read();
-            let page = driver.read_log(after, READ_BYTES).await?;
+            let page = match driver.read_log(after, READ_BYTES).await {
+                Err(error) if error.reason() == Reason::Compacted => {
+                    // Another epoch began, or others dropped what was not read in time: watchers
+                    // are told when they come to the hole.
+                    self.fanout.skip_to(driver.header().await?);
+                    return Ok(true);
+                }
+                page => page?,
+            };
             let done = page.events.is_empty() || page.through >= page.header.revision;
             news |= !page.events.is_empty();
             self.fanout.publish(page.events, page.header);

@@ -222,7 +222,7 @@ pub mod backend_error {
         NoSpace = 5,
         /// A value, batch or key is above the limits of Describe. \[INVALID_ARGUMENT\]
         TooLarge = 6,
-        /// Starting, standing by, or the database cannot be reached. \[UNAVAILABLE\]
+        /// Starting, standing by, fenced, or the database cannot be reached. \[UNAVAILABLE\]
         NotReady = 7,
         /// Stored data failed its checksum; a person must look. \[DATA_LOSS\]
         Corrupt = 8,
@@ -355,6 +355,13 @@ pub struct DescribeResponse {
     pub capabilities: ::prost::alloc::vec::Vec<i32>,
     #[prost(message, optional, tag = "7")]
     pub limits: ::core::option::Option<Limits>,
+    /// Set while an import in several calls is unfinished: then every other call but Describe, Health
+    /// and CurrentRevision is refused with NOT_READY.
+    #[prost(message, optional, tag = "8")]
+    pub import: ::core::option::Option<ImportProgress>,
+    /// Why the store is fenced; empty if it is not.
+    #[prost(string, tag = "9")]
+    pub fenced: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `DescribeResponse`.
 pub mod describe_response {
@@ -380,6 +387,8 @@ pub mod describe_response {
         Export = 3,
         /// Compact.
         Compact = 4,
+        /// Fence, and imports in several calls; since minor version 2.
+        Move = 5,
     }
     impl Capability {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -393,6 +402,7 @@ pub mod describe_response {
                 Self::TimeTravel => "TIME_TRAVEL",
                 Self::Export => "EXPORT",
                 Self::Compact => "COMPACT",
+                Self::Move => "MOVE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -403,10 +413,28 @@ pub mod describe_response {
                 "TIME_TRAVEL" => Some(Self::TimeTravel),
                 "EXPORT" => Some(Self::Export),
                 "COMPACT" => Some(Self::Compact),
+                "MOVE" => Some(Self::Move),
                 _ => None,
             }
         }
     }
+}
+/// How far an import in several calls has come.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportProgress {
+    /// The header its first call gave; `revision` is that of the snapshot.
+    #[prost(message, optional, tag = "1")]
+    pub source: ::core::option::Option<Header>,
+    /// The last record of the snapshot that is kept.
+    #[prost(message, optional, tag = "2")]
+    pub last: ::core::option::Option<Key>,
+    /// Everything up to here is kept: the snapshot's revision while its records come, then that of
+    /// the newest event.
+    #[prost(int64, tag = "3")]
+    pub revision: i64,
+    /// Records kept by all calls so far.
+    #[prost(int64, tag = "4")]
+    pub records: i64,
 }
 /// What a driver refuses with TOO_LARGE.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -737,7 +765,7 @@ pub struct CompactResponse {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportRequest {
     /// Also stream the changes after the snapshot, until the caller goes away.
     #[prost(bool, tag = "1")]
@@ -745,6 +773,13 @@ pub struct ExportRequest {
     /// Skip the snapshot and stream changes after this revision; needs `follow`. 0: with snapshot.
     #[prost(int64, tag = "2")]
     pub after_revision: i64,
+    /// The snapshot is taken at this retained revision; 0 means now. Together with `after` it carries
+    /// on a snapshot that broke off.
+    #[prost(int64, tag = "3")]
+    pub revision: i64,
+    /// Only the part of the snapshot after this key.
+    #[prost(message, optional, tag = "4")]
+    pub after: ::core::option::Option<Key>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExportResponse {
@@ -784,6 +819,14 @@ pub mod import_request {
         /// Continue in the source's epoch: only for a planned move in which no commit can be missing.
         #[prost(bool, tag = "2")]
         pub keep_epoch: bool,
+        /// More calls follow: this one's content is kept, durable but not visible. The first call that
+        /// does not set it makes everything visible. All calls give the same source. Records must
+        /// follow in key order, and events after all records. Needs the capability MOVE.
+        #[prost(bool, tag = "3")]
+        pub more: bool,
+        /// Drop what earlier calls of an unfinished import brought, and begin anew.
+        #[prost(bool, tag = "4")]
+        pub discard: bool,
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Done {
@@ -815,6 +858,22 @@ pub struct ImportResponse {
     pub records: i64,
     #[prost(int64, tag = "3")]
     pub events: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FenceRequest {
+    /// Refuse writes, or serve them again.
+    #[prost(bool, tag = "1")]
+    pub fenced: bool,
+    /// One sentence that clients are told with each refusal, such as where the store went. Needed
+    /// with `fenced`.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FenceResponse {
+    /// With `fenced`: no change will come after `header.revision` until the fence is lifted.
+    #[prost(message, optional, tag = "1")]
+    pub header: ::core::option::Option<Header>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HealthRequest {}
@@ -1216,8 +1275,8 @@ pub mod backend_client {
                 .insert(GrpcMethod::new("ark.backend.v1.Backend", "Export"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Fills an empty store from an export, keeping revisions, timestamps and uids, or replays
-        /// events onto an imported one. The result is visible only after the closing message. The epoch
+        /// Fills an empty store from an export, keeping revisions, timestamps and uids, in one call or in
+        /// several (`more`). The result is visible only after the closing message of the last. The epoch
         /// is bumped unless `keep_epoch` is set, because an import may lack commits that clients saw.
         pub async fn import(
             &mut self,
@@ -1260,6 +1319,30 @@ pub mod backend_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("ark.backend.v1.Backend", "Health"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes the store refuse every write from now on, or lifts that. Needs the capability MOVE.
+        /// Durable: it outlives restarts, and binds every process that writes to the store. The last step
+        /// before a copy of the store takes over: no change can come after the answer's revision.
+        pub async fn fence(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FenceRequest>,
+        ) -> std::result::Result<tonic::Response<super::FenceResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ark.backend.v1.Backend/Fence",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ark.backend.v1.Backend", "Fence"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -1349,8 +1432,8 @@ pub mod backend_server {
             &self,
             request: tonic::Request<super::ExportRequest>,
         ) -> std::result::Result<tonic::Response<Self::ExportStream>, tonic::Status>;
-        /// Fills an empty store from an export, keeping revisions, timestamps and uids, or replays
-        /// events onto an imported one. The result is visible only after the closing message. The epoch
+        /// Fills an empty store from an export, keeping revisions, timestamps and uids, in one call or in
+        /// several (`more`). The result is visible only after the closing message of the last. The epoch
         /// is bumped unless `keep_epoch` is set, because an import may lack commits that clients saw.
         async fn import(
             &self,
@@ -1361,6 +1444,13 @@ pub mod backend_server {
             &self,
             request: tonic::Request<super::HealthRequest>,
         ) -> std::result::Result<tonic::Response<super::HealthResponse>, tonic::Status>;
+        /// Makes the store refuse every write from now on, or lifts that. Needs the capability MOVE.
+        /// Durable: it outlives restarts, and binds every process that writes to the store. The last step
+        /// before a copy of the store takes over: no change can come after the answer's revision.
+        async fn fence(
+            &self,
+            request: tonic::Request<super::FenceRequest>,
+        ) -> std::result::Result<tonic::Response<super::FenceResponse>, tonic::Status>;
     }
     /// One store of ordered, revisioned records.
     #[derive(Debug)]
@@ -1869,6 +1959,49 @@ pub mod backend_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HealthSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ark.backend.v1.Backend/Fence" => {
+                    #[allow(non_camel_case_types)]
+                    struct FenceSvc<T: Backend>(pub Arc<T>);
+                    impl<T: Backend> tonic::server::UnaryService<super::FenceRequest>
+                    for FenceSvc<T> {
+                        type Response = super::FenceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FenceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Backend>::fence(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FenceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -163,7 +163,7 @@ async fn follow(bench: Bench) -> Check {
     load.reach(4).await?;
     let request = ExportRequest {
         follow: true,
-        after_revision: 0,
+        ..ExportRequest::default()
     };
     let mut export = Export::open(&bench, request).await?;
     let records = export.snapshot(&bench).await?;
@@ -194,6 +194,7 @@ async fn after(bench: Bench) -> Check {
     let request = |after_revision, follow| ExportRequest {
         follow,
         after_revision,
+        ..ExportRequest::default()
     };
     let mut export = Export::open(&bench, request(first, true)).await?;
     let events = export.events(&bench, last).await?;
@@ -221,6 +222,7 @@ async fn occupied(bench: Bench) -> Check {
         ImportPart::Options(Options {
             source: Some(source),
             keep_epoch: true,
+            ..Options::default()
         }),
         ImportPart::Done(Done {
             records: 0,

@@ -14,9 +14,9 @@ use backend_proto::v1::backend_client::BackendClient;
 use backend_proto::v1::backend_server::{Backend, BackendServer};
 use backend_proto::v1::{
     CompactRequest, CompactResponse, CurrentRevisionRequest, CurrentRevisionResponse,
-    DescribeRequest, DescribeResponse, ExportRequest, ExportResponse, GetRequest, GetResponse,
-    HealthRequest, HealthResponse, ImportRequest, ImportResponse, ListRequest, ListResponse,
-    WatchRequest, WatchResponse, WriteRequest, WriteResponse,
+    DescribeRequest, DescribeResponse, ExportRequest, ExportResponse, FenceRequest, FenceResponse,
+    GetRequest, GetResponse, HealthRequest, HealthResponse, ImportRequest, ImportResponse,
+    ListRequest, ListResponse, WatchRequest, WatchResponse, WriteRequest, WriteResponse,
 };
 use conformance::{Endpoint, ModelDriver};
 use futures_util::stream::BoxStream;
@@ -248,6 +248,10 @@ impl Backend for Liar {
             .boxed()
             .await;
         self.passed(imported)
+    }
+
+    async fn fence(&self, request: Request<FenceRequest>) -> Answer<FenceResponse> {
+        self.passed(self.model.clone().fence(request.into_inner()).await)
     }
 
     async fn health(&self, request: Request<HealthRequest>) -> Answer<HealthResponse> {

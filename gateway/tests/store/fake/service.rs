@@ -265,6 +265,13 @@ impl Backend for Service {
         Err(Status::unimplemented("import"))
     }
 
+    async fn fence(
+        &self,
+        _request: Request<v1::FenceRequest>,
+    ) -> Result<Response<v1::FenceResponse>, Status> {
+        Err(Status::unimplemented("fence"))
+    }
+
     async fn health(
         &self,
         _request: Request<v1::HealthRequest>,
