@@ -33,4 +33,4 @@ mod watch;
 
 pub use config::Options;
 pub use driver::Driver;
-pub use run::{Error, run, serve};
+pub use run::{Error, run, run_once_open, serve};

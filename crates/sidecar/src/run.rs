@@ -44,6 +44,9 @@ pub enum Error {
     /// The address cannot be used.
     #[error(transparent)]
     Listen(#[from] listen::Error),
+    /// The driver does not open.
+    #[error("{0}")]
+    Open(String),
     /// The store cannot be read.
     #[error("{}", .0.message)]
     Driver(BackendError),
@@ -66,24 +69,42 @@ pub enum Error {
 /// # Errors
 /// One sentence for an operator.
 pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error> {
+    let opened = std::future::ready(Ok::<_, std::convert::Infallible>(driver));
+    run_once_open(opened, options).await
+}
+
+/// As [`run`], with a driver that takes its time to open, such as one that waits for a database. When
+/// told to stop meanwhile, it is dropped.
+///
+/// # Errors
+/// As [`run`], or the words of the driver that does not open.
+pub async fn run_once_open<E: std::fmt::Display>(
+    opening: impl Future<Output = Result<Arc<dyn Driver>, E>>,
+    options: &Options,
+) -> Result<(), Error> {
     let stop = CancellationToken::new();
-    let prepared = async { Ok((StopSignals::new(options)?, Listener::bind(options).await?)) };
-    let (told, listener) = match prepared.await {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            driver.close().await;
-            return Err(error);
-        }
-    };
+    let signals = StopSignals::new(options)?;
     let told = async {
-        let reason = told.first().await;
+        let reason = signals.first().await;
         tracing::info!(reason, "stopping");
         stop.cancel();
         // Never ends the select below: serving ends it.
         std::future::pending::<()>().await;
     };
+    let serving = async {
+        let opened = stop.run_until_cancelled(opening).await;
+        let Some(opened) = opened else { return Ok(()) };
+        let driver = opened.map_err(|error| Error::Open(error.to_string()))?;
+        match Listener::bind(options).await {
+            Ok(listener) => serve(driver, listener, options, stop.clone()).await,
+            Err(error) => {
+                driver.close().await;
+                Err(error.into())
+            }
+        }
+    };
     tokio::select! {
-        result = serve(driver, listener, options, stop.clone()) => result,
+        result = serving => result,
         () = told => Ok(()),
     }
 }

@@ -56,6 +56,7 @@ impl Service {
         Source {
             driver: self.driver.clone(),
             fanout: self.fanout.clone(),
+            health: self.health.clone(),
             metrics: self.metrics.clone(),
             stop: self.stop.clone(),
         }

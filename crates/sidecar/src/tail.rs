@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 /// How often the log is read for changes of other writers: soon after news, seldom when idle. The
 /// drivers tell their health by these reads, which must turn red within 5 s.
 const BUSY: Duration = Duration::from_millis(250);
-const IDLE: Duration = Duration::from_millis(1500);
+const IDLE: Duration = Duration::from_millis(1250);
 
 /// Pause after a read that failed.
 const RETRY: Duration = Duration::from_millis(250);

@@ -6,16 +6,16 @@ use std::time::Duration;
 use backend_proto::limits::CHUNK_BYTES;
 use backend_proto::v1::watch_response::{Body, Created, Events, Progress};
 use backend_proto::v1::{BackendError, Event, Header, Range, WatchRequest, WatchResponse};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, DriverHealth};
 use crate::fanout::{Fanout, Found};
 use crate::metrics::Metrics;
 use crate::range;
-use crate::refuse::{closing, compacted, epoch_changed, future, status, too_slow};
+use crate::refuse::{closing, compacted, epoch_changed, future, not_ready, status, too_slow};
 
 /// Progress after this much silence, unless asked otherwise, and at the least.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ const AHEAD: usize = 2;
 pub(crate) struct Source {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) fanout: Arc<Fanout>,
+    pub(crate) health: watch::Receiver<DriverHealth>,
     pub(crate) metrics: Metrics,
     pub(crate) stop: CancellationToken,
 }
@@ -57,6 +58,7 @@ struct Batch {
 impl Watch {
     /// Checks where a watch may start.
     pub(crate) async fn start(source: Source, request: WatchRequest) -> Result<Self, BackendError> {
+        reachable(&source.health.borrow())?;
         for range in &request.ranges {
             range::check(range)?;
         }
@@ -101,6 +103,7 @@ impl Watch {
 
     async fn feed(&mut self, sink: &Sink) -> Result<(), BackendError> {
         let mut moved = self.source.fanout.subscribe();
+        let mut health = self.source.health.clone();
         let created = Body::Created(Created {
             start_revision: self.cursor,
         });
@@ -131,6 +134,8 @@ impl Watch {
                 () = self.source.stop.cancelled() => return Err(closing()),
                 () = sink.closed() => return Ok(()),
                 _ = moved.changed() => {}
+                // Progress would say that nothing happened, which nobody can know now.
+                _ = health.changed() => reachable(&health.borrow_and_update())?,
                 () = tokio::time::sleep_until(told + self.silence) => {
                     let header = self.source.fanout.header();
                     if header.epoch == self.epoch && header.revision == self.cursor {
@@ -197,5 +202,13 @@ impl Watch {
                 Err(_) => Err(too_slow()),
             },
         }
+    }
+}
+
+/// Refuses while changes of other writers could be missed.
+fn reachable(health: &DriverHealth) -> Result<(), BackendError> {
+    match health {
+        DriverHealth::NotReady(why) | DriverHealth::Dead(why) => Err(not_ready(why.as_str())),
+        DriverHealth::Ready | DriverHealth::NoSpace(_) | DriverHealth::Fenced(_) => Ok(()),
     }
 }

@@ -1,0 +1,78 @@
+//! Dropping history: the compact revision moves, and partitions of the log that lie below it go.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use crate::connection::{ANSWER, Connection, Statement};
+use crate::error::Error;
+use crate::store::{self, LOCK, Stand, now};
+
+static MOVE: Statement = Statement {
+    text: "UPDATE ark.store SET compact_revision = $1 WHERE lane = 0",
+    types: &[Type::INT8],
+};
+
+static DROP: Statement = Statement {
+    text: "SELECT ark.drop_log()",
+    types: &[],
+};
+
+/// The first change that is young or among the last few; everything before it may go. Walks only
+/// what went out of age since the last time.
+static KEPT: Statement = Statement {
+    text: "SELECT revision FROM ark.log WHERE revision > $1 AND (revision > $2 OR time >= $3) \
+           ORDER BY revision LIMIT 1",
+    types: &[Type::INT8, Type::INT8, Type::INT8],
+};
+
+/// Makes `revision` the compact revision.
+pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<Stand, Error> {
+    connection.begin().await?;
+    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
+    stand.whole()?;
+    let head = stand.head;
+    if revision > head.revision {
+        connection.commit(ANSWER).await?;
+        return Err(Error::Future {
+            asked: revision,
+            current: head.revision,
+        });
+    }
+    if revision > head.compact_revision {
+        connection.query(&MOVE, &[&revision], ANSWER).await?;
+        stand.head.compact_revision = revision;
+    }
+    connection.commit(ANSWER * 4).await?;
+    Ok(stand)
+}
+
+/// Drops partitions below the compact revision. One that is being read stays until the next time.
+pub(crate) async fn drop_partitions(connection: &Connection) {
+    match connection.query(&DROP, &[], ANSWER * 4).await {
+        Ok(_) | Err(Error::Overloaded) => {}
+        Err(error) => tracing::warn!(%error, "cannot drop partitions of the log"),
+    }
+}
+
+/// The newest revision that is both older than `keep` and not among the last `keep_events`.
+pub(crate) async fn target(
+    connection: &Connection,
+    keep: Duration,
+    keep_events: u64,
+) -> Result<Option<i64>, Error> {
+    let head = store::read(connection).await?.head;
+    let events = i64::try_from(keep_events).unwrap_or(i64::MAX);
+    let highest = head.revision.saturating_sub(events);
+    if highest <= head.compact_revision {
+        return Ok(None);
+    }
+    let age = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
+    let horizon = now().saturating_sub(age);
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&head.compact_revision, &highest, &horizon];
+    let rows = connection.query(&KEPT, &parameters, ANSWER * 4).await?;
+    let kept = rows.first().map_or(highest + 1, |row| row.get(0));
+    let old = (kept - 1).min(highest);
+    Ok((old > head.compact_revision).then_some(old))
+}

@@ -1,0 +1,281 @@
+//! The [`Driver`] of the kit, on PostgreSQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
+use parking_lot::Mutex;
+use sidecar::driver::{
+    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ImportProgress,
+    ListPart, ListQuery, LogPage,
+};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::bell;
+use crate::compact;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::import;
+use crate::list;
+use crate::migrate;
+use crate::options::Options;
+use crate::pool::{Connector, Pool, read as reading};
+use crate::read;
+use crate::resources::Resources;
+use crate::shared::Shared;
+use crate::store::{self, Stand};
+use crate::write::VALUE_BYTES;
+use crate::writer::Writer;
+
+/// Connections for reads of one answer, and for lists, imports and housekeeping. With the one that
+/// writes and the one that listens: seven, whatever the load.
+const READERS: usize = 3;
+const STREAMS: usize = 2;
+
+/// Longest wait for one of them.
+const WAIT: Duration = Duration::from_millis(1500);
+const STREAM_WAIT: Duration = Duration::from_secs(10);
+
+/// Pauses between attempts to reach the database at start: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A store in a PostgreSQL database, which other processes may use, too.
+pub struct PostgresDriver {
+    shared: Arc<Shared>,
+    resources: Arc<Resources>,
+    writer: Writer,
+    readers: Pool,
+    streams: Pool,
+    hints: Arc<Notify>,
+    stop: CancellationToken,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl PostgresDriver {
+    /// Connects, brings the schema up to date if our role may, and begins a new epoch if the database
+    /// may lack commits. A database that cannot be reached is waited for.
+    ///
+    /// # Errors
+    /// One sentence: what the database or our role lack.
+    pub async fn open(options: Options) -> Result<Self, Error> {
+        let options = Arc::new(options);
+        let stop = CancellationToken::new();
+        let stand = reach(&options).await?;
+        let shared = Arc::new(Shared::new(&stand));
+        let resources = Arc::new(Resources::default());
+        let connector = Connector::new(options.clone(), shared.clone());
+        let (told, news) = watch::channel(stand.head.revision);
+        let hints = Arc::new(Notify::new());
+        let mut tasks = JoinSet::new();
+        if let Some(target) = options.notify.clone() {
+            tasks.spawn(bell::run(target, hints.clone(), news, stop.clone()));
+        }
+        Ok(Self {
+            writer: Writer::new(connector.clone(), shared.clone(), resources.clone(), told),
+            readers: Pool::new(connector.clone(), READERS, WAIT)?,
+            streams: Pool::new(connector, STREAMS, STREAM_WAIT)?,
+            shared,
+            resources,
+            hints,
+            stop,
+            tasks: Mutex::new(tasks),
+        })
+    }
+
+    /// Takes note of a state that a read saw. One that went back begins a new epoch, whose header is
+    /// then the answer.
+    async fn seen(
+        &self,
+        connection: &Connection,
+        floor: &store::Floor,
+        stand: Stand,
+    ) -> Result<Stand, Error> {
+        if !stand.went_back(floor) {
+            return Ok(stand);
+        }
+        store::begin_epoch(connection, floor).await
+    }
+}
+
+/// The first look at the database.
+async fn reach(options: &Options) -> Result<Stand, Error> {
+    let mut pause = FIRST_PAUSE;
+    let mut told = false;
+    loop {
+        let look = async {
+            migrate::at_start(&options.target).await?;
+            let connection = Connection::open(&options.target, options.pooled, None).await?;
+            migrate::check(&connection).await?;
+            store::inspect(&connection, &store::Floor::default()).await
+        };
+        match look.await {
+            Err(error) if error.is_outage() => {
+                if !told {
+                    tracing::warn!(%error, "waiting for the database");
+                    told = true;
+                }
+            }
+            result => return result,
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+#[async_trait]
+impl Driver for PostgresDriver {
+    fn describe(&self) -> Description {
+        Description {
+            name: "postgres".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            limits: Limits {
+                value_bytes: VALUE_BYTES as i64,
+                write_ops: 256,
+                write_bytes: 48 << 20,
+            },
+            multi_writer: true,
+            moves: true,
+        }
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
+        Ok(self.writer.commit(ops).await?)
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        revision: i64,
+    ) -> Result<(Header, Option<Record>), BackendError> {
+        let floor = self.shared.floor();
+        let read = reading!(self, connection => {
+            let (stand, found) = read::get(connection, &self.resources, key, revision).await?;
+            stand.whole()?;
+            Ok((self.seen(connection, &floor, stand).await?, found))
+        });
+        let (stand, found) = read?;
+        let record = found.map(|stored| stored.into_record(key.clone()));
+        Ok((self.shared.note(&stand), record))
+    }
+
+    async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
+        let all = reading!(self, connection => { Resources::all(connection).await });
+        Ok(all?)
+    }
+
+    async fn list(
+        &self,
+        query: ListQuery,
+        sink: mpsc::Sender<ListPart>,
+    ) -> Result<(), BackendError> {
+        let floor = self.shared.floor();
+        let connection = self.streams.get().await?;
+        let check = |stand: &Stand| {
+            stand.whole()?;
+            if stand.went_back(&floor) {
+                // The next read of the log begins the new epoch.
+                return Err(Error::Unreachable("the database went back".to_owned()));
+            }
+            self.shared.note(stand);
+            Ok(())
+        };
+        let listed = list::run(&connection, &self.resources, &query, &sink, check).await;
+        Ok(self.shared.judge(listed)?)
+    }
+
+    async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
+        let mut floor = self.shared.floor();
+        floor.revision = floor.revision.max(after);
+        let read = reading!(self, connection => {
+            let mut page = read::log(connection, after, max_bytes).await?;
+            page.stand.whole()?;
+            page.stand = self.seen(connection, &floor, page.stand).await?;
+            Ok(page)
+        });
+        let page = read?;
+        let header = self.shared.note(&page.stand);
+        let compact_revision = header.compact_revision;
+        if after < compact_revision {
+            return Err(Error::Compacted { compact_revision }.into());
+        }
+        Ok(LogPage {
+            events: page.events,
+            through: page.through,
+            header,
+        })
+    }
+
+    async fn header(&self) -> Result<Header, BackendError> {
+        let floor = self.shared.floor();
+        let read = reading!(self, connection => {
+            let stand = store::read(connection).await?;
+            self.seen(connection, &floor, stand).await
+        });
+        Ok(self.shared.note(&read?))
+    }
+
+    async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
+        let connection = self.streams.get().await?;
+        let moved = compact::move_to(&connection, revision).await;
+        let stand = self.shared.judge(moved)?;
+        compact::drop_partitions(&connection).await;
+        Ok(self.shared.note(&stand))
+    }
+
+    async fn retention_target(
+        &self,
+        keep: Duration,
+        keep_events: u64,
+    ) -> Result<Option<i64>, BackendError> {
+        let connection = self.streams.get().await?;
+        let target = compact::target(&connection, keep, keep_events).await;
+        Ok(self.shared.judge(target)?)
+    }
+
+    async fn import(
+        &self,
+        options: ImportOptions,
+        parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Header, BackendError> {
+        let connection = self.streams.get().await?;
+        let resources = &self.resources;
+        let imported = import::run(&connection, resources, &self.readers, &options, parts);
+        let imported = self.shared.judge(imported.await);
+        Ok(self.shared.note(&imported?))
+    }
+
+    async fn import_progress(&self) -> Result<Option<ImportProgress>, BackendError> {
+        let progress = reading!(self, connection => { import::progress(connection).await });
+        Ok(progress?)
+    }
+
+    async fn fence(&self, reason: Option<String>) -> Result<Header, BackendError> {
+        Ok(self.writer.fence(reason.as_deref()).await?)
+    }
+
+    async fn fenced(&self) -> Result<Option<String>, BackendError> {
+        Ok(self.shared.fenced())
+    }
+
+    async fn news(&self) {
+        self.hints.notified().await;
+    }
+
+    async fn health(&self) -> DriverHealth {
+        self.shared.health()
+    }
+
+    async fn close(&self) {
+        self.stop.cancel();
+        self.writer.close().await;
+        self.readers.close();
+        self.streams.close();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        while tasks.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,185 @@
+//! Connection texts: libpq's URLs and its `key=value` form.
+//!
+//! tokio-postgres reads both but knows neither the stricter `sslmode`s nor the files that go with
+//! them; so the text is taken apart here, what is ours taken out, and the rest handed on.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Config;
+
+use crate::error::Error;
+
+/// A connection text taken apart.
+#[derive(Clone, Default)]
+pub(crate) struct Dsn(BTreeMap<String, String>);
+
+pub(crate) fn refuse(problem: &str) -> Error {
+    Error::Refused(format!("connection to PostgreSQL: {problem}"))
+}
+
+impl Dsn {
+    /// Reads a text. It may hold a password: no error repeats it.
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        let url = text
+            .strip_prefix("postgres://")
+            .or_else(|| text.strip_prefix("postgresql://"));
+        match url {
+            Some(rest) => Self::url(rest),
+            None if text.contains("://") => Err(refuse("a URL must begin with postgres://")),
+            None => Self::pairs(text),
+        }
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.0.insert(key.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn take(&mut self, key: &str) -> Option<String> {
+        self.0.remove(key)
+    }
+
+    /// What is left, as tokio-postgres has it.
+    pub(crate) fn config(&self) -> Result<Config, Error> {
+        let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
+        let mut text = String::new();
+        for (key, value) in &self.0 {
+            // Anything else is a name that we do not know, and may be part of a password.
+            if !key
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            {
+                return Err(refuse("a parameter has no proper name"));
+            }
+            text.push_str(&format!("{key}='{}' ", quoted(value)));
+        }
+        text.parse().map_err(|error: tokio_postgres::Error| {
+            let source = std::error::Error::source(&error);
+            refuse(&source.map_or_else(|| error.to_string(), ToString::to_string))
+        })
+    }
+
+    fn url(rest: &str) -> Result<Self, Error> {
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, hosts) = match authority.rsplit_once('@') {
+            Some((login, hosts)) => (login, hosts),
+            None => ("", authority),
+        };
+        let mut dsn = Self::default();
+        let (user, password) = match login.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (login, None),
+        };
+        let mut hosts_only = Vec::new();
+        let mut ports = Vec::new();
+        for one in hosts.split(',').filter(|one| !one.is_empty()) {
+            // An address of IPv6 is in brackets.
+            let (host, port) = match one.rsplit_once(':') {
+                Some((host, port)) if !port.contains(']') => (host, port),
+                _ => (one, ""),
+            };
+            hosts_only.push(decode(host.trim_start_matches('[').trim_end_matches(']'))?);
+            ports.push(if port.is_empty() { "5432" } else { port });
+        }
+        if !hosts_only.is_empty() {
+            dsn.set("host", &hosts_only.join(","));
+            dsn.set("port", &ports.join(","));
+        }
+        for (key, value) in [
+            ("user", Some(user)),
+            ("password", password),
+            ("dbname", Some(path)),
+        ] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                dsn.set(key, &decode(value)?);
+            }
+        }
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            dsn.set(&key, &value);
+        }
+        Ok(dsn)
+    }
+
+    fn pairs(text: &str) -> Result<Self, Error> {
+        let mut dsn = Self::default();
+        let mut rest = text.trim_start();
+        while !rest.is_empty() {
+            let (key, after) = rest
+                .split_once('=')
+                .ok_or_else(|| refuse("the text is neither a URL nor key=value"))?;
+            let (value, after) = value(after.trim_start())?;
+            dsn.set(key.trim(), &value);
+            rest = after.trim_start();
+        }
+        Ok(dsn)
+    }
+}
+
+/// A value and what follows it: up to a space, or in quotes; a backslash takes what follows as it is.
+fn value(text: &str) -> Result<(String, &str), Error> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => value.extend(characters.next().map(|(_, next)| next)),
+            '\'' if quoted => return Ok((value, &text[at + 1..])),
+            space if !quoted && space.is_whitespace() => return Ok((value, &text[at..])),
+            other => value.push(other),
+        }
+    }
+    if quoted {
+        return Err(refuse("a quote is not closed"));
+    }
+    Ok((value, ""))
+}
+
+/// Undoes percent-encoding; a plus sign is one.
+fn decode(text: &str) -> Result<String, Error> {
+    let encoded = format!("={}", text.replace('+', "%2B"));
+    let decoded = form_urlencoded::parse(encoded.as_bytes()).next();
+    decoded
+        .map(|(_, value)| value.into_owned())
+        .ok_or_else(|| refuse("a part of the URL is malformed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dsn;
+
+    fn get(text: &str, key: &str) -> Option<String> {
+        let mut dsn = Dsn::parse(text)
+            .map_err(|error| error.to_string())
+            .expect(text);
+        dsn.take(key)
+    }
+
+    #[test]
+    fn both_forms_are_taken_apart() {
+        let url = "postgresql://u:p%2Fq+@a:1,[::1]:2,%2Frun%2Fpg/d?sslmode=require&options=-c%20x";
+        assert_eq!(get(url, "host").as_deref(), Some("a,::1,/run/pg"));
+        assert_eq!(get(url, "port").as_deref(), Some("1,2,5432"));
+        assert_eq!(get(url, "password").as_deref(), Some("p/q+"));
+        assert_eq!(get(url, "options").as_deref(), Some("-c x"));
+        let pairs = r" host = 'a b'  password='it\'s \\' dbname=x\ y user=u";
+        assert_eq!(get(pairs, "host").as_deref(), Some("a b"));
+        assert_eq!(get(pairs, "password").as_deref(), Some(r"it's \"));
+        assert_eq!(get(pairs, "dbname").as_deref(), Some("x y"));
+        assert_eq!(get(pairs, "user").as_deref(), Some("u"));
+    }
+
+    #[test]
+    fn an_error_never_repeats_the_text() {
+        for text in [
+            "hush hush",
+            "password='hush",
+            "postgres://u:hush@h/d?hush%00=x",
+        ] {
+            let error = match Dsn::parse(text) {
+                Ok(dsn) => dsn.config().expect_err(text).to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What can go wrong, and how it is told to callers.
+
+use backend_proto::v1::BackendError;
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use tokio_postgres::error::{DbError, SqlState};
+
+/// Trouble with the store. A conflict of a write is a verdict, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The revision asked for is no longer retained.
+    #[error("history up to revision {compact_revision} is gone")]
+    Compacted {
+        /// The current compact revision.
+        compact_revision: i64,
+    },
+    /// The revision asked for does not exist yet.
+    #[error("revision {asked} is above the current revision {current}")]
+    Future {
+        /// What the caller asked for.
+        asked: i64,
+        /// The newest committed revision.
+        current: i64,
+    },
+    /// The request is malformed, or does not fit the state of the store.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store is fenced, with the reason given then.
+    #[error("{0}")]
+    Fenced(String),
+    /// An import into the store is unfinished.
+    #[error("an import is unfinished: carry on with it, or discard it")]
+    Importing,
+    /// Other writers held the store for too long.
+    #[error("other writers held the store for too long")]
+    Overloaded,
+    /// The disk of the database is full.
+    #[error("the disk of the database is full")]
+    NoSpace,
+    /// The database cannot be reached, or does not take writes; nothing was sent.
+    #[error("database: {0}")]
+    Unreachable(String),
+    /// The connection was lost, or no answer came, after something was sent.
+    #[error("database: {0}")]
+    Lost(String),
+    /// What became of a commit could not be found out in time.
+    #[error("the outcome of a commit is not known: {0}")]
+    OutcomeUnknown(String),
+    /// The database refused a statement; nothing of it was kept.
+    #[error("database: {message} ({code})")]
+    Storage {
+        /// Its SQLSTATE.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+    /// What is stored is not what was written.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The driver must not serve: a sentence that says what to do.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Error {
+    /// Whether another try, on a new connection, may do better.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Lost(_))
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refusal) => refused(refusal),
+            // Our own mistakes in encoding would be of this kind, too: they do not get better.
+            None if error.is_closed() || std::error::Error::source(&error).is_some_and(is_io) => {
+                Self::Lost(describe(&error))
+            }
+            None => Self::Lost(describe(&error)),
+        }
+    }
+}
+
+fn is_io(source: &(dyn std::error::Error + 'static)) -> bool {
+    source.is::<std::io::Error>()
+}
+
+/// The whole chain of an error's words.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// What a server's refusal means for us.
+fn refused(refusal: &DbError) -> Error {
+    let code = refusal.code();
+    let message = refusal.message().to_owned();
+    let gone = [
+        &SqlState::ADMIN_SHUTDOWN,
+        &SqlState::CRASH_SHUTDOWN,
+        &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+    ];
+    let unreachable = [
+        &SqlState::CANNOT_CONNECT_NOW,
+        &SqlState::TOO_MANY_CONNECTIONS,
+        &SqlState::READ_ONLY_SQL_TRANSACTION,
+        &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+    ];
+    if gone.contains(&code) || code.code().starts_with("08") {
+        Error::Lost(message)
+    } else if unreachable.contains(&code) {
+        Error::Unreachable(message)
+    } else if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED {
+        Error::Overloaded
+    } else if *code == SqlState::DISK_FULL {
+        Error::NoSpace
+    } else if code.code().starts_with("XX") || *code == SqlState::INDEX_CORRUPTED {
+        Error::Corrupt(format!("database: {message}"))
+    } else {
+        Error::Storage {
+            code: code.code().to_owned(),
+            message,
+        }
+    }
+}
+
+impl From<Error> for BackendError {
+    fn from(error: Error) -> Self {
+        let reason = match &error {
+            Error::Compacted { .. } => Reason::Compacted,
+            Error::Future { .. } => Reason::FutureRevision,
+            Error::Invalid(_) => Reason::Invalid,
+            Error::Fenced(_)
+            | Error::Importing
+            | Error::Unreachable(_)
+            | Error::Lost(_)
+            | Error::OutcomeUnknown(_)
+            | Error::Refused(_) => Reason::NotReady,
+            Error::Overloaded => Reason::Overloaded,
+            Error::NoSpace => Reason::NoSpace,
+            Error::Storage { .. } => Reason::Internal,
+            Error::Corrupt(_) => Reason::Corrupt,
+        };
+        let outcome = match &error {
+            Error::OutcomeUnknown(_) | Error::Lost(_) => Outcome::Unknown,
+            _ => Outcome::NotApplied,
+        };
+        let mut told = Self {
+            reason: reason.into(),
+            outcome: outcome.into(),
+            message: error.to_string(),
+            ..Self::default()
+        };
+        match error {
+            Error::Compacted { compact_revision } => told.compact_revision = compact_revision,
+            Error::Future { current, .. } => told.current_revision = current,
+            Error::Overloaded
+            | Error::Fenced(_)
+            | Error::Importing
+            | Error::Unreachable(_)
+            | Error::Lost(_)
+            | Error::OutcomeUnknown(_) => told.retry_after_ms = 1000,
+            _ => {}
+        }
+        told
+    }
+}

@@ -1,0 +1,331 @@
+//! Filling an empty store from an export, in one call or in several.
+//!
+//! Each call is one transaction that holds the lock on the row of `store`. Until the last one the
+//! row says that an import is unfinished, and nobody reads or writes.
+
+mod events;
+
+use std::time::Duration;
+
+use backend_proto::limits::{epoch_base, epoch_of};
+use backend_proto::v1::{Header, Key, Record};
+use prost::Message as _;
+use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
+use tokio::sync::mpsc;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::connection::{ANSWER, Connection, Statement};
+use crate::error::Error;
+use crate::pool::Pool;
+use crate::record::{digest, nanos, path_of};
+use crate::resources::Resources;
+use crate::store::{self, Head, LOCK, Stand};
+
+/// Longest wait for the database to take a piece, and for the sender to send one.
+const PIECE: Duration = Duration::from_secs(60);
+
+/// Overrides of the session's limits: a piece may be large and its sender slow.
+const PATIENT: &str = "SET LOCAL statement_timeout = '60s'; \
+                       SET LOCAL idle_in_transaction_session_timeout = '120s'";
+
+static PROGRESS: Statement = Statement {
+    text: "SELECT import_source, import_last, import_revision, import_records \
+           FROM ark.store WHERE lane = 0",
+    types: &[],
+};
+
+static EMPTY: Statement = Statement {
+    text: "SELECT NOT EXISTS (SELECT FROM ark.object)",
+    types: &[],
+};
+
+static KEEP: Statement = Statement {
+    text: "UPDATE ark.store SET import_source = $1, import_last = $2, import_revision = $3, \
+           import_records = $4 WHERE lane = 0",
+    types: &[Type::BYTEA, Type::BYTEA, Type::INT8, Type::INT8],
+};
+
+static FINISH: Statement = Statement {
+    text: "UPDATE ark.store SET store_id = $1, epoch = $2, revision = $3, compact_revision = $4, \
+           import_source = NULL, import_last = NULL, import_revision = 0, import_records = 0 \
+           WHERE lane = 0",
+    types: &[Type::TEXT, Type::INT8, Type::INT8, Type::INT8],
+};
+
+const COPY: &str = "COPY ark.object (resource, path, revision, create_revision, created_at, time, \
+                    size, sum, uid, idx, value) FROM STDIN BINARY";
+
+const COPY_TYPES: &[Type] = &[
+    Type::INT4,
+    Type::TEXT,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT4,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::BYTEA,
+    Type::BYTEA,
+];
+
+/// One call's transaction.
+struct Import<'a> {
+    connection: &'a Connection,
+    resources: &'a Resources,
+    /// Ids of new resources are given in transactions of their own: they outlive this one.
+    others: &'a Pool,
+    progress: ImportProgress,
+}
+
+/// How far an unfinished import has come.
+pub(crate) async fn progress(connection: &Connection) -> Result<Option<ImportProgress>, Error> {
+    let row = connection.query_one(&PROGRESS, &[], ANSWER).await?;
+    let Some(source) = row.get::<_, Option<&[u8]>>(0) else {
+        return Ok(None);
+    };
+    let last: Option<&[u8]> = row.get(1);
+    let damaged = |_| Error::Corrupt("the state of the import is damaged: discard it".to_owned());
+    Ok(Some(ImportProgress {
+        source: Header::decode(source).map_err(damaged)?,
+        last: last.map(Key::decode).transpose().map_err(damaged)?,
+        revision: row.get(2),
+        records: row.get(3),
+    }))
+}
+
+/// Takes one call's parts; an error, or a channel that closes before `Done`, keeps nothing of them.
+pub(crate) async fn run(
+    connection: &Connection,
+    resources: &Resources,
+    others: &Pool,
+    options: &ImportOptions,
+    mut parts: mpsc::Receiver<ImportPart>,
+) -> Result<Stand, Error> {
+    if options.discard {
+        connection
+            .simple("SELECT ark.discard_import()", PIECE)
+            .await?;
+    }
+    connection.begin().await?;
+    connection.simple(PATIENT, ANSWER).await?;
+    let stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
+    let mut import = Import {
+        connection,
+        resources,
+        others,
+        progress: start(connection, &stand, options).await?,
+    };
+    loop {
+        let part = tokio::time::timeout(PIECE, parts.recv()).await;
+        match part.map_err(|_| invalid("the import's sender fell silent"))? {
+            Some(ImportPart::Records(records)) => import.records(&records).await?,
+            Some(ImportPart::Events(events)) => import.events(&events).await?,
+            Some(ImportPart::Done) => break,
+            None => return Err(invalid("the import ended before it was complete")),
+        }
+    }
+    if options.more {
+        import.keep().await?;
+    } else {
+        import.finish(options, stand.head).await?;
+    }
+    let stand = store::read(connection).await?;
+    connection.commit(PIECE).await?;
+    Ok(stand)
+}
+
+/// Checks that the store may take this call, and where it goes on.
+async fn start(
+    connection: &Connection,
+    stand: &Stand,
+    options: &ImportOptions,
+) -> Result<ImportProgress, Error> {
+    let source = &options.source;
+    if let Some(progress) = progress(connection).await? {
+        let same = (&progress.source.store_id, progress.source.revision)
+            == (&source.store_id, source.revision);
+        return if same {
+            Ok(progress)
+        } else {
+            Err(invalid(
+                "another import is unfinished: carry on with it, or discard it",
+            ))
+        };
+    }
+    let empty: bool = connection.query_one(&EMPTY, &[], ANSWER).await?.get(0);
+    if !empty || stand.head.revision != epoch_base(stand.head.epoch) {
+        return Err(invalid("import needs an empty store"));
+    }
+    if let Some(reason) = &stand.fenced {
+        return Err(Error::Fenced(reason.clone()));
+    }
+    if source.epoch < 1 || epoch_of(source.revision) != source.epoch {
+        return Err(invalid("the source's revision does not fit its epoch"));
+    }
+    Ok(ImportProgress {
+        source: source.clone(),
+        last: None,
+        revision: source.revision,
+        records: 0,
+    })
+}
+
+impl Import<'_> {
+    async fn records(&mut self, records: &[Record]) -> Result<(), Error> {
+        if self.progress.revision != self.progress.source.revision {
+            return Err(invalid("records after events"));
+        }
+        let mut ids = Vec::with_capacity(records.len());
+        for record in records {
+            let key = self.check(record)?;
+            ids.push(self.id(&key).await?);
+            self.progress.last = Some(key);
+        }
+        let copying = self.connection.client().copy_in(COPY);
+        let sink = self.connection.within(PIECE, copying).await?;
+        let writer = BinaryCopyInWriter::new(sink, COPY_TYPES);
+        let mut writer = std::pin::pin!(writer);
+        for (record, id) in records.iter().zip(ids) {
+            let row = Row::new(record, id);
+            let columns = row.columns();
+            let written = writer.as_mut().write(&columns);
+            self.connection.within(PIECE, written).await?;
+        }
+        self.connection.within(PIECE, writer.finish()).await?;
+        self.progress.records += records.len() as i64;
+        Ok(())
+    }
+
+    /// The record's key, if the record may come next.
+    fn check(&self, record: &Record) -> Result<Key, Error> {
+        let key = record.key.clone();
+        let key = key.ok_or_else(|| invalid("a record has no key"))?;
+        if record.revision < 1 || record.revision > self.progress.source.revision {
+            return Err(invalid("a record is newer than its snapshot"));
+        }
+        if self
+            .progress
+            .last
+            .as_ref()
+            .is_some_and(|last| order(last) >= order(&key))
+        {
+            return Err(invalid("records out of order"));
+        }
+        Ok(key)
+    }
+
+    async fn id(&self, key: &Key) -> Result<i32, Error> {
+        let known = self.resources.known(key);
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let other = self.others.get().await?;
+        self.resources.id(&other, key).await
+    }
+
+    /// Notes how far this came.
+    async fn keep(&self) -> Result<(), Error> {
+        let progress = &self.progress;
+        let source = progress.source.encode_to_vec();
+        let last = progress.last.as_ref().map(prost::Message::encode_to_vec);
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&source, &last, &progress.revision, &progress.records];
+        self.connection.query(&KEEP, &parameters, ANSWER).await?;
+        Ok(())
+    }
+
+    /// Makes the store what was imported.
+    async fn finish(&self, options: &ImportOptions, before: Head) -> Result<(), Error> {
+        let source = &self.progress.source;
+        let head = if options.keep_epoch {
+            Head {
+                epoch: source.epoch,
+                revision: self.progress.revision,
+                compact_revision: source.revision,
+            }
+        } else {
+            let epoch = source.epoch.max(before.epoch) + 1;
+            Head {
+                epoch,
+                revision: epoch_base(epoch),
+                compact_revision: epoch_base(epoch),
+            }
+        };
+        let parameters: [&(dyn ToSql + Sync); 4] = [
+            &source.store_id,
+            &head.epoch,
+            &head.revision,
+            &head.compact_revision,
+        ];
+        self.connection.query(&FINISH, &parameters, ANSWER).await?;
+        Ok(())
+    }
+}
+
+/// A record as a row of `object`.
+struct Row<'a> {
+    resource: i32,
+    path: String,
+    revision: i64,
+    create_revision: i64,
+    created_at: i64,
+    time: i64,
+    size: i32,
+    sum: Vec<u8>,
+    uid: &'a [u8],
+    index: Option<Vec<u8>>,
+    value: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    fn new(record: &'a Record, resource: i32) -> Self {
+        let key = record.key.as_ref();
+        let index = record.index.as_ref();
+        Self {
+            resource,
+            path: key
+                .map(|key| path_of(&key.namespace, &key.name))
+                .unwrap_or_default(),
+            revision: record.revision,
+            create_revision: record.create_revision,
+            created_at: nanos(record.created_at.as_ref()),
+            time: nanos(record.updated_at.as_ref()),
+            size: i32::try_from(record.value.len()).unwrap_or(i32::MAX),
+            sum: digest(&record.value).to_vec(),
+            uid: index.map_or(b"", |index| index.uid.as_bytes()),
+            index: index.map(prost::Message::encode_to_vec),
+            value: &record.value,
+        }
+    }
+
+    fn columns(&self) -> [&(dyn ToSql + Sync); 11] {
+        [
+            &self.resource,
+            &self.path,
+            &self.revision,
+            &self.create_revision,
+            &self.created_at,
+            &self.time,
+            &self.size,
+            &self.sum,
+            &self.uid,
+            &self.index,
+            &self.value,
+        ]
+    }
+}
+
+/// What keys are ordered by.
+fn order(key: &Key) -> (&str, &str, String) {
+    (
+        &key.group,
+        &key.resource,
+        path_of(&key.namespace, &key.name),
+    )
+}
+
+fn invalid(message: &str) -> Error {
+    Error::Invalid(message.to_owned())
+}

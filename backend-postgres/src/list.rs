@@ -1,0 +1,342 @@
+//! Ranges in key order, all pieces of one snapshot.
+//!
+//! State at revision r is the objects with a revision ≤ r, and for every key that changed after r
+//! what its first later change replaced. The second part, the *overlay*, is empty unless a past
+//! revision is asked for; its keys are read first, its values when their turn comes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backend_proto::limits::CHUNK_BYTES;
+use backend_proto::v1::{Key, Range, Record};
+use prost::Message as _;
+use sidecar::driver::{ListPart, ListQuery};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::connection::{ANSWER, Connection, Statement};
+use crate::error::Error;
+use crate::read::stored;
+use crate::record::{key_of, path_of};
+use crate::resources::Resources;
+use crate::shared::header;
+use crate::store::{self, Stand};
+
+/// Longest life of a list: its snapshot keeps the database from cleaning up.
+const LIFE: Duration = Duration::from_secs(600);
+
+/// Rows that one statement looks at: as many as a chunk will hold, going by the chunk before.
+const FIRST_ROWS: i64 = 128;
+const MOST_ROWS: i64 = 4096;
+
+/// Of a record in a chunk, beside the record: its tag and length.
+const FRAME_BYTES: usize = 8;
+
+/// What a row costs beside its value.
+const ROW_BYTES: i64 = 512;
+
+static OBJECTS: Statement = Statement {
+    text: "SELECT revision, create_revision, created_at, time, sum, idx, value, path, \
+             before + size + $8 >= $7 AS full \
+           FROM (SELECT t.*, sum(t.size::bigint + $8) OVER (ORDER BY t.path) - t.size - $8 AS before \
+             FROM (SELECT * FROM ark.object WHERE resource = $1 AND path >= $2 \
+               AND ($3 = '' OR path < $3) AND revision <= $4 \
+               AND (NOT $5 OR strpos(path, '/') = 0) ORDER BY path LIMIT $6) t) u \
+           WHERE before < $7 ORDER BY path",
+    types: &[
+        Type::INT4,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT8,
+        Type::BOOL,
+        Type::INT8,
+        Type::INT8,
+        Type::INT8,
+    ],
+};
+
+static OVERLAY: Statement = Statement {
+    text: "SELECT path, revision FROM ark.log WHERE revision > $4 AND resource = $1 \
+           AND path >= $2 AND ($3 = '' OR path < $3) AND previous BETWEEN 1 AND $4 \
+           AND (NOT $5 OR strpos(path, '/') = 0)",
+    types: &[Type::INT4, Type::TEXT, Type::TEXT, Type::INT8, Type::BOOL],
+};
+
+static REPLACED: Statement = Statement {
+    text: "SELECT previous, create_revision, created_at, old_time, old_sum, old_idx, old_value \
+           FROM ark.log WHERE revision = $1",
+    types: &[Type::INT8],
+};
+
+/// The keys of a range.
+struct Bounds {
+    resource: i32,
+    /// Keys not yet read start here.
+    from: String,
+    /// Keys end before this; empty if they do not.
+    end: String,
+    cluster_only: bool,
+}
+
+/// A list under way.
+struct List<'a> {
+    connection: &'a Connection,
+    query: &'a ListQuery,
+    at: i64,
+    bounds: Bounds,
+    overlay: BTreeMap<String, i64>,
+    out: Packer<'a>,
+}
+
+/// Packs records into chunks and sends them.
+struct Packer<'a> {
+    sink: &'a mpsc::Sender<ListPart>,
+    chunk: Vec<Record>,
+    bytes: usize,
+    sent: u64,
+    limit: u64,
+}
+
+/// How a step ended.
+enum Step {
+    /// There is more to read.
+    Continues,
+    /// All was sent; whether keys follow the limit.
+    Ended { more: bool },
+    /// The reader left.
+    Left,
+}
+
+/// Streams a range into `sink`. `note` is told of the snapshot.
+pub(crate) async fn run(
+    connection: &Connection,
+    resources: &Resources,
+    query: &ListQuery,
+    sink: &mpsc::Sender<ListPart>,
+    check: impl Fn(&Stand) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let range = &query.range;
+    let id = resources
+        .find(connection, &range.group, &range.resource)
+        .await?;
+    connection.begin_snapshot().await?;
+    let mut stand = store::read(connection).await?;
+    check(&stand)?;
+    let now = stand.head.revision;
+    let at = stand.head.readable(query.revision);
+    let at = match at {
+        Ok(at) => at,
+        Err(error) => {
+            connection.commit(ANSWER).await?;
+            return Err(error);
+        }
+    };
+    stand.head.revision = at;
+    if sink.send(ListPart::Header(header(&stand))).await.is_err() {
+        return Ok(());
+    }
+    let Some(bounds) = id.and_then(|id| Bounds::new(id, range, query.after.as_ref())) else {
+        connection.commit(ANSWER).await?;
+        // A reader that left needs no end.
+        let _ = sink.send(ListPart::End { more: false }).await;
+        return Ok(());
+    };
+    let mut list = List {
+        connection,
+        query,
+        at,
+        bounds,
+        overlay: BTreeMap::new(),
+        out: Packer::new(sink, query.limit),
+    };
+    if at < now {
+        list.read_overlay().await?;
+    }
+    list.stream().await?;
+    connection.commit(ANSWER).await
+}
+
+impl Bounds {
+    /// `None` if nothing can be in the range.
+    fn new(resource: i32, range: &Range, after: Option<&Key>) -> Option<Self> {
+        let (first, end) = match (&range.namespace, &range.name) {
+            (Some(namespace), Some(name)) => {
+                let path = path_of(namespace, name);
+                (path.clone(), path + "\u{1}")
+            }
+            // `0` is the byte after `/`.
+            (Some(namespace), None) if !namespace.is_empty() => {
+                (format!("{namespace}/"), format!("{namespace}0"))
+            }
+            _ => (String::new(), String::new()),
+        };
+        // The smallest key after one: names hold no byte below the space.
+        let after = after.map(|key| path_of(&key.namespace, &key.name) + "\u{1}");
+        let from = after.map_or(first.clone(), |after| after.max(first));
+        let possible = !from.contains('\0') && !end.contains('\0');
+        possible.then(|| Self {
+            resource,
+            from,
+            end,
+            cluster_only: range.namespace.as_deref() == Some("") && range.name.is_none(),
+        })
+    }
+}
+
+impl List<'_> {
+    async fn read_overlay(&mut self) -> Result<(), Error> {
+        let bounds = &self.bounds;
+        let parameters: [&(dyn ToSql + Sync); 5] = [
+            &bounds.resource,
+            &bounds.from,
+            &bounds.end,
+            &self.at,
+            &bounds.cluster_only,
+        ];
+        let rows = self.connection.query(&OVERLAY, &parameters, ANSWER * 4);
+        let rows = rows.await?;
+        self.overlay = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        Ok(())
+    }
+
+    async fn stream(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + LIFE;
+        let mut rows = FIRST_ROWS;
+        loop {
+            match self.step(&mut rows).await? {
+                Step::Continues if Instant::now() < deadline => {}
+                Step::Continues => return Err(Error::Overloaded),
+                Step::Left => return Ok(()),
+                Step::Ended { more } => {
+                    self.out.end(more).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Reads some objects, and what of the overlay lies before and between them.
+    async fn step(&mut self, most: &mut i64) -> Result<Step, Error> {
+        let bounds = &self.bounds;
+        let chunk = i64::try_from(CHUNK_BYTES).unwrap_or(i64::MAX);
+        let parameters: [&(dyn ToSql + Sync); 8] = [
+            &bounds.resource,
+            &bounds.from,
+            &bounds.end,
+            &self.at,
+            &bounds.cluster_only,
+            &*most,
+            &chunk,
+            &ROW_BYTES,
+        ];
+        let rows = self.connection.query(&OBJECTS, &parameters, ANSWER * 4);
+        let rows = rows.await?;
+        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        let full = rows.last().is_some_and(|row| row.get("full"));
+        let last = count < *most && !full;
+        *most = if full {
+            count + count / 8 + 1
+        } else {
+            (*most * 2).min(MOST_ROWS)
+        };
+        for row in &rows {
+            let path: String = row.get("path");
+            let before = self.until(Some(&path));
+            if let Some(step) = self.replaced(before).await? {
+                return Ok(step);
+            }
+            let Some(found) = stored(row, 0) else {
+                continue;
+            };
+            let record = found.into_record(self.key(&path));
+            if let Some(step) = self.out.add(record).await {
+                return Ok(step);
+            }
+            self.bounds.from = path + "\u{1}";
+        }
+        if !last {
+            return Ok(Step::Continues);
+        }
+        let rest = self.until(None);
+        let ended = self.replaced(rest).await?;
+        Ok(ended.unwrap_or(Step::Ended { more: false }))
+    }
+
+    /// Takes the overlay's keys before `path`, or all.
+    fn until(&mut self, path: Option<&String>) -> BTreeMap<String, i64> {
+        match path {
+            _ if self.overlay.is_empty() => BTreeMap::new(),
+            Some(path) => {
+                let after = self.overlay.split_off(path);
+                std::mem::replace(&mut self.overlay, after)
+            }
+            None => std::mem::take(&mut self.overlay),
+        }
+    }
+
+    /// Sends what was replaced under these keys.
+    async fn replaced(&mut self, keys: BTreeMap<String, i64>) -> Result<Option<Step>, Error> {
+        for (path, revision) in keys {
+            let parameters: [&(dyn ToSql + Sync); 1] = [&revision];
+            let rows = self
+                .connection
+                .query(&REPLACED, &parameters, ANSWER * 4)
+                .await?;
+            let Some(found) = rows.first().and_then(|row| stored(row, 0)) else {
+                return Err(Error::Corrupt(format!("the log has no row {revision}")));
+            };
+            let record = found.into_record(self.key(&path));
+            if let Some(step) = self.out.add(record).await {
+                return Ok(Some(step));
+            }
+        }
+        Ok(None)
+    }
+
+    fn key(&self, path: &str) -> Key {
+        let range = &self.query.range;
+        key_of(&range.group, &range.resource, path)
+    }
+}
+
+impl<'a> Packer<'a> {
+    fn new(sink: &'a mpsc::Sender<ListPart>, limit: u64) -> Self {
+        Self {
+            sink,
+            chunk: Vec::new(),
+            bytes: 0,
+            sent: 0,
+            limit,
+        }
+    }
+
+    /// Takes a record; tells if the list ends here.
+    async fn add(&mut self, record: Record) -> Option<Step> {
+        if self.limit > 0 && self.sent == self.limit {
+            return Some(Step::Ended { more: true });
+        }
+        let size = record.encoded_len() + FRAME_BYTES;
+        if self.bytes + size > CHUNK_BYTES && !self.flush().await {
+            return Some(Step::Left);
+        }
+        self.bytes += size;
+        self.sent += 1;
+        self.chunk.push(record);
+        None
+    }
+
+    /// `false` if the reader left.
+    async fn flush(&mut self) -> bool {
+        self.bytes = 0;
+        let chunk = std::mem::take(&mut self.chunk);
+        chunk.is_empty() || self.sink.send(ListPart::Records(chunk)).await.is_ok()
+    }
+
+    async fn end(&mut self, more: bool) {
+        if self.flush().await {
+            // A reader that left needs no end.
+            let _ = self.sink.send(ListPart::End { more }).await;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! How a database is reached.
+
+use std::path::PathBuf;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+
+use crate::dsn::{self, Dsn};
+use crate::error::Error;
+use crate::tls::{Tls, Verify};
+
+/// Flags of the driver; libpq's names where it has them.
+#[derive(Clone, clap::Args)]
+pub struct Arguments {
+    /// Everything in one text: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, or
+    /// `host=… dbname=…`. Flags come before what it says. Best given by environment, because others
+    /// can read command lines.
+    #[arg(
+        long,
+        env = "ARK_BACKEND_POSTGRES_DSN",
+        value_name = "DSN",
+        hide_env_values = true
+    )]
+    pub dsn: Option<String>,
+
+    /// Server; several, separated by commas, are tried in turn for the one that takes writes. A path
+    /// is the directory of a unix socket.
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_HOST", value_name = "HOST")]
+    pub host: Option<String>,
+
+    /// Port of the server [default: 5432].
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_PORT", value_name = "PORT")]
+    pub port: Option<u16>,
+
+    /// Database.
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_DATABASE", value_name = "NAME")]
+    pub database: Option<String>,
+
+    /// Role to log in as.
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_USERNAME", value_name = "ROLE")]
+    pub username: Option<String>,
+
+    /// File that holds the password; read again for every connection. The environment variable
+    /// ARK_BACKEND_POSTGRES_PASSWORD works, too.
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// disable, prefer, require, verify-ca or verify-full, as libpq has them [default: prefer].
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLMODE", value_name = "MODE")]
+    pub sslmode: Option<String>,
+
+    /// Authority of the server's certificate, PEM.
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLROOTCERT", value_name = "FILE")]
+    pub sslrootcert: Option<PathBuf>,
+
+    /// Our certificate, PEM.
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLCERT", value_name = "FILE")]
+    pub sslcert: Option<PathBuf>,
+
+    /// Its private key, PEM.
+    #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLKEY", value_name = "FILE")]
+    pub sslkey: Option<PathBuf>,
+
+    /// What stands between us and the database: `none`, a `session` pooler, or a `transaction`
+    /// pooler, behind which nothing may outlive a transaction.
+    #[arg(
+        long,
+        env = "ARK_BACKEND_POSTGRES_POOLER",
+        value_name = "KIND",
+        default_value = "none"
+    )]
+    pub pooler: Pooler,
+
+    /// Where to hear of changes by other sidecars, if not on the connections above: a DSN past a
+    /// transaction pooler. `none` hears nothing: others' changes then show within a poll, 0.25 s.
+    #[arg(
+        long,
+        env = "ARK_BACKEND_POSTGRES_NOTIFY_DSN",
+        value_name = "DSN",
+        hide_env_values = true
+    )]
+    pub notify_dsn: Option<String>,
+}
+
+/// What stands between us and the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Pooler {
+    /// Nothing.
+    None,
+    /// A pooler that gives a server connection to a client connection for its whole life.
+    Session,
+    /// A pooler that gives it for one transaction.
+    Transaction,
+}
+
+/// Where the password comes from, at every connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Password {
+    /// None, or the one in the configuration.
+    Configured,
+    /// Read again each time, so that it can be changed while we run.
+    File(PathBuf),
+}
+
+/// One way to reach the database.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub(crate) config: Config,
+    pub(crate) password: Password,
+    pub(crate) tls: Tls,
+}
+
+/// Everything the driver needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The database.
+    pub(crate) target: Target,
+    /// Where to hear of others' changes; `None` does not.
+    pub(crate) notify: Option<Target>,
+    /// Whether session state is lost with each transaction.
+    pub(crate) pooled: bool,
+}
+
+impl Options {
+    /// Reads the flags.
+    ///
+    /// # Errors
+    /// One sentence that names the flag and what is wrong.
+    pub fn new(arguments: &Arguments) -> Result<Self, Error> {
+        let target = Target::new(arguments)?;
+        let pooled = arguments.pooler == Pooler::Transaction;
+        let notify = match arguments.notify_dsn.as_deref() {
+            Some("none") => None,
+            Some(dsn) => Some(Target::new(&Arguments {
+                dsn: Some(dsn.to_owned()),
+                host: None,
+                port: None,
+                ..arguments.clone()
+            })?),
+            // What is listened for belongs to the session, which a transaction pooler takes away.
+            None if pooled => None,
+            None => Some(target.clone()),
+        };
+        Ok(Self {
+            target,
+            notify,
+            pooled,
+        })
+    }
+
+    /// A database that a DSN names, reached directly.
+    ///
+    /// # Errors
+    /// One sentence about the DSN.
+    pub fn from_dsn(dsn: &str) -> Result<Self, Error> {
+        let target = Target::from_dsn(Dsn::parse(dsn)?)?;
+        Ok(Self {
+            notify: Some(target.clone()),
+            target,
+            pooled: false,
+        })
+    }
+}
+
+impl Target {
+    fn new(arguments: &Arguments) -> Result<Self, Error> {
+        let mut dsn = match arguments.dsn.as_deref() {
+            Some(text) => Dsn::parse(text)?,
+            None => Dsn::default(),
+        };
+        let set = |value: &Option<String>, key: &str, dsn: &mut Dsn| {
+            if let Some(value) = value {
+                dsn.set(key, value);
+            }
+        };
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        set(&arguments.host, "host", &mut dsn);
+        set(
+            &arguments.port.map(|port| port.to_string()),
+            "port",
+            &mut dsn,
+        );
+        set(&arguments.database, "dbname", &mut dsn);
+        set(&arguments.username, "user", &mut dsn);
+        set(&arguments.sslmode, "sslmode", &mut dsn);
+        set(&text(&arguments.sslrootcert), "sslrootcert", &mut dsn);
+        set(&text(&arguments.sslcert), "sslcert", &mut dsn);
+        set(&text(&arguments.sslkey), "sslkey", &mut dsn);
+        let mut target = Self::from_dsn(dsn)?;
+        if let Some(file) = &arguments.password_file {
+            target.password = Password::File(file.clone());
+        } else if let Ok(password) = std::env::var("ARK_BACKEND_POSTGRES_PASSWORD") {
+            target.config.password(password);
+        }
+        Ok(target)
+    }
+
+    fn from_dsn(mut dsn: Dsn) -> Result<Self, Error> {
+        let mode = dsn.take("sslmode").unwrap_or_else(|| "prefer".to_owned());
+        let root = dsn.take("sslrootcert").map(PathBuf::from);
+        let certificate = dsn.take("sslcert").map(PathBuf::from);
+        let key = dsn.take("sslkey").map(PathBuf::from);
+        let (ssl, verify) = match (mode.as_str(), &root) {
+            ("disable", _) => (SslMode::Disable, Verify::Nothing),
+            ("prefer", _) => (SslMode::Prefer, Verify::Nothing),
+            ("require", None) => (SslMode::Require, Verify::Nothing),
+            // As libpq: an authority that is there is used.
+            ("require" | "verify-ca", Some(_)) => (SslMode::Require, Verify::Authority),
+            ("verify-full", Some(_)) => (SslMode::Require, Verify::AuthorityAndName),
+            ("verify-ca" | "verify-full", None) => {
+                return Err(dsn::refuse(&format!("sslmode {mode} needs sslrootcert")));
+            }
+            _ => {
+                let choices = "disable, prefer, require, verify-ca or verify-full";
+                return Err(dsn::refuse(&format!("sslmode {mode:?} must be {choices}")));
+            }
+        };
+        let mut config = dsn.config()?;
+        config.ssl_mode(ssl);
+        if config.get_hosts().is_empty() {
+            return Err(dsn::refuse("no server: give --host or --dsn"));
+        }
+        if config.get_dbname().is_none() || config.get_user().is_none() {
+            return Err(dsn::refuse("give the database and the role to log in as"));
+        }
+        Ok(Self {
+            config,
+            password: Password::Configured,
+            tls: Tls::new(verify, root, certificate, key)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_postgres::config::{Host, SslMode};
+
+    use super::Options;
+
+    #[test]
+    fn a_dsn_is_read_as_libpq_reads_it() {
+        let options = Options::from_dsn("postgres://ark:s%40c@db:6000/store?sslmode=require");
+        let config = options.expect("read").target.config;
+        assert_eq!(config.get_hosts(), [Host::Tcp("db".to_owned())]);
+        assert_eq!(config.get_ports(), [6000]);
+        assert_eq!(config.get_user(), Some("ark"));
+        assert_eq!(config.get_password(), Some(b"s@c".as_slice()));
+        assert_eq!(config.get_dbname(), Some("store"));
+        assert_eq!(config.get_ssl_mode(), SslMode::Require);
+    }
+
+    #[test]
+    fn what_cannot_be_obeyed_is_refused_in_words() {
+        for (dsn, part) in [
+            (
+                "postgres://ark@db/store?sslmode=verify-full",
+                "needs sslrootcert",
+            ),
+            ("host=db user=ark dbname=x sslmode=maybe", "must be disable"),
+            ("user=ark dbname=x", "no server"),
+            ("host=db", "give the database"),
+            ("host=db user=ark dbname=x colour=red", "colour"),
+            ("mysql://x", "must begin with postgres://"),
+        ] {
+            let error = Options::from_dsn(dsn).map(drop).expect_err(dsn).to_string();
+            assert!(error.contains(part), "{dsn}: {error}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let options = Options::from_dsn("postgres://ark:hush@db/store").expect("read");
+        assert!(!format!("{options:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,181 @@
+//! Reads of one statement: a record, the log.
+
+use backend_proto::v1::{Event, Key};
+use bytes::Bytes;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::connection::{ANSWER, Connection, Statement};
+use crate::error::Error;
+use crate::record::{DELETED, Stored, key_of, path_of, timestamp};
+use crate::resources::Resources;
+use crate::store::{STAND, Stand, stand};
+
+/// What an event costs beside its value.
+const EVENT_BYTES: i64 = 512;
+
+/// Rows of the log that one read looks at.
+const LOG_ROWS: i64 = 1024;
+
+static CURRENT: Statement = Statement {
+    text: concat!(
+        "SELECT ",
+        stand!(),
+        ", o.revision, o.create_revision, o.created_at, o.time, o.sum, o.idx, o.value \
+         FROM ark.store s LEFT JOIN ark.object o ON o.resource = $1 AND o.path = $2 \
+         WHERE s.lane = 0"
+    ),
+    types: &[Type::INT4, Type::TEXT],
+};
+
+/// The first change after a revision that replaced something as old as that revision.
+static REPLACED: Statement = Statement {
+    text: "SELECT previous, create_revision, created_at, old_time, old_sum, old_idx, old_value \
+           FROM ark.log WHERE revision > $1 AND resource = $2 AND path = $3 \
+           AND previous BETWEEN 1 AND $1 ORDER BY revision LIMIT 1",
+    types: &[Type::INT8, Type::INT4, Type::TEXT],
+};
+
+/// Changes after a revision, each with the value that it stored: that is in `object` until it is
+/// replaced, and then in the row of the change that replaced it. As many as fit a number of bytes,
+/// but one at least.
+static LOG: Statement = Statement {
+    text: concat!(
+        "SELECT ",
+        stand!(),
+        ", e.* FROM ark.store s LEFT JOIN LATERAL (
+           SELECT l.revision, r.api_group, r.resource, l.path, l.change, l.previous, l.time, l.actor,
+             l.create_revision, l.created_at,
+             CASE WHEN l.change = 3 THEN l.old_time ELSE l.time END,
+             CASE WHEN l.change = 3 THEN l.old_sum WHEN o.path IS NULL THEN n.old_sum ELSE o.sum END,
+             CASE WHEN l.change = 3 THEN l.old_idx WHEN o.path IS NULL THEN n.old_idx ELSE o.idx END,
+             CASE WHEN l.change = 3 THEN l.old_value WHEN o.path IS NULL THEN n.old_value
+                  ELSE o.value END
+           FROM (
+             SELECT t.*, sum(t.size::bigint + $2) OVER (ORDER BY t.revision) - t.size - $2 AS before
+             FROM (SELECT * FROM ark.log WHERE revision > $1 ORDER BY revision LIMIT $3) t
+           ) l
+           JOIN ark.resource r ON r.id = l.resource
+           LEFT JOIN ark.object o ON l.change <> 3 AND o.resource = l.resource AND o.path = l.path
+             AND o.revision = l.revision
+           LEFT JOIN LATERAL (
+             SELECT t.old_sum, t.old_idx, t.old_value FROM ark.log t
+             WHERE t.previous = l.revision AND t.revision > l.revision LIMIT 1
+           ) n ON l.change <> 3 AND o.path IS NULL
+           WHERE l.before < $4
+         ) e ON true WHERE s.lane = 0 ORDER BY e.revision"
+    ),
+    types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8],
+};
+
+/// Events of the log, and how far they reach.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) stand: Stand,
+    pub(crate) events: Vec<Event>,
+    pub(crate) through: i64,
+}
+
+/// One record at a revision, or the latest for 0.
+pub(crate) async fn get(
+    connection: &Connection,
+    resources: &Resources,
+    key: &Key,
+    revision: i64,
+) -> Result<(Stand, Option<Stored>), Error> {
+    let id = resources
+        .find(connection, &key.group, &key.resource)
+        .await?;
+    let id = id.unwrap_or(0);
+    let path = path_of(&key.namespace, &key.name);
+    if path.contains('\0') {
+        return Err(Error::Invalid("the key holds a zero byte".to_owned()));
+    }
+    if revision == 0 {
+        let row = connection
+            .query_one(&CURRENT, &[&id, &path], ANSWER)
+            .await?;
+        return Ok((Stand::read(&row), stored(&row, STAND)));
+    }
+    connection.begin_snapshot().await?;
+    let row = connection
+        .query_one(&CURRENT, &[&id, &path], ANSWER)
+        .await?;
+    let stand = Stand::read(&row);
+    let at = stand.head.readable(revision);
+    let mut found = stored(&row, STAND).filter(|stored| stored.revision <= revision);
+    if found.is_none() && at.is_ok() {
+        let rows = connection
+            .query(&REPLACED, &[&revision, &id, &path], ANSWER * 4)
+            .await?;
+        found = rows.first().and_then(|row| stored(row, 0));
+    }
+    connection.commit(ANSWER).await?;
+    at.map(|_| (stand, found))
+}
+
+/// Seven columns of a row as a stored value, unless they are absent.
+pub(crate) fn stored(row: &Row, first: usize) -> Option<Stored> {
+    Some(Stored {
+        revision: row.get::<_, Option<i64>>(first)?,
+        create_revision: row.get(first + 1),
+        created_at: row.get(first + 2),
+        time: row.get(first + 3),
+        sum: row.get(first + 4),
+        index: row.get(first + 5),
+        value: row
+            .get::<_, Option<&[u8]>>(first + 6)
+            .map(Bytes::copy_from_slice),
+    })
+}
+
+/// Events after a revision, about `max_bytes` of them.
+pub(crate) async fn log(
+    connection: &Connection,
+    after: i64,
+    max_bytes: usize,
+) -> Result<Page, Error> {
+    let most = i64::try_from(max_bytes).unwrap_or(i64::MAX);
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&after, &EVENT_BYTES, &LOG_ROWS, &most];
+    let rows = connection.query(&LOG, &parameters, ANSWER).await?;
+    let first = rows.first().map(Stand::read);
+    let stand = first.ok_or_else(|| Error::Refused("the table ark.store is empty".to_owned()))?;
+    let events: Vec<Event> = rows.iter().filter_map(event).collect();
+    // Nothing is left out within the page, and all of it is from one snapshot.
+    let through = events
+        .last()
+        .map_or(stand.head.revision, |event| event.revision);
+    Ok(Page {
+        stand,
+        events,
+        through,
+    })
+}
+
+fn event(row: &Row) -> Option<Event> {
+    let column = |place: usize| STAND + place;
+    let revision: i64 = row.get::<_, Option<i64>>(column(0))?;
+    let key = key_of(row.get(column(1)), row.get(column(2)), row.get(column(3)));
+    let kind: i16 = row.get(column(4));
+    let previous: i64 = row.get(column(5));
+    let stored = Stored {
+        revision: if kind == DELETED { previous } else { revision },
+        create_revision: row.get(column(8)),
+        created_at: row.get(column(9)),
+        time: row.get::<_, Option<i64>>(column(10)).unwrap_or(0),
+        sum: row.get(column(11)),
+        index: row.get(column(12)),
+        value: row
+            .get::<_, Option<&[u8]>>(column(13))
+            .map(Bytes::copy_from_slice),
+    };
+    Some(Event {
+        revision,
+        r#type: i32::from(kind),
+        record: Some(stored.into_record(key)),
+        previous_revision: previous,
+        time: Some(timestamp(row.get(column(6)))),
+        actor: row.get(column(7)),
+    })
+}

@@ -1,0 +1,76 @@
+//! Ids of the resources of which something is or was stored.
+
+use std::collections::HashMap;
+
+use backend_proto::v1::Key;
+use parking_lot::Mutex;
+use tokio_postgres::types::Type;
+
+use crate::connection::{ANSWER, Connection, Statement};
+use crate::error::Error;
+
+/// What is known. Ids are never given twice and never taken back.
+#[derive(Debug, Default)]
+pub(crate) struct Resources(Mutex<HashMap<(String, String), i32>>);
+
+static ADD: Statement = Statement {
+    text: "INSERT INTO ark.resource (api_group, resource) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    types: &[Type::TEXT, Type::TEXT],
+};
+
+static FIND: Statement = Statement {
+    text: "SELECT id FROM ark.resource WHERE api_group = $1 AND resource = $2",
+    types: &[Type::TEXT, Type::TEXT],
+};
+
+static ALL: Statement = Statement {
+    text: "SELECT api_group, resource FROM ark.resource ORDER BY api_group, resource",
+    types: &[],
+};
+
+impl Resources {
+    /// The id of a key's resource, if it was asked for before.
+    pub(crate) fn known(&self, key: &Key) -> Option<i32> {
+        let name = (key.group.clone(), key.resource.clone());
+        self.0.lock().get(&name).copied()
+    }
+
+    /// The id of a resource, if anything was ever stored of it.
+    pub(crate) async fn find(
+        &self,
+        connection: &Connection,
+        group: &str,
+        resource: &str,
+    ) -> Result<Option<i32>, Error> {
+        let name = (group.to_owned(), resource.to_owned());
+        let known = self.0.lock().get(&name).copied();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let rows = connection
+            .query(&FIND, &[&group, &resource], ANSWER)
+            .await?;
+        let id = rows.first().map(|row| row.get(0));
+        if let Some(id) = id {
+            self.0.lock().insert(name, id);
+        }
+        Ok(id)
+    }
+
+    /// The id of a key's resource; a new one gets its id in a transaction of its own.
+    pub(crate) async fn id(&self, connection: &Connection, key: &Key) -> Result<i32, Error> {
+        let (group, resource) = (key.group.as_str(), key.resource.as_str());
+        if let Some(id) = self.find(connection, group, resource).await? {
+            return Ok(id);
+        }
+        connection.query(&ADD, &[&group, &resource], ANSWER).await?;
+        let id = self.find(connection, group, resource).await?;
+        id.ok_or_else(|| Error::Corrupt("a resource lost its id".to_owned()))
+    }
+
+    /// Group and plural of every resource, in key order.
+    pub(crate) async fn all(connection: &Connection) -> Result<Vec<(String, String)>, Error> {
+        let rows = connection.query(&ALL, &[], ANSWER).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+}

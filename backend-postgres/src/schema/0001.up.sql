@@ -1,0 +1,216 @@
+-- Runs inside one transaction with search_path = ark, pg_temp. Everything is in the schema `ark`;
+-- a second store needs a second database.
+
+-- Who the store is and where it stands: one row, whose lock orders all writers. Almost empty pages
+-- and an eager vacuum keep its many versions on one page.
+CREATE TABLE store (
+  lane             smallint PRIMARY KEY CHECK (lane = 0),
+  store_id         text   NOT NULL,
+  epoch            bigint NOT NULL,
+  -- Newest revision ever given out.
+  revision         bigint NOT NULL,
+  -- Newest revision whose history is gone.
+  compact_revision bigint NOT NULL,
+  -- First revision that no partition of log can hold, how many the last one holds, and when it was
+  -- made (nanoseconds since 1970).
+  log_end          bigint NOT NULL,
+  log_span         bigint NOT NULL,
+  log_extended_at  bigint NOT NULL,
+  -- The database cluster that this row was written on: another timeline or system may lack commits.
+  system_id        text   NOT NULL,
+  timeline         text   NOT NULL,
+  -- Why nothing may be written; NULL if it may.
+  fenced           text,
+  -- An unfinished import: the source's ark.backend.v1.Header, the last record's Key, how far.
+  import_source    bytea,
+  import_last      bytea,
+  import_revision  bigint NOT NULL DEFAULT 0,
+  import_records   bigint NOT NULL DEFAULT 0
+) WITH (
+  fillfactor = 10,
+  autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 500
+);
+
+CREATE TABLE resource (
+  id        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  api_group text COLLATE "C" NOT NULL,
+  resource  text COLLATE "C" NOT NULL,
+  UNIQUE (api_group, resource)
+);
+
+-- Current state. Lists walk the primary key.
+CREATE TABLE object (
+  resource        integer NOT NULL,
+  -- namespace/name, or the name of a cluster-scoped object.
+  path            text COLLATE "C" NOT NULL,
+  revision        bigint  NOT NULL,
+  create_revision bigint  NOT NULL,
+  -- Nanoseconds since 1970.
+  created_at      bigint  NOT NULL,
+  time            bigint  NOT NULL,
+  -- Bytes of value, and its SHA-256.
+  size            integer NOT NULL,
+  sum             bytea   NOT NULL,
+  uid             bytea   NOT NULL,
+  -- ark.backend.v1.Index.
+  idx             bytea,
+  value           bytea   NOT NULL,
+  PRIMARY KEY (resource, path)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.1);
+
+-- One row per change. What a change replaced is kept here, what it stored is in object until it is
+-- replaced in turn: so each value is written twice at most, and dropping the log up to a revision
+-- takes nothing that state at a later one needs.
+CREATE TABLE log (
+  revision        bigint   NOT NULL,
+  resource        integer  NOT NULL,
+  path            text COLLATE "C" NOT NULL,
+  -- 1 created, 2 updated, 3 deleted.
+  change          smallint NOT NULL,
+  -- Revision that this change replaced; 0 for created.
+  previous        bigint   NOT NULL,
+  create_revision bigint   NOT NULL,
+  created_at      bigint   NOT NULL,
+  time            bigint   NOT NULL,
+  actor           text     NOT NULL,
+  op_id           bytea,
+  -- Bytes of the value that this change stored, or for a delete of the last one.
+  size            integer  NOT NULL,
+  old_time        bigint,
+  old_sum         bytea,
+  old_idx         bytea,
+  old_value       bytea,
+  PRIMARY KEY (revision)
+) PARTITION BY RANGE (revision);
+
+CREATE INDEX log_op ON log (op_id);
+CREATE INDEX log_previous ON log (previous) WHERE previous > 0;
+
+-- The partitions of log: revisions from `first` up to, not including, `upto`.
+CREATE TABLE log_partition (
+  name  name   PRIMARY KEY,
+  first bigint NOT NULL,
+  upto  bigint NOT NULL
+);
+
+-- Values stay as they are (most are above the size from which they would be compressed, which costs
+-- more time than it saves) and in their row while that fits a page.
+ALTER TABLE object ALTER COLUMN value SET STORAGE EXTERNAL;
+ALTER TABLE object SET (toast_tuple_target = 8160);
+ALTER TABLE log ALTER COLUMN old_value SET STORAGE EXTERNAL;
+
+INSERT INTO store (lane, store_id, epoch, revision, compact_revision, log_end, log_span,
+                   log_extended_at, system_id, timeline)
+SELECT 0, gen_random_uuid()::text, 1, 1::bigint << 40, 1::bigint << 40, (1::bigint << 40) + 1,
+       8192, 0, system_identifier::text,
+       substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+FROM pg_control_system();
+
+-- Makes room in the log for the revisions from `wanted` up to `upto`, and some more: twice as many as
+-- the last time if those lasted less than ten minutes, half as many if they lasted more than forty.
+-- Runs with its owner's rights, so that who writes need not own tables.
+CREATE FUNCTION extend_log(wanted bigint, upto bigint, now_nanos bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ark, pg_temp AS $$
+DECLARE
+  s       store%ROWTYPE;
+  lasted  bigint;
+  span    bigint;
+  start   bigint;
+  part    name;
+BEGIN
+  SELECT * INTO STRICT s FROM store WHERE lane = 0 FOR UPDATE;
+  IF s.log_end > upto THEN
+    RETURN s.log_end;
+  END IF;
+  lasted := (now_nanos - s.log_extended_at) / 1000000000;
+  span := CASE WHEN lasted < 600 THEN s.log_span * 2
+               WHEN lasted > 2400 THEN s.log_span / 2
+               ELSE s.log_span END;
+  span := least(greatest(span, 16384), 4194304);
+  -- A new epoch leaves the rest of the old one's revisions unused.
+  start := greatest(s.log_end, wanted);
+  span := greatest(span, upto - start + 1);
+  part := 'log_' || start::text;
+  EXECUTE format('CREATE TABLE %I (LIKE log INCLUDING ALL) WITH '
+    '(toast_tuple_target = 8160, autovacuum_vacuum_insert_scale_factor = 1)', part);
+  EXECUTE format('ALTER TABLE log ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+    part, start, start + span);
+  INSERT INTO log_partition VALUES (part, start, start + span);
+  UPDATE store SET log_end = start + span, log_span = span, log_extended_at = now_nanos
+  WHERE lane = 0;
+  RETURN start + span;
+END $$;
+
+-- Drops the partitions of the log that hold nothing above the compact revision; how many. Gives up
+-- at once where somebody reads the log for long: there is a next time.
+CREATE FUNCTION drop_log() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ark, pg_temp SET lock_timeout = '50ms' AS $$
+DECLARE
+  part    name;
+  dropped integer := 0;
+BEGIN
+  FOR part IN
+    SELECT p.name FROM log_partition p, store s
+    WHERE p.upto <= s.compact_revision + 1 ORDER BY p.upto LIMIT 16
+  LOOP
+    EXECUTE format('DROP TABLE %I', part);
+    DELETE FROM log_partition WHERE name = part;
+    dropped := dropped + 1;
+  END LOOP;
+  RETURN dropped;
+END $$;
+
+-- Drops everything that an unfinished import brought.
+CREATE FUNCTION discard_import() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ark, pg_temp AS $$
+DECLARE
+  s    store%ROWTYPE;
+  part name;
+BEGIN
+  SELECT * INTO STRICT s FROM store WHERE lane = 0 FOR UPDATE;
+  IF s.import_source IS NULL THEN
+    RETURN;
+  END IF;
+  TRUNCATE object;
+  FOR part IN SELECT name FROM log_partition LOOP
+    EXECUTE format('DROP TABLE %I', part);
+  END LOOP;
+  DELETE FROM log_partition;
+  UPDATE store SET log_end = revision + 1, import_source = NULL, import_last = NULL,
+    import_revision = 0, import_records = 0
+  WHERE lane = 0;
+END $$;
+
+REVOKE ALL ON FUNCTION extend_log(bigint, bigint, bigint), drop_log(), discard_import() FROM PUBLIC;
+
+-- JSON of a value, or NULL if it is none: a reader of the view must not fail over one row.
+CREATE FUNCTION json_of(value bytea) RETURNS json
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN convert_from(value, 'UTF8')::json;
+EXCEPTION WHEN OTHERS THEN
+  RETURN NULL;
+END $$;
+
+-- For people and reports; see docs/sql.md.
+CREATE VIEW resources AS
+SELECT
+  o.object ->> 'kind'                                     AS kind,
+  CASE WHEN strpos(o.path, '/') > 0
+       THEN split_part(o.path, '/', 1) ELSE '' END        AS namespace,
+  CASE WHEN strpos(o.path, '/') > 0
+       THEN split_part(o.path, '/', 2) ELSE o.path END    AS name,
+  o.revision                                              AS resource_version,
+  CASE WHEN o.object -> 'metadata' ->> 'generation' ~ '^[0-9]{1,18}$'
+       THEN (o.object -> 'metadata' ->> 'generation')::bigint END AS generation,
+  o.object -> 'metadata' ->> 'uid'                        AS uid,
+  o.object -> 'spec'                                      AS spec,
+  o.object -> 'status'                                    AS status,
+  o.object -> 'metadata' -> 'labels'                      AS labels,
+  o.object -> 'metadata' -> 'annotations'                 AS annotations,
+  to_timestamp(o.created_at / 1e9)                        AS created_at,
+  to_timestamp(o.time / 1e9)                              AS updated_at,
+  CASE WHEN o.object -> 'metadata' ->> 'deletionTimestamp' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$'
+       THEN (o.object -> 'metadata' ->> 'deletionTimestamp')::timestamptz END AS deleted_at
+FROM (SELECT path, revision, created_at, time, json_of(value) AS object FROM object) AS o;

@@ -1,0 +1,199 @@
+//! Operations as the columns that the statement takes.
+
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use backend_proto::v1::op::Action;
+use backend_proto::v1::{BackendError, Key, Op};
+use bytes::Bytes;
+use prost::Message as _;
+use tokio_postgres::types::ToSql;
+
+use super::VALUE_BYTES;
+use crate::record::{digest, path_of};
+
+/// Bytes of `Op.actor` that are kept.
+const ACTOR_BYTES: usize = 256;
+
+/// A batch on its way: what is wrong with some operations whatever the store holds, and the columns
+/// of the others.
+pub(crate) struct Batch {
+    pub(crate) ops: Vec<Op>,
+    /// Per operation: its refusal, or nothing.
+    pub(crate) refused: Vec<Option<BackendError>>,
+    /// Places in `ops` of the rows of the columns.
+    pub(crate) rows: Vec<usize>,
+    /// Commit time, nanoseconds since 1970.
+    pub(crate) now: i64,
+    columns: Columns,
+}
+
+#[derive(Default)]
+struct Columns {
+    action: Vec<i16>,
+    resource: Vec<i32>,
+    path: Vec<String>,
+    value: Vec<Blob>,
+    sum: Vec<Blob>,
+    index: Vec<Option<Blob>>,
+    uid: Vec<Blob>,
+    expected: Vec<i64>,
+    expected_uid: Vec<Blob>,
+    op_id: Vec<Blob>,
+    actor: Vec<String>,
+}
+
+/// Bytes that are shared, not copied, until they are on the wire.
+#[derive(Debug)]
+struct Blob(Bytes);
+
+impl Batch {
+    /// Checks the operations.
+    pub(crate) fn new(ops: Vec<Op>, now: i64) -> Self {
+        let mut batch = Self {
+            refused: Vec::with_capacity(ops.len()),
+            rows: Vec::new(),
+            now,
+            columns: Columns::default(),
+            ops,
+        };
+        let mut ids = std::collections::HashSet::new();
+        for (place, op) in batch.ops.iter().enumerate() {
+            let mut refusal = refusal(op);
+            if refusal.is_none() && !op.op_id.is_empty() && !ids.insert(op.op_id.clone()) {
+                refusal = Some(invalid("this op_id was used for another key"));
+            }
+            if refusal.is_none() {
+                batch.rows.push(place);
+            }
+            batch.refused.push(refusal);
+        }
+        batch
+    }
+
+    /// The keys whose resources must be known, per row.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        let keys = self.rows.iter().map(|&row| self.ops[row].key.as_ref());
+        // Every row has one: see `refusal`.
+        keys.flatten()
+    }
+
+    /// Fills the columns; `resources` are the ids of the rows' resources.
+    pub(crate) fn fill(&mut self, resources: Vec<i32>) {
+        let mut columns = Columns {
+            resource: resources,
+            ..Columns::default()
+        };
+        for &row in &self.rows {
+            let op = &self.ops[row];
+            let key = op.key.clone().unwrap_or_default();
+            let stored = op.action() != Action::Delete;
+            let index = op.index.as_ref().filter(|_| stored);
+            // Every operation has an identity of its own, so that one whose answer is lost on the
+            // way can be sent again.
+            let op_id = if op.op_id.is_empty() {
+                Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes())
+            } else {
+                op.op_id.clone()
+            };
+            columns.action.push(op.action() as i16);
+            columns.path.push(path_of(&key.namespace, &key.name));
+            columns.sum.push(Blob(digest(&op.value).to_vec().into()));
+            columns.value.push(Blob(op.value.clone()));
+            columns
+                .index
+                .push(index.map(|index| Blob(index.encode_to_vec().into())));
+            let uid = index.map_or_else(Bytes::new, |index| index.uid.clone().into());
+            columns.uid.push(Blob(uid));
+            columns.expected.push(op.expected_revision);
+            columns
+                .expected_uid
+                .push(Blob(op.expected_uid.clone().into()));
+            columns.op_id.push(Blob(op_id));
+            columns.actor.push(actor(op));
+        }
+        self.columns = columns;
+    }
+
+    /// The statement's parameters.
+    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 12] {
+        let columns = &self.columns;
+        [
+            &columns.action,
+            &columns.resource,
+            &columns.path,
+            &columns.value,
+            &columns.sum,
+            &columns.index,
+            &columns.uid,
+            &columns.expected,
+            &columns.expected_uid,
+            &columns.op_id,
+            &columns.actor,
+            &self.now,
+        ]
+    }
+}
+
+impl ToSql for Blob {
+    fn to_sql(
+        &self,
+        kind: &tokio_postgres::types::Type,
+        out: &mut bytes::BytesMut,
+    ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.0.as_ref().to_sql(kind, out)
+    }
+
+    fn accepts(kind: &tokio_postgres::types::Type) -> bool {
+        <&[u8] as ToSql>::accepts(kind)
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
+
+/// The first bytes of the actor that are whole characters; the database cannot hold a zero byte.
+pub(crate) fn actor(op: &Op) -> String {
+    let end = op.actor.floor_char_boundary(ACTOR_BYTES);
+    op.actor[..end].replace('\0', "")
+}
+
+/// Why an operation cannot be stored whatever the state of the store.
+fn refusal(op: &Op) -> Option<BackendError> {
+    let Some(key) = op.key.as_ref() else {
+        return Some(invalid("the operation has no key"));
+    };
+    if op.action() == Action::Unspecified {
+        return Some(invalid("the operation has no action"));
+    }
+    if key.resource.is_empty() || key.name.is_empty() {
+        return Some(invalid("the key has no resource or no name"));
+    }
+    let parts = [&key.group, &key.resource, &key.namespace, &key.name];
+    if parts.iter().any(|part| part.contains(['/', '\0'])) {
+        return Some(invalid("the key holds a slash or a zero byte"));
+    }
+    let limits = [253, 63, 63, 253];
+    if parts
+        .iter()
+        .zip(limits)
+        .any(|(part, limit)| part.len() > limit)
+    {
+        return Some(refused(Reason::TooLarge, "a part of the key is too long"));
+    }
+    if op.value.len() > VALUE_BYTES {
+        return Some(refused(Reason::TooLarge, "the value is above the limit"));
+    }
+    None
+}
+
+fn invalid(message: &str) -> BackendError {
+    refused(Reason::Invalid, message)
+}
+
+/// A refusal of one operation.
+pub(crate) fn refused(reason: Reason, message: &str) -> BackendError {
+    BackendError {
+        reason: reason.into(),
+        outcome: Outcome::NotApplied.into(),
+        message: message.to_owned(),
+        ..BackendError::default()
+    }
+}

@@ -1,0 +1,303 @@
+//! Batches on their way into the database: sent in one go, sent again when the answer was lost.
+//!
+//! What becomes of a commit whose answer never came is found out by sending the batch again: each
+//! operation has an op_id, and one that was applied answers with the verdict of its first time. That
+//! also settles the case in which the first attempt is still on its way to the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::v1::{Header, Op};
+use futures_util::future::join4;
+use sidecar::driver::Committed;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::types::Type;
+
+use crate::connection::{ANSWER, Connection, Statement};
+use crate::error::Error;
+use crate::pool::Connector;
+use crate::resources::Resources;
+use crate::shared::Shared;
+use crate::store::{self, LOCK, Stand, now};
+use crate::write::{APPLY, Batch};
+
+/// How long a batch is tried before its callers are told that the database is out of reach.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest wait for one attempt, which may have to wait for standbys.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// Pauses between attempts: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_millis(250);
+/// Room in the log beyond what a batch needs.
+const MARGIN: i64 = 1024;
+
+static EXTEND: Statement = Statement {
+    text: "SELECT ark.extend_log($1, $2, $3)",
+    types: &[Type::INT8, Type::INT8, Type::INT8],
+};
+
+static FENCE: Statement = Statement {
+    text: "UPDATE ark.store SET fenced = $1 WHERE lane = 0",
+    types: &[Type::TEXT],
+};
+
+/// The one connection that writes.
+pub(crate) struct Writer {
+    connector: Connector,
+    shared: Arc<Shared>,
+    resources: Arc<Resources>,
+    /// Revisions to tell other sidecars of.
+    told: watch::Sender<i64>,
+    connection: Mutex<Option<Connection>>,
+}
+
+/// Why an attempt did not end in a commit.
+enum Failed {
+    /// Nothing of it was kept. Another attempt may do better.
+    Before(Error),
+    /// It may have been kept.
+    Within(Error),
+    /// The log has no room for these revisions.
+    LogFull { first: i64, last: i64 },
+    /// The database went back.
+    Back,
+    /// Another attempt would end the same way.
+    Final(Error),
+}
+
+impl Writer {
+    pub(crate) fn new(
+        connector: Connector,
+        shared: Arc<Shared>,
+        resources: Arc<Resources>,
+        told: watch::Sender<i64>,
+    ) -> Self {
+        Self {
+            connector,
+            shared,
+            resources,
+            told,
+            connection: Mutex::new(None),
+        }
+    }
+
+    /// Applies a batch.
+    pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
+        let mut slot = self.connection.lock().await;
+        let mut batch = Batch::new(ops, now());
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = FIRST_PAUSE;
+        let mut uncertain = false;
+        loop {
+            let (error, again) = match self.attempt(&mut slot, &mut batch).await {
+                Ok((stand, rows)) => {
+                    let judged = batch.judge(&rows);
+                    let mut header = self.shared.note(&stand);
+                    if let Some(last) = judged.events.last() {
+                        header.revision = last.revision;
+                        self.committed(&stand, &header);
+                    }
+                    return Ok(Committed {
+                        header,
+                        results: judged.results,
+                        events: judged.events,
+                    });
+                }
+                Err(Failed::LogFull { first, last }) => {
+                    let extended = self.extend(&mut slot, first, last).await;
+                    (extended.err(), true)
+                }
+                Err(Failed::Back) => (self.begin_epoch(&mut slot).await.err(), true),
+                Err(Failed::Before(error)) => (Some(error), true),
+                Err(Failed::Within(error)) => {
+                    uncertain = true;
+                    (Some(error), true)
+                }
+                Err(Failed::Final(error)) => (Some(error), false),
+            };
+            let Some(error) = error else { continue };
+            *slot = None;
+            let told = self.shared.judge::<()>(Err(error)).err();
+            let error = told.unwrap_or(Error::Overloaded);
+            let late = Instant::now() + pause > deadline;
+            if uncertain && (late || !again) {
+                return Err(Error::OutcomeUnknown(error.to_string()));
+            }
+            if late || !again {
+                return Err(match error {
+                    Error::Lost(message) => Error::Unreachable(message),
+                    error => error,
+                });
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+
+    /// Fences the store, or lifts that; the answer's revision is the last until it is lifted.
+    pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Error> {
+        let mut slot = self.connection.lock().await;
+        let result = async {
+            let connection = self.connected(&mut slot).await?;
+            connection.begin().await?;
+            let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
+            connection.query(&FENCE, &[&reason], ANSWER).await?;
+            connection.commit(ATTEMPT).await?;
+            stand.fenced = reason.map(ToOwned::to_owned);
+            Ok(stand)
+        }
+        .await;
+        match self.shared.judge(result) {
+            Ok(stand) => Ok(self.shared.note(&stand)),
+            Err(error) => {
+                *slot = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the connection.
+    pub(crate) async fn close(&self) {
+        *self.connection.lock().await = None;
+    }
+
+    async fn connected<'a>(
+        &self,
+        slot: &'a mut Option<Connection>,
+    ) -> Result<&'a Connection, Error> {
+        let usable = slot.take().filter(Connection::is_usable);
+        let connection = match usable {
+            Some(connection) => connection,
+            None => self.connector.connect().await?,
+        };
+        Ok(slot.insert(connection))
+    }
+
+    /// Sends lock, batch and commit without waiting in between.
+    async fn attempt(
+        &self,
+        slot: &mut Option<Connection>,
+        batch: &mut Batch,
+    ) -> Result<(Stand, Vec<tokio_postgres::Row>), Failed> {
+        let connection = self.connected(slot).await.map_err(unsent)?;
+        let mut ids = Vec::with_capacity(batch.rows.len());
+        for key in batch.keys() {
+            let id = self.resources.id(connection, key).await;
+            ids.push(id.map_err(unsent)?);
+        }
+        batch.fill(ids);
+        connection.prepare(&[&LOCK, &APPLY]).await.map_err(unsent)?;
+        connection.take_warning();
+        connection.spoil();
+        let (begin, parameters) = (connection.begin_text(), batch.parameters());
+        let sent = join4(
+            connection.client().batch_execute(&begin),
+            connection.send(&LOCK, &[]),
+            connection.send(&APPLY, &parameters),
+            connection.client().batch_execute(Connection::COMMIT),
+        );
+        let Ok((begun, locked, applied, committed)) = tokio::time::timeout(ATTEMPT, sent).await
+        else {
+            let message = format!("a commit had no answer in {} s", ATTEMPT.as_secs());
+            return Err(Failed::Within(Error::Lost(message)));
+        };
+        let locked = begun.and(locked).map_err(|error| refused(error.into()))?;
+        let stand = match locked.first() {
+            Some(row) => Stand::read(row),
+            None => {
+                let empty = "the table ark.store is empty".to_owned();
+                return Err(Failed::Final(Error::Refused(empty)));
+            }
+        };
+        let applied = match applied.map_err(Error::from) {
+            // No partition of the log takes the revision.
+            Err(Error::Storage { code, .. }) if code == "23514" => {
+                let first = stand.head.revision + 1;
+                let last = first + batch.rows.len() as i64;
+                return Err(Failed::LogFull { first, last });
+            }
+            applied => applied.map_err(refused)?,
+        };
+        // Whatever was refused above was rolled back by this.
+        committed.map_err(|error| Failed::Within(error.into()))?;
+        connection.heal();
+        if connection.take_warning() {
+            // Kept here, but not where it had to be: the next attempt waits again, and finds it.
+            let message = "a commit did not reach the standbys".to_owned();
+            return Err(Failed::Within(Error::Lost(message)));
+        }
+        if applied.len() != batch.rows.len() {
+            return Err(unwritable(stand));
+        }
+        Ok((stand, applied))
+    }
+
+    /// After a commit: others are told, and the log gets more room before it runs out.
+    fn committed(&self, stand: &Stand, header: &Header) {
+        let mut stand = stand.clone();
+        stand.head.revision = header.revision;
+        self.shared.note(&stand);
+        self.told.send_replace(header.revision);
+    }
+
+    async fn extend(
+        &self,
+        slot: &mut Option<Connection>,
+        first: i64,
+        last: i64,
+    ) -> Result<(), Error> {
+        let connection = self.connected(slot).await?;
+        extend_log(connection, first, last + MARGIN).await
+    }
+
+    async fn begin_epoch(&self, slot: &mut Option<Connection>) -> Result<(), Error> {
+        let connection = self.connected(slot).await?;
+        let stand = store::begin_epoch(connection, &self.shared.floor()).await?;
+        self.shared.note(&stand);
+        Ok(())
+    }
+}
+
+/// Makes room in the log for revisions.
+pub(crate) async fn extend_log(
+    connection: &Connection,
+    first: i64,
+    last: i64,
+) -> Result<(), Error> {
+    let now = now();
+    let row = connection
+        .query_one(&EXTEND, &[&first, &last, &now], ANSWER * 2)
+        .await?;
+    let end: i64 = row.get(0);
+    tracing::debug!(first, end, "the log has a new partition");
+    Ok(())
+}
+
+/// Why a batch found the store not to be written.
+fn unwritable(stand: Stand) -> Failed {
+    match stand.fenced {
+        _ if stand.importing => Failed::Final(Error::Importing),
+        Some(reason) => Failed::Final(Error::Fenced(reason)),
+        None => Failed::Back,
+    }
+}
+
+/// A failure before anything was sent.
+fn unsent(error: Error) -> Failed {
+    if error.is_outage() || matches!(error, Error::Overloaded) {
+        Failed::Before(error)
+    } else {
+        Failed::Final(error)
+    }
+}
+
+/// A failure of a statement before the commit.
+fn refused(error: Error) -> Failed {
+    match error {
+        // The rest was sent along: it may yet be done.
+        Error::Lost(_) => Failed::Within(error),
+        Error::Unreachable(_) | Error::Overloaded => Failed::Before(error),
+        error => Failed::Final(error),
+    }
+}
