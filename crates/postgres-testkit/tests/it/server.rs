@@ -1,7 +1,10 @@
 //! One server.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use postgres_testkit::{Error, Server, Session, Stop};
 
@@ -98,6 +101,53 @@ async fn nothing_is_left_when_a_test_panics() {
     );
     let (folder, port) = receiver.await.expect("its place");
     assert!(is_gone(&folder, port));
+}
+
+#[test]
+fn nothing_is_left_when_the_holder_is_killed() {
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_postgres-testkit"))
+        .args(["--database", "mine", "--set", "work_mem=5MB"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let line = |stream: &mut dyn std::io::Read| {
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("a line");
+        line
+    };
+    let dsn = line(holder.stdout.as_mut().expect("stdout"));
+    let told = line(holder.stderr.as_mut().expect("stderr"));
+    let log = told
+        .split("log in ")
+        .nth(1)
+        .and_then(|rest| rest.split(';').next());
+    let folder = PathBuf::from(log.expect("its log"))
+        .parent()
+        .expect("a folder")
+        .to_path_buf();
+    let port = dsn
+        .trim()
+        .split([':', '/'])
+        .rev()
+        .nth(1)
+        .expect("a port")
+        .parse()
+        .expect("a port");
+    assert!(dsn.ends_with("/mine\n"), "{dsn}");
+    assert!(folder.exists() && TcpStream::connect(("127.0.0.1", port)).is_ok());
+    // SIGKILL: it cannot clean up.
+    holder.kill().expect("a kill");
+    holder.wait().expect("its end");
+    let begin = Instant::now();
+    while !is_gone(&folder, port) {
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "{} is left",
+            folder.display()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[tokio::test]
