@@ -5,10 +5,29 @@
 //!
 //! Every wait has a deadline of [`DEADLINE`] and ends with an error that quotes the server's log.
 //! PostgreSQL 15 or newer, on Linux.
+//!
+//! ```no_run
+//! use postgres_testkit::{Mode, Proxy, Server, Session};
+//!
+//! # async fn example() -> postgres_testkit::Result<()> {
+//! let mut server = Server::builder().setting("max_connections", "20").start().await?;
+//! let proxy = Proxy::start(server.address()).await?;
+//! let dsn = proxy.dsn(&server.create_database("ark").await?);
+//! let session = Session::connect(&dsn).await?;
+//! session.text("select 1").await?;
+//! proxy.set(Mode::Hang).await?; // … what the driver does in a black hole
+//! proxy.set(Mode::Cut).await?;
+//! server.kill9().await?; // … and while there is no server
+//! server.start_again().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod error;
 pub mod programs;
 pub mod server;
+
+pub mod proxy;
 
 pub mod scratch;
 pub mod session;
@@ -24,6 +43,7 @@ use std::time::Duration;
 
 pub use error::{Error, Result};
 pub use programs::Programs;
+pub use proxy::{Mode, Proxy};
 pub use server::{Server, Stop};
 pub use session::Session;
 pub use settings::Builder;
