@@ -27,12 +27,14 @@ pub mod error;
 pub mod programs;
 pub mod server;
 
+pub mod pair;
 pub mod proxy;
 
 pub mod scratch;
 pub mod session;
 
 mod account;
+mod backup;
 mod ports;
 mod run;
 mod settings;
@@ -42,6 +44,7 @@ mod wait;
 use std::time::Duration;
 
 pub use error::{Error, Result};
+pub use pair::Pair;
 pub use programs::Programs;
 pub use proxy::{Mode, Proxy};
 pub use server::{Server, Stop};
