@@ -1,7 +1,9 @@
 //! Throw-away PostgreSQL servers for tests, real ones.
 //!
-//! Whatever was started is gone when its value is dropped, and also when the process that held it was
-//! killed: see [`scratch`].
+//! [`Server`] is one server in a temporary directory; [`Pair`] a primary with an asynchronous standby;
+//! [`Archive`] a server that can be put back to an earlier time; [`Proxy`] what a network does to
+//! them; [`Pooler`] a pgbouncer in front of one. Whatever was started is gone when its value is
+//! dropped, and also when the process that held it was killed: see [`scratch`].
 //!
 //! Every wait has a deadline of [`DEADLINE`] and ends with an error that quotes the server's log.
 //! PostgreSQL 15 or newer, on Linux.
@@ -27,6 +29,7 @@ pub mod error;
 pub mod programs;
 pub mod server;
 
+pub mod archive;
 pub mod pair;
 pub mod proxy;
 
@@ -43,6 +46,7 @@ mod wait;
 
 use std::time::Duration;
 
+pub use archive::{Archive, Target};
 pub use error::{Error, Result};
 pub use pair::Pair;
 pub use programs::Programs;

@@ -1,5 +1,6 @@
 //! The kit against the PostgreSQL of this machine.
 
+mod archive;
 mod pair;
 mod proxy;
 mod server;
