@@ -31,6 +31,7 @@ pub mod server;
 
 pub mod archive;
 pub mod pair;
+pub mod pooler;
 pub mod proxy;
 
 pub mod scratch;
@@ -49,6 +50,7 @@ use std::time::Duration;
 pub use archive::{Archive, Target};
 pub use error::{Error, Result};
 pub use pair::Pair;
+pub use pooler::{PoolMode, Pooler};
 pub use programs::Programs;
 pub use proxy::{Mode, Proxy};
 pub use server::{Server, Stop};

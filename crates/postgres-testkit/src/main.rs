@@ -8,7 +8,7 @@
 
 use anyhow::Result;
 use clap::Parser;
-use postgres_testkit::Server;
+use postgres_testkit::{PoolMode, Pooler, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Starts a PostgreSQL server with a database of its own, prints its DSN on one line, and serves
@@ -28,6 +28,18 @@ struct Arguments {
     /// A line of postgresql.conf; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    /// Put a pgbouncer in front, and print its DSN.
+    #[arg(long, value_enum)]
+    pool: Option<Pool>,
+}
+
+/// How the pooler shares connections.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Pool {
+    /// Until the client disconnects.
+    Session,
+    /// For one transaction.
+    Transaction,
 }
 
 #[tokio::main]
@@ -53,11 +65,22 @@ async fn serve(arguments: &Arguments) -> Result<()> {
         builder = builder.setting(name, value);
     }
     let server = builder.start().await?;
-    let dsn = server.create_database(&arguments.database).await?;
+    let mut dsn = server.create_database(&arguments.database).await?;
+    let mode = arguments.pool.map(|pool| match pool {
+        Pool::Session => PoolMode::Session,
+        Pool::Transaction => PoolMode::Transaction,
+    });
+    let mut pooler = None;
+    if let Some(mode) = mode {
+        let started = Pooler::start(&server, mode).await?;
+        dsn = started.dsn(&arguments.database);
+        pooler = Some(started);
+    }
     println!("{dsn}");
     let (version, log) = (server.programs().version(), server.log().display());
     eprintln!("PostgreSQL {version}, log in {log}; Ctrl-C ends and removes it");
     std::future::pending::<()>().await;
+    drop(pooler);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod archive;
 mod pair;
+mod pooler;
 mod proxy;
 mod server;
 mod tls;
