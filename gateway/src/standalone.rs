@@ -8,12 +8,14 @@ pub mod pki;
 mod private_file;
 
 mod driver;
+mod dsn;
 mod output;
 mod sidecar;
 mod socket;
 
 pub use data_dir::DataDir;
-pub use driver::Driver;
+pub use driver::{Choice, Driver};
+pub use dsn::{Dsn, redacted};
 pub use listen::Listen;
 pub use sidecar::{Program, Sidecar};
 pub use socket::Socket;

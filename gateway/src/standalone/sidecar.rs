@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
-use super::{Error, Socket};
+use super::{Dsn, Error, Socket};
 
 /// How long a driver may take until it serves: it may have to bring an old database up to date.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,6 +38,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments besides `--listen`.
     pub arguments: Vec<OsString>,
+    /// A variable of its environment that nobody else may see.
+    pub secret: Option<(&'static str, Dsn)>,
 }
 
 /// A driver that runs as our child, for as long as the value lives.
@@ -62,6 +64,16 @@ struct Process {
 }
 
 impl Program {
+    /// One that needs nothing but `--listen`.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            arguments: Vec::new(),
+            secret: None,
+        }
+    }
+
     /// The name for people.
     fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
@@ -73,6 +85,7 @@ impl Program {
         command
             .args(["--listen", &socket.address()])
             .args(&self.arguments)
+            .envs(self.secret.iter().map(|(name, dsn)| (name, dsn)))
             .env("ARK_BACKEND_EXIT_ON_STDIN_CLOSE", "true")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
