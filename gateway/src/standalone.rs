@@ -56,11 +56,13 @@ pub enum Error {
         reason: String,
     },
     /// The driver neither serves nor ends.
-    #[error("{name} does not serve after {seconds} s: look at its log above")]
+    #[error("{name} does not serve after {seconds} s: {last}")]
     Silent {
         /// The driver.
         name: String,
         /// How long it was waited for.
         seconds: u64,
+        /// What it said last, or that it said nothing.
+        last: String,
     },
 }

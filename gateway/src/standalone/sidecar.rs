@@ -15,8 +15,11 @@ use tokio_util::sync::CancellationToken;
 use super::output::Output;
 use super::{Dsn, Error, Socket};
 
-/// How long a driver may take until it serves: it may have to bring an old database up to date.
+/// How long a driver may take until it serves: it may have to bring an old database up to date, or to
+/// wait for one on another machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time between two warnings that it does not serve yet.
+const START_WARNING: Duration = Duration::from_secs(3);
 /// Time between two looks at whether it serves.
 const START_POLL: Duration = Duration::from_millis(5);
 /// How long a driver may take to stop; the kit takes 10 s at most to drain.
@@ -117,17 +120,34 @@ impl Program {
     /// Starts the driver and waits until it serves.
     async fn start(&self, socket: &Socket) -> Result<Process, Error> {
         let mut process = self.spawn(socket)?;
-        let serving = timeout(START_TIMEOUT, process.serves(socket.path())).await;
-        serving.map_err(|_| {
-            process.output.release();
-            Error::Silent {
-                name: self.name(),
-                seconds: START_TIMEOUT.as_secs(),
+        loop {
+            let serving = timeout(START_WARNING, process.serves(socket.path()));
+            match serving.await {
+                Ok(served) => break served?,
+                Err(_) => self.be_patient(&process)?,
             }
-        })??;
+        }
         process.output.release();
         process.since = Instant::now();
         Ok(process)
+    }
+
+    /// Says what the driver waits for; an error once it has taken too long.
+    fn be_patient(&self, process: &Process) -> Result<(), Error> {
+        let name = self.name();
+        let last = process.output.last();
+        let last = last.unwrap_or_else(|| "it has said nothing".to_owned());
+        if process.since.elapsed() < START_TIMEOUT {
+            tracing::warn!(driver = name, last, "storage driver does not serve yet");
+            return Ok(());
+        }
+        process.output.release();
+        let seconds = START_TIMEOUT.as_secs();
+        Err(Error::Silent {
+            name,
+            seconds,
+            last,
+        })
     }
 }
 

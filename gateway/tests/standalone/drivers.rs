@@ -1,8 +1,9 @@
 //! Every way to choose a storage driver, from the flag to a stored object.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use http::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
@@ -166,4 +167,41 @@ fn a_password_is_not_told_even_if_the_driver_tells_it() {
     let shown = DSN.replace("s3cret", "***");
     let wanted = format!("error: backend-postgres: cannot reach {shown} (exit status: 1)\n");
     assert_eq!(refusal.stderr, wanted);
+}
+
+#[tokio::test]
+async fn what_a_slow_driver_waits_for_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, path) = (directory.path().join("data"), directory.path().join("slow"));
+    let go = directory.path().join("go");
+    let before = format!(
+        "echo the database is down >&2; while [ ! -e '{}' ]; do sleep 0.05; done",
+        go.display()
+    );
+    wrapper(&path, &data, &before);
+    let mut command = program::standalone(program::command(&[]), &data);
+    command
+        .arg("--backend")
+        .arg(format!("exec:{}", path.display()));
+    command.stderr(Stdio::piped());
+    let program = Program::run(command, &data, |child| {
+        let told = said(child, "storage driver does not serve yet");
+        assert!(told.contains("WARN"), "{told}");
+        assert!(told.contains("the database is down"), "{told}");
+        std::fs::write(&go, "").unwrap();
+    });
+    store(&program.admin(), "kept").await;
+    stop(program);
+}
+
+/// The first line on standard error with `part` in it; nobody reads the others.
+fn said(child: &mut Child, part: &str) -> String {
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let found = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find(|line| line.contains(part));
+    // A closed pipe would be the end of whoever writes.
+    std::thread::spawn(move || lines.for_each(drop));
+    found.expect("it ended")
 }
