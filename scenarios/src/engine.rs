@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod go_module;
 pub mod kube_apiserver;
 pub mod kubeconfig;
 pub mod process;
