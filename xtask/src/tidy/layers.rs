@@ -19,6 +19,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("watch-cache", &[]),
     ("sidecar", &["backend-proto"]),
     ("conformance", &["backend-proto", "sidecar"]),
+    ("postgres-testkit", &[]),
     ("backend-sqlite", &["backend-proto", "sidecar"]),
     (
         "ark-apiserver",

@@ -1,0 +1,212 @@
+//! What kind of server a test wants.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::server::Server;
+
+/// A server to be; [`Builder::start`] makes it.
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) fsync: bool,
+    pub(crate) without_tcp: bool,
+    pub(crate) port: Option<u16>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) users: Vec<(String, String)>,
+    pub(crate) unique: bool,
+}
+
+/// The files of a server that speaks TLS.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) only: bool,
+}
+
+/// Where a server's files are, for its configuration.
+pub(crate) struct Layout<'a> {
+    pub(crate) sockets: &'a Path,
+    pub(crate) port: u16,
+    /// Copies of the certificate and the key that the account can read.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+}
+
+// === impl Builder ===
+
+impl Builder {
+    /// A setting of `postgresql.conf`; the last of a name wins, also over those of this crate.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Whether commits reach the disk; without (the default) they survive the server's crash, but
+    /// not the machine's, and are faster.
+    #[must_use]
+    pub fn fsync(mut self, on: bool) -> Self {
+        self.fsync = on;
+        self
+    }
+
+    /// Only the unix socket, which every server has.
+    #[must_use]
+    pub fn without_tcp(mut self) -> Self {
+        self.without_tcp = true;
+        self
+    }
+
+    /// The TCP port on 127.0.0.1, which also names the socket; otherwise a free one is found.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Offers TLS over TCP with a certificate and its key in PEM files, which are copied.
+    #[must_use]
+    pub fn tls(mut self, certificate: &Path, key: &Path) -> Self {
+        self.tls = Some(Tls {
+            certificate: certificate.to_path_buf(),
+            key: key.to_path_buf(),
+            only: false,
+        });
+        self
+    }
+
+    /// As [`Self::tls`], and refuses TCP connections without it.
+    #[must_use]
+    pub fn tls_only(mut self, certificate: &Path, key: &Path) -> Self {
+        self = self.tls(certificate, key);
+        if let Some(tls) = &mut self.tls {
+            tls.only = true;
+        }
+        self
+    }
+
+    /// A user who must show a password (SCRAM-SHA-256), on the socket too; `postgres`, the
+    /// superuser, needs none.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// A cluster with a system identifier of its own, for tests in which identity matters; takes
+    /// seconds more.
+    #[must_use]
+    pub fn unique(mut self) -> Self {
+        self.unique = true;
+        self
+    }
+
+    /// Starts the server and waits until it answers.
+    ///
+    /// # Errors
+    /// If the programs are missing, or with the end of the server's log.
+    pub async fn start(self) -> Result<Server> {
+        Server::start(self).await
+    }
+
+    /// The whole `postgresql.conf`.
+    pub(crate) fn configuration(&self, layout: &Layout<'_>) -> String {
+        let address = if self.without_tcp { "" } else { "127.0.0.1" };
+        let on = |on: bool| if on { "on" } else { "off" };
+        let mut lines = vec![
+            ("listen_addresses", address.to_owned()),
+            ("port", layout.port.to_string()),
+            (
+                "unix_socket_directories",
+                layout.sockets.display().to_string(),
+            ),
+            ("fsync", on(self.fsync).to_owned()),
+            ("full_page_writes", on(self.fsync).to_owned()),
+            // In files of the data directory: what is in /dev/shm outlives a killed server.
+            ("dynamic_shared_memory_type", "mmap".to_owned()),
+            ("log_line_prefix", "%m [%p] %u@%d ".to_owned()),
+            ("timezone", "UTC".to_owned()),
+            ("datestyle", "ISO".to_owned()),
+        ];
+        if let Some((certificate, key)) = &layout.tls {
+            lines.push(("ssl", "on".to_owned()));
+            lines.push(("ssl_cert_file", certificate.display().to_string()));
+            lines.push(("ssl_key_file", key.display().to_string()));
+        }
+        let own = lines.iter().map(|(name, value)| line(name, value));
+        let wanted = self.settings.iter().map(|(name, value)| line(name, value));
+        own.chain(wanted).collect()
+    }
+
+    /// The whole `pg_hba.conf`.
+    pub(crate) fn access(&self) -> String {
+        let mut lines = vec![
+            "local all postgres trust",
+            "local replication postgres trust",
+            "local all all scram-sha-256",
+        ];
+        if self.tls.as_ref().is_some_and(|tls| tls.only) {
+            lines.push("hostnossl all all all reject");
+        }
+        lines.extend([
+            "host all postgres 127.0.0.1/32 trust",
+            "host replication postgres 127.0.0.1/32 trust",
+            "host all all 127.0.0.1/32 scram-sha-256",
+        ]);
+        lines.join("\n") + "\n"
+    }
+}
+
+/// A line of `postgresql.conf`.
+pub(crate) fn line(name: &str, value: &str) -> String {
+    format!("{name} = {}\n", literal(value))
+}
+
+/// A text in quotes, for SQL and for `postgresql.conf`.
+pub(crate) fn literal(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+/// A name in quotes, for SQL.
+pub(crate) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Builder, Layout, identifier, line};
+
+    #[test]
+    fn a_tests_setting_comes_after_ours() {
+        let layout = Layout {
+            sockets: Path::new("/s"),
+            port: 7,
+            tls: None,
+        };
+        let text = Builder::default()
+            .setting("fsync", "on")
+            .configuration(&layout);
+        assert!(text.ends_with("fsync = 'on'\n"), "{text}");
+        assert!(text.contains("fsync = 'off'\n"), "{text}");
+    }
+
+    #[test]
+    fn quotes_are_doubled() {
+        assert_eq!(line("a", "it's"), "a = 'it''s'\n");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn tls_only_refuses_before_anything_over_tcp_is_trusted() {
+        let (certificate, key) = (Path::new("/c"), Path::new("/k"));
+        let text = Builder::default().tls_only(certificate, key).access();
+        let refused = text.find("hostnossl").expect("a refusal");
+        assert!(
+            refused < text.find("host all postgres").expect("trust"),
+            "{text}"
+        );
+    }
+}
