@@ -18,6 +18,7 @@ pub mod cases;
 pub mod crash;
 pub mod empty;
 pub mod endpoint;
+pub mod measure;
 pub mod model;
 pub mod report;
 pub mod suite;

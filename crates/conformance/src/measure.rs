@@ -1,44 +1,35 @@
-//! What a write costs: latency, throughput and processor time of the driver alone.
-//!
-//! `cargo run --release -p backend-sqlite --example writes -- [DIRECTORY]`
+//! What a write costs a driver: latency, throughput and processor time, without kit or wire.
 
-#![expect(clippy::print_stdout, reason = "a measurement prints its result")]
-
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, anyhow};
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{Index, Key, Op};
-use backend_sqlite::{Options, SqliteDriver};
 use bytes::Bytes;
-use sidecar::driver::Driver as _;
+use sidecar::Driver;
 
 const VALUE_BYTES: usize = 2600;
 const WRITES: usize = 20_000;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let scratch = tempfile::tempdir()?;
-    let folder = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| scratch.path().to_path_buf(), PathBuf::from);
-    let options = Options::new(folder.join("measure.db"));
-    let driver = SqliteDriver::open(&options, Arc::new(|_| std::process::exit(3)))?;
+/// Measures an empty store and hands each line of the result to `tell`.
+///
+/// # Errors
+/// If a write fails.
+pub async fn writes(driver: &dyn Driver, mut tell: impl FnMut(String)) -> Result<()> {
     for (action, batch) in [
         (Action::Create, 1),
         (Action::Create, 16),
         (Action::Create, 64),
+        (Action::Update, 1),
         (Action::Update, 64),
         (Action::Delete, 64),
     ] {
-        measure(&driver, action, batch).await?;
+        tell(measure(driver, action, batch).await?);
     }
-    driver.close().await;
     Ok(())
 }
 
-async fn measure(driver: &SqliteDriver, action: Action, batch: usize) -> anyhow::Result<()> {
+async fn measure(driver: &dyn Driver, action: Action, batch: usize) -> Result<String> {
     let writes = if batch == 1 { WRITES / 20 } else { WRITES };
     let (begun, processor) = (Instant::now(), processor_time()?);
     let mut slowest = Duration::ZERO;
@@ -48,20 +39,19 @@ async fn measure(driver: &SqliteDriver, action: Action, batch: usize) -> anyhow:
         driver
             .commit(ops.collect())
             .await
-            .map_err(|error| anyhow::anyhow!(error.message))?;
+            .map_err(|error| anyhow!(error.message))?;
         slowest = slowest.max(one.elapsed());
     }
     let (elapsed, processor) = (begun.elapsed(), processor_time()? - processor);
     let each = |time: Duration| time.as_secs_f64() * 1e6 / writes as f64;
-    println!(
+    Ok(format!(
         "{action:?} in batches of {batch}: {:.0} per s, {:.0} µs processor time per write, \
          batch {:.2} ms on average, {:.2} ms at worst",
         writes as f64 / elapsed.as_secs_f64(),
         each(processor),
         each(elapsed) * batch as f64 / 1e3,
         slowest.as_secs_f64() * 1e3,
-    );
-    Ok(())
+    ))
 }
 
 fn op(action: Action, batch: usize, number: usize) -> Op {
@@ -88,7 +78,7 @@ fn op(action: Action, batch: usize, number: usize) -> Op {
 }
 
 /// Processor time of this process so far, from `/proc`, in ticks of 10 ms.
-fn processor_time() -> anyhow::Result<Duration> {
+fn processor_time() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();
     let ticks = fields[12].parse::<u64>()? + fields[13].parse::<u64>()?;
