@@ -12,6 +12,11 @@ use super::process::{Process, free_port};
 use super::reference::Reference;
 use crate::repository::Repository;
 
+/// kine's connections to its database. Unbounded, as it comes, it wants more under load than
+/// PostgreSQL's default of 100, and acknowledges creates that were never stored when refused. All are
+/// kept, because making one costs more than a write.
+const KINE_CONNECTIONS: usize = 64;
+
 /// A running store that speaks etcd's protocol.
 #[derive(Debug)]
 pub struct Store {
@@ -38,7 +43,7 @@ pub fn etcd(reference: &Reference, folder: &Path) -> Result<Store> {
     Ok(Store { process, url })
 }
 
-/// Starts kine on a database, as it comes: no setting of its own is touched.
+/// Starts kine on a database.
 ///
 /// # Errors
 /// When it cannot be built or started.
@@ -54,6 +59,12 @@ pub async fn kine(
     command
         .arg(format!("--listen-address={address}"))
         .arg("--metrics-bind-address=0")
+        .arg(format!(
+            "--datastore-max-open-connections={KINE_CONNECTIONS}"
+        ))
+        .arg(format!(
+            "--datastore-max-idle-connections={KINE_CONNECTIONS}"
+        ))
         .env("KINE_ENDPOINT", database.dsn())
         .current_dir(folder)
         .stdout(Stdio::null());
