@@ -80,7 +80,11 @@ impl Fanout {
     pub(crate) fn publish(&self, events: Vec<Event>, header: Header) -> bool {
         let mut ring = self.ring.write();
         let through = ring.header.revision;
-        if header.epoch != ring.header.epoch {
+        if ring.is_past(&header) {
+            // Read before the epoch began, told after.
+            return true;
+        }
+        if header.epoch != ring.header.epoch || header.store_id != ring.header.store_id {
             ring.reset(header);
             drop(ring);
             self.moved.send_replace(());
@@ -127,7 +131,11 @@ impl Fanout {
     /// Goes on at a header although changes before it are missing here: watchers behind it read the
     /// log, which says why.
     pub(crate) fn skip_to(&self, header: Header) {
-        self.ring.write().reset(header);
+        let mut ring = self.ring.write();
+        if !ring.is_past(&header) {
+            ring.reset(header);
+        }
+        drop(ring);
         self.moved.send_replace(());
     }
 
@@ -180,6 +188,11 @@ impl Ring {
                 self.floor = oldest.revision;
             }
         }
+    }
+
+    /// Whether a header is of an epoch that is over.
+    fn is_past(&self, header: &Header) -> bool {
+        header.store_id == self.header.store_id && header.epoch < self.header.epoch
     }
 
     fn reset(&mut self, header: Header) {

@@ -91,3 +91,32 @@ fn a_new_epoch_ends_old_cursors() {
     assert!(matches!(fanout.after(10, 1, 1000), Found::EpochChanged));
     assert!(matches!(fanout.after(100, 2, 1000), Found::Events { .. }));
 }
+
+#[test]
+fn what_was_read_before_an_epoch_began_does_not_bring_the_old_one_back() {
+    let fanout = Fanout::new(header(1, 10));
+    assert!(fanout.publish(vec![event(101, 0)], header(2, 101)));
+    assert!(fanout.publish(vec![event(11, 0)], header(1, 11)));
+    fanout.skip_to(header(1, 11));
+    assert_eq!(fanout.header(), header(2, 101));
+}
+
+#[test]
+fn changes_that_are_gone_are_skipped_and_the_log_says_so() {
+    let fanout = Fanout::new(header(1, 10));
+    fanout.skip_to(header(1, 50));
+    assert_eq!(after(&fanout, 10, 1000), None);
+    assert_eq!(after(&fanout, 50, 1000), Some((vec![], 50)));
+}
+
+#[test]
+fn another_store_begins_anew() {
+    let fanout = Fanout::new(header(1, 10));
+    let other = Header {
+        store_id: "other".to_owned(),
+        ..header(1, 20)
+    };
+    assert!(fanout.publish(Vec::new(), other.clone()));
+    assert_eq!(fanout.header(), other);
+    assert_eq!(after(&fanout, 10, 1000), None);
+}
