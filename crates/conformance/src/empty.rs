@@ -49,7 +49,8 @@ impl EmptyStore {
 // === impl Command ===
 
 impl Command {
-    /// A command that serves at `$ENDPOINT` what it keeps in the empty directory `$FOLDER`.
+    /// A command that serves at `$ENDPOINT` what it keeps in the directory `$FOLDER`, where beside
+    /// the socket only its own output goes.
     #[must_use]
     pub fn new(command: &str) -> Self {
         Self {
@@ -68,7 +69,8 @@ impl EmptyStores for Command {
         let mut process = process
             .map_err(|error| error.to_string())?
             .with("ENDPOINT", format!("unix://{}", socket.display()))
-            .with("FOLDER", folder.0.display().to_string());
+            .with("FOLDER", folder.0.display().to_string())
+            .logging_in(&folder.0);
         process.start().await?;
         ready(&mut process, &endpoint).await?;
         // In this order: the process is killed, then its directory goes.

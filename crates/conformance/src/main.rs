@@ -49,7 +49,7 @@ struct Arguments {
     /// Shell command that serves the endpoint; killed with SIGKILL and run again on the same data.
     #[arg(long, value_name = "COMMAND")]
     restart_command: Option<String>,
-    /// Shell command that serves at $ENDPOINT an empty store, kept in the empty directory $FOLDER;
+    /// Shell command that serves at $ENDPOINT an empty store, kept in the fresh directory $FOLDER;
     /// run for every store that a sentence about imports fills. Without it they are skipped.
     #[arg(long, value_name = "COMMAND")]
     empty_command: Option<String>,

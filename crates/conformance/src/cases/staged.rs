@@ -5,7 +5,7 @@ use std::time::Duration;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::{
-    ExportRequest, FenceRequest, Header, HealthRequest, ImportRequest, Record,
+    Event, ExportRequest, FenceRequest, Header, HealthRequest, ImportRequest, Record,
 };
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
@@ -57,10 +57,17 @@ pub(super) const CASES: &[Case] = &[
         Move
     ),
     case!(
-        "E10-an-import-has-one-source-and-order",
+        "E10-an-import-has-one-source",
+        one_source,
+        "A call of an import from another store, epoch or snapshot is INVALID and changes nothing.",
+        Export,
+        Move
+    ),
+    case!(
+        "E10-an-import-is-in-order",
         in_order,
-        "A call of another source, records out of key order, and events out of order are INVALID \
-         and change nothing.",
+        "Records out of key order, events out of order, and records after events are INVALID, \
+         within a call and across calls, and change nothing.",
         Export,
         Move
     ),
@@ -87,6 +94,13 @@ fn records(records: &[Record]) -> Load<'_> {
     }
 }
 
+fn events(events: &[Event]) -> Load<'_> {
+    Load {
+        events,
+        ..Load::default()
+    }
+}
+
 async fn one_call(bench: Bench) -> Check {
     let (original, content, target) = pair(&bench).await?;
     let load = Load {
@@ -107,12 +121,8 @@ async fn stage(content: &Content, target: &Bench) -> Check {
     for some in content.records.chunks(4) {
         import(target, content.options(true), records(some)).await?;
     }
-    for events in content.events.chunks(3) {
-        let load = Load {
-            events,
-            ..Load::default()
-        };
-        import(target, content.options(true), load).await?;
+    for some in content.events.chunks(3) {
+        import(target, content.options(true), events(some)).await?;
     }
     Ok(())
 }
@@ -159,10 +169,7 @@ async fn invisible(bench: Bench) -> Check {
     let mut load = records(&content.records);
     for _ in 0..2 {
         import(&target, content.options(true), load).await?;
-        load = Load {
-            records: &[],
-            events: &content.events,
-        };
+        load = events(&content.events);
         let (client, due) = (&target.client, Reason::NotReady);
         refused(client.write(vec![target.create("mine", "1")]).await, due)?;
         refused(client.get(&target.key("plain"), 0).await, due)?;
@@ -206,15 +213,11 @@ async fn carries_on(bench: Bench) -> Check {
     let rest = export.snapshot(&original).await?;
     import(&target, content.options(true), records(&rest)).await?;
     let (first, rest) = content.events.split_at(2);
-    for events in [first, rest] {
-        let load = Load {
-            events,
-            ..Load::default()
-        };
-        broken(&target, &content, load).await?;
-        import(&target, content.options(true), load).await?;
+    for some in [first, rest] {
+        broken(&target, &content, events(some)).await?;
+        import(&target, content.options(true), events(some)).await?;
         let reached = progress(&target).await?;
-        let newest = events.last().map(|event| event.revision);
+        let newest = some.last().map(|event| event.revision);
         same!(
             (reached.records, Some(reached.revision)),
             (11, newest),
@@ -252,7 +255,7 @@ async fn broken(target: &Bench, content: &Content, load: Load<'_>) -> Check {
     Ok(())
 }
 
-async fn in_order(bench: Bench) -> Check {
+async fn one_source(bench: Bench) -> Check {
     let (original, content, target) = pair(&bench).await?;
     let (first, rest) = content.records.split_at(5);
     import(&target, content.options(true), records(first)).await?;
@@ -269,47 +272,50 @@ async fn in_order(bench: Bench) -> Check {
         options.source.iter_mut().for_each(change);
         let answer = import(&target, options, records(rest)).await;
         refused(answer, Reason::Invalid)?;
+        same!(progress(&target).await?, before, "progress");
     }
+    let load = Load {
+        records: rest,
+        events: &content.events,
+    };
+    import(&target, content.options(false), load).await?;
+    content.is_in(&original, &target).await
+}
+
+async fn in_order(bench: Bench) -> Check {
+    let (original, content, target) = pair(&bench).await?;
+    let (first, rest) = content.records.split_at(5);
+    import(&target, content.options(true), records(first)).await?;
     let swapped = [rest[1].clone(), rest[0].clone()];
-    for wrong in [&content.records[4..], &content.records, &swapped] {
-        let answer = import(&target, content.options(true), records(wrong)).await;
-        refused(answer, Reason::Invalid)?;
-    }
-    same!(progress(&target).await?, before, "progress");
+    let wrong = [&content.records[4..], &content.records, &swapped];
+    invalid(&target, &content, &wrong.map(records)).await?;
     let (early, late) = content.events.split_at(2);
     let load = Load {
         records: rest,
         events: early,
     };
     import(&target, content.options(true), load).await?;
-    let before = progress(&target).await?;
     let backwards = [late[1].clone(), late[0].clone()];
-    for events in [early, &backwards] {
-        let load = Load {
-            events,
-            ..Load::default()
-        };
-        let answer = import(&target, content.options(true), load).await;
-        refused(answer, Reason::Invalid)?;
-    }
     let mut after_events = content.records[10].clone();
     if let Some(key) = &mut after_events.key {
         key.name.push('x');
     }
-    let load = [after_events];
-    let answer = import(&target, content.options(true), records(&load)).await;
-    refused(answer, Reason::Invalid)?;
-    same!(
-        progress(&target).await?,
-        before,
-        "progress among the events"
-    );
-    let last = Load {
-        events: late,
-        ..Load::default()
-    };
-    import(&target, content.options(false), last).await?;
+    let after_events = [after_events];
+    let wrong = [events(early), events(&backwards), records(&after_events)];
+    invalid(&target, &content, &wrong).await?;
+    import(&target, content.options(false), events(late)).await?;
     content.is_in(&original, &target).await
+}
+
+/// Demands that calls are refused and leave no trace.
+async fn invalid(target: &Bench, content: &Content, calls: &[Load<'_>]) -> Check {
+    let before = progress(target).await?;
+    for load in calls {
+        let answer = import(target, content.options(true), *load).await;
+        refused(answer, Reason::Invalid)?;
+        same!(progress(target).await?, before, "progress");
+    }
+    Ok(())
 }
 
 async fn discards(bench: Bench) -> Check {

@@ -62,6 +62,13 @@ impl Process {
         self
     }
 
+    /// Keeps the driver's own output in a folder, to go with it.
+    #[must_use]
+    pub fn logging_in(mut self, folder: &Path) -> Self {
+        self.log = folder.join("log");
+        self
+    }
+
     /// Where the driver's own output goes.
     #[must_use]
     pub fn log(&self) -> &Path {

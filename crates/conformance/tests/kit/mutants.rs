@@ -192,10 +192,7 @@ async fn lies_in_moves_are_caught() {
         (Lie::KeepsBrokenCalls, &[carries_on]),
         (Lie::ForgetsProgress, &[carries_on]),
         (Lie::LosesImportedEvents, &[one, several]),
-        (
-            Lie::TakesAnySource,
-            &["E10-an-import-has-one-source-and-order"],
-        ),
+        (Lie::TakesAnySource, &["E10-an-import-has-one-source"]),
         (Lie::DiscardsNothing, &["E11-what-is-discarded-is-gone"]),
         (Lie::KeepsTheEpoch, &["E7-an-import-that-begins-an-epoch"]),
     ];
