@@ -77,6 +77,8 @@ struct Import<'a> {
     /// Ids of new resources are given in transactions of their own: they outlive this one.
     others: &'a Pool,
     progress: ImportProgress,
+    /// Whether it matters in which order records come.
+    ordered: bool,
 }
 
 /// How far an unfinished import has come.
@@ -103,19 +105,20 @@ pub(crate) async fn run(
     options: &ImportOptions,
     mut parts: mpsc::Receiver<ImportPart>,
 ) -> Result<Stand, Error> {
-    if options.discard {
-        connection
-            .simple("SELECT ark.discard_import()", PIECE)
-            .await?;
-    }
     connection.begin().await?;
     connection.simple(PATIENT, ANSWER).await?;
+    if options.discard {
+        let discard = "SELECT ark.discard_import()";
+        connection.simple(discard, PIECE).await?;
+    }
     let stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
+    let progress = start(connection, &stand, options).await?;
     let mut import = Import {
         connection,
         resources,
         others,
-        progress: start(connection, &stand, options).await?,
+        ordered: options.more || progress.last.is_some(),
+        progress,
     };
     loop {
         let part = tokio::time::timeout(PIECE, parts.recv()).await;
@@ -205,12 +208,9 @@ impl Import<'_> {
         if record.revision < 1 || record.revision > self.progress.source.revision {
             return Err(invalid("a record is newer than its snapshot"));
         }
-        if self
-            .progress
-            .last
-            .as_ref()
-            .is_some_and(|last| order(last) >= order(&key))
-        {
+        // What the next call goes by; a single one may come as it likes.
+        let last = self.progress.last.as_ref().filter(|_| self.ordered);
+        if last.is_some_and(|last| order(last) >= order(&key)) {
             return Err(invalid("records out of order"));
         }
         Ok(key)

@@ -1,6 +1,7 @@
 //! Connections that are handed out and taken back. Their number is fixed: it depends neither on
 //! watchers nor on requests.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,29 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
 }
 
+/// A connection that goes back when dropped; one that cannot be used again is closed there and then,
+/// because its transaction may hold locks.
+pub(crate) struct Lent(Option<Object<Connector>>);
+
+impl Deref for Lent {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        // Taken by `drop` alone.
+        self.0
+            .as_ref()
+            .unwrap_or_else(|| unreachable!("a connection that was given back"))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(lent) = self.0.take_if(|lent| !lent.is_usable()) {
+            drop(Object::take(lent));
+        }
+    }
+}
+
 impl Connector {
     pub(crate) fn new(options: Arc<Options>, shared: Arc<Shared>) -> Self {
         Self { options, shared }
@@ -113,14 +137,15 @@ impl Pool {
     }
 
     /// Takes a connection.
-    pub(crate) async fn get(&self) -> Result<Object<Connector>, Error> {
+    pub(crate) async fn get(&self) -> Result<Lent, Error> {
         let got = self.connections.get().await;
-        got.map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Timeout(TimeoutType::Wait) => self.shared.no_room(),
-            PoolError::Closed => Error::Unreachable("the driver is shutting down".to_owned()),
-            other => Error::Unreachable(other.to_string()),
-        })
+        got.map(|lent| Lent(Some(lent)))
+            .map_err(|error| match error {
+                PoolError::Backend(error) => error,
+                PoolError::Timeout(TimeoutType::Wait) => self.shared.no_room(),
+                PoolError::Closed => Error::Unreachable("the driver is shutting down".to_owned()),
+                other => Error::Unreachable(other.to_string()),
+            })
     }
 
     /// Closes every connection.

@@ -88,6 +88,10 @@ fn steps(scratch: &Path) -> Vec<Step> {
             command: conformance(scratch),
         },
         Step {
+            name: "conformance of backend-postgres with kills",
+            command: conformance_on_postgres(scratch),
+        },
+        Step {
             name: "scenarios against a real kube-apiserver",
             command: binary("scenarios", &["run", "--engine", "both"]),
         },
@@ -126,4 +130,25 @@ fn conformance(scratch: &Path) -> Command {
         &empty,
     ];
     binary("backend-conformance", &arguments)
+}
+
+/// The same on a throw-away server, and on more of them for the cases that need an empty store.
+fn conformance_on_postgres(scratch: &Path) -> Command {
+    let path = |name: &str| bin_dir("release").join(name).display().to_string();
+    let (testkit, driver) = (path("postgres-testkit"), path("backend-postgres"));
+    let endpoint = format!("unix://{}/postgres.sock", scratch.display());
+    let restart = format!("{driver} --listen {endpoint}");
+    let empty = format!("{testkit} -- {driver} --listen $ENDPOINT");
+    let arguments = [
+        "--fsync",
+        "--",
+        &path("backend-conformance"),
+        "--endpoint",
+        &endpoint,
+        "--restart-command",
+        &restart,
+        "--empty-command",
+        &empty,
+    ];
+    binary("postgres-testkit", &arguments)
 }

@@ -6,13 +6,20 @@
     reason = "a command line talks to its user"
 )]
 
-use anyhow::Result;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
 use clap::Parser;
 use postgres_testkit::{PoolMode, Pooler, Server};
+use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Where a command finds the DSN.
+const VARIABLE: &str = "ARK_BACKEND_POSTGRES_DSN";
+
 /// Starts a PostgreSQL server with a database of its own, prints its DSN on one line, and serves
-/// until Ctrl-C or SIGTERM; then everything of it is removed.
+/// until Ctrl-C or SIGTERM; then everything of it is removed. With a command it runs that instead of
+/// printing, with the DSN in ARK_BACKEND_POSTGRES_DSN, and ends with it.
 #[derive(Debug, Parser)]
 #[command(name = "postgres-testkit", version)]
 struct Arguments {
@@ -31,6 +38,9 @@ struct Arguments {
     /// Put a pgbouncer in front, and print its DSN.
     #[arg(long, value_enum)]
     pool: Option<Pool>,
+    /// The command and its arguments.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
 }
 
 /// How the pooler shares connections.
@@ -43,20 +53,20 @@ enum Pool {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     // Before the start, so that no signal finds us unprepared.
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     tokio::select! {
         result = serve(&arguments) => result,
-        _ = terminated.recv() => Ok(()),
-        _ = interrupted.recv() => Ok(()),
+        _ = terminated.recv() => Ok(ExitCode::SUCCESS),
+        _ = interrupted.recv() => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// Serves until it is dropped.
-async fn serve(arguments: &Arguments) -> Result<()> {
+/// Serves until it is dropped, or until the command ends.
+async fn serve(arguments: &Arguments) -> Result<ExitCode> {
     let mut builder = Server::builder().fsync(arguments.fsync);
     if let Some(port) = arguments.port {
         builder = builder.port(port);
@@ -76,12 +86,20 @@ async fn serve(arguments: &Arguments) -> Result<()> {
         dsn = started.dsn(&arguments.database);
         pooler = Some(started);
     }
+    if let [program, rest @ ..] = arguments.command.as_slice() {
+        let mut command = Command::new(program);
+        command.args(rest).env(VARIABLE, dsn).kill_on_drop(true);
+        let status = command.status().await;
+        let status = status.with_context(|| format!("cannot run {program}"))?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+    }
     println!("{dsn}");
     let (version, log) = (server.programs().version(), server.log().display());
     eprintln!("PostgreSQL {version}, log in {log}; Ctrl-C ends and removes it");
     std::future::pending::<()>().await;
     drop(pooler);
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

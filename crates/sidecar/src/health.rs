@@ -33,11 +33,7 @@ pub(crate) async fn run(
         let now = tokio::time::timeout(PATIENCE, driver.health())
             .await
             .unwrap_or_else(|_| DriverHealth::NotReady("the store does not answer".to_owned()));
-        let now = match gate.check() {
-            Err(closed) if now == DriverHealth::Ready => DriverHealth::NotReady(closed.message),
-            _ => now,
-        };
-        let serving = match now {
+        let serving = match told(&now, &gate) {
             DriverHealth::Ready | DriverHealth::NoSpace(_) | DriverHealth::Fenced(_) => {
                 ServingStatus::Serving
             }
@@ -58,9 +54,18 @@ pub(crate) async fn run(
     }
 }
 
+/// What clients are told: half a store does not serve, however well its driver is.
+fn told(health: &DriverHealth, gate: &Gate) -> DriverHealth {
+    match gate.check() {
+        Err(closed) if *health == DriverHealth::Ready => DriverHealth::NotReady(closed.message),
+        _ => health.clone(),
+    }
+}
+
 /// The answer to `Health`.
-pub(crate) fn response(health: &DriverHealth, header: Header) -> HealthResponse {
-    let (state, cause, message) = match health {
+pub(crate) fn response(health: &DriverHealth, gate: &Gate, header: Header) -> HealthResponse {
+    let health = told(health, gate);
+    let (state, cause, message) = match &health {
         DriverHealth::Ready => (State::Ready, Cause::Unspecified, ""),
         DriverHealth::Fenced(why) => (State::ReadOnly, Cause::Fenced, why.as_str()),
         DriverHealth::NoSpace(why) => (State::ReadOnly, Cause::NoSpace, why.as_str()),

@@ -224,7 +224,7 @@ impl Backend for Service {
 
     async fn health(&self, _request: Request<HealthRequest>) -> Answer<HealthResponse> {
         let now = self.health.borrow().clone();
-        let response = health::response(&now, self.fanout.header());
+        let response = health::response(&now, &self.gate, self.fanout.header());
         Ok(Response::new(response))
     }
 }
