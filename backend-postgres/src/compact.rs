@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use sidecar::time::now;
 use tokio_postgres::types::Type;
 
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
-use crate::store::{self, LOCK, Stand, now};
+use crate::store::{self, LOCK, Stand};
 
 static MOVE: Statement = Statement {
     text: "UPDATE ark.store SET compact_revision = $1 WHERE lane = 0",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use sidecar::driver::{
     Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ImportProgress,
@@ -245,7 +246,7 @@ impl Driver for PostgresDriver {
         let connection = self.streams.get().await?;
         let resources = &self.resources;
         let imported = import::run(&connection, resources, &self.readers, &options, parts);
-        let imported = self.shared.judge(imported.await);
+        let imported = self.shared.judge(imported.boxed().await);
         Ok(self.shared.note(&imported?))
     }
 

@@ -11,6 +11,8 @@ use backend_proto::limits::{epoch_base, epoch_of};
 use backend_proto::v1::{Header, Key, Record};
 use prost::Message as _;
 use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
+use sidecar::key::path_of;
+use sidecar::time::nanos;
 use tokio::sync::mpsc;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
@@ -18,7 +20,7 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::pool::Pool;
-use crate::record::{digest, nanos, path_of};
+use crate::record::digest;
 use crate::resources::Resources;
 use crate::store::{self, Head, LOCK, Stand};
 
@@ -285,9 +287,7 @@ impl<'a> Row<'a> {
         let index = record.index.as_ref();
         Self {
             resource,
-            path: key
-                .map(|key| path_of(&key.namespace, &key.name))
-                .unwrap_or_default(),
+            path: key.map(path_of).unwrap_or_default(),
             revision: record.revision,
             create_revision: record.create_revision,
             created_at: nanos(record.created_at.as_ref()),
@@ -319,11 +319,7 @@ impl<'a> Row<'a> {
 
 /// What keys are ordered by.
 fn order(key: &Key) -> (&str, &str, String) {
-    (
-        &key.group,
-        &key.resource,
-        path_of(&key.namespace, &key.name),
-    )
+    (&key.group, &key.resource, path_of(key))
 }
 
 fn invalid(message: &str) -> Error {

@@ -11,6 +11,7 @@ use backend_proto::limits::CHUNK_BYTES;
 use backend_proto::v1::{Key, Range, Record};
 use prost::Message as _;
 use sidecar::driver::{ListPart, ListQuery};
+use sidecar::key::{self, key_of, path_of};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
@@ -18,7 +19,6 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::read::stored;
-use crate::record::{key_of, path_of};
 use crate::resources::Resources;
 use crate::shared::header;
 use crate::store::{self, Stand};
@@ -162,7 +162,7 @@ impl Bounds {
     fn new(resource: i32, range: &Range, after: Option<&Key>) -> Option<Self> {
         let (first, end) = match (&range.namespace, &range.name) {
             (Some(namespace), Some(name)) => {
-                let path = path_of(namespace, name);
+                let path = key::path(namespace, name);
                 (path.clone(), path + "\u{1}")
             }
             // `0` is the byte after `/`.
@@ -172,7 +172,7 @@ impl Bounds {
             _ => (String::new(), String::new()),
         };
         // The smallest key after one: names hold no byte below the space.
-        let after = after.map(|key| path_of(&key.namespace, &key.name) + "\u{1}");
+        let after = after.map(|key| path_of(key) + "\u{1}");
         let from = after.map_or(first.clone(), |after| after.max(first));
         let possible = !from.contains('\0') && !end.contains('\0');
         possible.then(|| Self {

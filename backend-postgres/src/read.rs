@@ -2,12 +2,14 @@
 
 use backend_proto::v1::{Event, Key};
 use bytes::Bytes;
+use sidecar::key::{key_of, path_of};
+use sidecar::time::timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
-use crate::record::{DELETED, Stored, key_of, path_of, timestamp};
+use crate::record::{DELETED, Stored};
 use crate::resources::Resources;
 use crate::store::{STAND, Stand, stand};
 
@@ -87,7 +89,7 @@ pub(crate) async fn get(
         .find(connection, &key.group, &key.resource)
         .await?;
     let id = id.unwrap_or(0);
-    let path = path_of(&key.namespace, &key.name);
+    let path = path_of(key);
     if path.contains('\0') {
         return Err(Error::Invalid("the key holds a zero byte".to_owned()));
     }

@@ -1,9 +1,11 @@
-//! Rows ⇄ records, and the form of keys.
+//! Rows ⇄ records.
 
 use backend_proto::v1::{Index, Key, Record};
 use bytes::Bytes;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
+use sidecar::key::display;
+use sidecar::time::timestamp;
 
 /// `log.change` of a delete. Its numbers are those of `Event.Type` and `Op.Action` of the protocol.
 pub(crate) const DELETED: i16 = 3;
@@ -50,53 +52,11 @@ impl Stored {
 
 /// What is said of a value that is not what was written.
 pub(crate) fn damaged(key: &Key, revision: i64) -> String {
-    let path = path_of(&key.namespace, &key.name);
-    let name = if key.group.is_empty() {
-        key.resource.clone()
-    } else {
-        format!("{}.{}", key.resource, key.group)
-    };
-    format!("the stored value of {name} {path} at revision {revision} fails its checksum")
+    let name = display(key);
+    format!("the stored value of {name} at revision {revision} fails its checksum")
 }
 
 /// SHA-256 of a value; the database can compute the same.
 pub(crate) fn digest(value: &[u8]) -> [u8; 32] {
     Sha256::digest(value).into()
-}
-
-/// The key as it is ordered: `namespace/name`, or `name` of a cluster-scoped record.
-pub(crate) fn path_of(namespace: &str, name: &str) -> String {
-    if namespace.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{namespace}/{name}")
-    }
-}
-
-/// The reverse of [`path_of`].
-pub(crate) fn key_of(group: &str, resource: &str, path: &str) -> Key {
-    let (namespace, name) = path.split_once('/').unwrap_or(("", path));
-    Key {
-        group: group.to_owned(),
-        resource: resource.to_owned(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    }
-}
-
-/// Nanoseconds since 1970 as the wire has them.
-pub(crate) fn timestamp(nanos: i64) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: nanos.div_euclid(1_000_000_000),
-        nanos: i32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
-    }
-}
-
-/// The reverse of [`timestamp`]; an absent time is 1970.
-pub(crate) fn nanos(time: Option<&prost_types::Timestamp>) -> i64 {
-    time.map_or(0, |time| {
-        time.seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(i64::from(time.nanos))
-    })
 }

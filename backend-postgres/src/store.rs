@@ -191,12 +191,6 @@ fn next_epoch(newest: i64, now: SystemTime) -> i64 {
     (newest + 1).max(i64::try_from(slots).unwrap_or(0))
 }
 
-/// The wall clock, nanoseconds since 1970.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use backend_proto::v1::{Header, Op};
 use futures_util::future::join4;
 use sidecar::driver::Committed;
+use sidecar::time::now;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::Type;
@@ -19,7 +20,7 @@ use crate::error::Error;
 use crate::pool::Connector;
 use crate::resources::Resources;
 use crate::shared::Shared;
-use crate::store::{self, LOCK, Stand, now};
+use crate::store::{self, LOCK, Stand};
 use crate::write::{APPLY, Batch};
 
 /// How long a batch is tried before its callers are told that the database is out of reach.

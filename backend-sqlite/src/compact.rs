@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _};
+use sidecar::time::now;
 
 use crate::error::Error;
-use crate::record::{change, now};
+use crate::record::change;
 use crate::schema::read_head;
 use crate::shared::Head;
 

@@ -7,10 +7,12 @@ use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Header, Key, Record};
 use rusqlite::Connection;
 use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
+use sidecar::key::path_of;
+use sidecar::time::nanos;
 use tokio::sync::mpsc;
 
 use crate::error::Error;
-use crate::record::{change, checksum, nanos, path_of};
+use crate::record::{change, checksum};
 use crate::shared::Head;
 use crate::staged;
 use crate::write::ResourceIds;
@@ -185,7 +187,7 @@ impl<'a> Import<'a> {
             .as_ref()
             .ok_or_else(|| invalid("a record has no key"))?;
         let resource = self.resource(key)?;
-        let path = path_of(&key.namespace, &key.name);
+        let path = path_of(key);
         let kept = row.change != change::DELETED;
         let index = record.index.as_ref().filter(|_| kept);
         let value = kept.then_some(record.value.as_ref());
@@ -278,7 +280,7 @@ fn check_empty(connection: &Connection, head: Head) -> Result<(), Error> {
 
 /// The order of keys.
 fn in_order(one: &Key, other: &Key) -> Ordering {
-    let path = |key: &Key| path_of(&key.namespace, &key.name);
+    let path = |key: &Key| path_of(key);
     one.group
         .cmp(&other.group)
         .then_with(|| one.resource.cmp(&other.resource))

@@ -13,11 +13,12 @@ use prost::Message as _;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 use sidecar::driver::ListQuery;
+use sidecar::key::{key_of, path, path_of};
 
 use crate::error::Error;
 use crate::pins::Pin;
 use crate::read::{self, resource_id};
-use crate::record::{Entry, columns, key_of, path_of};
+use crate::record::{Entry, columns};
 use crate::schema::read_head;
 use crate::shared::Head;
 
@@ -64,15 +65,12 @@ impl List {
     pub(crate) fn new(query: ListQuery, pin: Pin) -> Self {
         let range = &query.range;
         let first = match (&range.namespace, &range.name) {
-            (Some(namespace), Some(name)) => path_of(namespace, name),
+            (Some(namespace), Some(name)) => path(namespace, name),
             (Some(namespace), None) if !namespace.is_empty() => format!("{namespace}/"),
             _ => String::new(),
         };
         // Names hold no zero byte: a key with one appended is the smallest key after it.
-        let after = query
-            .after
-            .as_ref()
-            .map(|key| path_of(&key.namespace, &key.name) + "\0");
+        let after = query.after.as_ref().map(|key| path_of(key) + "\0");
         let from = after.map_or(first.clone(), |after| after.max(first));
         Self {
             query,
@@ -129,7 +127,7 @@ impl List {
         // A blob is greater than every text.
         let unbounded = Value::Blob(Vec::new());
         let end = match (&range.namespace, &range.name) {
-            (Some(namespace), Some(name)) => Value::Text(path_of(namespace, name) + "\0"),
+            (Some(namespace), Some(name)) => Value::Text(path(namespace, name) + "\0"),
             // `0` is the byte after `/`.
             (Some(namespace), None) if !namespace.is_empty() => {
                 Value::Text(format!("{namespace}0"))
@@ -279,7 +277,7 @@ impl<'a> Chunk<'a> {
             let revision = *first.get();
             let entry = read::entry(connection, key.clone(), revision)?.ok_or_else(|| {
                 Error::CorruptValue {
-                    key: crate::record::display(&key),
+                    key: sidecar::key::display(&key),
                     revision,
                 }
             })?;

@@ -5,9 +5,11 @@ use std::collections::{HashMap, hash_map};
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Key};
 use rusqlite::{Connection, OptionalExtension as _, Row};
+use sidecar::key::{key_of, path_of};
+use sidecar::time::timestamp;
 
 use crate::error::Error;
-use crate::record::{Entry, change, columns, key_of, path_of, timestamp};
+use crate::record::{Entry, change, columns};
 use crate::schema::read_head;
 use crate::shared::Head;
 
@@ -94,7 +96,7 @@ pub(crate) fn get(
     let Some(resource) = resource_id(connection, &key.group, &key.resource)? else {
         return Ok((head, None));
     };
-    let path = path_of(&key.namespace, &key.name);
+    let path = path_of(key);
     let newest = current(connection, key, resource, &path)?;
     if let Some(found) = newest.filter(|entry| entry.record.revision <= at) {
         return Ok((head, Some(found)));
@@ -168,7 +170,7 @@ fn event(connection: &Connection, row: &Row<'_>, names: &mut Names) -> Result<Ev
         // Kept by the sweep as long as this row is retained.
         self::entry(connection, key.clone(), entry.previous)?
             .ok_or_else(|| Error::CorruptValue {
-                key: crate::record::display(&key),
+                key: sidecar::key::display(&key),
                 revision: entry.previous,
             })?
             .record

@@ -1,9 +1,11 @@
-//! Rows of `log` ⇄ records and events, and the form of keys.
+//! Rows of `log` ⇄ records and events.
 
 use backend_proto::v1::{Index, Key, Record};
 use bytes::Bytes;
 use prost::Message as _;
 use rusqlite::Row;
+use sidecar::key::display;
+use sidecar::time::timestamp;
 
 use crate::error::Error;
 
@@ -84,59 +86,4 @@ fn unexpected(error: rusqlite::types::FromSqlError) -> Error {
 /// CRC32C of a value.
 pub(crate) fn checksum(value: &[u8]) -> u32 {
     crc32c::crc32c(value)
-}
-
-/// The key as it is ordered: `namespace/name`, or `name` of a cluster-scoped record.
-pub(crate) fn path_of(namespace: &str, name: &str) -> String {
-    if namespace.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{namespace}/{name}")
-    }
-}
-
-/// The reverse of [`path_of`].
-pub(crate) fn key_of(group: &str, resource: &str, path: &str) -> Key {
-    let (namespace, name) = path.split_once('/').unwrap_or(("", path));
-    Key {
-        group: group.to_owned(),
-        resource: resource.to_owned(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    }
-}
-
-/// A key for people.
-pub(crate) fn display(key: &Key) -> String {
-    let path = path_of(&key.namespace, &key.name);
-    if key.group.is_empty() {
-        format!("{} {path}", key.resource)
-    } else {
-        format!("{}.{} {path}", key.resource, key.group)
-    }
-}
-
-/// Nanoseconds since 1970 as the wire has them.
-pub(crate) fn timestamp(nanos: i64) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: nanos.div_euclid(1_000_000_000),
-        nanos: i32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or(0),
-    }
-}
-
-/// The reverse of [`timestamp`]; an absent time is 1970.
-pub(crate) fn nanos(time: Option<&prost_types::Timestamp>) -> i64 {
-    time.map_or(0, |time| {
-        time.seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(i64::from(time.nanos))
-    })
-}
-
-/// The wall clock, nanoseconds since 1970.
-pub(crate) fn now() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

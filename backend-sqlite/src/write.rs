@@ -2,23 +2,23 @@
 
 use std::collections::HashMap;
 
-use backend_proto::v1::backend_error::{Outcome, Reason};
+use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::conflict::Cause;
 use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
 use backend_proto::v1::{BackendError, Event, Key, Op, OpResult, Record};
 use rusqlite::{Connection, OptionalExtension as _};
+use sidecar::key::path_of;
+use sidecar::op::{actor, invalid, refusal, refused};
+use sidecar::time::timestamp;
 
 use crate::error::Error;
 use crate::read;
-use crate::record::{Entry, change, checksum, path_of, timestamp};
+use crate::record::{Entry, change, checksum};
 
 /// Largest value, bytes.
 pub(crate) const VALUE_BYTES: usize = 32 << 20;
-
-/// Bytes of `Op.actor` that are kept.
-const ACTOR_BYTES: usize = 256;
 
 /// Ids of the rows of `resource`. Dropped with a transaction that is rolled back, because it may
 /// have added one.
@@ -49,12 +49,10 @@ struct Target<'a> {
 impl Batch<'_> {
     /// Applies one operation or says why not. An error spoils the whole batch.
     pub(crate) fn apply(&mut self, op: &Op) -> Result<OpResult, Error> {
-        let verdict = match op.key.as_ref() {
-            Some(key) => match refusal(op, key) {
-                Some(refused) => Verdict::Refused(refused),
-                None => self.decide(op, key)?,
-            },
-            None => Verdict::Refused(invalid("the operation has no key")),
+        let verdict = match (refusal(op, VALUE_BYTES), op.key.as_ref()) {
+            (None, Some(key)) => self.decide(op, key)?,
+            // Without a key there is a refusal.
+            (refused, _) => Verdict::Refused(refused.unwrap_or_default()),
         };
         Ok(OpResult {
             verdict: Some(verdict),
@@ -67,7 +65,7 @@ impl Batch<'_> {
             return Ok(None);
         };
         let resource = self.resources.get(self.connection, key)?;
-        self.replay(op, key, resource, &path_of(&key.namespace, &key.name))
+        self.replay(op, key, resource, &path_of(key))
     }
 
     /// Notes the newest revision in the row of `store`, if the batch changed anything.
@@ -82,7 +80,7 @@ impl Batch<'_> {
 
     fn decide(&mut self, op: &Op, key: &Key) -> Result<Verdict, Error> {
         let resource = self.resources.get(self.connection, key)?;
-        let path = path_of(&key.namespace, &key.name);
+        let path = path_of(key);
         if let Some(verdict) = self.replay(op, key, resource, &path)? {
             return Ok(verdict);
         }
@@ -335,51 +333,6 @@ fn conflict(op: &Op, current: Option<&Entry>) -> Option<Conflict> {
     })
 }
 
-/// Why an operation cannot be stored whatever the state of the store.
-fn refusal(op: &Op, key: &Key) -> Option<BackendError> {
-    if op.action() == Action::Unspecified {
-        return Some(invalid("the operation has no action"));
-    }
-    if key.resource.is_empty() || key.name.is_empty() {
-        return Some(invalid("the key has no resource or no name"));
-    }
-    if key.name.contains(['/', '\0']) || key.namespace.contains(['/', '\0']) {
-        return Some(invalid("the key holds a slash or a zero byte"));
-    }
-    let keys = [
-        (key.group.len(), 253),
-        (key.resource.len(), 63),
-        (key.namespace.len(), 63),
-        (key.name.len(), 253),
-    ];
-    if keys.iter().any(|(length, limit)| length > limit) {
-        return Some(refused(Reason::TooLarge, "a part of the key is too long"));
-    }
-    if op.value.len() > VALUE_BYTES {
-        return Some(refused(Reason::TooLarge, "the value is above the limit"));
-    }
-    None
-}
-
-/// The first bytes of the actor that are whole characters.
-fn actor(op: &Op) -> &str {
-    let end = op.actor.floor_char_boundary(ACTOR_BYTES);
-    &op.actor[..end]
-}
-
-fn invalid(message: &str) -> BackendError {
-    refused(Reason::Invalid, message)
-}
-
 fn no_space() -> BackendError {
     refused(Reason::NoSpace, "the disk or quota of the database is full")
-}
-
-fn refused(reason: Reason, message: &str) -> BackendError {
-    BackendError {
-        reason: reason.into(),
-        outcome: Outcome::NotApplied.into(),
-        message: message.to_owned(),
-        ..BackendError::default()
-    }
 }

@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::compact;
 use crate::error::Error;
 use crate::import::{self, Filled};
-use crate::record::now;
 use crate::shared::{Head, Shared};
 use crate::space::Space;
 use crate::transaction;
 use crate::write::{Batch, ResourceIds};
+use sidecar::time::now;
 
 /// Commands that may wait; the kit sends one batch at a time, so more than a few is a fault.
 const QUEUE: usize = 64;

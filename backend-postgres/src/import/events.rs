@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use backend_proto::v1::event::Type as Kind;
 use backend_proto::v1::{Event, Record};
+use sidecar::time::nanos;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{Import, PIECE, Row, invalid};
 use crate::connection::Statement;
 use crate::error::Error;
-use crate::record::nanos;
 use crate::writer::extend_log;
 
 /// Applies events on different keys; answers how many do not follow what was there.

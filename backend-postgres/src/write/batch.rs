@@ -1,17 +1,15 @@
 //! Operations as the columns that the statement takes.
 
-use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{BackendError, Key, Op};
 use bytes::Bytes;
 use prost::Message as _;
+use sidecar::key::path_of;
+use sidecar::op;
 use tokio_postgres::types::ToSql;
 
 use super::VALUE_BYTES;
-use crate::record::{digest, path_of};
-
-/// Bytes of `Op.actor` that are kept.
-const ACTOR_BYTES: usize = 256;
+use crate::record::digest;
 
 /// A batch on its way: what is wrong with some operations whatever the store holds, and the columns
 /// of the others.
@@ -57,9 +55,9 @@ impl Batch {
         };
         let mut ids = std::collections::HashSet::new();
         for (place, op) in batch.ops.iter().enumerate() {
-            let mut refusal = refusal(op);
+            let mut refusal = op::refusal(op, VALUE_BYTES);
             if refusal.is_none() && !op.op_id.is_empty() && !ids.insert(op.op_id.clone()) {
-                refusal = Some(invalid("this op_id was used for another key"));
+                refusal = Some(op::invalid("this op_id was used for another key"));
             }
             if refusal.is_none() {
                 batch.rows.push(place);
@@ -95,7 +93,7 @@ impl Batch {
                 op.op_id.clone()
             };
             columns.action.push(op.action() as i16);
-            columns.path.push(path_of(&key.namespace, &key.name));
+            columns.path.push(path_of(&key));
             columns.sum.push(Blob(digest(&op.value).to_vec().into()));
             columns.value.push(Blob(op.value.clone()));
             columns
@@ -149,51 +147,7 @@ impl ToSql for Blob {
     tokio_postgres::types::to_sql_checked!();
 }
 
-/// The first bytes of the actor that are whole characters; the database cannot hold a zero byte.
+/// The actor as it is kept: the database cannot hold a zero byte.
 pub(crate) fn actor(op: &Op) -> String {
-    let end = op.actor.floor_char_boundary(ACTOR_BYTES);
-    op.actor[..end].replace('\0', "")
-}
-
-/// Why an operation cannot be stored whatever the state of the store.
-fn refusal(op: &Op) -> Option<BackendError> {
-    let Some(key) = op.key.as_ref() else {
-        return Some(invalid("the operation has no key"));
-    };
-    if op.action() == Action::Unspecified {
-        return Some(invalid("the operation has no action"));
-    }
-    if key.resource.is_empty() || key.name.is_empty() {
-        return Some(invalid("the key has no resource or no name"));
-    }
-    let parts = [&key.group, &key.resource, &key.namespace, &key.name];
-    if parts.iter().any(|part| part.contains(['/', '\0'])) {
-        return Some(invalid("the key holds a slash or a zero byte"));
-    }
-    let limits = [253, 63, 63, 253];
-    if parts
-        .iter()
-        .zip(limits)
-        .any(|(part, limit)| part.len() > limit)
-    {
-        return Some(refused(Reason::TooLarge, "a part of the key is too long"));
-    }
-    if op.value.len() > VALUE_BYTES {
-        return Some(refused(Reason::TooLarge, "the value is above the limit"));
-    }
-    None
-}
-
-fn invalid(message: &str) -> BackendError {
-    refused(Reason::Invalid, message)
-}
-
-/// A refusal of one operation.
-pub(crate) fn refused(reason: Reason, message: &str) -> BackendError {
-    BackendError {
-        reason: reason.into(),
-        outcome: Outcome::NotApplied.into(),
-        message: message.to_owned(),
-        ..BackendError::default()
-    }
+    op::actor(op).replace('\0', "")
 }

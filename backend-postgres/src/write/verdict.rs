@@ -7,11 +7,13 @@ use backend_proto::v1::op_result::conflict::Cause;
 use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
 use backend_proto::v1::{Event, Op, OpResult, Record};
 use bytes::Bytes;
+use sidecar::op::refused;
+use sidecar::time::timestamp;
 use tokio_postgres::Row;
 
 use super::answer;
-use super::batch::{Batch, actor, refused};
-use crate::record::{Stored, damaged, timestamp};
+use super::batch::{Batch, actor};
+use crate::record::{Stored, damaged};
 
 /// Verdicts in the order of the operations, and events in the order of their revisions.
 pub(crate) struct Judged {
@@ -109,7 +111,7 @@ impl Answer {
             answer::EXISTS => conflict(Cause::Exists, Some(self.found.into_record(key))),
             answer::REVISION => conflict(Cause::Revision, Some(self.found.into_record(key))),
             answer::UID => conflict(Cause::Uid, Some(self.found.into_record(key))),
-            answer::NOT_FOUND | _ => conflict(Cause::NotFound, None),
+            _ => conflict(Cause::NotFound, None),
         }
     }
 

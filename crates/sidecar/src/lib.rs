@@ -12,7 +12,10 @@
 
 pub mod config;
 pub mod driver;
+pub mod key;
 pub mod listen;
+pub mod op;
+pub mod time;
 
 mod batch;
 mod export;
