@@ -1,9 +1,7 @@
 //! The servers that scenarios are played against.
 
 pub mod certificates;
-pub mod client;
 pub mod kube_apiserver;
-pub mod kubeconfig;
 pub mod process;
 pub mod reference;
 pub mod standalone;
@@ -11,6 +9,7 @@ pub mod standalone;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+pub use kube_http::{client, kubeconfig};
 use serde_json::json;
 use tempfile::TempDir;
 

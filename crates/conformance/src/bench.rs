@@ -7,7 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::endpoint::Endpoint;
+use backend_client::Endpoint;
 
 /// Plural of everything that cases store.
 const RESOURCE: &str = "things";

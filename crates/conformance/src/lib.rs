@@ -14,7 +14,6 @@
 
 pub mod cases;
 pub mod crash;
-pub mod endpoint;
 pub mod model;
 pub mod report;
 pub mod suite;
@@ -27,7 +26,7 @@ mod load;
 mod replay;
 mod stream;
 
+pub use backend_client::Endpoint;
 pub use bench::Effort;
-pub use endpoint::Endpoint;
 pub use model::ModelDriver;
 pub use report::Report;

@@ -39,6 +39,7 @@ pub async fn start(
         ca: std::fs::read(&certificates.ca)?,
         certificate: std::fs::read(&certificates.admin)?,
         key: std::fs::read(&certificates.admin_key)?,
+        token: None,
     };
     let client = Client::new(&kubeconfig, true)?;
     let deadline = Instant::now() + START;

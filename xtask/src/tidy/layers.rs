@@ -18,7 +18,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crd-schema", &["api-types", "kube-json"]),
     ("watch-cache", &[]),
     ("sidecar", &["backend-proto"]),
-    ("conformance", &["backend-proto", "sidecar"]),
+    ("backend-client", &["backend-proto"]),
+    ("kube-http", &[]),
+    (
+        "conformance",
+        &["backend-proto", "backend-client", "sidecar"],
+    ),
     ("backend-sqlite", &["backend-proto", "sidecar"]),
     (
         "ark-apiserver",
@@ -30,7 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "watch-cache",
         ],
     ),
-    ("scenarios", &["kube-json"]),
+    ("scenarios", &["kube-http", "kube-json"]),
     ("ark-bench", &["scenarios"]),
     ("xtask", &[]),
 ];
