@@ -36,11 +36,16 @@ pub(crate) fn move_to(connection: &Connection, revision: i64, head: Head) -> Res
 }
 
 /// Removes rows that nobody can read any more; `true` if more wait. Nothing above `barrier` is
-/// touched. Called inside a write transaction.
+/// touched, and nothing at all while an import is unfinished: its rows are those of another
+/// store's revisions. Called inside a write transaction.
 pub(crate) fn sweep(connection: &Connection, barrier: Option<i64>) -> Result<bool, Error> {
-    let (swept, compact): (i64, i64) = connection
-        .prepare_cached("SELECT swept_revision, compact_revision FROM store")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sql = "SELECT swept_revision, compact_revision, importing IS NOT NULL FROM store";
+    let (swept, compact, importing): (i64, i64, bool) = connection
+        .prepare_cached(sql)?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if importing {
+        return Ok(false);
+    }
     let limit = barrier.map_or(compact, |barrier| barrier.min(compact));
     if swept >= limit {
         return Ok(false);
@@ -79,7 +84,11 @@ pub(crate) fn target(
     keep: Duration,
     keep_events: u64,
 ) -> Result<Option<i64>, Error> {
-    let head = read_head(connection)?;
+    let head = match read_head(connection) {
+        // There is no history yet.
+        Err(Error::Importing) => return Ok(None),
+        head => head?,
+    };
     let events = i64::try_from(keep_events).unwrap_or(i64::MAX);
     let highest = head.revision.saturating_sub(events);
     let age = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);

@@ -1,14 +1,16 @@
 //! The [`Driver`] of the kit, on SQLite.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
 use parking_lot::Mutex;
+use rusqlite::Connection;
 use sidecar::driver::{
-    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery,
-    LogPage,
+    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ImportProgress,
+    ListPart, ListQuery, LogPage,
 };
 use tokio::sync::mpsc;
 
@@ -24,6 +26,7 @@ use crate::readers::Readers;
 use crate::schema::{self, Identity};
 use crate::shared::Shared;
 use crate::space::Space;
+use crate::staged;
 use crate::verify::Verifier;
 use crate::write::VALUE_BYTES;
 use crate::writer::Writer;
@@ -55,8 +58,7 @@ impl SqliteDriver {
         let mut connection = connection::writer(options)?;
         schema::check_owner(&connection, path)?;
         connection::configure_writer(&connection, options)?;
-        let Identity { store_id, head } = schema::prepare(&connection, path)?;
-        let shared = Arc::new(Shared::new(store_id, head));
+        let shared = Arc::new(look(&connection, path)?);
         let checkpointer =
             Checkpointer::start(&mut connection, options, shared.clone(), on_fatal.clone())?;
         let readers = Readers::start(options)?;
@@ -122,7 +124,7 @@ impl Driver for SqliteDriver {
                 write_bytes: 48 << 20,
             },
             multi_writer: false,
-            moves: false,
+            moves: true,
         }
     }
 
@@ -198,6 +200,18 @@ impl Driver for SqliteDriver {
         Ok(self.writer.import(options, parts).await?)
     }
 
+    async fn import_progress(&self) -> Result<Option<ImportProgress>, BackendError> {
+        Ok(self.shared.importing())
+    }
+
+    async fn fence(&self, reason: Option<String>) -> Result<Header, BackendError> {
+        Ok(self.writer.fence(reason).await?)
+    }
+
+    async fn fenced(&self) -> Result<Option<String>, BackendError> {
+        Ok(self.shared.fenced())
+    }
+
     async fn health(&self) -> DriverHealth {
         self.shared.health()
     }
@@ -211,4 +225,26 @@ impl Driver for SqliteDriver {
             lock.release();
         }
     }
+}
+
+/// Brings the schema up to date and reads what the file says of the store.
+fn look(connection: &Connection, path: &Path) -> Result<Shared, Error> {
+    let identity = schema::prepare(connection, path)?;
+    let Identity {
+        store_id,
+        head,
+        fenced,
+    } = identity;
+    let shared = Shared::new(store_id, head);
+    if let Some(reason) = &fenced {
+        tracing::info!(reason, "the store is fenced: writes are refused");
+    }
+    shared.set_fenced(fenced);
+    let progress = staged::read(connection).map_err(|error| refuse(path, error.to_string()))?;
+    if let Some(progress) = &progress {
+        let records = progress.records;
+        tracing::info!(records, "an import is unfinished: nothing else is served");
+    }
+    shared.set_importing(progress);
+    Ok(shared)
 }

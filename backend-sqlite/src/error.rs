@@ -34,6 +34,12 @@ pub enum Error {
     /// The request is malformed, or does not fit the state of the store.
     #[error("{0}")]
     Invalid(String),
+    /// Every write is refused, for the reason that was given with the fence.
+    #[error("{0}")]
+    Fenced(String),
+    /// An import in several calls is unfinished: nobody may see, or change, half a store.
+    #[error("an import is unfinished: carry on with it, or discard it")]
+    Importing,
     /// A queue of this process is full.
     #[error("too many requests wait for the database")]
     Overloaded,
@@ -90,7 +96,9 @@ impl From<Error> for BackendError {
             Error::CorruptValue { .. } => Reason::Corrupt,
             Error::Invalid(_) => Reason::Invalid,
             Error::Overloaded => Reason::Overloaded,
-            Error::Closed | Error::Open { .. } => Reason::NotReady,
+            Error::Closed | Error::Open { .. } | Error::Fenced(_) | Error::Importing => {
+                Reason::NotReady
+            }
             Error::NoSpace => Reason::NoSpace,
             Error::Storage(_) if error.is_full() => Reason::NoSpace,
             Error::Storage(_) if error.is_fatal() => Reason::Corrupt,
@@ -109,7 +117,7 @@ impl From<Error> for BackendError {
         match error {
             Error::Compacted { compact_revision } => told.compact_revision = compact_revision,
             Error::Future { current, .. } => told.current_revision = current,
-            Error::Overloaded => told.retry_after_ms = 1000,
+            Error::Overloaded | Error::Fenced(_) | Error::Importing => told.retry_after_ms = 1000,
             _ => {}
         }
         told

@@ -1,25 +1,36 @@
-//! Filling an empty store from an export, inside one transaction.
+//! Filling an empty store from an export, each call inside one transaction.
+
+use std::cmp::Ordering;
 
 use backend_proto::limits::{epoch_base, epoch_of};
 use backend_proto::v1::event::Type;
-use backend_proto::v1::{Event, Key, Record};
+use backend_proto::v1::{Event, Header, Key, Record};
 use rusqlite::Connection;
-use sidecar::driver::{ImportOptions, ImportPart};
+use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::record::{change, checksum, nanos, path_of};
 use crate::shared::Head;
+use crate::staged;
 use crate::write::ResourceIds;
+
+/// What a call made.
+pub(crate) enum Filled {
+    /// More calls must follow before anything is visible.
+    Staged(ImportProgress),
+    /// The store is that of the export.
+    Whole(Head),
+}
 
 /// Content on its way in.
 struct Import<'a> {
     connection: &'a Connection,
-    resources: &'a mut ResourceIds,
-    /// Revision of the exported snapshot.
-    snapshot: i64,
-    /// Newest revision so far.
-    revision: i64,
+    resources: ResourceIds,
+    /// What is kept, this call's part included.
+    kept: ImportProgress,
+    /// Whether records must come in key order: those of an import in several calls.
+    ordered: bool,
 }
 
 /// One row of the log to be.
@@ -32,30 +43,15 @@ struct NewRow<'a> {
     record: &'a Record,
 }
 
-/// Takes all parts; an error, or a channel that closes before `Done`, keeps nothing.
+/// Takes all parts of one call; an error, or a channel that closes before `Done`, keeps nothing of
+/// it. Called inside a write transaction.
 pub(crate) fn fill(
     connection: &Connection,
-    resources: &mut ResourceIds,
     head: Head,
     options: &ImportOptions,
     mut parts: mpsc::Receiver<ImportPart>,
-) -> Result<Head, Error> {
-    let empty: bool = connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM log)", [], |row| {
-        row.get(0)
-    })?;
-    if !empty || head.revision != epoch_base(head.epoch) {
-        return Err(invalid("import needs an empty store"));
-    }
-    let source = &options.source;
-    if source.epoch < 1 || epoch_of(source.revision) != source.epoch {
-        return Err(invalid("the source's revision does not fit its epoch"));
-    }
-    let mut import = Import {
-        connection,
-        resources,
-        snapshot: source.revision,
-        revision: source.revision,
-    };
+) -> Result<Filled, Error> {
+    let mut import = Import::begin(connection, head, options)?;
     loop {
         match parts.blocking_recv() {
             Some(ImportPart::Records(records)) => import.records(&records)?,
@@ -64,18 +60,65 @@ pub(crate) fn fill(
             None => return Err(invalid("the import ended before it was complete")),
         }
     }
-    import.finish(options, head)
+    if options.more {
+        staged::write(connection, &import.kept)?;
+        return Ok(Filled::Staged(import.kept));
+    }
+    import.finish(options, head).map(Filled::Whole)
 }
 
-impl Import<'_> {
+impl<'a> Import<'a> {
+    /// Carries on with an unfinished import, or begins with an empty store.
+    fn begin(
+        connection: &'a Connection,
+        head: Head,
+        options: &ImportOptions,
+    ) -> Result<Self, Error> {
+        let source = &options.source;
+        if source.epoch < 1 || epoch_of(source.revision) != source.epoch {
+            return Err(invalid("the source's revision does not fit its epoch"));
+        }
+        let mut kept = staged::read(connection)?;
+        if kept.is_some() && options.discard {
+            staged::discard(connection)?;
+            kept = None;
+        }
+        let ordered = options.more || kept.is_some();
+        let kept = match kept {
+            Some(kept) if identity(&kept.source) == identity(source) => kept,
+            Some(_) => {
+                let problem = "an import of another snapshot is unfinished: \
+                               carry on with it, or discard it";
+                return Err(invalid(problem));
+            }
+            None => {
+                check_empty(connection, head)?;
+                ImportProgress {
+                    source: source.clone(),
+                    last: None,
+                    revision: source.revision,
+                    records: 0,
+                }
+            }
+        };
+        Ok(Self {
+            connection,
+            resources: ResourceIds::default(),
+            kept,
+            ordered,
+        })
+    }
+
     fn records(&mut self, records: &[Record]) -> Result<(), Error> {
-        if self.revision != self.snapshot {
+        let snapshot = self.kept.source.revision;
+        if self.kept.revision != snapshot {
             return Err(invalid("records after events"));
         }
         for record in records {
-            if record.revision < 1 || record.revision > self.snapshot {
+            if record.revision < 1 || record.revision > snapshot {
                 return Err(invalid("a record is newer than its snapshot"));
             }
+            self.follow(record)?;
             let created = record.revision == record.create_revision;
             self.insert(&NewRow {
                 revision: record.revision,
@@ -93,9 +136,23 @@ impl Import<'_> {
         Ok(())
     }
 
+    /// Notes the last record: whoever carries on begins after it, so none may come before it.
+    fn follow(&mut self, record: &Record) -> Result<(), Error> {
+        self.kept.records += 1;
+        if !self.ordered {
+            return Ok(());
+        }
+        let before = self.kept.last.as_ref().zip(record.key.as_ref());
+        if before.is_some_and(|(last, key)| in_order(last, key).is_ge()) {
+            return Err(invalid("records out of key order"));
+        }
+        self.kept.last.clone_from(&record.key);
+        Ok(())
+    }
+
     fn events(&mut self, events: &[Event]) -> Result<(), Error> {
         for event in events {
-            if event.revision <= self.revision {
+            if event.revision <= self.kept.revision {
                 return Err(invalid("events out of order"));
             }
             let record = event
@@ -108,7 +165,7 @@ impl Import<'_> {
                 Type::Deleted => change::DELETED,
                 Type::Unspecified => return Err(invalid("an event has no type")),
             };
-            self.revision = event.revision;
+            self.kept.revision = event.revision;
             self.insert(&NewRow {
                 revision: event.revision,
                 change,
@@ -178,8 +235,8 @@ impl Import<'_> {
         let head = if options.keep_epoch {
             Head {
                 epoch: source.epoch,
-                revision: self.revision,
-                compact_revision: self.snapshot,
+                revision: self.kept.revision,
+                compact_revision: self.kept.source.revision,
             }
         } else {
             let epoch = source.epoch.max(before.epoch) + 1;
@@ -190,7 +247,7 @@ impl Import<'_> {
             }
         };
         let sql = "UPDATE store SET store_id = ?1, epoch = ?2, revision = ?3, \
-                   compact_revision = ?4, swept_revision = ?5";
+                   compact_revision = ?4, swept_revision = ?5, importing = NULL";
         self.connection.execute(
             sql,
             (
@@ -198,11 +255,34 @@ impl Import<'_> {
                 head.epoch,
                 head.revision,
                 head.compact_revision,
-                self.snapshot,
+                self.kept.source.revision,
             ),
         )?;
         Ok(head)
     }
+}
+
+/// What tells one exported snapshot from another.
+fn identity(source: &Header) -> (&str, i64, i64) {
+    (&source.store_id, source.epoch, source.revision)
+}
+
+fn check_empty(connection: &Connection, head: Head) -> Result<(), Error> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM log)";
+    let empty: bool = connection.query_row(sql, [], |row| row.get(0))?;
+    if !empty || head.revision != epoch_base(head.epoch) {
+        return Err(invalid("import needs an empty store"));
+    }
+    Ok(())
+}
+
+/// The order of keys.
+fn in_order(one: &Key, other: &Key) -> Ordering {
+    let path = |key: &Key| path_of(&key.namespace, &key.name);
+    one.group
+        .cmp(&other.group)
+        .then_with(|| one.resource.cmp(&other.resource))
+        .then_with(|| path(one).cmp(&path(other)))
 }
 
 fn invalid(message: &str) -> Error {

@@ -30,6 +30,7 @@ mod record;
 mod schema;
 mod shared;
 mod space;
+mod staged;
 mod verify;
 mod write;
 mod writer;

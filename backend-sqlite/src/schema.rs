@@ -14,7 +14,10 @@ use crate::shared::Head;
 const APPLICATION_ID: i32 = 0x4172_6b42;
 
 /// Version `n` of the schema is what the first `n` migrations make.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+];
 
 /// First epoch of a new store. Not 0, because revision 0 means "latest" in the protocol.
 const FIRST_EPOCH: i64 = 1;
@@ -24,6 +27,8 @@ const FIRST_EPOCH: i64 = 1;
 pub(crate) struct Identity {
     pub(crate) store_id: String,
     pub(crate) head: Head,
+    /// Why the store is fenced, if it is.
+    pub(crate) fenced: Option<String>,
 }
 
 /// Refuses a path that is no database before SQLite touches it.
@@ -113,17 +118,23 @@ pub(crate) fn bump_epoch(connection: &Connection, epoch: i64) -> rusqlite::Resul
     })
 }
 
-/// The row of `store` as far as it moves.
-pub(crate) fn read_head(connection: &Connection) -> rusqlite::Result<Head> {
-    connection
-        .prepare_cached("SELECT epoch, revision, compact_revision FROM store")?
-        .query_row([], |row| {
-            Ok(Head {
-                epoch: row.get(0)?,
-                revision: row.get(1)?,
-                compact_revision: row.get(2)?,
-            })
-        })
+/// The row of `store` as far as it moves, as the state that a read shows; refused while an import
+/// is unfinished.
+pub(crate) fn read_head(connection: &Connection) -> Result<Head, Error> {
+    let sql = "SELECT epoch, revision, compact_revision, importing IS NOT NULL FROM store";
+    let mut statement = connection.prepare_cached(sql)?;
+    let (head, importing) = statement.query_row([], |row| {
+        let head = Head {
+            epoch: row.get(0)?,
+            revision: row.get(1)?,
+            compact_revision: row.get(2)?,
+        };
+        Ok((head, row.get(3)?))
+    })?;
+    if importing {
+        return Err(Error::Importing);
+    }
+    Ok(head)
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<usize> {
@@ -151,7 +162,7 @@ fn migrate(connection: &Connection, version: usize) -> rusqlite::Result<()> {
 }
 
 fn identity(connection: &Connection) -> rusqlite::Result<Option<(Identity, bool)>> {
-    let sql = "SELECT store_id, epoch, revision, compact_revision, restored FROM store";
+    let sql = "SELECT store_id, epoch, revision, compact_revision, restored, fenced FROM store";
     connection
         .query_row(sql, [], |row| {
             let head = Head {
@@ -159,8 +170,12 @@ fn identity(connection: &Connection) -> rusqlite::Result<Option<(Identity, bool)
                 revision: row.get(2)?,
                 compact_revision: row.get(3)?,
             };
-            let store_id = row.get(0)?;
-            Ok((Identity { store_id, head }, row.get(4)?))
+            let identity = Identity {
+                store_id: row.get(0)?,
+                head,
+                fenced: row.get(5)?,
+            };
+            Ok((identity, row.get(4)?))
         })
         .optional()
 }

@@ -2,7 +2,7 @@
 
 use backend_proto::v1::Header;
 use parking_lot::{Mutex, RwLock};
-use sidecar::driver::DriverHealth;
+use sidecar::driver::{DriverHealth, ImportProgress};
 
 use crate::error::Error;
 use crate::pins::Pins;
@@ -22,7 +22,10 @@ pub(crate) struct Shared {
     /// Changes only with an import.
     store_id: RwLock<String>,
     head: RwLock<Head>,
+    /// Of everything but the fence.
     health: Mutex<DriverHealth>,
+    fenced: RwLock<Option<String>>,
+    importing: RwLock<Option<ImportProgress>>,
     pub(crate) pins: Pins,
 }
 
@@ -32,6 +35,8 @@ impl Shared {
             store_id: RwLock::new(store_id),
             head: RwLock::new(head),
             health: Mutex::new(DriverHealth::Ready),
+            fenced: RwLock::default(),
+            importing: RwLock::default(),
             pins: Pins::default(),
         }
     }
@@ -75,8 +80,42 @@ impl Shared {
         }
     }
 
+    /// Why the store is fenced, if it is.
+    pub(crate) fn fenced(&self) -> Option<String> {
+        self.fenced.read().clone()
+    }
+
+    /// Publishes the fence, or that there is none; only after its commit.
+    pub(crate) fn set_fenced(&self, reason: Option<String>) {
+        *self.fenced.write() = reason;
+    }
+
+    /// How far an unfinished import has come.
+    pub(crate) fn importing(&self) -> Option<ImportProgress> {
+        self.importing.read().clone()
+    }
+
+    /// Publishes the progress of an import, or its end; only after its commit.
+    pub(crate) fn set_importing(&self, progress: Option<ImportProgress>) {
+        *self.importing.write() = progress;
+    }
+
+    /// Refuses while an import is unfinished.
+    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+        match *self.importing.read() {
+            Some(_) => Err(Error::Importing),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn health(&self) -> DriverHealth {
-        self.health.lock().clone()
+        let health = self.health.lock().clone();
+        match (health, self.fenced()) {
+            (dead @ DriverHealth::Dead(_), _) => dead,
+            // A fence refuses whatever a full disk does.
+            (_, Some(reason)) => DriverHealth::Fenced(reason),
+            (health, None) => health,
+        }
     }
 
     /// Changes health; `Dead` is final.

@@ -61,6 +61,15 @@ impl Batch<'_> {
         })
     }
 
+    /// The verdict over an operation that was applied before, given again; nothing is stored.
+    pub(crate) fn remembered(&mut self, op: &Op) -> Result<Option<Verdict>, Error> {
+        let Some(key) = op.key.as_ref() else {
+            return Ok(None);
+        };
+        let resource = self.resources.get(self.connection, key)?;
+        self.replay(op, key, resource, &path_of(&key.namespace, &key.name))
+    }
+
     /// Notes the newest revision in the row of `store`, if the batch changed anything.
     pub(crate) fn finish(&self) -> Result<(), Error> {
         if !self.events.is_empty() {

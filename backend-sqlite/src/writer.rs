@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use backend_proto::v1::{Header, Op};
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{Header, Op, OpResult};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use sidecar::driver::{Committed, DriverHealth, ImportOptions, ImportPart};
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::compact;
 use crate::error::Error;
-use crate::import;
+use crate::import::{self, Filled};
 use crate::record::now;
 use crate::shared::{Head, Shared};
 use crate::space::Space;
@@ -40,6 +41,7 @@ enum Command {
     MoveCompact(i64, Answer<Header>),
     Sweep(Answer<bool>),
     Import(ImportOptions, mpsc::Receiver<ImportPart>, Answer<Header>),
+    Fence(Option<String>, Answer<Header>),
 }
 
 /// Hands work to the thread.
@@ -112,6 +114,11 @@ impl Writer {
             .await
     }
 
+    /// Refuses every write after those already asked for, with a reason, or serves them again.
+    pub(crate) async fn fence(&self, reason: Option<String>) -> Result<Header, Error> {
+        self.ask(|answer| Command::Fence(reason, answer)).await
+    }
+
     /// Finishes what is queued and closes the connection.
     pub(crate) fn close(&self) {
         drop(self.queue.lock().take());
@@ -163,48 +170,75 @@ impl Worker {
         }
     }
 
-    /// Does one command; a sentence if the process must end. Callers that left need no answer.
+    /// Does one command; a sentence if the process must end.
     fn serve(&mut self, command: Command) -> Option<String> {
-        let fatal = |error: Option<&Error>| {
-            error
-                .filter(|error| error.is_fatal())
-                .map(ToString::to_string)
-        };
         match command {
-            Command::Commit(ops, answer) => {
-                let result = self.commit(&ops);
-                let sentence = fatal(result.as_ref().err());
-                let _ = answer.send(result);
-                sentence
-            }
-            Command::MoveCompact(revision, answer) => {
-                let result = self.move_compact(revision);
-                let sentence = fatal(result.as_ref().err());
-                let _ = answer.send(result);
-                sentence
-            }
-            Command::Sweep(answer) => {
-                let result = self.sweep();
-                let sentence = fatal(result.as_ref().err());
-                let _ = answer.send(result);
-                sentence
-            }
-            Command::Import(options, parts, answer) => {
-                let result = self.import(&options, parts);
-                let sentence = fatal(result.as_ref().err());
-                let _ = answer.send(result);
-                sentence
-            }
+            Command::Commit(ops, answer) => tell(answer, self.commit(&ops)),
+            Command::MoveCompact(revision, answer) => tell(answer, self.move_compact(revision)),
+            Command::Sweep(answer) => tell(answer, self.sweep()),
+            Command::Import(options, parts, answer) => tell(answer, self.import(&options, parts)),
+            Command::Fence(reason, answer) => tell(answer, self.fence(reason)),
         }
     }
 
     fn commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
         self.probe();
-        match self.try_commit(ops) {
+        self.shared.check_whole()?;
+        match self.shared.fenced() {
+            Some(reason) => self.remember(ops, reason),
+            None => self.with_room(|worker| worker.try_commit(ops)),
+        }
+    }
+
+    /// What a fenced store still answers: the verdicts over operations that it applied before. Told
+    /// that such a one is not applied, its caller would believe it.
+    fn remember(&mut self, ops: &[Op], reason: String) -> Result<Committed, Error> {
+        let head = self.shared.head();
+        let mut batch = Batch {
+            connection: &self.connection,
+            resources: &mut self.resources,
+            full: false,
+            revision: head.revision,
+            now: now(),
+            events: Vec::new(),
+        };
+        let remembered = ops.iter().map(|op| batch.remembered(op));
+        let remembered = remembered.collect::<Result<Vec<_>, _>>()?;
+        let fenced = Error::Fenced(reason);
+        if remembered.iter().all(Option::is_none) {
+            return Err(fenced);
+        }
+        let refused = Verdict::Refused(fenced.into());
+        let results = remembered.into_iter().map(|verdict| OpResult {
+            verdict: verdict.or_else(|| Some(refused.clone())),
+        });
+        Ok(Committed {
+            header: self.shared.header(head),
+            results: results.collect(),
+            events: Vec::new(),
+        })
+    }
+
+    /// Refuses every write from here on, or lifts that: what was asked before has been answered.
+    fn fence(&mut self, reason: Option<String>) -> Result<Header, Error> {
+        self.shared.check_whole()?;
+        self.with_room(|worker| {
+            worker.transaction(|connection| {
+                connection.execute("UPDATE store SET fenced = ?1", [&reason])?;
+                Ok(())
+            })
+        })?;
+        self.shared.set_fenced(reason);
+        Ok(self.shared.header(self.shared.head()))
+    }
+
+    /// Does something that needs little room; on a full disk, with what was kept back.
+    fn with_room<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        match work(self) {
             Err(error) if error.is_full() && !self.space.is_full() => {
                 self.space.enter(&self.connection)?;
                 self.report_space();
-                self.try_commit(ops)
+                work(self)
             }
             other => other,
         }
@@ -244,6 +278,7 @@ impl Worker {
     }
 
     fn move_compact(&self, revision: i64) -> Result<Header, Error> {
+        self.shared.check_whole()?;
         let head = self.shared.head();
         let head = self.transaction(|connection| compact::move_to(connection, revision, head))?;
         self.shared.publish(head);
@@ -260,12 +295,23 @@ impl Worker {
         options: &ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, Error> {
-        let head = self.shared.head();
-        let mut resources = ResourceIds::default();
-        let head = self.transaction(|connection| {
-            import::fill(connection, &mut resources, head, options, parts)
-        })?;
-        self.shared.adopt(options.source.store_id.clone(), head);
+        if let Some(reason) = self.shared.fenced() {
+            return Err(Error::Fenced(reason));
+        }
+        let before = self.shared.head();
+        let filled =
+            self.transaction(|connection| import::fill(connection, before, options, parts))?;
+        let head = match filled {
+            Filled::Staged(progress) => {
+                self.shared.set_importing(Some(progress));
+                before
+            }
+            Filled::Whole(head) => {
+                self.shared.adopt(options.source.store_id.clone(), head);
+                self.shared.set_importing(None);
+                head
+            }
+        };
         Ok(self.shared.header(head))
     }
 
@@ -344,6 +390,14 @@ impl Worker {
         std::thread::sleep(Duration::from_millis(200));
         (self.on_fatal)(sentence);
     }
+}
+
+/// Answers a caller, who needs no answer if it left; a sentence if the process must end.
+fn tell<T>(answer: Answer<T>, result: Result<T, Error>) -> Option<String> {
+    let failed = result.as_ref().err().filter(|error| error.is_fatal());
+    let sentence = failed.map(ToString::to_string);
+    let _ = answer.send(result);
+    sentence
 }
 
 fn unknown(error: Error) -> Error {

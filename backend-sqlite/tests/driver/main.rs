@@ -1,10 +1,12 @@
 //! The driver at its border: the kit's trait, and the files it leaves.
 
+mod fence;
 mod files;
 mod history;
 mod import;
 mod lists;
 mod space;
 mod sql;
+mod staged;
 mod store;
 mod writes;

@@ -24,7 +24,7 @@ async fn an_export_that_follows_fills_another_store() {
     }
     let asked = ExportRequest {
         follow: true,
-        after_revision: 0,
+        ..ExportRequest::default()
     };
     let mut export = from
         .clone()
@@ -39,6 +39,7 @@ async fn an_export_that_follows_fills_another_store() {
             Exported::Header(header) => Part::Options(Options {
                 source: Some(header),
                 keep_epoch: true,
+                ..Options::default()
             }),
             Exported::Chunk(chunk) => {
                 records += chunk.records.len() as i64;
@@ -102,6 +103,7 @@ async fn a_record_without_its_value_is_not_imported() {
         Part::Options(Options {
             source: Some(list(&client).await.0),
             keep_epoch: true,
+            ..Options::default()
         }),
         Part::Chunk(Chunk { records }),
     ];

@@ -15,15 +15,17 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use backend_proto::limits::CHUNK_BYTES;
-use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{BackendError, Header, Key, Limits, Op, OpResult, Record};
 use parking_lot::Mutex;
 use prost::Message as _;
 use sidecar::driver::{
-    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery,
-    LogPage,
+    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ImportProgress,
+    ListPart, ListQuery, LogPage,
 };
 use tokio::sync::mpsc;
 
+use self::import::Imported;
 use self::state::State;
 
 /// The largest value the model takes, bytes.
@@ -32,7 +34,17 @@ pub const VALUE_BYTES: usize = 4 << 20;
 /// The in-memory driver.
 #[derive(Clone, Debug)]
 pub struct ModelDriver {
-    state: Arc<Mutex<State>>,
+    store: Arc<Mutex<Store>>,
+}
+
+/// Everything behind the lock.
+#[derive(Clone, Debug)]
+struct Store {
+    state: State,
+    /// What an unfinished import brought so far, apart from the state, which stays empty.
+    staged: Option<Imported>,
+    /// Why every write is refused.
+    fenced: Option<String>,
 }
 
 // === impl ModelDriver ===
@@ -41,9 +53,13 @@ impl ModelDriver {
     /// An empty store with an identity of its own.
     #[must_use]
     pub fn new() -> Self {
-        let state = State::new(uuid::Uuid::new_v4().to_string());
+        let store = Store {
+            state: State::new(uuid::Uuid::new_v4().to_string()),
+            staged: None,
+            fenced: None,
+        };
         Self {
-            state: Arc::new(Mutex::new(state)),
+            store: Arc::new(Mutex::new(store)),
         }
     }
 
@@ -52,8 +68,35 @@ impl ModelDriver {
     #[must_use]
     pub fn fork(&self) -> Self {
         Self {
-            state: Arc::new(Mutex::new(self.state.lock().clone())),
+            store: Arc::new(Mutex::new(self.store.lock().clone())),
         }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Refuses while an import is unfinished: a call may have passed the kit's gate just before.
+    fn check_whole(&self) -> Result<(), BackendError> {
+        match self.staged {
+            Some(_) => Err(errors::not_ready("an import is unfinished")),
+            None => Ok(()),
+        }
+    }
+
+    /// What a fenced store answers: the verdicts over operations that it applied before, because
+    /// their callers would believe that they were not.
+    fn remember(&self, ops: &[Op], reason: &str) -> Result<Vec<OpResult>, BackendError> {
+        let remembered = ops.iter().map(|op| self.state.remembered(op));
+        let remembered: Vec<_> = remembered.collect();
+        let fenced = errors::not_ready(reason);
+        if remembered.iter().all(Option::is_none) {
+            return Err(fenced);
+        }
+        let results = remembered.into_iter().map(|verdict| OpResult {
+            verdict: verdict.or_else(|| Some(Verdict::Refused(fenced.clone()))),
+        });
+        Ok(results.collect())
     }
 }
 
@@ -76,14 +119,23 @@ impl Driver for ModelDriver {
             },
             // The kit is the only writer, so it need not poll the log for changes of others.
             multi_writer: false,
-            moves: false,
+            moves: true,
         }
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
         let now = SystemTime::now().into();
         // The lock is the transaction: nobody reads between two operations of the batch.
-        let mut state = self.state.lock();
+        let mut store = self.store.lock();
+        store.check_whole()?;
+        if let Some(reason) = &store.fenced {
+            return Ok(Committed {
+                header: store.state.header(),
+                results: store.remember(&ops, reason)?,
+                events: Vec::new(),
+            });
+        }
+        let state = &mut store.state;
         let before = state.header().revision;
         let results = ops.into_iter().map(|op| state.apply(op, now)).collect();
         Ok(Committed {
@@ -98,14 +150,14 @@ impl Driver for ModelDriver {
         key: &Key,
         revision: i64,
     ) -> Result<(Header, Option<Record>), BackendError> {
-        let state = self.state.lock();
+        let state = &self.store.lock().state;
         let at = state.readable(revision)?;
         let record = state.at(at).get(&state::place(key)).cloned();
         Ok((state.header(), record))
     }
 
     async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
-        Ok(self.state.lock().resources())
+        Ok(self.store.lock().state.resources())
     }
 
     async fn list(
@@ -116,7 +168,7 @@ impl Driver for ModelDriver {
         // The whole answer is taken in one step; a driver with a database reads piece by piece
         // from one snapshot instead, so that a list costs no more memory than a chunk.
         let (header, mut records) = {
-            let state = self.state.lock();
+            let state = &self.store.lock().state;
             let at = state.readable(query.revision)?;
             let header = Header {
                 revision: at,
@@ -143,7 +195,7 @@ impl Driver for ModelDriver {
     }
 
     async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
-        let state = self.state.lock();
+        let state = &self.store.lock().state;
         let header = state.header();
         if after > header.revision {
             return Err(errors::future(after, header.revision));
@@ -169,13 +221,14 @@ impl Driver for ModelDriver {
     }
 
     async fn header(&self) -> Result<Header, BackendError> {
-        Ok(self.state.lock().header())
+        Ok(self.store.lock().state.header())
     }
 
     async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
-        let mut state = self.state.lock();
-        state.compact(revision)?;
-        Ok(state.header())
+        let mut store = self.store.lock();
+        store.check_whole()?;
+        store.state.compact(revision)?;
+        Ok(store.state.header())
     }
 
     async fn retention_target(
@@ -184,7 +237,7 @@ impl Driver for ModelDriver {
         keep_events: u64,
     ) -> Result<Option<i64>, BackendError> {
         let horizon = SystemTime::now().checked_sub(keep);
-        let state = self.state.lock();
+        let state = &self.store.lock().state;
         Ok(horizon.and_then(|horizon| state.retention_target(horizon.into(), keep_events)))
     }
 
@@ -193,18 +246,51 @@ impl Driver for ModelDriver {
         options: ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, BackendError> {
-        // Built aside, so that nothing is visible before the last part.
-        let imported = import::receive(options, parts).await?;
-        let mut state = self.state.lock();
-        if !state.is_empty() {
+        let earlier = self.store.lock().staged.clone();
+        let known = earlier.as_ref().map(Imported::progress);
+        // Built aside, so that nothing is visible, or kept, before the last part.
+        let imported = import::receive(&options, earlier, parts).await?;
+        let mut store = self.store.lock();
+        if let Some(reason) = &store.fenced {
+            return Err(errors::not_ready(reason));
+        }
+        if store.staged.as_ref().map(Imported::progress) != known {
+            return Err(errors::invalid("another import came between"));
+        }
+        if !store.state.is_empty() {
             return Err(errors::invalid("import needs an empty store"));
         }
-        *state = imported.into_state(state.header().epoch);
-        Ok(state.header())
+        if options.more {
+            store.staged = Some(imported);
+        } else {
+            let before = store.state.header().epoch;
+            store.state = imported.into_state(before, options.keep_epoch);
+            store.staged = None;
+        }
+        Ok(store.state.header())
+    }
+
+    async fn import_progress(&self) -> Result<Option<ImportProgress>, BackendError> {
+        Ok(self.store.lock().staged.as_ref().map(Imported::progress))
+    }
+
+    async fn fence(&self, reason: Option<String>) -> Result<Header, BackendError> {
+        // Under the lock that every commit takes: none is under way, and the next sees the fence.
+        let mut store = self.store.lock();
+        store.check_whole()?;
+        store.fenced = reason;
+        Ok(store.state.header())
+    }
+
+    async fn fenced(&self) -> Result<Option<String>, BackendError> {
+        Ok(self.store.lock().fenced.clone())
     }
 
     async fn health(&self) -> DriverHealth {
-        DriverHealth::Ready
+        match &self.store.lock().fenced {
+            Some(reason) => DriverHealth::Fenced(reason.clone()),
+            None => DriverHealth::Ready,
+        }
     }
 
     async fn close(&self) {}

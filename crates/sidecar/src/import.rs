@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use crate::driver::{Driver, ImportOptions, ImportPart};
-use crate::refuse::{closing, error, invalid, status};
+use crate::refuse::{closing, error, invalid, status, unimplemented};
 
 /// Messages between the stream and the driver.
 const AHEAD: usize = 2;
@@ -34,6 +34,10 @@ pub(crate) async fn run(
     let source = options
         .source
         .ok_or_else(|| status(&invalid("an import needs the source's header")))?;
+    if (options.more || options.discard) && !driver.describe().moves {
+        let refusal = unimplemented("this driver cannot import in several calls");
+        return Err(status(&refusal));
+    }
     let options = ImportOptions {
         source,
         keep_epoch: options.keep_epoch,

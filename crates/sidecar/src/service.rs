@@ -12,7 +12,6 @@ use backend_proto::v1::{
     ImportResponse, ListRequest, ListResponse, WatchRequest, WatchResponse, WriteRequest,
     WriteResponse,
 };
-use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +23,7 @@ use crate::driver::{Description, Driver, DriverHealth, ListQuery};
 use crate::fanout::Fanout;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
-use crate::refuse::{invalid, status};
+use crate::refuse::{closing, invalid, status};
 use crate::watch::{Source, Watch};
 use crate::{export, health, import, list, range};
 
@@ -191,18 +190,25 @@ impl Backend for Service {
     }
 
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {
-        let imported = import::run(self.driver.clone(), request.into_inner());
-        let imported = imported.boxed().await;
-        // Whatever became of this call, earlier ones may have left an unfinished import.
-        told(self.gate.refresh(self.driver.as_ref()).await)?;
-        let response = imported?;
-        if let Some(header) = &response.header {
-            self.fanout.adopt(header);
-        }
+        let (driver, stream) = (self.driver.clone(), request.into_inner());
+        let (fanout, gate) = (self.fanout.clone(), self.gate.clone());
+        // In a task, because a caller that leaves ends this call: what the driver made of its parts
+        // must be heeded all the same.
+        let imported = self.tasks.spawn(async move {
+            let imported = import::run(driver.clone(), stream).await;
+            if let Ok(Some(header)) = imported.as_ref().map(|response| response.header.as_ref()) {
+                fanout.adopt(header);
+            }
+            // Whatever became of this call, earlier ones may have left an unfinished import.
+            told(gate.refresh(driver.as_ref()).await)?;
+            imported
+        });
+        let response = imported.await.map_err(|_| status(&closing()))??;
         Ok(Response::new(response))
     }
 
     async fn fence(&self, request: Request<FenceRequest>) -> Answer<FenceResponse> {
+        told(self.gate.check())?;
         let FenceRequest { fenced, reason } = request.into_inner();
         if fenced && reason.is_empty() {
             return Err(status(&invalid("a fence needs a reason")));

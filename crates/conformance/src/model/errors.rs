@@ -18,6 +18,13 @@ pub(super) fn invalid(message: &str) -> BackendError {
     refuse(Reason::Invalid, message)
 }
 
+pub(super) fn not_ready(message: impl Into<String>) -> BackendError {
+    BackendError {
+        retry_after_ms: 1000,
+        ..refuse(Reason::NotReady, message)
+    }
+}
+
 pub(super) fn compacted(compact_revision: i64) -> BackendError {
     BackendError {
         compact_revision,

@@ -4,33 +4,30 @@ use backend_proto::limits::{epoch_base, epoch_of};
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{BackendError, Event, Header, Record};
 use bytes::Bytes;
-use sidecar::driver::{ImportOptions, ImportPart};
+use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
 use tokio::sync::mpsc;
 
 use super::errors::invalid;
 use super::state::{Records, State, place};
 
-/// Everything that arrived.
+/// What calls of one import brought so far.
+#[derive(Clone, Debug)]
 pub(super) struct Imported {
-    options: ImportOptions,
+    source: Header,
     records: Records,
     events: Vec<Event>,
+    /// Whether records must come in key order: those of an import in several calls.
+    ordered: bool,
 }
 
-/// Takes parts up to `Done`. A channel that closes before it means: keep nothing.
+/// Takes the parts of one call up to `Done`, to follow what earlier calls brought. A channel that
+/// closes before it means: keep nothing of this call.
 pub(super) async fn receive(
-    options: ImportOptions,
+    options: &ImportOptions,
+    earlier: Option<Imported>,
     mut parts: mpsc::Receiver<ImportPart>,
 ) -> Result<Imported, BackendError> {
-    let source = &options.source;
-    if source.epoch < 1 || epoch_of(source.revision) != source.epoch {
-        return Err(invalid("the source's revision does not fit its epoch"));
-    }
-    let mut imported = Imported {
-        options,
-        records: Records::new(),
-        events: Vec::new(),
-    };
+    let mut imported = Imported::begin(options, earlier)?;
     loop {
         match parts.recv().await {
             Some(ImportPart::Records(records)) => imported.add_records(records)?,
@@ -41,7 +38,43 @@ pub(super) async fn receive(
     }
 }
 
+/// What tells one exported snapshot from another.
+fn identity(source: &Header) -> (&str, i64, i64) {
+    (&source.store_id, source.epoch, source.revision)
+}
+
 impl Imported {
+    fn begin(options: &ImportOptions, earlier: Option<Self>) -> Result<Self, BackendError> {
+        let source = &options.source;
+        if source.epoch < 1 || epoch_of(source.revision) != source.epoch {
+            return Err(invalid("the source's revision does not fit its epoch"));
+        }
+        let problem =
+            "an import of another snapshot is unfinished: carry on with it, or discard it";
+        match earlier.filter(|_| !options.discard) {
+            Some(earlier) if identity(&earlier.source) == identity(source) => Ok(earlier),
+            Some(_) => Err(invalid(problem)),
+            None => Ok(Self {
+                source: source.clone(),
+                records: Records::new(),
+                events: Vec::new(),
+                ordered: options.more,
+            }),
+        }
+    }
+
+    /// Where whoever carries on begins.
+    pub(super) fn progress(&self) -> ImportProgress {
+        let newest = self.events.last().map(|event| event.revision);
+        let last = self.records.last_key_value();
+        ImportProgress {
+            source: self.source.clone(),
+            last: last.and_then(|(_, record)| record.key.clone()),
+            revision: newest.unwrap_or(self.source.revision),
+            records: self.records.len() as i64,
+        }
+    }
+
     fn add_records(&mut self, records: Vec<Record>) -> Result<(), BackendError> {
         if !self.events.is_empty() {
             return Err(invalid("records after events"));
@@ -49,10 +82,15 @@ impl Imported {
         for record in records {
             let key = record.key.as_ref();
             let key = key.ok_or_else(|| invalid("a record has no key"))?;
-            if record.revision < 1 || record.revision > self.options.source.revision {
+            if record.revision < 1 || record.revision > self.source.revision {
                 return Err(invalid("a record is newer than its snapshot"));
             }
-            self.records.insert(place(key), record);
+            let (place, last) = (place(key), self.records.last_key_value());
+            // Whoever carries on begins after the last: none may come before it.
+            if self.ordered && last.is_some_and(|(last, _)| *last >= place) {
+                return Err(invalid("records out of key order"));
+            }
+            self.records.insert(place, record);
         }
         Ok(())
     }
@@ -60,7 +98,7 @@ impl Imported {
     fn add_events(&mut self, events: Vec<Event>) -> Result<(), BackendError> {
         for event in events {
             let newest = self.events.last().map(|event| event.revision);
-            if event.revision <= newest.unwrap_or(self.options.source.revision) {
+            if event.revision <= newest.unwrap_or(self.source.revision) {
                 return Err(invalid("events out of order"));
             }
             let key = event.record.as_ref().and_then(|record| record.key.as_ref());
@@ -73,8 +111,8 @@ impl Imported {
     }
 
     /// The store that the import makes, in place of an empty one of epoch `before`.
-    pub(super) fn into_state(self, before: i64) -> State {
-        let source = self.options.source;
+    pub(super) fn into_state(self, before: i64, keep_epoch: bool) -> State {
+        let source = self.source;
         let snapshot = Header {
             compact_revision: source.revision,
             ..source
@@ -83,7 +121,7 @@ impl Imported {
         for event in self.events {
             state.record(event, Bytes::new());
         }
-        if self.options.keep_epoch {
+        if keep_epoch {
             return state;
         }
         // Commits that somebody saw may be missing: everything revisioned so far is past, and no

@@ -146,6 +146,13 @@ impl State {
         }
     }
 
+    /// The verdict over an operation that was applied before, given again; nothing is stored.
+    pub(super) fn remembered(&self, op: &Op) -> Option<Verdict> {
+        let key = op.key.as_ref()?;
+        let first = self.replayed(op, key).transpose()?;
+        Some(first.map_or_else(Verdict::Refused, Verdict::Applied))
+    }
+
     fn decide(&mut self, op: Op, now: Timestamp) -> Result<Verdict, BackendError> {
         let key = check(&op)?;
         // First of all: a repeated operation must not be judged by the state it made itself.

@@ -65,7 +65,7 @@ async fn exported(client: &mut Client) -> Vec<Part> {
     write(client, Action::Update, "a", "2").await;
     let request = ExportRequest {
         follow: true,
-        after_revision: 0,
+        ..ExportRequest::default()
     };
     let mut stream = client.export(request).await.expect("export").into_inner();
     let (mut parts, mut records, mut events) = (Vec::new(), 0, 0);
@@ -75,6 +75,7 @@ async fn exported(client: &mut Client) -> Vec<Part> {
             Exported::Header(source) => parts.push(Part::Options(Options {
                 source: Some(source),
                 keep_epoch: true,
+                ..Options::default()
             })),
             Exported::Chunk(chunk) => {
                 records += chunk.records.len() as i64;

@@ -1,0 +1,257 @@
+//! An import in several calls: what is kept, what is seen, and what is refused.
+
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::{BackendError, Event, Header, Record};
+use backend_sqlite::{Options, backup};
+use rusqlite::Connection;
+use sidecar::driver::{Driver as _, ImportOptions, ImportPart, ImportProgress};
+use tokio::sync::mpsc;
+
+use crate::store::{BASE, Store, all, at, create, delete, key, list, open, update};
+
+/// What a store had, to be brought into another.
+struct Exported {
+    source: Header,
+    records: Vec<Record>,
+    events: Vec<Event>,
+}
+
+/// Five records, and three changes after them.
+async fn exported() -> (Store, Exported) {
+    let store = Store::new();
+    for name in ["a/y", "a/x", "b", "a-b/x", "c"] {
+        store.apply(create(name, name)).await;
+    }
+    let listed = store.list(all()).await.expect("list");
+    store.apply(update("a/x", "2")).await;
+    store.apply(delete("b")).await;
+    store.apply(update("c", "2")).await;
+    let exported = Exported {
+        events: store.log(listed.header.revision).await,
+        source: listed.header,
+        records: listed.records,
+    };
+    (store, exported)
+}
+
+/// One call; `whole` without `Done` is a stream that broke.
+async fn call(
+    store: &Store,
+    options: ImportOptions,
+    parts: Vec<ImportPart>,
+    whole: bool,
+) -> Result<Header, BackendError> {
+    let (sender, receiver) = mpsc::channel(16);
+    for part in parts {
+        sender.send(part).await.expect("room");
+    }
+    if whole {
+        sender.send(ImportPart::Done).await.expect("room");
+    }
+    drop(sender);
+    store.driver.import(options, receiver).await
+}
+
+fn options(source: &Header, more: bool) -> ImportOptions {
+    ImportOptions {
+        source: source.clone(),
+        keep_epoch: true,
+        more,
+        discard: false,
+    }
+}
+
+async fn progress(store: &Store) -> Option<ImportProgress> {
+    store.driver.import_progress().await.expect("progress")
+}
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, BackendError>, due: Reason) {
+    let error = answer.expect_err("refused");
+    assert_eq!(error.reason(), due, "{}", error.message);
+}
+
+/// Nobody sees or changes anything.
+async fn invisible(store: &Store) {
+    let driver = &store.driver;
+    let due = Reason::NotReady;
+    refused(driver.get(&key("a/x"), 0).await, due);
+    refused(driver.read_log(BASE, usize::MAX).await, due);
+    refused(store.list(all()).await, due);
+    refused(driver.commit(vec![create("a/x", "mine")]).await, due);
+    refused(driver.compact(BASE).await, due);
+    refused(driver.fence(Some("why".to_owned())).await, due);
+    let keep = std::time::Duration::ZERO;
+    assert_eq!(driver.retention_target(keep, 0).await.expect("none"), None);
+    let file = Connection::open(store.path()).expect("readable while in use");
+    let count = "SELECT count(*) FROM resources";
+    let seen: i64 = file.query_row(count, [], |row| row.get(0)).expect("view");
+    assert_eq!(seen, 0, "the view for people shows half a store");
+}
+
+#[tokio::test]
+async fn several_calls_and_restarts_make_what_one_call_makes() {
+    let (source, exported) = exported().await;
+    let mut target = Store::new();
+    let empty = target.driver.header().await.expect("header");
+    let records = exported.records.chunks(2).map(<[Record]>::to_vec);
+    let records = records.map(|records| vec![ImportPart::Records(records)]);
+    let events = exported.events.iter().take(2).cloned();
+    let events = events.map(|event| vec![ImportPart::Events(vec![event])]);
+    let mut kept = 0;
+    for parts in records.chain(events) {
+        if let ImportPart::Records(records) = &parts[0] {
+            kept += records.len() as i64;
+        }
+        let header = call(&target, options(&exported.source, true), parts, true).await;
+        assert_eq!(header.expect("kept"), empty);
+        invisible(&target).await;
+        target.reopen().await;
+        invisible(&target).await;
+        let progress = progress(&target).await.expect("unfinished");
+        assert_eq!(
+            (&progress.source, progress.records),
+            (&exported.source, kept)
+        );
+        assert_eq!(progress.last, exported.records[kept as usize - 1].key);
+    }
+    let reached = progress(&target).await.expect("unfinished").revision;
+    assert_eq!(reached, exported.events[1].revision);
+    let last = vec![ImportPart::Events(exported.events[2..].to_vec())];
+    let last = call(&target, options(&exported.source, false), last, true).await;
+    let header = last.expect("complete");
+    assert_eq!(header.store_id, exported.source.store_id);
+    assert_eq!(progress(&target).await, None);
+    target.reopen().await;
+    for revision in exported.source.revision..=header.revision {
+        let there = target.list(at(revision)).await.expect("list").records;
+        assert_eq!(
+            there,
+            source.list(at(revision)).await.expect("list").records
+        );
+    }
+    assert_eq!(target.log(exported.source.revision).await, exported.events);
+    assert_eq!(target.apply(create("d", "1")).await, header.revision + 1);
+}
+
+#[tokio::test]
+async fn a_call_out_of_place_keeps_nothing_of_itself() {
+    let (_source, exported) = exported().await;
+    let target = Store::new();
+    let first = vec![ImportPart::Records(exported.records[..3].to_vec())];
+    let kept = call(&target, options(&exported.source, true), first, true).await;
+    kept.expect("kept");
+    let before = progress(&target).await;
+    let other = Header {
+        revision: exported.source.revision + 1,
+        ..exported.source.clone()
+    };
+    let rest = || ImportPart::Records(exported.records[3..].to_vec());
+    let again = ImportPart::Records(exported.records[2..].to_vec());
+    let backwards: Vec<Record> = exported.records[3..].iter().rev().cloned().collect();
+    let backwards = ImportPart::Records(backwards);
+    let events = ImportPart::Events(exported.events[..1].to_vec());
+    for (source, parts, whole) in [
+        (&other, vec![rest()], true),
+        (&exported.source, vec![rest()], false),
+        (&exported.source, vec![again], true),
+        (&exported.source, vec![backwards], true),
+        (&exported.source, vec![events, rest()], true),
+    ] {
+        let answer = call(&target, options(source, true), parts, whole).await;
+        refused(answer, Reason::Invalid);
+        assert_eq!(progress(&target).await, before);
+    }
+}
+
+#[tokio::test]
+async fn what_is_discarded_leaves_no_trace() {
+    let (_source, exported) = exported().await;
+    let target = Store::new();
+    let first = vec![
+        ImportPart::Records(exported.records),
+        ImportPart::Events(exported.events),
+    ];
+    let kept = call(&target, options(&exported.source, true), first, true).await;
+    kept.expect("kept");
+    let (_other, other) = self::exported().await;
+    let anew = |parts, whole| {
+        let discard = ImportOptions {
+            discard: true,
+            ..options(&other.source, false)
+        };
+        call(&target, discard, parts, whole)
+    };
+    let before = progress(&target).await;
+    refused(anew(Vec::new(), false).await, Reason::Invalid);
+    assert_eq!(
+        progress(&target).await,
+        before,
+        "a broken call drops nothing"
+    );
+    let one = vec![ImportPart::Records(other.records[..1].to_vec())];
+    let header = anew(one, true).await.expect("imported");
+    assert_eq!(header.store_id, other.source.store_id);
+    assert_eq!(target.names(all()).await, ["a-b/x"]);
+    refused(anew(Vec::new(), true).await, Reason::Invalid);
+    assert_eq!(
+        target.names(all()).await,
+        ["a-b/x"],
+        "discard drops no store"
+    );
+}
+
+#[tokio::test]
+async fn a_backup_of_half_a_store_is_half_a_store() {
+    let (source, exported) = exported().await;
+    let target = Store::new();
+    let first = vec![
+        ImportPart::Records(exported.records),
+        ImportPart::Events(exported.events[..2].to_vec()),
+    ];
+    let kept = call(&target, options(&exported.source, true), first, true).await;
+    kept.expect("kept");
+    let copy = target.folder.path().join("copy.db");
+    backup::run(&target.path(), &copy).expect("backup");
+    let copy = Store {
+        driver: open(&Options::new(&copy)).expect("the copy opens"),
+        folder: tempfile::tempdir().expect("temporary directory"),
+    };
+    assert_eq!(progress(&copy).await, progress(&target).await);
+    refused(list(&copy.driver, all()).await, Reason::NotReady);
+    // Idle time, in which history would be swept.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    let last = vec![ImportPart::Events(exported.events[2..].to_vec())];
+    let last = call(&copy, options(&exported.source, false), last, true).await;
+    last.expect("complete");
+    let there = copy.list(at(exported.source.revision)).await.expect("list");
+    let here = source
+        .list(at(exported.source.revision))
+        .await
+        .expect("list");
+    assert_eq!(there.records, here.records);
+    copy.driver.close().await;
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_schema_is_brought_up_to_date() {
+    let mut store = Store::new();
+    store.apply(create("a/x", "1")).await;
+    store.driver.close().await;
+    let file = Connection::open(store.path()).expect("open");
+    let view = "SELECT sql FROM sqlite_schema WHERE name = 'resources'";
+    let view: String = file.query_row(view, [], |row| row.get(0)).expect("view");
+    let first = format!(
+        "DROP VIEW resources; ALTER TABLE store DROP COLUMN fenced; \
+         ALTER TABLE store DROP COLUMN importing; {}; PRAGMA user_version = 1",
+        view.replace("WHERE (SELECT importing IS NULL FROM store)", "")
+    );
+    file.execute_batch(&first).expect("as it was");
+    drop(file);
+    store.reopen().await;
+    assert_eq!(store.names(all()).await, ["a/x"]);
+    store
+        .driver
+        .fence(Some("why".to_owned()))
+        .await
+        .expect("fence");
+}
