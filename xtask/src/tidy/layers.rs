@@ -35,6 +35,17 @@ const CRATES: &[(&str, &[&str])] = &[
             "watch-cache",
         ],
     ),
+    (
+        "arkctl",
+        &[
+            "backend-proto",
+            "backend-client",
+            "kube-http",
+            "kube-json",
+            "api-types",
+            "crd-schema",
+        ],
+    ),
     ("scenarios", &["kube-http", "kube-json"]),
     ("ark-bench", &["scenarios"]),
     ("xtask", &[]),
