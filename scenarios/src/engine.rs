@@ -64,7 +64,7 @@ impl Engine {
                 let mut manifests = files_below(&repository.ark_kinds(), &["yaml"])?;
                 manifests.extend(files_below(&repository.test_kinds(), &["yaml"])?);
                 let started = kube_apiserver::start(reference, folder.path(), &manifests).await?;
-                ("kube-apiserver", started)
+                ("kube-apiserver", (started.processes, started.kubeconfig))
             }
             Kind::Standalone => {
                 let program = standalone.map_or_else(standalone::beside_me, |p| Ok(p.into()))?;

@@ -17,15 +17,22 @@ const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// A cold start on a busy machine with two cores.
 const START: Duration = Duration::from_secs(120);
 
+/// Both servers, serving.
+#[derive(Debug)]
+pub struct Started {
+    /// In the order in which they are to be stopped.
+    pub processes: Vec<Process>,
+    /// How to reach kube-apiserver.
+    pub kubeconfig: Kubeconfig,
+    /// Where its etcd listens, without credentials.
+    pub etcd: String,
+}
+
 /// Starts both servers with state below `folder` and loads `manifests`.
 ///
 /// # Errors
 /// When a server ends early or is not ready in time, or a manifest is refused.
-pub async fn start(
-    reference: &Reference,
-    folder: &Path,
-    manifests: &[PathBuf],
-) -> Result<(Vec<Process>, Kubeconfig)> {
+pub async fn start(reference: &Reference, folder: &Path, manifests: &[PathBuf]) -> Result<Started> {
     let certificates = Certificates::create(folder)?;
     let (etcd_port, port) = (free_port()?, free_port()?);
     let etcd_log = folder.join("etcd.log");
@@ -61,7 +68,11 @@ pub async fn start(
             .with_context(|| file.display().to_string())?;
     }
     // The server stops before its store.
-    Ok((vec![server, etcd], kubeconfig))
+    Ok(Started {
+        processes: vec![server, etcd],
+        kubeconfig,
+        etcd: format!("http://127.0.0.1:{etcd_port}"),
+    })
 }
 
 fn etcd(reference: &Reference, folder: &Path, port: u16) -> Command {
