@@ -31,6 +31,7 @@ mod schema;
 mod shared;
 mod space;
 mod staged;
+mod transaction;
 mod verify;
 mod write;
 mod writer;

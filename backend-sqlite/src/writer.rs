@@ -18,6 +18,7 @@ use crate::import::{self, Filled};
 use crate::record::now;
 use crate::shared::{Head, Shared};
 use crate::space::Space;
+use crate::transaction;
 use crate::write::{Batch, ResourceIds};
 
 /// Commands that may wait; the kit sends one batch at a time, so more than a few is a fault.
@@ -315,36 +316,11 @@ impl Worker {
         Ok(self.shared.header(head))
     }
 
-    /// Runs `body` between BEGIN IMMEDIATE and COMMIT. A failure before COMMIT leaves nothing; a
-    /// failed COMMIT leaves nothing only if there was no room for it.
     fn transaction<T>(
         &self,
         body: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let run = |sql: &str| -> Result<(), rusqlite::Error> {
-            self.connection.prepare_cached(sql)?.execute([]).map(drop)
-        };
-        run("BEGIN IMMEDIATE")?;
-        let result = match body(&self.connection) {
-            Ok(value) => match run("COMMIT").map_err(Error::Storage) {
-                Ok(()) => return Ok(value),
-                Err(Error::Storage(error)) => {
-                    let error = Error::Storage(error);
-                    if error.is_full() {
-                        Err(error)
-                    } else {
-                        Err(unknown(error))
-                    }
-                }
-                Err(other) => Err(other),
-            },
-            Err(error) => Err(error),
-        };
-        // SQLite rolls some failures back by itself.
-        if !self.connection.is_autocommit() {
-            run("ROLLBACK")?;
-        }
-        result
+        transaction::run(&self.connection, body)
     }
 
     /// What there is to do when nobody asks for anything.
@@ -398,11 +374,4 @@ fn tell<T>(answer: Answer<T>, result: Result<T, Error>) -> Option<String> {
     let sentence = failed.map(ToString::to_string);
     let _ = answer.send(result);
     sentence
-}
-
-fn unknown(error: Error) -> Error {
-    match error {
-        Error::Storage(error) => Error::OutcomeUnknown(error),
-        other => other,
-    }
 }

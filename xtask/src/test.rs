@@ -113,8 +113,17 @@ fn conformance(scratch: &Path) -> Command {
         driver.display(),
         scratch.display()
     );
-    binary(
-        "backend-conformance",
-        &["--endpoint", &endpoint, "--restart-command", &restart],
-    )
+    let empty = format!(
+        "{} --listen $ENDPOINT --path $FOLDER/ark.db",
+        driver.display()
+    );
+    let arguments = [
+        "--endpoint",
+        &endpoint,
+        "--restart-command",
+        &restart,
+        "--empty-command",
+        &empty,
+    ];
+    binary("backend-conformance", &arguments)
 }

@@ -2,10 +2,12 @@
 
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op_result::Verdict;
-use backend_proto::v1::{BackendError, Op};
-use sidecar::driver::{Driver as _, DriverHealth};
+use backend_proto::v1::{BackendError, Header, Op};
+use backend_sqlite::{Options, backup};
+use sidecar::driver::{Driver as _, DriverHealth, ImportOptions};
+use tokio::sync::mpsc;
 
-use crate::store::{BASE, Store, all, applied, create, refused, update};
+use crate::store::{BASE, Store, all, applied, create, open, refused, update};
 
 const REASON: &str = "the store moved to db2";
 
@@ -62,6 +64,32 @@ async fn what_was_applied_before_is_still_told() {
     assert_eq!((again.revision, again.replayed), (revision, true));
     assert!(told.events.is_empty());
     assert_eq!(told.header.revision, revision);
+}
+
+#[tokio::test]
+async fn a_fence_binds_imports_and_backups() {
+    let store = Store::new();
+    fence(&store, Some(REASON)).await;
+    let options = ImportOptions {
+        source: Header {
+            store_id: "another".to_owned(),
+            epoch: 1,
+            revision: BASE,
+            compact_revision: BASE,
+        },
+        keep_epoch: true,
+        more: false,
+        discard: false,
+    };
+    let (_sender, parts) = mpsc::channel(1);
+    let refused = store.driver.import(options, parts).await;
+    fenced(&refused.expect_err("fenced"));
+    let copy = store.folder.path().join("copy.db");
+    backup::run(&store.path(), &copy).expect("backup");
+    let copy = open(&Options::new(&copy)).expect("the copy opens");
+    let reason = copy.fenced().await.expect("fenced");
+    assert_eq!(reason.as_deref(), Some(REASON));
+    copy.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! The program on its socket: what clients see, and what a kill leaves.
 
+mod halfway;
 mod kills;
 mod moves;
 mod program;

@@ -1,12 +1,16 @@
 //! What a case works with: a connection, a group of its own, and the operations on it.
 
+use std::sync::Arc;
+
 use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{DescribeResponse, Key, Limits, ListRequest, Op, Range, WatchRequest};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::check::{Check, Stop};
 use crate::client::Client;
+use crate::empty::{EmptyStore, EmptyStores};
 use backend_client::Endpoint;
 
 /// Plural of everything that cases store.
@@ -26,11 +30,14 @@ pub struct Effort {
 
 /// The workplace of one case. Its group is fresh, so that cases neither meet each other nor what
 /// the store held before.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Bench {
     endpoint: Endpoint,
     described: DescribeResponse,
     group: String,
+    empty: Option<Arc<dyn EmptyStores>>,
+    /// Keeps the store of [`Bench::empty`] served.
+    _store: Option<Arc<EmptyStore>>,
     pub(crate) client: Client,
     pub(crate) effort: Effort,
 }
@@ -44,9 +51,32 @@ impl Bench {
             client: Client::new(endpoint),
             endpoint: endpoint.clone(),
             described: described.clone(),
+            empty: None,
+            _store: None,
             group: format!("g{}.conformance.test", Uuid::new_v4().simple()),
             effort,
         }
+    }
+
+    /// This workplace, and empty stores beside it.
+    pub(crate) fn with_empty(self, empty: Option<Arc<dyn EmptyStores>>) -> Self {
+        Self { empty, ..self }
+    }
+
+    /// A workplace with the same keys in an empty store.
+    pub(crate) async fn empty(&self) -> Check<Self> {
+        let Some(stores) = &self.empty else {
+            let sentence = "no empty stores can be had: see --empty-command";
+            return Err(Stop::Skipped(sentence.to_owned()));
+        };
+        let store = stores.serve().await;
+        let store = store.map_err(|why| Stop::Failed(format!("an empty store: {why}")))?;
+        Ok(Self {
+            client: Client::new(&store.endpoint),
+            endpoint: store.endpoint.clone(),
+            _store: Some(Arc::new(store)),
+            ..self.clone()
+        })
     }
 
     /// Another connection.

@@ -1,9 +1,11 @@
 //! The contract, one named case for each sentence.
 //!
 //! An id begins with the number of its sentence: R revisions, W writes, B values, L reads and
-//! lists, V watches, H history, E export and import, D the driver itself.
+//! lists, V watches, H history, E export and import, F fences, D the driver itself.
 
+mod copy;
 mod describe;
+mod fence;
 mod history;
 mod moves;
 mod pages;
@@ -11,6 +13,7 @@ mod races;
 mod reads;
 mod revisions;
 mod slow;
+mod staged;
 mod starts;
 mod values;
 mod verdicts;
@@ -65,6 +68,8 @@ pub fn all() -> Vec<Case> {
         slow::CASES,
         history::CASES,
         moves::CASES,
+        staged::CASES,
+        fence::CASES,
     ]
     .concat()
 }

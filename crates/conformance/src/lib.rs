@@ -9,11 +9,14 @@
 //! - the suite knows the protocol and nothing of any driver;
 //! - a case works in a group of its own, so that it neither depends on what the store holds nor on
 //!   the cases before it; the suite must be the only writer meanwhile;
+//! - a case that needs an empty store asks for one ([`empty::EmptyStores`]), and is skipped where
+//!   none can be had;
 //! - every sentence can fail: `tests/kit/mutants.rs` has drivers that break
 //!   one each, and are caught.
 
 pub mod cases;
 pub mod crash;
+pub mod empty;
 pub mod model;
 pub mod report;
 pub mod suite;

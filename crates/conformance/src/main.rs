@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -16,6 +17,7 @@ use clap::Parser;
 use conformance::cases::{self, Case};
 use conformance::crash::process::Process;
 use conformance::crash::{self, Plan, Victim as _};
+use conformance::empty::{self, EmptyStores};
 use conformance::report::Row;
 use conformance::{Effort, Endpoint, Report, suite};
 
@@ -47,6 +49,10 @@ struct Arguments {
     /// Shell command that serves the endpoint; killed with SIGKILL and run again on the same data.
     #[arg(long, value_name = "COMMAND")]
     restart_command: Option<String>,
+    /// Shell command that serves at $ENDPOINT an empty store, kept in the fresh directory $FOLDER;
+    /// run for every store that a sentence about imports fills. Without it they are skipped.
+    #[arg(long, value_name = "COMMAND")]
+    empty_command: Option<String>,
     /// Only sentences whose id holds this text.
     #[arg(long, value_name = "PATTERN")]
     only: Option<String>,
@@ -96,6 +102,11 @@ impl Arguments {
         only.is_none_or(|only| id.contains(only))
     }
 
+    fn empty(&self) -> Option<Arc<dyn EmptyStores>> {
+        let command = self.empty_command.as_deref()?;
+        Some(Arc::new(empty::Command::new(command)))
+    }
+
     fn tls(&self) -> Result<Option<Tls>> {
         let read = |path: &Path| {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
@@ -136,7 +147,7 @@ async fn judge(arguments: &Arguments) -> Result<Report> {
     let rows = match &arguments.restart_command {
         None => {
             ensure!(!cases.is_empty(), "no sentence has that id; see --list");
-            suite::run(&endpoint, &cases, effort, tell)
+            suite::run_with(&endpoint, arguments.empty(), &cases, effort, tell)
                 .await
                 .map_err(|status| anyhow::anyhow!("{address}: {}", status.message()))?
         }
@@ -172,7 +183,7 @@ async fn with_restarts(
         "no sentence has that id; see --list"
     );
     start(&mut process, endpoint).await?;
-    let mut rows = suite::run(endpoint, cases, effort, tell)
+    let mut rows = suite::run_with(endpoint, arguments.empty(), cases, effort, tell)
         .await
         .map_err(|status| anyhow::anyhow!("the driver does not answer: {}", status.message()))?;
     if crash {

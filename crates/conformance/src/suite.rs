@@ -1,5 +1,6 @@
 //! Runs cases against a driver.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -9,14 +10,14 @@ use crate::bench::{Bench, Effort};
 use crate::cases::Case;
 use crate::check::{Check, Stop};
 use crate::client::Client;
+use crate::empty::EmptyStores;
 use crate::report::Row;
 use backend_client::Endpoint;
 
 /// Longest run of a case; `long` runs get ten times as much.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs the cases one after the other. A case that fails or hangs does not keep the next from
-/// running. The suite must be the only writer meanwhile.
+/// As [`run_with`], without empty stores: what needs them is skipped.
 ///
 /// # Errors
 /// If the driver does not answer Describe.
@@ -24,12 +25,27 @@ pub async fn run(
     endpoint: &Endpoint,
     cases: &[Case],
     effort: Effort,
+    told: impl FnMut(&Row),
+) -> Result<Vec<Row>, Status> {
+    run_with(endpoint, None, cases, effort, told).await
+}
+
+/// Runs the cases one after the other. A case that fails or hangs does not keep the next from
+/// running. The suite must be the only writer meanwhile.
+///
+/// # Errors
+/// If the driver does not answer Describe.
+pub async fn run_with(
+    endpoint: &Endpoint,
+    empty: Option<Arc<dyn EmptyStores>>,
+    cases: &[Case],
+    effort: Effort,
     mut told: impl FnMut(&Row),
 ) -> Result<Vec<Row>, Status> {
     let described = Client::new(endpoint).describe().await?;
     let mut rows = Vec::new();
     for case in cases {
-        let bench = Bench::new(endpoint, &described, effort);
+        let bench = Bench::new(endpoint, &described, effort).with_empty(empty.clone());
         let begun = Instant::now();
         let row = Row::new(case.id, begun, run_one(case, bench, effort).await);
         told(&row);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::import_request::{Done, Options, Part as ImportPart};
-use backend_proto::v1::{Event, ExportRequest, ExportResponse, Header, ImportRequest, Record};
+use backend_proto::v1::{Event, ExportRequest, ExportResponse, Header, ImportRequest, Key, Record};
 use tokio::time::timeout;
 use tonic::Streaming;
 
@@ -44,16 +44,26 @@ pub(super) const CASES: &[Case] = &[
         "An import into a store that holds something is INVALID and changes nothing.",
         Export
     ),
+    case!(
+        "E5-an-export-carries-on",
+        carries_on,
+        "An export at a revision and after a key is the rest of the snapshot at that revision, \
+         although the store moved on; without its snapshot it has no place in it, and a revision \
+         outside history fails as a read there.",
+        Export,
+        Compact,
+        Move
+    ),
 ];
 
 /// An export under way.
-struct Export {
+pub(super) struct Export {
     stream: Streaming<ExportResponse>,
-    header: Header,
+    pub(super) header: Header,
 }
 
 impl Export {
-    async fn open(bench: &Bench, request: ExportRequest) -> Check<Self> {
+    pub(super) async fn open(bench: &Bench, request: ExportRequest) -> Check<Self> {
         let mut raw = bench.connect().raw();
         let stream = raw.export(request).await?.into_inner();
         let mut export = Self {
@@ -80,7 +90,7 @@ impl Export {
     }
 
     /// The records of this case in the snapshot, which must be complete.
-    async fn snapshot(&mut self, bench: &Bench) -> Check<Vec<Record>> {
+    pub(super) async fn snapshot(&mut self, bench: &Bench) -> Check<Vec<Record>> {
         let (mut records, mut last, mut count) = (Vec::new(), None, 0);
         loop {
             match some(self.next().await?, "trailer of an export")? {
@@ -109,7 +119,7 @@ impl Export {
     }
 
     /// Events of this case up to a revision.
-    async fn events(&mut self, bench: &Bench, last: i64) -> Check<Vec<Event>> {
+    pub(super) async fn events(&mut self, bench: &Bench, last: i64) -> Check<Vec<Event>> {
         let (mut events, mut reached) = (Vec::new(), self.header.revision);
         while reached < last {
             let Some(Part::Events(batch)) = self.next().await? else {
@@ -204,12 +214,69 @@ async fn after(bench: Bench) -> Check {
         (request(first, false), Reason::Invalid),
         (request(last + 100, true), Reason::FutureRevision),
     ] {
-        let opened = bench.client.raw().export(request).await;
-        let answer = match opened {
-            Ok(response) => response.into_inner().message().await,
-            Err(status) => Err(status),
+        refuse_export(&bench, request, due).await?;
+    }
+    Ok(())
+}
+
+/// Demands that an export is refused, as a call or with its first message.
+pub(super) async fn refuse_export(bench: &Bench, request: ExportRequest, due: Reason) -> Check {
+    let opened = bench.client.raw().export(request).await;
+    let answer = match opened {
+        Ok(response) => response.into_inner().message().await,
+        Err(status) => Err(status),
+    };
+    refused(answer, due).map(drop)
+}
+
+async fn carries_on(bench: Bench) -> Check {
+    let client = &bench.client;
+    let ops = (0..20).map(|number| bench.create(&format!("ns{}/{number}", number % 3), "1"));
+    client.apply_all(ops.collect()).await?;
+    let mut export = Export::open(&bench, ExportRequest::default()).await?;
+    let (revision, all) = (export.header.revision, export.snapshot(&bench).await?);
+    let moved_on = vec![
+        bench.create("ns0/0a", "2"),
+        bench.update("ns1/1", "2", 0),
+        bench.delete("ns2/2", 0),
+    ];
+    let last = client.apply_all(moved_on).await?[2];
+    let rest = |after: Option<Key>| ExportRequest {
+        revision,
+        after,
+        ..ExportRequest::default()
+    };
+    for from in [0, 1, 7, 20] {
+        let after = all[..from].last().and_then(|record| record.key.clone());
+        let mut export = Export::open(&bench, rest(after)).await?;
+        same!(export.header.revision, revision, "revision of an export");
+        let seen = export.snapshot(&bench).await?;
+        ensure!(
+            seen == all[from..],
+            "the rest of an export after {from} records is another one"
+        );
+    }
+    let follow = ExportRequest {
+        follow: true,
+        ..rest(all[6].key.clone())
+    };
+    let mut export = Export::open(&bench, follow).await?;
+    same!(export.snapshot(&bench).await?, all[7..], "the rest");
+    let events = export.events(&bench, last).await?;
+    same!(events.len(), 3, "events after the rest of an export");
+    client.compact(revision).await?;
+    for (asked, after_revision, due) in [
+        (revision, revision, Reason::Invalid),
+        (revision - 1, 0, Reason::Compacted),
+        (last + 100, 0, Reason::FutureRevision),
+    ] {
+        let request = ExportRequest {
+            follow: true,
+            after_revision,
+            revision: asked,
+            ..ExportRequest::default()
         };
-        refused(answer, due)?;
+        refuse_export(&bench, request, due).await?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ const QUOTED: usize = 2000;
 #[derive(Debug)]
 pub struct Process {
     command: String,
+    variables: Vec<(String, String)>,
     child: Option<Child>,
     log: PathBuf,
 }
@@ -48,9 +49,24 @@ impl Process {
         let name = format!("backend-conformance-{}.log", std::process::id());
         Ok(Self {
             command: command.to_owned(),
+            variables: Vec::new(),
             child: None,
             log: std::env::temp_dir().join(name),
         })
+    }
+
+    /// Sets a variable of the command's environment.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: String) -> Self {
+        self.variables.push((name.to_owned(), value));
+        self
+    }
+
+    /// Keeps the driver's own output in a folder, to go with it.
+    #[must_use]
+    pub fn logging_in(mut self, folder: &Path) -> Self {
+        self.log = folder.join("log");
+        self
     }
 
     /// Where the driver's own output goes.
@@ -103,6 +119,7 @@ impl Victim for Process {
         let child = Command::new("sh")
             .arg("-c")
             .arg(format!("exec {}", self.command))
+            .envs(self.variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

@@ -8,19 +8,21 @@ use backend_proto::v1::{BackendError, Header, Key, Op, Record};
 use conformance::{Effort, ModelDriver, Report, cases, suite};
 use sidecar::Driver;
 use sidecar::driver::{
-    Committed, Description, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery, LogPage,
+    Committed, Description, DriverHealth, ImportOptions, ImportPart, ImportProgress, ListPart,
+    ListQuery, LogPage,
 };
 use tokio::sync::mpsc;
 
-use crate::served::Served;
+use crate::served::{Empty, Served};
 
-async fn passes(driver: Arc<dyn Driver>) {
-    let served = Served::start(driver).await;
+async fn passes(wrap: fn(ModelDriver) -> Arc<dyn Driver>) {
+    let served = Served::start(wrap(ModelDriver::new())).await;
     let effort = Effort {
         seed: 7,
         long: false,
     };
-    let rows = suite::run(&served.endpoint(), &cases::all(), effort, |_| ()).await;
+    let (endpoint, empty) = (served.endpoint(), Some(Arc::new(Empty(wrap)) as _));
+    let rows = suite::run_with(&endpoint, empty, &cases::all(), effort, |_| ()).await;
     let rows = rows.expect("the driver answers");
     let report = Report { rows };
     assert!(!report.failed(), "{report}");
@@ -30,12 +32,12 @@ async fn passes(driver: Arc<dyn Driver>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_model_passes_every_case() {
-    passes(Arc::new(ModelDriver::new())).await;
+    passes(|model| Arc::new(model)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_driver_whose_commits_are_seen_early_passes_every_case() {
-    passes(Arc::new(SeenEarly(ModelDriver::new()))).await;
+    passes(|model| Arc::new(SeenEarly(model))).await;
 }
 
 /// As a database that is asked over a network: readers may see a commit well before the answer
@@ -96,6 +98,18 @@ impl Driver for SeenEarly {
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, BackendError> {
         self.0.import(options, parts).await
+    }
+
+    async fn import_progress(&self) -> Result<Option<ImportProgress>, BackendError> {
+        self.0.import_progress().await
+    }
+
+    async fn fence(&self, reason: Option<String>) -> Result<Header, BackendError> {
+        self.0.fence(reason).await
+    }
+
+    async fn fenced(&self) -> Result<Option<String>, BackendError> {
+        self.0.fenced().await
     }
 
     async fn health(&self) -> DriverHealth {

@@ -3,21 +3,25 @@
 //! It speaks the protocol like any driver; each [`Lie`] changes what passes through in one way.
 
 mod lies;
+mod moves;
 mod streams;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use backend_proto::limits::MAX_MESSAGE_BYTES;
 use backend_proto::v1::backend_client::BackendClient;
 use backend_proto::v1::backend_server::{Backend, BackendServer};
+use backend_proto::v1::health_response::State;
 use backend_proto::v1::{
     CompactRequest, CompactResponse, CurrentRevisionRequest, CurrentRevisionResponse,
     DescribeRequest, DescribeResponse, ExportRequest, ExportResponse, FenceRequest, FenceResponse,
     GetRequest, GetResponse, HealthRequest, HealthResponse, ImportRequest, ImportResponse,
     ListRequest, ListResponse, WatchRequest, WatchResponse, WriteRequest, WriteResponse,
 };
+use conformance::empty::{EmptyStore, EmptyStores};
 use conformance::{Endpoint, ModelDriver};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -38,6 +42,17 @@ pub(crate) struct Mutant {
     model: Served,
     stop: CancellationToken,
     server: JoinSet<()>,
+}
+
+/// Empty stores that tell a lie.
+pub(crate) struct Empty(pub(crate) Lie);
+
+#[async_trait]
+impl EmptyStores for Empty {
+    async fn serve(&self) -> Result<EmptyStore, String> {
+        let mutant = Mutant::start(self.0).await;
+        Ok(EmptyStore::new(mutant.endpoint(), mutant))
+    }
 }
 
 impl Mutant {
@@ -96,17 +111,6 @@ fn serve(
             .await
             .expect("served");
     }
-}
-
-async fn import(
-    mut model: BackendClient<Channel>,
-    mut stream: Streaming<ImportRequest>,
-) -> Answer<ImportResponse> {
-    let mut parts = Vec::new();
-    while let Some(part) = stream.message().await? {
-        parts.push(part);
-    }
-    model.import(tokio_stream::iter(parts)).await
 }
 
 /// The server.
@@ -173,7 +177,11 @@ impl Backend for Liar {
     type ExportStream = Messages<ExportResponse>;
 
     async fn describe(&self, request: Request<DescribeRequest>) -> Answer<DescribeResponse> {
-        self.passed(self.model.clone().describe(request.into_inner()).await)
+        let mut answer = self.model.clone().describe(request.into_inner()).await;
+        if let Ok(response) = &mut answer {
+            self.lie_in_describe(response.get_mut());
+        }
+        self.passed(answer)
     }
 
     async fn write(&self, request: Request<WriteRequest>) -> Answer<WriteResponse> {
@@ -239,22 +247,33 @@ impl Backend for Liar {
     }
 
     async fn export(&self, request: Request<ExportRequest>) -> Answer<Self::ExportStream> {
-        let opened = self.model.clone().export(request.into_inner()).await;
+        let mut request = request.into_inner();
+        match self.lie {
+            Lie::ExportsAnew => request.after = None,
+            Lie::ExportsThePresent => request.revision = 0,
+            _ => {}
+        }
+        let opened = self.model.clone().export(request).await;
         self.changed(opened, |liar, message| liar.lie_in_export(message))
     }
 
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {
-        let imported = import(self.model.clone(), request.into_inner())
-            .boxed()
-            .await;
+        let imported = self.lie_in_import(request.into_inner()).boxed().await;
         self.passed(imported)
     }
 
     async fn fence(&self, request: Request<FenceRequest>) -> Answer<FenceResponse> {
-        self.passed(self.model.clone().fence(request.into_inner()).await)
+        let fenced = self.lie_in_fence(request.into_inner()).await;
+        self.passed(fenced)
     }
 
     async fn health(&self, request: Request<HealthRequest>) -> Answer<HealthResponse> {
-        self.passed(self.model.clone().health(request.into_inner()).await)
+        let mut answer = self.model.clone().health(request.into_inner()).await;
+        if self.lie == Lie::HidesAFence
+            && let Ok(response) = &mut answer
+        {
+            response.get_mut().set_state(State::Ready);
+        }
+        self.passed(answer)
     }
 }

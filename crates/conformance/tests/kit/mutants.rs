@@ -1,10 +1,12 @@
 //! Every lie is caught by the sentence it breaks.
 
+use std::sync::Arc;
+
 use conformance::cases::{self, Case};
 use conformance::report::{Row, Verdict};
 use conformance::{Effort, suite};
 
-use crate::mutant::{Lie, Mutant};
+use crate::mutant::{Empty, Lie, Mutant};
 
 async fn judge(lie: Lie, cases: &[Case]) -> Vec<Row> {
     let mutant = Mutant::start(lie).await;
@@ -12,7 +14,8 @@ async fn judge(lie: Lie, cases: &[Case]) -> Vec<Row> {
         seed: 13,
         long: false,
     };
-    let rows = suite::run(&mutant.endpoint(), cases, effort, |_| ()).await;
+    let (endpoint, empty) = (mutant.endpoint(), Some(Arc::new(Empty(lie)) as _));
+    let rows = suite::run_with(&endpoint, empty, cases, effort, |_| ()).await;
     mutant.stop().await;
     rows.expect("the mutant answers")
 }
@@ -147,6 +150,51 @@ async fn lies_in_writes_are_caught() {
         ),
         (Lie::NoopBurnsARevision, &["W4-noop-writes-nothing"]),
         (Lie::LosersBurnARevision, &["R1-losers-cost-no-revision"]),
+    ];
+    for (lie, ids) in table {
+        caught(lie, ids).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lies_in_fences_are_caught() {
+    let refuses = "F1-a-fence-refuses-writes";
+    let table: [(Lie, &[&str]); 6] = [
+        (Lie::IgnoresAFence, &[refuses, "F5-no-change-after-a-fence"]),
+        (
+            Lie::ForgetsTheReason,
+            &[refuses, "F2-a-fence-needs-a-reason", "F4-a-fence-is-told"],
+        ),
+        (Lie::HidesAFence, &["F4-a-fence-is-told"]),
+        (Lie::FencesTooEarly, &["F5-no-change-after-a-fence"]),
+        (Lie::NeverLifts, &["F6-a-lifted-fence-serves-writes"]),
+        (Lie::FencesReads, &["F3-reads-and-watches-go-on"]),
+    ];
+    for (lie, ids) in table {
+        caught(lie, ids).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lies_in_moves_are_caught() {
+    let (one, several) = (
+        "E6-an-import-is-the-exported-store",
+        "E7-several-calls-make-what-one-makes",
+    );
+    let (carries_on, unseen) = ("E9-an-import-carries-on", "E8-half-a-store-is-not-seen");
+    let table: [(Lie, &[&str]); 9] = [
+        (Lie::ExportsAnew, &["E5-an-export-carries-on", carries_on]),
+        (
+            Lie::ExportsThePresent,
+            &["E5-an-export-carries-on", carries_on],
+        ),
+        (Lie::ShowsHalfAStore, &[unseen, carries_on]),
+        (Lie::KeepsBrokenCalls, &[carries_on]),
+        (Lie::ForgetsProgress, &[carries_on]),
+        (Lie::LosesImportedEvents, &[one, several]),
+        (Lie::TakesAnySource, &["E10-an-import-has-one-source"]),
+        (Lie::DiscardsNothing, &["E11-what-is-discarded-is-gone"]),
+        (Lie::KeepsTheEpoch, &["E7-an-import-that-begins-an-epoch"]),
     ];
     for (lie, ids) in table {
         caught(lie, ids).await;

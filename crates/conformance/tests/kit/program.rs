@@ -51,6 +51,21 @@ async fn a_running_driver_is_judged() {
     served.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentences_about_imports_need_empty_stores() {
+    let served = Served::start(Arc::new(ModelDriver::new())).await;
+    let endpoint = format!("unix://{}", served.socket().display());
+    let only = ["--endpoint", &endpoint, "--only", "E6-"];
+    let ran = run(&only).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.errors);
+    assert!(ran.output.ends_with("0 passed, 0 failed, 1 skipped\n"));
+    let ends = "sh -c 'echo $FOLDER is no good; exit 7'";
+    let ran = run(&[&only[..], &["--empty-command", ends]].concat()).await;
+    assert_eq!(ran.code, Some(1), "{}", ran.errors);
+    assert!(ran.output.contains("is no good"), "{}", ran.output);
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn trouble_is_told_apart_from_failure() {
     let folder = tempfile::tempdir().expect("temporary directory");

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use conformance::Endpoint;
+use async_trait::async_trait;
+use conformance::empty::{EmptyStore, EmptyStores};
+use conformance::{Endpoint, ModelDriver};
 use sidecar::listen::Listener;
 use sidecar::{Driver, Options};
 use tempfile::TempDir;
@@ -48,5 +50,16 @@ impl Served {
         while let Some(ended) = self.server.join_next().await {
             ended.expect("server");
         }
+    }
+}
+
+/// Empty stores of the model, each as a driver that `wrap` makes of it.
+pub(crate) struct Empty<W>(pub(crate) W);
+
+#[async_trait]
+impl<W: Fn(ModelDriver) -> Arc<dyn Driver> + Send + Sync> EmptyStores for Empty<W> {
+    async fn serve(&self) -> Result<EmptyStore, String> {
+        let served = Served::start((self.0)(ModelDriver::new())).await;
+        Ok(EmptyStore::new(served.endpoint(), served))
     }
 }

@@ -50,6 +50,23 @@ pub(crate) enum Lie {
     ForgetsOpIds,
     NoopBurnsARevision,
     LosersBurnARevision,
+    // In fences.
+    IgnoresAFence,
+    ForgetsTheReason,
+    HidesAFence,
+    FencesTooEarly,
+    NeverLifts,
+    FencesReads,
+    // In exports and imports that carry on.
+    ExportsAnew,
+    ExportsThePresent,
+    ShowsHalfAStore,
+    KeepsBrokenCalls,
+    ForgetsProgress,
+    LosesImportedEvents,
+    TakesAnySource,
+    DiscardsNothing,
+    KeepsTheEpoch,
 }
 
 /// A change that nobody asked for.
@@ -67,7 +84,7 @@ fn burn() -> Op {
 }
 
 impl Liar {
-    async fn send(&self, ops: Vec<Op>) -> Result<WriteResponse, Status> {
+    pub(super) async fn send(&self, ops: Vec<Op>) -> Result<WriteResponse, Status> {
         let response = self.model.clone().write(WriteRequest { ops }).await?;
         Ok(response.into_inner())
     }
@@ -149,6 +166,7 @@ impl Liar {
     }
 
     pub(super) async fn lie_in_get(&self, mut request: GetRequest) -> Result<GetResponse, Status> {
+        self.lie_in_fenced_read().await?;
         if self.lie == Lie::StaleGet && request.revision == 0 {
             let (head, oldest) = self.header().await?;
             request.revision = (head - 1).max(oldest);

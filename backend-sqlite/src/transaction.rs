@@ -1,0 +1,44 @@
+//! A write transaction, and what is known when it fails.
+
+use rusqlite::Connection;
+
+use crate::error::Error;
+
+/// Runs `body` between BEGIN IMMEDIATE and COMMIT. A failure before COMMIT leaves nothing; a
+/// failed COMMIT leaves nothing only if there was no room for it.
+pub(crate) fn run<T>(
+    connection: &Connection,
+    body: impl FnOnce(&Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let execute = |sql: &str| -> Result<(), rusqlite::Error> {
+        connection.prepare_cached(sql)?.execute([]).map(drop)
+    };
+    execute("BEGIN IMMEDIATE")?;
+    let result = match body(connection) {
+        Ok(value) => match execute("COMMIT").map_err(Error::Storage) {
+            Ok(()) => return Ok(value),
+            Err(Error::Storage(error)) => {
+                let error = Error::Storage(error);
+                if error.is_full() {
+                    Err(error)
+                } else {
+                    Err(unknown(error))
+                }
+            }
+            Err(other) => Err(other),
+        },
+        Err(error) => Err(error),
+    };
+    // SQLite rolls some failures back by itself.
+    if !connection.is_autocommit() {
+        execute("ROLLBACK")?;
+    }
+    result
+}
+
+fn unknown(error: Error) -> Error {
+    match error {
+        Error::Storage(error) => Error::OutcomeUnknown(error),
+        other => other,
+    }
+}

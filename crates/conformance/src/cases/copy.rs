@@ -1,0 +1,203 @@
+//! The whole of a store, taken out of it, and put into another in one call or in several.
+
+use backend_proto::v1::import_request::{Done, Options, Part};
+use backend_proto::v1::list_response::Chunk;
+use backend_proto::v1::watch_response::Events;
+use backend_proto::v1::{
+    Event, ExportRequest, Header, ImportProgress, ImportRequest, ImportResponse, Index, Key,
+    ListRequest, Op, Record, WatchRequest,
+};
+use tonic::Status;
+
+use super::moves::Export;
+use crate::bench::Bench;
+use crate::check::{Check, ensure, same, some};
+
+/// A second resource, so that key order is more than that of paths.
+const OTHER: &str = "others";
+
+/// A store's snapshot, and what changed after it.
+pub(super) struct Content {
+    pub(super) source: Header,
+    pub(super) records: Vec<Record>,
+    pub(super) events: Vec<Event>,
+}
+
+/// What a call brings.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Load<'a> {
+    pub(super) records: &'a [Record],
+    pub(super) events: &'a [Event],
+}
+
+// === impl Content ===
+
+impl Content {
+    /// Fills an empty store and takes everything out of it.
+    pub(super) async fn of(store: &Bench) -> Check<Self> {
+        let client = &store.client;
+        let paths = ["b/x", "a/y", "plain", "a/x", "a-b/x", "a/z"];
+        let created = paths.map(|path| labelled(store.create(path, "1"), "first"));
+        client.apply_all(created.to_vec()).await?;
+        let others = paths.map(|path| other(store.create(path, "1")));
+        client.apply_all(others.to_vec()).await?;
+        let changed = labelled(store.update("a/y", "2", 0), "second");
+        client.apply(changed).await?;
+        client.apply(other(store.delete("a/z", 0))).await?;
+        let mut export = Export::open(store, ExportRequest::default()).await?;
+        let source = export.header.clone();
+        let records = export.snapshot(store).await?;
+        let after = vec![
+            labelled(store.update("plain", "3", 0), "third"),
+            store.delete("a/x", 0),
+            other(store.update("b/x", "3", 0)),
+            store.create("new", "3"),
+            store.update("new", "4", 0),
+        ];
+        let mut last = 0;
+        for op in after {
+            last = client.apply(op).await?.revision;
+        }
+        let follow = ExportRequest {
+            follow: true,
+            after_revision: source.revision,
+            ..ExportRequest::default()
+        };
+        let mut export = Export::open(store, follow).await?;
+        let events = export.events(store, last).await?;
+        same!((records.len(), events.len()), (11, 5), "what was exported");
+        Ok(Self {
+            source,
+            records,
+            events,
+        })
+    }
+
+    /// The options of a call that carries on, or of the last.
+    pub(super) fn options(&self, more: bool) -> Options {
+        Options {
+            source: Some(self.source.clone()),
+            keep_epoch: true,
+            more,
+            discard: false,
+        }
+    }
+
+    /// Demands that a store is the exported one, with its history after the snapshot.
+    pub(super) async fn is_in(&self, original: &Bench, target: &Bench) -> Check {
+        let (there, here) = (
+            target.client.current().await?,
+            original.client.current().await?,
+        );
+        let identity = |header: &Header| (header.store_id.clone(), header.epoch, header.revision);
+        same!(
+            identity(&there),
+            identity(&here),
+            "who the imported store is"
+        );
+        for revision in self.source.revision..=here.revision {
+            for request in [original.all(revision), others(original, revision)] {
+                let here = original.client.list(request.clone()).await?;
+                let there = target.client.list(request).await?;
+                ensure!(
+                    there.records == here.records,
+                    "the imported store at {revision} is not the exported one"
+                );
+            }
+        }
+        let everything = WatchRequest {
+            start_revision: self.source.revision,
+            ..WatchRequest::default()
+        };
+        let mut watch = target.client.watch(everything).await?;
+        let events = watch.until(here.revision).await?;
+        ensure!(
+            events == self.events,
+            "a watch from the snapshot does not show the imported events"
+        );
+        let next = target.client.apply(target.create("next", "1")).await?;
+        same!(next.revision, here.revision + 1, "the next revision");
+        Ok(())
+    }
+}
+
+/// An operation on the second resource.
+fn other(op: Op) -> Op {
+    let key = op.key.clone().map(|key| Key {
+        resource: OTHER.to_owned(),
+        ..key
+    });
+    Op { key, ..op }
+}
+
+/// What the second resource holds.
+pub(super) fn others(bench: &Bench, revision: i64) -> ListRequest {
+    let mut request = bench.all(revision);
+    if let Some(range) = &mut request.range {
+        OTHER.clone_into(&mut range.resource);
+    }
+    request
+}
+
+fn labelled(op: Op, label: &str) -> Op {
+    let index = Index {
+        uid: format!("uid of {label}"),
+        labels: [("order".to_owned(), label.to_owned())].into(),
+        ..Index::default()
+    };
+    Op {
+        index: Some(index),
+        ..op
+    }
+}
+
+/// The messages of a call but for the closing one.
+pub(super) fn parts(options: Options, load: Load<'_>) -> Vec<ImportRequest> {
+    let mut parts = vec![Part::Options(options)];
+    // Several messages, so that a call is more than one step.
+    parts.extend(load.records.chunks(2).map(|records| {
+        Part::Chunk(Chunk {
+            records: records.to_vec(),
+        })
+    }));
+    parts.extend(load.events.chunks(2).map(|events| {
+        Part::Events(Events {
+            events: events.to_vec(),
+        })
+    }));
+    let requests = parts.into_iter();
+    requests
+        .map(|part| ImportRequest { part: Some(part) })
+        .collect()
+}
+
+/// One whole call.
+pub(super) async fn import(
+    store: &Bench,
+    options: Options,
+    load: Load<'_>,
+) -> Result<ImportResponse, Status> {
+    let mut parts = parts(options, load);
+    parts.push(ImportRequest {
+        part: Some(Part::Done(Done {
+            records: load.records.len() as i64,
+            events: load.events.len() as i64,
+        })),
+    });
+    send(store, parts).await
+}
+
+/// Sends messages and ends the stream.
+pub(super) async fn send(
+    store: &Bench,
+    parts: Vec<ImportRequest>,
+) -> Result<ImportResponse, Status> {
+    let stream = tokio_stream::iter(parts);
+    Ok(store.client.raw().import(stream).await?.into_inner())
+}
+
+/// How far Describe says that an import has come.
+pub(super) async fn progress(store: &Bench) -> Check<ImportProgress> {
+    let described = store.client.describe().await?;
+    some(described.import, "Describe.import of an unfinished import")
+}

@@ -1,0 +1,326 @@
+//! F: a store that takes no more writes.
+
+use std::time::{Duration, Instant};
+
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use backend_proto::v1::health_response::{Cause, State};
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{
+    BackendError, ExportRequest, FenceRequest, Header, HealthRequest, HealthResponse, Op,
+};
+use tokio::task::JoinSet;
+
+use super::moves::Export;
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, Stop, ensure, refused, same, some};
+use crate::client::timed;
+
+/// The reason that the cases give.
+const REASON: &str = "the store moved to fence.conformance.test";
+
+/// How long health may take to tell of a fence, and of its end.
+const TOLD: Duration = Duration::from_secs(5);
+
+/// Fences that race with writers.
+const RACES: usize = 12;
+const WRITERS: usize = 6;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "F1-a-fence-refuses-writes",
+        refuses,
+        "A fenced store refuses creates, updates and deletes with NOT_READY and the fence's reason, \
+         and stores nothing.",
+        Move
+    ),
+    case!(
+        "F2-a-fence-needs-a-reason",
+        reason,
+        "A fence without a reason is INVALID and fences nothing; another fence changes the reason.",
+        Move
+    ),
+    case!(
+        "F3-reads-and-watches-go-on",
+        reads,
+        "A fenced store serves reads, lists, watches and exports.",
+        Move
+    ),
+    case!(
+        "F4-a-fence-is-told",
+        told,
+        "Describe tells the reason of a fence, and Health READ_ONLY because of it, as long as it \
+         stands.",
+        Move
+    ),
+    case!(
+        "F5-no-change-after-a-fence",
+        races,
+        "Every write that was acknowledged beside a fence is there, at or below its revision, and \
+         no revision follows.",
+        Move
+    ),
+    case!(
+        "F6-a-lifted-fence-serves-writes",
+        lifted,
+        "A fence that is lifted serves writes again, from the next revision.",
+        Move
+    ),
+];
+
+async fn fence(bench: &Bench, reason: Option<&str>) -> Check<Header> {
+    let request = FenceRequest {
+        fenced: reason.is_some(),
+        reason: reason.unwrap_or_default().to_owned(),
+    };
+    let response = bench.client.raw().fence(timed(request)).await?;
+    some(response.into_inner().header, "header of Fence")
+}
+
+async fn health(bench: &Bench) -> Check<HealthResponse> {
+    let response = bench.client.raw().health(timed(HealthRequest {})).await?;
+    Ok(response.into_inner())
+}
+
+/// Waits until health says what it must.
+async fn healthy(bench: &Bench, due: (State, Cause)) -> Check<HealthResponse> {
+    let begun = Instant::now();
+    loop {
+        let now = health(bench).await?;
+        if (now.state(), now.cause()) == due {
+            return Ok(now);
+        }
+        if begun.elapsed() > TOLD {
+            same!((now.state(), now.cause()), due, "health");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Lifts the fence whatever a case came to: the next one needs a store that takes writes.
+async fn lift(bench: &Bench, came_to: Check) -> Check {
+    let lifted = async {
+        fence(bench, None).await?;
+        healthy(bench, (State::Ready, Cause::Unspecified)).await
+    };
+    let lifted = lifted.await;
+    came_to?;
+    lifted.map(drop)
+}
+
+/// The refusal of a write: of the whole call, or of its one operation.
+async fn refusal(bench: &Bench, op: Op) -> Check<BackendError> {
+    let response = match bench.client.write(vec![op]).await {
+        Err(status) => return refused::<()>(Err(status), Reason::NotReady),
+        Ok(response) => response,
+    };
+    let verdict = response.results.into_iter().next();
+    match verdict.and_then(|result| result.verdict) {
+        Some(Verdict::Refused(error)) => {
+            same!(error.reason(), Reason::NotReady, "reason of a refusal");
+            same!(error.outcome(), Outcome::NotApplied, "its outcome");
+            Ok(error)
+        }
+        other => Err(Stop::Failed(format!(
+            "a write to a fenced store was answered with {other:?}"
+        ))),
+    }
+}
+
+async fn refuses(bench: Bench) -> Check {
+    let stored = bench.client.apply(bench.create("ns/a", "1")).await?;
+    let header = fence(&bench, Some(REASON)).await?;
+    let came_to = async {
+        same!(header.revision, stored.revision, "revision of the fence");
+        for op in [
+            bench.create("ns/b", "1"),
+            bench.update("ns/a", "2", stored.revision),
+            bench.delete("ns/a", 0),
+        ] {
+            let error = refusal(&bench, op).await?;
+            ensure!(
+                error.message.contains(REASON),
+                "a refusal does not say why: {}",
+                error.message
+            );
+            ensure!(error.retry_after_ms > 0, "a refusal without retry_after_ms");
+        }
+        let listed = bench.client.list(bench.all(0)).await?;
+        same!(listed.header.revision, header.revision, "revision");
+        same!(listed.records.len(), 1, "records of a fenced store");
+        same!(listed.records[0].value, "1", "the record");
+        Ok(())
+    };
+    let came_to = came_to.await;
+    lift(&bench, came_to).await
+}
+
+async fn reason(bench: Bench) -> Check {
+    let request = FenceRequest {
+        fenced: true,
+        reason: String::new(),
+    };
+    let answer = bench.client.raw().fence(timed(request)).await;
+    refused(answer, Reason::Invalid)?;
+    bench.client.apply(bench.create("ns/a", "1")).await?;
+    let came_to = async {
+        for reason in ["first", "second"] {
+            fence(&bench, Some(reason)).await?;
+            let error = refusal(&bench, bench.create("ns/b", "1")).await?;
+            ensure!(
+                error.message.contains(reason),
+                "the reason {reason} is told as {}",
+                error.message
+            );
+        }
+        Ok(())
+    };
+    let came_to = came_to.await;
+    lift(&bench, came_to).await
+}
+
+async fn reads(bench: Bench) -> Check {
+    let client = &bench.client;
+    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+    let mut open = client.watch(bench.after(first)).await?;
+    let last = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
+    let header = fence(&bench, Some(REASON)).await?;
+    let came_to = async {
+        let there = client.stored(&bench.key("ns/a")).await?;
+        same!(there.value, "2", "the latest record");
+        let before = client.get(&bench.key("ns/a"), first).await?.record;
+        same!(some(before, "a past record")?.value, "1", "a past record");
+        same!(client.list(bench.all(0)).await?.records, [there], "a list");
+        same!(client.current().await?.revision, last, "CurrentRevision");
+        same!(header.revision, last, "revision of the fence");
+        for watch in [&mut open, &mut client.watch(bench.after(first)).await?] {
+            let events = watch.until(last).await?;
+            same!(events.len(), 1, "events of a watch");
+            // It goes on, although nothing can happen.
+            ensure!(watch.next().await??.progress, "no progress");
+        }
+        let mut export = Export::open(&bench, ExportRequest::default()).await?;
+        same!(export.snapshot(&bench).await?.len(), 1, "an export");
+        Ok(())
+    };
+    let came_to = came_to.await;
+    lift(&bench, came_to).await
+}
+
+async fn told(bench: Bench) -> Check {
+    fence(&bench, Some(REASON)).await?;
+    let came_to = async {
+        let described = bench.client.describe().await?;
+        same!(described.fenced, REASON, "Describe.fenced");
+        let health = healthy(&bench, (State::ReadOnly, Cause::Fenced)).await?;
+        ensure!(
+            health.message.contains(REASON),
+            "health does not say why: {}",
+            health.message
+        );
+        Ok(())
+    };
+    let came_to = came_to.await;
+    lift(&bench, came_to).await?;
+    let described = bench.client.describe().await?;
+    same!(described.fenced, "", "Describe.fenced after it was lifted");
+    Ok(())
+}
+
+/// Creates records until one is refused; path and revision of each that was acknowledged.
+async fn write_until_refused(bench: Bench, prefix: String) -> Check<Vec<(String, i64)>> {
+    let client = bench.connect();
+    let mut acknowledged = Vec::new();
+    loop {
+        let path = format!("{prefix}/{:05}", acknowledged.len());
+        match client.write(vec![bench.create(&path, "1")]).await {
+            Ok(response) => {
+                let verdict = response.results.into_iter().next();
+                match verdict.and_then(|result| result.verdict) {
+                    Some(Verdict::Applied(applied)) => acknowledged.push((path, applied.revision)),
+                    Some(Verdict::Refused(error)) if error.reason() == Reason::NotReady => {
+                        return Ok(acknowledged);
+                    }
+                    other => return Err(Stop::Failed(format!("a create came to {other:?}"))),
+                }
+            }
+            Err(status) => {
+                refused::<()>(Err(status), Reason::NotReady)?;
+                return Ok(acknowledged);
+            }
+        }
+    }
+}
+
+async fn races(bench: Bench) -> Check {
+    for race in 0..RACES {
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let prefix = format!("r{race}w{writer}");
+            writers.spawn(write_until_refused(bench.clone(), prefix));
+        }
+        // Another moment of the work each time.
+        tokio::time::sleep(Duration::from_millis(10 + race as u64)).await;
+        let header = fence(&bench, Some(REASON)).await?;
+        let written = tokio::time::timeout(TOLD, writers.join_all()).await;
+        let came_to = async {
+            let late = |_| Stop::Failed("writes to a fenced store are not refused".to_owned());
+            let mut acknowledged = Vec::new();
+            for of_writer in written.map_err(late)? {
+                acknowledged.extend(of_writer?);
+            }
+            settled(&bench, &header, race, acknowledged).await
+        };
+        let came_to = came_to.await;
+        fence(&bench, None).await?;
+        came_to?;
+    }
+    lift(&bench, Ok(())).await
+}
+
+/// Demands that exactly what was acknowledged in a race is there, and no revision after the fence.
+async fn settled(
+    bench: &Bench,
+    header: &Header,
+    race: usize,
+    mut acknowledged: Vec<(String, i64)>,
+) -> Check {
+    ensure!(!acknowledged.is_empty(), "nothing was written: no race");
+    let newest = acknowledged.iter().map(|(_, at)| *at).max();
+    ensure!(
+        newest <= Some(header.revision),
+        "a write was acknowledged at {newest:?}, the fence at {}",
+        header.revision
+    );
+    let now = bench.client.current().await?;
+    same!(now.revision, header.revision, "revision after the fence");
+    let listed = bench.client.list(bench.all(0)).await?;
+    let of_race = format!("r{race}w");
+    let mut stored: Vec<(String, i64)> = Vec::new();
+    for record in listed.records {
+        let path = record.key.as_ref().map(crate::bench::path_of);
+        stored.extend(path.map(|path| (path, record.revision)));
+    }
+    stored.retain(|(path, _)| path.starts_with(&of_race));
+    stored.sort();
+    acknowledged.sort();
+    ensure!(
+        stored == acknowledged,
+        "{} records are stored, {} were acknowledged",
+        stored.len(),
+        acknowledged.len()
+    );
+    Ok(())
+}
+
+async fn lifted(bench: Bench) -> Check {
+    let header = fence(&bench, Some(REASON)).await?;
+    let again = fence(&bench, Some(REASON)).await;
+    lift(&bench, again.map(drop)).await?;
+    let written = bench.client.apply(bench.create("ns/a", "1")).await?;
+    same!(written.revision, header.revision + 1, "the next revision");
+    // Lifting what does not stand is nothing.
+    lift(&bench, Ok(())).await?;
+    bench.client.apply(bench.create("ns/b", "1")).await?;
+    Ok(())
+}

@@ -1,0 +1,357 @@
+//! E: imports into an empty store, in one call and in several.
+
+use std::time::Duration;
+
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::import_request::{Done, Options, Part};
+use backend_proto::v1::{
+    Event, ExportRequest, FenceRequest, Header, HealthRequest, ImportRequest, Record,
+};
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+
+use super::copy::{Content, Load, import, others, parts, progress, send};
+use super::moves::{self, Export};
+use super::{Case, case};
+use crate::bench::Bench;
+use crate::check::{Check, ensure, refused, same};
+use crate::client::timed;
+
+pub(super) const CASES: &[Case] = &[
+    case!(
+        "E6-an-import-is-the-exported-store",
+        one_call,
+        "An import that keeps the epoch makes an empty store the exported one: its records as they \
+         were, its revisions, and its history after the snapshot.",
+        Export
+    ),
+    case!(
+        "E7-several-calls-make-what-one-makes",
+        several_calls,
+        "An import in several calls makes the same store as one in a single call.",
+        Export,
+        Move
+    ),
+    case!(
+        "E7-an-import-that-begins-an-epoch",
+        new_epoch,
+        "The last call decides on the epoch: unless it keeps it, a new one begins, and no older \
+         revision can be asked for.",
+        Export,
+        Move
+    ),
+    case!(
+        "E8-half-a-store-is-not-seen",
+        invisible,
+        "Until the last call of an import every other call but Describe, Health and \
+         CurrentRevision is NOT_READY.",
+        Export,
+        Move
+    ),
+    case!(
+        "E9-an-import-carries-on",
+        carries_on,
+        "Describe tells how far an import has come; a call that broke off is not kept, and the \
+         rest of the export completes the store.",
+        Export,
+        Move
+    ),
+    case!(
+        "E10-an-import-has-one-source",
+        one_source,
+        "A call of an import from another store, epoch or snapshot is INVALID and changes nothing.",
+        Export,
+        Move
+    ),
+    case!(
+        "E10-an-import-is-in-order",
+        in_order,
+        "Records out of key order, events out of order, and records after events are INVALID, \
+         within a call and across calls, and change nothing.",
+        Export,
+        Move
+    ),
+    case!(
+        "E11-what-is-discarded-is-gone",
+        discards,
+        "A call that discards begins anew, with another source if need be; it discards no store.",
+        Export,
+        Move
+    ),
+];
+
+/// Two stores: one with content, taken out of it, and an empty one.
+async fn pair(bench: &Bench) -> Check<(Bench, Content, Bench)> {
+    let original = bench.empty().await?;
+    let content = Content::of(&original).await?;
+    Ok((original, content, bench.empty().await?))
+}
+
+fn records(records: &[Record]) -> Load<'_> {
+    Load {
+        records,
+        ..Load::default()
+    }
+}
+
+fn events(events: &[Event]) -> Load<'_> {
+    Load {
+        events,
+        ..Load::default()
+    }
+}
+
+async fn one_call(bench: Bench) -> Check {
+    let (original, content, target) = pair(&bench).await?;
+    let load = Load {
+        records: &content.records,
+        events: &content.events,
+    };
+    let imported = import(&target, content.options(false), load).await?;
+    same!(
+        (imported.records, imported.events),
+        (11, 5),
+        "records and events of an import"
+    );
+    content.is_in(&original, &target).await
+}
+
+/// Brings everything in calls of a few records or events each, but for the last call.
+async fn stage(content: &Content, target: &Bench) -> Check {
+    for some in content.records.chunks(4) {
+        import(target, content.options(true), records(some)).await?;
+    }
+    for some in content.events.chunks(3) {
+        import(target, content.options(true), events(some)).await?;
+    }
+    Ok(())
+}
+
+async fn several_calls(bench: Bench) -> Check {
+    let (original, content, target) = pair(&bench).await?;
+    stage(&content, &target).await?;
+    import(&target, content.options(false), Load::default()).await?;
+    let described = target.client.describe().await?;
+    ensure!(
+        described.import.is_none(),
+        "Describe tells of an import that is complete"
+    );
+    content.is_in(&original, &target).await
+}
+
+async fn new_epoch(bench: Bench) -> Check {
+    let (original, content, target) = pair(&bench).await?;
+    stage(&content, &target).await?;
+    let last = Options {
+        keep_epoch: false,
+        ..content.options(false)
+    };
+    import(&target, last, Load::default()).await?;
+    let header = target.client.current().await?;
+    same!(
+        (header.store_id.as_str(), header.epoch),
+        (content.source.store_id.as_str(), content.source.epoch + 1),
+        "store and epoch after an import"
+    );
+    for at in [bench.all(0), others(&bench, 0)] {
+        let there = target.client.list(at.clone()).await?.records;
+        let here = original.client.list(at).await?.records;
+        ensure!(there == here, "an import changed records");
+    }
+    let past = bench.all(content.source.revision);
+    refused(target.client.try_list(past).await?, Reason::Compacted)?;
+    Ok(())
+}
+
+async fn invisible(bench: Bench) -> Check {
+    let (original, content, target) = pair(&bench).await?;
+    let before = target.client.current().await?;
+    let mut load = records(&content.records);
+    for _ in 0..2 {
+        import(&target, content.options(true), load).await?;
+        load = events(&content.events);
+        let (client, due) = (&target.client, Reason::NotReady);
+        refused(client.write(vec![target.create("mine", "1")]).await, due)?;
+        refused(client.get(&target.key("plain"), 0).await, due)?;
+        refused(client.try_list(target.all(0)).await?, due)?;
+        refused(client.try_watch(target.after(0)).await?, due)?;
+        refused(client.compact(before.revision).await, due)?;
+        moves::refuse_export(&target, ExportRequest::default(), due).await?;
+        let fence = FenceRequest {
+            fenced: true,
+            reason: "half a store".to_owned(),
+        };
+        refused(client.raw().fence(timed(fence)).await, due)?;
+        client.raw().health(timed(HealthRequest {})).await?;
+        let now = client.current().await?;
+        same!(now, before, "CurrentRevision of half a store");
+    }
+    import(&target, content.options(false), Load::default()).await?;
+    content.is_in(&original, &target).await
+}
+
+async fn carries_on(bench: Bench) -> Check {
+    let (original, content, target) = pair(&bench).await?;
+    let (first, rest) = content.records.split_at(5);
+    import(&target, content.options(true), records(first)).await?;
+    let reached = progress(&target).await?;
+    same!(
+        (reached.records, reached.revision),
+        (5, content.source.revision),
+        "progress after the first call"
+    );
+    same!(reached.source, Some(content.source.clone()), "the source");
+    same!(reached.last, first[4].key, "the last record that is kept");
+    broken(&target, &content, records(rest)).await?;
+    // The rest as the source gives it: the original has moved on meanwhile.
+    let asked = ExportRequest {
+        revision: reached.revision,
+        after: reached.last,
+        ..ExportRequest::default()
+    };
+    let mut export = Export::open(&original, asked).await?;
+    let rest = export.snapshot(&original).await?;
+    import(&target, content.options(true), records(&rest)).await?;
+    let (first, rest) = content.events.split_at(2);
+    for some in [first, rest] {
+        broken(&target, &content, events(some)).await?;
+        import(&target, content.options(true), events(some)).await?;
+        let reached = progress(&target).await?;
+        let newest = some.last().map(|event| event.revision);
+        same!(
+            (reached.records, Some(reached.revision)),
+            (11, newest),
+            "progress among the events"
+        );
+    }
+    import(&target, content.options(false), Load::default()).await?;
+    content.is_in(&original, &target).await
+}
+
+/// Calls that break off in three ways; none may leave a trace.
+async fn broken(target: &Bench, content: &Content, load: Load<'_>) -> Check {
+    let before = progress(target).await?;
+    let parts = |more| parts(content.options(more), load);
+    refused(send(target, parts(false)).await, Reason::Invalid)?;
+    let mut miscounted = parts(true);
+    miscounted.push(ImportRequest {
+        part: Some(Part::Done(Done {
+            records: 99,
+            events: 0,
+        })),
+    });
+    refused(send(target, miscounted).await, Reason::Invalid)?;
+    // A caller that sends everything but the end, and leaves.
+    let waiting = tokio_stream::iter(parts(true)).chain(futures_util::stream::pending());
+    let mut raw = target.connect().raw();
+    let left = timeout(Duration::from_millis(200), raw.import(waiting)).await;
+    ensure!(left.is_err(), "a call without its end was answered");
+    drop(raw);
+    same!(
+        progress(target).await?,
+        before,
+        "progress after broken calls"
+    );
+    Ok(())
+}
+
+async fn one_source(bench: Bench) -> Check {
+    let (original, content, target) = pair(&bench).await?;
+    let (first, rest) = content.records.split_at(5);
+    import(&target, content.options(true), records(first)).await?;
+    let before = progress(&target).await?;
+    for change in [
+        |source: &mut Header| source.store_id.push('x'),
+        |source: &mut Header| source.revision += 1,
+        |source: &mut Header| {
+            source.epoch += 1;
+            source.revision += 1 << 40;
+        },
+    ] {
+        let mut options = content.options(true);
+        options.source.iter_mut().for_each(change);
+        let answer = import(&target, options, records(rest)).await;
+        refused(answer, Reason::Invalid)?;
+        same!(progress(&target).await?, before, "progress");
+    }
+    let load = Load {
+        records: rest,
+        events: &content.events,
+    };
+    import(&target, content.options(false), load).await?;
+    content.is_in(&original, &target).await
+}
+
+async fn in_order(bench: Bench) -> Check {
+    let (original, content, target) = pair(&bench).await?;
+    let (first, rest) = content.records.split_at(5);
+    import(&target, content.options(true), records(first)).await?;
+    let swapped = [rest[1].clone(), rest[0].clone()];
+    let wrong = [&content.records[4..], &content.records, &swapped];
+    invalid(&target, &content, &wrong.map(records)).await?;
+    let (early, late) = content.events.split_at(2);
+    let load = Load {
+        records: rest,
+        events: early,
+    };
+    import(&target, content.options(true), load).await?;
+    let backwards = [late[1].clone(), late[0].clone()];
+    let mut after_events = content.records[10].clone();
+    if let Some(key) = &mut after_events.key {
+        key.name.push('x');
+    }
+    let after_events = [after_events];
+    let wrong = [events(early), events(&backwards), records(&after_events)];
+    invalid(&target, &content, &wrong).await?;
+    import(&target, content.options(false), events(late)).await?;
+    content.is_in(&original, &target).await
+}
+
+/// Demands that calls are refused and leave no trace.
+async fn invalid(target: &Bench, content: &Content, calls: &[Load<'_>]) -> Check {
+    let before = progress(target).await?;
+    for load in calls {
+        let answer = import(target, content.options(true), *load).await;
+        refused(answer, Reason::Invalid)?;
+        same!(progress(target).await?, before, "progress");
+    }
+    Ok(())
+}
+
+async fn discards(bench: Bench) -> Check {
+    let (_, unwanted, target) = pair(&bench).await?;
+    stage(&unwanted, &target).await?;
+    let original = bench.empty().await?;
+    let content = Content::of(&original).await?;
+    let discard = |more| Options {
+        discard: true,
+        ..content.options(more)
+    };
+    let before = progress(&target).await?;
+    let broken = send(&target, parts(discard(true), records(&content.records))).await;
+    refused(broken, Reason::Invalid)?;
+    same!(progress(&target).await?, before, "what a broken call drops");
+    let (first, rest) = content.records.split_at(5);
+    import(&target, discard(true), records(first)).await?;
+    let reached = progress(&target).await?;
+    same!(
+        (reached.source, reached.records),
+        (Some(content.source.clone()), 5),
+        "progress of an import that began anew"
+    );
+    let load = Load {
+        records: rest,
+        events: &content.events,
+    };
+    import(&target, content.options(false), load).await?;
+    content.is_in(&original, &target).await?;
+    let before = target.client.list(bench.all(0)).await?;
+    let answer = import(&target, discard(false), records(first)).await;
+    refused(answer, Reason::Invalid)?;
+    let after = target.client.list(bench.all(0)).await?;
+    ensure!(
+        (after.header, after.records) == (before.header, before.records),
+        "a refused import discarded a store"
+    );
+    Ok(())
+}

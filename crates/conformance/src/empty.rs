@@ -1,0 +1,97 @@
+//! Empty stores of the driver under test: sentences about imports fill them.
+
+use std::any::Any;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::crash::process::Process;
+use crate::crash::{Victim as _, ready};
+use backend_client::Endpoint;
+
+/// Serves empty stores.
+#[async_trait]
+pub trait EmptyStores: Send + Sync {
+    /// Serves a store that nothing was ever written to; each time another one, beside those
+    /// served before.
+    async fn serve(&self) -> Result<EmptyStore, String>;
+}
+
+/// A store that is served until this is dropped.
+pub struct EmptyStore {
+    pub(crate) endpoint: Endpoint,
+    _server: Box<dyn Any + Send + Sync>,
+}
+
+/// Empty stores from a shell command, which is run once for each.
+#[derive(Debug)]
+pub struct Command {
+    command: String,
+}
+
+/// A directory that goes with its last user.
+struct Folder(PathBuf);
+
+// === impl EmptyStore ===
+
+impl EmptyStore {
+    /// A store at `endpoint`, whose server ends when `server` is dropped.
+    pub fn new(endpoint: Endpoint, server: impl Any + Send + Sync) -> Self {
+        Self {
+            endpoint,
+            _server: Box::new(server),
+        }
+    }
+}
+
+// === impl Command ===
+
+impl Command {
+    /// A command that serves at `$ENDPOINT` what it keeps in the directory `$FOLDER`, where beside
+    /// the socket only its own output goes.
+    #[must_use]
+    pub fn new(command: &str) -> Self {
+        Self {
+            command: command.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl EmptyStores for Command {
+    async fn serve(&self) -> Result<EmptyStore, String> {
+        let folder = Folder::new().map_err(|error| error.to_string())?;
+        let socket = folder.0.join("s");
+        let endpoint = Endpoint::unix(&socket);
+        let process = Process::new(&self.command, &endpoint);
+        let mut process = process
+            .map_err(|error| error.to_string())?
+            .with("ENDPOINT", format!("unix://{}", socket.display()))
+            .with("FOLDER", folder.0.display().to_string())
+            .logging_in(&folder.0);
+        process.start().await?;
+        ready(&mut process, &endpoint).await?;
+        // In this order: the process is killed, then its directory goes.
+        Ok(EmptyStore::new(endpoint, (process, folder)))
+    }
+}
+
+// === impl Folder ===
+
+impl Folder {
+    fn new() -> std::io::Result<Self> {
+        let name = format!("backend-conformance-{}", uuid::Uuid::new_v4().simple());
+        let path = std::env::temp_dir().join(name);
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Whoever was killed may still hold a file: what is left is in the temporary directory.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

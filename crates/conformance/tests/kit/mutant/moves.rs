@@ -1,0 +1,131 @@
+//! Lies told when a store is fenced or moved.
+
+use backend_proto::error::to_status;
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use backend_proto::v1::import_request::{Done, Part};
+use backend_proto::v1::{
+    BackendError, DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, ImportRequest,
+    ImportResponse,
+};
+use tonic::{Response, Status, Streaming};
+
+use super::{Answer, Liar, Lie};
+
+impl Liar {
+    pub(super) async fn lie_in_fence(&self, mut request: FenceRequest) -> Answer<FenceResponse> {
+        match self.lie {
+            Lie::IgnoresAFence => request.fenced = false,
+            Lie::ForgetsTheReason if request.fenced => request.reason = "because".to_owned(),
+            Lie::NeverLifts if !request.fenced => {
+                request.fenced = true;
+                request.reason = "for ever".to_owned();
+            }
+            _ => {}
+        }
+        let mut answer = self.model.clone().fence(request).await?;
+        if self.lie == Lie::FencesTooEarly
+            && let Some(header) = &mut answer.get_mut().header
+        {
+            header.revision -= 1;
+        }
+        Ok(answer)
+    }
+
+    /// Refuses a read of a fenced store, if that is the lie.
+    pub(super) async fn lie_in_fenced_read(&self) -> Result<(), Status> {
+        if self.lie != Lie::FencesReads {
+            return Ok(());
+        }
+        let reason = self.described().await?.fenced;
+        if reason.is_empty() {
+            return Ok(());
+        }
+        Err(to_status(&BackendError {
+            reason: Reason::NotReady.into(),
+            outcome: Outcome::NotApplied.into(),
+            message: reason,
+            ..BackendError::default()
+        }))
+    }
+
+    pub(super) fn lie_in_describe(&self, response: &mut DescribeResponse) {
+        match (self.lie, &mut response.import) {
+            (Lie::HidesAFence, _) => response.fenced.clear(),
+            (Lie::ForgetsProgress, Some(import)) => import.last = None,
+            _ => {}
+        }
+    }
+
+    pub(super) async fn lie_in_import(
+        &self,
+        mut stream: Streaming<ImportRequest>,
+    ) -> Answer<ImportResponse> {
+        let mut parts = Vec::new();
+        let broken = loop {
+            match stream.message().await {
+                Ok(Some(message)) => parts.extend(message.part),
+                Ok(None) => break None,
+                Err(status) => break Some(status),
+            }
+        };
+        let whole = matches!(parts.last(), Some(Part::Done(_)));
+        if let Some(status) = broken.filter(|_| self.lie != Lie::KeepsBrokenCalls) {
+            return Err(status);
+        }
+        for part in &mut parts {
+            self.lie_in_part(part).await?;
+        }
+        if !whole && self.lie == Lie::KeepsBrokenCalls {
+            parts.push(count(&parts));
+        }
+        if whole && self.lie == Lie::LosesImportedEvents {
+            parts.retain(|part| !matches!(part, Part::Events(_)));
+            parts.pop();
+            parts.push(count(&parts));
+        }
+        let requests = parts
+            .into_iter()
+            .map(|part| ImportRequest { part: Some(part) });
+        let requests: Vec<_> = requests.collect();
+        let mut model = self.model.clone();
+        let imported = model.import(tokio_stream::iter(requests)).await?;
+        Ok(Response::new(imported.into_inner()))
+    }
+
+    async fn described(&self) -> Result<DescribeResponse, Status> {
+        let mut model = self.model.clone();
+        let described = model.describe(DescribeRequest::default()).await?;
+        Ok(described.into_inner())
+    }
+
+    async fn lie_in_part(&self, part: &mut Part) -> Result<(), Status> {
+        let Part::Options(options) = part else {
+            return Ok(());
+        };
+        match self.lie {
+            Lie::ShowsHalfAStore => options.more = false,
+            Lie::DiscardsNothing => options.discard = false,
+            Lie::KeepsTheEpoch => options.keep_epoch = true,
+            Lie::TakesAnySource => {
+                if let Some(import) = self.described().await?.import {
+                    options.source = import.source;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A closing message that agrees with what was sent.
+fn count(parts: &[Part]) -> Part {
+    let (mut records, mut events) = (0, 0);
+    for part in parts {
+        match part {
+            Part::Chunk(chunk) => records += chunk.records.len() as i64,
+            Part::Events(batch) => events += batch.events.len() as i64,
+            Part::Options(_) | Part::Done(_) => {}
+        }
+    }
+    Part::Done(Done { records, events })
+}
