@@ -84,12 +84,12 @@ pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
 
 async fn attempt_once(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let state = State::of(pair, arguments.restart)?;
+    let resumed = !matches!(state, State::Fresh { .. });
+    let mut fence = Fence::new(pair, arguments.reason.as_deref(), resumed);
     if let State::Moved { revision } = state {
         tell::line("the target has taken over already");
-        return finish(pair, revision, None).await;
+        return finish(pair, revision, fence).await;
     }
-    let resumed = matches!(state, State::Records { .. } | State::Events { .. });
-    let mut fence = Fence::new(pair, arguments.reason.as_deref(), resumed);
     let filled = tokio::select! {
         filled = fill(pair, state, arguments.no_cut_over, &mut fence) => filled,
         interrupted = interrupted() => Err(interrupted),
@@ -103,7 +103,7 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy) -> Result<()> {
         }
     };
     match close(pair, source, cut).await {
-        Closed::Surely => finish(pair, cut, Some(fence)).await,
+        Closed::Surely => finish(pair, cut, fence).await,
         Closed::No(error) => {
             fence.lift().await;
             Err(error)
@@ -284,10 +284,13 @@ async fn close(pair: &Pair, source: Header, cut: i64) -> Closed {
     }
 }
 
-/// Step 5. `fence` is that of this run; an earlier one's stays.
-async fn finish(pair: &Pair, cut: i64, fence: Option<Fence<'_>>) -> Result<()> {
+/// Step 5.
+async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>) -> Result<()> {
     let Pair { source, target, .. } = pair;
-    let compared = verify::compare(source, target, [cut, cut]).await;
+    let compared = tokio::select! {
+        compared = verify::compare(source, target, [cut, cut]) => compared,
+        interrupted = interrupted() => Err(interrupted),
+    };
     let compared = compared.context(
         "the target serves, but was not compared; the source stays fenced. Give the same command \
          again to compare",
@@ -301,19 +304,28 @@ async fn finish(pair: &Pair, cut: i64, fence: Option<Fence<'_>>) -> Result<()> {
         return Ok(());
     };
     let wrong = anyhow!("the target differs from the source: {difference}");
-    let reason = format!("not a true copy of {}: do not use", source.address);
-    let fenced = target.fence(Some(&reason)).await;
-    let unused = fenced.as_ref().is_ok_and(|header| header.revision == cut);
-    match fence {
-        Some(mut fence) if unused => {
-            fence.lift().await;
-            Err(wrong.context("the target is fenced, the source serves again"))
-        }
-        _ => Err(wrong.context(
+    if !withdraw(pair, cut).await.unwrap_or(false) {
+        return Err(wrong.context(
             "the target was used already, or cannot be fenced: both stay as they are, for a person \
              to decide",
-        )),
+        ));
     }
+    fence.lift().await;
+    Err(wrong.context("the target is fenced, so that the source can serve again"))
+}
+
+/// Fences a target that is not to be used; `false` if somebody has used it.
+async fn withdraw(pair: &Pair, cut: i64) -> Result<bool, Refusal> {
+    let target = &pair.target;
+    if target.head().await?.revision != cut {
+        return Ok(false);
+    }
+    let reason = format!("not a true copy of {}: do not use", pair.source.address);
+    let unused = target.fence(Some(&reason)).await?.revision == cut;
+    if !unused {
+        target.fence(None).await?;
+    }
+    Ok(unused)
 }
 
 /// Ends with an error when somebody wants the copy to stop.

@@ -180,6 +180,38 @@ async fn a_target_that_differs_is_fenced_and_the_source_serves_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_was_killed_before_it_was_compared_is_compared() {
+    for used in [false, true] {
+        let source = Store::start(Kind::Sqlite).await;
+        source.fill(300, 500).await;
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let target = Store::serve(folder, Liar::about("q000123")).await;
+        let (from, to) = (source.address(), target.address());
+        let reason = format!("moved to {to}");
+        run(&["fence", "--at", &from, "--reason", &reason])
+            .await
+            .expect("fenced");
+        run(&["copy", "--from", &from, "--to", &to])
+            .await
+            .expect_err("it differs");
+        let create = |path: &str| vec![op(Action::Create, path, "{}")];
+        if used {
+            write(&mut target.client(), create("ns/new"))
+                .await
+                .expect("the target serves");
+        }
+        let failed = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
+        let failed = failed.expect_err("it differs");
+        assert!(failed.contains("ns/q000123 (the values)"), "{failed}");
+        // Whoever was written to is not touched.
+        assert_eq!(source.describe().await.fenced.is_empty(), !used, "{failed}");
+        assert_eq!(target.describe().await.fenced.is_empty(), used, "{failed}");
+        source.stop().await;
+        target.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fence_stands_while_it_is_not_known_who_serves() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
