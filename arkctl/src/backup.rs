@@ -15,8 +15,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use self::file::{Contents, Writer};
 use crate::args;
-use crate::digest::Digester;
-use crate::store::{Store, begin};
+use crate::digest::{Digester, Summary};
+use crate::store::{Export, Store, begin};
 use crate::tell::{self, Progress};
 
 /// Messages between the network and the file: a few MiB.
@@ -28,37 +28,12 @@ const AHEAD: usize = 8;
 /// If the store cannot be read, holds an unreadable record, or the file cannot be written.
 pub async fn backup(arguments: &args::Backup) -> Result<()> {
     let store = Store::from(&arguments.from)?;
-    let mut export = store.export(ExportRequest::default()).await?;
+    let export = store.export(ExportRequest::default()).await?;
     let header = export.header.clone();
     let (sender, messages) = mpsc::channel(AHEAD);
     let (path, compress) = (arguments.file.clone(), arguments.compress);
     let written = spawn_blocking(move || write(&path, compress, messages));
-    let read = async {
-        let mut progress = Progress::new("saved");
-        let (mut digester, mut count) = (Digester::default(), 0);
-        sender.send(Part::Header(header.clone())).await?;
-        while let Some(records) = export.records().await? {
-            let mut bytes = 0;
-            for record in &records {
-                if !record.unreadable.is_empty() {
-                    bail!("{}: {}", store.address, record.unreadable);
-                }
-                digester.add(record);
-                bytes += record.value.len();
-            }
-            count += records.len() as i64;
-            progress.add(records.len(), bytes);
-            sender.send(Part::Chunk(Chunk { records })).await?;
-        }
-        sender
-            .send(Part::Trailer(Trailer { count, more: false }))
-            .await?;
-        // The writer takes the end of the channel for the end.
-        drop(sender);
-        progress.finish();
-        anyhow::Ok(digester.finish())
-    };
-    let read = read.await;
+    let read = read(&store, export, sender).await;
     // The writer's error is the cause of the reader's, if it has one.
     written.await??;
     let summary = read?;
@@ -69,6 +44,30 @@ pub async fn backup(arguments: &args::Backup) -> Result<()> {
     ));
     tell::line(summary);
     Ok(())
+}
+
+/// Sends the export to the writer, which takes the end of the channel for the end.
+async fn read(store: &Store, mut export: Export, sender: mpsc::Sender<Part>) -> Result<Summary> {
+    let mut progress = Progress::new("saved");
+    let (mut digester, mut count) = (Digester::default(), 0);
+    sender.send(Part::Header(export.header.clone())).await?;
+    while let Some(records) = export.records().await? {
+        let mut bytes = 0;
+        for record in &records {
+            if !record.unreadable.is_empty() {
+                bail!("{}: {}", store.address, record.unreadable);
+            }
+            digester.add(record);
+            bytes += record.value.len();
+        }
+        count += records.len() as i64;
+        progress.add(records.len(), bytes);
+        sender.send(Part::Chunk(Chunk { records })).await?;
+    }
+    let trailer = Trailer { count, more: false };
+    sender.send(Part::Trailer(trailer)).await?;
+    progress.finish();
+    Ok(digester.finish())
 }
 
 /// Writes what comes, and gives the file its name if the last was the trailer.

@@ -2,7 +2,7 @@
 //!
 //! Without `--live` the state at one revision goes over in a single call of Import. With it the
 //! target is filled in many calls while the source serves, follows the source's log, and takes over
-//! behind a fence; [`live`] has the order of steps.
+//! behind a fence; the module `live` has the order of steps.
 
 mod fence;
 mod live;

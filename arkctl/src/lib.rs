@@ -5,8 +5,8 @@
 //!
 //! Invariants:
 //! - a target is never visible before all of it has arrived, and never changed unless it was empty;
-//! - a store is fenced only by `fence` and by the last step of `copy --live`, and a fence raised by
-//!   the latter stands after it only if the target has taken over, or if that cannot be told;
+//! - a store is fenced only by `fence` and by `copy --live`; a fence raised by the latter stands after
+//!   it only if the target has taken over, or if that cannot be told;
 //! - every command may be killed at any moment and given again.
 
 pub mod args;

@@ -165,16 +165,7 @@ impl Contents {
         );
         let mut hash = Sha256::new();
         hash.update(head);
-        let mut rest = BufReader::with_capacity(BUFFER, file).take(length - HEAD - 32);
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let read = rest.read(&mut buffer)?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&buffer[..read]);
-        }
-        let mut file = rest.into_inner();
+        feed(&mut hash, (&mut file).take(length - HEAD - 32))?;
         let mut expected = [0; 32];
         file.read_exact(&mut expected)?;
         ensure!(
@@ -232,6 +223,17 @@ impl Contents {
         };
         let messages = self.messages;
         Ok((0..messages).map(move |_| message(&mut body)))
+    }
+}
+
+/// Hashes all that is read.
+fn feed(hash: &mut Sha256, mut from: impl Read) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => hash.update(&buffer[..read]),
+        }
     }
 }
 

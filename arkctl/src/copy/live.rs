@@ -129,18 +129,7 @@ async fn fill(
     fence: &mut Fence<'_>,
 ) -> Result<Option<Filled>> {
     let mut filling = Filling::start(pair, state).await?;
-    while filling.snapshot {
-        filling.step().await?;
-    }
-    filling.progress.step("the snapshot is complete");
-    loop {
-        let asked = Instant::now();
-        let head = pair.source.head().await?.revision;
-        filling.reach(head).await?;
-        if asked.elapsed() < CLOSE {
-            break;
-        }
-    }
+    filling.come_close().await?;
     let Filling { revision, .. } = filling;
     if no_cut_over {
         filling.progress.finish();
@@ -211,6 +200,22 @@ impl<'a> Filling<'a> {
             snapshot: revision == 0,
             revision,
         })
+    }
+
+    /// Steps 1 and 2.
+    async fn come_close(&mut self) -> Result<()> {
+        while self.snapshot {
+            self.step().await?;
+        }
+        self.progress.step("the snapshot is complete");
+        loop {
+            let asked = Instant::now();
+            let head = self.pair.source.head().await?.revision;
+            self.reach(head).await?;
+            if asked.elapsed() < CLOSE {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits for something, and keeps it with what is close behind.

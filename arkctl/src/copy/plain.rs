@@ -47,12 +47,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
         (Ok(_), Err(stop)) => bail!("the target took a copy that was not complete: {stop:?}"),
     };
     let (imported, summary) = sent;
-    let arrived = verify::summary(target, 0).await?;
-    if arrived != summary {
-        let compared = verify::compare(source, target, [header.revision, 0]).await?;
-        let difference = compared.difference.unwrap_or_default();
-        bail!("the target does not hold what was sent, do not use it: {difference}");
-    }
+    compare(pair, &header, &summary).await?;
     let Header {
         epoch, revision, ..
     } = imported;
@@ -62,6 +57,17 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     ));
     tell::line(summary);
     Ok(())
+}
+
+/// What arrived must be what was sent.
+async fn compare(pair: &Pair, header: &Header, sent: &Summary) -> Result<()> {
+    let Pair { source, target, .. } = pair;
+    if verify::summary(target, 0).await? == *sent {
+        return Ok(());
+    }
+    let compared = verify::compare(source, target, [header.revision, 0]).await?;
+    let difference = compared.difference.unwrap_or_default();
+    bail!("the target does not hold what was sent, do not use it: {difference}")
 }
 
 /// Why no more was sent.

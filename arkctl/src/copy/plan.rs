@@ -15,25 +15,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let mut obstacles: Vec<String> = pair.lack(arguments.live).into_iter().collect();
     tell::line(described("source", &pair.source, &pair.from));
     tell::line(described("target", &pair.target, &pair.to));
-    match &pair.to.import {
-        Some(import) => {
-            let records = import.records;
-            let last = import.last.as_ref().map(key::text).unwrap_or_default();
-            tell::line(format_args!(
-                "the target holds an unfinished copy: {records} records up to {last}, revision {}",
-                import.revision
-            ));
-            if !arguments.live && !arguments.restart {
-                obstacles.push(
-                    "an unfinished copy is carried on with --live, or dropped with \
-                                --restart"
-                        .to_owned(),
-                );
-            }
-        }
-        None if pair.target.is_empty().await? => tell::line("the target is empty"),
-        None => obstacles.push(format!("{}: the store is not empty", pair.target.address)),
-    }
+    obstacles.extend(target(pair, arguments).await?);
     let mut export = pair.source.export(ExportRequest::default()).await?;
     let mut progress = Progress::new("read");
     let mut digester = Digester::default();
@@ -64,6 +46,30 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
         bail!("the copy would be refused");
     }
     Ok(())
+}
+
+/// Tells what the target holds; what it would refuse.
+async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
+    let address = &pair.target.address;
+    if !pair.to.fenced.is_empty() {
+        return Ok(Some(format!("{address}: the store is fenced")));
+    }
+    let Some(import) = &pair.to.import else {
+        if pair.target.is_empty().await? {
+            tell::line("the target is empty");
+            return Ok(None);
+        }
+        return Ok(Some(format!("{address}: the store is not empty")));
+    };
+    let last = import.last.as_ref().map(key::text).unwrap_or_default();
+    let (records, revision) = (import.records, import.revision);
+    tell::line(format_args!(
+        "the target holds an unfinished copy: {records} records up to {last}, revision {revision}"
+    ));
+    let stuck = !arguments.live && !arguments.restart;
+    Ok(stuck.then(|| {
+        "an unfinished copy is carried on with --live, or dropped with --restart".to_owned()
+    }))
 }
 
 fn described(side: &str, store: &Store, described: &DescribeResponse) -> String {

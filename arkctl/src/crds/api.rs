@@ -90,14 +90,7 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
             now = std::mem::take(&mut later);
         }
         pending = later;
-        let mut requests = Vec::with_capacity(now.len());
-        for object in &now {
-            requests.push(one(cluster, object, &known, &made));
-        }
-        let done: Vec<Made> = stream::iter(requests)
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let done = wave(cluster, &now, &known, &made).await?;
         let bytes = now.iter().map(|object| object.value.len()).sum();
         progress.add(now.len(), bytes);
         for Made {
@@ -117,6 +110,21 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
         ));
     }
     Ok(())
+}
+
+/// Creates objects that do not wait for each other.
+async fn wave(
+    cluster: &Cluster,
+    objects: &[Object],
+    known: &HashSet<String>,
+    made: &HashMap<String, String>,
+) -> Result<Vec<Made>> {
+    let mut requests = Vec::with_capacity(objects.len());
+    for object in objects {
+        requests.push(one(cluster, object, known, made));
+    }
+    let answers = stream::iter(requests).buffer_unordered(AT_ONCE);
+    answers.try_collect().await
 }
 
 /// Creates an object, then its status, then asks for its deletion if that was so.

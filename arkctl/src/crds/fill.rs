@@ -36,19 +36,7 @@ struct Entry {
 pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::to(&arguments.to)?;
-    let mut entries = Vec::new();
-    for kind in cluster.kinds().await? {
-        let listed = cluster.list(&kind).await?;
-        let count = listed.objects.len();
-        for object in listed.objects {
-            entries.push(entry(&kind, object)?);
-        }
-        tell::line(format_args!(
-            "{}.{}: {count} objects at resourceVersion {}",
-            kind.plural, kind.group, listed.resource_version
-        ));
-    }
-    let (header, records) = number(entries);
+    let (header, records) = number(gather(&cluster).await?);
     let summary = summary(&records);
     if arguments.dry_run {
         tell::line("would be imported:");
@@ -75,6 +63,23 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     tell::line(format_args!("imported: epoch {epoch}, revision {revision}"));
     tell::line(summary);
     Ok(())
+}
+
+/// Every object of every kind.
+async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for kind in cluster.kinds().await? {
+        let listed = cluster.list(&kind).await?;
+        let count = listed.objects.len();
+        for object in listed.objects {
+            entries.push(entry(&kind, object)?);
+        }
+        tell::line(format_args!(
+            "{}.{}: {count} objects at resourceVersion {}",
+            kind.plural, kind.group, listed.resource_version
+        ));
+    }
+    Ok(entries)
 }
 
 /// The object as the gateway would store it.

@@ -64,22 +64,27 @@ impl Outgoing {
                 "{others} objects of other groups are left out"
             ));
         }
-        let namespaces: BTreeSet<&str> = outgoing
-            .iter()
-            .map(|it| it.key.namespace.as_str())
-            .collect();
-        for namespace in namespaces.into_iter().filter(|name| !name.is_empty()) {
-            if !cluster.has_namespace(namespace).await? {
-                obstacles.push(format!(
-                    "the cluster has no namespace {namespace}: create it"
-                ));
-            }
-        }
+        obstacles.extend(missing(cluster, &outgoing).await?);
         Ok(Self {
             objects: outgoing,
             obstacles,
         })
     }
+}
+
+/// A sentence for each namespace that the cluster lacks.
+async fn missing(cluster: &Cluster, objects: &[Object]) -> Result<Vec<String>> {
+    let namespaces = objects.iter().map(|it| it.key.namespace.as_str());
+    let namespaces: BTreeSet<&str> = namespaces.filter(|name| !name.is_empty()).collect();
+    let mut missing = Vec::new();
+    for namespace in namespaces {
+        if !cluster.has_namespace(namespace).await? {
+            missing.push(format!(
+                "the cluster has no namespace {namespace}: create it"
+            ));
+        }
+    }
+    Ok(missing)
 }
 
 fn object(kinds: &BTreeMap<String, Arc<Kind>>, key: Key, record: Record) -> Result<Object> {
