@@ -1,10 +1,8 @@
 //! The servers that scenarios are played against.
 
 pub mod certificates;
-pub mod client;
 pub mod go_module;
 pub mod kube_apiserver;
-pub mod kubeconfig;
 pub mod postgres;
 pub mod process;
 pub mod reference;
@@ -14,6 +12,7 @@ pub mod store;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+pub use kube_http::{client, kubeconfig};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -109,13 +108,13 @@ impl Engine {
                 let store = store::kine(repository, database, path, say).await?;
                 let manifests = manifests(repository)?;
                 let started = kube_apiserver::start(reference, store, path, &manifests);
-                ("kube-apiserver on kine", started.await?)
+                ("kube-apiserver on kine", started.await?.into_parts())
             }
             (_, None) => {
                 let store = store::etcd(reference, path)?;
                 let manifests = manifests(repository)?;
                 let started = kube_apiserver::start(reference, store, path, &manifests);
-                ("kube-apiserver", started.await?)
+                ("kube-apiserver", started.await?.into_parts())
             }
         };
         let kubectl = reference.kubectl.clone();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::check::{Check, Stop};
 use crate::client::Client;
 use crate::empty::{EmptyStore, EmptyStores};
-use crate::endpoint::Endpoint;
+use backend_client::Endpoint;
 
 /// Plural of everything that cases store.
 const RESOURCE: &str = "things";

@@ -16,8 +16,8 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 use crate::check::{Check, Stop, ensure, same, some};
-use crate::endpoint::Endpoint;
 use crate::stream::Stream;
+use backend_client::Endpoint;
 
 /// Deadline of a unary call, and of one message of a list.
 pub(crate) const CALL: Duration = Duration::from_secs(20);

@@ -22,8 +22,8 @@ use self::load::{Watcher, Writer};
 use crate::bench::{Bench, Effort};
 use crate::check::{Check, Stop, ensure};
 use crate::client::Client;
-use crate::endpoint::Endpoint;
 use crate::report::Row;
+use backend_client::Endpoint;
 
 const WRITERS: usize = 6;
 const WATCHERS: usize = 3;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::crash::process::Process;
 use crate::crash::{Victim as _, ready};
-use crate::endpoint::Endpoint;
+use backend_client::Endpoint;
 
 /// Serves empty stores.
 #[async_trait]

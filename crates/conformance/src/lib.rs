@@ -17,7 +17,6 @@
 pub mod cases;
 pub mod crash;
 pub mod empty;
-pub mod endpoint;
 pub mod measure;
 pub mod model;
 pub mod report;
@@ -31,7 +30,7 @@ mod load;
 mod replay;
 mod stream;
 
+pub use backend_client::Endpoint;
 pub use bench::Effort;
-pub use endpoint::Endpoint;
 pub use model::ModelDriver;
 pub use report::Report;

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use backend_client::Tls;
 use clap::Parser;
 use conformance::cases::{self, Case};
 use conformance::crash::process::Process;
 use conformance::crash::{self, Plan, Victim as _};
 use conformance::empty::{self, EmptyStores};
-use conformance::endpoint::Tls;
 use conformance::report::Row;
 use conformance::{Effort, Endpoint, Report, suite};
 
@@ -134,7 +134,8 @@ fn list(arguments: &Arguments) {
 
 async fn judge(arguments: &Arguments) -> Result<Report> {
     let address = arguments.endpoint.as_deref().unwrap_or_default();
-    let endpoint = Endpoint::parse(address, arguments.tls()?.as_ref())?;
+    let endpoint = Endpoint::parse(address, arguments.tls()?.as_ref());
+    let endpoint = endpoint.context("--endpoint")?;
     let seed = arguments.seed.unwrap_or_else(rand::random);
     let effort = Effort {
         seed,

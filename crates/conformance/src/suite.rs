@@ -11,8 +11,8 @@ use crate::cases::Case;
 use crate::check::{Check, Stop};
 use crate::client::Client;
 use crate::empty::EmptyStores;
-use crate::endpoint::Endpoint;
 use crate::report::Row;
+use backend_client::Endpoint;
 
 /// Longest run of a case; `long` runs get ten times as much.
 const PATIENCE: Duration = Duration::from_secs(120);

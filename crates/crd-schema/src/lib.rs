@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure function of a value and a schema; the registry decides the order:
 //! [`prune`], [`nulls`], [`coerce`], [`default`] on the way in, [`validate`], [`scale`],
-//! [`embedded`] and [`list_type`] before an object is stored, [`columns`] on the way out.
+//! [`embedded`] and [`list_type`] before an object is [`stored`], [`columns`] on the way out.
 //!
 //! Source of the rules and texts: `k8s.io/apiextensions-apiserver/pkg/apiserver/{schema,validation}`
 //! and `k8s.io/kube-openapi/pkg/validation`.
@@ -21,6 +21,7 @@ pub mod prune;
 pub mod regexp;
 pub mod scale;
 pub mod selectable;
+pub mod stored;
 pub mod structural;
 pub mod validate;
 

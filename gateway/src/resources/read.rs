@@ -49,11 +49,7 @@ pub(super) fn stored<'a>(
     served: &Served,
     object: &'a mut Value,
 ) -> Result<Cow<'a, Value>, DecodeError> {
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        // The revision is not known before the write.
-        metadata.remove("resourceVersion");
-        metadata.remove("selfLink");
-    }
+    crd_schema::stored::strip(object);
     if served.is_storage() {
         return Ok(Cow::Borrowed(object));
     }
@@ -66,13 +62,12 @@ pub(super) fn stored<'a>(
 
 /// What the backend may index of an object in storage version.
 pub(super) fn index(resource: &Resource, object: &Value) -> Index {
-    let head = head(object, resource);
-    let owners = Meta::of(object).owner_references();
+    let derived = crd_schema::stored::Index::of(object, resource.selectable());
     Index {
-        uid: head.uid,
-        labels: head.labels,
-        fields: head.fields,
-        owner_uids: owners.map(|owner| owner.uid.to_owned()).collect(),
+        uid: derived.uid,
+        labels: derived.labels,
+        fields: derived.fields,
+        owner_uids: derived.owner_uids,
     }
 }
 
@@ -149,13 +144,10 @@ fn parse(value: &[u8]) -> Result<Value, DecodeError> {
 fn head(object: &Value, resource: &Resource) -> Head {
     let meta = Meta::of(object);
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    let fields = resource.selectable().iter();
     Head {
         uid: meta.uid().to_owned(),
         labels: meta.labels().map(owned).collect(),
-        fields: fields
-            .map(|field| (field.path.clone(), field.value(object)))
-            .collect(),
+        fields: crd_schema::stored::fields(object, resource.selectable()),
         deleting: meta.is_deleting(),
     }
 }

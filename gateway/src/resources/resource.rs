@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher as _};
 
 use api_types::gvk::{GroupKind, GroupResource};
-use crd_schema::{Definition, Scope, SelectableField, Structural, Version};
+use crd_schema::{Definition, Scope, SelectableField, Structural, Version, stored};
 use serde_json::Value;
 
 use crate::store::ResourceId;
@@ -36,16 +36,8 @@ impl Resource {
     pub(super) fn new(definition: Definition, manifest: Value, body_limit: usize) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(&kube_json::to_vec(&manifest));
-        let mut selectable: Vec<SelectableField> = Vec::new();
-        for field in definition
-            .versions
-            .iter()
-            .flat_map(|v| &v.selectable_fields)
-        {
-            if !selectable.contains(field) {
-                selectable.push(field.clone());
-            }
-        }
+        let declared = definition.versions.iter();
+        let selectable = stored::selectable_of(declared.flat_map(|v| &v.selectable_fields));
         let versions = definition.versions.iter();
         Self {
             id: ResourceId::new(&definition.group, &definition.names.plural),

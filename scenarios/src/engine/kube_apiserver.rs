@@ -18,6 +18,25 @@ const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// A cold start on a busy machine with two cores.
 const START: Duration = Duration::from_secs(120);
 
+/// The server and its store, serving.
+#[derive(Debug)]
+pub struct Started {
+    /// In the order in which they are to be stopped.
+    pub processes: Vec<Process>,
+    /// How to reach kube-apiserver.
+    pub kubeconfig: Kubeconfig,
+    /// Where the store listens, without credentials.
+    pub store: String,
+}
+
+impl Started {
+    /// Without the store's address.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<Process>, Kubeconfig) {
+        (self.processes, self.kubeconfig)
+    }
+}
+
 /// Starts the server on `store` with files below `folder` and loads `manifests`.
 ///
 /// # Errors
@@ -27,7 +46,7 @@ pub async fn start(
     mut store: Store,
     folder: &Path,
     manifests: &[PathBuf],
-) -> Result<(Vec<Process>, Kubeconfig)> {
+) -> Result<Started> {
     let certificates = Certificates::create(folder)?;
     let port = free_port()?;
     let log = folder.join("kube-apiserver.log");
@@ -39,6 +58,7 @@ pub async fn start(
         ca: std::fs::read(&certificates.ca)?,
         certificate: std::fs::read(&certificates.admin)?,
         key: std::fs::read(&certificates.admin_key)?,
+        token: None,
     };
     let client = Client::new(&kubeconfig, true)?;
     let deadline = Instant::now() + START;
@@ -62,7 +82,11 @@ pub async fn start(
             .with_context(|| file.display().to_string())?;
     }
     // The server stops before its store.
-    Ok((vec![server, store.process], kubeconfig))
+    Ok(Started {
+        processes: vec![server, store.process],
+        kubeconfig,
+        store: store.url,
+    })
 }
 
 fn kube_apiserver(

@@ -18,8 +18,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crd-schema", &["api-types", "kube-json"]),
     ("watch-cache", &[]),
     ("sidecar", &["backend-proto"]),
-    ("conformance", &["backend-proto", "sidecar"]),
     ("postgres-testkit", &[]),
+    ("backend-client", &["backend-proto"]),
+    ("kube-http", &[]),
+    (
+        "conformance",
+        &["backend-proto", "backend-client", "sidecar"],
+    ),
+    ("backend-postgres", &["backend-proto", "sidecar"]),
     ("backend-sqlite", &["backend-proto", "sidecar"]),
     (
         "ark-apiserver",
@@ -31,7 +37,18 @@ const CRATES: &[(&str, &[&str])] = &[
             "watch-cache",
         ],
     ),
-    ("scenarios", &["kube-json", "postgres-testkit"]),
+    (
+        "arkctl",
+        &[
+            "backend-proto",
+            "backend-client",
+            "kube-http",
+            "kube-json",
+            "api-types",
+            "crd-schema",
+        ],
+    ),
+    ("scenarios", &["kube-http", "kube-json", "postgres-testkit"]),
     ("ark-bench", &["scenarios"]),
     ("xtask", &[]),
 ];

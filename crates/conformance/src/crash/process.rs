@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::Victim;
-use crate::endpoint::Endpoint;
+use backend_client::Endpoint;
 
 /// How long a process may take to be gone after SIGKILL, and after SIGTERM.
 const GONE: Duration = Duration::from_secs(30);

@@ -1,4 +1,6 @@
-//! Where the driver under test serves.
+//! Where a driver serves, and clients for it: on a unix socket, or over mutual TLS.
+//!
+//! It makes connections and knows nothing of what is said on them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,14 +14,19 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Uri};
 /// How long one connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Bytes that a stream, and a connection, may have in flight: several chunks of an export.
+const WINDOW: u32 = 8 << 20;
+
 /// What is wrong with an address or its certificates. Each is a sentence for an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Neither `unix:///PATH` nor `https://HOST:PORT`.
-    #[error("--endpoint {0}: must be unix:///PATH or https://HOST:PORT")]
+    #[error(
+        "{0}: must be unix:///PATH, or https://HOST:PORT with an authority, a certificate and a key"
+    )]
     Address(String),
     /// A certificate or key does not fit.
-    #[error("--endpoint {address}: {source}")]
+    #[error("{address}: {source}")]
     Tls {
         /// The address.
         address: String,
@@ -77,6 +84,8 @@ impl Endpoint {
             .identity(Identity::from_pem(&tls.cert, &tls.key));
         let endpoint = Channel::builder(uri)
             .connect_timeout(CONNECT)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
             .tls_config(config)
             .map_err(|source| Error::Tls {
                 address: address.to_owned(),
@@ -117,6 +126,8 @@ impl Endpoint {
                 // The host is what `:authority` becomes.
                 Channel::builder(Uri::from_static("http://localhost"))
                     .connect_timeout(CONNECT)
+                    .initial_stream_window_size(WINDOW)
+                    .initial_connection_window_size(WINDOW)
                     .connect_with_connector_lazy(tower::service_fn(connect))
             }
             Address::Tcp(endpoint) => endpoint.connect_lazy(),

@@ -1,0 +1,155 @@
+//! `backup` and `restore`: a store in a file.
+
+mod file;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use backend_proto::v1::export_response::Part;
+use backend_proto::v1::import_request::{Done, Options, Part as ImportPart};
+use backend_proto::v1::list_response::{Chunk, Trailer};
+use backend_proto::v1::{ExportRequest, ExportResponse, Header, ImportRequest};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio_stream::wrappers::ReceiverStream;
+
+use self::file::{Contents, Writer};
+use crate::args;
+use crate::digest::{Digester, Summary};
+use crate::store::{Export, Store, begin};
+use crate::tell::{self, Progress};
+
+/// Messages between the network and the file: a few MiB.
+const AHEAD: usize = 8;
+
+/// Writes a snapshot to a file, which appears under its name only when it is complete.
+///
+/// # Errors
+/// If the store cannot be read, holds an unreadable record, or the file cannot be written.
+pub async fn backup(arguments: &args::Backup) -> Result<()> {
+    let store = Store::from(&arguments.from)?;
+    let export = store.export(ExportRequest::default()).await?;
+    let header = export.header.clone();
+    let (sender, messages) = mpsc::channel(AHEAD);
+    let (path, compress) = (arguments.file.clone(), arguments.compress);
+    let written = spawn_blocking(move || write(&path, compress, messages));
+    let read = read(&store, export, sender).await;
+    // The writer's error is the cause of the reader's, if it has one.
+    written.await??;
+    let summary = read?;
+    tell::line(format_args!(
+        "{}: revision {}",
+        arguments.file.display(),
+        header.revision
+    ));
+    tell::line(summary);
+    Ok(())
+}
+
+/// Sends the export to the writer, which takes the end of the channel for the end.
+async fn read(store: &Store, mut export: Export, sender: mpsc::Sender<Part>) -> Result<Summary> {
+    let mut progress = Progress::new("saved");
+    let (mut digester, mut count) = (Digester::default(), 0);
+    sender.send(Part::Header(export.header.clone())).await?;
+    while let Some(records) = export.records().await? {
+        let mut bytes = 0;
+        for record in &records {
+            if !record.unreadable.is_empty() {
+                bail!("{}: {}", store.address, record.unreadable);
+            }
+            digester.add(record);
+            bytes += record.value.len();
+        }
+        count += records.len() as i64;
+        progress.add(records.len(), bytes);
+        sender.send(Part::Chunk(Chunk { records })).await?;
+    }
+    let trailer = Trailer { count, more: false };
+    sender.send(Part::Trailer(trailer)).await?;
+    progress.finish();
+    Ok(digester.finish())
+}
+
+/// Writes what comes, and gives the file its name if the last was the trailer.
+fn write(path: &Path, compress: bool, mut messages: mpsc::Receiver<Part>) -> Result<()> {
+    let mut writer = Writer::create(path, compress)?;
+    let (mut records, mut whole) = (0, false);
+    while let Some(part) = messages.blocking_recv() {
+        match &part {
+            Part::Chunk(chunk) => records += chunk.records.len() as u64,
+            Part::Trailer(_) => whole = true,
+            Part::Header(_) | Part::Events(_) => {}
+        }
+        writer.write(&ExportResponse { part: Some(part) })?;
+    }
+    if whole {
+        writer.finish(records)
+    } else {
+        writer.discard();
+        Ok(())
+    }
+}
+
+/// Fills an empty store from a file, whose hash is checked first.
+///
+/// # Errors
+/// If the file is not a whole backup, or the driver refuses: then the store is as it was.
+pub async fn restore(arguments: &args::Restore) -> Result<()> {
+    let store = Store::to(&arguments.to)?;
+    let path = arguments.file.clone();
+    let contents = spawn_blocking(move || Contents::check(&path)).await??;
+    tell::line(format_args!(
+        "{}: whole, {} records at revision {}",
+        arguments.file.display(),
+        contents.records(),
+        contents.header().revision,
+    ));
+    let expected = contents.records();
+    let (sender, requests) = mpsc::channel(AHEAD);
+    let mut feed = JoinSet::new();
+    feed.spawn_blocking(move || send(&contents, &sender));
+    let imported = store.import(ReceiverStream::new(requests)).await;
+    let fed = feed.join_next().await.context("nothing was sent")?;
+    let header = imported?;
+    fed??;
+    let compared = crate::verify::summary(&store, 0).await?;
+    let found = compared.totals().records;
+    if found != expected {
+        bail!("{}: {found} of {expected} records are there", store.address);
+    }
+    let Header {
+        revision, epoch, ..
+    } = header;
+    tell::line(format_args!("restored: epoch {epoch}, revision {revision}"));
+    tell::line(compared);
+    Ok(())
+}
+
+/// Sends the file as one call of Import.
+fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<()> {
+    let source = Some(contents.header().clone());
+    let options = Options {
+        source,
+        ..Options::default()
+    };
+    let mut records = 0;
+    let expected = contents.records();
+    // A closed channel means that the driver refused; its answer says why.
+    if requests.blocking_send(begin(options)).is_err() {
+        return Ok(());
+    }
+    for part in contents.chunks()? {
+        let chunk = part?;
+        records += chunk.records.len() as i64;
+        let part = Some(ImportPart::Chunk(chunk));
+        if requests.blocking_send(ImportRequest { part }).is_err() {
+            return Ok(());
+        }
+    }
+    // Without the closing message nothing is kept.
+    if records as u64 == expected {
+        let part = Some(ImportPart::Done(Done { records, events: 0 }));
+        let _ = requests.blocking_send(ImportRequest { part });
+    }
+    Ok(())
+}

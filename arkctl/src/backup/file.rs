@@ -1,0 +1,258 @@
+//! The file of a backup.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `arkback` and a newline |
+//! | 1 | version of the format, 1 |
+//! | 1 | how the body is compressed: 0 not at all, 1 gzip |
+//! | … | the body: `ark.backend.v1.ExportResponse` messages, each behind its length as a varint: the header, chunks of records in key order, the trailer |
+//! | 8 | number of messages, big-endian |
+//! | 8 | number of records, big-endian |
+//! | 32 | SHA-256 of every byte before |
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use backend_proto::limits::MAX_MESSAGE_BYTES;
+use backend_proto::v1::export_response::Part;
+use backend_proto::v1::list_response::Chunk;
+use backend_proto::v1::{ExportResponse, Header};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+
+const MAGIC: &[u8; 8] = b"arkback\n";
+const VERSION: u8 = 1;
+/// Magic, version and compression.
+const HEAD: u64 = 10;
+/// Counts and hash.
+const TAIL: u64 = 48;
+/// Bytes read or written at once.
+const BUFFER: usize = 1 << 20;
+
+/// A file being written, under a name that says so.
+pub(super) struct Writer {
+    path: PathBuf,
+    partial: PathBuf,
+    body: Body,
+    messages: u64,
+}
+
+enum Body {
+    Plain(Hashing),
+    Gzip(Box<GzEncoder<Hashing>>),
+}
+
+/// Hashes what is written.
+struct Hashing {
+    file: BufWriter<File>,
+    hash: Sha256,
+}
+
+/// A file whose hash is right.
+#[derive(Debug)]
+pub(super) struct Contents {
+    path: PathBuf,
+    header: Header,
+    messages: u64,
+    records: u64,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Begins `PATH.partial`; what an earlier attempt left there is lost.
+    pub(super) fn create(path: &Path, compress: bool) -> Result<Self> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = File::create(&partial).with_context(|| partial.display().to_string())?;
+        let mut out = Hashing {
+            file: BufWriter::with_capacity(BUFFER, file),
+            hash: Sha256::new(),
+        };
+        out.write_all(MAGIC)?;
+        out.write_all(&[VERSION, u8::from(compress)])?;
+        let body = if compress {
+            Body::Gzip(Box::new(GzEncoder::new(out, Compression::fast())))
+        } else {
+            Body::Plain(out)
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            partial,
+            body,
+            messages: 0,
+        })
+    }
+
+    pub(super) fn write(&mut self, message: &ExportResponse) -> Result<()> {
+        let bytes = message.encode_length_delimited_to_vec();
+        let written = match &mut self.body {
+            Body::Plain(out) => out.write_all(&bytes),
+            Body::Gzip(out) => out.write_all(&bytes),
+        };
+        self.messages += 1;
+        written.with_context(|| self.partial.display().to_string())
+    }
+
+    /// Removes what was written.
+    pub(super) fn discard(self) {
+        // Nothing depends on it: the next backup writes over it.
+        let _ = std::fs::remove_file(self.partial);
+    }
+
+    /// Makes the file durable, then gives it its name.
+    pub(super) fn finish(self, records: u64) -> Result<()> {
+        let mut out = match self.body {
+            Body::Plain(out) => out,
+            Body::Gzip(out) => out.finish()?,
+        };
+        let named = || self.partial.display().to_string();
+        out.write_all(&self.messages.to_be_bytes())
+            .with_context(named)?;
+        out.write_all(&records.to_be_bytes()).with_context(named)?;
+        let hash = out.hash.finalize();
+        out.file.write_all(&hash).with_context(named)?;
+        let file = out
+            .file
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error);
+        file.and_then(|file| file.sync_all()).with_context(named)?;
+        std::fs::rename(&self.partial, &self.path).with_context(named)?;
+        let parent = self.path.parent().filter(|it| !it.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let folder = File::open(parent).and_then(|folder| folder.sync_all());
+        folder.with_context(|| parent.display().to_string())
+    }
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hash.update(bytes);
+        self.file.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+// === impl Contents ===
+
+impl Contents {
+    /// Reads the whole file and compares its hash.
+    pub(super) fn check(path: &Path) -> Result<Self> {
+        Self::checked(path).with_context(|| path.display().to_string())
+    }
+
+    fn checked(path: &Path) -> Result<Self> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut head = [0; HEAD as usize];
+        ensure!(length >= HEAD + TAIL, "this is no backup: it is too short");
+        file.read_exact(&mut head)?;
+        ensure!(head.starts_with(MAGIC), "this is no backup of arkctl");
+        let version = head[8];
+        ensure!(
+            version == VERSION,
+            "version {version} is not known to this arkctl"
+        );
+        let mut hash = Sha256::new();
+        hash.update(head);
+        feed(&mut hash, (&mut file).take(length - HEAD - 32))?;
+        let mut expected = [0; 32];
+        file.read_exact(&mut expected)?;
+        ensure!(
+            hash.finalize()[..] == expected,
+            "the file is damaged or cut off: its SHA-256 is not what it was when it was written"
+        );
+        file.seek(SeekFrom::Start(length - TAIL))?;
+        let (mut messages, mut records) = ([0; 8], [0; 8]);
+        file.read_exact(&mut messages)?;
+        file.read_exact(&mut records)?;
+        let mut contents = Self {
+            path: path.to_owned(),
+            header: Header::default(),
+            messages: u64::from_be_bytes(messages),
+            records: u64::from_be_bytes(records),
+        };
+        let first = contents.messages()?.next();
+        let Part::Header(header) = first.context("the file is empty")?? else {
+            bail!("the file does not begin with the store's header");
+        };
+        contents.header = header;
+        Ok(contents)
+    }
+
+    /// The store's header at the backup.
+    pub(super) const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(super) const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The chunks in order.
+    pub(super) fn chunks(&self) -> Result<impl Iterator<Item = Result<Chunk>>> {
+        let parts = self.messages()?;
+        Ok(parts.filter_map(|part| match part {
+            Ok(Part::Chunk(chunk)) => Some(Ok(chunk)),
+            Ok(Part::Header(_) | Part::Trailer(_) | Part::Events(_)) => None,
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
+    fn messages(&self) -> Result<impl Iterator<Item = Result<Part>> + use<>> {
+        let mut file = File::open(&self.path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(HEAD - 1))?;
+        let mut compressed = [0; 1];
+        file.read_exact(&mut compressed)?;
+        let body = BufReader::with_capacity(BUFFER, file).take(length - HEAD - TAIL);
+        let mut body: Box<dyn Read> = match compressed[0] {
+            0 => Box::new(body),
+            1 => Box::new(BufReader::with_capacity(BUFFER, GzDecoder::new(body))),
+            other => bail!("compression {other} is not known to this arkctl"),
+        };
+        let messages = self.messages;
+        Ok((0..messages).map(move |_| message(&mut body)))
+    }
+}
+
+/// Hashes all that is read.
+fn feed(hash: &mut Sha256, mut from: impl Read) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+/// The next message.
+fn message(body: &mut dyn Read) -> Result<Part> {
+    let (mut length, mut shift) = (0_usize, 0);
+    loop {
+        let mut byte = [0; 1];
+        body.read_exact(&mut byte)?;
+        length |= usize::from(byte[0] & 0x7f) << shift;
+        shift += 7;
+        if byte[0] < 0x80 {
+            break;
+        }
+        ensure!(shift < 35, "a message's length is malformed");
+    }
+    ensure!(length <= MAX_MESSAGE_BYTES, "a message of {length} bytes");
+    let mut bytes = vec![0; length];
+    body.read_exact(&mut bytes)?;
+    let response = ExportResponse::decode(bytes::Bytes::from(bytes))?;
+    response.part.context("an empty message")
+}

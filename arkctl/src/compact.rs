@@ -1,0 +1,25 @@
+//! `compact`: dropping history.
+
+use anyhow::Result;
+
+use crate::args;
+use crate::store::Store;
+use crate::tell;
+
+/// Drops history up to a revision, or all of it.
+///
+/// # Errors
+/// If the revision is above the current one, or the store cannot be reached.
+pub async fn run(arguments: &args::Compact) -> Result<()> {
+    let store = Store::at(&arguments.at)?;
+    let revision = match arguments.revision {
+        Some(revision) => revision,
+        None => store.head().await?.revision,
+    };
+    let header = store.compact(revision).await?;
+    tell::line(format_args!(
+        "history begins behind revision {}; the newest is {}",
+        header.compact_revision, header.revision
+    ));
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `copy`: one store into another, of any driver.
+//!
+//! Without `--live` the state at one revision goes over in a single call of Import. With it the
+//! target is filled in many calls while the source serves, follows the source's log, and takes over
+//! behind a fence; the module `live` has the order of steps.
+
+mod fence;
+mod live;
+mod pipe;
+mod plain;
+mod plan;
+
+use anyhow::{Result, bail};
+use backend_proto::v1::DescribeResponse;
+use backend_proto::v1::Record;
+use backend_proto::v1::describe_response::Capability;
+
+use crate::args;
+use crate::key;
+use crate::store::{Store, can};
+
+/// The two stores of a copy, and what they said of themselves before it.
+pub(crate) struct Pair {
+    pub(crate) source: Store,
+    pub(crate) target: Store,
+    pub(crate) from: DescribeResponse,
+    pub(crate) to: DescribeResponse,
+}
+
+/// Copies a store.
+///
+/// # Errors
+/// If one of the stores cannot be used, or what arrived is not what was sent.
+pub async fn run(arguments: &args::Copy) -> Result<()> {
+    let source = Store::from(&arguments.from)?;
+    let target = Store::to(&arguments.to)?;
+    let (from, to) = futures_util::try_join!(source.describe(), target.describe())?;
+    let pair = Pair {
+        source,
+        target,
+        from,
+        to,
+    };
+    if arguments.dry_run {
+        return plan::run(&pair, arguments).await;
+    }
+    if let Some(lack) = pair.lack(arguments.live) {
+        bail!(lack);
+    }
+    if arguments.live {
+        live::run(pair, arguments).await
+    } else {
+        plain::run(&pair, arguments).await
+    }
+}
+
+impl Pair {
+    /// What one of the drivers cannot do that the copy needs.
+    pub(crate) fn lack(&self, live: bool) -> Option<String> {
+        let sides = [(&self.source, &self.from), (&self.target, &self.to)];
+        for (store, described) in sides {
+            let address = &store.address;
+            if !can(described, Capability::Export) {
+                return Some(format!(
+                    "{address}: the driver can neither export nor import"
+                ));
+            }
+            if live && !can(described, Capability::Move) {
+                return Some(format!(
+                    "{address}: the driver can neither fence nor import in several calls: copy \
+                     without --live"
+                ));
+            }
+        }
+        let identity = |it: &DescribeResponse| it.header.clone().unwrap_or_default();
+        let (from, to) = (identity(&self.from), identity(&self.to));
+        let same = self.source.address == self.target.address;
+        (same || from.store_id == to.store_id && from == to && self.from.fenced.is_empty())
+            .then(|| "source and target are the same store".to_owned())
+    }
+
+    /// Largest value that the target takes, bytes.
+    pub(crate) fn limit(&self) -> usize {
+        let limit = self.to.limits.map_or(0, |limits| limits.value_bytes);
+        usize::try_from(limit)
+            .ok()
+            .filter(|limit| *limit > 0)
+            .unwrap_or(usize::MAX)
+    }
+}
+
+/// Why a record cannot be copied to a store that takes values of up to `limit` bytes.
+pub(crate) fn obstacle(record: &Record, limit: usize) -> Option<String> {
+    let key = || key::text(&record.key.clone().unwrap_or_default());
+    if !record.unreadable.is_empty() {
+        return Some(format!("{}: {}", key(), record.unreadable));
+    }
+    let size = record.value.len();
+    (size > limit).then(|| format!("{}: {size} bytes, and the target takes {limit}", key()))
+}

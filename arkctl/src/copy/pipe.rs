@@ -1,0 +1,203 @@
+//! An export on its way into calls of Import.
+//!
+//! One task reads ahead while the other side stores, so that both drivers work at the same time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use backend_proto::v1::export_response::Part as Exported;
+use backend_proto::v1::import_request::{Done, Options, Part};
+use backend_proto::v1::list_response::Chunk;
+use backend_proto::v1::watch_response::Events;
+use backend_proto::v1::{Event, ImportRequest, Record};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::obstacle;
+use crate::store::{Export, Store, begin};
+
+/// Pieces of at most 512 KiB that are read ahead: as much as a call takes.
+const AHEAD: usize = 32;
+/// A call of Import is closed beyond this many bytes of values, or records and events.
+const CALL_BYTES: usize = 16 << 20;
+const CALL_RECORDS: usize = 8_000;
+/// A call is closed when nothing more came for this long.
+const LINGER: Duration = Duration::from_millis(30);
+/// A call that has events is closed after this long, however many more come: until then the target
+/// does not keep them.
+const FOLLOW: Duration = Duration::from_millis(200);
+
+/// A part of an export.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Records(Vec<Record>),
+    /// The snapshot is complete.
+    Snapshot,
+    Events(Vec<Event>),
+}
+
+/// An export being read ahead.
+pub(super) struct Pipe {
+    pieces: mpsc::Receiver<Result<Piece>>,
+    /// The error that ended the export, which the next call gets.
+    failed: Option<anyhow::Error>,
+    _reader: JoinSet<()>,
+}
+
+/// What a call of Import has kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    pub(super) records: usize,
+    pub(super) events: usize,
+    /// Bytes of values.
+    pub(super) bytes: usize,
+    /// The snapshot is complete.
+    pub(super) snapshot: bool,
+    /// Revision of the newest event.
+    pub(super) revision: Option<i64>,
+}
+
+// === impl Pipe ===
+
+impl Pipe {
+    /// Begins to read; `snapshot` says whether records come first, and `limit` what the target takes.
+    pub(super) fn start(export: Export, snapshot: bool, limit: usize) -> Self {
+        let (sink, pieces) = mpsc::channel(AHEAD);
+        let mut reader = JoinSet::new();
+        reader.spawn(async move {
+            if let Err(error) = read(export, snapshot, limit, &sink).await {
+                // Nobody may be left to be told.
+                let _ = sink.send(Err(error)).await;
+            }
+        });
+        Self {
+            pieces,
+            failed: None,
+            _reader: reader,
+        }
+    }
+
+    /// Waits for the next piece. May be dropped without loss.
+    pub(super) async fn next(&mut self) -> Result<Piece> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let piece = self.pieces.recv().await;
+        piece.unwrap_or_else(|| Err(anyhow!("the export ended")))
+    }
+}
+
+async fn read(
+    mut export: Export,
+    snapshot: bool,
+    limit: usize,
+    sink: &mpsc::Sender<Result<Piece>>,
+) -> Result<()> {
+    if snapshot {
+        while let Some(records) = export.records().await? {
+            if let Some(obstacle) = records.iter().find_map(|it| obstacle(it, limit)) {
+                return Err(anyhow!(obstacle));
+            }
+            sink.send(Ok(Piece::Records(records))).await?;
+        }
+        sink.send(Ok(Piece::Snapshot)).await?;
+    }
+    while let Some(part) = export.next().await? {
+        if let Exported::Events(Events { events }) = part {
+            sink.send(Ok(Piece::Events(events))).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One call of Import with `first` and what comes close behind it.
+pub(super) async fn call(
+    target: &Store,
+    options: Options,
+    first: Piece,
+    pipe: &mut Pipe,
+) -> Result<Kept> {
+    // Two messages are enough: the pipe is the buffer.
+    let (sender, requests) = mpsc::channel(2);
+    let import = target.import(ReceiverStream::new(requests));
+    let feed = feed(options, first, pipe, sender);
+    let (imported, kept) = tokio::join!(import, feed);
+    // A sender that found nobody listening has no cause of its own.
+    imported?;
+    kept.ok_or_else(|| anyhow!("{}: the import was answered too early", target.address))
+}
+
+async fn feed(
+    options: Options,
+    first: Piece,
+    pipe: &mut Pipe,
+    sender: mpsc::Sender<ImportRequest>,
+) -> Option<Kept> {
+    sender.send(begin(options)).await.ok()?;
+    let (mut kept, mut next) = (Kept::default(), Some(first));
+    let begun = Instant::now();
+    while let Some(piece) = next {
+        if let Some(part) = kept.count(piece) {
+            let part = Some(part);
+            sender.send(ImportRequest { part }).await.ok()?;
+        }
+        if kept.bytes >= CALL_BYTES || kept.records + kept.events >= CALL_RECORDS {
+            break;
+        }
+        if kept.events > 0 && begun.elapsed() > FOLLOW {
+            break;
+        }
+        next = match timeout(LINGER, pipe.next()).await {
+            Ok(Ok(piece)) => Some(piece),
+            // What came before is kept; the next call fails.
+            Ok(Err(error)) => {
+                pipe.failed = Some(error);
+                None
+            }
+            Err(_) => None,
+        };
+    }
+    let done = Done {
+        records: kept.records as i64,
+        events: kept.events as i64,
+    };
+    let part = Some(Part::Done(done));
+    sender.send(ImportRequest { part }).await.ok()?;
+    Some(kept)
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// Nothing but the news that no more records come.
+    pub(super) fn end_of_snapshot() -> Self {
+        Self {
+            snapshot: true,
+            ..Self::default()
+        }
+    }
+
+    /// Counts a piece, and gives what is to be sent of it.
+    fn count(&mut self, piece: Piece) -> Option<Part> {
+        match piece {
+            Piece::Records(records) => {
+                self.records += records.len();
+                self.bytes += records.iter().map(|it| it.value.len()).sum::<usize>();
+                Some(Part::Chunk(Chunk { records }))
+            }
+            Piece::Snapshot => {
+                self.snapshot = true;
+                None
+            }
+            Piece::Events(events) => {
+                self.events += events.len();
+                let records = events.iter().filter_map(|event| event.record.as_ref());
+                self.bytes += records.map(|it| it.value.len()).sum::<usize>();
+                self.revision = events.last().map(|event| event.revision).or(self.revision);
+                Some(Part::Events(Events { events }))
+            }
+        }
+    }
+}

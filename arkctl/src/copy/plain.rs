@@ -1,0 +1,138 @@
+//! A copy of the state at one revision, in a single call of Import: whole or nothing.
+
+use anyhow::{Result, bail, ensure};
+use backend_proto::v1::import_request::{Done, Options, Part};
+use backend_proto::v1::list_response::Chunk;
+use backend_proto::v1::{ExportRequest, Header, ImportRequest};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Pair, obstacle};
+use crate::args;
+use crate::digest::{Digester, Summary};
+use crate::store::{Export, begin};
+use crate::tell::{self, Progress};
+use crate::verify;
+
+/// Chunks of at most 512 KiB on their way.
+const AHEAD: usize = 16;
+
+/// Copies, and compares what arrived with what was sent.
+pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
+    let Pair { source, target, .. } = pair;
+    if pair.to.import.is_some() && !arguments.restart {
+        bail!(
+            "{}: an unfinished copy is there: carry it on with --live, or drop it with --restart",
+            target.address
+        );
+    }
+    let keep_epoch = arguments.planned || !pair.from.fenced.is_empty();
+    let export = source.export(ExportRequest::default()).await?;
+    let header = export.header.clone();
+    let options = Options {
+        source: Some(header.clone()),
+        keep_epoch,
+        discard: pair.to.import.is_some(),
+        ..Options::default()
+    };
+    let (sender, requests) = mpsc::channel(AHEAD);
+    let import = target.import(ReceiverStream::new(requests));
+    let feed = feed(pair, export, options, sender);
+    let (imported, sent) = tokio::join!(import, feed);
+    let sent = match (imported, sent) {
+        (Ok(imported), Ok(sent)) => (imported, sent),
+        // What stopped the sender is why the driver complains, unless it was the driver.
+        (Err(_), Err(Stop::Here(error))) => return Err(error),
+        (Err(refusal), _) => return Err(refusal.into()),
+        (Ok(_), Err(stop)) => bail!("the target took a copy that was not complete: {stop:?}"),
+    };
+    let (imported, summary) = sent;
+    compare(pair, &header, &summary).await?;
+    let Header {
+        epoch, revision, ..
+    } = imported;
+    let from = header.revision;
+    tell::line(format_args!(
+        "copied revision {from}: now epoch {epoch}, revision {revision}"
+    ));
+    tell::line(summary);
+    Ok(())
+}
+
+/// What arrived must be what was sent.
+async fn compare(pair: &Pair, header: &Header, sent: &Summary) -> Result<()> {
+    let Pair { source, target, .. } = pair;
+    if verify::summary(target, 0).await? == *sent {
+        return Ok(());
+    }
+    let compared = verify::compare(source, target, [header.revision, 0]).await?;
+    let difference = compared.difference.unwrap_or_default();
+    bail!("the target does not hold what was sent, do not use it: {difference}")
+}
+
+/// Why no more was sent.
+#[derive(Debug)]
+enum Stop {
+    /// The target's answer tells it.
+    Target,
+    Here(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Here(error.into())
+    }
+}
+
+/// Sends the export; dropping the sender before the closing message keeps nothing.
+async fn feed(
+    pair: &Pair,
+    mut export: Export,
+    options: Options,
+    sender: mpsc::Sender<ImportRequest>,
+) -> Result<Summary, Stop> {
+    let send = async |request| sender.send(request).await.map_err(|_| Stop::Target);
+    let keep_epoch = options.keep_epoch;
+    send(begin(options)).await?;
+    let mut progress = Progress::new("copied");
+    let (mut digester, mut count) = (Digester::default(), 0);
+    while let Some(records) = export.records().await? {
+        let mut bytes = 0;
+        for record in &records {
+            if let Some(obstacle) = obstacle(record, pair.limit()) {
+                return Err(Stop::Here(anyhow::anyhow!(obstacle)));
+            }
+            digester.add(record);
+            bytes += record.value.len();
+        }
+        count += records.len() as i64;
+        let sent = records.len();
+        let part = Some(Part::Chunk(Chunk { records }));
+        send(ImportRequest { part }).await?;
+        progress.add(sent, bytes);
+    }
+    if keep_epoch {
+        still(pair, export.header.revision).await?;
+    }
+    let done = Done {
+        records: count,
+        events: 0,
+    };
+    let part = Some(Part::Done(done));
+    send(ImportRequest { part }).await?;
+    progress.finish();
+    Ok(digester.finish())
+}
+
+/// In one epoch a change that is missing here would have its resourceVersion given again.
+async fn still(pair: &Pair, revision: i64) -> Result<()> {
+    let source = &pair.source;
+    let now = source.describe().await?;
+    let head = now.header.unwrap_or_default().revision;
+    ensure!(
+        head == revision && (now.fenced == pair.from.fenced),
+        "{}: it was written to meanwhile, so the epoch cannot be kept; nothing was copied",
+        source.address
+    );
+    Ok(())
+}

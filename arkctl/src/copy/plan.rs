@@ -1,0 +1,98 @@
+//! `copy --dry-run`: what would be copied, and what would be refused.
+
+use anyhow::{Result, bail};
+use backend_proto::v1::{DescribeResponse, ExportRequest, Header};
+
+use super::{Pair, obstacle};
+use crate::args;
+use crate::digest::Digester;
+use crate::key;
+use crate::store::Store;
+use crate::tell::{self, Progress};
+
+/// Tells, and changes nothing.
+pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
+    let mut obstacles: Vec<String> = pair.lack(arguments.live).into_iter().collect();
+    tell::line(described("source", &pair.source, &pair.from));
+    tell::line(described("target", &pair.target, &pair.to));
+    obstacles.extend(target(pair, arguments).await?);
+    let mut export = pair.source.export(ExportRequest::default()).await?;
+    let mut progress = Progress::new("read");
+    let mut digester = Digester::default();
+    while let Some(records) = export.records().await? {
+        for record in &records {
+            digester.add(record);
+            obstacles.extend(obstacle(record, pair.limit()));
+        }
+        let bytes = records.iter().map(|record| record.value.len()).sum();
+        progress.add(records.len(), bytes);
+    }
+    progress.finish();
+    tell::line(format_args!(
+        "would be copied, at revision {}:",
+        export.header.revision
+    ));
+    tell::line(digester.finish());
+    let keeps = arguments.live || arguments.planned || !pair.from.fenced.is_empty();
+    tell::line(if keeps {
+        "the epoch would be kept: clients keep their resourceVersions"
+    } else {
+        "the epoch would be bumped: clients list again"
+    });
+    for obstacle in &obstacles {
+        tell::line(format_args!("would be refused: {obstacle}"));
+    }
+    if !obstacles.is_empty() {
+        bail!("the copy would be refused");
+    }
+    Ok(())
+}
+
+/// Tells what the target holds; what it would refuse.
+async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
+    let address = &pair.target.address;
+    if !pair.to.fenced.is_empty() {
+        return Ok(Some(format!("{address}: the store is fenced")));
+    }
+    let Some(import) = &pair.to.import else {
+        if pair.target.is_empty().await? {
+            tell::line("the target is empty");
+            return Ok(None);
+        }
+        return Ok(Some(format!("{address}: the store is not empty")));
+    };
+    let last = import.last.as_ref().map(key::text).unwrap_or_default();
+    let (records, revision) = (import.records, import.revision);
+    tell::line(format_args!(
+        "the target holds an unfinished copy: {records} records up to {last}, revision {revision}"
+    ));
+    let stuck = !arguments.live && !arguments.restart;
+    Ok(stuck.then(|| {
+        "an unfinished copy is carried on with --live, or dropped with --restart".to_owned()
+    }))
+}
+
+fn described(side: &str, store: &Store, described: &DescribeResponse) -> String {
+    let DescribeResponse {
+        driver,
+        driver_version,
+        fenced,
+        ..
+    } = described;
+    let Header {
+        revision,
+        epoch,
+        compact_revision,
+        ..
+    } = described.header.clone().unwrap_or_default();
+    let fenced = if fenced.is_empty() {
+        String::new()
+    } else {
+        format!(", fenced: {fenced}")
+    };
+    let address = &store.address;
+    format!(
+        "{side}: {address}, {driver} {driver_version}, epoch {epoch}, revision {revision}, \
+         history behind {compact_revision}{fenced}"
+    )
+}

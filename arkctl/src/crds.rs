@@ -1,0 +1,10 @@
+//! `import-crds` and `export-crds`: the same kinds in a cluster, as CRDs.
+
+mod api;
+mod cluster;
+mod export;
+mod fill;
+mod outgoing;
+
+pub use self::export::run as export;
+pub use self::fill::run as import;

@@ -1,0 +1,115 @@
+//! A store's objects, matched with the kinds of the cluster they go to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use backend_proto::v1::{ExportRequest, Key, Record};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::cluster::{Cluster, Kind};
+use crate::key;
+use crate::store::Store;
+use crate::tell;
+
+/// An object on its way into the cluster.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) kind: Arc<Kind>,
+    pub(super) key: Key,
+    /// The version it is stored in.
+    pub(super) version: String,
+    pub(super) value: Bytes,
+    pub(super) parsed: Value,
+}
+
+/// What is to go, and what stands against it.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) objects: Vec<Object>,
+    pub(super) obstacles: Vec<String>,
+}
+
+impl Outgoing {
+    /// Reads the store, and asks the cluster what it has.
+    pub(super) async fn read(store: &Store, cluster: &Cluster) -> Result<Self> {
+        let kinds: BTreeMap<String, Arc<Kind>> = cluster
+            .kinds()
+            .await?
+            .into_iter()
+            .map(|kind| (kind.plural.clone(), Arc::new(kind)))
+            .collect();
+        let mut export = store.export(ExportRequest::default()).await?;
+        let (mut outgoing, mut others) = (Vec::new(), 0);
+        let mut obstacles = Vec::new();
+        while let Some(records) = export.records().await? {
+            for record in records {
+                let key = record.key.clone().unwrap_or_default();
+                if key.group != cluster.group() {
+                    others += 1;
+                    continue;
+                }
+                match object(&kinds, key.clone(), record) {
+                    Ok(object) => outgoing.push(object),
+                    Err(error) => obstacles.push(format!("{}: {error:#}", key::text(&key))),
+                }
+            }
+        }
+        let revision = export.header.revision;
+        let count = outgoing.len();
+        tell::line(format_args!("{count} objects at revision {revision}"));
+        if others > 0 {
+            tell::line(format_args!(
+                "{others} objects of other groups are left out"
+            ));
+        }
+        obstacles.extend(missing(cluster, &outgoing).await?);
+        Ok(Self {
+            objects: outgoing,
+            obstacles,
+        })
+    }
+}
+
+/// A sentence for each namespace that the cluster lacks.
+async fn missing(cluster: &Cluster, objects: &[Object]) -> Result<Vec<String>> {
+    let namespaces = objects.iter().map(|it| it.key.namespace.as_str());
+    let namespaces: BTreeSet<&str> = namespaces.filter(|name| !name.is_empty()).collect();
+    let mut missing = Vec::new();
+    for namespace in namespaces {
+        if !cluster.has_namespace(namespace).await? {
+            missing.push(format!(
+                "the cluster has no namespace {namespace}: create it"
+            ));
+        }
+    }
+    Ok(missing)
+}
+
+fn object(kinds: &BTreeMap<String, Arc<Kind>>, key: Key, record: Record) -> Result<Object> {
+    anyhow::ensure!(record.unreadable.is_empty(), "{}", record.unreadable);
+    let kind = kinds
+        .get(&key.resource)
+        .context("the cluster has no CRD for it")?;
+    let parsed = kube_json::parse(&record.value)
+        .context("its value is no JSON")?
+        .value;
+    let version = parsed["apiVersion"]
+        .as_str()
+        .and_then(|it| it.rsplit_once('/'));
+    let version = version.context("it has no apiVersion")?.1.to_owned();
+    let known = kind.versions.iter().any(|(name, ..)| *name == version);
+    anyhow::ensure!(known, "the cluster's CRD has no version {version}");
+    anyhow::ensure!(
+        kind.namespaced != key.namespace.is_empty(),
+        "the cluster's CRD has another scope"
+    );
+    Ok(Object {
+        kind: kind.clone(),
+        key,
+        version,
+        value: record.value,
+        parsed,
+    })
+}

@@ -1,0 +1,248 @@
+//! The few words of etcd's v3 KV protocol that are needed: a transaction that puts keys which must
+//! not exist, and reads those that do. Messages hold only the fields that are used; numbers are
+//! those of etcd's API.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use bytes::Bytes;
+use prost::Message;
+use tonic::Request;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic_prost::ProstCodec;
+
+/// Most puts, and bytes of their values, in one transaction: below etcd's defaults of 128 and 1.5 MiB.
+const BATCH: (usize, usize) = (100, 1 << 20);
+/// Deadline of a transaction.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A key and its value.
+pub(crate) type Pair = (String, Bytes);
+
+/// A client.
+#[derive(Clone, Debug)]
+pub(crate) struct Etcd(Channel);
+
+/// What became of some pairs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Created {
+    pub(crate) new: usize,
+    /// The very value was there.
+    pub(crate) present: usize,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Put {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Range {
+    #[prost(string, tag = "1")]
+    key: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RequestOp {
+    #[prost(oneof = "Operation", tags = "1, 2")]
+    request: Option<Operation>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Operation {
+    #[prost(message, tag = "1")]
+    Range(Range),
+    #[prost(message, tag = "2")]
+    Put(Put),
+}
+
+/// That a key's create revision is 0: it does not exist.
+#[derive(Clone, PartialEq, Message)]
+struct Compare {
+    /// 0 is EQUAL.
+    #[prost(int32, tag = "1")]
+    result: i32,
+    /// 1 is CREATE.
+    #[prost(int32, tag = "2")]
+    target: i32,
+    #[prost(string, tag = "3")]
+    key: String,
+    #[prost(int64, optional, tag = "5")]
+    create_revision: Option<i64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Txn {
+    #[prost(message, repeated, tag = "1")]
+    compare: Vec<Compare>,
+    #[prost(message, repeated, tag = "2")]
+    success: Vec<RequestOp>,
+    #[prost(message, repeated, tag = "3")]
+    failure: Vec<RequestOp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeyValue {
+    #[prost(bytes = "bytes", tag = "5")]
+    value: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RangeResponse {
+    #[prost(message, repeated, tag = "2")]
+    kvs: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ResponseOp {
+    #[prost(message, optional, tag = "1")]
+    range: Option<RangeResponse>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TxnResponse {
+    #[prost(bool, tag = "2")]
+    succeeded: bool,
+    #[prost(message, repeated, tag = "3")]
+    responses: Vec<ResponseOp>,
+}
+
+impl Etcd {
+    /// A client of `http://HOST:PORT`, or of `https://HOST:PORT` with authority, certificate and key.
+    pub(crate) async fn connect(address: &str, files: [&Option<PathBuf>; 3]) -> Result<Self> {
+        let named = || format!("--etcd {address}");
+        let mut endpoint = Endpoint::from_shared(address.to_owned())
+            .with_context(named)?
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(PATIENCE);
+        match files {
+            [Some(ca), Some(cert), Some(key)] => {
+                let read = |path: &PathBuf| {
+                    std::fs::read(path).with_context(|| path.display().to_string())
+                };
+                let tls = ClientTlsConfig::new()
+                    .ca_certificate(Certificate::from_pem(read(ca)?))
+                    .identity(Identity::from_pem(read(cert)?, read(key)?));
+                endpoint = endpoint.tls_config(tls).with_context(named)?;
+            }
+            [None, None, None] if address.starts_with("http://") => {}
+            _ => bail!("--etcd https://… needs --etcd-ca, --etcd-cert and --etcd-key"),
+        }
+        Ok(Self(endpoint.connect().await.with_context(named)?))
+    }
+
+    /// Creates keys that must not exist, or have the very value.
+    pub(crate) async fn create(
+        &self,
+        pairs: &[Pair],
+        mut done: impl FnMut(&[Pair]),
+    ) -> Result<Created> {
+        let mut created = Created::default();
+        let mut rest = pairs;
+        while !rest.is_empty() {
+            let (batch, behind) = rest.split_at(batch_of(rest));
+            rest = behind;
+            if self.txn(batch).await?.succeeded {
+                created.new += batch.len();
+            } else {
+                // One of them exists.
+                for pair in batch {
+                    self.create_one(pair, &mut created).await?;
+                }
+            }
+            done(batch);
+        }
+        Ok(created)
+    }
+
+    async fn create_one(&self, pair: &Pair, created: &mut Created) -> Result<()> {
+        let answer = self.txn(std::slice::from_ref(pair)).await?;
+        if answer.succeeded {
+            created.new += 1;
+            return Ok(());
+        }
+        let found = answer
+            .responses
+            .into_iter()
+            .find_map(|response| response.range);
+        let found = found.and_then(|range| range.kvs.into_iter().next());
+        // kube-apiserver ends what it stores with a newline.
+        let same = found.is_some_and(|found| found.value.trim_ascii_end() == &pair.1[..]);
+        if !same {
+            bail!(
+                "{} exists and is another object: nothing was written over",
+                pair.0
+            );
+        }
+        created.present += 1;
+        Ok(())
+    }
+
+    async fn txn(&self, pairs: &[Pair]) -> Result<TxnResponse> {
+        let op = |request| RequestOp {
+            request: Some(request),
+        };
+        let absent = |(key, _): &Pair| Compare {
+            result: 0,
+            target: 1,
+            key: key.clone(),
+            create_revision: Some(0),
+        };
+        let put = |(key, value): &Pair| {
+            op(Operation::Put(Put {
+                key: key.clone(),
+                value: value.clone(),
+            }))
+        };
+        let first = &pairs.first().context("an empty transaction")?.0;
+        let read = Range { key: first.clone() };
+        let request = Txn {
+            compare: pairs.iter().map(absent).collect(),
+            success: pairs.iter().map(put).collect(),
+            // Which of several exists is found out one by one.
+            failure: vec![op(Operation::Range(read))],
+        };
+        let mut grpc = Grpc::new(self.0.clone());
+        grpc.ready().await.context("etcd")?;
+        let path = PathAndQuery::from_static("/etcdserverpb.KV/Txn");
+        let codec = ProstCodec::<Txn, TxnResponse>::default();
+        let answer = grpc.unary(Request::new(request), path, codec).await;
+        let answer = answer.map_err(|status| anyhow!("etcd, {first}: {}", status.message()))?;
+        Ok(answer.into_inner())
+    }
+}
+
+/// How many of the pairs fit into a transaction; one always does.
+fn batch_of(pairs: &[Pair]) -> usize {
+    let (count, limit) = BATCH;
+    let mut bytes = 0;
+    let fits = pairs.iter().take(count).take_while(|(key, value)| {
+        bytes += key.len() * 2 + value.len();
+        bytes <= limit
+    });
+    fits.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pair, batch_of};
+
+    #[test]
+    fn batches_have_bounds() {
+        let pair = |bytes: usize| -> Pair { ("k".to_owned(), vec![0; bytes].into()) };
+        for (pairs, due) in [
+            (vec![pair(10); 250], 100),
+            (vec![pair(400_000); 5], 2),
+            (vec![pair(2 << 20); 5], 1),
+            (vec![pair(1)], 1),
+        ] {
+            assert_eq!(batch_of(&pairs), due);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! One store behind its driver: the calls of `ark.backend.v1` as commands make them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use backend_client::{Endpoint, Tls};
+use backend_proto::error::from_status;
+use backend_proto::limits::{PROTOCOL_MINOR, epoch_base};
+use backend_proto::v1::backend_client::BackendClient;
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::describe_response::Capability;
+use backend_proto::v1::export_response::Part;
+use backend_proto::v1::import_request::Options;
+use backend_proto::v1::{
+    BackendError, CompactRequest, CurrentRevisionRequest, DescribeRequest, DescribeResponse,
+    ExportRequest, ExportResponse, FenceRequest, GetRequest, Header, ImportRequest, Key, Record,
+    WatchRequest, WatchResponse,
+};
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Request, Status, Streaming};
+
+use crate::args;
+
+/// Deadline of a unary call, and longest silence of a stream that has something to say. A driver
+/// that sorts a large store, or waits for its disk, may take a while.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A store that calls can be made to.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pub(crate) address: String,
+    /// Short calls, on a connection that no stream delays.
+    calls: BackendClient<Channel>,
+    streams: BackendClient<Channel>,
+}
+
+/// An error of a call: whose, and what the driver said.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    address: String,
+    /// The typed error, unless the driver was not reached.
+    pub(crate) error: Option<BackendError>,
+    message: String,
+}
+
+/// An export under way.
+#[derive(Debug)]
+pub(crate) struct Export {
+    /// What is exported.
+    pub(crate) header: Header,
+    address: String,
+    stream: Streaming<ExportResponse>,
+    /// Records that came.
+    count: i64,
+}
+
+// === impl Store ===
+
+impl Store {
+    pub(crate) fn at(at: &args::At) -> Result<Self> {
+        Self::open("--at", &at.endpoint, [&at.ca, &at.cert, &at.key])
+    }
+
+    pub(crate) fn from(from: &args::From) -> Result<Self> {
+        let files = [&from.ca, &from.cert, &from.key];
+        Self::open("--from", &from.endpoint, files)
+    }
+
+    pub(crate) fn to(to: &args::To) -> Result<Self> {
+        Self::open("--to", &to.endpoint, [&to.ca, &to.cert, &to.key])
+    }
+
+    /// A store at an address; `files` are authority, certificate and key.
+    pub(crate) fn open(flag: &str, address: &str, files: [&Option<PathBuf>; 3]) -> Result<Self> {
+        let tls = match files {
+            [Some(ca), Some(cert), Some(key)] => Some(Tls {
+                ca: read(ca)?,
+                cert: read(cert)?,
+                key: read(key)?,
+            }),
+            [None, None, None] => None,
+            _ => bail!("{flag}: authority, certificate and key are needed together"),
+        };
+        let endpoint = Endpoint::parse(address, tls.as_ref()).context(flag.to_owned())?;
+        Ok(Self {
+            address: address.to_owned(),
+            calls: endpoint.client(),
+            streams: endpoint.client(),
+        })
+    }
+
+    pub(crate) async fn describe(&self) -> Result<DescribeResponse, Refusal> {
+        let request = DescribeRequest {
+            protocol_minor: PROTOCOL_MINOR,
+            client: concat!("arkctl ", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let answer = self.calls.clone().describe(timed(request)).await;
+        Ok(answer.map_err(|status| self.refusal(&status))?.into_inner())
+    }
+
+    pub(crate) async fn head(&self) -> Result<Header, Refusal> {
+        let request = timed(CurrentRevisionRequest {});
+        let answer = self.calls.clone().current_revision(request).await;
+        let answer = answer.map_err(|status| self.refusal(&status))?;
+        Ok(answer.into_inner().header.unwrap_or_default())
+    }
+
+    pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<Option<Record>, Refusal> {
+        let request = timed(GetRequest {
+            key: Some(key.clone()),
+            revision,
+        });
+        let answer = self.calls.clone().get(request).await;
+        Ok(answer
+            .map_err(|status| self.refusal(&status))?
+            .into_inner()
+            .record)
+    }
+
+    pub(crate) async fn compact(&self, revision: i64) -> Result<Header, Refusal> {
+        // Takes as long as there is history: no deadline.
+        let answer = self
+            .calls
+            .clone()
+            .compact(CompactRequest { revision })
+            .await;
+        let answer = answer.map_err(|status| self.refusal(&status))?;
+        Ok(answer.into_inner().header.unwrap_or_default())
+    }
+
+    /// Refuses writes with a reason, or with `None` serves them again.
+    pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Refusal> {
+        let request = timed(FenceRequest {
+            fenced: reason.is_some(),
+            reason: reason.unwrap_or_default().to_owned(),
+        });
+        let answer = self.calls.clone().fence(request).await;
+        let answer = answer.map_err(|status| self.refusal(&status))?;
+        Ok(answer.into_inner().header.unwrap_or_default())
+    }
+
+    pub(crate) async fn watch(
+        &self,
+        request: WatchRequest,
+    ) -> Result<Streaming<WatchResponse>, Refusal> {
+        let answer = self.streams.clone().watch(request).await;
+        Ok(answer.map_err(|status| self.refusal(&status))?.into_inner())
+    }
+
+    /// Begins an export. If it is to be at a revision, it is.
+    pub(crate) async fn export(&self, request: ExportRequest) -> Result<Export> {
+        let wanted = request.revision;
+        let answer = self.streams.clone().export(request).await;
+        let mut export = Export {
+            header: Header::default(),
+            address: self.address.clone(),
+            stream: answer.map_err(|status| self.refusal(&status))?.into_inner(),
+            count: 0,
+        };
+        match export.next().await? {
+            Some(Part::Header(header)) => export.header = header,
+            _ => bail!("{}: an export did not begin with its header", self.address),
+        }
+        if wanted != 0 && export.header.revision != wanted {
+            bail!(
+                "{}: the driver is too old to export a past revision",
+                self.address
+            );
+        }
+        Ok(export)
+    }
+
+    /// Whether nothing was ever stored. A restored store has a first revision, too, and records.
+    pub(crate) async fn is_empty(&self) -> Result<bool> {
+        let mut export = self.export(ExportRequest::default()).await?;
+        let Header {
+            revision, epoch, ..
+        } = export.header;
+        Ok(revision == epoch_base(epoch) && export.records().await?.is_none())
+    }
+
+    /// One call of Import, whose requests begin with `options`.
+    pub(crate) async fn import<S>(&self, requests: S) -> Result<Header, Refusal>
+    where
+        S: tokio_stream::Stream<Item = ImportRequest> + Send + 'static,
+    {
+        let answer = self.streams.clone().import(requests).await;
+        let answer = answer.map_err(|status| self.refusal(&status))?;
+        Ok(answer.into_inner().header.unwrap_or_default())
+    }
+
+    /// An error of a stream of this store.
+    pub(crate) fn refusal(&self, status: &Status) -> Refusal {
+        Refusal::of(&self.address, status)
+    }
+}
+
+/// Whether a driver has a capability.
+pub(crate) fn can(described: &DescribeResponse, capability: Capability) -> bool {
+    described.capabilities.contains(&(capability as i32))
+}
+
+/// The request that begins a call of Import.
+pub(crate) fn begin(options: Options) -> ImportRequest {
+    ImportRequest {
+        part: Some(backend_proto::v1::import_request::Part::Options(options)),
+    }
+}
+
+fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(PATIENCE);
+    request
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+// === impl Export ===
+
+impl Export {
+    /// The next part; `None` at an orderly end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Part>> {
+        loop {
+            let message = self.stream.message().await;
+            let message = message.map_err(|status| Refusal::of(&self.address, &status))?;
+            match message {
+                None => return Ok(None),
+                Some(ExportResponse { part: Some(part) }) => return Ok(Some(part)),
+                // A part of a later minor version.
+                Some(ExportResponse { part: None }) => {}
+            }
+        }
+    }
+
+    /// The next records of the snapshot; `None` when it is complete.
+    pub(crate) async fn records(&mut self) -> Result<Option<Vec<Record>>> {
+        let part = timeout(PATIENCE, self.next()).await;
+        let part = part.with_context(|| format!("{}: an export stood still", self.address))?;
+        match part? {
+            Some(Part::Chunk(chunk)) => {
+                self.count += chunk.records.len() as i64;
+                Ok(Some(chunk.records))
+            }
+            Some(Part::Trailer(trailer)) if trailer.count == self.count => Ok(None),
+            _ => bail!("{}: an export broke off", self.address),
+        }
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    fn of(address: &str, status: &Status) -> Self {
+        let error = from_status(status);
+        let message = match &error {
+            Some(error) => error.message.clone(),
+            None => format!("{:?}: {}", status.code(), status.message()),
+        };
+        Self {
+            address: address.to_owned(),
+            error,
+            message,
+        }
+    }
+
+    /// What kind of error it is, if the driver said so.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.error.as_ref().map(BackendError::reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.address, self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}

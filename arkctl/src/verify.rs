@@ -1,0 +1,95 @@
+//! `verify`: reading everything, and comparing two stores.
+
+mod compare;
+
+use anyhow::{Result, bail};
+use backend_proto::v1::ExportRequest;
+
+pub(crate) use self::compare::compare;
+use crate::args;
+use crate::digest::{Digester, Summary};
+use crate::key;
+use crate::store::Store;
+use crate::tell::{self, Progress};
+
+/// Most unreadable records that are named.
+const NAMED: usize = 20;
+
+/// Reads everything; with a second store, compares.
+///
+/// # Errors
+/// If a record is unreadable, the stores differ, or one of them cannot be read.
+pub async fn run(arguments: &args::Verify) -> Result<()> {
+    let store = Store::at(&arguments.at)?;
+    let Some(against) = &arguments.against else {
+        return alone(&store).await;
+    };
+    let args::Verify {
+        against_ca,
+        against_cert,
+        against_key,
+        ..
+    } = arguments;
+    let files = [against_ca, against_cert, against_key];
+    let other = Store::open("--against", against, files)?;
+    let (here, there) = (store.head().await?, other.head().await?);
+    let mut revisions = [0, 0];
+    if here.revision == there.revision {
+        revisions = [here.revision; 2];
+    } else {
+        tell::line(format_args!(
+            "the revisions differ, {} here and {} there: what is current is compared",
+            here.revision, there.revision
+        ));
+    }
+    let compared = compare(&store, &other, revisions).await?;
+    tell::line(&compared.left);
+    if let Some(difference) = compared.difference {
+        bail!("the stores differ: {difference}");
+    }
+    tell::line("the stores hold the same");
+    Ok(())
+}
+
+async fn alone(store: &Store) -> Result<()> {
+    let mut export = store.export(ExportRequest::default()).await?;
+    let mut progress = Progress::new("read");
+    let (mut digester, mut unreadable) = (Digester::default(), 0);
+    while let Some(records) = export.records().await? {
+        for record in &records {
+            digester.add(record);
+            if !record.unreadable.is_empty() {
+                unreadable += 1;
+                if unreadable <= NAMED {
+                    let key = record.key.clone().unwrap_or_default();
+                    progress.step(format_args!("{}: {}", key::text(&key), record.unreadable));
+                }
+            }
+        }
+        let bytes = records.iter().map(|record| record.value.len()).sum();
+        progress.add(records.len(), bytes);
+    }
+    progress.finish();
+    tell::line(format_args!("revision {}", export.header.revision));
+    tell::line(digester.finish());
+    if unreadable > 0 {
+        bail!(
+            "{unreadable} records cannot be read; they can be deleted, or restored from a backup"
+        );
+    }
+    Ok(())
+}
+
+/// What a store holds at a revision; 0 means now.
+pub(crate) async fn summary(store: &Store, revision: i64) -> Result<Summary> {
+    let request = ExportRequest {
+        revision,
+        ..ExportRequest::default()
+    };
+    let mut export = store.export(request).await?;
+    let mut digester = Digester::default();
+    while let Some(records) = export.records().await? {
+        records.iter().for_each(|record| digester.add(record));
+    }
+    Ok(digester.finish())
+}

@@ -1,0 +1,117 @@
+//! Two stores side by side, in key order.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use anyhow::Result;
+use backend_proto::v1::{ExportRequest, Key, Record};
+
+use crate::digest::{Digester, Summary};
+use crate::key;
+use crate::store::{Export, Store};
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    /// What the first store holds; only part of it if there is a difference.
+    pub(crate) left: Summary,
+    /// The first key that differs, and how.
+    pub(crate) difference: Option<String>,
+}
+
+/// One side.
+struct Side {
+    export: Export,
+    ready: VecDeque<Record>,
+    complete: bool,
+}
+
+/// Compares what two stores hold at a revision each; 0 means now.
+pub(crate) async fn compare(
+    left: &Store,
+    right: &Store,
+    revisions: [i64; 2],
+) -> Result<Comparison> {
+    let mut a = Side::open(left, revisions[0]).await?;
+    let mut b = Side::open(right, revisions[1]).await?;
+    let mut digester = Digester::default();
+    let difference = loop {
+        let ((), ()) = futures_util::try_join!(a.fill(), b.fill())?;
+        let (one, other) = (a.ready.pop_front(), b.ready.pop_front());
+        if let Some(record) = &one {
+            digester.add(record);
+        }
+        match (one, other) {
+            (None, None) => break None,
+            (Some(one), Some(other)) => {
+                if let Some(difference) = differ(&one, &other, left, right) {
+                    break Some(difference);
+                }
+            }
+            (Some(only), None) => break Some(missing(&only, right)),
+            (None, Some(only)) => break Some(missing(&only, left)),
+        }
+    };
+    Ok(Comparison {
+        left: digester.finish(),
+        difference,
+    })
+}
+
+fn missing(record: &Record, store: &Store) -> String {
+    let key = record.key.clone().unwrap_or_default();
+    format!("{} is missing in {}", key::text(&key), store.address)
+}
+
+/// How two records differ that should be the same.
+fn differ(one: &Record, other: &Record, left: &Store, right: &Store) -> Option<String> {
+    let key = |record: &Record| record.key.clone().unwrap_or_default();
+    let (first, second): (Key, Key) = (key(one), key(other));
+    match key::order(&first, &second) {
+        Ordering::Less => return Some(missing(one, right)),
+        Ordering::Greater => return Some(missing(other, left)),
+        Ordering::Equal => {}
+    }
+    let index = |record: &Record| record.index.clone().unwrap_or_default();
+    let what = if one.revision != other.revision {
+        format!("revisions {} and {}", one.revision, other.revision)
+    } else if one.create_revision != other.create_revision {
+        "the revisions of its creation".to_owned()
+    } else if one.unreadable != other.unreadable {
+        "it cannot be read in one of the two".to_owned()
+    } else if one.value != other.value {
+        "the values".to_owned()
+    } else if index(one) != index(other) {
+        "the index".to_owned()
+    } else {
+        return None;
+    };
+    Some(format!("{} ({what})", key::text(&first)))
+}
+
+// === impl Side ===
+
+impl Side {
+    async fn open(store: &Store, revision: i64) -> Result<Self> {
+        let request = ExportRequest {
+            revision,
+            ..ExportRequest::default()
+        };
+        Ok(Self {
+            export: store.export(request).await?,
+            ready: VecDeque::new(),
+            complete: false,
+        })
+    }
+
+    /// Makes a record ready, unless there is none left.
+    async fn fill(&mut self) -> Result<()> {
+        while self.ready.is_empty() && !self.complete {
+            match self.export.records().await? {
+                Some(records) => self.ready = records.into(),
+                None => self.complete = true,
+            }
+        }
+        Ok(())
+    }
+}

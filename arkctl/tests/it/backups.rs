@@ -1,0 +1,101 @@
+//! `backup` and `restore`.
+
+use backend_proto::v1::op::Action;
+
+use crate::store::{Kind, Store, op, run, write};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_fills_a_store_of_another_driver() {
+    for (from, to, compress) in [
+        (Kind::Model, Kind::Sqlite, false),
+        (Kind::Sqlite, Kind::Model, true),
+    ] {
+        let source = Store::start(from).await;
+        source.fill(500, 3000).await;
+        let file = source.folder().join("backup");
+        let file = file.to_str().expect("a path");
+        let (address, before) = (source.address(), source.records(0).await);
+        let mut arguments = vec!["backup", "--from", &address, "--to", file];
+        arguments.extend(compress.then_some("--compress"));
+        let told = run(&arguments).await.expect("saved");
+        let written = std::fs::metadata(file).expect("the file").len();
+        assert_eq!(written < 500 * 2000, compress, "{written} bytes");
+
+        let target = Store::start(to).await;
+        let there = target.address();
+        let restored = run(&["restore", "--from", file, "--to", &there]).await;
+        let restored = restored.expect("restored");
+        assert_eq!(
+            told.lines().last(),
+            restored.lines().last(),
+            "{told}{restored}"
+        );
+        assert_eq!(target.records(0).await, before);
+        let (here, there) = (source.head().await, target.head().await);
+        assert_eq!(here.store_id, there.store_id);
+        assert_eq!(here.epoch + 1, there.epoch);
+        let again = run(&["restore", "--from", file, "--to", &target.address()]).await;
+        let refused = again.expect_err("no longer empty");
+        assert!(refused.contains("empty"), "{refused}");
+        assert_eq!(target.head().await, there);
+        source.stop().await;
+        target.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_changes_nothing() {
+    let source = Store::start(Kind::Model).await;
+    source.fill(50, 1000).await;
+    let file = source.folder().join("backup");
+    let path = file.to_str().expect("a path");
+    let address = source.address();
+    run(&["backup", "--from", &address, "--to", path])
+        .await
+        .expect("saved");
+    let whole = std::fs::read(&file).expect("the file");
+    let target = Store::start(Kind::Sqlite).await;
+    let (there, before) = (target.address(), target.head().await);
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    let cut = whole[..whole.len() - 1].to_vec();
+    let short = whole[..20].to_vec();
+    let damages = [flipped, cut, short, b"something else".repeat(99)];
+    for (damage, word) in damages
+        .iter()
+        .zip(["damaged", "damaged", "no backup", "no backup"])
+    {
+        std::fs::write(&file, damage).expect("written");
+        let refused = run(&["restore", "--from", path, "--to", &there]).await;
+        let refused = refused.expect_err("refused");
+        assert!(refused.contains(word), "{refused}");
+        assert_eq!(target.head().await, before);
+        assert_eq!(target.records(0).await, []);
+    }
+    std::fs::write(&file, whole).expect("written");
+    run(&["restore", "--from", path, "--to", &there])
+        .await
+        .expect("restored at last");
+    source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_keeps_the_old_file_until_it_is_complete() {
+    let source = Store::start(Kind::Model).await;
+    write(&mut source.client(), vec![op(Action::Create, "ns/a", "{}")])
+        .await
+        .expect("written");
+    let file = source.folder().join("backup");
+    std::fs::write(&file, "older").expect("written");
+    let nowhere = format!("unix://{}", source.folder().join("nowhere").display());
+    let path = file.to_str().expect("a path");
+    let failed = run(&["backup", "--from", &nowhere, "--to", path]).await;
+    failed.expect_err("nobody is there");
+    assert_eq!(std::fs::read(&file).expect("the file"), b"older");
+    run(&["backup", "--from", &source.address(), "--to", path])
+        .await
+        .expect("saved");
+    assert_ne!(std::fs::read(&file).expect("the file"), b"older");
+    source.stop().await;
+}

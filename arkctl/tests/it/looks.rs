@@ -1,0 +1,137 @@
+//! `verify`, `history`, `compact` and `fence`.
+
+use backend_proto::v1::op::Action;
+
+use crate::store::{Kind, Store, op, run, write};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stores_are_compared() {
+    let (one, other) = (
+        Store::start(Kind::Model).await,
+        Store::start(Kind::Sqlite).await,
+    );
+    let (at, against) = (one.address(), other.address());
+    let compare = async || run(&["verify", "--at", &at, "--against", &against]).await;
+    one.fill(100, 300).await;
+    let told = compare().await.expect_err("one is empty");
+    assert!(
+        told.contains("queries.ark.mckinsey.com/ns/q000000 is missing"),
+        "{told}"
+    );
+    other.fill(100, 300).await;
+    compare().await.expect("equal");
+    let change = |value: &'static str| vec![op(Action::Update, "ns/q000050", value)];
+    write(&mut one.client(), change("{}"))
+        .await
+        .expect("written");
+    let told = compare().await.expect_err("one went on");
+    assert!(told.contains("the revisions differ"), "{told}");
+    write(&mut other.client(), change("[]"))
+        .await
+        .expect("written");
+    let told = compare().await.expect_err("another value");
+    assert!(
+        told.contains("queries.ark.mckinsey.com/ns/q000050 (the values)"),
+        "{told}"
+    );
+    let alone = run(&["verify", "--at", &at]).await.expect("readable");
+    assert!(alone.contains("all: 100 records"), "{alone}");
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_tells_its_history() {
+    let store = Store::start(Kind::Sqlite).await;
+    let mut client = store.client();
+    let at = store.address();
+    let steps = [
+        (Action::Create, r#"{"spec":{"a":1}}"#),
+        (Action::Update, r#"{"spec":{"a":2}}"#),
+        (Action::Update, r#"{"spec":{"a":3,"b":[]}}"#),
+        (Action::Delete, ""),
+    ];
+    let mut revisions = Vec::new();
+    for (action, value) in steps {
+        revisions.push(
+            write(&mut client, vec![op(action, "ns/a", value)])
+                .await
+                .expect("written"),
+        );
+        write(
+            &mut client,
+            vec![op(
+                Action::Create,
+                &format!("ns/x{}", revisions.len()),
+                "{}",
+            )],
+        )
+        .await
+        .expect("written");
+    }
+    let key = "queries.ark.mckinsey.com/ns/a";
+    let told = run(&["history", "--at", &at, key, "--diff"])
+        .await
+        .expect("told");
+    let lines: Vec<&str> = told.lines().collect();
+    let words = [
+        "created",
+        "spec.a: (none) → 1",
+        "updated",
+        "spec.a: 1 → 2",
+        "updated",
+        "spec.a: 2 → 3",
+        "spec.b: (none) → []",
+        "deleted",
+        "spec.a: 3 → (none)",
+    ];
+    for (line, word) in lines.iter().zip(words) {
+        assert!(line.contains(word), "{told}");
+    }
+    run(&[
+        "compact",
+        "--at",
+        &at,
+        "--revision",
+        &revisions[1].to_string(),
+    ])
+    .await
+    .expect("dropped");
+    let told = run(&["history", "--at", &at, key, "--diff", "--output", "json"]).await;
+    let told = told.expect("told");
+    let first: serde_json::Value =
+        serde_json::from_str(told.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(first["revision"], revisions[2].to_string());
+    assert_eq!(first["changes"][0]["old"], 2, "{told}");
+    assert_eq!(first["actor"], "somebody");
+    assert_eq!(told.lines().count(), 2);
+    run(&["compact", "--at", &at, "--all"])
+        .await
+        .expect("dropped");
+    let told = run(&["history", "--at", &at, key]).await.expect("told");
+    assert!(told.contains("does not exist"), "{told}");
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_is_raised_and_lifted() {
+    let store = Store::start(Kind::Sqlite).await;
+    let at = store.address();
+    let create = |path: &str| vec![op(Action::Create, path, "{}")];
+    run(&["fence", "--at", &at, "--reason", "gone to lunch"])
+        .await
+        .expect("fenced");
+    let refused = write(&mut store.client(), create("ns/a")).await;
+    let refused = refused.expect_err("fenced");
+    assert!(refused.message().contains("gone to lunch"), "{refused}");
+    run(&["fence", "--at", &at])
+        .await
+        .expect_err("a reason, or --lift");
+    run(&["fence", "--at", &at, "--lift"])
+        .await
+        .expect("lifted");
+    write(&mut store.client(), create("ns/a"))
+        .await
+        .expect("written");
+    store.stop().await;
+}

@@ -1,0 +1,9 @@
+//! The tool as operators use it: the program, against drivers behind the kit.
+
+mod backups;
+mod copies;
+mod crds;
+mod liar;
+mod looks;
+mod moves;
+mod store;

@@ -1,0 +1,292 @@
+//! `copy --live`.
+
+use std::time::Duration;
+
+use backend_proto::v1::op::Action;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::liar::Liar;
+use crate::store::{Client, Kind, Store, op, program, run, write};
+
+/// Writes all the time until it is told to stop, or refused; the newest revision it was told.
+async fn load(mut client: Client, stop: CancellationToken) -> (i64, Option<Status>) {
+    let mut newest = 0;
+    for at in 0_usize.. {
+        if stop.is_cancelled() {
+            break;
+        }
+        // Nine steps: two objects that come, change and go, and one that comes and changes.
+        let path = format!("ns/load{:05}", at / 3);
+        let action = match at % 9 {
+            0 | 3 | 6 => Action::Create,
+            2 | 5 => Action::Delete,
+            _ => Action::Update,
+        };
+        let op = op(action, &path, format!(r#"{{"at":{at}}}"#));
+        match write(&mut client, vec![op]).await {
+            Ok(revision) => newest = revision,
+            Err(refused) => return (newest, Some(refused)),
+        }
+    }
+    (newest, None)
+}
+
+/// The same at the revision, except for times, which drivers may keep to another precision.
+async fn assert_same(source: &Store, target: &Store, revision: i64) {
+    assert_eq!(
+        source.records(revision).await,
+        target.records(revision).await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_copy_loses_no_acknowledged_write() {
+    for (from, to) in [(Kind::Sqlite, Kind::Model), (Kind::Model, Kind::Sqlite)] {
+        let source = Store::start(from).await;
+        source.fill(2000, 2000).await;
+        let target = Store::start(to).await;
+        let mut writers = JoinSet::new();
+        let stop = CancellationToken::new();
+        writers.spawn(load(source.client(), stop.clone()));
+        let (from, to) = (source.address(), target.address());
+        let told = run(&["copy", "--from", &from, "--to", &to, "--live"])
+            .await
+            .expect("moved");
+        let (newest, refused) = writers.join_next().await.expect("a writer").expect("wrote");
+        let refused = refused.expect("the source is fenced");
+        assert!(
+            refused.message().contains(&format!("moved to {to}")),
+            "{refused}"
+        );
+        let (here, there) = (source.head().await, target.head().await);
+        assert!(newest > 0 && newest <= here.revision, "{newest} {told}");
+        assert_eq!((here.epoch, here.revision), (there.epoch, there.revision));
+        assert_eq!(here.store_id, there.store_id);
+        assert_same(&source, &target, 0).await;
+        // Again: it is compared, and nothing happens.
+        let again = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
+        let again = again.expect("it is there");
+        assert!(again.contains("taken over already"), "{again}");
+        // The target serves.
+        let create = vec![op(Action::Create, "ns/after", "{}")];
+        let next = write(&mut target.client(), create).await.expect("written");
+        assert_eq!(next, here.revision + 1);
+        source.stop().await;
+        target.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_cut_over_the_source_serves_on() {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(300, 500).await;
+    let target = Store::start(Kind::Sqlite).await;
+    let (from, to) = (source.address(), target.address());
+    let copy = ["copy", "--from", &from, "--to", &to, "--live"];
+    let mut near = copy.to_vec();
+    near.push("--no-cut-over");
+    for round in 0..3 {
+        let told = run(&near).await.expect("near");
+        assert!(told.contains("caught up"), "{told}");
+        let create = vec![op(Action::Create, &format!("ns/{round}"), "{}")];
+        write(&mut source.client(), create)
+            .await
+            .expect("not fenced");
+        assert!(target.describe().await.import.is_some());
+    }
+    run(&copy).await.expect("moved");
+    assert_same(&source, &target, 0).await;
+    assert_eq!(source.head().await, {
+        let mut there = target.head().await;
+        there.compact_revision = source.head().await.compact_revision;
+        there
+    });
+    source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_that_is_gone_asks_for_a_restart() {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(300, 500).await;
+    let target = Store::start(Kind::Sqlite).await;
+    let (from, to) = (source.address(), target.address());
+    let copy = ["copy", "--from", &from, "--to", &to, "--live"];
+    let with = |flag: &'static str| copy.iter().copied().chain([flag]).collect::<Vec<_>>();
+    run(&with("--no-cut-over")).await.expect("near");
+    let change = vec![op(Action::Update, "ns/q000001", "{}")];
+    write(&mut source.client(), change).await.expect("written");
+    let change = vec![op(Action::Update, "ns/q000001", "[]")];
+    write(&mut source.client(), change).await.expect("written");
+    run(&["compact", "--at", &from, "--all"])
+        .await
+        .expect("dropped");
+    // As a run leaves it that was killed behind its fence.
+    let reason = format!("moved to {to}");
+    run(&["fence", "--at", &from, "--reason", &reason])
+        .await
+        .expect("fenced");
+    let refused = run(&copy).await.expect_err("compacted");
+    assert!(refused.contains("--restart"), "{refused}");
+    assert_eq!(source.describe().await.fenced, "");
+    let plain = run(&["copy", "--from", &from, "--to", &to]).await;
+    plain.expect_err("an unfinished copy is there");
+    run(&with("--restart")).await.expect("moved");
+    assert_same(&source, &target, 0).await;
+    source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_not_empty_is_refused_and_nothing_fenced() {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(30, 500).await;
+    let target = Store::start(Kind::Sqlite).await;
+    write(&mut target.client(), vec![op(Action::Create, "ns/a", "{}")])
+        .await
+        .expect("written");
+    let before = target.head().await;
+    let (from, to) = (source.address(), target.address());
+    let refused = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
+    let refused = refused.expect_err("not empty");
+    assert!(refused.contains("empty"), "{refused}");
+    assert_eq!(source.describe().await.fenced, "");
+    assert_eq!(target.head().await, before);
+    source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_differs_is_fenced_and_the_source_serves_again() {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(300, 500).await;
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let target = Store::serve(folder, Liar::about("q000123")).await;
+    let (from, to) = (source.address(), target.address());
+    let failed = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
+    let failed = failed.expect_err("it differs");
+    assert!(failed.contains("ns/q000123 (the values)"), "{failed}");
+    let change = |path: &str| vec![op(Action::Create, path, "{}")];
+    write(&mut source.client(), change("ns/new"))
+        .await
+        .expect("the source serves");
+    let refused = write(&mut target.client(), change("ns/new")).await;
+    let refused = refused.expect_err("the target is fenced");
+    assert!(refused.message().contains("not a true copy"), "{refused}");
+    source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_was_killed_before_it_was_compared_is_compared() {
+    for used in [false, true] {
+        let source = Store::start(Kind::Sqlite).await;
+        source.fill(300, 500).await;
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let target = Store::serve(folder, Liar::about("q000123")).await;
+        let (from, to) = (source.address(), target.address());
+        let reason = format!("moved to {to}");
+        run(&["fence", "--at", &from, "--reason", &reason])
+            .await
+            .expect("fenced");
+        run(&["copy", "--from", &from, "--to", &to])
+            .await
+            .expect_err("it differs");
+        let create = |path: &str| vec![op(Action::Create, path, "{}")];
+        if used {
+            write(&mut target.client(), create("ns/new"))
+                .await
+                .expect("the target serves");
+        }
+        let failed = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
+        let failed = failed.expect_err("it differs");
+        assert!(failed.contains("ns/q000123 (the values)"), "{failed}");
+        // Whoever was written to is not touched.
+        assert_eq!(source.describe().await.fenced.is_empty(), !used, "{failed}");
+        assert_eq!(target.describe().await.fenced.is_empty(), used, "{failed}");
+        source.stop().await;
+        target.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_stands_while_it_is_not_known_who_serves() {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(300, 500).await;
+    let target = Store::start(Kind::Sqlite).await;
+    let (from, to) = (source.address(), target.address());
+    let near = [
+        "copy",
+        "--from",
+        &from,
+        "--to",
+        &to,
+        "--live",
+        "--no-cut-over",
+    ];
+    run(&near).await.expect("near");
+    // As a run leaves it that was killed behind its fence.
+    let reason = format!("moved to {to}");
+    run(&["fence", "--at", &from, "--reason", &reason])
+        .await
+        .expect("fenced");
+    target.stop().await;
+    let copy = ["copy", "--from", &from, "--to", &to, "--live"];
+    run(&copy).await.expect_err("the target is gone");
+    // Whether it took over is not known: nothing is lifted.
+    assert_eq!(source.describe().await.fenced, reason);
+    source.stop().await;
+}
+
+/// How often a copy is killed before it is let be.
+const KILLS: u32 = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_copy_is_carried_on() {
+    let mut killed = 0;
+    for round in 0..10_u64 {
+        let kinds = [Kind::Sqlite, Kind::Model];
+        let source = Store::start(Kind::Sqlite).await;
+        source.fill(3000, 2600).await;
+        let target = Store::start(kinds[(round % 2) as usize]).await;
+        let (from, to) = (source.address(), target.address());
+        let copy = ["copy", "--from", &from, "--to", &to, "--live"];
+        let mut writers = JoinSet::new();
+        let stop = CancellationToken::new();
+        writers.spawn(load(source.client(), stop.clone()));
+        for attempt in 0.. {
+            let mut child = program(&copy).spawn().expect("started");
+            let patience = match attempt {
+                0..KILLS => Duration::from_millis(rand::random_range(5..400)),
+                _ => Duration::from_secs(60),
+            };
+            let ended = tokio::time::timeout(patience, child.wait()).await;
+            if let Ok(status) = ended {
+                let moved = status.expect("waited").success();
+                let told = child.wait_with_output().await.expect("output");
+                assert!(
+                    moved,
+                    "round {round}: {}",
+                    String::from_utf8_lossy(&told.stderr)
+                );
+                break;
+            }
+            assert!(attempt < KILLS, "a copy that does not end");
+            child.kill().await.expect("killed");
+            killed += 1;
+        }
+        stop.cancel();
+        writers.join_next().await.expect("a writer").expect("wrote");
+        let (here, there) = (source.head().await, target.head().await);
+        assert_eq!((here.epoch, here.revision), (there.epoch, there.revision));
+        assert_ne!(source.describe().await.fenced, "");
+        run(&["verify", "--at", &from, "--against", &to])
+            .await
+            .expect("the same");
+        source.stop().await;
+        target.stop().await;
+    }
+    assert!(killed >= 10, "only {killed} copies were killed");
+}

@@ -1,0 +1,149 @@
+//! The HTTP client of one server.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use serde_json::Value;
+
+use crate::Error;
+use crate::kubeconfig::Kubeconfig;
+
+/// A client that speaks HTTP/1.1 with the credentials of a kubeconfig.
+#[derive(Clone, Debug)]
+pub struct Client {
+    server: String,
+    token: Option<String>,
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Client {
+    /// A client for the kubeconfig's server; without `identity` it shows no credentials.
+    ///
+    /// # Errors
+    /// When the kubeconfig's certificates are malformed.
+    pub fn new(config: &Kubeconfig, identity: bool) -> Result<Self, Error> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(config, identity).map_err(Error::Certificates)?)
+            .https_only()
+            .enable_http1()
+            .build();
+        let pool = Pool::builder(TokioExecutor::new()).build(connector);
+        Ok(Self {
+            server: config.server.trim_end_matches('/').to_owned(),
+            token: config.token.clone().filter(|_| identity),
+            pool,
+        })
+    }
+
+    /// Sends a request; `path` may hold characters a URI does not allow.
+    ///
+    /// # Errors
+    /// When the request is malformed or the server cannot be reached.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Error> {
+        let uri = format!("{}{}", self.server, escape(path));
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(body))?;
+        let answer = self.pool.request(request).await;
+        answer.map_err(|error| self.unreachable(&error))
+    }
+
+    /// Sends bytes of JSON and reads the whole answer with its status.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or breaks off.
+    pub async fn bytes(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes), Error> {
+        let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
+        let answer = self.send(method, path, &headers, body).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await;
+        let body = body.map_err(|error| self.unreachable(&error))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    /// Sends JSON and reads the JSON answer with its status.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or answers something other than JSON.
+    pub async fn json(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value), Error> {
+        let bytes = body.map(serde_json::to_vec).transpose()?;
+        let body = bytes.unwrap_or_default().into();
+        let (status, bytes) = self.bytes(method, path, body).await?;
+        Ok((status, serde_json::from_slice(&bytes)?))
+    }
+
+    fn unreachable(&self, error: &dyn std::error::Error) -> Error {
+        // The outer error says no more than that something failed.
+        let cause = error.source().map(|source| format!(": {source}"));
+        Error::Unreachable {
+            server: self.server.clone(),
+            reason: format!("{error}{}", cause.unwrap_or_default()),
+        }
+    }
+}
+
+fn tls(config: &Kubeconfig, identity: bool) -> Result<rustls::ClientConfig, String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&config.ca) {
+        let certificate = certificate.map_err(|error| said(&error))?;
+        roots.add(certificate).map_err(|error| said(&error))?;
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| said(&error))?
+        .with_root_certificates(roots);
+    if !identity || config.certificate.is_empty() {
+        return Ok(tls.with_no_client_auth());
+    }
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&config.certificate).collect();
+    let chain = chain.map_err(|error| said(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(&config.key).map_err(|error| said(&error))?;
+    let tls = tls.with_client_auth_cert(chain, key);
+    tls.map_err(|error| said(&error))
+}
+
+/// Percent-encodes what must not stand in a path or query, and nothing else.
+fn escape(path: &str) -> String {
+    const ILLEGAL: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'<')
+        .add(b'>')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}')
+        .add(b'#');
+    percent_encoding::utf8_percent_encode(path, ILLEGAL).to_string()
+}
