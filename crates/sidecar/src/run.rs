@@ -244,13 +244,14 @@ async fn start(
             .follow(driver.clone(), metrics.clone(), stop.clone());
         background.spawn(follow);
     }
-    background.spawn(batcher.run(driver.clone(), tail, metrics.clone()));
+    background.spawn(batcher.run(driver.clone(), tail.clone(), metrics.clone()));
     let service = Service {
         driver,
         description,
         queue,
         fanout,
         gate,
+        tail,
         health,
         metrics,
         tasks: tasks.clone(),

@@ -24,6 +24,7 @@ use crate::fanout::Fanout;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::refuse::{closing, invalid, status};
+use crate::tail::Tail;
 use crate::watch::{Source, Watch};
 use crate::{export, health, import, list, range};
 
@@ -41,6 +42,7 @@ pub(crate) struct Service {
     pub(crate) queue: Queue,
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) gate: Gate,
+    pub(crate) tail: Tail,
     pub(crate) health: watch::Receiver<DriverHealth>,
     pub(crate) metrics: Metrics,
     pub(crate) tasks: TaskTracker,
@@ -166,8 +168,10 @@ impl Backend for Service {
         &self,
         _request: Request<CurrentRevisionRequest>,
     ) -> Answer<CurrentRevisionResponse> {
+        let header = told(self.driver.header().await)?;
+        self.tail.nudge(&header);
         Ok(Response::new(CurrentRevisionResponse {
-            header: Some(told(self.driver.header().await)?),
+            header: Some(header),
         }))
     }
 

@@ -49,6 +49,14 @@ impl Tail {
         }
     }
 
+    /// Hurries if the store is ahead of what was published: somebody was just told so, and waits.
+    pub(crate) fn nudge(&self, now: &Header) {
+        let known = self.fanout.header();
+        if (known.epoch, known.revision) < (now.epoch, now.revision) {
+            self.gap.notify_one();
+        }
+    }
+
     /// Follows the log until told to stop; only for drivers with several writers.
     pub(crate) async fn follow(
         self,
@@ -108,3 +116,6 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! When the log is read, on a clock of the test's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backend_proto::v1::{BackendError, Event, Header, Key, Op, Record};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Tail;
+use crate::driver::{
+    Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery,
+    LogPage,
+};
+use crate::fanout::Fanout;
+use crate::metrics::Metrics;
+use crate::refuse::{compacted, unimplemented};
+
+/// A store that others write to.
+#[derive(Default)]
+struct Others {
+    header: Mutex<Header>,
+    reads: Mutex<Vec<Instant>>,
+    hint: Notify,
+}
+
+impl Others {
+    fn move_to(&self, epoch: i64, revision: i64, compact_revision: i64) -> Header {
+        let header = header(epoch, revision, compact_revision);
+        *self.header.lock() = header.clone();
+        header
+    }
+}
+
+#[async_trait]
+impl Driver for Others {
+    fn describe(&self) -> Description {
+        Description {
+            name: "others".to_owned(),
+            version: String::new(),
+            limits: backend_proto::v1::Limits::default(),
+            multi_writer: true,
+            moves: false,
+        }
+    }
+
+    async fn commit(&self, _ops: Vec<Op>) -> Result<Committed, BackendError> {
+        Err(unimplemented("commit"))
+    }
+
+    async fn get(
+        &self,
+        _key: &Key,
+        _revision: i64,
+    ) -> Result<(Header, Option<Record>), BackendError> {
+        Err(unimplemented("get"))
+    }
+
+    async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
+        Err(unimplemented("resources"))
+    }
+
+    async fn list(
+        &self,
+        _query: ListQuery,
+        _sink: mpsc::Sender<ListPart>,
+    ) -> Result<(), BackendError> {
+        Err(unimplemented("list"))
+    }
+
+    async fn read_log(&self, after: i64, _max_bytes: usize) -> Result<LogPage, BackendError> {
+        self.reads.lock().push(Instant::now());
+        let header = self.header.lock().clone();
+        if after < header.compact_revision {
+            return Err(compacted(header.compact_revision));
+        }
+        let events = (after + 1..=header.revision).map(|revision| Event {
+            revision,
+            ..Event::default()
+        });
+        Ok(LogPage {
+            events: events.collect(),
+            through: header.revision,
+            header,
+        })
+    }
+
+    async fn header(&self) -> Result<Header, BackendError> {
+        Ok(self.header.lock().clone())
+    }
+
+    async fn compact(&self, _revision: i64) -> Result<Header, BackendError> {
+        Err(unimplemented("compact"))
+    }
+
+    async fn retention_target(
+        &self,
+        _keep: Duration,
+        _keep_events: u64,
+    ) -> Result<Option<i64>, BackendError> {
+        Ok(None)
+    }
+
+    async fn import(
+        &self,
+        _options: ImportOptions,
+        _parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Header, BackendError> {
+        Err(unimplemented("import"))
+    }
+
+    async fn news(&self) {
+        self.hint.notified().await;
+    }
+
+    async fn health(&self) -> DriverHealth {
+        DriverHealth::Ready
+    }
+
+    async fn close(&self) {}
+}
+
+fn header(epoch: i64, revision: i64, compact_revision: i64) -> Header {
+    Header {
+        store_id: "store".to_owned(),
+        epoch,
+        revision,
+        compact_revision,
+    }
+}
+
+/// A tail that follows a store, which stands at revision 10.
+struct Followed {
+    others: Arc<Others>,
+    fanout: Arc<Fanout>,
+    tail: Tail,
+    _tasks: JoinSet<()>,
+}
+
+impl Followed {
+    fn start() -> Self {
+        let others = Arc::new(Others::default());
+        let fanout = Arc::new(Fanout::new(others.move_to(1, 10, 0)));
+        let tail = Tail::new(fanout.clone());
+        let mut tasks = JoinSet::new();
+        let stop = CancellationToken::new();
+        tasks.spawn(
+            tail.clone()
+                .follow(others.clone(), Metrics::new(), stop.clone()),
+        );
+        Self {
+            others,
+            fanout,
+            tail,
+            _tasks: tasks,
+        }
+    }
+
+    /// Waits until a header is published; how long that took.
+    async fn reaches(&self, due: Header) -> Duration {
+        let begun = Instant::now();
+        let mut moved = self.fanout.subscribe();
+        while self.fanout.header() != due {
+            moved.changed().await.expect("the ring lives");
+        }
+        begun.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_changes_are_found_by_polling_seldom_when_idle() {
+    let followed = Followed::start();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let reads = followed.others.reads.lock().len();
+    assert!((40..=60).contains(&reads), "{reads} reads in a minute");
+    let due = followed.others.move_to(1, 11, 0);
+    assert!(followed.reaches(due).await <= Duration::from_millis(1250));
+    let due = followed.others.move_to(1, 12, 0);
+    assert!(followed.reaches(due).await <= Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_and_a_reader_who_was_told_of_more_hurry_the_tail() {
+    let followed = Followed::start();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let due = followed.others.move_to(1, 11, 0);
+    followed.others.hint.notify_one();
+    assert_eq!(followed.reaches(due).await, Duration::ZERO);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let due = followed.others.move_to(1, 12, 0);
+    followed.tail.nudge(&due);
+    assert_eq!(followed.reaches(due).await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_epoch_that_others_began_is_adopted() {
+    let followed = Followed::start();
+    let due = followed.others.move_to(2, 1 << 41, 1 << 41);
+    followed.reaches(due).await;
+    assert!(matches!(
+        followed.fanout.after(10, 1, 1000),
+        crate::fanout::Found::EpochChanged
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_dropped_before_it_was_read_is_skipped() {
+    let followed = Followed::start();
+    let due = followed.others.move_to(1, 100, 90);
+    followed.reaches(due).await;
+    assert!(matches!(
+        followed.fanout.after(10, 1, 1000),
+        crate::fanout::Found::Behind
+    ));
+}
