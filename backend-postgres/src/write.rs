@@ -27,15 +27,17 @@ mod answer {
     pub(crate) const UID: i16 = 5;
     pub(crate) const SAME: i16 = 6;
     pub(crate) const DAMAGED: i16 = 7;
+    pub(crate) const FENCED: i16 = 8;
 }
 
-/// Judges and stores a batch. No rows: the store may not be written, which the row that was locked
-/// explains.
+/// Judges and stores a batch. A fenced store still knows what it applied before: a retry that is told
+/// that it was not would be believed. No rows: the store may not be written, which the row that was
+/// locked explains.
 pub(crate) static APPLY: Statement = Statement {
     text: "
 WITH s AS MATERIALIZED (
-  SELECT revision FROM ark.store
-  WHERE lane = 0 AND fenced IS NULL AND import_source IS NULL
+  SELECT revision, fenced IS NOT NULL AS fenced FROM ark.store
+  WHERE lane = 0 AND import_source IS NULL
     AND timeline = substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
 ), judged AS MATERIALIZED (
   SELECT op.*, s.revision AS base,
@@ -47,6 +49,7 @@ WITH s AS MATERIALIZED (
     l.resource = op.resource AND l.path = op.path AS done_here,
     CASE
       WHEN l.revision IS NOT NULL THEN 1
+      WHEN s.fenced THEN 8
       WHEN op.action = 1 THEN CASE WHEN o.revision IS NULL THEN 0 ELSE 2 END
       WHEN o.revision IS NULL THEN 3
       WHEN op.expected <> 0 AND op.expected <> o.revision THEN 4
@@ -103,6 +106,7 @@ FROM judged j, LATERAL (SELECT CASE j.verdict
     WHEN 0 THEN j.action = 3
     WHEN 1 THEN j.done_change = 3
     WHEN 6 THEN false
+    WHEN 8 THEN false
     ELSE true END AS shown) x
 ORDER BY j.place",
     types: &[

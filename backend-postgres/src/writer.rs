@@ -93,7 +93,7 @@ impl Writer {
         loop {
             let (error, again) = match self.attempt(&mut slot, &mut batch).await {
                 Ok((stand, rows)) => {
-                    let judged = batch.judge(&rows);
+                    let judged = batch.judge(&rows, stand.fenced.as_deref())?;
                     let mut header = self.shared.note(&stand);
                     if let Some(last) = judged.events.last() {
                         header.revision = last.revision;
@@ -229,7 +229,7 @@ impl Writer {
             return Err(Failed::Within(Error::Lost(message)));
         }
         if applied.len() != batch.rows.len() {
-            return Err(unwritable(stand));
+            return Err(unwritable(&stand));
         }
         Ok((stand, applied))
     }
@@ -276,11 +276,11 @@ pub(crate) async fn extend_log(
 }
 
 /// Why a batch found the store not to be written.
-fn unwritable(stand: Stand) -> Failed {
-    match stand.fenced {
-        _ if stand.importing => Failed::Final(Error::Importing),
-        Some(reason) => Failed::Final(Error::Fenced(reason)),
-        None => Failed::Back,
+fn unwritable(stand: &Stand) -> Failed {
+    if stand.importing {
+        Failed::Final(Error::Importing)
+    } else {
+        Failed::Back
     }
 }
 

@@ -5,7 +5,7 @@ use backend_proto::v1::event::Type;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::conflict::Cause;
 use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
-use backend_proto::v1::{Event, Op, OpResult, Record};
+use backend_proto::v1::{BackendError, Event, Op, OpResult, Record};
 use bytes::Bytes;
 use sidecar::op::refused;
 use sidecar::time::timestamp;
@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 
 use super::answer;
 use super::batch::{Batch, actor};
+use crate::error::Error;
 use crate::record::{Stored, damaged};
 
 /// Verdicts in the order of the operations, and events in the order of their revisions.
@@ -31,8 +32,19 @@ struct Answer {
 }
 
 impl Batch {
-    /// Reads the rows of the statement that was given this batch.
-    pub(crate) fn judge(self, rows: &[Row]) -> Judged {
+    /// Reads the rows of the statement that was given this batch, on a store that is fenced or not.
+    ///
+    /// # Errors
+    /// If it is, and no operation was applied before.
+    pub(crate) fn judge(self, rows: &[Row], fenced: Option<&str>) -> Result<Judged, Error> {
+        let refused = |row: &Row| row.get::<_, i16>(1) == answer::FENCED;
+        if let Some(reason) = fenced
+            && !rows.is_empty()
+            && rows.iter().all(refused)
+        {
+            return Err(Error::Fenced(reason.to_owned()));
+        }
+        let fence = BackendError::from(Error::Fenced(fenced.unwrap_or_default().to_owned()));
         let mut verdicts: Vec<Option<Verdict>> = self
             .refused
             .into_iter()
@@ -40,15 +52,21 @@ impl Batch {
             .collect();
         let mut events = Vec::new();
         for (row, &place) in rows.iter().zip(&self.rows) {
-            let (verdict, event) = Answer::read(row).judge(&self.ops[place], self.now);
+            let (verdict, event) = match Answer::read(row) {
+                Answer {
+                    verdict: answer::FENCED,
+                    ..
+                } => (Verdict::Refused(fence.clone()), None),
+                answer => answer.judge(&self.ops[place], self.now),
+            };
             verdicts[place] = Some(verdict);
             events.extend(event);
         }
         let results = verdicts.into_iter().map(|verdict| OpResult { verdict });
-        Judged {
+        Ok(Judged {
             results: results.collect(),
             events,
-        }
+        })
     }
 }
 

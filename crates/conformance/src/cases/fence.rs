@@ -66,6 +66,13 @@ pub(super) const CASES: &[Case] = &[
         "A fence that is lifted serves writes again, from the next revision.",
         Move
     ),
+    case!(
+        "F7-what-was-applied-before-is-still-told",
+        replays,
+        "An operation that was applied before the fence and is sent again with its op_id is told so: \
+         a retry that is told NOT_APPLIED would be believed.",
+        Move
+    ),
 ];
 
 async fn fence(bench: &Bench, reason: Option<&str>) -> Check<Header> {
@@ -125,6 +132,31 @@ async fn refusal(bench: &Bench, op: Op) -> Check<BackendError> {
             "a write to a fenced store was answered with {other:?}"
         ))),
     }
+}
+
+async fn replays(bench: Bench) -> Check {
+    let known = bench.create("ns/a", "1");
+    let stored = bench.client.apply(known.clone()).await?;
+    fence(&bench, Some(REASON)).await?;
+    let came_to = async {
+        let ops = vec![bench.create("ns/b", "1"), known];
+        let response = bench.client.write(ops).await?;
+        let verdicts: Vec<_> = response.results.into_iter().map(|it| it.verdict).collect();
+        match verdicts.as_slice() {
+            [
+                Some(Verdict::Refused(error)),
+                Some(Verdict::Applied(applied)),
+            ] => {
+                same!(error.reason(), Reason::NotReady, "reason of a refusal");
+                same!(applied.replayed, true, "whether it was a replay");
+                same!(applied.revision, stored.revision, "revision of a replay");
+                Ok(())
+            }
+            other => Err(Stop::Failed(format!("verdicts: {other:?}"))),
+        }
+    };
+    let came_to = came_to.await;
+    lift(&bench, came_to).await
 }
 
 async fn refuses(bench: Bench) -> Check {

@@ -146,7 +146,11 @@ async fn lies_in_writes_are_caught() {
         (Lie::IgnoresExpectedUid, &["W6-uid-precondition"]),
         (
             Lie::ForgetsOpIds,
-            &["W5-op-id-applies-once", "W5-op-ids-that-meet"],
+            &[
+                "W5-op-id-applies-once",
+                "W5-op-ids-that-meet",
+                "F7-what-was-applied-before-is-still-told",
+            ],
         ),
         (Lie::NoopBurnsARevision, &["W4-noop-writes-nothing"]),
         (Lie::LosersBurnARevision, &["R1-losers-cost-no-revision"]),
