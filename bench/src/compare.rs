@@ -1,4 +1,4 @@
-//! `ark-bench compare`: the same load on us and on kube-apiserver + etcd in one run, as ratios.
+//! `ark-bench compare`: the same load on us and on our peers in one run, as ratios.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::client::Client;
 use crate::measure::Figure;
 use crate::measure::fanout::{Fanout, Pace};
 use crate::measure::reads::LISTS;
-use crate::measure::writes::{Run, Write};
+use crate::measure::writes::{CLIENTS, Run, Write};
 use crate::objects::{ALL, Factory, collection};
 use crate::report::{Memory, Report, Side};
-use crate::target::{Programs, Target};
+use crate::target::{Peer, Programs, Target};
 
 /// Namespace of the measured objects; the reference knows it from the start.
 const NAMESPACE: &str = "default";
@@ -33,29 +33,43 @@ pub(crate) struct Options {
     /// Repetitions of a list.
     #[arg(long, default_value_t = 5)]
     lists: usize,
-    /// Leave the reference out.
-    #[arg(long)]
+    /// Where we keep our objects.
+    #[arg(long, default_value = "sqlite")]
+    backend: Backend,
+    /// Whom we are compared with; repeat it, or separate them by commas.
+    #[arg(long, default_value = "etcd", value_delimiter = ',')]
+    peer: Vec<Peer>,
+    /// Leave the peers out.
+    #[arg(long, conflicts_with = "peer")]
     only_ours: bool,
     /// Measure only what holds this text: `writes`, `lists`, `watch`.
     #[arg(long)]
     only: Option<String>,
 }
 
-/// Measures both and prints the table.
+/// Our storage drivers.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// Measures all and prints the tables.
 pub(crate) async fn run(options: &Options) -> Result<String> {
     let programs = Programs::beside_us()?;
     let scratch = tempfile::tempdir()?;
-    let ours = side(
-        options,
-        Target::ours(&programs, &scratch.path().join("data"))?,
-    )
-    .await?;
-    let reference = if options.only_ours {
-        None
-    } else {
-        Some(side(options, Target::reference(&programs)?).await?)
+    let target = match options.backend {
+        Backend::Sqlite => Target::ours(&programs, &scratch.path().join("data")),
+        Backend::Postgres => Target::ours_on_postgres(&programs),
     };
-    Ok(Report { ours, reference }.to_markdown())
+    let ours = side(options, target?).await?;
+    let mut peers = Vec::new();
+    if !options.only_ours {
+        for peer in &options.peer {
+            peers.push(side(options, Target::peer(&programs, *peer)?).await?);
+        }
+    }
+    Ok(Report { ours, peers }.to_markdown())
 }
 
 async fn side(options: &Options, target: Target) -> Result<Side> {
@@ -105,7 +119,7 @@ impl Load<'_> {
     }
 
     async fn writes(&self, figures: &mut Vec<Figure>) -> Result<()> {
-        for concurrency in [1, 16, 64] {
+        for concurrency in CLIENTS {
             // A single client is slow on a real disk; half as many operations tell as much.
             let count = if concurrency == 1 {
                 self.options.operations / 2

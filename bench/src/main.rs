@@ -26,7 +26,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "ark-bench", version)]
 enum Command {
-    /// The same load on us and on kube-apiserver + etcd; prints a table of ratios.
+    /// The same load on us and on kube-apiserver with its stores; prints tables of ratios.
     Compare(compare::Options),
     /// Promises under load; fails if one is broken.
     Check(check::Options),

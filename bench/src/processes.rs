@@ -1,67 +1,78 @@
 //! What the server's processes cost, from the kernel's process table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use anyhow::{Context as _, Result};
 
-/// A set of server processes.
+/// A set of server processes, read anew whenever it is asked: a database has one for each connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Processes {
-    pids: Vec<u32>,
+    root: u32,
+    with_root: bool,
+}
+
+/// What the process table says about one.
+struct Entry {
+    parent: u32,
+    /// Clock ticks, user and system, of the process and of those children that have ended.
+    ticks: f64,
+    ended: bool,
 }
 
 impl Processes {
     /// All descendants of a process, and the process itself if asked.
     pub(crate) fn below(root: u32, with_root: bool) -> Result<Self> {
-        let mut parents = BTreeMap::new();
+        let processes = Self { root, with_root };
+        anyhow::ensure!(
+            !processes.family()?.is_empty(),
+            "no server process below {root}"
+        );
+        Ok(processes)
+    }
+
+    fn family(&self) -> Result<BTreeMap<u32, Entry>> {
+        let mut entries = BTreeMap::new();
         for entry in std::fs::read_dir("/proc")? {
             let name = entry?.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            // A process may end while the table is read.
-            if let Ok(fields) = stat_fields(pid) {
-                parents.insert(pid, fields[1].parse::<u32>()?);
+            if let Some(text) = there(std::fs::read_to_string(format!("/proc/{pid}/stat")))? {
+                entries.insert(pid, Entry::parse(&text).context("malformed stat")?);
             }
         }
-        let mut family = BTreeSet::from([root]);
+        let mut family = BTreeSet::from([self.root]);
         loop {
             let before = family.len();
-            family.extend(
-                parents
-                    .iter()
-                    .filter(|(_, up)| family.contains(up))
-                    .map(|(pid, _)| *pid)
-                    .collect::<Vec<_>>(),
-            );
+            let children = entries
+                .iter()
+                .filter(|(_, entry)| family.contains(&entry.parent));
+            family.extend(children.map(|(pid, _)| *pid).collect::<Vec<_>>());
             if family.len() == before {
                 break;
             }
         }
-        let pids: Vec<u32> = family
-            .into_iter()
-            .filter(|pid| with_root || *pid != root)
-            .collect();
-        anyhow::ensure!(!pids.is_empty(), "no server process below {root}");
-        Ok(Self { pids })
+        entries.retain(|pid, _| family.contains(pid) && (self.with_root || *pid != self.root));
+        Ok(entries)
     }
 
-    /// CPU seconds, user and system, that the processes have used so far.
+    /// CPU seconds, user and system, that the processes have used so far, those included that have
+    /// ended: the kernel adds their time to their parent's.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         let hertz = rustix::param::clock_ticks_per_second() as f64;
-        let mut ticks = 0.0;
-        for pid in &self.pids {
-            let fields = stat_fields(*pid)?;
-            ticks += fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
-        }
-        Ok(ticks / hertz)
+        let family = self.family()?;
+        Ok(family.values().map(|entry| entry.ticks).sum::<f64>() / hertz)
     }
 
     /// Proportional resident memory of the processes, bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let mut kilobytes = 0;
-        for pid in &self.pids {
-            let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        for (pid, entry) in self.family()? {
+            let text = there(std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")))?;
+            let Some(text) = text.filter(|_| !entry.ended) else {
+                continue;
+            };
             let line = text
                 .lines()
                 .find(|line| line.starts_with("Pss:"))
@@ -76,9 +87,65 @@ impl Processes {
     }
 }
 
-/// The fields of `/proc/<pid>/stat` after the command name; index 0 is the state.
-fn stat_fields(pid: u32) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, rest) = text.rsplit_once(')').context("malformed stat")?;
-    Ok(rest.split_whitespace().map(str::to_owned).collect())
+impl Entry {
+    /// Reads `/proc/<pid>/stat`.
+    fn parse(text: &str) -> Option<Self> {
+        // A command name may hold anything, also spaces and brackets.
+        let (_, rest) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<f64>());
+        Some(Self {
+            parent: fields.get(1)?.parse().ok()?,
+            ticks: ticks.sum::<Result<f64, _>>().ok()?,
+            ended: fields.first() == Some(&"Z"),
+        })
+    }
+}
+
+/// What was read, unless the process ended meanwhile.
+fn there(read: io::Result<String>) -> Result<Option<String>> {
+    let gone = |error: &io::Error| {
+        error.kind() == io::ErrorKind::NotFound
+            || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+    };
+    match read {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if gone(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::{Entry, Processes};
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let text = "7 (a) b) S 3 7 7 0 -1 4 5 6 7 8 10 20 30 40 20 0 1 0";
+        let entry = Entry::parse(text).expect("an entry");
+        assert_eq!((entry.parent, entry.ticks, entry.ended), (3, 100.0, false));
+    }
+
+    #[test]
+    fn processes_that_have_ended_count() {
+        let burn = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+        let script = format!("sh -c '{burn}'; echo done; read line");
+        let mut child = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let processes = Processes::below(child.id(), true).expect("it runs");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("a pipe");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line)
+            .expect("a line");
+        assert!(processes.cpu_seconds().expect("ticks") > 0.02);
+        assert!(processes.resident_bytes().expect("bytes") > 0);
+        drop(child.stdin.take());
+        child.wait().expect("an end");
+    }
 }

@@ -1,4 +1,6 @@
-//! Figures of both sides as one Markdown table of ratios.
+//! Figures of all sides as Markdown tables of ratios.
+
+mod writes;
 
 use std::fmt::Write as _;
 
@@ -17,10 +19,10 @@ pub(crate) struct Side {
     pub(crate) memory: Vec<Memory>,
 }
 
-/// Both sides of one run.
+/// All sides of one run.
 pub(crate) struct Report {
     pub(crate) ours: Side,
-    pub(crate) reference: Option<Side>,
+    pub(crate) peers: Vec<Side>,
 }
 
 /// What the project promises: server CPU of the reference divided by ours is at least this.
@@ -37,11 +39,20 @@ const TARGETS: &[(&str, f64)] = &[
 ];
 
 impl Report {
-    /// The table.
+    /// A table for each peer, and what becomes of the promises about writes.
     pub(crate) fn to_markdown(&self) -> String {
+        let peers: Vec<Option<&Side>> = match &*self.peers {
+            [] => vec![None],
+            peers => peers.iter().map(Some).collect(),
+        };
+        let mut parts: Vec<String> = peers.iter().map(|peer| self.table(*peer)).collect();
+        parts.extend(writes::section(&self.ours, &self.peers));
+        parts.join("\n")
+    }
+
+    fn table(&self, peer: Option<&Side>) -> String {
         let mut text = String::new();
-        let reference = self.reference.as_ref();
-        let other = reference.map_or("–", |side| side.name);
+        let other = peer.map_or("–", |side| side.name);
         let _ = writeln!(
             text,
             "| operation | {} cpu ms | rate/s | p50 ms | p99 ms | {other} cpu ms | rate/s | p50 ms | p99 ms | ratio | target |",
@@ -49,25 +60,28 @@ impl Report {
         );
         let _ = writeln!(text, "|---|---|---|---|---|---|---|---|---|---|---|");
         for (index, ours) in self.ours.figures.iter().enumerate() {
-            let theirs = reference.and_then(|side| side.figures.get(index));
+            let theirs = peer.and_then(|side| side.figures.get(index));
             let _ = writeln!(text, "{}", figure_row(ours, theirs));
         }
         for (index, ours) in self.ours.memory.iter().enumerate() {
-            let theirs = reference.and_then(|side| side.memory.get(index));
-            let mib = |memory: &Memory| memory.bytes as f64 / f64::from(1 << 20);
-            let ratio = theirs.map(|theirs| theirs.bytes as f64 / ours.bytes as f64);
-            let _ = writeln!(
-                text,
-                "| {} | {:.0} MiB | | | | {} | | | | {} | {} |",
-                ours.name,
-                mib(ours),
-                theirs.map_or_else(String::new, |theirs| format!("{:.0} MiB", mib(theirs))),
-                times(ratio),
-                times(target(&ours.name)),
-            );
+            let theirs = peer.and_then(|side| side.memory.get(index));
+            let _ = writeln!(text, "{}", memory_row(ours, theirs));
         }
         text
     }
+}
+
+fn memory_row(ours: &Memory, theirs: Option<&Memory>) -> String {
+    let mib = |memory: &Memory| format!("{:.0} MiB", memory.bytes as f64 / f64::from(1 << 20));
+    let ratio = theirs.map(|theirs| theirs.bytes as f64 / ours.bytes as f64);
+    format!(
+        "| {} | {} | | | | {} | | | | {} | {} |",
+        ours.name,
+        mib(ours),
+        theirs.map_or_else(String::new, mib),
+        times(ratio),
+        times(target(&ours.name)),
+    )
 }
 
 fn figure_row(ours: &Figure, theirs: Option<&Figure>) -> String {
@@ -133,13 +147,15 @@ mod tests {
     fn a_row_holds_both_sides_their_ratio_and_the_target() {
         let report = Report {
             ours: side("us", 0.1),
-            reference: Some(side("them", 2.0)),
+            peers: vec![side("them", 2.0), side("others", 1.0)],
         };
-        let table = report.to_markdown();
-        let row = table.lines().last().expect("a row");
+        let tables = report.to_markdown();
+        let row = tables.lines().nth(2).expect("a row");
         assert_eq!(
             row,
             "| get, 64 clients | 0.1000 | 1000 | 1.00 | 2.00 | 2.0000 | 1000 | 1.00 | 2.00 | 20.0 × | 10.0 × |"
         );
+        let row = tables.lines().last().expect("a row");
+        assert!(row.ends_with(" | 10.0 × | 10.0 × |"), "{row}");
     }
 }

@@ -1,4 +1,4 @@
-//! The servers under load: ours and the reference, each started fresh and stopped at the end.
+//! The servers under load: ours and its peers, each started fresh and stopped at the end.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,25 @@ pub(crate) struct Target {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) processes: Processes,
     child: Child,
+}
+
+/// Whom we are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Peer {
+    /// kube-apiserver and etcd.
+    Etcd,
+    /// kube-apiserver, kine and PostgreSQL.
+    KinePostgres,
+}
+
+impl Peer {
+    /// Its name in reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "kube-apiserver+etcd",
+            Self::KinePostgres => "kube-apiserver+kine/postgres",
+        }
+    }
 }
 
 /// Where the programs are.
@@ -59,15 +78,30 @@ impl Target {
         })
     }
 
-    /// Starts etcd and kube-apiserver with the same CRDs through the scenario runner.
-    pub(crate) fn reference(programs: &Programs) -> Result<Self> {
+    /// Starts gateway, PostgreSQL driver and a PostgreSQL server of its own.
+    pub(crate) fn ours_on_postgres(programs: &Programs) -> Result<Self> {
+        let engine = ["standalone", "--backend", "postgres"];
+        Self::engine(programs, "ark-apiserver+postgres", &engine)
+    }
+
+    /// Starts kube-apiserver and its store with the same CRDs.
+    pub(crate) fn peer(programs: &Programs, peer: Peer) -> Result<Self> {
+        let engine = match peer {
+            Peer::Etcd => "kube-apiserver",
+            Peer::KinePostgres => "kine-postgres",
+        };
+        Self::engine(programs, peer.name(), &[engine])
+    }
+
+    /// Starts what the scenario runner starts: everything is a child of it, a database too.
+    fn engine(programs: &Programs, name: &'static str, engine: &[&str]) -> Result<Self> {
         let mut command = Command::new(programs.path("scenarios"));
-        command.args(["up", "--engine", "kube-apiserver"]);
+        command.args(["up", "--engine"]).args(engine);
         let (child, kubeconfig) = start(command, "export KUBECONFIG=")?;
         let processes = Processes::below(child.id(), false)?;
         let kubeconfig = PathBuf::from(kubeconfig);
         Ok(Self {
-            name: "kube-apiserver+etcd",
+            name,
             kubeconfig,
             processes,
             child,

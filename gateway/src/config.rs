@@ -71,6 +71,15 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The PostgreSQL driver does not know where its database is.
+    #[error("--backend postgres needs --postgres-dsn DSN, or ARK_POSTGRES_DSN in the environment")]
+    NoDsn,
+    /// A DSN that would not be used.
+    #[error(
+        "--postgres-dsn (ARK_POSTGRES_DSN) is only for --backend postgres: leave it out, or give \
+         --backend postgres"
+    )]
+    StrayDsn,
     /// Nobody could be let in.
     #[error("nobody could log in: give --client-ca-file or --requestheader-client-ca-file")]
     NoAuthority,

@@ -8,12 +8,14 @@ pub mod pki;
 mod private_file;
 
 mod driver;
+mod dsn;
 mod output;
 mod sidecar;
 mod socket;
 
 pub use data_dir::DataDir;
-pub use driver::Driver;
+pub use driver::{Choice, Driver};
+pub use dsn::{Dsn, redacted};
 pub use listen::Listen;
 pub use sidecar::{Program, Sidecar};
 pub use socket::Socket;
@@ -54,11 +56,13 @@ pub enum Error {
         reason: String,
     },
     /// The driver neither serves nor ends.
-    #[error("{name} does not serve after {seconds} s: look at its log above")]
+    #[error("{name} does not serve after {seconds} s: {last}")]
     Silent {
         /// The driver.
         name: String,
         /// How long it was waited for.
         seconds: u64,
+        /// What it said last, or that it said nothing.
+        last: String,
     },
 }

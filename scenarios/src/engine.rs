@@ -2,11 +2,14 @@
 
 pub mod certificates;
 pub mod client;
+pub mod go_module;
 pub mod kube_apiserver;
 pub mod kubeconfig;
+pub mod postgres;
 pub mod process;
 pub mod reference;
 pub mod standalone;
+pub mod store;
 
 use std::path::{Path, PathBuf};
 
@@ -16,17 +19,41 @@ use tempfile::TempDir;
 
 use self::client::Client;
 use self::kubeconfig::Kubeconfig;
+use self::postgres::Postgres;
 use self::process::Process;
 use self::reference::Reference;
+use crate::report::say;
 use crate::repository::{Repository, files_below};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// etcd and kube-apiserver.
+    /// kube-apiserver on etcd: the truth.
     KubeApiserver,
+    /// kube-apiserver on kine and a throw-away PostgreSQL server.
+    KinePostgres,
     /// `ark-apiserver standalone`.
     Standalone,
+}
+
+/// The judged program.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Judged {
+    /// The judged program; default: ark-apiserver beside this one.
+    #[arg(long, value_name = "FILE")]
+    pub standalone_bin: Option<PathBuf>,
+    /// Where it keeps its objects [default: sqlite].
+    #[arg(long)]
+    pub backend: Option<Backend>,
+}
+
+/// Where `standalone` keeps its objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backend {
+    /// In a file of its data directory.
+    Sqlite,
+    /// In a throw-away PostgreSQL server.
+    Postgres,
 }
 
 /// A running server.
@@ -43,7 +70,9 @@ pub struct Engine {
     /// The kubectl to use.
     pub kubectl: PathBuf,
     processes: Vec<Process>,
-    // Dropped after the processes that write there.
+    // Dropped after the processes that use it.
+    database: Option<Postgres>,
+    // Dropped after everything that writes there.
     folder: TempDir,
     has_namespaces: bool,
 }
@@ -57,33 +86,42 @@ impl Engine {
         kind: Kind,
         repository: &Repository,
         reference: &Reference,
-        standalone: Option<&Path>,
+        judged: &Judged,
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("scenarios-").tempdir()?;
-        let (name, (processes, kubeconfig)) = match kind {
-            Kind::KubeApiserver => {
-                let mut manifests = files_below(&repository.ark_kinds(), &["yaml"])?;
-                manifests.extend(files_below(&repository.test_kinds(), &["yaml"])?);
-                let started = kube_apiserver::start(reference, folder.path(), &manifests).await?;
-                ("kube-apiserver", started)
-            }
-            Kind::Standalone => {
-                let program = standalone.map_or_else(standalone::beside_me, |p| Ok(p.into()))?;
+        let path = folder.path();
+        let postgres = kind == Kind::KinePostgres
+            || kind == Kind::Standalone && judged.backend == Some(Backend::Postgres);
+        let database = if postgres {
+            Some(Postgres::start().await?)
+        } else {
+            None
+        };
+        let (name, (processes, kubeconfig)) = match (kind, &database) {
+            (Kind::Standalone, database) => {
+                let given = judged.standalone_bin.clone();
+                let program = given.map_or_else(standalone::beside_me, Ok)?;
                 let kinds = repository.test_kinds();
-                (
-                    "standalone",
-                    standalone::start(&program, folder.path(), &kinds).await?,
-                )
+                let started = standalone::start(&program, path, &kinds, database.as_ref());
+                ("standalone", started.await?)
+            }
+            (_, Some(database)) => {
+                let store = store::kine(repository, database, path, say).await?;
+                let manifests = manifests(repository)?;
+                let started = kube_apiserver::start(reference, store, path, &manifests);
+                ("kube-apiserver on kine", started.await?)
+            }
+            (_, None) => {
+                let store = store::etcd(reference, path)?;
+                let manifests = manifests(repository)?;
+                let started = kube_apiserver::start(reference, store, path, &manifests);
+                ("kube-apiserver", started.await?)
             }
         };
-        Self::assemble(
-            name,
-            kubeconfig,
-            processes,
-            folder,
-            reference.kubectl.clone(),
-        )
-        .await
+        let kubectl = reference.kubectl.clone();
+        let mut engine = Self::assemble(name, kubeconfig, processes, folder, kubectl).await?;
+        engine.database = database;
+        Ok(engine)
     }
 
     /// Uses a server that runs already.
@@ -117,6 +155,7 @@ impl Engine {
             anonymous,
             kubectl,
             processes,
+            database: None,
             folder,
             has_namespaces: core.status().is_success(),
         })
@@ -160,10 +199,23 @@ impl Engine {
         for process in &mut self.processes {
             process.stop().await;
         }
+        if let Some(database) = self.database.take()
+            && let Err(error) = database.stop().await
+        {
+            say(&format!("{error:#}"));
+        }
     }
 
     /// Says why the server has ended, when it has.
     pub fn failure(&mut self) -> Option<String> {
-        self.processes.iter_mut().find_map(Process::ended)
+        let ended = self.processes.iter_mut().find_map(Process::ended);
+        ended.or_else(|| self.database.as_mut().and_then(Postgres::ended))
     }
+}
+
+/// All kinds, which kube-apiserver does not know by itself.
+fn manifests(repository: &Repository) -> Result<Vec<PathBuf>> {
+    let mut manifests = files_below(&repository.ark_kinds(), &["yaml"])?;
+    manifests.extend(files_below(&repository.test_kinds(), &["yaml"])?);
+    Ok(manifests)
 }

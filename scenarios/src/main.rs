@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use scenarios::engine::reference::Reference;
-use scenarios::engine::{Engine, Kind};
+use scenarios::engine::{Engine, Judged, Kind};
 use scenarios::report::{junit, say};
 use scenarios::repository::Repository;
 use scenarios::suite;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// What is said when there is nothing that the flag could mean.
+const BACKEND: &str = "--backend says where standalone keeps its objects, which is not started";
 
 /// Plays scenario files against a real kube-apiserver and against ark-apiserver.
 #[derive(Parser)]
@@ -30,9 +33,8 @@ enum Command {
         /// Which engine.
         #[arg(long, default_value = "kube-apiserver")]
         engine: Kind,
-        /// The judged program; default: ark-apiserver beside this one.
-        #[arg(long)]
-        standalone_bin: Option<PathBuf>,
+        #[command(flatten)]
+        judged: Judged,
     },
 }
 
@@ -42,7 +44,7 @@ struct RunArguments {
     #[arg(long, default_value = "both")]
     engine: Engines,
     /// Use the server of this kubeconfig instead of starting `standalone`.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "backend")]
     url: Option<PathBuf>,
     /// Play only scenarios whose name matches this regular expression.
     #[arg(long)]
@@ -53,9 +55,8 @@ struct RunArguments {
     /// Write the results here in JUnit's format.
     #[arg(long)]
     junit: Option<PathBuf>,
-    /// The judged program; default: ark-apiserver beside this one.
-    #[arg(long)]
-    standalone_bin: Option<PathBuf>,
+    #[command(flatten)]
+    judged: Judged,
     /// Show the normalised answers of the first engine.
     #[arg(long)]
     print: bool,
@@ -98,12 +99,10 @@ async fn perform(command: Command) -> Result<ExitCode> {
     let reference = Reference::find(&repository, say).await?;
     match command {
         Command::Run(arguments) => run(&repository, &reference, arguments).await,
-        Command::Up {
-            engine,
-            standalone_bin,
-        } => {
-            let bin = standalone_bin.as_deref();
-            let mut engine = Engine::start(engine, &repository, &reference, bin).await?;
+        Command::Up { engine, judged } => {
+            let backend_means_something = engine == Kind::Standalone || judged.backend.is_none();
+            ensure!(backend_means_something, BACKEND);
+            let mut engine = Engine::start(engine, &repository, &reference, &judged).await?;
             let kubectl = reference.kubectl.display();
             say(&format!(
                 "export KUBECONFIG={}",
@@ -128,15 +127,17 @@ async fn run(
     arguments: RunArguments,
 ) -> Result<ExitCode> {
     let scenarios = suite::load(repository, &arguments.files, arguments.filter.as_ref())?;
+    let judged = &arguments.judged;
+    let standalone = arguments.engine != Engines::KubeApiserver;
+    ensure!(standalone || judged.backend.is_none(), BACKEND);
     let mut engines = Vec::new();
     if arguments.engine != Engines::Standalone {
-        engines.push(Engine::start(Kind::KubeApiserver, repository, reference, None).await?);
+        engines.push(Engine::start(Kind::KubeApiserver, repository, reference, judged).await?);
     }
     if let Some(kubeconfig) = &arguments.url {
         engines.push(Engine::connect(kubeconfig, reference.kubectl.clone()).await?);
-    } else if arguments.engine != Engines::KubeApiserver {
-        let bin = arguments.standalone_bin.as_deref();
-        engines.push(Engine::start(Kind::Standalone, repository, reference, bin).await?);
+    } else if standalone {
+        engines.push(Engine::start(Kind::Standalone, repository, reference, judged).await?);
     }
     let verdicts = suite::judge(&engines, &scenarios, arguments.jobs, arguments.print).await;
     for mut engine in engines {

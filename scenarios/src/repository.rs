@@ -32,6 +32,12 @@ impl Repository {
         self.root.join("scenarios/reference")
     }
 
+    /// The Go module that pins kine.
+    #[must_use]
+    pub fn kine_module(&self) -> PathBuf {
+        self.root.join("scenarios/kine")
+    }
+
     /// The scenario files.
     #[must_use]
     pub fn scenarios(&self) -> PathBuf {

@@ -23,6 +23,26 @@ pub(crate) enum Write {
     Get,
 }
 
+impl Write {
+    /// Its name in reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::StatusPatch => "status patch",
+            Self::Get => "get",
+        }
+    }
+
+    /// The name of what is measured with so many clients.
+    pub(crate) fn at(self, clients: usize) -> String {
+        format!("{}, {clients} clients", self.name())
+    }
+}
+
+/// How many clients write at a time.
+pub(crate) const CLIENTS: [usize; 3] = [1, 16, 64];
+
 /// A run of one kind of single-object operation.
 pub(crate) struct Run {
     pub(crate) kind: Write,
@@ -44,13 +64,7 @@ impl Run {
     ) -> Result<Figure> {
         let stopwatch = Stopwatch::start(processes)?;
         let latencies = self.perform(client, factory).await?;
-        let label = match self.kind {
-            Write::Create => "create",
-            Write::Update => "update",
-            Write::StatusPatch => "status patch",
-            Write::Get => "get",
-        };
-        let name = format!("{label}, {} clients", self.concurrency);
+        let name = self.kind.at(self.concurrency);
         stopwatch.stop(name, self.count as u64, latencies)
     }
 

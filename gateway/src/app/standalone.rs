@@ -22,6 +22,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Starts everything, tells the user, and serves until `stop`. What can be refused is refused before
 /// anything is written.
 pub(super) async fn run(options: &Standalone, stop: CancellationToken) -> Result<(), Error> {
+    let driver = options.driver()?;
     let catalog = options.kinds.load()?;
     let bound = TcpListener::bind(options.listen.address()).await;
     let (listener, address) = bound
@@ -32,11 +33,11 @@ pub(super) async fn run(options: &Standalone, stop: CancellationToken) -> Result
             flag: "--listen",
         })?;
     let data = DataDir::open(&options.data_dir)?;
-    let program = options.backend.program(&data)?;
+    let program = driver.program(&data)?;
     let socket = Socket::prepare(&data)?;
-    let endpoint = match &options.backend {
-        Driver::Running(endpoint) => (**endpoint).clone(),
-        Driver::Sqlite | Driver::Exec(_) => socket.address().parse()?,
+    let endpoint = match driver {
+        Driver::Running(endpoint) => *endpoint,
+        Driver::Sqlite | Driver::Postgres(_) | Driver::Exec(_) => socket.address().parse()?,
     };
     let pki = Pki::load_or_create(&data.pki(), &options.listen.names())?;
     let config = options.server(endpoint, &pki);

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::{Kinds, Server, Tuning};
+use super::{Error, Kinds, Server, Tuning};
 use crate::backend::Endpoint;
 use crate::handlers::Namespaces;
 use crate::serving::tls;
 use crate::standalone::pki::Pki;
-use crate::standalone::{Driver, Listen};
+use crate::standalone::{Choice, Driver, Dsn, Listen};
 
 /// Flags of `standalone`.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,15 +29,26 @@ pub struct Standalone {
     #[arg(long, env = "ARK_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Where objects are stored: `sqlite` starts backend-sqlite from beside this program,
-    /// `exec:/path/to/driver` another driver, `unix:///SOCKET` uses one that runs already.
+    /// Where objects are stored: `sqlite` starts backend-sqlite from beside this program, `postgres`
+    /// backend-postgres, `exec:/path/to/driver` another driver, `unix:///SOCKET` uses one that runs
+    /// already.
     #[arg(
         long,
         env = "ARK_BACKEND",
         value_name = "BACKEND",
         default_value = "sqlite"
     )]
-    pub backend: Driver,
+    pub backend: Choice,
+
+    /// The database of `--backend postgres`: postgres://USER:PASSWORD@HOST/DATABASE or KEY=VALUE…,
+    /// as libpq takes it. Everybody on this machine can read a command line: better use the variable.
+    #[arg(
+        long,
+        env = "ARK_POSTGRES_DSN",
+        value_name = "DSN",
+        hide_env_values = true
+    )]
+    pub postgres_dsn: Option<Dsn>,
 
     /// Which kinds to serve.
     #[command(flatten)]
@@ -49,6 +60,19 @@ pub struct Standalone {
 }
 
 impl Standalone {
+    /// The storage driver.
+    ///
+    /// # Errors
+    /// If it lacks its DSN, or there is one that nobody needs.
+    pub fn driver(&self) -> Result<Driver, Error> {
+        match (&self.backend, &self.postgres_dsn) {
+            (Choice::Postgres, Some(dsn)) => Ok(Driver::Postgres(dsn.clone())),
+            (Choice::Postgres, None) => Err(Error::NoDsn),
+            (Choice::Complete(_), Some(_)) => Err(Error::StrayDsn),
+            (Choice::Complete(driver), None) => Ok(driver.clone()),
+        }
+    }
+
     /// What the server is built from, with the driver at `backend` and these certificates.
     #[must_use]
     pub fn server(&self, backend: Endpoint, pki: &Pki) -> Server {

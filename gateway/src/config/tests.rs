@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::kinds::default_names;
 use super::*;
+use crate::standalone::Driver;
 
 fn parsed(line: &str) -> Result<Arguments, Usage> {
     parse(std::iter::once("ark-apiserver").chain(line.split_whitespace()))
@@ -42,7 +43,14 @@ fn what_is_wrong_is_one_line() {
         ),
         ("standalone", "--data-dir <DIR>"),
         ("standalone --data-dir d --listen 6443", "HOST:PORT"),
-        ("standalone --data-dir d --backend postgres", "next release"),
+        (
+            "standalone --data-dir d --backend mysql",
+            "use sqlite, postgres",
+        ),
+        (
+            "standalone --data-dir d --backend postgres://u:s3cret@h/db",
+            "'postgres://u:***@h/db'",
+        ),
         ("serve", "--backend <ADDRESS>"),
         (
             "serve --backend unix:///x --backend-ca f",
@@ -59,6 +67,38 @@ fn what_is_wrong_is_one_line() {
     for line in ["--help", "--version", "serve --help"] {
         assert!(!parsed(line).unwrap_err().failed(), "{line}");
     }
+}
+
+#[test]
+fn a_dsn_is_for_postgres_and_postgres_needs_one() {
+    let driver = |flags: &str| {
+        let line = format!("standalone --data-dir d {flags}");
+        match parsed(&line).unwrap().command {
+            Command::Standalone(standalone) => standalone.driver(),
+            Command::Serve(_) => panic!("{line}"),
+        }
+    };
+    let dsn = "--postgres-dsn postgres://u:s3cret@h/db";
+    let both = driver(&format!("--backend postgres {dsn}")).unwrap();
+    assert_eq!(format!("{both:?}"), "Postgres(Dsn)");
+    assert!(matches!(driver(""), Ok(Driver::Sqlite)));
+    let error = driver("--backend postgres").unwrap_err().to_string();
+    assert!(error.contains("needs --postgres-dsn DSN"), "{error}");
+    for backend in ["", "--backend unix:///x", "--backend exec:/x"] {
+        let error = driver(&format!("{backend} {dsn}")).unwrap_err().to_string();
+        assert!(error.starts_with("--postgres-dsn"), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn help_does_not_show_the_database() {
+    use clap::CommandFactory as _;
+    let mut command = Arguments::command();
+    let standalone = command.find_subcommand_mut("standalone").unwrap();
+    let mut arguments = standalone.get_arguments();
+    let dsn = arguments.find(|it| it.get_id() == "postgres_dsn").unwrap();
+    assert!(dsn.is_hide_env_values_set());
 }
 
 #[test]

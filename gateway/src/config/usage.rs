@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::standalone::redacted;
+
 /// Help, the version, or one line about what is wrong with the arguments.
 #[derive(Debug)]
 pub struct Usage {
@@ -27,7 +29,9 @@ impl From<clap::Error> for Usage {
         // What is wrong is in the first paragraph; the rest repeats the help.
         let lines = text.lines().take_while(|line| !line.trim().is_empty());
         let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
-        let text = format!("{} (--help tells what there is)\n", words.join(" "));
+        // It repeats what was typed, which may be a connection string at the wrong place.
+        let wrong = redacted(&words.join(" "));
+        let text = format!("{wrong} (--help tells what there is)\n");
         Self { text, failed }
     }
 }

@@ -3,20 +3,34 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{DataDir, Error, Program};
+use super::{DataDir, Dsn, Error, Program};
 use crate::backend::Endpoint;
 
 const SQLITE: &str = "backend-sqlite";
+const POSTGRES: &str = "backend-postgres";
+/// Where `backend-postgres` looks for its DSN.
+const POSTGRES_DSN: &str = "ARK_BACKEND_POSTGRES_DSN";
 
 /// The storage driver of a standalone server.
 #[derive(Debug, Clone)]
 pub enum Driver {
     /// `backend-sqlite`, from beside our own executable.
     Sqlite,
+    /// `backend-postgres`, from there too, and the database it uses.
+    Postgres(Dsn),
     /// A program that takes `--listen unix:///SOCKET`.
     Exec(PathBuf),
     /// One that runs already.
     Running(Box<Endpoint>),
+}
+
+/// What `--backend` says, which is not everything for every driver.
+#[derive(Debug, Clone)]
+pub enum Choice {
+    /// A driver that needs nothing else.
+    Complete(Driver),
+    /// The PostgreSQL driver, which needs a DSN.
+    Postgres,
 }
 
 impl Driver {
@@ -27,13 +41,15 @@ impl Driver {
     pub fn program(&self, data: &DataDir) -> Result<Option<Program>, Error> {
         let program = match self {
             Self::Running(_) => return Ok(None),
-            Self::Exec(path) => Program {
-                path: path.clone(),
-                arguments: Vec::new(),
-            },
+            Self::Exec(path) => Program::new(path.clone()),
             Self::Sqlite => Program {
-                path: beside_us(SQLITE),
                 arguments: vec!["--path".into(), data.database().into()],
+                ..Program::new(beside_us(SQLITE))
+            },
+            Self::Postgres(dsn) => Program {
+                // Every user of the machine can read the arguments of a process.
+                secret: Some((POSTGRES_DSN, dsn.clone())),
+                ..Program::new(beside_us(POSTGRES))
             },
         };
         if program.path.is_file() {
@@ -51,22 +67,20 @@ fn beside_us(name: &str) -> PathBuf {
         .with_file_name(name)
 }
 
-impl FromStr for Driver {
+impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let choices = "use sqlite, exec:/path/to/driver or unix:///SOCKET";
+        let choices = "use sqlite, postgres, exec:/path/to/driver or unix:///SOCKET";
         if let Some(path) = text.strip_prefix("exec:") {
-            return Ok(Self::Exec(path.into()));
+            return Ok(Self::Complete(Driver::Exec(path.into())));
         }
         match text {
-            "sqlite" => Ok(Self::Sqlite),
-            "postgres" => Err(format!(
-                "the PostgreSQL driver comes with the next release: {choices}"
-            )),
+            "sqlite" => Ok(Self::Complete(Driver::Sqlite)),
+            "postgres" => Ok(Self::Postgres),
             _ if text.starts_with("unix://") => {
                 let endpoint: Endpoint = text.parse().map_err(|_| choices.to_owned())?;
-                Ok(Self::Running(Box::new(endpoint)))
+                Ok(Self::Complete(Driver::Running(Box::new(endpoint))))
             }
             _ => Err(choices.to_owned()),
         }
@@ -79,18 +93,17 @@ mod tests {
 
     #[test]
     fn drivers_are_chosen_by_name_path_or_socket() {
-        let parse = |text: &str| text.parse::<Driver>();
-        assert!(matches!(parse("sqlite"), Ok(Driver::Sqlite)));
-        assert!(matches!(parse("exec:/bin/x"), Ok(Driver::Exec(path)) if path == *"/bin/x"));
-        assert!(matches!(parse("unix:///run/x"), Ok(Driver::Running(_))));
-        for (text, part) in [
-            ("postgres", "next release"),
-            ("mysql", "use sqlite"),
-            ("unix://x", "use sqlite"),
-            ("", "use sqlite"),
-        ] {
+        use Choice::{Complete, Postgres};
+        let parse = |text: &str| text.parse::<Choice>();
+        assert!(matches!(parse("sqlite"), Ok(Complete(Driver::Sqlite))));
+        assert!(matches!(parse("postgres"), Ok(Postgres)));
+        let exec = parse("exec:/bin/x");
+        assert!(matches!(exec, Ok(Complete(Driver::Exec(path))) if path == *"/bin/x"));
+        let running = parse("unix:///run/x");
+        assert!(matches!(running, Ok(Complete(Driver::Running(_)))));
+        for text in ["postgres://u@h/db", "mysql", "unix://x", ""] {
             let error = parse(text).unwrap_err();
-            assert!(error.contains(part), "{text}: {error}");
+            assert!(error.contains("use sqlite"), "{text}: {error}");
         }
     }
 
@@ -98,7 +111,7 @@ mod tests {
     fn a_missing_program_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDir::open(directory.path()).unwrap();
-        let driver: Driver = "exec:/no/such/driver".parse().unwrap();
+        let driver = Driver::Exec("/no/such/driver".into());
         let error = driver.program(&data).unwrap_err().to_string();
         assert!(
             error.starts_with("no storage driver at /no/such/driver: "),

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
+use super::redacted;
+
 /// Longer lines are broken, bytes.
 const LINE: u64 = 8 << 10;
 /// Lines held back; when there are more the oldest goes.
@@ -51,7 +53,7 @@ impl Output {
             let mut limited = (&mut reader).take(LINE);
             match limited.read_until(b'\n', &mut line).await {
                 Ok(0) | Err(_) => return,
-                Ok(_) => self.line(String::from_utf8_lossy(&line).trim_end()),
+                Ok(_) => self.line(&redacted(String::from_utf8_lossy(&line).trim_end())),
             }
         }
     }
@@ -107,6 +109,10 @@ mod tests {
         output.release();
         output.clone().follow(&b"two"[..]).await;
         assert_eq!(output.last().as_deref(), Some("two"));
+        let secret = &b"cannot reach postgres://u:s3cret@h/db\n"[..];
+        output.clone().follow(secret).await;
+        let last = output.last().unwrap();
+        assert_eq!(last, "cannot reach postgres://u:***@h/db");
     }
 
     #[tokio::test]

@@ -13,10 +13,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
-use super::{Error, Socket};
+use super::{Dsn, Error, Socket};
 
-/// How long a driver may take until it serves: it may have to bring an old database up to date.
+/// How long a driver may take until it serves: it may have to bring an old database up to date, or to
+/// wait for one on another machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time between two warnings that it does not serve yet.
+const START_WARNING: Duration = Duration::from_secs(3);
 /// Time between two looks at whether it serves.
 const START_POLL: Duration = Duration::from_millis(5);
 /// How long a driver may take to stop; the kit takes 10 s at most to drain.
@@ -38,6 +41,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments besides `--listen`.
     pub arguments: Vec<OsString>,
+    /// A variable of its environment that nobody else may see.
+    pub secret: Option<(&'static str, Dsn)>,
 }
 
 /// A driver that runs as our child, for as long as the value lives.
@@ -62,6 +67,16 @@ struct Process {
 }
 
 impl Program {
+    /// One that needs nothing but `--listen`.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            arguments: Vec::new(),
+            secret: None,
+        }
+    }
+
     /// The name for people.
     fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
@@ -73,6 +88,7 @@ impl Program {
         command
             .args(["--listen", &socket.address()])
             .args(&self.arguments)
+            .envs(self.secret.iter().map(|(name, dsn)| (name, dsn)))
             .env("ARK_BACKEND_EXIT_ON_STDIN_CLOSE", "true")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -104,17 +120,34 @@ impl Program {
     /// Starts the driver and waits until it serves.
     async fn start(&self, socket: &Socket) -> Result<Process, Error> {
         let mut process = self.spawn(socket)?;
-        let serving = timeout(START_TIMEOUT, process.serves(socket.path())).await;
-        serving.map_err(|_| {
-            process.output.release();
-            Error::Silent {
-                name: self.name(),
-                seconds: START_TIMEOUT.as_secs(),
+        loop {
+            let serving = timeout(START_WARNING, process.serves(socket.path()));
+            match serving.await {
+                Ok(served) => break served?,
+                Err(_) => self.be_patient(&process)?,
             }
-        })??;
+        }
         process.output.release();
         process.since = Instant::now();
         Ok(process)
+    }
+
+    /// Says what the driver waits for; an error once it has taken too long.
+    fn be_patient(&self, process: &Process) -> Result<(), Error> {
+        let name = self.name();
+        let last = process.output.last();
+        let last = last.unwrap_or_else(|| "it has said nothing".to_owned());
+        if process.since.elapsed() < START_TIMEOUT {
+            tracing::warn!(driver = name, last, "storage driver does not serve yet");
+            return Ok(());
+        }
+        process.output.release();
+        let seconds = START_TIMEOUT.as_secs();
+        Err(Error::Silent {
+            name,
+            seconds,
+            last,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod client;
 mod data;
+mod drivers;
 mod faults;
 mod program;
 mod refusals;

@@ -35,6 +35,14 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     DRIVER.call_once(build_driver);
     let mut command = Command::new(env!("CARGO_BIN_EXE_ark-apiserver"));
     command.args(arguments).env_remove("ARK_LOG");
+    command.env_remove("ARK_POSTGRES_DSN");
+    command
+}
+
+/// `standalone` on a data directory and a free port.
+pub(crate) fn standalone(mut command: Command, data: &Path) -> Command {
+    command.args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"]);
+    command.arg(data);
     command
 }
 
@@ -61,9 +69,19 @@ fn build_driver() {
 impl Program {
     /// Starts on a data directory and waits until it is ready.
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
-        let mut command = command(&["standalone", "--listen", "127.0.0.1:0", "--data-dir"]);
-        command.arg(data).args(arguments).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut command = standalone(command(&[]), data);
+        command.args(arguments);
+        Self::run(command, data, |_| ())
+    }
+
+    /// Runs a command that serves `data`, does something meanwhile, and waits until it is ready.
+    pub(crate) fn run(
+        mut command: Command,
+        data: &Path,
+        meanwhile: impl FnOnce(&mut Child),
+    ) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        meanwhile(&mut child);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
         // Ends with the program, which gives up by itself.

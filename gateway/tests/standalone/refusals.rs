@@ -7,8 +7,8 @@ use crate::program::{self, Program, refused};
 
 /// `standalone` on a data directory and a free port, and more.
 fn standalone(data: &Path, arguments: &[&str]) -> Command {
-    let mut command = program::command(&["standalone", "--listen", "127.0.0.1:0", "--data-dir"]);
-    command.arg(data).args(arguments);
+    let mut command = program::standalone(program::command(&[]), data);
+    command.args(arguments);
     command
 }
 
@@ -38,7 +38,12 @@ fn flags() {
     check(standalone(&data, &["--bogus"]), &["'--bogus'", "--help"]);
     check(program::command(&["standalone"]), &["--data-dir <DIR>"]);
     let postgres = standalone(&data, &["--backend", "postgres"]);
-    check(postgres, &["'postgres'", "next release", "sqlite"]);
+    check(postgres, &["--backend postgres", "--postgres-dsn DSN"]);
+    let dsn = "postgres://u:s3cret@h/db";
+    let sqlite = standalone(&data, &["--postgres-dsn", dsn]);
+    check(sqlite, &["--postgres-dsn", "only for --backend postgres"]);
+    let mixed_up = standalone(&data, &["--backend", dsn]);
+    check(mixed_up, &["'postgres://u:***@h/db'", "use sqlite"]);
     assert!(!data.exists(), "nothing was made");
 }
 

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::program::{self, DEADLINE, Program, driver, eventually, gone, wait};
+use crate::program::{DEADLINE, Program, eventually, gone};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -109,30 +108,6 @@ async fn a_long_path_is_no_trouble() {
     assert!(program.admin().is_ready().await);
     program.signal(Signal::INT);
     assert!(program.ended().0.success());
-}
-
-#[tokio::test]
-async fn a_driver_that_runs_already_is_used_and_left_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    let address = format!("unix://{}", path("socket").display());
-    // Builds the driver if need be.
-    drop(program::command(&[]));
-    let mut sidecar = Command::new(driver())
-        .args(["--listen", &address, "--path"])
-        .arg(path("other.db"))
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let program = Program::start(&path("data"), &["--backend", &address]);
-    assert!(program.admin().is_ready().await);
-    assert!(!path("data/ark.db").exists());
-    program.signal(Signal::INT);
-    assert!(program.ended().0.success());
-    assert_eq!(sidecar.try_wait().unwrap(), None);
-    let pid = rustix::process::Pid::from_child(&sidecar);
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    assert!(wait(&mut sidecar).success());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The truth: etcd and kube-apiserver with the kinds that scenarios use.
+//! The truth: kube-apiserver with the kinds that scenarios use.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,26 +12,26 @@ use super::client::Client;
 use super::kubeconfig::Kubeconfig;
 use super::process::{Process, free_port, tail};
 use super::reference::Reference;
+use super::store::Store;
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// A cold start on a busy machine with two cores.
 const START: Duration = Duration::from_secs(120);
 
-/// Starts both servers with state below `folder` and loads `manifests`.
+/// Starts the server on `store` with files below `folder` and loads `manifests`.
 ///
 /// # Errors
-/// When a server ends early or is not ready in time, or a manifest is refused.
+/// When it or the store ends early or is not ready in time, or a manifest is refused.
 pub async fn start(
     reference: &Reference,
+    mut store: Store,
     folder: &Path,
     manifests: &[PathBuf],
 ) -> Result<(Vec<Process>, Kubeconfig)> {
     let certificates = Certificates::create(folder)?;
-    let (etcd_port, port) = (free_port()?, free_port()?);
-    let etcd_log = folder.join("etcd.log");
-    let etcd = Process::start("etcd", &mut etcd(reference, folder, etcd_port), &etcd_log)?;
+    let port = free_port()?;
     let log = folder.join("kube-apiserver.log");
-    let mut command = kube_apiserver(reference, folder, &certificates, etcd_port, port);
+    let mut command = kube_apiserver(reference, folder, &certificates, &store.url, port);
     let mut server = Process::start("kube-apiserver", &mut command, &log)?;
 
     let kubeconfig = Kubeconfig {
@@ -49,8 +49,10 @@ pub async fn start(
         if answer.is_ok_and(|answer| answer.status().is_success()) {
             break;
         }
-        if let Some(end) = server.ended() {
-            bail!("{end}\n{}", tail(&log));
+        for process in [&mut server, &mut store.process] {
+            if let Some(end) = process.ended() {
+                bail!("{end}\n{}", tail(process.log()));
+            }
         }
         patience(deadline, "kube-apiserver is not ready").await?;
     }
@@ -60,35 +62,21 @@ pub async fn start(
             .with_context(|| file.display().to_string())?;
     }
     // The server stops before its store.
-    Ok((vec![server, etcd], kubeconfig))
-}
-
-fn etcd(reference: &Reference, folder: &Path, port: u16) -> Command {
-    let mut command = Command::new(&reference.etcd);
-    command
-        .arg(format!("--data-dir={}", folder.join("etcd").display()))
-        .arg(format!("--listen-client-urls=http://127.0.0.1:{port}"))
-        .arg(format!("--advertise-client-urls=http://127.0.0.1:{port}"))
-        .args(["--listen-peer-urls=http://127.0.0.1:0", "--log-level=error"])
-        .stdout(std::process::Stdio::null());
-    command
+    Ok((vec![server, store.process], kubeconfig))
 }
 
 fn kube_apiserver(
     reference: &Reference,
     folder: &Path,
     certificates: &Certificates,
-    etcd_port: u16,
+    store: &str,
     port: u16,
 ) -> Command {
     let mut command = Command::new(&reference.kube_apiserver);
     let mut flag = |name: &str, value: &dyn std::fmt::Display| {
         command.arg(format!("--{name}={value}"));
     };
-    flag(
-        "etcd-servers",
-        &format_args!("http://127.0.0.1:{etcd_port}"),
-    );
+    flag("etcd-servers", &store);
     flag("bind-address", &"127.0.0.1");
     flag("secure-port", &port);
     flag("cert-dir", &folder.display());

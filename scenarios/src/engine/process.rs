@@ -1,6 +1,6 @@
 //! Child processes that never outlive the runner.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 pub struct Process {
     name: &'static str,
     child: Child,
+    log: PathBuf,
 }
 
 impl Process {
@@ -29,7 +30,14 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name, child })
+        let log = log.to_owned();
+        Ok(Self { name, child, log })
+    }
+
+    /// Where its standard error goes.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// The exit status in words, when the process has ended by itself.

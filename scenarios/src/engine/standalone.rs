@@ -7,11 +7,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::Command;
 
 use super::kubeconfig::Kubeconfig;
+use super::postgres::Postgres;
 use super::process::{Process, tail};
 
 const START: Duration = Duration::from_secs(60);
 
-/// Starts `program` with its data below `folder` and the kinds of `resources`.
+/// Starts `program` with its data below `folder`, the kinds of `resources` and its objects in
+/// `database`, or in SQLite.
 ///
 /// # Errors
 /// When it ends or says nothing instead of becoming ready.
@@ -19,6 +21,7 @@ pub async fn start(
     program: &Path,
     folder: &Path,
     resources: &Path,
+    database: Option<&Postgres>,
 ) -> Result<(Vec<Process>, Kubeconfig)> {
     let kubeconfig = folder.join("kubeconfig");
     let (output, log) = (folder.join("standalone.out"), folder.join("standalone.log"));
@@ -32,6 +35,11 @@ pub async fn start(
         .arg("--resources")
         .arg(resources)
         .stdout(std::fs::File::create(&output)?);
+    if let Some(database) = database {
+        command
+            .args(["--backend", "postgres"])
+            .env("ARK_POSTGRES_DSN", database.dsn());
+    }
     let mut process = Process::start("ark-apiserver", &mut command, &log)?;
     let deadline = Instant::now() + START;
     while !std::fs::read_to_string(&output)?

@@ -31,7 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "watch-cache",
         ],
     ),
-    ("scenarios", &["kube-json"]),
+    ("scenarios", &["kube-json", "postgres-testkit"]),
     ("ark-bench", &["scenarios"]),
     ("xtask", &[]),
 ];

@@ -1,0 +1,165 @@
+//! Writes alone: how many a second, how long a single writer waits, and what was promised of both.
+
+use std::fmt::Write as _;
+
+use super::Side;
+use crate::measure::Figure;
+use crate::measure::writes::{CLIENTS, Write};
+use crate::target::Peer;
+
+/// What changes something.
+const WRITES: [Write; 3] = [Write::Create, Write::Update, Write::StatusPatch];
+/// Our writes per second with the most clients, divided by those on kine and PostgreSQL, are at
+/// least this.
+const RATE_TARGET: f64 = 5.0;
+
+/// The table and the verdicts; nothing if writes were not measured.
+pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
+    ours.figure(Write::Create, 1)?;
+    let mut text = String::new();
+    let [one, some, many] = CLIENTS;
+    let _ = writeln!(
+        text,
+        "| server | write | /s, {one} client | /s, {some} clients | /s, {many} clients | p50 ms, {one} client |"
+    );
+    let _ = writeln!(text, "|---|---|---|---|---|---|");
+    for side in std::iter::once(ours).chain(peers) {
+        for write in WRITES {
+            let figures = CLIENTS.map(|clients| side.figure(write, clients));
+            let rates = figures.map(|figure| figure.map_or(0.0, Figure::rate));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {:.0} | {:.0} | {:.0} | {:.2} |",
+                side.name,
+                write.name(),
+                rates[0],
+                rates[1],
+                rates[2],
+                figures[0].map_or(0.0, p50_ms),
+            );
+        }
+    }
+    let peer = |peer: Peer| peers.iter().find(|side| side.name == peer.name());
+    let verdicts = [
+        peer(Peer::KinePostgres).map(|theirs| throughput(ours, theirs, many)),
+        peer(Peer::Etcd).map(|theirs| latency(ours, theirs)),
+    ];
+    for verdict in verdicts.into_iter().flatten() {
+        let _ = write!(text, "\n{verdict}\n");
+    }
+    Some(text)
+}
+
+/// Whether we take enough more writes than this peer.
+fn throughput(ours: &Side, theirs: &Side, clients: usize) -> String {
+    let promise = format!(
+        "writes at concurrency {clients} ≥ {RATE_TARGET:.0} × those of {}",
+        theirs.name
+    );
+    verdict(&promise, |write| {
+        let (ours, theirs) = (ours.figure(write, clients)?, theirs.figure(write, clients)?);
+        let ratio = ours.rate() / theirs.rate();
+        Some((format!("{ratio:.1} ×"), ratio >= RATE_TARGET))
+    })
+}
+
+/// Whether a single writer waits no longer than at this peer.
+fn latency(ours: &Side, theirs: &Side) -> String {
+    let promise = format!("single-writer p50 ≤ that of {}", theirs.name);
+    verdict(&promise, |write| {
+        let (ours, theirs) = (ours.figure(write, 1)?, theirs.figure(write, 1)?);
+        let (ours, theirs) = (p50_ms(ours), p50_ms(theirs));
+        Some((format!("{ours:.2} against {theirs:.2} ms"), ours <= theirs))
+    })
+}
+
+/// A line of the form of `ark-bench check`; a write that was not measured breaks the promise.
+fn verdict(promise: &str, judge: impl Fn(Write) -> Option<(String, bool)>) -> String {
+    let judged = WRITES.map(|write| {
+        let (figures, kept) = judge(write).unwrap_or_else(|| ("not measured".to_owned(), false));
+        (format!("{} {figures}", write.name()), kept)
+    });
+    let kept = judged.iter().all(|(_, kept)| *kept);
+    let word = if kept { "kept   " } else { "BROKEN " };
+    let figures = judged.map(|(figures, _)| figures).join(", ");
+    format!("{word} {promise} ({figures})")
+}
+
+fn p50_ms(figure: &Figure) -> f64 {
+    figure.p50.as_secs_f64() * 1e3
+}
+
+impl Side {
+    fn figure(&self, write: Write, clients: usize) -> Option<&Figure> {
+        let name = write.at(clients);
+        self.figures.iter().find(|figure| figure.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{CLIENTS, Figure, Peer, Side, WRITES, section};
+
+    /// A server that takes `rate` writes a second, with a median of `p50` milliseconds.
+    fn side(name: &'static str, rate: u64, p50: u64) -> Side {
+        let figures = WRITES.iter().flat_map(|write| {
+            CLIENTS.map(|clients| Figure {
+                name: write.at(clients),
+                operations: rate,
+                elapsed: Duration::from_secs(1),
+                p50: Duration::from_millis(p50),
+                p99: Duration::from_millis(p50),
+                cpu_seconds: 1.0,
+            })
+        });
+        Side {
+            name,
+            figures: figures.collect(),
+            memory: Vec::new(),
+        }
+    }
+
+    fn verdicts(ours: &Side) -> Vec<String> {
+        let peers = [
+            side(Peer::Etcd.name(), 100, 3),
+            side(Peer::KinePostgres.name(), 100, 3),
+        ];
+        let text = section(ours, &peers).expect("writes were measured");
+        let verdicts = text
+            .lines()
+            .filter(|line| line.contains("p50 ≤") || line.contains('≥'));
+        verdicts.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn promises_are_kept_by_every_kind_of_write() {
+        let kept = verdicts(&side("us", 500, 3));
+        assert_eq!(
+            kept,
+            [
+                "kept    writes at concurrency 64 ≥ 5 × those of kube-apiserver+kine/postgres \
+                 (create 5.0 ×, update 5.0 ×, status patch 5.0 ×)",
+                "kept    single-writer p50 ≤ that of kube-apiserver+etcd (create 3.00 against \
+                 3.00 ms, update 3.00 against 3.00 ms, status patch 3.00 against 3.00 ms)",
+            ]
+        );
+        let mut slow = side("us", 499, 3);
+        slow.figures.pop();
+        slow.figures[0].p50 = Duration::from_millis(4);
+        for broken in verdicts(&slow) {
+            assert!(broken.starts_with("BROKEN  "), "{broken}");
+        }
+    }
+
+    #[test]
+    fn without_writes_there_is_nothing_to_say() {
+        let nothing = Side {
+            name: "us",
+            figures: Vec::new(),
+            memory: Vec::new(),
+        };
+        assert!(section(&nothing, &[]).is_none());
+    }
+}
