@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::options::Target;
+use crate::shared::Shared;
 
 const LISTEN: &str = "SET synchronous_commit = off; LISTEN ark";
 
@@ -22,8 +23,9 @@ const LISTEN: &str = "SET synchronous_commit = off; LISTEN ark";
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// How often a silent connection is looked at. A dead one is noticed by the system's keepalives.
-const LOOK: Duration = Duration::from_secs(30);
+/// How often a silent connection is looked at, which costs no message. A dead one is noticed by the
+/// system's keepalives.
+const LOOK: Duration = Duration::from_secs(1);
 
 static RING: Statement = Statement {
     text: "SELECT pg_notify('ark', $1)",
@@ -33,6 +35,7 @@ static RING: Statement = Statement {
 /// Rings and listens until told to stop.
 pub(crate) async fn run(
     target: Target,
+    shared: Arc<Shared>,
     hints: Arc<Notify>,
     mut told: watch::Receiver<i64>,
     stop: CancellationToken,
@@ -47,7 +50,7 @@ pub(crate) async fn run(
                 hints.notify_one();
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    error = serve(&connection, &mut told) => error,
+                    error = serve(&connection, &shared, &mut told) => error,
                 }
             }
             Err(error) => error,
@@ -61,7 +64,9 @@ pub(crate) async fn run(
 }
 
 /// Rings for each news; what comes while one is sent is told with the next.
-async fn serve(connection: &Connection, told: &mut watch::Receiver<i64>) -> Error {
+async fn serve(connection: &Connection, shared: &Shared, told: &mut watch::Receiver<i64>) -> Error {
+    let epoch = shared.floor().epoch;
+    let mut rung = 0;
     if let Err(error) = connection.simple(LISTEN, ANSWER).await {
         return error;
     }
@@ -71,16 +76,25 @@ async fn serve(connection: &Connection, told: &mut watch::Receiver<i64>) -> Erro
                 // The driver is closing; it stops us.
                 std::future::pending::<()>().await;
             },
-            () = sleep(LOOK) => {
-                if !connection.is_usable() {
-                    return Error::Lost("connection closed".to_owned());
-                }
-                continue;
-            }
+            () = sleep(LOOK) => {}
         }
-        let revision = told.borrow_and_update().to_string();
-        if let Err(error) = connection.query(&RING, &[&revision], ANSWER).await {
+        if !connection.is_usable() {
+            return Error::Lost("connection closed".to_owned());
+        }
+        if shared.floor().epoch != epoch {
+            // This may be an old primary, where nobody else listens any more.
+            return Error::Lost("a new epoch began".to_owned());
+        }
+        let newest = *told.borrow_and_update();
+        if newest == rung {
+            continue;
+        }
+        if let Err(error) = connection
+            .query(&RING, &[&newest.to_string()], ANSWER)
+            .await
+        {
             return error;
         }
+        rung = newest;
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     pooled: bool,
     /// Not to be used again: an answer may be under way, or a transaction open.
     spoiled: AtomicBool,
+    /// The store's epoch when the server was looked at; 0 before.
+    epoch: i64,
     /// The server took back a promise, see [`Connection::take_warning`].
     warned: Arc<AtomicBool>,
     _driving: JoinSet<()>,
@@ -108,6 +110,7 @@ impl Connection {
             prepared: Mutex::default(),
             pooled,
             spoiled: AtomicBool::new(false),
+            epoch: 0,
             warned,
             _driving: driving,
         };
@@ -120,6 +123,17 @@ impl Connection {
     /// Whether it may be handed out again.
     pub(crate) fn is_usable(&self) -> bool {
         !self.spoiled.load(Ordering::Relaxed) && !self.client.is_closed()
+    }
+
+    /// Notes the epoch that the store was in when the server was looked at.
+    pub(crate) fn looked_at(self, epoch: i64) -> Self {
+        Self { epoch, ..self }
+    }
+
+    /// The epoch that [`Connection::looked_at`] noted. A connection from before the epoch began may
+    /// lead to a server that went on without it: an old primary.
+    pub(crate) const fn epoch(&self) -> i64 {
+        self.epoch
     }
 
     /// Whether the server said, since this was asked last, that a commit is durable in fewer places

@@ -74,7 +74,13 @@ impl PostgresDriver {
         let hints = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
         if let Some(target) = options.notify.clone() {
-            tasks.spawn(bell::run(target, hints.clone(), news, stop.clone()));
+            tasks.spawn(bell::run(
+                target,
+                shared.clone(),
+                hints.clone(),
+                news,
+                stop.clone(),
+            ));
         }
         Ok(Self {
             writer: Writer::new(connector.clone(), shared.clone(), resources.clone(), told),
@@ -87,20 +93,16 @@ impl PostgresDriver {
             tasks: Mutex::new(tasks),
         })
     }
+}
 
-    /// Takes note of a state that a read saw. One that went back begins a new epoch, whose header is
-    /// then the answer.
-    async fn seen(
-        &self,
-        connection: &Connection,
-        floor: &store::Floor,
-        stand: Stand,
-    ) -> Result<Stand, Error> {
-        if !stand.went_back(floor) {
-            return Ok(stand);
-        }
-        store::begin_epoch(connection, floor).await
+/// Refuses a state that went back. The connection is not used again: it may lead to an old primary,
+/// where an epoch must not begin. Who connects anew looks at what is there now.
+fn seen(connection: &Connection, floor: &store::Floor, stand: Stand) -> Result<Stand, Error> {
+    if stand.went_back(floor) {
+        connection.spoil();
+        return Err(Error::Lost("the database went back".to_owned()));
     }
+    Ok(stand)
 }
 
 /// The first look at the database.
@@ -157,7 +159,7 @@ impl Driver for PostgresDriver {
         let read = reading!(self, connection => {
             let (stand, found) = read::get(connection, &self.resources, key, revision).await?;
             stand.whole()?;
-            Ok((self.seen(connection, &floor, stand).await?, found))
+            Ok((seen(connection, &floor, stand)?, found))
         });
         let (stand, found) = read?;
         let record = found.map(|stored| stored.into_record(key.clone()));
@@ -178,11 +180,7 @@ impl Driver for PostgresDriver {
         let connection = self.streams.get().await?;
         let check = |stand: &Stand| {
             stand.whole()?;
-            if stand.went_back(&floor) {
-                // The next read of the log begins the new epoch.
-                return Err(Error::Unreachable("the database went back".to_owned()));
-            }
-            self.shared.note(stand);
+            self.shared.note(&seen(&connection, &floor, stand.clone())?);
             Ok(())
         };
         let listed = list::run(&connection, &self.resources, &query, &sink, check).await;
@@ -195,7 +193,7 @@ impl Driver for PostgresDriver {
         let read = reading!(self, connection => {
             let mut page = read::log(connection, after, max_bytes).await?;
             page.stand.whole()?;
-            page.stand = self.seen(connection, &floor, page.stand).await?;
+            page.stand = seen(connection, &floor, page.stand)?;
             Ok(page)
         });
         let page = read?;
@@ -215,7 +213,7 @@ impl Driver for PostgresDriver {
         let floor = self.shared.floor();
         let read = reading!(self, connection => {
             let stand = store::read(connection).await?;
-            self.seen(connection, &floor, stand).await
+            seen(connection, &floor, stand)
         });
         Ok(self.shared.note(&read?))
     }

@@ -219,7 +219,9 @@ impl Import<'_> {
     }
 
     async fn id(&self, key: &Key) -> Result<i32, Error> {
-        let known = self.resources.known(key);
+        let known = self
+            .resources
+            .known(self.connection, &key.group, &key.resource);
         if let Some(id) = known {
             return Ok(id);
         }

@@ -93,7 +93,12 @@ impl Connector {
         migrate::check(&connection).await?;
         let stand = store::inspect(&connection, &self.shared.floor()).await?;
         self.shared.note(&stand);
-        Ok(connection)
+        Ok(connection.looked_at(stand.head.epoch))
+    }
+
+    /// Whether a connection may be used again: it works, and is of the epoch that we are in.
+    pub(crate) fn is_good(&self, connection: &Connection) -> bool {
+        connection.is_usable() && connection.epoch() == self.shared.floor().epoch
     }
 }
 
@@ -106,7 +111,7 @@ impl Manager for Connector {
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
-        if connection.is_usable() {
+        if self.is_good(connection) {
             Ok(())
         } else {
             Err(RecycleError::message("used up"))

@@ -9,9 +9,18 @@ use tokio_postgres::types::Type;
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 
-/// What is known. Ids are never given twice and never taken back.
+/// What is known. Within an epoch ids are never given twice and never taken back; with a new one
+/// everything is asked for again, because the database may have forgotten an id, or give it to
+/// another resource.
 #[derive(Debug, Default)]
-pub(crate) struct Resources(Mutex<HashMap<(String, String), i32>>);
+pub(crate) struct Resources(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// That of the connection over which the ids came.
+    epoch: i64,
+    ids: HashMap<(String, String), i32>,
+}
 
 static ADD: Statement = Statement {
     text: "INSERT INTO ark.resource (api_group, resource) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -29,10 +38,28 @@ static ALL: Statement = Statement {
 };
 
 impl Resources {
-    /// The id of a key's resource, if it was asked for before.
-    pub(crate) fn known(&self, key: &Key) -> Option<i32> {
-        let name = (key.group.clone(), key.resource.clone());
-        self.0.lock().get(&name).copied()
+    /// The id of a resource, if it was asked for before in the connection's epoch.
+    pub(crate) fn known(
+        &self,
+        connection: &Connection,
+        group: &str,
+        resource: &str,
+    ) -> Option<i32> {
+        let name = (group.to_owned(), resource.to_owned());
+        let known = self.0.lock();
+        let current = known.epoch == connection.epoch();
+        known.ids.get(&name).copied().filter(|_| current)
+    }
+
+    fn learn(&self, connection: &Connection, name: (String, String), id: i32) {
+        let mut known = self.0.lock();
+        if known.epoch != connection.epoch() {
+            *known = Known {
+                epoch: connection.epoch(),
+                ids: HashMap::new(),
+            };
+        }
+        known.ids.insert(name, id);
     }
 
     /// The id of a resource, if anything was ever stored of it.
@@ -42,8 +69,7 @@ impl Resources {
         group: &str,
         resource: &str,
     ) -> Result<Option<i32>, Error> {
-        let name = (group.to_owned(), resource.to_owned());
-        let known = self.0.lock().get(&name).copied();
+        let known = self.known(connection, group, resource);
         if known.is_some() {
             return Ok(known);
         }
@@ -52,7 +78,7 @@ impl Resources {
             .await?;
         let id = rows.first().map(|row| row.get(0));
         if let Some(id) = id {
-            self.0.lock().insert(name, id);
+            self.learn(connection, (group.to_owned(), resource.to_owned()), id);
         }
         Ok(id)
     }

@@ -159,7 +159,8 @@ pub(crate) async fn begin_epoch(connection: &Connection, floor: &Floor) -> Resul
     let foreign: bool = row.get(0);
     if foreign || stand.went_back(floor) {
         let (system, timeline): (String, String) = (row.get(1), row.get(2));
-        let epoch = next_epoch(stand.head.epoch.max(floor.epoch), SystemTime::now());
+        let newest = stand.head.epoch.max(floor.epoch);
+        let epoch = next_epoch(newest, SystemTime::now(), number_of(&timeline));
         let base = epoch_base(epoch);
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
             [&epoch, &base, &system, &timeline];
@@ -184,18 +185,24 @@ pub(crate) async fn begin_epoch(connection: &Connection, floor: &Floor) -> Resul
 
 /// The number of an epoch that begins now. A database that was set back does not know of epochs
 /// that began after what it remembers, and nobody else may be left who does: so the number also
-/// follows the clock.
-fn next_epoch(newest: i64, now: SystemTime) -> i64 {
+/// follows the clock and, as two may begin within one step of the clock, the timeline, of which each
+/// restore and each promotion takes a new one.
+fn next_epoch(newest: i64, now: SystemTime, timeline: i64) -> i64 {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let slots = since.saturating_sub(EPOCHS_SINCE).as_secs() / EPOCH_SECONDS;
-    (newest + 1).max(i64::try_from(slots).unwrap_or(0))
+    (newest + 1).max(i64::try_from(slots).unwrap_or(0) + timeline)
+}
+
+/// A timeline as names of log files have it.
+fn number_of(timeline: &str) -> i64 {
+    i64::from_str_radix(timeline, 16).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{EPOCHS_SINCE, Floor, Head, Stand, UNIX_EPOCH, next_epoch};
+    use super::{EPOCHS_SINCE, Floor, Head, Stand, UNIX_EPOCH, next_epoch, number_of};
 
     fn stand(epoch: i64, revision: i64, here: bool) -> Stand {
         Stand {
@@ -233,9 +240,11 @@ mod tests {
     #[test]
     fn an_epoch_is_new_even_to_a_database_that_forgot() {
         let start = UNIX_EPOCH + EPOCHS_SINCE;
-        assert_eq!(next_epoch(1, start), 2);
+        assert_eq!(next_epoch(1, start, 1), 2);
         let year = start + Duration::from_secs(31_536_000);
-        assert_eq!(next_epoch(1, year), 52_560);
-        assert_eq!(next_epoch(60_000, year), 60_001);
+        assert_eq!(next_epoch(1, year, 0), 52_560);
+        assert_eq!(next_epoch(60_000, year, 7), 60_001);
+        let (second, third) = (number_of("00000002"), number_of("0000000A"));
+        assert!(next_epoch(1, year, second) < next_epoch(1, year, third));
     }
 }

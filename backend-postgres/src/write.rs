@@ -22,7 +22,7 @@ mod answer {
     pub(crate) const APPLIED: i16 = 0;
     pub(crate) const REPLAYED: i16 = 1;
     pub(crate) const EXISTS: i16 = 2;
-    // 3: there is no such record.
+    pub(crate) const NOT_FOUND: i16 = 3;
     pub(crate) const REVISION: i16 = 4;
     pub(crate) const UID: i16 = 5;
     pub(crate) const SAME: i16 = 6;

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::pool::Connector;
 use crate::resources::Resources;
 use crate::shared::Shared;
-use crate::store::{self, LOCK, Stand};
+use crate::store::{LOCK, Stand};
 use crate::write::{APPLY, Batch};
 
 /// How long a batch is tried before its callers are told that the database is out of reach.
@@ -109,7 +109,11 @@ impl Writer {
                     let extended = self.extend(&mut slot, first, last).await;
                     (extended.err(), true)
                 }
-                Err(Failed::Back) => (self.begin_epoch(&mut slot).await.err(), true),
+                Err(Failed::Back) => {
+                    // A new connection looks at what is there, and begins an epoch if need be.
+                    let back = "the database went back".to_owned();
+                    (Some(Error::Lost(back)), true)
+                }
                 Err(Failed::Before(error)) => (Some(error), true),
                 Err(Failed::Within(error)) => {
                     uncertain = true;
@@ -167,7 +171,7 @@ impl Writer {
         &self,
         slot: &'a mut Option<Connection>,
     ) -> Result<&'a Connection, Error> {
-        let usable = slot.take().filter(Connection::is_usable);
+        let usable = slot.take().filter(|it| self.connector.is_good(it));
         let connection = match usable {
             Some(connection) => connection,
             None => self.connector.connect().await?,
@@ -182,6 +186,7 @@ impl Writer {
         batch: &mut Batch,
     ) -> Result<(Stand, Vec<tokio_postgres::Row>), Failed> {
         let connection = self.connected(slot).await.map_err(unsent)?;
+        let floor = self.shared.floor();
         let mut ids = Vec::with_capacity(batch.rows.len());
         for key in batch.keys() {
             let id = self.resources.id(connection, key).await;
@@ -228,6 +233,11 @@ impl Writer {
             let message = "a commit did not reach the standbys".to_owned();
             return Err(Failed::Within(Error::Lost(message)));
         }
+        if stand.went_back(&floor) || self.shared.floor().epoch > floor.epoch {
+            // Kept by an old primary, or where others wrote what is gone: of no use to anybody.
+            let message = "a commit was overtaken by a new epoch".to_owned();
+            return Err(Failed::Within(Error::Lost(message)));
+        }
         if applied.len() != batch.rows.len() {
             return Err(unwritable(&stand));
         }
@@ -250,13 +260,6 @@ impl Writer {
     ) -> Result<(), Error> {
         let connection = self.connected(slot).await?;
         extend_log(connection, first, last + MARGIN).await
-    }
-
-    async fn begin_epoch(&self, slot: &mut Option<Connection>) -> Result<(), Error> {
-        let connection = self.connected(slot).await?;
-        let stand = store::begin_epoch(connection, &self.shared.floor()).await?;
-        self.shared.note(&stand);
-        Ok(())
     }
 }
 

@@ -129,7 +129,11 @@ impl Answer {
             answer::EXISTS => conflict(Cause::Exists, Some(self.found.into_record(key))),
             answer::REVISION => conflict(Cause::Revision, Some(self.found.into_record(key))),
             answer::UID => conflict(Cause::Uid, Some(self.found.into_record(key))),
-            _ => conflict(Cause::NotFound, None),
+            answer::NOT_FOUND => conflict(Cause::NotFound, None),
+            other => {
+                let sentence = format!("the database judged an operation as {other}");
+                (Verdict::Refused(refused(Reason::Internal, &sentence)), None)
+            }
         }
     }
 

@@ -31,14 +31,15 @@ pub struct Effort {
 /// The workplace of one case. Its group is fresh, so that cases neither meet each other nor what
 /// the store held before.
 #[derive(Clone)]
-pub(crate) struct Bench {
+pub struct Bench {
     endpoint: Endpoint,
     described: DescribeResponse,
     group: String,
     empty: Option<Arc<dyn EmptyStores>>,
     /// Keeps the store of [`Bench::empty`] served.
     _store: Option<Arc<EmptyStore>>,
-    pub(crate) client: Client,
+    /// A connection.
+    pub client: Client,
     pub(crate) effort: Effort,
 }
 
@@ -46,7 +47,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// A workplace in a fresh group, on a connection of its own.
-    pub(crate) fn new(endpoint: &Endpoint, described: &DescribeResponse, effort: Effort) -> Self {
+    #[must_use]
+    pub fn new(endpoint: &Endpoint, described: &DescribeResponse, effort: Effort) -> Self {
         Self {
             client: Client::new(endpoint),
             endpoint: endpoint.clone(),
@@ -55,6 +57,16 @@ impl Bench {
             _store: None,
             group: format!("g{}.conformance.test", Uuid::new_v4().simple()),
             effort,
+        }
+    }
+
+    /// The same keys through another endpoint.
+    #[must_use]
+    pub fn at(&self, endpoint: &Endpoint) -> Self {
+        Self {
+            client: Client::new(endpoint),
+            endpoint: endpoint.clone(),
+            ..self.clone()
         }
     }
 
@@ -80,7 +92,8 @@ impl Bench {
     }
 
     /// Another connection.
-    pub(crate) fn connect(&self) -> Client {
+    #[must_use]
+    pub fn connect(&self) -> Client {
         Client::new(&self.endpoint)
     }
 
@@ -100,7 +113,8 @@ impl Bench {
     // ----- keys -----
 
     /// The key of `namespace/name`, or of `name` without a namespace.
-    pub(crate) fn key(&self, path: &str) -> Key {
+    #[must_use]
+    pub fn key(&self, path: &str) -> Key {
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
         Key {
             group: self.group.clone(),
@@ -140,18 +154,24 @@ impl Bench {
         }
     }
 
-    pub(crate) fn create(&self, path: &str, value: impl Into<Bytes>) -> Op {
+    /// Creates a record.
+    #[must_use]
+    pub fn create(&self, path: &str, value: impl Into<Bytes>) -> Op {
         self.op(Action::Create, path, value.into())
     }
 
-    pub(crate) fn update(&self, path: &str, value: impl Into<Bytes>, expected: i64) -> Op {
+    /// Updates a record that has a revision.
+    #[must_use]
+    pub fn update(&self, path: &str, value: impl Into<Bytes>, expected: i64) -> Op {
         Op {
             expected_revision: expected,
             ..self.op(Action::Update, path, value.into())
         }
     }
 
-    pub(crate) fn delete(&self, path: &str, expected: i64) -> Op {
+    /// Deletes a record that has a revision.
+    #[must_use]
+    pub fn delete(&self, path: &str, expected: i64) -> Op {
         Op {
             expected_revision: expected,
             ..self.op(Action::Delete, path, Bytes::new())
@@ -161,7 +181,8 @@ impl Bench {
     // ----- requests -----
 
     /// Everything of this case, at a revision.
-    pub(crate) fn all(&self, revision: i64) -> ListRequest {
+    #[must_use]
+    pub fn all(&self, revision: i64) -> ListRequest {
         ListRequest {
             range: Some(self.range()),
             revision,
@@ -170,7 +191,8 @@ impl Bench {
     }
 
     /// Changes of this case after a revision.
-    pub(crate) fn after(&self, start_revision: i64) -> WatchRequest {
+    #[must_use]
+    pub fn after(&self, start_revision: i64) -> WatchRequest {
         WatchRequest {
             ranges: vec![self.range()],
             start_revision,
@@ -180,7 +202,8 @@ impl Bench {
 }
 
 /// `namespace/name`, or `name` without a namespace.
-pub(crate) fn path_of(key: &Key) -> String {
+#[must_use]
+pub fn path_of(key: &Key) -> String {
     if key.namespace.is_empty() {
         key.name.clone()
     } else {

@@ -7,7 +7,7 @@ use tonic::Status;
 
 /// Why a case did not run to its end.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub enum Stop {
     /// The driver broke the contract; the sentence says what was seen and what was due.
     #[error("{0}")]
     Failed(String),
@@ -17,7 +17,7 @@ pub(crate) enum Stop {
 }
 
 /// What a case, or a part of one, comes to.
-pub(crate) type Check<T = ()> = Result<T, Stop>;
+pub type Check<T = ()> = Result<T, Stop>;
 
 impl From<Status> for Stop {
     fn from(status: Status) -> Self {

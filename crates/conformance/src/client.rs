@@ -27,15 +27,17 @@ const MINOR: u32 = backend_proto::limits::PROTOCOL_MINOR;
 
 /// One connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub struct Client {
     raw: BackendClient<Channel>,
 }
 
 /// A whole list.
 #[derive(Clone, Debug)]
-pub(crate) struct Listed {
-    pub(crate) header: Header,
-    pub(crate) records: Vec<Record>,
+pub struct Listed {
+    /// The snapshot that all records belong to.
+    pub header: Header,
+    /// The records, in key order.
+    pub records: Vec<Record>,
     /// Encoded size and number of records of every chunk.
     pub(crate) chunks: Vec<(usize, usize)>,
     pub(crate) more: bool,
@@ -51,7 +53,9 @@ pub(crate) fn timed<T>(message: T) -> Request<T> {
 // === impl Client ===
 
 impl Client {
-    pub(crate) fn new(endpoint: &Endpoint) -> Self {
+    /// A connection to an endpoint, made by the first call.
+    #[must_use]
+    pub fn new(endpoint: &Endpoint) -> Self {
         Self {
             raw: endpoint.client(),
         }
@@ -62,7 +66,11 @@ impl Client {
         self.raw.clone()
     }
 
-    pub(crate) async fn describe(&self) -> Result<DescribeResponse, Status> {
+    /// Asks who the driver is.
+    ///
+    /// # Errors
+    /// As the driver has it.
+    pub async fn describe(&self) -> Result<DescribeResponse, Status> {
         let request = DescribeRequest {
             protocol_minor: MINOR,
             client: concat!("backend-conformance ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -89,7 +97,10 @@ impl Client {
     }
 
     /// The verdict over one operation.
-    pub(crate) async fn verdict(&self, op: Op) -> Check<Verdict> {
+    ///
+    /// # Errors
+    /// If the call failed.
+    pub async fn verdict(&self, op: Op) -> Check<Verdict> {
         let mut verdicts = self.verdicts(vec![op]).await?;
         some(verdicts.pop(), "a verdict")
     }
@@ -129,7 +140,11 @@ impl Client {
         }
     }
 
-    pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<GetResponse, Status> {
+    /// A record at a revision; 0 for the latest.
+    ///
+    /// # Errors
+    /// As the driver has it.
+    pub async fn get(&self, key: &Key, revision: i64) -> Result<GetResponse, Status> {
         let request = GetRequest {
             key: Some(key.clone()),
             revision,
@@ -147,7 +162,11 @@ impl Client {
         some(self.latest(key).await?, "a stored record")
     }
 
-    pub(crate) async fn current(&self) -> Check<Header> {
+    /// The header of `CurrentRevision`.
+    ///
+    /// # Errors
+    /// If the call failed.
+    pub async fn current(&self) -> Check<Header> {
         let request = timed(CurrentRevisionRequest {});
         let response = self.raw().current_revision(request).await?;
         some(response.into_inner().header, "header of CurrentRevision")
@@ -159,7 +178,10 @@ impl Client {
     }
 
     /// A list whose stream may fail; the shape of the stream is checked.
-    pub(crate) async fn try_list(&self, request: ListRequest) -> Check<Result<Listed, Status>> {
+    ///
+    /// # Errors
+    /// If the list broke the rules.
+    pub async fn try_list(&self, request: ListRequest) -> Check<Result<Listed, Status>> {
         let stream = match self.raw().list(request).await {
             Ok(response) => response.into_inner(),
             Err(status) => return Ok(Err(status)),
@@ -177,7 +199,10 @@ impl Client {
     }
 
     /// A watch up to its first message, which may be an error.
-    pub(crate) async fn try_watch(&self, request: WatchRequest) -> Check<Result<Stream, Status>> {
+    ///
+    /// # Errors
+    /// If it broke the rules.
+    pub async fn try_watch(&self, request: WatchRequest) -> Check<Result<Stream, Status>> {
         let opened = timeout(CALL, self.raw().watch(request.clone())).await;
         let opened = opened.map_err(|_| late("a watch was not answered"))?;
         match opened {

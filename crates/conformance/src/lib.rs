@@ -11,6 +11,8 @@
 //!   the cases before it; the suite must be the only writer meanwhile;
 //! - a case that needs an empty store asks for one ([`empty::EmptyStores`]), and is skipped where
 //!   none can be had;
+//! - what cases are made of serves other tests of the contract, too: [`Bench`], [`Client`],
+//!   [`Stream`], [`Replay`];
 //! - every sentence can fail: `tests/kit/mutants.rs` has drivers that break
 //!   one each, and are caught.
 
@@ -31,6 +33,10 @@ mod replay;
 mod stream;
 
 pub use backend_client::Endpoint;
-pub use bench::Effort;
+pub use bench::{Bench, Effort, path_of};
+pub use check::{Check, Stop};
+pub use client::{Client, Listed};
 pub use model::ModelDriver;
+pub use replay::Replay;
 pub use report::Report;
+pub use stream::{Stream, Told};

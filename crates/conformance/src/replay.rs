@@ -10,7 +10,7 @@ use crate::check::{Check, ensure, same, some};
 
 /// Records of one group and resource, by path, as the events so far made them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Replay {
+pub struct Replay {
     records: BTreeMap<String, Record>,
     revision: i64,
 }
@@ -19,7 +19,8 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// The state that a list at `revision` shows.
-    pub(crate) fn from_list(records: &[Record], revision: i64) -> Self {
+    #[must_use]
+    pub fn from_list(records: &[Record], revision: i64) -> Self {
         let keyed = records.iter().filter_map(|record| {
             let path = path_of(record.key.as_ref()?);
             Some((path, record.clone()))
@@ -31,7 +32,10 @@ impl Replay {
     }
 
     /// Takes the next event; it must follow from the state before it (V3, V8).
-    pub(crate) fn apply(&mut self, event: &Event) -> Check {
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn apply(&mut self, event: &Event) -> Check {
         let revision = event.revision;
         ensure!(
             revision > self.revision,
@@ -68,7 +72,10 @@ impl Replay {
     }
 
     /// Demands that a list holds exactly this state, in key order.
-    pub(crate) fn matches(&self, records: &[Record], what: &str) -> Check {
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn matches(&self, records: &[Record], what: &str) -> Check {
         let brief = |record: &Record| {
             let path = record.key.as_ref().map(path_of).unwrap_or_default();
             (path, record.revision)

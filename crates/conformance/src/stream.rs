@@ -16,18 +16,20 @@ use crate::check::{Check, Stop, some};
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// An open watch.
-pub(crate) struct Stream {
+pub struct Stream {
     messages: Streaming<WatchResponse>,
     rules: Rules,
 }
 
 /// What one message said.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
-    pub(crate) events: Vec<Event>,
-    pub(crate) through: i64,
+pub struct Told {
+    /// Its events, in revision order.
+    pub events: Vec<Event>,
+    /// Everything up to here was handed over.
+    pub through: i64,
     /// A message without events.
-    pub(crate) progress: bool,
+    pub progress: bool,
 }
 
 // === impl Stream ===
@@ -53,7 +55,10 @@ impl Stream {
     }
 
     /// The next message, or the error that ends the watch.
-    pub(crate) async fn next(&mut self) -> Check<Result<Told, Status>> {
+    ///
+    /// # Errors
+    /// If it broke the rules.
+    pub async fn next(&mut self) -> Check<Result<Told, Status>> {
         let message = match timeout(SILENCE, self.messages.message()).await {
             Ok(Ok(message)) => some(message, "an error at the end of a watch")?,
             Ok(Err(status)) => return Ok(Err(status)),

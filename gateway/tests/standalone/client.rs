@@ -122,28 +122,40 @@ impl Client {
         request: Builder,
         body: Bytes,
     ) -> Option<(StatusCode, String)> {
+        let answer = self.respond(request, body).await?;
+        Some((answer.status(), answer.into_body()))
+    }
+
+    /// As [`Self::answer`], with the headers.
+    pub(crate) async fn respond(&self, request: Builder, body: Bytes) -> Option<Response<String>> {
         let request = request.header("host", &self.host);
         let request = request.body(Full::new(body)).unwrap();
         let answer = tokio::time::timeout(PATIENCE, async {
-            let answer = self.open(request).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await.ok()?.to_bytes();
-            Some((status, String::from_utf8(body.to_vec()).unwrap()))
+            let (head, body) = self.open(request).await?.into_parts();
+            let body = body.collect().await.ok()?.to_bytes();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            Some(Response::from_parts(head, body))
         });
         answer.await.unwrap()
     }
 
     /// A watch; ends with its connection.
     pub(crate) async fn watch(&self, path: &str) -> Watch {
+        let watch = self.try_watch(path).await.expect("a connection");
+        watch.unwrap_or_else(|status| panic!("{path}: {status}"))
+    }
+
+    /// A watch, or the status that refuses it; none if the connection broke before.
+    pub(crate) async fn try_watch(&self, path: &str) -> Option<Result<Watch, StatusCode>> {
         let request = Request::get(path).header("host", &self.host);
         let opening = self.open(request.body(Full::default()).unwrap());
-        let answer = tokio::time::timeout(PATIENCE, opening).await.unwrap();
-        let answer = answer.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        Watch {
+        let answer = tokio::time::timeout(PATIENCE, opening).await.unwrap()?;
+        let status = answer.status();
+        let watch = Watch {
             body: answer.into_body(),
             read: Vec::new(),
-        }
+        };
+        Some((status == StatusCode::OK).then_some(watch).ok_or(status))
     }
 
     /// Sends a request over a connection of its own, which goes on by itself while the answer is

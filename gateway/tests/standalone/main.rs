@@ -5,6 +5,7 @@
 mod client;
 mod data;
 mod drivers;
+mod failover;
 mod faults;
 mod program;
 mod refusals;

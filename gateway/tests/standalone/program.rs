@@ -32,7 +32,7 @@ pub(crate) struct Refusal {
 /// `ark-apiserver` with these arguments.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     static DRIVER: Once = Once::new();
-    DRIVER.call_once(build_driver);
+    DRIVER.call_once(|| build("backend-sqlite"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_ark-apiserver"));
     command.args(arguments).env_remove("ARK_LOG");
     command.env_remove("ARK_POSTGRES_DSN");
@@ -51,14 +51,24 @@ pub(crate) fn driver() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_ark-apiserver")).with_file_name("backend-sqlite")
 }
 
+/// The program with the PostgreSQL driver beside it, on a database and a data directory.
+pub(crate) fn on_postgres(dsn: &str, data: &Path) -> Program {
+    static DRIVER: Once = Once::new();
+    DRIVER.call_once(|| build("backend-postgres"));
+    let mut command = standalone(command(&[]), data);
+    command.args(["--backend", "postgres"]);
+    command.env("ARK_POSTGRES_DSN", dsn);
+    Program::run(command, data, |_| ())
+}
+
 /// cargo builds the programs of this crate for its tests, but not those of others.
-fn build_driver() {
-    if driver().is_file() {
+fn build(package: &str) {
+    let folder = driver().parent().unwrap().to_owned();
+    if folder.join(package).is_file() {
         return;
     }
-    let folder = driver().parent().unwrap().to_owned();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "backend-sqlite", "--target-dir"]);
+    cargo.args(["build", "--quiet", "-p", package, "--target-dir"]);
     cargo.arg(folder.parent().unwrap());
     if folder.ends_with("release") {
         cargo.arg("--release");

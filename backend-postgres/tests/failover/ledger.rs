@@ -1,0 +1,134 @@
+//! Everything that anybody was told.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use backend_proto::limits::epoch_of;
+use backend_proto::v1::event::Type;
+use backend_proto::v1::{Event, Header};
+use conformance::path_of;
+use parking_lot::Mutex;
+
+/// What a revision means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fact {
+    pub(crate) path: String,
+    pub(crate) kind: Type,
+    /// The text that was stored, which no other write has; for a delete, the revision deleted.
+    pub(crate) text: String,
+}
+
+/// Shared by all who are told something.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger(Arc<Mutex<Book>>);
+
+#[derive(Debug, Default)]
+struct Book {
+    facts: BTreeMap<i64, Fact>,
+    acknowledged: BTreeSet<i64>,
+    epochs: BTreeSet<i64>,
+    problems: Vec<String>,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// A writer was told that its change has this revision.
+    pub(crate) fn acknowledged(&self, revision: i64, fact: Fact) {
+        let mut book = self.0.lock();
+        book.note(revision, fact);
+        if !book.acknowledged.insert(revision) {
+            let problem = format!("revision {revision} was given to two writes");
+            book.problems.push(problem);
+        }
+    }
+
+    /// A watcher was told of a change.
+    pub(crate) fn event(&self, event: &Event) {
+        let record = event.record.clone().unwrap_or_default();
+        let text = match event.r#type() {
+            Type::Deleted => event.previous_revision.to_string(),
+            _ => String::from_utf8_lossy(&record.value).into_owned(),
+        };
+        let fact = Fact {
+            path: record.key.as_ref().map(path_of).unwrap_or_default(),
+            kind: event.r#type(),
+            text,
+        };
+        self.0.lock().note(event.revision, fact);
+    }
+
+    /// Somebody was told where the store stands.
+    pub(crate) fn header(&self, header: &Header) {
+        let mut book = self.0.lock();
+        book.epochs.insert(header.epoch);
+        if epoch_of(header.revision) != header.epoch {
+            let problem = format!("a revision of another epoch: {header:?}");
+            book.problems.push(problem);
+        }
+        if header.compact_revision > header.revision {
+            let problem = format!("compacted above the revision: {header:?}");
+            book.problems.push(problem);
+        }
+    }
+
+    pub(crate) fn problem(&self, problem: String) {
+        self.0.lock().problems.push(problem);
+    }
+
+    /// How many writes were acknowledged in an epoch.
+    pub(crate) fn writes_in(&self, epoch: i64) -> usize {
+        let book = self.0.lock();
+        let writes = book.acknowledged.iter();
+        writes.filter(|it| epoch_of(**it) == epoch).count()
+    }
+
+    /// The newest revision that anybody was told of.
+    pub(crate) fn newest(&self) -> i64 {
+        let book = self.0.lock();
+        book.facts.last_key_value().map_or(0, |(newest, _)| *newest)
+    }
+
+    /// Acknowledged revisions after one and up to another.
+    pub(crate) fn between(&self, after: i64, through: i64) -> Vec<i64> {
+        let book = self.0.lock();
+        book.acknowledged
+            .range((Bound::Excluded(after), Bound::Included(through)))
+            .copied()
+            .collect()
+    }
+
+    /// All epochs that headers told of.
+    pub(crate) fn epochs(&self) -> Vec<i64> {
+        self.0.lock().epochs.iter().copied().collect()
+    }
+
+    /// Fails if anything was wrong.
+    pub(crate) fn check(&self) {
+        let book = self.0.lock();
+        let count = book.problems.len();
+        assert!(
+            count == 0,
+            "{count} problems: {:#?}",
+            &book.problems[..count.min(5)]
+        );
+    }
+}
+
+impl Book {
+    fn note(&mut self, revision: i64, fact: Fact) {
+        match self.facts.entry(revision) {
+            Entry::Occupied(known) if *known.get() != fact => {
+                let known = known.get();
+                let problem = format!("revision {revision} is {known:?} and {fact:?}");
+                self.problems.push(problem);
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => {
+                place.insert(fact);
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Writers that go on whatever happens, as controllers do: after anything but success they look.
+
+use std::time::Duration;
+
+use backend_proto::v1::Key;
+use backend_proto::v1::event::Type;
+use backend_proto::v1::op_result::Verdict;
+use conformance::{Bench, Client};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::{Fact, Ledger};
+
+/// Writers at each sidecar, and keys of each.
+const WRITERS: usize = 3;
+const KEYS: usize = 6;
+
+/// Between two writes of one writer, and before another look after trouble.
+const PAUSE: Duration = Duration::from_millis(5);
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Writers under way.
+pub(crate) struct Load {
+    stop: CancellationToken,
+    writers: JoinSet<()>,
+}
+
+impl Load {
+    /// Starts writers at each workplace.
+    pub(crate) fn start(benches: &[Bench], ledger: &Ledger) -> Self {
+        let stop = CancellationToken::new();
+        let mut writers = JoinSet::new();
+        for (place, bench) in benches.iter().enumerate() {
+            for number in 0..WRITERS {
+                let name = format!("w{place}-{number}");
+                let writer = Writer {
+                    bench: bench.clone(),
+                    client: bench.connect(),
+                    name,
+                    ledger: ledger.clone(),
+                    stored: [None; KEYS],
+                };
+                writers.spawn(writer.work(stop.clone()));
+            }
+        }
+        Self { stop, writers }
+    }
+
+    /// Stops between two writes.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.writers.join_next().await {
+            ended.expect("a writer");
+        }
+    }
+}
+
+struct Writer {
+    bench: Bench,
+    client: Client,
+    name: String,
+    ledger: Ledger,
+    /// Revision of each key.
+    stored: [Option<i64>; KEYS],
+}
+
+impl Writer {
+    async fn work(mut self, stop: CancellationToken) {
+        let mut round = 0;
+        while !stop.is_cancelled() {
+            if !self.write(round).await {
+                self.look(round % KEYS, &stop).await;
+            }
+            round += 1;
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn path(&self, slot: usize) -> String {
+        format!("{}/k{slot}", self.name)
+    }
+
+    /// One write; whether it was acknowledged.
+    async fn write(&mut self, round: usize) -> bool {
+        let slot = round % KEYS;
+        let path = self.path(slot);
+        let text = format!("{}.{round}", self.name);
+        let (kind, text, op) = match self.stored[slot] {
+            None => (Type::Created, text.clone(), self.bench.create(&path, text)),
+            Some(at) if (round / KEYS + slot) % 4 == 3 => {
+                (Type::Deleted, at.to_string(), self.bench.delete(&path, at))
+            }
+            Some(at) => {
+                let op = self.bench.update(&path, text.clone(), at);
+                (Type::Updated, text, op)
+            }
+        };
+        let Ok(Verdict::Applied(applied)) = self.client.verdict(op).await else {
+            return false;
+        };
+        let revision = applied.revision;
+        self.ledger
+            .acknowledged(revision, Fact { path, kind, text });
+        self.stored[slot] = (kind != Type::Deleted).then_some(revision);
+        true
+    }
+
+    /// Finds out what is stored.
+    async fn look(&mut self, slot: usize, stop: &CancellationToken) {
+        let key: Key = self.bench.key(&self.path(slot));
+        while !stop.is_cancelled() {
+            sleep(RETRY).await;
+            if let Ok(found) = self.client.get(&key, 0).await {
+                self.stored[slot] = found.record.map(|record| record.revision);
+                return;
+            }
+        }
+    }
+}

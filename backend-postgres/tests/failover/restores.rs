@@ -1,0 +1,123 @@
+//! Restores of an earlier time.
+
+use std::time::{Duration, Instant};
+
+use backend_proto::v1::op_result::Verdict;
+use conformance::{Bench, path_of};
+use postgres_testkit::{Archive, Server};
+use tokio::time::sleep;
+
+use crate::scene::Scene;
+use crate::sidecar::{DEADLINE, Sidecar};
+
+/// The database forgets a kind, and gives its number to another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_that_was_lost_is_not_taken_for_another() {
+    let mut archive = Archive::start(Server::builder()).await.expect("a server");
+    let dsn = archive.server().create_database("ark").await.expect("made");
+    archive.base_backup().await.expect("a backup");
+    let scene = Scene::start(&dsn).await;
+    let before = scene.header(0).await;
+    let point = archive.restore_point("early").await.expect("a mark");
+    let (lost, other) = (scene.kind().await, scene.kind().await);
+    store(&lost[0], "a/one").await;
+    store(&lost[1], "a/two").await;
+    archive.restore_to(&point).await.expect("a restore");
+    scene.epoch_after(before.epoch).await;
+    // The second sidecar may think that it knows the number of the kind that was lost.
+    store(&other[0], "b/one").await;
+    let start = scene.header(1).await.revision;
+    store(&lost[1], "a/three").await;
+    store(&lost[0], "a/four").await;
+    let late = Sidecar::start(&dsn).await;
+    for bench in [&lost[0], &lost[1], &lost[0].at(&late.endpoint())] {
+        assert_eq!(paths(bench).await, ["a/four", "a/three"]);
+        assert_eq!(seen_after(bench, start).await, ["a/three", "a/four"]);
+    }
+    for bench in &other {
+        assert_eq!(paths(bench).await, ["b/one"]);
+    }
+    late.stop().await;
+    scene.finish(&dsn).await;
+}
+
+async fn store(bench: &Bench, path: &str) {
+    let op = bench.create(path, "a value");
+    let verdict = bench.client.verdict(op).await;
+    assert!(matches!(verdict, Ok(Verdict::Applied(_))), "{verdict:?}");
+}
+
+/// The first two changes after a revision.
+async fn seen_after(bench: &Bench, start: i64) -> Vec<String> {
+    let begin = Instant::now();
+    let mut stream = loop {
+        let opened = bench.client.try_watch(bench.after(start)).await;
+        match opened.expect("sound") {
+            Ok(stream) => break stream,
+            // Health lags behind a little.
+            Err(refused) => assert!(begin.elapsed() < DEADLINE, "{refused}"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    };
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let told = stream.next().await.expect("sound").expect("events");
+        let records = told.events.iter().filter_map(|event| event.record.as_ref());
+        let keys = records.filter_map(|record| record.key.as_ref());
+        seen.extend(keys.map(path_of));
+        assert!(begin.elapsed() < DEADLINE, "{seen:?}");
+    }
+    seen
+}
+
+async fn paths(bench: &Bench) -> Vec<String> {
+    let listed = bench.client.try_list(bench.all(0)).await;
+    let records = listed.expect("sound").expect("a list").records;
+    let keys = records.iter().filter_map(|record| record.key.as_ref());
+    keys.map(path_of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_begins_an_epoch_and_another_one_another() {
+    let mut archive = Archive::start(Server::builder()).await.expect("a server");
+    let dsn = archive.server().create_database("ark").await.expect("made");
+    archive.base_backup().await.expect("a backup");
+    let scene = Scene::start(&dsn).await;
+    let first = scene.header(0).await;
+    let point = archive.restore_point("early").await.expect("a mark");
+    let mut epochs = vec![first.epoch];
+    for lost in ["lost/one", "lost/two"] {
+        let revision = scene.create(0, lost).await;
+        scene.writes().await;
+        archive.restore_to(&point).await.expect("a restore");
+        let last = *epochs.last().expect("an epoch");
+        let header = scene.epoch_after(last).await;
+        assert!(!scene.shows(lost).await);
+        scene.history_is_gone(revision, &header).await;
+        epochs.push(header.epoch);
+    }
+    assert_eq!(scene.ledger.epochs(), epochs);
+    let ends = scene.finish(&dsn).await;
+    assert_eq!(ends.lists, [3, 3], "{:?}", ends.reasons);
+}
+
+/// The database goes back to before an epoch began, and nobody is left who saw it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_is_new_even_if_all_forgot_the_last_one() {
+    let mut archive = Archive::start(Server::builder()).await.expect("a server");
+    let dsn = archive.server().create_database("ark").await.expect("made");
+    archive.base_backup().await.expect("a backup");
+    let mut scene = Scene::start(&dsn).await;
+    let first = scene.header(0).await;
+    let point = archive.restore_point("early").await.expect("a mark");
+    scene.writes().await;
+    let mut epochs = vec![first.epoch];
+    for _ in 0..3 {
+        let back = async || archive.restore_to(&point).await.expect("a restore");
+        scene.restart(&dsn, back).await;
+        let last = *epochs.last().expect("an epoch");
+        let header = scene.epoch_after(last).await;
+        epochs.push(header.epoch);
+    }
+    scene.finish(&dsn).await;
+}

@@ -1,0 +1,73 @@
+//! An old primary that lives on beside the new one: only new connections get to the new one.
+
+use std::time::Duration;
+
+use backend_proto::v1::backend_error::Reason;
+use postgres_testkit::{Mode, Pair, Proxy, Server};
+
+use crate::scene::{Scene, reason, workplaces};
+use crate::sidecar::Sidecar;
+
+/// Connections of a sidecar that end, of those that it has: some stay where they are.
+const FEW: &str = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
+     where datname = 'ark' and pid <> pg_backend_pid() order by pid limit 4) as few";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
+    let mut pair = Pair::start(Server::builder()).await.expect("a pair");
+    let database = pair.primary().create_database("ark").await.expect("made");
+    let proxy = Proxy::start(pair.primary().address())
+        .await
+        .expect("a proxy");
+    let dsn = proxy.dsn(&database);
+    let scene = Scene::start(&dsn).await;
+    let before = scene.header(0).await;
+    pair.cut_replication().await.expect("a cut");
+    pair.promote().await.expect("a promotion");
+    proxy.move_to(pair.standby().address());
+    let lost = scene.create(0, "lost/one").await;
+    let session = pair.primary().session("ark").await.expect("a session");
+    session.text(FEW).await.expect("some end");
+    // Whoever is led to both servers meanwhile must decide for one; an epoch of each is the limit.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let first = scene.header(0).await;
+    let second = scene.header(1).await;
+    assert!(first.epoch > before.epoch || second.epoch > before.epoch);
+    proxy.set(Mode::Cut).await.expect("the rest ends");
+    let header = scene.epoch_after(before.epoch).await;
+    assert!(!scene.shows("lost/one").await);
+    scene.history_is_gone(lost, &header).await;
+    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    let ends = scene.finish(&dsn).await;
+    assert_eq!(ends.lists, [2, 2], "{:?}", ends.reasons);
+}
+
+/// A fail-over that nobody had to wait for: watches learn of it by the epoch alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_under_way_ends_with_its_epoch() {
+    let mut pair = Pair::start(Server::builder()).await.expect("a pair");
+    let database = pair.primary().create_database("ark").await.expect("made");
+    let proxy = Proxy::start(pair.primary().address())
+        .await
+        .expect("a proxy");
+    let sidecar = Sidecar::start(&proxy.dsn(&database)).await;
+    let bench = workplaces(std::slice::from_ref(&sidecar)).await.remove(0);
+    let old = bench.client.current().await.expect("an answer").revision;
+    let opened = bench.client.try_watch(bench.after(old)).await;
+    let mut stream = opened.expect("sound").expect("a watch");
+    pair.caught_up().await.expect("the standby has it");
+    pair.promote().await.expect("a promotion");
+    proxy.move_to(pair.standby().address());
+    proxy.set(Mode::Cut).await.expect("all connections end");
+    let end = loop {
+        match stream.next().await.expect("sound") {
+            Ok(told) => assert_eq!(told.through, old),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(reason(&end), Reason::EpochChanged, "{end}");
+    let opened = bench.client.try_watch(bench.after(old)).await;
+    let refused = opened.expect("sound").map(drop).expect_err("an old start");
+    assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
+    sidecar.stop().await;
+}

@@ -1,0 +1,143 @@
+//! A client that lists and watches for ever: resumes where it was, and lists again if told to.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use backend_proto::error::from_status;
+use backend_proto::limits::epoch_of;
+use backend_proto::v1::backend_error::Reason;
+use conformance::{Bench, Client, Listed, Replay, Stop};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tonic::Status;
+
+use crate::ledger::Ledger;
+
+const RETRY: Duration = Duration::from_millis(50);
+
+/// What a watcher came to.
+pub(crate) struct Watcher {
+    bench: Bench,
+    client: Client,
+    ledger: Ledger,
+    /// Where it is to stop.
+    target: watch::Receiver<i64>,
+    state: Replay,
+    cursor: i64,
+    /// Why its watches ended or did not start, in order.
+    pub(crate) ends: Vec<Reason>,
+    pub(crate) lists: usize,
+}
+
+impl Watcher {
+    pub(crate) fn new(bench: &Bench, ledger: &Ledger, target: watch::Receiver<i64>) -> Self {
+        Self {
+            bench: bench.clone(),
+            client: bench.connect(),
+            ledger: ledger.clone(),
+            target,
+            state: Replay::default(),
+            cursor: 0,
+            ends: Vec::new(),
+            lists: 0,
+        }
+    }
+
+    /// Goes on until everything up to the target was seen.
+    pub(crate) async fn work(mut self) -> Self {
+        let mut fresh = false;
+        while self.cursor < *self.target.borrow() {
+            if !fresh {
+                self.list().await;
+            }
+            let end = match self.follow().await {
+                Ok(()) => break,
+                Err(end) => end,
+            };
+            let reason = from_status(&end).map_or(Reason::Unspecified, |error| error.reason());
+            if self.ends.last() != Some(&reason) {
+                self.ends.push(reason);
+            }
+            fresh = !matches!(reason, Reason::Compacted | Reason::EpochChanged);
+            if fresh {
+                sleep(RETRY).await;
+            }
+        }
+        self
+    }
+
+    /// Fails unless a list shows what the events made.
+    pub(crate) fn matches(&self, listed: &Listed) {
+        let matched = self.state.matches(&listed.records, "the list at the end");
+        matched.expect("a watcher with everything");
+    }
+
+    async fn list(&mut self) {
+        self.lists += 1;
+        loop {
+            match self.client.try_list(self.bench.all(0)).await {
+                Ok(Ok(listed)) => {
+                    self.ledger.header(&listed.header);
+                    self.cursor = listed.header.revision;
+                    self.state = Replay::from_list(&listed.records, self.cursor);
+                    return;
+                }
+                Ok(Err(_)) => sleep(RETRY).await,
+                Err(stop) => {
+                    self.broken(&stop);
+                    sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// One watch, to the target or to its end.
+    async fn follow(&mut self) -> Result<(), Status> {
+        let start = self.cursor;
+        let opened = self.client.try_watch(self.bench.after(start)).await;
+        let mut stream = self.sound(opened)??;
+        let mut seen = BTreeSet::new();
+        let end = loop {
+            if self.cursor >= *self.target.borrow() {
+                break Ok(());
+            }
+            let told = stream.next().await;
+            let told = match self.sound(told)? {
+                Ok(told) => told,
+                Err(end) => break Err(end),
+            };
+            for event in &told.events {
+                self.ledger.event(event);
+                seen.insert(event.revision);
+                if epoch_of(event.revision) != epoch_of(start) {
+                    let revision = event.revision;
+                    let problem = format!("a watch from {start} went on to {revision}");
+                    self.ledger.problem(problem);
+                }
+                let applied = self.state.apply(event);
+                self.sound(applied)?;
+            }
+            self.cursor = told.through;
+        };
+        for due in self.ledger.between(start, self.cursor) {
+            if !seen.contains(&due) {
+                let cursor = self.cursor;
+                let problem = format!("a watch from {start} to {cursor} left out {due}");
+                self.ledger.problem(problem);
+            }
+        }
+        end
+    }
+
+    /// A broken rule is a problem for good; the watch is over.
+    fn sound<T>(&self, checked: Result<T, Stop>) -> Result<T, Status> {
+        checked.map_err(|stop| {
+            self.broken(&stop);
+            Status::internal(stop.to_string())
+        })
+    }
+
+    fn broken(&self, stop: &Stop) {
+        self.ledger.problem(stop.to_string());
+    }
+}

@@ -1,0 +1,216 @@
+//! Fail-overs and black holes of a database, as clients of the API see them.
+
+mod informer;
+
+use std::time::{Duration, Instant};
+
+use http::{Request, StatusCode};
+use postgres_testkit::{Mode, Pair, Proxy, Server};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::program::{DEADLINE, eventually, on_postgres};
+use informer::{Informer, Seen};
+
+const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
+
+/// What is promised for storage that does not answer.
+const RED: Duration = Duration::from_secs(5);
+const GREEN: Duration = Duration::from_secs(20);
+/// Longest wait of a read for its error; a write also waits for what became of it.
+const READ: Duration = Duration::from_secs(7);
+const WRITE: Duration = Duration::from_secs(25);
+
+fn query(name: &str, input: &str) -> String {
+    json!({
+        "apiVersion": "ark.mckinsey.com/v1alpha1",
+        "kind": "Query",
+        "metadata": {"name": name},
+        "spec": {"input": input, "target": {"type": "agent", "name": "a"}},
+    })
+    .to_string()
+}
+
+/// Creates an object; its resource version.
+async fn create(client: &Client, name: &str) -> u64 {
+    let body = query(name, "What is kept?");
+    let (status, body) = client.send("POST", QUERIES, body).await.unwrap();
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    version(&serde_json::from_str(&body).unwrap())
+}
+
+fn version(object: &Value) -> u64 {
+    let version = object["metadata"]["resourceVersion"].as_str().unwrap();
+    version.parse().unwrap()
+}
+
+/// The whole list, once it can be had.
+async fn list(client: &Client) -> Value {
+    let begin = Instant::now();
+    loop {
+        let (status, body) = client.get(QUERIES).await;
+        if status == StatusCode::OK {
+            return serde_json::from_str(&body).unwrap();
+        }
+        assert!(begin.elapsed() < DEADLINE, "{status} {body}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Patches some objects in turn, whatever the answers; what was acknowledged goes to `seen`.
+async fn write(client: Client, seen: Seen, stop: CancellationToken) {
+    let mut number = 0;
+    while !stop.is_cancelled() {
+        let path = format!("{QUERIES}/kept-{}", number % 4);
+        let body = json!({"spec": {"input": format!("input {number}")}});
+        if let Some((status, body)) = client.send("MERGE", &path, body.to_string()).await {
+            match status.as_u16() {
+                200 => seen.acknowledged(&serde_json::from_str(&body).unwrap()),
+                429 | 503 | 504 => {}
+                _ => seen.problem(format!("a patch: {status} {body}")),
+            }
+        }
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A watch from a version that is gone says so, at once or as its first event.
+async fn is_expired(client: &Client, version: u64) {
+    let path = format!("{QUERIES}?watch=true&resourceVersion={version}");
+    match client.try_watch(&path).await.unwrap() {
+        Ok(mut watch) => {
+            let event = watch.event().await.unwrap();
+            assert_eq!(event["type"], "ERROR", "{event}");
+            assert_eq!(event["object"]["code"], 410, "{event}");
+            assert_eq!(event["object"]["reason"], "Expired", "{event}");
+        }
+        Err(status) => assert_eq!(status, StatusCode::GONE),
+    }
+    let path = format!("{QUERIES}?resourceVersion={version}&resourceVersionMatch=Exact");
+    let (status, body) = client.get(&path).await;
+    assert_eq!(status, StatusCode::GONE, "{body}");
+    assert!(body.contains("Expired"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
+    let mut pair = Pair::start(Server::builder()).await.unwrap();
+    let database = pair.primary().create_database("ark").await.unwrap();
+    let proxy = Proxy::start(pair.primary().address()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let program = on_postgres(&proxy.dsn(&database), directory.path());
+    let admin = program.admin();
+    for number in 0..4 {
+        create(&admin, &format!("kept-{number}")).await;
+    }
+    let seen = Seen::default();
+    let stop = CancellationToken::new();
+    let informer = Informer::new(&admin, QUERIES, &seen);
+    let informer = tokio::spawn(informer.run(stop.clone()));
+    let writer = tokio::spawn(write(admin.clone(), seen.clone(), stop.clone()));
+    seen.more(50).await;
+    let old = version(&list(&admin).await);
+    let mut watch = admin
+        .watch(&format!("{QUERIES}?watch=true&resourceVersion={old}"))
+        .await;
+    pair.caught_up().await.unwrap();
+    pair.cut_replication().await.unwrap();
+    let lost = create(&admin, "lost").await;
+    seen.more(50).await;
+    pair.kill_primary().await.unwrap();
+    pair.promote().await.unwrap();
+    proxy.move_to(pair.standby().address());
+
+    seen.epoch_after(lost).await;
+    eventually("ready", GREEN, async || admin.is_ready().await).await;
+    is_expired(&admin, old).await;
+    is_expired(&admin, lost).await;
+    // The one that was open: its events, and then the same, or its end.
+    while let Some(event) = watch.event().await {
+        if event["type"] == "ERROR" {
+            assert_eq!(event["object"]["code"], 410, "{event}");
+            break;
+        }
+        let at = version(&event["object"]);
+        assert!(at >> 40 == old >> 40, "{at} in a watch from {old}");
+    }
+    let (status, body) = admin.get(&format!("{QUERIES}/lost")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
+    create(&admin, "lost").await;
+    seen.more(50).await;
+    stop.cancel();
+    writer.await.unwrap();
+    let listed = list(&admin).await;
+    seen.check(version(&listed));
+    let informer = informer.await.unwrap();
+    informer.matches(&admin, &listed).await;
+}
+
+/// Status of an answer that must be an orderly refusal, given in time.
+async fn refused(client: &Client, method: &str, path: &str, body: &str, limit: Duration) {
+    let content = match method {
+        "PATCH" => "application/merge-patch+json",
+        _ => "application/json",
+    };
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header("content-type", content);
+    let begin = Instant::now();
+    let answer = client.respond(request, body.to_owned().into()).await;
+    let (took, answer) = (begin.elapsed(), answer.unwrap());
+    let told = format!("{method} {path}: {} {}", answer.status(), answer.body());
+    let status = answer.status().as_u16();
+    assert!([503, 504].contains(&status), "{told}");
+    // Whoever repeats a write of which nothing is known must look first.
+    let unknown = answer.body().contains("outcome of the write is unknown");
+    let again = answer.headers().contains_key("retry-after");
+    assert!(again != unknown, "{told}");
+    assert!(took < limit, "{took:?} for {told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_in_a_black_hole_is_503_or_504_in_time() {
+    let server = Server::builder().start().await.unwrap();
+    let database = server.create_database("ark").await.unwrap();
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let program = on_postgres(&proxy.dsn(&database), directory.path());
+    let admin = program.admin();
+    create(&admin, "kept").await;
+    let kept = format!("{QUERIES}/kept");
+    let none = format!("{QUERIES}/none");
+    let patch = r#"{"spec":{"input":"another"}}"#;
+    let new = query("new", "an input");
+
+    proxy.set(Mode::Hang).await.unwrap();
+    let hole = Instant::now();
+    let red = eventually("not ready", RED, async || !admin.is_ready().await);
+    let reads = async {
+        while hole.elapsed() < Duration::from_secs(9) {
+            tokio::join!(
+                refused(&admin, "GET", &kept, "", READ),
+                refused(&admin, "GET", QUERIES, "", READ),
+                refused(&admin, "GET", &none, "", READ),
+            );
+        }
+    };
+    let writes = async {
+        tokio::join!(
+            refused(&admin, "PATCH", &kept, patch, WRITE),
+            refused(&admin, "POST", QUERIES, &new, WRITE),
+            refused(&admin, "DELETE", &kept, "", WRITE),
+        )
+    };
+    tokio::join!(red, reads, writes);
+    assert!(!admin.is_ready().await);
+    let (status, _) = admin.get("/livez").await;
+    assert_eq!(status, StatusCode::OK);
+
+    proxy.set(Mode::Forward).await.unwrap();
+    eventually("ready again", GREEN, async || admin.is_ready().await).await;
+    list(&admin).await;
+    create(&admin, "after").await;
+    let (status, _) = admin.get(&format!("{QUERIES}/after")).await;
+    assert_eq!(status, StatusCode::OK);
+}

@@ -1,0 +1,200 @@
+//! A client that keeps a copy, as controllers do, and what all clients were told together.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::version;
+use crate::client::Client;
+use crate::program::{DEADLINE, eventually};
+
+const RETRY: Duration = Duration::from_millis(50);
+
+/// What each resource version was shown to be, by whomever.
+#[derive(Clone, Default)]
+pub(super) struct Seen(Arc<Mutex<Book>>);
+
+#[derive(Default)]
+struct Book {
+    objects: BTreeMap<u64, Value>,
+    acknowledged: Vec<u64>,
+    problems: Vec<String>,
+}
+
+impl Seen {
+    pub(super) fn acknowledged(&self, object: &Value) {
+        self.object(object);
+        self.0.lock().unwrap().acknowledged.push(version(object));
+    }
+
+    pub(super) fn problem(&self, problem: String) {
+        self.0.lock().unwrap().problems.push(problem);
+    }
+
+    fn object(&self, object: &Value) {
+        let (mut book, at) = (self.0.lock().unwrap(), version(object));
+        let known = book.objects.entry(at).or_insert_with(|| object.clone());
+        if known["metadata"] != object["metadata"] || known["spec"] != object["spec"] {
+            let problem = format!("{at} is {known} and {object}");
+            book.problems.push(problem);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.0.lock().unwrap().acknowledged.len()
+    }
+
+    /// Waits for more acknowledged writes.
+    pub(super) async fn more(&self, writes: usize) {
+        let due = self.count() + writes;
+        eventually("writes go on", DEADLINE, async || self.count() >= due).await;
+    }
+
+    /// Waits for acknowledged writes in an epoch after that of a version.
+    pub(super) async fn epoch_after(&self, old: u64) {
+        eventually("writes in a new epoch", DEADLINE, async || {
+            let newest = self.0.lock().unwrap().acknowledged.last().copied();
+            newest.is_some_and(|newest| newest >> 40 > old >> 40)
+        })
+        .await;
+    }
+
+    /// Fails if a version meant two things, or one is above the newest.
+    pub(super) fn check(&self, newest: u64) {
+        let book = self.0.lock().unwrap();
+        let count = book.problems.len();
+        assert!(count == 0, "{count}: {:#?}", &book.problems[..count.min(3)]);
+        let highest = book.objects.last_key_value().unwrap().0;
+        assert!(*highest <= newest, "{highest} was seen, now is {newest}");
+    }
+}
+
+/// A copy of a collection.
+pub(super) struct Informer {
+    client: Client,
+    path: String,
+    seen: Seen,
+    objects: BTreeMap<String, Value>,
+    cursor: u64,
+    lists: usize,
+}
+
+impl Informer {
+    pub(super) fn new(client: &Client, path: &str, seen: &Seen) -> Self {
+        Self {
+            client: client.clone(),
+            path: path.to_owned(),
+            seen: seen.clone(),
+            objects: BTreeMap::new(),
+            cursor: 0,
+            lists: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Self {
+        while !stop.is_cancelled() {
+            if self.cursor == 0 {
+                self.list().await;
+            } else if let Some(true) = stop.run_until_cancelled(self.watch()).await {
+                self.cursor = 0;
+            }
+        }
+        self
+    }
+
+    async fn list(&mut self) {
+        let (status, body) = self.client.get(&self.path).await;
+        if status != StatusCode::OK {
+            tokio::time::sleep(RETRY).await;
+            return;
+        }
+        let list: Value = serde_json::from_str(&body).unwrap();
+        self.lists += 1;
+        self.cursor = version(&list);
+        self.objects.clear();
+        for item in list["items"].as_array().unwrap() {
+            self.keep(item);
+        }
+    }
+
+    fn keep(&mut self, object: &Value) {
+        self.seen.object(object);
+        let name = object["metadata"]["name"].as_str().unwrap();
+        self.objects.insert(name.to_owned(), object.clone());
+    }
+
+    /// Follows from the cursor to the watch's end; whether only a list helps.
+    async fn watch(&mut self) -> bool {
+        let path = format!("{}?watch=true&resourceVersion={}", self.path, self.cursor);
+        let mut watch = match self.client.try_watch(&path).await {
+            Some(Ok(watch)) => watch,
+            Some(Err(StatusCode::GONE)) => return true,
+            _ => {
+                tokio::time::sleep(RETRY).await;
+                return false;
+            }
+        };
+        while let Some(event) = watch.event().await {
+            if event["type"] == "ERROR" {
+                return event["object"]["code"] == 410;
+            }
+            self.apply(&event);
+        }
+        false
+    }
+
+    fn apply(&mut self, event: &Value) {
+        let object = &event["object"];
+        let at = version(object);
+        if at <= self.cursor || at >> 40 != self.cursor >> 40 {
+            let cursor = self.cursor;
+            self.seen.problem(format!("{at} after {cursor} in a watch"));
+        }
+        self.cursor = at;
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let known = self.objects.contains_key(name);
+        match (event["type"].as_str().unwrap(), known) {
+            ("ADDED", false) | ("MODIFIED", true) => self.keep(object),
+            ("DELETED", true) => {
+                self.objects.remove(name);
+            }
+            (other, known) => {
+                let problem = format!("{other} of {name}, which is known: {known}");
+                self.seen.problem(problem);
+            }
+        }
+    }
+
+    /// Fails unless the copy, with what came since, is the list.
+    pub(super) async fn matches(mut self, client: &Client, list: &Value) {
+        let due: BTreeMap<String, Value> = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| {
+                let name = item["metadata"]["name"].as_str().unwrap();
+                (name.to_owned(), item.clone())
+            })
+            .collect();
+        self.client = client.clone();
+        let newest = due.values().map(version).max().unwrap();
+        let rest = async {
+            while self.cursor < newest {
+                let path = format!("{}?watch=true&resourceVersion={}", self.path, self.cursor);
+                let mut watch = self.client.watch(&path).await;
+                while self.cursor < newest {
+                    let event = watch.event().await.unwrap();
+                    self.apply(&event);
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, rest).await.unwrap();
+        assert_eq!(self.objects, due);
+        assert_eq!(self.lists, 2, "one at the start, one after the fail-over");
+        self.seen.check(newest.max(version(list)));
+    }
+}
