@@ -30,9 +30,12 @@ const LOCK: i64 = 0x6172_6b20_7363_6865;
 /// Oldest server, as `server_version_num` has it.
 const OLDEST_SERVER: i32 = 130_000;
 
+/// Looks the table up in the catalog and not by `to_regclass`, which may answer from before another
+/// process, for whose lock we waited, made it.
 static SERVER: Statement = Statement {
     text: "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'), \
-           to_regclass('ark.schema_version') IS NOT NULL",
+           EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = 'ark' AND c.relname = 'schema_version')",
     types: &[],
 };
 
