@@ -110,6 +110,10 @@ impl Writer {
                     (extended.err(), true)
                 }
                 Err(Failed::Back) => (self.begin_epoch(&mut slot).await.err(), true),
+                // What needs no room is not refused with what does.
+                Err(Failed::Final(Error::NoSpace)) if !uncertain && batch.keep_deletes() => {
+                    (None, true)
+                }
                 Err(Failed::Before(error)) => (Some(error), true),
                 Err(Failed::Within(error)) => {
                     uncertain = true;

@@ -9,6 +9,7 @@ use sidecar::op;
 use tokio_postgres::types::ToSql;
 
 use super::VALUE_BYTES;
+use crate::error::Error;
 use crate::record::digest;
 
 /// A batch on its way: what is wrong with some operations whatever the store holds, and the columns
@@ -70,6 +71,21 @@ impl Batch {
             batch.refused.push(refusal);
         }
         batch
+    }
+
+    /// Refuses, for want of space, whatever stores a value, and keeps the rest; `false` if that
+    /// changes nothing or leaves nothing.
+    pub(crate) fn keep_deletes(&mut self) -> bool {
+        let deletes = |row: &usize| self.ops[*row].action() == Action::Delete;
+        let (kept, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| deletes(row));
+        if kept.is_empty() || others.is_empty() {
+            return false;
+        }
+        for row in others {
+            self.refused[row] = Some(Error::NoSpace.into());
+        }
+        self.rows = kept;
+        true
     }
 
     /// The keys whose resources must be known, per row.
