@@ -5,14 +5,15 @@
 //! also settles the case in which the first attempt is still on its way to the server.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use backend_proto::v1::{Header, Op};
 use futures_util::future::join4;
 use sidecar::driver::Committed;
 use sidecar::time::now;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
 use crate::connection::{ANSWER, Connection, Statement};
@@ -23,10 +24,15 @@ use crate::shared::Shared;
 use crate::store::{self, LOCK, Stand};
 use crate::write::{APPLY, Batch};
 
-/// How long a batch is tried before its callers are told that the database is out of reach.
+/// How long a batch is tried before its callers are told that the database is out of reach; counted
+/// from the last answer of the database when it begins during an outage, and then tried once at least.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait for one attempt, which may have to wait for standbys.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// Longest wait for the answer to what begins an attempt, which waits for nobody.
+const BEGUN: Duration = Duration::from_secs(1);
+/// How often an attempt that waits looks whether others get answers.
+const LOOK: Duration = Duration::from_millis(250);
 /// Pauses between attempts: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
@@ -87,7 +93,7 @@ impl Writer {
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
         let mut slot = self.connection.lock().await;
         let mut batch = Batch::new(ops, now());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = self.shared.silent_since().unwrap_or_else(Instant::now) + PATIENCE;
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         loop {
@@ -196,17 +202,18 @@ impl Writer {
         connection.take_warning();
         connection.spoil();
         let (begin, parameters) = (connection.begin_text(), batch.parameters());
+        let alive = AtomicBool::new(false);
         let sent = join4(
-            connection.client().batch_execute(&begin),
+            async {
+                let begun = connection.client().batch_execute(&begin).await;
+                alive.store(true, Ordering::Relaxed);
+                begun
+            },
             connection.send(&LOCK, &[]),
             connection.send(&APPLY, &parameters),
             connection.client().batch_execute(Connection::COMMIT),
         );
-        let Ok((begun, locked, applied, committed)) = tokio::time::timeout(ATTEMPT, sent).await
-        else {
-            let message = format!("a commit had no answer in {} s", ATTEMPT.as_secs());
-            return Err(Failed::Within(Error::Lost(message)));
-        };
+        let (begun, locked, applied, committed) = self.patiently(sent, &alive).await?;
         let locked = begun.and(locked).map_err(|error| refused(error.into()))?;
         let stand = match locked.first() {
             Some(row) => Stand::read(row),
@@ -236,6 +243,30 @@ impl Writer {
             return Err(unwritable(&stand));
         }
         Ok((stand, applied))
+    }
+
+    /// Waits for the end of an attempt as long as there is hope: while it waits for a standby or a
+    /// slow disk, its beginning was answered, and reads are.
+    async fn patiently<T>(
+        &self,
+        sent: impl Future<Output = T>,
+        alive: &AtomicBool,
+    ) -> Result<T, Failed> {
+        tokio::pin!(sent);
+        let begun = Instant::now();
+        loop {
+            if let Ok(done) = tokio::time::timeout(LOOK, &mut sent).await {
+                return Ok(done);
+            }
+            let waited = begun.elapsed();
+            let unheard = waited >= BEGUN && !alive.load(Ordering::Relaxed);
+            let silent = self.shared.silent_since();
+            let silent = silent.is_some_and(|since| since.elapsed() >= ANSWER);
+            if unheard || silent || waited >= ATTEMPT {
+                let message = format!("a commit had no answer in {:.1} s", waited.as_secs_f64());
+                return Err(Failed::Within(Error::Lost(message)));
+            }
+        }
     }
 
     /// After a commit: others are told, and the log gets more room before it runs out.
