@@ -79,6 +79,15 @@ impl Bench {
         })
     }
 
+    /// The same keys at another endpoint of the store.
+    pub(crate) fn at(&self, endpoint: &Endpoint) -> Self {
+        Self {
+            client: Client::new(endpoint),
+            endpoint: endpoint.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Another connection.
     pub(crate) fn connect(&self) -> Client {
         Client::new(&self.endpoint)
