@@ -27,6 +27,8 @@ use crate::write::{APPLY, Batch};
 /// How long a batch is tried before its callers are told that the database is out of reach; counted
 /// from the last answer of the database when it begins during an outage, and then tried once at least.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest wait for a connection of a batch that begins when patience has run out.
+const LAST_TRY: Duration = Duration::from_secs(1);
 /// Longest wait for one attempt, which may have to wait for standbys.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// Longest wait for the answer to what begins an attempt, which waits for nobody.
@@ -94,10 +96,11 @@ impl Writer {
         let mut slot = self.connection.lock().await;
         let mut batch = Batch::new(ops, now());
         let deadline = self.shared.silent_since().unwrap_or_else(Instant::now) + PATIENCE;
+        let connected_by = deadline.max(Instant::now() + LAST_TRY);
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         loop {
-            let (error, again) = match self.attempt(&mut slot, &mut batch).await {
+            let (error, again) = match self.attempt(&mut slot, &mut batch, connected_by).await {
                 Ok((stand, rows)) => {
                     let judged = batch.judge(&rows, stand.fenced.as_deref())?;
                     let mut header = self.shared.note(&stand);
@@ -190,8 +193,11 @@ impl Writer {
         &self,
         slot: &mut Option<Connection>,
         batch: &mut Batch,
+        connected_by: Instant,
     ) -> Result<(Stand, Vec<tokio_postgres::Row>), Failed> {
-        let connection = self.connected(slot).await.map_err(unsent)?;
+        let connecting = tokio::time::timeout_at(connected_by.into(), self.connected(slot));
+        let late = |_| Err(Error::Unreachable("no connection in time".to_owned()));
+        let connection = connecting.await.unwrap_or_else(late).map_err(unsent)?;
         let mut ids = Vec::with_capacity(batch.rows.len());
         for key in batch.keys() {
             let id = self.resources.id(connection, key).await;
