@@ -67,6 +67,8 @@ enum Failed {
     Before(Error),
     /// It may have been kept.
     Within(Error),
+    /// It may yet be kept: it hangs, while others are answered.
+    Hangs(String),
     /// The log has no room for these revisions.
     LogFull { first: i64, last: i64 },
     /// The database went back.
@@ -129,6 +131,11 @@ impl Writer {
                     (Some(error), true)
                 }
                 Err(Failed::Final(error)) => (Some(error), false),
+                Err(Failed::Hangs(message)) => {
+                    // No outage: readers and watchers need not hear of it.
+                    *slot = None;
+                    return Err(Error::OutcomeUnknown(message));
+                }
             };
             let Some(error) = error else { continue };
             *slot = None;
@@ -268,9 +275,12 @@ impl Writer {
             let unheard = waited >= BEGUN && !alive.load(Ordering::Relaxed);
             let silent = self.shared.silent_since();
             let silent = silent.is_some_and(|since| since.elapsed() >= ANSWER);
-            if unheard || silent || waited >= ATTEMPT {
-                let message = format!("a commit had no answer in {:.1} s", waited.as_secs_f64());
-                return Err(Failed::Within(Error::Lost(message)));
+            let message = || format!("a commit had no answer in {:.1} s", waited.as_secs_f64());
+            if unheard || silent {
+                return Err(Failed::Within(Error::Lost(message())));
+            }
+            if waited >= ATTEMPT {
+                return Err(Failed::Hangs(message()));
             }
         }
     }
