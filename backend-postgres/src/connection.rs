@@ -287,11 +287,32 @@ fn settings(verb: &str, local: &str) -> String {
 
 fn cannot_connect(error: &tokio_postgres::Error) -> Error {
     let sentence = describe(error);
+    if is_distrust(error) {
+        return Error::Refused(format!("database: {sentence}"));
+    }
     match error.code().map(|code| code.code().get(..2).unwrap_or("")) {
         // The password, the role or the database: waiting does not help.
         Some("28" | "3D") => Error::Refused(format!("database: {sentence}")),
         _ => Error::Unreachable(sentence),
     }
+}
+
+/// Whether one side does not take the other's certificate, or does not speak TLS: waiting does not
+/// help. A connection that breaks during the handshake is another matter.
+fn is_distrust(error: &tokio_postgres::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let inner = cause.downcast_ref::<std::io::Error>();
+        let inner = inner.and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        if cause.to_string() == "server does not support TLS" {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// Moves messages until the connection ends.

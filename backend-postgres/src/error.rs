@@ -123,6 +123,11 @@ fn refused(refusal: &DbError) -> Error {
         Error::Overloaded
     } else if *code == SqlState::DISK_FULL {
         Error::NoSpace
+    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        Error::Refused(format!(
+            "database: {message}: `backend-postgres migrate --grant ROLE` gives a role what it needs \
+             to serve"
+        ))
     } else if code.code().starts_with("XX") || *code == SqlState::INDEX_CORRUPTED {
         Error::Corrupt(format!("database: {message}"))
     } else {

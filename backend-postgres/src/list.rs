@@ -36,12 +36,15 @@ const FRAME_BYTES: usize = 8;
 /// What a row costs beside its value.
 const ROW_BYTES: i64 = 512;
 
+/// After every key.
+const LAST: &str = "\u{10ffff}";
+
 static OBJECTS: Statement = Statement {
     text: "SELECT revision, create_revision, created_at, time, sum, idx, value, path, \
              before + size + $8 >= $7 AS full \
            FROM (SELECT t.*, sum(t.size::bigint + $8) OVER (ORDER BY t.path) - t.size - $8 AS before \
              FROM (SELECT * FROM ark.object WHERE resource = $1 AND path >= $2 \
-               AND ($3 = '' OR path < $3) AND revision <= $4 \
+               AND path < $3 AND revision <= $4 \
                AND (NOT $5 OR strpos(path, '/') = 0) ORDER BY path LIMIT $6) t) u \
            WHERE before < $7 ORDER BY path",
     types: &[
@@ -58,7 +61,7 @@ static OBJECTS: Statement = Statement {
 
 static OVERLAY: Statement = Statement {
     text: "SELECT path, revision FROM ark.log WHERE revision > $4 AND resource = $1 \
-           AND path >= $2 AND ($3 = '' OR path < $3) AND previous BETWEEN 1 AND $4 \
+           AND path >= $2 AND path < $3 AND previous BETWEEN 1 AND $4 \
            AND (NOT $5 OR strpos(path, '/') = 0)",
     types: &[Type::INT4, Type::TEXT, Type::TEXT, Type::INT8, Type::BOOL],
 };
@@ -74,7 +77,7 @@ struct Bounds {
     resource: i32,
     /// Keys not yet read start here.
     from: String,
-    /// Keys end before this; empty if they do not.
+    /// Keys end before this, which the index is told, too.
     end: String,
     cluster_only: bool,
 }
@@ -169,7 +172,7 @@ impl Bounds {
             (Some(namespace), None) if !namespace.is_empty() => {
                 (format!("{namespace}/"), format!("{namespace}0"))
             }
-            _ => (String::new(), String::new()),
+            _ => (String::new(), LAST.to_owned()),
         };
         // The smallest key after one: names hold no byte below the space.
         let after = after.map(|key| path_of(key) + "\u{1}");

@@ -9,6 +9,7 @@ use deadpool::managed::{
     Manager, Metrics, Object, Pool as Managed, PoolError, RecycleError, RecycleResult, TimeoutType,
     Timeouts,
 };
+use tokio::time::sleep;
 
 use crate::connection::{CONNECT, Connection};
 use crate::error::Error;
@@ -16,6 +17,9 @@ use crate::migrate;
 use crate::options::Options;
 use crate::shared::Shared;
 use crate::store;
+
+/// How often who waits for a connection looks whether there is an outage.
+const LOOK: Duration = Duration::from_millis(1500);
 
 /// A read that met a dead connection is tried on another, if that was found out this fast.
 pub(crate) const SECOND_TRY: Duration = Duration::from_millis(500);
@@ -143,7 +147,17 @@ impl Pool {
 
     /// Takes a connection.
     pub(crate) async fn get(&self) -> Result<Lent, Error> {
-        let got = self.connections.get().await;
+        let getting = self.connections.get();
+        tokio::pin!(getting);
+        let got = loop {
+            tokio::select! {
+                got = &mut getting => break got,
+                // Who waits for others to end does not wait for an outage to end.
+                () = sleep(LOOK) => if self.shared.in_trouble() {
+                    return Err(self.shared.no_room());
+                },
+            }
+        };
         got.map(|lent| Lent(Some(lent)))
             .map_err(|error| match error {
                 PoolError::Backend(error) => error,

@@ -40,7 +40,7 @@ static REPLACED: Statement = Statement {
 
 /// Changes after a revision, each with the value that it stored: that is in `object` until it is
 /// replaced, and then in the row of the change that replaced it. As many as fit a number of bytes,
-/// but one at least.
+/// but one at least. That `previous > 0` is said because the index on it holds no others.
 static LOG: Statement = Statement {
     text: concat!(
         "SELECT ",
@@ -62,7 +62,7 @@ static LOG: Statement = Statement {
              AND o.revision = l.revision
            LEFT JOIN LATERAL (
              SELECT t.old_sum, t.old_idx, t.old_value FROM ark.log t
-             WHERE t.previous = l.revision AND t.revision > l.revision LIMIT 1
+             WHERE t.previous = l.revision AND t.previous > 0 AND t.revision > l.revision LIMIT 1
            ) n ON l.change <> 3 AND o.path IS NULL
            WHERE l.before < $4
          ) e ON true WHERE s.lane = 0 ORDER BY e.revision"

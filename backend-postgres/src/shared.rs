@@ -85,6 +85,17 @@ impl Shared {
         result
     }
 
+    /// Whether the last that was heard of the database is trouble.
+    pub(crate) fn in_trouble(&self) -> bool {
+        self.0.lock().trouble.is_some()
+    }
+
+    /// When the database answered last, if there was trouble since.
+    pub(crate) fn silent_since(&self) -> Option<Instant> {
+        let state = self.0.lock();
+        state.trouble.is_some().then_some(state.heard)
+    }
+
     /// Why no connection was free in time.
     pub(crate) fn no_room(&self) -> Error {
         match &self.0.lock().trouble {

@@ -5,14 +5,15 @@
 //! also settles the case in which the first attempt is still on its way to the server.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use backend_proto::v1::{Header, Op};
 use futures_util::future::join4;
 use sidecar::driver::Committed;
 use sidecar::time::now;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
 use crate::connection::{ANSWER, Connection, Statement};
@@ -23,10 +24,17 @@ use crate::shared::Shared;
 use crate::store::{LOCK, Stand};
 use crate::write::{APPLY, Batch};
 
-/// How long a batch is tried before its callers are told that the database is out of reach.
+/// How long a batch is tried before its callers are told that the database is out of reach; counted
+/// from the last answer of the database when it begins during an outage, and then tried once at least.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest wait for a connection of a batch that begins when patience has run out.
+const LAST_TRY: Duration = Duration::from_secs(1);
 /// Longest wait for one attempt, which may have to wait for standbys.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// Longest wait for the answer to what begins an attempt, which waits for nobody.
+const BEGUN: Duration = Duration::from_secs(1);
+/// How often an attempt that waits looks whether others get answers.
+const LOOK: Duration = Duration::from_millis(250);
 /// Pauses between attempts: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
@@ -59,6 +67,8 @@ enum Failed {
     Before(Error),
     /// It may have been kept.
     Within(Error),
+    /// It may yet be kept: it hangs, while others are answered.
+    Hangs(String),
     /// The log has no room for these revisions.
     LogFull { first: i64, last: i64 },
     /// The database went back.
@@ -87,11 +97,12 @@ impl Writer {
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
         let mut slot = self.connection.lock().await;
         let mut batch = Batch::new(ops, now());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = self.shared.silent_since().unwrap_or_else(Instant::now) + PATIENCE;
+        let connected_by = deadline.max(Instant::now() + LAST_TRY);
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         loop {
-            let (error, again) = match self.attempt(&mut slot, &mut batch).await {
+            let (error, again) = match self.attempt(&mut slot, &mut batch, connected_by).await {
                 Ok((stand, rows)) => {
                     let judged = batch.judge(&rows, stand.fenced.as_deref())?;
                     let mut header = self.shared.note(&stand);
@@ -114,12 +125,21 @@ impl Writer {
                     let back = "the database went back".to_owned();
                     (Some(Error::Lost(back)), true)
                 }
+                // What needs no room is not refused with what does.
+                Err(Failed::Final(Error::NoSpace)) if !uncertain && batch.keep_deletes() => {
+                    (None, true)
+                }
                 Err(Failed::Before(error)) => (Some(error), true),
                 Err(Failed::Within(error)) => {
                     uncertain = true;
                     (Some(error), true)
                 }
                 Err(Failed::Final(error)) => (Some(error), false),
+                Err(Failed::Hangs(message)) => {
+                    // No outage: readers and watchers need not hear of it.
+                    *slot = None;
+                    return Err(Error::OutcomeUnknown(message));
+                }
             };
             let Some(error) = error else { continue };
             *slot = None;
@@ -184,8 +204,11 @@ impl Writer {
         &self,
         slot: &mut Option<Connection>,
         batch: &mut Batch,
+        connected_by: Instant,
     ) -> Result<(Stand, Vec<tokio_postgres::Row>), Failed> {
-        let connection = self.connected(slot).await.map_err(unsent)?;
+        let connecting = tokio::time::timeout_at(connected_by.into(), self.connected(slot));
+        let late = |_| Err(Error::Unreachable("no connection in time".to_owned()));
+        let connection = connecting.await.unwrap_or_else(late).map_err(unsent)?;
         let floor = self.shared.floor();
         let mut ids = Vec::with_capacity(batch.rows.len());
         for key in batch.keys() {
@@ -197,17 +220,18 @@ impl Writer {
         connection.take_warning();
         connection.spoil();
         let (begin, parameters) = (connection.begin_text(), batch.parameters());
+        let alive = AtomicBool::new(false);
         let sent = join4(
-            connection.client().batch_execute(&begin),
+            async {
+                let begun = connection.client().batch_execute(&begin).await;
+                alive.store(true, Ordering::Relaxed);
+                begun
+            },
             connection.send(&LOCK, &[]),
             connection.send(&APPLY, &parameters),
             connection.client().batch_execute(Connection::COMMIT),
         );
-        let Ok((begun, locked, applied, committed)) = tokio::time::timeout(ATTEMPT, sent).await
-        else {
-            let message = format!("a commit had no answer in {} s", ATTEMPT.as_secs());
-            return Err(Failed::Within(Error::Lost(message)));
-        };
+        let (begun, locked, applied, committed) = self.patiently(sent, &alive).await?;
         let locked = begun.and(locked).map_err(|error| refused(error.into()))?;
         let stand = match locked.first() {
             Some(row) => Stand::read(row),
@@ -242,6 +266,33 @@ impl Writer {
             return Err(unwritable(&stand));
         }
         Ok((stand, applied))
+    }
+
+    /// Waits for the end of an attempt as long as there is hope: while it waits for a standby or a
+    /// slow disk, its beginning was answered, and reads are.
+    async fn patiently<T>(
+        &self,
+        sent: impl Future<Output = T>,
+        alive: &AtomicBool,
+    ) -> Result<T, Failed> {
+        tokio::pin!(sent);
+        let begun = Instant::now();
+        loop {
+            if let Ok(done) = tokio::time::timeout(LOOK, &mut sent).await {
+                return Ok(done);
+            }
+            let waited = begun.elapsed();
+            let unheard = waited >= BEGUN && !alive.load(Ordering::Relaxed);
+            let silent = self.shared.silent_since();
+            let silent = silent.is_some_and(|since| since.elapsed() >= ANSWER);
+            let message = || format!("a commit had no answer in {:.1} s", waited.as_secs_f64());
+            if unheard || silent {
+                return Err(Failed::Within(Error::Lost(message())));
+            }
+            if waited >= ATTEMPT {
+                return Err(Failed::Hangs(message()));
+            }
+        }
     }
 
     /// After a commit: others are told, and the log gets more room before it runs out.

@@ -96,6 +96,13 @@ fn steps(scratch: &Path) -> Vec<Step> {
             command: binary("scenarios", &["run", "--engine", "both"]),
         },
         Step {
+            name: "scenarios over PostgreSQL",
+            command: binary(
+                "scenarios",
+                &["run", "--engine", "both", "--backend", "postgres"],
+            ),
+        },
+        Step {
             name: "promises under load",
             command: binary("ark-bench", &["check", "all"]),
         },

@@ -184,11 +184,19 @@ END $$;
 
 REVOKE ALL ON FUNCTION extend_log(bigint, bigint, bigint), drop_log(), discard_import() FROM PUBLIC;
 
--- JSON of a value, or NULL if it is none: a reader of the view must not fail over one row.
+-- JSON of a value, or NULL if it is none: a reader of the view must not fail over one row. PostgreSQL
+-- cannot read a JSON text with the character U+0000 anywhere: U+FFFD stands in its place.
 CREATE FUNCTION json_of(value bytea) RETURNS json
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  object text;
 BEGIN
-  RETURN convert_from(value, 'UTF8')::json;
+  object := convert_from(value, 'UTF8');
+  IF strpos(object, '\u0000') > 0 THEN
+    -- Behind an even number of backslashes, or it is a backslash and the letters u0000.
+    object := regexp_replace(object, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g');
+  END IF;
+  RETURN object::json;
 EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;

@@ -9,6 +9,7 @@ use sidecar::op;
 use tokio_postgres::types::ToSql;
 
 use super::VALUE_BYTES;
+use crate::error::Error;
 use crate::record::digest;
 
 /// A batch on its way: what is wrong with some operations whatever the store holds, and the columns
@@ -45,7 +46,12 @@ struct Blob(Bytes);
 
 impl Batch {
     /// Checks the operations.
-    pub(crate) fn new(ops: Vec<Op>, now: i64) -> Self {
+    pub(crate) fn new(mut ops: Vec<Op>, now: i64) -> Self {
+        // Every operation has an identity of its own, so that one whose answer is lost on the way
+        // can be sent again: the same each time.
+        for op in ops.iter_mut().filter(|op| op.op_id.is_empty()) {
+            op.op_id = Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        }
         let mut batch = Self {
             refused: Vec::with_capacity(ops.len()),
             rows: Vec::new(),
@@ -56,7 +62,7 @@ impl Batch {
         let mut ids = std::collections::HashSet::new();
         for (place, op) in batch.ops.iter().enumerate() {
             let mut refusal = op::refusal(op, VALUE_BYTES);
-            if refusal.is_none() && !op.op_id.is_empty() && !ids.insert(op.op_id.clone()) {
+            if refusal.is_none() && !ids.insert(op.op_id.clone()) {
                 refusal = Some(op::invalid("this op_id was used for another key"));
             }
             if refusal.is_none() {
@@ -65,6 +71,21 @@ impl Batch {
             batch.refused.push(refusal);
         }
         batch
+    }
+
+    /// Refuses, for want of space, whatever stores a value, and keeps the rest; `false` if that
+    /// changes nothing or leaves nothing.
+    pub(crate) fn keep_deletes(&mut self) -> bool {
+        let deletes = |row: &usize| self.ops[*row].action() == Action::Delete;
+        let (kept, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| deletes(row));
+        if kept.is_empty() || others.is_empty() {
+            return false;
+        }
+        for row in others {
+            self.refused[row] = Some(Error::NoSpace.into());
+        }
+        self.rows = kept;
+        true
     }
 
     /// The keys whose resources must be known, per row.
@@ -85,13 +106,6 @@ impl Batch {
             let key = op.key.clone().unwrap_or_default();
             let stored = op.action() != Action::Delete;
             let index = op.index.as_ref().filter(|_| stored);
-            // Every operation has an identity of its own, so that one whose answer is lost on the
-            // way can be sent again.
-            let op_id = if op.op_id.is_empty() {
-                Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes())
-            } else {
-                op.op_id.clone()
-            };
             columns.action.push(op.action() as i16);
             columns.path.push(path_of(&key));
             columns.sum.push(Blob(digest(&op.value).to_vec().into()));
@@ -105,7 +119,7 @@ impl Batch {
             columns
                 .expected_uid
                 .push(Blob(op.expected_uid.clone().into()));
-            columns.op_id.push(Blob(op_id));
+            columns.op_id.push(Blob(op.op_id.clone()));
             columns.actor.push(actor(op));
         }
         self.columns = columns;

@@ -116,7 +116,15 @@ impl Endpoint {
     /// A client on a connection of its own, made by the first call.
     #[must_use]
     pub fn client(&self) -> BackendClient<Channel> {
-        let channel = match &self.address {
+        BackendClient::new(self.channel())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// A connection of its own, made by the first call, for other services at the endpoint.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match &self.address {
             Address::Unix(path) => {
                 let path = path.clone();
                 let connect = move |_: Uri| {
@@ -131,9 +139,6 @@ impl Endpoint {
                     .connect_with_connector_lazy(tower::service_fn(connect))
             }
             Address::Tcp(endpoint) => endpoint.connect_lazy(),
-        };
-        BackendClient::new(channel)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! then shows.
 
 pub mod process;
+pub mod storm;
 
 mod evidence;
 mod load;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::programs::Programs;
 use crate::scratch::Scratch;
 use crate::session::Session;
-use crate::settings::{Builder, Layout, identifier, literal};
+use crate::settings::{Builder, Layout, TlsFiles, identifier, literal};
 use crate::wait::Wait;
 use crate::{ports, template};
 use process::Process;
@@ -115,10 +115,12 @@ impl Server {
                 let text = std::fs::read(from).map_err(Error::at(from))?;
                 self.scratch.write(&to, text).map(|()| to)
             };
-            Ok((
-                copy(&tls.certificate, "server.crt")?,
-                copy(&tls.key, "server.key")?,
-            ))
+            let clients = tls.clients.as_ref();
+            Ok(TlsFiles {
+                certificate: copy(&tls.certificate, "server.crt")?,
+                key: copy(&tls.key, "server.key")?,
+                clients: clients.map(|from| copy(from, "clients.crt")).transpose()?,
+            })
         });
         let layout = Layout {
             sockets: &self.sockets,

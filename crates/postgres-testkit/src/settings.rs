@@ -15,6 +15,7 @@ pub struct Builder {
     pub(crate) tls: Option<Tls>,
     pub(crate) users: Vec<(String, String)>,
     pub(crate) unique: bool,
+    pub(crate) rules: Vec<String>,
 }
 
 /// The files of a server that speaks TLS.
@@ -23,14 +24,21 @@ pub(crate) struct Tls {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) only: bool,
+    pub(crate) clients: Option<PathBuf>,
+}
+
+/// Copies of a server's files for TLS that its account can read.
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) clients: Option<PathBuf>,
 }
 
 /// Where a server's files are, for its configuration.
 pub(crate) struct Layout<'a> {
     pub(crate) sockets: &'a Path,
     pub(crate) port: u16,
-    /// Copies of the certificate and the key that the account can read.
-    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 // === impl Builder ===
@@ -72,7 +80,24 @@ impl Builder {
             certificate: certificate.to_path_buf(),
             key: key.to_path_buf(),
             only: false,
+            clients: None,
         });
+        self
+    }
+
+    /// The authority of clients' certificates, a PEM file, which is copied; after [`Self::tls`].
+    #[must_use]
+    pub fn client_authority(mut self, authority: &Path) -> Self {
+        if let Some(tls) = &mut self.tls {
+            tls.clients = Some(authority.to_path_buf());
+        }
+        self
+    }
+
+    /// A line of `pg_hba.conf` before all others, such as `hostssl all app all cert`.
+    #[must_use]
+    pub fn access_rule(mut self, line: &str) -> Self {
+        self.rules.push(line.to_owned());
         self
     }
 
@@ -129,10 +154,13 @@ impl Builder {
             ("timezone", "UTC".to_owned()),
             ("datestyle", "ISO".to_owned()),
         ];
-        if let Some((certificate, key)) = &layout.tls {
+        if let Some(tls) = &layout.tls {
             lines.push(("ssl", "on".to_owned()));
-            lines.push(("ssl_cert_file", certificate.display().to_string()));
-            lines.push(("ssl_key_file", key.display().to_string()));
+            lines.push(("ssl_cert_file", tls.certificate.display().to_string()));
+            lines.push(("ssl_key_file", tls.key.display().to_string()));
+            if let Some(clients) = &tls.clients {
+                lines.push(("ssl_ca_file", clients.display().to_string()));
+            }
         }
         let own = lines.iter().map(|(name, value)| line(name, value));
         let wanted = self.settings.iter().map(|(name, value)| line(name, value));
@@ -141,11 +169,12 @@ impl Builder {
 
     /// The whole `pg_hba.conf`.
     pub(crate) fn access(&self) -> String {
-        let mut lines = vec![
+        let mut lines: Vec<&str> = self.rules.iter().map(String::as_str).collect();
+        lines.extend([
             "local all postgres trust",
             "local replication postgres trust",
             "local all all scram-sha-256",
-        ];
+        ]);
         if self.tls.as_ref().is_some_and(|tls| tls.only) {
             lines.push("hostnossl all all all reject");
         }

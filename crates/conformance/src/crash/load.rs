@@ -1,8 +1,10 @@
 //! Writers and watchers that outlive the driver.
 
+use backend_proto::error::from_status;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::op_result::Verdict;
-use backend_proto::v1::{Event, Op, Record};
+use backend_proto::v1::{BackendError, Event, Op, Record};
+use tonic::Status;
 
 use super::evidence::{Change, Evidence};
 use crate::bench::{Bench, path_of};
@@ -46,6 +48,27 @@ pub(super) struct Written {
     pub(super) problem: Option<String>,
 }
 
+/// Why an operation is open.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The call failed.
+    Call(Status),
+    /// This operation of the call was refused.
+    Refused(BackendError),
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    /// What the driver said; `None` if the call broke without a word of it.
+    pub(super) fn told(&self) -> Option<BackendError> {
+        match self {
+            Self::Call(status) => from_status(status),
+            Self::Refused(error) => Some(error.clone()),
+        }
+    }
+}
+
 // === impl Writer ===
 
 impl Writer {
@@ -66,27 +89,73 @@ impl Writer {
     pub(super) async fn work(mut self, bench: Bench) -> (Self, Written) {
         let client = bench.connect();
         let mut told = Written::default();
-        loop {
-            // Every other writer sends two operations at once.
-            let count = 1 + self.number % 2;
-            let sent: Vec<Sent> = (0..count).map(|_| self.plan(&bench)).collect();
-            let ops = sent.iter().map(|sent| sent.op.clone()).collect();
-            let Ok(response) = client.write(ops).await else {
-                self.open = sent;
-                return (self, told);
-            };
-            let revision = response.header.map_or(0, |header| header.revision);
-            told.newest = told.newest.max(revision);
-            for (sent, result) in sent.into_iter().zip(response.results) {
-                match self.take(&sent, result.verdict) {
-                    Ok(change) => told.changes.push(change),
-                    Err(Stop::Failed(problem) | Stop::Skipped(problem)) => {
-                        told.problem = Some(problem);
-                        return (self, told);
-                    }
+        while told.problem.is_none() {
+            match self.step(&bench, &client, &mut told).await {
+                Ok(()) => {}
+                Err(Trouble::Call(_)) => break,
+                Err(Trouble::Refused(error)) => {
+                    told.problem = Some(format!("an operation was refused: {}", error.message));
                 }
             }
         }
+        (self, told)
+    }
+
+    /// Sends the next operations; what became of them is open if that fails.
+    pub(super) async fn step(
+        &mut self,
+        bench: &Bench,
+        client: &Client,
+        told: &mut Written,
+    ) -> Result<(), Trouble> {
+        // Every other writer sends two operations at once.
+        let count = 1 + self.number % 2;
+        let sent: Vec<Sent> = (0..count).map(|_| self.plan(bench)).collect();
+        let ops = sent.iter().map(|sent| sent.op.clone()).collect();
+        let response = match client.write(ops).await {
+            Ok(response) => response,
+            Err(status) => {
+                self.open = sent;
+                return Err(Trouble::Call(status));
+            }
+        };
+        let revision = response.header.map_or(0, |header| header.revision);
+        told.newest = told.newest.max(revision);
+        let mut refused = None;
+        for (sent, result) in sent.into_iter().zip(response.results) {
+            if let Some(Verdict::Refused(error)) = result.verdict {
+                self.open.push(sent);
+                refused = Some(error);
+                continue;
+            }
+            match self.take(&sent, result.verdict) {
+                Ok(change) => told.changes.push(change),
+                Err(Stop::Failed(problem) | Stop::Skipped(problem)) => {
+                    told.problem = Some(problem);
+                }
+            }
+        }
+        refused.map_or(Ok(()), |error| Err(Trouble::Refused(error)))
+    }
+
+    /// Whether anything was sent and not answered.
+    pub(super) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// As [`Writer::settle`], while there may be trouble still: what is not told stays open.
+    pub(super) async fn try_settle(
+        &mut self,
+        client: &Client,
+        evidence: &mut Evidence,
+    ) -> Result<(), Trouble> {
+        while let Some(sent) = self.open.first().cloned() {
+            let verdict = told_of(client, &sent.op).await?;
+            let again = told_of(client, &sent.op).await?;
+            self.open.remove(0);
+            self.close(&sent, verdict, &again, evidence);
+        }
+        Ok(())
     }
 
     /// Sends again what was not answered: its op_id tells.
@@ -94,21 +163,26 @@ impl Writer {
         for sent in std::mem::take(&mut self.open) {
             let verdict = client.verdict(sent.op.clone()).await?;
             let again = client.verdict(sent.op.clone()).await?;
-            match (&verdict, &again) {
-                (Verdict::Applied(first), Verdict::Applied(second))
-                    if first.revision == second.revision && second.replayed => {}
-                _ => evidence.unsettled(format!(
-                    "an open operation was first {}, then {}",
-                    brief(&verdict),
-                    brief(&again)
-                )),
-            }
-            match self.take(&sent, Some(verdict)) {
-                Ok(change) => evidence.settled(change),
-                Err(Stop::Failed(problem) | Stop::Skipped(problem)) => evidence.unsettled(problem),
-            }
+            self.close(&sent, verdict, &again, evidence);
         }
         Ok(())
+    }
+
+    /// Takes what an operation turned out to be; a second question must have the same answer.
+    fn close(&mut self, sent: &Sent, verdict: Verdict, again: &Verdict, evidence: &mut Evidence) {
+        match (&verdict, again) {
+            (Verdict::Applied(first), Verdict::Applied(second))
+                if first.revision == second.revision && second.replayed => {}
+            _ => evidence.unsettled(format!(
+                "an open operation was first {}, then {}",
+                brief(&verdict),
+                brief(again)
+            )),
+        }
+        match self.take(sent, Some(verdict)) {
+            Ok(change) => evidence.settled(change),
+            Err(Stop::Failed(problem) | Stop::Skipped(problem)) => evidence.unsettled(problem),
+        }
     }
 
     /// The next operation: it goes round the keys, creating, updating twice, deleting.
@@ -153,6 +227,24 @@ impl Writer {
     }
 }
 
+/// The verdict over one operation, unless there is trouble.
+async fn told_of(client: &Client, op: &Op) -> Result<Verdict, Trouble> {
+    let response = client
+        .write(vec![op.clone()])
+        .await
+        .map_err(Trouble::Call)?;
+    let verdict = response
+        .results
+        .into_iter()
+        .next()
+        .and_then(|result| result.verdict);
+    match verdict {
+        Some(Verdict::Refused(error)) => Err(Trouble::Refused(error)),
+        Some(verdict) => Ok(verdict),
+        None => Err(Trouble::Call(Status::internal("a write without a verdict"))),
+    }
+}
+
 fn brief(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Applied(applied) if applied.replayed => format!("replayed {}", applied.revision),
@@ -165,9 +257,10 @@ fn brief(verdict: &Verdict) -> String {
 /// Follows the changes across all lives of the driver.
 #[derive(Debug)]
 pub(super) struct Watcher {
+    start: i64,
     through: i64,
-    /// The state that all its events make.
-    replay: Replay,
+    /// The state that all its events make, if it began where there was none.
+    replay: Option<Replay>,
     changes: Vec<Change>,
 }
 
@@ -178,15 +271,40 @@ pub(super) struct Watched {
     pub(super) problem: Option<String>,
 }
 
+/// How one stream of a watcher ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The last revision was handed over.
+    Reached,
+    /// The watch was not accepted.
+    Refused(Status),
+    /// The stream broke.
+    Broke(Status),
+}
+
 // === impl Watcher ===
 
 impl Watcher {
+    /// A watcher from where nothing was written yet.
     pub(super) fn new(start: i64) -> Self {
         Self {
+            replay: Some(Replay::default()),
+            ..Self::late(start)
+        }
+    }
+
+    /// A watcher from some later revision.
+    pub(super) fn late(start: i64) -> Self {
+        Self {
+            start,
             through: start,
-            replay: Replay::default(),
+            replay: None,
             changes: Vec::new(),
         }
+    }
+
+    pub(super) fn start(&self) -> i64 {
+        self.start
     }
 
     pub(super) fn through(&self) -> i64 {
@@ -197,52 +315,57 @@ impl Watcher {
         &self.changes
     }
 
-    pub(super) fn replay(&self) -> &Replay {
-        &self.replay
+    pub(super) fn replay(&self) -> Option<&Replay> {
+        self.replay.as_ref()
     }
 
     /// Watches until the stream breaks.
-    pub(super) async fn work(self, bench: Bench) -> (Self, Watched) {
-        self.read(&bench, i64::MAX, true).await
-    }
-
-    /// Watches up to a revision, which must be reached.
-    pub(super) async fn finish(self, bench: &Bench, head: i64) -> (Self, Watched) {
-        self.read(bench, head, false).await
-    }
-
-    async fn read(mut self, bench: &Bench, last: i64, may_break: bool) -> (Self, Watched) {
-        let problem = match self.follow(bench, last, may_break).await {
-            Ok(()) => None,
-            Err(Stop::Failed(sentence) | Stop::Skipped(sentence)) => Some(sentence),
+    pub(super) async fn work(mut self, bench: Bench) -> (Self, Watched) {
+        let ended = self.follow(&bench, || i64::MAX).await;
+        let problem = match ended {
+            // A typed refusal is one even when the kill is near: it must not be.
+            Ok(End::Refused(status)) if from_status(&status).is_some() => {
+                Some(Stop::from(status).to_string())
+            }
+            Ok(_) => None,
+            Err(stop) => Some(stop.to_string()),
         };
         let through = self.through;
         (self, Watched { through, problem })
     }
 
-    async fn follow(&mut self, bench: &Bench, last: i64, may_break: bool) -> Check {
+    /// Watches up to a revision, which must be reached.
+    pub(super) async fn finish(mut self, bench: &Bench, head: i64) -> (Self, Watched) {
+        let problem = match self.follow(bench, || head).await {
+            Ok(End::Reached) => None,
+            Ok(End::Refused(status) | End::Broke(status)) => Some(Stop::from(status).to_string()),
+            Err(stop) => Some(stop.to_string()),
+        };
+        let through = self.through;
+        (self, Watched { through, problem })
+    }
+
+    /// One stream, from where the last one ended.
+    pub(super) async fn follow(&mut self, bench: &Bench, last: impl Fn() -> i64) -> Check<End> {
         let opened = bench.connect().try_watch(bench.after(self.through)).await;
-        // A typed refusal is one even when the kill is near: it must not be.
         let mut stream = match opened? {
             Ok(stream) => stream,
-            Err(status) if may_break && backend_proto::error::from_status(&status).is_none() => {
-                return Ok(());
-            }
-            Err(status) => return Err(status.into()),
+            Err(status) => return Ok(End::Refused(status)),
         };
-        while self.through < last {
+        while self.through < last() {
             let told = match stream.next().await? {
                 Ok(told) => told,
-                Err(_) if may_break => return Ok(()),
-                Err(status) => return Err(status.into()),
+                Err(status) => return Ok(End::Broke(status)),
             };
-            self.replay.apply_all(&told.events)?;
+            if let Some(replay) = &mut self.replay {
+                replay.apply_all(&told.events)?;
+            }
             for event in &told.events {
                 self.changes.push(change(event)?);
             }
             self.through = told.through;
         }
-        Ok(())
+        Ok(End::Reached)
     }
 }
 

@@ -1,0 +1,121 @@
+//! Connections and statements do not grow with watchers, and idleness costs next to nothing.
+
+use std::time::Duration;
+
+use backend_proto::v1::op::Action;
+use postgres_testkit::{Server, Session};
+use tokio::time::{Instant, sleep};
+
+use crate::log::{Mark, ask, op, reach, talkative, watch, write};
+use crate::sidecar_of::Sidecar;
+
+/// Writes of one count.
+const WRITES: u64 = 40;
+
+const CONNECTIONS: &str =
+    "select count(*) from pg_stat_activity where application_name = 'backend-postgres'";
+
+async fn connections(session: &Session) -> u32 {
+    ask(session, CONNECTIONS).await.parse().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_connections_nor_statements_grow_with_watchers() {
+    let (server, dsn) = talkative(Server::builder()).await;
+    let sidecar = Sidecar::start(&["--dsn", &dsn]).await;
+    let session = server.session("ark").await.expect("a session");
+    let mut last = write(&sidecar.endpoint, op(Action::Create, "a", "0")).await;
+    let mut watches = Vec::new();
+    let mut costs = Vec::new();
+    for count in [0, 1, 50, 1000] {
+        while watches.len() < count {
+            watches.push(watch(&sidecar.endpoint, 0).await);
+        }
+        let mark = Mark::now(&server);
+        for number in 0..WRITES {
+            let value = format!("{count} {number}");
+            last = write(&sidecar.endpoint, op(Action::Update, "a", &value)).await;
+        }
+        for watch in &mut watches {
+            reach(watch, last).await;
+        }
+        let sent = mark.statements(&server);
+        // Reads by the clock are another test's.
+        let written = sent.iter().filter(|one| !one.contains("LATERAL"));
+        let written = written.count() as f64 / WRITES as f64;
+        let read = sent.iter().filter(|one| one.contains("LATERAL")).count();
+        costs.push((count, connections(&session).await, written, read));
+    }
+    println!("watchers, connections, statements per write, reads of the log: {costs:?}");
+    for (count, connections, written, read) in costs {
+        assert!(
+            connections <= 8,
+            "{count} watchers: {connections} connections"
+        );
+        // BEGIN, lock, apply, COMMIT (two in one message), and the hint, which may be merged.
+        assert!(
+            written <= 5.2,
+            "{count} watchers: {written} statements per write"
+        );
+        assert!(
+            read as u64 <= WRITES * 2,
+            "{count} watchers: {read} reads of the log"
+        );
+    }
+    drop(watches);
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_sidecar_asks_once_a_second_and_writes_nothing() {
+    const IDLE: Duration = Duration::from_secs(20);
+    // What a server does by itself while nothing happens is kept out: statistics of tables and
+    // snapshots for standbys.
+    let builder = Server::builder()
+        .setting("autovacuum", "off")
+        .setting("wal_level", "minimal")
+        .setting("max_wal_senders", "0");
+    let (server, dsn) = talkative(builder).await;
+    let sidecar = Sidecar::start(&["--dsn", &dsn]).await;
+    let last = write(&sidecar.endpoint, op(Action::Create, "a", "0")).await;
+    let mut stream = watch(&sidecar.endpoint, last - 1).await;
+    reach(&mut stream, last).await;
+    let session = server.session("ark").await.expect("a session");
+    settle(&session).await;
+    let mark = Mark::now(&server);
+    let before = ask(&session, POSITION).await;
+    sleep(IDLE).await;
+    let sent = mark.statements(&server);
+    let after = ask(&session, POSITION).await;
+    println!(
+        "idle for {IDLE:?}: {} statements, {before} to {after}",
+        sent.len()
+    );
+    assert_eq!(before, after, "the log of the server moved");
+    assert!(sent.len() as u64 <= IDLE.as_secs(), "{sent:#?}");
+    assert!(
+        sent.len() > 5,
+        "it polls, or the count is broken: {sent:#?}"
+    );
+    sidecar.stop().await;
+}
+
+const POSITION: &str = "select pg_current_wal_insert_lsn()";
+
+/// Waits until what the start left has been written.
+async fn settle(session: &Session) {
+    ask(session, "checkpoint").await;
+    let (mut position, mut since) = (ask(session, POSITION).await, Instant::now());
+    let begun = Instant::now();
+    while since.elapsed() < Duration::from_secs(3) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "the server never settles"
+        );
+        sleep(Duration::from_millis(100)).await;
+        let now = ask(session, POSITION).await;
+        if now != position {
+            (position, since) = (now, Instant::now());
+        }
+    }
+}

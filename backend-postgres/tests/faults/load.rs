@@ -1,0 +1,66 @@
+//! The load that all faults meet, and the verdict over it.
+
+use std::time::Duration;
+
+use conformance::Report;
+use conformance::crash::storm::{Aftermath, Size, Storm};
+use postgres_testkit::Server;
+
+use crate::sidecar_of::Sidecar;
+
+/// How long the load may take to get on after trouble has passed.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(15);
+
+/// What most tests put on a store.
+pub(crate) const SIZE: Size = Size {
+    writers: 6,
+    watchers: 4,
+    from_every_revision: false,
+};
+
+/// Sidecars on one database.
+pub(crate) async fn sidecars(dsns: &[String]) -> Vec<Sidecar> {
+    let mut sidecars = Vec::new();
+    for dsn in dsns {
+        sidecars.push(Sidecar::start(&["--dsn", dsn]).await);
+    }
+    sidecars
+}
+
+/// A server of the builder with one database, its DSN, and sidecars on it.
+pub(crate) async fn store(
+    builder: postgres_testkit::Builder,
+    count: usize,
+) -> (Server, String, Vec<Sidecar>) {
+    let server = builder.start().await.expect("a server");
+    let dsn = server.create_database("ark").await.expect("a database");
+    let sidecars = sidecars(&vec![dsn.clone(); count]).await;
+    (server, dsn, sidecars)
+}
+
+pub(crate) async fn storm(sidecars: &[Sidecar], seed: u64, size: Size) -> Storm {
+    let endpoints: Vec<_> = sidecars.iter().map(|one| one.endpoint.clone()).collect();
+    let started = Storm::start(&endpoints, seed, size).await;
+    started.expect("the store answers")
+}
+
+/// Ends the load, demands that all that was told holds, and stops the sidecars.
+#[expect(clippy::print_stdout, reason = "figures for whoever runs the test")]
+pub(crate) async fn judge(what: &str, storm: Storm, sidecars: Vec<Sidecar>) -> Aftermath {
+    let aftermath = storm
+        .finish()
+        .await
+        .unwrap_or_else(|why| panic!("{what}: {why}"));
+    let report = Report {
+        rows: aftermath.rows.clone(),
+    };
+    println!(
+        "{what}: {} changes, the slowest {:?}, troubles {:?}",
+        aftermath.acknowledged, aftermath.slowest, aftermath.troubles
+    );
+    assert!(!report.failed(), "{what}: {report}");
+    for sidecar in sidecars {
+        sidecar.stop().await;
+    }
+    aftermath
+}

@@ -1,0 +1,88 @@
+//! A commit is done, and its answer is lost on the way: the writer is told the truth all the same.
+
+use std::time::Duration;
+
+use backend_proto::v1::op::Action;
+use backend_proto::v1::op_result::Verdict;
+use backend_proto::v1::{Op, WriteRequest};
+use bytes::Bytes;
+use conformance::Endpoint;
+use postgres_testkit::{Mode, Proxy, Server, Session};
+
+use crate::calls::{create, op, until};
+use crate::sidecar_of::Sidecar;
+
+/// Leaves time to lose the answer after the commit was sent and before it is done.
+const SLOWLY: &str = "
+    create function ark.hang() returns trigger language plpgsql as $$
+    begin perform pg_sleep(0.5); return null; end $$;
+    create constraint trigger hang after update of revision on ark.store
+      deferrable initially deferred for each row execute function ark.hang()";
+
+const REVISION: &str = "select revision from ark.store";
+
+async fn revision(session: &Session) -> i64 {
+    let text = session.text(REVISION).await.expect("asked");
+    text.expect("a revision").parse().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_found_again() {
+    let server = Server::builder().start().await.expect("a server");
+    let dsn = server.create_database("ark").await.expect("a database");
+    let proxy = Proxy::start(server.address()).await.expect("a proxy");
+    let sidecar = Sidecar::start(&["--dsn", &proxy.dsn(&dsn)]).await;
+    create(&sidecar.endpoint, "a").await.expect("written");
+    server.execute("ark", SLOWLY).await.expect("a trigger");
+    let session = server.session("ark").await.expect("a session");
+    let nameless = |action, name| Op {
+        op_id: Bytes::new(),
+        ..op(action, name)
+    };
+    for (what, op) in [
+        ("a create", op(Action::Create, "b")),
+        ("a create without op_id", nameless(Action::Create, "c")),
+        ("a delete without op_id", nameless(Action::Delete, "a")),
+    ] {
+        let before = revision(&session).await;
+        let lose = async {
+            let sleeps = "select count(*) > 0 from pg_stat_activity where wait_event = 'PgSleep'";
+            until("the commit", Duration::from_secs(5), async || {
+                session.text(sleeps).await.expect("asked").as_deref() == Some("t")
+            })
+            .await;
+            proxy.set(Mode::Hang).await.expect("nothing passes");
+            until("its end", Duration::from_secs(5), async || {
+                revision(&session).await > before
+            })
+            .await;
+            proxy.set(Mode::Cut).await.expect("cut");
+        };
+        let (told, ()) = tokio::join!(write(&sidecar.endpoint, op), lose);
+        assert_eq!(told, before + 1, "{what}");
+        assert_eq!(
+            revision(&session).await,
+            before + 1,
+            "{what} was applied twice"
+        );
+    }
+    sidecar.stop().await;
+}
+
+/// Writes one operation; the revision at which it was applied.
+async fn write(endpoint: &Endpoint, op: Op) -> i64 {
+    let response = endpoint
+        .client()
+        .write(WriteRequest { ops: vec![op] })
+        .await;
+    let result = response
+        .expect("an answer")
+        .into_inner()
+        .results
+        .into_iter()
+        .next();
+    match result.and_then(|result| result.verdict) {
+        Some(Verdict::Applied(applied)) => applied.revision,
+        other => panic!("not applied: {other:?}"),
+    }
+}

@@ -1,0 +1,145 @@
+//! Outages that are shorter than the driver's patience: no writer hears of them.
+
+use std::time::Duration;
+
+use postgres_testkit::{Server, Session, Stop};
+
+use crate::calls::{create, until};
+use crate::load::{RECOVERY, SIZE, judge, store, storm};
+use crate::sidecar_of::Sidecar;
+
+/// All sessions of drivers.
+const TERMINATE: &str = "select pg_terminate_backend(pid) from pg_stat_activity \
+                         where application_name = 'backend-postgres'";
+
+/// How long trouble lasts where the test decides it; the driver's patience is 3 s.
+const SHORT: Duration = Duration::from_millis(1500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quick_restart_is_not_told_to_writers() {
+    let (mut server, _, sidecars) = store(Server::builder(), 2).await;
+    let storm = storm(&sidecars, 25, SIZE).await;
+    for _ in 0..3 {
+        storm
+            .progress(60, RECOVERY)
+            .await
+            .expect("the load goes on");
+        server.stop(Stop::Fast).await.expect("stopped");
+        server.start_again().await.expect("started");
+    }
+    storm
+        .progress(60, RECOVERY)
+        .await
+        .expect("the load goes on");
+    let aftermath = judge("3 quick restarts", storm, sidecars).await;
+    let told: Vec<_> = aftermath
+        .troubles
+        .keys()
+        .filter(|call| call.starts_with("write"))
+        .collect();
+    assert!(told.is_empty(), "{:?}", aftermath.troubles);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_full_of_connections_is_waited_for() {
+    let builder = Server::builder()
+        .setting("max_connections", "20")
+        .setting("superuser_reserved_connections", "3")
+        .user("ark", "hush")
+        .user("guest", "hush");
+    let server = builder.start().await.expect("a server");
+    server.create_database("ark").await.expect("a database");
+    server
+        .execute("ark", "grant create on database ark to ark")
+        .await
+        .expect("granted");
+    let dsn = server.user_dsn("ark", "ark").expect("a user");
+    let sidecar = Sidecar::start(&["--dsn", &dsn]).await;
+    create(&sidecar.endpoint, "before").await.expect("written");
+    let guests = fill(&server).await;
+    assert!(!guests.is_empty(), "the server was full before");
+    let session = server.session("ark").await.expect("a reserved connection");
+    session.batch_execute(TERMINATE).await.expect("terminated");
+    let guests_too = fill(&server).await;
+    let (written, ()) = tokio::join!(create(&sidecar.endpoint, "meanwhile"), async {
+        tokio::time::sleep(SHORT).await;
+        drop(guests);
+        drop(guests_too);
+    });
+    written.expect("written when there is room again");
+    sidecar.stop().await;
+}
+
+/// Takes every connection that there is for ordinary users.
+async fn fill(server: &Server) -> Vec<Session> {
+    let dsn = server.user_dsn("guest", "ark").expect("a user");
+    let mut guests = Vec::new();
+    while let Ok(guest) = Session::connect(&dsn).await {
+        guests.push(guest);
+    }
+    guests
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_password_is_read_again() {
+    let server = Server::builder()
+        .user("ark", "first")
+        .start()
+        .await
+        .expect("a server");
+    server.create_database("ark").await.expect("a database");
+    server
+        .execute("ark", "grant create on database ark to ark")
+        .await
+        .expect("granted");
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let file = folder.path().join("password");
+    std::fs::write(&file, "first\n").expect("a file");
+    let path = file.display().to_string();
+    let port = server.port().to_string();
+    let place = [
+        "--host",
+        server.host(),
+        "--port",
+        &port,
+        "--database",
+        "ark",
+    ];
+    let login = ["--username", "ark", "--password-file", &path];
+    let sidecar = Sidecar::start(&[&place[..], &login].concat()).await;
+    create(&sidecar.endpoint, "before").await.expect("written");
+    let session = server.session("ark").await.expect("a session");
+    let change = |to: &str| format!("alter role ark password '{to}'");
+    session
+        .batch_execute(&change("second"))
+        .await
+        .expect("changed");
+    std::fs::write(&file, "second").expect("a file");
+    session.batch_execute(TERMINATE).await.expect("terminated");
+    create(&sidecar.endpoint, "after")
+        .await
+        .expect("written with the new one");
+    // One that is wrong for a while is told, without the password, and read again.
+    session
+        .batch_execute(&change("third"))
+        .await
+        .expect("changed");
+    session.batch_execute(TERMINATE).await.expect("terminated");
+    let error = create(&sidecar.endpoint, "wrong")
+        .await
+        .expect_err("turned away");
+    assert!(
+        error.message.contains("password authentication failed"),
+        "{}",
+        error.message
+    );
+    assert!(!error.message.contains("second"), "{}", error.message);
+    std::fs::write(&file, "third").expect("a file");
+    until("the new password", Duration::from_secs(5), async || {
+        create(&sidecar.endpoint, &uuid::Uuid::new_v4().to_string())
+            .await
+            .is_ok()
+    })
+    .await;
+    sidecar.stop().await;
+}

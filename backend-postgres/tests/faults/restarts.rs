@@ -1,0 +1,45 @@
+//! The server stops at once, or is killed, and comes back, under load.
+
+use postgres_testkit::{Server, Stop};
+
+use crate::load::{RECOVERY, SIZE, judge, store, storm};
+
+const ROUNDS: usize = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_immediate_stops() {
+    let (mut server, _, sidecars) = store(Server::builder(), 2).await;
+    let storm = storm(&sidecars, 22, SIZE).await;
+    for _ in 0..ROUNDS {
+        storm
+            .progress(60, RECOVERY)
+            .await
+            .expect("the load goes on");
+        server.stop(Stop::Immediate).await.expect("stopped");
+        server.start_again().await.expect("started");
+    }
+    storm
+        .progress(60, RECOVERY)
+        .await
+        .expect("the load goes on");
+    judge("5 immediate stops", storm, sidecars).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_kills_of_the_whole_server() {
+    let (mut server, _, sidecars) = store(Server::builder().fsync(true), 3).await;
+    let storm = storm(&sidecars, 23, SIZE).await;
+    for _ in 0..ROUNDS {
+        storm
+            .progress(60, RECOVERY)
+            .await
+            .expect("the load goes on");
+        server.kill9().await.expect("killed");
+        server.start_again().await.expect("started");
+    }
+    storm
+        .progress(60, RECOVERY)
+        .await
+        .expect("the load goes on");
+    judge("5 kills of the server", storm, sidecars).await;
+}

@@ -1,0 +1,67 @@
+//! Commits that hang inside the server, on three sidecars, two of them at the end of a slow network.
+//! A log that is numbered before its commits are ordered loses events here.
+
+use std::time::Duration;
+
+use conformance::crash::storm::Size;
+use postgres_testkit::{Mode, Proxy, Server};
+
+use crate::load::{judge, sidecars, storm};
+
+/// Every commit waits in a trigger, that is with all its changes made and its locks held. Most wait
+/// for as long as a busy disk may take, so that commits of three sidecars overlap often; some for
+/// longer than others' patience with a lock (2.5 s); two for longer than a statement may take (10 s,
+/// which must not count for a commit) and the driver waits for an attempt (10 s): their outcome is
+/// unknown until the op_id tells. Beyond that nothing else begins to happen, so longer ones would
+/// only take time.
+const DELAYS: &str = "
+    create sequence ark.commits;
+    create function ark.hang() returns trigger language plpgsql as $$
+    declare n bigint := nextval('ark.commits');
+    begin
+      perform pg_sleep(case
+        when n in (40, 120) then 11 when n in (20, 80) then 3
+        when n % 10 = 0 then 0.2 when n % 2 = 0 then random() * 0.03 else 0 end);
+      return null;
+    end $$;
+    create constraint trigger hang after update of revision on ark.store
+      deferrable initially deferred for each row execute function ark.hang()";
+
+/// Commits after the last of the long ones.
+const LAST: &str = "select last_value > 150 from ark.commits";
+
+const SIZE: Size = Size {
+    writers: 6,
+    watchers: 3,
+    from_every_revision: true,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_event_is_lost_while_commits_hang() {
+    let builder = Server::builder();
+    let server = builder.start().await.expect("a server");
+    let dsn = server.create_database("ark").await.expect("a database");
+    let (near, far) = (proxy(&server, 5).await, proxy(&server, 25).await);
+    let sidecars = sidecars(&[dsn.clone(), near.dsn(&dsn), far.dsn(&dsn)]).await;
+    server.execute("ark", DELAYS).await.expect("a trigger");
+    let storm = storm(&sidecars, 24, SIZE).await;
+    let session = server.session("ark").await.expect("a session");
+    crate::calls::until("150 commits", Duration::from_secs(80), async || {
+        session.text(LAST).await.expect("asked").as_deref() == Some("t")
+    })
+    .await;
+    let aftermath = judge("hanging commits", storm, sidecars).await;
+    assert!(aftermath.acknowledged > 150, "the load was too small");
+    // The long ones were noticed, or they were not long.
+    assert!(aftermath.slowest > Duration::from_secs(9), "{aftermath:?}");
+}
+
+async fn proxy(server: &Server, milliseconds: u64) -> Proxy {
+    let proxy = Proxy::start(server.address()).await.expect("a proxy");
+    let delay = Mode::Delay {
+        min: Duration::ZERO,
+        max: Duration::from_millis(milliseconds),
+    };
+    proxy.set(delay).await.expect("delayed");
+    proxy
+}

@@ -1,0 +1,71 @@
+//! The schema goes up, down and up again, also when several programs begin at once.
+
+use postgres_testkit::{Server, Session};
+
+use crate::program::{Program, database, migrate};
+
+async fn version(session: &Session) -> Option<String> {
+    let found = "select version from ark.schema_version";
+    session.text(found).await.ok().flatten()
+}
+
+#[tokio::test]
+async fn up_down_and_up_again() {
+    let (server, dsn) = database(Server::builder()).await;
+    let session = server.session("ark").await.expect("a session");
+    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 1"));
+    assert_eq!(
+        migrate(&dsn, &["--to", "1"]).await.as_deref(),
+        Ok("schema version 1")
+    );
+    let store = "select store_id from ark.store";
+    let first = session.text(store).await.expect("asked");
+
+    let careful = migrate(&dsn, &["--to", "0"]).await.expect_err("refused");
+    assert!(careful.contains("--remove-everything"), "{careful}");
+    assert_eq!(
+        version(&session).await.as_deref(),
+        Some("1"),
+        "nothing was removed"
+    );
+    for unknown in ["-1", "2"] {
+        let flag = format!("--to={unknown}");
+        let refused = migrate(&dsn, &[&flag]).await.expect_err("refused");
+        assert!(refused.contains("knows the versions 0 to 1"), "{refused}");
+    }
+    let down = migrate(&dsn, &["--to", "0", "--remove-everything"]).await;
+    assert_eq!(down.as_deref(), Ok("schema version 0"));
+    let left = "select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace \
+                where nspname = 'ark'";
+    assert_eq!(
+        session.text(left).await.expect("asked").as_deref(),
+        Some("0")
+    );
+
+    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 1"));
+    let second = session.text(store).await.expect("asked");
+    assert_ne!(first, second, "another store");
+}
+
+#[tokio::test]
+async fn programs_that_migrate_at_once_take_turns() {
+    let (server, dsn) = database(Server::builder()).await;
+    let mut programs: Vec<Program> = (0..3).map(|_| Program::new()).collect();
+    for program in &mut programs {
+        program.serve(&[], &[("ARK_BACKEND_POSTGRES_DSN", &dsn)]);
+    }
+    let (one, other) = tokio::join!(migrate(&dsn, &[]), migrate(&dsn, &[]));
+    assert_eq!(
+        (one.as_deref(), other.as_deref()),
+        (Ok("schema version 1"), Ok("schema version 1"))
+    );
+    for program in &mut programs {
+        program.answers().await;
+    }
+    let session = server.session("ark").await.expect("a session");
+    let rows = session
+        .text("select count(*) from ark.store")
+        .await
+        .expect("asked");
+    assert_eq!(rows.as_deref(), Some("1"));
+}

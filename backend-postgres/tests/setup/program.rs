@@ -1,0 +1,187 @@
+//! The program as an operator runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use backend_proto::v1::CurrentRevisionRequest;
+use conformance::Endpoint;
+use postgres_testkit::Server;
+use tempfile::TempDir;
+
+/// Longest that anything here may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A socket, a log and the program that may run.
+pub(crate) struct Program {
+    pub(crate) folder: TempDir,
+    child: Option<Child>,
+}
+
+/// How a run ended, and what it said.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) said: String,
+}
+
+impl Program {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("temporary directory"),
+            child: None,
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::unix(&self.socket())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// What it said so far.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Starts to serve.
+    pub(crate) fn serve(&mut self, flags: &[&str], variables: &[(&str, &str)]) -> u32 {
+        let log = std::fs::File::create(self.log()).expect("a log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_backend-postgres"));
+        command
+            .arg("--listen")
+            .arg(format!("unix://{}", self.socket().display()));
+        command.args(flags).envs(variables.iter().copied());
+        let child = command.stderr(log).stdin(Stdio::null()).spawn();
+        let child = child.expect("the program starts");
+        let id = child.id();
+        self.child = Some(child);
+        id
+    }
+
+    /// Waits until it answers.
+    pub(crate) async fn answers(&mut self) {
+        let begun = Instant::now();
+        let asked = CurrentRevisionRequest {};
+        while self
+            .endpoint()
+            .client()
+            .current_revision(asked)
+            .await
+            .is_err()
+        {
+            let ended = self
+                .child
+                .as_mut()
+                .expect("started")
+                .try_wait()
+                .expect("asked");
+            assert!(ended.is_none(), "{}", self.said());
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "it never answers: {}",
+                self.said()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until it has said something.
+    pub(crate) async fn says(&self, words: &str) {
+        let begun = Instant::now();
+        while !self.said().contains(words) {
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "not {words:?}, but: {}",
+                self.said()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ends(&mut self) -> Ended {
+        let child = self.child.as_mut().expect("started");
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("asked") {
+                break status;
+            }
+            assert!(begun.elapsed() < DEADLINE, "it never ends");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        self.child = None;
+        Ended {
+            status,
+            said: self.said(),
+        }
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
+        let id = self.child.as_ref().expect("started").id();
+        let id = i32::try_from(id)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let signal = rustix::process::Signal::TERM;
+        rustix::process::kill_process(id.expect("a process"), signal).expect("a signal");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The one line with which the program refuses to serve.
+pub(crate) async fn refusal(flags: &[&str], variables: &[(&str, &str)]) -> String {
+    let mut program = Program::new();
+    let quiet = [variables, &[("ARK_LOG", "off")]].concat();
+    program.serve(flags, &quiet);
+    let ended = program.ends().await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.said);
+    sentence(&ended.said)
+}
+
+fn sentence(said: &str) -> String {
+    let one = said.starts_with("error: ") && said.trim_end().lines().count() == 1;
+    assert!(one, "not one sentence: {said}");
+    said.trim_end().to_owned()
+}
+
+/// Runs `migrate`: what it printed, or its one line of refusal.
+pub(crate) async fn migrate(dsn: &str, flags: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backend-postgres"));
+    command
+        .args(["migrate", "--dsn", dsn])
+        .args(flags)
+        .env("ARK_LOG", "off");
+    let ran = tokio::task::spawn_blocking(move || command.output());
+    let output = tokio::time::timeout(DEADLINE, ran).await.expect("it ends");
+    let output = output.expect("joined").expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    if output.status.success() {
+        return Ok(text(output.stdout).trim_end().to_owned());
+    }
+    Err(sentence(&text(output.stderr)))
+}
+
+/// A server of the builder, and a database with a DSN.
+pub(crate) async fn database(builder: postgres_testkit::Builder) -> (Server, String) {
+    let server = builder.start().await.expect("a server");
+    let dsn = server.create_database("ark").await.expect("a database");
+    (server, dsn)
+}
+
+pub(crate) fn path(path: &Path) -> String {
+    path.display().to_string()
+}

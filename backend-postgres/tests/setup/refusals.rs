@@ -1,0 +1,121 @@
+//! What the program refuses to work with: one sentence that says what to do, and an exit.
+
+use postgres_testkit::{Server, Session};
+
+use crate::program::{database, migrate, refusal};
+
+/// Logs in as this role, who owns nothing.
+const ROLE: &str = "runtime";
+const PASSWORD: &str = "hush-hush";
+
+async fn role() -> (Server, String, Session) {
+    let (server, _) = database(Server::builder().user(ROLE, PASSWORD)).await;
+    let dsn = server.user_dsn(ROLE, "ark").expect("the role");
+    let session = server.session("ark").await.expect("a session");
+    (server, dsn, session)
+}
+
+#[tokio::test]
+async fn a_schema_that_does_not_fit() {
+    let (server, dsn, session) = role().await;
+    let missing = refusal(&["--dsn", &dsn], &[]).await;
+    assert!(
+        missing.contains("schema version 0, this program needs 1"),
+        "{missing}"
+    );
+    assert!(missing.contains("backend-postgres migrate"), "{missing}");
+    let may_not = migrate(&dsn, &[]).await.expect_err("refused");
+    assert!(may_not.contains("permission denied"), "{may_not}");
+
+    let owner = server.dsn("ark");
+    migrate(&owner, &["--grant", ROLE]).await.expect("migrated");
+    let newer = "update ark.schema_version set version = 7, oldest = 5";
+    session.batch_execute(newer).await.expect("changed");
+    for dsn in [&dsn, &owner] {
+        let newer = refusal(&["--dsn", dsn], &[]).await;
+        assert!(newer.contains("schema version 7"), "{newer}");
+        assert!(
+            newer.contains("this one knows up to 1: upgrade it"),
+            "{newer}"
+        );
+    }
+    let down = migrate(&owner, &["--to", "1"]).await.expect_err("refused");
+    assert!(down.contains("use the program that made it"), "{down}");
+}
+
+#[tokio::test]
+async fn a_role_without_rights() {
+    let (server, dsn, session) = role().await;
+    migrate(&server.dsn("ark"), &[]).await.expect("migrated");
+    let nothing = refusal(&["--dsn", &dsn], &[]).await;
+    assert!(
+        nothing.contains("permission denied for schema ark"),
+        "{nothing}"
+    );
+    assert!(nothing.contains("migrate --grant"), "{nothing}");
+    let unknown = migrate(&server.dsn("ark"), &["--grant", "nobody there"]).await;
+    let unknown = unknown.expect_err("refused");
+    assert!(
+        unknown.contains("role \"nobody there\" does not exist"),
+        "{unknown}"
+    );
+    // One right of several is missing.
+    migrate(&server.dsn("ark"), &["--grant", ROLE])
+        .await
+        .expect("granted");
+    let less = format!("revoke select on ark.store from {ROLE}");
+    session.batch_execute(&less).await.expect("revoked");
+    let less = refusal(&["--dsn", &dsn], &[]).await;
+    assert!(less.contains("permission denied for table store"), "{less}");
+}
+
+#[tokio::test]
+async fn logins_that_fail() {
+    let (server, dsn, _session) = role().await;
+    let wrong = dsn.replace(PASSWORD, "wrong-word");
+    let port = server.port().to_string();
+    let place = ["--host", "127.0.0.1", "--port", &port, "--database", "ark"];
+    let flags = [&place[..], &["--username", ROLE]].concat();
+    let by_variable = [("ARK_BACKEND_POSTGRES_PASSWORD", "wrong-word")];
+    let by_dsn = [("ARK_BACKEND_POSTGRES_DSN", wrong.as_str())];
+    for (flags, variables) in [(&flags[..], &by_variable), (&[], &by_dsn)] {
+        let refused = refusal(flags, variables).await;
+        assert!(
+            refused.contains("password authentication failed"),
+            "{refused}"
+        );
+        assert!(!refused.contains("wrong-word"), "{refused}");
+    }
+    let nobody = dsn.replace(ROLE, "nobody");
+    let nowhere = format!("{dsn}-not");
+    for (dsn, words) in [
+        (&nobody, "nobody"),
+        (&nowhere, "\"ark-not\" does not exist"),
+    ] {
+        let refused = refusal(&["--dsn", dsn], &[]).await;
+        assert!(refused.contains(words), "{refused}");
+        assert!(!refused.contains(PASSWORD), "{refused}");
+    }
+    let file = ["--password-file", "/nowhere/password"];
+    let refused = refusal(&[&flags[..], &file].concat(), &[]).await;
+    assert!(refused.contains("/nowhere/password"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_database_of_another_encoding() {
+    let (server, _) = database(Server::builder()).await;
+    let statement = "create database latin encoding 'LATIN1' template template0";
+    server
+        .execute("postgres", statement)
+        .await
+        .expect("a database");
+    let refused = refusal(&["--dsn", &server.dsn("latin")], &[]).await;
+    assert!(
+        refused.contains("LATIN1") && refused.contains("UTF8"),
+        "{refused}"
+    );
+    let refused = migrate(&server.dsn("latin"), &[])
+        .await
+        .expect_err("refused");
+    assert!(refused.contains("LATIN1"), "{refused}");
+}

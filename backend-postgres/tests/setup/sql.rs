@@ -1,0 +1,114 @@
+//! The view for people, as docs/sql.md shows it.
+
+use backend_postgres::{Options, PostgresDriver};
+use backend_proto::v1::op::Action;
+use backend_proto::v1::{Key, Op};
+use postgres_testkit::{Server, Session};
+use sidecar::driver::Driver as _;
+
+use crate::program::database;
+
+const QUERY: &str = r#"{"apiVersion":"ark.mckinsey.com/v1alpha1","kind":"Query","metadata":{"annotations":{"note":"x"},"generation":3,"labels":{"app.kubernetes.io/name":"agents","team":"blue"},"name":"weather","namespace":"default","uid":"0b5f"},"spec":{"input":"Rain?\u0000","path":"c:\\u0000","big":9007199254740993},"status":{"phase":"done"}}"#;
+
+fn create(namespace: &str, name: &str, value: &[u8]) -> Op {
+    Op {
+        key: Some(Key {
+            group: "ark.mckinsey.com".to_owned(),
+            resource: "queries".to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }),
+        action: Action::Create.into(),
+        value: value.to_vec().into(),
+        ..Op::default()
+    }
+}
+
+/// A database with three objects, one of which is no JSON, and the revision of the first.
+async fn filled() -> (Server, String, i64) {
+    let (server, dsn) = database(Server::builder()).await;
+    let options = Options::from_dsn(&dsn).expect("a DSN");
+    let driver = PostgresDriver::open(options).await.expect("opened");
+    let ops = vec![
+        create("default", "weather", QUERY.as_bytes()),
+        create("", "cluster", br#"{"kind":"Thing"}"#),
+        create("default", "broken", b"\xff{"),
+    ];
+    let committed = driver.commit(ops).await.expect("committed");
+    driver.close().await;
+    (server, dsn, committed.events[0].revision)
+}
+
+#[tokio::test]
+async fn the_view_has_the_documented_columns() {
+    let (server, dsn, revision) = filled().await;
+    let session = Session::connect(&dsn).await.expect("a session");
+    let revision = revision.to_string();
+    let cases = [
+        ("kind", Some("Query")),
+        ("namespace", Some("default")),
+        ("resource_version", Some(revision.as_str())),
+        ("generation", Some("3")),
+        ("uid", Some("0b5f")),
+        ("spec ->> 'big'", Some("9007199254740993")),
+        ("spec ->> 'input'", Some("Rain?\u{fffd}")),
+        ("spec ->> 'path'", Some(r"c:\u0000")),
+        ("status ->> 'phase'", Some("done")),
+        ("labels ->> 'team'", Some("blue")),
+        ("labels ->> 'app.kubernetes.io/name'", Some("agents")),
+        ("annotations ->> 'note'", Some("x")),
+        ("deleted_at", None),
+        (
+            "created_at = updated_at AND now() - created_at < '1 hour'",
+            Some("true"),
+        ),
+    ];
+    for (column, expected) in cases {
+        let sql = format!("SELECT ({column})::text FROM ark.resources WHERE name = 'weather'");
+        let found = session.text(&sql).await.expect(&sql);
+        assert_eq!(found.as_deref(), expected, "{column}");
+    }
+    let sql = "SELECT string_agg(namespace || ':' || name || ':' || coalesce(kind, '-'), ' ' \
+               ORDER BY name) FROM ark.resources";
+    let names = session.text(sql).await.expect("names");
+    let due = "default:broken:- :cluster:Thing default:weather:Query";
+    assert_eq!(names.as_deref(), Some(due));
+    drop(server);
+}
+
+#[tokio::test]
+async fn the_documented_statements_run() {
+    let (server, dsn, _) = filled().await;
+    server
+        .execute("ark", "CREATE ROLE reports")
+        .await
+        .expect("a role");
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sql.md");
+    let guide = std::fs::read_to_string(guide).expect("docs/sql.md");
+    let section = guide
+        .lines()
+        .skip_while(|line| *line != "## PostgreSQL")
+        .skip(1);
+    let section = section.take_while(|line| !line.starts_with("## "));
+    let indented = section.filter_map(|line| line.strip_prefix("    "));
+    let statements: String = indented
+        .filter(|line| !line.starts_with("psql"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let session = Session::connect(&dsn).await.expect("a session");
+    let mut rows = Vec::new();
+    for statement in statements.split_inclusive(';') {
+        let found = session.simple_query(statement).await.expect(statement);
+        let row = |message: &_| matches!(message, tokio_postgres::SimpleQueryMessage::Row(_));
+        rows.push(found.iter().filter(|message| row(message)).count());
+    }
+    // Three grants; nothing that is not done; one object with the label; a view.
+    assert_eq!(rows, [0, 0, 0, 0, 1, 0]);
+    let allowed = "SET ROLE reports; SELECT count(*) FROM ark.resources";
+    session
+        .simple_query(allowed)
+        .await
+        .expect("reports may read");
+    let refused = session.simple_query("SELECT * FROM ark.object").await;
+    assert!(refused.is_err(), "reports reads more than the view");
+}

@@ -1,0 +1,115 @@
+//! Starts at a bad moment, and what others can see of a process.
+
+use std::time::{Duration, Instant};
+
+use backend_proto::v1::CurrentRevisionRequest;
+use postgres_testkit::{Pair, Server, Stop};
+
+use crate::program::{Program, database};
+
+const PASSWORD: &str = "hush-hush";
+
+#[tokio::test]
+async fn a_database_that_is_down_is_waited_for() {
+    let (mut server, dsn) = database(Server::builder()).await;
+    server.stop(Stop::Fast).await.expect("stopped");
+    let variables = [("ARK_BACKEND_POSTGRES_DSN", dsn.as_str())];
+    let mut program = Program::new();
+    program.serve(&[], &variables);
+    program.says("waiting for the database").await;
+    server.start_again().await.expect("started");
+    program.answers().await;
+    program.terminate();
+    assert!(program.ends().await.status.success(), "an orderly end");
+
+    server.stop(Stop::Fast).await.expect("stopped");
+    let mut program = Program::new();
+    program.serve(&[], &variables);
+    program.says("waiting for the database").await;
+    let begun = Instant::now();
+    program.terminate();
+    let ended = program.ends().await;
+    assert!(ended.status.success(), "{}", ended.said);
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "it waits on: {:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_standby_is_not_served() {
+    let mut pair = Pair::start(Server::builder()).await.expect("a pair");
+    pair.primary()
+        .create_database("ark")
+        .await
+        .expect("a database");
+    pair.caught_up().await.expect("replayed");
+    let dsn = pair.standby().dsn("ark");
+    let mut program = Program::new();
+    program.serve(&[], &[("ARK_BACKEND_POSTGRES_DSN", &dsn)]);
+    program.says("waiting for the database").await;
+    program.says("does not allow writes").await;
+    let client = program.endpoint().client();
+    let asked = client
+        .clone()
+        .current_revision(CurrentRevisionRequest {})
+        .await;
+    assert!(asked.is_err(), "a standby is served");
+    // It becomes a primary.
+    pair.kill_primary().await.expect("killed");
+    pair.promote().await.expect("promoted");
+    program.answers().await;
+}
+
+#[tokio::test]
+async fn a_password_is_in_no_command_line_and_no_log() {
+    let (server, _) = database(Server::builder().user("ark", PASSWORD)).await;
+    server
+        .execute("ark", "grant create on database ark to ark")
+        .await
+        .expect("granted");
+    let dsn = server.user_dsn("ark", "ark").expect("a user");
+    let port = server.port().to_string();
+    let place = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "--database",
+        "ark",
+        "--username",
+        "ark",
+    ];
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let file = crate::program::path(&folder.path().join("password"));
+    std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file");
+    let by_file = [&place[..], &["--password-file", &file]].concat();
+    let by_variable = ("ARK_BACKEND_POSTGRES_PASSWORD", PASSWORD);
+    let by_dsn = ("ARK_BACKEND_POSTGRES_DSN", dsn.as_str());
+    let chatty = ("ARK_LOG", "debug");
+    for (flags, variables) in [
+        (&by_file[..], &[chatty][..]),
+        (&place[..], &[chatty, by_variable]),
+        (&[], &[chatty, by_dsn]),
+    ] {
+        let mut program = Program::new();
+        let id = program.serve(flags, variables);
+        program.answers().await;
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).expect("a command line");
+        let line = String::from_utf8_lossy(&line).into_owned();
+        assert!(!line.contains(PASSWORD), "{line}");
+        assert!(!program.said().contains(PASSWORD), "{}", program.said());
+        let titles = "select string_agg(application_name, ' ') from pg_stat_activity";
+        let session = server.session("ark").await.expect("a session");
+        let titles = session
+            .text(titles)
+            .await
+            .expect("asked")
+            .unwrap_or_default();
+        assert!(
+            titles.contains("backend-postgres") && !titles.contains(PASSWORD),
+            "{titles}"
+        );
+    }
+}
