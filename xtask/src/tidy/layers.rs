@@ -32,7 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("scenarios", &["kube-json", "postgres-testkit"]),
-    ("ark-bench", &["scenarios"]),
+    ("ark-bench", &["postgres-testkit", "scenarios"]),
     ("xtask", &[]),
 ];
 
