@@ -20,6 +20,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sidecar", &["backend-proto"]),
     ("conformance", &["backend-proto", "sidecar"]),
     ("postgres-testkit", &[]),
+    ("backend-postgres", &["backend-proto", "sidecar"]),
     ("backend-sqlite", &["backend-proto", "sidecar"]),
     (
         "ark-apiserver",
