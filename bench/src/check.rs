@@ -2,6 +2,7 @@
 
 mod fanout;
 mod lists;
+mod replicas;
 mod restart;
 
 use anyhow::{Result, ensure};
@@ -16,6 +17,10 @@ const NAMESPACE: &str = "default";
 pub(crate) struct Options {
     /// `all`, or names separated by commas; `list` prints them.
     names: String,
+
+    /// How long `replicas` lasts [default: 300, among `all` 30].
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
 }
 
 /// A promise.
@@ -29,6 +34,7 @@ enum Check {
     Delivery,
     Startup,
     Restart,
+    Replicas,
 }
 
 /// All promises: name, what it says.
@@ -73,6 +79,11 @@ const CHECKS: &[(&str, Check, &str)] = &[
         Check::Restart,
         "restart to the first full list of 50,000 objects ≤ 2 s",
     ),
+    (
+        "replicas",
+        Check::Replicas,
+        "3 replicas on PostgreSQL, one killed every 5 s: no write and no event lost; p99 < 50 ms",
+    ),
 ];
 
 /// Runs the named promises.
@@ -92,13 +103,19 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         );
     }
     let programs = Programs::beside_us()?;
+    let promised = if names == ["all"] {
+        replicas::SECONDS_AMONG_ALL
+    } else {
+        replicas::SECONDS
+    };
+    let seconds = options.seconds.unwrap_or(promised);
     let mut broken = 0;
     let mut kept = 0;
     for (name, check, promise) in CHECKS {
         if !names.contains(name) && names != ["all"] {
             continue;
         }
-        match perform(*check, &programs).await {
+        match perform(*check, &programs, seconds).await {
             Ok(figures) => {
                 kept += 1;
                 println!("kept    {name}: {promise} ({figures})");
@@ -114,7 +131,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn perform(check: Check, programs: &Programs) -> Result<String> {
+async fn perform(check: Check, programs: &Programs, seconds: u64) -> Result<String> {
     match check {
         Check::Rows => lists::rows(programs).await,
         Check::ListMemory => lists::memory(programs).await,
@@ -124,5 +141,6 @@ async fn perform(check: Check, programs: &Programs) -> Result<String> {
         Check::Delivery => fanout::delivery(programs).await,
         Check::Startup => restart::startup(programs).await,
         Check::Restart => restart::first_list(programs).await,
+        Check::Replicas => replicas::survive(programs, seconds).await,
     }
 }

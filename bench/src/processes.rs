@@ -31,6 +31,13 @@ impl Processes {
         Ok(processes)
     }
 
+    /// The ids of those that have not ended.
+    pub(crate) fn pids(&self) -> Result<Vec<u32>> {
+        let family = self.family()?.into_iter();
+        let alive = family.filter(|(_, entry)| !entry.ended);
+        Ok(alive.map(|(pid, _)| pid).collect())
+    }
+
     fn family(&self) -> Result<BTreeMap<u32, Entry>> {
         let mut entries = BTreeMap::new();
         for entry in std::fs::read_dir("/proc")? {

@@ -55,7 +55,8 @@ impl Programs {
         })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// Where a program is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
@@ -144,7 +145,7 @@ impl Drop for Target {
 }
 
 /// Starts a program and waits for the line with the prefix; returns the line's rest.
-fn start(mut command: Command, prefix: &str) -> Result<(Child, String)> {
+pub(crate) fn start(mut command: Command, prefix: &str) -> Result<(Child, String)> {
     let program = command.get_program().to_owned();
     let mut child = command
         .stdout(Stdio::piped())

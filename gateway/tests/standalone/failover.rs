@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::{Request, StatusCode};
 use postgres_testkit::{Mode, Pair, Proxy, Server};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
@@ -108,8 +109,9 @@ async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
     let seen = Seen::default();
     let stop = CancellationToken::new();
     let informer = Informer::new(&admin, QUERIES, &seen);
-    let informer = tokio::spawn(informer.run(stop.clone()));
-    let writer = tokio::spawn(write(admin.clone(), seen.clone(), stop.clone()));
+    let (mut informers, mut writers) = (JoinSet::new(), JoinSet::new());
+    informers.spawn(informer.run(stop.clone()));
+    writers.spawn(write(admin.clone(), seen.clone(), stop.clone()));
     seen.more(50).await;
     let old = version(&list(&admin).await);
     let mut watch = admin
@@ -141,10 +143,10 @@ async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
     create(&admin, "lost").await;
     seen.more(50).await;
     stop.cancel();
-    writer.await.unwrap();
+    writers.join_all().await;
     let listed = list(&admin).await;
     seen.check(version(&listed));
-    let informer = informer.await.unwrap();
+    let informer = informers.join_next().await.unwrap().unwrap();
     informer.matches(&admin, &listed).await;
 }
 

@@ -49,7 +49,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("scenarios", &["kube-http", "kube-json", "postgres-testkit"]),
-    ("ark-bench", &["scenarios"]),
+    ("ark-bench", &["postgres-testkit", "scenarios"]),
     ("xtask", &[]),
 ];
 

@@ -1,10 +1,11 @@
 //! A client that keeps a copy, as controllers do, and what all clients were told together.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -28,15 +29,15 @@ struct Book {
 impl Seen {
     pub(super) fn acknowledged(&self, object: &Value) {
         self.object(object);
-        self.0.lock().unwrap().acknowledged.push(version(object));
+        self.0.lock().acknowledged.push(version(object));
     }
 
     pub(super) fn problem(&self, problem: String) {
-        self.0.lock().unwrap().problems.push(problem);
+        self.0.lock().problems.push(problem);
     }
 
     fn object(&self, object: &Value) {
-        let (mut book, at) = (self.0.lock().unwrap(), version(object));
+        let (mut book, at) = (self.0.lock(), version(object));
         let known = book.objects.entry(at).or_insert_with(|| object.clone());
         if known["metadata"] != object["metadata"] || known["spec"] != object["spec"] {
             let problem = format!("{at} is {known} and {object}");
@@ -45,7 +46,7 @@ impl Seen {
     }
 
     fn count(&self) -> usize {
-        self.0.lock().unwrap().acknowledged.len()
+        self.0.lock().acknowledged.len()
     }
 
     /// Waits for more acknowledged writes.
@@ -57,7 +58,7 @@ impl Seen {
     /// Waits for acknowledged writes in an epoch after that of a version.
     pub(super) async fn epoch_after(&self, old: u64) {
         eventually("writes in a new epoch", DEADLINE, async || {
-            let newest = self.0.lock().unwrap().acknowledged.last().copied();
+            let newest = self.0.lock().acknowledged.last().copied();
             newest.is_some_and(|newest| newest >> 40 > old >> 40)
         })
         .await;
@@ -65,7 +66,7 @@ impl Seen {
 
     /// Fails if a version meant two things, or one is above the newest.
     pub(super) fn check(&self, newest: u64) {
-        let book = self.0.lock().unwrap();
+        let book = self.0.lock();
         let count = book.problems.len();
         assert!(count == 0, "{count}: {:#?}", &book.problems[..count.min(3)]);
         let highest = book.objects.last_key_value().unwrap().0;

@@ -1,0 +1,94 @@
+//! Three gateways with a sidecar each on one PostgreSQL database, while one after the other is killed.
+
+mod events;
+mod replica;
+mod verdict;
+mod watcher;
+mod writer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use postgres_testkit::Server;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::objects::ALL;
+use crate::target::Programs;
+use events::List;
+use replica::Replicas;
+use verdict::{Run, Window};
+use watcher::Watcher;
+use writer::Writer;
+
+/// Between two kills.
+const KILLS: Duration = Duration::from_secs(5);
+/// How long the run lasts unless told otherwise: alone, and among all checks.
+pub(super) const SECONDS: u64 = 300;
+pub(super) const SECONDS_AMONG_ALL: u64 = 30;
+/// Writers, and how long each rests between two writes: 200 writes a second.
+const WRITERS: usize = 20;
+const REST: Duration = Duration::from_millis(100);
+/// Watchers at each replica.
+const WATCHERS: usize = 4;
+/// How long watchers may take to come to the end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// First a quarter of the time without kills, in which latencies are judged; then kills.
+pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String> {
+    let server = Server::builder().fsync(true).start().await?;
+    let dsn = server.create_database("ark").await?;
+    let replicas = Arc::new(Replicas::start(programs, &dsn).await?);
+    let begin = List::read(&replicas.client(0).await.get(0, ALL).await?)?.revision()?;
+    let clock = Instant::now();
+    let stop = CancellationToken::new();
+    let (target, reached) = watch::channel(u64::MAX);
+    let mut watchers = JoinSet::new();
+    for index in 0..WATCHERS * replica::COUNT {
+        let watcher = Watcher::new(replicas.clone(), index, begin, reached.clone());
+        watchers.spawn(watcher.work());
+    }
+    let mut writers = JoinSet::new();
+    for index in 0..WRITERS {
+        let writer = Writer::new(replicas.clone(), index);
+        writers.spawn(writer.work(REST, stop.clone()));
+    }
+    // Connections and caches are cold at first.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let quiet = Window::of(Instant::now(), Duration::from_secs((seconds / 4).max(8)));
+    tokio::time::sleep_until(quiet.end.into()).await;
+    let kills = kill_in_turn(&replicas, clock + Duration::from_secs(seconds)).await?;
+    stop.cancel();
+    let written = writers.join_all().await;
+    let list = List::read(&replicas.client(0).await.get(0, ALL).await?)?;
+    target.send_replace(list.revision()?);
+    let watched = tokio::time::timeout(PATIENCE, watchers.join_all());
+    let watched = watched.await.context("watchers do not get to the end")?;
+    let session = server.session("ark").await?;
+    let logged = session.text("select count(*) from ark.log").await?;
+    let run = Run {
+        written: written.into_iter().collect::<Result<_>>()?,
+        watched: watched.into_iter().collect::<Result<_>>()?,
+        list,
+        logged: logged.unwrap_or_default().parse()?,
+        quiet,
+        kills,
+    };
+    replicas.stop().await?;
+    run.judge()
+}
+
+/// Kills one replica after the other, each when all are there; how many.
+async fn kill_in_turn(replicas: &Replicas, end: Instant) -> Result<usize> {
+    let mut ticks = tokio::time::interval(KILLS);
+    let mut kills = 0;
+    while Instant::now() + KILLS < end {
+        ticks.tick().await;
+        replicas.kill_and_start(kills % replica::COUNT).await?;
+        kills += 1;
+    }
+    tokio::time::sleep_until(end.into()).await;
+    Ok(kills)
+}

@@ -1,0 +1,136 @@
+//! A watcher that resumes with its last resource version, at whichever replica is there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::sync::watch;
+
+use super::events::{Event, Line};
+use super::replica::Replicas;
+use crate::objects::ALL;
+
+/// Before it resumes.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// An event, where and when it was seen.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) event: Event,
+    pub(super) at: Instant,
+    pub(super) replica: usize,
+}
+
+/// What a watcher came to.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    pub(super) arrivals: Vec<Arrival>,
+    /// How often it had to resume.
+    pub(super) resumed: usize,
+}
+
+pub(super) struct Watcher {
+    replicas: Arc<Replicas>,
+    /// Where it would like to be.
+    place: usize,
+    lane: usize,
+    cursor: u64,
+    /// Where it is to stop.
+    target: watch::Receiver<u64>,
+    watched: Watched,
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    pub(super) fn new(
+        replicas: Arc<Replicas>,
+        index: usize,
+        begin: u64,
+        target: watch::Receiver<u64>,
+    ) -> Self {
+        Self {
+            replicas,
+            place: index,
+            lane: index,
+            cursor: begin,
+            target,
+            watched: Watched::default(),
+        }
+    }
+
+    /// Watches until the target was seen.
+    pub(super) async fn work(mut self) -> Result<Watched> {
+        loop {
+            let (replica, client) = self.replicas.near(self.place).await;
+            let path = format!(
+                "{ALL}?watch=true&resourceVersion={}&timeoutSeconds=3000",
+                self.cursor
+            );
+            let opened = client
+                .open(self.lane, Method::GET, &path, &[], Bytes::new())
+                .await;
+            match opened {
+                Ok(answer) if answer.status() == StatusCode::OK => {
+                    let over = self.follow(answer.into_body(), replica).await?;
+                    if over {
+                        return Ok(self.watched);
+                    }
+                }
+                Ok(answer) if answer.status() == StatusCode::GONE => {
+                    bail!("replica {replica}: 410 at {}", self.cursor);
+                }
+                _ => {}
+            }
+            self.watched.resumed += 1;
+            self.place += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Reads one watch; whether the target was reached.
+    async fn follow(&mut self, mut body: Incoming, replica: usize) -> Result<bool> {
+        let mut rest = BytesMut::new();
+        let mut target = self.target.clone();
+        loop {
+            if self.cursor >= *target.borrow_and_update() {
+                return Ok(true);
+            }
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                _ = target.changed() => continue,
+            };
+            let Some(Ok(frame)) = frame else {
+                return Ok(false);
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            rest.extend_from_slice(&data);
+            while let Some(end) = memchr::memchr(b'\n', &rest) {
+                let line = rest.split_to(end + 1);
+                if !self.take(&line, replica)? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Takes a line; whether the watch goes on.
+    fn take(&mut self, line: &[u8], replica: usize) -> Result<bool> {
+        let at = Instant::now();
+        let line = Line::read(line).with_context(|| format!("a line of replica {replica}"))?;
+        let event = match line {
+            Line::Event(event) => event,
+            Line::Error(410, message) => bail!("replica {replica}: 410 {message}"),
+            Line::Error(..) => return Ok(false),
+        };
+        self.cursor = event.object.revision;
+        self.watched.arrivals.push(Arrival { event, at, replica });
+        Ok(true)
+    }
+}
