@@ -6,7 +6,6 @@
     reason = "a command line talks to its user"
 )]
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -49,17 +48,7 @@ const MIGRATE_HELP: &str = "backend-postgres migrate [--to N] [--grant ROLE] mak
                             schema, as a role that owns it";
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_env_var("ARK_LOG")
-        .with_default_directive(tracing::Level::INFO.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        // Told on standard error, which panics if that is what failed: whoever started us may be gone.
-        .log_internal_errors(false)
-        .init();
+    sidecar::logs::init();
     // The first one wins, and this is the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut arguments = std::env::args_os();

@@ -2,7 +2,6 @@
 
 #![expect(clippy::print_stderr, reason = "a command line talks to its user")]
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -44,17 +43,7 @@ const BACKUP_HELP: &str =
     "backend-sqlite backup --path FILE --to FILE copies a database that may be in use";
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_env_var("ARK_LOG")
-        .with_default_directive(tracing::Level::INFO.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        // Told on standard error, which panics if that is what failed: whoever started us may be gone.
-        .log_internal_errors(false)
-        .init();
+    sidecar::logs::init();
     let mut arguments = std::env::args_os();
     let backup = arguments.nth(1).is_some_and(|first| first == "backup");
     let result = if backup {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 
-use backend_client::Endpoint;
 use backend_proto::v1::backend_client::BackendClient;
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::op::Action;
@@ -14,13 +13,10 @@ use backend_proto::v1::{
     Op, Record, WriteRequest,
 };
 use backend_sqlite::SqliteDriver;
-use conformance::ModelDriver;
-use sidecar::listen::Listener;
-use sidecar::{Driver, Options};
+use conformance::{ModelDriver, Served};
+use sidecar::Driver;
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -28,9 +24,8 @@ pub(crate) type Client = BackendClient<Channel>;
 
 /// A served store.
 pub(crate) struct Store {
+    served: Served,
     folder: TempDir,
-    stop: CancellationToken,
-    server: JoinSet<()>,
 }
 
 /// The drivers that everything is tried with.
@@ -48,20 +43,10 @@ impl Store {
     }
 
     pub(crate) async fn serve(folder: TempDir, driver: Arc<dyn Driver>) -> Self {
-        let stop = CancellationToken::new();
-        let mut options = Options::at(format!("unix://{}", folder.path().join("s").display()));
-        options.keep_seconds = 3600;
-        let listener = Listener::bind(&options).await.expect("bound");
-        let mut server = JoinSet::new();
-        let told = stop.clone();
-        server.spawn(async move {
-            let served = sidecar::serve(driver, listener, &options, told).await;
-            served.expect("served");
-        });
+        let served = Served::at(&folder.path().join("s"), driver).await;
         Self {
+            served: served.expect("a socket"),
             folder,
-            stop,
-            server,
         }
     }
 
@@ -78,7 +63,7 @@ impl Store {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Endpoint::unix(&self.socket()).client()
+        self.served.endpoint().client()
     }
 
     pub(crate) async fn describe(&self) -> DescribeResponse {
@@ -125,11 +110,8 @@ impl Store {
         }
     }
 
-    pub(crate) async fn stop(mut self) {
-        self.stop.cancel();
-        while let Some(ended) = self.server.join_next().await {
-            ended.expect("server");
-        }
+    pub(crate) async fn stop(self) {
+        self.served.stop().await.expect("served");
     }
 }
 

@@ -4,20 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_postgres::{Options, PostgresDriver};
-use conformance::Endpoint;
-use sidecar::listen::Listener;
+use conformance::{Endpoint, Served};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// Longest wait of these tests for anything, on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A sidecar that serves; gone when dropped.
 pub(crate) struct Sidecar {
+    served: Served,
     folder: TempDir,
-    stop: CancellationToken,
-    server: JoinSet<()>,
 }
 
 impl Sidecar {
@@ -31,33 +27,20 @@ impl Sidecar {
         let options = Options::from_dsn(dsn).expect("a DSN");
         let opened = tokio::time::timeout(DEADLINE, PostgresDriver::open(options)).await;
         let driver = Arc::new(opened.expect("an answer in time").expect("a store"));
-        let address = format!("unix://{}", folder.path().join("s").display());
-        let options = sidecar::Options::at(address);
-        let listener = Listener::bind(&options).await.expect("a socket");
-        let stop = CancellationToken::new();
-        let mut server = JoinSet::new();
-        let told = stop.clone();
-        server.spawn(async move {
-            let served = sidecar::serve(driver, listener, &options, told).await;
-            served.expect("served");
-        });
+        let served = Served::at(&folder.path().join("s"), driver).await;
         Self {
+            served: served.expect("a socket"),
             folder,
-            stop,
-            server,
         }
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint::unix(&self.folder.path().join("s"))
+        self.served.endpoint()
     }
 
     /// Ends it in order; where it served.
-    pub(crate) async fn stop(mut self) -> TempDir {
-        self.stop.cancel();
-        while let Some(ended) = self.server.join_next().await {
-            ended.expect("a sidecar that stops");
-        }
+    pub(crate) async fn stop(self) -> TempDir {
+        self.served.stop().await.expect("a sidecar that stops");
         self.folder
     }
 }

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use backend_postgres::{Arguments, Options, PostgresDriver};
 use clap::Parser as _;
-use conformance::Endpoint;
-use sidecar::listen::Listener;
+use conformance::{Endpoint, Served};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 /// Longest a sidecar may take to open or to end.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -18,8 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// A store in a database, served until this is dropped.
 pub(crate) struct Sidecar {
     pub(crate) endpoint: Endpoint,
-    stop: CancellationToken,
-    server: JoinSet<Result<(), sidecar::Error>>,
+    served: Served,
     _folder: TempDir,
 }
 
@@ -43,29 +39,17 @@ impl Sidecar {
         let opened = timeout(DEADLINE, PostgresDriver::open(options(flags))).await;
         let driver = opened.expect("the driver opens in time").expect("opened");
         let socket = folder.path().join("s");
-        let options = sidecar::Options::at(format!("unix://{}", socket.display()));
-        let listener = Listener::bind(&options).await.expect("bound");
-        let stop = CancellationToken::new();
-        let mut server = JoinSet::new();
-        let told = stop.clone();
-        server
-            .spawn(async move { sidecar::serve(Arc::new(driver), listener, &options, told).await });
+        let served = Served::at(&socket, Arc::new(driver)).await;
         Self {
             endpoint: Endpoint::unix(&socket),
-            stop,
-            server,
+            served: served.expect("a socket"),
             _folder: folder,
         }
     }
 
     /// Stops in order.
-    pub(crate) async fn stop(mut self) {
-        self.stop.cancel();
-        let ended = async {
-            while let Some(ended) = self.server.join_next().await {
-                ended.expect("server").expect("served");
-            }
-        };
-        timeout(DEADLINE, ended).await.expect("it ends in time");
+    pub(crate) async fn stop(self) {
+        let ended = timeout(DEADLINE, self.served.stop()).await;
+        ended.expect("it ends in time").expect("served");
     }
 }

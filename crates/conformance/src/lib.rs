@@ -22,6 +22,7 @@ pub mod empty;
 pub mod measure;
 pub mod model;
 pub mod report;
+pub mod served;
 pub mod suite;
 
 mod bench;
@@ -39,4 +40,5 @@ pub use client::{Client, Listed};
 pub use model::ModelDriver;
 pub use replay::Replay;
 pub use report::Report;
+pub use served::Served;
 pub use stream::{Stream, Told};

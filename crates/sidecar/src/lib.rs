@@ -14,6 +14,7 @@ pub mod config;
 pub mod driver;
 pub mod key;
 pub mod listen;
+pub mod logs;
 pub mod op;
 pub mod time;
 

@@ -6,35 +6,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use conformance::empty::{EmptyStore, EmptyStores};
 use conformance::{Endpoint, ModelDriver};
-use sidecar::listen::Listener;
-use sidecar::{Driver, Options};
+use sidecar::Driver;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-/// A served driver; [`Served::stop`] ends it in order.
+/// A served driver in a directory of its own; [`Served::stop`] ends it in order.
 pub(crate) struct Served {
+    served: conformance::Served,
     folder: TempDir,
-    stop: CancellationToken,
-    server: JoinSet<()>,
 }
 
 impl Served {
     pub(crate) async fn start(driver: Arc<dyn Driver>) -> Self {
         let folder = tempfile::tempdir().expect("temporary directory");
-        let stop = CancellationToken::new();
-        let mut served = Self {
+        let served = conformance::Served::at(&folder.path().join("s"), driver).await;
+        Self {
+            served: served.expect("a socket"),
             folder,
-            stop: stop.clone(),
-            server: JoinSet::new(),
-        };
-        let options = Options::at(format!("unix://{}", served.socket().display()));
-        let listener = Listener::bind(&options).await.expect("bind");
-        served.server.spawn(async move {
-            let result = sidecar::serve(driver, listener, &options, stop).await;
-            result.expect("served");
-        });
-        served
+        }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -42,14 +30,11 @@ impl Served {
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint::unix(&self.socket())
+        self.served.endpoint()
     }
 
-    pub(crate) async fn stop(mut self) {
-        self.stop.cancel();
-        while let Some(ended) = self.server.join_next().await {
-            ended.expect("server");
-        }
+    pub(crate) async fn stop(self) {
+        self.served.stop().await.expect("served");
     }
 }
 

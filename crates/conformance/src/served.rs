@@ -1,0 +1,58 @@
+//! A driver behind the kit, in this process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backend_client::Endpoint;
+use sidecar::listen::Listener;
+use sidecar::{Driver, Error, Options};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A driver that the kit serves at a unix socket; gone when dropped, without its last rites.
+#[derive(Debug)]
+pub struct Served {
+    socket: PathBuf,
+    stop: CancellationToken,
+    server: JoinSet<Result<(), Error>>,
+}
+
+impl Served {
+    /// Serves a driver at a socket whose directory exists.
+    ///
+    /// # Errors
+    /// If the socket cannot be used.
+    pub async fn at(socket: &Path, driver: Arc<dyn Driver>) -> Result<Self, Error> {
+        let options = Options::at(format!("unix://{}", socket.display()));
+        let listener = Listener::bind(&options).await?;
+        let stop = CancellationToken::new();
+        let mut server = JoinSet::new();
+        let told = stop.clone();
+        server.spawn(async move { sidecar::serve(driver, listener, &options, told).await });
+        Ok(Self {
+            socket: socket.to_path_buf(),
+            stop,
+            server,
+        })
+    }
+
+    /// Where it serves.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::unix(&self.socket)
+    }
+
+    /// Ends it in order: clients are drained, the driver is closed.
+    ///
+    /// # Errors
+    /// As [`sidecar::serve`].
+    pub async fn stop(mut self) -> Result<(), Error> {
+        self.stop.cancel();
+        // One task, which does not panic unless the driver does.
+        match self.server.join_next().await {
+            Some(Ok(served)) => served,
+            Some(Err(panicked)) => Err(Error::Open(panicked.to_string())),
+            None => Ok(()),
+        }
+    }
+}
