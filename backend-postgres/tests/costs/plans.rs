@@ -91,9 +91,9 @@ async fn work(endpoint: &Endpoint, base: i64) {
     let some = |name: &str| Some(name.to_owned());
     for (namespace, name, limit, revision, due) in [
         (None, None, 500, 0, 500),
-        (some("ns7"), None, 0, 0, 1000),
-        (some("ns7"), some("o107"), 0, 0, 1),
-        (some("ns7"), None, 0, middle, 1000),
+        (some("ns8"), None, 0, 0, 1000),
+        (some("ns8"), some("o108"), 0, 0, 1),
+        (some("ns8"), None, 0, middle, 1000),
     ] {
         let listed = list(endpoint, namespace, name, limit, revision).await;
         assert!(listed >= due, "{listed} of {due}");
