@@ -60,7 +60,7 @@ static LOG: Statement = Statement {
              AND o.revision = l.revision
            LEFT JOIN LATERAL (
              SELECT t.old_sum, t.old_idx, t.old_value FROM ark.log t
-             WHERE t.previous = l.revision AND t.revision > l.revision LIMIT 1
+             WHERE t.previous > 0 AND t.previous = l.revision AND t.revision > l.revision LIMIT 1
            ) n ON l.change <> 3 AND o.path IS NULL
            WHERE l.before < $4
          ) e ON true WHERE s.lane = 0 ORDER BY e.revision"
