@@ -13,14 +13,14 @@ use crate::load::{judge, sidecars, storm};
 /// longer than others' patience with a lock (2.5 s); two for longer than a statement may take (10 s,
 /// which must not count for a commit) and the driver waits for an attempt (10 s): their outcome is
 /// unknown until the op_id tells. Beyond that nothing else begins to happen, so longer ones would
-/// only take time.
+/// only take time; `ARK_LONGEST_COMMIT` (seconds) makes those two as long as wished.
 const DELAYS: &str = "
     create sequence ark.commits;
     create function ark.hang() returns trigger language plpgsql as $$
     declare n bigint := nextval('ark.commits');
     begin
       perform pg_sleep(case
-        when n in (40, 120) then 11 when n in (20, 80) then 3
+        when n in (40, 120) then LONGEST when n in (20, 80) then 3
         when n % 10 = 0 then 0.2 when n % 2 = 0 then random() * 0.03 else 0 end);
       return null;
     end $$;
@@ -43,10 +43,14 @@ async fn no_event_is_lost_while_commits_hang() {
     let dsn = server.create_database("ark").await.expect("a database");
     let (near, far) = (proxy(&server, 5).await, proxy(&server, 25).await);
     let sidecars = sidecars(&[dsn.clone(), near.dsn(&dsn), far.dsn(&dsn)]).await;
-    server.execute("ark", DELAYS).await.expect("a trigger");
+    let longest = std::env::var("ARK_LONGEST_COMMIT").ok();
+    let longest: u64 = longest.map_or(11, |text| text.parse().expect("seconds"));
+    let trigger = DELAYS.replace("LONGEST", &longest.to_string());
+    server.execute("ark", &trigger).await.expect("a trigger");
     let storm = storm(&sidecars, 24, SIZE).await;
     let session = server.session("ark").await.expect("a session");
-    crate::calls::until("150 commits", Duration::from_secs(80), async || {
+    let limit = Duration::from_secs(58 + 2 * longest);
+    crate::calls::until("150 commits", limit, async || {
         session.text(LAST).await.expect("asked").as_deref() == Some("t")
     })
     .await;
