@@ -1,6 +1,7 @@
 //! Connections that are handed out and taken back. Their number is fixed: it depends neither on
 //! watchers nor on requests.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,28 @@ pub(crate) struct Connector {
 pub(crate) struct Pool {
     connections: Managed<Connector>,
     shared: Arc<Shared>,
+}
+
+/// A connection that is lent. One that is spoiled is closed when it is given back, and not when the
+/// next one asks: a transaction may be open on it, and hold the store.
+pub(crate) struct Lent(Option<Object<Connector>>);
+
+impl Deref for Lent {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+            .as_ref()
+            .unwrap_or_else(|| unreachable!("emptied by drop alone"))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take().filter(|object| !object.is_usable()) {
+            drop(Object::take(object));
+        }
+    }
 }
 
 impl Connector {
@@ -118,9 +141,10 @@ impl Pool {
     }
 
     /// Takes a connection.
-    pub(crate) async fn get(&self) -> Result<Object<Connector>, Error> {
+    pub(crate) async fn get(&self) -> Result<Lent, Error> {
         let got = self.connections.get().await;
-        got.map_err(|error| match error {
+        let lent = got.map(|object| Lent(Some(object)));
+        lent.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Timeout(TimeoutType::Wait) => self.shared.no_room(),
             PoolError::Closed => Error::Unreachable("the driver is shutting down".to_owned()),
