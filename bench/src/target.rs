@@ -55,7 +55,8 @@ impl Programs {
         })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// Where one of them is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
@@ -119,20 +120,7 @@ impl Target {
     }
 
     fn interrupt(&mut self) -> Result<()> {
-        if self.child.try_wait()?.is_some() {
-            return Ok(());
-        }
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            if self.child.try_wait()?.is_some() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.child.kill()?;
-        bail!("{} did not stop within 30 s", self.name)
+        end(self.name, &mut self.child)
     }
 }
 
@@ -143,8 +131,26 @@ impl Drop for Target {
     }
 }
 
+/// Stops a program in an orderly way and waits.
+pub(crate) fn end(name: &str, child: &mut Child) -> Result<()> {
+    if child.try_wait()?.is_some() {
+        return Ok(());
+    }
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill()?;
+    bail!("{name} did not stop within 30 s")
+}
+
 /// Starts a program and waits for the line with the prefix; returns the line's rest.
-fn start(mut command: Command, prefix: &str) -> Result<(Child, String)> {
+pub(crate) fn start(mut command: Command, prefix: &str) -> Result<(Child, String)> {
     let program = command.get_program().to_owned();
     let mut child = command
         .stdout(Stdio::piped())
