@@ -188,7 +188,20 @@ impl Run {
 
     /// The first line with this in it, and when it came.
     pub(super) fn line(&self, part: &str) -> Result<(Instant, &str)> {
-        let found = self.lines.iter().find(|(_, line)| line.contains(part));
+        self.pick(part, self.lines.iter())
+    }
+
+    /// The last one: progress is told more than once.
+    pub(super) fn last(&self, part: &str) -> Result<(Instant, &str)> {
+        self.pick(part, self.lines.iter().rev())
+    }
+
+    fn pick<'a>(
+        &self,
+        part: &str,
+        mut lines: impl Iterator<Item = &'a (Instant, String)>,
+    ) -> Result<(Instant, &'a str)> {
+        let found = lines.find(|(_, line)| line.contains(part));
         let (at, line) = found.with_context(|| format!("no `{part}` in {}", self.text()))?;
         Ok((*at, line))
     }
