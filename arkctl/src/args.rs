@@ -184,6 +184,10 @@ pub struct Verify {
     /// A store that should hold the same.
     #[arg(long, value_name = "ENDPOINT")]
     pub against: Option<String>,
+    /// Compare both as they were at this revision, for instance the one of a move. Without it what is
+    /// current is compared.
+    #[arg(long, value_name = "R", requires = "against")]
+    pub revision: Option<i64>,
     /// PEM of the authority of the other store's certificate; for https.
     #[arg(long, value_name = "FILE")]
     pub against_ca: Option<PathBuf>,

@@ -32,16 +32,10 @@ pub async fn run(arguments: &args::Verify) -> Result<()> {
     } = arguments;
     let files = [against_ca, against_cert, against_key];
     let other = Store::open("--against", against, files)?;
-    let (here, there) = (store.head().await?, other.head().await?);
-    let mut revisions = [0, 0];
-    if here.revision == there.revision {
-        revisions = [here.revision; 2];
-    } else {
-        tell::line(format_args!(
-            "the revisions differ, {} here and {} there: what is current is compared",
-            here.revision, there.revision
-        ));
-    }
+    let revisions = match arguments.revision {
+        Some(revision) => [revision; 2],
+        None => newest(&store, &other).await?,
+    };
     let compared = compare(&store, &other, revisions).await?;
     tell::line(&compared.left);
     if let Some(difference) = compared.difference {
@@ -49,6 +43,19 @@ pub async fn run(arguments: &args::Verify) -> Result<()> {
     }
     tell::line("the stores hold the same");
     Ok(())
+}
+
+/// Where two stores are compared that are to hold the same now.
+async fn newest(store: &Store, other: &Store) -> Result<[i64; 2]> {
+    let (here, there) = (store.head().await?, other.head().await?);
+    if here.revision == there.revision {
+        return Ok([here.revision; 2]);
+    }
+    tell::line(format_args!(
+        "the revisions differ, {} here and {} there: what is current is compared",
+        here.revision, there.revision
+    ));
+    Ok([0, 0])
 }
 
 async fn alone(store: &Store) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
@@ -23,6 +23,10 @@ const RESTART_PAGES: i64 = 16_384;
 
 /// How long a restart may hold up writers.
 const RESTART_WAIT: Duration = Duration::from_millis(50);
+
+/// How long an import waits for the log to begin anew, and between attempts.
+const ANEW_WAIT: Duration = Duration::from_secs(5);
+const ANEW_PAUSE: Duration = Duration::from_millis(2);
 
 /// The thread that checkpoints.
 #[derive(Debug)]
@@ -101,6 +105,33 @@ fn run(connection: &Connection, woken: &Receiver<()>, shared: &Shared, on_fatal:
                 }
             },
         }
+    }
+}
+
+/// Copies the whole log and begins it anew, on the connection that writes, once nobody reads it any
+/// more. For a writer that never pauses: the thread then never meets a moment at which nobody writes.
+/// If that has to be put off, the log grows until next time.
+pub(crate) fn begin_anew(connection: &Connection) -> Result<(), Error> {
+    let deadline = Instant::now() + ANEW_WAIT;
+    loop {
+        let busy = connection
+            .prepare_cached("PRAGMA wal_checkpoint(RESTART)")
+            .and_then(|mut checkpoint| checkpoint.query_row([], |row| row.get::<_, bool>(0)));
+        let put_off = match busy {
+            Ok(false) => return Ok(()),
+            Ok(true) => "somebody reads the write-ahead log",
+            Err(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another checkpoint",
+                Some(ErrorCode::DiskFull) => return Ok(()),
+                _ => return Err(Error::OutcomeUnknown(error)),
+            },
+        };
+        if Instant::now() > deadline {
+            tracing::warn!(put_off, "the write-ahead log cannot begin anew");
+            return Ok(());
+        }
+        // The thread copies the same pages: SQLite does not wait for another checkpoint.
+        std::thread::sleep(ANEW_PAUSE);
     }
 }
 

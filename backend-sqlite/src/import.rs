@@ -17,6 +17,9 @@ use crate::shared::Head;
 use crate::staged;
 use crate::write::ResourceIds;
 
+/// Bytes of values that are put into the order of revisions before they are stored.
+const SORTED_BYTES: usize = 16 << 20;
+
 /// What a call made.
 pub(crate) enum Filled {
     /// More calls must follow before anything is visible.
@@ -33,6 +36,9 @@ struct Import<'a> {
     kept: ImportProgress,
     /// Whether records must come in key order: those of an import in several calls.
     ordered: bool,
+    /// Records that are not stored yet, and their bytes.
+    pending: Vec<Record>,
+    pending_bytes: usize,
 }
 
 /// One row of the log to be.
@@ -56,12 +62,13 @@ pub(crate) fn fill(
     let mut import = Import::begin(connection, head, options)?;
     loop {
         match parts.blocking_recv() {
-            Some(ImportPart::Records(records)) => import.records(&records)?,
+            Some(ImportPart::Records(records)) => import.records(records)?,
             Some(ImportPart::Events(events)) => import.events(&events)?,
             Some(ImportPart::Done) => break,
             None => return Err(invalid("the import ended before it was complete")),
         }
     }
+    import.store_pending()?;
     if options.more {
         staged::write(connection, &import.kept)?;
         return Ok(Filled::Staged(import.kept));
@@ -108,10 +115,12 @@ impl<'a> Import<'a> {
             resources: ResourceIds::default(),
             kept,
             ordered,
+            pending: Vec::new(),
+            pending_bytes: 0,
         })
     }
 
-    fn records(&mut self, records: &[Record]) -> Result<(), Error> {
+    fn records(&mut self, records: Vec<Record>) -> Result<(), Error> {
         let snapshot = self.kept.source.revision;
         if self.kept.revision != snapshot {
             return Err(invalid("records after events"));
@@ -120,7 +129,23 @@ impl<'a> Import<'a> {
             if record.revision < 1 || record.revision > snapshot {
                 return Err(invalid("a record is newer than its snapshot"));
             }
-            self.follow(record)?;
+            self.follow(&record)?;
+            self.pending_bytes += record.value.len();
+            self.pending.push(record);
+        }
+        if self.pending_bytes >= SORTED_BYTES {
+            self.store_pending()?;
+        }
+        Ok(())
+    }
+
+    /// Stores what has come, in the order of revisions: that of the rows in `log`. A row that comes
+    /// between two others makes SQLite write both again, and most rows fill a page.
+    fn store_pending(&mut self) -> Result<(), Error> {
+        let mut records = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        records.sort_unstable_by_key(|record| record.revision);
+        for record in &records {
             let created = record.revision == record.create_revision;
             self.insert(&NewRow {
                 revision: record.revision,
@@ -153,6 +178,7 @@ impl<'a> Import<'a> {
     }
 
     fn events(&mut self, events: &[Event]) -> Result<(), Error> {
+        self.store_pending()?;
         for event in events {
             if event.revision <= self.kept.revision {
                 return Err(invalid("events out of order"));

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use sidecar::driver::{Committed, DriverHealth, ImportOptions, ImportPart};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::checkpoint;
 use crate::compact;
 use crate::error::Error;
 use crate::import::{self, Filled};
@@ -305,6 +306,8 @@ impl Worker {
         let head = match filled {
             Filled::Staged(progress) => {
                 self.shared.set_importing(Some(progress));
+                // Calls follow each other closely, and nobody else is served meanwhile.
+                checkpoint::begin_anew(&self.connection)?;
                 before
             }
             Filled::Whole(head) => {

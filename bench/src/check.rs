@@ -4,6 +4,7 @@ mod fanout;
 mod lists;
 mod replicas;
 mod restart;
+mod swap;
 
 use anyhow::{Result, ensure};
 
@@ -21,6 +22,10 @@ pub(crate) struct Options {
     /// How long `replicas` lasts [default: 300, among `all` 30].
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
+
+    /// Objects that `swap` moves [default: 100,000, and 20,000 under `all`].
+    #[arg(long, value_name = "N")]
+    objects: Option<usize>,
 }
 
 /// A promise.
@@ -35,7 +40,21 @@ enum Check {
     Startup,
     Restart,
     Replicas,
+    Swap,
 }
+
+/// How much some checks do.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Objects that `swap` moves.
+    objects: usize,
+    /// How long `replicas` lasts.
+    seconds: u64,
+}
+
+/// Objects that `swap` moves: as promised, and as few as show the same in a run of all checks.
+const SWAPPED: usize = 100_000;
+const SWAPPED_AMONG_ALL: usize = 20_000;
 
 /// All promises: name, what it says.
 const CHECKS: &[(&str, Check, &str)] = &[
@@ -84,6 +103,11 @@ const CHECKS: &[(&str, Check, &str)] = &[
         Check::Replicas,
         "3 replicas on PostgreSQL, one killed every 5 s: no write and no event lost; p99 < 50 ms",
     ),
+    (
+        "swap",
+        Check::Swap,
+        "100,000 objects SQLite → PostgreSQL → SQLite under writes < 60 s: no gap, nothing twice",
+    ),
 ];
 
 /// Runs the named promises.
@@ -103,19 +127,23 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         );
     }
     let programs = Programs::beside_us()?;
-    let promised = if names == ["all"] {
-        replicas::SECONDS_AMONG_ALL
+    let among_all = names == ["all"];
+    let (objects, seconds) = if among_all {
+        (SWAPPED_AMONG_ALL, replicas::SECONDS_AMONG_ALL)
     } else {
-        replicas::SECONDS
+        (SWAPPED, replicas::SECONDS)
     };
-    let seconds = options.seconds.unwrap_or(promised);
+    let sizes = Sizes {
+        objects: options.objects.unwrap_or(objects),
+        seconds: options.seconds.unwrap_or(seconds),
+    };
     let mut broken = 0;
     let mut kept = 0;
     for (name, check, promise) in CHECKS {
-        if !names.contains(name) && names != ["all"] {
+        if !names.contains(name) && !among_all {
             continue;
         }
-        match perform(*check, &programs, seconds).await {
+        match perform(*check, &programs, sizes).await {
             Ok(figures) => {
                 kept += 1;
                 println!("kept    {name}: {promise} ({figures})");
@@ -131,7 +159,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn perform(check: Check, programs: &Programs, seconds: u64) -> Result<String> {
+async fn perform(check: Check, programs: &Programs, sizes: Sizes) -> Result<String> {
     match check {
         Check::Rows => lists::rows(programs).await,
         Check::ListMemory => lists::memory(programs).await,
@@ -141,6 +169,7 @@ async fn perform(check: Check, programs: &Programs, seconds: u64) -> Result<Stri
         Check::Delivery => fanout::delivery(programs).await,
         Check::Startup => restart::startup(programs).await,
         Check::Restart => restart::first_list(programs).await,
-        Check::Replicas => replicas::survive(programs, seconds).await,
+        Check::Replicas => replicas::survive(programs, sizes.seconds).await,
+        Check::Swap => swap::moves(programs, sizes.objects).await,
     }
 }

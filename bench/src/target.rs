@@ -120,20 +120,7 @@ impl Target {
     }
 
     fn interrupt(&mut self) -> Result<()> {
-        if self.child.try_wait()?.is_some() {
-            return Ok(());
-        }
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            if self.child.try_wait()?.is_some() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.child.kill()?;
-        bail!("{} did not stop within 30 s", self.name)
+        end(self.name, &mut self.child)
     }
 }
 
@@ -142,6 +129,24 @@ impl Drop for Target {
         // A failed measurement must not leave servers behind; errors have been reported already.
         let _ = self.interrupt();
     }
+}
+
+/// Stops a program in an orderly way and waits.
+pub(crate) fn end(name: &str, child: &mut Child) -> Result<()> {
+    if child.try_wait()?.is_some() {
+        return Ok(());
+    }
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill()?;
+    bail!("{name} did not stop within 30 s")
 }
 
 /// Starts a program and waits for the line with the prefix; returns the line's rest.

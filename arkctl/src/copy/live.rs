@@ -1,7 +1,7 @@
 //! A copy of a store that serves meanwhile.
 //!
 //! 1. the snapshot, in calls of Import that are kept one by one (`more`);
-//! 2. the source's log after it, until the target is within a second of the source;
+//! 2. the source's log after it, until the target can take what it lacks in about a second;
 //! 3. a fence around the source, and the rest of the log up to it;
 //! 4. the closing call in the source's epoch: from here on the target serves;
 //! 5. both are read at the fence's revision and compared.
@@ -11,6 +11,7 @@
 //! and then the source is opened again: it is unharmed. A killed copy is carried on from what the
 //! target tells of its unfinished import; a complete one is compared again.
 
+mod lag;
 mod state;
 
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use backend_proto::v1::{ExportRequest, Header, ImportRequest};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
+use self::lag::Lag;
 use self::state::State;
 use super::Pair;
 use super::fence::Fence;
@@ -33,6 +35,8 @@ use crate::verify;
 
 /// How close the target comes before the source is fenced: writes wait about this long.
 const CLOSE: Duration = Duration::from_secs(1);
+/// How long the source is fenced at most before the target has everything: else the fence is lifted.
+const LONGEST: Duration = Duration::from_secs(10);
 /// Longest silence of a source that has changes we lack.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a copy begins again because the target had not come to rest.
@@ -148,7 +152,13 @@ async fn fill(
     filling
         .progress
         .step(format_args!("the source is fenced at revision {cut}"));
-    filling.reach(cut).await?;
+    timeout(LONGEST, filling.reach(cut)).await.with_context(|| {
+        let seconds = LONGEST.as_secs();
+        format!(
+            "the target did not take the last changes within {seconds} s of the fence; the same \
+             command carries on"
+        )
+    })??;
     let milliseconds = begun.elapsed().as_millis();
     filling.progress.finish();
     tell::line(format_args!(
@@ -208,14 +218,19 @@ impl<'a> Filling<'a> {
             self.step().await?;
         }
         self.progress.step("the snapshot is complete");
-        loop {
-            let asked = Instant::now();
-            let head = self.pair.source.head().await?.revision;
-            self.reach(head).await?;
-            if asked.elapsed() < CLOSE {
-                return Ok(());
+        let mut head = self.pair.source.head().await?.revision;
+        let mut lag = Lag::new(Instant::now(), head, self.revision);
+        while !lag.is_within(CLOSE) {
+            let look = Instant::now() + CLOSE;
+            while self.revision < head && Instant::now() < look {
+                self.step().await?;
+            }
+            head = self.pair.source.head().await?.revision;
+            if let Some(told) = lag.look(Instant::now(), head, self.revision) {
+                self.progress.step(told);
             }
         }
+        Ok(())
     }
 
     /// Waits for something, and keeps it with what is close behind.

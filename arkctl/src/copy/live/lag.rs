@@ -1,0 +1,129 @@
+//! How far a target is behind its source, and whether it comes closer.
+
+use std::time::{Duration, Instant};
+
+/// How often the operator is told.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// What the last looks at source and target have shown.
+#[derive(Debug)]
+pub(super) struct Lag {
+    last: Look,
+    told: Look,
+    /// Changes that the target lacks.
+    behind: i64,
+    /// Changes that the target takes in a second, as far as is known.
+    pace: Option<f64>,
+}
+
+/// Both at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: Instant,
+    /// Newest revision of the source.
+    head: i64,
+    /// Newest revision that the target keeps.
+    kept: i64,
+}
+
+impl Lag {
+    /// The first look.
+    pub(super) fn new(at: Instant, head: i64, kept: i64) -> Self {
+        let first = Look { at, head, kept };
+        Self {
+            last: first,
+            told: first,
+            behind: head - kept,
+            pace: None,
+        }
+    }
+
+    /// Another look; a line for the operator if it is time for one.
+    pub(super) fn look(&mut self, at: Instant, head: i64, kept: i64) -> Option<String> {
+        let now = Look { at, head, kept };
+        let [_, pace] = rates(&self.last, &now);
+        (self.last, self.pace) = (now, Some(pace));
+        self.behind = head - kept;
+        if at.duration_since(self.told.at) < EVERY {
+            return None;
+        }
+        let [written, taken] = rates(&self.told, &now);
+        self.told = now;
+        let behind = self.behind;
+        let trend = if taken > written {
+            let seconds = behind as f64 / (taken - written);
+            format!("caught up in about {seconds:.0} s at this pace")
+        } else {
+            "it does not catch up: slow down who writes, or find out why the target is slow"
+                .to_owned()
+        };
+        Some(format!(
+            "{behind} changes behind; the source makes {written:.0}/s, the target takes \
+             {taken:.0}/s: {trend}"
+        ))
+    }
+
+    /// Whether what the target lacks would take it less than `time`.
+    pub(super) fn is_within(&self, time: Duration) -> bool {
+        let takes = self.pace.unwrap_or(0.0) * time.as_secs_f64();
+        self.behind as f64 <= takes
+    }
+}
+
+/// Changes a second that the source made and the target took between two looks.
+fn rates(before: &Look, after: &Look) -> [f64; 2] {
+    let seconds = after.at.duration_since(before.at).as_secs_f64().max(0.001);
+    let rate = |changes: i64| changes as f64 / seconds;
+    [
+        rate(after.head - before.head),
+        rate(after.kept - before.kept),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A target's lag after looks at these seconds, heads and kept revisions; what was told.
+    fn after(looks: &[(u64, i64, i64)]) -> (bool, Vec<String>) {
+        let begun = Instant::now();
+        let (_, head, kept) = looks[0];
+        let mut lag = Lag::new(begun, head, kept);
+        let told = looks[1..].iter().filter_map(|(second, head, kept)| {
+            lag.look(begun + Duration::from_secs(*second), *head, *kept)
+        });
+        let told = told.collect();
+        (lag.is_within(Duration::from_secs(1)), told)
+    }
+
+    #[test]
+    fn a_source_is_fenced_when_the_rest_takes_a_second() {
+        assert!(after(&[(0, 100, 100)]).0, "nothing is missing");
+        assert!(!after(&[(0, 101, 100)]).0, "nothing is known of the pace");
+        assert!(after(&[(0, 200, 100), (1, 250, 200)]).0, "half a second");
+        assert!(
+            !after(&[(0, 200, 100), (1, 350, 200)]).0,
+            "a second and a half"
+        );
+    }
+
+    #[test]
+    fn the_operator_learns_the_trend() {
+        let (_, told) = after(&[
+            (0, 1000, 0),
+            (4, 1400, 400),
+            (5, 1500, 1000),
+            (6, 1500, 1100),
+        ]);
+        assert_eq!(
+            told,
+            [
+                "500 changes behind; the source makes 100/s, the target takes 200/s: caught up in \
+              about 5 s at this pace"
+            ]
+        );
+        let (_, told) = after(&[(0, 1000, 0), (10, 3000, 1000)]);
+        assert!(told[0].contains("2000 changes behind"), "{told:?}");
+        assert!(told[0].contains("does not catch up"), "{told:?}");
+    }
+}

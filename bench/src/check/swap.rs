@@ -1,0 +1,391 @@
+//! A store moves from SQLite to PostgreSQL and back to SQLite, while clients write and watch.
+//!
+//! The steps are those of `docs/moving.md`, with real processes. Judged are the clients: whatever a
+//! writer was told, an informer that lists once and then only watches must have seen once, in order,
+//! and a list must show.
+
+mod informer;
+mod rig;
+mod route;
+mod verdict;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use http::Method;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::informer::{Informer, Picture};
+use self::rig::{Driver, Process, Rig, Run};
+use self::route::{Route, Servers, retry_after};
+use self::verdict::Story;
+use self::writer::{Ack, Writers};
+use super::NAMESPACE;
+use crate::client::Client;
+use crate::objects::{ALL, Factory, collection, name};
+use crate::target::Programs;
+
+/// Size of an object as it is served.
+const OBJECT_BYTES: usize = 2_600;
+/// Writes offered per second.
+const RATE: usize = 100;
+/// Writes per second that must be acknowledged, the pauses included.
+const LEAST_RATE: f64 = 50.0;
+/// Both moves together, as long as `arkctl copy` runs.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long clients may be refused writes at one move.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Largest write-ahead log of SQLite while it is filled with records whose revisions are in no order:
+/// that of one call, which writes several pages for each record.
+const WAL_BYTES: u64 = 192 << 20;
+/// How long clients go on between the moves, and after them.
+const BETWEEN: Duration = Duration::from_secs(3);
+/// How long anything else may take to come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One move, in figures.
+struct Moved {
+    /// The two runs of `arkctl copy`.
+    copies: Duration,
+    /// From the fence to the first write that the target took.
+    refused: Duration,
+}
+
+/// The clients, and what serves them.
+struct Scene<'a> {
+    rig: Rig<'a>,
+    servers: Arc<Servers>,
+    reached: Arc<AtomicU64>,
+    accepted: Arc<AtomicU64>,
+}
+
+/// Moves so many objects there and back.
+pub(super) async fn moves(programs: &Programs, objects: usize) -> Result<String> {
+    let scratch = tempfile::tempdir()?;
+    let result = there_and_back(programs, scratch.path().to_owned(), objects).await;
+    if result.is_err() {
+        println!(
+            "  logs and databases are kept in {}",
+            scratch.keep().display()
+        );
+    }
+    result
+}
+
+async fn there_and_back(programs: &Programs, folder: PathBuf, objects: usize) -> Result<String> {
+    let rig = Rig::new(programs, &folder);
+    let begun = Instant::now();
+    let first = rig.sqlite("one").await?;
+    let (gateway, kubeconfig) = rig.first_gateway(&first.address)?;
+    let servers = Servers::new(kubeconfig)?;
+    let factory = fill(&servers, objects).await?;
+    println!("  {objects} objects after {:.1?}", begun.elapsed());
+
+    let scene = Scene {
+        rig,
+        servers,
+        reached: Arc::default(),
+        accepted: Arc::default(),
+    };
+    let informer = Informer::list(&scene.servers, &scene.reached).await?;
+    let before = informer.picture.clone();
+    let stop = CancellationToken::new();
+    let mut watching = JoinSet::new();
+    watching.spawn(informer.run(stop.clone()));
+    let writing = Instant::now();
+    let writers = Writers::start(&scene.servers, &factory, objects, RATE, &scene.accepted);
+    sleep(BETWEEN).await;
+
+    let second = scene.rig.postgres("two").await?;
+    let (gateway, there) = scene.travel(first, gateway, &second, "gateway-2").await?;
+    let third = scene.rig.sqlite("three").await?;
+    let (gateway, back) = scene.travel(second, gateway, &third, "gateway-3").await?;
+
+    let acks = writers.stop().await?;
+    let wrote = acks.len() as f64 / writing.elapsed().as_secs_f64();
+    let (stored, revision) = informer::list(&mut Route::new(&scene.servers)).await?;
+    scene.wait_for(&scene.reached, revision).await?;
+    stop.cancel();
+    let informer = watching.join_next().await.context("no informer")??;
+    let informer = informer?;
+    drop(gateway);
+    third.process.stop()?;
+    judge(&before, &acks, &informer, &stored)?;
+    let copies = there.copies + back.copies;
+    let figures = format!(
+        "copies {:.1} s; writes refused {:.1} s and {:.1} s; {} writes at {wrote:.0}/s, each seen \
+         once by one informer in {} watches",
+        copies.as_secs_f64(),
+        there.refused.as_secs_f64(),
+        back.refused.as_secs_f64(),
+        acks.len(),
+        informer.watches,
+    );
+    ensure!(copies < LIMIT, "too slow: {figures}");
+    ensure!(wrote >= LEAST_RATE, "too few writes: {figures}");
+    let longest = there.refused.max(back.refused);
+    ensure!(longest < PAUSE, "refused too long: {figures}");
+    Ok(figures)
+}
+
+fn judge(before: &Picture, acks: &[Ack], informer: &Informer, stored: &Picture) -> Result<()> {
+    let story = Story {
+        before,
+        acks,
+        seen: &informer.seen,
+        believed: &informer.picture,
+        stored,
+    };
+    story.judge()
+}
+
+/// Creates the objects in an order that is none, as in a store that has been used for long: the
+/// order of names is then not that of revisions.
+async fn fill(servers: &Arc<Servers>, objects: usize) -> Result<Factory> {
+    let authority = servers.first();
+    let client = Arc::new(servers.connect(authority, 8).await?);
+    let factory = Factory::calibrate(&client, NAMESPACE, OBJECT_BYTES).await?;
+    let step = stride(objects);
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
+    for lane in 0..128 {
+        let (client, factory, next) = (Arc::clone(&client), factory.clone(), Arc::clone(&next));
+        workers.spawn(async move {
+            loop {
+                let turn = next.fetch_add(1, Ordering::Relaxed);
+                if turn >= objects {
+                    return Ok::<_, anyhow::Error>(());
+                }
+                let number = turn * step % objects;
+                let body = factory.query(&name("query", number), number);
+                let path = collection(NAMESPACE);
+                let kind = "application/json";
+                client.write(lane, Method::POST, &path, kind, body).await?;
+            }
+        });
+    }
+    while let Some(done) = workers.join_next().await {
+        done??;
+    }
+    Ok(factory)
+}
+
+/// A step by which a walk around so many places comes to each of them.
+fn stride(places: usize) -> usize {
+    const fn gcd(a: usize, b: usize) -> usize {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    let mut step = places * 618 / 1000;
+    while gcd(places, step) != 1 {
+        step += 1;
+    }
+    step
+}
+
+impl Scene<'_> {
+    /// Moves a store and its clients; what served them is stopped.
+    async fn travel(
+        &self,
+        source: Driver,
+        gateway: Process,
+        target: &Driver,
+        name: &str,
+    ) -> Result<(Process, Moved)> {
+        let begun = Instant::now();
+        let wal = target.wal.clone().map(Peak::watch);
+        let (from, to) = (&source.address[..], &target.address[..]);
+        let copy = ["copy", "--from", from, "--to", to, "--live"];
+        let near = [&copy[..], &["--no-cut-over"]].concat();
+        let near = self.rig.arkctl(&near).await?;
+        let (next, authority) = self.rig.gateway(name, to)?;
+        let waiting = self.waits(&authority).await?;
+        self.servers.add(authority.clone());
+        let over = self.rig.arkctl(&copy).await?;
+        let (fenced, line) = over.line("the source is fenced at revision")?;
+        let cut = number(line)?;
+        self.wait_for(&self.accepted, cut + 1).await?;
+        let refused = fenced.elapsed();
+        self.ready(&authority).await?;
+        let at_cut = cut.to_string();
+        let verify = [
+            "verify",
+            "--at",
+            to,
+            "--against",
+            from,
+            "--revision",
+            &at_cut,
+        ];
+        let verified = self.rig.arkctl(&verify).await?;
+        let peak = match wal {
+            Some(wal) => Some(wal.stop().await?),
+            None => None,
+        };
+        gateway.stop()?;
+        source.process.stop()?;
+        sleep(BETWEEN).await;
+        let text = self.tell(&near, &over, &verified, begun, refused, peak)?;
+        println!("  to {name}, which said {waiting} while it waited: {text}");
+        let log = peak.unwrap_or(0);
+        ensure!(log <= WAL_BYTES, "the write-ahead log grew to {log} bytes");
+        let copies = near.took + over.took;
+        Ok((next, Moved { copies, refused }))
+    }
+
+    /// The figures of a move.
+    fn tell(
+        &self,
+        near: &Run,
+        over: &Run,
+        verified: &Run,
+        begun: Instant,
+        refused: Duration,
+        peak: Option<u64>,
+    ) -> Result<String> {
+        let (_, copied) = near.last("copied ")?;
+        let (fenced, _) = over.line("the source is fenced at revision")?;
+        let (_, has) = over.line("the target has everything")?;
+        let mut told: Vec<String> = Vec::new();
+        let refusals = self.servers.refusals(begun);
+        for refusal in &refusals {
+            let who = if refusal.write { "writers" } else { "readers" };
+            let after = refusal.at.saturating_duration_since(fenced).as_secs_f64();
+            let text = format!("{who}: {}", refusal.text);
+            if !told.iter().any(|known| known.contains(&text)) {
+                told.push(format!("{text} ({after:.1} s after the fence)"));
+            }
+        }
+        let wal = peak.map_or(String::new(), |peak| {
+            format!("; WAL at most {} MiB", peak >> 20)
+        });
+        if let Some(peak) = peak {
+            ensure!(
+                peak <= WAL_BYTES,
+                "the write-ahead log grew to {peak} bytes"
+            );
+        }
+        Ok(format!(
+            "near {:.1} s ({copied}), cut over {:.1} s, compared again {:.1} s; {has}; writes \
+             refused {:.2} s; {} refusals: {}{wal}",
+            near.took.as_secs_f64(),
+            over.took.as_secs_f64(),
+            verified.took.as_secs_f64(),
+            refused.as_secs_f64(),
+            refusals.len(),
+            told.join(" | "),
+        ))
+    }
+
+    /// Checks that a gateway whose store is being filled serves nothing; what it says.
+    async fn waits(&self, authority: &str) -> Result<String> {
+        let client = self.connect(authority).await?;
+        let ready = client.get(0, "/readyz").await;
+        ensure!(
+            ready.is_err(),
+            "a gateway is ready while its store is filled"
+        );
+        let response = client
+            .open(0, Method::GET, ALL, &[], bytes::Bytes::new())
+            .await?;
+        let status = response.status();
+        let after = retry_after(&response);
+        ensure!(!status.is_success(), "an unfinished copy is shown");
+        Ok(format!("{status} to a list, Retry-After {after:?}"))
+    }
+
+    /// Waits until a gateway says that it is ready.
+    async fn ready(&self, authority: &str) -> Result<()> {
+        let client = self.connect(authority).await?;
+        let ready = async {
+            while client.get(0, "/readyz").await.is_err() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, ready)
+            .await
+            .context("a gateway is never ready")
+    }
+
+    async fn connect(&self, authority: &str) -> Result<Client> {
+        let begun = Instant::now();
+        loop {
+            match self.servers.connect(authority.to_owned(), 1).await {
+                Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+                Err(_) => sleep(Duration::from_millis(20)).await,
+                Ok(client) => return Ok(client),
+            }
+        }
+    }
+
+    async fn wait_for(&self, counter: &AtomicU64, revision: u64) -> Result<()> {
+        let reached = async {
+            while counter.load(Ordering::Acquire) < revision {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, reached)
+            .await
+            .with_context(|| format!("revision {revision} is never reached"))
+    }
+}
+
+/// The last number of a line.
+fn number(line: &str) -> Result<u64> {
+    let digits = line.rsplit(' ').next().context("no number")?;
+    digits.parse().with_context(|| line.to_owned())
+}
+
+/// The largest size that a file ever has.
+struct Peak {
+    stop: CancellationToken,
+    sampler: JoinSet<u64>,
+}
+
+impl Peak {
+    fn watch(path: PathBuf) -> Self {
+        let (stop, mut sampler) = (CancellationToken::new(), JoinSet::new());
+        let ended = stop.clone();
+        sampler.spawn(async move {
+            let mut peak = 0;
+            while !ended.is_cancelled() {
+                peak = std::fs::metadata(&path).map_or(0, |it| it.len()).max(peak);
+                sleep(Duration::from_millis(20)).await;
+            }
+            peak
+        });
+        Self { stop, sampler }
+    }
+
+    async fn stop(mut self) -> Result<u64> {
+        self.stop.cancel();
+        Ok(self.sampler.join_next().await.context("no sampler")??)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{number, stride};
+
+    #[test]
+    fn a_walk_comes_everywhere() {
+        for places in [10, 1_000, 20_000, 100_000] {
+            let step = stride(places);
+            let all: BTreeSet<usize> = (0..places).map(|turn| turn * step % places).collect();
+            assert_eq!(all.len(), places);
+        }
+    }
+
+    #[test]
+    fn the_cut_is_the_last_number() {
+        assert_eq!(number("the source is fenced at revision 7").ok(), Some(7));
+        assert_eq!(number("at 7 sharp").ok(), None);
+    }
+}

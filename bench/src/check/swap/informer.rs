@@ -1,0 +1,225 @@
+//! An informer: one list, then watches, each from where the last one ended.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::route::{Call, Route, Servers, later, retry_after};
+use super::writer::Change;
+use crate::client::{Answer, describe};
+use crate::objects::ALL;
+
+/// A page of a list.
+const PAGE: usize = 1000;
+/// Watches end by themselves this often, so that many are resumed.
+const TURN: Duration = Duration::from_secs(10);
+
+/// An object as far as it matters: revision, and hash of its text.
+pub(super) type Picture = HashMap<String, (u64, u64)>;
+
+/// An event.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) name: String,
+    pub(super) change: Change,
+    pub(super) revision: u64,
+}
+
+/// The informer.
+pub(super) struct Informer {
+    route: Route,
+    pub(super) picture: Picture,
+    pub(super) seen: Vec<Seen>,
+    /// Watches that were opened.
+    pub(super) watches: usize,
+    /// Revision of the last event or bookmark.
+    reached: Arc<AtomicU64>,
+}
+
+#[derive(Deserialize)]
+struct List<'a> {
+    metadata: Page,
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    resource_version: String,
+    #[serde(default)]
+    r#continue: String,
+}
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    r#type: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    #[serde(default)]
+    name: String,
+    resource_version: String,
+}
+
+/// Lists everything, page by page; the revision of the list.
+pub(super) async fn list(route: &mut Route) -> Result<(Picture, u64)> {
+    let mut picture = Picture::new();
+    let mut path = format!("{ALL}?limit={PAGE}");
+    loop {
+        let settled = route.settle(&get(&path)).await?;
+        let Answer { status, body } = &settled.answer;
+        let told = || describe(&settled.answer);
+        ensure!(*status == StatusCode::OK, "list: {}", told());
+        let list: List<'_> = serde_json::from_slice(body)?;
+        for item in list.items {
+            let (name, state) = read(item)?;
+            let again = picture.insert(name, state);
+            ensure!(again.is_none(), "a list has an object twice");
+        }
+        if list.metadata.r#continue.is_empty() {
+            return Ok((picture, list.metadata.resource_version.parse()?));
+        }
+        path = format!("{ALL}?limit={PAGE}&continue={}", list.metadata.r#continue);
+    }
+}
+
+impl Informer {
+    /// Lists; `reached` tells others how far it has come.
+    pub(super) async fn list(servers: &Arc<Servers>, reached: &Arc<AtomicU64>) -> Result<Self> {
+        let mut route = Route::new(servers);
+        let (picture, revision) = list(&mut route).await?;
+        reached.store(revision, Ordering::Release);
+        Ok(Self {
+            route,
+            picture,
+            seen: Vec::new(),
+            watches: 0,
+            reached: Arc::clone(reached),
+        })
+    }
+
+    /// Watches until told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<Self> {
+        while !stop.is_cancelled() {
+            let revision = self.reached.load(Ordering::Acquire);
+            let path = format!(
+                "{ALL}?watch=true&allowWatchBookmarks=true&resourceVersion={revision}&timeoutSeconds={}",
+                TURN.as_secs()
+            );
+            let call = get(&path);
+            let Some(response) = self.route.open(&call).await else {
+                continue;
+            };
+            if response.status() == StatusCode::OK {
+                self.watches += 1;
+                self.follow(response.into_body(), &stop).await?;
+                continue;
+            }
+            let pause = retry_after(&response);
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            let answer = Answer { status, body };
+            ensure!(later(status), "watch: {}", describe(&answer));
+            self.route.note(&call, &answer, pause);
+            self.route.turn();
+            sleep(pause.unwrap_or(Duration::from_secs(1))).await;
+        }
+        Ok(self)
+    }
+
+    /// Reads one watch to its end, whatever that is.
+    async fn follow(&mut self, mut body: Incoming, stop: &CancellationToken) -> Result<()> {
+        let mut rest = BytesMut::new();
+        while !stop.is_cancelled() {
+            let Ok(Some(Ok(frame))) = timeout(TURN * 2, body.frame()).await else {
+                return Ok(());
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            rest.extend_from_slice(&data);
+            while let Some(end) = memchr::memchr(b'\n', &rest) {
+                let line = rest.split_to(end + 1);
+                self.take(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, line: &[u8]) -> Result<()> {
+        let frame: Frame<'_> = serde_json::from_slice(line)?;
+        let change = match frame.r#type {
+            "ADDED" => Change::Created,
+            "MODIFIED" => Change::Updated,
+            "DELETED" => Change::Deleted,
+            "BOOKMARK" => {
+                let (_, (revision, _)) = read(frame.object)?;
+                self.reached.fetch_max(revision, Ordering::AcqRel);
+                return Ok(());
+            }
+            _ => bail!("a watch was told {}", frame.object),
+        };
+        let (name, (revision, hash)) = read(frame.object)?;
+        let before = self.reached.swap(revision, Ordering::AcqRel);
+        ensure!(
+            revision > before,
+            "an event of {revision} came after {before}: twice, or out of order"
+        );
+        let there = match change {
+            Change::Created | Change::Updated => {
+                self.picture.insert(name.clone(), (revision, hash))
+            }
+            Change::Deleted => self.picture.remove(&name),
+        };
+        let fits = there.is_some() != (change == Change::Created);
+        ensure!(fits, "{name}: {change:?} at {revision} does not fit");
+        self.seen.push(Seen {
+            name,
+            change,
+            revision,
+        });
+        Ok(())
+    }
+}
+
+fn get(path: &str) -> Call<'_> {
+    Call {
+        method: Method::GET,
+        path,
+        kind: "application/json",
+        body: Bytes::new(),
+    }
+}
+
+fn read(raw: &RawValue) -> Result<(String, (u64, u64))> {
+    let object: Object = serde_json::from_str(raw.get()).context("an object")?;
+    let Metadata {
+        name,
+        resource_version,
+    } = object.metadata;
+    let mut hasher = DefaultHasher::new();
+    raw.get().hash(&mut hasher);
+    Ok((name, (resource_version.parse()?, hasher.finish())))
+}

@@ -1,0 +1,241 @@
+//! Clients that write all the time, and remember what they were told.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::route::{Call, Route, Servers};
+use crate::check::NAMESPACE;
+use crate::client::describe;
+use crate::objects::{Factory, collection, name, status_patch};
+
+/// Clients; each owns the objects that it writes, so that it knows what must be there.
+const LANES: usize = 8;
+/// Own objects that a client keeps.
+const OWN: usize = 50;
+
+/// What became of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Created,
+    Updated,
+    Deleted,
+}
+
+/// A write that was acknowledged.
+#[derive(Clone, Debug)]
+pub(super) struct Ack {
+    pub(super) name: String,
+    pub(super) change: Change,
+    /// A deletion does not tell.
+    pub(super) revision: Option<u64>,
+}
+
+/// The clients.
+pub(super) struct Writers {
+    lanes: JoinSet<Result<Vec<Ack>>>,
+    stop: CancellationToken,
+}
+
+/// One of them.
+struct Lane {
+    number: usize,
+    objects: usize,
+    route: Route,
+    factory: Factory,
+    /// Own objects as they were answered last.
+    own: VecDeque<Value>,
+    acks: Vec<Ack>,
+    /// Newest revision that any of the clients was told.
+    accepted: Arc<AtomicU64>,
+}
+
+impl Writers {
+    /// Starts to write `rate` times a second, to the first `objects` ones and to new ones.
+    pub(super) fn start(
+        servers: &Arc<Servers>,
+        factory: &Factory,
+        objects: usize,
+        rate: usize,
+        accepted: &Arc<AtomicU64>,
+    ) -> Self {
+        let (mut lanes, stop) = (JoinSet::new(), CancellationToken::new());
+        let period = Duration::from_secs_f64(LANES as f64 / rate as f64);
+        for number in 0..LANES {
+            let lane = Lane {
+                number,
+                objects,
+                route: Route::new(servers),
+                factory: factory.clone(),
+                own: VecDeque::new(),
+                acks: Vec::new(),
+                accepted: Arc::clone(accepted),
+            };
+            lanes.spawn(lane.run(period, stop.clone()));
+        }
+        Self { lanes, stop }
+    }
+
+    /// What was acknowledged, each client's in its order.
+    pub(super) async fn stop(mut self) -> Result<Vec<Ack>> {
+        self.stop.cancel();
+        let mut acks = Vec::new();
+        while let Some(done) = self.lanes.join_next().await {
+            acks.extend(done.context("a writer panicked")??);
+        }
+        Ok(acks)
+    }
+}
+
+impl Lane {
+    async fn run(mut self, period: Duration, stop: CancellationToken) -> Result<Vec<Ack>> {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for turn in 0.. {
+            ticks.tick().await;
+            if stop.is_cancelled() {
+                break;
+            }
+            match turn % 5 {
+                0 | 1 => self.create(turn).await?,
+                2 => self.patch(turn).await?,
+                3 => self.update(turn).await?,
+                _ => self.delete().await?,
+            }
+        }
+        Ok(self.acks)
+    }
+
+    async fn create(&mut self, turn: usize) -> Result<()> {
+        let new = name(&format!("live-{}", self.number), turn);
+        let body = self.factory.query(&new, turn);
+        let path = collection(NAMESPACE);
+        let known = Some(StatusCode::CONFLICT);
+        let object = self.write(Method::POST, &path, JSON, body, known).await?;
+        let object = match object {
+            Some(object) => object,
+            None => self.look(&new).await?,
+        };
+        self.acknowledge(new, Change::Created, Some(&object))?;
+        self.own.push_back(object);
+        Ok(())
+    }
+
+    /// Changes one of the objects that were there.
+    async fn patch(&mut self, turn: usize) -> Result<()> {
+        let places = self.objects / LANES;
+        // A step that is prime to most numbers walks through all of them without an order.
+        let number = (turn * 7919) % places * LANES + self.number;
+        let old = name("query", number);
+        let path = format!("{}/{old}/status", collection(NAMESPACE));
+        let body = status_patch(turn * LANES + self.number);
+        let object = self.write(Method::PATCH, &path, MERGE, body, None).await?;
+        let object = object.context("a patch without an answer")?;
+        self.acknowledge(old, Change::Updated, Some(&object))
+    }
+
+    /// Reads nothing, and writes from the version that it was answered last.
+    async fn update(&mut self, turn: usize) -> Result<()> {
+        let Some(mut object) = self.own.pop_front() else {
+            return Ok(());
+        };
+        object["spec"]["sessionId"] = format!("session-{turn}").into();
+        let own = text(&object, "name")?;
+        let path = format!("{}/{own}", collection(NAMESPACE));
+        let body = Bytes::from(object.to_string());
+        let known = Some(StatusCode::CONFLICT);
+        let answered = match self.write(Method::PUT, &path, JSON, body, known).await? {
+            Some(answered) => answered,
+            None => {
+                let there = self.look(&own).await?;
+                if there["spec"] != object["spec"] {
+                    bail!("{own}: a conflict with nobody");
+                }
+                there
+            }
+        };
+        self.acknowledge(own, Change::Updated, Some(&answered))?;
+        self.own.push_back(answered);
+        Ok(())
+    }
+
+    async fn delete(&mut self) -> Result<()> {
+        if self.own.len() < OWN {
+            return Ok(());
+        }
+        let Some(object) = self.own.pop_front() else {
+            return Ok(());
+        };
+        let own = text(&object, "name")?;
+        let path = format!("{}/{own}", collection(NAMESPACE));
+        let gone = Some(StatusCode::NOT_FOUND);
+        self.write(Method::DELETE, &path, JSON, Bytes::new(), gone)
+            .await?;
+        self.acknowledge(own, Change::Deleted, None)
+    }
+
+    /// Writes until it is done; `None` if an earlier attempt whose answer was lost had done it, of
+    /// which the status `done` is the sign.
+    async fn write(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+        done: Option<StatusCode>,
+    ) -> Result<Option<Value>> {
+        let call = Call {
+            method,
+            path,
+            kind,
+            body,
+        };
+        let settled = self.route.settle(&call).await?;
+        let answer = settled.answer;
+        if answer.status.is_success() {
+            return Ok(Some(serde_json::from_slice(&answer.body)?));
+        }
+        if settled.uncertain && done == Some(answer.status) {
+            return Ok(None);
+        }
+        bail!("{} {path}: {}", call.method, describe(&answer))
+    }
+
+    async fn look(&mut self, name: &str) -> Result<Value> {
+        let path = format!("{}/{name}", collection(NAMESPACE));
+        let object = self.write(Method::GET, &path, JSON, Bytes::new(), None);
+        object.await?.context("an object without an answer")
+    }
+
+    fn acknowledge(&mut self, name: String, change: Change, object: Option<&Value>) -> Result<()> {
+        let revision = match object {
+            Some(object) => Some(text(object, "resourceVersion")?.parse()?),
+            None => None,
+        };
+        self.accepted
+            .fetch_max(revision.unwrap_or(0), Ordering::AcqRel);
+        self.acks.push(Ack {
+            name,
+            change,
+            revision,
+        });
+        Ok(())
+    }
+}
+
+const JSON: &str = "application/json";
+const MERGE: &str = "application/merge-patch+json";
+
+fn text(object: &Value, field: &str) -> Result<String> {
+    let text = object["metadata"][field].as_str();
+    Ok(text.with_context(|| format!("no {field}"))?.to_owned())
+}
