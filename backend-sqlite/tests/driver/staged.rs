@@ -255,3 +255,40 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
         .await
         .expect("fence");
 }
+
+#[tokio::test]
+async fn the_log_stays_as_small_as_one_call() {
+    const RECORDS: i64 = 8_000;
+    const CALL: i64 = 200;
+    let source = Header {
+        store_id: "source".to_owned(),
+        epoch: 1,
+        revision: BASE + RECORDS,
+        ..Header::default()
+    };
+    // Every revision once, in no order: as in a store that has been used for long.
+    let record = |number: i64| Record {
+        key: Some(key(&format!("a/{number:05}"))),
+        revision: BASE + 1 + number * 3_001 % RECORDS,
+        create_revision: BASE + 1 + number * 3_001 % RECORDS,
+        value: vec![b'x'; 2_600].into(),
+        ..Record::default()
+    };
+    let target = Store::new();
+    let mut log = target.path().into_os_string();
+    log.push("-wal");
+    for first in (0..RECORDS).step_by(CALL as usize) {
+        let records = (first..first + CALL).map(record).collect();
+        let part = vec![ImportPart::Records(records)];
+        let kept = call(&target, options(&source, true), part, true).await;
+        kept.expect("kept");
+        let size = std::fs::metadata(&log).expect("a log").len();
+        assert!(size <= 8 << 20, "{size} bytes after record {first}");
+    }
+    let done = call(&target, options(&source, false), Vec::new(), true).await;
+    done.expect("complete");
+    let there = target.list(all()).await.expect("list").records;
+    let expected: Vec<i64> = (0..RECORDS).map(|it| record(it).revision).collect();
+    let revisions: Vec<i64> = there.iter().map(|it| it.revision).collect();
+    assert_eq!(revisions, expected);
+}
