@@ -21,6 +21,10 @@ pub(crate) struct Options {
     /// Objects that `swap` moves [default: 100,000, and 20,000 under `all`].
     #[arg(long, value_name = "N")]
     objects: Option<usize>,
+
+    /// Writes a second that clients of `swap` try to make.
+    #[arg(long, value_name = "N", default_value_t = swap::RATE)]
+    rate: usize,
 }
 
 /// A promise.
@@ -108,17 +112,20 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     let programs = Programs::beside_us()?;
     let among_all = names == ["all"];
-    let objects = options.objects.unwrap_or(match among_all {
-        true => SWAPPED_AMONG_ALL,
-        false => SWAPPED,
-    });
+    let swap = swap::Load {
+        objects: options.objects.unwrap_or(match among_all {
+            true => SWAPPED_AMONG_ALL,
+            false => SWAPPED,
+        }),
+        rate: options.rate,
+    };
     let mut broken = 0;
     let mut kept = 0;
     for (name, check, promise) in CHECKS {
         if !names.contains(name) && !among_all {
             continue;
         }
-        match perform(*check, &programs, objects).await {
+        match perform(*check, &programs, &swap).await {
             Ok(figures) => {
                 kept += 1;
                 println!("kept    {name}: {promise} ({figures})");
@@ -134,7 +141,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn perform(check: Check, programs: &Programs, objects: usize) -> Result<String> {
+async fn perform(check: Check, programs: &Programs, swap: &swap::Load) -> Result<String> {
     match check {
         Check::Rows => lists::rows(programs).await,
         Check::ListMemory => lists::memory(programs).await,
@@ -144,6 +151,6 @@ async fn perform(check: Check, programs: &Programs, objects: usize) -> Result<St
         Check::Delivery => fanout::delivery(programs).await,
         Check::Startup => restart::startup(programs).await,
         Check::Restart => restart::first_list(programs).await,
-        Check::Swap => swap::moves(programs, objects).await,
+        Check::Swap => swap::moves(programs, swap).await,
     }
 }
