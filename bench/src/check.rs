@@ -26,6 +26,10 @@ pub(crate) struct Options {
     /// Objects that `swap` moves [default: 100,000, and 20,000 under `all`].
     #[arg(long, value_name = "N")]
     objects: Option<usize>,
+
+    /// Writes a second that clients of `swap` try to make.
+    #[arg(long, value_name = "N", default_value_t = swap::RATE)]
+    rate: usize,
 }
 
 /// A promise.
@@ -44,10 +48,9 @@ enum Check {
 }
 
 /// How much some checks do.
-#[derive(Clone, Copy)]
 struct Sizes {
-    /// Objects that `swap` moves.
-    objects: usize,
+    /// What `swap` moves under.
+    swap: swap::Load,
     /// How long `replicas` lasts.
     seconds: u64,
 }
@@ -134,7 +137,10 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         (SWAPPED, replicas::SECONDS)
     };
     let sizes = Sizes {
-        objects: options.objects.unwrap_or(objects),
+        swap: swap::Load {
+            objects: options.objects.unwrap_or(objects),
+            rate: options.rate,
+        },
         seconds: options.seconds.unwrap_or(seconds),
     };
     let mut broken = 0;
@@ -143,7 +149,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         if !names.contains(name) && !among_all {
             continue;
         }
-        match perform(*check, &programs, sizes).await {
+        match perform(*check, &programs, &sizes).await {
             Ok(figures) => {
                 kept += 1;
                 println!("kept    {name}: {promise} ({figures})");
@@ -159,7 +165,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn perform(check: Check, programs: &Programs, sizes: Sizes) -> Result<String> {
+async fn perform(check: Check, programs: &Programs, sizes: &Sizes) -> Result<String> {
     match check {
         Check::Rows => lists::rows(programs).await,
         Check::ListMemory => lists::memory(programs).await,
@@ -170,6 +176,6 @@ async fn perform(check: Check, programs: &Programs, sizes: Sizes) -> Result<Stri
         Check::Startup => restart::startup(programs).await,
         Check::Restart => restart::first_list(programs).await,
         Check::Replicas => replicas::survive(programs, sizes.seconds).await,
-        Check::Swap => swap::moves(programs, sizes.objects).await,
+        Check::Swap => swap::moves(programs, &sizes.swap).await,
     }
 }

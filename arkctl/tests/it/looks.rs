@@ -20,12 +20,17 @@ async fn stores_are_compared() {
     );
     other.fill(100, 300).await;
     compare().await.expect("equal");
+    let equal = one.head().await.revision.to_string();
     let change = |value: &'static str| vec![op(Action::Update, "ns/q000050", value)];
     write(&mut one.client(), change("{}"))
         .await
         .expect("written");
     let told = compare().await.expect_err("one went on");
     assert!(told.contains("the revisions differ"), "{told}");
+    let before = ["verify", "--at", &at, "--against", &against, "--revision"];
+    run(&[&before[..], &[&equal]].concat())
+        .await
+        .expect("equal, as they were");
     write(&mut other.client(), change("[]"))
         .await
         .expect("written");

@@ -5,6 +5,7 @@
 //! and a list must show.
 
 mod informer;
+mod peak;
 mod rig;
 mod route;
 mod verdict;
@@ -22,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::informer::{Informer, Picture};
+use self::peak::Peak;
 use self::rig::{Driver, Process, Rig, Run};
 use self::route::{Route, Servers, retry_after};
 use self::verdict::Story;
@@ -33,8 +35,8 @@ use crate::target::Programs;
 
 /// Size of an object as it is served.
 const OBJECT_BYTES: usize = 2_600;
-/// Writes offered per second.
-const RATE: usize = 100;
+/// Writes offered per second, unless told.
+pub(super) const RATE: usize = 100;
 /// Writes per second that must be acknowledged, the pauses included.
 const LEAST_RATE: f64 = 50.0;
 /// Both moves together, as long as `arkctl copy` runs.
@@ -48,6 +50,13 @@ const WAL_BYTES: u64 = 192 << 20;
 const BETWEEN: Duration = Duration::from_secs(3);
 /// How long anything else may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is moved, and how busy it is.
+pub(super) struct Load {
+    pub(super) objects: usize,
+    /// Writes a second.
+    pub(super) rate: usize,
+}
 
 /// One move, in figures.
 struct Moved {
@@ -66,9 +75,9 @@ struct Scene<'a> {
 }
 
 /// Moves so many objects there and back.
-pub(super) async fn moves(programs: &Programs, objects: usize) -> Result<String> {
+pub(super) async fn moves(programs: &Programs, load: &Load) -> Result<String> {
     let scratch = tempfile::tempdir()?;
-    let result = there_and_back(programs, scratch.path().to_owned(), objects).await;
+    let result = there_and_back(programs, scratch.path().to_owned(), load).await;
     if result.is_err() {
         println!(
             "  logs and databases are kept in {}",
@@ -78,7 +87,8 @@ pub(super) async fn moves(programs: &Programs, objects: usize) -> Result<String>
     result
 }
 
-async fn there_and_back(programs: &Programs, folder: PathBuf, objects: usize) -> Result<String> {
+async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Result<String> {
+    let Load { objects, rate } = *load;
     let rig = Rig::new(programs, &folder);
     let begun = Instant::now();
     let first = rig.sqlite("one").await?;
@@ -99,7 +109,7 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, objects: usize) ->
     let mut watching = JoinSet::new();
     watching.spawn(informer.run(stop.clone()));
     let writing = Instant::now();
-    let writers = Writers::start(&scene.servers, &factory, objects, RATE, &scene.accepted);
+    let writers = Writers::start(&scene.servers, &factory, objects, rate, &scene.accepted);
     sleep(BETWEEN).await;
 
     let second = scene.rig.postgres("two").await?;
@@ -108,7 +118,7 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, objects: usize) ->
     let (gateway, back) = scene.travel(second, gateway, &third, "gateway-3").await?;
 
     let acks = writers.stop().await?;
-    let wrote = acks.len() as f64 / writing.elapsed().as_secs_f64();
+    let rate = acks.len() as f64 / writing.elapsed().as_secs_f64();
     let (stored, revision) = informer::list(&mut Route::new(&scene.servers)).await?;
     scene.wait_for(&scene.reached, revision).await?;
     stop.cancel();
@@ -117,18 +127,25 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, objects: usize) ->
     drop(gateway);
     third.process.stop()?;
     judge(&before, &acks, &informer, &stored)?;
+    let (writes, watches) = (acks.len(), informer.watches);
+    let told = format!(
+        "{objects} objects, {writes} writes at {rate:.0}/s, each seen once by one informer in \
+         {watches} watches"
+    );
+    ensure!(rate >= LEAST_RATE, "too few writes: {told}");
+    Ok(format!("{}; {told}", in_time(&there, &back)?))
+}
+
+/// The times of both moves, unless they are too long.
+fn in_time(there: &Moved, back: &Moved) -> Result<String> {
     let copies = there.copies + back.copies;
     let figures = format!(
-        "copies {:.1} s; writes refused {:.1} s and {:.1} s; {} writes at {wrote:.0}/s, each seen \
-         once by one informer in {} watches",
+        "copies {:.1} s; writes refused {:.1} s and {:.1} s",
         copies.as_secs_f64(),
         there.refused.as_secs_f64(),
         back.refused.as_secs_f64(),
-        acks.len(),
-        informer.watches,
     );
     ensure!(copies < LIMIT, "too slow: {figures}");
-    ensure!(wrote >= LEAST_RATE, "too few writes: {figures}");
     let longest = there.refused.max(back.refused);
     ensure!(longest < PAUSE, "refused too long: {figures}");
     Ok(figures)
@@ -201,6 +218,9 @@ impl Scene<'_> {
         let wal = target.wal.clone().map(Peak::watch);
         let (from, to) = (&source.address[..], &target.address[..]);
         let copy = ["copy", "--from", from, "--to", to, "--live"];
+        self.rig
+            .arkctl(&[&copy[..], &["--dry-run"]].concat())
+            .await?;
         let near = [&copy[..], &["--no-cut-over"]].concat();
         let near = self.rig.arkctl(&near).await?;
         let (next, authority) = self.rig.gateway(name, to)?;
@@ -339,33 +359,6 @@ impl Scene<'_> {
 fn number(line: &str) -> Result<u64> {
     let digits = line.rsplit(' ').next().context("no number")?;
     digits.parse().with_context(|| line.to_owned())
-}
-
-/// The largest size that a file ever has.
-struct Peak {
-    stop: CancellationToken,
-    sampler: JoinSet<u64>,
-}
-
-impl Peak {
-    fn watch(path: PathBuf) -> Self {
-        let (stop, mut sampler) = (CancellationToken::new(), JoinSet::new());
-        let ended = stop.clone();
-        sampler.spawn(async move {
-            let mut peak = 0;
-            while !ended.is_cancelled() {
-                peak = std::fs::metadata(&path).map_or(0, |it| it.len()).max(peak);
-                sleep(Duration::from_millis(20)).await;
-            }
-            peak
-        });
-        Self { stop, sampler }
-    }
-
-    async fn stop(mut self) -> Result<u64> {
-        self.stop.cancel();
-        Ok(self.sampler.join_next().await.context("no sampler")??)
-    }
 }
 
 #[cfg(test)]
