@@ -36,6 +36,14 @@ async fn listeners(session: &Session) -> String {
         .expect("a number")
 }
 
+/// What every session of a driver did last.
+async fn sessions(session: &Session) -> String {
+    let all = "select string_agg(state || ' ' || left(query, 60), ' | ') from pg_stat_activity \
+         where application_name = 'backend-postgres'";
+    let all = session.text(all).await.expect("asked");
+    all.unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_terminated_sessions() {
     let (server, _, sidecars) = store(Server::builder(), 2).await;
@@ -56,7 +64,11 @@ async fn two_hundred_terminated_sessions() {
     // The listeners come back, after a pause that grows to 2 s.
     let deadline = Instant::now() + RECOVERY;
     while listeners(&session).await != "2" {
-        assert!(Instant::now() < deadline, "the listeners are not back");
+        assert!(
+            Instant::now() < deadline,
+            "the listeners are not back: {}",
+            sessions(&session).await
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let aftermath = judge("200 terminations", storm, sidecars).await;

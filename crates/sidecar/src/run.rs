@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_proto::limits::MAX_MESSAGE_BYTES;
-use backend_proto::v1::BackendError;
+use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::backend_server::BackendServer;
+use backend_proto::v1::{BackendError, Header};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
@@ -28,12 +29,16 @@ use crate::health;
 use crate::listen::{self, Listener, may_enter};
 use crate::metrics::Metrics;
 use crate::parent::Parent;
+use crate::refuse::closing;
 use crate::retention::Retention;
 use crate::service::Service;
 use crate::tail::Tail;
 
 /// How long calls under way may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Pause before the store is looked at again at the start.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Bytes that a reader of a stream may have in flight.
 const WINDOW: u32 = 2 << 20;
@@ -206,10 +211,9 @@ async fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(Service, HealthServer<impl Health>, JoinSet<()>), Error> {
-    let header = driver.header().await.map_err(Error::Driver)?;
     let description = driver.describe();
     let gate = Gate::default();
-    gate.refresh(driver.as_ref()).await.map_err(Error::Driver)?;
+    let header = look(driver.as_ref(), &gate, stop).await?;
     let fanout = Arc::new(Fanout::new(header));
     let metrics = Metrics::new();
     let tail = Tail::new(fanout.clone());
@@ -258,6 +262,31 @@ async fn start(
         stop: stop.clone(),
     };
     Ok((service, probes, background))
+}
+
+/// Where the store is, and whether it is whole, as soon as it can be reached: one that is out of reach
+/// for a moment is no reason to end the process.
+async fn look(driver: &dyn Driver, gate: &Gate, stop: &CancellationToken) -> Result<Header, Error> {
+    let mut told = false;
+    loop {
+        let looked = async {
+            gate.refresh(driver).await?;
+            driver.header().await
+        };
+        match looked.await {
+            Err(error) if error.reason() == Reason::NotReady => {
+                if !told {
+                    tracing::warn!(error = error.message, "waiting for the store");
+                }
+                told = true;
+            }
+            looked => return looked.map_err(Error::Driver),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Err(Error::Driver(closing())),
+            () = sleep(LOOK_AGAIN) => {}
+        }
+    }
 }
 
 /// Accepts connections until told to stop.
