@@ -14,8 +14,10 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Uri};
 /// How long one connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Bytes that a stream, and a connection, may have in flight: several chunks of an export.
-const WINDOW: u32 = 8 << 20;
+/// HTTP/2 windows, bytes: enough for some chunks of a list to be under way while one is read. That of
+/// a connection is larger, so that one stream that is not read does not hold up the others.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// What is wrong with an address or its certificates. Each is a sentence for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +86,8 @@ impl Endpoint {
             .identity(Identity::from_pem(&tls.cert, &tls.key));
         let endpoint = Channel::builder(uri)
             .connect_timeout(CONNECT)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .tls_config(config)
             .map_err(|source| Error::Tls {
                 address: address.to_owned(),
@@ -134,8 +136,8 @@ impl Endpoint {
                 // The host is what `:authority` becomes.
                 Channel::builder(Uri::from_static("http://localhost"))
                     .connect_timeout(CONNECT)
-                    .initial_stream_window_size(WINDOW)
-                    .initial_connection_window_size(WINDOW)
+                    .initial_stream_window_size(STREAM_WINDOW)
+                    .initial_connection_window_size(CONNECTION_WINDOW)
                     .connect_with_connector_lazy(tower::service_fn(connect))
             }
             Address::Tcp(endpoint) => endpoint.connect_lazy(),
