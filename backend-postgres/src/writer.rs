@@ -118,7 +118,9 @@ impl Writer {
                 }
                 Err(Failed::LogFull { first, last }) => {
                     let extended = self.extend(&mut slot, first, last).await;
-                    (extended.err(), true)
+                    // Others may use the room up before us, but not for ever.
+                    let late = Instant::now() > deadline;
+                    (extended.err().or(late.then_some(Error::Overloaded)), true)
                 }
                 Err(Failed::Back) => {
                     // A new connection looks at what is there, and begins an epoch if need be.
@@ -295,7 +297,7 @@ impl Writer {
         }
     }
 
-    /// After a commit: others are told, and the log gets more room before it runs out.
+    /// After a commit: others are told.
     fn committed(&self, stand: &Stand, header: &Header) {
         let mut stand = stand.clone();
         stand.head.revision = header.revision;

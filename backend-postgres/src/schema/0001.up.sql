@@ -11,9 +11,8 @@ CREATE TABLE store (
   revision         bigint NOT NULL,
   -- Newest revision whose history is gone.
   compact_revision bigint NOT NULL,
-  -- First revision that no partition of log can hold, how many the last one holds, and when it was
-  -- made (nanoseconds since 1970).
-  log_end          bigint NOT NULL,
+  -- How many revisions the newest partition of log holds, and when it was made (nanoseconds since
+  -- 1970).
   log_span         bigint NOT NULL,
   log_extended_at  bigint NOT NULL,
   -- The database cluster that this row was written on: another timeline or system may lack commits.
@@ -100,46 +99,48 @@ ALTER TABLE object ALTER COLUMN value SET STORAGE EXTERNAL;
 ALTER TABLE object SET (toast_tuple_target = 8160);
 ALTER TABLE log ALTER COLUMN old_value SET STORAGE EXTERNAL;
 
-INSERT INTO store (lane, store_id, epoch, revision, compact_revision, log_end, log_span,
+INSERT INTO store (lane, store_id, epoch, revision, compact_revision, log_span,
                    log_extended_at, system_id, timeline)
-SELECT 0, gen_random_uuid()::text, 1, 1::bigint << 40, 1::bigint << 40, (1::bigint << 40) + 1,
+SELECT 0, gen_random_uuid()::text, 1, 1::bigint << 40, 1::bigint << 40,
        8192, 0, system_identifier::text,
        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
 FROM pg_control_system();
 
--- Makes room in the log for the revisions from `wanted` up to `upto`, and some more: twice as many as
+-- Makes room in the log for the revisions from `wanted` up to `last`, and some more: twice as many as
 -- the last time if those lasted less than ten minutes, half as many if they lasted more than forty.
 -- Runs with its owner's rights, so that who writes need not own tables.
-CREATE FUNCTION extend_log(wanted bigint, upto bigint, now_nanos bigint) RETURNS bigint
+CREATE FUNCTION extend_log(wanted bigint, last bigint, now_nanos bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ark, pg_temp AS $$
 DECLARE
   s       store%ROWTYPE;
   lasted  bigint;
   span    bigint;
   start   bigint;
+  stop    bigint;
   part    name;
 BEGIN
   SELECT * INTO STRICT s FROM store WHERE lane = 0 FOR UPDATE;
-  IF s.log_end > upto THEN
-    RETURN s.log_end;
+  -- What is there already, which epochs and imports need not have made in order.
+  SELECT coalesce(max(p.upto), wanted) INTO start
+  FROM log_partition p WHERE p.first <= last AND p.upto > wanted;
+  IF start > last THEN
+    RETURN start;
   END IF;
   lasted := (now_nanos - s.log_extended_at) / 1000000000;
   span := CASE WHEN lasted < 600 THEN s.log_span * 2
                WHEN lasted > 2400 THEN s.log_span / 2
                ELSE s.log_span END;
   span := least(greatest(span, 16384), 4194304);
-  -- A new epoch leaves the rest of the old one's revisions unused.
-  start := greatest(s.log_end, wanted);
-  span := greatest(span, upto - start + 1);
+  span := greatest(span, last - start + 1);
+  SELECT least(start + span, min(p.first)) INTO stop FROM log_partition p WHERE p.first >= start;
   part := 'log_' || start::text;
   EXECUTE format('CREATE TABLE %I (LIKE log INCLUDING ALL) WITH '
     '(toast_tuple_target = 8160, autovacuum_vacuum_insert_scale_factor = 1)', part);
   EXECUTE format('ALTER TABLE log ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
-    part, start, start + span);
-  INSERT INTO log_partition VALUES (part, start, start + span);
-  UPDATE store SET log_end = start + span, log_span = span, log_extended_at = now_nanos
-  WHERE lane = 0;
-  RETURN start + span;
+    part, start, stop);
+  INSERT INTO log_partition VALUES (part, start, stop);
+  UPDATE store SET log_span = span, log_extended_at = now_nanos WHERE lane = 0;
+  RETURN stop;
 END $$;
 
 -- Drops the partitions of the log that hold nothing above the compact revision; how many. Gives up
@@ -177,8 +178,7 @@ BEGIN
     EXECUTE format('DROP TABLE %I', part);
   END LOOP;
   DELETE FROM log_partition;
-  UPDATE store SET log_end = revision + 1, import_source = NULL, import_last = NULL,
-    import_revision = 0, import_records = 0
+  UPDATE store SET import_source = NULL, import_last = NULL, import_revision = 0, import_records = 0
   WHERE lane = 0;
 END $$;
 

@@ -3,6 +3,7 @@
 mod migrations;
 mod program;
 mod refusals;
+mod room;
 mod sql;
 mod starting;
 mod tls;

@@ -1,0 +1,107 @@
+//! The log has room wherever revisions go on.
+
+use backend_postgres::{Options, PostgresDriver};
+use backend_proto::v1::event::Type;
+use backend_proto::v1::op::Action;
+use backend_proto::v1::{Event, Header, Key, Op, Record};
+use postgres_testkit::Server;
+use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
+use tokio::sync::mpsc;
+
+use crate::program::database;
+
+/// More than the first partition holds.
+const CREATES: usize = 20_000;
+
+const BATCH: usize = 250;
+
+fn key(name: &str) -> Key {
+    Key {
+        group: "ark.mckinsey.com".to_owned(),
+        resource: "queries".to_owned(),
+        namespace: "default".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn create(name: &str) -> Op {
+    Op {
+        key: Some(key(name)),
+        action: Action::Create.into(),
+        value: "1".into(),
+        ..Op::default()
+    }
+}
+
+async fn open(dsn: &str) -> PostgresDriver {
+    let options = Options::from_dsn(dsn).expect("a DSN");
+    PostgresDriver::open(options).await.expect("opened")
+}
+
+#[tokio::test]
+async fn a_partition_that_is_used_up_is_followed_by_another() {
+    let (server, dsn) = database(Server::builder()).await;
+    let driver = open(&dsn).await;
+    let start = driver.header().await.expect("header").revision;
+    for first in (0..CREATES).step_by(BATCH) {
+        let ops = (first..first + BATCH).map(|number| create(&format!("q{number}")));
+        let committed = driver.commit(ops.collect()).await.expect("committed");
+        assert_eq!(committed.events.len(), BATCH);
+    }
+    let (mut through, mut seen) = (start, 0);
+    while seen < CREATES {
+        let page = driver.read_log(through, 1 << 20).await.expect("the log");
+        let revisions: Vec<i64> = page.events.iter().map(|event| event.revision).collect();
+        let due: Vec<i64> = (through + 1..).take(revisions.len()).collect();
+        assert_eq!(revisions, due);
+        seen += revisions.len();
+        through = page.through;
+    }
+    driver.close().await;
+    drop(server);
+}
+
+#[tokio::test]
+async fn an_import_may_lead_to_an_epoch_before_what_the_log_was_made_for() {
+    let (server, dsn) = database(Server::builder()).await;
+    let driver = open(&dsn).await;
+    // An empty store after a fail-over: in a later epoch, whose partition is there.
+    let later = "update ark.store set epoch = 5, revision = 5::bigint << 40, \
+                 compact_revision = 5::bigint << 40; \
+                 select ark.extend_log((5::bigint << 40) + 1, (5::bigint << 40) + 1, 0)";
+    server.execute("ark", later).await.expect("a later epoch");
+    let snapshot = (1 << 40) + 7;
+    let source = Header {
+        store_id: "moved".to_owned(),
+        epoch: 1,
+        revision: snapshot,
+        compact_revision: snapshot,
+    };
+    let created = Event {
+        revision: snapshot + 1,
+        r#type: Type::Created.into(),
+        record: Some(Record {
+            key: Some(key("a")),
+            revision: snapshot + 1,
+            create_revision: snapshot + 1,
+            value: "1".into(),
+            ..Record::default()
+        }),
+        ..Event::default()
+    };
+    let (sender, parts) = mpsc::channel(2);
+    for part in [ImportPart::Events(vec![created]), ImportPart::Done] {
+        sender.send(part).await.expect("room");
+    }
+    let options = ImportOptions {
+        source,
+        keep_epoch: true,
+        more: false,
+        discard: false,
+    };
+    let header = driver.import(options, parts).await.expect("imported");
+    assert_eq!((header.epoch, header.revision), (1, snapshot + 1));
+    let committed = driver.commit(vec![create("b")]).await.expect("committed");
+    assert_eq!(committed.header.revision, snapshot + 2);
+    driver.close().await;
+}
