@@ -98,7 +98,8 @@ impl<I: Item> Cursor<I> {
     }
 
     /// The revision up to which this cursor has handed out everything it will ever hand out, or
-    /// `None` while changes wait to be read.
+    /// `None` while changes wait to be read. A change that was read before its mark came counts
+    /// as waiting until [`Cursor::poll_next`] is polled again.
     #[must_use]
     pub fn progress(&self) -> Option<u64> {
         // The order matters: every change up to the frontier has left its mark before it moved.

@@ -115,7 +115,8 @@ impl Watcher {
     }
 
     /// The revision up to which everything has been handed out, for a bookmark: `None` while
-    /// items wait, or if it is not above where the watch started (semantics 6.10.3).
+    /// items wait or are still being announced, or if it is not above where the watch started
+    /// (semantics 6.10.3). Ask it when [`Watcher::next_batch`] waits.
     #[must_use]
     pub fn progress(&self) -> Option<Revision> {
         if self.ended || self.initial.is_some() {
