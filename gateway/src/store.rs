@@ -9,7 +9,6 @@
 
 mod key;
 mod object;
-mod splice;
 
 mod codec;
 mod error;
@@ -29,10 +28,9 @@ pub use codec::{Codec, DecodeError, Decoded, Head};
 pub use error::StoreError;
 pub use key::{ObjectKey, ResourceId};
 pub use listing::{Listing, ListingIter};
-pub use object::{Labels, Renderings, Stored};
+pub use object::{Labels, Renderings, Stored, set_resource_version};
 pub use phase::Phase;
 pub use request::{Freshness, ListAt, ListRequest, Scope, WatchRequest, WatchStart};
-pub use splice::set_resource_version;
 pub use sync::StoreTask;
 pub use watch::{Equality, EventKind, Everything, Filter, WatchItem, Watcher};
 pub use watch_cache::{Limits, Usage};

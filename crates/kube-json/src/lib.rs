@@ -6,6 +6,7 @@ mod kind;
 mod members;
 mod object;
 mod parse;
+mod splice;
 mod write;
 pub mod yaml;
 
@@ -14,4 +15,5 @@ pub use kind::{go_type, json_kind};
 pub use members::{Items, Members};
 pub use object::ObjectWriter;
 pub use parse::{MAX_DEPTH, Parsed, SyntaxError, parse};
+pub use splice::set_within;
 pub use write::{to_vec, to_vec_pretty, write, write_float, write_string};

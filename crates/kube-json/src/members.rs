@@ -36,16 +36,27 @@ impl<'a> Members<'a> {
     /// The members of the object under a key; empty if there is none. Its end need not be looked
     /// for, unlike that of a value which is [found](Self::find).
     #[must_use]
-    pub fn within(mut self, key: &[u8]) -> Self {
-        while let Some(candidate) = self.key() {
-            if candidate == key {
-                return Self::of(&self.text[self.at..]);
-            }
-            if self.value(self.at).is_none() {
-                break;
-            }
+    pub fn within(self, key: &[u8]) -> Self {
+        self.enter(key).unwrap_or(Self { text: b"", at: 0 })
+    }
+
+    /// The members of the object under a key, in the same text, if there is one.
+    pub(crate) fn enter(mut self, key: &[u8]) -> Option<Self> {
+        while self.key()? != key {
+            self.value(self.at)?;
         }
-        Self::of(b"")
+        self.at += 1;
+        (self.text.get(self.at - 1) == Some(&b'{')).then_some(self)
+    }
+
+    /// Where the text goes on behind the members that were walked over.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether the walk is at the end of the object, not where malformed text broke it off.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.text.get(skip_space(self.text, self.at)) == Some(&b'}')
     }
 
     fn begin(text: &'a [u8], opening: u8) -> Self {

@@ -12,8 +12,10 @@ use watch_cache::Change;
 
 use crate::backend;
 use crate::backend::ChangeKind;
-use crate::store::splice::set_resource_version;
-use crate::store::{Codec, DecodeError, Head, Labels, ObjectKey, Renderings, ResourceId, Stored};
+use crate::store::{
+    Codec, DecodeError, Head, Labels, ObjectKey, Renderings, ResourceId, Stored,
+    set_resource_version,
+};
 
 /// Values of about this many bytes are decoded by one thread at a time; less is not worth a thread.
 const THREAD_BYTES: usize = 64 << 10;

@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 
 use watch_cache::{Attribute, Item};
 
-use crate::store::splice::set_resource_version;
 use crate::store::{ObjectKey, StoreError};
 
 /// Memory of an object besides its strings, bytes: the structure, its counters and allocations.
@@ -37,6 +36,15 @@ pub struct Labels(pub(super) Box<[(Arc<str>, Box<str>)]>);
 /// Encodings of an object that are made once and shared by all who need them.
 #[derive(Debug, Default)]
 pub struct Renderings(Mutex<Vec<(u64, Bytes)>>);
+
+/// The object with `metadata.resourceVersion` set to `revision`, in its place in key order; `None`
+/// if the bytes hold no JSON object with an object `metadata`. What was stored under a revision is
+/// served as exactly these bytes.
+#[must_use]
+pub fn set_resource_version(object: &[u8], revision: u64) -> Option<Vec<u8>> {
+    let revision = format!("\"{revision}\"");
+    kube_json::set_within(object, "metadata", "resourceVersion", &revision)
+}
 
 impl Stored {
     /// Namespace and name.
