@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use backend_client::{Endpoint, Tls};
 use backend_proto::error::from_status;
-use backend_proto::limits::{PROTOCOL_MINOR, epoch_base};
+use backend_proto::limits::PROTOCOL_MINOR;
 use backend_proto::v1::backend_client::BackendClient;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::describe_response::Capability;
@@ -173,13 +173,15 @@ impl Store {
         Ok(export)
     }
 
-    /// Whether nothing was ever stored. A restored store has a first revision, too, and records.
+    /// Whether the store holds nothing and has no history; whether it ever had, its driver knows.
     pub(crate) async fn is_empty(&self) -> Result<bool> {
         let mut export = self.export(ExportRequest::default()).await?;
         let Header {
-            revision, epoch, ..
+            revision,
+            compact_revision,
+            ..
         } = export.header;
-        Ok(revision == epoch_base(epoch) && export.records().await?.is_none())
+        Ok(revision == compact_revision && export.records().await?.is_none())
     }
 
     /// One call of Import, whose requests begin with `options`.

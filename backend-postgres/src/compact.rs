@@ -33,12 +33,9 @@ pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<St
     let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
     stand.whole()?;
     let head = stand.head;
-    if revision > head.revision {
+    if let Err(future) = head.reached(revision) {
         connection.commit(ANSWER).await?;
-        return Err(Error::Future {
-            asked: revision,
-            current: head.revision,
-        });
+        return Err(future.into());
     }
     if revision > head.compact_revision {
         connection.query(&MOVE, &[&revision], ANSWER).await?;

@@ -11,6 +11,7 @@ use sidecar::driver::{
     Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ImportProgress,
     ListPart, ListQuery, LogPage,
 };
+use sidecar::head::RevisionError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -200,7 +201,7 @@ impl Driver for PostgresDriver {
         let header = self.shared.note(&page.stand);
         let compact_revision = header.compact_revision;
         if after < compact_revision {
-            return Err(Error::Compacted { compact_revision }.into());
+            return Err(RevisionError::Compacted { compact_revision }.into());
         }
         Ok(LogPage {
             events: page.events,

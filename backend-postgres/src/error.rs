@@ -2,25 +2,15 @@
 
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
+use sidecar::head::RevisionError;
 use tokio_postgres::error::{DbError, SqlState};
 
 /// Trouble with the store. A conflict of a write is a verdict, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The revision asked for is no longer retained.
-    #[error("history up to revision {compact_revision} is gone")]
-    Compacted {
-        /// The current compact revision.
-        compact_revision: i64,
-    },
-    /// The revision asked for does not exist yet.
-    #[error("revision {asked} is above the current revision {current}")]
-    Future {
-        /// What the caller asked for.
-        asked: i64,
-        /// The newest committed revision.
-        current: i64,
-    },
+    /// The revision asked for cannot be read.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
     /// The request is malformed, or does not fit the state of the store.
     #[error("{0}")]
     Invalid(String),
@@ -72,17 +62,9 @@ impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             Some(refusal) => refused(refusal),
-            // Our own mistakes in encoding would be of this kind, too: they do not get better.
-            None if error.is_closed() || std::error::Error::source(&error).is_some_and(is_io) => {
-                Self::Lost(describe(&error))
-            }
             None => Self::Lost(describe(&error)),
         }
     }
-}
-
-fn is_io(source: &(dyn std::error::Error + 'static)) -> bool {
-    source.is::<std::io::Error>()
 }
 
 /// The whole chain of an error's words.
@@ -141,8 +123,7 @@ fn refused(refusal: &DbError) -> Error {
 impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         let reason = match &error {
-            Error::Compacted { .. } => Reason::Compacted,
-            Error::Future { .. } => Reason::FutureRevision,
+            Error::Revision(error) => return (*error).into(),
             Error::Invalid(_) => Reason::Invalid,
             Error::Fenced(_)
             | Error::Importing
@@ -165,16 +146,10 @@ impl From<Error> for BackendError {
             message: error.to_string(),
             ..Self::default()
         };
-        match error {
-            Error::Compacted { compact_revision } => told.compact_revision = compact_revision,
-            Error::Future { current, .. } => told.current_revision = current,
-            Error::Overloaded
-            | Error::Fenced(_)
-            | Error::Importing
-            | Error::Unreachable(_)
-            | Error::Lost(_)
-            | Error::OutcomeUnknown(_) => told.retry_after_ms = 1000,
-            _ => {}
+        let passes = matches!(reason, Reason::NotReady | Reason::Overloaded);
+        // A refusal stands until somebody changes the database.
+        if passes && !matches!(error, Error::Refused(_)) {
+            told.retry_after_ms = 1000;
         }
         told
     }

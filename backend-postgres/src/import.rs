@@ -5,12 +5,13 @@
 
 mod events;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use backend_proto::limits::{epoch_base, epoch_of};
+use backend_proto::limits::epoch_of;
 use backend_proto::v1::{Header, Key, Record};
 use prost::Message as _;
 use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
+use sidecar::head::Head;
 use sidecar::key::path_of;
 use sidecar::time::nanos;
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use crate::error::Error;
 use crate::pool::Pool;
 use crate::record::digest;
 use crate::resources::Resources;
-use crate::store::{self, Head, LOCK, Stand};
+use crate::store::{self, LOCK, Stand};
 
 /// Longest wait for the database to take a piece, and for the sender to send one.
 const PIECE: Duration = Duration::from_secs(60);
@@ -160,7 +161,7 @@ async fn start(
         };
     }
     let empty: bool = connection.query_one(&EMPTY, &[], ANSWER).await?.get(0);
-    if !empty || stand.head.revision != epoch_base(stand.head.epoch) {
+    if !empty || !stand.head.has_just_begun() {
         return Err(invalid("import needs an empty store"));
     }
     if let Some(reason) = &stand.fenced {
@@ -250,12 +251,7 @@ impl Import<'_> {
                 compact_revision: source.revision,
             }
         } else {
-            let epoch = source.epoch.max(before.epoch) + 1;
-            Head {
-                epoch,
-                revision: epoch_base(epoch),
-                compact_revision: epoch_base(epoch),
-            }
+            Head::begin(source.epoch.max(before.epoch), SystemTime::now())
         };
         let parameters: [&(dyn ToSql + Sync); 4] = [
             &source.store_id,

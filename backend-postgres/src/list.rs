@@ -132,7 +132,7 @@ pub(crate) async fn run(
         Ok(at) => at,
         Err(error) => {
             connection.commit(ANSWER).await?;
-            return Err(error);
+            return Err(error.into());
         }
     };
     stand.head.revision = at;

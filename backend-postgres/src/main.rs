@@ -6,6 +6,7 @@
     reason = "a command line talks to its user"
 )]
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Serves one store in a PostgreSQL database over ark.backend.v1.
 #[derive(Parser)]
-#[command(name = "backend-postgres", version, after_help = MIGRATE_HELP)]
+#[command(name = "backend-postgres", version, after_help = COMMANDS_HELP)]
 struct Serve {
     #[command(flatten)]
     database: Arguments,
@@ -43,19 +44,31 @@ struct Migrate {
     remove_everything: bool,
 }
 
-/// `migrate` is parsed apart, so that the flags of serving stay required without it.
-const MIGRATE_HELP: &str = "backend-postgres migrate [--to N] [--grant ROLE] makes or changes the \
-                            schema, as a role that owns it";
+/// Begins a new epoch of the store: clients forget the revisions that they know, and list again. For
+/// a database that was set back by a snapshot of its disk; other restores are noticed.
+#[derive(Parser)]
+#[command(name = "backend-postgres new-epoch")]
+struct NewEpoch {
+    #[command(flatten)]
+    database: Arguments,
+}
+
+/// These are parsed apart, so that the flags of serving stay required without them.
+const COMMANDS_HELP: &str = "\
+Other commands (each with --help):
+  backend-postgres migrate [--to N] [--grant ROLE]   makes or changes the schema, as its owner
+  backend-postgres new-epoch                         after a restore from a snapshot of the disk";
 
 fn main() -> ExitCode {
     sidecar::logs::init();
     // The first one wins, and this is the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut arguments = std::env::args_os();
-    let result = if arguments.nth(1).is_some_and(|first| first == "migrate") {
-        run_migrate(&Migrate::parse_from(std::env::args_os().skip(1)))
-    } else {
-        serve(&Serve::parse())
+    let rest = || std::env::args_os().skip(1);
+    let first = rest().next();
+    let result = match first.as_deref().and_then(OsStr::to_str) {
+        Some("migrate") => run_migrate(&Migrate::parse_from(rest())),
+        Some("new-epoch") => run_new_epoch(&NewEpoch::parse_from(rest())),
+        _ => serve(&Serve::parse()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,6 +88,13 @@ fn run_migrate(arguments: &Migrate) -> anyhow::Result<()> {
     let migrated = migrate::run(&options, arguments.to, arguments.grant.as_deref());
     let version = runtime()?.block_on(migrated)?;
     println!("schema version {version}");
+    Ok(())
+}
+
+fn run_new_epoch(arguments: &NewEpoch) -> anyhow::Result<()> {
+    let options = Options::new(&arguments.database)?;
+    let epoch = runtime()?.block_on(migrate::new_epoch(&options))?;
+    println!("epoch {epoch}");
     Ok(())
 }
 

@@ -3,11 +3,15 @@
 //! The table `ark.schema_version` says which version the database has and the oldest program that
 //! can work with it, so that a database may be a step ahead of programs that still run.
 
+use std::time::SystemTime;
+
+use sidecar::head::Head;
 use tokio_postgres::types::Type;
 
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::options::{Options, Target};
+use crate::store::begin_epoch_anyway;
 
 /// A step between two versions.
 struct Migration {
@@ -156,6 +160,18 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
     Ok(to)
 }
 
+/// Begins a new epoch: every revision from before is gone for clients, who list again. Needed after
+/// the database was set back in a way that cannot be told from a crash, such as a snapshot of its
+/// disk. Gives the epoch's number.
+///
+/// # Errors
+/// If the database cannot be reached, or holds no store, or an unfinished one.
+pub async fn new_epoch(options: &Options) -> Result<i64, Error> {
+    let connection = Connection::open(&options.target, false, None).await?;
+    check(&connection).await?;
+    Ok(begin_epoch_anyway(&connection).await?.head.epoch)
+}
+
 /// One transaction per step, each alone in the database.
 async fn walk(connection: &Connection, to: i32) -> Result<(), Error> {
     let patient = "SET lock_timeout = '30s'; SET statement_timeout = '10min'";
@@ -194,9 +210,22 @@ fn step(version: i32, to: i32) -> Result<Option<String>, Error> {
             let first = "CREATE SCHEMA IF NOT EXISTS ark; \
                          CREATE TABLE ark.schema_version (version int NOT NULL, oldest int NOT NULL); \
                          INSERT INTO ark.schema_version VALUES (0, 0);";
-            let first = if version == 0 { first } else { "" };
+            let (first, last) = if version == 0 {
+                // Of a store that was here before, clients may remember revisions.
+                let Head {
+                    epoch, revision, ..
+                } = Head::begin(0, SystemTime::now());
+                let begin = format!(
+                    "UPDATE store SET epoch = {epoch}, revision = {revision}, \
+                     compact_revision = {revision};"
+                );
+                (first, begin)
+            } else {
+                ("", String::new())
+            };
             Ok(Some(format!(
-                "{first} {path} {} ; UPDATE ark.schema_version SET version = {}, oldest = {};",
+                "{first} {path} {} ; {last} \
+                 UPDATE ark.schema_version SET version = {}, oldest = {};",
                 migration.up,
                 version + 1,
                 migration.oldest

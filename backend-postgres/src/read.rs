@@ -113,7 +113,8 @@ pub(crate) async fn get(
         found = rows.first().and_then(|row| stored(row, 0));
     }
     connection.commit(ANSWER).await?;
-    at.map(|_| (stand, found))
+    at?;
+    Ok((stand, found))
 }
 
 /// Seven columns of a row as a stored value, unless they are absent.

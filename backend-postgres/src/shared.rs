@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use backend_proto::v1::Header;
 use parking_lot::Mutex;
 use sidecar::driver::DriverHealth;
+use sidecar::head::Head;
 
 use crate::error::Error;
-use crate::store::{Floor, Head, Stand};
+use crate::store::{Floor, Stand};
 
 /// Without an answer of the database for this long, nobody knows what others wrote. The log is read
 /// at least every 1.25 s.
@@ -125,10 +126,5 @@ impl Shared {
 
 /// The header of a state.
 pub(crate) fn header(stand: &Stand) -> Header {
-    Header {
-        store_id: stand.store_id.clone(),
-        epoch: stand.head.epoch,
-        revision: stand.head.revision,
-        compact_revision: stand.head.compact_revision,
-    }
+    stand.head.header(stand.store_id.clone())
 }

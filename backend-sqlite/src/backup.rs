@@ -1,11 +1,16 @@
-//! A consistent copy of a database that may be in use.
+//! Copies of databases, and what becomes of them.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::connection::{explain, refuse};
+use crate::connection::{self, explain, refuse};
 use crate::error::Error;
+use crate::lock::Lock;
+use crate::options::Options;
+use crate::schema;
+
+const MARK: &str = "UPDATE store SET restored = 1";
 
 /// Copies the database at `from` into the new file `to` from one snapshot, without stopping its
 /// writer. A server started on the copy begins a new epoch, because the original may have gone on.
@@ -34,6 +39,33 @@ pub fn run(from: &Path, to: &Path) -> Result<(), Error> {
         .map_err(|error| refuse(to, format!("cannot finish the backup: {error}")))
 }
 
+/// Marks a database, which must not be in use, as a copy like those of [`run`]: a server started on it
+/// begins a new epoch.
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn mark(options: &Options) -> Result<(), Error> {
+    let path = &options.path;
+    if !path.exists() {
+        return Err(refuse(path, "there is no such file"));
+    }
+    schema::check_file(path)?;
+    let lock = Lock::take(&options.beside(".lock"))?;
+    let connection = connection::writer(options)?;
+    schema::check_owner(&connection, path)?;
+    connection
+        .execute(MARK, [])
+        .map_err(|error| explain(path, &error))?;
+    connection
+        .close()
+        .map_err(|(_, error)| explain(path, &error))?;
+    // What the file of an unclean lock says is still to be looked into.
+    if !lock.was_unclean() {
+        lock.release();
+    }
+    Ok(())
+}
+
 fn copy(source: &Connection, from: &Path, partial: &Path) -> Result<(), Error> {
     if partial.exists() {
         std::fs::remove_file(partial).map_err(|error| refuse(partial, error.to_string()))?;
@@ -45,7 +77,7 @@ fn copy(source: &Connection, from: &Path, partial: &Path) -> Result<(), Error> {
         .execute("VACUUM INTO ?1", [name])
         .map_err(|error| explain(from, &error))?;
     let copy = Connection::open(partial).map_err(|error| explain(partial, &error))?;
-    copy.execute("UPDATE store SET restored = 1", [])
+    copy.execute(MARK, [])
         .map_err(|error| explain(from, &error))?;
     copy.close()
         .map_err(|(_, error)| explain(partial, &error))?;

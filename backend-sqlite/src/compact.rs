@@ -6,24 +6,19 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _};
+use sidecar::head::Head;
 use sidecar::time::now;
 
 use crate::error::Error;
 use crate::record::change;
 use crate::schema::read_head;
-use crate::shared::Head;
 
 /// Rows of the log that one step looks at.
 const STEP: i64 = 512;
 
 /// Makes `revision` the compact revision. Called inside a write transaction.
 pub(crate) fn move_to(connection: &Connection, revision: i64, head: Head) -> Result<Head, Error> {
-    if revision > head.revision {
-        return Err(Error::Future {
-            asked: revision,
-            current: head.revision,
-        });
-    }
+    head.reached(revision)?;
     if revision <= head.compact_revision {
         return Ok(head);
     }

@@ -1,6 +1,5 @@
 //! The [`Driver`] of the kit, on SQLite.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +57,7 @@ impl SqliteDriver {
         let mut connection = connection::writer(options)?;
         schema::check_owner(&connection, path)?;
         connection::configure_writer(&connection, options)?;
-        let shared = Arc::new(look(&connection, path)?);
+        let shared = Arc::new(look(&connection, options)?);
         let checkpointer =
             Checkpointer::start(&mut connection, options, shared.clone(), on_fatal.clone())?;
         let readers = Readers::start(options)?;
@@ -228,8 +227,9 @@ impl Driver for SqliteDriver {
 }
 
 /// Brings the schema up to date and reads what the file says of the store.
-fn look(connection: &Connection, path: &Path) -> Result<Shared, Error> {
-    let identity = schema::prepare(connection, path)?;
+fn look(connection: &Connection, options: &Options) -> Result<Shared, Error> {
+    let path = &options.path;
+    let identity = schema::prepare(connection, path, (options.clock)())?;
     let Identity {
         store_id,
         head,

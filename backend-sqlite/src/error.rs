@@ -5,24 +5,14 @@ use std::path::PathBuf;
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use rusqlite::ErrorCode;
+use sidecar::head::RevisionError;
 
 /// Trouble with the store. A conflict of a write is a verdict, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The revision asked for is no longer retained.
-    #[error("history up to revision {compact_revision} is gone")]
-    Compacted {
-        /// The current compact revision.
-        compact_revision: i64,
-    },
-    /// The revision asked for does not exist yet.
-    #[error("revision {asked} is above the current revision {current}")]
-    Future {
-        /// What the caller asked for.
-        asked: i64,
-        /// The newest committed revision.
-        current: i64,
-    },
+    /// The revision asked for cannot be read.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
     /// A stored value does not have the bytes that were written.
     #[error("the stored value of {key} at revision {revision} fails its checksum")]
     CorruptValue {
@@ -91,8 +81,7 @@ impl Error {
 impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         let reason = match &error {
-            Error::Compacted { .. } => Reason::Compacted,
-            Error::Future { .. } => Reason::FutureRevision,
+            Error::Revision(error) => return (*error).into(),
             Error::CorruptValue { .. } => Reason::Corrupt,
             Error::Invalid(_) => Reason::Invalid,
             Error::Overloaded => Reason::Overloaded,
@@ -114,11 +103,11 @@ impl From<Error> for BackendError {
             message: error.to_string(),
             ..Self::default()
         };
-        match error {
-            Error::Compacted { compact_revision } => told.compact_revision = compact_revision,
-            Error::Future { current, .. } => told.current_revision = current,
-            Error::Overloaded | Error::Fenced(_) | Error::Importing => told.retry_after_ms = 1000,
-            _ => {}
+        if matches!(
+            error,
+            Error::Overloaded | Error::Fenced(_) | Error::Importing
+        ) {
+            told.retry_after_ms = 1000;
         }
         told
     }

@@ -1,19 +1,20 @@
 //! Filling an empty store from an export, each call inside one transaction.
 
 use std::cmp::Ordering;
+use std::time::SystemTime;
 
-use backend_proto::limits::{epoch_base, epoch_of};
+use backend_proto::limits::epoch_of;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Header, Key, Record};
 use rusqlite::Connection;
 use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
+use sidecar::head::Head;
 use sidecar::key::path_of;
 use sidecar::time::nanos;
 use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::record::{change, checksum};
-use crate::shared::Head;
 use crate::staged;
 use crate::write::ResourceIds;
 
@@ -267,12 +268,7 @@ impl<'a> Import<'a> {
                 compact_revision: self.kept.source.revision,
             }
         } else {
-            let epoch = source.epoch.max(before.epoch) + 1;
-            Head {
-                epoch,
-                revision: epoch_base(epoch),
-                compact_revision: epoch_base(epoch),
-            }
+            Head::begin(source.epoch.max(before.epoch), SystemTime::now())
         };
         let sql = "UPDATE store SET store_id = ?1, epoch = ?2, revision = ?3, \
                    compact_revision = ?4, swept_revision = ?5, importing = NULL";
@@ -298,7 +294,7 @@ fn identity(source: &Header) -> (&str, i64, i64) {
 fn check_empty(connection: &Connection, head: Head) -> Result<(), Error> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM log)";
     let empty: bool = connection.query_row(sql, [], |row| row.get(0))?;
-    if !empty || head.revision != epoch_base(head.epoch) {
+    if !empty || !head.has_just_begun() {
         return Err(invalid("import needs an empty store"));
     }
     Ok(())

@@ -13,6 +13,7 @@ use prost::Message as _;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 use sidecar::driver::ListQuery;
+use sidecar::head::Head;
 use sidecar::key::{key_of, path, path_of};
 
 use crate::error::Error;
@@ -20,7 +21,6 @@ use crate::pins::Pin;
 use crate::read::{self, resource_id};
 use crate::record::{Entry, columns};
 use crate::schema::read_head;
-use crate::shared::Head;
 
 /// Rows of the log that one step adds to the overlay: keeps a read transaction short.
 const OVERLAY_STEP: i64 = 4096;

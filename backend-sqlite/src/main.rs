@@ -2,11 +2,12 @@
 
 #![expect(clippy::print_stderr, reason = "a command line talks to its user")]
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use backend_sqlite::{SqliteDriver, backup};
+use backend_sqlite::{Options, SqliteDriver, backup};
 use clap::Parser;
 
 #[global_allocator]
@@ -17,7 +18,7 @@ const FATAL: i32 = 3;
 
 /// Serves one SQLite database over ark.backend.v1.
 #[derive(Parser)]
-#[command(name = "backend-sqlite", version, after_help = BACKUP_HELP)]
+#[command(name = "backend-sqlite", version, after_help = COMMANDS_HELP)]
 struct Serve {
     /// The database; made if it is absent, in a directory that exists.
     #[arg(long, env = "ARK_BACKEND_SQLITE_PATH", value_name = "FILE")]
@@ -38,19 +39,36 @@ struct Backup {
     to: PathBuf,
 }
 
-/// `backup` is parsed apart, so that the flags of serving stay required without it.
-const BACKUP_HELP: &str =
-    "backend-sqlite backup --path FILE --to FILE copies a database that may be in use";
+/// Marks a database as set back, for one that was restored by other means than `backup`: the next
+/// server begins a new epoch, so that clients forget the revisions that they know, and list again.
+#[derive(Parser)]
+#[command(name = "backend-sqlite new-epoch")]
+struct NewEpoch {
+    /// The database; not in use.
+    #[arg(long, env = "ARK_BACKEND_SQLITE_PATH", value_name = "FILE")]
+    path: PathBuf,
+}
+
+/// These are parsed apart, so that the flags of serving stay required without them.
+const COMMANDS_HELP: &str = "\
+Other commands (each with --help):
+  backend-sqlite backup --path FILE --to FILE   copies a database that may be in use
+  backend-sqlite new-epoch --path FILE          after a restore from a snapshot of the disk";
 
 fn main() -> ExitCode {
     sidecar::logs::init();
-    let mut arguments = std::env::args_os();
-    let backup = arguments.nth(1).is_some_and(|first| first == "backup");
-    let result = if backup {
-        let Backup { path, to } = Backup::parse_from(std::env::args_os().skip(1));
-        backup::run(&path, &to).map_err(anyhow::Error::from)
-    } else {
-        serve(&Serve::parse())
+    let rest = || std::env::args_os().skip(1);
+    let first = rest().next();
+    let result = match first.as_deref().and_then(OsStr::to_str) {
+        Some("backup") => {
+            let Backup { path, to } = Backup::parse_from(rest());
+            backup::run(&path, &to).map_err(anyhow::Error::from)
+        }
+        Some("new-epoch") => {
+            let NewEpoch { path } = NewEpoch::parse_from(rest());
+            backup::mark(&Options::new(path)).map_err(anyhow::Error::from)
+        }
+        _ => serve(&Serve::parse()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,7 +84,7 @@ fn serve(options: &Serve) -> anyhow::Result<()> {
         eprintln!("error: {line}");
         std::process::exit(FATAL);
     };
-    let store = backend_sqlite::Options::new(&options.path);
+    let store = Options::new(&options.path);
     let driver = SqliteDriver::open(&store, Arc::new(on_fatal))?;
     // The driver has threads of its own: this runtime only moves messages, and one thread does so
     // with fewer switches than two.

@@ -1,6 +1,7 @@
 //! How a store is opened.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// What a [`crate::SqliteDriver`] is opened with.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Options {
     pub low_space_bytes: u64,
     /// Largest size of the database file in pages of 4 KiB, `ballast_bytes` of it kept back.
     pub max_pages: Option<u32>,
+    /// The clock that epochs are numbered by.
+    pub clock: fn() -> SystemTime,
 }
 
 impl Options {
@@ -32,6 +35,7 @@ impl Options {
             ballast_bytes: 16 << 20,
             low_space_bytes: 8 << 20,
             max_pages: None,
+            clock: SystemTime::now,
         }
     }
 

@@ -5,13 +5,13 @@ use std::collections::{HashMap, hash_map};
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Key};
 use rusqlite::{Connection, OptionalExtension as _, Row};
+use sidecar::head::Head;
 use sidecar::key::{key_of, path_of};
 use sidecar::time::timestamp;
 
 use crate::error::Error;
 use crate::record::{Entry, change, columns};
 use crate::schema::read_head;
-use crate::shared::Head;
 
 /// Events of the log and how far they reach.
 #[derive(Debug)]
@@ -121,17 +121,7 @@ pub(crate) fn get(
 /// Events after a revision, until their values exceed `max_bytes`.
 pub(crate) fn log(connection: &Connection, after: i64, max_bytes: usize) -> Result<Page, Error> {
     let head = read_head(connection)?;
-    if after > head.revision {
-        return Err(Error::Future {
-            asked: after,
-            current: head.revision,
-        });
-    }
-    if after < head.compact_revision {
-        return Err(Error::Compacted {
-            compact_revision: head.compact_revision,
-        });
-    }
+    head.follows(after)?;
     let sql = concat!(
         "SELECT ",
         columns!(),

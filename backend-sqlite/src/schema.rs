@@ -2,13 +2,13 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::time::SystemTime;
 
-use backend_proto::limits::epoch_base;
 use rusqlite::{Connection, OptionalExtension as _};
+use sidecar::head::Head;
 
 use crate::connection::{explain, refuse};
 use crate::error::Error;
-use crate::shared::Head;
 
 /// `ArkB`: marks a SQLite file as ours.
 const APPLICATION_ID: i32 = 0x4172_6b42;
@@ -18,9 +18,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
 ];
-
-/// First epoch of a new store. Not 0, because revision 0 means "latest" in the protocol.
-const FIRST_EPOCH: i64 = 1;
 
 /// What a store says of itself.
 #[derive(Debug)]
@@ -89,33 +86,33 @@ pub(crate) fn check_owner(connection: &Connection, path: &Path) -> Result<(), Er
 
 /// Brings the file to this program's schema and reads who the store is. A restored store starts a
 /// new epoch, because commits that somebody saw may be missing from it.
-pub(crate) fn prepare(connection: &Connection, path: &Path) -> Result<Identity, Error> {
+pub(crate) fn prepare(
+    connection: &Connection,
+    path: &Path,
+    now: SystemTime,
+) -> Result<Identity, Error> {
     let explained = |error: rusqlite::Error| explain(path, &error);
     let version = version(connection).map_err(explained)?;
-    migrate(connection, version).map_err(explained)?;
+    migrate(connection, version, now).map_err(explained)?;
     let (identity, restored) = identity(connection)
         .map_err(explained)?
         .ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))?;
     if !restored {
         return Ok(identity);
     }
-    let head = bump_epoch(connection, identity.head.epoch + 1).map_err(explained)?;
+    let head = begin_epoch(connection, identity.head.epoch, now).map_err(explained)?;
     tracing::info!(epoch = head.epoch, "restored store starts a new epoch");
     Ok(Identity { head, ..identity })
 }
 
-/// Begins `epoch` with all history before it gone.
-pub(crate) fn bump_epoch(connection: &Connection, epoch: i64) -> rusqlite::Result<Head> {
-    let base = epoch_base(epoch);
+/// Begins an epoch above `newest`, with all history before it gone.
+fn begin_epoch(connection: &Connection, newest: i64, now: SystemTime) -> rusqlite::Result<Head> {
+    let head = Head::begin(newest, now);
     connection.execute(
         "UPDATE store SET epoch = ?1, revision = ?2, compact_revision = ?2, restored = 0",
-        (epoch, base),
+        (head.epoch, head.revision),
     )?;
-    Ok(Head {
-        epoch,
-        revision: base,
-        compact_revision: base,
-    })
+    Ok(head)
 }
 
 /// The row of `store` as far as it moves, as the state that a read shows; refused while an import
@@ -142,16 +139,16 @@ fn version(connection: &Connection) -> rusqlite::Result<usize> {
     Ok(version as usize)
 }
 
-fn migrate(connection: &Connection, version: usize) -> rusqlite::Result<()> {
+fn migrate(connection: &Connection, version: usize, now: SystemTime) -> rusqlite::Result<()> {
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         connection.execute_batch("BEGIN IMMEDIATE")?;
         connection.execute_batch(migration)?;
         if index == 0 {
-            let base = epoch_base(FIRST_EPOCH);
+            let head = Head::begin(0, now);
             connection.execute(
                 "INSERT INTO store (id, store_id, epoch, revision, compact_revision, \
                  swept_revision) VALUES (1, ?1, ?2, ?3, ?3, ?3)",
-                (uuid::Uuid::new_v4().to_string(), FIRST_EPOCH, base),
+                (uuid::Uuid::new_v4().to_string(), head.epoch, head.revision),
             )?;
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         }

@@ -3,18 +3,10 @@
 use backend_proto::v1::Header;
 use parking_lot::{Mutex, RwLock};
 use sidecar::driver::{DriverHealth, ImportProgress};
+use sidecar::head::Head;
 
 use crate::error::Error;
 use crate::pins::Pins;
-
-/// Where the store is: the committed content of the row of `store`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) epoch: i64,
-    /// Newest committed and durable revision.
-    pub(crate) revision: i64,
-    pub(crate) compact_revision: i64,
-}
 
 /// What every part of the driver may look at.
 #[derive(Debug)]
@@ -72,12 +64,7 @@ impl Shared {
     }
 
     pub(crate) fn header(&self, head: Head) -> Header {
-        Header {
-            store_id: self.store_id.read().clone(),
-            epoch: head.epoch,
-            revision: head.revision,
-            compact_revision: head.compact_revision,
-        }
+        head.header(self.store_id.read().clone())
     }
 
     /// Why the store is fenced, if it is.
@@ -127,30 +114,11 @@ impl Shared {
     }
 }
 
-impl Head {
-    /// Checks that state at `revision` can be read; 0 stands for the latest.
-    pub(crate) fn readable(self, revision: i64) -> Result<i64, Error> {
-        if revision == 0 {
-            return Ok(self.revision);
-        }
-        if revision > self.revision {
-            return Err(Error::Future {
-                asked: revision,
-                current: self.revision,
-            });
-        }
-        if revision < self.compact_revision {
-            return Err(Error::Compacted {
-                compact_revision: self.compact_revision,
-            });
-        }
-        Ok(revision)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Head, Shared};
+    use sidecar::head::Head;
+
+    use super::Shared;
 
     fn head(epoch: i64, revision: i64, compact_revision: i64) -> Head {
         Head {

@@ -10,13 +10,14 @@ use backend_proto::v1::{Header, Op, OpResult};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use sidecar::driver::{Committed, DriverHealth, ImportOptions, ImportPart};
+use sidecar::head::Head;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint;
 use crate::compact;
 use crate::error::Error;
 use crate::import::{self, Filled};
-use crate::shared::{Head, Shared};
+use crate::shared::Shared;
 use crate::space::Space;
 use crate::transaction;
 use crate::write::{Batch, ResourceIds};

@@ -15,8 +15,9 @@ CREATE TABLE store (
   -- 1970).
   log_span         bigint NOT NULL,
   log_extended_at  bigint NOT NULL,
-  -- The database cluster that this row was written on: another timeline or system may lack commits.
-  system_id        text   NOT NULL,
+  -- Where this row was written: on another timeline, in another cluster or database, or in a table
+  -- that was made anew from a dump, commits may be missing.
+  origin           text   NOT NULL,
   timeline         text   NOT NULL,
   -- Why nothing may be written; NULL if it may.
   fenced           text,
@@ -100,11 +101,11 @@ ALTER TABLE object SET (toast_tuple_target = 8160);
 ALTER TABLE log ALTER COLUMN old_value SET STORAGE EXTERNAL;
 
 INSERT INTO store (lane, store_id, epoch, revision, compact_revision, log_span,
-                   log_extended_at, system_id, timeline)
-SELECT 0, gen_random_uuid()::text, 1, 1::bigint << 40, 1::bigint << 40,
-       8192, 0, system_identifier::text,
+                   log_extended_at, origin, timeline)
+SELECT 0, gen_random_uuid()::text, 1, 1::bigint << 40, 1::bigint << 40, 8192, 0,
+       concat_ws('/', c.system_identifier, d.oid, 'store'::regclass::oid),
        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
-FROM pg_control_system();
+FROM pg_control_system() c, pg_database d WHERE d.datname = current_database();
 
 -- Makes room in the log for the revisions from `wanted` up to `last`, and some more: twice as many as
 -- the last time if those lasted less than ten minutes, half as many if they lasted more than forty.

@@ -10,9 +10,10 @@ use backend_proto::v1::backend_error::Reason;
 use backend_sqlite::{Options, backup};
 use rusqlite::Connection;
 use sidecar::driver::Driver as _;
+use sidecar::head::Head;
 
 use crate::store::{
-    BASE, Store, all, applied, create, delete, key, list, open, path, refused, update,
+    BASE, Store, all, applied, clock, create, delete, key, list, open, path, refused, update,
 };
 
 fn refusal(path: &Path) -> String {
@@ -147,7 +148,7 @@ async fn a_backup_under_load_is_one_moment_of_the_store() {
     let copy = store.folder.path().join("copy.db");
     let target = copy.clone();
     let path = store.path();
-    while store.log(1 << 40).await.len() < 100 {
+    while store.log(BASE).await.len() < 100 {
         tokio::task::yield_now().await;
     }
     tokio::task::spawn_blocking(move || backup::run(&path, &target))
@@ -157,17 +158,36 @@ async fn a_backup_under_load_is_one_moment_of_the_store() {
     stop.store(true, Ordering::Relaxed);
     let written = tasks.join_next().await.expect("a task").expect("writer");
 
-    let restored = open(&Options::new(&copy)).expect("the copy opens");
+    let again = store.folder.path().join("again.db");
+    std::fs::copy(&copy, &again).expect("copied");
+    let early = |path: &Path| Options {
+        clock,
+        ..Options::new(path)
+    };
+    let restored = open(&early(&copy)).expect("the copy opens");
     let listed = list(&restored, all()).await.expect("list");
     assert!(listed.records.len() >= 100 && listed.records.len() <= 2 * written);
     assert_eq!(listed.records.len() % 2, 0, "batches are whole");
     let header = restored.header().await.expect("header");
-    assert_eq!((header.epoch, header.revision), (2, 2 << 40));
+    let begun = Head::begin(1, clock()).header(header.store_id.clone());
+    assert_eq!(header, begun);
     assert_eq!(
         header.store_id,
         store.driver.header().await.expect("header").store_id
     );
     restored.close().await;
+    // The epoch that began on the first copy is unknown to the second, but not to clients.
+    let mut newest = header.revision;
+    for _ in 0..2 {
+        let once_more = store.folder.path().join("once-more.db");
+        std::fs::copy(&again, &once_more).expect("copied");
+        let restored = open(&Options::new(&once_more)).expect("the copy opens");
+        let header = restored.header().await.expect("header");
+        assert!(header.compact_revision > newest, "{header:?}");
+        let written = restored.commit(vec![create("new", "1")]).await;
+        newest = written.expect("a write").header.revision;
+        restored.close().await;
+    }
     let again = backup::run(&store.path(), &copy).expect_err("exists");
     assert!(again.to_string().contains("never overwrites"), "{again}");
 }

@@ -73,7 +73,8 @@ async fn a_restore_starts_a_new_epoch() {
     let restored = import(&target, &header, false, parts)
         .await
         .expect("import");
-    assert_eq!((restored.epoch, restored.revision), (2, 2 << 40));
+    // By the clock: the same backup may have been restored elsewhere before.
+    assert!(restored.epoch > 2);
     assert_eq!(restored.compact_revision, restored.revision);
     let there = target.list(all()).await.expect("list");
     assert_eq!(

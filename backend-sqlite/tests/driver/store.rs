@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::conflict::Cause;
@@ -13,8 +14,13 @@ use sidecar::driver::{Committed, Driver as _, ListPart, ListQuery};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-/// First revision of a new store's counter.
-pub(crate) const BASE: i64 = 1 << 40;
+/// Where a new store begins by [`clock`].
+pub(crate) const BASE: i64 = 1_236_459_061_248;
+
+/// A clock that numbers epochs from 1.
+pub(crate) fn clock() -> SystemTime {
+    UNIX_EPOCH
+}
 
 /// An open store.
 pub(crate) struct Store {
@@ -40,6 +46,7 @@ impl Store {
         let mut options = Options::new(folder.path().join("ark.db"));
         options.ballast_bytes = 0;
         options.low_space_bytes = 0;
+        options.clock = clock;
         change(&mut options);
         let driver = open(&options).expect("new store");
         Self { driver, folder }

@@ -12,6 +12,7 @@
 
 pub mod config;
 pub mod driver;
+pub mod head;
 pub mod key;
 pub mod listen;
 pub mod logs;

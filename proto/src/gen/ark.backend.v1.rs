@@ -5,8 +5,9 @@ pub struct Header {
     /// Random identity of the store, made when it was created; kept by backup and restore.
     #[prost(string, tag = "1")]
     pub store_id: ::prost::alloc::string::String,
-    /// Incremented whenever commits that somebody may have seen could be missing: restore, import,
-    /// fail-over. Every revision holds it in its upper bits: revision = epoch * 2^40 + counter.
+    /// Raised whenever commits that somebody may have seen could be missing: restore, import,
+    /// fail-over. Every revision holds it in its upper bits: revision = epoch * 2^40 + counter. The
+    /// counter of a new epoch need not begin at 0.
     #[prost(int64, tag = "2")]
     pub epoch: i64,
     /// Newest committed and durable revision known to the answering process. For a streamed or

@@ -1,10 +1,13 @@
 //! An import on its way in, kept apart from the store until it is whole.
 
-use backend_proto::limits::{epoch_base, epoch_of};
+use std::time::SystemTime;
+
+use backend_proto::limits::epoch_of;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{BackendError, Event, Header, Record};
 use bytes::Bytes;
 use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
+use sidecar::head::Head;
 use tokio::sync::mpsc;
 
 use super::errors::invalid;
@@ -126,13 +129,11 @@ impl Imported {
         }
         // Commits that somebody saw may be missing: everything revisioned so far is past, and no
         // old revision can be asked for.
-        let epoch = state.header().epoch.max(before) + 1;
-        let header = Header {
-            epoch,
-            revision: epoch_base(epoch),
-            compact_revision: epoch_base(epoch),
-            ..state.header()
-        };
-        State::with(header, state.at(state.header().revision).into_owned())
+        let header = state.header();
+        let begun = Head::begin(header.epoch.max(before), SystemTime::now());
+        State::with(
+            begun.header(header.store_id),
+            state.at(header.revision).into_owned(),
+        )
     }
 }
