@@ -13,7 +13,7 @@ use ark_apiserver::store::{
     WriteOp, WriteOutcome,
 };
 
-use crate::world::{Things, World, changes, latest, number, revision, thing, things};
+use crate::world::{Things, World, changes, latest, number, revision, settled, thing, things};
 
 const LATEST: Freshness = Freshness::Latest;
 
@@ -173,18 +173,7 @@ async fn a_watch_begins_with_what_is_there() {
         changes(&mut watcher, 1).await,
         [(EventKind::Added, "a/z".to_owned(), z)]
     );
-    // A change may be read before its mark arrives; whoever waits for the next one clears it.
-    let settled = async {
-        while watcher.progress().is_none() {
-            tokio::select! {
-                biased;
-                more = watcher.next_batch(1) => panic!("nothing else was written: {more:?}"),
-                () = tokio::task::yield_now() => {}
-            }
-        }
-    };
-    let settled = tokio::time::timeout(Duration::from_secs(10), settled);
-    settled.await.expect("settled in time");
+    settled(&mut watcher).await;
     assert_eq!(watcher.progress().map(|at| at.get()), Some(z));
 }
 

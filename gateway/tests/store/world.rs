@@ -244,3 +244,19 @@ pub(crate) async fn changes(watcher: &mut Watcher, count: usize) -> Vec<(EventKi
     }
     seen
 }
+
+/// Waits until a watcher knows that it has read everything. A change may be read before its mark
+/// arrives; whoever waits for the next one clears it.
+pub(crate) async fn settled(watcher: &mut Watcher) {
+    let settled = async {
+        while watcher.progress().is_none() {
+            tokio::select! {
+                biased;
+                more = watcher.next_batch(1) => panic!("nothing else was written: {more:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    let settled = tokio::time::timeout(Duration::from_secs(10), settled);
+    settled.await.expect("settled in time");
+}
