@@ -177,7 +177,7 @@ async fn list(
 
 /// By what the statements that must be fast are known, and what they are called here. The first
 /// that fits counts.
-const NAMES: [(&str, &str); 8] = [
+pub(crate) const NAMES: [(&str, &str); 8] = [
     ("apply", "WITH s AS MATERIALIZED"),
     ("read_log", "LEFT JOIN LATERAL"),
     ("get", "LEFT JOIN ark.object"),
@@ -219,7 +219,7 @@ fn judge(log: &str) -> Costs {
 }
 
 /// The plans in a log: each begins on the line after its duration, all of whose lines are indented.
-fn plans(log: &str) -> Vec<Value> {
+pub(crate) fn plans(log: &str) -> Vec<Value> {
     let mut plans = Vec::new();
     let mut lines = log.lines().peekable();
     while let Some(line) = lines.next() {
