@@ -123,7 +123,11 @@ pub(crate) async fn run(
     let id = resources
         .find(connection, &range.group, &range.resource)
         .await?;
-    connection.begin_snapshot().await?;
+    if query.revision == 0 {
+        connection.begin_snapshot().await?;
+    } else {
+        connection.begin_past().await?;
+    }
     let mut stand = store::read(connection).await?;
     check(&stand)?;
     let now = stand.head.revision;

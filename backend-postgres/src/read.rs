@@ -102,7 +102,7 @@ pub(crate) async fn get(
             .await?;
         return Ok((Stand::read(&row), stored(&row, STAND)));
     }
-    connection.begin_snapshot().await?;
+    connection.begin_past().await?;
     let row = connection
         .query_one(&CURRENT, &[&id, &path], ANSWER)
         .await?;
