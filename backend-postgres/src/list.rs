@@ -120,9 +120,6 @@ pub(crate) async fn run(
     check: impl Fn(&Stand) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let range = &query.range;
-    let id = resources
-        .find(connection, &range.group, &range.resource)
-        .await?;
     if query.revision == 0 {
         connection.begin_snapshot().await?;
     } else {
@@ -130,6 +127,10 @@ pub(crate) async fn run(
     }
     let mut stand = store::read(connection).await?;
     check(&stand)?;
+    // In the snapshot: a resource that is new to it, and missed, would be an empty list.
+    let id = resources
+        .find(connection, &range.group, &range.resource)
+        .await?;
     let now = stand.head.revision;
     let at = stand.head.readable(query.revision);
     let at = match at {

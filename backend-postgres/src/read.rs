@@ -11,7 +11,7 @@ use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::record::{DELETED, Stored};
 use crate::resources::Resources;
-use crate::store::{STAND, Stand, newest, stand};
+use crate::store::{self, STAND, Stand, newest, stand};
 
 /// What an event costs beside its value.
 const EVENT_BYTES: i64 = 512;
@@ -88,10 +88,19 @@ pub(crate) async fn get(
     key: &Key,
     revision: i64,
 ) -> Result<(Stand, Option<Stored>), Error> {
-    let id = resources
-        .find(connection, &key.group, &key.resource)
-        .await?;
-    let id = id.unwrap_or(0);
+    let (group, resource) = (key.group.as_str(), key.resource.as_str());
+    let id = match resources.known(connection, group, resource) {
+        Some(id) => id,
+        None => {
+            // Before the search: what is not found then was not there at this state.
+            let stand = store::read(connection).await?;
+            stand.head.readable(revision)?;
+            match resources.find(connection, group, resource).await? {
+                Some(id) => id,
+                None => return Ok((stand, None)),
+            }
+        }
+    };
     let path = path_of(key);
     if path.contains('\0') {
         return Err(Error::Invalid("the key holds a zero byte".to_owned()));
