@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use backend_proto::v1::GetRequest;
 use backend_proto::v1::op::Action;
+use futures_util::future::join_all;
 use postgres_testkit::Server;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -118,27 +119,26 @@ async fn who_waits_for_other_writers_counts_on_where_they_stopped() {
     }
     ask(&holder, "begin").await;
     ask(&holder, "select revision from ark.store for update").await;
-    let writes = sidecars.iter().enumerate().map(|(number, sidecar)| {
-        let endpoint = sidecar.endpoint.clone();
-        tokio::spawn(async move {
+    let writes = sidecars
+        .iter()
+        .enumerate()
+        .map(|(number, sidecar)| async move {
             let mut revisions = Vec::new();
             for round in 0..20 {
                 let name = format!("q{number}-{round}");
-                revisions.push(write(&endpoint, op(Action::Create, &name, "1")).await);
+                let create = op(Action::Create, &name, "1");
+                revisions.push(write(&sidecar.endpoint, create).await);
             }
             revisions
-        })
-    });
-    let writes: Vec<_> = writes.collect();
+        });
     let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
     let due = WRITERS.to_string();
-    let all = async { while ask(&session, waiting).await != due {} };
-    timeout(DEADLINE, all).await.expect("everybody waits");
-    ask(&holder, "rollback").await;
-    let mut revisions = Vec::new();
-    for written in writes {
-        revisions.extend(written.await.expect("written"));
-    }
+    let all_wait = async { while ask(&session, waiting).await != due {} };
+    let (written, ()) = tokio::join!(join_all(writes), async {
+        timeout(DEADLINE, all_wait).await.expect("everybody waits");
+        ask(&holder, "rollback").await;
+    });
+    let mut revisions = written.concat();
     revisions.sort_unstable();
     let due: Vec<i64> = (base + 1..).take(revisions.len()).collect();
     assert_eq!(revisions, due);

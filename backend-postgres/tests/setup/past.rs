@@ -1,6 +1,5 @@
 //! What was dropped from the log is told, not left out.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use backend_postgres::{Options, PostgresDriver};
@@ -72,7 +71,7 @@ async fn blocked(session: &Session, count: usize) {
 async fn a_read_of_the_past_during_which_it_is_dropped_is_refused() {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
-    let driver = Arc::new(PostgresDriver::open(options).await.expect("opened"));
+    let driver = PostgresDriver::open(options).await.expect("opened");
     let first = write(&driver, Action::Create, "1").await;
     write(&driver, Action::Update, "2").await;
     assert_eq!(list(&driver, first).await, Ok(1));
@@ -84,20 +83,28 @@ async fn a_read_of_the_past_during_which_it_is_dropped_is_refused() {
     );
     let begin = "begin; lock table ark.log in access exclusive mode";
     dropper.batch_execute(begin).await.expect("locked");
-    let (lists, gets, reads) = (driver.clone(), driver.clone(), driver.clone());
-    let listed = tokio::spawn(async move { list(&lists, first).await.map(|_| ()) });
-    let got = tokio::spawn(async move { gets.get(&key(), first).await.map(|_| ()) });
-    let read = tokio::spawn(async move { reads.read_log(first, 1 << 20).await.map(|_| ()) });
-    blocked(&session, 3).await;
     let drop_all = "with last as (select max(upto) as upto from ark.log_partition) \
                     update ark.store set revision = upto, compact_revision = upto - 1 from last; \
                     select ark.drop_log(); commit";
-    dropper.batch_execute(drop_all).await.expect("dropped");
+    let key = key();
+    let (listed, got, read, ()) = tokio::join!(
+        list(&driver, first),
+        driver.get(&key, first),
+        driver.read_log(first, 1 << 20),
+        async {
+            blocked(&session, 3).await;
+            dropper.batch_execute(drop_all).await.expect("dropped");
+        }
+    );
     let left = "select count(*) from ark.log_partition";
     let left = session.text(left).await.expect("asked");
     assert_eq!(left.as_deref(), Some("0"));
-    for (name, answer) in [("list", listed), ("get", got), ("log", read)] {
-        let refused = answer.await.expect("ended").expect_err(name);
+    for (name, answer) in [
+        ("list", listed.map(|_| ())),
+        ("get", got.map(|_| ())),
+        ("log", read.map(|_| ())),
+    ] {
+        let refused = answer.expect_err(name);
         assert_eq!(refused.reason(), Reason::Compacted, "{name}: {refused:?}");
     }
     driver.close().await;
@@ -108,7 +115,7 @@ async fn a_read_of_the_past_during_which_it_is_dropped_is_refused() {
 async fn what_is_read_of_the_past_is_not_dropped_meanwhile() {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
-    let driver = Arc::new(PostgresDriver::open(options).await.expect("opened"));
+    let driver = PostgresDriver::open(options).await.expect("opened");
     let first = write(&driver, Action::Create, "1").await;
     write(&driver, Action::Update, "2").await;
     let (dropper, session) = (
@@ -118,16 +125,16 @@ async fn what_is_read_of_the_past_is_not_dropped_meanwhile() {
     // Stops a list between its snapshot and the end of its reading.
     let stop = "begin; lock table ark.object in access exclusive mode";
     session.batch_execute(stop).await.expect("locked");
-    let lists = driver.clone();
-    let listed = tokio::spawn(async move { list(&lists, first).await });
-    blocked(&dropper, 1).await;
     let compact = "update ark.store set compact_revision = \
                    (select max(upto) - 1 from ark.log_partition)";
-    dropper.batch_execute(compact).await.expect("compacted");
-    let dropped = dropper.text("select ark.drop_log()").await;
-    assert!(dropped.is_err(), "dropped under a reader: {dropped:?}");
-    session.batch_execute("rollback").await.expect("let go");
-    assert_eq!(listed.await.expect("ended"), Ok(1));
+    let (listed, ()) = tokio::join!(list(&driver, first), async {
+        blocked(&dropper, 1).await;
+        dropper.batch_execute(compact).await.expect("compacted");
+        let dropped = dropper.text("select ark.drop_log()").await;
+        assert!(dropped.is_err(), "dropped under a reader: {dropped:?}");
+        session.batch_execute("rollback").await.expect("let go");
+    });
+    assert_eq!(listed, Ok(1));
     let dropped = dropper.text("select ark.drop_log()").await;
     assert_eq!(dropped.expect("dropped").as_deref(), Some("1"));
     driver.close().await;
