@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use sidecar::time::now;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::store::{self, LOCK, Stand};
 
 static MOVE: Statement = Statement {
-    text: "UPDATE ark.store SET compact_revision = $1 WHERE lane = 0",
-    types: &[Type::INT8],
+    text: "UPDATE ark.store SET compact_revision = $1 WHERE revision = $2 RETURNING true",
+    types: &[Type::INT8, Type::INT8],
 };
 
 static DROP: Statement = Statement {
@@ -38,7 +38,8 @@ pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<St
         return Err(future.into());
     }
     if revision > head.compact_revision {
-        connection.query(&MOVE, &[&revision], ANSWER).await?;
+        let parameters: [&(dyn ToSql + Sync); 2] = [&revision, &head.revision];
+        connection.query_one(&MOVE, &parameters, ANSWER).await?;
         stand.head.compact_revision = revision;
     }
     connection.commit(ANSWER * 4).await?;
@@ -67,8 +68,7 @@ pub(crate) async fn target(
     }
     let age = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
     let horizon = now().saturating_sub(age);
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-        [&head.compact_revision, &highest, &horizon];
+    let parameters: [&(dyn ToSql + Sync); 3] = [&head.compact_revision, &highest, &horizon];
     let rows = connection.query(&KEPT, &parameters, ANSWER * 4).await?;
     let kept = rows.first().map_or(highest + 1, |row| row.get(0));
     let old = (kept - 1).min(highest);

@@ -47,6 +47,12 @@ const PLANNER: [(&str, &str); 7] = [
 const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', LOCAL) \
      WHERE current_setting('synchronous_commit') = 'off'";
 
+/// What begins a transaction that reads.
+const SNAPSHOT: &str = "REPEATABLE READ READ ONLY";
+
+/// Dropping a partition takes the strongest lock of the log itself.
+const KEEP_LOG: &str = "LOCK TABLE ONLY ark.log IN ACCESS SHARE MODE;";
+
 /// A statement and the types of its parameters.
 #[derive(Debug)]
 pub(crate) struct Statement {
@@ -115,7 +121,8 @@ impl Connection {
             _driving: driving,
         };
         if !pooled {
-            connection.simple(&settings("SET", "false"), ANSWER).await?;
+            let text = limits("SET") + &SYNCHRONOUS.replace("LOCAL", "false");
+            connection.simple(&text, ANSWER).await?;
         }
         Ok(connection)
     }
@@ -145,16 +152,21 @@ impl Connection {
     /// What begins a transaction that writes. One that is dropped before [`Connection::commit`]
     /// takes the connection with it.
     pub(crate) fn begin_text(&self) -> String {
-        self.begin_as("READ COMMITTED READ WRITE")
+        self.begin_as("READ COMMITTED READ WRITE", "")
     }
 
     /// What commits. The server's limit on a statement must not cut short its wait for standbys.
     pub(crate) const COMMIT: &'static str = "SET LOCAL statement_timeout = 0; COMMIT";
 
-    fn begin_as(&self, kind: &str) -> String {
+    /// `first` comes before whatever takes a snapshot, but within the limits on waiting.
+    fn begin_as(&self, kind: &str, first: &str) -> String {
         let mut text = format!("BEGIN ISOLATION LEVEL {kind};");
         if self.pooled {
-            text.push_str(&settings("SET LOCAL", "true"));
+            text.push_str(&limits("SET LOCAL"));
+        }
+        text.push_str(first);
+        if self.pooled {
+            text.push_str(&SYNCHRONOUS.replace("LOCAL", "true"));
         }
         text
     }
@@ -168,11 +180,20 @@ impl Connection {
     /// Begins a transaction all of whose statements see the same state.
     pub(crate) async fn begin_snapshot(&self) -> Result<(), Error> {
         self.spoil();
-        let text = self.begin_as("REPEATABLE READ READ ONLY");
+        let text = self.begin_as(SNAPSHOT, "");
         self.simple(&text, ANSWER).await
     }
 
-    /// Commits what [`Connection::begin`] or [`Connection::begin_snapshot`] began.
+    /// Begins a transaction all of whose statements see the same state, and the log behind it. Which
+    /// partitions there are is no part of a snapshot: one that is dropped is missing at once, so
+    /// nobody may drop any from before the snapshot is taken until the transaction ends.
+    pub(crate) async fn begin_past(&self) -> Result<(), Error> {
+        self.spoil();
+        let text = self.begin_as(SNAPSHOT, KEEP_LOG);
+        self.simple(&text, ANSWER * 2).await
+    }
+
+    /// Commits what [`Connection::begin`] and its like began.
     pub(crate) async fn commit(&self, limit: Duration) -> Result<(), Error> {
         self.simple(Self::COMMIT, limit).await?;
         self.heal();
@@ -276,12 +297,11 @@ impl Connection {
     }
 }
 
-fn settings(verb: &str, local: &str) -> String {
+fn limits(verb: &str) -> String {
     let mut text = String::new();
     for (name, value) in TIMEOUTS.iter().chain(&PLANNER) {
         text.push_str(&format!("{verb} {name} = '{value}';"));
     }
-    text.push_str(&SYNCHRONOUS.replace("LOCAL", local));
     text
 }
 

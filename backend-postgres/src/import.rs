@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::pool::Pool;
 use crate::record::digest;
 use crate::resources::Resources;
-use crate::store::{self, LOCK, Stand};
+use crate::store::{self, LOCK, Stand, newest};
 
 /// Longest wait for the database to take a piece, and for the sender to send one.
 const PIECE: Duration = Duration::from_secs(60);
@@ -33,8 +33,10 @@ const PATIENT: &str = "SET LOCAL statement_timeout = '60s'; \
                        SET LOCAL idle_in_transaction_session_timeout = '120s'";
 
 static PROGRESS: Statement = Statement {
-    text: "SELECT import_source, import_last, import_revision, import_records \
-           FROM ark.store WHERE lane = 0",
+    text: concat!(
+        "SELECT import_source, import_last, import_revision, import_records FROM ",
+        newest!()
+    ),
     types: &[],
 };
 
@@ -45,15 +47,15 @@ static EMPTY: Statement = Statement {
 
 static KEEP: Statement = Statement {
     text: "UPDATE ark.store SET import_source = $1, import_last = $2, import_revision = $3, \
-           import_records = $4 WHERE lane = 0",
-    types: &[Type::BYTEA, Type::BYTEA, Type::INT8, Type::INT8],
+           import_records = $4 WHERE revision = $5 RETURNING true",
+    types: &[Type::BYTEA, Type::BYTEA, Type::INT8, Type::INT8, Type::INT8],
 };
 
 static FINISH: Statement = Statement {
     text: "UPDATE ark.store SET store_id = $1, epoch = $2, revision = $3, compact_revision = $4, \
            import_source = NULL, import_last = NULL, import_revision = 0, import_records = 0 \
-           WHERE lane = 0",
-    types: &[Type::TEXT, Type::INT8, Type::INT8, Type::INT8],
+           WHERE revision = $5 RETURNING true",
+    types: &[Type::TEXT, Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
 
 const COPY: &str = "COPY ark.object (resource, path, revision, create_revision, created_at, time, \
@@ -133,7 +135,7 @@ pub(crate) async fn run(
         }
     }
     if options.more {
-        import.keep().await?;
+        import.keep(stand.head).await?;
     } else {
         import.finish(options, stand.head).await?;
     }
@@ -231,13 +233,20 @@ impl Import<'_> {
     }
 
     /// Notes how far this came.
-    async fn keep(&self) -> Result<(), Error> {
+    async fn keep(&self, before: Head) -> Result<(), Error> {
         let progress = &self.progress;
         let source = progress.source.encode_to_vec();
         let last = progress.last.as_ref().map(prost::Message::encode_to_vec);
-        let parameters: [&(dyn ToSql + Sync); 4] =
-            [&source, &last, &progress.revision, &progress.records];
-        self.connection.query(&KEEP, &parameters, ANSWER).await?;
+        let parameters: [&(dyn ToSql + Sync); 5] = [
+            &source,
+            &last,
+            &progress.revision,
+            &progress.records,
+            &before.revision,
+        ];
+        self.connection
+            .query_one(&KEEP, &parameters, ANSWER)
+            .await?;
         Ok(())
     }
 
@@ -253,13 +262,16 @@ impl Import<'_> {
         } else {
             Head::begin(source.epoch.max(before.epoch), SystemTime::now())
         };
-        let parameters: [&(dyn ToSql + Sync); 4] = [
+        let parameters: [&(dyn ToSql + Sync); 5] = [
             &source.store_id,
             &head.epoch,
             &head.revision,
             &head.compact_revision,
+            &before.revision,
         ];
-        self.connection.query(&FINISH, &parameters, ANSWER).await?;
+        self.connection
+            .query_one(&FINISH, &parameters, ANSWER)
+            .await?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! State at revision r is the objects with a revision ≤ r, and for every key that changed after r
 //! what its first later change replaced. The second part, the *overlay*, is empty unless a past
-//! revision is asked for; its keys are read first, its values when their turn comes.
+//! revision is asked for; of its keys some are read ahead, values when their turn comes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +29,10 @@ const LIFE: Duration = Duration::from_secs(600);
 /// Rows that one statement looks at: as many as a chunk will hold, going by the chunk before.
 const FIRST_ROWS: i64 = 128;
 const MOST_ROWS: i64 = 4096;
+
+/// Keys of the overlay that are read ahead. Each time all of the log after the revision is walked:
+/// few would make that often, many take memory.
+const OVERLAY_KEYS: u64 = 1 << 15;
 
 /// Of a record in a chunk, beside the record: its tag and length.
 const FRAME_BYTES: usize = 8;
@@ -62,8 +66,15 @@ static OBJECTS: Statement = Statement {
 static OVERLAY: Statement = Statement {
     text: "SELECT path, revision FROM ark.log WHERE revision > $4 AND resource = $1 \
            AND path >= $2 AND path < $3 AND previous BETWEEN 1 AND $4 \
-           AND (NOT $5 OR strpos(path, '/') = 0)",
-    types: &[Type::INT4, Type::TEXT, Type::TEXT, Type::INT8, Type::BOOL],
+           AND (NOT $5 OR strpos(path, '/') = 0) ORDER BY path LIMIT $6",
+    types: &[
+        Type::INT4,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT8,
+        Type::BOOL,
+        Type::INT8,
+    ],
 };
 
 static REPLACED: Statement = Statement {
@@ -89,6 +100,8 @@ struct List<'a> {
     at: i64,
     bounds: Bounds,
     overlay: BTreeMap<String, i64>,
+    /// Where keys of the overlay start that were not read yet, if there are any.
+    unread: Option<String>,
     out: Packer<'a>,
 }
 
@@ -120,12 +133,17 @@ pub(crate) async fn run(
     check: impl Fn(&Stand) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let range = &query.range;
+    if query.revision == 0 {
+        connection.begin_snapshot().await?;
+    } else {
+        connection.begin_past().await?;
+    }
+    let mut stand = store::read(connection).await?;
+    check(&stand)?;
+    // In the snapshot: a resource that is new to it, and missed, would be an empty list.
     let id = resources
         .find(connection, &range.group, &range.resource)
         .await?;
-    connection.begin_snapshot().await?;
-    let mut stand = store::read(connection).await?;
-    check(&stand)?;
     let now = stand.head.revision;
     let at = stand.head.readable(query.revision);
     let at = match at {
@@ -149,13 +167,11 @@ pub(crate) async fn run(
         connection,
         query,
         at,
+        unread: (at < now).then(|| bounds.from.clone()),
         bounds,
         overlay: BTreeMap::new(),
         out: Packer::new(sink, query.limit),
     };
-    if at < now {
-        list.read_overlay().await?;
-    }
     list.stream().await?;
     connection.commit(ANSWER).await
 }
@@ -188,17 +204,26 @@ impl Bounds {
 }
 
 impl List<'_> {
-    async fn read_overlay(&mut self) -> Result<(), Error> {
+    /// Reads keys of the overlay from one on, no more than the list will need.
+    async fn read_overlay(&mut self, from: String) -> Result<(), Error> {
         let bounds = &self.bounds;
-        let parameters: [&(dyn ToSql + Sync); 5] = [
+        let most = match self.query.limit {
+            0 => OVERLAY_KEYS,
+            limit => limit.saturating_add(1).min(OVERLAY_KEYS),
+        };
+        let most = most as i64;
+        let parameters: [&(dyn ToSql + Sync); 6] = [
             &bounds.resource,
-            &bounds.from,
+            &from,
             &bounds.end,
             &self.at,
             &bounds.cluster_only,
+            &most,
         ];
         let rows = self.connection.query(&OVERLAY, &parameters, ANSWER * 4);
         let rows = rows.await?;
+        let last = rows.last().filter(|_| rows.len() as i64 == most);
+        self.unread = last.map(|row| row.get::<_, String>(0) + "\u{1}");
         self.overlay = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         Ok(())
     }
@@ -245,8 +270,7 @@ impl List<'_> {
         };
         for row in &rows {
             let path: String = row.get("path");
-            let before = self.until(Some(&path));
-            if let Some(step) = self.replaced(before).await? {
+            if let Some(step) = self.overlay(Some(&path)).await? {
                 return Ok(step);
             }
             let Some(found) = stored(row, 0) else {
@@ -261,12 +285,26 @@ impl List<'_> {
         if !last {
             return Ok(Step::Continues);
         }
-        let rest = self.until(None);
-        let ended = self.replaced(rest).await?;
+        let ended = self.overlay(None).await?;
         Ok(ended.unwrap_or(Step::Ended { more: false }))
     }
 
-    /// Takes the overlay's keys before `path`, or all.
+    /// Sends what of the overlay lies before `path`, or all.
+    async fn overlay(&mut self, path: Option<&String>) -> Result<Option<Step>, Error> {
+        loop {
+            let keys = self.until(path);
+            if let Some(step) = self.replaced(keys).await? {
+                return Ok(Some(step));
+            }
+            let behind = |from: &mut String| path.is_none_or(|path| &*from <= path);
+            let Some(from) = self.unread.take_if(behind) else {
+                return Ok(None);
+            };
+            self.read_overlay(from).await?;
+        }
+    }
+
+    /// Takes the overlay's keys that were read, those before `path` or all.
     fn until(&mut self, path: Option<&String>) -> BTreeMap<String, i64> {
         match path {
             _ if self.overlay.is_empty() => BTreeMap::new(),

@@ -11,7 +11,7 @@ use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::record::{DELETED, Stored};
 use crate::resources::Resources;
-use crate::store::{STAND, Stand, stand};
+use crate::store::{self, STAND, Stand, newest, stand};
 
 /// What an event costs beside its value.
 const EVENT_BYTES: i64 = 512;
@@ -24,8 +24,9 @@ static CURRENT: Statement = Statement {
         "SELECT ",
         stand!(),
         ", o.revision, o.create_revision, o.created_at, o.time, o.sum, o.idx, o.value \
-         FROM ark.store s LEFT JOIN ark.object o ON o.resource = $1 AND o.path = $2 \
-         WHERE s.lane = 0"
+         FROM ",
+        newest!(),
+        " LEFT JOIN ark.object o ON o.resource = $1 AND o.path = $2"
     ),
     types: &[Type::INT4, Type::TEXT],
 };
@@ -45,7 +46,9 @@ static LOG: Statement = Statement {
     text: concat!(
         "SELECT ",
         stand!(),
-        ", e.* FROM ark.store s LEFT JOIN LATERAL (
+        ", e.* FROM ",
+        newest!(),
+        " LEFT JOIN LATERAL (
            SELECT l.revision, r.api_group, r.resource, l.path, l.change, l.previous, l.time, l.actor,
              l.create_revision, l.created_at,
              CASE WHEN l.change = 3 THEN l.old_time ELSE l.time END,
@@ -65,7 +68,7 @@ static LOG: Statement = Statement {
              WHERE t.previous = l.revision AND t.previous > 0 AND t.revision > l.revision LIMIT 1
            ) n ON l.change <> 3 AND o.path IS NULL
            WHERE l.before < $4
-         ) e ON true WHERE s.lane = 0 ORDER BY e.revision"
+         ) e ON true ORDER BY e.revision"
     ),
     types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
@@ -85,21 +88,28 @@ pub(crate) async fn get(
     key: &Key,
     revision: i64,
 ) -> Result<(Stand, Option<Stored>), Error> {
-    let id = resources
-        .find(connection, &key.group, &key.resource)
-        .await?;
-    let id = id.unwrap_or(0);
-    let path = path_of(key);
-    if path.contains('\0') {
-        return Err(Error::Invalid("the key holds a zero byte".to_owned()));
-    }
+    let (group, resource) = (key.group.as_str(), key.resource.as_str());
+    let id = match resources.known(connection, group, resource) {
+        Some(id) => id,
+        None => {
+            // Before the search: what is not found then was not there at this state.
+            let stand = store::read(connection).await?;
+            stand.head.readable(revision)?;
+            match resources.find(connection, group, resource).await? {
+                Some(id) => id,
+                None => return Ok((stand, None)),
+            }
+        }
+    };
+    // No text of the database holds a zero byte, and no path that is stored two slashes.
+    let path = path_of(key).replace('\0', "//");
     if revision == 0 {
         let row = connection
             .query_one(&CURRENT, &[&id, &path], ANSWER)
             .await?;
         return Ok((Stand::read(&row), stored(&row, STAND)));
     }
-    connection.begin_snapshot().await?;
+    connection.begin_past().await?;
     let row = connection
         .query_one(&CURRENT, &[&id, &path], ANSWER)
         .await?;

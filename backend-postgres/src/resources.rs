@@ -70,7 +70,8 @@ impl Resources {
         resource: &str,
     ) -> Result<Option<i32>, Error> {
         let known = self.known(connection, group, resource);
-        if known.is_some() {
+        // No text of the database holds a zero byte.
+        if known.is_some() || group.contains('\0') || resource.contains('\0') {
             return Ok(known);
         }
         let rows = connection

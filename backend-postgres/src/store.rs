@@ -19,20 +19,29 @@ macro_rules! stand {
 }
 pub(crate) use stand;
 
+/// The row, as a table of that alias. Its many versions are not looked at: see the schema.
+macro_rules! newest {
+    () => {
+        "(SELECT * FROM ark.store WHERE revision > 0 ORDER BY revision DESC LIMIT 1) s"
+    };
+}
+pub(crate) use newest;
+
 /// How many columns those are.
 pub(crate) const STAND: usize = 7;
 
 static READ: Statement = Statement {
-    text: concat!("SELECT ", stand!(), " FROM ark.store s WHERE s.lane = 0"),
+    text: concat!("SELECT ", stand!(), " FROM ", newest!()),
     types: &[],
 };
 
-/// Reads the row and keeps everybody else from writing until the transaction ends.
+/// Reads the row and keeps everybody else from writing until the transaction ends. Who waited for
+/// another writer gets the version that it left, whose revision is another: the row stays the same.
 pub(crate) static LOCK: Statement = Statement {
     text: concat!(
         "SELECT ",
         stand!(),
-        " FROM ark.store s WHERE s.lane = 0 FOR UPDATE"
+        " FROM ark.store s WHERE s.revision > 0 ORDER BY s.revision DESC LIMIT 1 FOR UPDATE"
     ),
     types: &[],
 };
@@ -46,14 +55,14 @@ static ORIGIN: Statement = Statement {
              SELECT concat_ws('/', c.system_identifier, d.oid, s.tableoid) AS origin \
              FROM pg_control_system() c, pg_database d \
              WHERE d.datname = current_database()) h \
-           WHERE s.lane = 0",
+           WHERE s.revision > 0 ORDER BY s.revision DESC LIMIT 1",
     types: &[],
 };
 
 static BEGIN_EPOCH: Statement = Statement {
     text: "UPDATE ark.store SET epoch = $1, revision = $2, compact_revision = $2, \
-           origin = $3, timeline = $4 WHERE lane = 0",
-    types: &[Type::INT8, Type::INT8, Type::TEXT, Type::TEXT],
+           origin = $3, timeline = $4 WHERE revision = $5 RETURNING true",
+    types: &[Type::INT8, Type::INT8, Type::TEXT, Type::TEXT, Type::INT8],
 };
 
 /// The row of `store` as one statement saw it.
@@ -177,9 +186,16 @@ impl Place {
         newest: i64,
     ) -> Result<(), Error> {
         let head = Head::begin(newest, SystemTime::now());
-        let parameters: [&(dyn ToSql + Sync); 4] =
-            [&head.epoch, &head.revision, &self.origin, &self.timeline];
-        connection.query(&BEGIN_EPOCH, &parameters, ANSWER).await?;
+        let parameters: [&(dyn ToSql + Sync); 5] = [
+            &head.epoch,
+            &head.revision,
+            &self.origin,
+            &self.timeline,
+            &stand.head.revision,
+        ];
+        connection
+            .query_one(&BEGIN_EPOCH, &parameters, ANSWER)
+            .await?;
         stand.head = head;
         stand.here = true;
         Ok(())

@@ -32,12 +32,14 @@ mod answer {
 
 /// Judges and stores a batch. A fenced store still knows what it applied before: a retry that is told
 /// that it was not would be believed. No rows: the store may not be written, which the row that was
-/// locked explains.
+/// locked explains. Where revisions are given, but the row of `store` is not found to count them, the
+/// division by the number of rows that were counted fails.
 pub(crate) static APPLY: Statement = Statement {
     text: "
 WITH s AS MATERIALIZED (
-  SELECT revision, fenced IS NOT NULL AS fenced FROM ark.store
-  WHERE lane = 0 AND import_source IS NULL
+  SELECT revision, fenced IS NOT NULL AS fenced
+  FROM (SELECT * FROM ark.store WHERE revision > 0 ORDER BY revision DESC LIMIT 1) s
+  WHERE import_source IS NULL
     AND timeline = substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
 ), judged AS MATERIALIZED (
   SELECT op.*, s.revision AS base,
@@ -89,12 +91,14 @@ WITH s AS MATERIALIZED (
   FROM won
 ), counted AS (
   UPDATE ark.store SET revision = (SELECT max(revision) FROM won)
-  WHERE lane = 0 AND EXISTS (SELECT FROM won)
+  WHERE revision = (SELECT base FROM won LIMIT 1)
+  RETURNING true
 )
 SELECT j.place, j.verdict,
   CASE j.verdict WHEN 1 THEN j.done_here ELSE true END,
   CASE j.verdict WHEN 1 THEN j.done WHEN 0 THEN
-    j.base + (count(*) FILTER (WHERE j.verdict = 0) OVER (ORDER BY j.place)) END,
+    j.base + (count(*) FILTER (WHERE j.verdict = 0) OVER (ORDER BY j.place))
+      / (SELECT count(*) FROM counted) END,
   CASE j.verdict WHEN 1 THEN j.done_previous ELSE j.old_revision END,
   CASE j.verdict WHEN 1 THEN j.done_create ELSE j.old_create END,
   CASE j.verdict WHEN 1 THEN j.done_created_at ELSE j.old_created_at END,

@@ -47,8 +47,8 @@ static EXTEND: Statement = Statement {
 };
 
 static FENCE: Statement = Statement {
-    text: "UPDATE ark.store SET fenced = $1 WHERE lane = 0",
-    types: &[Type::TEXT],
+    text: "UPDATE ark.store SET fenced = $1 WHERE revision = $2 RETURNING true",
+    types: &[Type::TEXT, Type::INT8],
 };
 
 /// The one connection that writes.
@@ -169,7 +169,10 @@ impl Writer {
             let connection = self.connected(&mut slot).await?;
             connection.begin().await?;
             let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
-            connection.query(&FENCE, &[&reason], ANSWER).await?;
+            let base = stand.head.revision;
+            connection
+                .query_one(&FENCE, &[&reason, &base], ANSWER)
+                .await?;
             connection.commit(ATTEMPT).await?;
             stand.fenced = reason.map(ToOwned::to_owned);
             Ok(stand)

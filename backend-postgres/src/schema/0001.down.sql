@@ -9,3 +9,4 @@ DROP TABLE log;
 DROP TABLE object;
 DROP TABLE resource;
 DROP TABLE store;
+DROP FUNCTION only_one();

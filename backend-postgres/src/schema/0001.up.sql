@@ -1,14 +1,16 @@
 -- Runs inside one transaction with search_path = ark, pg_temp. Everything is in the schema `ark`;
 -- a second store needs a second database.
 
--- Who the store is and where it stands: one row, whose lock orders all writers. Almost empty pages
--- and an eager vacuum keep its many versions on one page.
+-- Who the store is and where it stands: one row, whose lock orders all writers.
+--
+-- A snapshot that somebody holds keeps every version of the row since, one per commit. The key changes
+-- with each, and who looks for the row looks for the highest: so nobody walks the versions before.
+-- Almost empty pages and an eager vacuum keep them few where nobody holds one.
 CREATE TABLE store (
-  lane             smallint PRIMARY KEY CHECK (lane = 0),
   store_id         text   NOT NULL,
   epoch            bigint NOT NULL,
   -- Newest revision ever given out.
-  revision         bigint NOT NULL,
+  revision         bigint PRIMARY KEY CHECK (revision > 0),
   -- Newest revision whose history is gone.
   compact_revision bigint NOT NULL,
   -- How many revisions the newest partition of log holds, and when it was made (nanoseconds since
@@ -100,12 +102,18 @@ ALTER TABLE object ALTER COLUMN value SET STORAGE EXTERNAL;
 ALTER TABLE object SET (toast_tuple_target = 8160);
 ALTER TABLE log ALTER COLUMN old_value SET STORAGE EXTERNAL;
 
-INSERT INTO store (lane, store_id, epoch, revision, compact_revision, log_span,
+INSERT INTO store (store_id, epoch, revision, compact_revision, log_span,
                    log_extended_at, origin, timeline)
-SELECT 0, gen_random_uuid()::text, 1, 1::bigint << 40, 1::bigint << 40, 8192, 0,
+SELECT gen_random_uuid()::text, 1, 1::bigint << 40, 1::bigint << 40, 8192, 0,
        concat_ws('/', c.system_identifier, d.oid, 'store'::regclass::oid),
        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
 FROM pg_control_system() c, pg_database d WHERE d.datname = current_database();
+
+CREATE FUNCTION only_one() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'ark.store has one row, which is there';
+END $$;
+CREATE TRIGGER only_one BEFORE INSERT ON store EXECUTE FUNCTION only_one();
 
 -- Makes room in the log for the revisions from `wanted` up to `last`, and some more: twice as many as
 -- the last time if those lasted less than ten minutes, half as many if they lasted more than forty.
@@ -120,7 +128,8 @@ DECLARE
   stop    bigint;
   part    name;
 BEGIN
-  SELECT * INTO STRICT s FROM store WHERE lane = 0 FOR UPDATE;
+  SELECT * INTO STRICT s FROM store WHERE revision > 0
+  ORDER BY revision DESC LIMIT 1 FOR UPDATE;
   -- What is there already, which epochs and imports need not have made in order.
   SELECT coalesce(max(p.upto), wanted) INTO start
   FROM log_partition p WHERE p.first <= last AND p.upto > wanted;
@@ -140,7 +149,7 @@ BEGIN
   EXECUTE format('ALTER TABLE log ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
     part, start, stop);
   INSERT INTO log_partition VALUES (part, start, stop);
-  UPDATE store SET log_span = span, log_extended_at = now_nanos WHERE lane = 0;
+  UPDATE store SET log_span = span, log_extended_at = now_nanos WHERE revision = s.revision;
   RETURN stop;
 END $$;
 
@@ -153,8 +162,9 @@ DECLARE
   dropped integer := 0;
 BEGIN
   FOR part IN
-    SELECT p.name FROM log_partition p, store s
-    WHERE p.upto <= s.compact_revision + 1 ORDER BY p.upto LIMIT 16
+    SELECT p.name FROM log_partition p WHERE p.upto <= 1 + (
+      SELECT s.compact_revision FROM store s WHERE s.revision > 0 ORDER BY s.revision DESC LIMIT 1)
+    ORDER BY p.upto LIMIT 16
   LOOP
     EXECUTE format('DROP TABLE %I', part);
     DELETE FROM log_partition WHERE name = part;
@@ -170,7 +180,8 @@ DECLARE
   s    store%ROWTYPE;
   part name;
 BEGIN
-  SELECT * INTO STRICT s FROM store WHERE lane = 0 FOR UPDATE;
+  SELECT * INTO STRICT s FROM store WHERE revision > 0
+  ORDER BY revision DESC LIMIT 1 FOR UPDATE;
   IF s.import_source IS NULL THEN
     RETURN;
   END IF;
@@ -180,7 +191,7 @@ BEGIN
   END LOOP;
   DELETE FROM log_partition;
   UPDATE store SET import_source = NULL, import_last = NULL, import_revision = 0, import_records = 0
-  WHERE lane = 0;
+  WHERE revision = s.revision;
 END $$;
 
 REVOKE ALL ON FUNCTION extend_log(bigint, bigint, bigint), drop_log(), discard_import() FROM PUBLIC;

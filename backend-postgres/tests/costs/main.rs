@@ -6,4 +6,5 @@ mod log;
 mod plans;
 #[path = "../support/sidecar.rs"]
 mod sidecar_of;
+mod snapshots;
 mod statements;

@@ -1,6 +1,8 @@
 //! Getting to serve: the schema, roles, TLS, and what the program refuses, in one sentence each.
 
 mod migrations;
+mod names;
+mod past;
 mod program;
 mod refusals;
 mod room;
