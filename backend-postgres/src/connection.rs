@@ -10,15 +10,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row, Socket};
 
+use crate::connect::connect;
 use crate::error::{Error, describe};
-use crate::options::{Password, Target};
+use crate::options::Target;
 
-/// Longest wait for a new connection, of all hosts together.
-pub(crate) const CONNECT: Duration = Duration::from_millis(1500);
 /// Longest wait for the answer to a read that clients wait for.
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
@@ -79,29 +77,7 @@ impl Connection {
         pooled: bool,
         hints: Option<Arc<Notify>>,
     ) -> Result<Self, Error> {
-        let mut config = target.config.clone();
-        if let Password::File(path) = &target.password {
-            let password = std::fs::read_to_string(path).map_err(|error| {
-                Error::Refused(format!("--password-file {}: {error}", path.display()))
-            })?;
-            config.password(password.trim_end_matches(['\r', '\n']));
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("backend-postgres");
-        }
-        config
-            .target_session_attrs(TargetSessionAttrs::ReadWrite)
-            .connect_timeout(CONNECT)
-            .tcp_user_timeout(Duration::from_secs(5))
-            .keepalives_idle(Duration::from_secs(5))
-            .keepalives_interval(Duration::from_secs(2))
-            .keepalives_retries(3);
-        let connecting = timeout(CONNECT, config.connect(target.tls.connector()));
-        let silent = || Error::Unreachable("no connection in time".to_owned());
-        let (client, driver) = connecting
-            .await
-            .map_err(|_| silent())?
-            .map_err(|error| cannot_connect(&error))?;
+        let (client, driver) = connect(target).await?;
         let warned = Arc::new(AtomicBool::new(false));
         let mut driving = JoinSet::new();
         driving.spawn(drive(driver, hints, warned.clone()));
@@ -283,36 +259,6 @@ fn settings(verb: &str, local: &str) -> String {
     }
     text.push_str(&SYNCHRONOUS.replace("LOCAL", local));
     text
-}
-
-fn cannot_connect(error: &tokio_postgres::Error) -> Error {
-    let sentence = describe(error);
-    if is_distrust(error) {
-        return Error::Refused(format!("database: {sentence}"));
-    }
-    match error.code().map(|code| code.code().get(..2).unwrap_or("")) {
-        // The password, the role or the database: waiting does not help.
-        Some("28" | "3D") => Error::Refused(format!("database: {sentence}")),
-        _ => Error::Unreachable(sentence),
-    }
-}
-
-/// Whether one side does not take the other's certificate, or does not speak TLS: waiting does not
-/// help. A connection that breaks during the handshake is another matter.
-fn is_distrust(error: &tokio_postgres::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>();
-        let inner = inner.and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        if cause.to_string() == "server does not support TLS" {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
 }
 
 /// Moves messages until the connection ends.

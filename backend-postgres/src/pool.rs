@@ -11,7 +11,8 @@ use deadpool::managed::{
 };
 use tokio::time::sleep;
 
-use crate::connection::{CONNECT, Connection};
+use crate::connect::CONNECT;
+use crate::connection::Connection;
 use crate::error::Error;
 use crate::migrate;
 use crate::options::Options;

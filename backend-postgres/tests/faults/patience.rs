@@ -9,7 +9,7 @@ use crate::load::{RECOVERY, SIZE, judge, store, storm};
 use crate::sidecar_of::Sidecar;
 
 /// All sessions of drivers.
-const TERMINATE: &str = "select pg_terminate_backend(pid) from pg_stat_activity \
+pub(crate) const TERMINATE: &str = "select pg_terminate_backend(pid) from pg_stat_activity \
                          where application_name = 'backend-postgres'";
 
 /// How long trouble lasts where the test decides it; the driver's patience is 3 s.
