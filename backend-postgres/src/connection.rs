@@ -29,6 +29,10 @@ const TIMEOUTS: [(&str, &str); 3] = [
     ("idle_in_transaction_session_timeout", "10s"),
 ];
 
+/// Overrides the last of them for a snapshot, whose reader may be as slow as the kit allows: it cuts
+/// one that takes nothing for 60 s.
+const PATIENT: &str = "SET LOCAL idle_in_transaction_session_timeout = '75s'";
+
 /// Every statement of ours is meant to walk an index, whatever the statistics say of a table that
 /// was empty a minute ago; and is planned once.
 const PLANNER: [(&str, &str); 7] = [
@@ -144,7 +148,7 @@ impl Connection {
     /// Begins a transaction all of whose statements see the same state.
     pub(crate) async fn begin_snapshot(&self) -> Result<(), Error> {
         self.spoil();
-        let text = self.begin_as("REPEATABLE READ READ ONLY");
+        let text = self.begin_as("REPEATABLE READ READ ONLY") + PATIENT;
         self.simple(&text, ANSWER).await
     }
 

@@ -45,7 +45,7 @@ macro_rules! read {
                 result => break result,
             }
         };
-        $driver.shared.judge(result)
+        $driver.shared.judge(begun, result)
     }};
 }
 pub(crate) use read;

@@ -20,7 +20,7 @@ use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::pool::Connector;
 use crate::resources::Resources;
-use crate::shared::Shared;
+use crate::shared::{PROMISE, Shared};
 use crate::store::{LOCK, Stand};
 use crate::write::{APPLY, Batch};
 
@@ -29,6 +29,7 @@ use crate::write::{APPLY, Batch};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait for a connection of a batch that begins when patience has run out.
 const LAST_TRY: Duration = Duration::from_secs(1);
+const _: () = assert!(PATIENCE.as_millis() + LAST_TRY.as_millis() < PROMISE.as_millis());
 /// Longest wait for one attempt, which may have to wait for standbys.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// Longest wait for the answer to what begins an attempt, which waits for nobody.
@@ -102,6 +103,7 @@ impl Writer {
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         loop {
+            let begun = Instant::now();
             let (error, again) = match self.attempt(&mut slot, &mut batch, connected_by).await {
                 Ok((stand, rows)) => {
                     let judged = batch.judge(&rows, stand.fenced.as_deref())?;
@@ -145,7 +147,7 @@ impl Writer {
             };
             let Some(error) = error else { continue };
             *slot = None;
-            let told = self.shared.judge::<()>(Err(error)).err();
+            let told = self.shared.judge::<()>(begun, Err(error)).err();
             let error = told.unwrap_or(Error::Overloaded);
             let late = Instant::now() + pause > deadline;
             if uncertain && (late || !again) {
@@ -165,6 +167,7 @@ impl Writer {
     /// Fences the store, or lifts that; the answer's revision is the last until it is lifted.
     pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Error> {
         let mut slot = self.connection.lock().await;
+        let begun = Instant::now();
         let result = async {
             let connection = self.connected(&mut slot).await?;
             connection.begin().await?;
@@ -175,7 +178,7 @@ impl Writer {
             Ok(stand)
         }
         .await;
-        match self.shared.judge(result) {
+        match self.shared.judge(begun, result) {
             Ok(stand) => Ok(self.shared.note(&stand)),
             Err(error) => {
                 *slot = None;

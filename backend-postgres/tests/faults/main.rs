@@ -11,5 +11,6 @@ mod restarts;
 #[path = "../support/sidecar.rs"]
 mod sidecar_of;
 mod slow_commits;
+mod slow_readers;
 mod space;
 mod terminations;
