@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_postgres::error::Severity;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row, Socket};
 
@@ -154,8 +155,19 @@ impl Connection {
 
     /// Commits what [`Connection::begin`] or [`Connection::begin_snapshot`] began.
     pub(crate) async fn commit(&self, limit: Duration) -> Result<(), Error> {
+        self.take_warning();
         self.simple(Self::COMMIT, limit).await?;
         self.heal();
+        self.kept_everywhere()
+    }
+
+    /// After a commit: refuses to call it done if it is durable in fewer places than the server is
+    /// configured for. It is kept here, and another try waits again.
+    pub(crate) fn kept_everywhere(&self) -> Result<(), Error> {
+        if self.take_warning() {
+            let message = "a commit did not reach the standbys";
+            return Err(Error::Lost(message.to_owned()));
+        }
         Ok(())
     }
 
@@ -276,7 +288,8 @@ async fn drive<S>(
     while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
             Ok(AsyncMessage::Notice(notice)) => {
-                let serious = notice.severity() == "WARNING";
+                // Its text is in the language of the server.
+                let serious = notice.parsed_severity() == Some(Severity::Warning);
                 if serious {
                     warned.store(true, Ordering::Relaxed);
                     tracing::warn!(code = notice.code().code(), "{}", notice.message());
@@ -295,3 +308,6 @@ async fn drive<S>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,22 +169,18 @@ impl Writer {
         let mut slot = self.connection.lock().await;
         let begun = Instant::now();
         let result = async {
-            let connection = self.connected(&mut slot).await?;
+            // Put back when done: if the caller leaves before, it is closed and its lock released.
+            let connection = self.take(&mut slot).await?;
             connection.begin().await?;
             let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
             connection.query(&FENCE, &[&reason], ANSWER).await?;
             connection.commit(ATTEMPT).await?;
             stand.fenced = reason.map(ToOwned::to_owned);
+            *slot = Some(connection);
             Ok(stand)
-        }
-        .await;
-        match self.shared.judge(begun, result) {
-            Ok(stand) => Ok(self.shared.note(&stand)),
-            Err(error) => {
-                *slot = None;
-                Err(error)
-            }
-        }
+        };
+        let stand = self.shared.judge(begun, result.await)?;
+        Ok(self.shared.note(&stand))
     }
 
     /// Closes the connection.
@@ -196,12 +192,16 @@ impl Writer {
         &self,
         slot: &'a mut Option<Connection>,
     ) -> Result<&'a Connection, Error> {
-        let usable = slot.take().filter(|it| self.connector.is_good(it));
-        let connection = match usable {
-            Some(connection) => connection,
-            None => self.connector.connect().await?,
-        };
+        let connection = self.take(slot).await?;
         Ok(slot.insert(connection))
+    }
+
+    /// The connection of the slot, or a new one if that is of no more use.
+    async fn take(&self, slot: &mut Option<Connection>) -> Result<Connection, Error> {
+        match slot.take().filter(|it| self.connector.is_good(it)) {
+            Some(connection) => Ok(connection),
+            None => self.connector.connect().await,
+        }
     }
 
     /// Sends lock, batch and commit without waiting in between.
@@ -257,11 +257,8 @@ impl Writer {
         // Whatever was refused above was rolled back by this.
         committed.map_err(|error| Failed::Within(error.into()))?;
         connection.heal();
-        if connection.take_warning() {
-            // Kept here, but not where it had to be: the next attempt waits again, and finds it.
-            let message = "a commit did not reach the standbys".to_owned();
-            return Err(Failed::Within(Error::Lost(message)));
-        }
+        // The next attempt finds it.
+        connection.kept_everywhere().map_err(Failed::Within)?;
         if stand.went_back(&floor) || self.shared.floor().epoch > floor.epoch {
             // Kept by an old primary, or where others wrote what is gone: of no use to anybody.
             let message = "a commit was overtaken by a new epoch".to_owned();

@@ -3,6 +3,7 @@
 
 mod blackhole;
 mod calls;
+mod fences;
 mod hosts;
 mod load;
 mod lost_answers;
