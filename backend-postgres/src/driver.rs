@@ -109,19 +109,20 @@ fn seen(connection: &Connection, floor: &store::Floor, stand: Stand) -> Result<S
 /// The first look at the database.
 async fn reach(options: &Options) -> Result<Stand, Error> {
     let mut pause = FIRST_PAUSE;
-    let mut told = false;
+    let mut told = String::new();
     loop {
         let look = async {
-            migrate::at_start(&options.target).await?;
+            migrate::at_start(options).await?;
             let connection = Connection::open(&options.target, options.pooled, None).await?;
             migrate::check(&connection).await?;
             store::inspect(&connection, &store::Floor::default()).await
         };
         match look.await {
             Err(error) if error.is_outage() => {
-                if !told {
+                let reason = error.to_string();
+                if reason != told {
                     tracing::warn!(%error, "waiting for the database");
-                    told = true;
+                    told = reason;
                 }
             }
             result => return result,
