@@ -31,7 +31,7 @@ async fn a_database_that_is_down_is_waited_for() {
     let ended = program.ends().await;
     assert!(ended.status.success(), "{}", ended.said);
     assert!(
-        begun.elapsed() < Duration::from_secs(1),
+        begun.elapsed() < Duration::from_secs(5),
         "it waits on: {:?}",
         begun.elapsed()
     );
