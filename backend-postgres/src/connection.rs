@@ -10,15 +10,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::error::Severity;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row, Socket};
 
+use crate::connect::connect;
 use crate::error::{Error, describe};
-use crate::options::{Password, Target};
+use crate::options::Target;
 
-/// Longest wait for a new connection, of all hosts together.
-pub(crate) const CONNECT: Duration = Duration::from_millis(1500);
 /// Longest wait for the answer to a read that clients wait for.
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
@@ -30,6 +29,10 @@ const TIMEOUTS: [(&str, &str); 3] = [
     ("statement_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "10s"),
 ];
+
+/// Overrides the last of them for a snapshot, whose reader may be as slow as the kit allows: it cuts
+/// one that takes nothing for 60 s.
+const PATIENT: &str = "SET LOCAL idle_in_transaction_session_timeout = '75s'";
 
 /// Every statement of ours is meant to walk an index, whatever the statistics say of a table that
 /// was empty a minute ago; and is planned once.
@@ -85,29 +88,7 @@ impl Connection {
         pooled: bool,
         hints: Option<Arc<Notify>>,
     ) -> Result<Self, Error> {
-        let mut config = target.config.clone();
-        if let Password::File(path) = &target.password {
-            let password = std::fs::read_to_string(path).map_err(|error| {
-                Error::Refused(format!("--password-file {}: {error}", path.display()))
-            })?;
-            config.password(password.trim_end_matches(['\r', '\n']));
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("backend-postgres");
-        }
-        config
-            .target_session_attrs(TargetSessionAttrs::ReadWrite)
-            .connect_timeout(CONNECT)
-            .tcp_user_timeout(Duration::from_secs(5))
-            .keepalives_idle(Duration::from_secs(5))
-            .keepalives_interval(Duration::from_secs(2))
-            .keepalives_retries(3);
-        let connecting = timeout(CONNECT, config.connect(target.tls.connector()));
-        let silent = || Error::Unreachable("no connection in time".to_owned());
-        let (client, driver) = connecting
-            .await
-            .map_err(|_| silent())?
-            .map_err(|error| cannot_connect(&error))?;
+        let (client, driver) = connect(target).await?;
         let warned = Arc::new(AtomicBool::new(false));
         let mut driving = JoinSet::new();
         driving.spawn(drive(driver, hints, warned.clone()));
@@ -167,6 +148,7 @@ impl Connection {
         text.push_str(first);
         if self.pooled {
             text.push_str(&SYNCHRONOUS.replace("LOCAL", "true"));
+            text.push(';');
         }
         text
     }
@@ -180,7 +162,7 @@ impl Connection {
     /// Begins a transaction all of whose statements see the same state.
     pub(crate) async fn begin_snapshot(&self) -> Result<(), Error> {
         self.spoil();
-        let text = self.begin_as(SNAPSHOT, "");
+        let text = self.begin_as(SNAPSHOT, "") + PATIENT;
         self.simple(&text, ANSWER).await
     }
 
@@ -189,14 +171,25 @@ impl Connection {
     /// nobody may drop any from before the snapshot is taken until the transaction ends.
     pub(crate) async fn begin_past(&self) -> Result<(), Error> {
         self.spoil();
-        let text = self.begin_as(SNAPSHOT, KEEP_LOG);
+        let text = self.begin_as(SNAPSHOT, KEEP_LOG) + PATIENT;
         self.simple(&text, ANSWER * 2).await
     }
 
     /// Commits what [`Connection::begin`] and its like began.
     pub(crate) async fn commit(&self, limit: Duration) -> Result<(), Error> {
+        self.take_warning();
         self.simple(Self::COMMIT, limit).await?;
         self.heal();
+        self.kept_everywhere()
+    }
+
+    /// After a commit: refuses to call it done if it is durable in fewer places than the server is
+    /// configured for. It is kept here, and another try waits again.
+    pub(crate) fn kept_everywhere(&self) -> Result<(), Error> {
+        if self.take_warning() {
+            let message = "a commit did not reach the standbys";
+            return Err(Error::Lost(message.to_owned()));
+        }
         Ok(())
     }
 
@@ -305,36 +298,6 @@ fn limits(verb: &str) -> String {
     text
 }
 
-fn cannot_connect(error: &tokio_postgres::Error) -> Error {
-    let sentence = describe(error);
-    if is_distrust(error) {
-        return Error::Refused(format!("database: {sentence}"));
-    }
-    match error.code().map(|code| code.code().get(..2).unwrap_or("")) {
-        // The password, the role or the database: waiting does not help.
-        Some("28" | "3D") => Error::Refused(format!("database: {sentence}")),
-        _ => Error::Unreachable(sentence),
-    }
-}
-
-/// Whether one side does not take the other's certificate, or does not speak TLS: waiting does not
-/// help. A connection that breaks during the handshake is another matter.
-fn is_distrust(error: &tokio_postgres::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>();
-        let inner = inner.and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        if cause.to_string() == "server does not support TLS" {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
-}
-
 /// Moves messages until the connection ends.
 async fn drive<S>(
     mut connection: tokio_postgres::Connection<Socket, S>,
@@ -346,7 +309,8 @@ async fn drive<S>(
     while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
             Ok(AsyncMessage::Notice(notice)) => {
-                let serious = notice.severity() == "WARNING";
+                // Its text is in the language of the server.
+                let serious = notice.parsed_severity() == Some(Severity::Warning);
                 if serious {
                     warned.store(true, Ordering::Relaxed);
                     tracing::warn!(code = notice.code().code(), "{}", notice.message());
@@ -365,3 +329,6 @@ async fn drive<S>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

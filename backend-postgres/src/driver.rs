@@ -1,7 +1,7 @@
 //! The [`Driver`] of the kit, on PostgreSQL.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
@@ -109,19 +109,20 @@ fn seen(connection: &Connection, floor: &store::Floor, stand: Stand) -> Result<S
 /// The first look at the database.
 async fn reach(options: &Options) -> Result<Stand, Error> {
     let mut pause = FIRST_PAUSE;
-    let mut told = false;
+    let mut told = String::new();
     loop {
         let look = async {
-            migrate::at_start(&options.target).await?;
+            migrate::at_start(options).await?;
             let connection = Connection::open(&options.target, options.pooled, None).await?;
             migrate::check(&connection).await?;
             store::inspect(&connection, &store::Floor::default()).await
         };
         match look.await {
             Err(error) if error.is_outage() => {
-                if !told {
+                let reason = error.to_string();
+                if reason != told {
                     tracing::warn!(%error, "waiting for the database");
-                    told = true;
+                    told = reason;
                 }
             }
             result => return result,
@@ -177,7 +178,7 @@ impl Driver for PostgresDriver {
         query: ListQuery,
         sink: mpsc::Sender<ListPart>,
     ) -> Result<(), BackendError> {
-        let floor = self.shared.floor();
+        let (floor, begun) = (self.shared.floor(), Instant::now());
         let connection = self.streams.get().await?;
         let check = |stand: &Stand| {
             stand.whole()?;
@@ -185,7 +186,7 @@ impl Driver for PostgresDriver {
             Ok(())
         };
         let listed = list::run(&connection, &self.resources, &query, &sink, check).await;
-        Ok(self.shared.judge(listed)?)
+        Ok(self.shared.judge(begun, listed)?)
     }
 
     async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
@@ -220,9 +221,10 @@ impl Driver for PostgresDriver {
     }
 
     async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
+        let begun = Instant::now();
         let connection = self.streams.get().await?;
         let moved = compact::move_to(&connection, revision).await;
-        let stand = self.shared.judge(moved)?;
+        let stand = self.shared.judge(begun, moved)?;
         compact::drop_partitions(&connection).await;
         Ok(self.shared.note(&stand))
     }
@@ -232,9 +234,10 @@ impl Driver for PostgresDriver {
         keep: Duration,
         keep_events: u64,
     ) -> Result<Option<i64>, BackendError> {
+        let begun = Instant::now();
         let connection = self.streams.get().await?;
         let target = compact::target(&connection, keep, keep_events).await;
-        Ok(self.shared.judge(target)?)
+        Ok(self.shared.judge(begun, target)?)
     }
 
     async fn import(
@@ -242,10 +245,11 @@ impl Driver for PostgresDriver {
         options: ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, BackendError> {
+        let begun = Instant::now();
         let connection = self.streams.get().await?;
         let resources = &self.resources;
         let imported = import::run(&connection, resources, &self.readers, &options, parts);
-        let imported = self.shared.judge(imported.boxed().await);
+        let imported = self.shared.judge(begun, imported.boxed().await);
         Ok(self.shared.note(&imported?))
     }
 

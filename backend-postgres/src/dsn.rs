@@ -58,6 +58,34 @@ impl Dsn {
         })
     }
 
+    /// As [`Dsn::config`], once for each host.
+    pub(crate) fn hosts(&self) -> Result<Vec<Config>, Error> {
+        let count = self.config()?.get_hosts().len();
+        let hosts = 0..count;
+        hosts
+            .map(|place| self.host(place, count)?.config())
+            .collect()
+    }
+
+    /// What is said of one of several hosts.
+    fn host(&self, place: usize, count: usize) -> Result<Self, Error> {
+        let mut one = self.clone();
+        for key in ["host", "hostaddr", "port"] {
+            let Some(list) = self.0.get(key) else {
+                continue;
+            };
+            let values: Vec<&str> = list.split(',').collect();
+            let value = match values.len() {
+                // One port is all hosts'.
+                1 if key == "port" => values[0],
+                given if given == count => values[place],
+                given => return Err(refuse(&format!("{key} names {given} of {count} hosts"))),
+            };
+            one.set(key, value);
+        }
+        Ok(one)
+    }
+
     fn url(rest: &str) -> Result<Self, Error> {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -82,6 +82,9 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     text
 }
 
+/// Of PostgreSQL 17: the server ended a session because its transaction took too long.
+const TRANSACTION_TIMEOUT: &str = "25P04";
+
 /// What a server's refusal means for us.
 fn refused(refusal: &DbError) -> Error {
     let code = refusal.code();
@@ -90,6 +93,8 @@ fn refused(refusal: &DbError) -> Error {
         &SqlState::ADMIN_SHUTDOWN,
         &SqlState::CRASH_SHUTDOWN,
         &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        &SqlState::IDLE_SESSION_TIMEOUT,
+        &SqlState::from_code(TRANSACTION_TIMEOUT),
     ];
     let unreachable = [
         &SqlState::CANNOT_CONNECT_NOW,

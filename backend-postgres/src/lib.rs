@@ -20,6 +20,7 @@ pub mod options;
 
 mod bell;
 mod compact;
+mod connect;
 mod connection;
 mod dsn;
 mod import;

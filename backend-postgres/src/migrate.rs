@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
-use crate::options::{Options, Target};
+use crate::options::Options;
 use crate::store::begin_epoch_anyway;
 
 /// A step between two versions.
@@ -123,8 +123,8 @@ pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
 ///
 /// # Errors
 /// If the database cannot be reached, or the migration fails.
-pub(crate) async fn at_start(target: &Target) -> Result<(), Error> {
-    let connection = Connection::open(target, false, None).await?;
+pub(crate) async fn at_start(options: &Options) -> Result<(), Error> {
+    let connection = Connection::open(&options.target, options.pooled, None).await?;
     if find(&connection).await?.version >= newest() {
         return Ok(());
     }
@@ -152,7 +152,7 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
             newest()
         )));
     }
-    let connection = Connection::open(&options.target, false, None).await?;
+    let connection = Connection::open(&options.target, options.pooled, None).await?;
     walk(&connection, to).await?;
     if let Some(role) = grant.filter(|_| to > 0) {
         grant_to(&connection, role).await?;
@@ -167,17 +167,16 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
 /// # Errors
 /// If the database cannot be reached, or holds no store, or an unfinished one.
 pub async fn new_epoch(options: &Options) -> Result<i64, Error> {
-    let connection = Connection::open(&options.target, false, None).await?;
+    let connection = Connection::open(&options.target, options.pooled, None).await?;
     check(&connection).await?;
     Ok(begin_epoch_anyway(&connection).await?.head.epoch)
 }
 
 /// One transaction per step, each alone in the database.
 async fn walk(connection: &Connection, to: i32) -> Result<(), Error> {
-    let patient = "SET lock_timeout = '30s'; SET statement_timeout = '10min'";
-    connection.simple(patient, ANSWER).await?;
+    let patient = "SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '10min'";
     loop {
-        let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})");
+        let begin = format!("BEGIN; {patient}; SELECT pg_advisory_xact_lock({LOCK})");
         connection.simple(&begin, ANSWER * 20).await?;
         let version = find(connection).await?.version;
         let Some(script) = step(version, to)? else {

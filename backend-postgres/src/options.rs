@@ -105,7 +105,8 @@ pub(crate) enum Password {
 /// One way to reach the database.
 #[derive(Clone, Debug)]
 pub struct Target {
-    pub(crate) config: Config,
+    /// One configuration for each host, in the order in which they are tried.
+    pub(crate) hosts: Vec<Config>,
     pub(crate) password: Password,
     pub(crate) tls: Tls,
 }
@@ -190,7 +191,9 @@ impl Target {
         if let Some(file) = &arguments.password_file {
             target.password = Password::File(file.clone());
         } else if let Ok(password) = std::env::var("ARK_BACKEND_POSTGRES_PASSWORD") {
-            target.config.password(password);
+            for config in &mut target.hosts {
+                config.password(&password);
+            }
         }
         Ok(target)
     }
@@ -215,16 +218,18 @@ impl Target {
                 return Err(dsn::refuse(&format!("sslmode {mode:?} must be {choices}")));
             }
         };
-        let mut config = dsn.config()?;
-        config.ssl_mode(ssl);
-        if config.get_hosts().is_empty() {
+        let mut hosts = dsn.hosts()?;
+        let Some(first) = hosts.first() else {
             return Err(dsn::refuse("no server: give --host or --dsn"));
-        }
-        if config.get_dbname().is_none() || config.get_user().is_none() {
+        };
+        if first.get_dbname().is_none() || first.get_user().is_none() {
             return Err(dsn::refuse("give the database and the role to log in as"));
         }
+        for config in &mut hosts {
+            config.ssl_mode(ssl);
+        }
         Ok(Self {
-            config,
+            hosts,
             password: Password::Configured,
             tls: Tls::new(verify, root, certificate, key)?,
         })
@@ -240,13 +245,29 @@ mod tests {
     #[test]
     fn a_dsn_is_read_as_libpq_reads_it() {
         let options = Options::from_dsn("postgres://ark:s%40c@db:6000/store?sslmode=require");
-        let config = options.expect("read").target.config;
+        let hosts = options.expect("read").target.hosts;
+        let config = hosts.first().expect("a host");
         assert_eq!(config.get_hosts(), [Host::Tcp("db".to_owned())]);
         assert_eq!(config.get_ports(), [6000]);
         assert_eq!(config.get_user(), Some("ark"));
         assert_eq!(config.get_password(), Some(b"s@c".as_slice()));
         assert_eq!(config.get_dbname(), Some("store"));
         assert_eq!(config.get_ssl_mode(), SslMode::Require);
+    }
+
+    #[test]
+    fn each_host_has_a_configuration() {
+        let options = Options::from_dsn("postgres://ark@a:1,b/store");
+        let hosts = options.expect("read").target.hosts;
+        let places: Vec<_> = hosts
+            .iter()
+            .map(|config| (config.get_hosts().to_vec(), config.get_ports().to_vec()))
+            .collect();
+        let tcp = |name: &str| vec![Host::Tcp(name.to_owned())];
+        assert_eq!(places, [(tcp("a"), vec![1]), (tcp("b"), vec![5432])]);
+        let options = Options::from_dsn("host=a,b port=6000 user=ark dbname=store");
+        let hosts = options.expect("read").target.hosts;
+        assert!(hosts.iter().all(|config| config.get_ports() == [6000]));
     }
 
     #[test]
@@ -258,6 +279,7 @@ mod tests {
             ),
             ("host=db user=ark dbname=x sslmode=maybe", "must be disable"),
             ("user=ark dbname=x", "no server"),
+            ("host=a,b port=1,2,3 user=ark dbname=x", "port names 3"),
             ("host=db", "give the database"),
             ("host=db user=ark dbname=x colour=red", "colour"),
             ("mysql://x", "must begin with postgres://"),

@@ -11,7 +11,8 @@ use deadpool::managed::{
 };
 use tokio::time::sleep;
 
-use crate::connection::{CONNECT, Connection};
+use crate::connect::CONNECT;
+use crate::connection::Connection;
 use crate::error::Error;
 use crate::migrate;
 use crate::options::Options;
@@ -44,7 +45,7 @@ macro_rules! read {
                 result => break result,
             }
         };
-        $driver.shared.judge(result)
+        $driver.shared.judge(begun, result)
     }};
 }
 pub(crate) use read;

@@ -10,9 +10,16 @@ use sidecar::head::Head;
 use crate::error::Error;
 use crate::store::{Floor, Stand};
 
+/// An outage is told within this, by health and to every caller.
+pub(crate) const PROMISE: Duration = Duration::from_secs(5);
+
 /// Without an answer of the database for this long, nobody knows what others wrote. The log is read
 /// at least every 1.25 s.
 const SILENCE: Duration = Duration::from_secs(4);
+
+/// How often the kit asks for our health.
+const ASKED_EVERY: Duration = Duration::from_millis(500);
+const _: () = assert!(SILENCE.as_millis() + ASKED_EVERY.as_millis() < PROMISE.as_millis());
 
 /// What every part may look at.
 #[derive(Debug)]
@@ -67,10 +74,12 @@ impl Shared {
         header(stand)
     }
 
-    /// Takes note of how a call to the database ended.
-    pub(crate) fn judge<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    /// Takes note of how a call to the database ended that began at a time.
+    pub(crate) fn judge<T>(&self, begun: Instant, result: Result<T, Error>) -> Result<T, Error> {
         let mut state = self.0.lock();
         match &result {
+            // Others were answered meanwhile: it is that call's trouble and nobody else's.
+            Err(error) if error.is_outage() && state.heard > begun => {}
             Err(error) if error.is_outage() || matches!(error, Error::Refused(_)) => {
                 state.trouble = Some(error.to_string());
             }
@@ -127,4 +136,52 @@ impl Shared {
 /// The header of a state.
 pub(crate) fn header(stand: &Stand) -> Header {
     stand.head.header(stand.store_id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use sidecar::driver::DriverHealth;
+    use sidecar::head::Head;
+
+    use super::Shared;
+    use crate::error::Error;
+    use crate::store::Stand;
+
+    fn shared() -> Shared {
+        Shared::new(&Stand {
+            store_id: "a".to_owned(),
+            head: Head::default(),
+            fenced: None,
+            importing: false,
+            here: true,
+        })
+    }
+
+    fn lost() -> Result<(), Error> {
+        Err(Error::Lost("connection closed".to_owned()))
+    }
+
+    #[test]
+    fn a_call_that_was_lost_while_others_were_answered_is_no_outage() {
+        let shared = shared();
+        let begun = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        shared.judge(Instant::now(), Ok(())).expect("an answer");
+        shared.judge(begun, lost()).expect_err("its own trouble");
+        assert_eq!(shared.health(), DriverHealth::Ready);
+        assert_eq!(shared.silent_since(), None);
+    }
+
+    #[test]
+    fn a_call_that_was_lost_while_nobody_was_answered_is_one_until_somebody_is() {
+        let shared = shared();
+        std::thread::sleep(Duration::from_millis(1));
+        shared.judge(Instant::now(), lost()).expect_err("trouble");
+        assert!(matches!(shared.health(), DriverHealth::NotReady(_)));
+        assert!(shared.silent_since().is_some());
+        shared.judge(Instant::now(), Ok(())).expect("an answer");
+        assert_eq!(shared.health(), DriverHealth::Ready);
+    }
 }

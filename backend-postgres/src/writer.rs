@@ -20,7 +20,7 @@ use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::pool::Connector;
 use crate::resources::Resources;
-use crate::shared::Shared;
+use crate::shared::{PROMISE, Shared};
 use crate::store::{LOCK, Stand};
 use crate::write::{APPLY, Batch};
 
@@ -29,6 +29,7 @@ use crate::write::{APPLY, Batch};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait for a connection of a batch that begins when patience has run out.
 const LAST_TRY: Duration = Duration::from_secs(1);
+const _: () = assert!(PATIENCE.as_millis() + LAST_TRY.as_millis() < PROMISE.as_millis());
 /// Longest wait for one attempt, which may have to wait for standbys.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// Longest wait for the answer to what begins an attempt, which waits for nobody.
@@ -102,6 +103,7 @@ impl Writer {
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         loop {
+            let begun = Instant::now();
             let (error, again) = match self.attempt(&mut slot, &mut batch, connected_by).await {
                 Ok((stand, rows)) => {
                     let judged = batch.judge(&rows, stand.fenced.as_deref())?;
@@ -145,7 +147,7 @@ impl Writer {
             };
             let Some(error) = error else { continue };
             *slot = None;
-            let told = self.shared.judge::<()>(Err(error)).err();
+            let told = self.shared.judge::<()>(begun, Err(error)).err();
             let error = told.unwrap_or(Error::Overloaded);
             let late = Instant::now() + pause > deadline;
             if uncertain && (late || !again) {
@@ -165,8 +167,10 @@ impl Writer {
     /// Fences the store, or lifts that; the answer's revision is the last until it is lifted.
     pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Error> {
         let mut slot = self.connection.lock().await;
+        let begun = Instant::now();
         let result = async {
-            let connection = self.connected(&mut slot).await?;
+            // Put back when done: if the caller leaves before, it is closed and its lock released.
+            let connection = self.take(&mut slot).await?;
             connection.begin().await?;
             let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
             let base = stand.head.revision;
@@ -175,16 +179,11 @@ impl Writer {
                 .await?;
             connection.commit(ATTEMPT).await?;
             stand.fenced = reason.map(ToOwned::to_owned);
+            *slot = Some(connection);
             Ok(stand)
-        }
-        .await;
-        match self.shared.judge(result) {
-            Ok(stand) => Ok(self.shared.note(&stand)),
-            Err(error) => {
-                *slot = None;
-                Err(error)
-            }
-        }
+        };
+        let stand = self.shared.judge(begun, result.await)?;
+        Ok(self.shared.note(&stand))
     }
 
     /// Closes the connection.
@@ -196,12 +195,16 @@ impl Writer {
         &self,
         slot: &'a mut Option<Connection>,
     ) -> Result<&'a Connection, Error> {
-        let usable = slot.take().filter(|it| self.connector.is_good(it));
-        let connection = match usable {
-            Some(connection) => connection,
-            None => self.connector.connect().await?,
-        };
+        let connection = self.take(slot).await?;
         Ok(slot.insert(connection))
+    }
+
+    /// The connection of the slot, or a new one if that is of no more use.
+    async fn take(&self, slot: &mut Option<Connection>) -> Result<Connection, Error> {
+        match slot.take().filter(|it| self.connector.is_good(it)) {
+            Some(connection) => Ok(connection),
+            None => self.connector.connect().await,
+        }
     }
 
     /// Sends lock, batch and commit without waiting in between.
@@ -257,11 +260,8 @@ impl Writer {
         // Whatever was refused above was rolled back by this.
         committed.map_err(|error| Failed::Within(error.into()))?;
         connection.heal();
-        if connection.take_warning() {
-            // Kept here, but not where it had to be: the next attempt waits again, and finds it.
-            let message = "a commit did not reach the standbys".to_owned();
-            return Err(Failed::Within(Error::Lost(message)));
-        }
+        // The next attempt finds it.
+        connection.kept_everywhere().map_err(Failed::Within)?;
         if stand.went_back(&floor) || self.shared.floor().epoch > floor.epoch {
             // Kept by an old primary, or where others wrote what is gone: of no use to anybody.
             let message = "a commit was overtaken by a new epoch".to_owned();

@@ -1,10 +1,13 @@
 //! A store that is started again, or put back, or copied, without a promotion.
 
+use std::path::Path;
 use std::process::Command;
 
+use backend_postgres::{Options, migrate};
+use backend_proto::v1::backend_error::Reason;
 use postgres_testkit::{Programs, Proxy, Server, Stop};
 
-use crate::scene::Scene;
+use crate::scene::{Scene, reason};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_crashes_and_comes_back_stays_in_its_epoch() {
@@ -59,16 +62,10 @@ async fn a_dump_in_another_cluster_begins_an_epoch() {
     let before = scene.header(0).await;
     let other = Server::builder().unique().start().await.expect("another");
     let copy = other.create_database("ark").await.expect("made");
-    let programs = Programs::find().await.expect("programs");
-    let (dump, load) = (programs.path("pg_dump"), programs.path("psql"));
-    let (Ok(dump), Ok(load)) = (dump, load) else {
-        panic!("pg_dump and psql belong to an installation");
-    };
-    shell(&format!(
-        "'{}' '{database}' | '{}' -q -o /dev/null -v ON_ERROR_STOP=1 '{copy}'",
-        dump.display(),
-        load.display()
-    ));
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("dump");
+    dump(&database, &file).await;
+    load(&file, &copy).await;
     let lost = scene.create(0, "lost/one").await;
     server.kill9().await.expect("a crash");
     proxy.move_to(other.address());
@@ -77,6 +74,79 @@ async fn a_dump_in_another_cluster_begins_an_epoch() {
     scene.history_is_gone(lost, &header).await;
     assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
+}
+
+/// A dump that is read again where it was made: only the tables are others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_in_its_own_database_begins_an_epoch() {
+    let server = Server::builder().start().await.expect("a server");
+    let dsn = server.create_database("ark").await.expect("made");
+    let mut scene = Scene::start(&dsn).await;
+    let before = scene.header(0).await;
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("dump");
+    dump(&dsn, &file).await;
+    scene.create(0, "lost/one").await;
+    scene.writes().await;
+    let ledger = scene.ledger.clone();
+    let mut told = 0;
+    // Nobody is left who could remember.
+    let again = async || {
+        told = ledger.newest();
+        let drop = "drop schema ark cascade";
+        server.execute("ark", drop).await.expect("dropped");
+        load(&file, &dsn).await;
+    };
+    scene.restart(&dsn, again).await;
+    let header = scene.epoch_after(before.epoch).await;
+    assert!(!scene.shows("lost/one").await);
+    scene.history_is_gone(told, &header).await;
+    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    scene.finish(&dsn).await;
+}
+
+/// Somebody who knows more than the sidecars can says that an epoch is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_that_is_ordered_begins_while_everybody_works() {
+    let server = Server::builder().start().await.expect("a server");
+    let dsn = server.create_database("ark").await.expect("made");
+    let scene = Scene::start(&dsn).await;
+    let before = scene.header(0).await;
+    let kept = scene.create(0, "kept/one").await;
+    let bench = &scene.benches[1];
+    let opened = bench.client.try_watch(bench.after(before.revision)).await;
+    let mut watch = opened.expect("sound").expect("a watch");
+    let options = Options::from_dsn(&dsn).expect("a DSN");
+    let epoch = migrate::new_epoch(&options).await.expect("an epoch");
+    let header = scene.epoch_after(before.epoch).await;
+    assert_eq!(header.epoch, epoch);
+    let end = loop {
+        if let Err(end) = watch.next().await.expect("sound") {
+            break end;
+        }
+    };
+    assert_eq!(reason(&end), Reason::EpochChanged, "{end}");
+    assert!(scene.shows("kept/one").await);
+    scene.history_is_gone(kept, &header).await;
+    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    scene.finish(&dsn).await;
+}
+
+/// Dumps a database into a file.
+async fn dump(database: &str, file: &Path) {
+    let programs = Programs::find().await.expect("programs");
+    let program = programs.path("pg_dump").expect("pg_dump");
+    let (program, file) = (program.display(), file.display());
+    shell(&format!("'{program}' -f '{file}' '{database}'"));
+}
+
+/// Reads a dump into a database.
+async fn load(file: &Path, database: &str) {
+    let programs = Programs::find().await.expect("programs");
+    let program = programs.path("psql").expect("psql");
+    let (program, file) = (program.display(), file.display());
+    let quietly = "-q -o /dev/null -v ON_ERROR_STOP=1";
+    shell(&format!("'{program}' {quietly} -f '{file}' '{database}'"));
 }
 
 fn shell(script: &str) {

@@ -108,16 +108,18 @@ async fn an_epoch_is_new_even_if_all_forgot_the_last_one() {
     let dsn = archive.server().create_database("ark").await.expect("made");
     archive.base_backup().await.expect("a backup");
     let mut scene = Scene::start(&dsn).await;
-    let first = scene.header(0).await;
     let point = archive.restore_point("early").await.expect("a mark");
     scene.writes().await;
-    let mut epochs = vec![first.epoch];
     for _ in 0..3 {
-        let back = async || archive.restore_to(&point).await.expect("a restore");
+        let ledger = scene.ledger.clone();
+        let mut told = 0;
+        let back = async || {
+            told = ledger.newest();
+            archive.restore_to(&point).await.expect("a restore");
+        };
         scene.restart(&dsn, back).await;
-        let last = *epochs.last().expect("an epoch");
-        let header = scene.epoch_after(last).await;
-        epochs.push(header.epoch);
+        let header = scene.begun_above(told).await;
+        scene.history_is_gone(told, &header).await;
     }
     scene.finish(&dsn).await;
 }

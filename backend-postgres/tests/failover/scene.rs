@@ -139,6 +139,20 @@ impl Scene {
         self.header(0).await
     }
 
+    /// Waits until all sidecars are where everything up to a revision is gone, and work there. If all
+    /// who saw it have forgotten it, the epoch may have the number of one that was lost.
+    pub(crate) async fn begun_above(&self, old: i64) -> Header {
+        eventually("all sidecars are above what anybody was told", async || {
+            let first = self.header(0).await;
+            let second = self.header(1).await;
+            let lower = first.compact_revision.min(second.compact_revision);
+            lower > old && first.epoch == second.epoch
+        })
+        .await;
+        self.writes().await;
+        self.header(0).await
+    }
+
     /// Waits until the sidecars' own readers of the log know of an epoch.
     pub(crate) async fn published(&self, place: usize, old: i64) -> Status {
         let begin = std::time::Instant::now();

@@ -6,7 +6,7 @@ use backend_proto::v1::backend_error::Reason;
 use postgres_testkit::{Mode, Pair, Proxy, Server};
 
 use crate::scene::{Scene, reason, workplaces};
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Sidecar, eventually};
 
 /// Connections of a sidecar that end, of those that it has: some stay where they are.
 const FEW: &str = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
@@ -29,10 +29,13 @@ async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
     let session = pair.primary().session("ark").await.expect("a session");
     session.text(FEW).await.expect("some end");
     // Whoever is led to both servers meanwhile must decide for one; an epoch of each is the limit.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let first = scene.header(0).await;
-    let second = scene.header(1).await;
-    assert!(first.epoch > before.epoch || second.epoch > before.epoch);
+    eventually("a sidecar finds the new primary", async || {
+        let first = scene.header(0).await;
+        let second = scene.header(1).await;
+        first.epoch > before.epoch || second.epoch > before.epoch
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     proxy.set(Mode::Cut).await.expect("the rest ends");
     let header = scene.epoch_after(before.epoch).await;
     assert!(!scene.shows("lost/one").await);

@@ -12,12 +12,17 @@ use postgres_testkit::{Mode, Proxy, Server, Session};
 use crate::calls::{create, op, until};
 use crate::sidecar_of::Sidecar;
 
-/// Leaves time to lose the answer after the commit was sent and before it is done.
+/// A commit waits until it is let: so its answer can be lost after it was sent and before it is done.
 const SLOWLY: &str = "
     create function ark.hang() returns trigger language plpgsql as $$
-    begin perform pg_sleep(0.5); return null; end $$;
+    begin perform pg_advisory_xact_lock_shared(1); return null; end $$;
     create constraint trigger hang after update of revision on ark.store
       deferrable initially deferred for each row execute function ark.hang()";
+
+const HOLD: &str = "select pg_advisory_lock(1)";
+const LET: &str = "select pg_advisory_unlock(1)";
+
+const LIMIT: Duration = Duration::from_secs(15);
 
 const REVISION: &str = "select revision from ark.store";
 
@@ -45,17 +50,16 @@ async fn a_lost_answer_is_found_again() {
         ("a delete without op_id", nameless(Action::Delete, "a")),
     ] {
         let before = revision(&session).await;
+        session.text(HOLD).await.expect("held");
         let lose = async {
-            let sleeps = "select count(*) > 0 from pg_stat_activity where wait_event = 'PgSleep'";
-            until("the commit", Duration::from_secs(5), async || {
-                session.text(sleeps).await.expect("asked").as_deref() == Some("t")
+            let waits = "select count(*) > 0 from pg_stat_activity where wait_event = 'advisory'";
+            until("the commit", LIMIT, async || {
+                session.text(waits).await.expect("asked").as_deref() == Some("t")
             })
             .await;
             proxy.set(Mode::Hang).await.expect("nothing passes");
-            until("its end", Duration::from_secs(5), async || {
-                revision(&session).await > before
-            })
-            .await;
+            session.text(LET).await.expect("let");
+            until("its end", LIMIT, async || revision(&session).await > before).await;
             proxy.set(Mode::Cut).await.expect("cut");
         };
         let (told, ()) = tokio::join!(write(&sidecar.endpoint, op), lose);

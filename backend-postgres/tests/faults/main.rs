@@ -3,6 +3,8 @@
 
 mod blackhole;
 mod calls;
+mod fences;
+mod hosts;
 mod load;
 mod lost_answers;
 mod patience;
@@ -10,5 +12,6 @@ mod restarts;
 #[path = "../support/sidecar.rs"]
 mod sidecar_of;
 mod slow_commits;
+mod slow_readers;
 mod space;
 mod terminations;

@@ -102,8 +102,8 @@ async fn a_lost_hint_costs_at_most_the_poll() {
         worst = worst.max(begun.elapsed());
     }
     println!("without hints an event takes at most {worst:?}");
-    // The idle poll is 1.25 s.
-    assert!(worst < Duration::from_secs(2), "{worst:?}");
+    // The idle poll is 1.25 s; without one nothing would ever come.
+    assert!(worst < Duration::from_secs(5), "{worst:?}");
     for sidecar in sidecars {
         sidecar.stop().await;
     }

@@ -1,6 +1,6 @@
 //! The schema goes up, down and up again, also when several programs begin at once.
 
-use postgres_testkit::{Server, Session};
+use postgres_testkit::{PoolMode, Pooler, Server, Session};
 
 use crate::program::{Program, database, migrate};
 
@@ -68,4 +68,39 @@ async fn programs_that_migrate_at_once_take_turns() {
         .await
         .expect("asked");
     assert_eq!(rows.as_deref(), Some("1"));
+}
+
+/// Settings and statements that outlive a transaction are met by whoever gets the connection next.
+#[tokio::test]
+async fn a_poolers_connections_are_left_as_they_were() {
+    let (server, direct) = database(Server::builder()).await;
+    let pooler = Pooler::start(&server, PoolMode::Transaction).await;
+    let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
+    let dsn = pooler.dsn("ark");
+    let pooled = ["--pooler", "transaction"];
+    // The second meets what the first left.
+    for _ in 0..2 {
+        let migrated = migrate(&dsn, &pooled).await;
+        assert_eq!(migrated.as_deref(), Ok("schema version 1"));
+    }
+    migrate(&direct, &["--to", "0", "--remove-everything"])
+        .await
+        .expect("removed");
+    let mut program = Program::new();
+    program.serve(&pooled, &[("ARK_BACKEND_POSTGRES_DSN", &dsn)]);
+    program.answers().await;
+    program.terminate();
+    assert!(program.ends().await.status.success(), "an orderly end");
+    let left = "select concat_ws(' ', current_setting('enable_seqscan'), \
+                current_setting('statement_timeout'), current_setting('lock_timeout'), \
+                (select count(*) from pg_prepared_statements))";
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        // Each keeps its connection: together they have all that there are.
+        let session = Session::connect(&dsn).await.expect("a session");
+        session.batch_execute("begin").await.expect("begun");
+        let left = session.text(left).await.expect("asked");
+        assert_eq!(left.as_deref(), Some("on 0 0 0"));
+        sessions.push(session);
+    }
 }

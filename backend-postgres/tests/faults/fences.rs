@@ -1,0 +1,84 @@
+//! A fence holds once it is told, and one that nobody waits for holds nobody up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_postgres::{Options, PostgresDriver};
+use backend_proto::v1::FenceRequest;
+use conformance::Endpoint;
+use postgres_testkit::{Server, Session};
+use sidecar::Driver as _;
+use tokio::task::JoinSet;
+
+use crate::calls::{create, until};
+use crate::load::store;
+
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Ends the wait for a standby of whoever waits for one; `t` if there was somebody.
+const CANCEL: &str = "select count(pg_cancel_backend(pid)) > 0 from pg_stat_activity \
+     where wait_event = 'SyncRep'";
+
+/// Whether a driver waits for a lock.
+const WAITS: &str = "select count(*) > 0 from pg_stat_activity \
+     where application_name = 'backend-postgres' and wait_event_type = 'Lock'";
+
+const LOCK: &str = "begin; select from ark.store for update";
+
+/// Waits until a question is answered with this: `t` or `f`.
+async fn answered(session: &Session, question: &str, due: &str) {
+    until(question, LIMIT, async || {
+        session.text(question).await.expect("asked").as_deref() == Some(due)
+    })
+    .await;
+}
+
+async fn fence(endpoint: &Endpoint) -> Result<(), tonic::Status> {
+    let request = FenceRequest {
+        fenced: true,
+        reason: "moving".to_owned(),
+    };
+    endpoint.client().fence(request).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_did_not_reach_the_standbys_is_not_told() {
+    let (server, _, sidecars) = store(Server::builder(), 1).await;
+    let endpoint = &sidecars[0].endpoint;
+    create(endpoint, "a").await.expect("written");
+    let session = server.session("ark").await.expect("a session");
+    let standbys = "synchronous_standby_names";
+    server.set(standbys, "nobody").await.expect("set");
+    let (told, ()) = tokio::join!(fence(endpoint), answered(&session, CANCEL, "t"));
+    let error = told.expect_err("a fence that a fail-over forgets");
+    assert!(error.message().contains("standbys"), "{error}");
+    server.set(standbys, "").await.expect("set");
+    fence(endpoint).await.expect("fenced");
+    for sidecar in sidecars {
+        sidecar.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_whose_caller_left_holds_no_lock() {
+    let server = Server::builder().start().await.expect("a server");
+    let dsn = server.create_database("ark").await.expect("a database");
+    let options = Options::from_dsn(&dsn).expect("a DSN");
+    let driver = Arc::new(PostgresDriver::open(options).await.expect("a store"));
+    let session = server.session("ark").await.expect("a session");
+    // Within one transaction activity is always as it was seen first.
+    let looking = server.session("ark").await.expect("a session");
+    session.batch_execute(LOCK).await.expect("locked");
+    let mut call = JoinSet::new();
+    let fencing = driver.clone();
+    call.spawn(async move { fencing.fence(Some("moving".to_owned())).await });
+    answered(&looking, WAITS, "t").await;
+    // The caller leaves, and the call gets the lock.
+    call.shutdown().await;
+    session.batch_execute("commit").await.expect("released");
+    answered(&looking, WAITS, "f").await;
+    // Shorter than the server suffers an idle transaction.
+    let patient = format!("set lock_timeout = '5s'; {LOCK}; commit");
+    session.batch_execute(&patient).await.expect("a free lock");
+    driver.close().await;
+}

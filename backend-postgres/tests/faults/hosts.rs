@@ -1,0 +1,27 @@
+//! Several hosts, one of which is dead: a machine without power refuses nothing and answers nothing.
+
+use postgres_testkit::{Mode, Proxy, Server};
+
+use crate::calls::{create, get, list};
+use crate::patience::TERMINATE;
+use crate::sidecar_of::Sidecar;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_host_that_never_answers_is_passed() {
+    let server = Server::builder().start().await.expect("a server");
+    let dsn = server.create_database("ark").await.expect("a database");
+    let dead = Proxy::start(server.address()).await.expect("a proxy");
+    let address = server.address().to_string();
+    let both = dsn.replacen(&address, &format!("{},{address}", dead.address()), 1);
+    dead.set(Mode::Hang).await.expect("dead");
+    let sidecar = Sidecar::start(&["--dsn", &both]).await;
+    let endpoint = &sidecar.endpoint;
+    create(endpoint, "a").await.expect("written");
+    get(endpoint, "a").await.expect("read");
+    list(endpoint).await.expect("listed");
+    // Every connection anew.
+    server.execute("ark", TERMINATE).await.expect("terminated");
+    create(endpoint, "b").await.expect("written");
+    get(endpoint, "b").await.expect("read");
+    sidecar.stop().await;
+}
