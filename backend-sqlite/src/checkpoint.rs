@@ -31,11 +31,13 @@ const ANEW_PAUSE: Duration = Duration::from_millis(2);
 /// The thread that checkpoints.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The thread, which lives as long as there is somebody to wake it: with the writer alone, both
+    /// connections would close at once, neither as the last, and the log would stay.
+    thread: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
 }
 
 impl Checkpointer {
-    /// Starts the thread; it ends when the writer's connection is closed.
+    /// Starts the thread; it ends with [`Self::join`].
     pub(crate) fn start(
         writer: &mut Connection,
         options: &Options,
@@ -45,21 +47,24 @@ impl Checkpointer {
         let connection = connection::checkpointer(&options.path)?;
         // One wake-up waiting is as good as many.
         let (wake, woken) = sync_channel(1);
-        watch(writer, wake)?;
+        watch(writer, wake.clone())?;
         let thread = std::thread::Builder::new()
             .name("sqlite-checkpoint".to_owned())
             .spawn(move || run(&connection, &woken, &shared, &on_fatal))
             .map_err(|error| connection::refuse(&options.path, error.to_string()))?;
         Ok(Self {
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::new(Some((wake, thread))),
         })
     }
 
-    /// Waits for the thread; call after the writer is closed.
+    /// Ends the thread, whose connection is the last to close and so copies the whole log; call after
+    /// the writer is closed.
     pub(crate) fn join(&self) {
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
+        let Some((wake, thread)) = self.thread.lock().take() else {
+            return;
+        };
+        drop(wake);
+        if thread.join().is_err() {
             tracing::error!("the checkpoint thread panicked");
         }
     }

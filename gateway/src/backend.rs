@@ -24,4 +24,5 @@ pub use client::{Backend, BackendTasks, Description};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, Outcome, Reason};
 pub use record::{Action, Cause, Change, ChangeKind, Header, Index, Name, Op, Record, Verdict};
+pub(crate) use stream::SILENCE_TIMEOUT;
 pub use stream::{Batch, ChangeStream, RecordStream};

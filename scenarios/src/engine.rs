@@ -19,10 +19,13 @@ use tempfile::TempDir;
 use self::client::Client;
 use self::kubeconfig::Kubeconfig;
 use self::postgres::Postgres;
-use self::process::Process;
+use self::process::{PortTaken, Process};
 use self::reference::Reference;
 use crate::report::say;
 use crate::repository::{Repository, files_below};
+
+/// How often a server is started while others take its ports.
+const PORT_TRIES: usize = 3;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -77,11 +80,27 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts a server with the kinds of `repository`.
+    /// Starts a server with the kinds of `repository`; anew if another process took a port that was
+    /// free when it was chosen.
     ///
     /// # Errors
     /// When it does not become ready.
     pub async fn start(
+        kind: Kind,
+        repository: &Repository,
+        reference: &Reference,
+        judged: &Judged,
+    ) -> Result<Self> {
+        for _ in 1..PORT_TRIES {
+            match Self::try_start(kind, repository, reference, judged).await {
+                Err(error) if error.is::<PortTaken>() => say(&format!("{error:#}")),
+                done => return done,
+            }
+        }
+        Self::try_start(kind, repository, reference, judged).await
+    }
+
+    async fn try_start(
         kind: Kind,
         repository: &Repository,
         reference: &Reference,

@@ -58,6 +58,11 @@ impl Store {
 
     pub(crate) async fn reopen(&mut self) {
         self.driver.close().await;
+        self.open_again();
+    }
+
+    /// Opens it once it is closed.
+    pub(crate) fn open_again(&mut self) {
         let mut options = Options::new(self.path());
         options.ballast_bytes = 0;
         self.driver = open(&options).expect("existing store");

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::lists::fill;
+use super::tries::in_time;
 use crate::objects::ALL;
 use crate::target::{Programs, Target};
 
@@ -41,7 +42,7 @@ pub(super) async fn startup(programs: &Programs) -> Result<String> {
     let ready = started.elapsed();
     target.stop()?;
     let figures = format!("ready after {ready:.2?}");
-    ensure!(ready < limit, "{figures}");
+    in_time(ready < limit, &figures)?;
     Ok(figures)
 }
 
@@ -58,6 +59,6 @@ pub(super) async fn first_list(programs: &Programs) -> Result<String> {
     let found = list.items.len();
     ensure!(found == objects, "{found} objects after the restart");
     let figures = format!("ready after {ready:.2?}, listed after {listed:.2?}");
-    ensure!(listed <= limit, "{figures}");
+    in_time(listed <= limit, &figures)?;
     Ok(figures)
 }

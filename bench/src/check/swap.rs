@@ -223,7 +223,7 @@ impl Scene<'_> {
             .await?;
         let near = [&copy[..], &["--no-cut-over"]].concat();
         let near = self.rig.arkctl(&near).await?;
-        let (next, authority) = self.rig.gateway(name, to)?;
+        let (next, authority) = self.rig.gateway(name, to).await?;
         let waiting = self.waits(&authority).await?;
         self.servers.add(authority.clone());
         let over = self.rig.arkctl(&copy).await?;

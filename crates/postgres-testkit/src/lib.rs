@@ -34,12 +34,12 @@ pub mod pair;
 pub mod pooler;
 pub mod proxy;
 
+pub mod ports;
 pub mod scratch;
 pub mod session;
 
 mod account;
 mod backup;
-mod ports;
 mod run;
 mod settings;
 mod template;

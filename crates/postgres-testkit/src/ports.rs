@@ -13,8 +13,11 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 /// How many are tried; most are free.
 const TRIES: usize = 200;
 
-/// A port of 127.0.0.1 on which nobody listens.
-pub(crate) fn free() -> Result<u16> {
+/// A port of 127.0.0.1 on which nobody listens; another process may take it before it is used.
+///
+/// # Errors
+/// [`Error::State`] if there is none among many.
+pub fn free() -> Result<u16> {
     let mut random = rand::rng();
     (0..TRIES)
         .map(|_| random.random_range(RANGE))

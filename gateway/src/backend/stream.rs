@@ -12,7 +12,7 @@ use crate::backend::record::{Change, Header, Record, unsigned};
 /// Longest wait for the next piece of a list.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest silence of the change stream; the backend was asked to say something far more often.
-const SILENCE_TIMEOUT: Duration = Duration::from_millis(2500);
+pub(crate) const SILENCE_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// A list under way. Complete only when [`RecordStream::next`] gave `None`.
 #[derive(Debug)]

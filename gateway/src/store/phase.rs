@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long the change stream may be down before the server stops being ready. Together with the
-/// silence that it takes to notice, below 5 s.
+use crate::backend::SILENCE_TIMEOUT;
+
+/// How long the change stream may be down before the server stops being ready.
 const STALE_GRACE: Duration = Duration::from_secs(2);
+/// When a server whose storage does not answer is no longer ready, as promised.
+const RED: Duration = Duration::from_secs(5);
+
+// The silence that it takes to notice counts too. Tests on a busy machine cannot measure this.
+const _: () = assert!(SILENCE_TIMEOUT.saturating_add(STALE_GRACE).as_nanos() < RED.as_nanos());
 
 /// State of the caches.
 #[derive(Clone, Debug, PartialEq, Eq)]

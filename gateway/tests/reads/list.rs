@@ -324,6 +324,8 @@ async fn long_lists_are_streamed_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_is_gone_is_no_empty_list() {
     let mut world = World::of_things(2).await;
+    // Before the kill, which also loses what the gateway was sent and has not read.
+    assert_eq!(world.names("things").await, ["t0", "t1"]);
     world.fake.kill();
     for url in ["GET things", "GET things/t0", "GET things?watch=1"] {
         let answer = world.answer(url, "").await;

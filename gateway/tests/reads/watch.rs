@@ -279,6 +279,16 @@ async fn who_falls_behind_is_cut() {
         world.put("a/x", &json!({}), &json!({ "size": size })).await;
     }
     assert_eq!(world.names("things").await, ["x"]);
+    // What is beyond the limit goes after the newest change was shown.
+    let first = revision(1);
+    let past = format!("GET things?resourceVersion={first}&resourceVersionMatch=Exact");
+    let gone = async {
+        while world.answer(&past, "").await.code != 410 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(10), gone);
+    gone.await.expect("history is short");
     let line = slow.line().await.expect("an event");
     assert!(
         line.contains(r#""type":"ERROR""#) && line.contains(r#""code":410"#),

@@ -6,8 +6,9 @@ use rustix::process::{Signal, kill_process};
 
 use crate::program::{Program, eventually, gone};
 
-/// What is promised for storage that does not answer.
-const RED: Duration = Duration::from_secs(5);
+/// Storage that does not answer is noticed. That the waits until then add up to less than the 5 s
+/// that are promised is checked where they are (`store/phase.rs`): a busy machine adds its own.
+const RED: Duration = Duration::from_secs(15);
 const GREEN: Duration = Duration::from_secs(20);
 
 #[tokio::test]

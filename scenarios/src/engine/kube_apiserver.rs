@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use postgres_testkit::ports;
 use serde_json::Value;
 use tokio::process::Command;
 
 use super::certificates::Certificates;
 use super::client::Client;
 use super::kubeconfig::Kubeconfig;
-use super::process::{Process, free_port, tail};
+use super::process::Process;
 use super::reference::Reference;
 use super::store::Store;
 
@@ -40,7 +41,8 @@ impl Started {
 /// Starts the server on `store` with files below `folder` and loads `manifests`.
 ///
 /// # Errors
-/// When it or the store ends early or is not ready in time, or a manifest is refused.
+/// When it or the store ends early ([`PortTaken`](super::process::PortTaken) if that is why) or is
+/// not ready in time, or a manifest is refused.
 pub async fn start(
     reference: &Reference,
     mut store: Store,
@@ -48,7 +50,7 @@ pub async fn start(
     manifests: &[PathBuf],
 ) -> Result<Started> {
     let certificates = Certificates::create(folder)?;
-    let port = free_port()?;
+    let port = ports::free()?;
     let log = folder.join("kube-apiserver.log");
     let mut command = kube_apiserver(reference, folder, &certificates, &store.url, port);
     let mut server = Process::start("kube-apiserver", &mut command, &log)?;
@@ -63,16 +65,17 @@ pub async fn start(
     let client = Client::new(&kubeconfig, true)?;
     let deadline = Instant::now() + START;
     loop {
+        // First: a store that is gone because its port was taken may have left the server another's.
+        for process in [&mut server, &mut store.process] {
+            if let Some(failure) = process.failure() {
+                return Err(failure);
+            }
+        }
         let answer = client
             .send("GET", "/readyz", &[], bytes::Bytes::new())
             .await;
         if answer.is_ok_and(|answer| answer.status().is_success()) {
             break;
-        }
-        for process in [&mut server, &mut store.process] {
-            if let Some(end) = process.ended() {
-                bail!("{end}\n{}", tail(process.log()));
-            }
         }
         patience(deadline, "kube-apiserver is not ready").await?;
     }

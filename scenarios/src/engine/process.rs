@@ -1,11 +1,16 @@
 //! Child processes that never outlive the runner.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use tokio::process::{Child, Command};
+
+/// A server ended because another process has its port; with another one it would serve.
+#[derive(Debug)]
+pub struct PortTaken(String);
 
 /// A server started by the runner; killed when dropped.
 #[derive(Debug)]
@@ -46,6 +51,16 @@ impl Process {
         Some(format!("{} ended: {status}", self.name))
     }
 
+    /// Why the process has ended by itself, when it has: [`PortTaken`], or the end of its log.
+    pub fn failure(&mut self) -> Option<Error> {
+        let said = format!("{}\n{}", self.ended()?, tail(&self.log));
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        if says_port_taken(&log) {
+            return Some(PortTaken(said).into());
+        }
+        Some(Error::msg(said))
+    }
+
     /// Asks the process to end and kills it after ten seconds.
     pub async fn stop(&mut self) {
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok())
@@ -63,13 +78,19 @@ impl Process {
     }
 }
 
-/// A TCP port on the loopback interface that was free a moment ago.
-///
-/// # Errors
-/// When no port can be bound.
-pub fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("no free port")?;
-    Ok(listener.local_addr()?.port())
+impl fmt::Display for PortTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PortTaken {}
+
+/// Whether the log of a server that ended tells that another process has its port.
+#[must_use]
+pub fn says_port_taken(log: &[u8]) -> bool {
+    let log = String::from_utf8_lossy(log).to_lowercase();
+    log.contains("address already in use")
 }
 
 /// The last lines of a log, to explain why a server did not start.
@@ -78,4 +99,28 @@ pub fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_told_from_other_ends() {
+        let folder = tempfile::tempdir().expect("a directory");
+        for (said, taken) in [
+            ("listen tcp 127.0.0.1:1: bind: address already in use", true),
+            ("cannot listen: Address already in use (os error 98)", true),
+            ("no such flag", false),
+        ] {
+            let mut command = Command::new("sh");
+            command.args(["-c", "echo \"$0\" >&2; exit 1", said]);
+            let log = folder.path().join("log");
+            let mut process = Process::start("sh", &mut command, &log).expect("a shell");
+            process.child.wait().await.expect("an end");
+            let failure = process.failure().expect("it ended");
+            assert_eq!(failure.is::<PortTaken>(), taken, "{failure}");
+            assert!(failure.to_string().contains(said), "{failure}");
+        }
+    }
 }

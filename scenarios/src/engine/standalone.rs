@@ -46,8 +46,8 @@ pub async fn start(
         .lines()
         .any(|line| line.starts_with("ready:"))
     {
-        if let Some(end) = process.ended() {
-            bail!("{end}\n{}", tail(&log));
+        if let Some(failure) = process.failure() {
+            return Err(failure);
         }
         ensure!(
             Instant::now() < deadline,

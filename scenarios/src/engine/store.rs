@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Result;
+use postgres_testkit::ports;
 use tokio::process::Command;
 
 use super::go_module::GoModule;
 use super::postgres::Postgres;
-use super::process::{Process, free_port};
+use super::process::Process;
 use super::reference::Reference;
 use crate::repository::Repository;
 
@@ -31,7 +32,7 @@ pub struct Store {
 /// # Errors
 /// When it cannot be started.
 pub fn etcd(reference: &Reference, folder: &Path) -> Result<Store> {
-    let url = format!("http://127.0.0.1:{}", free_port()?);
+    let url = format!("http://127.0.0.1:{}", ports::free()?);
     let mut command = Command::new(&reference.etcd);
     command
         .arg(format!("--data-dir={}", folder.join("etcd").display()))
@@ -54,7 +55,7 @@ pub async fn kine(
     progress: impl Fn(&str),
 ) -> Result<Store> {
     let program = find_kine(repository, progress).await?;
-    let address = format!("127.0.0.1:{}", free_port()?);
+    let address = format!("127.0.0.1:{}", ports::free()?);
     let mut command = Command::new(program);
     command
         .arg(format!("--listen-address={address}"))

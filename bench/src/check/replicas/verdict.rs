@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::events::{Kind, List, Object};
 use super::watcher::{Arrival, Watched};
 use super::writer::{Acknowledged, What, Written};
+use crate::check::tries::in_time;
 use crate::measure::percentile;
 
 /// From the acknowledgement of a write on one replica to its arrival at a watcher on another.
@@ -75,7 +76,7 @@ impl Run {
             percentile(&quiet, 50),
             percentile(&all, 50),
         );
-        ensure!(p99 < DELIVERY, "{figures}");
+        in_time(p99 < DELIVERY, &figures)?;
         Ok(figures)
     }
 

@@ -1,13 +1,14 @@
 //! The programs of a move: drivers, gateways and `arkctl`, each a process.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use postgres_testkit::ports;
+use scenarios::engine::process::says_port_taken;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::sleep;
 
@@ -15,6 +16,9 @@ use crate::target::{Programs, end, start};
 
 /// How long a driver or a gateway may take to start.
 const START: Duration = Duration::from_secs(60);
+
+/// How often a gateway is started while others take its port.
+const PORT_TRIES: usize = 3;
 
 /// Where programs, sockets, databases and logs are.
 pub(super) struct Rig<'a> {
@@ -99,10 +103,41 @@ impl<'a> Rig<'a> {
     }
 
     /// A gateway with the first one's certificates, and where it listens; it need not be ready.
-    pub(super) fn gateway(&self, name: &str, backend: &str) -> Result<(Process, String)> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+    pub(super) async fn gateway(&self, name: &str, backend: &str) -> Result<(Process, String)> {
+        let mut tries = 0;
+        loop {
+            let port = ports::free()?;
+            let mut process = self.serve(name, backend, port)?;
+            tries += 1;
+            match self.serves(&mut process).await? {
+                None => return Ok((process, format!("127.0.0.1:{port}"))),
+                // Another process was faster.
+                Some(log) if says_port_taken(log.as_bytes()) && tries < PORT_TRIES => {}
+                Some(log) => bail!("{name} ended: {log}"),
+            }
+        }
+    }
+
+    /// Waits until a gateway has its port; what it said, if it ended instead.
+    async fn serves(&self, process: &mut Process) -> Result<Option<String>> {
+        let begun = Instant::now();
+        loop {
+            let ended = process.child.try_wait()?.is_some();
+            let log = std::fs::read(self.log_path(&process.name))?;
+            let log = String::from_utf8_lossy(&log).into_owned();
+            if ended {
+                return Ok(Some(log));
+            }
+            if log.contains("serving") {
+                return Ok(None);
+            }
+            let name = &process.name;
+            ensure!(begun.elapsed() < START, "{name} does not listen: {log}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn serve(&self, name: &str, backend: &str, port: u16) -> Result<Process> {
         let pki = self.folder.join("data").join("pki");
         let mut command = Command::new(self.programs.path("ark-apiserver"));
         command.args(["serve", "--bind-address", "127.0.0.1", "--backend", backend]);
@@ -112,7 +147,7 @@ impl<'a> Rig<'a> {
             .arg("--tls-private-key-file")
             .arg(pki.join("server.key"));
         command.arg("--client-ca-file").arg(pki.join("ca.crt"));
-        Ok((self.spawn(name, command)?, format!("127.0.0.1:{port}")))
+        self.spawn(name, command)
     }
 
     fn spawn(&self, name: &str, mut command: Command) -> Result<Process> {
@@ -127,7 +162,11 @@ impl<'a> Rig<'a> {
     }
 
     fn log(&self, name: &str) -> Result<File> {
-        Ok(File::create(self.folder.join(format!("{name}.log")))?)
+        Ok(File::create(self.log_path(name))?)
+    }
+
+    fn log_path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.log"))
     }
 
     /// Runs `arkctl`, which must succeed.

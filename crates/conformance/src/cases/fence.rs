@@ -8,6 +8,7 @@ use backend_proto::v1::op_result::Verdict;
 use backend_proto::v1::{
     BackendError, ExportRequest, FenceRequest, Header, HealthRequest, HealthResponse, Op,
 };
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::moves::Export;
@@ -259,8 +260,13 @@ async fn told(bench: Bench) -> Check {
     Ok(())
 }
 
-/// Creates records until one is refused; path and revision of each that was acknowledged.
-async fn write_until_refused(bench: Bench, prefix: String) -> Check<Vec<(String, i64)>> {
+/// Creates records until one is refused, and says when one was acknowledged; path and revision of
+/// each that was.
+async fn write_until_refused(
+    bench: Bench,
+    prefix: String,
+    begun: watch::Sender<bool>,
+) -> Check<Vec<(String, i64)>> {
     let client = bench.connect();
     let mut acknowledged = Vec::new();
     loop {
@@ -269,7 +275,10 @@ async fn write_until_refused(bench: Bench, prefix: String) -> Check<Vec<(String,
             Ok(response) => {
                 let verdict = response.results.into_iter().next();
                 match verdict.and_then(|result| result.verdict) {
-                    Some(Verdict::Applied(applied)) => acknowledged.push((path, applied.revision)),
+                    Some(Verdict::Applied(applied)) => {
+                        acknowledged.push((path, applied.revision));
+                        begun.send_replace(true);
+                    }
                     Some(Verdict::Refused(error)) if error.reason() == Reason::NotReady => {
                         return Ok(acknowledged);
                     }
@@ -287,12 +296,16 @@ async fn write_until_refused(bench: Bench, prefix: String) -> Check<Vec<(String,
 async fn races(bench: Bench) -> Check {
     for race in 0..RACES {
         let mut writers = JoinSet::new();
+        let (begun, mut seen) = watch::channel(false);
         for writer in 0..WRITERS {
             let prefix = format!("r{race}w{writer}");
-            writers.spawn(write_until_refused(bench.clone(), prefix));
+            writers.spawn(write_until_refused(bench.clone(), prefix, begun.clone()));
         }
+        drop(begun);
+        // Their connections are new; should they fail, or never write, the race says so below.
+        let _ = tokio::time::timeout(TOLD, seen.wait_for(|begun| *begun)).await;
         // Another moment of the work each time.
-        tokio::time::sleep(Duration::from_millis(10 + race as u64)).await;
+        tokio::time::sleep(Duration::from_millis(race as u64)).await;
         let header = fence(&bench, Some(REASON)).await?;
         let written = tokio::time::timeout(TOLD, writers.join_all()).await;
         let came_to = async {
