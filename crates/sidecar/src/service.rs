@@ -204,8 +204,14 @@ impl Backend for Service {
             if let Ok(Some(header)) = imported.as_ref().map(|response| response.header.as_ref()) {
                 fanout.adopt(header);
             }
-            // Whatever became of this call, earlier ones may have left an unfinished import.
-            told(gate.refresh(driver.as_ref()).await)?;
+            // Whatever became of this call, earlier ones may have left an unfinished import. The
+            // answer is the import's all the same.
+            if let Err(error) = gate.refresh(driver.as_ref()).await {
+                tracing::warn!(
+                    error = error.message,
+                    "whether an import is unfinished is asked again"
+                );
+            }
             imported
         });
         let response = imported.await.map_err(|_| status(&closing()))??;

@@ -1,5 +1,6 @@
 //! The kit itself: the model passes, and drivers that lie are caught.
 
+mod bent;
 mod crashes;
 mod model;
 mod moves;
