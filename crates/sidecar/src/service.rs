@@ -92,10 +92,12 @@ impl Backend for Service {
         if self.description.moves {
             capabilities.push(Capability::Move.into());
         }
+        // First of all: a driver may learn from it what it tells next.
+        let header = told(self.driver.header().await)?;
         let import = told(self.driver.import_progress().await)?;
         let fenced = told(self.driver.fenced().await)?;
         Ok(Response::new(DescribeResponse {
-            header: Some(told(self.driver.header().await)?),
+            header: Some(header),
             driver: self.description.name.clone(),
             driver_version: self.description.version.clone(),
             protocol_minor_min: PROTOCOL_MINOR_MIN,
