@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::driver::{Driver, ListQuery};
-use crate::list;
 use crate::refuse::{invalid, status};
 use crate::watch::{Source, Watch};
+use crate::{key, list};
 
 type Sink = mpsc::Sender<Result<ExportResponse, Status>>;
 
@@ -24,7 +24,7 @@ pub(crate) fn check(request: &ExportRequest) -> Result<(), BackendError> {
     if request.after_revision != 0 && (request.revision != 0 || request.after.is_some()) {
         return Err(invalid("an export without its snapshot has no place in it"));
     }
-    Ok(())
+    request.after.as_ref().map_or(Ok(()), key::check)
 }
 
 /// Streams the export until it is complete or the reader leaves.

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::refuse::{closing, invalid, status};
 use crate::tail::Tail;
 use crate::watch::{Source, Watch};
-use crate::{export, health, import, list, range};
+use crate::{export, health, import, key, list, range};
 
 /// Messages ready for a reader of a list.
 const AHEAD: usize = 1;
@@ -123,9 +123,10 @@ impl Backend for Service {
     async fn get(&self, request: Request<GetRequest>) -> Answer<GetResponse> {
         told(self.gate.check())?;
         let request = request.into_inner();
-        let key = request.key.ok_or_else(|| invalid("no key"));
+        let key = told(request.key.ok_or_else(|| invalid("no key")))?;
+        told(key::check(&key))?;
         self.metrics.get();
-        let found = self.driver.get(&told(key)?, request.revision).await;
+        let found = self.driver.get(&key, request.revision).await;
         let (header, record) = told(found)?;
         Ok(Response::new(GetResponse {
             header: Some(header),
@@ -138,6 +139,9 @@ impl Backend for Service {
         let request = request.into_inner();
         let asked = request.range.ok_or_else(|| invalid("no range"));
         let asked = asked.and_then(|asked| range::check(&asked).map(|()| asked));
+        if let Some(after) = &request.after {
+            told(key::check(after))?;
+        }
         let limit = u64::try_from(request.limit).map_err(|_| invalid("a negative limit"));
         let query = ListQuery {
             range: told(asked)?,
