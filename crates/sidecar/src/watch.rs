@@ -67,6 +67,8 @@ impl Watch {
         if start == 0 || start > header.revision {
             // A reader may have been shown a commit that is not published yet.
             header = source.driver.header().await?;
+            // It may be the first to tell of an epoch that has begun.
+            source.fanout.adopt(&header);
         }
         if start > header.revision {
             return Err(future(start, header.revision));
@@ -212,3 +214,6 @@ fn reachable(health: &DriverHealth) -> Result<(), BackendError> {
         DriverHealth::Ready | DriverHealth::NoSpace(_) | DriverHealth::Fenced(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
