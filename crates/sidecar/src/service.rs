@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::refuse::{closing, invalid, status};
 use crate::tail::Tail;
 use crate::watch::{Source, Watch};
-use crate::{export, health, import, key, list, range};
+use crate::{export, health, import, key, list, range, reader};
 
 /// Messages ready for a reader of a list.
 const AHEAD: usize = 1;
@@ -150,13 +150,12 @@ impl Backend for Service {
             revision: request.revision,
         };
         self.metrics.list();
-        let driver = self.driver.clone();
+        let (driver, stop) = (self.driver.clone(), self.stop.clone());
         let (sink, messages) = mpsc::channel(AHEAD);
         self.tasks.spawn(async move {
             let wrap = |part| Some(ListResponse { part: Some(part) });
-            if let Err(error) = list::pump(driver.as_ref(), query, &sink, wrap).await {
-                // The reader may have left already.
-                let _ = sink.send(Err(status(&error))).await;
+            if let Err(error) = list::pump(driver.as_ref(), query, &sink, wrap, &stop).await {
+                reader::end(&sink, &error, &stop).await;
             }
         });
         Ok(Response::new(ReceiverStream::new(messages)))
