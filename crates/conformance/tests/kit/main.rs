@@ -2,6 +2,7 @@
 
 mod bent;
 mod crashes;
+mod ends;
 mod model;
 mod moves;
 mod mutant;
