@@ -15,6 +15,7 @@ use backend_proto::v1::{
     Op, Record, WriteRequest,
 };
 use conformance::{Effort, ModelDriver, Report, cases, suite};
+use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -290,5 +291,25 @@ async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
     silent.store(false, Ordering::Relaxed);
     serves(&mut to).await;
     source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_wait_for_the_rest_of_an_import() {
+    let target = Served::start(Arc::new(ModelDriver::new())).await;
+    let options = Options {
+        // Of no epoch.
+        source: Some(Header::default()),
+        ..Options::default()
+    };
+    let first = ImportRequest {
+        part: Some(Part::Options(options)),
+    };
+    let stream = tokio_stream::once(first).chain(tokio_stream::pending());
+    let mut to = target.endpoint().client();
+    let refused = tokio::time::timeout(Duration::from_secs(60), to.import(stream)).await;
+    let refused = refused.expect("refused in time").expect_err("refused");
+    let refused = from_status(&refused).expect("typed").reason();
+    assert_eq!(refused, Reason::Invalid);
     target.stop().await;
 }
