@@ -159,10 +159,11 @@ impl Store {
     /// every other error means that nothing was stored.
     pub async fn write(&self, op: WriteOp) -> Result<WriteOutcome, StoreError> {
         let resource = op.resource.clone();
+        let found = self.inner.cached_bytes(&op);
         let verdict = self
             .inner
             .backend
-            .write(op.into_backend())
+            .write(op.into_backend(found))
             .await
             .map_err(StoreError::write)?;
         WriteOutcome::load(verdict, &resource, &self.inner.loader)
@@ -215,6 +216,16 @@ impl Store {
     #[must_use]
     pub fn value_limit(&self) -> Option<u64> {
         Some(self.inner.value_bytes.load(Ordering::Relaxed)).filter(|limit| *limit > 0)
+    }
+}
+
+impl Inner {
+    /// How large the object is that an operation changes, as far as it is known.
+    fn cached_bytes(&self, op: &WriteOp) -> usize {
+        let generation = self.generation.load();
+        let cache = generation.as_ref().and_then(|it| it.get(&op.resource));
+        let cached = cache.and_then(|cache| cache.get(op.key.as_str()));
+        cached.map_or(0, |object| object.bytes().len())
     }
 }
 

@@ -5,19 +5,26 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use backend_proto::v1::backend_error::Reason;
-use backend_proto::v1::op_result::Verdict;
-use backend_proto::v1::{BackendError, Header, Key, Limits, Op, OpResult, WriteResponse};
+use backend_proto::limits::MAX_MESSAGE_BYTES;
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use backend_proto::v1::op::Action;
+use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
+use backend_proto::v1::{BackendError, Header, Key, Limits, Op, OpResult, Record, WriteResponse};
+use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::driver::Driver;
 use crate::metrics::Metrics;
-use crate::refuse::{closing, error, overloaded};
+use crate::refuse::{closing, error, lost, overloaded};
 use crate::tail::Tail;
 
 /// Most operations and about the most bytes of one batch.
 const BATCH_OPS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
+
+/// About the most bytes of the records in one answer, and of those that the deletes of one batch are
+/// expected to give: far below the largest message. One record alone may be larger.
+const ANSWER_BYTES: usize = MAX_MESSAGE_BYTES / 2;
 
 /// Requests and KiB of values that may wait; more are refused with `OVERLOADED`.
 const QUEUE_REQUESTS: usize = 4096;
@@ -40,6 +47,8 @@ pub(crate) struct Batcher {
     /// Requests some of whose operations have no verdict yet.
     open: HashMap<u64, Open>,
     next: u64,
+    /// Bytes of the largest record that was deleted lately, which the next may have as well.
+    deleted: usize,
 }
 
 #[derive(Debug)]
@@ -59,6 +68,8 @@ struct Unit {
 #[derive(Debug)]
 struct Open {
     results: Vec<Option<OpResult>>,
+    /// Bytes of the records in `results`.
+    bytes: usize,
     missing: usize,
     /// The error of the calls that failed, if every one did so far.
     failed: Option<BackendError>,
@@ -82,6 +93,7 @@ pub(crate) fn new(limits: Limits) -> (Queue, Batcher) {
         waiting: VecDeque::new(),
         open: HashMap::new(),
         next: 0,
+        deleted: 0,
     };
     (queue, batcher)
 }
@@ -113,7 +125,8 @@ impl Queue {
                 closing()
             }
         })?;
-        answered.await.map_err(|_| closing())?
+        // The batcher is gone, and nobody knows what became of its last batch.
+        answered.await.map_err(|_| lost())?
     }
 }
 
@@ -149,6 +162,8 @@ impl Batcher {
                     let header = committed.header;
                     metrics.committed(committed.events.len());
                     tail.publish(committed.events, header.clone());
+                    let deleted = committed.results.iter().map(deleted_bytes).max();
+                    self.deleted = deleted.unwrap_or(0).max(self.deleted / 2);
                     for (place, result) in places.into_iter().zip(committed.results) {
                         self.settle(place, Ok(result), &header);
                     }
@@ -178,6 +193,7 @@ impl Batcher {
             id,
             Open {
                 results: vec![None; count],
+                bytes: 0,
                 missing: count,
                 failed: None,
                 any_verdict: false,
@@ -198,21 +214,25 @@ impl Batcher {
         let mut batch: Vec<Unit> = Vec::new();
         let mut later = VecDeque::new();
         let mut keys: HashSet<Key> = HashSet::new();
-        let mut bytes = 0;
+        let (mut bytes, mut answer) = (0, 0);
         while let Some(unit) = self.waiting.pop_front() {
             if self.abandoned(&unit) {
                 continue;
             }
             let size = unit.op.value.len();
-            let full =
-                batch.len() >= BATCH_OPS || (!batch.is_empty() && bytes + size > BATCH_BYTES);
-            if full {
+            let record = match unit.op.action() {
+                Action::Delete => self.deleted,
+                _ => 0,
+            };
+            let large = bytes + size > BATCH_BYTES || answer + record > ANSWER_BYTES;
+            if batch.len() >= BATCH_OPS || (!batch.is_empty() && large) {
                 later.push_back(unit);
                 break;
             }
             let key = unit.op.key.clone().unwrap_or_default();
             if keys.insert(key) {
                 bytes += size;
+                answer += record;
                 batch.push(unit);
             } else {
                 later.push_back(unit);
@@ -249,7 +269,7 @@ impl Batcher {
         open.results[index] = Some(match result {
             Ok(result) => {
                 open.any_verdict = true;
-                result
+                open.fit(result)
             }
             Err(failed) => {
                 let verdict = Some(Verdict::Refused(failed.clone()));
@@ -272,6 +292,45 @@ impl Batcher {
             }),
         });
     }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// The result, as far as there is room for its record in the answer.
+    fn fit(&mut self, result: OpResult) -> OpResult {
+        let bytes = record(&result).map_or(0, Record::encoded_len);
+        if bytes == 0 || self.bytes == 0 || self.bytes + bytes <= ANSWER_BYTES {
+            self.bytes += bytes;
+            return result;
+        }
+        let outcome = match result.verdict {
+            Some(Verdict::Applied(_)) => Outcome::Applied,
+            _ => Outcome::NotApplied,
+        };
+        let full = "the answer is full: send this operation again, with its op_id";
+        OpResult {
+            verdict: Some(Verdict::Refused(BackendError {
+                outcome: outcome.into(),
+                ..error(Reason::Overloaded, full)
+            })),
+        }
+    }
+}
+
+/// The record that a verdict shows.
+fn record(result: &OpResult) -> Option<&Record> {
+    match result.verdict.as_ref()? {
+        Verdict::Applied(Applied { deleted, .. }) => deleted.as_ref(),
+        Verdict::Conflict(Conflict { current, .. }) => current.as_ref(),
+        Verdict::Refused(_) => None,
+    }
+}
+
+fn deleted_bytes(result: &OpResult) -> usize {
+    let applied = matches!(result.verdict, Some(Verdict::Applied(_)));
+    let deleted = record(result).filter(|_| applied);
+    deleted.map_or(0, |record| record.value.len())
 }
 
 #[cfg(test)]

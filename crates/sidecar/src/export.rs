@@ -6,15 +6,14 @@ use backend_proto::v1::export_response::Part;
 use backend_proto::v1::list_response::{Part as ListPart, Trailer};
 use backend_proto::v1::watch_response::Body;
 use backend_proto::v1::{BackendError, ExportRequest, ExportResponse, Key, Range, WatchRequest};
-use tokio::sync::mpsc;
-use tonic::Status;
+use tokio_util::sync::CancellationToken;
 
 use crate::driver::{Driver, ListQuery};
-use crate::list;
-use crate::refuse::{invalid, status};
+use crate::refuse::invalid;
 use crate::watch::{Source, Watch};
+use crate::{key, list, reader};
 
-type Sink = mpsc::Sender<Result<ExportResponse, Status>>;
+type Sink = reader::Sink<ExportResponse>;
 
 /// Checks what is asked for.
 pub(crate) fn check(request: &ExportRequest) -> Result<(), BackendError> {
@@ -24,19 +23,19 @@ pub(crate) fn check(request: &ExportRequest) -> Result<(), BackendError> {
     if request.after_revision != 0 && (request.revision != 0 || request.after.is_some()) {
         return Err(invalid("an export without its snapshot has no place in it"));
     }
-    Ok(())
+    request.after.as_ref().map_or(Ok(()), key::check)
 }
 
 /// Streams the export until it is complete or the reader leaves.
 pub(crate) async fn run(source: Source, request: ExportRequest, sink: Sink) {
+    let stop = source.stop.clone();
     if let Err(error) = feed(source, &request, &sink).await {
-        // The reader may have left already.
-        let _ = sink.send(Err(status(&error))).await;
+        reader::end(&sink, &error, &stop).await;
     }
 }
 
 async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<(), BackendError> {
-    let driver = source.driver.clone();
+    let (driver, stop) = (source.driver.clone(), source.stop.clone());
     let mut header = driver.header().await?;
     let snapshot = request.after_revision == 0;
     if !snapshot {
@@ -54,10 +53,10 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
         },
     )
     .await?;
-    if !send(sink, Part::Header(header)).await {
+    if !send(sink, Part::Header(header), &stop).await? {
         return Ok(());
     }
-    if snapshot && !records(&driver, start, request.after.as_ref(), sink).await? {
+    if snapshot && !records(&driver, start, request.after.as_ref(), sink, &stop).await? {
         return Ok(());
     }
     if !request.follow {
@@ -93,6 +92,7 @@ async fn records(
     revision: i64,
     after: Option<&Key>,
     sink: &Sink,
+    stop: &CancellationToken,
 ) -> Result<bool, BackendError> {
     let mut count = 0;
     let from = after.map(|key| (key.group.as_str(), key.resource.as_str()));
@@ -113,13 +113,13 @@ async fn records(
             limit: 0,
             revision,
         };
-        match list::pump(driver.as_ref(), query, sink, chunk).await? {
+        match list::pump(driver.as_ref(), query, sink, chunk, stop).await? {
             Some(sent) => count += sent,
             None => return Ok(false),
         }
     }
     let trailer = Trailer { count, more: false };
-    Ok(send(sink, Part::Trailer(trailer)).await)
+    send(sink, Part::Trailer(trailer), stop).await
 }
 
 fn chunk(part: ListPart) -> Option<ExportResponse> {
@@ -129,8 +129,8 @@ fn chunk(part: ListPart) -> Option<ExportResponse> {
     }
 }
 
-async fn send(sink: &Sink, part: Part) -> bool {
-    sink.send(Ok(response_of(part))).await.is_ok()
+async fn send(sink: &Sink, part: Part, stop: &CancellationToken) -> Result<bool, BackendError> {
+    reader::send(sink, response_of(part), stop).await
 }
 
 fn response_of(part: Part) -> ExportResponse {

@@ -118,6 +118,10 @@ impl Fanout {
     /// Notes a header without events, such as one after a compaction or an import.
     pub(crate) fn adopt(&self, header: &Header) {
         let mut ring = self.ring.write();
+        if ring.is_past(header) {
+            // A compaction may end after the epoch in which it began.
+            return;
+        }
         if header.epoch == ring.header.epoch && header.store_id == ring.header.store_id {
             let newer = header.compact_revision.max(ring.header.compact_revision);
             ring.header.compact_revision = newer;

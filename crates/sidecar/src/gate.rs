@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backend_proto::v1::BackendError;
 
+use tokio::sync::Mutex;
+
 use crate::driver::Driver;
 use crate::refuse::not_ready;
 
@@ -12,14 +14,18 @@ use crate::refuse::not_ready;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     importing: Arc<AtomicBool>,
+    /// One question at a time, so that an older answer never replaces a newer one.
+    asking: Arc<Mutex<()>>,
 }
 
 impl Gate {
-    /// Asks the driver whether an import is unfinished.
+    /// Asks the driver whether an import is unfinished; closed while that cannot be told.
     pub(crate) async fn refresh(&self, driver: &dyn Driver) -> Result<(), BackendError> {
-        let importing = driver.import_progress().await?.is_some();
+        let _asking = self.asking.lock().await;
+        let progress = driver.import_progress().await;
+        let importing = progress.as_ref().map_or(true, Option::is_some);
         self.importing.store(importing, Ordering::Release);
-        Ok(())
+        progress.map(|_| ())
     }
 
     /// Refuses while an import is unfinished.

@@ -30,6 +30,11 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     loop {
+        if gate.check().is_err() {
+            // Whoever finishes the import may do so through another process. Asked again as long as
+            // there is no answer.
+            let _ = tokio::time::timeout(PATIENCE, gate.refresh(driver.as_ref())).await;
+        }
         let now = tokio::time::timeout(PATIENCE, driver.health())
             .await
             .unwrap_or_else(|_| DriverHealth::NotReady("the store does not answer".to_owned()));

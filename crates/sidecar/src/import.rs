@@ -45,8 +45,17 @@ pub(crate) async fn run(
         discard: options.discard,
     };
     let (sender, parts) = mpsc::channel(AHEAD);
+    let importing = driver.import(options, parts);
     let feed = feed(stream, sender);
-    let (imported, fed) = futures_util::future::join(driver.import(options, parts), feed).await;
+    tokio::pin!(importing, feed);
+    let (imported, fed) = tokio::select! {
+        // A refusal does not wait for what the caller might send next.
+        imported = &mut importing => {
+            let header = imported.map_err(|error| status(&error))?;
+            (Ok(header), feed.await)
+        }
+        fed = &mut feed => (importing.await, fed),
+    };
     let counted = fed?;
     let header = imported.map_err(|error| status(&error))?;
     Ok(ImportResponse {

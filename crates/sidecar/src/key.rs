@@ -1,6 +1,8 @@
 //! Keys as drivers store them: one text whose byte order is the order of keys within a resource.
 
-use backend_proto::v1::Key;
+use backend_proto::v1::{BackendError, Key};
+
+use crate::refuse::invalid;
 
 /// The text: `namespace/name`, or `name` of a cluster-scoped record.
 #[must_use]
@@ -28,6 +30,21 @@ pub fn key_of(group: &str, resource: &str, path: &str) -> Key {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
     }
+}
+
+/// Refuses a key whose text could be another's, or none that a database takes.
+pub(crate) fn check(key: &Key) -> Result<(), BackendError> {
+    check_parts([&key.group, &key.resource, &key.namespace, &key.name])
+}
+
+/// [`check`] of some of a key's parts.
+pub(crate) fn check_parts<'a>(
+    parts: impl IntoIterator<Item = &'a String>,
+) -> Result<(), BackendError> {
+    if parts.into_iter().any(|part| part.contains(['/', '\0'])) {
+        return Err(invalid("the key holds a slash or a zero byte"));
+    }
+    Ok(())
 }
 
 /// A key for people: `resource.group namespace/name`.

@@ -29,6 +29,7 @@ mod list;
 mod metrics;
 mod parent;
 mod range;
+mod reader;
 mod refuse;
 mod retention;
 mod run;

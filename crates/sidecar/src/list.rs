@@ -1,34 +1,36 @@
 //! Lists on their way to a reader.
 
-use std::time::Duration;
-
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::list_response::{Chunk, Part, Trailer};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
-use tonic::Status;
+use tokio_util::sync::CancellationToken;
 
 use crate::driver::{Driver, ListPart, ListQuery};
-use crate::refuse::{error, too_slow};
+use crate::reader::{Sink, send};
+use crate::refuse::{closing, error};
 
 /// Parts between driver and reader: the driver reads one ahead.
 const AHEAD: usize = 1;
-
-/// How long a reader may take nothing before it is cut.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs one list of the driver into `sink`; `wrap` makes a message of each part, or leaves it out.
 /// Answers how many records were sent, or `None` if the reader left.
 pub(crate) async fn pump<M: Send>(
     driver: &dyn Driver,
     query: ListQuery,
-    sink: &mpsc::Sender<Result<M, Status>>,
+    sink: &Sink<M>,
     wrap: fn(Part) -> Option<M>,
+    stop: &CancellationToken,
 ) -> Result<Option<i64>, BackendError> {
     let (sender, parts) = mpsc::channel(AHEAD);
     // The receiver moves in, so that the driver finds its sink closed once forwarding ends.
-    let forward = forward(parts, sink, wrap);
+    let forward = async {
+        let forward = forward(parts, sink, wrap, stop);
+        let stopped = || Err(closing());
+        stop.run_until_cancelled(forward)
+            .await
+            .unwrap_or_else(stopped)
+    };
     let (listed, forwarded) = futures_util::future::join(driver.list(query, sender), forward).await;
     listed?;
     forwarded
@@ -36,8 +38,9 @@ pub(crate) async fn pump<M: Send>(
 
 async fn forward<M: Send>(
     mut parts: mpsc::Receiver<ListPart>,
-    sink: &mpsc::Sender<Result<M, Status>>,
+    sink: &Sink<M>,
     wrap: fn(Part) -> Option<M>,
+    stop: &CancellationToken,
 ) -> Result<Option<i64>, BackendError> {
     let mut count = 0;
     while let Some(part) = parts.recv().await {
@@ -49,12 +52,10 @@ async fn forward<M: Send>(
             }
             ListPart::End { more } => (Part::Trailer(Trailer { count, more }), true),
         };
-        if let Some(message) = wrap(part) {
-            match timeout(PATIENCE, sink.send(Ok(message))).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Ok(None),
-                Err(_) => return Err(too_slow()),
-            }
+        if let Some(message) = wrap(part)
+            && !send(sink, message, stop).await?
+        {
+            return Ok(None);
         }
         if last {
             return Ok(Some(count));

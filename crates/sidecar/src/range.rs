@@ -2,9 +2,10 @@
 
 use backend_proto::v1::{BackendError, Event, Key, Range};
 
+use crate::key;
 use crate::refuse::invalid;
 
-/// Refuses a range that names too little.
+/// Refuses a range that names too little, or what no key can be.
 pub(crate) fn check(range: &Range) -> Result<(), BackendError> {
     if range.resource.is_empty() {
         return Err(invalid("the range names no resource"));
@@ -12,7 +13,8 @@ pub(crate) fn check(range: &Range) -> Result<(), BackendError> {
     if range.name.is_some() && range.namespace.is_none() {
         return Err(invalid("a range with a name needs a namespace"));
     }
-    Ok(())
+    let parts = [&range.group, &range.resource].into_iter();
+    key::check_parts(parts.chain(&range.namespace).chain(&range.name))
 }
 
 /// Whether an event is in one of the ranges; none means every event.

@@ -41,6 +41,14 @@ pub(crate) fn closing() -> BackendError {
     error(Reason::NotReady, "the driver is shutting down")
 }
 
+/// The answer to a write after which nobody can tell what was stored.
+pub(crate) fn lost() -> BackendError {
+    BackendError {
+        outcome: Outcome::Unknown.into(),
+        ..error(Reason::NotReady, "the driver ended before it answered")
+    }
+}
+
 pub(crate) fn compacted(compact_revision: i64) -> BackendError {
     BackendError {
         compact_revision,

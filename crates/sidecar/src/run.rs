@@ -10,7 +10,7 @@ use backend_proto::v1::{BackendError, Header};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -34,8 +34,10 @@ use crate::retention::Retention;
 use crate::service::Service;
 use crate::tail::Tail;
 
-/// How long calls under way may take to end.
+/// How long calls under way may take to end once told to stop, and then what they left behind: less
+/// than those who stop us usually wait.
 const DRAIN: Duration = Duration::from_secs(10);
+const FINISH: Duration = Duration::from_secs(5);
 
 /// Pause before the store is looked at again at the start.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -66,6 +68,9 @@ pub enum Error {
     /// The listener failed.
     #[error("cannot serve: {0}")]
     Serve(#[from] tonic::transport::Error),
+    /// A task of the kit or of the driver panicked.
+    #[error("a fault of the driver: {0}; start it again")]
+    Fault(#[from] tokio::task::JoinError),
 }
 
 /// Serves `driver` until SIGINT or SIGTERM, or until standard input is closed if so asked; then
@@ -189,19 +194,39 @@ async fn serve_open(
         .http2_keepalive_timeout(Some(Duration::from_secs(20)));
     let routes = Routes::new(service).add_service(health);
     tracing::info!(listen = options.listen, "serving");
-    let served = accept(server, routes, listener, options, &stop).await;
+    let served = tokio::select! {
+        served = accept(server, routes, listener, options, &stop) => served,
+        fault = fault(&mut background) => Err(fault.into()),
+    };
     // Serving may have failed by itself.
     stop.cancel();
     tasks.close();
-    if timeout(DRAIN, tasks.wait()).await.is_err() {
-        tracing::warn!("streams did not end in time");
-    }
     // The last queue went with the service: the batcher ends after what it holds.
-    let finish = async { while background.join_next().await.is_some() {} };
-    if timeout(DRAIN, finish).await.is_err() {
-        tracing::warn!("background tasks did not end in time");
+    let finish = async {
+        tasks.wait().await;
+        let mut faults = Ok(());
+        while let Some(ended) = background.join_next().await {
+            faults = faults.and(ended);
+        }
+        faults
+    };
+    let finished = timeout(FINISH, finish).await.unwrap_or_else(|_| {
+        tracing::warn!("streams or background tasks did not end in time");
+        Ok(())
+    });
+    served.and(finished.map_err(Error::from))
+}
+
+/// Waits until a background task panics: without it others would wait for ever.
+async fn fault(background: &mut JoinSet<()>) -> JoinError {
+    loop {
+        match background.join_next().await {
+            Some(Err(fault)) => return fault,
+            // Told to stop.
+            Some(Ok(())) => {}
+            None => std::future::pending().await,
+        }
     }
-    served
 }
 
 /// Starts everything but the listener: the service, the service for probes, and the tasks.

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::refuse::{closing, invalid, status};
 use crate::tail::Tail;
 use crate::watch::{Source, Watch};
-use crate::{export, health, import, list, range};
+use crate::{export, health, import, key, list, range, reader};
 
 /// Messages ready for a reader of a list.
 const AHEAD: usize = 1;
@@ -92,10 +92,12 @@ impl Backend for Service {
         if self.description.moves {
             capabilities.push(Capability::Move.into());
         }
+        // First of all: a driver may learn from it what it tells next.
+        let header = told(self.driver.header().await)?;
         let import = told(self.driver.import_progress().await)?;
         let fenced = told(self.driver.fenced().await)?;
         Ok(Response::new(DescribeResponse {
-            header: Some(told(self.driver.header().await)?),
+            header: Some(header),
             driver: self.description.name.clone(),
             driver_version: self.description.version.clone(),
             protocol_minor_min: PROTOCOL_MINOR_MIN,
@@ -121,9 +123,10 @@ impl Backend for Service {
     async fn get(&self, request: Request<GetRequest>) -> Answer<GetResponse> {
         told(self.gate.check())?;
         let request = request.into_inner();
-        let key = request.key.ok_or_else(|| invalid("no key"));
+        let key = told(request.key.ok_or_else(|| invalid("no key")))?;
+        told(key::check(&key))?;
         self.metrics.get();
-        let found = self.driver.get(&told(key)?, request.revision).await;
+        let found = self.driver.get(&key, request.revision).await;
         let (header, record) = told(found)?;
         Ok(Response::new(GetResponse {
             header: Some(header),
@@ -136,6 +139,9 @@ impl Backend for Service {
         let request = request.into_inner();
         let asked = request.range.ok_or_else(|| invalid("no range"));
         let asked = asked.and_then(|asked| range::check(&asked).map(|()| asked));
+        if let Some(after) = &request.after {
+            told(key::check(after))?;
+        }
         let limit = u64::try_from(request.limit).map_err(|_| invalid("a negative limit"));
         let query = ListQuery {
             range: told(asked)?,
@@ -144,13 +150,12 @@ impl Backend for Service {
             revision: request.revision,
         };
         self.metrics.list();
-        let driver = self.driver.clone();
+        let (driver, stop) = (self.driver.clone(), self.stop.clone());
         let (sink, messages) = mpsc::channel(AHEAD);
         self.tasks.spawn(async move {
             let wrap = |part| Some(ListResponse { part: Some(part) });
-            if let Err(error) = list::pump(driver.as_ref(), query, &sink, wrap).await {
-                // The reader may have left already.
-                let _ = sink.send(Err(status(&error))).await;
+            if let Err(error) = list::pump(driver.as_ref(), query, &sink, wrap, &stop).await {
+                reader::end(&sink, &error, &stop).await;
             }
         });
         Ok(Response::new(ReceiverStream::new(messages)))
@@ -204,8 +209,14 @@ impl Backend for Service {
             if let Ok(Some(header)) = imported.as_ref().map(|response| response.header.as_ref()) {
                 fanout.adopt(header);
             }
-            // Whatever became of this call, earlier ones may have left an unfinished import.
-            told(gate.refresh(driver.as_ref()).await)?;
+            // Whatever became of this call, earlier ones may have left an unfinished import. The
+            // answer is the import's all the same.
+            if let Err(error) = gate.refresh(driver.as_ref()).await {
+                tracing::warn!(
+                    error = error.message,
+                    "whether an import is unfinished is asked again"
+                );
+            }
             imported
         });
         let response = imported.await.map_err(|_| status(&closing()))??;

@@ -7,22 +7,19 @@ use backend_proto::limits::CHUNK_BYTES;
 use backend_proto::v1::watch_response::{Body, Created, Events, Progress};
 use backend_proto::v1::{BackendError, Event, Header, Range, WatchRequest, WatchResponse};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::driver::{Driver, DriverHealth};
 use crate::fanout::{Fanout, Found};
 use crate::metrics::Metrics;
-use crate::range;
-use crate::refuse::{closing, compacted, epoch_changed, future, not_ready, status, too_slow};
+use crate::refuse::{closing, compacted, epoch_changed, future, not_ready};
+use crate::{range, reader};
 
 /// Progress after this much silence, unless asked otherwise, and at the least.
 const PROGRESS: Duration = Duration::from_secs(1);
 const PROGRESS_MIN: Duration = Duration::from_millis(50);
-
-/// How long a reader may take nothing before it is cut.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Messages ready for a reader beside what HTTP/2 buffers.
 const AHEAD: usize = 2;
@@ -36,7 +33,7 @@ pub(crate) struct Source {
     pub(crate) stop: CancellationToken,
 }
 
-type Sink = mpsc::Sender<Result<WatchResponse, Status>>;
+type Sink = reader::Sink<WatchResponse>;
 
 /// A registered watch.
 pub(crate) struct Watch {
@@ -67,6 +64,8 @@ impl Watch {
         if start == 0 || start > header.revision {
             // A reader may have been shown a commit that is not published yet.
             header = source.driver.header().await?;
+            // It may be the first to tell of an epoch that has begun.
+            source.fanout.adopt(&header);
         }
         if start > header.revision {
             return Err(future(start, header.revision));
@@ -96,8 +95,7 @@ impl Watch {
     pub(crate) async fn run(mut self, sink: Sink) {
         let _open = self.source.metrics.watch();
         if let Err(error) = self.feed(&sink).await {
-            // The reader may have left already.
-            let _ = timeout(PATIENCE, sink.send(Err(status(&error)))).await;
+            reader::end(&sink, &error, &self.source.stop).await;
         }
     }
 
@@ -195,13 +193,7 @@ impl Watch {
             through_revision: self.cursor,
             body: Some(body),
         };
-        tokio::select! {
-            () = self.source.stop.cancelled() => Err(closing()),
-            sent = timeout(PATIENCE, sink.send(Ok(response))) => match sent {
-                Ok(sent) => Ok(sent.is_ok()),
-                Err(_) => Err(too_slow()),
-            },
-        }
+        reader::send(sink, response, &self.source.stop).await
     }
 }
 
@@ -212,3 +204,6 @@ fn reachable(health: &DriverHealth) -> Result<(), BackendError> {
         DriverHealth::Ready | DriverHealth::NoSpace(_) | DriverHealth::Fenced(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

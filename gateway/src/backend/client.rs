@@ -24,6 +24,8 @@ use crate::backend::writer::{Queue, Writer};
 
 /// Longest wait for the answer to a read or to a start of a stream.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// How much longer the other side works on a call than we wait for it.
+const LEEWAY: Duration = Duration::from_secs(1);
 /// Oldest protocol this program speaks.
 const PROTOCOL_MINOR_MIN: u32 = 1;
 /// Longest silence of the change stream before the backend says that nothing happened.
@@ -297,9 +299,15 @@ async fn unary<Q, A, F>(
 where
     F: Future<Output = Result<Response<A>, Status>>,
 {
+    within(timeout, call(timed(request, timeout))).await
+}
+
+/// A request with a deadline for the other side. Ours comes first: an answer that it gave up may
+/// overtake ours, and would not say whose time was up.
+fn timed<Q>(request: Q, timeout: Duration) -> Request<Q> {
     let mut request = Request::new(request);
-    request.set_timeout(timeout);
-    within(timeout, call(request)).await
+    request.set_timeout(timeout + LEEWAY);
+    request
 }
 
 /// Bounds a call on this side, should the connection itself hang.
@@ -316,5 +324,18 @@ async fn within<A>(
                 ..Error::new(Reason::Deadline, message)
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LEEWAY, READ_TIMEOUT, timed};
+
+    #[test]
+    fn the_other_sides_timer_does_not_go_off_before_ours() {
+        let request = timed((), READ_TIMEOUT);
+        let told = request.metadata().get("grpc-timeout").expect("a deadline");
+        let due = (READ_TIMEOUT + LEEWAY).as_micros();
+        assert_eq!(told, format!("{due}u").as_str());
     }
 }

@@ -136,9 +136,15 @@ impl From<Status> for Error {
             _ if caused_by::<tonic::TimeoutExpired>(&status) => {
                 (Reason::Deadline, Outcome::Unknown)
             }
+            // The other side's timer, which went off first.
+            Code::Cancelled if status.message() == tonic::TimeoutExpired(()).to_string() => {
+                (Reason::Deadline, Outcome::Unknown)
+            }
             Code::DeadlineExceeded => (Reason::Deadline, Outcome::Unknown),
             Code::Unimplemented => (Reason::Unimplemented, Outcome::NotApplied),
-            Code::OutOfRange | Code::InvalidArgument => (Reason::Internal, Outcome::NotApplied),
+            // Such as an answer above the largest message: what it answers was done.
+            Code::OutOfRange => (Reason::Internal, Outcome::Unknown),
+            Code::InvalidArgument => (Reason::Internal, Outcome::NotApplied),
             _ => (Reason::Unreachable, Outcome::Unknown),
         };
         Self {
@@ -160,4 +166,35 @@ fn caused_by<E: std::error::Error + 'static>(status: &Status) -> bool {
         source = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, Status};
+
+    use super::{Error, Outcome, Reason};
+
+    #[test]
+    fn what_the_transport_says_leaves_the_outcome_open() {
+        let codes = [
+            (Code::OutOfRange, Reason::Internal),
+            (Code::ResourceExhausted, Reason::Unreachable),
+            (Code::Internal, Reason::Unreachable),
+            (Code::Cancelled, Reason::Unreachable),
+            (Code::DeadlineExceeded, Reason::Deadline),
+        ];
+        for (code, reason) in codes {
+            let error = Error::from(Status::new(code, "from somewhere"));
+            let due = (reason, Outcome::Unknown);
+            assert_eq!((error.reason, error.outcome), due, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_timer_of_the_other_side_is_no_broken_connection() {
+        // As it comes over the wire: without its cause.
+        let error = Error::from(Status::cancelled("Timeout expired"));
+        assert_eq!(error.reason, Reason::Deadline);
+        assert_eq!(error.outcome, Outcome::Unknown);
+    }
 }

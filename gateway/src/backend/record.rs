@@ -75,6 +75,9 @@ pub struct Op {
     pub uid: String,
     /// Who asks.
     pub actor: String,
+    /// About how large the record is that the verdict may have to show, bytes; 0 if that is not
+    /// known. Calls are cut to it.
+    pub found: usize,
 }
 
 /// What to do with a record.

@@ -14,9 +14,11 @@ use crate::backend::record::{Op, Verdict};
 
 /// Most writes that wait for a call; more are shed.
 const QUEUE: usize = 1024;
-/// Most writes in one call, and most bytes of their values.
+/// Most writes in one call, most bytes of their values, and of the records that are there by now:
+/// the answer shows what was deleted or stood in the way, and must fit into one message.
 const BATCH_OPS: usize = 128;
 const BATCH_BYTES: usize = 4 << 20;
+const ANSWER_BYTES: usize = 8 << 20;
 /// Calls under way at the same time. More than one, so that a large value does not hold up others.
 const CALLS: usize = 4;
 /// Longest wait for one attempt.
@@ -46,6 +48,8 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct Job {
     op: v1::Op,
+    /// See [`Op::found`].
+    found: usize,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -53,6 +57,7 @@ impl Queue {
     pub(super) async fn write(&self, op: Op) -> Answer {
         let (answer, verdict) = oneshot::channel();
         let job = Job {
+            found: op.found,
             op: op.into_wire(),
             answer,
         };
@@ -100,12 +105,13 @@ impl Writer {
 
     /// The first job and what else is queued, up to the size of a call; and one that did not fit.
     fn collect(&mut self, first: Job) -> (Vec<Job>, Option<Job>) {
-        let mut bytes = first.op.value.len();
+        let (mut bytes, mut answer) = (first.op.value.len(), first.found);
         let mut batch = vec![first];
         while batch.len() < BATCH_OPS {
             let Ok(job) = self.jobs.try_recv() else { break };
             bytes += job.op.value.len();
-            if bytes > BATCH_BYTES {
+            answer += job.found;
+            if bytes > BATCH_BYTES || answer > ANSWER_BYTES {
                 return (batch, Some(job));
             }
             batch.push(job);
@@ -118,59 +124,110 @@ impl Writer {
 async fn send(calls: Calls, mut batch: Vec<Job>) {
     // A caller that left before its write was sent never made it.
     batch.retain(|job| !job.answer.is_closed());
-    if batch.is_empty() {
-        return;
-    }
-    let (ops, mut answers): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|job| (job.op, job.answer)).unzip();
-    let verdicts = tokio::select! {
-        verdicts = verdicts(&calls, &ops) => verdicts,
-        () = all_closed(&mut answers) => return,
-    };
-    match verdicts {
-        Ok(results) => {
-            for (answer, result) in answers.into_iter().zip(results) {
-                let _ = answer.send(verdict(result));
+    let mut patience = Patience::new();
+    while !batch.is_empty() {
+        let ops = batch.iter().map(|job| job.op.clone()).collect();
+        let answered = tokio::select! {
+            answered = calls.write(ops, ATTEMPT_TIMEOUT) => answered,
+            () = all_closed(&mut batch) => return,
+        };
+        let error = match answered {
+            Ok(results) => {
+                let sent = batch.len();
+                let Some(open) = settle(&mut batch, results) else {
+                    return;
+                };
+                if batch.len() < sent {
+                    patience.renew();
+                }
+                open
             }
-        }
-        Err(error) => {
-            for answer in answers {
-                let _ = answer.send(Err(error.clone()));
+            Err(error) => error,
+        };
+        let pause = match patience.after(error) {
+            Ok(pause) => pause,
+            Err(error) => {
+                for job in batch {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+                return;
             }
+        };
+        tracing::debug!(writes = batch.len(), "writes are sent again");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = all_closed(&mut batch) => return,
         }
     }
 }
 
 /// Waits until every caller has left.
-async fn all_closed(answers: &mut [oneshot::Sender<Answer>]) {
-    for answer in answers {
-        answer.closed().await;
+async fn all_closed(batch: &mut [Job]) {
+    for job in batch {
+        job.answer.closed().await;
     }
 }
 
-async fn verdicts(calls: &Calls, ops: &[v1::Op]) -> Result<Vec<v1::OpResult>, Error> {
-    let began = Instant::now();
-    let (mut pause, mut outcome) = (FIRST_PAUSE, Outcome::NotApplied);
-    loop {
-        let error = match calls.write(ops.to_vec(), ATTEMPT_TIMEOUT).await {
-            Ok(results) => return Ok(results),
-            Err(error) => error,
-        };
-        if error.outcome == Outcome::Unknown {
-            outcome = Outcome::Unknown;
+/// Tells the verdicts to their callers. Writes whose outcome is open stay in the batch, to be asked
+/// for again; why the last of them is.
+fn settle(batch: &mut Vec<Job>, results: Vec<v1::OpResult>) -> Option<Error> {
+    let mut open = None;
+    for (job, result) in std::mem::take(batch).into_iter().zip(results) {
+        match verdict(result) {
+            Err(error) if error.outcome == Outcome::Unknown => {
+                open = Some(error);
+                batch.push(job);
+            }
+            answer => {
+                let _ = job.answer.send(answer);
+            }
         }
-        let patience = match (outcome, error.reason) {
+    }
+    open
+}
+
+/// How long a batch is sent again.
+struct Patience {
+    began: Instant,
+    pause: Duration,
+    /// Whether any attempt may have been stored.
+    outcome: Outcome,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            pause: FIRST_PAUSE,
+            outcome: Outcome::NotApplied,
+        }
+    }
+
+    /// Begins anew, because some of the batch was settled.
+    fn renew(&mut self) {
+        (self.began, self.pause) = (Instant::now(), FIRST_PAUSE);
+    }
+
+    /// The pause before the next attempt, or the error if there is to be none.
+    fn after(&mut self, error: Error) -> Result<Duration, Error> {
+        if error.outcome == Outcome::Unknown {
+            self.outcome = Outcome::Unknown;
+        }
+        let patience = match (self.outcome, error.reason) {
             (Outcome::Unknown, _) => UNKNOWN_PATIENCE,
             (Outcome::NotApplied, Reason::Unreachable) => UNREACHABLE_PATIENCE,
             (Outcome::NotApplied, _) => return Err(error),
         };
-        if began.elapsed() + pause > patience {
+        let pause = self.pause;
+        if self.began.elapsed() + pause > patience {
             // An earlier attempt may have been stored, whatever became of the last.
-            return Err(Error { outcome, ..error });
+            return Err(Error {
+                outcome: self.outcome,
+                ..error
+            });
         }
-        tracing::debug!(%error, writes = ops.len(), "write is sent again");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LAST_PAUSE);
+        self.pause = (pause * 2).min(LAST_PAUSE);
+        Ok(pause)
     }
 }
 
@@ -179,9 +236,14 @@ fn verdict(result: v1::OpResult) -> Answer {
         Some(v1::op_result::Verdict::Applied(applied)) => Ok(applied.into()),
         Some(v1::op_result::Verdict::Conflict(conflict)) => Ok(conflict.into()),
         Some(v1::op_result::Verdict::Refused(error)) => {
-            // The operation alone was refused: nothing was stored, whatever the detail says.
+            use backend_proto::error::Outcome as Wire;
+            // Nothing was stored, unless the detail says otherwise.
+            let outcome = match error.outcome() {
+                Wire::Unknown | Wire::Applied => Outcome::Unknown,
+                Wire::NotApplied | Wire::Unspecified => Outcome::NotApplied,
+            };
             Err(Error {
-                outcome: Outcome::NotApplied,
+                outcome,
                 ..Error::from_wire(error)
             })
         }

@@ -98,20 +98,21 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
         }
         inner.phase.send_replace(Phase::Ready);
         let follower = follow::Follower::new(&inner, &generation);
-        let trouble = match follower
+        let (trouble, void) = match follower
             .run(stream, &mut identity, &mut reloads, &cancel)
             .await
         {
             Void::Stopped => return,
-            Void::Behind(trouble) => trouble,
-            Void::Epoch(trouble) => {
-                inner.generation.store(None);
-                generation.close();
-                trouble
-            }
+            Void::Behind(trouble) => (trouble, false),
+            Void::Epoch(trouble) => (trouble, true),
         };
         tracing::warn!(trouble, "objects are loaded again");
+        // First of all: whoever sees that the caches are gone must not be told that they are there.
         inner.phase.send_replace(Phase::Resyncing { trouble });
+        if void {
+            inner.generation.store(None);
+            generation.close();
+        }
     }
 }
 

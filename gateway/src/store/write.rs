@@ -49,7 +49,8 @@ pub enum WriteOutcome {
 }
 
 impl WriteOp {
-    pub(super) fn into_backend(self) -> backend::Op {
+    /// The change, and about how large the object is that it finds.
+    pub(super) fn into_backend(self, found: usize) -> backend::Op {
         backend::Op {
             name: backend::Name {
                 group: self.resource.group().to_owned(),
@@ -61,6 +62,7 @@ impl WriteOp {
             expected: self.expected.map_or(0, Revision::get),
             uid: self.uid.unwrap_or_default(),
             actor: self.actor,
+            found,
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Disk {
     pub(crate) streams: usize,
     /// Operations that were asked for, repeated ones too.
     pub(crate) ops: usize,
+    /// Most operations of one call.
+    pub(crate) most_ops: usize,
     /// Calls of Write and CurrentRevision under way.
     pub(crate) open: usize,
 }

@@ -1,5 +1,6 @@
 //! The store at its border: over a real socket to a backend that misbehaves on command.
 
+mod answers;
 #[expect(dead_code, reason = "it can do more than is needed here")]
 mod fake;
 mod world;

@@ -21,7 +21,8 @@ pub struct Header {
 }
 /// Names one record. The order of keys is the byte order of group, then resource, then
 /// namespace + "/" + name for namespaced records or name for cluster-scoped ones (that is the order
-/// of etcd's keys: namespace `a-b` sorts before namespace `a`).
+/// of etcd's keys: namespace `a-b` sorts before namespace `a`). A part that holds a slash or a zero
+/// byte is INVALID, here and in a Range, whatever the call.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Key {
     /// API group, such as `ark.mckinsey.com`. At most 253 bytes.
@@ -452,10 +453,10 @@ pub struct Limits {
 /// One change. `op_id` makes a retry harmless.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Op {
-    /// 16 random bytes. An operation that was applied and is sent again with its op_id within
-    /// retention applies nothing and is told its first revision; the op_id on another key is INVALID.
-    /// Conflicts and no-ops leave no memory, so that the operation is judged afresh. Empty: no
-    /// memory at all.
+    /// 16 random bytes; any other length but 0 is INVALID. An operation that was applied and is sent
+    /// again with its op_id within retention applies nothing and is told its first revision; the
+    /// op_id on another key is INVALID. Conflicts and no-ops leave no memory, so that the operation is
+    /// judged afresh. Empty: no memory at all.
     #[prost(bytes = "bytes", tag = "1")]
     pub op_id: ::prost::bytes::Bytes,
     #[prost(message, optional, tag = "2")]
@@ -619,7 +620,10 @@ pub mod op_result {
         Applied(Applied),
         #[prost(message, tag = "2")]
         Conflict(Conflict),
-        /// This operation alone was refused: TOO_LARGE, NO_SPACE, INVALID.
+        /// This operation alone was refused, such as with TOO_LARGE, NO_SPACE or INVALID, or its commit
+        /// failed while others of the request were made. Nothing was stored unless `outcome` is UNKNOWN
+        /// or APPLIED: then ask again with the same op_id. OVERLOADED with APPLIED: it was done, but its
+        /// record does not fit into the answer beside the others.
         #[prost(message, tag = "3")]
         Refused(super::BackendError),
     }
@@ -1102,7 +1106,9 @@ pub mod backend_client {
         }
         /// Applies independent operations. Each has its own verdict; the operations of one request may
         /// commit together or apart, but two on the same key apply in the order given.
-        /// A verdict is given only after the change is durable.
+        /// A verdict is given only after the change is durable. The answer must fit into 64 MiB with the
+        /// records that it shows: a caller asks for few deletes of large records at once, and a driver
+        /// leaves out what does not fit (see OpResult.refused).
         pub async fn write(
             &mut self,
             request: impl tonic::IntoRequest<super::WriteRequest>,
@@ -1372,7 +1378,9 @@ pub mod backend_server {
         >;
         /// Applies independent operations. Each has its own verdict; the operations of one request may
         /// commit together or apart, but two on the same key apply in the order given.
-        /// A verdict is given only after the change is durable.
+        /// A verdict is given only after the change is durable. The answer must fit into 64 MiB with the
+        /// records that it shows: a caller asks for few deletes of large records at once, and a driver
+        /// leaves out what does not fit (see OpResult.refused).
         async fn write(
             &self,
             request: tonic::Request<super::WriteRequest>,

@@ -1,7 +1,7 @@
 //! L: reads of the latest and of the past.
 
 use backend_proto::v1::backend_error::Reason;
-use backend_proto::v1::{GetRequest, ListRequest, Range};
+use backend_proto::v1::{GetRequest, Key, ListRequest, Range};
 
 use super::{Case, case};
 use crate::bench::Bench;
@@ -35,7 +35,8 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "L9-malformed-reads-are-invalid",
         malformed,
-        "A read that names no key or no resource is INVALID, never an empty answer."
+        "A read that names no key or no resource, or what no key can be, is INVALID, never an empty \
+         answer, and never that of another key."
     ),
 ];
 
@@ -181,6 +182,20 @@ async fn malformed(bench: Bench) -> Check {
         resource: String::new(),
         ..bench.range()
     };
+    bench.client.apply(bench.create("ns/a", "1")).await?;
+    for key in impossible(&bench) {
+        refused(bench.client.get(&key, 0).await, Reason::Invalid)?;
+        let after = ListRequest {
+            after: Some(key.clone()),
+            ..bench.all(0)
+        };
+        refused(bench.client.try_list(after).await?, Reason::Invalid)?;
+        let request = ListRequest {
+            range: Some(range_of(key)),
+            ..ListRequest::default()
+        };
+        refused(bench.client.try_list(request).await?, Reason::Invalid)?;
+    }
     for range in [None, Some(nameless), Some(nowhere)] {
         let request = ListRequest {
             range,
@@ -194,4 +209,33 @@ async fn malformed(bench: Bench) -> Check {
     };
     refused(bench.client.try_list(negative).await?, Reason::Invalid)?;
     Ok(())
+}
+
+/// Keys that nothing can have, of which the first reads like that of `ns/a`.
+pub(super) fn impossible(bench: &Bench) -> Vec<Key> {
+    let whole = Key {
+        namespace: String::new(),
+        name: "ns/a".to_owned(),
+        ..bench.key("ns/a")
+    };
+    let mut keys = vec![whole, bench.key("ns/a\0"), bench.key("ns\0/a")];
+    for spoilt in ["\0", "/"] {
+        let mut key = bench.key("ns/a");
+        key.group.push_str(spoilt);
+        keys.push(key);
+        let mut key = bench.key("ns/a");
+        key.resource.push_str(spoilt);
+        keys.push(key);
+    }
+    keys
+}
+
+/// The range that only holds a key.
+pub(super) fn range_of(key: Key) -> Range {
+    Range {
+        group: key.group,
+        resource: key.resource,
+        namespace: Some(key.namespace),
+        name: Some(key.name),
+    }
 }

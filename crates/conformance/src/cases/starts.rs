@@ -6,7 +6,7 @@ use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{Range, WatchRequest};
 
-use super::{Case, case};
+use super::{Case, case, reads};
 use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, refused, same};
 use crate::load::Load;
@@ -49,7 +49,8 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "V11-a-malformed-range-fails",
         malformed,
-        "A watch of a range without a resource, or with a name but no namespace, is INVALID."
+        "A watch of a range without a resource, with a name but no namespace, or of what no key can \
+         be, is INVALID."
     ),
 ];
 
@@ -206,7 +207,8 @@ async fn malformed(bench: Bench) -> Check {
         name: Some("a".to_owned()),
         ..bench.range()
     };
-    for range in [nowhere, nameless] {
+    let impossible = reads::impossible(&bench).into_iter().map(reads::range_of);
+    for range in [nowhere, nameless].into_iter().chain(impossible) {
         let request = WatchRequest {
             ranges: vec![bench.range(), range],
             ..WatchRequest::default()

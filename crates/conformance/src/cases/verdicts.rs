@@ -5,7 +5,7 @@ use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op_result::Verdict;
 
 use super::{Case, case};
-use crate::bench::Bench;
+use crate::bench::{Bench, noise};
 use crate::check::{Check, ensure, refused, same};
 
 /// Requests are not made larger than this many operations, whatever a driver allows.
@@ -30,7 +30,8 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "W11-malformed-operation-is-invalid",
         malformed,
-        "An operation without a key, a name or an action is INVALID."
+        "An operation without a key, a name or an action, with a slash or a zero byte in its key, \
+         or with an op_id that has not 16 bytes, is INVALID, alone."
     ),
     case!(
         "W12-keys-up-to-their-limits",
@@ -144,12 +145,16 @@ async fn malformed(bench: Bench) -> Check {
             action: 0,
             ..good.clone()
         },
-        Op {
-            key: Some(bench.key("ns/")),
-            ..good.clone()
-        },
+        bench.create("ns/", "1"),
+        bench.create("ns/a/b", "1"),
+        bench.create("ns/a\0", "1"),
     ];
-    for op in bad {
+    let ids = [1, 15, 17, 5000].map(|length| Op {
+        op_id: noise(4, length),
+        ..good.clone()
+    });
+    let bad: Vec<Op> = bad.into_iter().chain(ids).collect();
+    for op in &bad {
         let error = bench.client.refuse(op.clone()).await?;
         same!(error.reason(), Reason::Invalid, "reason over {op:?}");
         same!(
@@ -160,6 +165,12 @@ async fn malformed(bench: Bench) -> Check {
     }
     let listed = bench.client.list(bench.all(0)).await?;
     same!(listed.records.len(), 0, "records after refused operations");
+    let batch: Vec<Op> = bad.into_iter().chain([good]).collect();
+    let verdicts = bench.client.verdicts(batch).await?;
+    ensure!(
+        matches!(verdicts.last(), Some(Verdict::Applied(_))),
+        "malformed operations harmed the one beside them"
+    );
     Ok(())
 }
 

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use backend_proto::limits::epoch_base;
-use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::conflict::Cause;
@@ -16,12 +15,11 @@ use backend_proto::v1::{BackendError, Event, Header, Key, Op, OpResult, Range, R
 use bytes::Bytes;
 use prost_types::Timestamp;
 use sidecar::driver::ListQuery;
+use sidecar::head::Head;
+use sidecar::op;
 
 use super::VALUE_BYTES;
-use super::errors::{compacted, future, invalid, refuse};
-
-/// Bytes of `Op.actor` that are kept.
-const ACTOR_BYTES: usize = 256;
+use super::errors::{compacted, future, invalid};
 
 /// Where a key stands in the order of keys: group, resource, and `namespace/name` or `name`.
 pub(super) type Place = (String, String, String);
@@ -77,7 +75,12 @@ impl State {
 
     /// Whether nothing was ever stored.
     pub(super) fn is_empty(&self) -> bool {
-        self.header.revision == epoch_base(self.header.epoch) && self.now.is_empty()
+        let head = Head {
+            epoch: self.header.epoch,
+            revision: self.header.revision,
+            compact_revision: self.header.compact_revision,
+        };
+        head.has_just_begun() && self.now.is_empty()
     }
 
     pub(super) fn resources(&self) -> Vec<(String, String)> {
@@ -207,7 +210,7 @@ impl State {
     /// The change that an allowed operation makes, under the next revision.
     fn change(&self, op: Op, key: Key, current: Option<Record>, now: Timestamp) -> Event {
         let revision = self.header.revision + 1;
-        let actor = op.actor[..op.actor.floor_char_boundary(ACTOR_BYTES)].to_owned();
+        let actor = op::actor(&op).to_owned();
         let previous_revision = current.as_ref().map_or(0, |record| record.revision);
         let (kind, record) = match current {
             Some(stored) if op.action() == Action::Delete => (Type::Deleted, stored),
@@ -297,32 +300,11 @@ fn replay(records: &mut Records, event: &Event) {
 
 /// Why an operation can never be stored; its key otherwise.
 fn check(op: &Op) -> Result<Key, BackendError> {
-    let Some(key) = op.key.clone() else {
-        return Err(invalid("the operation has no key"));
-    };
-    if op.action() == Action::Unspecified {
-        return Err(invalid("the operation has no action"));
+    match op::refusal(op, VALUE_BYTES) {
+        // Without a key there is a refusal.
+        None => Ok(op.key.clone().unwrap_or_default()),
+        Some(refusal) => Err(refusal),
     }
-    if key.resource.is_empty() || key.name.is_empty() {
-        return Err(invalid("the key has no resource or no name"));
-    }
-    // Either would make two keys one place.
-    if key.name.contains(['/', '\0']) || key.namespace.contains(['/', '\0']) {
-        return Err(invalid("the key holds a slash or a zero byte"));
-    }
-    let parts = [
-        (&key.group, 253),
-        (&key.resource, 63),
-        (&key.namespace, 63),
-        (&key.name, 253),
-    ];
-    if parts.iter().any(|(part, limit)| part.len() > *limit) {
-        return Err(refuse(Reason::TooLarge, "a part of the key is too long"));
-    }
-    if op.value.len() > VALUE_BYTES {
-        return Err(refuse(Reason::TooLarge, "the value is above the limit"));
-    }
-    Ok(key)
 }
 
 /// Which expectation of an operation is not met.

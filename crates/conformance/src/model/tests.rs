@@ -6,7 +6,7 @@ use backend_proto::limits::CHUNK_BYTES;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{Key, Op, Record};
 use prost::Message as _;
-use sidecar::driver::Driver as _;
+use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
 
 use super::{ModelDriver, chunks};
 
@@ -81,4 +81,22 @@ async fn a_clone_shares_the_store_and_a_fork_does_not() {
     model.compact(head).await.expect("compacted");
     assert_eq!(clone.header().await.expect("header").compact_revision, head);
     assert!(fork.header().await.expect("header").compact_revision < head);
+}
+
+#[tokio::test]
+async fn a_store_that_has_begun_an_epoch_and_holds_nothing_is_empty() {
+    let model = ModelDriver::new();
+    let options = ImportOptions {
+        source: model.header().await.expect("header"),
+        keep_epoch: false,
+        more: false,
+        discard: false,
+    };
+    let nothing = || async {
+        let (sender, parts) = tokio::sync::mpsc::channel(1);
+        sender.send(ImportPart::Done).await.expect("room");
+        model.import(options.clone(), parts).await
+    };
+    let first = nothing().await.expect("into an empty store");
+    assert!(nothing().await.expect("into an empty store").epoch > first.epoch);
 }

@@ -1,6 +1,8 @@
 //! An export of one model fills another, which then keeps the same contract.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_client::BackendClient;
@@ -13,9 +15,11 @@ use backend_proto::v1::{
     Op, Record, WriteRequest,
 };
 use conformance::{Effort, ModelDriver, Report, cases, suite};
+use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::transport::Channel;
 
+use crate::bent::Bent;
 use crate::served::Served;
 
 type Client = BackendClient<Channel>;
@@ -108,6 +112,42 @@ async fn import(client: &mut Client, parts: &[Part]) -> Result<ImportResponse, S
         .into_inner())
 }
 
+/// The first of two calls that bring the same.
+fn first_of_two(parts: &[Part]) -> Vec<Part> {
+    let mut first = parts[..2].to_vec();
+    if let [Part::Options(options), Part::Chunk(_)] = &mut first[..] {
+        options.more = true;
+    }
+    first.push(Part::Done(Done {
+        records: 3,
+        events: 0,
+    }));
+    first
+}
+
+/// The second: everything but the records.
+fn second_of_two(parts: &[Part]) -> Vec<Part> {
+    let mut second = parts.to_vec();
+    second.remove(1);
+    second.pop();
+    second.push(Part::Done(Done {
+        records: 0,
+        events: 2,
+    }));
+    second
+}
+
+/// Waits until a store serves.
+async fn serves(client: &mut Client) {
+    let served = async {
+        while get(client, "a", 0).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let served = tokio::time::timeout(Duration::from_secs(60), served).await;
+    served.expect("it serves in time");
+}
+
 fn restore(parts: &[Part]) -> Vec<Part> {
     let mut parts = parts.to_vec();
     for part in &mut parts {
@@ -167,7 +207,7 @@ async fn a_restore_begins_a_new_epoch() {
     let mut to = target.endpoint().client();
     import(&mut to, &parts).await.expect("imported");
     let (there, here) = (head(&mut to).await, head(&mut from).await);
-    assert_eq!(there.epoch, here.epoch + 1);
+    assert!(there.epoch > here.epoch);
     assert!(there.revision > here.revision && there.compact_revision == there.revision);
     for name in ["a", "b", "c"] {
         let moved = get(&mut to, name, 0).await.expect("get");
@@ -209,5 +249,67 @@ async fn an_import_that_is_not_whole_leaves_nothing() {
     }
     import(&mut to, &parts).await.expect("imported at last");
     source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_process_has_imported_every_process_serves() {
+    let source = Served::start(Arc::new(ModelDriver::new())).await;
+    let parts = exported(&mut source.endpoint().client()).await;
+    let store = ModelDriver::new();
+    let one = Served::start(Arc::new(store.clone())).await;
+    let mut to = one.endpoint().client();
+    import(&mut to, &first_of_two(&parts)).await.expect("begun");
+    // It finds the import unfinished, and is not the one that finishes it.
+    let other = Served::start(Arc::new(store)).await;
+    let mut there = other.endpoint().client();
+    let closed = get(&mut there, "a", 0).await.expect_err("half a store");
+    let closed = from_status(&closed).expect("typed").reason();
+    assert_eq!(closed, Reason::NotReady);
+    let finished = import(&mut to, &second_of_two(&parts)).await;
+    assert_eq!(finished.expect("finished").events, 2);
+    serves(&mut there).await;
+    source.stop().await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
+    let source = Served::start(Arc::new(ModelDriver::new())).await;
+    let parts = exported(&mut source.endpoint().client()).await;
+    let driver = Bent::new(ModelDriver::new());
+    let silent = Arc::clone(&driver.silent);
+    let target = Served::start(Arc::new(driver)).await;
+    let mut to = target.endpoint().client();
+    serves(&mut to).await;
+    silent.store(true, Ordering::Relaxed);
+    let imported = import(&mut to, &parts).await.expect("imported");
+    assert_eq!((imported.records, imported.events), (3, 2));
+    // Nobody knows that the store is whole, until somebody does.
+    assert!(get(&mut to, "a", 0).await.is_err());
+    silent.store(false, Ordering::Relaxed);
+    serves(&mut to).await;
+    source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_wait_for_the_rest_of_an_import() {
+    let target = Served::start(Arc::new(ModelDriver::new())).await;
+    let options = Options {
+        // Of no epoch.
+        source: Some(Header::default()),
+        ..Options::default()
+    };
+    let first = ImportRequest {
+        part: Some(Part::Options(options)),
+    };
+    let stream = tokio_stream::once(first).chain(tokio_stream::pending());
+    let mut to = target.endpoint().client();
+    let refused = tokio::time::timeout(Duration::from_secs(60), to.import(stream)).await;
+    let refused = refused.expect("refused in time").expect_err("refused");
+    let refused = from_status(&refused).expect("typed").reason();
+    assert_eq!(refused, Reason::Invalid);
     target.stop().await;
 }

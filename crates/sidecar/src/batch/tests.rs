@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::backend_error::{Outcome, Reason};
+use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::{Applied, Verdict};
 use backend_proto::v1::{BackendError, Header, Key, Limits, Op, OpResult, Record};
 use bytes::Bytes;
@@ -22,10 +23,12 @@ use crate::metrics::Metrics;
 use crate::refuse::error;
 use crate::tail::Tail;
 
-/// Commits when it gets a permit; the values of every batch are kept. A value `fail` fails it.
+/// Commits when it gets a permit; the values of every batch are kept. A value `fail` fails it, and
+/// `panic` panics. Every record that is deleted has 20 MiB.
 struct Held {
     permits: Semaphore,
     batches: Mutex<Vec<Vec<String>>>,
+    large: Bytes,
 }
 
 struct Bench {
@@ -39,6 +42,7 @@ impl Bench {
         let driver = Arc::new(Held {
             permits: Semaphore::new(0),
             batches: Mutex::default(),
+            large: vec![0; 20 << 20].into(),
         });
         let (queue, batcher) = new(Limits {
             value_bytes: 1 << 20,
@@ -154,6 +158,53 @@ async fn requests_above_the_limits_are_refused() {
     assert!(empty.results.is_empty());
 }
 
+fn delete(name: &str) -> Op {
+    Op {
+        action: Action::Delete.into(),
+        ..put(name, name)
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_an_answer_is_told_without_its_record() {
+    let bench = Bench::new();
+    bench.driver.permits.add_permits(1000);
+    let ops = vec![delete("a"), put("b", "b"), delete("c"), delete("d")];
+    let results = bench.queue.write(ops).await.expect("answered").results;
+    let told: Vec<_> = results
+        .into_iter()
+        .map(|result| match result.verdict.expect("a verdict") {
+            Verdict::Applied(applied) => Ok(applied.deleted.is_some()),
+            Verdict::Refused(error) => Err((error.reason(), error.outcome())),
+            Verdict::Conflict(_) => panic!("nothing stood in the way"),
+        })
+        .collect();
+    let full = Err((Reason::Overloaded, Outcome::Applied));
+    assert_eq!(told, [Ok(true), Ok(false), full, full]);
+}
+
+#[tokio::test]
+async fn after_large_deletes_batches_hold_few_of_them() {
+    let bench = Bench::new();
+    let mut writers = JoinSet::new();
+    bench.send(&mut writers, vec![delete("a")]).await;
+    let ops = vec![delete("b"), delete("c"), put("d", "d"), delete("e")];
+    bench.send(&mut writers, ops).await;
+    let batches = bench.finish(writers).await;
+    assert_eq!(batches, [vec!["a"], vec!["b"], vec!["c", "d"], vec!["e"]]);
+}
+
+#[tokio::test]
+async fn a_batcher_that_is_lost_leaves_the_outcome_open() {
+    let bench = Bench::new();
+    bench.driver.permits.add_permits(1000);
+    let lost = bench.queue.write(vec![put("a", "panic")]).await;
+    assert_eq!(lost.expect_err("lost").outcome(), Outcome::Unknown);
+    // What is not taken any more is surely not made.
+    let closed = bench.queue.write(vec![put("a", "a")]).await;
+    assert_eq!(closed.expect_err("closed").outcome(), Outcome::NotApplied);
+}
+
 #[async_trait]
 impl Driver for Held {
     fn describe(&self) -> Description {
@@ -167,13 +218,24 @@ impl Driver for Held {
         if values.iter().any(|value| value == "fail") {
             return Err(error(Reason::Internal, "told to"));
         }
+        assert!(!values.iter().any(|value| value == "panic"), "told to");
         self.batches.lock().push(values);
-        let applied = OpResult {
-            verdict: Some(Verdict::Applied(Applied::default())),
-        };
+        let results = ops.iter().map(|op| {
+            let deleted = (op.action() == Action::Delete).then(|| Record {
+                value: self.large.clone(),
+                ..Record::default()
+            });
+            let applied = Applied {
+                deleted,
+                ..Applied::default()
+            };
+            OpResult {
+                verdict: Some(Verdict::Applied(applied)),
+            }
+        });
         Ok(Committed {
             header: Header::default(),
-            results: vec![applied; ops.len()],
+            results: results.collect(),
             events: Vec::new(),
         })
     }

@@ -22,14 +22,15 @@ use crate::refuse::{compacted, unimplemented};
 
 /// A store that others write to.
 #[derive(Default)]
-struct Others {
+pub(crate) struct Others {
     header: Mutex<Header>,
     reads: Mutex<Vec<Instant>>,
     hint: Notify,
 }
 
 impl Others {
-    fn move_to(&self, epoch: i64, revision: i64, compact_revision: i64) -> Header {
+    /// What others did to it.
+    pub(crate) fn move_to(&self, epoch: i64, revision: i64, compact_revision: i64) -> Header {
         let header = header(epoch, revision, compact_revision);
         *self.header.lock() = header.clone();
         header

@@ -123,7 +123,11 @@ impl Backend for Service {
     ) -> Result<Response<v1::WriteResponse>, Status> {
         let _open = self.enter();
         let ops = request.into_inner().ops;
-        self.disk.lock().ops += ops.len();
+        {
+            let mut disk = self.disk.lock();
+            disk.ops += ops.len();
+            disk.most_ops = disk.most_ops.max(ops.len());
+        }
         self.answering(|faults| faults.silent).await?;
         let (results, header, lost) = {
             let mut disk = self.disk.lock();

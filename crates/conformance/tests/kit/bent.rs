@@ -1,0 +1,125 @@
+//! The model with something about it that is not as it should be.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::{BackendError, Header, Key, Op, Record};
+use conformance::ModelDriver;
+use sidecar::Driver;
+use sidecar::driver::{
+    Committed, Description, DriverHealth, ImportOptions, ImportPart, ImportProgress, ListPart,
+    ListQuery, LogPage,
+};
+use tokio::sync::mpsc;
+
+/// The model, bent.
+pub(crate) struct Bent {
+    pub(crate) model: ModelDriver,
+    /// How long after they are seen commits are answered.
+    pub(crate) commits_late: Option<Duration>,
+    /// Commits are made and then panic.
+    pub(crate) commits_panic: bool,
+    /// How far an import has come cannot be told.
+    pub(crate) silent: Arc<AtomicBool>,
+}
+
+impl Bent {
+    /// As it should be.
+    pub(crate) fn new(model: ModelDriver) -> Self {
+        Self {
+            model,
+            commits_late: None,
+            commits_panic: false,
+            silent: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Driver for Bent {
+    async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
+        let committed = self.model.commit(ops).await;
+        if let Some(late) = self.commits_late {
+            tokio::time::sleep(late).await;
+        }
+        assert!(!self.commits_panic, "as commanded");
+        committed
+    }
+
+    fn describe(&self) -> Description {
+        self.model.describe()
+    }
+
+    async fn get(&self, key: &Key, at: i64) -> Result<(Header, Option<Record>), BackendError> {
+        self.model.get(key, at).await
+    }
+
+    async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
+        self.model.resources().await
+    }
+
+    async fn list(
+        &self,
+        query: ListQuery,
+        sink: mpsc::Sender<ListPart>,
+    ) -> Result<(), BackendError> {
+        self.model.list(query, sink).await
+    }
+
+    async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
+        self.model.read_log(after, max_bytes).await
+    }
+
+    async fn header(&self) -> Result<Header, BackendError> {
+        self.model.header().await
+    }
+
+    async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
+        self.model.compact(revision).await
+    }
+
+    async fn retention_target(
+        &self,
+        keep: Duration,
+        keep_events: u64,
+    ) -> Result<Option<i64>, BackendError> {
+        self.model.retention_target(keep, keep_events).await
+    }
+
+    async fn import(
+        &self,
+        options: ImportOptions,
+        parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Header, BackendError> {
+        self.model.import(options, parts).await
+    }
+
+    async fn import_progress(&self) -> Result<Option<ImportProgress>, BackendError> {
+        if self.silent.load(Ordering::Relaxed) {
+            return Err(BackendError {
+                reason: Reason::NotReady.into(),
+                ..BackendError::default()
+            });
+        }
+        self.model.import_progress().await
+    }
+
+    async fn fence(&self, reason: Option<String>) -> Result<Header, BackendError> {
+        self.model.fence(reason).await
+    }
+
+    async fn fenced(&self) -> Result<Option<String>, BackendError> {
+        self.model.fenced().await
+    }
+
+    async fn health(&self) -> DriverHealth {
+        self.model.health().await
+    }
+
+    async fn close(&self) {
+        self.model.close().await;
+    }
+}

@@ -1,0 +1,47 @@
+//! How a served driver ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::v1::backend_error::Outcome;
+use backend_proto::v1::op::Action;
+use backend_proto::v1::{Key, Op, WriteRequest};
+use conformance::{Endpoint, ModelDriver};
+use sidecar::listen::Listener;
+use sidecar::{Error, Options};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::bent::Bent;
+
+#[tokio::test]
+async fn a_driver_that_panics_ends_and_does_not_call_its_commit_not_applied() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let socket = folder.path().join("s");
+    let options = Options::at(format!("unix://{}", socket.display()));
+    let listener = Listener::bind(&options).await.expect("a socket");
+    let driver = Arc::new(Bent {
+        commits_panic: true,
+        ..Bent::new(ModelDriver::new())
+    });
+    let stop = CancellationToken::new();
+    let mut server = JoinSet::new();
+    server.spawn(async move { sidecar::serve(driver, listener, &options, stop).await });
+    let op = Op {
+        key: Some(Key {
+            resource: "things".to_owned(),
+            name: "a".to_owned(),
+            ..Key::default()
+        }),
+        action: Action::Create.into(),
+        ..Op::default()
+    };
+    let mut client = Endpoint::unix(&socket).client();
+    let lost = client.write(WriteRequest { ops: vec![op] }).await;
+    // Unless the connection broke first, which leaves the outcome open by itself.
+    let told = backend_proto::error::from_status(&lost.expect_err("lost"));
+    assert!(told.is_none_or(|error| error.outcome() == Outcome::Unknown));
+    let ended = tokio::time::timeout(Duration::from_secs(60), server.join_next()).await;
+    let ended = ended.expect("it ends by itself").expect("one server");
+    assert!(matches!(ended.expect("no panic"), Err(Error::Fault(_))));
+}

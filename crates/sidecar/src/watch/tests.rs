@@ -1,0 +1,49 @@
+//! Where watches start while the store moves.
+
+use std::sync::Arc;
+
+use backend_proto::v1::WatchRequest;
+use backend_proto::v1::watch_response::Body;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Source, Watch};
+use crate::driver::DriverHealth;
+use crate::fanout::Fanout;
+use crate::metrics::Metrics;
+use crate::tail::tests::Others;
+
+#[tokio::test]
+async fn a_watch_of_an_epoch_that_is_not_published_yet_is_none_of_the_last() {
+    let others = Arc::new(Others::default());
+    let fanout = Arc::new(Fanout::new(others.move_to(1, 10, 0)));
+    let begun = others.move_to(2, 1 << 41, 1 << 41);
+    for start_revision in [0, 1 << 41] {
+        let source = Source {
+            driver: others.clone(),
+            fanout: fanout.clone(),
+            health: watch::Sender::new(DriverHealth::Ready).subscribe(),
+            metrics: Metrics::new(),
+            stop: CancellationToken::new(),
+        };
+        let request = WatchRequest {
+            start_revision,
+            progress_interval_ms: 1,
+            ..WatchRequest::default()
+        };
+        let watch = Watch::start(source, request).await.expect("registered");
+        let (sink, mut messages) = Watch::channel();
+        let read = async {
+            for _ in 0..2 {
+                let message = messages.recv().await.expect("open").expect("no error");
+                assert_eq!(message.header.as_ref(), Some(&begun));
+                assert_eq!(message.through_revision, 1 << 41);
+                assert!(!matches!(message.body, Some(Body::Events(_))));
+            }
+        };
+        tokio::select! {
+            () = read => {}
+            () = watch.run(sink) => panic!("a watch ended"),
+        }
+    }
+}
