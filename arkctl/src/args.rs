@@ -285,9 +285,14 @@ pub struct Cluster {
     /// How to reach the cluster: a client certificate or a token.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
     pub kubeconfig: PathBuf,
-    /// The API group whose CRDs are meant.
-    #[arg(long, default_value = "ark.mckinsey.com", value_name = "GROUP")]
-    pub group: String,
+    /// The API group whose CRDs are meant; may be given several times.
+    #[arg(
+        id = "group",
+        long = "group",
+        default_value = "ark.mckinsey.com",
+        value_name = "GROUP"
+    )]
+    pub groups: Vec<String>,
 }
 
 /// `import-crds`.

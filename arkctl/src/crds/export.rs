@@ -21,7 +21,7 @@ const NAMED: usize = 20;
 pub async fn run(arguments: &args::ExportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::from(&arguments.from)?;
-    let Outgoing { objects, obstacles } = Outgoing::read(&store, &cluster).await?;
+    let Outgoing { objects, obstacles, .. } = Outgoing::read(&store, &cluster).await?;
     for obstacle in obstacles.iter().take(NAMED) {
         tell::line(format_args!("in the way: {obstacle}"));
     }
