@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use backend_proto::v1::Key;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::key;
 
 /// Looks after the data behind ark-apiserver: backup, restore, moves between drivers and to or from
 /// CRDs.
@@ -52,24 +55,24 @@ pub struct From {
     #[arg(
         id = "from-ca",
         long = "from-ca",
-        visible_alias = "ca",
-        value_name = "FILE"
+        value_name = "FILE",
+        requires_all = ["from-cert", "from-key"]
     )]
     pub ca: Option<PathBuf>,
     /// PEM of our certificate for the source.
     #[arg(
         id = "from-cert",
         long = "from-cert",
-        visible_alias = "cert",
-        value_name = "FILE"
+        value_name = "FILE",
+        requires_all = ["from-ca", "from-key"]
     )]
     pub cert: Option<PathBuf>,
     /// PEM of its key.
     #[arg(
         id = "from-key",
         long = "from-key",
-        visible_alias = "key",
-        value_name = "FILE"
+        value_name = "FILE",
+        requires_all = ["from-ca", "from-cert"]
     )]
     pub key: Option<PathBuf>,
 }
@@ -81,13 +84,28 @@ pub struct To {
     #[arg(id = "to", long = "to", value_name = "ENDPOINT", env = "ARKCTL_TO")]
     pub endpoint: String,
     /// PEM of the authority of the target's certificate; for https.
-    #[arg(id = "to-ca", long = "to-ca", value_name = "FILE")]
+    #[arg(
+        id = "to-ca",
+        long = "to-ca",
+        value_name = "FILE",
+        requires_all = ["to-cert", "to-key"]
+    )]
     pub ca: Option<PathBuf>,
     /// PEM of our certificate for the target.
-    #[arg(id = "to-cert", long = "to-cert", value_name = "FILE")]
+    #[arg(
+        id = "to-cert",
+        long = "to-cert",
+        value_name = "FILE",
+        requires_all = ["to-ca", "to-key"]
+    )]
     pub cert: Option<PathBuf>,
     /// PEM of its key.
-    #[arg(id = "to-key", long = "to-key", value_name = "FILE")]
+    #[arg(
+        id = "to-key",
+        long = "to-key",
+        value_name = "FILE",
+        requires_all = ["to-ca", "to-cert"]
+    )]
     pub key: Option<PathBuf>,
 }
 
@@ -98,18 +116,21 @@ pub struct At {
     #[arg(long = "at", value_name = "ENDPOINT", env = "ARKCTL_AT")]
     pub endpoint: String,
     /// PEM of the authority of the store's certificate; for https.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
     pub ca: Option<PathBuf>,
     /// PEM of our certificate.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "key"])]
     pub cert: Option<PathBuf>,
     /// PEM of its key.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "cert"])]
     pub key: Option<PathBuf>,
 }
 
 /// `backup`.
 #[derive(Debug, Args)]
+#[command(mut_arg("from-ca", |arg| arg.visible_alias("ca")))]
+#[command(mut_arg("from-cert", |arg| arg.visible_alias("cert")))]
+#[command(mut_arg("from-key", |arg| arg.visible_alias("key")))]
 pub struct Backup {
     /// Where to read.
     #[command(flatten)]
@@ -124,6 +145,9 @@ pub struct Backup {
 
 /// `restore`.
 #[derive(Debug, Args)]
+#[command(mut_arg("to-ca", |arg| arg.visible_alias("ca")))]
+#[command(mut_arg("to-cert", |arg| arg.visible_alias("cert")))]
+#[command(mut_arg("to-key", |arg| arg.visible_alias("key")))]
 pub struct Restore {
     /// A file of `backup`.
     #[arg(long = "from", value_name = "FILE")]
@@ -189,13 +213,13 @@ pub struct Verify {
     #[arg(long, value_name = "R", requires = "against")]
     pub revision: Option<i64>,
     /// PEM of the authority of the other store's certificate; for https.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires_all = ["against_cert", "against_key"])]
     pub against_ca: Option<PathBuf>,
     /// PEM of our certificate for the other store.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires_all = ["against_ca", "against_key"])]
     pub against_cert: Option<PathBuf>,
     /// PEM of its key.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires_all = ["against_ca", "against_cert"])]
     pub against_key: Option<PathBuf>,
 }
 
@@ -230,8 +254,8 @@ pub struct History {
     #[command(flatten)]
     pub at: At,
     /// RESOURCE.GROUP/NAMESPACE/NAME, or RESOURCE.GROUP/NAME for what has no namespace.
-    #[arg(value_name = "KEY")]
-    pub object: String,
+    #[arg(value_name = "KEY", value_parser = key::parse)]
+    pub object: Key,
     /// Show the fields that changed.
     #[arg(long)]
     pub diff: bool,
@@ -261,13 +285,21 @@ pub struct Cluster {
     /// How to reach the cluster: a client certificate or a token.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
     pub kubeconfig: PathBuf,
-    /// The API group whose CRDs are meant.
-    #[arg(long, default_value = "ark.mckinsey.com", value_name = "GROUP")]
-    pub group: String,
+    /// The API group whose CRDs are meant; may be given several times.
+    #[arg(
+        id = "group",
+        long = "group",
+        default_value = "ark.mckinsey.com",
+        value_name = "GROUP"
+    )]
+    pub groups: Vec<String>,
 }
 
 /// `import-crds`.
 #[derive(Debug, Args)]
+#[command(mut_arg("to-ca", |arg| arg.visible_alias("ca")))]
+#[command(mut_arg("to-cert", |arg| arg.visible_alias("cert")))]
+#[command(mut_arg("to-key", |arg| arg.visible_alias("key")))]
 pub struct ImportCrds {
     /// Which cluster.
     #[command(flatten)]
@@ -282,6 +314,9 @@ pub struct ImportCrds {
 
 /// `export-crds`.
 #[derive(Debug, Args)]
+#[command(mut_arg("from-ca", |arg| arg.visible_alias("ca")))]
+#[command(mut_arg("from-cert", |arg| arg.visible_alias("cert")))]
+#[command(mut_arg("from-key", |arg| arg.visible_alias("key")))]
 pub struct ExportCrds {
     /// Where to read.
     #[command(flatten)]
@@ -291,16 +326,16 @@ pub struct ExportCrds {
     pub cluster: Cluster,
     /// Write into the cluster's etcd (http:// or https://HOST:PORT), past kube-apiserver: uids,
     /// timestamps, status and managedFields are then kept.
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = etcd)]
     pub etcd: Option<String>,
     /// PEM of the authority of etcd's certificate; for https.
-    #[arg(long, value_name = "FILE", requires = "etcd")]
+    #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_cert", "etcd_key"])]
     pub etcd_ca: Option<PathBuf>,
     /// PEM of our certificate for etcd.
-    #[arg(long, value_name = "FILE", requires = "etcd")]
+    #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_ca", "etcd_key"])]
     pub etcd_cert: Option<PathBuf>,
     /// PEM of its key.
-    #[arg(long, value_name = "FILE", requires = "etcd")]
+    #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_ca", "etcd_cert"])]
     pub etcd_key: Option<PathBuf>,
     /// kube-apiserver's --etcd-prefix.
     #[arg(
@@ -313,4 +348,16 @@ pub struct ExportCrds {
     /// Tell what would be exported, and what would be refused, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// An address of etcd.
+fn etcd(text: &str) -> Result<String, String> {
+    let host = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    if host.is_some_and(|host| !host.is_empty()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be http://HOST:PORT or https://HOST:PORT".to_owned())
+    }
 }

@@ -4,7 +4,7 @@ mod file;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::import_request::{Done, Options, Part as ImportPart};
 use backend_proto::v1::list_response::{Chunk, Trailer};
@@ -104,18 +104,21 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
         contents.records(),
         contents.header().revision,
     ));
-    let expected = contents.records();
     let (sender, requests) = mpsc::channel(AHEAD);
     let mut feed = JoinSet::new();
     feed.spawn_blocking(move || send(&contents, &sender));
     let imported = store.import(ReceiverStream::new(requests)).await;
     let fed = feed.join_next().await.context("nothing was sent")?;
+    // What stopped the sender is why the driver complains.
+    let sent = fed?.with_context(|| arguments.file.display().to_string())?;
     let header = imported?;
-    fed??;
     let compared = crate::verify::summary(&store, 0).await?;
-    let found = compared.totals().records;
-    if found != expected {
-        bail!("{}: {found} of {expected} records are there", store.address);
+    if sent.as_ref() != Some(&compared) {
+        bail!(
+            "{}: what is there is not what the file holds, do not use it: report it as a bug of \
+             its driver, or look at its disk",
+            store.address
+        );
     }
     let Header {
         revision, epoch, ..
@@ -125,31 +128,34 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
     Ok(())
 }
 
-/// Sends the file as one call of Import.
-fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<()> {
+/// Sends the file as one call of Import; what was sent, or nothing if the driver refused: its answer
+/// says why.
+fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<Option<Summary>> {
     let source = Some(contents.header().clone());
     let options = Options {
         source,
         ..Options::default()
     };
-    let mut records = 0;
-    let expected = contents.records();
-    // A closed channel means that the driver refused; its answer says why.
+    let (mut digester, mut records) = (Digester::default(), 0);
     if requests.blocking_send(begin(options)).is_err() {
-        return Ok(());
+        return Ok(None);
     }
     for part in contents.chunks()? {
         let chunk = part?;
+        chunk.records.iter().for_each(|record| digester.add(record));
         records += chunk.records.len() as i64;
         let part = Some(ImportPart::Chunk(chunk));
         if requests.blocking_send(ImportRequest { part }).is_err() {
-            return Ok(());
+            return Ok(None);
         }
     }
     // Without the closing message nothing is kept.
-    if records as u64 == expected {
-        let part = Some(ImportPart::Done(Done { records, events: 0 }));
-        let _ = requests.blocking_send(ImportRequest { part });
-    }
-    Ok(())
+    let expected = contents.records();
+    ensure!(
+        records as u64 == expected,
+        "it holds {records} records and says {expected}"
+    );
+    let part = Some(ImportPart::Done(Done { records, events: 0 }));
+    let closed = requests.blocking_send(ImportRequest { part });
+    Ok(closed.is_ok().then(|| digester.finish()))
 }

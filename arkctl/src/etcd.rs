@@ -137,6 +137,26 @@ impl Etcd {
         Ok(Self(endpoint.connect().await.with_context(named)?))
     }
 
+    /// A sentence for each key that exists and has another value.
+    pub(crate) async fn look(&self, pairs: &[Pair]) -> Result<Vec<String>> {
+        let (mut others, mut rest) = (Vec::new(), pairs);
+        while !rest.is_empty() {
+            let (batch, behind) = rest.split_at(batch_of(rest));
+            rest = behind;
+            if self.txn(batch, Vec::new()).await?.succeeded {
+                continue;
+            }
+            // One of them exists.
+            for pair in batch {
+                let answer = self.txn(std::slice::from_ref(pair), Vec::new()).await?;
+                if !answer.succeeded && !is_there(answer, pair) {
+                    others.push(other(pair));
+                }
+            }
+        }
+        Ok(others)
+    }
+
     /// Creates keys that must not exist, or have the very value.
     pub(crate) async fn create(
         &self,
@@ -148,7 +168,7 @@ impl Etcd {
         while !rest.is_empty() {
             let (batch, behind) = rest.split_at(batch_of(rest));
             rest = behind;
-            if self.txn(batch).await?.succeeded {
+            if self.txn(batch, puts(batch)).await?.succeeded {
                 created.new += batch.len();
             } else {
                 // One of them exists.
@@ -162,51 +182,36 @@ impl Etcd {
     }
 
     async fn create_one(&self, pair: &Pair, created: &mut Created) -> Result<()> {
-        let answer = self.txn(std::slice::from_ref(pair)).await?;
+        let pairs = std::slice::from_ref(pair);
+        let answer = self.txn(pairs, puts(pairs)).await?;
         if answer.succeeded {
             created.new += 1;
             return Ok(());
         }
-        let found = answer
-            .responses
-            .into_iter()
-            .find_map(|response| response.range);
-        let found = found.and_then(|range| range.kvs.into_iter().next());
-        // kube-apiserver ends what it stores with a newline.
-        let same = found.is_some_and(|found| found.value.trim_ascii_end() == &pair.1[..]);
-        if !same {
-            bail!(
-                "{} exists and is another object: nothing was written over",
-                pair.0
-            );
+        if !is_there(answer, pair) {
+            bail!("{}: it was not written over", other(pair));
         }
         created.present += 1;
         Ok(())
     }
 
-    async fn txn(&self, pairs: &[Pair]) -> Result<TxnResponse> {
-        let op = |request| RequestOp {
-            request: Some(request),
-        };
+    /// Does something if none of the keys exists, and else reads the first.
+    async fn txn(&self, pairs: &[Pair], success: Vec<RequestOp>) -> Result<TxnResponse> {
         let absent = |(key, _): &Pair| Compare {
             result: 0,
             target: 1,
             key: key.clone(),
             create_revision: Some(0),
         };
-        let put = |(key, value): &Pair| {
-            op(Operation::Put(Put {
-                key: key.clone(),
-                value: value.clone(),
-            }))
-        };
         let first = &pairs.first().context("an empty transaction")?.0;
         let read = Range { key: first.clone() };
         let request = Txn {
             compare: pairs.iter().map(absent).collect(),
-            success: pairs.iter().map(put).collect(),
+            success,
             // Which of several exists is found out one by one.
-            failure: vec![op(Operation::Range(read))],
+            failure: vec![RequestOp {
+                request: Some(Operation::Range(read)),
+            }],
         };
         let mut grpc = Grpc::new(self.0.clone());
         grpc.ready().await.context("etcd")?;
@@ -216,6 +221,30 @@ impl Etcd {
         let answer = answer.map_err(|status| anyhow!("etcd, {first}: {}", status.message()))?;
         Ok(answer.into_inner())
     }
+}
+
+fn puts(pairs: &[Pair]) -> Vec<RequestOp> {
+    let put = |(key, value): &Pair| Put {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    let puts = pairs.iter().map(put).map(|put| RequestOp {
+        request: Some(Operation::Put(put)),
+    });
+    puts.collect()
+}
+
+/// Whether the key of a pair was found with its very value.
+fn is_there(answer: TxnResponse, pair: &Pair) -> bool {
+    let mut responses = answer.responses.into_iter();
+    let found = responses.find_map(|response| response.range);
+    let found = found.and_then(|range| range.kvs.into_iter().next());
+    // kube-apiserver ends what it stores with a newline.
+    found.is_some_and(|found| found.value.trim_ascii_end() == &pair.1[..])
+}
+
+fn other(pair: &Pair) -> String {
+    format!("{} exists and is another object", pair.0)
 }
 
 /// How many of the pairs fit into a transaction; one always does.

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::args::{self, Output};
-use crate::key;
 use crate::store::Store;
 use crate::tell;
 
@@ -20,18 +19,18 @@ use crate::tell;
 /// # Errors
 /// If the key is malformed, or the store cannot be read.
 pub async fn run(arguments: &args::History) -> Result<()> {
-    let key = key::parse(&arguments.object)?;
+    let key = &arguments.object;
     let store = Store::at(&arguments.at)?;
     let head = store.head().await?;
     let (begin, end) = (head.compact_revision, head.revision);
-    let changes = changes(&store, &key, begin, end).await?;
+    let changes = changes(&store, key, begin, end).await?;
     // What the first change replaced.
     let mut before = match changes.first() {
-        Some(first) if first.previous_revision != 0 => value(&store, &key, first).await?,
+        Some(first) if first.previous_revision != 0 => value(&store, key, first).await?,
         _ => Bytes::new(),
     };
     if changes.is_empty() && arguments.output == Output::Text {
-        let there = store.get(&key, 0).await?;
+        let there = store.get(key, 0).await?;
         let now = there.map_or_else(
             || "and it does not exist".to_owned(),
             |record| format!("its last change was at {}", record.revision),

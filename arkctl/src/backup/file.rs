@@ -10,8 +10,9 @@
 //! | 8 | number of records, big-endian |
 //! | 32 | SHA-256 of every byte before |
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -31,6 +32,8 @@ const VERSION: u8 = 1;
 const HEAD: u64 = 10;
 /// Counts and hash.
 const TAIL: u64 = 48;
+/// What is wrong if a message cannot be read.
+const SHORT: &str = "a message cannot be read";
 /// Bytes read or written at once.
 const BUFFER: usize = 1 << 20;
 
@@ -70,7 +73,7 @@ impl Writer {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        let file = File::create(&partial).with_context(|| partial.display().to_string())?;
+        let file = private(&partial).with_context(|| partial.display().to_string())?;
         let mut out = Hashing {
             file: BufWriter::with_capacity(BUFFER, file),
             hash: Sha256::new(),
@@ -129,6 +132,16 @@ impl Writer {
         let folder = File::open(parent).and_then(|folder| folder.sync_all());
         folder.with_context(|| parent.display().to_string())
     }
+}
+
+/// A new file that only we may read: a store holds secrets.
+fn private(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 impl Write for Hashing {
@@ -242,7 +255,7 @@ fn message(body: &mut dyn Read) -> Result<Part> {
     let (mut length, mut shift) = (0_usize, 0);
     loop {
         let mut byte = [0; 1];
-        body.read_exact(&mut byte)?;
+        body.read_exact(&mut byte).context(SHORT)?;
         length |= usize::from(byte[0] & 0x7f) << shift;
         shift += 7;
         if byte[0] < 0x80 {
@@ -252,7 +265,7 @@ fn message(body: &mut dyn Read) -> Result<Part> {
     }
     ensure!(length <= MAX_MESSAGE_BYTES, "a message of {length} bytes");
     let mut bytes = vec![0; length];
-    body.read_exact(&mut bytes)?;
+    body.read_exact(&mut bytes).context(SHORT)?;
     let response = ExportResponse::decode(bytes::Bytes::from(bytes))?;
     response.part.context("an empty message")
 }

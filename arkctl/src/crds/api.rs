@@ -1,16 +1,20 @@
 //! Objects created through a kube-apiserver, which gives them new uids.
 
+mod existing;
+
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, Result, bail};
 use api_types::meta::Meta;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+pub(super) use self::existing::{Looked, look};
+use self::existing::{difference, sentence};
 use super::cluster::{Cluster, message};
 use super::outgoing::Object;
 use crate::key;
-use crate::tell::{self, Progress};
+use crate::tell::Progress;
 
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
@@ -36,7 +40,16 @@ is wrong afterwards. With --etcd everything is kept.";
 struct Made {
     old: String,
     new: String,
-    existed: bool,
+    fate: Fate,
+}
+
+/// How an object came to be there.
+enum Fate {
+    Created,
+    /// An earlier run had created it.
+    Completed,
+    /// Another has the name, and was not touched: a sentence.
+    Other(String),
 }
 
 /// What is lost of some objects, a sentence each.
@@ -67,11 +80,14 @@ pub(super) fn losses(objects: &[Object]) -> Vec<String> {
 }
 
 /// Creates all objects, owners before what they own.
+///
+/// # Errors
+/// If the cluster refuses one, or at the end if others have some of the names.
 pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()> {
     let known = uids(&objects);
     let mut pending: Vec<Object> = objects.into_iter().filter(|it| !is_gone(it)).collect();
     let mut made: HashMap<String, String> = HashMap::new();
-    let (mut progress, mut existed) = (Progress::new("created"), 0);
+    let (mut progress, mut looked) = (Progress::new("created"), Looked::default());
     while !pending.is_empty() {
         let waits = |object: &Object| {
             owners(object).any(|uid| known.contains(uid) && !made.contains_key(uid))
@@ -91,25 +107,22 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
         }
         pending = later;
         let done = wave(cluster, &now, &known, &made).await?;
-        let bytes = now.iter().map(|object| object.value.len()).sum();
-        progress.add(now.len(), bytes);
-        for Made {
-            old,
-            new,
-            existed: there,
-        } in done
-        {
-            existed += usize::from(there);
+        let (mut records, mut bytes) = (0, 0);
+        for (object, Made { old, new, fate }) in now.iter().zip(done) {
+            match fate {
+                Fate::Created => {
+                    records += 1;
+                    bytes += object.value.len();
+                }
+                Fate::Completed => looked.same += 1,
+                Fate::Other(what) => looked.others.push(what),
+            }
             made.insert(old, new);
         }
+        progress.add(records, bytes);
     }
     progress.finish();
-    if existed > 0 {
-        tell::line(format_args!(
-            "{existed} objects of these names were there, and left as they are"
-        ));
-    }
-    Ok(())
+    looked.tell("left as they are")
 }
 
 /// Creates objects that do not wait for each other.
@@ -123,11 +136,12 @@ async fn wave(
     for object in objects {
         requests.push(one(cluster, object, known, made));
     }
-    let answers = stream::iter(requests).buffer_unordered(AT_ONCE);
+    // In order, so that each answer is known by its object.
+    let answers = stream::iter(requests).buffered(AT_ONCE);
     answers.try_collect().await
 }
 
-/// Creates an object, then its status, then asks for its deletion if that was so.
+/// Creates an object and completes it, unless another has its name.
 async fn one(
     cluster: &Cluster,
     object: &Object,
@@ -139,35 +153,64 @@ async fn one(
     let own = format!("{path}/{}", object.key.name);
     let body = body(object, known, made);
     let (status, mut answer) = cluster.send("POST", &path, Some(&body)).await?;
-    let existed = status == 409 && answer["reason"] == "AlreadyExists";
-    if existed {
-        answer = cluster.send("GET", &own, None).await?.1;
+    let mut fate = Fate::Created;
+    if status == 409 && answer["reason"] == "AlreadyExists" {
+        let (status, there) = cluster.send("GET", &own, None).await?;
+        if status != 200 {
+            bail!("{}, which is there: {}", named(), message(&there));
+        }
+        answer = there;
+        fate = match difference(object, &answer) {
+            None => Fate::Completed,
+            Some(what) => Fate::Other(sentence(object, &what)),
+        };
     } else if status != 201 {
         bail!("{}: {}", named(), message(&answer));
     }
     let new = Meta::of(&answer).uid().to_owned();
-    // One that was there gets its status if an earlier run ended in between.
-    let due = has_status(object) && answer.get("status").is_none();
-    if let (true, Some(wanted)) = (due, object.parsed.get("status")) {
-        answer["status"] = wanted.clone();
-        let (status, answer) = cluster
-            .send("PUT", &format!("{own}/status"), Some(&answer))
-            .await?;
-        if status != 200 {
-            bail!("{}, its status: {}", named(), message(&answer));
-        }
+    if new.is_empty() {
+        bail!("{}: no uid was given", named());
     }
-    if Meta::of(&object.parsed).is_deleting() {
-        let (status, answer) = cluster.send("DELETE", &own, None).await?;
-        if !matches!(status, 200 | 202) {
-            bail!("{}, its deletion: {}", named(), message(&answer));
-        }
+    if !matches!(fate, Fate::Other(_)) {
+        let created = matches!(fate, Fate::Created);
+        complete(cluster, object, &own, answer, created)
+            .await
+            .with_context(named)?;
     }
     let old = Meta::of(&object.parsed).uid().to_owned();
-    Some(new)
-        .filter(|new| !new.is_empty())
-        .map(|new| Made { old, new, existed })
-        .with_context(|| format!("{}: no uid was given", named()))
+    Ok(Made { old, new, fate })
+}
+
+/// Gives an object that we made its status, then asks for its deletion if that was so.
+async fn complete(
+    cluster: &Cluster,
+    object: &Object,
+    path: &str,
+    mut there: Value,
+    created: bool,
+) -> Result<()> {
+    let meta = Meta::of(&there);
+    let (uid, ending) = (meta.uid().to_owned(), meta.is_deleting());
+    // A new one may have a status by default; an earlier one has ours, if that run came so far.
+    let due = has_status(object) && (created || there.get("status").is_none());
+    if let (true, Some(wanted)) = (due, object.parsed.get("status")) {
+        there["status"] = wanted.clone();
+        let path = format!("{path}/status");
+        let (status, answer) = cluster.send("PUT", &path, Some(&there)).await?;
+        if status != 200 {
+            bail!("its status: {}", message(&answer));
+        }
+    }
+    if Meta::of(&object.parsed).is_deleting() && !ending {
+        // Whoever has the name by now, only what we made is deleted.
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": {"uid": uid}});
+        let (status, answer) = cluster.send("DELETE", path, Some(&options)).await?;
+        if !matches!(status, 200 | 202) {
+            bail!("its deletion: {}", message(&answer));
+        }
+    }
+    Ok(())
 }
 
 /// The object as it is to be created.

@@ -1,5 +1,8 @@
 //! The cluster: its CRDs, and objects as bytes.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use crd_schema::SelectableField;
@@ -16,7 +19,7 @@ const PAGE: usize = 500;
 #[derive(Debug)]
 pub(super) struct Cluster {
     client: Client,
-    group: String,
+    groups: Vec<String>,
 }
 
 /// A kind that the cluster keeps as a CRD.
@@ -33,13 +36,6 @@ pub(super) struct Kind {
     pub(super) selectable: Vec<SelectableField>,
 }
 
-/// All objects of a kind at one revision of the cluster.
-#[derive(Debug)]
-pub(super) struct Listed {
-    pub(super) resource_version: String,
-    pub(super) objects: Vec<Value>,
-}
-
 // === impl Cluster ===
 
 impl Cluster {
@@ -47,13 +43,13 @@ impl Cluster {
         let kubeconfig = Kubeconfig::load(&cluster.kubeconfig)?;
         Ok(Self {
             client: Client::new(&kubeconfig, true)?,
-            group: cluster.group.clone(),
+            groups: cluster.groups.clone(),
         })
     }
 
-    /// The API group that is meant.
-    pub(super) fn group(&self) -> &str {
-        &self.group
+    /// Whether an API group is meant.
+    pub(super) fn means(&self, group: &str) -> bool {
+        self.groups.iter().any(|it| it == group)
     }
 
     /// Sends JSON; status and JSON of the answer.
@@ -90,23 +86,55 @@ impl Cluster {
         }
     }
 
-    /// The kinds of the group, by plural name.
+    /// The kinds of the groups, by group and plural name.
     pub(super) async fn kinds(&self) -> Result<Vec<Kind>> {
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        let definitions = self.pages(path).await?.objects;
-        let ours = definitions
-            .iter()
-            .filter(|it| it["spec"]["group"] == *self.group);
-        let mut kinds: Vec<Kind> = ours.map(Kind::of).collect::<Result<_>>()?;
-        if kinds.is_empty() {
-            bail!("the cluster has no CRDs of the group {}", self.group);
+        let mut kinds = Vec::new();
+        self.pages(path, |definition| {
+            let group = definition["spec"]["group"].as_str();
+            if group.is_some_and(|group| self.means(group)) {
+                kinds.push(Kind::of(&definition)?);
+            }
+            Ok(())
+        })
+        .await?;
+        for group in &self.groups {
+            if !kinds.iter().any(|kind| kind.group == *group) {
+                bail!("the cluster has no CRDs of the group {group}");
+            }
         }
-        kinds.sort_by(|a, b| a.plural.cmp(&b.plural));
+        kinds.sort_by(|a, b| (&a.group, &a.plural).cmp(&(&b.group, &b.plural)));
         Ok(kinds)
     }
 
-    /// Every object of a kind in its storage version.
-    pub(super) async fn list(&self, kind: &Kind) -> Result<Listed> {
+    /// The APIServices that hand kinds to another server, which is then asked instead of the CRDs.
+    pub(super) async fn handed_over(&self, kinds: &[Arc<Kind>]) -> Result<Vec<String>> {
+        let versions = kinds.iter().flat_map(|kind| {
+            let versions = kind.versions.iter();
+            versions.map(|(version, ..)| format!("{version}.{}", kind.group))
+        });
+        let names: BTreeSet<String> = versions.collect();
+        let mut handed_over = Vec::new();
+        for name in names {
+            let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
+            let (status, answer) = self.send("GET", &path, None).await?;
+            match status {
+                // What kube-apiserver serves itself has no service.
+                200 if answer["spec"]["service"].is_object() => handed_over.push(name),
+                200 | 404 => {}
+                _ => bail!("GET {path}: {}", message(&answer)),
+            }
+        }
+        Ok(handed_over)
+    }
+
+    /// Hands out every object of a kind in its storage version, a page at a time; the
+    /// resourceVersion of the list.
+    pub(super) async fn list(
+        &self,
+        kind: &Kind,
+        each: impl FnMut(Value) -> Result<()>,
+    ) -> Result<String> {
         let Kind {
             group,
             plural,
@@ -120,31 +148,38 @@ impl Cluster {
         if !served {
             bail!("{plural}.{group}: the storage version {storage} is not served; serve it");
         }
-        self.pages(&format!("/apis/{group}/{storage}/{plural}"))
+        self.pages(&format!("/apis/{group}/{storage}/{plural}"), each)
             .await
     }
 
-    async fn pages(&self, path: &str) -> Result<Listed> {
-        let mut listed = Listed {
-            resource_version: String::new(),
-            objects: Vec::new(),
-        };
+    async fn pages(&self, path: &str, mut each: impl FnMut(Value) -> Result<()>) -> Result<String> {
         let mut more = String::new();
         loop {
             let mut page = self.get(&format!("{path}?limit={PAGE}{more}")).await?;
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            // All pages are of one revision, which each of them tells.
-            listed.resource_version = text(&page["metadata"]["resourceVersion"]);
-            let token = text(&page["metadata"]["continue"]);
             if let Value::Array(items) = page["items"].take() {
-                listed.objects.extend(items);
+                items.into_iter().try_for_each(&mut each)?;
             }
+            let token = text(&page["metadata"]["continue"]);
             if token.is_empty() {
-                return Ok(listed);
+                // All pages are of one revision, which each of them tells.
+                return Ok(text(&page["metadata"]["resourceVersion"]));
             }
             more = format!("&continue={token}");
         }
     }
+}
+
+/// That APIServices are in the way, and what to do; nothing if there are none.
+pub(super) fn in_the_way(handed_over: &[String]) -> Option<String> {
+    let names = handed_over.join(" ");
+    (!names.is_empty()).then(|| {
+        format!(
+            "the cluster hands the kinds to another server, which would answer instead of the \
+             CRDs: kubectl delete apiservice {names}, and give the same command again once kubectl \
+             lists the kinds from the CRDs"
+        )
+    })
 }
 
 /// What an answer says is wrong.

@@ -1,50 +1,69 @@
 //! `export-crds`: a cluster from a store.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use super::api;
-use super::cluster::Cluster;
-use super::outgoing::{Object, Outgoing};
+use super::cluster::{Cluster, in_the_way};
+use super::outgoing::{NAMED, Object, Outgoing};
 use crate::args;
 use crate::etcd::{Etcd, Pair};
 use crate::store::Store;
 use crate::tell::{self, Progress};
 
-/// Most obstacles that are named.
-const NAMED: usize = 20;
-
 /// Writes everything to a cluster, through its API or into its etcd.
 ///
 /// # Errors
-/// If something stands against it: then nothing was written; or if the cluster refuses an object,
-/// which is named: then the same command carries on.
+/// If something stands against it: then nothing was written; if the cluster refuses an object, which
+/// is named: then the same command carries on; or at the end, if other objects have some of the names.
 pub async fn run(arguments: &args::ExportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::from(&arguments.from)?;
-    let Outgoing { objects, obstacles } = Outgoing::read(&store, &cluster).await?;
-    for obstacle in obstacles.iter().take(NAMED) {
-        tell::line(format_args!("in the way: {obstacle}"));
-    }
-    if !obstacles.is_empty() {
-        bail!("{} obstacles; nothing was written", obstacles.len());
-    }
-    if arguments.etcd.is_none() {
-        tell::line(api::WARNING);
-        for loss in api::losses(&objects) {
-            tell::line(loss);
-        }
-    }
-    if arguments.dry_run {
-        tell::line("nothing is in the way, and nothing was written");
-        return Ok(());
-    }
+    let outgoing = Outgoing::read(&store, &cluster).await?;
     match &arguments.etcd {
-        Some(address) => into_etcd(arguments, address, &objects).await,
-        None => api::create(&cluster, objects).await,
+        Some(address) => into_etcd(arguments, address, outgoing).await,
+        None => through_api(arguments, &cluster, outgoing).await,
     }
 }
 
-async fn into_etcd(arguments: &args::ExportCrds, address: &str, objects: &[Object]) -> Result<()> {
+async fn through_api(
+    arguments: &args::ExportCrds,
+    cluster: &Cluster,
+    outgoing: Outgoing,
+) -> Result<()> {
+    let Outgoing {
+        objects,
+        mut obstacles,
+        handed_over,
+    } = outgoing;
+    obstacles.extend(in_the_way(&handed_over));
+    refuse(&obstacles)?;
+    tell::line(api::WARNING);
+    for loss in api::losses(&objects) {
+        tell::line(loss);
+    }
+    if !arguments.dry_run {
+        return api::create(cluster, objects).await;
+    }
+    let looked = api::look(cluster, &objects).await?;
+    looked.tell("they would be left as they are")?;
+    free();
+    Ok(())
+}
+
+async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoing) -> Result<()> {
+    let Outgoing {
+        objects,
+        obstacles,
+        handed_over,
+    } = outgoing;
+    refuse(&obstacles)?;
+    if !handed_over.is_empty() {
+        let names = handed_over.join(" ");
+        tell::line(format_args!(
+            "the cluster hands the kinds to another server: what is written is seen after kubectl \
+             delete apiservice {names}"
+        ));
+    }
     let args::ExportCrds {
         etcd_ca,
         etcd_cert,
@@ -57,6 +76,11 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, objects: &[Objec
         .iter()
         .map(|object| (path(etcd_prefix, object), object.value.clone()))
         .collect();
+    refuse(&etcd.look(&pairs).await?)?;
+    if arguments.dry_run {
+        free();
+        return Ok(());
+    }
     let mut progress = Progress::new("written");
     let created = etcd
         .create(&pairs, |batch| {
@@ -70,6 +94,23 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, objects: &[Objec
         "{new} objects created, {present} were there already"
     ));
     Ok(())
+}
+
+/// Names what stands against the export.
+///
+/// # Errors
+/// If something does.
+fn refuse(obstacles: &[String]) -> Result<()> {
+    for obstacle in obstacles.iter().take(NAMED) {
+        tell::line(format_args!("in the way: {obstacle}"));
+    }
+    let count = obstacles.len();
+    ensure!(count == 0, "nothing was written: in the way are {count}");
+    Ok(())
+}
+
+fn free() {
+    tell::line("nothing is in the way, and nothing was written");
 }
 
 /// Where kube-apiserver keeps an object.

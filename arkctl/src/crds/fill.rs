@@ -1,21 +1,26 @@
 //! `import-crds`: a store from a cluster.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use api_types::meta::Meta;
 use backend_proto::limits::{EPOCH_SHIFT, epoch_base};
+use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::list_response::Chunk;
-use backend_proto::v1::{Header, ImportRequest, Index, Key, Record};
+use backend_proto::v1::{DescribeResponse, Header, ImportRequest, Index, Key, Record};
 use crd_schema::stored;
 use jiff::Timestamp;
 use prost_types::Timestamp as Time;
 use serde_json::Value;
 
-use super::cluster::{Cluster, Kind};
+use super::cluster::{Cluster, Kind, in_the_way};
+use super::outgoing::NAMED;
 use crate::args;
+use crate::copy::obstacle;
 use crate::digest::{Digester, Summary};
 use crate::key;
-use crate::store::{Store, begin};
+use crate::store::{Store, begin, can};
 use crate::tell;
 use crate::verify;
 
@@ -36,17 +41,29 @@ struct Entry {
 pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::to(&arguments.to)?;
+    let described = store.describe().await?;
     let (header, records) = number(gather(&cluster).await?);
     let summary = summary(&records);
+    let mut obstacles = obstacles(&described, &records);
+    if obstacles.is_empty() && !store.is_empty().await? {
+        obstacles.push("the store is not empty".to_owned());
+    }
     if arguments.dry_run {
         tell::line("would be imported:");
-        tell::line(summary);
-        if !store.is_empty().await? {
-            bail!(
-                "would be refused: {}: the store is not empty",
-                store.address
-            );
-        }
+        tell::line(&summary);
+    }
+    for obstacle in obstacles.iter().take(NAMED) {
+        tell::line(format_args!("in the way: {obstacle}"));
+    }
+    if let Some(first) = obstacles.first() {
+        let count = obstacles.len();
+        bail!(
+            "{}: nothing was imported: {first} ({count} in the way)",
+            store.address
+        );
+    }
+    if arguments.dry_run {
+        tell::line("nothing is in the way, and nothing was imported");
         return Ok(());
     }
     let requests = requests(header, records);
@@ -65,18 +82,46 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     Ok(())
 }
 
+/// A sentence for everything that a store would refuse, apart from what it holds.
+fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
+    let mut obstacles = Vec::new();
+    if !can(described, Capability::Export) {
+        obstacles.push("the driver can neither export nor import".to_owned());
+    }
+    if !described.fenced.is_empty() {
+        let reason = &described.fenced;
+        obstacles.push(format!(
+            "the store is fenced ({reason}): arkctl fence --lift"
+        ));
+    }
+    if described.import.is_some() {
+        obstacles.push("an unfinished copy is there: give the driver a new database".to_owned());
+    }
+    let limit = described.limits.map_or(0, |limits| limits.value_bytes);
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
+    let limit = limit.unwrap_or(usize::MAX);
+    obstacles.extend(records.iter().filter_map(|record| obstacle(record, limit)));
+    obstacles
+}
+
 /// Every object of every kind.
 async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
+    let kinds: Vec<Arc<Kind>> = cluster.kinds().await?.into_iter().map(Arc::new).collect();
+    if let Some(obstacle) = in_the_way(&cluster.handed_over(&kinds).await?) {
+        bail!(obstacle);
+    }
     let mut entries = Vec::new();
-    for kind in cluster.kinds().await? {
-        let listed = cluster.list(&kind).await?;
-        let count = listed.objects.len();
-        for object in listed.objects {
+    for kind in kinds {
+        let before = entries.len();
+        let listed = cluster.list(&kind, |object| {
             entries.push(entry(&kind, object)?);
-        }
+            Ok(())
+        });
+        let resource_version = listed.await?;
+        let count = entries.len() - before;
         tell::line(format_args!(
-            "{}.{}: {count} objects at resourceVersion {}",
-            kind.plural, kind.group, listed.resource_version
+            "{}.{}: {count} objects at resourceVersion {resource_version}",
+            kind.plural, kind.group
         ));
     }
     Ok(entries)
@@ -190,10 +235,52 @@ fn requests(source: Header, records: Vec<Record>) -> impl Iterator<Item = Import
 #[cfg(test)]
 mod tests {
     use backend_proto::limits::epoch_base;
-    use backend_proto::v1::Record;
+    use backend_proto::v1::describe_response::Capability;
+    use backend_proto::v1::{DescribeResponse, ImportProgress, Limits, Record};
 
-    use super::{Entry, number};
+    use super::{Entry, number, obstacles};
     use crate::key;
+
+    #[test]
+    fn whatever_a_store_would_refuse_is_named() {
+        let open = DescribeResponse {
+            capabilities: vec![Capability::Export.into()],
+            limits: Some(Limits {
+                value_bytes: 10,
+                ..Limits::default()
+            }),
+            ..DescribeResponse::default()
+        };
+        let record = |bytes: usize| Record {
+            key: Some(key::parse("r.g/n/a").expect("a key")),
+            value: vec![b' '; bytes].into(),
+            ..Record::default()
+        };
+        let fenced = DescribeResponse {
+            fenced: "moving".to_owned(),
+            ..open.clone()
+        };
+        let unfinished = DescribeResponse {
+            import: Some(ImportProgress::default()),
+            ..open.clone()
+        };
+        let plain = DescribeResponse {
+            capabilities: Vec::new(),
+            ..open.clone()
+        };
+        for (described, bytes, due) in [
+            (&open, 10, None),
+            (&open, 11, Some("r.g/n/a: 11 bytes")),
+            (&fenced, 10, Some("fenced (moving)")),
+            (&unfinished, 10, Some("unfinished copy")),
+            (&plain, 10, Some("neither export nor import")),
+        ] {
+            let found = obstacles(described, &[record(bytes)]);
+            assert_eq!(found.len(), usize::from(due.is_some()), "{found:?}");
+            let due = due.unwrap_or_default();
+            assert!(found.iter().all(|it| it.contains(due)), "{found:?}");
+        }
+    }
 
     #[test]
     fn revisions_are_new_and_in_the_old_order() {

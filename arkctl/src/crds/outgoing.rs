@@ -13,6 +13,9 @@ use crate::key;
 use crate::store::Store;
 use crate::tell;
 
+/// Most obstacles that are named.
+pub(super) const NAMED: usize = 20;
+
 /// An object on its way into the cluster.
 #[derive(Debug)]
 pub(super) struct Object {
@@ -29,16 +32,21 @@ pub(super) struct Object {
 pub(super) struct Outgoing {
     pub(super) objects: Vec<Object>,
     pub(super) obstacles: Vec<String>,
+    /// APIServices that hand the kinds to another server.
+    pub(super) handed_over: Vec<String>,
 }
+
+/// The cluster's kinds by group and plural name.
+type Kinds = BTreeMap<(String, String), Arc<Kind>>;
 
 impl Outgoing {
     /// Reads the store, and asks the cluster what it has.
     pub(super) async fn read(store: &Store, cluster: &Cluster) -> Result<Self> {
-        let kinds: BTreeMap<String, Arc<Kind>> = cluster
-            .kinds()
-            .await?
+        let kinds: Vec<Arc<Kind>> = cluster.kinds().await?.into_iter().map(Arc::new).collect();
+        let handed_over = cluster.handed_over(&kinds).await?;
+        let kinds: Kinds = kinds
             .into_iter()
-            .map(|kind| (kind.plural.clone(), Arc::new(kind)))
+            .map(|kind| ((kind.group.clone(), kind.plural.clone()), kind))
             .collect();
         let mut export = store.export(ExportRequest::default()).await?;
         let (mut outgoing, mut others) = (Vec::new(), 0);
@@ -46,7 +54,7 @@ impl Outgoing {
         while let Some(records) = export.records().await? {
             for record in records {
                 let key = record.key.clone().unwrap_or_default();
-                if key.group != cluster.group() {
+                if !cluster.means(&key.group) {
                     others += 1;
                     continue;
                 }
@@ -68,6 +76,7 @@ impl Outgoing {
         Ok(Self {
             objects: outgoing,
             obstacles,
+            handed_over,
         })
     }
 }
@@ -87,10 +96,10 @@ async fn missing(cluster: &Cluster, objects: &[Object]) -> Result<Vec<String>> {
     Ok(missing)
 }
 
-fn object(kinds: &BTreeMap<String, Arc<Kind>>, key: Key, record: Record) -> Result<Object> {
+fn object(kinds: &Kinds, key: Key, record: Record) -> Result<Object> {
     anyhow::ensure!(record.unreadable.is_empty(), "{}", record.unreadable);
     let kind = kinds
-        .get(&key.resource)
+        .get(&(key.group.clone(), key.resource.clone()))
         .context("the cluster has no CRD for it")?;
     let parsed = kube_json::parse(&record.value)
         .context("its value is no JSON")?

@@ -1,7 +1,11 @@
 //! `backup` and `restore`.
 
-use backend_proto::v1::op::Action;
+use std::os::unix::fs::PermissionsExt as _;
 
+use backend_proto::v1::op::Action;
+use sha2::{Digest as _, Sha256};
+
+use crate::liar::Liar;
 use crate::store::{Kind, Store, op, run, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,6 +101,8 @@ async fn a_backup_keeps_the_old_file_until_it_is_complete() {
         .expect("written");
     let file = source.folder().join("backup");
     std::fs::write(&file, "older").expect("written");
+    // What an earlier run left may be open to everybody.
+    std::fs::write(file.with_extension("partial"), "half").expect("written");
     let nowhere = format!("unix://{}", source.folder().join("nowhere").display());
     let path = file.to_str().expect("a path");
     let failed = run(&["backup", "--from", &nowhere, "--to", path]).await;
@@ -106,5 +112,66 @@ async fn a_backup_keeps_the_old_file_until_it_is_complete() {
         .await
         .expect("saved");
     assert_ne!(std::fs::read(&file).expect("the file"), b"older");
+    let mode = std::fs::metadata(&file)
+        .expect("the file")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
     source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_is_compared_with_the_file() {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(300, 500).await;
+    let file = source.folder().join("backup");
+    let path = file.to_str().expect("a path");
+    run(&["backup", "--from", &source.address(), "--to", path])
+        .await
+        .expect("saved");
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let target = Store::serve(folder, Liar::about("q000123")).await;
+    let failed = run(&["restore", "--from", path, "--to", &target.address()]).await;
+    let failed = failed.expect_err("it differs");
+    assert!(failed.contains("is not what the file holds"), "{failed}");
+    source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_ends_early_is_named_and_not_the_driver() {
+    let source = Store::start(Kind::Model).await;
+    source.fill(50, 1000).await;
+    let file = source.folder().join("backup");
+    let path = file.to_str().expect("a path");
+    run(&["backup", "--from", &source.address(), "--to", path])
+        .await
+        .expect("saved");
+    let whole = std::fs::read(&file).expect("the file");
+    let (body, tail) = whole.split_at(whole.len() - 48);
+    let counts = [&tail[..8], &tail[8..16]].map(|it| {
+        let bytes = it.try_into().expect("eight bytes");
+        u64::from_be_bytes(bytes)
+    });
+    let target = Store::start(Kind::Sqlite).await;
+    for (messages, records, word) in [
+        (counts[0] + 1, counts[1], "a message cannot be read"),
+        (counts[0], counts[1] + 1, "it holds 50 records and says 51"),
+    ] {
+        let mut changed = body.to_vec();
+        changed.extend(messages.to_be_bytes());
+        changed.extend(records.to_be_bytes());
+        let hash = Sha256::digest(&changed);
+        changed.extend(hash);
+        std::fs::write(&file, changed).expect("written");
+        let failed = run(&["restore", "--from", path, "--to", &target.address()]).await;
+        let failed = failed.expect_err("it is not whole");
+        assert!(
+            failed.contains(&format!("error: {path}: {word}")),
+            "{failed}"
+        );
+        assert_eq!(target.records(0).await, []);
+    }
+    source.stop().await;
+    target.stop().await;
 }

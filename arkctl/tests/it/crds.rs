@@ -1,6 +1,7 @@
 //! `import-crds` and `export-crds`, against a real kube-apiserver and its etcd.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use backend_proto::v1::Record;
 use scenarios::engine::client::Client;
@@ -16,6 +17,13 @@ use crate::store::{Kind, Store, run};
 const NAMESPACE: &str = "/api/v1/namespaces";
 const MEMORIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/moving/memories";
 const WIDGETS: &str = "/apis/judge.example.com/v1/namespaces/moving/widgets";
+const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.ark.mckinsey.com";
+const BOTH_GROUPS: [&str; 4] = [
+    "--group",
+    "ark.mckinsey.com",
+    "--group",
+    "judge.example.com",
+];
 
 struct Cluster {
     started: Started,
@@ -88,6 +96,11 @@ fn memory(name: &str, owner: Option<&Value>) -> Value {
     })
 }
 
+fn widget() -> Value {
+    json!({"apiVersion": "judge.example.com/v1", "kind": "Widget",
+        "metadata": {"name": "w"}, "spec": {}})
+}
+
 /// Some objects: an owner with a status, what it owns, and one that is being deleted.
 async fn populate(cluster: &Cluster) {
     let mut owner = cluster
@@ -158,40 +171,71 @@ async fn export(cluster: &Cluster, store: &Store, extra: &[&str]) -> Result<Stri
 async fn objects_move_from_a_cluster_and_back() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
+    cluster.send("POST", WIDGETS, &widget(), 201).await;
     let before = objects(&cluster, MEMORIES).await;
+    let widgets = objects(&cluster, WIDGETS).await;
     let old = old_versions(&cluster.get(MEMORIES).await);
     let store = Store::start(Kind::Sqlite).await;
-    let told = import(&cluster, &store, &["--dry-run"])
-        .await
-        .expect("told");
-    assert!(
-        told.contains("memories.ark.mckinsey.com: 3 records"),
-        "{told}"
-    );
+    let dry_run = [&BOTH_GROUPS[..], &["--dry-run"]].concat();
+    let told = import(&cluster, &store, &dry_run).await.expect("told");
+    for word in [
+        "memories.ark.mckinsey.com: 3 records",
+        "widgets.judge.example.com: 1 records",
+        "nothing is in the way",
+    ] {
+        assert!(told.contains(word), "{told}");
+    }
     assert_eq!(store.records(0).await, []);
-    import(&cluster, &store, &[]).await.expect("imported");
-    let records = store.records(0).await;
+    import(&cluster, &store, &BOTH_GROUPS)
+        .await
+        .expect("imported");
+    let mut records = store.records(0).await;
+    let widget = records.pop().expect("the last");
+    assert_eq!(values(&[widget]), widgets);
     assert_eq!(values(&records), before);
     check_records(&records, &before, &old);
-    let refused = import(&cluster, &store, &[])
-        .await
-        .expect_err("no longer empty");
-    assert!(refused.contains("empty"), "{refused}");
+    for arguments in [&dry_run[..], &BOTH_GROUPS] {
+        let refused = import(&cluster, &store, arguments).await;
+        let refused = refused.expect_err("no longer empty");
+        assert!(refused.contains("empty"), "{refused}");
+    }
 
     let back = Cluster::start().await;
     let etcd = back.started.store.clone();
-    let told = export(&back, &store, &["--etcd", &etcd])
-        .await
-        .expect("exported");
-    assert!(told.contains("3 objects created"), "{told}");
+    let into_etcd = [&BOTH_GROUPS[..], &["--etcd", &etcd]].concat();
+    let told = export(&back, &store, &into_etcd).await.expect("exported");
+    assert!(told.contains("4 objects created"), "{told}");
     assert_eq!(objects(&back, MEMORIES).await, before);
-    let again = export(&back, &store, &["--etcd", &etcd])
-        .await
-        .expect("again");
-    assert!(again.contains("0 objects created, 3 were there"), "{again}");
+    assert_eq!(objects(&back, WIDGETS).await, widgets);
+    let again = export(&back, &store, &into_etcd).await.expect("again");
+    assert!(again.contains("0 objects created, 4 were there"), "{again}");
+    check_etcd_is_not_written_over(&back, &store, &into_etcd).await;
     back.stop().await;
     cluster.stop().await;
     store.stop().await;
+}
+
+/// One object is missing and one differs: neither is written.
+async fn check_etcd_is_not_written_over(back: &Cluster, store: &Store, into_etcd: &[&str]) {
+    let path = format!("{WIDGETS}/w");
+    back.send("DELETE", &path, &Value::Null, 200).await;
+    let path = format!("{MEMORIES}/z-owner");
+    let mut other = back.get(&path).await;
+    other["metadata"]["labels"]["tier"] = "another".into();
+    let other = back.send("PUT", &path, &other, 200).await;
+    for extra in [None, Some("--dry-run")] {
+        let mut arguments = into_etcd.to_vec();
+        arguments.extend(extra);
+        let refused = export(back, store, &arguments).await;
+        let refused = refused.expect_err("it differs");
+        assert!(
+            refused.contains("z-owner exists and is another"),
+            "{refused}"
+        );
+        assert!(refused.contains("nothing was written"), "{refused}");
+    }
+    assert_eq!(back.get(&path).await, other);
+    assert_eq!(objects(back, WIDGETS).await, [] as [Value; 0]);
 }
 
 /// The records of objects that were imported, whose old versions are given.
@@ -226,9 +270,7 @@ fn check_records(records: &[Record], objects: &[Value], old: &[i64]) {
 async fn through_the_api_owners_come_first() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
-    let widget = json!({"apiVersion": "judge.example.com/v1", "kind": "Widget",
-        "metadata": {"name": "w"}, "spec": {}});
-    cluster.send("POST", WIDGETS, &widget, 201).await;
+    cluster.send("POST", WIDGETS, &widget(), 201).await;
     let before = objects(&cluster, MEMORIES).await;
     let store = Store::start(Kind::Model).await;
     import(&cluster, &store, &[]).await.expect("imported");
@@ -251,10 +293,7 @@ async fn through_the_api_owners_come_first() {
     export(&cluster, &store, &[]).await.expect("exported");
     check_created(&before, &objects(&cluster, MEMORIES).await);
     let again = export(&cluster, &store, &[]).await.expect("again");
-    assert!(
-        again.contains("3 objects of these names were there"),
-        "{again}"
-    );
+    assert!(again.contains("3 objects were there already"), "{again}");
     cluster
         .send("DELETE", &format!("{NAMESPACE}/moving"), &Value::Null, 200)
         .await;
@@ -285,4 +324,105 @@ fn check_created(before: &[Value], after: &[Value]) {
         .expect("there");
     let reference = &owned["metadata"]["ownerReferences"][0];
     assert_eq!(reference["uid"], owner["metadata"]["uid"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_objects_of_a_name_are_not_touched() {
+    let cluster = Cluster::start().await;
+    populate(&cluster).await;
+    let store = Store::start(Kind::Model).await;
+    import(&cluster, &store, &[]).await.expect("imported");
+    // The store's is being deleted; this one is somebody's.
+    let stranger = format!("{MEMORIES}/m-ending");
+    let mut ending = cluster.get(&stranger).await;
+    ending["metadata"]["finalizers"] = json!([]);
+    cluster.send("PUT", &stranger, &ending, 200).await;
+    let mut live = memory("m-ending", None);
+    live["spec"]["address"]["value"] = "http://elsewhere.example.com".into();
+    let live = cluster.send("POST", MEMORIES, &live, 201).await;
+    // This one is as a run leaves it that was killed before it had written the status.
+    let owner = format!("{MEMORIES}/z-owner");
+    let whole = cluster.get(&owner).await;
+    let mut object = whole.clone();
+    object["metadata"]["finalizers"] = json!([]);
+    cluster.send("PUT", &owner, &object, 200).await;
+    cluster.send("DELETE", &owner, &Value::Null, 200).await;
+    cluster
+        .send("POST", MEMORIES, &memory("z-owner", None), 201)
+        .await;
+    for dry_run in [true, false] {
+        let flag = dry_run.then_some("--dry-run");
+        let told = export(&cluster, &store, flag.as_slice()).await;
+        let told = told.expect_err("one differs");
+        for word in [
+            "m-ending is there and differs (spec)",
+            "2 objects were there already",
+            "1 objects of these names",
+        ] {
+            assert!(told.contains(word), "{told}");
+        }
+        assert_eq!(cluster.get(&stranger).await, live);
+        let status = &cluster.get(&owner).await["status"];
+        let due = if dry_run {
+            &Value::Null
+        } else {
+            &whole["status"]
+        };
+        assert_eq!(status, due);
+    }
+    cluster.stop().await;
+    store.stop().await;
+}
+
+/// How long kube-apiserver may take to serve CRDs again, on a busy machine.
+const SERVED: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_another_server_has_is_neither_read_nor_written() {
+    let cluster = Cluster::start().await;
+    populate(&cluster).await;
+    let before = objects(&cluster, MEMORIES).await;
+    let [store, empty] = [
+        Store::start(Kind::Model).await,
+        Store::start(Kind::Model).await,
+    ];
+    import(&cluster, &store, &[]).await.expect("imported");
+    let mut service = cluster.get(API_SERVICE).await;
+    service["metadata"]["labels"] = json!({});
+    service["spec"]["service"] = json!({"namespace": "moving", "name": "gateway"});
+    service["spec"]["insecureSkipTLSVerify"] = true.into();
+    cluster.send("PUT", API_SERVICE, &service, 200).await;
+    for refused in [
+        export(&cluster, &store, &[]).await,
+        export(&cluster, &store, &["--dry-run"]).await,
+        import(&cluster, &empty, &[]).await,
+        import(&cluster, &empty, &["--dry-run"]).await,
+    ] {
+        let refused = refused.expect_err("another server would answer");
+        let fix = "kubectl delete apiservice v1alpha1.ark.mckinsey.com";
+        assert!(refused.contains(fix), "{refused}");
+    }
+    assert_eq!(empty.records(0).await, []);
+    // etcd can be filled before the CRDs are served again.
+    let etcd = cluster.started.store.clone();
+    let told = export(&cluster, &store, &["--etcd", &etcd]).await;
+    let told = told.expect("they are there");
+    assert!(told.contains("is seen after kubectl delete"), "{told}");
+    cluster.send("DELETE", API_SERVICE, &Value::Null, 200).await;
+    let deadline = Instant::now() + SERVED;
+    loop {
+        let listed = cluster.client.json("GET", MEMORIES, None).await;
+        if listed.is_ok_and(|(status, _)| status == 200) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the CRDs are not served");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(objects(&cluster, MEMORIES).await, before);
+    let told = export(&cluster, &store, &["--dry-run"]).await;
+    let told = told.expect("nothing is in the way");
+    assert!(told.contains("3 objects were there already"), "{told}");
+    cluster.stop().await;
+    store.stop().await;
+    empty.stop().await;
 }

@@ -1,5 +1,6 @@
 //! The tool as operators use it: the program, against drivers behind the kit.
 
+mod arguments;
 mod backups;
 mod copies;
 mod crds;

@@ -1,6 +1,8 @@
 //! The HTTP client of one server.
 
-use bytes::Bytes;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -10,9 +12,16 @@ use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::Error;
 use crate::kubeconfig::Kubeconfig;
+
+/// How long a TCP connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Longest silence of a server that owes an answer or the rest of one; kube-apiserver gives up after
+/// one minute.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A client that speaks HTTP/1.1 with the credentials of a kubeconfig.
 #[derive(Clone, Debug)]
@@ -28,11 +37,14 @@ impl Client {
     /// # Errors
     /// When the kubeconfig's certificates are malformed.
     pub fn new(config: &Kubeconfig, identity: bool) -> Result<Self, Error> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(config, identity).map_err(Error::Certificates)?)
             .https_only()
             .enable_http1()
-            .build();
+            .wrap_connector(tcp);
         let pool = Pool::builder(TokioExecutor::new()).build(connector);
         Ok(Self {
             server: config.server.trim_end_matches('/').to_owned(),
@@ -41,7 +53,8 @@ impl Client {
         })
     }
 
-    /// Sends a request; `path` may hold characters a URI does not allow.
+    /// Sends a request; `path` may hold characters a URI does not allow. It has no deadline once the
+    /// server is connected to, because a watch may have nothing to say for long.
     ///
     /// # Errors
     /// When the request is malformed or the server cannot be reached.
@@ -68,7 +81,7 @@ impl Client {
     /// Sends bytes of JSON and reads the whole answer with its status.
     ///
     /// # Errors
-    /// When the server cannot be reached or breaks off.
+    /// When the server cannot be reached, falls silent for two minutes, or breaks off.
     pub async fn bytes(
         &self,
         method: &str,
@@ -76,11 +89,20 @@ impl Client {
         body: Bytes,
     ) -> Result<(u16, Bytes), Error> {
         let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
-        let answer = self.send(method, path, &headers, body).await?;
+        let answer = timeout(PATIENCE, self.send(method, path, &headers, body)).await;
+        let answer = answer.map_err(|_| self.silent())??;
         let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await;
-        let body = body.map_err(|error| self.unreachable(&error))?;
-        Ok((status, body.to_bytes()))
+        let (mut body, mut bytes) = (answer.into_body(), BytesMut::new());
+        loop {
+            let frame = timeout(PATIENCE, body.frame()).await;
+            let Some(frame) = frame.map_err(|_| self.silent())? else {
+                return Ok((status, bytes.freeze()));
+            };
+            let frame = frame.map_err(|error| self.unreachable(&error))?;
+            if let Ok(data) = frame.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+        }
     }
 
     /// Sends JSON and reads the JSON answer with its status.
@@ -97,6 +119,13 @@ impl Client {
         let body = bytes.unwrap_or_default().into();
         let (status, bytes) = self.bytes(method, path, body).await?;
         Ok((status, serde_json::from_slice(&bytes)?))
+    }
+
+    fn silent(&self) -> Error {
+        Error::Silent {
+            server: self.server.clone(),
+            seconds: PATIENCE.as_secs(),
+        }
     }
 
     fn unreachable(&self, error: &dyn std::error::Error) -> Error {
@@ -146,4 +175,35 @@ fn escape(path: &str) -> String {
         .add(b'}')
         .add(b'#');
     percent_encoding::utf8_percent_encode(path, ILLEGAL).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::Client;
+    use crate::Error;
+    use crate::kubeconfig::Kubeconfig;
+
+    /// The clock is moved on whenever everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_given_up() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = silent.local_addr().expect("an address");
+        let config = Kubeconfig {
+            server: format!("https://{address}"),
+            ..Kubeconfig::default()
+        };
+        let client = Client::new(&config, false).expect("a client");
+        let answer = client.json("GET", "/version", None);
+        let answer = timeout(Duration::from_secs(3600), answer).await;
+        let error = answer.expect("an end").expect_err("nobody answers");
+        assert!(
+            matches!(error, Error::Silent { .. } | Error::Unreachable { .. }),
+            "{error}"
+        );
+    }
 }

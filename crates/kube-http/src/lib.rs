@@ -37,6 +37,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The server is there and does not go on.
+    #[error("{server} said nothing for {seconds} s")]
+    Silent {
+        /// Its address.
+        server: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The answer is not what was asked for.
     #[error("the answer is no JSON: {0}")]
     Answer(#[from] serde_json::Error),

@@ -1,0 +1,152 @@
+//! What is understood, and over mutual TLS.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use conformance::ModelDriver;
+use scenarios::engine::certificates::Certificates;
+use sidecar::Options;
+use sidecar::listen::Listener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Kind, Store, program, run};
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_told_from_what_fails() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let nobody = format!("unix://{}", folder.path().join("nobody").display());
+    let key = "queries.ark.mckinsey.com/ns/a";
+    let one_certificate = ["verify", "--at", "https://a:1", "--cert", "f"];
+    let etcd = [
+        "export-crds",
+        "--kubeconfig",
+        "f",
+        "--from",
+        &nobody,
+        "--etcd",
+    ];
+    for (arguments, due) in [
+        (vec!["verify", "--at", &nobody], 1),
+        (vec!["verify", "--at", "nonsense"], 2),
+        (vec!["verify", "--at", "unix://relative"], 2),
+        (vec!["verify", "--at", "https://without.certificates:1"], 2),
+        (one_certificate.to_vec(), 2),
+        (vec!["verify", "--at", &nobody, "--against", "nonsense"], 2),
+        (vec!["backup", "--from", "nonsense", "--to", "f"], 2),
+        (vec!["restore", "--from", "f", "--to", "nonsense"], 2),
+        (vec!["copy", "--from", &nobody, "--to", "nonsense"], 2),
+        (vec!["history", "--at", &nobody, key], 1),
+        (vec!["history", "--at", &nobody, "queries/ns/a"], 2),
+        ([&etcd[..], &["http://127.0.0.1:1"]].concat(), 1),
+        ([&etcd[..], &["127.0.0.1:1"]].concat(), 2),
+    ] {
+        let output = program(&arguments).output().await.expect("started");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(due), "{arguments:?}: {told}");
+    }
+}
+
+/// A store over mutual TLS; its address.
+async fn serve(
+    certificates: &Certificates,
+    stop: &CancellationToken,
+    server: &mut JoinSet<()>,
+) -> String {
+    let options = Options {
+        tls_cert: Some(certificates.server.clone()),
+        tls_key: Some(certificates.server_key.clone()),
+        tls_client_ca: Some(certificates.ca.clone()),
+        ..Options::at("tcp://127.0.0.1:0".to_owned())
+    };
+    let listener = Listener::bind(&options).await.expect("a port");
+    let Listener::Tcp(socket, _) = &listener else {
+        panic!("no TCP");
+    };
+    let port = socket.local_addr().expect("an address").port();
+    let stop = stop.clone();
+    server.spawn(async move {
+        let driver = Arc::new(ModelDriver::new());
+        let served = sidecar::serve(driver, listener, &options, stop).await;
+        served.expect("served");
+    });
+    format!("https://127.0.0.1:{port}")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_speaks_mutual_tls() {
+    let source = Store::start(Kind::Model).await;
+    source.fill(100, 500).await;
+    let certificates = Certificates::create(source.folder()).expect("certificates");
+    let (stop, mut server) = (CancellationToken::new(), JoinSet::new());
+    let one = serve(&certificates, &stop, &mut server).await;
+    let other = serve(&certificates, &stop, &mut server).await;
+    let Certificates {
+        ca,
+        admin,
+        admin_key,
+        ..
+    } = &certificates;
+    let [ca, cert, key] = [ca, admin, admin_key].map(|path| text(path));
+    let short = ["--ca", ca, "--cert", cert, "--key", key];
+    let from = ["--from-ca", ca, "--from-cert", cert, "--from-key", key];
+    let to = ["--to-ca", ca, "--to-cert", cert, "--to-key", key];
+    let against = [
+        "--against-ca",
+        ca,
+        "--against-cert",
+        cert,
+        "--against-key",
+        key,
+    ];
+    let (first, second) = (source.folder().join("1"), source.folder().join("2"));
+    let (first, second) = (text(&first), text(&second));
+    run(&["backup", "--from", &source.address(), "--to", first])
+        .await
+        .expect("saved");
+    let commands: [Vec<&str>; 7] = [
+        [&["restore", "--from", first, "--to", &one], &short[..]].concat(),
+        [&["backup", "--from", &one, "--to", second], &short[..]].concat(),
+        [&["backup", "--from", &one, "--to", second], &from[..]].concat(),
+        [&["copy", "--from", &one, "--to", &other], &from[..], &to].concat(),
+        [&["verify", "--at", &other], &short[..]].concat(),
+        [&["fence", "--at", &other, "--reason", "rest"], &short[..]].concat(),
+        [&["fence", "--at", &other, "--lift"], &short[..]].concat(),
+    ];
+    for command in commands {
+        run(&command).await.expect(command[0]);
+    }
+    // A copy has another epoch: what differs are the revisions.
+    let verify = [
+        &["verify", "--at", &one, "--against", &one],
+        &short[..],
+        &against,
+    ]
+    .concat();
+    run(&verify).await.expect("the same");
+    // Two of the commands need a cluster as well: that they know the names is seen without one.
+    for command in ["import-crds", "export-crds"] {
+        let side = if command == "import-crds" {
+            "--to"
+        } else {
+            "--from"
+        };
+        let nowhere = ["--kubeconfig", "/nonexistent", side, &one];
+        let arguments = [&[command], &nowhere[..], &short].concat();
+        let failed = program(&arguments).output().await.expect("started");
+        assert_eq!(failed.status.code(), Some(1), "{command}");
+    }
+    // Where there are two stores, a short name would be that of neither.
+    let copy = [&["copy", "--from", &one, "--to", &other], &short[..]].concat();
+    let refused = program(&copy).output().await.expect("started");
+    assert_eq!(refused.status.code(), Some(2));
+    stop.cancel();
+    while let Some(ended) = server.join_next().await {
+        ended.expect("served");
+    }
+    source.stop().await;
+}
