@@ -1,6 +1,7 @@
 //! The tool as operators use it: the program, against drivers behind the kit.
 
 mod backups;
+mod closings;
 mod copies;
 mod crds;
 mod liar;
