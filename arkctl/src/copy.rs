@@ -9,6 +9,7 @@ mod live;
 mod pipe;
 mod plain;
 mod plan;
+mod state;
 
 use anyhow::{Result, bail};
 use backend_proto::v1::DescribeResponse;

@@ -5,7 +5,7 @@ mod compare;
 use anyhow::{Result, bail};
 use backend_proto::v1::ExportRequest;
 
-pub(crate) use self::compare::compare;
+pub(crate) use self::compare::{Comparison, compare};
 use crate::args;
 use crate::digest::{Digester, Summary};
 use crate::key;

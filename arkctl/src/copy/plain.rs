@@ -21,10 +21,7 @@ const AHEAD: usize = 16;
 pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let Pair { source, target, .. } = pair;
     if pair.to.import.is_some() && !arguments.restart {
-        bail!(
-            "{}: an unfinished copy is there: carry it on with --live, or drop it with --restart",
-            target.address
-        );
+        bail!(unfinished(&target.address));
     }
     let keep_epoch = arguments.planned || !pair.from.fenced.is_empty();
     let export = source.export(ExportRequest::default()).await?;
@@ -57,6 +54,13 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     ));
     tell::line(summary);
     Ok(())
+}
+
+/// Why a target is refused that a live copy has begun to fill.
+pub(super) fn unfinished(target: &str) -> String {
+    format!(
+        "{target}: an unfinished copy is there: carry it on with --live, or drop it with --restart"
+    )
 }
 
 /// What arrived must be what was sent.

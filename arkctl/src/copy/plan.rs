@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 use backend_proto::v1::{DescribeResponse, ExportRequest, Header};
 
-use super::{Pair, obstacle};
+use super::state::State;
+use super::{Pair, live, obstacle, plain};
 use crate::args;
 use crate::digest::Digester;
 use crate::key;
@@ -51,25 +52,46 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
 /// Tells what the target holds; what it would refuse.
 async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
     let address = &pair.target.address;
+    if let Some(import) = &pair.to.import {
+        let last = import.last.as_ref().map(key::text).unwrap_or_default();
+        let (records, revision) = (import.records, import.revision);
+        tell::line(format_args!(
+            "the target holds an unfinished copy: {records} records up to {last}, revision \
+             {revision}"
+        ));
+    }
+    let state = arguments.live.then(|| State::of(pair, arguments.restart));
+    let state = match state.transpose() {
+        Ok(state) => state,
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    if let Some(State::Moved { .. }) = state {
+        tell::line("the target has taken over already: both would be compared");
+        return Ok(None);
+    }
     if !pair.to.fenced.is_empty() {
         return Ok(Some(format!("{address}: the store is fenced")));
     }
-    let Some(import) = &pair.to.import else {
-        if pair.target.is_empty().await? {
-            tell::line("the target is empty");
-            return Ok(None);
-        }
-        return Ok(Some(format!("{address}: the store is not empty")));
-    };
-    let last = import.last.as_ref().map(key::text).unwrap_or_default();
-    let (records, revision) = (import.records, import.revision);
-    tell::line(format_args!(
-        "the target holds an unfinished copy: {records} records up to {last}, revision {revision}"
-    ));
-    let stuck = !arguments.live && !arguments.restart;
-    Ok(stuck.then(|| {
-        "an unfinished copy is carried on with --live, or dropped with --restart".to_owned()
-    }))
+    if pair.to.import.is_some() {
+        return Ok(match state {
+            None if !arguments.restart => Some(plain::unfinished(address)),
+            Some(State::Records { source, .. }) => gone(pair, source.revision),
+            Some(State::Events { revision, .. }) => gone(pair, revision),
+            _ => None,
+        });
+    }
+    if pair.target.is_empty().await? {
+        tell::line("the target is empty");
+        return Ok(None);
+    }
+    Ok(Some(format!("{address}: the store is not empty")))
+}
+
+/// What to do if the source has dropped the history after a revision.
+fn gone(pair: &Pair, revision: i64) -> Option<String> {
+    let source = pair.from.header.clone().unwrap_or_default();
+    let gone = revision < source.compact_revision;
+    gone.then(|| live::GONE.to_owned())
 }
 
 fn described(side: &str, store: &Store, described: &DescribeResponse) -> String {

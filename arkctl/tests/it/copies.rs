@@ -73,3 +73,59 @@ async fn a_dry_run_tells_and_changes_nothing() {
     source.stop().await;
     target.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
+    let source = Store::start(Kind::Sqlite).await;
+    let other = Store::start(Kind::Sqlite).await;
+    let target = Store::start(Kind::Sqlite).await;
+    source.fill(20, 500).await;
+    other.fill(20, 500).await;
+    let (from, wrong, to) = (source.address(), other.address(), target.address());
+    let copy = |from, flags: &[&'static str]| {
+        let mut arguments = vec!["copy", "--from", from, "--to", to.as_str()];
+        arguments.extend(flags);
+        arguments
+    };
+    run(&copy(&from, &["--live", "--no-cut-over"]))
+        .await
+        .expect("near");
+    let unfinished = target.describe().await.import;
+    let update = |value: &'static str| vec![op(Action::Update, "ns/q000001", value)];
+    // A dry run, and then the run, are refused with the same words.
+    let cases: [(&String, &[&str], &str); 3] = [
+        (&wrong, &["--live"], "of another store"),
+        (&wrong, &[], "an unfinished copy is there"),
+        (&from, &["--live"], "dropped history"),
+    ];
+    for (from, flags, words) in cases {
+        if words == "dropped history" {
+            let mut client = source.client();
+            write(&mut client, update("1")).await.expect("written");
+            write(&mut client, update("2")).await.expect("written");
+            run(&["compact", "--at", from, "--all"])
+                .await
+                .expect("dropped");
+        }
+        for last in ["--dry-run", "--reason=why"] {
+            let live = flags.contains(&"--live");
+            let last = (live || last == "--dry-run").then_some(last);
+            let flags: Vec<_> = flags.iter().copied().chain(last).collect();
+            let refused = run(&copy(from, &flags)).await.expect_err("refused");
+            assert!(refused.contains(words), "{flags:?}: {refused}");
+            assert_eq!(target.describe().await.import, unfinished);
+        }
+    }
+    let told = run(&copy(&from, &["--live", "--restart", "--dry-run"])).await;
+    told.expect("it would be dropped");
+    assert_eq!(target.describe().await.import, unfinished);
+    run(&copy(&from, &["--live", "--restart"]))
+        .await
+        .expect("moved");
+    let told = run(&copy(&from, &["--live", "--dry-run"])).await;
+    let told = told.expect("it would be compared");
+    assert!(told.contains("taken over already"), "{told}");
+    source.stop().await;
+    other.stop().await;
+    target.stop().await;
+}

@@ -1,9 +1,10 @@
-//! A driver that imports well and reads badly.
+//! A driver that reads badly, or gets into trouble while it imports.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::{BackendError, Header, Key, Op, Record};
 use conformance::ModelDriver;
 use sidecar::Driver;
@@ -11,18 +12,76 @@ use sidecar::driver::{
     Committed, Description, DriverHealth, ImportOptions, ImportPart, ImportProgress, ListPart,
     ListQuery, LogPage,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc, watch};
 
-/// Shows another value for one name in lists; otherwise the model.
+/// The model, except that it shows another value for one name in lists, or is in trouble.
 pub(crate) struct Liar {
     model: ModelDriver,
     name: &'static str,
+    trouble: Trouble,
+    /// Calls of Import that met the trouble.
+    met: watch::Sender<u32>,
+    /// The closing call whose commit is under way.
+    committing: Mutex<Option<ImportOptions>>,
+}
+
+/// What happens to calls of Import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    None,
+    /// The commit of a closing call waits for a standby that is down: its caller is told that the
+    /// outcome is unknown, and all others that the store is held by another.
+    Standby,
+    /// A closing call is never answered, and does nothing.
+    Silence,
 }
 
 impl Liar {
     pub(crate) fn about(name: &'static str) -> Arc<Self> {
-        let model = ModelDriver::new();
-        Arc::new(Self { model, name })
+        Arc::new(Self::new(name, Trouble::None))
+    }
+
+    pub(crate) fn with(trouble: Trouble) -> Arc<Self> {
+        Arc::new(Self::new("", trouble))
+    }
+
+    fn new(name: &'static str, trouble: Trouble) -> Self {
+        Self {
+            model: ModelDriver::new(),
+            name,
+            trouble,
+            met: watch::Sender::new(0),
+            committing: Mutex::default(),
+        }
+    }
+
+    /// Calls of Import that met the trouble.
+    pub(crate) fn met(&self) -> u32 {
+        *self.met.borrow()
+    }
+
+    /// Waits until this many calls of Import have met the trouble.
+    pub(crate) async fn trouble(&self, calls: u32) {
+        let mut met = self.met.subscribe();
+        let waited = met.wait_for(|met| *met >= calls).await;
+        waited.expect("it is ours");
+    }
+
+    /// The standby is back: the commit ends.
+    pub(crate) async fn commit_at_last(&self) {
+        let options = self.committing.lock().await.take().expect("a commit");
+        let (sender, parts) = mpsc::channel(1);
+        sender.send(ImportPart::Done).await.expect("received");
+        self.model.import(options, parts).await.expect("imported");
+    }
+}
+
+fn refusal(reason: Reason, outcome: Outcome) -> BackendError {
+    BackendError {
+        reason: reason.into(),
+        outcome: outcome.into(),
+        message: "the database is in trouble".to_owned(),
+        ..BackendError::default()
     }
 }
 
@@ -86,7 +145,21 @@ impl Driver for Liar {
         options: ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Answer<Header> {
-        self.model.import(options, parts).await
+        let met = || self.met.send_modify(|met| *met += 1);
+        let mut committing = self.committing.lock().await;
+        if committing.is_some() {
+            met();
+            return Err(refusal(Reason::Overloaded, Outcome::NotApplied));
+        }
+        if options.more || self.trouble == Trouble::None {
+            return self.model.import(options, parts).await;
+        }
+        met();
+        if self.trouble == Trouble::Silence {
+            std::future::pending::<()>().await;
+        }
+        *committing = Some(options);
+        Err(refusal(Reason::NotReady, Outcome::Unknown))
     }
 
     async fn import_progress(&self) -> Answer<Option<ImportProgress>> {

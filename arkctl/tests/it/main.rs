@@ -2,6 +2,7 @@
 
 mod arguments;
 mod backups;
+mod closings;
 mod copies;
 mod crds;
 mod liar;

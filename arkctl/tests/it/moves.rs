@@ -240,6 +240,47 @@ async fn a_fence_stands_while_it_is_not_known_who_serves() {
     source.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
+    // Whether the target keeps everything up to the fence, and may have been told to take over.
+    for complete in [false, true] {
+        let source = Store::start(Kind::Sqlite).await;
+        source.fill(30, 500).await;
+        let target = Store::start(Kind::Model).await;
+        let (from, to) = (source.address(), target.address());
+        let copy = ["copy", "--from", &from, "--to", &to, "--live"];
+        let with = |flag: &'static str| copy.iter().copied().chain([flag]).collect::<Vec<_>>();
+        run(&with("--no-cut-over")).await.expect("near");
+        // More than the target takes in a snapshot: nobody can begin anew.
+        let large = vec![op(Action::Create, "ns/large", "x".repeat(5 << 20))];
+        write(&mut source.client(), large).await.expect("written");
+        if complete {
+            run(&with("--no-cut-over")).await.expect("near");
+        }
+        // As a run leaves it that was killed behind its fence.
+        let reason = format!("moved to {to}");
+        run(&["fence", "--at", &from, "--reason", &reason])
+            .await
+            .expect("fenced");
+        if complete {
+            let told = run(&with("--no-cut-over")).await.expect("near");
+            let fenced = format!("the source is fenced: {reason}");
+            assert!(told.contains(&fenced), "{told}");
+        }
+        let failed = run(&with("--restart")).await.expect_err("too large");
+        assert!(failed.contains("ns/large"), "{failed}");
+        let word = if complete {
+            "stays fenced"
+        } else {
+            "the fence is lifted"
+        };
+        assert!(failed.contains(word), "{failed}");
+        assert_eq!(source.describe().await.fenced.is_empty(), !complete);
+        source.stop().await;
+        target.stop().await;
+    }
+}
+
 /// How often a copy is killed before it is let be.
 const KILLS: u32 = 3;
 

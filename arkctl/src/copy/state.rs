@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use backend_proto::v1::{Header, ImportProgress, Key};
 
-use crate::copy::Pair;
+use super::Pair;
 
 /// What is to be done next.
 pub(super) enum State {

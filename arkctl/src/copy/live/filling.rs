@@ -1,0 +1,137 @@
+//! Steps 1 and 2, and the end of step 3: what the target gets.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use backend_proto::v1::import_request::Options;
+use backend_proto::v1::{ExportRequest, Header};
+use tokio::time::timeout;
+
+use super::lag::Lag;
+use crate::copy::Pair;
+use crate::copy::pipe::{Kept, Piece, Pipe, call};
+use crate::copy::state::State;
+use crate::tell::{self, Progress};
+
+/// How close the target comes before the source is fenced: writes wait about this long.
+const CLOSE: Duration = Duration::from_secs(1);
+/// Longest silence of a source that has changes we lack.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A target being filled.
+pub(super) struct Filling<'a> {
+    pair: &'a Pair,
+    pipe: Pipe,
+    pub(super) progress: Progress,
+    /// The header that all calls of this import give.
+    pub(super) source: Header,
+    /// The next call drops what an earlier import left.
+    discard: bool,
+    /// Records still come.
+    snapshot: bool,
+    /// Everything up to here is kept.
+    pub(super) revision: i64,
+}
+
+impl<'a> Filling<'a> {
+    pub(super) async fn start(pair: &'a Pair, state: State) -> Result<Self> {
+        let follow = ExportRequest {
+            follow: true,
+            ..ExportRequest::default()
+        };
+        let (request, known, discard) = match state {
+            State::Fresh { discard } => (follow, None, discard),
+            State::Records { source, last } => {
+                let request = ExportRequest {
+                    revision: source.revision,
+                    after: last,
+                    ..follow
+                };
+                (request, Some(source), false)
+            }
+            State::Events { source, revision } => {
+                let request = ExportRequest {
+                    after_revision: revision,
+                    ..follow
+                };
+                (request, Some(source), false)
+            }
+            State::Moved { .. } => bail!("the target has taken over already"),
+        };
+        if known.is_some() {
+            tell::line("carrying on with an unfinished copy");
+        }
+        let revision = request.after_revision;
+        let export = pair.source.export(request).await?;
+        let source = known.unwrap_or_else(|| export.header.clone());
+        Ok(Self {
+            pair,
+            pipe: Pipe::start(export, revision == 0, pair.limit()),
+            progress: Progress::new("copied"),
+            source,
+            discard,
+            snapshot: revision == 0,
+            revision,
+        })
+    }
+
+    /// Steps 1 and 2.
+    pub(super) async fn come_close(&mut self) -> Result<()> {
+        while self.snapshot {
+            self.step().await?;
+        }
+        self.progress.step("the snapshot is complete");
+        let mut head = self.pair.source.head().await?.revision;
+        let mut lag = Lag::new(Instant::now(), head, self.revision);
+        while !lag.is_within(CLOSE) {
+            let look = Instant::now() + CLOSE;
+            while self.revision < head && Instant::now() < look {
+                self.step().await?;
+            }
+            head = self.pair.source.head().await?.revision;
+            if let Some(told) = lag.look(Instant::now(), head, self.revision) {
+                self.progress.step(told);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for something, and keeps it with what is close behind.
+    async fn step(&mut self) -> Result<()> {
+        let first = timeout(PATIENCE, self.pipe.next()).await;
+        let first = first.context("the source has changes, and does not hand them out")??;
+        let mut options = options(&self.source, true);
+        options.discard = std::mem::take(&mut self.discard);
+        // An empty call would say nothing, unless something is to be dropped.
+        let kept = if matches!(first, Piece::Snapshot) && !options.discard {
+            Kept::end_of_snapshot()
+        } else {
+            call(&self.pair.target, options, first, &mut self.pipe).await?
+        };
+        if kept.snapshot {
+            self.snapshot = false;
+            self.revision = self.source.revision;
+        }
+        self.revision = kept.revision.unwrap_or(self.revision);
+        self.progress.add(kept.records + kept.events, kept.bytes);
+        Ok(())
+    }
+
+    /// Keeps everything up to a revision of the source.
+    pub(super) async fn reach(&mut self, revision: i64) -> Result<()> {
+        while self.revision < revision {
+            self.step().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The options of every call.
+pub(super) fn options(source: &Header, more: bool) -> Options {
+    Options {
+        source: Some(source.clone()),
+        keep_epoch: true,
+        more,
+        discard: false,
+    }
+}

@@ -1,0 +1,132 @@
+//! `copy --live` whose closing call gets no clear answer.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use backend_proto::v1::op::Action;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::liar::{Liar, Trouble};
+use crate::store::{Kind, Store, op, program, run, write};
+
+/// A source with something in it, and a target that is in trouble.
+async fn stores(trouble: Trouble) -> (Store, Store, Arc<Liar>) {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(300, 500).await;
+    let driver = Liar::with(trouble);
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let target = Store::serve(folder, driver.clone()).await;
+    (source, target, driver)
+}
+
+/// Starts a run, and waits until so many of its calls met the trouble.
+async fn run_into_trouble(driver: &Liar, arguments: &[&str], calls: u32) -> Child {
+    let before = driver.met();
+    let mut run = program(arguments).spawn().expect("started");
+    tokio::select! {
+        () = driver.trouble(before + calls) => {}
+        ended = run.wait() => panic!("it gave up: {ended:?}"),
+    }
+    run
+}
+
+/// Ends a run as Ctrl-C does; what it said.
+async fn interrupt(run: Child) -> String {
+    let id = run.id().expect("it runs").to_string();
+    let mut kill = Command::new("kill");
+    let killed = kill.args(["-INT", &id]).stdin(Stdio::null()).status().await;
+    assert!(killed.expect("kill").success());
+    let output = run.wait_with_output().await.expect("output");
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_stands_while_a_closing_commit_is_under_way() {
+    let (source, target, driver) = stores(Trouble::Standby).await;
+    let (from, to) = (source.address(), target.address());
+    let copy = ["copy", "--from", &from, "--to", &to, "--live"];
+    let restart = ["copy", "--from", &from, "--to", &to, "--live", "--restart"];
+    let reason = format!("moved to {to}");
+    // The outcome is unknown, and then the store is held by the commit, twice.
+    let first = run_into_trouble(&driver, &copy, 3).await;
+    let told = interrupt(first).await;
+    assert!(told.contains("cannot be told"), "{told}");
+    assert_eq!(source.describe().await.fenced, reason);
+    // Another run hears of nothing but the store that is held; beginning anew is refused, too.
+    let refused = run(&restart).await.expect_err("it is held");
+    assert!(refused.contains("stays fenced"), "{refused}");
+    assert_eq!(source.describe().await.fenced, reason);
+    let second = run_into_trouble(&driver, &copy, 2).await;
+    assert_eq!(source.describe().await.fenced, reason);
+    driver.commit_at_last().await;
+    // Nobody told the kit, which looks whenever Import is called, whatever for.
+    let nothing = target.client().import(tokio_stream::empty()).await;
+    nothing.expect_err("no options");
+    let moved = second.wait_with_output().await.expect("output");
+    assert!(moved.status.success(), "{moved:?}");
+    assert_eq!(source.describe().await.fenced, reason);
+    let create = vec![op(Action::Create, "ns/after", "{}")];
+    let next = write(&mut target.client(), create).await.expect("written");
+    assert_eq!(next, source.head().await.revision + 1);
+    source.stop().await;
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closing_call_without_an_answer_can_be_interrupted() {
+    let (source, target, driver) = stores(Trouble::Silence).await;
+    let (from, to) = (source.address(), target.address());
+    let copy = ["copy", "--from", &from, "--to", &to, "--live"];
+    let run = run_into_trouble(&driver, &copy, 1).await;
+    let told = interrupt(run).await;
+    assert!(told.contains("cannot be told"), "{told}");
+    assert_eq!(source.describe().await.fenced, format!("moved to {to}"));
+    source.stop().await;
+}
+
+/// Stands before a target, and can vanish as its process would.
+struct Relay {
+    _connections: JoinSet<()>,
+}
+
+impl Relay {
+    fn at(socket: &Path, target: &Path) -> Self {
+        let listener = UnixListener::bind(socket).expect("a socket");
+        let target = target.to_owned();
+        let mut connections = JoinSet::new();
+        connections.spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut server = UnixStream::connect(&target).await.expect("connected");
+                open.spawn(async move {
+                    // Either side may leave at any moment.
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+        Self {
+            _connections: connections,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_dies_at_the_closing_call_leaves_the_fence_and_a_word_about_it() {
+    let (source, target, driver) = stores(Trouble::Silence).await;
+    let socket = target.folder().join("relay");
+    let relay = Relay::at(&socket, &target.folder().join("s"));
+    let (from, to) = (source.address(), format!("unix://{}", socket.display()));
+    let copy = ["copy", "--from", &from, "--to", &to, "--live"];
+    let run = run_into_trouble(&driver, &copy, 1).await;
+    drop(relay);
+    // It goes on trying; nobody has to wait for that here.
+    let told = interrupt(run).await;
+    assert!(told.contains("cannot be told"), "{told}");
+    assert!(told.contains("stays fenced"), "{told}");
+    assert_eq!(source.describe().await.fenced, format!("moved to {to}"));
+    source.stop().await;
+}
