@@ -1,5 +1,7 @@
 //! Lists: of which state, which objects, and how much at once.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::world::{World, revision};
@@ -308,6 +310,10 @@ async fn long_lists_are_streamed_whole() {
         });
         (key, kube_json::to_vec(&thing))
     }));
+    // So many may take a busy machine longer to load than a request waits.
+    let loaded = async { while world.answer("GET things?limit=1", "").await.code != 200 {} };
+    let loaded = tokio::time::timeout(Duration::from_secs(60), loaded);
+    loaded.await.expect("loaded in time");
     for (accept, key) in [("", "items"), ("table", "rows")] {
         let answer = world.ask("GET things", accept).await;
         // Long enough to come in pieces, of which none is kept.

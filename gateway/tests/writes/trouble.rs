@@ -165,8 +165,8 @@ async fn a_client_that_has_little_time_is_told_in_time() {
         let status = answer.expect(504);
         assert_eq!(status["reason"], "Timeout", "{line}");
     }
-    // The watch is bound by what it waits for, which is all that takes longer.
-    assert!(began.elapsed().as_secs() < 6, "{:?}", began.elapsed());
+    // Without it, a write waits for its outcome for 15 s.
+    assert!(began.elapsed().as_secs() < 12, "{:?}", began.elapsed());
     world
         .until("nothing is asked any more", |fake| {
             fake.disk.lock().open == 0
