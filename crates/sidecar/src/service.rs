@@ -92,9 +92,10 @@ impl Backend for Service {
         if self.description.moves {
             capabilities.push(Capability::Move.into());
         }
-        // First of all: a driver may learn from it what it tells next.
-        let header = told(self.driver.header().await)?;
+        // In this order: whoever is told of no import gets the header of after it, and a driver may
+        // learn from its header what it tells next.
         let import = told(self.driver.import_progress().await)?;
+        let header = told(self.driver.header().await)?;
         let fenced = told(self.driver.fenced().await)?;
         Ok(Response::new(DescribeResponse {
             header: Some(header),

@@ -104,7 +104,8 @@ impl Backend {
     /// Asks who the driver is.
     ///
     /// # Errors
-    /// [`Reason::Refused`] with a sentence for an operator if it does not fit this program.
+    /// [`Reason::Refused`] with a sentence for an operator if it does not fit this program,
+    /// [`Reason::NotReady`] while an import is unfinished.
     pub async fn describe(&self) -> Result<Description, Error> {
         let request = v1::DescribeRequest {
             protocol_minor: PROTOCOL_MINOR,
@@ -114,6 +115,11 @@ impl Backend {
         self.calls.requests.count(Method::Describe);
         let mut client = self.calls.unary.clone();
         let answer = unary(READ_TIMEOUT, request, |request| client.describe(request)).await?;
+        if answer.import.is_some() {
+            // What the store will be, and on which revision it will stand, the import decides.
+            let message = "an import into the store is unfinished";
+            return Err(Error::new(Reason::NotReady, message));
+        }
         let header = self.calls.note(answer.header.clone(), floor)?;
         let (low, high) = (answer.protocol_minor_min, answer.protocol_minor_max);
         if low > PROTOCOL_MINOR || high < PROTOCOL_MINOR_MIN {

@@ -16,6 +16,7 @@ use ark_apiserver::store::{
     WriteOp, WriteOutcome,
 };
 
+use crate::fake::Fake;
 use crate::world::{Things, World, changes, latest, number, revision, settled, thing, things};
 
 const LATEST: Freshness = Freshness::Latest;
@@ -308,6 +309,21 @@ async fn lost_commits_end_every_watch_and_void_every_revision() {
             Err(StoreError::Compacted { .. })
         ));
     }
+}
+
+/// Which keeps the revisions of its source, below those of the empty store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_being_filled_is_waited_for() {
+    let fake = Fake::new();
+    fake.put([("a/x".to_owned(), thing("a/x", 1, "red"))]);
+    fake.disk.lock().faults.importing = Some(9);
+    let world = World::start(fake, StoreConfig::default());
+    let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
+    world.until(waits).await;
+    world.fake.disk.lock().faults.importing = None;
+    world.until(|phase| *phase == Phase::Ready).await;
+    let (_, list) = world.list(latest()).await.expect("listed");
+    assert_eq!(list, [("a/x".to_owned(), 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

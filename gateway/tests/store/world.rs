@@ -114,19 +114,24 @@ impl World {
     }
 
     pub(crate) async fn over(fake: Fake, config: StoreConfig) -> Self {
+        let world = Self::start(fake, config);
+        world.until(|phase| *phase == Phase::Ready).await;
+        world
+    }
+
+    /// Not ready yet.
+    pub(crate) fn start(fake: Fake, config: StoreConfig) -> Self {
         let endpoint = fake.endpoint().parse().expect("an endpoint");
         let (store, task) =
             Store::new(&endpoint, Arc::new(Things(vec![things()])), config).expect("a store");
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(task.run(cancel.clone()));
-        let world = Self {
+        Self {
             fake,
             store,
             tasks,
             cancel,
-        };
-        world.until(|phase| *phase == Phase::Ready).await;
-        world
+        }
     }
 
     /// A new gateway over the same backend.

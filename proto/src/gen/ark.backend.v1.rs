@@ -358,7 +358,8 @@ pub struct DescribeResponse {
     #[prost(message, optional, tag = "7")]
     pub limits: ::core::option::Option<Limits>,
     /// Set while an import in several calls is unfinished: then every other call but Describe, Health
-    /// and CurrentRevision is refused with NOT_READY.
+    /// and CurrentRevision is refused with NOT_READY, and the header is that of the empty store, which
+    /// the import may go below.
     #[prost(message, optional, tag = "8")]
     pub import: ::core::option::Option<ImportProgress>,
     /// Why the store is fenced; empty if it is not.

@@ -19,6 +19,8 @@ pub(crate) struct Faults {
     pub(crate) taken: usize,
     /// How the next lists of things are less than whole, the last first.
     pub(crate) short_lists: Vec<Short>,
+    /// An import is unfinished, into an empty store in this epoch.
+    pub(crate) importing: Option<i64>,
     /// Watchers are told of nothing above this revision.
     pub(crate) held: Option<i64>,
 }

@@ -107,8 +107,15 @@ impl Backend for Service {
         &self,
         _request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
+        let disk = self.disk.lock();
+        let (mut header, importing) = (disk.header(), disk.faults.importing);
+        if let (Some(header), Some(epoch)) = (&mut header, importing) {
+            header.epoch = epoch;
+            header.revision = backend_proto::limits::epoch_base(epoch);
+        }
         Ok(Response::new(v1::DescribeResponse {
-            header: self.disk.lock().header(),
+            header,
+            import: importing.map(|_| v1::ImportProgress::default()),
             driver: "fake".to_owned(),
             protocol_minor_min: 1,
             protocol_minor_max: 1,
