@@ -41,8 +41,9 @@ pub(super) const RATE: usize = 100;
 const LEAST_RATE: f64 = 50.0;
 /// Both moves together, as long as `arkctl copy` runs.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long clients may be refused writes at one move.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How long clients may be refused writes at one move: the new gateway reads everything, while both
+/// stores are compared, and all share the processors with the clients.
+const PAUSE: Duration = Duration::from_secs(20);
 /// Largest write-ahead log of SQLite while it is filled with records whose revisions are in no order:
 /// that of one call, which writes several pages for each record.
 const WAL_BYTES: u64 = 192 << 20;
