@@ -153,6 +153,15 @@ impl Victim for Process {
     }
 }
 
+impl Drop for Process {
+    /// Whoever started others leaves none of them behind.
+    fn drop(&mut self) {
+        if let Some(pid) = self.child.as_ref().and_then(|child| pid_of(child).ok()) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
 fn pid_of(child: &Child) -> Result<Pid, String> {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     id.and_then(Pid::from_raw)
