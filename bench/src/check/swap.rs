@@ -29,6 +29,7 @@ use self::route::{Route, Servers, retry_after};
 use self::verdict::Story;
 use self::writer::{Ack, Writers};
 use super::NAMESPACE;
+use super::tries::in_time;
 use crate::client::Client;
 use crate::objects::{ALL, Factory, collection, name};
 use crate::target::Programs;
@@ -133,12 +134,12 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Re
         "{objects} objects, {writes} writes at {rate:.0}/s, each seen once by one informer in \
          {watches} watches"
     );
-    ensure!(rate >= LEAST_RATE, "too few writes: {told}");
-    Ok(format!("{}; {told}", in_time(&there, &back)?))
+    in_time(rate >= LEAST_RATE, &format!("too few writes: {told}"))?;
+    Ok(format!("{}; {told}", times(&there, &back)?))
 }
 
 /// The times of both moves, unless they are too long.
-fn in_time(there: &Moved, back: &Moved) -> Result<String> {
+fn times(there: &Moved, back: &Moved) -> Result<String> {
     let copies = there.copies + back.copies;
     let figures = format!(
         "copies {:.1} s; writes refused {:.1} s and {:.1} s",
@@ -146,9 +147,9 @@ fn in_time(there: &Moved, back: &Moved) -> Result<String> {
         there.refused.as_secs_f64(),
         back.refused.as_secs_f64(),
     );
-    ensure!(copies < LIMIT, "too slow: {figures}");
+    in_time(copies < LIMIT, &figures)?;
     let longest = there.refused.max(back.refused);
-    ensure!(longest < PAUSE, "refused too long: {figures}");
+    in_time(longest < PAUSE, &figures)?;
     Ok(figures)
 }
 
