@@ -2,9 +2,10 @@
 //!
 //! State at revision r is the objects with a revision ≤ r, and for every key that changed after r
 //! what its first later change replaced. The second part, the *overlay*, is empty unless a past
-//! revision is asked for; of its keys some are read ahead, values when their turn comes.
+//! revision is asked for.
 
-use std::collections::BTreeMap;
+mod overlay;
+
 use std::time::Duration;
 
 use backend_proto::limits::CHUNK_BYTES;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 
+use self::overlay::Overlay;
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 use crate::read::stored;
@@ -30,10 +32,6 @@ const LIFE: Duration = Duration::from_secs(600);
 const FIRST_ROWS: i64 = 128;
 const MOST_ROWS: i64 = 4096;
 
-/// Keys of the overlay that are read ahead. Each time all of the log after the revision is walked:
-/// few would make that often, many take memory.
-const OVERLAY_KEYS: u64 = 1 << 15;
-
 /// Of a record in a chunk, beside the record: its tag and length.
 const FRAME_BYTES: usize = 8;
 
@@ -42,6 +40,8 @@ const ROW_BYTES: i64 = 512;
 
 /// After every key.
 const LAST: &str = "\u{10ffff}";
+/// Behind a key: the smallest one after it, because names hold no byte below the space.
+const NEXT: &str = "\u{1}";
 
 static OBJECTS: Statement = Statement {
     text: "SELECT revision, create_revision, created_at, time, sum, idx, value, path, \
@@ -63,26 +63,6 @@ static OBJECTS: Statement = Statement {
     ],
 };
 
-static OVERLAY: Statement = Statement {
-    text: "SELECT path, revision FROM ark.log WHERE revision > $4 AND resource = $1 \
-           AND path >= $2 AND path < $3 AND previous BETWEEN 1 AND $4 \
-           AND (NOT $5 OR strpos(path, '/') = 0) ORDER BY path LIMIT $6",
-    types: &[
-        Type::INT4,
-        Type::TEXT,
-        Type::TEXT,
-        Type::INT8,
-        Type::BOOL,
-        Type::INT8,
-    ],
-};
-
-static REPLACED: Statement = Statement {
-    text: "SELECT previous, create_revision, created_at, old_time, old_sum, old_idx, old_value \
-           FROM ark.log WHERE revision = $1",
-    types: &[Type::INT8],
-};
-
 /// The keys of a range.
 struct Bounds {
     resource: i32,
@@ -99,9 +79,7 @@ struct List<'a> {
     query: &'a ListQuery,
     at: i64,
     bounds: Bounds,
-    overlay: BTreeMap<String, i64>,
-    /// Where keys of the overlay start that were not read yet, if there are any.
-    unread: Option<String>,
+    overlay: Overlay,
     out: Packer<'a>,
 }
 
@@ -163,13 +141,17 @@ pub(crate) async fn run(
         let _ = sink.send(ListPart::End { more: false }).await;
         return Ok(());
     };
+    let overlay = if at < now {
+        Overlay::new(at, query.limit, &bounds.from)
+    } else {
+        Overlay::empty()
+    };
     let mut list = List {
         connection,
         query,
         at,
-        unread: (at < now).then(|| bounds.from.clone()),
         bounds,
-        overlay: BTreeMap::new(),
+        overlay,
         out: Packer::new(sink, query.limit),
     };
     list.stream().await?;
@@ -182,7 +164,7 @@ impl Bounds {
         let (first, end) = match (&range.namespace, &range.name) {
             (Some(namespace), Some(name)) => {
                 let path = key::path(namespace, name);
-                (path.clone(), path + "\u{1}")
+                (path.clone(), path + NEXT)
             }
             // `0` is the byte after `/`.
             (Some(namespace), None) if !namespace.is_empty() => {
@@ -190,8 +172,7 @@ impl Bounds {
             }
             _ => (String::new(), LAST.to_owned()),
         };
-        // The smallest key after one: names hold no byte below the space.
-        let after = after.map(|key| path_of(key) + "\u{1}");
+        let after = after.map(|key| path_of(key) + NEXT);
         let from = after.map_or(first.clone(), |after| after.max(first));
         let possible = !from.contains('\0') && !end.contains('\0');
         possible.then(|| Self {
@@ -204,30 +185,6 @@ impl Bounds {
 }
 
 impl List<'_> {
-    /// Reads keys of the overlay from one on, no more than the list will need.
-    async fn read_overlay(&mut self, from: String) -> Result<(), Error> {
-        let bounds = &self.bounds;
-        let most = match self.query.limit {
-            0 => OVERLAY_KEYS,
-            limit => limit.saturating_add(1).min(OVERLAY_KEYS),
-        };
-        let most = most as i64;
-        let parameters: [&(dyn ToSql + Sync); 6] = [
-            &bounds.resource,
-            &from,
-            &bounds.end,
-            &self.at,
-            &bounds.cluster_only,
-            &most,
-        ];
-        let rows = self.connection.query(&OVERLAY, &parameters, ANSWER * 4);
-        let rows = rows.await?;
-        let last = rows.last().filter(|_| rows.len() as i64 == most);
-        self.unread = last.map(|row| row.get::<_, String>(0) + "\u{1}");
-        self.overlay = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        Ok(())
-    }
-
     async fn stream(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + LIFE;
         let mut rows = FIRST_ROWS;
@@ -280,7 +237,7 @@ impl List<'_> {
             if let Some(step) = self.out.add(record).await {
                 return Ok(step);
             }
-            self.bounds.from = path + "\u{1}";
+            self.bounds.from = path + NEXT;
         }
         if !last {
             return Ok(Step::Continues);
@@ -290,45 +247,17 @@ impl List<'_> {
     }
 
     /// Sends what of the overlay lies before `path`, or all.
-    async fn overlay(&mut self, path: Option<&String>) -> Result<Option<Step>, Error> {
-        loop {
-            let keys = self.until(path);
-            if let Some(step) = self.replaced(keys).await? {
-                return Ok(Some(step));
-            }
-            let behind = |from: &mut String| path.is_none_or(|path| &*from <= path);
-            let Some(from) = self.unread.take_if(behind) else {
-                return Ok(None);
-            };
-            self.read_overlay(from).await?;
-        }
-    }
-
-    /// Takes the overlay's keys that were read, those before `path` or all.
-    fn until(&mut self, path: Option<&String>) -> BTreeMap<String, i64> {
-        match path {
-            _ if self.overlay.is_empty() => BTreeMap::new(),
-            Some(path) => {
-                let after = self.overlay.split_off(path);
-                std::mem::replace(&mut self.overlay, after)
-            }
-            None => std::mem::take(&mut self.overlay),
-        }
-    }
-
-    /// Sends what was replaced under these keys.
-    async fn replaced(&mut self, keys: BTreeMap<String, i64>) -> Result<Option<Step>, Error> {
-        for (path, revision) in keys {
-            let parameters: [&(dyn ToSql + Sync); 1] = [&revision];
-            let rows = self
-                .connection
-                .query(&REPLACED, &parameters, ANSWER * 4)
-                .await?;
-            let Some(found) = rows.first().and_then(|row| stored(row, 0)) else {
-                return Err(Error::Corrupt(format!("the log has no row {revision}")));
-            };
-            let record = found.into_record(self.key(&path));
-            if let Some(step) = self.out.add(record).await {
+    async fn overlay(&mut self, path: Option<&str>) -> Result<Option<Step>, Error> {
+        let Self {
+            connection,
+            overlay,
+            bounds,
+            ..
+        } = self;
+        while let Some((key, found)) = overlay.next(connection, bounds, path).await? {
+            let range = &self.query.range;
+            let key = key_of(&range.group, &range.resource, &key);
+            if let Some(step) = self.out.add(found.into_record(key)).await {
                 return Ok(Some(step));
             }
         }

@@ -185,16 +185,16 @@ pub(crate) const NAMES: [(&str, &str); 8] = [
     ("get", "LEFT JOIN ark.object"),
     ("get in the past", "AND resource = $2 AND path = $3"),
     ("list", "FROM ark.object WHERE resource = $1 AND path >="),
-    ("list's overlay", "SELECT path, revision FROM ark.log"),
-    ("list in the past", "FROM ark.log WHERE revision = $1"),
+    ("list's overlay", "SELECT path, revision, octet_length"),
+    ("list in the past", "FROM ark.log WHERE revision = ANY"),
     ("lock", "FOR UPDATE"),
 ];
 
 /// Rows that one scan of a statement may read. What is read of the past grows with what changed since.
 fn most(statement: &str) -> u64 {
     match statement {
-        "apply" | "lock" | "list in the past" | "get" => 1,
-        "read_log" => 1024,
+        "apply" | "lock" | "get" => 1,
+        "read_log" | "list in the past" => 1024,
         "list" => 4096,
         _ => 60_000,
     }
