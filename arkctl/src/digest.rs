@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use backend_proto::v1::{Index, Record};
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context as Digest, SHA256, SHA256_OUTPUT_LEN};
 
 /// Digests of a store's resources, while its records pass by.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Digester {
-    open: Option<((String, String), Sha256, Totals)>,
+    open: Option<((String, String), Digest, Totals)>,
     done: Summary,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Totals {
 /// What a store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    pub(crate) resources: BTreeMap<Resource, (Totals, [u8; 32])>,
+    pub(crate) resources: BTreeMap<Resource, (Totals, [u8; SHA256_OUTPUT_LEN])>,
 }
 
 // === impl Digester ===
@@ -45,15 +45,15 @@ impl Digester {
         if !self.open.as_ref().is_some_and(|(open, ..)| same(open)) {
             self.close();
             let resource = (key.group.clone(), key.resource.clone());
-            self.open = Some((resource, Sha256::new(), Totals::default()));
+            self.open = Some((resource, Digest::new(&SHA256), Totals::default()));
         }
         let Some((_, hash, totals)) = &mut self.open else {
             return;
         };
         text(hash, key.namespace.as_bytes());
         text(hash, key.name.as_bytes());
-        hash.update(record.revision.to_be_bytes());
-        hash.update(record.create_revision.to_be_bytes());
+        hash.update(&record.revision.to_be_bytes());
+        hash.update(&record.create_revision.to_be_bytes());
         text(hash, &record.value);
         text(hash, record.unreadable.as_bytes());
         index(hash, record.index.as_ref());
@@ -69,30 +69,32 @@ impl Digester {
 
     fn close(&mut self) {
         if let Some((resource, hash, totals)) = self.open.take() {
-            let entry = (totals, hash.finalize().into());
+            let mut digest = [0; SHA256_OUTPUT_LEN];
+            digest.copy_from_slice(hash.finish().as_ref());
+            let entry = (totals, digest);
             self.done.resources.insert(resource, entry);
         }
     }
 }
 
-fn text(hash: &mut Sha256, bytes: &[u8]) {
-    hash.update((bytes.len() as u64).to_be_bytes());
+fn text(hash: &mut Digest, bytes: &[u8]) {
+    hash.update(&(bytes.len() as u64).to_be_bytes());
     hash.update(bytes);
 }
 
-fn index(hash: &mut Sha256, index: Option<&Index>) {
+fn index(hash: &mut Digest, index: Option<&Index>) {
     let empty = Index::default();
     let index = index.unwrap_or(&empty);
     text(hash, index.uid.as_bytes());
     for map in [&index.labels, &index.fields] {
         let sorted: BTreeMap<_, _> = map.iter().collect();
-        hash.update((sorted.len() as u64).to_be_bytes());
+        hash.update(&(sorted.len() as u64).to_be_bytes());
         for (key, value) in sorted {
             text(hash, key.as_bytes());
             text(hash, value.as_bytes());
         }
     }
-    hash.update((index.owner_uids.len() as u64).to_be_bytes());
+    hash.update(&(index.owner_uids.len() as u64).to_be_bytes());
     for uid in &index.owner_uids {
         text(hash, uid.as_bytes());
     }
@@ -113,14 +115,14 @@ impl Summary {
 
     /// The digest of everything.
     pub(crate) fn digest(&self) -> String {
-        let mut hash = Sha256::new();
+        let mut hash = Digest::new(&SHA256);
         for ((group, resource), (totals, digest)) in &self.resources {
             text(&mut hash, group.as_bytes());
             text(&mut hash, resource.as_bytes());
-            hash.update(totals.records.to_be_bytes());
+            hash.update(&totals.records.to_be_bytes());
             hash.update(digest);
         }
-        hex(&hash.finalize())
+        hex(hash.finish().as_ref())
     }
 }
 

@@ -303,7 +303,7 @@ impl<'a> Row<'a> {
             created_at: nanos(record.created_at.as_ref()),
             time: nanos(record.updated_at.as_ref()),
             size: i32::try_from(record.value.len()).unwrap_or(i32::MAX),
-            sum: digest(&record.value).to_vec(),
+            sum: digest(&record.value).as_ref().to_vec(),
             uid: index.map_or(b"", |index| index.uid.as_bytes()),
             index: index.map(prost::Message::encode_to_vec),
             value: &record.value,

@@ -3,7 +3,7 @@
 use backend_proto::v1::{Index, Key, Record};
 use bytes::Bytes;
 use prost::Message as _;
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Digest, SHA256};
 use sidecar::key::display;
 use sidecar::time::timestamp;
 
@@ -28,7 +28,7 @@ impl Stored {
     pub(crate) fn into_record(self, key: Key) -> Record {
         let index = self.index.as_deref().map(Index::decode).transpose();
         let intact = match (&self.value, &self.sum) {
-            (Some(value), Some(sum)) => digest(value) == sum.as_slice(),
+            (Some(value), Some(sum)) => digest(value).as_ref() == sum.as_slice(),
             _ => false,
         };
         let mut record = Record {
@@ -57,6 +57,6 @@ pub(crate) fn damaged(key: &Key, revision: i64) -> String {
 }
 
 /// SHA-256 of a value; the database can compute the same.
-pub(crate) fn digest(value: &[u8]) -> [u8; 32] {
-    Sha256::digest(value).into()
+pub(crate) fn digest(value: &[u8]) -> Digest {
+    ring::digest::digest(&SHA256, value)
 }

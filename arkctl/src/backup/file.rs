@@ -24,7 +24,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use prost::Message as _;
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context as Digest, SHA256};
 
 const MAGIC: &[u8; 8] = b"arkback\n";
 const VERSION: u8 = 1;
@@ -46,14 +46,14 @@ pub(super) struct Writer {
 }
 
 enum Body {
-    Plain(Hashing),
+    Plain(Box<Hashing>),
     Gzip(Box<GzEncoder<Hashing>>),
 }
 
 /// Hashes what is written.
 struct Hashing {
     file: BufWriter<File>,
-    hash: Sha256,
+    hash: Digest,
 }
 
 /// A file whose hash is right.
@@ -76,14 +76,14 @@ impl Writer {
         let file = private(&partial).with_context(|| partial.display().to_string())?;
         let mut out = Hashing {
             file: BufWriter::with_capacity(BUFFER, file),
-            hash: Sha256::new(),
+            hash: Digest::new(&SHA256),
         };
         out.write_all(MAGIC)?;
         out.write_all(&[VERSION, u8::from(compress)])?;
         let body = if compress {
             Body::Gzip(Box::new(GzEncoder::new(out, Compression::fast())))
         } else {
-            Body::Plain(out)
+            Body::Plain(Box::new(out))
         };
         Ok(Self {
             path: path.to_owned(),
@@ -112,15 +112,15 @@ impl Writer {
     /// Makes the file durable, then gives it its name.
     pub(super) fn finish(self, records: u64) -> Result<()> {
         let mut out = match self.body {
-            Body::Plain(out) => out,
+            Body::Plain(out) => *out,
             Body::Gzip(out) => out.finish()?,
         };
         let named = || self.partial.display().to_string();
         out.write_all(&self.messages.to_be_bytes())
             .with_context(named)?;
         out.write_all(&records.to_be_bytes()).with_context(named)?;
-        let hash = out.hash.finalize();
-        out.file.write_all(&hash).with_context(named)?;
+        let hash = out.hash.finish();
+        out.file.write_all(hash.as_ref()).with_context(named)?;
         let file = out
             .file
             .into_inner()
@@ -176,13 +176,13 @@ impl Contents {
             version == VERSION,
             "version {version} is not known to this arkctl"
         );
-        let mut hash = Sha256::new();
-        hash.update(head);
+        let mut hash = Digest::new(&SHA256);
+        hash.update(&head);
         feed(&mut hash, (&mut file).take(length - HEAD - 32))?;
         let mut expected = [0; 32];
         file.read_exact(&mut expected)?;
         ensure!(
-            hash.finalize()[..] == expected,
+            hash.finish().as_ref() == expected,
             "the file is damaged or cut off: its SHA-256 is not what it was when it was written"
         );
         file.seek(SeekFrom::Start(length - TAIL))?;
@@ -240,7 +240,7 @@ impl Contents {
 }
 
 /// Hashes all that is read.
-fn feed(hash: &mut Sha256, mut from: impl Read) -> io::Result<()> {
+fn feed(hash: &mut Digest, mut from: impl Read) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.read(&mut buffer)? {

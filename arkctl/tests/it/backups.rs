@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use backend_proto::v1::op::Action;
-use sha2::{Digest as _, Sha256};
+use ring::digest::{SHA256, digest};
 
 use crate::liar::Liar;
 use crate::store::{Kind, Store, op, run, write};
@@ -161,8 +161,8 @@ async fn a_file_that_ends_early_is_named_and_not_the_driver() {
         let mut changed = body.to_vec();
         changed.extend(messages.to_be_bytes());
         changed.extend(records.to_be_bytes());
-        let hash = Sha256::digest(&changed);
-        changed.extend(hash);
+        let hash = digest(&SHA256, &changed);
+        changed.extend(hash.as_ref());
         std::fs::write(&file, changed).expect("written");
         let failed = run(&["restore", "--from", path, "--to", &target.address()]).await;
         let failed = failed.expect_err("it is not whole");

@@ -108,7 +108,9 @@ impl Batch {
             let index = op.index.as_ref().filter(|_| stored);
             columns.action.push(op.action() as i16);
             columns.path.push(path_of(&key));
-            columns.sum.push(Blob(digest(&op.value).to_vec().into()));
+            columns
+                .sum
+                .push(Blob(Bytes::copy_from_slice(digest(&op.value).as_ref())));
             columns.value.push(Blob(op.value.clone()));
             columns
                 .index

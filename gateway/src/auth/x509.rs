@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use ring::digest::{SHA256, digest};
 use rustls_pki_types::CertificateDer;
-use sha2::{Digest, Sha256};
 use x509_parser::der_parser::{Oid, oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -28,7 +28,7 @@ pub(super) fn user(certificate: &CertificateDer<'_>) -> Result<Option<User>, Err
     let groups: Vec<String> = subject.iter_organization().filter_map(text).collect();
     let mut user = User::new(name, groups);
     user.uid = subject.iter_by_oid(&UID_OID).find_map(text);
-    let id = format!("X509SHA256={}", hex(&Sha256::digest(certificate)));
+    let id = format!("X509SHA256={}", hex(digest(&SHA256, certificate).as_ref()));
     user.extra.insert(CREDENTIAL_ID.to_owned(), vec![id]);
     Ok(Some(user))
 }

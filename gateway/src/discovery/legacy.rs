@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crd_schema::Version;
 use kube_json::ObjectWriter;
+use ring::digest::{SHA256, digest};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use super::{SUBRESOURCE_VERBS, VERBS};
 use crate::resources::{Catalog, Resource};
@@ -118,7 +118,7 @@ fn storage_version_hash(resource: &Resource) -> String {
     }
     let definition = resource.definition();
     let text = format!("{}/{name}/{}", definition.group, definition.names.kind);
-    STANDARD.encode(&Sha256::digest(text)[..8])
+    STANDARD.encode(&digest(&SHA256, text.as_bytes()).as_ref()[..8])
 }
 
 fn fields(catalog: &Catalog, group: &str, out: &mut ObjectWriter<'_>) {

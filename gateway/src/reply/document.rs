@@ -11,7 +11,7 @@ use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use sha2::{Digest as _, Sha512};
+use ring::digest::{SHA512, digest};
 
 /// Bytes with a hash, and compressed once when the first client asks for it.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ impl Document {
     /// A document that is compressed on request if it has at least `compress_from` bytes.
     pub fn new(bytes: impl Into<Bytes>, compress_from: usize) -> Self {
         let bytes = bytes.into();
-        let hash: String = Sha512::digest(&bytes)
+        let hash: String = digest(&SHA512, &bytes)
+            .as_ref()
             .iter()
             .map(|byte| format!("{byte:02X}"))
             .collect();

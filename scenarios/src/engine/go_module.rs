@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use ring::digest::{Context as Digest, SHA256};
 use rustix::fs::{FlockOperation, flock};
-use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 /// A module and what is built from it.
@@ -49,13 +49,14 @@ impl GoModule {
 
     /// A name that changes whenever the pinned sources do.
     fn fingerprint(&self) -> Result<String> {
-        let mut hash = Sha256::new();
+        let mut hash = Digest::new(&SHA256);
         for file in self.sources {
             let path = self.folder.join(file);
-            hash.update(std::fs::read(&path).with_context(|| path.display().to_string())?);
+            hash.update(&std::fs::read(&path).with_context(|| path.display().to_string())?);
         }
         Ok(hash
-            .finalize()
+            .finish()
+            .as_ref()
             .iter()
             .take(8)
             .map(|byte| format!("{byte:02x}"))

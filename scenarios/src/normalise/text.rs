@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use regex::{Captures, Regex};
+use ring::digest::{SHA256, digest};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::revisions::{COLLECTION, Revisions, WRITTEN};
 
@@ -170,7 +170,8 @@ fn shorten(text: String) -> String {
     if text.len() <= LONG {
         return text;
     }
-    let hash = Sha256::digest(&text)
+    let hash = digest(&SHA256, text.as_bytes())
+        .as_ref()
         .iter()
         .take(4)
         .fold(0u32, |sum, b| sum << 8 | u32::from(*b));
