@@ -142,6 +142,8 @@ impl Batcher {
                     None => return,
                 }
             }
+            // What has arrived meanwhile may still be in its socket: that is read first.
+            tokio::task::yield_now().await;
             while self.waiting.len() < BATCH_OPS {
                 let Ok(request) = self.requests.try_recv() else {
                     break;
