@@ -12,6 +12,10 @@ const WRITES: [Write; 3] = [Write::Create, Write::Update, Write::StatusPatch];
 /// Our writes per second with the most clients, divided by those on kine and PostgreSQL, are at
 /// least this.
 const RATE_TARGET: f64 = 5.0;
+/// Writes per second of the server that came before us, with PostgreSQL and any number of clients.
+const FIRST_GENERATION: f64 = 108.0;
+/// Our writes per second with the most clients, divided by those, are at least this.
+const FIRST_GENERATION_TARGET: f64 = 20.0;
 
 /// The table and the verdicts; nothing if writes were not measured.
 pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
@@ -42,6 +46,8 @@ pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
     let peer = |peer: Peer| peers.iter().find(|side| side.name == peer.name());
     let verdicts = [
         peer(Peer::KinePostgres).map(|theirs| throughput(ours, theirs, many)),
+        // That server kept its objects in PostgreSQL, as this peer does.
+        peer(Peer::KinePostgres).map(|_| progress(ours, many)),
         peer(Peer::Etcd).map(|theirs| latency(ours, theirs)),
     ];
     for verdict in verdicts.into_iter().flatten() {
@@ -60,6 +66,18 @@ fn throughput(ours: &Side, theirs: &Side, clients: usize) -> String {
         let (ours, theirs) = (ours.figure(write, clients)?, theirs.figure(write, clients)?);
         let ratio = ours.rate() / theirs.rate();
         Some((format!("{ratio:.1} ×"), ratio >= RATE_TARGET))
+    })
+}
+
+/// Whether we take enough more writes than the server that came before us.
+fn progress(ours: &Side, clients: usize) -> String {
+    let promise = format!(
+        "writes at concurrency {clients} ≥ {FIRST_GENERATION_TARGET:.0} × the \
+         {FIRST_GENERATION:.0}/s of the first-generation server"
+    );
+    verdict(&promise, |write| {
+        let ratio = ours.figure(write, clients)?.rate() / FIRST_GENERATION;
+        Some((format!("{ratio:.1} ×"), ratio >= FIRST_GENERATION_TARGET))
     })
 }
 
@@ -124,7 +142,7 @@ mod tests {
     fn verdicts(ours: &Side) -> Vec<String> {
         let peers = [
             side(Peer::Etcd.name(), 100, 3),
-            side(Peer::KinePostgres.name(), 100, 3),
+            side(Peer::KinePostgres.name(), 432, 3),
         ];
         let text = section(ours, &peers).expect("writes were measured");
         let verdicts = text
@@ -135,17 +153,19 @@ mod tests {
 
     #[test]
     fn promises_are_kept_by_every_kind_of_write() {
-        let kept = verdicts(&side("us", 500, 3));
+        let kept = verdicts(&side("us", 2160, 3));
         assert_eq!(
             kept,
             [
                 "kept    writes at concurrency 64 ≥ 5 × those of kube-apiserver+kine/postgres \
                  (create 5.0 ×, update 5.0 ×, status patch 5.0 ×)",
+                "kept    writes at concurrency 64 ≥ 20 × the 108/s of the first-generation server \
+                 (create 20.0 ×, update 20.0 ×, status patch 20.0 ×)",
                 "kept    single-writer p50 ≤ that of kube-apiserver+etcd (create 3.00 against \
                  3.00 ms, update 3.00 against 3.00 ms, status patch 3.00 against 3.00 ms)",
             ]
         );
-        let mut slow = side("us", 499, 3);
+        let mut slow = side("us", 2159, 3);
         slow.figures.pop();
         slow.figures[0].p50 = Duration::from_millis(4);
         for broken in verdicts(&slow) {
