@@ -95,6 +95,8 @@ impl Writer {
                 },
             };
             let Some(first) = first else { break };
+            // Requests that are ready to run may have writes for this call.
+            tokio::task::yield_now().await;
             let batch;
             (batch, next) = self.collect(first);
             calls.spawn(send(self.calls.clone(), batch));
