@@ -5,9 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::client::Client;
-use crate::measure::Figure;
 use crate::measure::fanout::{Fanout, Pace};
-use crate::measure::reads::LISTS;
+use crate::measure::reads::{LISTS, List};
 use crate::measure::writes::{CLIENTS, Run, Write};
 use crate::objects::{ALL, Factory, collection};
 use crate::report::{Memory, Report, Side};
@@ -55,6 +54,9 @@ enum Backend {
 }
 
 /// Measures all and prints the tables.
+///
+/// The servers run side by side and take turns at each measurement: a machine that is slow for some
+/// minutes, because others use it too, is so for all of them.
 pub(crate) async fn run(options: &Options) -> Result<String> {
     let programs = Programs::beside_us()?;
     let scratch = tempfile::tempdir()?;
@@ -62,85 +64,108 @@ pub(crate) async fn run(options: &Options) -> Result<String> {
         Backend::Sqlite => Target::ours(&programs, &scratch.path().join("data")),
         Backend::Postgres => Target::ours_on_postgres(&programs),
     };
-    let ours = side(options, target?).await?;
-    let mut peers = Vec::new();
+    let mut loads = vec![Load::new(options, target?).await?];
     if !options.only_ours {
         for peer in &options.peer {
-            peers.push(side(options, Target::peer(&programs, *peer)?).await?);
+            loads.push(Load::new(options, Target::peer(&programs, *peer)?).await?);
         }
     }
+    if options.wants("writes") {
+        for clients in CLIENTS {
+            for kind in [Write::Create, Write::Update, Write::StatusPatch, Write::Get] {
+                for load in &mut loads {
+                    load.write(kind, clients).await?;
+                }
+            }
+        }
+        for load in &loads {
+            load.clear().await?;
+        }
+    }
+    for load in &loads {
+        load.fill().await?;
+    }
+    for load in &mut loads {
+        load.memory(&format!("resident with {} objects", options.objects))?;
+    }
+    if options.wants("lists") {
+        for list in LISTS {
+            for load in &mut loads {
+                load.list(list).await?;
+            }
+        }
+    }
+    if options.wants("watch") {
+        for (watchers, rate) in [(1, 200), (100, 200), (1_000, 20)] {
+            for load in &mut loads {
+                load.watch(watchers, rate).await?;
+            }
+        }
+        for load in &mut loads {
+            load.memory("resident after 1,000 watchers")?;
+        }
+    }
+    let mut sides = Vec::new();
+    for load in loads {
+        load.target.stop()?;
+        sides.push(load.side);
+    }
+    let ours = sides.remove(0);
+    let peers = sides;
     Ok(Report { ours, peers }.to_markdown())
 }
 
-async fn side(options: &Options, target: Target) -> Result<Side> {
-    let client = Arc::new(target.connect(CONNECTIONS).await?);
-    let factory = Factory::calibrate(&client, NAMESPACE, options.object_bytes).await?;
-    let mut side = Side {
-        name: target.name,
-        figures: Vec::new(),
-        memory: Vec::new(),
-    };
-    let load = Load {
-        options,
-        target: &target,
-        client,
-        factory,
-    };
-    if load.wants("writes") {
-        load.writes(&mut side.figures).await?;
+impl Options {
+    fn wants(&self, part: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| part.contains(only))
     }
-    load.fill().await?;
-    side.memory
-        .push(load.memory(&format!("resident with {} objects", options.objects))?);
-    if load.wants("lists") {
-        load.lists(&mut side.figures).await?;
-    }
-    if load.wants("watch") {
-        load.watches(&mut side).await?;
-    }
-    target.stop()?;
-    Ok(side)
 }
 
-/// One target under load.
+/// One target under load, and what was measured.
 struct Load<'a> {
     options: &'a Options,
-    target: &'a Target,
+    target: Target,
     client: Arc<Client>,
     factory: Factory,
+    side: Side,
 }
 
-impl Load<'_> {
-    fn wants(&self, part: &str) -> bool {
-        self.options
-            .only
-            .as_deref()
-            .is_none_or(|only| part.contains(only))
+impl<'a> Load<'a> {
+    async fn new(options: &'a Options, target: Target) -> Result<Self> {
+        let client = Arc::new(target.connect(CONNECTIONS).await?);
+        let factory = Factory::calibrate(&client, NAMESPACE, options.object_bytes).await?;
+        let side = Side {
+            name: target.name,
+            figures: Vec::new(),
+            memory: Vec::new(),
+        };
+        Ok(Self {
+            options,
+            target,
+            client,
+            factory,
+            side,
+        })
     }
 
-    async fn writes(&self, figures: &mut Vec<Figure>) -> Result<()> {
-        for concurrency in CLIENTS {
-            // A single client is slow on a real disk; half as many operations tell as much.
-            let count = if concurrency == 1 {
-                self.options.operations / 2
-            } else {
-                self.options.operations
-            };
-            for kind in [Write::Create, Write::Update, Write::StatusPatch, Write::Get] {
-                let run = Run {
-                    kind,
-                    prefix: format!("w{concurrency}"),
-                    namespace: NAMESPACE.to_owned(),
-                    count,
-                    concurrency,
-                };
-                let figure = run
-                    .measure(&self.client, &self.factory, &self.target.processes)
-                    .await?;
-                figures.push(figure);
-            }
-        }
-        self.clear().await
+    async fn write(&mut self, kind: Write, clients: usize) -> Result<()> {
+        // A single client is slow on a real disk; half as many operations tell as much.
+        let count = if clients == 1 {
+            self.options.operations / 2
+        } else {
+            self.options.operations
+        };
+        let run = Run {
+            kind,
+            prefix: format!("w{clients}"),
+            namespace: NAMESPACE.to_owned(),
+            count,
+            concurrency: clients,
+        };
+        let processes = &self.target.processes;
+        let figure = run.measure(&self.client, &self.factory, processes).await?;
+        self.side.figures.push(figure);
+        Ok(())
     }
 
     /// Removes what the single-object operations left.
@@ -170,52 +195,45 @@ impl Load<'_> {
         run.perform(&self.client, &self.factory).await.map(|_| ())
     }
 
-    async fn lists(&self, figures: &mut Vec<Figure>) -> Result<()> {
-        for list in LISTS {
-            let (objects, times) = (self.options.objects, self.options.lists);
-            let processes = &self.target.processes;
-            figures.push(
-                list.measure(&self.client, ALL, objects, times, processes)
-                    .await?,
-            );
-        }
+    async fn list(&mut self, list: &List) -> Result<()> {
+        let (objects, times) = (self.options.objects, self.options.lists);
+        let processes = &self.target.processes;
+        let figure = list.measure(&self.client, ALL, objects, times, processes);
+        self.side.figures.push(figure.await?);
         Ok(())
     }
 
-    async fn watches(&self, side: &mut Side) -> Result<()> {
-        for (watchers, rate, seconds) in [(1_usize, 200, 10), (100, 200, 10), (1_000, 20, 10)] {
-            let lanes = watchers.div_ceil(50);
-            let watch_client = Arc::new(self.target.connect(lanes).await?);
-            let fanout = Fanout {
-                namespace: "kube-public".to_owned(),
-                watchers,
-                rate,
-                writes: rate * seconds,
-                first: Pace::Full,
-            };
-            let processes = &self.target.processes;
-            let outcome = fanout
-                .measure(&self.client, &watch_client, &self.factory, processes)
-                .await?;
-            let mut figure = outcome.figure.clone();
-            let complete = outcome.ensure_complete(0, fanout.writes);
-            let verdict =
-                complete.map_or_else(|error| format!("{error}"), |()| "complete".to_owned());
-            figure.name = format!(
-                "{} ({:.0}/s taken, {verdict})",
-                figure.name, outcome.write_rate
-            );
-            side.figures.push(figure);
-        }
-        side.memory
-            .push(self.memory("resident after 1,000 watchers")?);
+    /// Watches ten seconds of so many writes per second.
+    async fn watch(&mut self, watchers: usize, rate: usize) -> Result<()> {
+        let lanes = watchers.div_ceil(50);
+        let watch_client = Arc::new(self.target.connect(lanes).await?);
+        let fanout = Fanout {
+            namespace: "kube-public".to_owned(),
+            watchers,
+            rate,
+            writes: rate * 10,
+            first: Pace::Full,
+        };
+        let processes = &self.target.processes;
+        let outcome = fanout
+            .measure(&self.client, &watch_client, &self.factory, processes)
+            .await?;
+        let mut figure = outcome.figure.clone();
+        let complete = outcome.ensure_complete(0, fanout.writes);
+        let verdict = complete.map_or_else(|error| format!("{error}"), |()| "complete".to_owned());
+        figure.name = format!(
+            "{} ({:.0}/s taken, {verdict})",
+            figure.name, outcome.write_rate
+        );
+        self.side.figures.push(figure);
         Ok(())
     }
 
-    fn memory(&self, name: &str) -> Result<Memory> {
-        Ok(Memory {
+    fn memory(&mut self, name: &str) -> Result<()> {
+        self.side.memory.push(Memory {
             name: name.to_owned(),
             bytes: self.target.processes.resident_bytes()?,
-        })
+        });
+        Ok(())
     }
 }
