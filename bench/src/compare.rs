@@ -78,11 +78,11 @@ pub(crate) async fn run(options: &Options) -> Result<String> {
                 }
             }
         }
-        for load in &loads {
+        for load in &mut loads {
             load.clear().await?;
         }
     }
-    for load in &loads {
+    for load in &mut loads {
         load.fill().await?;
     }
     for load in &mut loads {
@@ -148,7 +148,15 @@ impl<'a> Load<'a> {
         })
     }
 
+    /// Connects anew: kube-apiserver closes connections that had nothing to do for 90 s, such as while
+    /// others had their turn.
+    async fn connect(&mut self) -> Result<()> {
+        self.client = Arc::new(self.target.connect(CONNECTIONS).await?);
+        Ok(())
+    }
+
     async fn write(&mut self, kind: Write, clients: usize) -> Result<()> {
+        self.connect().await?;
         // A single client is slow on a real disk; half as many operations tell as much.
         let count = if clients == 1 {
             self.options.operations / 2
@@ -169,7 +177,8 @@ impl<'a> Load<'a> {
     }
 
     /// Removes what the single-object operations left.
-    async fn clear(&self) -> Result<()> {
+    async fn clear(&mut self) -> Result<()> {
+        self.connect().await?;
         let path = collection(NAMESPACE);
         self.client
             .write(
@@ -184,7 +193,8 @@ impl<'a> Load<'a> {
     }
 
     /// Creates the objects that lists and memory are measured with.
-    async fn fill(&self) -> Result<()> {
+    async fn fill(&mut self) -> Result<()> {
+        self.connect().await?;
         let run = Run {
             kind: Write::Create,
             prefix: "query".to_owned(),
@@ -196,6 +206,7 @@ impl<'a> Load<'a> {
     }
 
     async fn list(&mut self, list: &List) -> Result<()> {
+        self.connect().await?;
         let (objects, times) = (self.options.objects, self.options.lists);
         let processes = &self.target.processes;
         let figure = list.measure(&self.client, ALL, objects, times, processes);
@@ -205,6 +216,7 @@ impl<'a> Load<'a> {
 
     /// Watches ten seconds of so many writes per second.
     async fn watch(&mut self, watchers: usize, rate: usize) -> Result<()> {
+        self.connect().await?;
         let lanes = watchers.div_ceil(50);
         let watch_client = Arc::new(self.target.connect(lanes).await?);
         let fanout = Fanout {
