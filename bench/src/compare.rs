@@ -202,7 +202,7 @@ impl<'a> Load<'a> {
             count: self.options.objects,
             concurrency: 64,
         };
-        run.perform(&self.client, &self.factory).await.map(|_| ())
+        run.perform(&self.client, &self.factory).await
     }
 
     async fn list(&mut self, list: &List) -> Result<()> {

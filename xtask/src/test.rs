@@ -104,7 +104,9 @@ fn steps(scratch: &Path) -> Vec<Step> {
         },
         Step {
             name: "promises under load",
-            command: binary("ark-bench", &["check", "all"]),
+            // Times are judged by `ark-bench` on a machine that is known; here a time is only wrong
+            // by a wide margin.
+            command: binary("ark-bench", &["check", "all", "--slack", "5"]),
         },
     ]
 }

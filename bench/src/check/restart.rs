@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::lists::fill;
-use super::tries::in_time;
+use super::tries::{in_time, used};
 use crate::objects::ALL;
 use crate::target::{Programs, Target};
 
@@ -41,9 +41,7 @@ pub(super) async fn startup(programs: &Programs) -> Result<String> {
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let ready = started.elapsed();
     target.stop()?;
-    let figures = format!("ready after {ready:.2?}");
-    in_time(ready < limit, &figures)?;
-    Ok(figures)
+    in_time(used(ready, limit), format!("ready after {ready:.2?}"))
 }
 
 pub(super) async fn first_list(programs: &Programs) -> Result<String> {
@@ -59,6 +57,5 @@ pub(super) async fn first_list(programs: &Programs) -> Result<String> {
     let found = list.items.len();
     ensure!(found == objects, "{found} objects after the restart");
     let figures = format!("ready after {ready:.2?}, listed after {listed:.2?}");
-    in_time(listed <= limit, &figures)?;
-    Ok(figures)
+    in_time(used(listed, limit), figures)
 }

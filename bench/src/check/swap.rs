@@ -29,7 +29,7 @@ use self::route::{Route, Servers, retry_after};
 use self::verdict::Story;
 use self::writer::{Ack, Writers};
 use super::NAMESPACE;
-use super::tries::in_time;
+use super::tries::{in_time, used};
 use crate::client::Client;
 use crate::objects::{ALL, Factory, collection, name};
 use crate::target::Programs;
@@ -130,27 +130,17 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Re
     third.process.stop()?;
     judge(&before, &acks, &informer, &stored)?;
     let (writes, watches) = (acks.len(), informer.watches);
-    let told = format!(
-        "{objects} objects, {writes} writes at {rate:.0}/s, each seen once by one informer in \
-         {watches} watches"
-    );
-    in_time(rate >= LEAST_RATE, &format!("too few writes: {told}"))?;
-    Ok(format!("{}; {told}", times(&there, &back)?))
-}
-
-/// The times of both moves, unless they are too long.
-fn times(there: &Moved, back: &Moved) -> Result<String> {
     let copies = there.copies + back.copies;
     let figures = format!(
-        "copies {:.1} s; writes refused {:.1} s and {:.1} s",
+        "copies {:.1} s; writes refused {:.1} s and {:.1} s; {objects} objects, {writes} writes at \
+         {rate:.0}/s, each seen once by one informer in {watches} watches",
         copies.as_secs_f64(),
         there.refused.as_secs_f64(),
         back.refused.as_secs_f64(),
     );
-    in_time(copies < LIMIT, &figures)?;
-    let longest = there.refused.max(back.refused);
-    in_time(longest < PAUSE, &figures)?;
-    Ok(figures)
+    let paused = used(there.refused.max(back.refused), PAUSE);
+    let late = used(copies, LIMIT).max(paused).max(LEAST_RATE / rate);
+    in_time(late, figures)
 }
 
 fn judge(before: &Picture, acks: &[Ack], informer: &Informer, stored: &Picture) -> Result<()> {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::events::{Kind, List, Object};
 use super::watcher::{Arrival, Watched};
 use super::writer::{Acknowledged, What, Written};
-use crate::check::tries::in_time;
+use crate::check::tries::{in_time, used};
 use crate::measure::percentile;
 
 /// From the acknowledgement of a write on one replica to its arrival at a watcher on another.
@@ -76,8 +76,7 @@ impl Run {
             percentile(&quiet, 50),
             percentile(&all, 50),
         );
-        in_time(p99 < DELIVERY, &figures)?;
-        Ok(figures)
+        in_time(used(p99, DELIVERY), figures)
     }
 
     /// Every watcher saw the same, once and in order, and all there is.
