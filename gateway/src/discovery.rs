@@ -76,7 +76,7 @@ impl Discovery {
         Self {
             core: Core {
                 versions: line(legacy::core_versions()),
-                aggregated: line(aggregated::groups(catalog, &[])),
+                aggregated: line(aggregated::core()),
                 resources: line(legacy::core_resources()),
             },
             groups: line(legacy::groups(catalog, &served)),

@@ -7,22 +7,42 @@ use serde_json::json;
 use super::{SUBRESOURCE_VERBS, VERBS};
 use crate::resources::{Catalog, Resource};
 
-/// These groups; none for the group without a name.
+/// The group without a name: its version has no resources here. client-go knows a manifest of kind
+/// `List` by the version alone.
+pub(super) fn core() -> Vec<u8> {
+    document(|out| {
+        out.objects("items", [()], |(), out| {
+            out.object("metadata").end();
+            out.objects("versions", ["v1"], |version, out| {
+                out.string("version", version);
+                out.string("freshness", "Current");
+            });
+        });
+    })
+}
+
+/// These groups.
 pub(super) fn groups(catalog: &Catalog, names: &[&str]) -> Vec<u8> {
+    document(|out| {
+        out.objects("items", names, |name, out| {
+            let mut metadata = out.object("metadata");
+            metadata.string("name", name);
+            metadata.end();
+            let versions = catalog.versions(name);
+            out.objects("versions", versions, |version, out| {
+                write_version(catalog, name, version, out);
+            });
+        });
+    })
+}
+
+fn document(items: impl FnOnce(&mut ObjectWriter<'_>)) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(16 << 10);
     let mut out = ObjectWriter::begin(&mut bytes);
     out.string("kind", "APIGroupDiscoveryList");
     out.string("apiVersion", "apidiscovery.k8s.io/v2");
     out.object("metadata").end();
-    out.objects("items", names, |name, out| {
-        let mut metadata = out.object("metadata");
-        metadata.string("name", name);
-        metadata.end();
-        let versions = catalog.versions(name);
-        out.objects("versions", versions, |version, out| {
-            write_version(catalog, name, version, out);
-        });
-    });
+    items(&mut out);
     out.end();
     bytes
 }
