@@ -48,7 +48,7 @@ pub async fn backup(arguments: &args::Backup) -> Result<()> {
 
 /// Sends the export to the writer, which takes the end of the channel for the end.
 async fn read(store: &Store, mut export: Export, sender: mpsc::Sender<Part>) -> Result<Summary> {
-    let mut progress = Progress::new("saved");
+    let mut progress = Progress::new("saved", export.about_records);
     let (mut digester, mut count) = (Digester::default(), 0);
     sender.send(Part::Header(export.header.clone())).await?;
     while let Some(records) = export.records().await? {
@@ -80,7 +80,10 @@ fn write(path: &Path, compress: bool, mut messages: mpsc::Receiver<Part>) -> Res
             Part::Trailer(_) => whole = true,
             Part::Header(_) | Part::Events(_) => {}
         }
-        writer.write(&ExportResponse { part: Some(part) })?;
+        writer.write(&ExportResponse {
+            part: Some(part),
+            about_records: 0,
+        })?;
     }
     if whole {
         writer.finish(records)
@@ -136,6 +139,8 @@ fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<O
         source,
         ..Options::default()
     };
+    let expected = contents.records();
+    let mut progress = Progress::new("restored", Some(expected));
     let (mut digester, mut records) = (Digester::default(), 0);
     if requests.blocking_send(begin(options)).is_err() {
         return Ok(None);
@@ -143,19 +148,22 @@ fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<O
     for part in contents.chunks()? {
         let chunk = part?;
         chunk.records.iter().for_each(|record| digester.add(record));
-        records += chunk.records.len() as i64;
+        let sent = chunk.records.len();
+        let bytes = chunk.records.iter().map(|record| record.value.len()).sum();
+        records += sent as i64;
         let part = Some(ImportPart::Chunk(chunk));
         if requests.blocking_send(ImportRequest { part }).is_err() {
             return Ok(None);
         }
+        progress.add(sent, bytes);
     }
     // Without the closing message nothing is kept.
-    let expected = contents.records();
     ensure!(
         records as u64 == expected,
         "it holds {records} records and says {expected}"
     );
     let part = Some(ImportPart::Done(Done { records, events: 0 }));
     let closed = requests.blocking_send(ImportRequest { part });
+    progress.finish();
     Ok(closed.is_ok().then(|| digester.finish()))
 }

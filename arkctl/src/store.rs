@@ -51,6 +51,8 @@ pub(crate) struct Refusal {
 pub(crate) struct Export {
     /// What is exported.
     pub(crate) header: Header,
+    /// How many records its snapshot has, if the driver can tell; an estimate.
+    pub(crate) about_records: Option<u64>,
     address: String,
     stream: Streaming<ExportResponse>,
     /// Records that came.
@@ -156,12 +158,19 @@ impl Store {
         let answer = self.streams.clone().export(request).await;
         let mut export = Export {
             header: Header::default(),
+            about_records: None,
             address: self.address.clone(),
             stream: answer.map_err(|status| self.refusal(&status))?.into_inner(),
             count: 0,
         };
-        match export.next().await? {
-            Some(Part::Header(header)) => export.header = header,
+        match export.message().await? {
+            Some(ExportResponse {
+                part: Some(Part::Header(header)),
+                about_records,
+            }) => {
+                export.header = header;
+                export.about_records = u64::try_from(about_records).ok().filter(|it| *it > 0);
+            }
             _ => bail!("{}: an export did not begin with its header", self.address),
         }
         if wanted != 0 && export.header.revision != wanted {
@@ -227,16 +236,18 @@ fn read(path: &PathBuf) -> Result<Vec<u8>> {
 impl Export {
     /// The next part; `None` at an orderly end.
     pub(crate) async fn next(&mut self) -> Result<Option<Part>> {
-        loop {
-            let message = self.stream.message().await;
-            let message = message.map_err(|status| Refusal::of(&self.address, &status))?;
-            match message {
-                None => return Ok(None),
-                Some(ExportResponse { part: Some(part) }) => return Ok(Some(part)),
-                // A part of a later minor version.
-                Some(ExportResponse { part: None }) => {}
+        while let Some(message) = self.message().await? {
+            // There is none if it is one of a later minor version.
+            if message.part.is_some() {
+                return Ok(message.part);
             }
         }
+        Ok(None)
+    }
+
+    async fn message(&mut self) -> Result<Option<ExportResponse>> {
+        let message = self.stream.message().await;
+        Ok(message.map_err(|status| Refusal::of(&self.address, &status))?)
     }
 
     /// The next records of the snapshot; `None` when it is complete.

@@ -13,6 +13,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// How often a line tells the progress where there is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// What a terminal shows where the end is known, and where it is not.
+const BAR: &str = "{elapsed} [{bar:30}] {percent} %, {eta} left: {wide_msg}";
+const SPINNER: &str = "{spinner} {elapsed} {wide_msg}";
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
 /// Prints a line.
 pub(crate) fn line(text: impl std::fmt::Display) {
     println!("{text}");
@@ -23,6 +32,8 @@ pub(crate) fn line(text: impl std::fmt::Display) {
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     what: &'static str,
+    /// About how many records there will be.
+    total: Option<u64>,
     records: u64,
     bytes: u64,
     told: Instant,
@@ -30,19 +41,18 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of what is being done, such as `copied`.
-    pub(crate) fn new(what: &'static str) -> Self {
+    /// Of what is being done, such as `copied`, with about so many records if that is known.
+    pub(crate) fn new(what: &'static str, total: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let template = "{spinner} {elapsed} {msg}";
-            let style = ProgressStyle::with_template(template);
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+            bar.set_style(style(total.map_or(SPINNER, |_| BAR)));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
         Self {
             bar,
             what,
+            total,
             records: 0,
             bytes: 0,
             told: Instant::now(),
@@ -55,10 +65,24 @@ impl Progress {
         self.records += records as u64;
         self.bytes += bytes as u64;
         if let Some(bar) = &self.bar {
+            if let Some(total) = self.total {
+                // It was an estimate.
+                bar.set_length(total.max(self.records));
+                bar.set_position(self.records);
+            }
             bar.set_message(self.text());
         } else if self.told.elapsed() >= EVERY {
             self.told = Instant::now();
-            line(self.text());
+            line(format_args!("{}{}", self.text(), self.share()));
+        }
+    }
+
+    /// From here on nobody knows how much is to come.
+    pub(crate) fn has_no_end(&mut self) {
+        self.total = None;
+        if let Some(bar) = &self.bar {
+            bar.set_style(style(SPINNER));
+            bar.unset_length();
         }
     }
 
@@ -78,11 +102,44 @@ impl Progress {
         line(self.text());
     }
 
+    /// How much of the whole that is, if the whole is known.
+    fn share(&self) -> String {
+        let share = |total: u64| {
+            let total = total.max(self.records);
+            format!(
+                " ({} % of about {total} records)",
+                self.records * 100 / total.max(1)
+            )
+        };
+        self.total.map(share).unwrap_or_default()
+    }
+
     fn text(&self) -> String {
         let seconds = self.started.elapsed().as_secs_f64();
         let mib = self.bytes as f64 / f64::from(1 << 20);
         let rate = mib / seconds.max(0.001);
         let Self { what, records, .. } = self;
         format!("{what} {records} records, {mib:.1} MiB, {rate:.0} MiB/s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Progress;
+
+    #[test]
+    fn an_estimate_may_be_wrong() {
+        let mut progress = Progress::new("copied", Some(200));
+        for share in [
+            " (25 % of about 200 records)",
+            " (50 % of about 200 records)",
+        ] {
+            progress.add(50, 1);
+            assert_eq!(progress.share(), share);
+        }
+        progress.add(200, 1);
+        assert_eq!(progress.share(), " (100 % of about 300 records)");
+        progress.has_no_end();
+        assert_eq!(progress.share(), "");
     }
 }

@@ -60,7 +60,7 @@ async fn newest(store: &Store, other: &Store) -> Result<[i64; 2]> {
 
 async fn alone(store: &Store) -> Result<()> {
     let mut export = store.export(ExportRequest::default()).await?;
-    let mut progress = Progress::new("read");
+    let mut progress = Progress::new("read", export.about_records);
     let (mut digester, mut unreadable) = (Digester::default(), 0);
     while let Some(records) = export.records().await? {
         for record in &records {

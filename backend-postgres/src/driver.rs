@@ -173,6 +173,11 @@ impl Driver for PostgresDriver {
         Ok(all?)
     }
 
+    async fn about_records(&self) -> Result<Option<u64>, BackendError> {
+        let count = reading!(self, connection => { read::count(connection).await });
+        Ok(count?)
+    }
+
     async fn list(
         &self,
         query: ListQuery,

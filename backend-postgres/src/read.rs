@@ -39,6 +39,19 @@ static REPLACED: Statement = Statement {
     types: &[Type::INT8, Type::INT4, Type::TEXT],
 };
 
+/// How many records there are: counted while that takes milliseconds, and then as many as the planner
+/// would expect, from the last ANALYZE and the pages that have come since. NULL before there was one.
+static COUNT: Statement = Statement {
+    text: "SELECT CASE
+        WHEN size <= 16777216 THEN (SELECT count(*) FROM ark.object)
+        WHEN reltuples > 0 AND relpages > 0
+          THEN (reltuples / relpages * (size / current_setting('block_size')::bigint))::bigint
+      END
+      FROM (SELECT reltuples, relpages, pg_relation_size(oid) AS size FROM pg_class
+            WHERE oid = 'ark.object'::regclass) t",
+    types: &[],
+};
+
 /// Changes after a revision, each with the value that it stored: that is in `object` until it is
 /// replaced, and then in the row of the change that replaced it. As many as fit a number of bytes,
 /// but one at least. That `previous > 0` is said because the index on it holds no others.
@@ -72,6 +85,13 @@ static LOG: Statement = Statement {
     ),
     types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
+
+/// About how many records there are, if that is known.
+pub(crate) async fn count(connection: &Connection) -> Result<Option<u64>, Error> {
+    let row = connection.query_one(&COUNT, &[], ANSWER).await?;
+    let count: Option<i64> = row.get(0);
+    Ok(count.and_then(|count| u64::try_from(count).ok()))
+}
 
 /// Events of the log, and how far they reach.
 #[derive(Debug)]

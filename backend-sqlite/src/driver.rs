@@ -148,6 +148,10 @@ impl Driver for SqliteDriver {
         Ok(self.readers.run(read::resources).await?)
     }
 
+    async fn about_records(&self) -> Result<Option<u64>, BackendError> {
+        Ok(Some(self.readers.run(read::count).await?))
+    }
+
     async fn list(
         &self,
         query: ListQuery,

@@ -53,6 +53,13 @@ pub(crate) fn resources(connection: &Connection) -> Result<Vec<(String, String)>
     Ok(names.collect::<Result<_, _>>()?)
 }
 
+/// How many records there are. Walks the table of current keys, which has no values.
+pub(crate) fn count(connection: &Connection) -> Result<u64, Error> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM current")?;
+    let count: i64 = statement.query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
 /// The newest row of a key that exists.
 pub(crate) fn current(
     connection: &Connection,

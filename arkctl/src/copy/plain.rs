@@ -98,7 +98,7 @@ async fn feed(
     let send = async |request| sender.send(request).await.map_err(|_| Stop::Target);
     let keep_epoch = options.keep_epoch;
     send(begin(options)).await?;
-    let mut progress = Progress::new("copied");
+    let mut progress = Progress::new("copied", export.about_records);
     let (mut digester, mut count) = (Digester::default(), 0);
     while let Some(records) = export.records().await? {
         let mut bytes = 0;

@@ -18,7 +18,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     tell::line(described("target", &pair.target, &pair.to));
     obstacles.extend(target(pair, arguments).await?);
     let mut export = pair.source.export(ExportRequest::default()).await?;
-    let mut progress = Progress::new("read");
+    let mut progress = Progress::new("read", export.about_records);
     let mut digester = Digester::default();
     while let Some(records) = export.records().await? {
         for record in &records {

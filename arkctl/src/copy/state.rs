@@ -13,7 +13,12 @@ pub(super) enum State {
         discard: bool,
     },
     /// The records of the snapshot after a key, then the log.
-    Records { source: Header, last: Option<Key> },
+    Records {
+        source: Header,
+        last: Option<Key>,
+        /// How many there are so far.
+        records: u64,
+    },
     /// The log after a revision.
     Events { source: Header, revision: i64 },
     /// Nothing: the target has taken over at this revision.
@@ -42,7 +47,7 @@ impl State {
             source,
             last,
             revision,
-            ..
+            records,
         } = import.clone();
         let source = source.unwrap_or_default();
         ensure!(
@@ -53,7 +58,12 @@ impl State {
         Ok(if revision > source.revision {
             Self::Events { source, revision }
         } else {
-            Self::Records { source, last }
+            let records = u64::try_from(records).unwrap_or_default();
+            Self::Records {
+                source,
+                last,
+                records,
+            }
         })
     }
 }

@@ -87,7 +87,8 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
     let known = uids(&objects);
     let mut pending: Vec<Object> = objects.into_iter().filter(|it| !is_gone(it)).collect();
     let mut made: HashMap<String, String> = HashMap::new();
-    let (mut progress, mut looked) = (Progress::new("created"), Looked::default());
+    let mut progress = Progress::new("created", Some(pending.len() as u64));
+    let mut looked = Looked::default();
     while !pending.is_empty() {
         let waits = |object: &Object| {
             owners(object).any(|uid| known.contains(uid) && !made.contains_key(uid))

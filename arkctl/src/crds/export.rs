@@ -81,7 +81,7 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
         free();
         return Ok(());
     }
-    let mut progress = Progress::new("written");
+    let mut progress = Progress::new("written", Some(pairs.len() as u64));
     let created = etcd
         .create(&pairs, |batch| {
             let bytes = batch.iter().map(|(_, value)| value.len()).sum();

@@ -9,6 +9,7 @@ use backend_proto::v1::{ExportRequest, Key, Record};
 use crate::digest::{Digester, Summary};
 use crate::key;
 use crate::store::{Export, Store};
+use crate::tell::Progress;
 
 /// What came of it.
 #[derive(Debug)]
@@ -35,8 +36,12 @@ pub(crate) async fn compare(
     let mut a = Side::open(left, revisions[0]).await?;
     let mut b = Side::open(right, revisions[1]).await?;
     let mut digester = Digester::default();
+    let mut progress = Progress::new("compared", a.export.about_records);
     let difference = loop {
-        let ((), ()) = futures_util::try_join!(a.fill(), b.fill())?;
+        let ((fresh, bytes), _) = futures_util::try_join!(a.fill(), b.fill())?;
+        if fresh > 0 {
+            progress.add(fresh, bytes);
+        }
         let (one, other) = (a.ready.pop_front(), b.ready.pop_front());
         if let Some(record) = &one {
             digester.add(record);
@@ -52,6 +57,7 @@ pub(crate) async fn compare(
             (None, Some(only)) => break Some(missing(&only, left)),
         }
     };
+    progress.finish();
     Ok(Comparison {
         left: digester.finish(),
         difference,
@@ -104,14 +110,19 @@ impl Side {
         })
     }
 
-    /// Makes a record ready, unless there is none left.
-    async fn fill(&mut self) -> Result<()> {
+    /// Makes a record ready, unless there is none left; how many records and bytes of values came.
+    async fn fill(&mut self) -> Result<(usize, usize)> {
+        let mut fresh = (0, 0);
         while self.ready.is_empty() && !self.complete {
             match self.export.records().await? {
-                Some(records) => self.ready = records.into(),
+                Some(records) => {
+                    fresh.0 += records.len();
+                    fresh.1 += records.iter().map(|it| it.value.len()).sum::<usize>();
+                    self.ready = records.into();
+                }
                 None => self.complete = true,
             }
         }
-        Ok(())
+        Ok(fresh)
     }
 }

@@ -36,11 +36,14 @@ async fn an_export_that_follows_fills_another_store() {
     while events < 2 {
         let message = export.message().await.expect("export").expect("open");
         parts.push(match message.part.expect("part") {
-            Exported::Header(header) => Part::Options(Options {
-                source: Some(header),
-                keep_epoch: true,
-                ..Options::default()
-            }),
+            Exported::Header(header) => {
+                assert_eq!(message.about_records, 3);
+                Part::Options(Options {
+                    source: Some(header),
+                    keep_epoch: true,
+                    ..Options::default()
+                })
+            }
             Exported::Chunk(chunk) => {
                 records += chunk.records.len() as i64;
                 Part::Chunk(chunk)

@@ -160,6 +160,10 @@ impl Driver for ModelDriver {
         Ok(self.store.lock().state.resources())
     }
 
+    async fn about_records(&self) -> Result<Option<u64>, BackendError> {
+        Ok(Some(self.store.lock().state.count()))
+    }
+
     async fn list(
         &self,
         query: ListQuery,

@@ -155,6 +155,15 @@ pub trait Driver: Send + Sync + 'static {
     /// Storage trouble.
     async fn resources(&self) -> Result<Vec<(String, String)>, BackendError>;
 
+    /// About how many records are stored, if that can be told without reading them: for the progress
+    /// of an export.
+    ///
+    /// # Errors
+    /// Storage trouble.
+    async fn about_records(&self) -> Result<Option<u64>, BackendError> {
+        Ok(None)
+    }
+
     /// Streams a range from one snapshot into `sink`. A closed sink means that the caller left:
     /// stop and return `Ok`.
     ///

@@ -53,7 +53,16 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
         },
     )
     .await?;
-    if !send(sink, Part::Header(header), &stop).await? {
+    let about_records = if snapshot {
+        about_records(driver.as_ref()).await
+    } else {
+        0
+    };
+    let head = ExportResponse {
+        part: Some(Part::Header(header)),
+        about_records,
+    };
+    if !reader::send(sink, head, &stop).await? {
         return Ok(());
     }
     if snapshot && !records(&driver, start, request.after.as_ref(), sink, &stop).await? {
@@ -84,6 +93,17 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
         () = sink.closed() => {}
     }
     Ok(())
+}
+
+/// What the caller's progress is measured by; nothing is refused for want of it.
+async fn about_records(driver: &dyn Driver) -> i64 {
+    match driver.about_records().await {
+        Ok(count) => count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)),
+        Err(error) => {
+            tracing::debug!(error = error.message, "records are not counted");
+            0
+        }
+    }
 }
 
 /// Sends all records after a key as of `revision`; `false` if the reader left.
@@ -134,5 +154,8 @@ async fn send(sink: &Sink, part: Part, stop: &CancellationToken) -> Result<bool,
 }
 
 fn response_of(part: Part) -> ExportResponse {
-    ExportResponse { part: Some(part) }
+    ExportResponse {
+        part: Some(part),
+        about_records: 0,
+    }
 }

@@ -789,6 +789,10 @@ pub struct ExportRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExportResponse {
+    /// With the header of a snapshot: about how many records the store holds, for a progress bar.
+    /// 0 if the driver cannot tell quickly.
+    #[prost(int64, tag = "5")]
+    pub about_records: i64,
     #[prost(oneof = "export_response::Part", tags = "1, 2, 3, 4")]
     pub part: ::core::option::Option<export_response::Part>,
 }

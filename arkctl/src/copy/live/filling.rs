@@ -39,9 +39,16 @@ impl<'a> Filling<'a> {
             follow: true,
             ..ExportRequest::default()
         };
+        // What an earlier run has brought is no part of the progress of this one.
+        let mut brought = 0;
         let (request, known, discard) = match state {
             State::Fresh { discard } => (follow, None, discard),
-            State::Records { source, last } => {
+            State::Records {
+                source,
+                last,
+                records,
+            } => {
+                brought = records;
                 let request = ExportRequest {
                     revision: source.revision,
                     after: last,
@@ -64,10 +71,11 @@ impl<'a> Filling<'a> {
         let revision = request.after_revision;
         let export = pair.source.export(request).await?;
         let source = known.unwrap_or_else(|| export.header.clone());
+        let to_come = export.about_records.map(|all| all.saturating_sub(brought));
         Ok(Self {
             pair,
             pipe: Pipe::start(export, revision == 0, pair.limit()),
-            progress: Progress::new("copied"),
+            progress: Progress::new("copied", to_come),
             source,
             discard,
             snapshot: revision == 0,
@@ -80,6 +88,7 @@ impl<'a> Filling<'a> {
         while self.snapshot {
             self.step().await?;
         }
+        self.progress.has_no_end();
         self.progress.step("the snapshot is complete");
         let mut head = self.pair.source.head().await?.revision;
         let mut lag = Lag::new(Instant::now(), head, self.revision);

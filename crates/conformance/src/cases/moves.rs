@@ -70,8 +70,17 @@ impl Export {
             stream,
             header: Header::default(),
         };
-        match export.next().await? {
-            Some(Part::Header(header)) => export.header = header,
+        match export.message().await? {
+            Some(ExportResponse {
+                part: Some(Part::Header(header)),
+                about_records,
+            }) => {
+                ensure!(
+                    about_records >= 0,
+                    "an export of about {about_records} records"
+                );
+                export.header = header;
+            }
             _ => {
                 return Err(Stop::Failed(
                     "an export did not begin with its header".to_owned(),
@@ -81,9 +90,13 @@ impl Export {
         Ok(export)
     }
 
-    async fn next(&mut self) -> Check<Option<Part>> {
+    async fn message(&mut self) -> Check<Option<ExportResponse>> {
         let message = timeout(SILENCE, self.stream.message()).await;
-        let message = message.map_err(|_| Stop::Failed("an export stood still".to_owned()))??;
+        Ok(message.map_err(|_| Stop::Failed("an export stood still".to_owned()))??)
+    }
+
+    async fn next(&mut self) -> Check<Option<Part>> {
+        let message = self.message().await?;
         message
             .map(|message| some(message.part, "part of an export"))
             .transpose()

@@ -87,6 +87,11 @@ impl State {
         self.resources.iter().cloned().collect()
     }
 
+    /// How many records there are.
+    pub(super) fn count(&self) -> u64 {
+        self.now.len() as u64
+    }
+
     // ----- reads -----
 
     /// The revision that a read asks for; 0 is the newest.
