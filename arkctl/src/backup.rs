@@ -140,7 +140,7 @@ fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<O
         ..Options::default()
     };
     let expected = contents.records();
-    let mut progress = Progress::new("restored", Some(expected));
+    let mut progress = Progress::new("sent", Some(expected));
     let (mut digester, mut records) = (Digester::default(), 0);
     if requests.blocking_send(begin(options)).is_err() {
         return Ok(None);
