@@ -67,7 +67,8 @@ impl SqliteDriver {
         } else {
             Verifier::default()
         };
-        let writer = Writer::start(connection, shared.clone(), Space::new(options), on_fatal)
+        let space = Space::new(options);
+        let writer = Writer::start(connection, shared.clone(), space, options.clock, on_fatal)
             .map_err(|error| refuse(path, error.to_string()))?;
         Ok(Self {
             shared,

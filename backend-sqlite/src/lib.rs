@@ -27,6 +27,7 @@ mod pins;
 mod read;
 mod readers;
 mod record;
+mod renumber;
 mod schema;
 mod shared;
 mod space;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backend_proto::v1::op_result::Verdict;
 use backend_proto::v1::{Header, Op, OpResult};
@@ -61,6 +61,8 @@ struct Worker {
     shared: Arc<Shared>,
     resources: ResourceIds,
     space: Space,
+    /// What new epochs begin by.
+    clock: fn() -> SystemTime,
     on_fatal: OnFatal,
 }
 
@@ -72,6 +74,7 @@ impl Writer {
         connection: Connection,
         shared: Arc<Shared>,
         space: Space,
+        clock: fn() -> SystemTime,
         on_fatal: OnFatal,
     ) -> std::io::Result<Self> {
         let (queue, commands) = sync_channel(QUEUE);
@@ -80,6 +83,7 @@ impl Writer {
             shared,
             resources: ResourceIds::default(),
             space,
+            clock,
             on_fatal,
         };
         let thread = std::thread::Builder::new()
@@ -302,8 +306,9 @@ impl Worker {
             return Err(Error::Fenced(reason));
         }
         let before = self.shared.head();
+        let now = (self.clock)();
         let filled =
-            self.transaction(|connection| import::fill(connection, before, options, parts))?;
+            self.transaction(|connection| import::fill(connection, before, options, parts, now))?;
         let head = match filled {
             Filled::Staged(progress) => {
                 self.shared.set_importing(Some(progress));

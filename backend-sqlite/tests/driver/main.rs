@@ -2,6 +2,7 @@
 
 mod fence;
 mod files;
+mod former;
 mod history;
 mod import;
 mod lists;
