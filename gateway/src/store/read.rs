@@ -21,7 +21,10 @@ impl Inner {
     pub(super) async fn fresh(&self, freshness: Freshness) -> Result<Arc<Generation>, StoreError> {
         match freshness {
             Freshness::Any => self.now(),
-            Freshness::NotOlderThan(revision) => self.reached(revision.get()).await,
+            Freshness::NotOlderThan(revision) => {
+                self.expect_current(revision)?;
+                self.reached(revision.get()).await
+            }
             Freshness::Latest => {
                 self.now()?;
                 let current = self
@@ -36,6 +39,18 @@ impl Inner {
                 })
             }
         }
+    }
+
+    /// Refuses a revision that a store of an earlier release issued: it is larger than today's, and
+    /// expired, not in the future.
+    fn expect_current(&self, revision: Revision) -> Result<(), StoreError> {
+        if !revision.is_of_a_former_store() {
+            return Ok(());
+        }
+        Err(StoreError::Compacted {
+            requested: revision.get(),
+            oldest: self.now()?.frontier().through(),
+        })
     }
 
     fn now(&self) -> Result<Arc<Generation>, StoreError> {
@@ -73,6 +88,7 @@ impl Inner {
 
     /// The caches once they hold an exact revision, if it exists.
     async fn exact(&self, revision: Revision) -> Result<Arc<Generation>, StoreError> {
+        self.expect_current(revision)?;
         let (generation, requested) = (self.now()?, revision.get());
         if generation.frontier().through() >= requested {
             return Ok(generation);
@@ -149,7 +165,10 @@ impl Inner {
         let scope = request.scope.for_cache();
         let interest = interest(scope.clone(), &*request.filter);
         let (after, cache, initial) = match request.start {
-            WatchStart::After(revision) => (revision.get(), cache(&*self.now()?, resource)?, None),
+            WatchStart::After(revision) => {
+                self.expect_current(revision)?;
+                (revision.get(), cache(&*self.now()?, resource)?, None)
+            }
             WatchStart::Initial(freshness) | WatchStart::Now(freshness) => {
                 let cache = cache(&*self.fresh(freshness).await?, resource)?;
                 let snapshot = cache.snapshot();

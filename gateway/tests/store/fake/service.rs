@@ -111,7 +111,7 @@ impl Backend for Service {
         let (mut header, importing) = (disk.header(), disk.faults.importing);
         if let (Some(header), Some(epoch)) = (&mut header, importing) {
             header.epoch = epoch;
-            header.revision = backend_proto::limits::epoch_base(epoch);
+            header.revision = epoch << 40;
         }
         Ok(Response::new(v1::DescribeResponse {
             header,
