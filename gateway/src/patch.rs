@@ -38,8 +38,9 @@ impl Patch {
         body: &[u8],
         validation: FieldValidation,
     ) -> Result<Self, ApiError> {
+        let malformed = |_| ApiError::bad_request("invalid JSON patch");
         let parsed =
-            kube_json::parse(body).map_err(|_| ApiError::bad_request("invalid JSON patch"))?;
+            kube_json::parse(body).map_err(|error| ApiError::unparsed(error, malformed))?;
         let lenient = validation == FieldValidation::Ignore;
         let read = match kind {
             PatchType::Json => JsonPatch::read(parsed.value, &parsed.duplicates, lenient)

@@ -103,6 +103,40 @@ fn yaml_looks_like_go_yaml() {
     }
 }
 
+#[test]
+fn aliases_do_not_blow_a_text_up() {
+    let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..20 {
+        let before = format!("*a{},", level - 1).repeat(9);
+        text.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+    }
+    let error = parse(text.as_bytes()).expect_err("a bomb").to_string();
+    assert!(error.starts_with("yaml: "), "{error}");
+}
+
+#[test]
+fn depth_is_bounded_in_every_style() {
+    fn check(open: &str, close: &str) {
+        let nested = |levels: usize| format!("{}0{}", open.repeat(levels), close.repeat(levels));
+        let begun = std::time::Instant::now();
+        assert!(parse(nested(super::MAX_DEPTH).as_bytes()).is_ok(), "{open}");
+        for levels in [super::MAX_DEPTH + 1, 100_000] {
+            assert!(parse(nested(levels).as_bytes()).is_err(), "{open}{levels}");
+        }
+        assert!(parse(open.repeat(1_000_000).as_bytes()).is_err(), "{open}");
+        assert!(
+            begun.elapsed().as_secs() < 20,
+            "{open} {:?}",
+            begun.elapsed()
+        );
+    }
+    crate::testing::on_stack(crate::STACK_SIZE / 2, || {
+        check("[", "]");
+        check("{a: ", "}");
+        check("- ", "");
+    });
+}
+
 proptest! {
     #[test]
     fn texts_read_back(text in "[ -~éa-z:#'\"\\\\\n\t\u{1f600}]{0,12}", key in "[a-z0-9:# -]{0,6}") {
