@@ -9,6 +9,7 @@ mod merge_patch;
 use api_types::media_type::PatchType;
 use api_types::options::FieldValidation;
 use api_types::status::ApiError;
+use kube_json::Weight;
 use serde_json::Value;
 
 use json_patch::JsonPatch;
@@ -72,14 +73,19 @@ impl Patch {
     /// The object with the patch applied.
     ///
     /// # Errors
-    /// 400 if the body was no such patch, 413 if it had too many operations, 422 if an operation of
-    /// a JSON patch fails; why is not said, as in kube-apiserver.
+    /// 400 if the body was no such patch, 413 if it had too many operations or the object would
+    /// take too much memory, 422 if an operation of a JSON patch fails; why is not said, as in
+    /// kube-apiserver.
     pub fn apply(&self, object: Value) -> Result<Value, ApiError> {
-        match &self.operation {
-            Operation::Json(patch) => patch.apply(object),
-            Operation::Merge(patch) => Ok(merge_patch::apply(object, patch)),
-            Operation::Refused(error) => Err(error.clone()),
-        }
+        let patched = match &self.operation {
+            Operation::Json(patch) => patch.apply(object)?,
+            Operation::Merge(patch) => merge_patch::apply(object, patch),
+            Operation::Refused(error) => return Err(error.clone()),
+        };
+        // Small patches, one after the other, could make what no body may be.
+        let weight = Weight::of(&patched).check();
+        weight.map_err(|error| ApiError::unparsed(error, ApiError::bad_request))?;
+        Ok(patched)
     }
 }
 
