@@ -1,7 +1,7 @@
 //! YAML as Go reads and writes it.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{parse, to_string};
 
@@ -101,6 +101,33 @@ fn yaml_looks_like_go_yaml() {
     ] {
         assert_eq!(to_string(&value), want);
     }
+}
+
+#[test]
+fn indentation_ends_where_it_costs_too_much() {
+    crate::testing::on_stack(crate::STACK_SIZE, || {
+        let below = |inner, _| {
+            let fields = [("a".to_owned(), Value::from(vec![inner]))];
+            Value::Object(fields.into_iter().collect())
+        };
+        let deep = |bottom| (0..800).fold(bottom, below);
+        for bottom in [json!(vec![0; 50_000]), json!("a ".repeat(50_000))] {
+            let value = json!([deep(bottom), {"b": {"c": 1}}]);
+            let text = to_string(&value);
+            assert!(text.len() < 1 << 20, "{}", text.len());
+            assert!(
+                text.starts_with("- a:\n  - a:\n    - a:\n"),
+                "{}",
+                &text[..100]
+            );
+            assert!(text.ends_with("- b:\n    c: 1\n"));
+            let flow = text.lines().find_map(|line| line.split_once('{'));
+            let (_, flow) = flow.expect("flow style");
+            assert!(crate::parse(format!("{{{flow}").as_bytes()).is_ok());
+        }
+        let small = json!({"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": {"i": {"j": 1}}}}}}}}}});
+        assert!(!to_string(&small).contains('{'));
+    });
 }
 
 #[test]
