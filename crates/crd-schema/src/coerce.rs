@@ -6,6 +6,7 @@ use api_types::field::{Error, Path};
 use serde_json::Value;
 
 use crate::structural::Structural;
+use crate::unknown::UnknownPaths;
 
 /// What to do with malformed fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +51,10 @@ pub fn root(object: &mut Value, mode: Mode) -> Result<Vec<String>, CoerceError> 
     let Some(metadata) = object.get_mut("metadata") else {
         return Ok(Vec::new());
     };
-    let mut unknown = Vec::new();
+    let mut unknown = UnknownPaths::default();
     let path = Path::new("metadata");
     object_meta::coerce(metadata, mode, &path, &mut unknown).map_err(CoerceError::Root)?;
-    Ok(unknown)
+    Ok(unknown.into_found())
 }
 
 /// Coerces the metadata of objects inside of the object; to be done after pruning.
@@ -65,11 +66,10 @@ pub fn embedded(
     schema: &Structural,
     mode: Mode,
 ) -> Result<Vec<String>, CoerceError> {
-    let mut unknown = Vec::new();
+    let mut unknown = UnknownPaths::default();
     node(object, schema, mode, &Path::nil(), &mut unknown)
         .map_err(|error| CoerceError::Embedded(*error))?;
-    unknown.sort_unstable();
-    Ok(unknown)
+    Ok(unknown.into_sorted())
 }
 
 fn node(
@@ -77,7 +77,7 @@ fn node(
     schema: &Structural,
     mode: Mode,
     path: &Path<'_>,
-    unknown: &mut Vec<String>,
+    unknown: &mut UnknownPaths,
 ) -> Result<(), Box<Error>> {
     if !schema.below.embedded {
         return Ok(());
@@ -111,7 +111,7 @@ fn resource(
     value: &mut Value,
     mode: Mode,
     path: &Path<'_>,
-    unknown: &mut Vec<String>,
+    unknown: &mut UnknownPaths,
 ) -> Result<(), Box<Error>> {
     let Value::Object(map) = value else {
         return Ok(());

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::structural::{Additional, Structural};
+use crate::unknown::UnknownPaths;
 
 /// Removes unknown fields from an object and returns their paths, sorted.
 ///
@@ -13,14 +14,13 @@ use crate::structural::{Additional, Structural};
 pub fn prune(object: &mut Value, schema: &Structural) -> Vec<String> {
     let mut pruner = Pruner::default();
     pruner.node(object, Some(schema), true);
-    pruner.unknown.sort_unstable();
-    pruner.unknown
+    pruner.unknown.into_sorted()
 }
 
 #[derive(Default)]
 struct Pruner {
     way: Vec<Step>,
-    unknown: Vec<String>,
+    unknown: UnknownPaths,
 }
 
 enum Step {
@@ -114,24 +114,29 @@ impl Pruner {
     }
 
     fn record(&mut self, key: &str) {
-        let mut text = String::new();
-        for step in &self.way {
-            match step {
-                Step::Key(key) if text.is_empty() => text.push_str(key),
-                Step::Key(key) => {
-                    text.push('.');
-                    text.push_str(key);
-                }
-                // A String takes every character.
-                Step::Index(index) => drop(write!(text, "[{index}]")),
-            }
-        }
-        if !text.is_empty() {
-            text.push('.');
-        }
-        text.push_str(key);
-        self.unknown.push(text);
+        let way = &self.way;
+        self.unknown.add(|| path(way, key));
     }
+}
+
+fn path(way: &[Step], key: &str) -> String {
+    let mut text = String::new();
+    for step in way {
+        match step {
+            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) => {
+                text.push('.');
+                text.push_str(key);
+            }
+            // A String takes every character.
+            Step::Index(index) => drop(write!(text, "[{index}]")),
+        }
+    }
+    if !text.is_empty() {
+        text.push('.');
+    }
+    text.push_str(key);
+    text
 }
 
 fn below(additional: &Additional) -> Option<&Structural> {

@@ -12,7 +12,7 @@ use api_types::options::FieldValidation;
 use api_types::status::ApiError;
 use crd_schema::coerce::{self, Mode};
 use crd_schema::{Structural, default, nulls, prune};
-use kube_json::Parsed;
+use kube_json::{ParseError, Parsed};
 use serde_json::Value;
 
 use crate::request::Warnings;
@@ -53,10 +53,13 @@ pub(crate) fn body(
     validation: FieldValidation,
     warnings: &Warnings,
 ) -> Result<Value, ApiError> {
-    let Parsed { value, duplicates } = parse(format, body).map_err(|problem| {
+    let undecodable = |problem: String| {
         let summary = missing::summary(body);
         unrecognized(served, &format!("{problem} ({summary})"))
-    })?;
+    };
+    let Parsed { value, duplicates } =
+        parse(format, body).map_err(|error| ApiError::unparsed(error, undecodable))?;
+    missing::interpret(&value).map_err(undecodable)?;
     let named = Named::of(&value);
     let version = named.version();
     let Clean { object, unknown } = match clean(served, value) {
@@ -175,15 +178,17 @@ impl Named {
     }
 }
 
-/// The tree in a text, if it is a map or nothing.
-fn parse(format: Format, body: &[u8]) -> Result<Parsed, String> {
-    let parsed = match format {
-        Format::Json => kube_json::parse(body)
-            .map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))?,
-        Format::Yaml => kube_json::yaml::parse(body).map_err(|error| error.to_string())?,
-    };
-    missing::interpret(&parsed.value)?;
-    Ok(parsed)
+/// The tree in a text.
+fn parse(format: Format, body: &[u8]) -> Result<Parsed, ParseError> {
+    match format {
+        Format::Json => kube_json::parse(body).map_err(|error| match error {
+            ParseError::Syntax(reason) => ParseError::Syntax(format!(
+                "couldn't get version/kind; json parse error: {reason}"
+            )),
+            error @ ParseError::TooLarge { .. } => error,
+        }),
+        Format::Yaml => kube_json::yaml::parse(body),
+    }
 }
 
 /// All that strict decoding has to say, doubled fields first.

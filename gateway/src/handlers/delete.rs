@@ -56,12 +56,16 @@ pub(super) async fn options(call: &mut Call) -> Result<DeleteOptions, ApiError> 
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
     let parsed = match format {
         Format::Json => kube_json::parse(&body).map_err(|error| {
-            ApiError::bad_request(format!(
-                "couldn't get version/kind; json parse error: {error}"
-            ))
+            ApiError::unparsed(error, |reason| {
+                ApiError::bad_request(format!(
+                    "couldn't get version/kind; json parse error: {reason}"
+                ))
+            })
         })?,
         Format::Yaml => kube_json::yaml::parse(&body).map_err(|error| {
-            ApiError::bad_request(format!("error converting YAML to JSON: {error}"))
+            ApiError::unparsed(error, |reason| {
+                ApiError::bad_request(format!("error converting YAML to JSON: {reason}"))
+            })
         })?,
     };
     expect_kind(&parsed.value)?;

@@ -27,7 +27,7 @@ pub(super) async fn scale(api: &Api, call: &mut Call) -> Result<Response<Body>, 
     let form = Form::of(&call.head)?;
     let object = read(api, call).await?;
     let bytes = call.served.view(object.bytes())?;
-    let object = kube_json::parse(&bytes).map_err(ApiError::internal)?.value;
+    let object = kube_json::reparse(&bytes).map_err(ApiError::internal)?;
     let Some(paths) = &call.served.version().scale else {
         let resource = call.served.group_resource();
         return Err(ApiError::not_found(resource, &call.info.name));

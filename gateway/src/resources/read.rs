@@ -132,9 +132,9 @@ fn repair_generation(object: &mut Value) -> bool {
 }
 
 fn parse(value: &[u8]) -> Result<Value, DecodeError> {
-    let parsed = kube_json::parse(value).map_err(|error| DecodeError(error.to_string()))?;
-    if parsed.value.get("metadata").is_some_and(Value::is_object) {
-        Ok(parsed.value)
+    let object = kube_json::reparse(value).map_err(|error| DecodeError(error.to_string()))?;
+    if object.get("metadata").is_some_and(Value::is_object) {
+        Ok(object)
     } else {
         Err(DecodeError("not a JSON object with metadata".to_owned()))
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use kube_json::ParseError;
+
 use super::{Cause, Details, Reason, Status};
 use crate::field;
 use crate::go_text::quote;
@@ -111,6 +113,16 @@ impl ApiError {
     pub fn too_large(message: impl fmt::Display) -> Self {
         let message = format!("Request entity too large: {message}");
         Self::new(Reason::RequestEntityTooLarge, message)
+    }
+
+    /// For a document that cannot be read: 413 if its tree takes too much memory, and else what
+    /// `malformed` makes of the reason.
+    #[must_use]
+    pub fn unparsed(error: ParseError, malformed: impl FnOnce(String) -> Self) -> Self {
+        match error {
+            ParseError::Syntax(reason) => malformed(reason),
+            error @ ParseError::TooLarge { .. } => Self::too_large(error),
+        }
     }
 
     /// 500: `Internal error occurred: error`, with the error as the only cause.

@@ -5,6 +5,7 @@ use api_types::time;
 use serde_json::{Map, Value};
 
 use super::Mode;
+use crate::unknown::UnknownPaths;
 
 /// What a field holds.
 enum Shape {
@@ -94,7 +95,7 @@ pub(super) fn coerce(
     metadata: &mut Value,
     mode: Mode,
     path: &Path<'_>,
-    unknown: &mut Vec<String>,
+    unknown: &mut UnknownPaths,
 ) -> Result<(), String> {
     let map = match metadata {
         Value::Object(map) => map,
@@ -230,11 +231,11 @@ fn normalize(
     map: &mut Map<String, Value>,
     fields: &[Field],
     path: &Path<'_>,
-    unknown: &mut Vec<String>,
+    unknown: &mut UnknownPaths,
 ) {
     map.retain(|key, value| {
         let Some(field) = find(fields, key) else {
-            unknown.push(path.child(key).to_string());
+            unknown.add(|| path.child(key).to_string());
             return false;
         };
         fill(value, &field.shape, &path.child(key), unknown);
@@ -247,7 +248,7 @@ fn normalize(
     }
 }
 
-fn fill(value: &mut Value, shape: &Shape, path: &Path<'_>, unknown: &mut Vec<String>) {
+fn fill(value: &mut Value, shape: &Shape, path: &Path<'_>, unknown: &mut UnknownPaths) {
     match (shape, value) {
         (Shape::Time, Value::String(text)) => {
             // Most times are in form already.
