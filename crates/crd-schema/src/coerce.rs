@@ -6,7 +6,7 @@ use api_types::field::{Error, Path};
 use serde_json::Value;
 
 use crate::structural::Structural;
-use crate::unknown::UnknownPaths;
+use crate::unknown::Unknown;
 
 /// What to do with malformed fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +51,10 @@ pub fn root(object: &mut Value, mode: Mode) -> Result<Vec<String>, CoerceError> 
     let Some(metadata) = object.get_mut("metadata") else {
         return Ok(Vec::new());
     };
-    let mut unknown = UnknownPaths::default();
+    let mut unknown = Vec::new();
     let path = Path::new("metadata");
     object_meta::coerce(metadata, mode, &path, &mut unknown).map_err(CoerceError::Root)?;
-    Ok(unknown.into_found())
+    Ok(unknown)
 }
 
 /// Coerces the metadata of objects inside of the object; to be done after pruning.
@@ -66,7 +66,7 @@ pub fn embedded(
     schema: &Structural,
     mode: Mode,
 ) -> Result<Vec<String>, CoerceError> {
-    let mut unknown = UnknownPaths::default();
+    let mut unknown = Unknown::default();
     node(object, schema, mode, &Path::nil(), &mut unknown)
         .map_err(|error| CoerceError::Embedded(*error))?;
     Ok(unknown.into_sorted())
@@ -77,7 +77,7 @@ fn node(
     schema: &Structural,
     mode: Mode,
     path: &Path<'_>,
-    unknown: &mut UnknownPaths,
+    unknown: &mut Unknown,
 ) -> Result<(), Box<Error>> {
     if !schema.below.embedded {
         return Ok(());
@@ -111,7 +111,7 @@ fn resource(
     value: &mut Value,
     mode: Mode,
     path: &Path<'_>,
-    unknown: &mut UnknownPaths,
+    unknown: &mut Unknown,
 ) -> Result<(), Box<Error>> {
     let Value::Object(map) = value else {
         return Ok(());
@@ -129,11 +129,13 @@ fn resource(
     }
     if let Some(metadata) = map.get_mut("metadata") {
         let path = path.child("metadata");
-        if let Err(text) = object_meta::coerce(metadata, mode, &path, unknown)
+        let mut found = Vec::new();
+        if let Err(text) = object_meta::coerce(metadata, mode, &path, &mut found)
             && mode == Mode::Strict
         {
             return Err(Box::new(Error::invalid(path, &*metadata, text)));
         }
+        found.into_iter().for_each(|path| unknown.add(path));
     }
     Ok(())
 }

@@ -147,19 +147,18 @@ fn not_a_map(fields: &[&str]) -> AccessError {
 /// `%v` of a value.
 pub(crate) fn go_value(value: &Value) -> String {
     let mut text = String::new();
-    push_go_value(value, &mut text);
+    write_go_value(value, &mut text);
     text
 }
 
-/// Into one text: a text per level would cost the square of the value's depth.
-fn push_go_value(value: &Value, out: &mut String) {
+fn write_go_value(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("<nil>"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) => out.push_str(&integer.to_string()),
-            None => out.push_str(&go_text::float(number.as_f64().unwrap_or_default())),
-        },
+        Value::Number(number) => out.push_str(&match number.as_i64() {
+            Some(integer) => integer.to_string(),
+            None => go_text::float(number.as_f64().unwrap_or_default()),
+        }),
         Value::String(text) => out.push_str(text),
         Value::Array(items) => {
             out.push('[');
@@ -167,7 +166,7 @@ fn push_go_value(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push(' ');
                 }
-                push_go_value(item, out);
+                write_go_value(item, out);
             }
             out.push(']');
         }
@@ -179,7 +178,7 @@ fn push_go_value(value: &Value, out: &mut String) {
                 }
                 out.push_str(key);
                 out.push(':');
-                push_go_value(value, out);
+                write_go_value(value, out);
             }
             out.push(']');
         }

@@ -1,60 +1,95 @@
-//! Paths of fields that nobody knows.
+//! Paths of fields that a schema does not know.
 
-/// Bytes of paths that are kept. A body of 3 MiB that repeats nothing in its paths stays far below;
-/// one whose 200,000 unknown fields are below a name of a megabyte would need 200 GB.
-const MAX_BYTES: usize = 16 << 20;
+use std::collections::BinaryHeap;
+use std::fmt::Write as _;
 
-/// Paths of unknown fields; those beyond 16 MiB of text are left out.
+use api_types::go_text;
+
+/// Bytes of the paths that are kept of one object. kube-apiserver has no bound; a megabyte of
+/// fields below one long name would be many gigabytes of paths.
+const MAX_BYTES: usize = 256 << 10;
+
+/// Bytes that are kept of one path.
+const MAX_PATH_BYTES: usize = 4 << 10;
+
+/// What a path costs beside its text.
+const OVERHEAD: usize = 16;
+
+/// The paths that come first in their order, as many as fit.
 #[derive(Debug, Default)]
-pub(crate) struct UnknownPaths {
-    paths: Vec<String>,
+pub(crate) struct Unknown {
+    /// The last one on top.
+    paths: BinaryHeap<String>,
     bytes: usize,
 }
 
-impl UnknownPaths {
-    /// Adds what `path` makes, which is not asked when there is no room.
-    pub(crate) fn add(&mut self, path: impl FnOnce() -> String) {
-        if self.bytes >= MAX_BYTES {
-            return;
+impl Unknown {
+    /// Adds a field of a parent.
+    pub(crate) fn field(&mut self, parent: &str, key: &str) {
+        let fits = parent.len() + key.len() < MAX_PATH_BYTES;
+        let parts = match (parent, key) {
+            ("", key) => [key, "", ""],
+            (parent, key) => [parent, ".", key],
+        };
+        if fits {
+            return self.add(parts.concat());
         }
-        let path = path();
-        self.bytes += path.len() + size_of::<String>();
+        let mut text = String::with_capacity(MAX_PATH_BYTES + 32);
+        let mut missing = 0;
+        for part in parts {
+            let end = part.floor_char_boundary(MAX_PATH_BYTES.saturating_sub(text.len()));
+            text.push_str(&part[..end]);
+            missing += part.len() - end;
+        }
+        // A String takes every character.
+        let _ = write!(text, "... ({missing} bytes more)");
+        self.add(text);
+    }
+
+    /// Adds a path, and drops those that no longer fit.
+    pub(crate) fn add(&mut self, path: String) {
+        let path = go_text::cut(path, 2 * MAX_PATH_BYTES);
+        self.bytes += path.len() + OVERHEAD;
         self.paths.push(path);
+        while self.bytes > MAX_BYTES
+            && let Some(last) = self.paths.pop()
+        {
+            self.bytes -= last.len() + OVERHEAD;
+        }
     }
 
-    /// In the order in which they were found.
-    pub(crate) fn into_found(self) -> Vec<String> {
-        self.paths
-    }
-
-    pub(crate) fn into_sorted(mut self) -> Vec<String> {
-        self.paths.sort_unstable();
-        self.paths
+    /// The paths in order.
+    pub(crate) fn into_sorted(self) -> Vec<String> {
+        self.paths.into_sorted_vec()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, Value, json};
-
-    use crate::coerce;
+    use super::{MAX_BYTES, Unknown};
 
     #[test]
-    fn paths_below_a_long_name_do_not_add_up() {
-        let mut paths = super::UnknownPaths::default();
-        for _ in 0..50_000 {
-            paths.add(|| "n".repeat(1 << 20));
+    fn the_first_paths_are_kept() {
+        let mut unknown = Unknown::default();
+        for index in (0..200_000).rev() {
+            unknown.field("spec", &format!("f{index:06}"));
         }
-        assert_eq!(paths.into_sorted().len(), 16);
+        let paths = unknown.into_sorted();
+        assert_eq!(paths[0], "spec.f000000");
+        assert_eq!(paths[1000], "spec.f001000");
+        assert!(paths.len() < MAX_BYTES / "spec.f000000".len());
     }
 
     #[test]
-    fn ordinary_paths_are_all_kept() {
-        let fields = (0..100_000).map(|number| (format!("f{number:06}"), json!(0)));
-        let metadata: Map<String, Value> = fields.collect();
-        let mut object = json!({"metadata": metadata});
-        let unknown = coerce::root(&mut object, coerce::Mode::Strict).unwrap();
-        assert_eq!(unknown.len(), 100_000);
-        assert_eq!(unknown[7], "metadata.f000007");
+    fn long_paths_are_cut() {
+        let mut unknown = Unknown::default();
+        let parent = "é".repeat(500_000);
+        for index in 0..10_000 {
+            unknown.field(&parent, &index.to_string());
+        }
+        let paths = unknown.into_sorted();
+        assert!(!paths.is_empty());
+        assert!(paths.iter().map(String::len).sum::<usize>() <= MAX_BYTES);
+        assert!(paths[0].ends_with("bytes more)"), "{}", paths[0]);
     }
 }

@@ -39,6 +39,9 @@ pub(crate) enum Unfit {
     /// A field of the metadata has the wrong type.
     #[error("{0}")]
     Malformed(String),
+    /// With its defaults it is larger than an object may be.
+    #[error(transparent)]
+    TooLarge(#[from] default::TooLarge),
 }
 
 /// The object in a request's body. Warns of fields that are unknown or doubled, unless they are to
@@ -67,6 +70,7 @@ pub(crate) fn body(
         Err(unfit @ Unfit::Malformed(_)) => {
             return Err(unhandled(served, &named, &version, &unfit));
         }
+        Err(Unfit::TooLarge(error)) => return Err(ApiError::too_large(error)),
         Err(unfit) => {
             let unfit = match (unfit, format) {
                 (Unfit::NoKind(_), Format::Json) => {
@@ -81,7 +85,7 @@ pub(crate) fn body(
     let problems = problems(format, duplicates, unknown);
     match validation {
         FieldValidation::Ignore => {}
-        FieldValidation::Warn => problems.iter().for_each(|problem| warnings.add(problem)),
+        FieldValidation::Warn => warnings.extend(problems),
         FieldValidation::Strict if problems.is_empty() => {}
         FieldValidation::Strict => {
             let strict = strict(format, &problems);
@@ -102,7 +106,8 @@ pub(crate) fn body(
 /// for their metadata.
 ///
 /// # Errors
-/// If it names no kind, or its metadata is malformed.
+/// If it names no kind, its metadata is malformed, or its defaults are larger than a request may
+/// be.
 pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> {
     missing::interpret(&object).map_err(Unfit::Malformed)?;
     let named = Named::of(&object);
@@ -126,7 +131,7 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
         unknown.extend(prune::prune(&mut object, schema));
         nulls::drop_nulls(&mut object, schema);
         unknown.extend(coerce::embedded(&mut object, schema, Mode::Strict).map_err(malformed)?);
-        default::apply(&mut object, schema);
+        default::apply(&mut object, schema, served.resource().body_limit())?;
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         // Field management comes with server-side apply (docs/adr/0003).

@@ -77,7 +77,7 @@ pub(super) fn body(
     let (scale, unknown) = ScaleObject::read(&parsed.value).map_err(|_| refused())?;
     match validation {
         FieldValidation::Ignore => {}
-        FieldValidation::Warn => unknown.iter().for_each(|it| warnings.add(it)),
+        FieldValidation::Warn => warnings.extend(unknown),
         FieldValidation::Strict if unknown.is_empty() => {}
         FieldValidation::Strict => return Err(refused()),
     }

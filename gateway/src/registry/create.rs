@@ -80,9 +80,9 @@ impl Registry {
             let name = Meta::of(object).name();
             return Err(ApiError::invalid(&kind_of(object), name, &errors));
         }
-        for warning in finalizers::warnings(Meta::of(object), None) {
-            target.warnings.add(warning);
-        }
+        target
+            .warnings
+            .extend(finalizers::warnings(Meta::of(object), None));
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod fake;
 mod world;
 
 mod bodies;
+mod bounds;
 mod leaving;
 mod outcome;
 mod quiet;

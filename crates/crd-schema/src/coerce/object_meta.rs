@@ -5,7 +5,6 @@ use api_types::time;
 use serde_json::{Map, Value};
 
 use super::Mode;
-use crate::unknown::UnknownPaths;
 
 /// What a field holds.
 enum Shape {
@@ -44,6 +43,9 @@ const fn always(name: &'static str, shape: Shape) -> Field {
         always: true,
     }
 }
+
+/// Unknown fields that are told of one object's metadata, as many as `sigs.k8s.io/json` tells.
+const MAX_UNKNOWN: usize = 100;
 
 const STRING: Shape = Shape::Text("string");
 
@@ -95,7 +97,7 @@ pub(super) fn coerce(
     metadata: &mut Value,
     mode: Mode,
     path: &Path<'_>,
-    unknown: &mut UnknownPaths,
+    unknown: &mut Vec<String>,
 ) -> Result<(), String> {
     let map = match metadata {
         Value::Object(map) => map,
@@ -231,11 +233,13 @@ fn normalize(
     map: &mut Map<String, Value>,
     fields: &[Field],
     path: &Path<'_>,
-    unknown: &mut UnknownPaths,
+    unknown: &mut Vec<String>,
 ) {
     map.retain(|key, value| {
         let Some(field) = find(fields, key) else {
-            unknown.add(|| path.child(key).to_string());
+            if unknown.len() < MAX_UNKNOWN {
+                unknown.push(path.child(key).to_string());
+            }
             return false;
         };
         fill(value, &field.shape, &path.child(key), unknown);
@@ -248,7 +252,7 @@ fn normalize(
     }
 }
 
-fn fill(value: &mut Value, shape: &Shape, path: &Path<'_>, unknown: &mut UnknownPaths) {
+fn fill(value: &mut Value, shape: &Shape, path: &Path<'_>, unknown: &mut Vec<String>) {
     match (shape, value) {
         (Shape::Time, Value::String(text)) => {
             // Most times are in form already.
