@@ -5,6 +5,7 @@ mod files;
 mod history;
 mod import;
 mod lists;
+mod places;
 mod space;
 mod sql;
 mod staged;
