@@ -17,9 +17,11 @@ pub mod driver;
 pub mod error;
 pub mod options;
 
+mod ballast;
 mod checkpoint;
 mod compact;
 mod connection;
+mod files;
 mod import;
 mod list;
 mod lock;

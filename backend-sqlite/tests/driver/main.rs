@@ -6,6 +6,7 @@ mod former;
 mod history;
 mod import;
 mod lists;
+mod places;
 mod space;
 mod sql;
 mod staged;

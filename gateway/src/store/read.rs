@@ -53,7 +53,8 @@ impl Inner {
         })
     }
 
-    fn now(&self) -> Result<Arc<Generation>, StoreError> {
+    /// The caches as they are.
+    pub(super) fn now(&self) -> Result<Arc<Generation>, StoreError> {
         self.generation
             .load_full()
             .ok_or_else(StoreError::initializing)
@@ -79,10 +80,12 @@ impl Inner {
             Phase::Stale { trouble, .. } | Phase::Resyncing { trouble } => {
                 StoreError::unavailable(trouble.clone())
             }
-            Phase::Ready | Phase::Initializing { .. } => StoreError::FutureRevision {
-                requested,
-                current: generation.frontier().through(),
-            },
+            Phase::Ready | Phase::Initializing { .. } | Phase::Damaged { .. } => {
+                StoreError::FutureRevision {
+                    requested,
+                    current: generation.frontier().through(),
+                }
+            }
         }
     }
 

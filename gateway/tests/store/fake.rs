@@ -197,7 +197,11 @@ impl Disk {
     fn header(&self) -> Option<v1::Header> {
         let (epoch, revision, compact_revision) = (self.epoch, self.revision, self.compact);
         Some(v1::Header {
-            store_id: "fake".to_owned(),
+            store_id: self
+                .faults
+                .store_id
+                .clone()
+                .unwrap_or_else(|| "fake".to_owned()),
             epoch,
             revision,
             compact_revision,
