@@ -20,7 +20,7 @@ use self::measure::Observation;
 use self::refusal::Refusal;
 use self::tail::{Drain, End, Held, Tail};
 use crate::auth::{Authenticator, Peer};
-use crate::authz::{Authorizer, Permit};
+use crate::authz::{Authorizer, Permit, impersonation};
 use crate::request::{Context, deadline};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
@@ -118,6 +118,9 @@ impl<I: Inner> Stack<I> {
                 .authenticator
                 .authenticate(peer, request.headers_mut(), &info.path)
                 .map_err(|error| Refusal::unauthenticated(&request, &error))?;
+            // Before anything is done with the rights of who sent it.
+            impersonation::refuse(request.headers(), &user, &info)
+                .map_err(|refused| Refusal::impersonating(&request, refused))?;
             // After authentication, because administrators are exempt; before authorization, which
             // may cost a request to somebody else.
             let seat = self
