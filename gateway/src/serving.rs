@@ -2,11 +2,14 @@
 
 pub mod cert_reload;
 mod connection;
+pub mod intake;
 mod leftover;
 pub mod lifecycle;
 pub mod limits;
 pub mod listener;
+mod stall;
 pub mod tls;
+pub mod unsent;
 
 pub use connection::Service;
 pub use lifecycle::Lifecycle;

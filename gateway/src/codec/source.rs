@@ -11,6 +11,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::Form;
 use super::compress::{self, Gzip, THRESHOLD};
+use crate::reply;
 use crate::store::DecodeError;
 
 /// Bytes of a piece, about; what is smaller is sent in one with its length.
@@ -27,6 +28,11 @@ pub(super) trait Source: Send + 'static {
     /// # Errors
     /// If an object cannot be written. The body is then broken, not merely short.
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError>;
+
+    /// Bytes that are held until the body is complete.
+    fn kept(&self) -> usize {
+        0
+    }
 }
 
 /// A body under way.
@@ -50,6 +56,10 @@ pub(super) fn respond(
     let mut first = Vec::new();
     let more = source.fill(&mut first)?;
     let compressed = form.gzip() && first.len() > THRESHOLD;
+    let begun = more.then(|| reply::Begun {
+        first: first.len(),
+        kept: source.kept(),
+    });
     let body = match (more, compressed) {
         (false, false) => Body::from(first),
         (false, true) => Body::from(compress::whole(&first)),
@@ -61,6 +71,9 @@ pub(super) fn respond(
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    if let Some(begun) = begun {
+        response.extensions_mut().insert(begun);
+    }
     let content_type = HeaderValue::from_static(form.encoding().content_type());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);

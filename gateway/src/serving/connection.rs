@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -19,6 +20,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
+use super::stall::WriteStall;
+use super::unsent::{Outlet, watched};
 use super::{Lifecycle, leftover};
 use crate::auth::Peer;
 
@@ -33,8 +36,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// One client process runs all its watches over one connection.
 const MAX_STREAMS: u32 = 2_000;
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// What clients may send before it is read: kube-apiserver's `resourceBody99Percentile` for a stream, Go's
+/// default for a connection. It is in memory before anybody has asked for it.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Unsent bytes hyper keeps per stream: bounds what a slow watcher holds.
 const SEND_BUFFER: usize = 128 << 10;
 /// Go's default; front proxies send one header per group of the user.
@@ -48,6 +53,9 @@ pub trait Service: Send + Sync + 'static {
         peer: &Peer,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Where the answers of a new connection go.
+    fn connect(&self) -> Outlet;
 }
 
 /// An accepted socket and what is needed to serve it.
@@ -62,7 +70,9 @@ pub(super) struct Connection<S> {
 
 impl<S: Service> Connection<S> {
     pub(super) async fn serve(self) {
-        let handshake = TlsAcceptor::from(self.tls.clone()).accept(self.stream);
+        let outlet = self.service.connect();
+        let stream = WriteStall::new(self.stream, outlet.stall());
+        let handshake = TlsAcceptor::from(self.tls.clone()).accept(stream);
         let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(err)) => {
@@ -81,8 +91,10 @@ impl<S: Service> Connection<S> {
             .collect();
         let peer = Arc::new(Peer::new(self.address, certificates));
         let service = self.service.clone();
-        let service = service_fn(move |request| {
+        let owed = outlet.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let (service, peer) = (service.clone(), peer.clone());
+            request.extensions_mut().insert(owed.clone());
             async move {
                 let (request, leftover) = leftover::lend(request);
                 let mut answer = service.serve(&peer, request).await;
@@ -95,16 +107,26 @@ impl<S: Service> Connection<S> {
         let builder = builder(self.tasks);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let drain = self.lifecycle.not_accepting_new_requests.cancelled();
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = drain => {
-                // Tells the peer to open no more streams; those that are open finish.
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let serving = async {
+            tokio::select! {
+                served = connection.as_mut() => served,
+                () = drain => {
+                    // Tells the peer to open no more streams; those that are open finish.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
         };
-        if let Err(err) = served {
-            tracing::debug!(peer = %self.address, %err, "connection ended");
+        let served = tokio::select! {
+            served = watched(serving) => served,
+            () = outlet.stalled() => None,
+        };
+        match served {
+            Some(Ok(())) => {}
+            Some(Err(err)) => tracing::debug!(peer = %self.address, %err, "connection ended"),
+            None => {
+                tracing::debug!(peer = %self.address, "connection cut: its client does not read")
+            }
         }
     }
 }
@@ -167,7 +189,7 @@ where
 {
     fn execute(&self, future: F) {
         self.spawn(async move {
-            future.await;
+            watched(future).await;
         });
     }
 }

@@ -8,6 +8,7 @@ mod drivers;
 mod failover;
 mod faults;
 mod former;
+mod memory;
 mod program;
 mod refusals;
 mod reload;
