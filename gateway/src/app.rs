@@ -181,12 +181,6 @@ impl App {
             inner: api,
         });
         let bounds = Bounds::of_descriptors(io.process.descriptors);
-        tracing::info!(
-            descriptors = io.process.descriptors,
-            connections = bounds.connections,
-            unauthenticated = bounds.unauthenticated,
-            "limits of connections"
-        );
         let server = Server {
             listener: io.listener,
             tls: certificates.config(),
@@ -217,6 +211,13 @@ impl App {
     /// If a part ends that must not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let lifecycle = self.server.lifecycle.clone();
+        let bounds = &self.server.bounds;
+        tracing::info!(
+            descriptors = bounds.descriptors,
+            connections = bounds.connections,
+            unauthenticated = bounds.unauthenticated,
+            "limits of connections"
+        );
         // Stopped last: requests under way need them.
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -28,6 +28,8 @@ pub const HEADERS: usize = 1_024;
 /// How many connections there may be, and how long they may wait for their client.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
+    /// Descriptors that the process may open.
+    pub descriptors: usize,
     /// Connections open at once.
     pub connections: usize,
     /// How many of them may be without a valid certificate; the others are kept for clients with one.
@@ -61,6 +63,7 @@ impl Bounds {
             .saturating_sub(RESERVED_DESCRIPTORS)
             .clamp(UNAUTHENTICATED_SHARE, MAX_CONNECTIONS);
         Self {
+            descriptors,
             connections,
             unauthenticated: MAX_UNAUTHENTICATED.min(connections / UNAUTHENTICATED_SHARE),
             handshake: Duration::from_secs(10),

@@ -18,6 +18,9 @@ use super::activity::{Activity, Stage};
 /// Evicted connections that may still be closing while newcomers get in; part of the reserve of
 /// descriptors.
 const CLOSING: usize = 32;
+/// How many connections of an address are compared to evict one of them: a newcomer must not cost more
+/// than the handshake that it may never begin.
+const EXAMINED: usize = 16;
 
 /// An address as far as it tells clients apart. An IPv6 client usually has 2⁶⁴ addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -157,17 +160,27 @@ impl Pool {
         Some(removed)
     }
 
-    /// Takes a slot away for a newcomer: of the address that has the most, by rank and age. Reads the
-    /// whole pool, which costs some microseconds and happens only while it is full.
+    /// Takes a slot away for a newcomer: of the address that has the most, of its oldest by rank.
     fn evict(&mut self, newcomer: Option<u64>) -> bool {
-        let all = self.by_origin.iter().flat_map(|(origin, connections)| {
-            let share = Reverse(connections.len());
-            connections.iter().filter_map(move |(id, activity)| {
-                let rank = activity.rank()?;
-                (newcomer != Some(*id)).then_some(((share, rank, *id), *origin))
-            })
+        let oldest = |connections: &BTreeMap<u64, Arc<Activity>>| {
+            let others = connections.iter().filter(|(id, _)| newcomer != Some(**id));
+            let ranked = others.filter_map(|(id, activity)| Some((activity.rank()?, *id)));
+            ranked.take(EXAMINED).min()
+        };
+        let busiest = self.by_origin.iter().max_by_key(|(_, connections)| {
+            let first = connections.first_key_value().map(|(id, _)| *id);
+            (connections.len(), Reverse(first))
         });
-        let Some(((_, _, id), origin)) = all.min_by_key(|(key, _)| *key) else {
+        let victim = busiest
+            .and_then(|(origin, connections)| Some((*origin, oldest(connections)?.1)))
+            // Every connection of that address serves a request.
+            .or_else(|| {
+                let all = self.by_origin.iter();
+                let each = all.filter_map(|(origin, it)| Some((oldest(it)?, *origin)));
+                each.min_by_key(|(rank, _)| *rank)
+                    .map(|((_, id), origin)| (origin, id))
+            });
+        let Some((origin, id)) = victim else {
             return false;
         };
         if let Some(evicted) = self.remove(origin, id) {

@@ -110,7 +110,6 @@ async fn world(bounds: Bounds) -> World {
     };
     let mut builder = Builder::new_multi_thread();
     let requests = builder.worker_threads(1).enable_all().build().unwrap();
-    #[expect(clippy::disallowed_methods, reason = "ends with its runtime")]
     drop(requests.spawn(server.run()));
     World {
         address,

@@ -137,7 +137,7 @@ impl Drop for Turn {
         };
         // Outside of the lock: a turn that cannot be given is dropped, and comes back here.
         if let Some(next) = next {
-            drop(next.send(Turn(Arc::clone(&self.0))));
+            drop(next.send(Self(Arc::clone(&self.0))));
         }
     }
 }
