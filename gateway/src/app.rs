@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ use crate::handlers::Api;
 use crate::health::Health;
 use crate::resources::Catalog;
 use crate::serving::cert_reload::Reloader;
-use crate::serving::{Lifecycle, Limits, Server, tls};
+use crate::serving::{Bounds, Lifecycle, Limits, Server, tls};
 use crate::stack::Stack;
 use crate::store::{Phase, Store, StoreTask};
 use crate::telemetry::Metrics;
@@ -45,6 +46,18 @@ pub struct Io {
     pub listener: TcpListener,
     /// Tells that manifests have changed.
     pub hangup: tokio::signal::unix::Signal,
+    /// What the process has for its connections.
+    pub process: Process,
+}
+
+/// What a process has for its connections.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The runtime that accepts them; another one than that of the caller, so that nothing that is
+    /// computed for one request delays a handshake or a probe.
+    pub connections: Handle,
+    /// How many descriptors it may open.
+    pub descriptors: usize,
 }
 
 /// Why there is no server, or no longer one. Each is one line for an operator.
@@ -106,9 +119,9 @@ pub enum Error {
 ///
 /// # Errors
 /// If it cannot be done, or no longer.
-pub async fn run(command: Command, stop: CancellationToken) -> Result<(), Error> {
+pub async fn run(command: Command, process: Process, stop: CancellationToken) -> Result<(), Error> {
     match command {
-        Command::Standalone(options) => standalone::run(&options, stop).await,
+        Command::Standalone(options) => standalone::run(&options, process, stop).await,
         Command::Serve(options) => {
             let config = options.server()?;
             let catalog = config.kinds.load()?;
@@ -119,7 +132,7 @@ pub async fn run(command: Command, stop: CancellationToken) -> Result<(), Error>
                 source,
                 flag: "--bind-address or --secure-port",
             })?;
-            let app = App::build(config, catalog, Io::new(listener)?)?;
+            let app = App::build(config, catalog, Io::new(listener, process)?)?;
             tracing::info!(%address, "serving");
             app.run(stop).await
         }
@@ -127,13 +140,17 @@ pub async fn run(command: Command, stop: CancellationToken) -> Result<(), Error>
 }
 
 impl Io {
-    /// A bound socket, and SIGHUP.
+    /// A bound socket, SIGHUP, and what the process has.
     ///
     /// # Errors
     /// If the signal cannot be waited for.
-    pub fn new(listener: TcpListener) -> Result<Self, Error> {
+    pub fn new(listener: TcpListener, process: Process) -> Result<Self, Error> {
         let hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
-        Ok(Self { listener, hangup })
+        Ok(Self {
+            listener,
+            hangup,
+            process,
+        })
     }
 }
 
@@ -166,11 +183,14 @@ impl App {
             metrics: metrics.clone(),
             inner: api,
         });
+        let bounds = Bounds::of_descriptors(io.process.descriptors);
         let server = Server {
             listener: io.listener,
             tls: certificates.config(),
             service: stack.clone(),
             lifecycle,
+            bounds,
+            connections: io.process.connections,
         };
         Ok(Self {
             server,
@@ -194,6 +214,13 @@ impl App {
     /// If a part ends that must not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let lifecycle = self.server.lifecycle.clone();
+        let bounds = &self.server.bounds;
+        tracing::info!(
+            descriptors = bounds.descriptors,
+            connections = bounds.connections,
+            unauthenticated = bounds.unauthenticated,
+            "limits of connections"
+        );
         // Stopped last: requests under way need them.
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();

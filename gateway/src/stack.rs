@@ -243,6 +243,10 @@ fn charge(
 }
 
 impl<I: Inner> serving::Service for Stack<I> {
+    fn knows(&self, peer: &Peer) -> bool {
+        self.authenticator.knows(peer)
+    }
+
     async fn serve(&self, peer: &Peer, request: Request<Body>) -> Response<Body> {
         self.answer(peer, request).await
     }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Error, Io};
+use super::{App, Error, Io, Process};
 use crate::config::Standalone;
 use crate::standalone::pki::Pki;
 use crate::standalone::{DataDir, Driver, Sidecar, Socket, kubeconfig};
@@ -21,7 +21,11 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts everything, tells the user, and serves until `stop`. What can be refused is refused before
 /// anything is written.
-pub(super) async fn run(options: &Standalone, stop: CancellationToken) -> Result<(), Error> {
+pub(super) async fn run(
+    options: &Standalone,
+    process: Process,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let driver = options.driver()?;
     let catalog = options.kinds.load()?;
     let bound = TcpListener::bind(options.listen.address()).await;
@@ -41,7 +45,7 @@ pub(super) async fn run(options: &Standalone, stop: CancellationToken) -> Result
     };
     let pki = Pki::load_or_create(&data.pki(), &options.listen.names())?;
     let config = options.server(endpoint, &pki);
-    let app = App::build(config, catalog, Io::new(listener)?)?;
+    let app = App::build(config, catalog, Io::new(listener, process)?)?;
     let sidecar = match program {
         Some(program) => match stop
             .run_until_cancelled(Sidecar::start(program, socket))

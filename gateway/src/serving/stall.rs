@@ -31,6 +31,17 @@ impl<T> WriteStall<T> {
         }
     }
 
+    /// What is written to.
+    pub(super) const fn get_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+
+    /// Uses the timers of the runtime of the caller from now on.
+    pub(super) fn restart(&mut self) {
+        self.alarm = Box::pin(sleep(self.longest));
+        self.waiting = false;
+    }
+
     /// What becomes of a write: an error if it has waited too long.
     fn timed<V>(
         &mut self,
