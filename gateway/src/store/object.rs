@@ -117,6 +117,18 @@ impl Labels {
         Some(&self.0[at].1)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Bytes that the pairs hold, about.
     fn size(&self) -> usize {
         self.0.iter().map(|(_, value)| 32 + value.len()).sum()
