@@ -136,7 +136,10 @@ impl Lookup for ByLabel<'_> {
     }
 
     fn each(&self, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool {
-        self.0.labels().iter().all(|(name, value)| visit(name, value))
+        self.0
+            .labels()
+            .iter()
+            .all(|(name, value)| visit(name, value))
     }
 }
 
