@@ -99,6 +99,9 @@ pub enum Error {
         /// What is missing.
         trouble: String,
     },
+    /// What is stored cannot be read.
+    #[error("{0}")]
+    Damaged(String),
     /// A part that must run for as long as the server has ended.
     #[error("{0} ended unexpectedly: this is a bug, the log above tells more")]
     Ended(&'static str),

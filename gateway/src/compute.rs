@@ -109,7 +109,10 @@ impl Pool {
         };
         for number in 0..threads.max(1) {
             let shared = Arc::clone(&shared);
-            let thread = thread::Builder::new().name(format!("compute-{number}"));
+            // Trees are as deep here as anywhere else.
+            let thread = thread::Builder::new()
+                .name(format!("compute-{number}"))
+                .stack_size(kube_json::STACK_SIZE);
             workers.threads.push(thread.spawn(move || shared.work())?);
         }
         Ok((Self { shared }, workers))

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         }
     };
     telemetry::logs::init(&arguments.log, arguments.log_format == LogFormat::Json);
-    match serve(arguments) {
+    match on_deep_stack(|| serve(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Every error names its cause itself.
@@ -43,11 +43,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs the server on a thread whose stack, unlike the main thread's, holds the deepest value: the
+/// future of the runtime's `block_on` handles values as well.
+fn on_deep_stack(
+    server: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
+    std::thread::Builder::new()
+        .name("server".to_owned())
+        .stack_size(kube_json::STACK_SIZE)
+        .spawn(server)
+        .map_err(|error| anyhow!("cannot start a thread: {error}"))?
+        .join()
+        .unwrap_or_else(|_| Err(anyhow!("the server panicked")))
+}
+
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
     // The first one wins, and this is the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(kube_json::STACK_SIZE)
         .build()
         .map_err(|error| anyhow!("cannot start threads: {error}"))?;
     runtime.block_on(async {

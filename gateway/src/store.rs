@@ -56,6 +56,11 @@ pub struct Store {
     compute: Pool,
 }
 
+/// Objects that are loaded may be this many times as large as the caches are to be: the caches grow
+/// with what is written, and a server must start on what it wrote. A driver that lists without end
+/// is cut there.
+const LOAD_FACTOR: u64 = 4;
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreConfig {
@@ -164,9 +169,11 @@ impl Store {
     /// Applies one change. A retry after an unknown outcome is made here, at most once applied.
     ///
     /// # Errors
+    /// [`StoreError::Initializing`] before the first load;
     /// [`StoreError::OutcomeUnknown`] if it could not be learnt whether the change was stored;
     /// every other error means that nothing was stored.
     pub async fn write(&self, op: WriteOp) -> Result<WriteOutcome, StoreError> {
+        self.inner.now()?;
         let resource = op.resource.clone();
         let compute = self.compute.of(&op.actor);
         let found = self.inner.cached_bytes(&op);
@@ -242,6 +249,13 @@ impl Inner {
         let cache = generation.as_ref().and_then(|it| it.get(&op.resource));
         let cached = cache.and_then(|cache| cache.get(op.key.as_str()));
         cached.map_or(0, |object| object.bytes().len())
+    }
+}
+
+impl StoreConfig {
+    /// Most bytes of the objects that are loaded at once.
+    fn load_bytes(&self) -> u64 {
+        (self.limits.total as u64).saturating_mul(LOAD_FACTOR)
     }
 }
 

@@ -109,9 +109,19 @@ struct Announce<'a> {
 impl Announce<'_> {
     /// Waits until the server is ready, writes the kubeconfig and prints THE line.
     async fn when_ready(mut self) -> Result<(), Error> {
-        let ready = self.phase.wait_for(|phase| phase.ready().is_ok());
-        let ready = timeout(READY_TIMEOUT, ready).await.is_ok();
-        if !ready {
+        fn damaged(phase: &Phase) -> bool {
+            matches!(phase, Phase::Damaged { .. })
+        }
+        let settled = self
+            .phase
+            .wait_for(|phase| phase.ready().is_ok() || damaged(phase));
+        let settled = timeout(READY_TIMEOUT, settled).await;
+        let settled = settled.is_ok_and(|settled| settled.is_ok());
+        if damaged(&self.phase.borrow()) {
+            let trouble = self.phase.borrow().ready().err().unwrap_or_default();
+            return Err(Error::Damaged(trouble));
+        }
+        if !settled {
             let trouble = self.phase.borrow().ready().err().unwrap_or_default();
             let seconds = READY_TIMEOUT.as_secs();
             return Err(Error::NotReady { seconds, trouble });

@@ -190,10 +190,7 @@ pub(super) fn meta_of(object: &[u8]) -> ListMeta {
 }
 
 fn parse(json: &[u8]) -> Result<Value, ApiError> {
-    match kube_json::parse(json) {
-        Ok(parsed) => Ok(parsed.value),
-        Err(error) => Err(ApiError::internal(error)),
-    }
+    kube_json::reparse(json).map_err(ApiError::internal)
 }
 
 impl Source for Whole {

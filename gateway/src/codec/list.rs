@@ -372,8 +372,5 @@ impl Frame {
 }
 
 fn parse(json: &[u8]) -> Result<Value, DecodeError> {
-    match kube_json::parse(json) {
-        Ok(parsed) => Ok(parsed.value),
-        Err(error) => Err(DecodeError(error.to_string())),
-    }
+    kube_json::reparse(json).map_err(|error| DecodeError(error.to_string()))
 }

@@ -63,12 +63,16 @@ pub(super) async fn options(api: &Api, call: &mut Call) -> Result<DeleteOptions,
 fn read(format: Format, body: &[u8]) -> Result<DeleteOptions, ApiError> {
     let parsed = match format {
         Format::Json => kube_json::parse(body).map_err(|error| {
-            ApiError::bad_request(format!(
-                "couldn't get version/kind; json parse error: {error}"
-            ))
+            ApiError::unparsed(error, |reason| {
+                ApiError::bad_request(format!(
+                    "couldn't get version/kind; json parse error: {reason}"
+                ))
+            })
         })?,
         Format::Yaml => kube_json::yaml::parse(body).map_err(|error| {
-            ApiError::bad_request(format!("error converting YAML to JSON: {error}"))
+            ApiError::unparsed(error, |reason| {
+                ApiError::bad_request(format!("error converting YAML to JSON: {reason}"))
+            })
         })?,
     };
     expect_kind(&parsed.value)?;

@@ -39,7 +39,7 @@ pub(super) async fn scale(api: &Api, call: &mut Call) -> Result<Response<Body>, 
     let weight = object.bytes().len();
     let encode = move |_: &Run| {
         let bytes = served.view(object.bytes())?;
-        let object = kube_json::parse(&bytes).map_err(ApiError::internal)?.value;
+        let object = kube_json::reparse(&bytes).map_err(ApiError::internal)?;
         let Some(paths) = &served.version().scale else {
             let resource = served.group_resource();
             return Err(ApiError::not_found(resource, &name));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api_types::field;
+use api_types::go_text;
 use api_types::gvk::GroupKind;
 use api_types::media_type;
 use api_types::media_type::PatchType;
@@ -20,7 +21,7 @@ use super::identity::{self, Names};
 use super::scale::Scaled;
 use super::{Api, Call};
 use crate::codec::Form;
-use crate::codec::decode::{self, Clean};
+use crate::codec::decode::{self, Clean, Unfit};
 use crate::compute::{Kept, Run};
 use crate::patch::{self, Patch};
 use crate::registry::{Change, ScaleObject, Target, document};
@@ -119,8 +120,10 @@ impl Asked {
         let Clean {
             mut object,
             unknown,
-        } = decode::clean(&target.served, patched)
-            .map_err(|unfit| self.refused(current, &unfit.to_string()))?;
+        } = decode::clean(&target.served, patched).map_err(|unfit| match unfit {
+            Unfit::TooLarge(error) => ApiError::too_large(error),
+            unfit => self.refused(current, &unfit.to_string()),
+        })?;
         self.judge(current, &unknown, &target.warnings)?;
         let version = object.get("apiVersion").and_then(Value::as_str);
         if version.is_none_or(str::is_empty) {
@@ -164,7 +167,7 @@ impl Asked {
             .collect();
         match self.options.field_validation() {
             FieldValidation::Ignore => {}
-            FieldValidation::Warn => problems.iter().for_each(|it| warnings.add(it)),
+            FieldValidation::Warn => warnings.extend(problems),
             FieldValidation::Strict if problems.is_empty() => {}
             FieldValidation::Strict => {
                 return Err(self.refused(before, &decode::strict_text(&problems)));
@@ -177,6 +180,9 @@ impl Asked {
     fn refused(&self, before: &Value, problem: &str) -> ApiError {
         let patched = self.patch.apply(before.clone()).unwrap_or_default();
         let json = String::from_utf8_lossy(&kube_json::to_vec(&patched)).into_owned();
+        drop(patched);
+        // No more than that is shown, and quoting makes it longer.
+        let json = go_text::cut(json, field::MAX_BYTES);
         let path = field::Path::new("patch");
         let error = field::Error::invalid(path, json, problem);
         ApiError::invalid(&GroupKind::new("", ""), "", &[error])

@@ -189,9 +189,9 @@ fn admit(run: &Run, target: &Target, object: &mut Value) -> Result<(), ApiError>
         let name = Meta::of(object).name();
         return Err(ApiError::invalid(&kind_of(object), name, &errors));
     }
-    for warning in finalizers::warnings(Meta::of(object), None) {
-        target.warnings.add(warning);
-    }
+    target
+        .warnings
+        .extend(finalizers::warnings(Meta::of(object), None));
     Ok(())
 }
 

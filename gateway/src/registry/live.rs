@@ -66,8 +66,7 @@ impl Live {
 /// An object as the version of the request shows it.
 pub(super) fn tree(target: &Target, stored: &Stored) -> Result<Value, ApiError> {
     let bytes = target.served.view(stored.bytes())?;
-    let parsed = kube_json::parse(&bytes).map_err(ApiError::internal)?;
-    Ok(parsed.value)
+    kube_json::reparse(&bytes).map_err(ApiError::internal)
 }
 
 /// 404 for the target.

@@ -147,9 +147,8 @@ fn next(run: &Run, target: &Target, change: &Change, stored: &Stored) -> Result<
         return Err(ApiError::invalid(&kind_of(&object), meta.name(), &errors));
     }
     if change.part == Part::Main {
-        for warning in finalizers::warnings(meta, Some(Meta::of(&old))) {
-            target.warnings.add(warning);
-        }
+        let added = finalizers::warnings(meta, Some(Meta::of(&old)));
+        target.warnings.extend(added);
     }
     let before = Meta::of(&old);
     let grace = before.deletion_grace_period_seconds().unwrap_or(0);

@@ -22,7 +22,10 @@ impl Inner {
     pub(super) async fn fresh(&self, freshness: Freshness) -> Result<Arc<Generation>, StoreError> {
         match freshness {
             Freshness::Any => self.now(),
-            Freshness::NotOlderThan(revision) => self.reached(revision.get()).await,
+            Freshness::NotOlderThan(revision) => {
+                self.expect_current(revision)?;
+                self.reached(revision.get()).await
+            }
             Freshness::Latest => {
                 self.now()?;
                 let current = self
@@ -39,7 +42,20 @@ impl Inner {
         }
     }
 
-    fn now(&self) -> Result<Arc<Generation>, StoreError> {
+    /// Refuses a revision that a store of an earlier release issued: it is larger than today's, and
+    /// expired, not in the future.
+    fn expect_current(&self, revision: Revision) -> Result<(), StoreError> {
+        if !revision.is_of_a_former_store() {
+            return Ok(());
+        }
+        Err(StoreError::Compacted {
+            requested: revision.get(),
+            oldest: self.now()?.frontier().through(),
+        })
+    }
+
+    /// The caches as they are.
+    pub(super) fn now(&self) -> Result<Arc<Generation>, StoreError> {
         self.generation
             .load_full()
             .ok_or_else(StoreError::initializing)
@@ -65,15 +81,18 @@ impl Inner {
             Phase::Stale { trouble, .. } | Phase::Resyncing { trouble } => {
                 StoreError::unavailable(trouble.clone())
             }
-            Phase::Ready | Phase::Initializing { .. } => StoreError::FutureRevision {
-                requested,
-                current: generation.frontier().through(),
-            },
+            Phase::Ready | Phase::Initializing { .. } | Phase::Damaged { .. } => {
+                StoreError::FutureRevision {
+                    requested,
+                    current: generation.frontier().through(),
+                }
+            }
         }
     }
 
     /// The caches once they hold an exact revision, if it exists.
     async fn exact(&self, revision: Revision) -> Result<Arc<Generation>, StoreError> {
+        self.expect_current(revision)?;
         let (generation, requested) = (self.now()?, revision.get());
         if generation.frontier().through() >= requested {
             return Ok(generation);
@@ -153,7 +172,10 @@ impl Inner {
         let scope = request.scope.for_cache();
         let interest = interest(scope.clone(), &*request.filter);
         let (after, cache, initial) = match request.start {
-            WatchStart::After(revision) => (revision.get(), cache(&*self.now()?, resource)?, None),
+            WatchStart::After(revision) => {
+                self.expect_current(revision)?;
+                (revision.get(), cache(&*self.now()?, resource)?, None)
+            }
             WatchStart::Initial(freshness) | WatchStart::Now(freshness) => {
                 let cache = cache(&*self.fresh(freshness).await?, resource)?;
                 let snapshot = cache.snapshot();

@@ -7,6 +7,7 @@ mod data;
 mod drivers;
 mod failover;
 mod faults;
+mod former;
 mod program;
 mod refusals;
 mod reload;

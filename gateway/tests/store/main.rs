@@ -6,6 +6,8 @@ mod fake;
 mod world;
 
 mod deaths;
+mod faulty;
+mod gate;
 
 use std::sync::Arc;
 use std::time::Duration;

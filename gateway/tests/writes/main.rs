@@ -9,6 +9,7 @@ mod fake;
 mod world;
 
 mod bodies;
+mod bounds;
 mod heavy;
 mod leaving;
 mod outcome;
