@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::authz::Authorizer;
 use crate::backend::EndpointError;
+use crate::compute::{Pool, Workers};
 use crate::config::{self, Command};
 use crate::handlers::Api;
 use crate::health::Health;
@@ -37,6 +38,7 @@ pub struct App {
     store_task: StoreTask,
     certificates: Reloader,
     reload: Reload,
+    workers: Workers,
 }
 
 /// What a server needs from the operating system.
@@ -79,6 +81,9 @@ pub enum Error {
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(#[source] io::Error),
+    /// The threads for heavy work.
+    #[error("cannot start threads: {0}")]
+    Threads(#[source] io::Error),
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -162,7 +167,8 @@ impl App {
     pub fn build(config: config::Server, catalog: Catalog, io: Io) -> Result<Self, Error> {
         let certificates = Reloader::new(config.tls)?;
         let codec = Arc::new(catalog.clone());
-        let (store, store_task) = Store::new(&config.backend, codec, config.store)?;
+        let (compute, workers) = Pool::start(Pool::usual_threads()).map_err(Error::Threads)?;
+        let (store, store_task) = Store::new(&config.backend, codec, config.store, compute)?;
         let lifecycle = Lifecycle::new();
         let limits = Limits::new(config.max_reads, config.max_writes);
         let metrics = Metrics::new();
@@ -198,6 +204,7 @@ impl App {
             store_task,
             certificates,
             reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
+            workers,
         })
     }
 
@@ -241,6 +248,9 @@ impl App {
         }
         background.cancel();
         while tasks.join_next().await.is_some() {}
+        let workers = self.workers;
+        // Blocks until the last job is done.
+        let _ = tokio::task::spawn_blocking(|| workers.join()).await;
         tracing::info!("stopped");
         failed.map_or(Ok(()), |part| Err(Error::Ended(part)))
     }

@@ -6,10 +6,13 @@ use api_types::request_info::RequestInfo;
 use api_types::status::{ApiError, Details, Reason};
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderName, Request};
+use http::{HeaderName, Request, Response, StatusCode};
 use tokio::time::timeout_at;
 
+use super::Api;
 use crate::authz::Permit;
+use crate::codec::{self, Form};
+use crate::compute::{Client, Run};
 use crate::registry::Target;
 use crate::request::Context;
 use crate::resources::Served;
@@ -71,15 +74,37 @@ impl Call {
     }
 
     /// What is to be written: the object that the path names.
-    pub(super) fn target(&self, dry_run: bool) -> Target<'_> {
+    pub(super) fn target(&self, dry_run: bool) -> Target {
         Target {
-            permit: &self.permit,
-            served: &self.served,
-            namespace: &self.info.namespace,
-            name: &self.info.name,
+            permit: self.permit.clone(),
+            served: self.served.clone(),
+            namespace: self.info.namespace.as_str().into(),
+            name: self.info.name.as_str().into(),
             dry_run,
-            warnings: &self.context.warnings,
+            warnings: self.context.warnings.clone(),
         }
+    }
+
+    /// Where the heavy work of this request is done.
+    pub(super) fn compute(&self, api: &Api) -> Client {
+        api.store.compute().of(&self.permit.user().name)
+    }
+
+    /// The answer that shows an object that was written.
+    ///
+    /// # Errors
+    /// If the object has no such form.
+    pub(super) async fn written(
+        &mut self,
+        api: &Api,
+        form: Form,
+        status: StatusCode,
+        object: Bytes,
+    ) -> Result<Response<Body>, ApiError> {
+        let weight = form.weight(object.len());
+        let served = self.served.clone();
+        let encode = move |_: &Run| codec::object(&form, &served, status, &object);
+        self.compute(api).go_on(weight, encode).await
     }
 
     /// The whole body, as far as the resource allows.

@@ -7,6 +7,7 @@ use api_types::revision::Revision;
 use tokio::time::Instant;
 use watch_cache::{AtError, Cache, Snapshot};
 
+use crate::compute::Turn;
 use crate::store::watch::interest;
 use crate::store::{
     Freshness, Generation, Inner, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError,
@@ -135,7 +136,7 @@ impl Inner {
         };
         let revision = Revision::new(snapshot.revision()).ok_or_else(StoreError::no_revision)?;
         let scope = request.scope.for_cache();
-        self.expect_readable(&snapshot, &scope)?;
+        self.expect_readable(&snapshot, &scope).await?;
         Ok(Listing {
             snapshot,
             revision,
@@ -145,7 +146,7 @@ impl Inner {
     }
 
     /// A list is whole or an error.
-    fn expect_readable(
+    async fn expect_readable(
         &self,
         snapshot: &Snapshot<Stored>,
         scope: &watch_cache::Scope,
@@ -153,11 +154,14 @@ impl Inner {
         if !self.loader.met_unreadable() {
             return Ok(());
         }
-        let mut objects = snapshot.walk(scope.clone(), std::ops::Bound::Unbounded);
-        match objects.find_map(|object| object.trouble()) {
-            None => Ok(()),
-            Some(trouble) => Err(trouble),
+        let mut turn = Turn::begin();
+        for object in snapshot.walk(scope.clone(), std::ops::Bound::Unbounded) {
+            if let Some(trouble) = object.trouble() {
+                return Err(trouble);
+            }
+            turn.pass(0).await;
         }
+        Ok(())
     }
 
     pub(super) async fn watch(
@@ -177,7 +181,7 @@ impl Inner {
                 let snapshot = cache.snapshot();
                 let initial = matches!(request.start, WatchStart::Initial(_));
                 if initial {
-                    self.expect_readable(&snapshot, &scope)?;
+                    self.expect_readable(&snapshot, &scope).await?;
                 }
                 let walk = initial.then(|| snapshot.walk(scope, std::ops::Bound::Unbounded));
                 (snapshot.revision(), cache, walk)
