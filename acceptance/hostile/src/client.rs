@@ -171,17 +171,9 @@ impl Connection {
                 }
             }
             let body = body.freeze();
-            Ok(Answer { status, body })
+            anyhow::Ok(Answer { status, body })
         };
         let answer = tokio::time::timeout(within, whole).await;
         answer.with_context(|| format!("no response within {within:?}"))?
-    }
-
-    /// Whether another request can be sent.
-    pub(crate) fn usable(&self) -> bool {
-        match &self.sender {
-            Sender::Http1(sender) => !sender.is_closed(),
-            Sender::Http2(sender) => !sender.is_closed(),
-        }
     }
 }

@@ -119,7 +119,7 @@ async fn ask(target: &Target, identity: Identity, request: &Request) -> Result<(
             Connection::open(target, neighbour::ADDRESS, identity, Protocol::Http1).await;
         let answer = connection?.call(request, PROBE_TIMEOUT).await?;
         anyhow::ensure!(answer.status.is_success(), "{}", answer.describe());
-        Ok(())
+        anyhow::Ok(())
     };
     tokio::time::timeout(PROBE_TIMEOUT, asked)
         .await

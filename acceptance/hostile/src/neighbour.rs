@@ -59,7 +59,8 @@ async fn try_work(target: &Target, stop: &CancellationToken, diary: &mut Diary) 
     let mut written = String::new();
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for number in 0_usize.. {
+    let mut number = 0;
+    loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = pace.tick() => {}
@@ -78,6 +79,7 @@ async fn try_work(target: &Target, stop: &CancellationToken, diary: &mut Diary) 
         if request.method == Method::PATCH {
             written = mark(number);
         }
+        number += 1;
     }
     if !written.is_empty() {
         let arrival = await_event(&mut watch, &mut seen, &written);
@@ -114,7 +116,7 @@ async fn await_event(watch: &mut Incoming, seen: &mut Vec<u8>, mark: &str) -> Re
 }
 
 fn read_event(
-    event: Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>>,
+    event: Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>,
     seen: &mut Vec<u8>,
 ) -> Result<()> {
     let frame = event.context("the watch ended")??;

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -33,6 +33,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     pub(crate) target: Target,
     child: Child,
+    /// Kept open: the server may print again.
+    _output: BufReader<ChildStdout>,
     folder: PathBuf,
 }
 
@@ -64,11 +66,12 @@ impl Server {
             ];
             command.args(seats);
         }
-        let child = start(command, &folder.join("log"))?;
+        let (child, output) = start(command, &folder.join("log"))?;
         let config = Kubeconfig::load(&folder.join("data/kubeconfig"))?;
         Ok(Self {
             target: Target::new(&config)?,
             child,
+            _output: output,
             folder: folder.to_owned(),
         })
     }
@@ -200,7 +203,7 @@ fn beside_us(name: &str) -> Result<PathBuf> {
 }
 
 /// Starts a server and waits for the line that says that it is ready.
-fn start(mut command: Command, log: &Path) -> Result<Child> {
+fn start(mut command: Command, log: &Path) -> Result<(Child, BufReader<ChildStdout>)> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(File::create(log)?)
@@ -216,7 +219,7 @@ fn start(mut command: Command, log: &Path) -> Result<Child> {
             bail!("ark-apiserver: {}: {last}", child.wait()?);
         }
     }
-    Ok(child)
+    Ok((child, output))
 }
 
 fn interrupt(child: &mut Child) -> Result<()> {

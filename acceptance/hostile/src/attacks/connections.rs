@@ -179,13 +179,12 @@ async fn pings(context: &Context, count: usize) -> Result<Report> {
         let hello = frames::hello(65_535);
         stream.write_all(&hello).await?;
         stream.flush().await?;
-        Ok((stream, hello.len()))
+        anyhow::Ok((stream, hello.len()))
     };
     let mut report = Report::default();
     let mut streams = Vec::new();
     let mut opening = pin!(stream::iter(0..count).map(open).buffer_unordered(AT_ONCE));
     while let Ok(Some(opened)) = timeout_at(end, opening.next()).await {
-        let opened: Result<_> = opened;
         if let Ok((stream, bytes)) = opened {
             report.bytes += bytes as u64;
             streams.push(stream);

@@ -135,7 +135,7 @@ fn protobuf() -> Vec<Shot> {
         ("3 MB of zeros", unknown(&vec![0; 2_900_000])),
         (
             "3 MB of empty fields",
-            unknown(&[0x2a, 0].repeat(1_450_000)),
+            unknown(&[0x2a_u8, 0].repeat(1_450_000)),
         ),
         ("no magic", b"abcd".to_vec()),
         ("nothing", Vec::new()),
@@ -175,7 +175,7 @@ fn encodings() -> Vec<Shot> {
                 Method::POST,
                 dry("blobs"),
                 JSON,
-                [b"{\"apiVersion\":\"", &[0xff; 100_000][..], b"\"}"].concat(),
+                [&b"{\"apiVersion\":\""[..], &[0xff; 100_000][..], b"\"}"].concat(),
             ),
         )
         .expect(Expect::Refused),

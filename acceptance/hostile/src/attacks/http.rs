@@ -41,122 +41,116 @@ pub(super) const ATTACKS: &[Attack] = &[
 /// A whole answer must have come by then.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Raw heads and the statuses that are right; 0 is a connection that is closed without an answer.
-fn raw_heads() -> Vec<(&'static str, String, &'static [u16])> {
-    const REFUSED: &[u16] = &[400];
-    const ODD: &[u16] = &[0, 400, 404, 405, 411, 413, 431, 501, 505];
-    let many = "x: y\r\n".repeat(20_000);
-    let long = "a".repeat(2_000_000);
-    let chunked = "POST /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
+/// Raw bytes, and the statuses that are right for them.
+type Head = (&'static str, String, &'static [u16]);
+
+/// Not served.
+const REFUSED: &[u16] = &[400];
+/// Not served, or closed without an answer, which is 0.
+const ODD: &[u16] = &[0, 400, 403, 404, 405, 411, 413, 414, 417, 431, 501, 505];
+/// Served as if it were not there, or not served.
+const IGNORED: &[u16] = &[200, 400, 403];
+
+fn requests_with(headers: &[(&'static str, &str, &'static [u16])]) -> Vec<Head> {
+    let heads = headers.iter().map(|(what, headers, right)| {
+        let head = format!("GET /livez HTTP/1.1\r\n{headers}\r\n");
+        (*what, head, *right)
+    });
+    heads.collect()
+}
+
+/// Heads whose headers are wrong.
+fn headers() -> Vec<Head> {
+    let many = format!("Host: a\r\n{}", "x: y\r\n".repeat(20_000));
+    let long = format!("Host: a\r\nX: {}\r\n", "a".repeat(2_000_000));
+    requests_with(&[
+        ("no Host", "", REFUSED),
+        ("two Hosts", "Host: a\r\nHost: b\r\n", REFUSED),
+        ("a malformed Host", "Host: a b/c\r\n", REFUSED),
+        ("a folded header", "Host: a\r\nX: a\r\n b\r\n", IGNORED),
+        ("a NUL in a header", "Host: a\r\nX: a\0b\r\n", REFUSED),
+        ("a space before the colon", "Host : a\r\n", REFUSED),
+        ("20,000 headers", &many, ODD),
+        ("a header of 2 MB", &long, ODD),
+        (
+            "an upgrade",
+            "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+            IGNORED,
+        ),
+    ])
+}
+
+/// First lines that are wrong.
+fn first_lines() -> Vec<Head> {
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(2_000_000));
     vec![
-        ("no Host", "GET /livez HTTP/1.1\r\n\r\n".to_owned(), REFUSED),
-        (
-            "two Hosts",
-            "GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
-            REFUSED,
-        ),
-        (
-            "a malformed Host",
-            "GET /livez HTTP/1.1\r\nHost: a b/c\r\n\r\n".to_owned(),
-            REFUSED,
-        ),
         ("no version", "GET /livez\r\n\r\n".to_owned(), ODD),
         (
             "an unknown version",
             "GET /livez HTTP/3.7\r\nHost: a\r\n\r\n".to_owned(),
             ODD,
         ),
-        (
-            "two lengths",
-            "POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"
-                .to_owned(),
-            ODD,
-        ),
-        (
-            "a length below zero",
-            "POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n".to_owned(),
-            ODD,
-        ),
-        (
-            "an enormous length",
-            "POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n"
-                .to_owned(),
-            ODD,
-        ),
-        (
-            "a length and chunks",
-            format!("{chunked}Content-Length: 4\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"),
-            &[0, 400, 403, 404, 405],
-        ),
-        (
-            "a chunk without a size",
-            format!("{chunked}\r\nzz\r\nab\r\n"),
-            &[0, 400, 403, 404, 405],
-        ),
-        (
-            "a chunk of 2^64 bytes",
-            format!("{chunked}\r\nFFFFFFFFFFFFFFFFF\r\nab\r\n"),
-            &[0, 400, 403, 404, 405],
-        ),
-        (
-            "an extension of 2 MB",
-            format!("{chunked}\r\n1;{long}\r\na\r\n0\r\n\r\n"),
-            &[0, 400, 403, 404, 405, 413],
-        ),
-        (
-            "a folded header",
-            "GET /livez HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n".to_owned(),
-            &[200, 400],
-        ),
-        (
-            "a NUL in a header",
-            "GET /livez HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n".to_owned(),
-            REFUSED,
-        ),
-        (
-            "a space before the colon",
-            "GET /livez HTTP/1.1\r\nHost : a\r\n\r\n".to_owned(),
-            REFUSED,
-        ),
-        (
-            "20,000 headers",
-            format!("GET /livez HTTP/1.1\r\nHost: a\r\n{many}\r\n"),
-            ODD,
-        ),
-        (
-            "a header of 2 MB",
-            format!("GET /livez HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"),
-            ODD,
-        ),
-        (
-            "a URL of 2 MB",
-            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
-            &[0, 400, 404, 403, 414, 431],
-        ),
+        ("a URL of 2 MB", long, ODD),
         ("no HTTP", "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), ODD),
         (
             "CONNECT",
             "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n".to_owned(),
-            &[0, 400, 403, 404, 405, 501],
-        ),
-        (
-            "an upgrade",
-            "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-                .to_owned(),
-            &[200, 400, 403],
-        ),
-        (
-            "an expectation",
-            "POST /livez HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\nContent-Length: 1\r\n\r\n"
-                .to_owned(),
-            &[0, 400, 403, 404, 405, 417],
+            ODD,
         ),
     ]
 }
 
+/// Bodies whose length is wrong.
+fn lengths() -> Vec<Head> {
+    let long = "a".repeat(2_000_000);
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let cases: [(&'static str, String); 8] = [
+        (
+            "two lengths",
+            "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab".to_owned(),
+        ),
+        (
+            "a length below zero",
+            "Content-Length: -1\r\n\r\n".to_owned(),
+        ),
+        (
+            "an enormous length",
+            "Content-Length: 99999999999999999999\r\n\r\n".to_owned(),
+        ),
+        (
+            "a length and chunks",
+            format!("{chunked}Content-Length: 4\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"),
+        ),
+        (
+            "a chunk without a size",
+            format!("{chunked}\r\nzz\r\nab\r\n"),
+        ),
+        (
+            "a chunk of 2^64 bytes",
+            format!("{chunked}\r\nFFFFFFFFFFFFFFFFF\r\nab\r\n"),
+        ),
+        (
+            "an extension of 2 MB",
+            format!("{chunked}\r\n1;{long}\r\na\r\n0\r\n\r\n"),
+        ),
+        (
+            "an expectation",
+            "Expect: 200-ok\r\nContent-Length: 1\r\n\r\n".to_owned(),
+        ),
+    ];
+    let heads = cases.into_iter().map(|(what, rest)| {
+        (
+            what,
+            format!("POST /livez HTTP/1.1\r\nHost: a\r\n{rest}"),
+            ODD,
+        )
+    });
+    heads.collect()
+}
+
 async fn heads(context: Context) -> Result<Report> {
     let mut report = Report::default();
-    for (what, head, right) in raw_heads() {
+    for (what, head, right) in [headers(), first_lines(), lengths()].concat() {
         let status = raw(&context, head.as_bytes()).await;
         report.bytes += head.len() as u64;
         let status = match status {

@@ -132,8 +132,10 @@ async fn reset_in_time(context: Context) -> Result<Report> {
     let end = Instant::now() + REQUEST_TIMEOUT;
     let path = large();
     let session = starve(&context, 300, &path, end).await?;
-    let mut report = Report::default();
-    report.bytes = 300 * path.len() as u64;
+    let mut report = Report {
+        bytes: 300 * path.len() as u64,
+        ..Report::default()
+    };
     if session.closed.is_none() && session.resets < 300 {
         report.add(format!(
             "300 streams of window 0 on 1.5 MB: {} were reset within {REQUEST_TIMEOUT:?}",
@@ -157,8 +159,10 @@ async fn closed_in_time(context: Context) -> Result<Report> {
         streams.push(stream);
     }
     sleep_until(Instant::now() + REQUEST_TIMEOUT).await;
-    let mut report = Report::default();
-    report.bytes = 50 * request.len() as u64;
+    let mut report = Report {
+        bytes: 50 * request.len() as u64,
+        ..Report::default()
+    };
     let mut alive = 0;
     for mut stream in streams {
         // What the server still has to say must be cut short of the whole object.

@@ -112,6 +112,6 @@ fn size() -> Vec<Shot> {
                 ":59".repeat(500_000)
             ),
         ),
-        post("bytes that are no text", "spec: {a: \"\\xff\\x00\"}\n"),
+        post("escapes of bytes", "spec: {a: \"\\xff\\x00\"}\n"),
     ]
 }
