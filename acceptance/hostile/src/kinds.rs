@@ -17,9 +17,9 @@ pub(crate) fn collection(namespace: &str, plural: &str) -> String {
     format!("{GROUP}/namespaces/{namespace}/{plural}")
 }
 
-/// The manifests, as a list that `--resources` takes.
-pub(crate) fn manifests() -> Value {
-    json!({"apiVersion": "v1", "kind": "List", "items": [blobs(), forms()]})
+/// The manifests, as a file that `--resources` takes.
+pub(crate) fn manifests() -> String {
+    format!("{:#}\n---\n{:#}\n", blobs(), forms())
 }
 
 fn manifest(plural: &str, kind: &str, version: &Value) -> Value {

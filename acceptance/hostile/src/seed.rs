@@ -45,7 +45,7 @@ impl Seed {
         let root = tempfile::Builder::new().prefix("ark-h-").tempdir()?;
         let folder = root.path().join("seed");
         std::fs::create_dir(&folder)?;
-        std::fs::write(folder.join("kinds.json"), kinds::manifests().to_string())?;
+        std::fs::write(folder.join("kinds.yaml"), kinds::manifests())?;
         let server = Server::start(&folder, Setup::Standard)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

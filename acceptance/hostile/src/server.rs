@@ -39,7 +39,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts on `folder/data`, with manifests from `folder/kinds.json`; logs to `folder/log`.
+    /// Starts on `folder/data`, with manifests from `folder/kinds.yaml`; logs to `folder/log`.
     pub(crate) fn start(folder: &Path, setup: Setup) -> Result<Self> {
         let limit = match setup {
             Setup::FewDescriptors => "-n",
@@ -56,7 +56,7 @@ impl Server {
             .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.join("data"))
             .arg("--resources")
-            .arg(folder.join("kinds.json"));
+            .arg(folder.join("kinds.yaml"));
         if setup == Setup::FewSeats {
             let seats = [
                 "--max-requests-inflight",
@@ -102,7 +102,7 @@ impl Server {
         let socket = format!("data/run/{}.sock", self.pid());
         Driver {
             address: format!("unix://{}", self.folder.join(socket).display()),
-            kinds: self.folder.join("kinds.json"),
+            kinds: self.folder.join("kinds.yaml"),
         }
     }
 }
