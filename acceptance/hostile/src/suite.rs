@@ -196,10 +196,11 @@ fn problems(
     plan: &Plan,
     runtime: &Runtime,
 ) -> Result<Vec<Problem>> {
-    if let Some(end) = server.ended()? {
-        return Ok(vec![Problem::wrong(format!("THE SERVER ENDED: {end}"))]);
-    }
     let mut problems = row.report.problems.clone();
+    if let Some(end) = server.ended()? {
+        problems.insert(0, Problem::wrong(format!("THE SERVER ENDED: {end}")));
+        return Ok(problems);
+    }
     problems.extend(plan.criteria.judge(&row.quiet, &row.seen));
     let each = cpu / u32::try_from(row.report.requests.max(1)).unwrap_or(u32::MAX);
     if row.report.requests > 0 && each > plan.criteria.cpu {
