@@ -44,13 +44,13 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "connections/half-preface",
-        "300 HTTP/2 connections that send half of the preface",
-        |context| async move { preface(&context, 300).await }.boxed(),
+        "1,007 HTTP/2 connections that send half of the preface",
+        |context| async move { preface(&context, CROWD).await }.boxed(),
     ),
     Attack::client(
         "connections/ping-only",
-        "300 HTTP/2 connections that answer SETTINGS and PING and ask for nothing",
-        |context| async move { pings(&context, 300).await }.boxed(),
+        "1,007 HTTP/2 connections that answer SETTINGS and PING and ask for nothing",
+        |context| async move { pings(&context, CROWD).await }.boxed(),
     ),
     Attack::client(
         "connections/unfinished-heads",
@@ -172,7 +172,7 @@ async fn preface(context: &Context, count: usize) -> Result<Report> {
 }
 
 async fn pings(context: &Context, count: usize) -> Result<Report> {
-    let end = Instant::now() + context.seconds + Duration::from_secs(2);
+    let end = Instant::now() + context.seconds + Duration::from_secs(3);
     let open = |_| async move {
         let connection = context.target.tls(SAME, Identity::Nobody, Protocol::Http2);
         let mut stream = connection.await?;

@@ -146,9 +146,12 @@ fn protobuf() -> Vec<Shot> {
             PROTOBUF,
             body.clone(),
         );
-        let create = Request::send(Method::POST, dry("blobs"), PROTOBUF, body);
         shots.push(Shot::new(what, delete));
-        shots.push(Shot::new(what, create).expect(Expect::Refused));
+        // The type is refused before the body is read, and a large one then meets a closed connection.
+        if body.len() < 100_000 {
+            let create = Request::send(Method::POST, dry("blobs"), PROTOBUF, body);
+            shots.push(Shot::new(what, create).expect(Expect::Refused));
+        }
     }
     shots
 }

@@ -35,6 +35,8 @@ pub(crate) enum Expect {
     Refused,
     /// 2xx, 4xx, or 504 because its deadline passed.
     HandledOrLate,
+    /// Any response.
+    Answered,
     /// This one.
     Exactly(u16),
 }
@@ -88,6 +90,7 @@ impl Shot {
         let class = answer.status.as_u16() / 100;
         let right = match self.expect {
             Expect::Handled => class == 2 || class == 4,
+            Expect::Answered => true,
             Expect::Served => class == 2,
             Expect::Refused => class == 4,
             Expect::HandledOrLate => {

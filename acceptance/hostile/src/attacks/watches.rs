@@ -1,6 +1,6 @@
 //! Watches: their parameters, and many of them whose selectors cost something for each event.
 
-use super::{Attack, Shot};
+use super::{Attack, Expect, Shot};
 use crate::client::Request;
 use crate::{kinds, neighbour, seed};
 
@@ -55,7 +55,11 @@ fn parameters() -> Vec<Shot> {
             true => path,
             false => path + "&timeoutSeconds=1",
         };
-        Shot::new("a parameter of a watch", Request::get(path)).copies(1)
+        Shot::new("a parameter of a watch", Request::get(path))
+            .copies(1)
+            // kube-apiserver answers a malformed resource version of a watch with 500.
+            .expect(Expect::Answered)
+            .largest(seed::LARGE_BYTES * 2)
     })
     .collect()
 }
@@ -89,7 +93,8 @@ fn selectors() -> Vec<Shot> {
 
 fn churn() -> Vec<Shot> {
     let path = kinds::collection(seed::NAMESPACE, "blobs");
-    let watch = Request::get(format!("{path}?watch=1&timeoutSeconds=1"));
+    let forms = kinds::collection(seed::NAMESPACE, "forms");
+    let watch = Request::get(format!("{forms}?watch=1&timeoutSeconds=1"));
     vec![
         Shot::new("a watch", watch).copies(300),
         Shot::new(
