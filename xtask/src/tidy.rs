@@ -2,6 +2,7 @@
 //!
 //! Every rule is data in a submodule, with its reason; a broken rule names the file and the fix.
 
+mod bounds;
 mod budgets;
 mod layers;
 mod links;
@@ -16,6 +17,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = layers::crates(root)?;
     problems.extend(layers::gateway_modules(root)?);
     problems.extend(budgets::check(root)?);
+    problems.extend(bounds::check(root)?);
     problems.extend(links::check(root)?);
     problems.extend(promises::check(root)?);
     Ok(problems)

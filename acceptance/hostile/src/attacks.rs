@@ -1,0 +1,199 @@
+//! The attacks. Most are lists of requests, which [`fire`] sends; clients that misbehave below HTTP
+//! are functions of their own. The modules are in the order of the faults that they look for.
+
+mod connections;
+mod depth;
+mod errors;
+mod floods;
+mod forms;
+mod http;
+mod impersonation;
+mod limits;
+mod patches;
+mod quadratic;
+mod readers;
+mod requests;
+mod selectors;
+mod tokens;
+mod watches;
+mod yaml;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::future::BoxFuture;
+
+pub(crate) use self::requests::{Expect, Shot, fire};
+use crate::criteria::Problem;
+use crate::server::{Driver, Server, Setup};
+use crate::suite::Plan;
+use crate::tls::Target;
+
+/// Attackers with addresses of their own; those of the neighbour's address attack it harder.
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// A report names no more problems of one attack.
+const MOST_PROBLEMS: usize = 5;
+
+/// One attack.
+#[derive(Clone, Copy)]
+pub(crate) struct Attack {
+    /// `theme/case`.
+    pub(crate) name: &'static str,
+    /// What is sent.
+    pub(crate) what: &'static str,
+    /// The server that it is sent to.
+    pub(crate) setup: Setup,
+    /// Takes minutes or many thousand sockets: only with `--long`.
+    pub(crate) long: bool,
+    /// Waits for the server's deadlines: runs beside the others, on a server of its own.
+    pub(crate) patient: bool,
+    action: Action,
+}
+
+#[derive(Clone, Copy)]
+enum Action {
+    Requests(fn() -> Vec<Shot>),
+    Client(fn(Context) -> BoxFuture<'static, Result<Report>>),
+}
+
+/// What an attack works with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// The server.
+    pub(crate) target: Target,
+    /// Its driver.
+    pub(crate) driver: Driver,
+    /// How long the attack lasts at least.
+    pub(crate) seconds: Duration,
+}
+
+/// What an attack sent, and which of its own expectations failed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    /// Requests that were sent whole; 0 where there is none.
+    pub(crate) requests: u64,
+    /// Bytes that were sent.
+    pub(crate) bytes: u64,
+    /// What is wrong with the server's behaviour towards the attacker.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Attack {
+    /// A list of requests.
+    const fn requests(name: &'static str, what: &'static str, requests: fn() -> Vec<Shot>) -> Self {
+        Self {
+            name,
+            what,
+            setup: Setup::Standard,
+            long: false,
+            patient: false,
+            action: Action::Requests(requests),
+        }
+    }
+
+    /// A client of its own.
+    const fn client(
+        name: &'static str,
+        what: &'static str,
+        client: fn(Context) -> BoxFuture<'static, Result<Report>>,
+    ) -> Self {
+        Self {
+            action: Action::Client(client),
+            ..Self::requests(name, what, Vec::new)
+        }
+    }
+
+    const fn setup(self, setup: Setup) -> Self {
+        Self { setup, ..self }
+    }
+
+    const fn long(self) -> Self {
+        Self { long: true, ..self }
+    }
+
+    const fn patient(self) -> Self {
+        Self {
+            patient: true,
+            ..self
+        }
+    }
+
+    /// Attacks.
+    pub(crate) async fn run(self, context: Context) -> Result<Report> {
+        match self.action {
+            Action::Requests(requests) => Ok(fire(&context, &requests()).await),
+            Action::Client(client) => client(context).await,
+        }
+    }
+}
+
+impl Context {
+    /// The context of an attack on a server.
+    pub(crate) fn new(server: &Server, plan: &Plan) -> Self {
+        Self {
+            target: server.target.clone(),
+            driver: server.driver(),
+            seconds: plan.seconds,
+        }
+    }
+}
+
+impl Report {
+    /// An attack that was ended by what is wrong.
+    pub(crate) fn problem(text: String) -> Self {
+        Self {
+            problems: vec![Problem::wrong(text)],
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, problem: String) {
+        let known = self.problems.iter().any(|known| known.text == problem);
+        if !known && self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem::wrong(problem));
+        }
+    }
+}
+
+/// All attacks; those that need another setup come last, so that servers are not started in vain.
+pub(crate) fn all() -> Vec<Attack> {
+    let tables: [&[Attack]; 14] = [
+        depth::ATTACKS,
+        quadratic::ATTACKS,
+        errors::ATTACKS,
+        patches::ATTACKS,
+        yaml::ATTACKS,
+        selectors::ATTACKS,
+        watches::ATTACKS,
+        tokens::ATTACKS,
+        forms::ATTACKS,
+        impersonation::ATTACKS,
+        http::ATTACKS,
+        readers::ATTACKS,
+        floods::ATTACKS,
+        connections::ATTACKS,
+    ];
+    let mut all = tables.concat();
+    all.extend_from_slice(limits::ATTACKS);
+    all.sort_by_key(|attack| attack.setup);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Action, all};
+
+    #[test]
+    fn names_are_unique_and_lists_are_not_empty() {
+        let names: BTreeSet<&str> = all().iter().map(|attack| attack.name).collect();
+        assert_eq!(names.len(), all().len());
+        for attack in all() {
+            if let Action::Requests(requests) = attack.action {
+                assert!(!requests().is_empty(), "{}", attack.name);
+            }
+        }
+    }
+}

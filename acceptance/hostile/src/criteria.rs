@@ -1,0 +1,143 @@
+//! What the server owes everybody else while it is attacked.
+
+use std::time::Duration;
+
+use crate::monitor::Observed;
+
+/// Longest time of a probe on a new connection.
+pub(crate) const LIVEZ: Duration = Duration::from_millis(100);
+/// Longest time in which an administrator gets an answer on a new connection.
+pub(crate) const LOGIN: Duration = Duration::from_secs(1);
+/// Most CPU time that one request may cost.
+pub(crate) const CPU: Duration = Duration::from_secs(1);
+/// Memory is given back when it is within a fifth of the quiet value, or within this of it: the
+/// allocator of an idle server keeps some segments, whatever was in them.
+const KEPT_MEMORY: u64 = 32 << 20;
+
+/// Limits, with the slack of the command line.
+#[derive(Clone, Debug)]
+pub(crate) struct Criteria {
+    /// Neighbour's p99 as a multiple of its quiet value.
+    pub(crate) factor: f64,
+    /// Smallest p99 that can be a failure.
+    pub(crate) floor: Duration,
+    /// Longest probe.
+    pub(crate) livez: Duration,
+    /// Longest wait of an administrator on a new connection.
+    pub(crate) login: Duration,
+    /// CPU time of one request.
+    pub(crate) cpu: Duration,
+    /// Bytes above the quiet value.
+    pub(crate) memory: u64,
+}
+
+/// A criterion that was broken.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    /// What, with figures.
+    pub(crate) text: String,
+    /// A time that was missed; another process of the machine may have caused it, so it is measured again.
+    pub(crate) timing: bool,
+}
+
+impl Problem {
+    /// Something that no load of the machine explains.
+    pub(crate) fn wrong(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            text,
+            timing: false,
+        }
+    }
+
+    fn late(text: String) -> Self {
+        Self { text, timing: true }
+    }
+}
+
+impl Criteria {
+    /// Judges what was observed beside an attack by what was observed before it.
+    pub(crate) fn judge(&self, quiet: &Observed, seen: &Observed) -> Vec<Problem> {
+        let mut problems: Vec<_> = seen
+            .errors
+            .iter()
+            .map(|error| Problem::wrong(error.clone()))
+            .collect();
+        let bound = self.floor.max(quiet.p99.mul_f64(self.factor));
+        if seen.p99 > bound {
+            let text = format!(
+                "neighbour's p99 is {:.1?}, limit {bound:.1?} (quiet {:.1?})",
+                seen.p99, quiet.p99
+            );
+            problems.push(Problem::late(text));
+        }
+        for (what, longest, limit) in [
+            ("/livez", seen.livez, self.livez),
+            (
+                "a new connection of the administrator",
+                seen.login,
+                self.login,
+            ),
+        ] {
+            if longest > limit {
+                let text = format!("{what} took {longest:.1?}, limit {limit:.1?}");
+                problems.push(Problem::late(text));
+            }
+        }
+        let grown = seen.memory.saturating_sub(quiet.memory);
+        if grown > self.memory {
+            problems.push(Problem::wrong(format!(
+                "memory grew by {} MiB, limit {} MiB",
+                grown >> 20,
+                self.memory >> 20
+            )));
+        }
+        problems
+    }
+
+    /// Most bytes that the server may hold a minute after the attacks.
+    pub(crate) fn memory_afterwards(quiet: u64) -> u64 {
+        (quiet + quiet / 5).max(quiet + KEPT_MEMORY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Criteria;
+    use crate::monitor::Observed;
+
+    fn observed(p99: u64, memory: u64) -> Observed {
+        Observed {
+            p99: Duration::from_millis(p99),
+            memory: memory << 20,
+            ..Observed::default()
+        }
+    }
+
+    #[test]
+    fn each_criterion_can_be_broken() {
+        let criteria = Criteria {
+            factor: 5.0,
+            floor: Duration::from_millis(50),
+            livez: super::LIVEZ,
+            login: super::LOGIN,
+            cpu: super::CPU,
+            memory: 256 << 20,
+        };
+        let quiet = observed(20, 100);
+        let count = |seen: &Observed| criteria.judge(&quiet, seen).len();
+        assert_eq!(count(&observed(99, 300)), 0);
+        assert_eq!(count(&observed(101, 300)), 1, "five times the quiet value");
+        assert_eq!(criteria.judge(&observed(1, 0), &observed(49, 0)).len(), 0);
+        assert_eq!(count(&observed(20, 357)), 1, "memory");
+        let late = Observed {
+            livez: Duration::from_millis(101),
+            login: Duration::from_millis(1001),
+            errors: vec!["GET: 503".to_owned()],
+            ..observed(20, 100)
+        };
+        assert_eq!(count(&late), 3);
+    }
+}

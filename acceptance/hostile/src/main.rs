@@ -1,0 +1,135 @@
+//! `ark-hostile`: attacks on `ark-apiserver standalone`, each judged by a well-behaved client beside
+//! it and by the memory of the server. See `acceptance/hostile/README.md`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user"
+)]
+
+mod attacks;
+mod client;
+mod criteria;
+mod frames;
+mod kinds;
+mod monitor;
+mod neighbour;
+mod process;
+mod report;
+mod seed;
+mod server;
+mod suite;
+mod tls;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser;
+
+use criteria::Criteria;
+
+/// Hostile clients against a server of its own.
+#[derive(Parser)]
+#[command(name = "ark-hostile", version)]
+enum Command {
+    /// Run the attacks; fails if the server breaks a criterion under one of them.
+    Run(Options),
+}
+
+/// Which attacks, for how long, and what is a failure.
+#[derive(clap::Args)]
+struct Options {
+    /// Run only the attacks whose name matches.
+    #[arg(long, value_name = "REGEX")]
+    only: Option<regex::Regex>,
+
+    /// How long each attack lasts at least, seconds.
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    seconds: f64,
+
+    /// Run the attacks that need minutes or many thousand sockets as well.
+    #[arg(long)]
+    long: bool,
+
+    /// Print the attacks and stop.
+    #[arg(long)]
+    list: bool,
+
+    /// Write the verdicts as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// Factor on every time limit, for machines whose speed is not known.
+    #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
+    slack: f64,
+
+    /// The neighbour's p99 under attack may be this many times its quiet value.
+    #[arg(long, value_name = "TIMES", default_value_t = 5.0)]
+    factor: f64,
+
+    /// A p99 of the neighbour below this is never a failure, milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    floor: u64,
+
+    /// Memory of the server above its quiet value, MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    memory: u64,
+}
+
+impl Options {
+    fn criteria(&self) -> Criteria {
+        Criteria {
+            factor: self.factor,
+            floor: Duration::from_millis(self.floor).mul_f64(self.slack),
+            livez: criteria::LIVEZ.mul_f64(self.slack),
+            login: criteria::LOGIN.mul_f64(self.slack),
+            cpu: criteria::CPU.mul_f64(self.slack),
+            memory: self.memory << 20,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let Command::Run(options) = Command::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ark-hostile: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let attacks: Vec<_> = attacks::all()
+        .into_iter()
+        .filter(|attack| {
+            let wanted = options.only.as_ref();
+            wanted.is_none_or(|only| only.is_match(attack.name))
+        })
+        .filter(|attack| options.long || options.list || !attack.long)
+        .collect();
+    anyhow::ensure!(!attacks.is_empty(), "no attack has that name; see --list");
+    if options.list {
+        for attack in &attacks {
+            let long = if attack.long { " (with --long)" } else { "" };
+            println!("{}: {}{long}", attack.name, attack.what);
+        }
+        return Ok(());
+    }
+    let plan = suite::Plan {
+        seconds: Duration::from_secs_f64(options.seconds),
+        criteria: options.criteria(),
+    };
+    let rows = suite::run(&attacks, &plan)?;
+    println!("{}", report::table(&rows));
+    if let Some(file) = &options.junit {
+        std::fs::write(file, report::junit(&rows))?;
+    }
+    let failed = rows.iter().filter(|row| !row.problems.is_empty()).count();
+    println!("{} passed, {failed} failed", rows.len() - failed);
+    anyhow::ensure!(failed == 0, "{failed} attacks succeeded");
+    Ok(())
+}

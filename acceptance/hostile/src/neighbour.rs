@@ -1,0 +1,140 @@
+//! The well-behaved client: one connection, a modest rate, small objects, and one watch. What it
+//! sees under attack is the verdict.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use http::Method;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::json;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Connection, Request};
+use crate::kinds;
+use crate::tls::{Identity, Protocol, Target};
+
+/// Where it works.
+pub(crate) const NAMESPACE: &str = "neighbour";
+/// Its objects.
+pub(crate) const OBJECTS: usize = 20;
+/// From the start of one request to that of the next.
+const PACE: Duration = Duration::from_millis(15);
+/// A request that takes longer is an error and not only late.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last event may be on its way after the last write.
+const DELIVERY: Duration = Duration::from_secs(2);
+
+/// What the client saw.
+#[derive(Debug, Default)]
+pub(crate) struct Diary {
+    pub(crate) latencies: Vec<Duration>,
+    pub(crate) errors: Vec<String>,
+}
+
+/// The address it comes from: not that of attackers.
+pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// Works until it is stopped.
+pub(crate) async fn work(target: &Target, stop: &CancellationToken) -> Diary {
+    let mut diary = Diary::default();
+    if let Err(error) = try_work(target, stop, &mut diary).await {
+        diary.errors.push(format!("neighbour: {error:#}"));
+    }
+    diary
+}
+
+async fn try_work(target: &Target, stop: &CancellationToken, diary: &mut Diary) -> Result<()> {
+    let mut connection =
+        Connection::open(target, ADDRESS, Identity::Admin, Protocol::Http2).await?;
+    let collection = kinds::collection(NAMESPACE, "forms");
+    let watch = Request::get(format!("{collection}?watch=1&resourceVersion=0"));
+    let mut watch = tokio::time::timeout(TIMEOUT, connection.begin(&watch))
+        .await
+        .context("the watch does not begin")??
+        .into_body();
+    let mut seen = Vec::new();
+    let mut written = String::new();
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = pace.tick() => {}
+            event = watch.frame() => {
+                read_event(event, &mut seen)?;
+                continue;
+            }
+        }
+        let request = request(&collection, number);
+        let started = Instant::now();
+        let answer = connection.call(&request, TIMEOUT).await;
+        diary.latencies.push(started.elapsed());
+        let what = format!("{} {}", request.method, request.path);
+        let answer = answer.with_context(|| what.clone())?;
+        ensure!(answer.status.is_success(), "{what}: {}", answer.describe());
+        if request.method == Method::PATCH {
+            written = mark(number);
+        }
+        number += 1;
+    }
+    if !written.is_empty() {
+        let arrival = await_event(&mut watch, &mut seen, &written);
+        let arrival = tokio::time::timeout(DELIVERY, arrival).await;
+        arrival.context("the event of the last write does not arrive")??;
+    }
+    Ok(())
+}
+
+fn request(collection: &str, number: usize) -> Request {
+    let object = format!("{collection}/form-{:02}", (number / 3) % OBJECTS);
+    match number % 3 {
+        0 => Request::get(object),
+        1 => {
+            let patch = json!({"spec": {"color": mark(number)}}).to_string();
+            Request::send(Method::PATCH, object, "application/merge-patch+json", patch)
+        }
+        _ => Request::get(format!("{collection}?limit=10")),
+    }
+}
+
+/// What a write leaves in its object, and in the event about it.
+fn mark(number: usize) -> String {
+    let process = std::process::id();
+    format!("color-{process}-{number}-")
+}
+
+async fn await_event(watch: &mut Incoming, seen: &mut Vec<u8>, mark: &str) -> Result<()> {
+    while !contains(seen, mark.as_bytes()) {
+        let event = watch.frame().await;
+        read_event(event, seen)?;
+    }
+    Ok(())
+}
+
+fn read_event(
+    event: Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>,
+    seen: &mut Vec<u8>,
+) -> Result<()> {
+    let frame = event.context("the watch ended")??;
+    let Ok(data) = frame.into_data() else {
+        return Ok(());
+    };
+    ensure!(
+        !contains(&data, br#""type":"ERROR""#),
+        "the watch failed: {}",
+        String::from_utf8_lossy(&data)
+    );
+    // Only the last events matter; one is much smaller.
+    let keep = seen.len().saturating_sub(64 << 10);
+    seen.drain(..keep);
+    seen.extend_from_slice(&data);
+    Ok(())
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}

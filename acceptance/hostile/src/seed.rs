@@ -1,0 +1,148 @@
+//! The objects that every server under attack begins with: stored once, then copied as files, so
+//! that a server which an attack has spoilt is replaced within a second.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use http::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::client::{Connection, Request};
+use crate::kinds;
+use crate::neighbour;
+use crate::server::{Server, Setup};
+use crate::tls::{Identity, Protocol, Target};
+
+/// Objects that selectors, lists and forms of lists walk over.
+pub(crate) const BULK: usize = 10_000;
+/// Their namespace.
+pub(crate) const BULK_NAMESPACE: &str = "bulk";
+/// Namespace of the objects that attackers change.
+pub(crate) const NAMESPACE: &str = "attack";
+/// A large object of that namespace, which readers do not read.
+pub(crate) const LARGE: &str = "large";
+/// Bytes in it.
+pub(crate) const LARGE_BYTES: usize = 1_500_000;
+/// A small object of that namespace, of each kind.
+pub(crate) const SMALL: &str = "small";
+
+/// Connections that store the objects.
+const LANES: usize = 24;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A data directory with the objects, and copies of it.
+pub(crate) struct Seed {
+    root: tempfile::TempDir,
+    copies: usize,
+}
+
+impl Seed {
+    /// Starts a server, stores the objects and stops it.
+    pub(crate) fn store() -> Result<Self> {
+        // Short, because the path of a socket is in it.
+        let root = tempfile::Builder::new().prefix("ark-h-").tempdir()?;
+        let folder = root.path().join("seed");
+        std::fs::create_dir(&folder)?;
+        std::fs::write(folder.join("kinds.yaml"), kinds::manifests())?;
+        let server = Server::start(&folder, Setup::Standard)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(store_objects(&server.target))?;
+        server.stop()?;
+        Ok(Self { root, copies: 0 })
+    }
+
+    /// A server with the objects.
+    pub(crate) fn server(&mut self, setup: Setup) -> Result<Server> {
+        self.copies += 1;
+        let folder = self.root.path().join(self.copies.to_string());
+        copy(&self.root.path().join("seed"), &folder)?;
+        Server::start(&folder, setup)
+    }
+}
+
+/// Copies what the server needs: not its lock, nor the ballast, which it makes again.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let name = PathBuf::from(path.file_name().unwrap_or_default());
+        if path.is_dir() && name != Path::new("run") {
+            copy(&path, &to.join(name))?;
+        } else if path.is_file() && !path.to_string_lossy().ends_with(".ballast") {
+            std::fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+async fn store_objects(target: &Target) -> Result<()> {
+    let mut objects: Vec<(String, Value)> = (0..neighbour::OBJECTS)
+        .map(|n| form(neighbour::NAMESPACE, &format!("form-{n:02}")))
+        .collect();
+    objects.push(form(NAMESPACE, SMALL));
+    objects.push(blob(NAMESPACE, SMALL, json!({"items": [1, 2, 3]})));
+    objects.push(blob(
+        NAMESPACE,
+        LARGE,
+        json!({"data": "x".repeat(LARGE_BYTES)}),
+    ));
+    objects.extend((0..BULK).map(|n| {
+        let spec = json!({"data": "some text of an object", "number": n});
+        blob(BULK_NAMESPACE, &format!("blob-{n:05}"), spec)
+    }));
+    let objects = std::sync::Arc::new(parking_lot::Mutex::new(objects));
+    let mut lanes = JoinSet::new();
+    for _ in 0..LANES {
+        let (target, objects) = (target.clone(), objects.clone());
+        lanes.spawn(async move {
+            let mut connection = Connection::open(
+                &target,
+                neighbour::ADDRESS,
+                Identity::Admin,
+                Protocol::Http1,
+            )
+            .await?;
+            while let Some((path, object)) = take(&objects) {
+                let request =
+                    Request::send(Method::POST, path, "application/json", object.to_string());
+                let answer = connection.call(&request, TIMEOUT).await?;
+                ensure!(
+                    answer.status == 201,
+                    "{}: {}",
+                    request.path,
+                    answer.describe()
+                );
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = lanes.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+fn take(objects: &parking_lot::Mutex<Vec<(String, Value)>>) -> Option<(String, Value)> {
+    objects.lock().pop()
+}
+
+fn form(namespace: &str, name: &str) -> (String, Value) {
+    let object = json!({
+        "apiVersion": "hostile.example.com/v1", "kind": "Form", "metadata": {"name": name},
+        "spec": {"color": "red", "replicas": 1, "tags": ["a", "b"], "parts": [{"name": "a"}]},
+    });
+    (kinds::collection(namespace, "forms"), object)
+}
+
+fn blob(namespace: &str, name: &str, spec: Value) -> (String, Value) {
+    let mut object = json!({
+        "apiVersion": "hostile.example.com/v1", "kind": "Blob",
+        "metadata": {"name": name, "labels": {"app": "hostile", "name": name}},
+    });
+    object["spec"] = spec;
+    (kinds::collection(namespace, "blobs"), object)
+}

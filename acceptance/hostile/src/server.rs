@@ -1,0 +1,234 @@
+//! The servers under attack: `ark-apiserver standalone` on a copy of the seed, and beside it a
+//! gateway that trusts a front proxy.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use kube_http::Kubeconfig;
+use scenarios::engine::certificates::Certificates;
+
+use crate::tls::Target;
+
+/// How a server is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Setup {
+    /// The soft limit of descriptors is the usual 1,024, the hard limit that of the system.
+    Standard,
+    /// Both limits are 1,024: what cannot be raised must be shared.
+    FewDescriptors,
+    /// Five reads and five writes at once.
+    FewSeats,
+}
+
+/// What a shell usually gives to a process.
+const USUAL_DESCRIPTORS: &str = "1024";
+/// How long a start or an orderly stop may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running server with a data directory of its own.
+pub(crate) struct Server {
+    pub(crate) target: Target,
+    child: Child,
+    /// Kept open: the server may print again.
+    _output: BufReader<ChildStdout>,
+    folder: PathBuf,
+}
+
+impl Server {
+    /// Starts on `folder/data`, with manifests from `folder/kinds.yaml`; logs to `folder/log`.
+    pub(crate) fn start(folder: &Path, setup: Setup) -> Result<Self> {
+        let limit = match setup {
+            Setup::FewDescriptors => "-n",
+            Setup::Standard | Setup::FewSeats => "-S -n",
+        };
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            // exec: the process id stays that of our child.
+            .arg(format!(
+                "ulimit {limit} {USUAL_DESCRIPTORS} && exec \"$0\" \"$@\""
+            ))
+            .arg(beside_us("ark-apiserver")?)
+            .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.join("data"))
+            .arg("--resources")
+            .arg(folder.join("kinds.yaml"));
+        if setup == Setup::FewSeats {
+            let seats = [
+                "--max-requests-inflight",
+                "5",
+                "--max-mutating-requests-inflight",
+                "5",
+            ];
+            command.args(seats);
+        }
+        let (child, output) = start(command, &folder.join("log"))?;
+        let config = Kubeconfig::load(&folder.join("data/kubeconfig"))?;
+        Ok(Self {
+            target: Target::new(&config)?,
+            child,
+            _output: output,
+            folder: folder.to_owned(),
+        })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How the process ended, and what it said last; nothing while it runs.
+    pub(crate) fn ended(&mut self) -> Result<Option<String>> {
+        let Some(status) = self.child.try_wait()? else {
+            return Ok(None);
+        };
+        let log = std::fs::read(self.folder.join("log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let last = log.lines().rfind(|line| !line.trim().is_empty());
+        let last: String = last.unwrap_or_default().chars().take(160).collect();
+        Ok(Some(format!("{status}; last line of the log: {last}")))
+    }
+
+    /// Stops in an orderly way and waits.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        interrupt(&mut self.child)
+    }
+
+    /// Its driver, for a second gateway.
+    pub(crate) fn driver(&self) -> Driver {
+        let socket = format!("data/run/{}.sock", self.pid());
+        Driver {
+            address: format!("unix://{}", self.folder.join(socket).display()),
+            kinds: self.folder.join("kinds.yaml"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that failed is not waited for; its driver ends with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The driver of a server.
+#[derive(Clone)]
+pub(crate) struct Driver {
+    address: String,
+    kinds: PathBuf,
+}
+
+impl Driver {
+    /// A second gateway on the same driver, which believes the headers of a front proxy; the
+    /// kubeconfig's client is that proxy.
+    pub(crate) fn front_proxy(&self, flags: &[&str]) -> Result<FrontProxied> {
+        let folder = tempfile::Builder::new().prefix("ark-proxy-").tempdir()?;
+        let files = Certificates::create(folder.path())?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
+        let mut command = Command::new(beside_us("ark-apiserver")?);
+        command
+            .args(["serve", "--backend", &self.address])
+            .args([
+                "--bind-address",
+                "127.0.0.1",
+                "--secure-port",
+                &port.to_string(),
+            ])
+            .arg("--tls-cert-file")
+            .arg(&files.server)
+            .arg("--tls-private-key-file")
+            .arg(&files.server_key)
+            .arg("--requestheader-client-ca-file")
+            .arg(&files.ca)
+            .arg("--resources")
+            .arg(&self.kinds)
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(File::create(folder.path().join("log"))?);
+        let child = command.spawn().context("cannot start the second gateway")?;
+        let config = Kubeconfig {
+            server: format!("https://127.0.0.1:{port}"),
+            ca: std::fs::read(&files.ca)?,
+            certificate: std::fs::read(&files.admin)?,
+            key: std::fs::read(&files.admin_key)?,
+            token: None,
+        };
+        let target = Target::new(&config)?;
+        let mut proxied = FrontProxied {
+            target,
+            child,
+            _folder: folder,
+        };
+        let deadline = Instant::now() + TIMEOUT;
+        while std::net::TcpStream::connect(proxied.target.address).is_err() {
+            if let Some(status) = proxied.child.try_wait()? {
+                bail!("the second gateway ended: {status}");
+            }
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "the second gateway does not serve"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(proxied)
+    }
+}
+
+/// A gateway behind a front proxy.
+pub(crate) struct FrontProxied {
+    /// It, with the certificate of the front proxy.
+    pub(crate) target: Target,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for FrontProxied {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn beside_us(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    let hint = "build it: cargo build --release --workspace --bins";
+    anyhow::ensure!(path.is_file(), "no program at {}; {hint}", path.display());
+    Ok(path)
+}
+
+/// Starts a server and waits for the line that says that it is ready.
+fn start(mut command: Command, log: &Path) -> Result<(Child, BufReader<ChildStdout>)> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(File::create(log)?)
+        .spawn()
+        .context("cannot start ark-apiserver")?;
+    let mut output = BufReader::new(child.stdout.take().context("no standard output")?);
+    let mut line = String::new();
+    while !line.starts_with("ready: ") {
+        line.clear();
+        if output.read_line(&mut line)? == 0 {
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            let last = log.lines().last().unwrap_or_default();
+            bail!("ark-apiserver: {}: {last}", child.wait()?);
+        }
+    }
+    Ok((child, output))
+}
+
+fn interrupt(child: &mut Child) -> Result<()> {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+    let deadline = Instant::now() + TIMEOUT;
+    while child.try_wait()?.is_none() {
+        anyhow::ensure!(Instant::now() < deadline, "ark-apiserver does not stop");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

@@ -1,0 +1,342 @@
+//! The run: each attack beside a well-behaved client, the slow ones on a server of their own at the
+//! same time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::runtime::Runtime;
+use tokio_util::task::TaskTracker;
+
+use crate::attacks::{Attack, Context, Report};
+use crate::client::{Connection, Request};
+use crate::criteria::{Criteria, Problem};
+use crate::monitor::{Monitor, Observed};
+use crate::seed::{self, Seed};
+use crate::server::{Server, Setup};
+use crate::tls::{Identity, Protocol};
+use crate::{kinds, neighbour, process};
+
+/// Observation before the first attack of a server.
+const QUIET: Duration = Duration::from_millis(1500);
+/// Observation after an attack: what it left running shows here.
+const AFTERWARDS: Duration = Duration::from_millis(150);
+/// An attack gives up this long after its time; a request that takes longer is a failure.
+const GRACE: Duration = Duration::from_secs(45);
+/// Memory must be given back within a minute of the last attack.
+const GIVEN_BACK: Duration = Duration::from_secs(60);
+/// Attacking threads yield to the server and to the neighbour.
+const NICE: i32 = 10;
+
+/// How attacks are run and judged.
+pub(crate) struct Plan {
+    /// How long each lasts at least.
+    pub(crate) seconds: Duration,
+    /// What is a failure.
+    pub(crate) criteria: Criteria,
+}
+
+/// The verdict on one attack.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) report: Report,
+    pub(crate) seen: Observed,
+    pub(crate) quiet: Observed,
+    pub(crate) elapsed: Duration,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// A server and what was observed before it was attacked.
+struct Subject {
+    server: Server,
+    quiet: Observed,
+    setup: Setup,
+    /// An attack succeeded: what follows would measure its consequences.
+    spoilt: bool,
+}
+
+/// Runs all attacks; an error is a fault of the suite, not of the server.
+pub(crate) fn run(attacks: &[Attack], plan: &Plan) -> Result<Vec<Row>> {
+    let descriptors = process::raise_descriptors();
+    progress(&format!("{descriptors} descriptors; storing the objects"));
+    let mut seed = Seed::store().context("the seed")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_start(|| {
+            // Only a politeness towards the measurement.
+            let _ = rustix::process::setpriority_process(None, NICE);
+        })
+        .enable_all()
+        .build()?;
+    let (patient, others): (Vec<_>, Vec<_>) = attacks.iter().partition(|attack| attack.patient);
+    let mut rows = Vec::new();
+    let mut patience = None;
+    if !patient.is_empty() {
+        let subject = Subject::start(&mut seed, Setup::Standard)?;
+        patience = Some(Patience::start(subject, &patient, plan, &runtime)?);
+    }
+    let mut subject = None;
+    for attack in others {
+        let row = attack_twice(&mut seed, &mut subject, attack, plan, &runtime)?;
+        progress(&crate::report::line(&row));
+        rows.push(row);
+    }
+    if let Some(subject) = subject {
+        rows.push(given_back("memory-afterwards", subject)?);
+    }
+    if let Some(patience) = patience {
+        for row in patience.end()? {
+            progress(&crate::report::line(&row));
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+#[expect(clippy::print_stdout, reason = "progress of minutes of work")]
+fn progress(line: &str) {
+    println!("{line}");
+}
+
+impl Subject {
+    fn start(seed: &mut Seed, setup: Setup) -> Result<Self> {
+        let server = seed.server(setup)?;
+        let monitor = Monitor::start(&server.target, server.pid())?;
+        std::thread::sleep(QUIET);
+        let quiet = monitor.stop()?;
+        let errors = &quiet.errors;
+        anyhow::ensure!(
+            errors.is_empty(),
+            "before any attack: {}",
+            errors.join("; ")
+        );
+        Ok(Self {
+            server,
+            quiet,
+            setup,
+            spoilt: false,
+        })
+    }
+}
+
+/// A time that was missed is measured once more on a fresh server: the machine may have been busy.
+fn attack_twice(
+    seed: &mut Seed,
+    subject: &mut Option<Subject>,
+    attack: &Attack,
+    plan: &Plan,
+    runtime: &Runtime,
+) -> Result<Row> {
+    let row = attack_once(seed, subject, attack, plan, runtime)?;
+    let excusable = row.problems.iter().all(|problem| problem.timing);
+    if row.problems.is_empty() || !excusable {
+        return Ok(row);
+    }
+    progress(&format!("again: {}", crate::report::line(&row)));
+    attack_once(seed, subject, attack, plan, runtime)
+}
+
+fn attack_once(
+    seed: &mut Seed,
+    subject: &mut Option<Subject>,
+    attack: &Attack,
+    plan: &Plan,
+    runtime: &Runtime,
+) -> Result<Row> {
+    let usable = |subject: &Subject| !subject.spoilt && subject.setup == attack.setup;
+    let mut subject_now = match subject.take().filter(usable) {
+        Some(subject) => subject,
+        None => Subject::start(seed, attack.setup)?,
+    };
+    let started = Instant::now();
+    let server = &subject_now.server;
+    let cpu = process::cpu(server.pid())?;
+    let monitor = Monitor::start(&server.target, server.pid())?;
+    let context = Context::new(server, plan);
+    // On a thread of the runtime, which is nice to the server; ours is not.
+    let tasks = TaskTracker::new();
+    let task = tasks.spawn_on(
+        limited(*attack, context, plan.seconds + GRACE),
+        runtime.handle(),
+    );
+    let report = runtime
+        .block_on(task)
+        .unwrap_or_else(|error| Report::problem(format!("the attack ended early: {error}")));
+    std::thread::sleep(AFTERWARDS);
+    let seen = monitor.stop()?;
+    let cpu = process::cpu(server.pid())
+        .unwrap_or(cpu)
+        .saturating_sub(cpu);
+    let mut row = Row {
+        name: attack.name,
+        report,
+        seen,
+        quiet: subject_now.quiet.clone(),
+        elapsed: started.elapsed(),
+        problems: Vec::new(),
+    };
+    row.problems = problems(&mut subject_now.server, &row, cpu, plan, runtime)?;
+    subject_now.spoilt = !row.problems.is_empty();
+    *subject = Some(subject_now);
+    Ok(row)
+}
+
+/// Runs the attack; one that cannot go on, or does not end, has succeeded.
+async fn limited(attack: Attack, context: Context, longest: Duration) -> Report {
+    match tokio::time::timeout(longest, attack.run(context)).await {
+        Ok(Ok(report)) => report,
+        Ok(Err(error)) => Report::problem(format!("the attack cannot go on: {error:#}")),
+        Err(_) => Report::problem(format!("the attack does not end within {longest:?}")),
+    }
+}
+
+fn problems(
+    server: &mut Server,
+    row: &Row,
+    cpu: Duration,
+    plan: &Plan,
+    runtime: &Runtime,
+) -> Result<Vec<Problem>> {
+    let mut problems = row.report.problems.clone();
+    if let Some(end) = server.ended()? {
+        problems.insert(0, Problem::wrong(format!("THE SERVER ENDED: {end}")));
+        return Ok(problems);
+    }
+    problems.extend(plan.criteria.judge(&row.quiet, &row.seen));
+    let each = cpu / u32::try_from(row.report.requests.max(1)).unwrap_or(u32::MAX);
+    if row.report.requests > 0 && each > plan.criteria.cpu {
+        problems.push(Problem::wrong(format!(
+            "a request costs {each:.1?} of CPU time, limit {:.1?}",
+            plan.criteria.cpu
+        )));
+    }
+    if let Err(error) = runtime.block_on(readable(server)) {
+        problems.push(Problem::wrong(format!("afterwards: {error:#}")));
+    }
+    Ok(problems)
+}
+
+/// Whatever an attacker stored, both kinds can be listed.
+async fn readable(server: &Server) -> Result<()> {
+    let target = &server.target;
+    let mut connection =
+        Connection::open(target, neighbour::ADDRESS, Identity::Admin, Protocol::Http1).await?;
+    for kind in ["blobs", "forms"] {
+        let request = Request::get(kinds::collection(seed::NAMESPACE, kind));
+        let answer = connection.call(&request, Duration::from_secs(10)).await?;
+        let path = &request.path;
+        anyhow::ensure!(answer.status == 200, "GET {path}: {}", answer.describe());
+    }
+    Ok(())
+}
+
+/// Waits until the memory is near its quiet value again.
+fn given_back(name: &'static str, mut subject: Subject) -> Result<Row> {
+    let started = Instant::now();
+    let limit = Criteria::memory_afterwards(subject.quiet.memory);
+    let mut seen = Observed::default();
+    let mut problems = Vec::new();
+    loop {
+        if let Some(end) = subject.server.ended()? {
+            problems.push(Problem::wrong(format!("THE SERVER ENDED: {end}")));
+            break;
+        }
+        seen.memory = process::resident(subject.server.pid())?;
+        if seen.memory <= limit {
+            break;
+        }
+        if started.elapsed() > GIVEN_BACK {
+            problems.push(Problem::wrong(format!(
+                "a minute later {} MiB are held, limit {} MiB",
+                seen.memory >> 20,
+                limit >> 20
+            )));
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    Ok(Row {
+        name,
+        report: Report::default(),
+        seen,
+        quiet: subject.quiet,
+        elapsed: started.elapsed(),
+        problems,
+    })
+}
+
+/// Attacks that last as long as the server's longest deadline, all at once on one server.
+struct Patience {
+    subject: Subject,
+    monitor: Monitor,
+    attacks: Vec<(&'static str, tokio::task::JoinHandle<(Report, Duration)>)>,
+    tasks: TaskTracker,
+    criteria: Criteria,
+}
+
+impl Patience {
+    fn start(
+        subject: Subject,
+        attacks: &[&Attack],
+        plan: &Plan,
+        runtime: &Runtime,
+    ) -> Result<Self> {
+        let server = &subject.server;
+        let monitor = Monitor::start(&server.target, server.pid())?;
+        let tasks = TaskTracker::new();
+        let attacks = attacks.iter().map(|attack| {
+            let (context, attack) = (Context::new(server, plan), **attack);
+            let task = async move {
+                let started = Instant::now();
+                let report = limited(attack, context, Duration::from_secs(600)).await;
+                (report, started.elapsed())
+            };
+            (attack.name, tasks.spawn_on(task, runtime.handle()))
+        });
+        let attacks = attacks.collect();
+        Ok(Self {
+            attacks,
+            monitor,
+            tasks,
+            criteria: plan.criteria.clone(),
+            subject,
+        })
+    }
+
+    /// Waits for the attacks; the neighbour's times are not judged, because other servers of this
+    /// run were attacked meanwhile.
+    fn end(mut self) -> Result<Vec<Row>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let mut rows = Vec::new();
+        for (name, task) in self.attacks {
+            let ended = runtime.block_on(task);
+            let (report, elapsed) = ended.map_err(|error| anyhow!("{name}: {error}"))?;
+            rows.push(Row {
+                name,
+                problems: report.problems.clone(),
+                report,
+                seen: Observed::default(),
+                quiet: self.subject.quiet.clone(),
+                elapsed,
+            });
+        }
+        self.tasks.close();
+        let seen = self.monitor.stop()?;
+        let quiet = self.subject.quiet.clone();
+        let mut problems = self.criteria.judge(&quiet, &seen);
+        problems.retain(|problem| !problem.timing);
+        if let Some(end) = self.subject.server.ended()? {
+            problems.push(Problem::wrong(format!("THE SERVER ENDED: {end}")));
+        }
+        let after = given_back("patient-memory-afterwards", self.subject)?;
+        rows.push(Row {
+            name: "patient-neighbour",
+            report: Report::default(),
+            seen,
+            quiet,
+            elapsed: Duration::ZERO,
+            problems,
+        });
+        rows.push(after);
+        Ok(rows)
+    }
+}

@@ -1,0 +1,124 @@
+//! TLS connections to the server, as the administrator or as nobody.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use kube_http::Kubeconfig;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Who connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// The administrator, by certificate.
+    Admin,
+    /// Somebody without credentials.
+    Nobody,
+}
+
+/// The protocol agreed on in the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// How long a connection may take before an attack goes on without it.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Where the server is, and what is needed to connect to it.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    configs: Arc<[Arc<rustls::ClientConfig>; 4]>,
+}
+
+impl Target {
+    /// The server of a kubeconfig.
+    pub(crate) fn new(config: &Kubeconfig) -> Result<Self> {
+        let authority = config.server.trim_start_matches("https://");
+        let address = authority.trim_end_matches('/').parse::<SocketAddr>();
+        let address = address.with_context(|| format!("{authority} is no address"))?;
+        let make = |identity, protocol| client_config(config, identity, protocol).map(Arc::new);
+        Ok(Self {
+            address,
+            configs: Arc::new([
+                make(Identity::Admin, Protocol::Http1)?,
+                make(Identity::Admin, Protocol::Http2)?,
+                make(Identity::Nobody, Protocol::Http1)?,
+                make(Identity::Nobody, Protocol::Http2)?,
+            ]),
+        })
+    }
+
+    /// A TCP connection that has said nothing. Attackers come from an address of their own, so that
+    /// a bound per address protects the neighbour.
+    pub(crate) async fn tcp(&self, from: Ipv4Addr) -> Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((from, 0)))?;
+        let stream = timeout(CONNECT, socket.connect(self.address)).await;
+        let stream = stream.context("no connection within 10 s")??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// A connection after its handshake.
+    pub(crate) async fn tls(
+        &self,
+        from: Ipv4Addr,
+        identity: Identity,
+        protocol: Protocol,
+    ) -> Result<TlsStream<TcpStream>> {
+        let config = match (identity, protocol) {
+            (Identity::Admin, Protocol::Http1) => 0,
+            (Identity::Admin, Protocol::Http2) => 1,
+            (Identity::Nobody, Protocol::Http1) => 2,
+            (Identity::Nobody, Protocol::Http2) => 3,
+        };
+        let connector = TlsConnector::from(Arc::clone(&self.configs[config]));
+        let name = ServerName::IpAddress(self.address.ip().into());
+        let handshake = connector.connect(name, self.tcp(from).await?);
+        let stream = timeout(CONNECT, handshake).await;
+        Ok(stream.context("no TLS handshake within 10 s")??)
+    }
+}
+
+fn client_config(
+    config: &Kubeconfig,
+    identity: Identity,
+    protocol: Protocol,
+) -> Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&config.ca) {
+        roots.add(certificate?)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let mut tls = match identity {
+        Identity::Nobody => tls.with_no_client_auth(),
+        Identity::Admin => {
+            let chain = CertificateDer::pem_slice_iter(&config.certificate);
+            let key = PrivateKeyDer::from_pem_slice(&config.key)?;
+            tls.with_client_auth_cert(chain.collect::<Result<_, _>>()?, key)?
+        }
+    };
+    // Every probe is a whole handshake, as those of a kubelet are.
+    tls.resumption = rustls::client::Resumption::disabled();
+    let name: &[u8] = match protocol {
+        Protocol::Http1 => b"http/1.1",
+        Protocol::Http2 => b"h2",
+    };
+    tls.alpn_protocols = vec![name.to_vec()];
+    Ok(tls)
+}

@@ -1,0 +1,294 @@
+//! Walks the syntax tree of one file.
+
+use std::collections::BTreeSet;
+
+use syn::spanned::Spanned as _;
+use syn::visit::{self, Visit};
+
+use super::Place;
+
+/// Searches whose cost is the length of the list.
+const SEARCHES: &[&str] = &["contains", "position", "any", "find"];
+/// Iterator and list methods whose closure runs for every item.
+const LOOPS: &[&str] = &[
+    "all",
+    "any",
+    "filter",
+    "filter_map",
+    "find",
+    "find_map",
+    "flat_map",
+    "for_each",
+    "map",
+    "position",
+    "retain",
+    "try_for_each",
+];
+/// Types whose `contains` is no search.
+const SETS: &[&str] = &["HashSet", "BTreeSet", "HashMap", "BTreeMap"];
+
+/// Searches in loops, operations at index 0, and recursion, tests excluded.
+pub(super) fn places(file: &syn::File) -> Vec<Place> {
+    let mut walk = Walk::default();
+    walk.visit_file(file);
+    walk.places
+}
+
+#[derive(Default)]
+struct Walk {
+    places: Vec<Place>,
+    /// Loops around, closures of iterators included.
+    loops: usize,
+    /// Names of this function that are sets.
+    sets: BTreeSet<String>,
+    /// The function around, and whether it is a method.
+    function: Option<(String, bool)>,
+    recursive: bool,
+}
+
+impl Walk {
+    fn found(&mut self, span: proc_macro2::Span, text: String) {
+        let line = span.start().line;
+        self.places.push(Place { line, text });
+    }
+
+    fn enter(&mut self, signature: &syn::Signature, block: &syn::Block) {
+        let method = signature.receiver().is_some();
+        let outer = Self {
+            places: std::mem::take(&mut self.places),
+            function: Some((signature.ident.to_string(), method)),
+            ..Self::default()
+        };
+        let outer = std::mem::replace(self, outer);
+        for input in &signature.inputs {
+            if let syn::FnArg::Typed(input) = input
+                && names_set(&input.ty)
+            {
+                self.remember(&input.pat);
+            }
+        }
+        self.visit_block(block);
+        let recursive = self.recursive;
+        let places = std::mem::take(&mut self.places);
+        *self = Self { places, ..outer };
+        if recursive {
+            let name = &signature.ident;
+            self.found(
+                signature.fn_token.span(),
+                format!(
+                    "fn {name} calls itself: say what bounds the depth (`// bounded: …`), or use a \
+                     list of what is left to do"
+                ),
+            );
+        }
+    }
+
+    fn remember(&mut self, pattern: &syn::Pat) {
+        match pattern {
+            syn::Pat::Ident(name) => {
+                self.sets.insert(name.ident.to_string());
+            }
+            syn::Pat::Type(typed) => self.remember(&typed.pat),
+            _ => {}
+        }
+    }
+
+    /// Whether searching this costs nothing that grows.
+    fn is_cheap(&self, list: &syn::Expr) -> bool {
+        match list {
+            syn::Expr::Path(path) => path.path.segments.last().is_some_and(|last| {
+                let name = last.ident.to_string();
+                // Constants have the length that they have.
+                name.to_uppercase() == name || self.sets.contains(&name)
+            }),
+            syn::Expr::Paren(inner) => self.is_cheap(&inner.expr),
+            syn::Expr::Reference(inner) => self.is_cheap(&inner.expr),
+            syn::Expr::Range(_) | syn::Expr::Array(_) | syn::Expr::Lit(_) => true,
+            syn::Expr::MethodCall(call) if call.method == "iter" => self.is_cheap(&call.receiver),
+            _ => false,
+        }
+    }
+
+    fn search(&mut self, call: &syn::ExprMethodCall) {
+        let method = call.method.to_string();
+        if self.loops == 0 || !SEARCHES.contains(&method.as_str()) {
+            return;
+        }
+        // Those of iterators only over a whole list: `list.iter().any(…)`.
+        let list = match (&method[..], &*call.receiver) {
+            ("contains", list) => list,
+            (_, syn::Expr::MethodCall(inner)) if inner.method == "iter" => &inner.receiver,
+            _ => return,
+        };
+        // In text, and in ranges, something short is looked for.
+        let text = call.args.first().is_some_and(|argument| {
+            matches!(
+                argument,
+                syn::Expr::Lit(_) | syn::Expr::Array(_) | syn::Expr::Closure(_)
+            )
+        });
+        if self.is_cheap(list) || (method == "contains" && text) {
+            return;
+        }
+        self.found(
+            call.method.span(),
+            format!(
+                "`.{method}(…)` searches a list inside a loop: use a set, or say what bounds the list \
+                 (`// bounded: …`)"
+            ),
+        );
+    }
+
+    fn shift(&mut self, call: &syn::ExprMethodCall) {
+        let method = call.method.to_string();
+        let arguments = match method.as_str() {
+            "insert" => 2,
+            "remove" => 1,
+            _ => return,
+        };
+        let zero = call.args.first().is_some_and(|argument| {
+            matches!(argument, syn::Expr::Lit(literal)
+                if matches!(&literal.lit, syn::Lit::Int(int) if int.base10_digits() == "0"))
+        });
+        if zero && call.args.len() == arguments {
+            self.found(
+                call.method.span(),
+                format!(
+                    "`.{method}(0…)` moves the whole list: use a VecDeque, or say what bounds it"
+                ),
+            );
+        }
+    }
+
+    fn inside(&mut self, visit: impl FnOnce(&mut Self)) {
+        self.loops += 1;
+        visit(self);
+        self.loops -= 1;
+    }
+}
+
+fn names_set(tokens: &impl quote_text::Text) -> bool {
+    let text = tokens.text();
+    SETS.iter().any(|set| text.contains(set))
+}
+
+/// The text of a syntax tree, as far as paths go.
+mod quote_text {
+    use syn::visit::Visit;
+
+    /// Identifiers in a tree.
+    pub(super) trait Text {
+        fn text(&self) -> String;
+    }
+
+    #[derive(Default)]
+    struct Names(String);
+
+    impl<'ast> Visit<'ast> for Names {
+        fn visit_ident(&mut self, name: &'ast proc_macro2::Ident) {
+            self.0 += &name.to_string();
+            self.0.push(' ');
+        }
+    }
+
+    impl Text for syn::Type {
+        fn text(&self) -> String {
+            let mut names = Names::default();
+            names.visit_type(self);
+            names.0
+        }
+    }
+
+    impl Text for syn::Local {
+        fn text(&self) -> String {
+            let mut names = Names::default();
+            names.visit_local(self);
+            names.0
+        }
+    }
+}
+
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("test")
+            || (attribute.path().is_ident("cfg")
+                && attribute
+                    .parse_args::<syn::Path>()
+                    .is_ok_and(|path| path.is_ident("test")))
+    })
+}
+
+impl<'ast> Visit<'ast> for Walk {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if !is_test(&item.attrs) {
+            visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        if !is_test(&item.attrs) {
+            self.enter(&item.sig, &item.block);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        if !is_test(&item.attrs) {
+            self.enter(&item.sig, &item.block);
+        }
+    }
+
+    fn visit_local(&mut self, local: &'ast syn::Local) {
+        if names_set(local) {
+            self.remember(&local.pat);
+        }
+        visit::visit_local(self, local);
+    }
+
+    fn visit_expr_for_loop(&mut self, expression: &'ast syn::ExprForLoop) {
+        self.visit_expr(&expression.expr);
+        self.inside(|walk| walk.visit_block(&expression.body));
+    }
+
+    fn visit_expr_while(&mut self, expression: &'ast syn::ExprWhile) {
+        self.inside(|walk| visit::visit_expr_while(walk, expression));
+    }
+
+    fn visit_expr_loop(&mut self, expression: &'ast syn::ExprLoop) {
+        self.inside(|walk| visit::visit_expr_loop(walk, expression));
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        if let (syn::Expr::Path(path), Some((name, method))) = (&*call.func, &self.function) {
+            let segments: Vec<String> = path
+                .path
+                .segments
+                .iter()
+                .map(|segment| segment.ident.to_string())
+                .collect();
+            let itself = match segments.as_slice() {
+                [one] => one == name && !method,
+                [first, last] => first == "Self" && last == name,
+                _ => false,
+            };
+            self.recursive |= itself;
+        }
+        visit::visit_expr_call(self, call);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        self.search(call);
+        self.shift(call);
+        if let (Some((name, true)), syn::Expr::Path(receiver)) = (&self.function, &*call.receiver) {
+            // Only on itself: a field's method of the same name is another one as a rule.
+            self.recursive |= call.method == name && receiver.path.is_ident("self");
+        }
+        self.visit_expr(&call.receiver);
+        let closure = LOOPS.contains(&call.method.to_string().as_str());
+        for argument in &call.args {
+            match argument {
+                syn::Expr::Closure(_) if closure => self.inside(|walk| walk.visit_expr(argument)),
+                _ => self.visit_expr(argument),
+            }
+        }
+    }
+}
