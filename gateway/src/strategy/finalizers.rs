@@ -48,7 +48,10 @@ pub(super) fn none_added(meta: Meta<'_>, old: Meta<'_>, path: Path<'_>) -> Optio
 }
 
 /// What to warn of in the finalizers that a write adds; built as it is asked for.
-pub(crate) fn warnings(meta: Meta<'_>, old: Option<Meta<'_>>) -> impl Iterator<Item = String> {
+pub(crate) fn warnings<'a>(
+    meta: Meta<'a>,
+    old: Option<Meta<'a>>,
+) -> impl Iterator<Item = String> + use<'a> {
     added(meta, old).into_iter().flat_map(warnings_of)
 }
 
