@@ -164,7 +164,7 @@ pub(crate) struct Below {
     pub(crate) default: bool,
     pub(crate) embedded: bool,
     pub(crate) unique_list: bool,
-    /// How much the default of this node adds to an object, in bytes of JSON beside its name.
+    /// How much the default of this node adds to an object, in bytes beside its name.
     pub(crate) default_bytes: usize,
 }
 
@@ -197,8 +197,8 @@ impl Structural {
 
     /// Notes what is below, after everything below has done so.
     pub(crate) fn finish(&mut self) {
-        // With quotes, colon and comma.
-        let size = |default: &Value| kube_json::to_vec(default).len() + 4;
+        // Quotes, colon and comma, and 16 bytes for the memory that a small value takes.
+        let size = |default: &Value| kube_json::to_vec(default).len() + 4 + 16;
         let mut below = Below {
             default: self.default.is_some(),
             default_bytes: self.default.as_ref().map_or(0, size),

@@ -17,9 +17,9 @@ pub(super) enum Way<'a> {
 /// slowest mode. 2.7 MB of text for a pattern of a hundred instructions, which is a long one.
 const MAX_STEPS: u64 = 1 << 28;
 
-/// Items of old lists that are brought into a map. More than a body of 3 MiB can hold: an object
-/// exceeds it only if the same old list is looked at for very many items with one key.
-const MAX_OLD_ITEMS: u64 = 1 << 21;
+/// Items of old lists that are brought into a map, as many as a body of 3 MiB can hold. More are
+/// met where the same old list is looked at for very many items with one key.
+const MAX_OLD_ITEMS: u64 = 1 << 20;
 
 /// What is wrong, and how much is right.
 pub(super) struct Outcome {

@@ -68,7 +68,8 @@ async fn a_reader_that_takes_its_last_word_keeps_its_connection() {
             .expect("a word")
             .expect_err("too slow")
     };
-    let (_, said) = tokio::join!(sink.end(&too_slow(), &stop), read);
+    let slow = too_slow();
+    let (_, said) = tokio::join!(sink.end(&slow, &stop), read);
     assert_eq!(said.code(), tonic::Code::Aborted);
     assert!(!connection.is_closed());
 }
