@@ -70,6 +70,10 @@ impl Service for Stub {
         *response.status_mut() = status;
         response
     }
+
+    fn connect(&self) -> unsent::Outlet {
+        unsent::Unsent::new(unsent::UnsentLimits::default()).connect()
+    }
 }
 
 /// Short enough to be waited for.

@@ -8,7 +8,7 @@ use ark_apiserver::auth::Authenticator;
 use ark_apiserver::authz::{Authorizer, Permit};
 use ark_apiserver::serving::cert_reload::Reloader;
 use ark_apiserver::serving::limits::Settings;
-use ark_apiserver::serving::{Lifecycle, Limits, Server, tls};
+use ark_apiserver::serving::{Bounds, Lifecycle, Limits, Server, tls};
 use ark_apiserver::stack::{Inner, Stack};
 use ark_apiserver::telemetry::Metrics;
 use axum::body::Body;
@@ -93,6 +93,8 @@ impl World {
             tls: certificates.config(),
             service: Arc::new(stack),
             lifecycle: Lifecycle::new(),
+            bounds: Bounds::of_descriptors(1_024),
+            connections: tokio::runtime::Handle::current(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(server.run());
