@@ -133,10 +133,20 @@ fn run(
 /// and for one that has no other room.
 /// If that has to be put off, the log grows until next time.
 pub(crate) fn begin_anew(connection: &Connection, wait: Duration) -> Result<(), Error> {
+    copy_whole(connection, "RESTART", wait)
+}
+
+/// The same, and the log is a short file again.
+pub(crate) fn cut_off(connection: &Connection) -> Result<(), Error> {
+    copy_whole(connection, "TRUNCATE", FULL_WAIT)
+}
+
+fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(), Error> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
     let deadline = Instant::now() + wait;
     loop {
         let busy = connection
-            .prepare_cached("PRAGMA wal_checkpoint(RESTART)")
+            .prepare_cached(&sql)
             .and_then(|mut checkpoint| checkpoint.query_row([], |row| row.get::<_, bool>(0)));
         let put_off = match busy {
             Ok(false) => return Ok(()),

@@ -150,6 +150,13 @@ impl Space {
         Ok(self.ballast.release(disk.ballast, false))
     }
 
+    /// Whether the log comes near a limit of file sizes. A write beyond it is no full disk to SQLite, but
+    /// a failed one, whose outcome nobody knows.
+    pub(crate) fn log_is_long(&self) -> bool {
+        let log = || std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        self.file_bytes.is_some_and(|limit| log() > limit / 2)
+    }
+
     /// Whether unused pages of the database should go back to the disk, because that is what is
     /// short: for the ballast, or for the log.
     pub(crate) fn wants_pages(&self) -> bool {

@@ -227,6 +227,9 @@ impl Worker {
     fn commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
         self.probe();
         self.shared.check_whole()?;
+        if self.space.log_is_long() {
+            checkpoint::cut_off(&self.connection)?;
+        }
         match self.shared.fenced() {
             Some(reason) => self.remember(ops, reason),
             None => self.with_room(|worker| worker.try_commit(ops)),

@@ -24,7 +24,7 @@ use crate::auth::{Authenticator, Peer};
 use crate::authz::{Authorizer, Permit, impersonation};
 use crate::reply;
 use crate::request::{Context, deadline};
-use crate::serving::limits::{Seat, is_probe};
+use crate::serving::limits::{Overloaded, Seat, is_probe};
 use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
@@ -171,7 +171,7 @@ impl<I: Inner> Stack<I> {
                 .map_err(|_| Refusal::Late)?,
             None => handler.await,
         };
-        let charge = charge(&reader, &answer, refusable)?;
+        let charge = charge(&reader, &answer, refusable).map_err(|_| Refusal::Overloaded)?;
         Ok(Answered {
             answer,
             reader,
@@ -229,7 +229,7 @@ fn charge(
     reader: &Reader,
     answer: &Response<Body>,
     refusable: bool,
-) -> Result<Option<Charge>, Refusal> {
+) -> Result<Option<Charge>, Overloaded> {
     let bytes = match (answer.body().size_hint().exact(), begun(answer)) {
         (Some(bytes), _) => usize::try_from(bytes).unwrap_or(usize::MAX),
         (None, Some(begun)) => begun.first + begun.kept,
@@ -238,7 +238,7 @@ fn charge(
     if !refusable {
         return Ok(Some(reader.charge(bytes)));
     }
-    let charge = reader.try_charge(bytes).ok_or(Refusal::Overloaded)?;
+    let charge = reader.try_charge(bytes).ok_or(Overloaded)?;
     Ok(Some(charge))
 }
 

@@ -110,12 +110,12 @@ impl<S: Service> Connection<S> {
         };
         if established.slot.activity.is_authenticated() {
             let serve = async move {
-                established.serve_here().await;
+                Box::pin(established.serve_here()).await;
                 drop(held);
             };
             shared.tasks.spawn_on(serve, &shared.requests);
         } else {
-            established.serve().await;
+            Box::pin(established.serve()).await;
         }
     }
 
@@ -167,7 +167,7 @@ impl<S: Service> Established<S> {
         let moved = wire.get_mut().move_here();
         wire.restart();
         match moved {
-            Ok(()) => self.serve().await,
+            Ok(()) => Box::pin(self.serve()).await,
             Err(err) => tracing::error!(%err, "cannot move a connection to another runtime"),
         }
     }

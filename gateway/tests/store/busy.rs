@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 const HEAVY: usize = 1 << 20;
 
 /// Keeps the only thread of a pool until what is returned is dropped.
-pub(crate) async fn busy(compute: &Pool) -> mpsc::Sender<()> {
-    let (release, wait) = mpsc::channel::<()>();
+pub(crate) async fn busy(compute: &Pool) -> mpsc::SyncSender<()> {
+    let (release, wait) = mpsc::sync_channel::<()>(1);
     let (began, begun) = oneshot::channel();
     let client = compute.of("keeper");
     let job = pin!(client.go_on(HEAVY, move |_| {

@@ -49,6 +49,9 @@ fn record(number: usize, bytes: usize) -> v1::Record {
     }
 }
 
+/// Changes a response into one that cannot be.
+type Fault<T> = fn(&mut T);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_that_are_none_are_not_loaded() {
     let cases: [(&str, Lie, &str); 11] = [
@@ -191,7 +194,7 @@ async fn a_change_stream_that_breaks_its_order_is_resumed() {
             _ => panic!("events"),
         }
     }
-    let cases: [(&str, fn(&mut v1::WatchResponse)); 9] = [
+    let cases: [(&str, Fault<v1::WatchResponse>); 9] = [
         ("nothing is reached", |it| it.through_revision = 0),
         ("more than there is", |it| it.through_revision += 1),
         ("no revision at all", |it| it.through_revision = i64::MAX),
@@ -238,7 +241,7 @@ async fn a_verdict_that_cannot_be_is_asked_for_again() {
             other => panic!("applied: {other:?}"),
         }
     }
-    let cases: [(&str, fn(&mut v1::WriteResponse)); 8] = [
+    let cases: [(&str, Fault<v1::WriteResponse>); 8] = [
         ("no verdict", |it| it.results[0].verdict = None),
         ("too few", |it| it.results.clear()),
         ("too many", |it| it.results.push(v1::OpResult::default())),

@@ -19,7 +19,10 @@ async fn refused(world: &World, why: &str) {
         let written = world.write(key, create(key)).await;
         let unavailable = matches!(
             written,
-            Err(StoreError::Initializing { .. } | StoreError::Unavailable { .. })
+            Err(StoreError::Initializing { .. }
+                | StoreError::Unavailable { .. }
+                // It was on its way when the connection broke.
+                | StoreError::OutcomeUnknown { .. })
         );
         assert!(unavailable, "{why}: {written:?}");
         let read = world.list(latest()).await;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use backend_proto::v1::WatchRequest;
 use backend_proto::v1::watch_response::Body;
+use backend_proto::v1::{WatchRequest, WatchResponse};
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,8 @@ async fn a_watch_of_an_epoch_that_is_not_published_yet_is_none_of_the_last() {
         };
         let watch = Watch::start(source, request).await.expect("registered");
         let (sink, mut messages) =
-            channel(&Streams::new(), Connection::default(), AHEAD).expect("a stream");
+            channel::<WatchResponse>(&Streams::new(), Connection::default(), AHEAD)
+                .expect("a stream");
         let read = async {
             for _ in 0..2 {
                 let message = messages.next().await.expect("open").expect("no error");

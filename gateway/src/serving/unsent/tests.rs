@@ -1,3 +1,5 @@
+//! Bounds, chunks, and who is given up.
+
 use std::time::Duration;
 
 use bytes::Bytes;
