@@ -175,8 +175,10 @@ impl http_body::Body for Tail {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        if let Some(pace) = this.pace.take() {
-            watch_over(&pace);
+        if let Some(pace) = this.pace.take()
+            && !watch_over(&pace)
+        {
+            this.window.not_carried();
         }
         loop {
             if let Poll::Ready(error) = this.poll_over(cx) {

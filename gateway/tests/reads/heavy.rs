@@ -17,6 +17,9 @@ async fn world() -> World {
         let spec = json!({"size": bytes, "text": "x".repeat(bytes)});
         world.put(key, &json!({"team": "red"}), &spec).await;
     }
+    // A consistent read: from here on the cache has all of them.
+    let listed = world.answer("GET /apis/example.com/v1/things", "").await;
+    assert_eq!(listed.code, 200, "{}", listed.body);
     world
 }
 

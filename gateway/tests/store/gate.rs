@@ -116,5 +116,5 @@ async fn nothing_is_written_into_a_store_that_is_being_filled() {
         panic!("not created: {created:?}")
     };
     // The empty store that the import told of is not remembered.
-    assert!(revision.get() < (9 << 40) as u64);
+    assert!(revision.get() < 9_u64 << 40);
 }

@@ -92,16 +92,17 @@ async fn too_many_large_objects_of_one_user_are_refused() {
         let (server, body) = (world.server.clone(), large(&format!("n{at}")));
         requests.spawn(async move { server.ask("POST things", body).await });
     }
-    // Only those that are refused are answered.
-    for _ in 0..6 {
-        let refused = requests.join_next().await.expect("one").expect("no panic");
-        refused.expect(429);
-        assert_eq!(refused.retry_after(), Some("1"));
-    }
+    // Only those that are refused are answered: by the pool, or by the bound on bodies before it.
+    let refused = requests.join_next().await.expect("one").expect("no panic");
     drop(release);
-    let done = requests.join_all().await;
-    assert_eq!(done.len(), 64);
-    for answer in done {
-        answer.expect(201);
+    let mut stored = 0;
+    for answer in requests.join_all().await.into_iter().chain([refused]) {
+        if answer.code == 201 {
+            stored += 1;
+        } else {
+            answer.expect(429);
+            assert_eq!(answer.retry_after(), Some("1"));
+        }
     }
+    assert!((1..70).contains(&stored), "{stored} of 70");
 }

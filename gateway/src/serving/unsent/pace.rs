@@ -43,6 +43,8 @@ pub(crate) struct Window {
     /// For what the body holds besides the pieces it gives.
     kept: Option<Charge>,
     extent: Extent,
+    /// A connection carries the answer, so that chunks are dropped when they are sent.
+    carried: bool,
     /// Rings when it is time to look for room again.
     retry: Option<std::pin::Pin<Box<Sleep>>>,
 }
@@ -139,6 +141,7 @@ impl Window {
             paid,
             kept: None,
             extent,
+            carried: true,
             retry: None,
         }
     }
@@ -153,6 +156,20 @@ impl Window {
         }
     }
 
+    /// No connection carries the answer: whoever reads it may hold on to what it gets, and waits for nothing.
+    pub(crate) fn not_carried(&mut self) {
+        self.carried = false;
+    }
+
+    /// Ready when at most `bytes` of those handed over have not been sent.
+    fn poll_handed(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
+        if self.carried {
+            self.pace.poll_handed(bytes, cx)
+        } else {
+            Poll::Ready(())
+        }
+    }
+
     /// Whether a piece is being handed over.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
@@ -160,7 +177,7 @@ impl Window {
 
     /// The next chunk of the piece, when the connection has room for it.
     pub(crate) fn poll_chunk(&mut self, cx: &Context<'_>) -> Poll<Bytes> {
-        std::task::ready!(self.pace.poll_handed(WINDOW - CHUNK, cx));
+        std::task::ready!(self.poll_handed(WINDOW - CHUNK, cx));
         let bytes = self.rest.split_to(self.rest.len().min(CHUNK));
         let charge = if self.rest.is_empty() {
             self.charge.take()
@@ -190,17 +207,17 @@ impl Window {
             std::task::ready!(retry.as_mut().poll(cx));
             self.retry = None;
         }
-        self.pace.poll_handed(WINDOW - CHUNK, cx)
+        self.poll_handed(WINDOW - CHUNK, cx)
     }
 
     /// Ready when everything that was handed over has been sent.
     pub(crate) fn poll_sent(&self, cx: &Context<'_>) -> Poll<()> {
-        self.pace.poll_handed(0, cx)
+        self.poll_handed(0, cx)
     }
 
     /// Whether everything that was handed over has been sent.
     pub(crate) fn is_sent(&self) -> bool {
-        self.pace.handed.load(Ordering::Acquire) == 0
+        !self.carried || self.pace.handed.load(Ordering::Acquire) == 0
     }
 }
 

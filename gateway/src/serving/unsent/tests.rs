@@ -103,7 +103,7 @@ async fn what_carries_an_overdue_answer_ends() {
     let deadline = begun + Duration::from_secs(7);
     let late = watched(async {
         let pace = Pace::new(unsent.connect().reader("bob"), Some(deadline));
-        watch_over(&pace);
+        assert!(watch_over(&pace));
         std::future::pending::<()>().await;
     });
     assert_eq!(late.await, None);

@@ -37,13 +37,14 @@ pub async fn watched<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-/// From now on whoever polls the caller is ended when this answer is overdue.
-pub(crate) fn watch_over(pace: &Arc<Pace>) {
-    // Tests of single layers poll bodies themselves.
-    let _ = CARRIER.try_with(|carrier| {
+/// From now on whoever polls the caller is ended when this answer is overdue; false if it is no connection, as in
+/// tests of single layers.
+pub(crate) fn watch_over(pace: &Arc<Pace>) -> bool {
+    let carried = CARRIER.try_with(|carrier| {
         *carrier.pace.lock() = Some(Arc::clone(pace));
         carrier.changed.notify_one();
     });
+    carried.is_ok()
 }
 
 impl Carrier {
