@@ -15,6 +15,10 @@ use crate::program::{DEADLINE, eventually};
 
 const RETRY: Duration = Duration::from_millis(50);
 
+/// A new epoch begins at 4096 for each millisecond of the clock: farther above the last one's newest
+/// revision than these tests write.
+pub(super) const EPOCH_GAP: u64 = 1 << 17;
+
 /// What each resource version was shown to be, by whomever.
 #[derive(Clone, Default)]
 pub(super) struct Seen(Arc<Mutex<Book>>);
@@ -59,7 +63,7 @@ impl Seen {
     pub(super) async fn epoch_after(&self, old: u64) {
         eventually("writes in a new epoch", DEADLINE, async || {
             let newest = self.0.lock().acknowledged.last().copied();
-            newest.is_some_and(|newest| newest >> 40 > old >> 40)
+            newest.is_some_and(|newest| newest > old + EPOCH_GAP)
         })
         .await;
     }
@@ -151,7 +155,7 @@ impl Informer {
     fn apply(&mut self, event: &Value) {
         let object = &event["object"];
         let at = version(object);
-        if at <= self.cursor || at >> 40 != self.cursor >> 40 {
+        if at <= self.cursor || at >= self.cursor + EPOCH_GAP {
             let cursor = self.cursor;
             self.seen.problem(format!("{at} after {cursor} in a watch"));
         }
