@@ -108,8 +108,9 @@ impl Intake {
         if announced > longest as u64 {
             return Err(Error::TooLarge);
         }
-        // Copied, because a frame holds on to the buffer that it was read into.
-        let mut read = Vec::new();
+        // Copied, because a frame holds on to the buffer that it was read into. What is announced and
+        // does not come is never touched, so that it takes no memory.
+        let mut read = Vec::with_capacity(usize::try_from(announced).unwrap_or(longest));
         let mut arrived = None;
         while let Some(frame) = self.in_time(body.frame()).await? {
             let Ok(data) = frame.map_err(Error::Broken)?.into_data() else {
@@ -118,6 +119,11 @@ impl Intake {
             let bytes = read.len() + data.len();
             if bytes > longest {
                 return Err(Error::TooLarge);
+            }
+            if bytes > read.capacity() {
+                let room = bytes.max(2 * read.capacity()).min(longest);
+                self.reckon(room, &mut arrived)?;
+                read.reserve_exact(room - read.len());
             }
             self.reckon(bytes, &mut arrived)?;
             read.extend_from_slice(&data);

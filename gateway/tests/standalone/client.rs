@@ -169,12 +169,22 @@ impl Client {
         sender.send_request(request).await.ok()
     }
 
-    /// A connection to write on by hand.
+    /// A connection to write HTTP/1.1 on by hand.
     pub(crate) async fn connect(&self) -> Option<TlsStream<TcpStream>> {
+        self.connect_with(self.config.clone()).await
+    }
+
+    /// A connection whose protocol is HTTP/2.
+    pub(crate) async fn connect_http2(&self) -> Option<TlsStream<TcpStream>> {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        self.connect_with(Arc::new(config)).await
+    }
+
+    async fn connect_with(&self, config: Arc<ClientConfig>) -> Option<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(&self.address).await.ok()?;
         let name = ServerName::try_from(self.host.clone()).unwrap();
-        let connector = TlsConnector::from(self.config.clone());
-        connector.connect(name, stream).await.ok()
+        TlsConnector::from(config).connect(name, stream).await.ok()
     }
 }
 

@@ -28,7 +28,7 @@ async fn hundreds_of_streams_that_take_nothing_cost_a_bounded_amount() {
     let created = admin.send("POST", QUERIES, query("large", 1_500_000)).await;
     assert_eq!(created.unwrap().0, StatusCode::CREATED);
     let quiet = program.resident();
-    let stream = admin.connect().await.unwrap();
+    let stream = admin.connect_http2().await.unwrap();
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(0);
     let (sender, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
