@@ -105,7 +105,7 @@ fn steps(scratch: &Path) -> Vec<Step> {
         Step {
             name: "hostile clients",
             // With the slack of the promises, for the same reason.
-            command: binary("ark-hostile", &["run", "--slack", "5"]),
+            command: binary("ark-hostile", &["run", "--seconds", "0.5", "--slack", "5"]),
         },
         Step {
             name: "promises under load",

@@ -76,12 +76,16 @@ pub(crate) fn run(attacks: &[Attack], plan: &Plan) -> Result<Vec<Row>> {
     }
     let mut subject = None;
     for attack in others {
+        // Servers of other setups are judged by what they keep before they are replaced.
+        if let Some(before) = subject.take_if(|before| before.setup != attack.setup) {
+            rows.extend(before.given_back()?);
+        }
         let row = attack_twice(&mut seed, &mut subject, attack, plan, &runtime)?;
         progress(&crate::report::line(&row));
         rows.push(row);
     }
     if let Some(subject) = subject {
-        rows.push(given_back("memory-afterwards", subject)?);
+        rows.extend(subject.given_back()?);
     }
     if let Some(patience) = patience {
         for row in patience.end()? {
@@ -115,6 +119,21 @@ impl Subject {
             setup,
             spoilt: false,
         })
+    }
+
+    /// The verdict on its memory; none where an attack has succeeded already.
+    fn given_back(self) -> Result<Option<Row>> {
+        if self.spoilt {
+            return Ok(None);
+        }
+        let name = match self.setup {
+            Setup::Standard => "memory-afterwards/standard",
+            Setup::FewDescriptors => "memory-afterwards/few-descriptors",
+            Setup::FewSeats => "memory-afterwards/few-seats",
+        };
+        let row = given_back(name, self)?;
+        progress(&crate::report::line(&row));
+        Ok(Some(row))
     }
 }
 
@@ -327,9 +346,9 @@ impl Patience {
         if let Some(end) = self.subject.server.ended()? {
             problems.push(Problem::wrong(format!("THE SERVER ENDED: {end}")));
         }
-        let after = given_back("patient-memory-afterwards", self.subject)?;
+        let after = given_back("memory-afterwards/patient", self.subject)?;
         rows.push(Row {
-            name: "patient-neighbour",
+            name: "patient/neighbour",
             report: Report::default(),
             seen,
             quiet,

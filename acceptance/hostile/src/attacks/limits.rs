@@ -110,6 +110,7 @@ fn anonymous() -> Vec<Shot> {
     vec![
         Shot::new("a body without credentials", request)
             .nobody()
+            .may_close()
             .copies(100)
             .expect(Expect::Refused),
     ]

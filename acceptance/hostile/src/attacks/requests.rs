@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use super::{Context, ELSEWHERE, Report};
 use crate::client::{Answer, Connection, Request};
@@ -51,6 +52,7 @@ pub(crate) struct Shot {
     copies: usize,
     identity: Identity,
     largest: usize,
+    may_close: bool,
 }
 
 impl Shot {
@@ -63,6 +65,7 @@ impl Shot {
             expect: Expect::Handled,
             copies: COPIES,
             identity: Identity::Admin,
+            may_close: false,
         }
     }
 
@@ -84,6 +87,15 @@ impl Shot {
     /// Responses that are long because objects are many.
     pub(super) fn largest(self, largest: usize) -> Self {
         Self { largest, ..self }
+    }
+
+    /// Bodies that the server need not read to refuse them: it may close while they are sent, as
+    /// Go's server does.
+    pub(super) fn may_close(self) -> Self {
+        Self {
+            may_close: true,
+            ..self
+        }
     }
 
     fn judge(&self, answer: &Answer) -> Option<String> {
@@ -156,6 +168,7 @@ async fn volley(context: &Context, shot: &Shot, report: &mut Report) -> bool {
         report.bytes += shot.request.size() as u64;
         let problem = match answer {
             Ok(answer) => shot.judge(&answer),
+            Err(error) if shot.may_close && !error.is::<Elapsed>() => None,
             Err(error) => {
                 go_on = false;
                 Some(format!("{}: {error:#}", shot.describe()))
