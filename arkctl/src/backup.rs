@@ -1,6 +1,7 @@
 //! `backup` and `restore`: a store in a file.
 
 mod file;
+mod renumber;
 
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio_stream::wrappers::ReceiverStream;
 
 use self::file::{Contents, Writer};
+use self::renumber::Renumbering;
 use crate::args;
 use crate::digest::{Digester, Summary};
 use crate::store::{Export, Store, begin};
@@ -134,9 +136,16 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
 /// Sends the file as one call of Import; what was sent, or nothing if the driver refused: its answer
 /// says why.
 fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<Option<Summary>> {
-    let source = Some(contents.header().clone());
+    let renumbering = Renumbering::of(contents)?;
+    let source = match &renumbering {
+        Some(renumbering) => {
+            tell::line("its revisions are those of a release before 0.2: they are numbered anew");
+            renumbering.header(contents.header())
+        }
+        None => contents.header().clone(),
+    };
     let options = Options {
-        source,
+        source: Some(source),
         ..Options::default()
     };
     let expected = contents.records();
@@ -146,7 +155,11 @@ fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<O
         return Ok(None);
     }
     for part in contents.chunks()? {
-        let chunk = part?;
+        let mut chunk = part?;
+        if let Some(renumbering) = &renumbering {
+            let records = chunk.records.iter_mut();
+            records.for_each(|record| renumbering.apply(record));
+        }
         chunk.records.iter().for_each(|record| digester.add(record));
         let sent = chunk.records.len();
         let bytes = chunk.records.iter().map(|record| record.value.len()).sum();

@@ -99,8 +99,7 @@ async fn value(store: &Store, key: &Key, event: &Event) -> Result<Bytes> {
 }
 
 fn parse(value: &[u8]) -> Value {
-    let parsed = kube_json::parse(value);
-    parsed.map_or(Value::Null, |parsed| parsed.value)
+    kube_json::reparse(value).unwrap_or(Value::Null)
 }
 
 const fn name(event: Type) -> &'static str {

@@ -12,13 +12,7 @@ const MISUSE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let result = runtime
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(arkctl::run(arguments)));
-    match result {
+    match on_deep_stack(|| run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -29,6 +23,23 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(kube_json::STACK_SIZE)
+        .build()?;
+    runtime.block_on(arkctl::run(arguments))
+}
+
+/// Runs on a thread whose stack, unlike the main thread's, holds the deepest value.
+fn on_deep_stack(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+    std::thread::Builder::new()
+        .stack_size(kube_json::STACK_SIZE)
+        .spawn(work)?
+        .join()
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("arkctl panicked")))
 }
 
 /// Whether an argument could not be understood: addresses are read where they are used.

@@ -1,7 +1,7 @@
 //! The [`Driver`] of the kit, on PostgreSQL.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
@@ -54,6 +54,7 @@ pub struct PostgresDriver {
     readers: Pool,
     streams: Pool,
     hints: Arc<Notify>,
+    clock: fn() -> SystemTime,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -90,6 +91,7 @@ impl PostgresDriver {
             shared,
             resources,
             hints,
+            clock: options.clock,
             stop,
             tasks: Mutex::new(tasks),
         })
@@ -115,7 +117,8 @@ async fn reach(options: &Options) -> Result<Stand, Error> {
             migrate::at_start(options).await?;
             let connection = Connection::open(&options.target, options.pooled, None).await?;
             migrate::check(&connection).await?;
-            store::inspect(&connection, &store::Floor::default()).await
+            let floor = store::Floor::default();
+            store::inspect(&connection, &floor, (options.clock)()).await
         };
         match look.await {
             Err(error) if error.is_outage() => {
@@ -253,7 +256,8 @@ impl Driver for PostgresDriver {
         let begun = Instant::now();
         let connection = self.streams.get().await?;
         let resources = &self.resources;
-        let imported = import::run(&connection, resources, &self.readers, &options, parts);
+        let now = (self.clock)();
+        let imported = import::run(&connection, resources, &self.readers, &options, parts, now);
         let imported = self.shared.judge(begun, imported.boxed().await);
         Ok(self.shared.note(&imported?))
     }

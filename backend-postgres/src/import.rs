@@ -7,7 +7,6 @@ mod events;
 
 use std::time::{Duration, SystemTime};
 
-use backend_proto::limits::epoch_of;
 use backend_proto::v1::{Header, Key, Record};
 use prost::Message as _;
 use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
@@ -109,6 +108,7 @@ pub(crate) async fn run(
     others: &Pool,
     options: &ImportOptions,
     mut parts: mpsc::Receiver<ImportPart>,
+    now: SystemTime,
 ) -> Result<Stand, Error> {
     connection.begin().await?;
     connection.simple(PATIENT, ANSWER).await?;
@@ -137,7 +137,7 @@ pub(crate) async fn run(
     if options.more {
         import.keep(stand.head).await?;
     } else {
-        import.finish(options, stand.head).await?;
+        import.finish(options, stand.head, now).await?;
     }
     let stand = store::read(connection).await?;
     connection.commit(PIECE).await?;
@@ -152,9 +152,7 @@ async fn start(
 ) -> Result<ImportProgress, Error> {
     let source = &options.source;
     if let Some(progress) = progress(connection).await? {
-        let same = (&progress.source.store_id, progress.source.revision)
-            == (&source.store_id, source.revision);
-        return if same {
+        return if identity(&progress.source) == identity(source) {
             Ok(progress)
         } else {
             Err(invalid(
@@ -168,9 +166,6 @@ async fn start(
     }
     if let Some(reason) = &stand.fenced {
         return Err(Error::Fenced(reason.clone()));
-    }
-    if source.epoch < 1 || epoch_of(source.revision) != source.epoch {
-        return Err(invalid("the source's revision does not fit its epoch"));
     }
     Ok(ImportProgress {
         source: source.clone(),
@@ -251,7 +246,12 @@ impl Import<'_> {
     }
 
     /// Makes the store what was imported.
-    async fn finish(&self, options: &ImportOptions, before: Head) -> Result<(), Error> {
+    async fn finish(
+        &self,
+        options: &ImportOptions,
+        before: Head,
+        now: SystemTime,
+    ) -> Result<(), Error> {
         let source = &self.progress.source;
         let head = if options.keep_epoch {
             Head {
@@ -260,7 +260,12 @@ impl Import<'_> {
                 compact_revision: source.revision,
             }
         } else {
-            Head::begin(source.epoch.max(before.epoch), SystemTime::now())
+            let imported = Head {
+                epoch: source.epoch,
+                revision: self.progress.revision,
+                compact_revision: source.revision,
+            };
+            Head::begin(imported.max_of(before), now)
         };
         let parameters: [&(dyn ToSql + Sync); 5] = [
             &source.store_id,
@@ -274,6 +279,11 @@ impl Import<'_> {
             .await?;
         Ok(())
     }
+}
+
+/// What tells one exported snapshot from another.
+fn identity(source: &Header) -> (&str, i64, i64) {
+    (&source.store_id, source.epoch, source.revision)
 }
 
 /// A record as a row of `object`.

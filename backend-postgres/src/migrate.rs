@@ -5,6 +5,7 @@
 
 use std::time::SystemTime;
 
+use backend_proto::limits::LAST_BEGIN;
 use sidecar::head::Head;
 use tokio_postgres::types::Type;
 
@@ -22,11 +23,22 @@ struct Migration {
 }
 
 /// Version `n` of the schema is what the first `n` migrations make.
-const MIGRATIONS: &[Migration] = &[Migration {
-    up: include_str!("schema/0001.up.sql"),
-    down: include_str!("schema/0001.down.sql"),
-    oldest: 1,
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        up: include_str!("schema/0001.up.sql"),
+        down: include_str!("schema/0001.down.sql"),
+        oldest: 1,
+    },
+    Migration {
+        up: include_str!("schema/0002.up.sql"),
+        down: include_str!("schema/0002.down.sql"),
+        oldest: 2,
+    },
+];
+
+/// Versions that programs of this release cannot leave a store at: their revisions are numbered in
+/// another way.
+const LEFT_BEHIND: std::ops::Range<i32> = 1..2;
 
 /// Held by whoever changes the schema: `ark schema` as a number.
 const LOCK: i64 = 0x6172_6b20_7363_6865;
@@ -137,7 +149,7 @@ pub(crate) async fn at_start(options: &Options) -> Result<(), Error> {
         );
         return Ok(());
     }
-    walk(&connection, newest()).await
+    walk(&connection, newest(), (options.clock)()).await
 }
 
 /// Brings the schema to a version, and lets a role use it.
@@ -152,8 +164,15 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
             newest()
         )));
     }
+    if LEFT_BEHIND.contains(&to) {
+        return Err(Error::Refused(format!(
+            "--to {to}: revisions were numbered in another way before version {}; restore a backup \
+             from before the upgrade with the program that made it",
+            LEFT_BEHIND.end
+        )));
+    }
     let connection = Connection::open(&options.target, options.pooled, None).await?;
-    walk(&connection, to).await?;
+    walk(&connection, to, (options.clock)()).await?;
     if let Some(role) = grant.filter(|_| to > 0) {
         grant_to(&connection, role).await?;
     }
@@ -169,17 +188,18 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
 pub async fn new_epoch(options: &Options) -> Result<i64, Error> {
     let connection = Connection::open(&options.target, options.pooled, None).await?;
     check(&connection).await?;
-    Ok(begin_epoch_anyway(&connection).await?.head.epoch)
+    let stand = begin_epoch_anyway(&connection, (options.clock)()).await?;
+    Ok(stand.head.epoch)
 }
 
 /// One transaction per step, each alone in the database.
-async fn walk(connection: &Connection, to: i32) -> Result<(), Error> {
+async fn walk(connection: &Connection, to: i32, now: SystemTime) -> Result<(), Error> {
     let patient = "SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '10min'";
     loop {
         let begin = format!("BEGIN; {patient}; SELECT pg_advisory_xact_lock({LOCK})");
         connection.simple(&begin, ANSWER * 20).await?;
         let version = find(connection).await?.version;
-        let Some(script) = step(version, to)? else {
+        let Some(script) = step(version, to, now)? else {
             return connection.simple("COMMIT", ANSWER).await;
         };
         let limit = std::time::Duration::from_secs(660);
@@ -190,7 +210,7 @@ async fn walk(connection: &Connection, to: i32) -> Result<(), Error> {
 }
 
 /// The statements of the next step, if there is one.
-fn step(version: i32, to: i32) -> Result<Option<String>, Error> {
+fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error> {
     let migration =
         |version: i32| {
             let place = usize::try_from(version - 1).ok();
@@ -201,7 +221,11 @@ fn step(version: i32, to: i32) -> Result<Option<String>, Error> {
             ))
         })
         };
-    let path = "SET LOCAL search_path = ark, pg_temp;";
+    let begun = Head::begin(Head::default(), now).revision;
+    let path = format!(
+        "SET LOCAL search_path = ark, pg_temp; SET LOCAL ark.clock_revision = '{begun}'; \
+         SET LOCAL ark.last_begin = '{LAST_BEGIN}';"
+    );
     match version.cmp(&to) {
         std::cmp::Ordering::Equal => Ok(None),
         std::cmp::Ordering::Less => {
@@ -211,12 +235,9 @@ fn step(version: i32, to: i32) -> Result<Option<String>, Error> {
                          INSERT INTO ark.schema_version VALUES (0, 0);";
             let (first, last) = if version == 0 {
                 // Of a store that was here before, clients may remember revisions.
-                let Head {
-                    epoch, revision, ..
-                } = Head::begin(0, SystemTime::now());
                 let begin = format!(
-                    "UPDATE store SET epoch = {epoch}, revision = {revision}, \
-                     compact_revision = {revision};"
+                    "UPDATE store SET epoch = {begun}, revision = {begun}, \
+                     compact_revision = {begun};"
                 );
                 (first, begin)
             } else {

@@ -1,6 +1,7 @@
 //! How a database is reached.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
@@ -120,6 +121,8 @@ pub struct Options {
     pub(crate) notify: Option<Target>,
     /// Whether session state is lost with each transaction.
     pub(crate) pooled: bool,
+    /// What new epochs begin by.
+    pub(crate) clock: fn() -> SystemTime,
 }
 
 impl Options {
@@ -146,6 +149,7 @@ impl Options {
             target,
             notify,
             pooled,
+            clock: SystemTime::now,
         })
     }
 
@@ -159,7 +163,14 @@ impl Options {
             notify: Some(target.clone()),
             target,
             pooled: false,
+            clock: SystemTime::now,
         })
+    }
+
+    /// The same with another clock than the machine's for new epochs to begin by.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self { clock, ..self }
     }
 }
 

@@ -96,7 +96,8 @@ impl Connector {
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
         let connection = Connection::open(&self.options.target, self.options.pooled, None).await?;
         migrate::check(&connection).await?;
-        let stand = store::inspect(&connection, &self.shared.floor()).await?;
+        let now = (self.options.clock)();
+        let stand = store::inspect(&connection, &self.shared.floor(), now).await?;
         self.shared.note(&stand);
         Ok(connection.looked_at(stand.head.epoch))
     }

@@ -114,6 +114,16 @@ pub(crate) struct Floor {
     pub(crate) revision: i64,
 }
 
+impl Floor {
+    fn head(&self) -> Head {
+        Head {
+            epoch: self.epoch,
+            revision: self.revision,
+            compact_revision: self.epoch,
+        }
+    }
+}
+
 /// Reads the row of `store`.
 pub(crate) async fn read(connection: &Connection) -> Result<Stand, Error> {
     let row = connection.query_one(&READ, &[], ANSWER).await?;
@@ -121,41 +131,56 @@ pub(crate) async fn read(connection: &Connection) -> Result<Stand, Error> {
 }
 
 /// Looks at a server that was just connected to, and begins a new epoch if commits may be missing.
-pub(crate) async fn inspect(connection: &Connection, floor: &Floor) -> Result<Stand, Error> {
+pub(crate) async fn inspect(
+    connection: &Connection,
+    floor: &Floor,
+    now: SystemTime,
+) -> Result<Stand, Error> {
     let stand = read(connection).await?;
     if Place::look(connection).await?.foreign || stand.went_back(floor) {
-        return begin_epoch(connection, floor).await;
+        return begin_epoch(connection, floor, now).await;
     }
     Ok(stand)
 }
 
 /// Begins a new epoch, unless another process just did.
-pub(crate) async fn begin_epoch(connection: &Connection, floor: &Floor) -> Result<Stand, Error> {
+pub(crate) async fn begin_epoch(
+    connection: &Connection,
+    floor: &Floor,
+    now: SystemTime,
+) -> Result<Stand, Error> {
     connection.begin().await?;
     let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
     let place = Place::look(connection).await?;
     if place.foreign || stand.went_back(floor) {
-        let newest = stand.head.epoch.max(floor.epoch);
+        let newest = stand.head.max_of(floor.head());
         tracing::warn!(
             timeline = place.timeline,
             was = stand.head.revision,
             seen = floor.revision,
             "the database may lack commits: a new epoch begins"
         );
-        place.number_anew(connection, &mut stand, newest).await?;
+        place
+            .number_anew(connection, &mut stand, newest, now)
+            .await?;
     }
     connection.commit(ANSWER * 4).await?;
     Ok(stand)
 }
 
 /// Begins a new epoch because somebody who knows more says so.
-pub(crate) async fn begin_epoch_anyway(connection: &Connection) -> Result<Stand, Error> {
+pub(crate) async fn begin_epoch_anyway(
+    connection: &Connection,
+    now: SystemTime,
+) -> Result<Stand, Error> {
     connection.begin().await?;
     let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
     stand.whole()?;
     let place = Place::look(connection).await?;
-    let newest = stand.head.epoch;
-    place.number_anew(connection, &mut stand, newest).await?;
+    let newest = stand.head;
+    place
+        .number_anew(connection, &mut stand, newest, now)
+        .await?;
     connection.commit(ANSWER * 4).await?;
     Ok(stand)
 }
@@ -183,9 +208,10 @@ impl Place {
         &self,
         connection: &Connection,
         stand: &mut Stand,
-        newest: i64,
+        newest: Head,
+        now: SystemTime,
     ) -> Result<(), Error> {
-        let head = Head::begin(newest, SystemTime::now());
+        let head = Head::begin(newest, now);
         let parameters: [&(dyn ToSql + Sync); 5] = [
             &head.epoch,
             &head.revision,

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::connection::{self, explain, refuse};
 use crate::error::Error;
+use crate::files;
 use crate::lock::Lock;
 use crate::options::Options;
 use crate::schema;
@@ -50,7 +51,13 @@ pub fn mark(options: &Options) -> Result<(), Error> {
         return Err(refuse(path, "there is no such file"));
     }
     schema::check_file(path)?;
-    let lock = Lock::take(&options.beside(".lock"))?;
+    let lock_path = options.beside(".lock");
+    let mut lock = Lock::take(&lock_path)?;
+    if files::check_new(options)? {
+        return Err(refuse(path, "the file is empty"));
+    }
+    files::tighten(options);
+    lock.note_holder(&lock_path)?;
     let connection = connection::writer(options)?;
     schema::check_owner(&connection, path)?;
     connection
@@ -73,6 +80,8 @@ fn copy(source: &Connection, from: &Path, partial: &Path) -> Result<(), Error> {
     let name = partial
         .to_str()
         .ok_or_else(|| refuse(partial, "the name is not UTF-8"))?;
+    // SQLite fills an empty file, and keeps its mode.
+    files::create(partial)?;
     source
         .execute("VACUUM INTO ?1", [name])
         .map_err(|error| explain(from, &error))?;

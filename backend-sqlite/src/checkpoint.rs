@@ -11,6 +11,7 @@ use sidecar::driver::DriverHealth;
 
 use crate::connection;
 use crate::error::{Error, describe};
+use crate::files::OpenFiles;
 use crate::options::Options;
 use crate::shared::Shared;
 use crate::writer::OnFatal;
@@ -25,8 +26,11 @@ const RESTART_PAGES: i64 = 16_384;
 const RESTART_WAIT: Duration = Duration::from_millis(50);
 
 /// How long an import waits for the log to begin anew, and between attempts.
-const ANEW_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const IMPORT_WAIT: Duration = Duration::from_secs(5);
 const ANEW_PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a writer without room waits for the log to begin anew.
+pub(crate) const FULL_WAIT: Duration = Duration::from_millis(500);
 
 /// The thread that checkpoints.
 #[derive(Debug)]
@@ -42,6 +46,7 @@ impl Checkpointer {
         writer: &mut Connection,
         options: &Options,
         shared: Arc<Shared>,
+        files: Arc<OpenFiles>,
         on_fatal: OnFatal,
     ) -> Result<Self, Error> {
         let connection = connection::checkpointer(&options.path)?;
@@ -50,7 +55,7 @@ impl Checkpointer {
         watch(writer, wake.clone())?;
         let thread = std::thread::Builder::new()
             .name("sqlite-checkpoint".to_owned())
-            .spawn(move || run(&connection, &woken, &shared, &on_fatal))
+            .spawn(move || run(&connection, &woken, &shared, &files, &on_fatal))
             .map_err(|error| connection::refuse(&options.path, error.to_string()))?;
         Ok(Self {
             thread: Mutex::new(Some((wake, thread))),
@@ -86,8 +91,18 @@ fn watch(writer: &mut Connection, wake: SyncSender<()>) -> Result<(), Error> {
     Ok(())
 }
 
-fn run(connection: &Connection, woken: &Receiver<()>, shared: &Shared, on_fatal: &OnFatal) {
+fn run(
+    connection: &Connection,
+    woken: &Receiver<()>,
+    shared: &Shared,
+    files: &OpenFiles,
+    on_fatal: &OnFatal,
+) {
     while woken.recv().is_ok() {
+        if shared.look_at(files).is_err() {
+            // An emptied file would look like one again.
+            continue;
+        }
         let result = checkpoint(connection, "PASSIVE").and_then(|pages| {
             if pages < RESTART_PAGES {
                 return Ok(pages);
@@ -114,13 +129,24 @@ fn run(connection: &Connection, woken: &Receiver<()>, shared: &Shared, on_fatal:
 }
 
 /// Copies the whole log and begins it anew, on the connection that writes, once nobody reads it any
-/// more. For a writer that never pauses: the thread then never meets a moment at which nobody writes.
+/// more. For a writer that never pauses: the thread then never meets a moment at which nobody writes;
+/// and for one that has no other room.
 /// If that has to be put off, the log grows until next time.
-pub(crate) fn begin_anew(connection: &Connection) -> Result<(), Error> {
-    let deadline = Instant::now() + ANEW_WAIT;
+pub(crate) fn begin_anew(connection: &Connection, wait: Duration) -> Result<(), Error> {
+    copy_whole(connection, "RESTART", wait)
+}
+
+/// The same, and the log is a short file again.
+pub(crate) fn cut_off(connection: &Connection) -> Result<(), Error> {
+    copy_whole(connection, "TRUNCATE", FULL_WAIT)
+}
+
+fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(), Error> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    let deadline = Instant::now() + wait;
     loop {
         let busy = connection
-            .prepare_cached("PRAGMA wal_checkpoint(RESTART)")
+            .prepare_cached(&sql)
             .and_then(|mut checkpoint| checkpoint.query_row([], |row| row.get::<_, bool>(0)));
         let put_off = match busy {
             Ok(false) => return Ok(()),

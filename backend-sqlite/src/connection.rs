@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::error::{Error, describe};
+use crate::error::{Error, describe, no_room};
 use crate::options::Options;
 
 /// The oldest SQLite without the bug that corrupts a write-ahead log which two connections reset
@@ -97,7 +97,16 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 
 /// A refusal to open, from what SQLite says.
 pub(crate) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
-    refuse(path, describe(error))
+    let said = describe(error);
+    if no_room(error) {
+        return refuse(path, format!("{said}: free some MiB on its disk"));
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            refuse(path, format!("{said}: restore a backup"))
+        }
+        _ => refuse(path, said),
+    }
 }
 
 /// A refusal to open.

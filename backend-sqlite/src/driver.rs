@@ -17,6 +17,7 @@ use crate::checkpoint::Checkpointer;
 use crate::compact;
 use crate::connection::{self, refuse};
 use crate::error::Error;
+use crate::files::{self, OpenFiles};
 use crate::list::List;
 use crate::lock::Lock;
 use crate::options::Options;
@@ -41,6 +42,7 @@ pub struct SqliteDriver {
     checkpointer: Checkpointer,
     verifier: Verifier,
     lock: Mutex<Option<Lock>>,
+    options: Options,
 }
 
 impl SqliteDriver {
@@ -53,13 +55,32 @@ impl SqliteDriver {
         let path = &options.path;
         connection::check_version(path)?;
         schema::check_file(path)?;
-        let lock = Lock::take(&options.beside(".lock"))?;
+        let lock_path = options.beside(".lock");
+        let mut lock = Lock::take(&lock_path)?;
+        let new = files::check_new(options)?;
+        files::tighten(options);
+        if new {
+            files::create(path)?;
+        } else {
+            lock.note_holder(&lock_path)?;
+        }
+        let space = Space::new(options);
+        space.make_way();
         let mut connection = connection::writer(options)?;
         schema::check_owner(&connection, path)?;
         connection::configure_writer(&connection, options)?;
         let shared = Arc::new(look(&connection, options)?);
-        let checkpointer =
-            Checkpointer::start(&mut connection, options, shared.clone(), on_fatal.clone())?;
+        let files = Arc::new(OpenFiles::of(options)?);
+        if new {
+            lock.note_holder(&lock_path)?;
+        }
+        let checkpointer = Checkpointer::start(
+            &mut connection,
+            options,
+            shared.clone(),
+            files.clone(),
+            on_fatal.clone(),
+        )?;
         let readers = Readers::start(options)?;
         let verifier = if lock.was_unclean() {
             tracing::info!("the last stop was unclean: the database is checked in the background");
@@ -67,7 +88,8 @@ impl SqliteDriver {
         } else {
             Verifier::default()
         };
-        let writer = Writer::start(connection, shared.clone(), Space::new(options), on_fatal)
+        let clock = options.clock;
+        let writer = Writer::start(connection, shared.clone(), files, space, clock, on_fatal)
             .map_err(|error| refuse(path, error.to_string()))?;
         Ok(Self {
             shared,
@@ -76,6 +98,7 @@ impl SqliteDriver {
             checkpointer,
             verifier,
             lock: Mutex::new(Some(lock)),
+            options: options.clone(),
         })
     }
 
@@ -225,6 +248,7 @@ impl Driver for SqliteDriver {
         self.writer.close();
         self.checkpointer.join();
         if let Some(lock) = self.lock.lock().take() {
+            Space::leave(&self.options);
             lock.release();
         }
     }

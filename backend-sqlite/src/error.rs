@@ -1,6 +1,6 @@
 //! What can go wrong, and how it is told to callers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
@@ -45,6 +45,20 @@ pub enum Error {
     /// The database refused a statement; nothing of it was kept.
     #[error("{}", describe(.0))]
     Storage(#[from] rusqlite::Error),
+    /// A page of the database is damaged: what lies behind it cannot be read.
+    #[error("{path} is damaged ({}): restore a backup", describe(.source), path = .path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// A file of the database is not where it was; nothing was stored.
+    #[error("{0}")]
+    FileLost(String),
+    /// A file of the database was lost while a change was stored.
+    #[error("{0}")]
+    FileLostMeanwhile(String),
     /// The database cannot be opened. The sentence names the file and what to do.
     #[error("{path}: {problem}", path = .path.display())]
     Open {
@@ -60,7 +74,7 @@ impl Error {
     pub(crate) fn is_full(&self) -> bool {
         match self {
             Self::NoSpace => true,
-            Self::Storage(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::Storage(error) => no_room(error),
             _ => false,
         }
     }
@@ -69,13 +83,28 @@ impl Error {
     pub(crate) fn is_fatal(&self) -> bool {
         match self {
             Self::OutcomeUnknown(_) => true,
-            Self::Storage(error) => matches!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-            ),
+            Self::Storage(error) => is_damage(error),
             _ => false,
         }
     }
+
+    /// The same, with the name of the database if it is damaged.
+    pub(crate) fn located(self, path: &Path) -> Self {
+        match self {
+            Self::Storage(source) if is_damage(&source) => Self::Damaged {
+                path: path.to_owned(),
+                source,
+            },
+            other => other,
+        }
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
 }
 
 impl From<Error> for BackendError {
@@ -85,16 +114,20 @@ impl From<Error> for BackendError {
             Error::CorruptValue { .. } => Reason::Corrupt,
             Error::Invalid(_) => Reason::Invalid,
             Error::Overloaded => Reason::Overloaded,
-            Error::Closed | Error::Open { .. } | Error::Fenced(_) | Error::Importing => {
-                Reason::NotReady
-            }
+            Error::Closed
+            | Error::Open { .. }
+            | Error::Fenced(_)
+            | Error::Importing
+            | Error::FileLost(_)
+            | Error::FileLostMeanwhile(_) => Reason::NotReady,
+            Error::Damaged { .. } => Reason::Corrupt,
             Error::NoSpace => Reason::NoSpace,
             Error::Storage(_) if error.is_full() => Reason::NoSpace,
             Error::Storage(_) if error.is_fatal() => Reason::Corrupt,
             Error::OutcomeUnknown(_) | Error::Storage(_) => Reason::Internal,
         };
         let outcome = match &error {
-            Error::OutcomeUnknown(_) => Outcome::Unknown,
+            Error::OutcomeUnknown(_) | Error::FileLostMeanwhile(_) => Outcome::Unknown,
             _ => Outcome::NotApplied,
         };
         let mut told = Self {
@@ -105,7 +138,7 @@ impl From<Error> for BackendError {
         };
         if matches!(
             error,
-            Error::Overloaded | Error::Fenced(_) | Error::Importing
+            Error::Overloaded | Error::Fenced(_) | Error::Importing | Error::FileLost(_)
         ) {
             told.retry_after_ms = 1000;
         }
@@ -119,4 +152,18 @@ pub(crate) fn describe(error: &rusqlite::Error) -> String {
         Some(failure) => format!("database: {failure}"),
         None => "database: unexpected content".to_owned(),
     }
+}
+
+/// Extended code: the index of the write-ahead log cannot grow, which is so when the disk is full.
+const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+
+/// Whether there was no room for a statement. For a COMMIT ask [`nothing_stored`].
+pub(crate) fn no_room(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_extended_error_code();
+    nothing_stored(error) || extended == Some(IOERR_SHMSIZE)
+}
+
+/// Whether there was no room for a commit, so that nothing of it is in the log.
+pub(crate) fn nothing_stored(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }

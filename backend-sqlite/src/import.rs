@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::time::SystemTime;
 
-use backend_proto::limits::epoch_of;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Header, Key, Record};
 use rusqlite::Connection;
@@ -59,6 +58,7 @@ pub(crate) fn fill(
     head: Head,
     options: &ImportOptions,
     mut parts: mpsc::Receiver<ImportPart>,
+    now: SystemTime,
 ) -> Result<Filled, Error> {
     let mut import = Import::begin(connection, head, options)?;
     loop {
@@ -74,7 +74,7 @@ pub(crate) fn fill(
         staged::write(connection, &import.kept)?;
         return Ok(Filled::Staged(import.kept));
     }
-    import.finish(options, head).map(Filled::Whole)
+    import.finish(options, head, now).map(Filled::Whole)
 }
 
 impl<'a> Import<'a> {
@@ -85,9 +85,6 @@ impl<'a> Import<'a> {
         options: &ImportOptions,
     ) -> Result<Self, Error> {
         let source = &options.source;
-        if source.epoch < 1 || epoch_of(source.revision) != source.epoch {
-            return Err(invalid("the source's revision does not fit its epoch"));
-        }
         let mut kept = staged::read(connection)?;
         if kept.is_some() && options.discard {
             staged::discard(connection)?;
@@ -259,7 +256,12 @@ impl<'a> Import<'a> {
     }
 
     /// Commits who the store now is.
-    fn finish(&self, options: &ImportOptions, before: Head) -> Result<Head, Error> {
+    fn finish(
+        &self,
+        options: &ImportOptions,
+        before: Head,
+        now: SystemTime,
+    ) -> Result<Head, Error> {
         let source = &options.source;
         let head = if options.keep_epoch {
             Head {
@@ -268,7 +270,12 @@ impl<'a> Import<'a> {
                 compact_revision: self.kept.source.revision,
             }
         } else {
-            Head::begin(source.epoch.max(before.epoch), SystemTime::now())
+            let imported = Head {
+                epoch: source.epoch,
+                revision: self.kept.revision,
+                compact_revision: source.revision,
+            };
+            Head::begin(imported.max_of(before), now)
         };
         let sql = "UPDATE store SET store_id = ?1, epoch = ?2, revision = ?3, \
                    compact_revision = ?4, swept_revision = ?5, importing = NULL";

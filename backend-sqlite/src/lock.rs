@@ -3,12 +3,13 @@
 //! SQLite itself lets several processes write; two drivers that each number revisions must not.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
 use crate::error::Error;
+use crate::files;
 
 /// Holds the lock file until dropped. The file's content is the pid of the holder; it is emptied
 /// by an orderly close, so that a left-over pid tells of an unclean stop.
@@ -22,12 +23,9 @@ impl Lock {
     /// Takes the lock at once or says who has it.
     pub(crate) fn take(path: &Path) -> Result<Self, Error> {
         let open = |path: &Path| {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            files::private(&mut options).open(path)
         };
         let mut file = open(path).map_err(|error| refuse(path, format!("cannot open: {error}")))?;
         let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
@@ -35,16 +33,33 @@ impl Lock {
         // The content is for people; a lock without it is still a lock.
         let _ = file.read_to_string(&mut holder);
         if locked.is_err() {
-            let problem = format!(
-                "the database is in use by process {}: stop that process first",
-                holder.trim()
-            );
+            let holder = match holder.trim() {
+                "" => "that is just starting".to_owned(),
+                pid => pid.to_owned(),
+            };
+            let problem =
+                format!("the database is in use by process {holder}: stop that process first");
             return Err(refuse(path, problem));
         }
-        write_holder(&mut file, &format!("{}\n", std::process::id()))
-            .map_err(|error| refuse(path, format!("cannot write: {error}")))?;
         let unclean = !holder.trim().is_empty();
         Ok(Self { file, unclean })
+    }
+
+    /// Notes who has the lock, once there is a database: a note beside none tells that one was lost.
+    pub(crate) fn note_holder(&mut self, path: &Path) -> Result<(), Error> {
+        match write_holder(&mut self.file, &format!("{}\n", std::process::id())) {
+            // The lock holds all the same; an unclean stop is not noticed at the next start.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+                ) =>
+            {
+                tracing::warn!(%error, "cannot note the process in the lock file");
+                Ok(())
+            }
+            written => written.map_err(|error| refuse(path, format!("cannot write: {error}"))),
+        }
     }
 
     /// Whether the last holder ended without closing the store.
@@ -60,10 +75,11 @@ impl Lock {
     }
 }
 
+/// In place, because a full disk has no other.
 fn write_holder(file: &mut File, content: &str) -> std::io::Result<()> {
-    file.set_len(0)?;
     file.rewind()?;
-    file.write_all(content.as_bytes())
+    file.write_all(content.as_bytes())?;
+    file.set_len(content.len() as u64)
 }
 
 fn refuse(path: &Path, problem: String) -> Error {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use backend_sqlite::{Options, SqliteDriver, backup};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -84,13 +85,17 @@ fn serve(options: &Serve) -> anyhow::Result<()> {
         eprintln!("error: {line}");
         std::process::exit(FATAL);
     };
-    let store = Options::new(&options.path);
-    let driver = SqliteDriver::open(&store, Arc::new(on_fatal))?;
     // The driver has threads of its own: this runtime only moves messages, and one thread does so
     // with fewer switches than two.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
+    let entered = runtime.enter();
+    // A file that would be larger than a limit of the process is then an error, and not its end.
+    let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    drop(entered);
+    let store = Options::new(&options.path);
+    let driver = SqliteDriver::open(&store, Arc::new(on_fatal))?;
     Ok(runtime.block_on(sidecar::run(Arc::new(driver), &options.kit))?)
 }

@@ -1,6 +1,8 @@
 //! Threads that read.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -24,6 +26,9 @@ pub(crate) struct Readers {
     /// Absent once closed.
     queue: Mutex<Option<SyncSender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    path: Arc<Path>,
+    /// Whether it was told that the database is damaged.
+    told: Arc<AtomicBool>,
 }
 
 impl Readers {
@@ -44,6 +49,8 @@ impl Readers {
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             threads: Mutex::new(threads),
+            path: options.path.as_path().into(),
+            told: Arc::default(),
         })
     }
 
@@ -53,10 +60,18 @@ impl Readers {
         body: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
+        let (path, told) = (Arc::clone(&self.path), Arc::clone(&self.told));
         let job: Job = Box::new(move |connection| {
             // A caller that went away needs no read.
             if !answer.is_closed() {
-                let _ = answer.send(read::transaction(connection, body));
+                let read = read::transaction(connection, body);
+                let read = read.map_err(|error| error.located(&path));
+                if let Err(error @ Error::Damaged { .. }) = &read
+                    && !told.swap(true, Ordering::Relaxed)
+                {
+                    tracing::error!(%error, "a page cannot be read");
+                }
+                let _ = answer.send(read);
             }
         });
         let sent = match self.queue.lock().as_ref() {

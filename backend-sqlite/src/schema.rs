@@ -9,6 +9,7 @@ use sidecar::head::Head;
 
 use crate::connection::{explain, refuse};
 use crate::error::Error;
+use crate::renumber;
 
 /// `ArkB`: marks a SQLite file as ours.
 const APPLICATION_ID: i32 = 0x4172_6b42;
@@ -17,7 +18,11 @@ const APPLICATION_ID: i32 = 0x4172_6b42;
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
 ];
+
+/// The version since which revisions are at most 2^53 - 1.
+const SMALL_REVISIONS: usize = 3;
 
 /// What a store says of itself.
 #[derive(Debug)]
@@ -100,13 +105,13 @@ pub(crate) fn prepare(
     if !restored {
         return Ok(identity);
     }
-    let head = begin_epoch(connection, identity.head.epoch, now).map_err(explained)?;
+    let head = begin_epoch(connection, identity.head, now).map_err(explained)?;
     tracing::info!(epoch = head.epoch, "restored store starts a new epoch");
     Ok(Identity { head, ..identity })
 }
 
 /// Begins an epoch above `newest`, with all history before it gone.
-fn begin_epoch(connection: &Connection, newest: i64, now: SystemTime) -> rusqlite::Result<Head> {
+fn begin_epoch(connection: &Connection, newest: Head, now: SystemTime) -> rusqlite::Result<Head> {
     let head = Head::begin(newest, now);
     connection.execute(
         "UPDATE store SET epoch = ?1, revision = ?2, compact_revision = ?2, restored = 0",
@@ -144,13 +149,21 @@ fn migrate(connection: &Connection, version: usize, now: SystemTime) -> rusqlite
         connection.execute_batch("BEGIN IMMEDIATE")?;
         connection.execute_batch(migration)?;
         if index == 0 {
-            let head = Head::begin(0, now);
+            let head = Head::begin(Head::default(), now);
             connection.execute(
                 "INSERT INTO store (id, store_id, epoch, revision, compact_revision, \
                  swept_revision) VALUES (1, ?1, ?2, ?3, ?3, ?3)",
                 (uuid::Uuid::new_v4().to_string(), head.epoch, head.revision),
             )?;
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        }
+        if index + 1 == SMALL_REVISIONS
+            && let Some(head) = renumber::run(connection, now)?
+        {
+            let Head {
+                epoch, revision, ..
+            } = head;
+            tracing::info!(epoch, revision, "renumbered a store of an earlier release");
         }
         connection.pragma_update(None, "user_version", (index + 1) as u32)?;
         connection.execute_batch("COMMIT")?;

@@ -6,6 +6,7 @@ use sidecar::driver::{DriverHealth, ImportProgress};
 use sidecar::head::Head;
 
 use crate::error::Error;
+use crate::files::{Lost, OpenFiles};
 use crate::pins::Pins;
 
 /// What every part of the driver may look at.
@@ -18,6 +19,8 @@ pub(crate) struct Shared {
     health: Mutex<DriverHealth>,
     fenced: RwLock<Option<String>>,
     importing: RwLock<Option<ImportProgress>>,
+    /// Why no write is taken although the database works.
+    file_lost: RwLock<Option<String>>,
     pub(crate) pins: Pins,
 }
 
@@ -29,6 +32,7 @@ impl Shared {
             health: Mutex::new(DriverHealth::Ready),
             fenced: RwLock::default(),
             importing: RwLock::default(),
+            file_lost: RwLock::default(),
             pins: Pins::default(),
         }
     }
@@ -97,12 +101,36 @@ impl Shared {
 
     pub(crate) fn health(&self) -> DriverHealth {
         let health = self.health.lock().clone();
-        match (health, self.fenced()) {
-            (dead @ DriverHealth::Dead(_), _) => dead,
+        let lost = self.file_lost.read().clone();
+        match (health, lost, self.fenced()) {
+            (dead @ DriverHealth::Dead(_), ..) => dead,
+            (_, Some(lost), _) => DriverHealth::NotReady(lost),
             // A fence refuses whatever a full disk does.
-            (_, Some(reason)) => DriverHealth::Fenced(reason),
-            (health, None) => health,
+            (_, None, Some(reason)) => DriverHealth::Fenced(reason),
+            (health, None, None) => health,
         }
+    }
+
+    /// Publishes what became of the files, and tells an operator when that is news; the refusal if
+    /// they are not what they were.
+    pub(crate) fn look_at(&self, files: &OpenFiles) -> Result<(), Error> {
+        let lost = match files.check() {
+            Ok(()) => None,
+            Err(Lost::Emptied(sentence)) => {
+                self.set_health(DriverHealth::Dead(sentence.clone()));
+                Some(sentence)
+            }
+            Err(Lost::Gone(sentence)) => Some(sentence),
+        };
+        let mut known = self.file_lost.write();
+        if *known != lost {
+            match &lost {
+                Some(sentence) => tracing::error!("{sentence}"),
+                None => tracing::info!("the files of the database are back"),
+            }
+            known.clone_from(&lost);
+        }
+        lost.map_or(Ok(()), |sentence| Err(Error::FileLost(sentence)))
     }
 
     /// Changes health; `Dead` is final.

@@ -1,16 +1,17 @@
 //! Room on the disk.
 //!
-//! A ballast file is kept beside the database. When the disk is full it is removed, so that
-//! deletes and compaction can still be stored, and creates and updates are refused until there is
-//! room for it again. A page limit is treated the same way: a part of it is kept back.
+//! Creates and updates are refused while there is little of it; deletes and compaction go on, with
+//! what the [`Ballast`] keeps back if they must. Room is what the disk has and what the files of the
+//! database have inside: unused pages, and the write-ahead log, which begins anew once it is copied.
+//! A page limit is treated like a disk: a part of it is kept back.
 
-use std::fs::{File, OpenOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use rustix::fs::FallocateFlags;
+use rustix::process::{Resource, getrlimit};
 
+use crate::ballast::Ballast;
 use crate::error::Error;
 use crate::options::Options;
 
@@ -19,19 +20,46 @@ const PAGE_BYTES: u64 = 4096;
 /// How often the file system is asked.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 
+/// How long creates and updates are refused at the least after one found no room: a quota that the
+/// file system does not tell of would otherwise be found anew all the time.
+const REFUSE_FOR: Duration = Duration::from_secs(1);
+
+/// The largest parts of a small file system that are kept back and counted as little.
+const BALLAST_PART: u64 = 8;
+const LOW_PART: u64 = 16;
+
+/// What opening a database, and a first delete in it, take.
+const START_BYTES: u64 = 1 << 20;
+
 /// Whether there is room, and what is kept back for the time when there is none.
 #[derive(Debug)]
 pub(crate) struct Space {
     folder: PathBuf,
-    ballast: PathBuf,
+    log: PathBuf,
+    ballast: Ballast,
     ballast_bytes: u64,
     low_bytes: u64,
     max_pages: Option<u32>,
+    /// Largest size of a file, if the process was started with such a limit.
+    file_bytes: Option<u64>,
+    /// Whether deletes may have all pages of the limit.
+    lifted: bool,
     full: bool,
+    /// When something last found no room.
+    found_none: Option<Instant>,
     probed: Option<Instant>,
 }
 
+/// What the file system says.
+#[derive(Clone, Copy, Debug)]
+struct Disk {
+    available: u64,
+    ballast: u64,
+    low: u64,
+}
+
 impl Space {
+    /// Full until [`Space::begin`].
     pub(crate) fn new(options: &Options) -> Self {
         let folder = match options.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -39,13 +67,34 @@ impl Space {
         };
         Self {
             folder,
-            ballast: options.beside(".ballast"),
+            log: options.beside("-wal"),
+            ballast: Ballast::new(options.beside(".ballast")),
             ballast_bytes: options.ballast_bytes,
             low_bytes: options.low_space_bytes,
             max_pages: options.max_pages,
-            full: false,
+            file_bytes: getrlimit(Resource::Fsize).current,
+            lifted: true,
+            full: true,
+            found_none: None,
             probed: None,
         }
+    }
+
+    /// Makes room for opening the database, on a disk that has none.
+    pub(crate) fn make_way(&self) {
+        loop {
+            let disk = self.disk();
+            if disk.available >= START_BYTES || !self.ballast.release(disk.ballast, true) {
+                return;
+            }
+            tracing::warn!("the disk is full: space that was kept back is used for the start");
+        }
+    }
+
+    /// Looks for the first time; whether creates and updates are refused.
+    pub(crate) fn begin(&mut self, connection: &Connection) -> Result<bool, Error> {
+        self.probe(connection)?;
+        Ok(self.full)
     }
 
     /// Whether creates and updates are refused.
@@ -67,86 +116,131 @@ impl Space {
             return Ok(false);
         }
         self.probed = Some(Instant::now());
-        let free = self.free(connection)?;
-        if self.full {
-            let wanted = self.ballast_bytes + 2 * self.low_bytes;
-            if free >= wanted && self.keep_ballast(connection)? {
-                self.full = false;
-                return Ok(true);
-            }
-            return Ok(false);
+        let whole = self.keep_ballast();
+        let disk = self.disk();
+        let room = self.room(connection, disk.available)?;
+        let before = self.full;
+        self.full = if before {
+            // The same for a start and for the end of a full disk.
+            let refusing = self.found_none.is_some_and(|at| at.elapsed() < REFUSE_FOR);
+            refusing || !whole || room < 2 * disk.low
+        } else {
+            room < disk.low
+        };
+        if !self.full {
+            self.keep_pages(connection)?;
         }
-        if free < self.low_bytes {
-            self.enter(connection)?;
+        Ok(self.full != before)
+    }
+
+    /// Notes that something found no room.
+    pub(crate) fn enter(&mut self) {
+        self.full = true;
+        self.found_none = Some(Instant::now());
+    }
+
+    /// Gives up some of what is kept back, for something that must go on; `false` if nothing is left.
+    pub(crate) fn release(&mut self, connection: &Connection) -> Result<bool, Error> {
+        if let (Some(pages), false) = (self.max_pages, self.lifted) {
+            limit_pages(connection, pages)?;
+            self.lifted = true;
             return Ok(true);
         }
-        Ok(!self.keep_ballast(connection)? && self.full)
+        let disk = self.disk();
+        Ok(self.ballast.release(disk.ballast, false))
     }
 
-    /// Notes that the disk is full and frees what was kept back.
-    pub(crate) fn enter(&mut self, connection: &Connection) -> Result<(), Error> {
-        self.full = true;
-        self.probed = Some(Instant::now());
-        match std::fs::remove_file(&self.ballast) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "cannot remove the ballast file");
-            }
-            _ => {}
-        }
-        if let Some(pages) = self.max_pages {
-            limit_pages(connection, pages)?;
-        }
-        Ok(())
+    /// Whether the log comes near a limit of file sizes. A write beyond it is no full disk to SQLite, but
+    /// a failed one, whose outcome nobody knows.
+    pub(crate) fn log_is_long(&self) -> bool {
+        let log = || std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        self.file_bytes.is_some_and(|limit| log() > limit / 2)
     }
 
-    /// Bytes that the database may still grow by.
-    fn free(&self, connection: &Connection) -> Result<u64, Error> {
-        // A file system that does not tell is taken to have room; a full one shows on write.
-        let disk = rustix::fs::statvfs(&self.folder)
-            .map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
-        let Some(limit) = self.max_pages else {
-            return Ok(disk);
+    /// Whether unused pages of the database should go back to the disk, because that is what is
+    /// short: for the ballast, or for the log.
+    pub(crate) fn wants_pages(&self) -> bool {
+        let disk = self.disk();
+        let missing = disk.ballast.saturating_sub(self.ballast.size());
+        let log = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        self.full && disk.available + log < missing + 3 * disk.low
+    }
+
+    /// Keeps enough back for the next start, once the database is closed.
+    pub(crate) fn leave(options: &Options) {
+        let space = Self::new(options);
+        let bytes = space.disk().ballast;
+        if bytes > 0 {
+            // Without it the next start may need somebody to free space first.
+            let _ = space.ballast.keep(Ballast::step(bytes));
+        }
+    }
+
+    fn disk(&self) -> Disk {
+        let (available, total) = disk(&self.folder);
+        Disk {
+            available,
+            ballast: self.ballast_bytes.min(total / BALLAST_PART),
+            low: self.low_bytes.min(total / LOW_PART),
+        }
+    }
+
+    /// Bytes that can be written.
+    fn room(&self, connection: &Connection, available: u64) -> Result<u64, Error> {
+        let pages = |name: &str| -> Result<u64, Error> {
+            let pages: u32 = connection.pragma_query_value(None, name, |row| row.get(0))?;
+            Ok(u64::from(pages))
         };
-        let used: u32 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-        let unused: u32 =
-            connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        let kept = if self.full { 0 } else { self.ballast_pages() };
-        let free = (u64::from(limit) + u64::from(unused)).saturating_sub(u64::from(used) + kept);
-        Ok(disk.min(free * PAGE_BYTES))
+        let (used, unused) = (pages("page_count")?, pages("freelist_count")?);
+        let log = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        let mut database = available.saturating_add(unused * PAGE_BYTES);
+        let mut journal = available.saturating_add(log);
+        if let Some(limit) = self.max_pages {
+            let limit = u64::from(limit).saturating_sub(self.ballast_pages());
+            let free = (limit + unused).saturating_sub(used);
+            database = database.min(free * PAGE_BYTES);
+        }
+        if let Some(limit) = self.file_bytes {
+            let free = (limit + unused * PAGE_BYTES).saturating_sub(used * PAGE_BYTES);
+            database = database.min(free);
+            journal = journal.min(limit);
+        }
+        Ok(database.min(journal))
     }
 
     fn ballast_pages(&self) -> u64 {
         self.ballast_bytes / PAGE_BYTES
     }
 
-    /// Makes the ballast if it is absent; `false` if there is no room for it.
-    fn keep_ballast(&self, connection: &Connection) -> Result<bool, Error> {
-        if let Some(pages) = self.max_pages {
+    /// Keeps pages of a limit back again.
+    fn keep_pages(&mut self, connection: &Connection) -> Result<(), Error> {
+        if let (Some(pages), true) = (self.max_pages, self.lifted) {
             let kept = u32::try_from(self.ballast_pages()).unwrap_or(u32::MAX);
             limit_pages(connection, pages.saturating_sub(kept))?;
+            self.lifted = false;
         }
-        if self.ballast_bytes == 0 || self.ballast.exists() {
-            return Ok(true);
-        }
-        match self.allocate() {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                tracing::debug!(%error, "no room for the ballast file");
-                let _ = std::fs::remove_file(&self.ballast);
-                Ok(false)
-            }
-        }
-    }
-
-    fn allocate(&self) -> std::io::Result<()> {
-        let file: File = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&self.ballast)?;
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, self.ballast_bytes)?;
         Ok(())
     }
+
+    /// Makes the ballast whole if there is room for it; whether it is.
+    fn keep_ballast(&self) -> bool {
+        let disk = self.disk();
+        let missing = disk.ballast.saturating_sub(self.ballast.size());
+        if missing == 0 {
+            return true;
+        }
+        // Not the room that the log needs.
+        disk.available >= missing.saturating_add(disk.low) && self.ballast.keep(disk.ballast)
+    }
+}
+
+/// Free bytes of a file system, and all. One that does not tell is taken to have room; a full one
+/// shows when it is written to.
+fn disk(folder: &Path) -> (u64, u64) {
+    rustix::fs::statvfs(folder).map_or((u64::MAX, u64::MAX), |stat| {
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        (bytes(stat.f_bavail), bytes(stat.f_blocks))
+    })
 }
 
 fn limit_pages(connection: &Connection, pages: u32) -> Result<(), Error> {

@@ -41,8 +41,8 @@ pub(crate) fn write(connection: &Connection, progress: &ImportProgress) -> Resul
 }
 
 /// Drops what earlier calls brought: the store is then empty. Called inside a write transaction.
-pub(crate) fn discard(connection: &Connection) -> Result<(), Error> {
+pub(crate) fn discard(connection: &Connection) -> rusqlite::Result<()> {
     let sql = "DELETE FROM log; DELETE FROM current; DELETE FROM resource; \
                UPDATE store SET importing = NULL";
-    Ok(connection.execute_batch(sql)?)
+    connection.execute_batch(sql)
 }

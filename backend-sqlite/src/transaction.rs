@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use crate::error::Error;
+use crate::error::{Error, nothing_stored};
 
 /// Runs `body` between BEGIN IMMEDIATE and COMMIT. A failure before COMMIT leaves nothing; a
 /// failed COMMIT leaves nothing only if there was no room for it.
@@ -15,17 +15,10 @@ pub(crate) fn run<T>(
     };
     execute("BEGIN IMMEDIATE")?;
     let result = match body(connection) {
-        Ok(value) => match execute("COMMIT").map_err(Error::Storage) {
+        Ok(value) => match execute("COMMIT") {
             Ok(()) => return Ok(value),
-            Err(Error::Storage(error)) => {
-                let error = Error::Storage(error);
-                if error.is_full() {
-                    Err(error)
-                } else {
-                    Err(unknown(error))
-                }
-            }
-            Err(other) => Err(other),
+            Err(error) if nothing_stored(&error) => Err(Error::Storage(error)),
+            Err(error) => Err(Error::OutcomeUnknown(error)),
         },
         Err(error) => Err(error),
     };
@@ -34,11 +27,4 @@ pub(crate) fn run<T>(
         execute("ROLLBACK")?;
     }
     result
-}
-
-fn unknown(error: Error) -> Error {
-    match error {
-        Error::Storage(error) => Error::OutcomeUnknown(error),
-        other => other,
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use backend_proto::v1::op_result::Verdict;
 use backend_proto::v1::{Header, Op, OpResult};
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::checkpoint;
 use crate::compact;
 use crate::error::Error;
+use crate::files::OpenFiles;
 use crate::import::{self, Filled};
 use crate::shared::Shared;
 use crate::space::Space;
@@ -29,9 +30,15 @@ const QUEUE: usize = 64;
 /// How long the thread waits for work before it tidies up.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// The same while creates and updates are refused: whoever waits for room should not wait for us.
+const IDLE_FULL: Duration = Duration::from_millis(250);
+
 /// Unused pages that are left in the file for reuse, and pages given back per idle second.
 const SPARE_PAGES: u32 = 2048;
 const VACUUM_PAGES: u32 = 200;
+
+/// Pages given back at once when the disk is full: each is copied, which takes room in the log.
+const RECLAIM_PAGES: u32 = 256;
 
 /// Called with one line when the process must end, because what is on disk is not known.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
@@ -59,8 +66,14 @@ pub(crate) struct Writer {
 struct Worker {
     connection: Connection,
     shared: Arc<Shared>,
+    files: Arc<OpenFiles>,
+    /// Why nothing is written any more: what the database holds was not told.
+    lost: Option<String>,
     resources: ResourceIds,
     space: Space,
+    /// What new epochs begin by.
+    clock: fn() -> SystemTime,
+    tidied: Instant,
     on_fatal: OnFatal,
 }
 
@@ -71,15 +84,21 @@ impl Writer {
     pub(crate) fn start(
         connection: Connection,
         shared: Arc<Shared>,
+        files: Arc<OpenFiles>,
         space: Space,
+        clock: fn() -> SystemTime,
         on_fatal: OnFatal,
     ) -> std::io::Result<Self> {
         let (queue, commands) = sync_channel(QUEUE);
         let worker = Worker {
             connection,
             shared,
+            files,
+            lost: None,
             resources: ResourceIds::default(),
             space,
+            clock,
+            tidied: Instant::now(),
             on_fatal,
         };
         let thread = std::thread::Builder::new()
@@ -152,20 +171,41 @@ impl Writer {
 
 impl Worker {
     fn run(mut self, commands: &Receiver<Command>) {
+        match self.space.begin(&self.connection) {
+            Ok(true) => self.report_space(),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "cannot tell how much space is left"),
+        }
         loop {
-            match commands.recv_timeout(IDLE) {
-                Ok(command) => {
-                    if let Some(fatal) = self.serve(command) {
-                        self.die(&fatal);
-                        return;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = self.tidy() {
-                        tracing::warn!(%error, "cannot tidy up");
-                    }
-                }
+            let idle = if self.space.is_full() {
+                IDLE_FULL
+            } else {
+                IDLE
+            };
+            let command = match commands.recv_timeout(idle) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let busy = command.is_some();
+            if let Some(fatal) = command.and_then(|command| self.serve(command)) {
+                self.die(&fatal);
+                return;
+            }
+            // Clients that try again and again must not keep it from being done.
+            let due = self.space.is_full() && self.tidied.elapsed() >= idle;
+            if busy && !due {
+                continue;
+            }
+            self.tidied = Instant::now();
+            match self.tidy() {
+                Err(error) if error.is_fatal() => {
+                    self.die(&error.to_string());
+                    return;
+                }
+                // Told when it was found.
+                Ok(()) | Err(Error::FileLost(_)) => {}
+                Err(error) => tracing::warn!(%error, "cannot tidy up"),
             }
         }
         if let Err((_, error)) = self.connection.close() {
@@ -187,6 +227,9 @@ impl Worker {
     fn commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
         self.probe();
         self.shared.check_whole()?;
+        if self.space.log_is_long() {
+            checkpoint::cut_off(&self.connection)?;
+        }
         match self.shared.fenced() {
             Some(reason) => self.remember(ops, reason),
             None => self.with_room(|worker| worker.try_commit(ops)),
@@ -235,16 +278,27 @@ impl Worker {
         Ok(self.shared.header(self.shared.head()))
     }
 
-    /// Does something that needs little room; on a full disk, with what was kept back.
+    /// Does something that needs little room. On a full disk first with what the log has, then
+    /// without creates and updates, and then with what was kept back, as little of it as will do.
     fn with_room<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
-        match work(self) {
-            Err(error) if error.is_full() && !self.space.is_full() => {
-                self.space.enter(&self.connection)?;
-                self.report_space();
-                work(self)
+        let mut result = work(self);
+        for attempt in 0.. {
+            match &result {
+                Err(error) if error.is_full() => {}
+                _ => break,
             }
-            other => other,
+            match attempt {
+                0 => checkpoint::begin_anew(&self.connection, checkpoint::FULL_WAIT)?,
+                1 if !self.space.is_full() => {
+                    self.space.enter();
+                    self.report_space();
+                }
+                _ if self.space.release(&self.connection)? => {}
+                _ => break,
+            }
+            result = work(self);
         }
+        result
     }
 
     fn try_commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
@@ -280,17 +334,21 @@ impl Worker {
         })
     }
 
-    fn move_compact(&self, revision: i64) -> Result<Header, Error> {
+    fn move_compact(&mut self, revision: i64) -> Result<Header, Error> {
         self.shared.check_whole()?;
         let head = self.shared.head();
-        let head = self.transaction(|connection| compact::move_to(connection, revision, head))?;
+        let head = self.with_room(|worker| {
+            worker.transaction(|connection| compact::move_to(connection, revision, head))
+        })?;
         self.shared.publish(head);
         Ok(self.shared.header(head))
     }
 
-    fn sweep(&self) -> Result<bool, Error> {
+    fn sweep(&mut self) -> Result<bool, Error> {
         let barrier = self.shared.pins.lowest();
-        self.transaction(|connection| compact::sweep(connection, barrier))
+        self.with_room(|worker| {
+            worker.transaction(|connection| compact::sweep(connection, barrier))
+        })
     }
 
     fn import(
@@ -302,13 +360,14 @@ impl Worker {
             return Err(Error::Fenced(reason));
         }
         let before = self.shared.head();
+        let now = (self.clock)();
         let filled =
-            self.transaction(|connection| import::fill(connection, before, options, parts))?;
+            self.transaction(|connection| import::fill(connection, before, options, parts, now))?;
         let head = match filled {
             Filled::Staged(progress) => {
                 self.shared.set_importing(Some(progress));
                 // Calls follow each other closely, and nobody else is served meanwhile.
-                checkpoint::begin_anew(&self.connection)?;
+                checkpoint::begin_anew(&self.connection, checkpoint::IMPORT_WAIT)?;
                 before
             }
             Filled::Whole(head) => {
@@ -321,25 +380,47 @@ impl Worker {
     }
 
     fn transaction<T>(
-        &self,
+        &mut self,
         body: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        transaction::run(&self.connection, body)
+        if let Some(sentence) = &self.lost {
+            return Err(Error::FileLost(sentence.clone()));
+        }
+        self.shared.look_at(&self.files)?;
+        let done = transaction::run(&self.connection, body)?;
+        if let Err(Error::FileLost(sentence)) = self.shared.look_at(&self.files) {
+            // It is stored in a file that no start finds, and watchers do not hear of it.
+            self.shared.set_health(DriverHealth::Dead(sentence.clone()));
+            self.lost = Some(sentence.clone());
+            return Err(Error::FileLostMeanwhile(sentence));
+        }
+        Ok(done)
     }
 
     /// What there is to do when nobody asks for anything.
     fn tidy(&mut self) -> Result<(), Error> {
+        self.shared.look_at(&self.files)?;
         self.probe();
         while self.sweep()? {}
         let unused: u32 = self
             .connection
             .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        if unused > SPARE_PAGES {
-            let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
-            let mut statement = self.connection.prepare(&sql)?;
-            let mut rows = statement.query([])?;
-            while rows.next()?.is_some() {}
+        if unused > 0 && self.space.wants_pages() {
+            self.with_room(|worker| worker.vacuum(RECLAIM_PAGES))?;
+            // The file gets shorter when the log is copied into it.
+            checkpoint::begin_anew(&self.connection, checkpoint::FULL_WAIT)?;
+        } else if unused > SPARE_PAGES {
+            self.vacuum(VACUUM_PAGES)?;
         }
+        Ok(())
+    }
+
+    /// Gives unused pages back.
+    fn vacuum(&self, pages: u32) -> Result<(), Error> {
+        let sql = format!("PRAGMA incremental_vacuum({pages})");
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
         Ok(())
     }
 

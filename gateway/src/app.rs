@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::authz::Authorizer;
 use crate::backend::EndpointError;
+use crate::compute::{Pool, Workers};
 use crate::config::{self, Command};
 use crate::handlers::Api;
 use crate::health::Health;
 use crate::resources::Catalog;
 use crate::serving::cert_reload::Reloader;
-use crate::serving::{Lifecycle, Limits, Server, tls};
+use crate::serving::{Bounds, Lifecycle, Limits, Server, tls};
 use crate::stack::Stack;
 use crate::store::{Phase, Store, StoreTask};
 use crate::telemetry::Metrics;
@@ -36,6 +38,7 @@ pub struct App {
     store_task: StoreTask,
     certificates: Reloader,
     reload: Reload,
+    workers: Workers,
 }
 
 /// What a server needs from the operating system.
@@ -45,6 +48,18 @@ pub struct Io {
     pub listener: TcpListener,
     /// Tells that manifests have changed.
     pub hangup: tokio::signal::unix::Signal,
+    /// What the process has for its connections.
+    pub process: Process,
+}
+
+/// What a process has for its connections.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The runtime that accepts them; another one than that of the caller, so that nothing that is
+    /// computed for one request delays a handshake or a probe.
+    pub connections: Handle,
+    /// How many descriptors it may open.
+    pub descriptors: usize,
 }
 
 /// Why there is no server, or no longer one. Each is one line for an operator.
@@ -66,6 +81,9 @@ pub enum Error {
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(#[source] io::Error),
+    /// The threads for heavy work.
+    #[error("cannot start threads: {0}")]
+    Threads(#[source] io::Error),
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -94,6 +112,9 @@ pub enum Error {
         /// What is missing.
         trouble: String,
     },
+    /// What is stored cannot be read.
+    #[error("{0}")]
+    Damaged(String),
     /// A part that must run for as long as the server has ended.
     #[error("{0} ended unexpectedly: this is a bug, the log above tells more")]
     Ended(&'static str),
@@ -103,9 +124,9 @@ pub enum Error {
 ///
 /// # Errors
 /// If it cannot be done, or no longer.
-pub async fn run(command: Command, stop: CancellationToken) -> Result<(), Error> {
+pub async fn run(command: Command, process: Process, stop: CancellationToken) -> Result<(), Error> {
     match command {
-        Command::Standalone(options) => standalone::run(&options, stop).await,
+        Command::Standalone(options) => standalone::run(&options, process, stop).await,
         Command::Serve(options) => {
             let config = options.server()?;
             let catalog = config.kinds.load()?;
@@ -116,7 +137,7 @@ pub async fn run(command: Command, stop: CancellationToken) -> Result<(), Error>
                 source,
                 flag: "--bind-address or --secure-port",
             })?;
-            let app = App::build(config, catalog, Io::new(listener)?)?;
+            let app = App::build(config, catalog, Io::new(listener, process)?)?;
             tracing::info!(%address, "serving");
             app.run(stop).await
         }
@@ -124,13 +145,17 @@ pub async fn run(command: Command, stop: CancellationToken) -> Result<(), Error>
 }
 
 impl Io {
-    /// A bound socket, and SIGHUP.
+    /// A bound socket, SIGHUP, and what the process has.
     ///
     /// # Errors
     /// If the signal cannot be waited for.
-    pub fn new(listener: TcpListener) -> Result<Self, Error> {
+    pub fn new(listener: TcpListener, process: Process) -> Result<Self, Error> {
         let hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
-        Ok(Self { listener, hangup })
+        Ok(Self {
+            listener,
+            hangup,
+            process,
+        })
     }
 }
 
@@ -142,7 +167,8 @@ impl App {
     pub fn build(config: config::Server, catalog: Catalog, io: Io) -> Result<Self, Error> {
         let certificates = Reloader::new(config.tls)?;
         let codec = Arc::new(catalog.clone());
-        let (store, store_task) = Store::new(&config.backend, codec, config.store)?;
+        let (compute, workers) = Pool::start(Pool::usual_threads()).map_err(Error::Threads)?;
+        let (store, store_task) = Store::new(&config.backend, codec, config.store, compute)?;
         let lifecycle = Lifecycle::new();
         let limits = Limits::new(config.max_reads, config.max_writes);
         let metrics = Metrics::new();
@@ -163,11 +189,14 @@ impl App {
             metrics: metrics.clone(),
             inner: api,
         });
+        let bounds = Bounds::of_descriptors(io.process.descriptors);
         let server = Server {
             listener: io.listener,
             tls: certificates.config(),
             service: stack.clone(),
             lifecycle,
+            bounds,
+            connections: io.process.connections,
         };
         Ok(Self {
             server,
@@ -175,6 +204,7 @@ impl App {
             store_task,
             certificates,
             reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
+            workers,
         })
     }
 
@@ -191,6 +221,13 @@ impl App {
     /// If a part ends that must not.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let lifecycle = self.server.lifecycle.clone();
+        let bounds = &self.server.bounds;
+        tracing::info!(
+            descriptors = bounds.descriptors,
+            connections = bounds.connections,
+            unauthenticated = bounds.unauthenticated,
+            "limits of connections"
+        );
         // Stopped last: requests under way need them.
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -211,6 +248,9 @@ impl App {
         }
         background.cancel();
         while tasks.join_next().await.is_some() {}
+        let workers = self.workers;
+        // Blocks until the last job is done.
+        let _ = tokio::task::spawn_blocking(|| workers.join()).await;
         tracing::info!("stopped");
         failed.map_or(Ok(()), |part| Err(Error::Ended(part)))
     }

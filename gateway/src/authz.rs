@@ -1,5 +1,7 @@
 //! May this user do this? The answer is a [`Permit`], and handlers demand one.
 
+pub mod impersonation;
+
 use std::sync::Arc;
 
 use api_types::request_info::RequestInfo;
@@ -54,14 +56,14 @@ impl Authorizer {
             group: info.group.clone(),
             resource: info.resource.clone(),
             name: info.name.clone(),
-            sentence: sentence(&user, info),
+            sentence: sentence(&user, info.verb.as_str(), info),
         })
     }
 }
 
-fn sentence(user: &User, info: &RequestInfo) -> String {
-    let (name, verb) = (&user.name, &info.verb);
-    let sentence = if info.is_resource_request {
+fn sentence(user: &User, verb: &str, info: &RequestInfo) -> String {
+    let name = &user.name;
+    sanitized(if info.is_resource_request {
         let slash = if info.subresource.is_empty() { "" } else { "/" };
         let resource = format!("{}{slash}{}", info.resource, info.subresource);
         let place = match info.namespace.as_str() {
@@ -72,8 +74,11 @@ fn sentence(user: &User, info: &RequestInfo) -> String {
         format!("User {name:?} cannot {verb} resource {resource:?} in API group {group:?} {place}")
     } else {
         format!("User {name:?} cannot {verb} path {:?}", info.path)
-    };
-    // The sentence repeats what the client sent; a browser must not take it for markup.
+    })
+}
+
+/// The sentence repeats what the client sent; a browser must not take it for markup.
+fn sanitized(sentence: String) -> String {
     if !sentence.contains(['&', '<', '>']) {
         return sentence;
     }

@@ -4,16 +4,23 @@
 //! one for the change stream, one for bulk lists. Every call has a deadline. Writes and questions
 //! for the current revision that arrive together travel together.
 //!
+//! A driver is described on each connection before anything else is asked on it, and refused if it
+//! does not fit. What clients ask reaches it only once the objects of its store are loaded
+//! ([`Backend::admit`]).
+//!
 //! What was once seen is never unseen: an answer of a lower epoch, or of a lower revision than was
 //! known when the question was asked, is refused ([`Reason::WentBack`]).
 
 mod endpoint;
 mod error;
+mod link;
 mod record;
 mod requests;
 mod seen;
 
+mod check;
 mod client;
+mod list;
 mod stream;
 
 mod current;
@@ -23,6 +30,7 @@ pub(crate) use client::IdentityWatch;
 pub use client::{Backend, BackendTasks, Description};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, Outcome, Reason};
+pub(crate) use list::LoadBudget;
 pub use record::{Action, Cause, Change, ChangeKind, Header, Index, Name, Op, Record, Verdict};
 pub(crate) use stream::SILENCE_TIMEOUT;
-pub use stream::{Batch, ChangeStream, RecordStream};
+pub use stream::{Batch, ChangeStream};

@@ -105,7 +105,8 @@ impl Inner for Api {
     ) -> Response<Body> {
         if !info.is_resource_request {
             let (head, _) = request.into_parts();
-            return paths::answer(self, &info, &head);
+            let compute = self.store.compute().of(&permit.user().name);
+            return paths::answer(self, &compute, &info, head).await;
         }
         let Some(served) = route::find(&self.catalog.load(), &info) else {
             let (head, _) = request.into_parts();

@@ -55,7 +55,8 @@ impl Health {
     /// Whether objects were loaded at all since the start.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        !matches!(*self.storage.borrow(), Phase::Initializing { .. })
+        let phase = self.storage.borrow();
+        !matches!(*phase, Phase::Initializing { .. } | Phase::Damaged { .. })
     }
 
     /// The answer to a probe of everything; `query` may hold `verbose` and `exclude`.

@@ -42,5 +42,6 @@ pub mod app;
 pub mod config;
 pub mod standalone;
 
+pub mod compute;
 pub mod reply;
 pub mod telemetry;

@@ -9,8 +9,12 @@
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
+use ark_apiserver::app::{self, Process};
 use ark_apiserver::config::{self, Arguments, LogFormat};
-use ark_apiserver::{app, telemetry};
+use ark_apiserver::serving::descriptors;
+use ark_apiserver::serving::listener::HANDSHAKES;
+use ark_apiserver::telemetry;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
         }
     };
     telemetry::logs::init(&arguments.log, arguments.log_format == LogFormat::Json);
-    match serve(arguments) {
+    match on_deep_stack(|| serve(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Every error names its cause itself.
@@ -43,21 +47,46 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs the server on a thread whose stack, unlike the main thread's, holds the deepest value: the
+/// future of the runtime's `block_on` handles values as well.
+fn on_deep_stack(
+    server: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
+    std::thread::Builder::new()
+        .name("server".to_owned())
+        .stack_size(kube_json::STACK_SIZE)
+        .spawn(server)
+        .map_err(|error| anyhow!("cannot start a thread: {error}"))?
+        .join()
+        .unwrap_or_else(|_| Err(anyhow!("the server panicked")))
+}
+
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
     // The first one wins, and this is the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| anyhow!("cannot start threads: {error}"))?;
-    runtime.block_on(async {
+    let connections = runtime(
+        Builder::new_multi_thread()
+            .worker_threads(HANDSHAKES)
+            .thread_name("connections"),
+    )?;
+    let process = Process {
+        connections: connections.handle().clone(),
+        descriptors: descriptors::raise(),
+    };
+    runtime(&mut Builder::new_multi_thread())?.block_on(async {
         let stop = CancellationToken::new();
         let told = told_to_stop(stop.clone());
         tokio::select! {
-            result = app::run(arguments.command, stop) => Ok(result?),
+            result = app::run(arguments.command, process, stop) => Ok(result?),
             impatient = told => impatient,
         }
     })
+}
+
+fn runtime(builder: &mut Builder) -> anyhow::Result<Runtime> {
+    let builder = builder.enable_all().thread_stack_size(kube_json::STACK_SIZE);
+    let built = builder.build();
+    built.map_err(|error| anyhow!("cannot start threads: {error}"))
 }
 
 /// Passes the first SIGINT or SIGTERM on; returns at the second.

@@ -9,6 +9,7 @@ mod merge_patch;
 use api_types::media_type::PatchType;
 use api_types::options::FieldValidation;
 use api_types::status::ApiError;
+use kube_json::Weight;
 use serde_json::Value;
 
 use json_patch::JsonPatch;
@@ -38,8 +39,9 @@ impl Patch {
         body: &[u8],
         validation: FieldValidation,
     ) -> Result<Self, ApiError> {
+        let malformed = |_| ApiError::bad_request("invalid JSON patch");
         let parsed =
-            kube_json::parse(body).map_err(|_| ApiError::bad_request("invalid JSON patch"))?;
+            kube_json::parse(body).map_err(|error| ApiError::unparsed(error, malformed))?;
         let lenient = validation == FieldValidation::Ignore;
         let read = match kind {
             PatchType::Json => JsonPatch::read(parsed.value, &parsed.duplicates, lenient)
@@ -71,14 +73,19 @@ impl Patch {
     /// The object with the patch applied.
     ///
     /// # Errors
-    /// 400 if the body was no such patch, 413 if it had too many operations, 422 if an operation of
-    /// a JSON patch fails; why is not said, as in kube-apiserver.
+    /// 400 if the body was no such patch, 413 if it had too many operations or the object would
+    /// take too much memory, 422 if an operation of a JSON patch fails; why is not said, as in
+    /// kube-apiserver.
     pub fn apply(&self, object: Value) -> Result<Value, ApiError> {
-        match &self.operation {
-            Operation::Json(patch) => patch.apply(object),
-            Operation::Merge(patch) => Ok(merge_patch::apply(object, patch)),
-            Operation::Refused(error) => Err(error.clone()),
-        }
+        let patched = match &self.operation {
+            Operation::Json(patch) => patch.apply(object)?,
+            Operation::Merge(patch) => merge_patch::apply(object, patch),
+            Operation::Refused(error) => return Err(error.clone()),
+        };
+        // Small patches, one after the other, could make what no body may be.
+        let weight = Weight::of(&patched).check();
+        weight.map_err(|error| ApiError::unparsed(error, ApiError::bad_request))?;
+        Ok(patched)
     }
 }
 

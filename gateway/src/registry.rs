@@ -4,6 +4,9 @@
 //! Every change is one loop: take the object as it is, make the candidate, judge it, write it if the
 //! object is still the one that was looked at, and else begin again with what is there now. The
 //! first look may be at the cache: nothing is refused before the backend was asked.
+//!
+//! What is between two calls of the store is one job of [`crate::compute`], which may take its time
+//! without keeping anybody else.
 
 mod create;
 mod delete;
@@ -16,6 +19,8 @@ pub(crate) use delete::Deletion;
 pub(crate) use scale::{ScaleObject, document};
 pub(crate) use update::Change;
 
+use std::sync::Arc;
+
 use api_types::meta::Meta;
 use api_types::revision::Revision;
 use api_types::status::ApiError;
@@ -23,6 +28,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::authz::Permit;
+use crate::compute::{Client, Kept, Run};
 use crate::request::Warnings;
 use crate::resources::Served;
 use crate::store::{ObjectKey, Store, set_resource_version};
@@ -34,21 +40,21 @@ pub(crate) struct Registry {
     store: Store,
 }
 
-/// What a write is about, and who asks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
+/// What a write is about, and who asks; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
     /// Proof that it is allowed; its user goes into the backend's log.
-    pub permit: &'a Permit,
+    pub permit: Permit,
     /// The resource in the version of the request.
-    pub served: &'a Served,
+    pub served: Served,
     /// Namespace, empty for cluster-scoped objects.
-    pub namespace: &'a str,
+    pub namespace: Arc<str>,
     /// Name; empty for a create.
-    pub name: &'a str,
+    pub name: Arc<str>,
     /// Whether everything is to be done but the writing.
     pub dry_run: bool,
     /// Where warnings for the client go.
-    pub warnings: &'a Warnings,
+    pub warnings: Warnings,
 }
 
 /// An object after a write.
@@ -57,7 +63,7 @@ pub(crate) struct Written {
     /// Compact JSON in the version of the request, `metadata.resourceVersion` included.
     pub bytes: Bytes,
     /// The same as a tree.
-    pub object: Value,
+    pub object: Kept<Value>,
 }
 
 impl Registry {
@@ -65,16 +71,21 @@ impl Registry {
     pub(crate) const fn new(store: Store) -> Self {
         Self { store }
     }
+
+    /// Where the work on the target's object is done.
+    fn compute(&self, target: &Target) -> Client {
+        self.store.compute().of(&target.permit.user().name)
+    }
 }
 
-impl Target<'_> {
+impl Target {
     fn key(&self) -> ObjectKey {
-        ObjectKey::new(self.namespace, self.name)
+        ObjectKey::new(&self.namespace, &self.name)
     }
 
     /// Removes references to owners that are there twice, and warns of them; `when` tells at which
     /// of two looks.
-    fn deduplicate_owners(&self, object: &mut Value, when: &str) {
+    pub(crate) fn deduplicate_owners(&self, object: &mut Value, when: &str) {
         let uids = owners::deduplicate(object);
         if !uids.is_empty() {
             self.warnings.add(format!(
@@ -93,19 +104,20 @@ impl Target<'_> {
 
 impl Written {
     /// An object as it came, because nothing was stored; under a revision if it has one.
-    fn unstored(mut object: Value, revision: Option<Revision>) -> Self {
+    fn unstored(run: &Run, mut object: Value, revision: Option<Revision>) -> Self {
         if let Some(revision) = revision {
             stamp(&mut object, revision.to_string());
         }
         Self {
             bytes: kube_json::to_vec(&object).into(),
-            object,
+            object: run.keep(object),
         }
     }
 
     /// An object as it would have been read back, had it been stored.
     fn imagined(
-        target: &Target<'_>,
+        run: &Run,
+        target: &Target,
         mut object: Value,
         revision: Option<Revision>,
     ) -> Result<Self, ApiError> {
@@ -119,20 +131,25 @@ impl Written {
                 stamp(&mut object, version);
             }
         }
-        Ok(Self::unstored(object, revision))
+        Ok(Self::unstored(run, object, revision))
     }
 
     /// An object that was stored as these bytes under a revision.
-    fn stored(
-        target: &Target<'_>,
-        object: Value,
-        stored: &Bytes,
-        revision: Revision,
+    async fn stored(
+        compute: &Client,
+        target: &Target,
+        mut object: Kept<Value>,
+        (stored, revision): (&Bytes, Revision),
     ) -> Result<Self, ApiError> {
-        if let Some(object) = target.served.reread(stored)? {
-            return Ok(Self::unstored(object, Some(revision)));
+        if !target.served.is_storage() {
+            let (served, value) = (target.served.clone(), stored.clone());
+            let reread = move |run: &Run| {
+                let reread = served.reread(&value)?;
+                let object = reread.unwrap_or_else(|| object.into_inner());
+                Ok::<_, ApiError>(Self::unstored(run, object, Some(revision)))
+            };
+            return compute.go_on(stored.len(), reread).await;
         }
-        let mut object = object;
         stamp(&mut object, revision.to_string());
         let bytes = set_resource_version(stored, revision.get());
         Ok(Self {

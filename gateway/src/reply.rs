@@ -1,6 +1,7 @@
 //! Small answers the front of the server gives itself: texts, JSON documents, Status objects.
 
 mod document;
+mod line;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -9,11 +10,21 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 pub use document::Document;
+pub use line::Line;
 
 /// `application/json`.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// Travels in the extensions of an answer that is made while it is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun {
+    /// Bytes that are there.
+    pub first: usize,
+    /// Bytes that the rest is made of, held until the answer is complete.
+    pub kept: usize,
+}
 
 /// A response with this body.
 pub fn body(

@@ -1,14 +1,39 @@
 //! Sockets, TLS and connections: everything between the wire and one request.
 
-pub mod cert_reload;
+pub mod listener;
+
 mod connection;
+mod turns;
+
+mod slots;
+
+mod activity;
+
+pub mod bounds;
+pub mod descriptors;
+
+mod protocols;
+mod socket;
+
+mod host;
+pub mod intake;
 mod leftover;
+
+mod tasks;
+
 pub mod lifecycle;
 pub mod limits;
-pub mod listener;
-pub mod tls;
+mod stall;
 
+pub mod cert_reload;
+pub mod tls;
+pub mod unsent;
+
+pub use bounds::Bounds;
 pub use connection::Service;
 pub use lifecycle::Lifecycle;
 pub use limits::Limits;
 pub use listener::Server;
+
+#[cfg(test)]
+mod tests;

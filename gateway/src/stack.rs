@@ -14,14 +14,18 @@ use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as _;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::measure::Observation;
 use self::refusal::Refusal;
-use self::tail::{Drain, End, Held, Tail};
+use self::tail::{End, Held, Tail, WHOLE, Whole};
 use crate::auth::{Authenticator, Peer};
-use crate::authz::{Authorizer, Permit};
+use crate::authz::{Authorizer, Permit, impersonation};
+use crate::reply;
 use crate::request::{Context, deadline};
+use crate::serving::limits::{Overloaded, Seat, is_probe};
+use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
 
@@ -89,8 +93,8 @@ impl<I: Inner> Stack<I> {
     async fn chain(
         &self,
         peer: &Peer,
-        mut context: Context,
-        mut request: Request<Body>,
+        context: Context,
+        request: Request<Body>,
     ) -> Result<Response<Body>, Refusal> {
         // Every later link decides by this one reading of the request.
         let uri = request.uri();
@@ -100,44 +104,7 @@ impl<I: Inner> Stack<I> {
         // From here on every answer is counted, refusals too.
         let mut observation =
             Observation::begin(&self.metrics, &info, &request, self.inner.serves(&info));
-        let answer = async {
-            // Counted before the look at the signal, so that the drain misses nobody.
-            let in_flight = (!long_running).then(|| self.lifecycle.in_flight.token());
-            if self.lifecycle.not_accepting_new_requests.is_cancelled() {
-                return Err(Refusal::ShuttingDown);
-            }
-            // The clock started when the request came, not when its handler starts.
-            if !long_running {
-                let time = deadline::from_query(request.uri().query(), deadline::REQUEST_TIMEOUT)
-                    .map_err(|message| Refusal::timeout(&request, message))?;
-                context.deadline = Some(context.received + time);
-            }
-            let deadline = context.deadline;
-            request.extensions_mut().insert(context);
-            let user = self
-                .authenticator
-                .authenticate(peer, request.headers_mut(), &info.path)
-                .map_err(|error| Refusal::unauthenticated(&request, &error))?;
-            // After authentication, because administrators are exempt; before authorization, which
-            // may cost a request to somebody else.
-            let seat = self
-                .limits
-                .seat(&info, &user)
-                .map_err(|_| Refusal::Overloaded)?;
-            let permit = self
-                .authorizer
-                .authorize(user, &info)
-                .map_err(|denied| Refusal::denied(&request, &denied))?;
-            let handler = self.inner.handle(permit, info, request);
-            let answer = match deadline {
-                Some(deadline) => timeout_at(deadline, handler)
-                    .await
-                    .map_err(|_| Refusal::Late)?,
-                None => handler.await,
-            };
-            Ok((answer, seat, in_flight, deadline))
-        };
-        let (answer, seat, in_flight, deadline) = match answer.await {
+        let answered = match self.answered(peer, context, info, request).await {
             Ok(answered) => answered,
             Err(refusal) => {
                 let answer = refusal.answer();
@@ -145,42 +112,147 @@ impl<I: Inner> Stack<I> {
                 return Ok(answer);
             }
         };
-        observation.answered(answer.status(), long_running);
+        observation.answered(answered.answer.status(), long_running);
+        Ok(self.until_sent(answered, observation))
+    }
+
+    /// The handler's answer to a request that gets through to it.
+    async fn answered(
+        &self,
+        peer: &Peer,
+        mut context: Context,
+        info: RequestInfo,
+        mut request: Request<Body>,
+    ) -> Result<Answered, Refusal> {
+        let long_running = info.is_long_running();
+        // Counted before the look at the signal, so that the drain misses nobody.
+        let in_flight = (!long_running).then(|| self.lifecycle.in_flight.token());
+        if self.lifecycle.not_accepting_new_requests.is_cancelled() {
+            return Err(Refusal::ShuttingDown);
+        }
+        // The clock started when the request came, not when its handler starts.
+        if !long_running {
+            let time = deadline::from_query(request.uri().query(), deadline::REQUEST_TIMEOUT)
+                .map_err(|message| Refusal::timeout(&request, message))?;
+            context.deadline = Some(context.received + time);
+        }
+        let deadline = context.deadline;
+        request.extensions_mut().insert(context);
+        let user = self
+            .authenticator
+            .authenticate(peer, request.headers_mut(), &info.path)
+            .map_err(|error| Refusal::unauthenticated(&request, &error))?;
+        // Before anything is done with the rights of who sent it.
+        impersonation::refuse(request.headers(), &user, &info)
+            .map_err(|refused| Refusal::impersonating(&request, refused))?;
+        let outlet = request.extensions_mut().remove::<Outlet>();
+        let outlet = outlet.unwrap_or_else(|| self.limits.connect());
+        // After authentication, because administrators have more; before authorization, which
+        // may cost a request to somebody else.
+        let seat = self
+            .limits
+            .seat(&info, &user, &outlet)
+            .map_err(|_| Refusal::Overloaded)?;
+        let reader = outlet.reader(&user.name);
+        // What was written cannot be refused any more, and probes are never shed.
+        let refusable = info.is_read_only() && !is_probe(&info);
+        let permit = self
+            .authorizer
+            .authorize(user, &info)
+            .map_err(|denied| Refusal::denied(&request, &denied))?;
+        if !info.is_read_only() {
+            let intake = self.limits.intake().clone();
+            request.extensions_mut().insert(intake);
+        }
+        let handler = self.inner.handle(permit, info, request);
+        let answer = match deadline {
+            Some(deadline) => timeout_at(deadline, handler)
+                .await
+                .map_err(|_| Refusal::Late)?,
+            None => handler.await,
+        };
+        let charge = charge(&reader, &answer, refusable).map_err(|_| Refusal::Overloaded)?;
+        Ok(Answered {
+            answer,
+            reader,
+            charge,
+            deadline,
+            seat,
+            in_flight,
+        })
+    }
+
+    /// Keeps what the request holds until its answer has gone; a small one goes at once.
+    fn until_sent(&self, answered: Answered, observation: Observation) -> Response<Body> {
+        let Answered {
+            answer,
+            reader,
+            charge,
+            deadline,
+            seat,
+            in_flight,
+        } = answered;
         let held = Held {
             seat,
             observation,
             in_flight,
         };
-        Ok(self.until_sent(answer, held, deadline))
-    }
-
-    /// Keeps what the request holds until a streamed answer has gone.
-    fn until_sent(
-        &self,
-        answer: Response<Body>,
-        held: Held,
-        deadline: Option<Instant>,
-    ) -> Response<Body> {
-        if answer.body().size_hint().exact().is_some() {
-            return answer;
+        let small = answer.body().size_hint().exact();
+        match (small.filter(|bytes| *bytes <= WHOLE), charge) {
+            (Some(_), Some(charge)) => answer.map(|body| Body::new(Whole::new(body, charge))),
+            (_, charge) => {
+                let end = End::of(deadline, &self.lifecycle);
+                let kept = begun(&answer).map_or(0, |begun| begun.kept);
+                let paid = (charge, kept);
+                answer.map(|body| Body::new(Tail::new(body, end, held, reader, paid)))
+            }
         }
-        let end = match deadline {
-            Some(deadline) => End::Deadline(Box::pin(sleep_until(deadline))),
-            None => End::Drain(Drain::of(&self.lifecycle)),
-        };
-        answer.map(|body| {
-            Body::new(Tail {
-                body,
-                end,
-                held: Some(held),
-            })
-        })
     }
 }
 
+/// An answer, who reads it, and what goes with it.
+struct Answered {
+    answer: Response<Body>,
+    reader: Reader,
+    charge: Option<Charge>,
+    deadline: Option<Instant>,
+    seat: Seat,
+    in_flight: Option<TaskTrackerToken>,
+}
+
+fn begun(answer: &Response<Body>) -> Option<reply::Begun> {
+    answer.extensions().get().copied()
+}
+
+/// Charges what is there of an answer.
+fn charge(
+    reader: &Reader,
+    answer: &Response<Body>,
+    refusable: bool,
+) -> Result<Option<Charge>, Overloaded> {
+    let bytes = match (answer.body().size_hint().exact(), begun(answer)) {
+        (Some(bytes), _) => usize::try_from(bytes).unwrap_or(usize::MAX),
+        (None, Some(begun)) => begun.first + begun.kept,
+        (None, None) => return Ok(None),
+    };
+    if !refusable {
+        return Ok(Some(reader.charge(bytes)));
+    }
+    let charge = reader.try_charge(bytes).ok_or(Overloaded)?;
+    Ok(Some(charge))
+}
+
 impl<I: Inner> serving::Service for Stack<I> {
+    fn knows(&self, peer: &Peer) -> bool {
+        self.authenticator.knows(peer)
+    }
+
     async fn serve(&self, peer: &Peer, request: Request<Body>) -> Response<Body> {
         self.answer(peer, request).await
+    }
+
+    fn connect(&self) -> Outlet {
+        self.limits.connect()
     }
 }
 

@@ -22,11 +22,16 @@ impl From<StoreError> for ApiError {
                 retry(Reason::TooManyRequests, text, retry_after)
             }
             // Insufficient Storage: no reason of Kubernetes means it.
-            StoreError::NoSpace { .. } => Self::unclassified(507, text),
+            StoreError::NoSpace { retry_after, .. } => {
+                let error = Self::unclassified(507, text);
+                error
+                    .with_details(Details::default())
+                    .with_retry_after(seconds(retry_after))
+            }
             StoreError::TooLarge { message } => Self::too_large(message),
             StoreError::Timeout => Self::timeout(text, 1),
-            // Whoever repeats the request must look first.
-            StoreError::OutcomeUnknown { .. } => Self::timeout(text, 0),
+            // As kube-apiserver's timeouts. Whoever repeats the request may find its own change there.
+            StoreError::OutcomeUnknown { .. } => Self::timeout(text, 1),
             StoreError::Corrupt { .. } | StoreError::Internal { .. } => {
                 tracing::error!(%text, "a request failed in the store");
                 Self::internal(text)
@@ -45,8 +50,11 @@ impl From<DecodeError> for ApiError {
 }
 
 fn retry(reason: Reason, text: String, after: Duration) -> ApiError {
-    let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(1);
     ApiError::new(reason, text)
         .with_details(Details::default())
-        .with_retry_after(seconds)
+        .with_retry_after(seconds(after))
+}
+
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1)
 }

@@ -44,6 +44,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::backend::{Backend, Endpoint, EndpointError};
+use crate::compute::Pool;
 use crate::store::load::Loader;
 use crate::store::sync::Reload;
 
@@ -52,7 +53,13 @@ use crate::store::sync::Reload;
 pub struct Store {
     inner: Arc<Inner>,
     reloads: mpsc::Sender<Reload>,
+    compute: Pool,
 }
+
+/// Objects that are loaded may be this many times as large as the caches are to be: the caches grow
+/// with what is written, and a server must start on what it wrote. A driver that lists without end
+/// is cut there.
+const LOAD_FACTOR: u64 = 4;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +86,8 @@ struct Inner {
 }
 
 impl Store {
-    /// A store that is served as soon as its task runs and has loaded it.
+    /// A store that is served as soon as its task runs and has loaded it; large objects are read and
+    /// changed on `compute`.
     ///
     /// # Errors
     /// If the endpoint cannot be used.
@@ -87,6 +95,7 @@ impl Store {
         endpoint: &Endpoint,
         codec: Arc<dyn Codec>,
         config: StoreConfig,
+        compute: Pool,
     ) -> Result<(Self, StoreTask), EndpointError> {
         let (backend, tasks) = Backend::new(endpoint)?;
         let (reloads, receiver) = mpsc::channel(1);
@@ -103,7 +112,12 @@ impl Store {
             backend: tasks,
             reloads: receiver,
         };
-        Ok((Self { inner, reloads }, task))
+        let store = Self {
+            inner,
+            reloads,
+            compute,
+        };
+        Ok((store, task))
     }
 
     /// One object, or `None` if there is none.
@@ -155,10 +169,13 @@ impl Store {
     /// Applies one change. A retry after an unknown outcome is made here, at most once applied.
     ///
     /// # Errors
+    /// [`StoreError::Initializing`] before the first load;
     /// [`StoreError::OutcomeUnknown`] if it could not be learnt whether the change was stored;
     /// every other error means that nothing was stored.
     pub async fn write(&self, op: WriteOp) -> Result<WriteOutcome, StoreError> {
+        self.inner.now()?;
         let resource = op.resource.clone();
+        let compute = self.compute.of(&op.actor);
         let found = self.inner.cached_bytes(&op);
         let verdict = self
             .inner
@@ -166,7 +183,13 @@ impl Store {
             .write(op.into_backend(found))
             .await
             .map_err(StoreError::write)?;
-        WriteOutcome::load(verdict, &resource, &self.inner.loader)
+        WriteOutcome::load(&compute, verdict, resource, &self.inner.loader).await
+    }
+
+    /// Where the work on large objects is done.
+    #[must_use]
+    pub const fn compute(&self) -> &Pool {
+        &self.compute
     }
 
     /// Serves another set of resources; returns when they are loaded. `changed` names those that
@@ -226,6 +249,13 @@ impl Inner {
         let cache = generation.as_ref().and_then(|it| it.get(&op.resource));
         let cached = cache.and_then(|cache| cache.get(op.key.as_str()));
         cached.map_or(0, |object| object.bytes().len())
+    }
+}
+
+impl StoreConfig {
+    /// Most bytes of the objects that are loaded at once.
+    fn load_bytes(&self) -> u64 {
+        (self.limits.total as u64).saturating_mul(LOAD_FACTOR)
     }
 }
 

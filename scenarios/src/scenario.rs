@@ -115,6 +115,9 @@ pub struct Expect {
     pub body: Option<Value>,
     /// A part of each watch event, in order; none may be missing or left over.
     pub events: Option<Vec<Value>>,
+    /// How many watch events a client keeps that reads resource versions as doubles and drops an
+    /// event whose version is not above the last.
+    pub numeric_client: Option<usize>,
     /// Texts the body or kubectl's output (standard output, then standard error) must contain.
     pub contains: Vec<String>,
     /// JSON pointers that must lead nowhere.
@@ -136,6 +139,7 @@ struct ExpectFields {
     headers: BTreeMap<String, String>,
     body: Option<Value>,
     events: Option<Vec<Value>>,
+    numeric_client: Option<usize>,
     contains: Vec<String>,
     absent: Vec<String>,
 }
@@ -154,6 +158,7 @@ impl From<ExpectForm> for Expect {
                 headers: f.headers,
                 body: f.body,
                 events: f.events,
+                numeric_client: f.numeric_client,
                 contains: f.contains,
                 absent: f.absent,
             },

@@ -61,9 +61,9 @@ impl Cluster {
     ) -> Result<(u16, Value)> {
         let body = body.map(kube_json::to_vec).unwrap_or_default();
         let (status, bytes) = self.client.bytes(method, path, Bytes::from(body)).await?;
-        let parsed = kube_json::parse(&bytes);
-        let parsed = parsed.with_context(|| format!("{method} {path}: {status}, and no JSON"))?;
-        Ok((status, parsed.value))
+        let answer = kube_json::reparse(&bytes);
+        let answer = answer.with_context(|| format!("{method} {path}: {status}, and no JSON"))?;
+        Ok((status, answer))
     }
 
     /// An answer of success.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use api_types::meta::Meta;
-use backend_proto::limits::{EPOCH_SHIFT, epoch_base};
+use backend_proto::limits::LAST_BEGIN;
 use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::list_response::Chunk;
@@ -174,13 +174,15 @@ fn wire(time: Timestamp) -> Time {
     }
 }
 
-/// New revisions in the order of the old ones, all above them, and the records in key order. An
-/// import bumps the epoch, so that the store begins above these, too.
+/// New revisions in the order of the old ones, and the records in key order. They are above those of
+/// the cluster as far as these fit into a double, as etcd's do; an import begins a new epoch, so
+/// that the store begins above both.
 fn number(mut entries: Vec<Entry>) -> (Header, Vec<Record>) {
     entries.sort_by_key(|entry| entry.order);
-    let newest = entries.last().map_or(0, |entry| entry.order);
-    let epoch = (newest >> EPOCH_SHIFT) + 1;
-    let mut revision = epoch_base(epoch);
+    let fits = |order: &i64| (0..=LAST_BEGIN / 2).contains(order);
+    let orders = entries.iter().map(|entry| entry.order);
+    let epoch = orders.filter(fits).max().unwrap_or_default() + 1;
+    let mut revision = epoch;
     let mut records: Vec<Record> = Vec::with_capacity(entries.len());
     for Entry { mut record, .. } in entries {
         revision += 1;
@@ -234,7 +236,6 @@ fn requests(source: Header, records: Vec<Record>) -> impl Iterator<Item = Import
 
 #[cfg(test)]
 mod tests {
-    use backend_proto::limits::epoch_base;
     use backend_proto::v1::describe_response::Capability;
     use backend_proto::v1::{DescribeResponse, ImportProgress, Limits, Record};
 
@@ -297,15 +298,15 @@ mod tests {
             entry("r.g/n/a", 20),
         ];
         let (header, records) = number(entries);
-        let revisions: Vec<i64> = records
-            .iter()
-            .map(|it| it.revision - epoch_base(1))
-            .collect();
-        assert_eq!(revisions, [2, 3, 1]);
-        assert_eq!((header.epoch, header.revision), (1, epoch_base(1) + 3));
-        let (header, records) = number(vec![entry("r.g/n/a", epoch_base(3) + 9)]);
-        assert_eq!(header.epoch, 4);
-        assert_eq!(records[0].revision, epoch_base(4) + 1);
-        assert_eq!(number(Vec::new()).0.revision, epoch_base(1));
+        let revisions: Vec<i64> = records.iter().map(|it| it.revision).collect();
+        assert_eq!(revisions, [33, 34, 32]);
+        assert_eq!((header.epoch, header.revision), (31, 34));
+        // As stores numbered before 0.2.
+        let old = 240_000 << 40;
+        let (header, records) = number(vec![entry("r.g/n/a", old), entry("r.g/n/b", 7)]);
+        assert_eq!((header.epoch, header.revision), (8, 10));
+        let revisions: Vec<i64> = records.iter().map(|it| it.revision).collect();
+        assert_eq!(revisions, [10, 9]);
+        assert_eq!(number(Vec::new()).0.revision, 1);
     }
 }

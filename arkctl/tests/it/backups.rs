@@ -56,6 +56,40 @@ async fn a_backup_fills_a_store_of_another_driver() {
     }
 }
 
+/// The backup of a store whose revisions held the epoch in their upper bits: m2 and m3 were created in
+/// its first epoch and changed in the second, m4 was created in the second.
+const FORMER: &[u8] = include_bytes!("fixtures/before-0.2.arkback");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_an_earlier_release_is_numbered_anew_in_the_old_order() {
+    for kind in [Kind::Model, Kind::Sqlite] {
+        let target = Store::start(kind).await;
+        let file = target.folder().join("former");
+        std::fs::write(&file, FORMER).expect("written");
+        let file = file.to_str().expect("a path");
+        let restored = run(&["restore", "--from", file, "--to", &target.address()]).await;
+        let told = restored.expect("restored");
+        assert!(told.contains("numbered anew"), "{told}");
+        let numbers: Vec<_> = target
+            .records(0)
+            .await
+            .into_iter()
+            .map(|it| {
+                (
+                    it.key.unwrap_or_default().name,
+                    it.create_revision,
+                    it.revision,
+                )
+            })
+            .collect();
+        let due = [("m2", 1, 5), ("m3", 2, 3), ("m4", 4, 4)];
+        let due = due.map(|(name, created, changed)| (name.to_owned(), created, changed));
+        assert_eq!(numbers, due);
+        assert!(target.head().await.epoch > 5);
+        target.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_file_changes_nothing() {
     let source = Store::start(Kind::Model).await;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use backend_proto::limits::epoch_of;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Header};
 use conformance::path_of;
@@ -64,14 +63,18 @@ impl Ledger {
     pub(crate) fn header(&self, header: &Header) {
         let mut book = self.0.lock();
         book.epochs.insert(header.epoch);
-        if epoch_of(header.revision) != header.epoch {
-            let problem = format!("a revision of another epoch: {header:?}");
+        let numbers = [header.epoch, header.compact_revision, header.revision];
+        if !numbers.is_sorted() {
+            let problem = format!("numbers out of order: {header:?}");
             book.problems.push(problem);
         }
-        if header.compact_revision > header.revision {
-            let problem = format!("compacted above the revision: {header:?}");
-            book.problems.push(problem);
-        }
+    }
+
+    /// Whether two revisions are of one epoch, as far as headers told.
+    pub(crate) fn are_of_one_epoch(&self, one: i64, other: i64) -> bool {
+        let book = self.0.lock();
+        let epoch = |revision| book.epochs.range(..=revision).next_back().copied();
+        epoch(one) == epoch(other)
     }
 
     pub(crate) fn problem(&self, problem: String) {
@@ -81,8 +84,9 @@ impl Ledger {
     /// How many writes were acknowledged in an epoch.
     pub(crate) fn writes_in(&self, epoch: i64) -> usize {
         let book = self.0.lock();
-        let writes = book.acknowledged.iter();
-        writes.filter(|it| epoch_of(**it) == epoch).count()
+        let next = book.epochs.range(epoch + 1..).next().copied();
+        let upto = next.unwrap_or(i64::MAX);
+        book.acknowledged.range(epoch..upto).count()
     }
 
     /// The newest revision that anybody was told of.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use backend_proto::error::from_status;
-use backend_proto::limits::epoch_of;
 use backend_proto::v1::backend_error::Reason;
 use conformance::{Bench, Client, Listed, Replay, Stop};
 use tokio::sync::watch;
@@ -109,7 +108,7 @@ impl Watcher {
             for event in &told.events {
                 self.ledger.event(event);
                 seen.insert(event.revision);
-                if epoch_of(event.revision) != epoch_of(start) {
+                if !self.ledger.are_of_one_epoch(event.revision, start) {
                     let revision = event.revision;
                     let problem = format!("a watch from {start} went on to {revision}");
                     self.ledger.problem(problem);

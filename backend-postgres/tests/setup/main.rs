@@ -1,5 +1,6 @@
 //! Getting to serve: the schema, roles, TLS, and what the program refuses, in one sentence each.
 
+mod former;
 mod migrations;
 mod names;
 mod past;

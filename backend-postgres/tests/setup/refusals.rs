@@ -20,7 +20,7 @@ async fn a_schema_that_does_not_fit() {
     let (server, dsn, session) = role().await;
     let missing = refusal(&["--dsn", &dsn], &[]).await;
     assert!(
-        missing.contains("schema version 0, this program needs 1"),
+        missing.contains("schema version 0, this program needs 2"),
         "{missing}"
     );
     assert!(missing.contains("backend-postgres migrate"), "{missing}");
@@ -35,11 +35,11 @@ async fn a_schema_that_does_not_fit() {
         let newer = refusal(&["--dsn", dsn], &[]).await;
         assert!(newer.contains("schema version 7"), "{newer}");
         assert!(
-            newer.contains("this one knows up to 1: upgrade it"),
+            newer.contains("this one knows up to 2: upgrade it"),
             "{newer}"
         );
     }
-    let down = migrate(&owner, &["--to", "1"]).await.expect_err("refused");
+    let down = migrate(&owner, &["--to", "2"]).await.expect_err("refused");
     assert!(down.contains("use the program that made it"), "{down}");
 }
 

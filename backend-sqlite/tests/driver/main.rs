@@ -2,9 +2,11 @@
 
 mod fence;
 mod files;
+mod former;
 mod history;
 mod import;
 mod lists;
+mod places;
 mod space;
 mod sql;
 mod staged;

@@ -5,4 +5,5 @@ mod kills;
 mod moves;
 mod program;
 mod refusals;
+mod space;
 mod watches;

@@ -1,7 +1,7 @@
 //! Starting, killing and calling the program.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use backend_proto::v1::backend_client::BackendClient;
@@ -13,6 +13,7 @@ use backend_proto::v1::{
 };
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
+use rustix::process::Pid;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
@@ -44,10 +45,14 @@ impl Program {
 
     /// Starts the program and waits until it answers.
     pub(crate) async fn start(&mut self) -> Client {
-        let child = command(&self.database(), &self.socket())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
+        let command = command(&self.database(), &self.socket());
+        self.start_as(command).await
+    }
+
+    /// The same with a command that starts it in its own way.
+    pub(crate) async fn start_as(&mut self, mut command: Command) -> Client {
+        let child = command.stderr(Stdio::null()).spawn();
+        let child = child.expect("the program starts");
         self.child = Some(child);
         let client = client(&self.socket());
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -61,6 +66,18 @@ impl Program {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         client
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        let child = self.child.as_ref().expect("started");
+        let pid = child.id().cast_signed();
+        Pid::from_raw(pid).expect("a process")
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("started");
+        child.wait().expect("wait")
     }
 
     /// kill -9.

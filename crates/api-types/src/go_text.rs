@@ -28,6 +28,19 @@ pub fn quote(text: &str) -> String {
     out
 }
 
+/// A text cut to `bytes`, with a note of how much is missing. For texts that quote what a client
+/// sent, which may be megabytes.
+#[must_use]
+pub fn cut(mut text: String, bytes: usize) -> String {
+    if text.len() > bytes {
+        let end = text.floor_char_boundary(bytes);
+        let missing = text.len() - end;
+        text.truncate(end);
+        push(&mut text, format_args!("... ({missing} bytes more)"));
+    }
+    text
+}
+
 /// `%v` of a float64: shortest digits, an exponent below 1e-4 and from 1e6 on.
 #[must_use]
 pub fn float(number: f64) -> String {
@@ -76,7 +89,7 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{float, quote};
+    use super::{cut, float, quote};
 
     #[test]
     fn quotes_as_strconv_does() {
@@ -86,6 +99,12 @@ mod tests {
             ),
             "\"a\\b\\f\\n\\v\\a\\x00\\x7f\u{301}\\u00a0é\\u200b\u{fffd}😀\\U000e0001\\ufeff\\\"\\\\\""
         );
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(cut("abc".to_owned(), 3), "abc");
+        assert_eq!(cut("aéb".to_owned(), 2), "a... (3 bytes more)");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 
 /// Number of a committed change: what clients see as `metadata.resourceVersion`.
 ///
-/// Revisions of one store never decrease and are never used twice. They fit into 63 bits, so that
-/// clients that parse an int64 can read them.
+/// Revisions of one store never decrease and are never used twice. A store's are at most 2^53 - 1, so
+/// that clients that keep them in a double compare them exactly; a client may ask for any int64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(NonZeroU64);
 
@@ -24,6 +24,17 @@ impl Revision {
             Some(number) => Some(Self(number)),
             None => None,
         }
+    }
+
+    /// Whether stores of releases before 0.2 may have issued this and no store does now: they kept
+    /// the epoch above 40 bits of counter, and numbered epochs by the 120 seconds since 2026 began,
+    /// here until 2029. Such a revision is expired; kube-apiserver's answer to other numbers beyond
+    /// its own is that they are too large.
+    #[must_use]
+    pub const fn is_of_a_former_store(self) -> bool {
+        const FIRST: u64 = 1 << 53;
+        const LAST_EPOCH: u64 = 3 * 366 * 720;
+        self.get() >= FIRST && self.get() >> 40 <= LAST_EPOCH
     }
 
     /// The number itself, at least 1 and at most 2^63 - 1.
@@ -49,5 +60,20 @@ mod tests {
         assert_eq!(Revision::new(1 << 63), None);
         assert_eq!(Revision::new(7).map(Revision::get), Some(7));
         assert!(Revision::new(9) < Revision::new(10));
+    }
+
+    #[test]
+    fn numbers_beyond_a_double_are_of_a_former_store_or_of_none() {
+        for (number, former) in [
+            (1, false),
+            ((1 << 53) - 1, false),
+            (1 << 53, true),
+            (263_192_435_177_456_073, true),
+            (9_000_000_000_000_000_000, false),
+            (i64::MAX as u64, false),
+        ] {
+            let revision = Revision::new(number).expect("a revision");
+            assert_eq!(revision.is_of_a_former_store(), former, "{number}");
+        }
     }
 }

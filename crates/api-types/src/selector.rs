@@ -3,6 +3,7 @@
 mod field;
 mod label;
 mod lexer;
+mod merged;
 mod parser;
 
 pub use field::{FieldRequirement, FieldSelector};
@@ -13,28 +14,29 @@ pub use label::{LabelSelector, Operator, Requirement};
 #[error("{0}")]
 pub struct SelectorError(String);
 
-/// Looks a label or a field up by name.
+/// Labels or fields of an object. Every name is there once.
 pub trait Lookup {
     /// The value under a name, if there is one.
     fn lookup(&self, name: &str) -> Option<&str>;
+
+    /// How many there are, or more.
+    fn count(&self) -> usize;
+
+    /// Shows all names and values, until `visit` says no; whether it never did.
+    fn each(&self, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool;
 }
 
 impl Lookup for std::collections::BTreeMap<String, String> {
     fn lookup(&self, name: &str) -> Option<&str> {
         self.get(name).map(String::as_str)
     }
-}
 
-impl Lookup for std::collections::HashMap<String, String> {
-    fn lookup(&self, name: &str) -> Option<&str> {
-        self.get(name).map(String::as_str)
+    fn count(&self) -> usize {
+        self.len()
     }
-}
 
-impl Lookup for [(String, String)] {
-    fn lookup(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.iter().find(|(key, _)| key == name)?;
-        Some(value)
+    fn each(&self, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool {
+        self.iter().all(|(name, value)| visit(name, value))
     }
 }
 
@@ -42,6 +44,16 @@ impl Lookup for [(String, String)] {
 impl Lookup for serde_json::Map<String, serde_json::Value> {
     fn lookup(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_str()
+    }
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool {
+        self.iter()
+            .filter_map(|(name, value)| Some((name, value.as_str()?)))
+            .all(|(name, value)| visit(name, value))
     }
 }
 

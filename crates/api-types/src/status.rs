@@ -3,10 +3,12 @@
 //! Source of shapes and texts: `k8s.io/apimachinery/pkg/api/errors`.
 
 mod error;
+mod invalid;
 mod json;
 mod protobuf;
 
 pub use error::ApiError;
+pub use invalid::MAX_ERROR_BYTES;
 
 /// A Status, field by field as in `meta/v1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,6 +19,7 @@
 pub mod cases;
 pub mod crash;
 pub mod empty;
+pub mod epochs;
 pub mod measure;
 pub mod model;
 pub mod report;

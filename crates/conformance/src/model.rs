@@ -35,6 +35,7 @@ pub const VALUE_BYTES: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct ModelDriver {
     store: Arc<Mutex<Store>>,
+    clock: fn() -> SystemTime,
 }
 
 /// Everything behind the lock.
@@ -53,14 +54,33 @@ impl ModelDriver {
     /// An empty store with an identity of its own.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_clock(SystemTime::now)
+    }
+
+    /// An empty store whose epochs begin by another clock than the machine's.
+    #[must_use]
+    pub fn with_clock(clock: fn() -> SystemTime) -> Self {
         let store = Store {
-            state: State::new(uuid::Uuid::new_v4().to_string()),
+            state: State::new(uuid::Uuid::new_v4().to_string(), clock()),
             staged: None,
             fenced: None,
         };
         Self {
             store: Arc::new(Mutex::new(store)),
+            clock,
         }
+    }
+
+    /// A copy of the store as a restore makes it: it begins a new epoch.
+    #[must_use]
+    pub fn restored(&self) -> Self {
+        let copy = self.fork();
+        {
+            let mut store = copy.store.lock();
+            let now = (copy.clock)();
+            store.state = store.state.begin_epoch(now);
+        }
+        copy
     }
 
     /// A copy of the store as it is now, which from here on goes its own way. A clone, in
@@ -69,6 +89,7 @@ impl ModelDriver {
     pub fn fork(&self) -> Self {
         Self {
             store: Arc::new(Mutex::new(self.store.lock().clone())),
+            clock: self.clock,
         }
     }
 }
@@ -267,8 +288,9 @@ impl Driver for ModelDriver {
         if options.more {
             store.staged = Some(imported);
         } else {
-            let before = store.state.header().epoch;
-            store.state = imported.into_state(before, options.keep_epoch);
+            let before = store.state.head();
+            let now = (self.clock)();
+            store.state = imported.into_state(before, options.keep_epoch, now);
             store.staged = None;
         }
         Ok(store.state.header())

@@ -6,6 +6,7 @@ use api_types::field::{Error, Path};
 use serde_json::Value;
 
 use crate::structural::Structural;
+use crate::unknown::Unknown;
 
 /// What to do with malformed fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +66,10 @@ pub fn embedded(
     schema: &Structural,
     mode: Mode,
 ) -> Result<Vec<String>, CoerceError> {
-    let mut unknown = Vec::new();
+    let mut unknown = Unknown::default();
     node(object, schema, mode, &Path::nil(), &mut unknown)
         .map_err(|error| CoerceError::Embedded(*error))?;
-    unknown.sort_unstable();
-    Ok(unknown)
+    Ok(unknown.into_sorted())
 }
 
 fn node(
@@ -77,7 +77,7 @@ fn node(
     schema: &Structural,
     mode: Mode,
     path: &Path<'_>,
-    unknown: &mut Vec<String>,
+    unknown: &mut Unknown,
 ) -> Result<(), Box<Error>> {
     if !schema.below.embedded {
         return Ok(());
@@ -111,7 +111,7 @@ fn resource(
     value: &mut Value,
     mode: Mode,
     path: &Path<'_>,
-    unknown: &mut Vec<String>,
+    unknown: &mut Unknown,
 ) -> Result<(), Box<Error>> {
     let Value::Object(map) = value else {
         return Ok(());
@@ -129,11 +129,13 @@ fn resource(
     }
     if let Some(metadata) = map.get_mut("metadata") {
         let path = path.child("metadata");
-        if let Err(text) = object_meta::coerce(metadata, mode, &path, unknown)
+        let mut found = Vec::new();
+        if let Err(text) = object_meta::coerce(metadata, mode, &path, &mut found)
             && mode == Mode::Strict
         {
             return Err(Box::new(Error::invalid(path, &*metadata, text)));
         }
+        found.into_iter().for_each(|path| unknown.add(path));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Objects inside of objects (`x-kubernetes-embedded-resource`).
 
-use api_types::field::{Error, Path};
+use api_types::field::{Error, Errors, Path};
 use api_types::meta::Meta;
 use api_types::names;
 use serde_json::{Map, Value};
@@ -9,13 +9,13 @@ use crate::structural::Structural;
 
 /// Reports what is wrong with the types and the metadata of embedded objects.
 #[must_use]
-pub fn validate(object: &Value, schema: &Structural) -> Vec<Error> {
-    let mut errors = Vec::new();
+pub fn validate(object: &Value, schema: &Structural) -> Errors {
+    let mut errors = Errors::new();
     node(object, schema, &Path::nil(), &mut errors);
     errors
 }
 
-fn node(value: &Value, schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn node(value: &Value, schema: &Structural, path: &Path<'_>, errors: &mut Errors) {
     if !schema.below.embedded {
         return;
     }
@@ -43,21 +43,21 @@ fn node(value: &Value, schema: &Structural, path: &Path<'_>, errors: &mut Vec<Er
     }
 }
 
-fn resource(map: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn resource(map: &Map<String, Value>, path: &Path<'_>, errors: &mut Errors) {
     for key in ["apiVersion", "kind"] {
         let path = path.child(key);
         match map.get(key) {
-            None => errors.push(Error::required(path, "")),
+            None => errors.add(|| Error::required(path, "")),
             Some(Value::String(text)) if text.is_empty() => {
-                errors.push(Error::invalid(path, "", "must not be empty"));
+                errors.add(|| Error::invalid(path, "", "must not be empty"));
             }
             Some(Value::String(text)) => {
                 if let Some(detail) = malformed(key, text) {
-                    errors.push(Error::invalid(path, text, detail));
+                    errors.add(|| Error::invalid(path, text, detail));
                 }
             }
             Some(other) => {
-                errors.push(Error::invalid(path, other, "must be a string"));
+                errors.add(|| Error::invalid(path, other, "must be a string"));
             }
         }
     }
@@ -76,11 +76,11 @@ fn malformed(key: &str, text: &str) -> Option<String> {
     (!wrong.is_empty()).then(|| format!("{detail}{}", wrong.join(",")))
 }
 
-fn object_meta(metadata: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn object_meta(metadata: &Map<String, Value>, path: &Path<'_>, errors: &mut Errors) {
     let meta = Meta::new(metadata);
     let mut report = |key: &str, value: &str, details: Vec<String>| {
         for detail in details {
-            errors.push(Error::invalid(path.child(key), value, detail));
+            errors.add(|| Error::invalid(path.child(key), value, detail));
         }
     };
     if !meta.generate_name().is_empty() {

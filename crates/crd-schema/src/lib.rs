@@ -23,6 +23,7 @@ pub mod scale;
 pub mod selectable;
 pub mod stored;
 pub mod structural;
+mod unknown;
 pub mod validate;
 
 pub use columns::Column;

@@ -1,8 +1,8 @@
 //! Uniqueness in lists that are sets or maps.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
-use api_types::field::{Error, Path};
+use api_types::field::{Error, Errors, Path};
 use serde_json::{Map, Value};
 
 use crate::structural::{ListType, Structural};
@@ -10,22 +10,22 @@ use crate::structural::{ListType, Structural};
 /// Reports items that occur twice, once per value, at the second occurrence. If the old object was
 /// already wrong nothing is reported.
 #[must_use]
-pub fn validate(object: &Value, old: Option<&Value>, schema: &Structural) -> Vec<Error> {
-    let mut errors = Vec::new();
+pub fn validate(object: &Value, old: Option<&Value>, schema: &Structural) -> Errors {
+    let mut errors = Errors::new();
     node(object, schema, &Path::nil(), &mut errors);
     if !errors.is_empty()
         && let Some(old) = old
     {
-        let mut before = Vec::new();
+        let mut before = Errors::new();
         node(old, schema, &Path::nil(), &mut before);
         if !before.is_empty() {
-            errors.clear();
+            return Errors::new();
         }
     }
     errors
 }
 
-fn node(value: &Value, schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn node(value: &Value, schema: &Structural, path: &Path<'_>, errors: &mut Errors) {
     if !schema.below.unique_list {
         return;
     }
@@ -55,42 +55,151 @@ fn node(value: &Value, schema: &Structural, path: &Path<'_>, errors: &mut Vec<Er
     }
 }
 
-fn set(items: &[Value], path: &Path<'_>, errors: &mut Vec<Error>) {
-    for index in repeated(items.iter().map(kube_json::to_vec)) {
-        let value = &items[index];
-        errors.push(Error::duplicate(path.index(index), value));
+fn set(items: &[Value], path: &Path<'_>, errors: &mut Errors) {
+    for index in repeated(items, kube_json::write) {
+        errors.add(|| Error::duplicate(path.index(index), &items[index]));
     }
 }
 
-fn map(items: &[Value], schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn map(items: &[Value], schema: &Structural, path: &Path<'_>, errors: &mut Errors) {
     let fits = |item: &Value| item.is_object() || item.is_null();
     if let Some(index) = items.iter().position(|item| !fits(item)) {
         let detail = "must be an object for an array of list-type map";
-        let value = &items[index];
-        errors.push(Error::invalid(path.index(index), value, detail));
+        errors.add(|| Error::invalid(path.index(index), &items[index], detail));
         return;
     }
-    let keys: Vec<Value> = items
-        .iter()
-        .map(|item| {
-            let names = schema.extensions.list_map_keys.iter();
-            let found = names.filter_map(|name| Some((name.clone(), item.get(name)?.clone())));
-            Value::Object(found.collect::<Map<_, _>>())
-        })
-        .collect();
-    set(&keys, path, errors);
+    let names = &schema.extensions.list_map_keys;
+    let write = |item: &Value, text: &mut Vec<u8>| {
+        for name in names {
+            // What is missing is neither null nor anything else.
+            if let Some(value) = item.get(name) {
+                kube_json::write(value, text);
+            }
+            text.push(b',');
+        }
+    };
+    for index in repeated(items, write) {
+        errors.add(|| {
+            let found = names
+                .iter()
+                .filter_map(|name| Some((name.clone(), items[index].get(name)?.clone())));
+            let key = Value::Object(found.collect::<Map<_, _>>());
+            Error::duplicate(path.index(index), &key)
+        });
+    }
 }
 
-/// Where a text comes for the second time.
-fn repeated(texts: impl Iterator<Item = Vec<u8>>) -> Vec<usize> {
-    let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
+/// Where items come for the second time, of which `write` gives the text that must be unique.
+///
+/// Sorted hashes take 16 bytes an item, where a map of the texts would take a multiple of the
+/// list.
+fn repeated(items: &[Value], write: impl Fn(&Value, &mut Vec<u8>)) -> Vec<usize> {
+    if items.len() < 2 {
+        return Vec::new();
+    }
+    let state = RandomState::new();
+    let mut text = Vec::new();
+    let mut hashes = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        text.clear();
+        write(item, &mut text);
+        hashes.push((state.hash_one(&text), index));
+    }
+    hashes.sort_unstable();
+    let mut repeated: Vec<usize> = hashes
+        .chunk_by(|left, right| left.0 == right.0)
+        .filter(|same| same.len() > 1)
+        .flat_map(|same| second(items, same, &write))
+        .collect();
+    repeated.sort_unstable();
+    repeated
+}
+
+/// The second index of each text among items whose hashes are equal; in all likelihood there is
+/// only one text.
+fn second(
+    items: &[Value],
+    same: &[(u64, usize)],
+    write: impl Fn(&Value, &mut Vec<u8>),
+) -> Vec<usize> {
+    let mut seen: Vec<(Vec<u8>, usize)> = Vec::new();
+    let mut text = Vec::new();
     let mut repeated = Vec::new();
-    for (index, text) in texts.enumerate() {
-        let times = seen.entry(text).or_default();
-        *times += 1;
-        if *times == 2 {
-            repeated.push(index);
+    for (_, index) in same {
+        text.clear();
+        write(&items[*index], &mut text);
+        match seen.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, times)) => {
+                *times += 1;
+                if *times == 2 {
+                    repeated.push(*index);
+                }
+            }
+            None => seen.push((text.clone(), 1)),
         }
     }
     repeated
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::validate;
+    use crate::structural;
+
+    fn check(list: &Value, value: &Value, want: &[&str]) {
+        let schema = json!({"type": "object", "properties": {"l": list}});
+        let path = api_types::field::Path::new("schema");
+        let schema = structural::parse(&schema, &path, &mut Vec::new());
+        let errors = validate(&json!({"l": value}), None, &schema);
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, want, "{value}");
+    }
+
+    #[test]
+    fn repeated_items_are_reported_where_they_come_for_the_second_time() {
+        let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": {}});
+        check(
+            &set,
+            &json!(["a", "b", "a", "b", "a"]),
+            &[
+                "l[2]: Duplicate value: \"a\"",
+                "l[3]: Duplicate value: \"b\"",
+            ],
+        );
+        check(&set, &json!([1, "1", null, {}, [1], {"a": 1}]), &[]);
+        let map = json!({
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["a", "b"],
+            "items": {"type": "object"},
+        });
+        check(
+            &map,
+            &json!([{"a": 1, "b": 2}, {"a": 12}, {"b": 12}, {"b": 2, "a": 1, "c": 3}]),
+            &["l[3]: Duplicate value: {\"a\":1,\"b\":2}"],
+        );
+        check(
+            &map,
+            &json!([{}, {"a": null}, null]),
+            &["l[2]: Duplicate value: {}"],
+        );
+        check(
+            &map,
+            &json!([{}, 5]),
+            &["l[1]: Invalid value: 5: must be an object for an array of list-type map"],
+        );
+    }
+
+    #[test]
+    fn repeated_items_beyond_the_bound_are_not_reported() {
+        let items: Vec<usize> = (0..200_000).map(|index| index % 100_000).collect();
+        let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": {}});
+        let schema = json!({"type": "object", "properties": {"l": set}});
+        let path = api_types::field::Path::new("schema");
+        let schema = structural::parse(&schema, &path, &mut Vec::new());
+        let errors = validate(&json!({"l": items}), None, &schema);
+        assert!((1_000..20_000).contains(&errors.len()), "{}", errors.len());
+    }
 }

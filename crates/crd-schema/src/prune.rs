@@ -5,27 +5,24 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::structural::{Additional, Structural};
+use crate::unknown::Unknown;
 
-/// Removes unknown fields from an object and returns their paths, sorted.
+/// Removes unknown fields from an object and returns their paths, sorted; not all of them if there
+/// are very many.
 ///
 /// `apiVersion`, `kind` and `metadata` at the root are always known; below
 /// `x-kubernetes-preserve-unknown-fields` only fields with a schema of their own are looked at.
 pub fn prune(object: &mut Value, schema: &Structural) -> Vec<String> {
     let mut pruner = Pruner::default();
     pruner.node(object, Some(schema), true);
-    pruner.unknown.sort_unstable();
-    pruner.unknown
+    pruner.unknown.into_sorted()
 }
 
 #[derive(Default)]
 struct Pruner {
-    way: Vec<Step>,
-    unknown: Vec<String>,
-}
-
-enum Step {
-    Key(String),
-    Index(usize),
+    /// The path of the value that is looked at.
+    way: String,
+    unknown: Unknown,
 }
 
 pub(crate) fn is_meta(name: &str) -> bool {
@@ -52,15 +49,15 @@ impl Pruner {
                     Some(below) => {
                         // Scalars have nothing below, and most values are scalars.
                         if value.is_object() || value.is_array() {
-                            self.way.push(Step::Key(key.clone()));
+                            let parent = self.enter(key);
                             self.node(value, below, false);
-                            self.way.pop();
+                            self.way.truncate(parent);
                         }
                         true
                     }
                     None if keep => true,
                     None => {
-                        self.record(key);
+                        self.unknown.field(&self.way, key);
                         false
                     }
                 }
@@ -68,7 +65,7 @@ impl Pruner {
             Value::Array(items) => {
                 let below = schema.and_then(|schema| schema.items.as_deref());
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.way.push(Step::Index(index));
+                    let parent = self.enter_item(index);
                     // A list below preserved fields passes the preservation on to its items.
                     if keep && !below.is_some_and(|below| below.extensions.preserve_unknown_fields)
                     {
@@ -76,7 +73,7 @@ impl Pruner {
                     } else {
                         self.node(item, below, false);
                     }
-                    self.way.pop();
+                    self.way.truncate(parent);
                 }
             }
             _ => {}
@@ -97,40 +94,38 @@ impl Pruner {
                     let Some(below) = known.map(Some).or_else(additional) else {
                         continue;
                     };
-                    self.way.push(Step::Key(key.clone()));
+                    let parent = self.enter(key);
                     self.node(value, below, false);
-                    self.way.pop();
+                    self.way.truncate(parent);
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.way.push(Step::Index(index));
+                    let parent = self.enter_item(index);
                     self.preserved(item, schema.items.as_deref());
-                    self.way.pop();
+                    self.way.truncate(parent);
                 }
             }
             _ => {}
         }
     }
 
-    fn record(&mut self, key: &str) {
-        let mut text = String::new();
-        for step in &self.way {
-            match step {
-                Step::Key(key) if text.is_empty() => text.push_str(key),
-                Step::Key(key) => {
-                    text.push('.');
-                    text.push_str(key);
-                }
-                // A String takes every character.
-                Step::Index(index) => drop(write!(text, "[{index}]")),
-            }
+    /// Goes on to a field; returns the length of the path before.
+    fn enter(&mut self, key: &str) -> usize {
+        let parent = self.way.len();
+        if parent > 0 {
+            self.way.push('.');
         }
-        if !text.is_empty() {
-            text.push('.');
-        }
-        text.push_str(key);
-        self.unknown.push(text);
+        self.way.push_str(key);
+        parent
+    }
+
+    /// Goes on to an item; returns the length of the path before.
+    fn enter_item(&mut self, index: usize) -> usize {
+        let parent = self.way.len();
+        // A String takes every character.
+        let _ = write!(self.way, "[{index}]");
+        parent
     }
 }
 

@@ -1,5 +1,6 @@
 //! Patterns in Go's dialect (RE2), compiled once, when a schema is loaded.
 
+mod limits;
 mod translate;
 
 use regex::{Regex, RegexBuilder};
@@ -8,11 +9,15 @@ use regex::{Regex, RegexBuilder};
 /// `(.{1000}){1000}` must not take the server's memory.
 const MAX_COMPILED_BYTES: usize = 32 << 20;
 
+/// What Go says of too many levels of parentheses. It takes a thousand and the engine 250.
+const TOO_DEEP: &str = "expression nests too deeply";
+
 /// A compiled pattern together with its text.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
     regex: Regex,
+    size: u64,
 }
 
 /// Why a text is no pattern, in Go's words.
@@ -26,7 +31,7 @@ impl Pattern {
     /// # Errors
     /// If Go would refuse it, or if it is larger than 32 MiB when compiled.
     pub fn new(text: &str) -> Result<Self, PatternError> {
-        let translated = translate::translate(text)?;
+        let (translated, size) = translate::translate(text)?;
         let regex = RegexBuilder::new(&translated)
             .size_limit(MAX_COMPILED_BYTES)
             .build()
@@ -34,6 +39,7 @@ impl Pattern {
         Ok(Self {
             text: text.to_owned(),
             regex,
+            size,
         })
     }
 
@@ -41,6 +47,13 @@ impl Pattern {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// At most how many steps a match with a text takes: instructions of the pattern times bytes of
+    /// the text.
+    #[must_use]
+    pub const fn steps(&self, text: &str) -> u64 {
+        self.size.saturating_mul(text.len() as u64)
     }
 
     /// Whether the pattern is found anywhere in a text. Takes time linear in the text.
@@ -56,6 +69,9 @@ fn reason(error: &regex::Error) -> String {
         regex::Error::CompiledTooBig(_) => String::from("expression too large"),
         other => {
             let text = other.to_string();
+            if text.contains("maximum number of nested") {
+                return TOO_DEEP.to_owned();
+            }
             let last = text.lines().last().unwrap_or_default();
             last.trim_start_matches("error: ").to_owned()
         }
@@ -93,6 +109,13 @@ mod tests {
             (r"^[^\n]$", "a", "\n"),
             (r"a#b c", "a#b c", "ab"),
             (r"^[a-c-]+$", "b-", "d"),
+            (
+                r"^(?:a{10}){2}(b{1000}|c{0}){1}$",
+                "aaaaaaaaaaaaaaaaaaaa",
+                "a",
+            ),
+            (r"^(a{0}){1000}$", "", "a"),
+            (r"^((a?){10}){100}$", "aaa", "b"),
         ] {
             let compiled = Pattern::new(pattern).expect(pattern);
             if pattern != r"^\bé" {
@@ -112,6 +135,11 @@ mod tests {
             ("a**", "invalid nested repetition operator: `**`"),
             ("a{1001}", "invalid repeat count: `{1001}`"),
             ("a{3,2}", "invalid repeat count: `{3,2}`"),
+            ("(a{101}){10}", "invalid repeat count: `{10}`"),
+            ("((a{10}){10}){11}?", "invalid repeat count: `{11}?`"),
+            ("(x|(a{2,500})+b){3,}", "invalid repeat count: `{3,}`"),
+            ("(?:(.{1000}){1000}){0}", "invalid repeat count: `{1000}`"),
+            ("*?", "missing argument to repetition operator: `*?`"),
             (r"\y", r"invalid escape sequence: `\y`"),
             (r"\1", r"invalid escape sequence: `\1`"),
             ("a\\", "trailing backslash at end of expression: ``"),
@@ -122,6 +150,22 @@ mod tests {
         ] {
             let error = Pattern::new(pattern).expect_err(pattern).to_string();
             assert_eq!(error, format!("error parsing regexp: {want}"), "{pattern}");
+        }
+    }
+
+    /// What `limits.rs` refuses, and that the engine refuses no less in its own words.
+    #[test]
+    fn refuses_what_would_take_too_much_memory() {
+        let large = format!("({}){{1000}}", "(?:ab|c)".repeat(2_000));
+        let deep = format!("{}a{}", "(".repeat(1_001), ")".repeat(1_001));
+        let less_deep = format!("{}a{}", "(".repeat(300), ")".repeat(300));
+        for (pattern, want) in [
+            (large, "expression too large"),
+            (deep, "expression nests too deeply"),
+            (less_deep, "expression nests too deeply"),
+        ] {
+            let error = Pattern::new(&pattern).expect_err(&pattern).to_string();
+            assert_eq!(error, format!("error parsing regexp: {want}: `{pattern}`"));
         }
     }
 }

@@ -146,23 +146,41 @@ fn not_a_map(fields: &[&str]) -> AccessError {
 
 /// `%v` of a value.
 pub(crate) fn go_value(value: &Value) -> String {
+    let mut text = String::new();
+    write_go_value(value, &mut text);
+    text
+}
+
+fn write_go_value(value: &Value, out: &mut String) {
     match value {
-        Value::Null => String::from("<nil>"),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => match number.as_i64() {
+        Value::Null => out.push_str("<nil>"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) => out.push_str(&match number.as_i64() {
             Some(integer) => integer.to_string(),
             None => go_text::float(number.as_f64().unwrap_or_default()),
-        },
-        Value::String(text) => text.clone(),
+        }),
+        Value::String(text) => out.push_str(text),
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(go_value).collect();
-            format!("[{}]", items.join(" "))
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(' ');
+                }
+                write_go_value(item, out);
+            }
+            out.push(']');
         }
         Value::Object(map) => {
-            let items = map
-                .iter()
-                .map(|(key, value)| format!("{key}:{}", go_value(value)));
-            format!("map[{}]", items.collect::<Vec<_>>().join(" "))
+            out.push_str("map[");
+            for (index, (key, value)) in map.iter().enumerate() {
+                if index > 0 {
+                    out.push(' ');
+                }
+                out.push_str(key);
+                out.push(':');
+                write_go_value(value, out);
+            }
+            out.push(']');
         }
     }
 }

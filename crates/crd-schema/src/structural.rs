@@ -2,6 +2,7 @@
 
 mod check;
 mod parse;
+mod permitted;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use crate::regexp::Pattern;
 
 pub(crate) use check::check;
 pub(crate) use parse::parse;
+pub use permitted::Permitted;
 
 /// One node of a schema, with everything below it.
 ///
@@ -145,7 +147,7 @@ pub struct Rules {
     /// Fields that must be there.
     pub required: Vec<String>,
     /// The permitted values; empty for any.
-    pub values: Vec<Value>,
+    pub values: Permitted,
     /// Every one must hold.
     pub all_of: Vec<Structural>,
     /// At least one must hold.
@@ -162,6 +164,8 @@ pub(crate) struct Below {
     pub(crate) default: bool,
     pub(crate) embedded: bool,
     pub(crate) unique_list: bool,
+    /// How much the default of this node adds to an object, in bytes beside its name.
+    pub(crate) default_bytes: usize,
 }
 
 // === impl Structural ===
@@ -193,8 +197,11 @@ impl Structural {
 
     /// Notes what is below, after everything below has done so.
     pub(crate) fn finish(&mut self) {
+        // Quotes, colon and comma, and 16 bytes for the memory that a small value takes.
+        let size = |default: &Value| kube_json::to_vec(default).len() + 4 + 16;
         let mut below = Below {
             default: self.default.is_some(),
+            default_bytes: self.default.as_ref().map_or(0, size),
             embedded: self.extensions.embedded_resource,
             unique_list: matches!(
                 self.extensions.list_type,

@@ -9,54 +9,50 @@ mod outcome;
 
 use std::collections::{HashMap, HashSet};
 
-use api_types::field::Error;
+use api_types::field::Errors;
 use serde_json::{Map, Value};
 
 use crate::format;
 use crate::structural::{Additional, Kind, ListType, Structural};
-use outcome::{Fault, Outcome, Way};
+use outcome::{Fault, Outcome, Way, report};
 
 /// Reports what is wrong with an object. With an old object, what is wrong with values that are
 /// the same in both is left out.
 #[must_use]
-pub fn validate(object: &Value, old: Option<&Value>, schema: &Structural) -> Vec<Error> {
+pub fn validate(object: &Value, old: Option<&Value>, schema: &Structural) -> Errors {
     run(object, old, schema, None)
 }
 
 /// Reports what is wrong with an object's status; everything else is left alone.
 #[must_use]
-pub fn validate_status(object: &Value, old: Option<&Value>, schema: &Structural) -> Vec<Error> {
+pub fn validate_status(object: &Value, old: Option<&Value>, schema: &Structural) -> Errors {
     let status = object.get("status");
     let schema = schema.properties.get("status");
     let (Some(status), Some(schema)) = (status, schema) else {
-        return Vec::new();
+        return Errors::new();
     };
     // An old object without status has a null one.
     let old = old.map(|old| old.get("status").unwrap_or(&Value::Null));
     run(status, old, schema, Some("status"))
 }
 
-fn run(
-    value: &Value,
-    old: Option<&Value>,
-    schema: &Structural,
-    prefix: Option<&str>,
-) -> Vec<Error> {
-    let mut outcome = Outcome::default();
+fn run(value: &Value, old: Option<&Value>, schema: &Structural, prefix: Option<&str>) -> Errors {
+    let mut outcome = Outcome::new();
     node(value, schema, Way::Root, None, &mut outcome);
     if outcome.faults.is_empty() {
-        return Vec::new();
+        return outcome.faults;
     }
     if let Some(old) = old {
-        outcome = Outcome::default();
+        outcome = Outcome::new();
         let old = Old { value: old, schema };
         forgiving(value, schema, Way::Root, old, &mut outcome);
     }
     let mut seen = HashSet::new();
-    let errors = outcome.faults.into_iter().map(|fault| fault.report(prefix));
-    errors
-        .filter(|error| seen.insert((error.to_string(), error.kind)))
-        .collect()
+    outcome.faults.filter_map(|fault| {
+        let error = report(fault, prefix);
+        seen.insert((error.to_string(), error.kind))
+            .then_some(error)
+    })
 }
 
 /// A value of the old object, and the schema that says how its items are found.
@@ -74,10 +70,10 @@ fn forgiving(
     old: Old<'_>,
     outcome: &mut Outcome,
 ) {
-    let before = outcome.faults.len();
+    let before = outcome.faults.mark();
     node(value, schema, way, Some(old), outcome);
-    if outcome.faults.len() > before && value == old.value {
-        outcome.faults.truncate(before);
+    if outcome.faults.grown_since(before) && value == old.value {
+        outcome.faults.rewind(before);
     }
 }
 
@@ -158,7 +154,7 @@ fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome
     let found = match value {
         Value::Null => {
             if typed && !schema.nullable {
-                outcome.add(Fault::wrong_type(way, wanted(), "null"));
+                outcome.add(|| Fault::wrong_type(way, wanted(), "null"));
             } else {
                 outcome.matches += 1;
             }
@@ -187,11 +183,11 @@ fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome
             Kind::Number => "float64",
             _ => "",
         };
-        outcome.add(Fault::wrong_type(way, format, found));
+        outcome.add(|| Fault::wrong_type(way, format, found));
     } else if fits || (plain && !format.is_empty() && !numeric) {
         outcome.matches += 1;
     } else {
-        outcome.add(Fault::wrong_type(way, wanted(), found.name()));
+        outcome.add(|| Fault::wrong_type(way, wanted(), found.name()));
     }
 }
 
@@ -200,21 +196,29 @@ fn string(text: &str, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) 
     let rules = &schema.rules;
     let length = || i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
     if let Some(most) = rules.max_length.filter(|most| length() > *most) {
-        outcome.add(Fault::too_long(way, most));
+        outcome.add(|| Fault::too_long(way, most));
     } else if let Some(least) = rules.min_length.filter(|least| length() < *least) {
-        let detail = format!("should be at least {least} chars long");
-        outcome.add(Fault::invalid(way, text, &detail));
+        outcome.add(|| {
+            let detail = format!("should be at least {least} chars long");
+            Fault::invalid(way, text, &detail)
+        });
+    } else if let Some(pattern) = &rules.pattern
+        && !outcome.take_steps(pattern.steps(text))
+    {
+        outcome.add(|| Fault::unmatched(way, pattern.as_str()));
     } else if let Some(pattern) = &rules.pattern
         && !pattern.is_match(text)
     {
-        let detail = format!("should match '{}'", pattern.as_str());
-        outcome.add(Fault::invalid(way, text, &detail));
+        outcome.add(|| {
+            let detail = format!("should match '{}'", pattern.as_str());
+            Fault::invalid(way, text, &detail)
+        });
     }
     outcome.matches += 1;
     let format = effective_format(schema);
     if !format.is_empty() && !matches!(format, "int32" | "int64" | "float" | "double") {
         if !format::is_valid(format, text) {
-            outcome.add(Fault::wrong_type(way, format, text));
+            outcome.add(|| Fault::wrong_type(way, format, text));
         }
         outcome.matches += 1;
     }
@@ -229,7 +233,7 @@ fn array(
 ) {
     let rules = &schema.rules;
     if let Some(below) = schema.items.as_deref() {
-        let before = old.and_then(OldItems::new);
+        let before = old.and_then(|old| OldItems::new(old, outcome));
         for (index, item) in items.iter().enumerate() {
             let old = before.as_ref().and_then(|before| before.find(item));
             child(item, below, Way::Index(&way, index), old, outcome);
@@ -238,10 +242,10 @@ fn array(
     let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
     if let Some(least) = rules.min_items.filter(|least| count < *least) {
         let detail = format!("should have at least {least} items");
-        outcome.add(Fault::invalid(way, count, &detail));
+        outcome.add(|| Fault::invalid(way, count, &detail));
     }
     if let Some(most) = rules.max_items.filter(|most| count > *most) {
-        outcome.add(Fault::too_many(way, count, most));
+        outcome.add(|| Fault::too_many(way, count, most));
     }
     outcome.matches += 2;
 }
@@ -254,11 +258,13 @@ struct OldItems<'a> {
 }
 
 impl<'a> OldItems<'a> {
-    fn new(old: Old<'a>) -> Option<Self> {
+    fn new(old: Old<'a>, outcome: &mut Outcome) -> Option<Self> {
         let Value::Array(items) = old.value else {
             return None;
         };
-        if old.schema.extensions.list_type != Some(ListType::Map) {
+        if old.schema.extensions.list_type != Some(ListType::Map)
+            || !outcome.take_old_items(items.len())
+        {
             return None;
         }
         let keys = old.schema.extensions.list_map_keys.as_slice();
@@ -291,26 +297,8 @@ fn item_key(item: &Value, keys: &[String]) -> Vec<u8> {
 
 fn values(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
     let values = &schema.rules.values;
-    if !values.is_empty() && !values.iter().any(|allowed| is_value(value, allowed)) {
-        outcome.add(Fault::not_supported(way, value, values));
-    }
-}
-
-/// Go converts the value to the permitted value's type before it compares.
-fn is_value(value: &Value, allowed: &Value) -> bool {
-    match (value, allowed) {
-        (Value::Null, _) => false,
-        (Value::Number(value), Value::Number(allowed)) => {
-            match (value.as_i64(), allowed.as_i64()) {
-                (Some(value), Some(allowed)) => value == allowed,
-                // Truncates, as the conversion does.
-                (None, Some(allowed)) => {
-                    value.as_f64().is_some_and(|float| float as i64 == allowed)
-                }
-                (_, None) => value.as_f64() == allowed.as_f64(),
-            }
-        }
-        (value, allowed) => value == allowed,
+    if !values.is_empty() && !values.permit(value) {
+        outcome.add(|| Fault::not_supported(way, value, values));
     }
 }
 
@@ -325,10 +313,10 @@ fn object(
     let count = i64::try_from(map.len()).unwrap_or(i64::MAX);
     if let Some(least) = rules.min_properties.filter(|least| count < *least) {
         let detail = format!("should have at least {least} properties");
-        outcome.add(Fault::invalid(way, count, &detail));
+        outcome.add(|| Fault::invalid(way, count, &detail));
     }
     if let Some(most) = rules.max_properties.filter(|most| count > *most) {
-        outcome.add(Fault::too_many(way, count, most));
+        outcome.add(|| Fault::too_many(way, count, most));
     }
     let root = matches!(way, Way::Root);
     for (key, value) in map {
@@ -337,7 +325,7 @@ fn object(
             None => match &schema.additional_properties {
                 Some(Additional::Schema(below)) => below,
                 Some(Additional::Any(false)) => {
-                    outcome.add(Fault::forbidden_field(way, key));
+                    outcome.add(|| Fault::forbidden_field(way, key));
                     continue;
                 }
                 Some(Additional::Any(true)) | None => continue,
@@ -354,7 +342,7 @@ fn object(
     }
     for name in &rules.required {
         if !map.contains_key(name) {
-            outcome.add(Fault::required(way, name));
+            outcome.add(|| Fault::required(way, name));
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The form for people: two spaces per level, made from compact bytes.
 
+use crate::memory_limit;
+
 /// The compact document with two spaces of indentation per level, its fields in the order they are
-/// in. Expects JSON as this crate writes it.
+/// in. Expects JSON as this crate writes it. Indentation ends where it would cost more than
+/// [`memory_limit`] of the text: a list of a million ten thousand levels deep would be 20 GB.
 #[must_use]
 pub fn indent(compact: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() * 3 / 2);
@@ -17,11 +20,15 @@ pub struct Indenter {
     text: Option<bool>,
     /// A list or an object was opened and nothing came since.
     opened: bool,
+    /// Bytes that came, and spaces that were put between them.
+    taken: usize,
+    spaces: usize,
 }
 
 impl Indenter {
     /// Appends the indented form of the next piece.
     pub fn feed(&mut self, compact: &[u8], out: &mut Vec<u8>) {
+        self.taken += compact.len();
         let mut rest = compact;
         while let Some(&byte) = rest.first() {
             if let Some(escaped) = self.text {
@@ -82,7 +89,11 @@ impl Indenter {
         }
     }
 
-    fn new_line(&self, out: &mut Vec<u8>) {
+    fn new_line(&mut self, out: &mut Vec<u8>) {
+        if self.spaces > memory_limit(self.taken) {
+            return;
+        }
+        self.spaces += self.depth * 2;
         out.push(b'\n');
         out.extend(std::iter::repeat_n(b' ', self.depth * 2));
     }
@@ -93,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Indenter, indent};
-    use crate::{to_vec, to_vec_pretty};
+    use crate::{memory_limit, to_vec, to_vec_pretty};
 
     #[test]
     fn indent_equals_the_pretty_form_however_it_is_cut() {
@@ -110,5 +121,19 @@ mod tests {
             }
             assert_eq!(out, want, "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn indentation_ends_where_it_costs_too_much() {
+        let (levels, items) = (2_000, 100_000);
+        let inner = vec!["0"; items].join(",");
+        let compact = format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels));
+        let indented = indent(compact.as_bytes());
+        assert!(indented.len() < 2 * memory_limit(compact.len()));
+        let text: Vec<u8> = indented
+            .into_iter()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
+        assert_eq!(text, compact.into_bytes());
     }
 }

@@ -7,6 +7,9 @@ mod members;
 mod object;
 mod parse;
 mod splice;
+#[cfg(test)]
+mod testing;
+mod weight;
 mod write;
 pub mod yaml;
 
@@ -14,6 +17,7 @@ pub use indent::{Indenter, indent};
 pub use kind::{go_type, json_kind};
 pub use members::{Items, Members};
 pub use object::ObjectWriter;
-pub use parse::{MAX_DEPTH, Parsed, SyntaxError, parse};
+pub use parse::{MAX_DEPTH, ParseError, Parsed, STACK_SIZE, parse, reparse};
 pub use splice::set_within;
+pub use weight::{Weight, memory_limit};
 pub use write::{to_vec, to_vec_pretty, write, write_float, write_string};

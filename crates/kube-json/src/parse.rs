@@ -6,14 +6,25 @@ mod string;
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use crate::duplicates::{Duplicates, Frame};
+use crate::duplicates::{Duplicates, Step};
+use crate::weight::{Budget, memory_limit};
 
-/// How many objects and arrays may be open at once.
+/// Most objects and arrays that may be open at once in a document of a client: the limit of Go's
+/// `encoding/json` and of `sigs.k8s.io/json` (`maxNestingDepth`).
 ///
-/// kube-apiserver allows 10,000. A tree of values is walked and dropped by recursion, here and in
-/// every crate above, and tasks run on stacks of 2 MiB; this depth keeps all of that safe in debug
-/// builds too, and is far beyond any real object.
-pub const MAX_DEPTH: usize = 500;
+/// The parser itself does not recurse, but whatever is done with the tree does: `Value`'s `clone`,
+/// `eq` and `drop`, writing, pruning. Threads on which values live have stacks of [`STACK_SIZE`].
+pub const MAX_DEPTH: usize = 10_000;
+
+/// Stack of a thread that handles values, bytes: 6.7 kB per level of [`MAX_DEPTH`].
+///
+/// Per level, debug builds take 1.3 kB to clone, 0.9 to compare, 0.8 to weigh and 0.5 to write, which
+/// makes 13 MB for the deepest value; YAML takes 19 MB for its own
+/// [bound](crate::yaml::MAX_DEPTH). What is never touched of a stack costs no memory.
+pub const STACK_SIZE: usize = 64 << 20;
+
+/// Levels that responses put around an object: a list, an event, a row of a table.
+const AROUND: usize = 8;
 
 /// A document and what strict decoding has to say about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,51 +35,54 @@ pub struct Parsed {
     pub duplicates: Vec<String>,
 }
 
-/// Why a text is no JSON, in the words of Go's `encoding/json`.
+/// Why a document cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SyntaxError(pub(crate) String);
+pub enum ParseError {
+    /// It is no JSON, in the words of Go's `encoding/json`.
+    #[error("{0}")]
+    Syntax(String),
+    /// Its tree would take more memory than is allowed; see [`parse`].
+    #[error("the document takes more than {limit} bytes of memory")]
+    TooLarge {
+        /// What is allowed, bytes.
+        limit: usize,
+    },
+}
 
-/// Reads one JSON document.
+/// Reads one JSON document of a client.
 ///
 /// Numbers are integers if they have neither fraction nor exponent and fit an i64, and floats
 /// otherwise. Bytes that are no UTF-8 and lone surrogates become U+FFFD.
 ///
 /// # Errors
 ///
-/// On bad syntax, on nesting beyond [`MAX_DEPTH`], and on a number that no float64 can hold.
-pub fn parse(input: &[u8]) -> Result<Parsed, SyntaxError> {
+/// On bad syntax, on nesting beyond [`MAX_DEPTH`], on a number that no float64 can hold, and on a
+/// document whose tree would take more memory than [`memory_limit`] of its length.
+pub fn parse(input: &[u8]) -> Result<Parsed, ParseError> {
+    parse_within(input, MAX_DEPTH, memory_limit(input.len()))
+}
+
+/// Reads a JSON document that this server has written: an object from storage, or a response around
+/// objects. It was within the limits of [`parse`] when it was accepted, so that here the depth has
+/// room for the levels around an object, and memory no limit.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn reparse(written: &[u8]) -> Result<Value, ParseError> {
+    parse_within(written, MAX_DEPTH + AROUND, usize::MAX).map(|parsed| parsed.value)
+}
+
+fn parse_within(input: &[u8], max_depth: usize, memory: usize) -> Result<Parsed, ParseError> {
+    let budget = Budget::new(memory);
     match std::str::from_utf8(input) {
-        Ok(text) => parse_text(text, None),
+        Ok(text) => Parser::new(text, None, max_depth, budget).document(),
         Err(error) => {
             let at = error.valid_up_to();
             let invalid = input.get(at).map(|byte| (at, *byte));
-            parse_text(&string::replace_invalid(input), invalid)
+            let text = string::replace_invalid(input);
+            Parser::new(&text, invalid, max_depth, budget).document()
         }
-    }
-}
-
-fn parse_text(text: &str, invalid: Option<(usize, u8)>) -> Result<Parsed, SyntaxError> {
-    let mut parser = Parser {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-        depth: 0,
-        invalid,
-        duplicates: Duplicates::default(),
-        unfit: None,
-    };
-    let value = parser.value(None)?;
-    parser.skip_space();
-    if parser.at < parser.bytes.len() {
-        return Err(parser.unexpected("after top-level value"));
-    }
-    match parser.unfit {
-        Some(error) => Err(error),
-        None => Ok(Parsed {
-            value,
-            duplicates: parser.duplicates.into_paths(),
-        }),
     }
 }
 
@@ -77,98 +91,208 @@ struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    depth: usize,
+    max_depth: usize,
+    budget: Budget,
     /// Where the first byte that is no UTF-8 stood, and which it was, for messages.
     invalid: Option<(usize, u8)>,
     duplicates: Duplicates,
     /// The first number that fits no float64: reported only if the syntax holds to the end.
-    unfit: Option<SyntaxError>,
+    unfit: Option<ParseError>,
+}
+
+/// A container whose end has not been read.
+enum Open {
+    Array(Vec<Value>),
+    Object(Members),
+}
+
+struct Members {
+    fields: Map<String, Value>,
+    /// The key of the member whose value is being read.
+    key: String,
+    /// Place of that key among the [`Duplicates`].
+    mark: usize,
 }
 
 // === impl Parser ===
 
-impl Parser<'_> {
-    fn value(&mut self, parent: Option<&Frame<'_>>) -> Result<Value, SyntaxError> {
+impl<'a> Parser<'a> {
+    fn new(text: &'a str, invalid: Option<(usize, u8)>, max_depth: usize, budget: Budget) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            max_depth,
+            budget,
+            invalid,
+            duplicates: Duplicates::default(),
+            unfit: None,
+        }
+    }
+
+    fn document(mut self) -> Result<Parsed, ParseError> {
+        let value = self.tree()?;
+        self.skip_space();
+        if self.at < self.bytes.len() {
+            return Err(self.unexpected("after top-level value"));
+        }
+        match self.unfit {
+            Some(error) => Err(error),
+            None => Ok(Parsed {
+                value,
+                duplicates: self.duplicates.into_paths(),
+            }),
+        }
+    }
+
+    /// Reads a value. Does not recurse: the containers that are open are on a stack of their own,
+    /// so that a text of nothing but brackets needs no more of the thread's stack than any other.
+    fn tree(&mut self) -> Result<Value, ParseError> {
+        let mut open = Vec::new();
+        loop {
+            let Some(mut value) = self.begin(&mut open)? else {
+                continue;
+            };
+            loop {
+                let Some(innermost) = open.last_mut() else {
+                    return Ok(value);
+                };
+                let ended = match innermost {
+                    Open::Array(items) => self.item(items, value)?,
+                    Open::Object(_) => self.member(&mut open, value)?,
+                };
+                if !ended {
+                    break;
+                }
+                let Some(container) = open.pop() else {
+                    return Err(end_of_input());
+                };
+                value = container.into_value();
+            }
+        }
+    }
+
+    /// Reads the value that begins here, unless it is a container with something in it: that is
+    /// pushed, and the next value is its first.
+    fn begin(&mut self, open: &mut Vec<Open>) -> Result<Option<Value>, ParseError> {
         self.skip_space();
         match self.peek() {
-            Some(b'{') => self.object(parent),
-            Some(b'[') => self.array(parent),
-            Some(b'"') => self.string().map(Value::String),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.literal("true", Value::Bool(true)),
-            Some(b'f') => self.literal("false", Value::Bool(false)),
-            Some(b'n') => self.literal("null", Value::Null),
+            Some(b'{') => {
+                self.open(open.len())?;
+                if self.peek() == Some(b'}') {
+                    self.at += 1;
+                    return Ok(Some(Value::Object(Map::new())));
+                }
+                let key = self.key()?;
+                open.push(Open::Object(Members {
+                    fields: Map::new(),
+                    key,
+                    mark: self.duplicates.mark(),
+                }));
+                Ok(None)
+            }
+            Some(b'[') => {
+                self.open(open.len())?;
+                if self.peek() == Some(b']') {
+                    self.at += 1;
+                    return Ok(Some(Value::Array(Vec::new())));
+                }
+                open.push(Open::Array(Vec::new()));
+                Ok(None)
+            }
+            Some(b'"') => {
+                let text = self.string()?;
+                self.budget.string(text.capacity())?;
+                Ok(Some(Value::String(text)))
+            }
+            Some(b'-' | b'0'..=b'9') => self.number().map(Some),
+            Some(b't') => self.literal("true", Value::Bool(true)).map(Some),
+            Some(b'f') => self.literal("false", Value::Bool(false)).map(Some),
+            Some(b'n') => self.literal("null", Value::Null).map(Some),
             Some(_) => Err(self.unexpected("looking for beginning of value")),
             None => Err(end_of_input()),
         }
     }
 
-    fn object(&mut self, parent: Option<&Frame<'_>>) -> Result<Value, SyntaxError> {
-        self.open()?;
-        let mut fields = Map::new();
+    /// Adds an item to an array; whether the array ends behind it.
+    fn item(&mut self, items: &mut Vec<Value>, value: Value) -> Result<bool, ParseError> {
+        self.budget.item()?;
+        items.push(value);
         self.skip_space();
-        if self.peek() == Some(b'}') {
-            return Ok(self.close(Value::Object(fields)));
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(b']') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(_) => Err(self.unexpected("after array element")),
+            None => Err(end_of_input()),
         }
-        loop {
-            self.skip_space();
-            match self.peek() {
-                Some(b'"') => {}
-                Some(_) => {
-                    return Err(self.unexpected("looking for beginning of object key string"));
-                }
-                None => return Err(end_of_input()),
-            }
-            let key = self.string()?;
-            self.skip_space();
-            match self.peek() {
-                Some(b':') => self.at += 1,
-                Some(_) => return Err(self.unexpected("after object key")),
-                None => return Err(end_of_input()),
-            }
-            let mark = self.duplicates.mark();
-            let value = self.value(Some(&Frame::field(parent, &key)))?;
-            match fields.entry(key) {
+    }
+
+    /// Adds a member to the innermost object and reads the key of the next one; whether the object
+    /// ends behind it.
+    fn member(&mut self, open: &mut [Open], value: Value) -> Result<bool, ParseError> {
+        let mut repeated = None;
+        if let Some(Open::Object(members)) = open.last_mut() {
+            self.budget.member(members.fields.len())?;
+            match members.fields.entry(std::mem::take(&mut members.key)) {
                 Entry::Vacant(slot) => {
                     slot.insert(value);
                 }
                 Entry::Occupied(mut slot) => {
-                    let frame = Frame::field(parent, slot.key());
-                    self.duplicates.record(mark, &frame);
                     slot.insert(value);
+                    repeated = Some((members.mark, slot.key().clone()));
                 }
             }
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => return Ok(self.close(Value::Object(fields))),
-                Some(_) => return Err(self.unexpected("after object key:value pair")),
-                None => return Err(end_of_input()),
-            }
         }
-    }
-
-    fn array(&mut self, parent: Option<&Frame<'_>>) -> Result<Value, SyntaxError> {
-        self.open()?;
-        let mut items = Vec::new();
+        if let Some((mark, key)) = repeated {
+            let above = &open[..open.len() - 1];
+            let way = above.iter().map(Open::step);
+            self.duplicates.record(mark, way.chain([Step::Field(&key)]));
+        }
         self.skip_space();
-        if self.peek() == Some(b']') {
-            return Ok(self.close(Value::Array(items)));
-        }
-        loop {
-            let frame = Frame::item(parent, items.len());
-            items.push(self.value(Some(&frame))?);
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => return Ok(self.close(Value::Array(items))),
-                Some(_) => return Err(self.unexpected("after array element")),
-                None => return Err(end_of_input()),
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                self.skip_space();
+                let (key, mark) = (self.key()?, self.duplicates.mark());
+                if let Some(Open::Object(members)) = open.last_mut() {
+                    (members.key, members.mark) = (key, mark);
+                }
+                Ok(false)
             }
+            Some(b'}') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(_) => Err(self.unexpected("after object key:value pair")),
+            None => Err(end_of_input()),
         }
     }
 
-    fn literal(&mut self, word: &str, value: Value) -> Result<Value, SyntaxError> {
+    /// Reads a key and the colon behind it.
+    fn key(&mut self) -> Result<String, ParseError> {
+        match self.peek() {
+            Some(b'"') => {}
+            Some(_) => return Err(self.unexpected("looking for beginning of object key string")),
+            None => return Err(end_of_input()),
+        }
+        let key = self.string()?;
+        self.budget.string(key.capacity())?;
+        self.skip_space();
+        match self.peek() {
+            Some(b':') => self.at += 1,
+            Some(_) => return Err(self.unexpected("after object key")),
+            None => return Err(end_of_input()),
+        }
+        Ok(key)
+    }
+
+    fn literal(&mut self, word: &str, value: Value) -> Result<Value, ParseError> {
         for want in word.chars() {
             if self.peek() != u8::try_from(want).ok() {
                 let context = format!("in literal {word} (expecting '{want}')");
@@ -179,19 +303,14 @@ impl Parser<'_> {
         Ok(value)
     }
 
-    fn open(&mut self) -> Result<(), SyntaxError> {
-        if self.depth == MAX_DEPTH {
+    /// Steps over the bracket of a container that `depth` others are around.
+    fn open(&mut self, depth: usize) -> Result<(), ParseError> {
+        if depth == self.max_depth {
             return Err(self.unexpected("exceeded max depth"));
         }
-        self.depth += 1;
         self.at += 1;
+        self.skip_space();
         Ok(())
-    }
-
-    fn close(&mut self, value: Value) -> Value {
-        self.depth -= 1;
-        self.at += 1;
-        value
     }
 
     fn peek(&self) -> Option<u8> {
@@ -205,7 +324,7 @@ impl Parser<'_> {
     }
 
     /// The error for the byte at hand. Behind the end stands a space, as for Go's scanner.
-    fn unexpected(&self, context: &str) -> SyntaxError {
+    fn unexpected(&self, context: &str) -> ParseError {
         let invalid = self.invalid.filter(|(at, _)| *at == self.at);
         let byte = invalid.map_or(self.peek(), |(_, byte)| Some(byte));
         let shown = match byte.unwrap_or(b' ') {
@@ -224,12 +343,35 @@ impl Parser<'_> {
             byte @ (0x80..=0xa0 | 0xad) => format!("'\\u{byte:04x}'"),
             byte => format!("'{}'", char::from(byte)),
         };
-        SyntaxError(format!("invalid character {shown} {context}"))
+        ParseError::Syntax(format!("invalid character {shown} {context}"))
     }
 }
 
-fn end_of_input() -> SyntaxError {
-    SyntaxError(String::from("unexpected end of JSON input"))
+// === impl Open ===
+
+impl Open {
+    /// Where in the container the parser is.
+    fn step(&self) -> Step<'_> {
+        match self {
+            Self::Array(items) => Step::Item(items.len()),
+            Self::Object(members) => Step::Field(&members.key),
+        }
+    }
+
+    fn into_value(self) -> Value {
+        match self {
+            Self::Array(mut items) => {
+                // Twice as much as needed is a lot for a large array.
+                items.shrink_to_fit();
+                Value::Array(items)
+            }
+            Self::Object(members) => Value::Object(members.fields),
+        }
+    }
+}
+
+fn end_of_input() -> ParseError {
+    ParseError::Syntax(String::from("unexpected end of JSON input"))
 }
 
 #[cfg(test)]

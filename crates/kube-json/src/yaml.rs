@@ -5,14 +5,19 @@ mod plain;
 
 use serde_json::Value;
 
-use crate::{MAX_DEPTH, Parsed};
+use crate::{ParseError, Parsed};
 
 pub use emit::to_string;
 
-/// Why a text is no YAML.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("yaml: {0}")]
-pub struct YamlError(String);
+/// Most lists and maps inside of each other in YAML.
+///
+/// Go's reader has 10,000 (`max_flow_level`, `max_indents` of go-yaml). Ours recurses and needs 19 kB
+/// per level in debug builds: 19 MB of [`STACK_SIZE`](crate::STACK_SIZE).
+pub const MAX_DEPTH: usize = 1_000;
+
+/// Most parser events that aliases may add: as many as go-yaml decodes without looking at their
+/// share (`alias_ratio_range_low`).
+const MAX_ALIASED: usize = 400_000;
 
 /// Reads the first document of a text, as YAML 1.1.
 ///
@@ -21,9 +26,9 @@ pub struct YamlError(String);
 ///
 /// # Errors
 ///
-/// On bad syntax, on nesting beyond [`MAX_DEPTH`], and on aliases that blow a text up. The words
-/// differ from Go's.
-pub fn parse(input: &[u8]) -> Result<Parsed, YamlError> {
+/// On bad syntax, on nesting beyond [`MAX_DEPTH`], on aliases that blow a text up, on more than
+/// 250,000 values, and as [`parse`](crate::parse). The words differ from Go's.
+pub fn parse(input: &[u8]) -> Result<Parsed, ParseError> {
     let text = first_document(input)?;
     if text.trim().is_empty() {
         return Ok(Parsed {
@@ -31,22 +36,37 @@ pub fn parse(input: &[u8]) -> Result<Parsed, YamlError> {
             duplicates: Vec::new(),
         });
     }
-    let lenient = serde_saphyr::DuplicateKeyPolicy::LastWins;
-    let value: Value = serde_saphyr::from_str_with_options(text, options(lenient))
-        .map_err(|error| said(&error))?;
+    let (value, repeated) = tree(text)?;
     // Through JSON, as in Go: that is what decides which numbers are integers.
-    let mut parsed = crate::parse(&crate::to_vec(&value)).map_err(|error| YamlError(error.0))?;
-    let strict = options(serde_saphyr::DuplicateKeyPolicy::Error);
-    if let Err(error) = serde_saphyr::from_str_with_options::<Value>(text, strict) {
-        parsed.duplicates.extend(duplicate(&error));
-    }
+    let json = crate::to_vec(&value);
+    drop(value);
+    let mut parsed = crate::parse(&json).map_err(|error| match error {
+        ParseError::Syntax(reason) => syntax(&reason),
+        error @ ParseError::TooLarge { .. } => error,
+    })?;
+    parsed.duplicates.extend(repeated);
     Ok(parsed)
 }
 
+/// The tree, and the first key that is repeated.
+fn tree(text: &str) -> Result<(Value, Option<String>), ParseError> {
+    let read = |duplicates| serde_saphyr::from_str_with_options(text, options(duplicates));
+    let strict: Result<Value, _> = read(serde_saphyr::DuplicateKeyPolicy::Error);
+    let error = match strict {
+        Ok(value) => return Ok((value, None)),
+        Err(error) => error,
+    };
+    let Some(repeated) = duplicate(&error) else {
+        return Err(said(&error));
+    };
+    let lenient = read(serde_saphyr::DuplicateKeyPolicy::LastWins);
+    let value = lenient.map_err(|error| said(&error))?;
+    Ok((value, Some(repeated)))
+}
+
 /// The text up to a second `---`; Go reads no further either.
-fn first_document(input: &[u8]) -> Result<&str, YamlError> {
-    let text = std::str::from_utf8(input)
-        .map_err(|_| YamlError(String::from("invalid leading UTF-8 octet")))?;
+fn first_document(input: &[u8]) -> Result<&str, ParseError> {
+    let text = std::str::from_utf8(input).map_err(|_| syntax("invalid leading UTF-8 octet"))?;
     let mut begun = false;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -66,16 +86,21 @@ fn options(duplicates: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Option
         duplicate_keys: duplicates,
         legacy_octal_numbers: true,
         with_snippet: false,
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
     }
 }
 
-fn said(error: &serde_saphyr::Error) -> YamlError {
+fn syntax(reason: &str) -> ParseError {
+    ParseError::Syntax(format!("yaml: {reason}"))
+}
+
+fn said(error: &serde_saphyr::Error) -> ParseError {
     let text = error.without_snippet().to_string();
     // Go's words for the most common mistake; it tells the line from the second one on.
     let Some(place) = text.strip_prefix("mapping values are not allowed in this context at line ")
     else {
-        return YamlError(text);
+        return syntax(&text);
     };
     let line = place.split(',').next().unwrap_or_default();
     let at = if line == "1" {
@@ -83,7 +108,7 @@ fn said(error: &serde_saphyr::Error) -> YamlError {
     } else {
         format!("line {line}: ")
     };
-    YamlError(format!(
+    syntax(&format!(
         "{at}mapping values are not allowed in this context"
     ))
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::list_response::{Part as ListPart, Trailer};
 use backend_proto::v1::watch_response::Body;
-use backend_proto::v1::{BackendError, ExportRequest, ExportResponse, Key, Range, WatchRequest};
+use backend_proto::v1::{
+    BackendError, ExportRequest, ExportResponse, Key, Range, WatchRequest, WatchResponse,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::{Driver, ListQuery};
@@ -30,7 +32,7 @@ pub(crate) fn check(request: &ExportRequest) -> Result<(), BackendError> {
 pub(crate) async fn run(source: Source, request: ExportRequest, sink: Sink) {
     let stop = source.stop.clone();
     if let Err(error) = feed(source, &request, &sink).await {
-        reader::end(&sink, &error, &stop).await;
+        sink.end(&error, &stop).await;
     }
 }
 
@@ -45,7 +47,7 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
     }
     let start = header.revision;
     // Registered before the snapshot is read, so that a start that is too old is refused first.
-    let watch = Watch::start(
+    let mut watch = Watch::start(
         source,
         WatchRequest {
             start_revision: start,
@@ -62,7 +64,7 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
         part: Some(Part::Header(header)),
         about_records,
     };
-    if !reader::send(sink, head, &stop).await? {
+    if !sink.send(head, None, &stop).await? {
         return Ok(());
     }
     if snapshot && !records(&driver, start, request.after.as_ref(), sink, &stop).await? {
@@ -71,28 +73,15 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
     if !request.follow {
         return Ok(());
     }
-    let (sender, mut changes) = Watch::channel();
-    let forward = async {
-        while let Some(change) = changes.recv().await {
-            let part = match change {
-                Ok(response) => match response.body {
-                    Some(Body::Events(events)) => Ok(response_of(Part::Events(events))),
-                    _ => continue,
-                },
-                Err(status) => Err(status),
-            };
-            if sink.send(part).await.is_err() {
-                return;
-            }
-        }
-    };
-    // Forwarding ends when the reader leaves, and its channel ends the watch.
-    tokio::select! {
-        () = watch.run(sender) => {}
-        () = forward => {}
-        () = sink.closed() => {}
+    watch.feed(sink, changes).await
+}
+
+/// The message of an export for one of a watch, if there is one.
+fn changes(response: WatchResponse) -> Option<ExportResponse> {
+    match response.body {
+        Some(Body::Events(events)) => Some(response_of(Part::Events(events))),
+        _ => None,
     }
-    Ok(())
 }
 
 /// What the caller's progress is measured by; nothing is refused for want of it.
@@ -150,7 +139,7 @@ fn chunk(part: ListPart) -> Option<ExportResponse> {
 }
 
 async fn send(sink: &Sink, part: Part, stop: &CancellationToken) -> Result<bool, BackendError> {
-    reader::send(sink, response_of(part), stop).await
+    sink.send(response_of(part), None, stop).await
 }
 
 fn response_of(part: Part) -> ExportResponse {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use backend_proto::limits::LAST_BEGIN;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::import_request::Part;
-use backend_proto::v1::{BackendError, ImportRequest, ImportResponse, Record};
+use backend_proto::v1::{BackendError, Header, ImportRequest, ImportResponse, Record};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
@@ -34,6 +35,9 @@ pub(crate) async fn run(
     let source = options
         .source
         .ok_or_else(|| status(&invalid("an import needs the source's header")))?;
+    if let Some(refusal) = out_of_range(&source) {
+        return Err(status(&refusal));
+    }
     if (options.more || options.discard) && !driver.describe().moves {
         let refusal = unimplemented("this driver cannot import in several calls");
         return Err(status(&refusal));
@@ -74,8 +78,8 @@ async fn feed(
     while let Some(message) = stream.message().await? {
         let part = match message.part {
             Some(Part::Chunk(chunk)) => {
-                if let Some(damage) = damage(&chunk.records) {
-                    return refuse(damage);
+                if let Some(fault) = fault(&chunk.records) {
+                    return refuse(fault);
                 }
                 count.records += chunk.records.len() as i64;
                 ImportPart::Records(chunk.records)
@@ -85,8 +89,12 @@ async fn feed(
                     .events
                     .iter()
                     .filter_map(|event| event.record.as_ref());
-                if let Some(damage) = damage(records) {
-                    return refuse(damage);
+                if let Some(fault) = fault(records) {
+                    return refuse(fault);
+                }
+                let newest = events.events.iter().map(|event| event.revision).max();
+                if newest.is_some_and(|newest| newest > LAST_BEGIN) {
+                    return refuse(too_large("an event"));
                 }
                 count.events += events.events.len() as i64;
                 ImportPart::Events(events.events)
@@ -115,10 +123,90 @@ async fn feed(
     })
 }
 
-/// Why records cannot be taken, if one of them lost its value.
-fn damage<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<BackendError> {
-    let mut records = records.into_iter();
-    let damaged = records.find(|record| !record.unreadable.is_empty())?;
-    let message = format!("nothing is imported: {}", damaged.unreadable);
-    Some(error(Reason::Corrupt, message))
+/// Why a store with this header cannot be imported.
+///
+/// Whatever begins an epoch counts on from the source's revision, so that must leave room.
+fn out_of_range(source: &Header) -> Option<BackendError> {
+    let Header {
+        epoch,
+        revision,
+        compact_revision,
+        ..
+    } = *source;
+    if revision > LAST_BEGIN {
+        return Some(too_large("the source"));
+    }
+    let in_order = 1 <= epoch && epoch <= compact_revision && compact_revision <= revision;
+    (!in_order)
+        .then(|| invalid("the source's epoch, compact_revision and revision are not in that order"))
+}
+
+fn too_large(what: &str) -> BackendError {
+    let message = format!(
+        "{what} has a revision above {LAST_BEGIN}: releases before 0.2 numbered so; open the \
+         source with this release, which renumbers it, or restore its backup with arkctl"
+    );
+    invalid(&message)
+}
+
+/// Why records cannot be taken: one of them lost its value, or was created after its revision.
+fn fault<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<BackendError> {
+    records.into_iter().find_map(|record| {
+        if !record.unreadable.is_empty() {
+            let message = format!("nothing is imported: {}", record.unreadable);
+            return Some(error(Reason::Corrupt, message));
+        }
+        if record.revision > LAST_BEGIN {
+            return Some(too_large("a record"));
+        }
+        let created = 1..=record.revision;
+        (!created.contains(&record.create_revision))
+            .then(|| invalid("a record's create_revision is not between 1 and its revision"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use backend_proto::v1::{Header, Record};
+
+    use super::{LAST_BEGIN, fault, out_of_range};
+
+    #[test]
+    fn sources_are_in_order_and_leave_room() {
+        for (epoch, compact_revision, revision, fits) in [
+            (1, 1, 1, true),
+            (1, 5, LAST_BEGIN, true),
+            (0, 1, 1, false),
+            (2, 1, 3, false),
+            (1, 4, 3, false),
+            (1, 1, LAST_BEGIN + 1, false),
+            (240_000, 240_000 << 40, 240_000 << 40, false),
+        ] {
+            let source = Header {
+                store_id: "a".to_owned(),
+                epoch,
+                revision,
+                compact_revision,
+            };
+            assert_eq!(out_of_range(&source).is_none(), fits, "{source:?}");
+        }
+    }
+
+    #[test]
+    fn records_were_created_before_they_changed() {
+        for (create_revision, revision, fits) in [
+            (1, 1, true),
+            (3, 9, true),
+            (0, 9, false),
+            (10, 9, false),
+            (1, LAST_BEGIN + 1, false),
+        ] {
+            let record = Record {
+                revision,
+                create_revision,
+                ..Record::default()
+            };
+            assert_eq!(fault([&record]).is_none(), fits, "{record:?}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ pub mod op;
 pub mod time;
 
 mod batch;
+mod connection;
 mod export;
 mod fanout;
 mod gate;
@@ -34,6 +35,7 @@ mod refuse;
 mod retention;
 mod run;
 mod service;
+mod streams;
 mod tail;
 mod watch;
 

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::{Driver, ListPart, ListQuery};
-use crate::reader::{Sink, send};
+use crate::reader::Sink;
 use crate::refuse::{closing, error};
 
 /// Parts between driver and reader: the driver reads one ahead.
@@ -15,13 +15,14 @@ const AHEAD: usize = 1;
 
 /// Runs one list of the driver into `sink`; `wrap` makes a message of each part, or leaves it out.
 /// Answers how many records were sent, or `None` if the reader left.
-pub(crate) async fn pump<M: Send>(
+pub(crate) async fn pump<M: prost::Message>(
     driver: &dyn Driver,
     query: ListQuery,
     sink: &Sink<M>,
     wrap: fn(Part) -> Option<M>,
     stop: &CancellationToken,
 ) -> Result<Option<i64>, BackendError> {
+    let _place = sink.list().await?;
     let (sender, parts) = mpsc::channel(AHEAD);
     // The receiver moves in, so that the driver finds its sink closed once forwarding ends.
     let forward = async {
@@ -36,7 +37,7 @@ pub(crate) async fn pump<M: Send>(
     forwarded
 }
 
-async fn forward<M: Send>(
+async fn forward<M: prost::Message>(
     mut parts: mpsc::Receiver<ListPart>,
     sink: &Sink<M>,
     wrap: fn(Part) -> Option<M>,
@@ -53,7 +54,7 @@ async fn forward<M: Send>(
             ListPart::End { more } => (Part::Trailer(Trailer { count, more }), true),
         };
         if let Some(message) = wrap(part)
-            && !send(sink, message, stop).await?
+            && !sink.send(message, None, stop).await?
         {
             return Ok(None);
         }

@@ -4,47 +4,102 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_proto::v1::BackendError;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
 
-/// How often the rule is applied.
+/// How often the rule is applied, and how often while the disk is full.
 const EVERY: Duration = Duration::from_secs(60);
+const EVERY_FULL: Duration = Duration::from_secs(1);
+
+/// How much shorter history gets each time that the disk is still full.
+const SHORTER: u64 = 4;
 
 /// What is kept: changes younger than `keep`, and the last `keep_events` whatever their age.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retention {
     pub(crate) keep: Duration,
     pub(crate) keep_events: u64,
 }
 
 impl Retention {
-    /// Applies the rule until told to stop.
+    /// Applies the rule until told to stop. On a full disk history is shorter than the rule says, down
+    /// to what frees enough: values that were deleted or replaced lie in it.
     pub(crate) async fn run(
         self,
         driver: Arc<dyn Driver>,
         fanout: Arc<Fanout>,
+        health: watch::Receiver<DriverHealth>,
         stop: CancellationToken,
     ) {
+        let mut rule = self;
+        let mut waited = Duration::ZERO;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(EVERY_FULL) => waited += EVERY_FULL,
             }
-            if let Err(error) = self.apply(driver.as_ref(), &fanout).await {
+            let full = matches!(*health.borrow(), DriverHealth::NoSpace(_));
+            rule = if full { rule.shorter() } else { self };
+            if !full && waited < EVERY {
+                continue;
+            }
+            waited = Duration::ZERO;
+            if let Err(error) = rule.apply(driver.as_ref(), &fanout, full).await {
                 tracing::warn!(error = error.message, "cannot drop old history");
             }
         }
     }
 
-    async fn apply(self, driver: &dyn Driver, fanout: &Fanout) -> Result<(), BackendError> {
+    /// What is kept if this was too much.
+    const fn shorter(self) -> Self {
+        Self {
+            keep: Duration::ZERO,
+            keep_events: self.keep_events / SHORTER,
+        }
+    }
+
+    async fn apply(
+        self,
+        driver: &dyn Driver,
+        fanout: &Fanout,
+        full: bool,
+    ) -> Result<(), BackendError> {
         let target = driver.retention_target(self.keep, self.keep_events).await?;
         if let Some(revision) = target {
             let header = driver.compact(revision).await?;
             fanout.adopt(&header);
-            tracing::debug!(revision, "dropped history");
+            if full {
+                let kept = self.keep_events;
+                tracing::warn!(revision, kept, "the disk is full: history is shorter");
+            } else {
+                tracing::debug!(revision, "dropped history");
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Retention;
+
+    #[test]
+    fn history_can_get_as_short_as_it_must() {
+        let mut rule = Retention {
+            keep: Duration::from_secs(3600),
+            keep_events: 10_000,
+        };
+        let mut kept = Vec::new();
+        while rule.keep_events > 0 {
+            rule = rule.shorter();
+            kept.push(rule.keep_events);
+        }
+        assert_eq!(kept, [2500, 625, 156, 39, 9, 2, 0]);
+        assert_eq!(rule.keep, Duration::ZERO);
     }
 }

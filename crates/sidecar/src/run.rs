@@ -22,6 +22,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::batch;
 use crate::config::Options;
+use crate::connection::Closable;
 use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
 use crate::gate::Gate;
@@ -32,6 +33,7 @@ use crate::parent::Parent;
 use crate::refuse::closing;
 use crate::retention::Retention;
 use crate::service::Service;
+use crate::streams::{STREAMS, Streams};
 use crate::tail::Tail;
 
 /// How long calls under way may take to end once told to stop, and then what they left behind: less
@@ -188,6 +190,7 @@ async fn serve_open(
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let server = Server::builder()
+        .max_concurrent_streams(u32::try_from(STREAMS).unwrap_or(u32::MAX))
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
@@ -266,7 +269,7 @@ async fn start(
         reporter,
         stop.clone(),
     ));
-    background.spawn(retention.run(driver.clone(), fanout.clone(), stop.clone()));
+    background.spawn(retention.run(driver.clone(), fanout.clone(), health.clone(), stop.clone()));
     if description.multi_writer {
         let follow = tail
             .clone()
@@ -283,6 +286,7 @@ async fn start(
         tail,
         health,
         metrics,
+        streams: Streams::new(),
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
@@ -335,6 +339,7 @@ async fn accept(
                 }
                 enters
             });
+            let incoming = incoming.map(|accepted| accepted.map(Closable::new));
             let serving = server
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, told);
@@ -344,10 +349,12 @@ async fn accept(
             served
         }
         Listener::Tcp(listener, tls) => {
+            let incoming = TcpListenerStream::new(listener);
+            let incoming = incoming.map(|accepted| accepted.map(Closable::new));
             let serving = server
                 .tls_config(*tls)?
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), told);
+                .serve_with_incoming_shutdown(incoming, told);
             drained(serving, stop).await
         }
     }

@@ -12,21 +12,23 @@ use backend_proto::v1::{
     ImportResponse, ListRequest, ListResponse, WatchRequest, WatchResponse, WriteRequest,
     WriteResponse,
 };
-use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::batch::Queue;
+use crate::connection::Connection;
 use crate::driver::{Description, Driver, DriverHealth, ListQuery};
 use crate::fanout::Fanout;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+use crate::reader::{self, Messages};
 use crate::refuse::{closing, invalid, status};
+use crate::streams::Streams;
 use crate::tail::Tail;
-use crate::watch::{Source, Watch};
-use crate::{export, health, import, key, list, range, reader};
+use crate::watch::{self as watching, Source, Watch};
+use crate::{export, health, import, key, list, range};
 
 /// Messages ready for a reader of a list.
 const AHEAD: usize = 1;
@@ -45,12 +47,12 @@ pub(crate) struct Service {
     pub(crate) tail: Tail,
     pub(crate) health: watch::Receiver<DriverHealth>,
     pub(crate) metrics: Metrics,
+    pub(crate) streams: Streams,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
-type Messages<T> = ReceiverStream<Result<T, Status>>;
 
 impl Service {
     fn source(&self) -> Source {
@@ -137,6 +139,7 @@ impl Backend for Service {
 
     async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
         told(self.gate.check())?;
+        let connection = Connection::of(&request);
         let request = request.into_inner();
         let asked = request.range.ok_or_else(|| invalid("no range"));
         let asked = asked.and_then(|asked| range::check(&asked).map(|()| asked));
@@ -152,22 +155,24 @@ impl Backend for Service {
         };
         self.metrics.list();
         let (driver, stop) = (self.driver.clone(), self.stop.clone());
-        let (sink, messages) = mpsc::channel(AHEAD);
+        let (sink, messages) = told(reader::channel(&self.streams, connection, AHEAD))?;
         self.tasks.spawn(async move {
             let wrap = |part| Some(ListResponse { part: Some(part) });
             if let Err(error) = list::pump(driver.as_ref(), query, &sink, wrap, &stop).await {
-                reader::end(&sink, &error, &stop).await;
+                sink.end(&error, &stop).await;
             }
         });
-        Ok(Response::new(ReceiverStream::new(messages)))
+        Ok(Response::new(messages))
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
         told(self.gate.check())?;
+        let connection = Connection::of(&request);
+        let ahead = watching::AHEAD;
+        let (sink, messages) = told(reader::channel(&self.streams, connection, ahead))?;
         let watch = told(Watch::start(self.source(), request.into_inner()).await)?;
-        let (sink, messages) = Watch::channel();
         self.tasks.spawn(watch.run(sink));
-        Ok(Response::new(ReceiverStream::new(messages)))
+        Ok(Response::new(messages))
     }
 
     async fn current_revision(
@@ -193,11 +198,12 @@ impl Backend for Service {
 
     async fn export(&self, request: Request<ExportRequest>) -> Answer<Self::ExportStream> {
         told(self.gate.check())?;
+        let connection = Connection::of(&request);
         let request = request.into_inner();
         told(export::check(&request))?;
-        let (sink, messages) = mpsc::channel(AHEAD);
+        let (sink, messages) = told(reader::channel(&self.streams, connection, AHEAD))?;
         self.tasks.spawn(export::run(self.source(), request, sink));
-        Ok(Response::new(ReceiverStream::new(messages)))
+        Ok(Response::new(messages))
     }
 
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {

@@ -6,23 +6,24 @@ use std::time::Duration;
 use backend_proto::limits::CHUNK_BYTES;
 use backend_proto::v1::watch_response::{Body, Created, Events, Progress};
 use backend_proto::v1::{BackendError, Event, Header, Range, WatchRequest, WatchResponse};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 use crate::driver::{Driver, DriverHealth};
 use crate::fanout::{Fanout, Found};
 use crate::metrics::Metrics;
+use crate::range;
+use crate::reader::Sink;
 use crate::refuse::{closing, compacted, epoch_changed, future, not_ready};
-use crate::{range, reader};
+use crate::streams::Room;
 
 /// Progress after this much silence, unless asked otherwise, and at the least.
 const PROGRESS: Duration = Duration::from_secs(1);
 const PROGRESS_MIN: Duration = Duration::from_millis(50);
 
 /// Messages ready for a reader beside what HTTP/2 buffers.
-const AHEAD: usize = 2;
+pub(crate) const AHEAD: usize = 2;
 
 /// What a watch reads from.
 pub(crate) struct Source {
@@ -32,8 +33,6 @@ pub(crate) struct Source {
     pub(crate) metrics: Metrics,
     pub(crate) stop: CancellationToken,
 }
-
-type Sink = reader::Sink<WatchResponse>;
 
 /// A registered watch.
 pub(crate) struct Watch {
@@ -50,6 +49,8 @@ struct Batch {
     events: Vec<Event>,
     through: i64,
     header: Header,
+    /// Where they are, if they were read for this watch alone.
+    room: Option<Room>,
 }
 
 impl Watch {
@@ -86,20 +87,20 @@ impl Watch {
         })
     }
 
-    /// The channel between a watch and its reader.
-    pub(crate) fn channel() -> (Sink, mpsc::Receiver<Result<WatchResponse, Status>>) {
-        mpsc::channel(AHEAD)
-    }
-
     /// Hands changes over until the reader leaves, an error ends the watch, or the kit stops.
-    pub(crate) async fn run(mut self, sink: Sink) {
-        let _open = self.source.metrics.watch();
-        if let Err(error) = self.feed(&sink).await {
-            reader::end(&sink, &error, &self.source.stop).await;
+    pub(crate) async fn run(mut self, sink: Sink<WatchResponse>) {
+        if let Err(error) = self.feed(&sink, Some).await {
+            sink.end(&error, &self.source.stop).await;
         }
     }
 
-    async fn feed(&mut self, sink: &Sink) -> Result<(), BackendError> {
+    /// As [`Watch::run`]; `wrap` makes the reader's message of one of a watch, or leaves it out.
+    pub(crate) async fn feed<M: prost::Message>(
+        &mut self,
+        sink: &Sink<M>,
+        wrap: fn(WatchResponse) -> Option<M>,
+    ) -> Result<(), BackendError> {
+        let _open = self.source.metrics.watch();
         let mut moved = self.source.fanout.subscribe();
         let mut health = self.source.health.clone();
         let created = Body::Created(Created {
@@ -107,20 +108,25 @@ impl Watch {
         });
         let mut header = self.source.fanout.header();
         header.revision = header.revision.max(self.cursor);
-        if !self.send(sink, header, created).await? {
+        if !self.send(sink, wrap, (header, created), None).await? {
             return Ok(());
         }
         let mut told = Instant::now();
         loop {
             moved.mark_unchanged();
-            let batch = self.next().await?;
-            let news = !batch.events.is_empty();
-            let advanced = batch.through > self.cursor;
-            self.cursor = batch.through;
-            if news {
-                let events = batch.events;
+            let Batch {
+                events,
+                through,
+                header,
+                room,
+            } = self.next(sink).await?;
+            let advanced = through > self.cursor;
+            self.cursor = through;
+            if events.is_empty() {
+                drop(room);
+            } else {
                 let body = Body::Events(Events { events });
-                if !self.send(sink, batch.header, body).await? {
+                if !self.send(sink, wrap, (header, body), room).await? {
                     return Ok(());
                 }
                 told = Instant::now();
@@ -131,13 +137,15 @@ impl Watch {
             tokio::select! {
                 () = self.source.stop.cancelled() => return Err(closing()),
                 () = sink.closed() => return Ok(()),
+                cut = sink.cut() => return Err(cut),
                 _ = moved.changed() => {}
                 // Progress would say that nothing happened, which nobody can know now.
                 _ = health.changed() => reachable(&health.borrow_and_update())?,
                 () = tokio::time::sleep_until(told + self.silence) => {
                     let header = self.source.fanout.header();
                     if header.epoch == self.epoch && header.revision == self.cursor {
-                        if !self.send(sink, header, Body::Progress(Progress {})).await? {
+                        let progress = (header, Body::Progress(Progress {}));
+                        if !self.send(sink, wrap, progress, None).await? {
                             return Ok(());
                         }
                         told = Instant::now();
@@ -148,7 +156,7 @@ impl Watch {
     }
 
     /// What follows the cursor, as far as the ranges want it.
-    async fn next(&self) -> Result<Batch, BackendError> {
+    async fn next<M>(&self, sink: &Sink<M>) -> Result<Batch, BackendError> {
         match self
             .source
             .fanout
@@ -166,9 +174,11 @@ impl Watch {
                     .collect(),
                 through,
                 header,
+                room: None,
             }),
             Found::EpochChanged => Err(epoch_changed()),
             Found::Behind => {
+                let room = sink.room(CHUNK_BYTES).await?;
                 self.source.metrics.log_read();
                 let read = self.source.driver.read_log(self.cursor, CHUNK_BYTES);
                 let mut page = read.await?;
@@ -181,19 +191,29 @@ impl Watch {
                     events: page.events,
                     through: page.through,
                     header: page.header,
+                    room: Some(room),
                 })
             }
         }
     }
 
     /// `false` if the reader left.
-    async fn send(&self, sink: &Sink, header: Header, body: Body) -> Result<bool, BackendError> {
+    async fn send<M: prost::Message>(
+        &self,
+        sink: &Sink<M>,
+        wrap: fn(WatchResponse) -> Option<M>,
+        (header, body): (Header, Body),
+        room: Option<Room>,
+    ) -> Result<bool, BackendError> {
         let response = WatchResponse {
             header: Some(header),
             through_revision: self.cursor,
             body: Some(body),
         };
-        reader::send(sink, response, &self.source.stop).await
+        match wrap(response) {
+            Some(message) => sink.send(message, room, &self.source.stop).await,
+            None => Ok(true),
+        }
     }
 }
 

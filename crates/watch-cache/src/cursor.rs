@@ -10,8 +10,12 @@ use crate::event::{Delivery, Event};
 use crate::interest::{IDLE, Slot};
 use crate::item::{Item, Scope, Select};
 
-/// Changes looked at under one hold of the ring's lock.
+/// Changes looked at in one poll, and so at most under one hold of the ring's lock. A selector that sees none
+/// of them must not keep its thread until the end of the history.
 const LOOK: usize = 1024;
+/// Bytes of changes taken at once, about: the last state of a deleted item is made when it is taken,
+/// which costs as much time as the item is large.
+const TAKEN_BYTES: usize = 4 << 20;
 
 /// A position in a collection's ring of changes. Dropping it ends the watch.
 pub struct Cursor<I: Item> {
@@ -58,7 +62,8 @@ impl<I: Item> Cursor<I> {
         }
     }
 
-    /// Waits for changes that `select` sees: at least one, at most `max`. Cancel safe.
+    /// Waits for changes that `select` sees: at least one, at most `max`. Looks at a bounded number of
+    /// changes before other tasks have their turn. Cancel safe.
     ///
     /// # Errors
     /// If the cursor was cut; asking again gives the same error or goes on behind a gap, so do not.
@@ -80,8 +85,9 @@ impl<I: Item> Cursor<I> {
         select: &dyn Select<I>,
         max: usize,
     ) -> Poll<Result<Vec<Delivery<I>>, Cut>> {
-        loop {
-            let events = self.read(max.max(1))?;
+        let mut looks = LOOK;
+        while looks > 0 {
+            let events = self.read(max.max(1), &mut looks)?;
             let seen: Vec<_> = events
                 .iter()
                 .filter_map(|event| event.seen_by(select))
@@ -95,6 +101,8 @@ impl<I: Item> Cursor<I> {
                 return Poll::Pending;
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The revision up to which this cursor has handed out everything it will ever hand out, or
@@ -108,8 +116,8 @@ impl<I: Item> Cursor<I> {
         idle.then(|| through.max(self.read))
     }
 
-    /// Takes unread changes of the scope out of the ring.
-    fn read(&mut self, max: usize) -> Result<Vec<Arc<Event<I>>>, Cut> {
+    /// Takes unread changes of the scope out of the ring, and counts those that it looks at.
+    fn read(&mut self, max: usize, looks: &mut usize) -> Result<Vec<Arc<Event<I>>>, Cut> {
         let pending = self.slot.pending.swap(IDLE, Ordering::AcqRel);
         if pending == IDLE {
             return Ok(Vec::new());
@@ -125,14 +133,16 @@ impl<I: Item> Cursor<I> {
                 oldest: ring.floor(),
             });
         }
-        let mut events = Vec::new();
+        let (mut events, mut bytes) = (Vec::new(), 0);
         self.position = from;
-        for event in ring.from(from).take(LOOK) {
+        for event in ring.from(from).take(*looks) {
             self.position += 1;
+            *looks -= 1;
             if event.revision() > self.after && self.scope.contains(event.key()) {
                 self.read = event.revision();
                 events.push(Arc::clone(event));
-                if events.len() == max {
+                bytes += event.cost();
+                if events.len() == max || bytes > TAKEN_BYTES {
                     break;
                 }
             }

@@ -41,10 +41,13 @@ pub(crate) struct Index {
     all: Bucket,
     namespaces: HashMap<Box<str>, Bucket>,
     keys: HashMap<Box<str>, Bucket>,
-    equalities: HashMap<(Attribute, Box<str>), HashMap<Box<str>, Bucket>>,
+    labels: Equalities,
+    fields: Equalities,
 }
 
 type Bucket = Vec<Arc<Slot>>;
+/// By name and by value of an attribute.
+type Equalities = HashMap<Box<str>, HashMap<Box<str>, Bucket>>;
 
 #[derive(Debug)]
 enum BucketKey {
@@ -121,35 +124,56 @@ impl Index {
         if let Some(bucket) = self.keys.get(key) {
             wakers.extend(bucket.iter().filter_map(|slot| slot.mark(seq)));
         }
-        if self.equalities.is_empty() {
+        if self.labels.is_empty() && self.fields.is_empty() {
             return;
         }
         let mut items = event.previous().into_iter().chain(event.current());
         if items.any(|item| item.opaque()) {
-            let slots = self.equalities.values().flat_map(HashMap::values).flatten();
+            let slots = self.equal_buckets().flatten();
             let inside = slots.filter(|slot| slot.scope.contains(key));
             wakers.extend(inside.filter_map(|slot| slot.mark(seq)));
             return;
         }
-        for ((attribute, name), values) in &self.equalities {
-            for value in values_of(event, *attribute, name) {
-                let bucket = values.get(&*value).map_or(&[][..], Vec::as_slice);
-                let inside = bucket.iter().filter(|slot| slot.scope.contains(key));
+        // By what the item has, never by what is watched: watchers may name any number of attributes.
+        for item in event.previous().into_iter().chain(event.current()) {
+            item.attributes(&mut |attribute, name, value| {
+                let values = self.equalities(attribute).get(name);
+                let bucket = values.and_then(|values| values.get(value));
+                let inside = bucket.into_iter().flatten();
+                let inside = inside.filter(|slot| slot.scope.contains(key));
                 wakers.extend(inside.filter_map(|slot| slot.mark(seq)));
-            }
+            });
         }
     }
 
     /// Wakes everybody, for an end that concerns all.
     pub(crate) fn mark_all(&self, wakers: &mut Vec<Waker>) {
-        let equalities = self.equalities.values().flat_map(HashMap::values);
         let buckets = self
             .namespaces
             .values()
             .chain(self.keys.values())
-            .chain(equalities);
+            .chain(self.equal_buckets());
         let slots = buckets.chain([&self.all]).flatten();
         wakers.extend(slots.filter_map(|slot| slot.mark(0)));
+    }
+
+    const fn equalities(&self, attribute: Attribute) -> &Equalities {
+        match attribute {
+            Attribute::Label => &self.labels,
+            Attribute::Field => &self.fields,
+        }
+    }
+
+    const fn equalities_mut(&mut self, attribute: Attribute) -> &mut Equalities {
+        match attribute {
+            Attribute::Label => &mut self.labels,
+            Attribute::Field => &mut self.fields,
+        }
+    }
+
+    fn equal_buckets(&self) -> impl Iterator<Item = &Bucket> {
+        let values = self.labels.values().chain(self.fields.values());
+        values.flat_map(HashMap::values)
     }
 
     fn bucket(&mut self, key: &BucketKey) -> &mut Bucket {
@@ -160,11 +184,8 @@ impl Index {
             }
             BucketKey::Key(key) => self.keys.entry(key.clone()).or_default(),
             BucketKey::Equality(attribute, key, value) => {
-                let values = self
-                    .equalities
-                    .entry((*attribute, key.clone()))
-                    .or_default();
-                values.entry(value.clone()).or_default()
+                let values = self.equalities_mut(*attribute).entry(key.clone());
+                values.or_default().entry(value.clone()).or_default()
             }
         }
     }
@@ -176,28 +197,15 @@ impl Index {
             BucketKey::Namespace(namespace) => drop(self.namespaces.remove(namespace)),
             BucketKey::Key(key) => drop(self.keys.remove(key)),
             BucketKey::Equality(attribute, key, value) => {
-                let name = (*attribute, key.clone());
-                let Some(values) = self.equalities.get_mut(&name) else {
+                let equalities = self.equalities_mut(*attribute);
+                let Some(values) = equalities.get_mut(key) else {
                     return;
                 };
                 values.remove(value);
                 if values.is_empty() {
-                    self.equalities.remove(&name);
+                    equalities.remove(key);
                 }
             }
         }
     }
-}
-
-/// The values of one attribute before and after a change, each once.
-fn values_of<I: Item>(event: &Event<I>, attribute: Attribute, name: &str) -> Vec<Box<str>> {
-    let mut found: Vec<Box<str>> = Vec::new();
-    for item in event.previous().into_iter().chain(event.current()) {
-        item.attributes(&mut |kind, key, value| {
-            if kind == attribute && key == name && found.iter().all(|known| **known != *value) {
-                found.push(value.into());
-            }
-        });
-    }
-    found
 }

@@ -17,9 +17,12 @@ struct Thing {
     key: String,
     revision: u64,
     team: String,
+    /// How often its attributes were asked for.
+    asked: AtomicUsize,
 }
 
 struct All;
+struct Nothing;
 
 #[derive(Default)]
 struct Bell(AtomicUsize);
@@ -38,6 +41,7 @@ impl Item for Thing {
     }
 
     fn attributes(&self, visit: &mut dyn FnMut(Attribute, &str, &str)) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         if !self.opaque() {
             visit(Attribute::Label, "team", &self.team);
         }
@@ -52,6 +56,7 @@ impl Item for Thing {
             key: self.key.clone(),
             revision,
             team: self.team.clone(),
+            asked: AtomicUsize::new(0),
         }
     }
 }
@@ -59,6 +64,12 @@ impl Item for Thing {
 impl Select<Thing> for All {
     fn matches(&self, _item: &Thing) -> bool {
         true
+    }
+}
+
+impl Select<Thing> for Nothing {
+    fn matches(&self, _item: &Thing) -> bool {
+        false
     }
 }
 
@@ -73,6 +84,7 @@ fn put(key: &str, team: &str, revision: u64) -> Change<Thing> {
         key: key.to_owned(),
         revision,
         team: team.to_owned(),
+        asked: AtomicUsize::new(0),
     }))
 }
 
@@ -206,6 +218,55 @@ fn current_items_are_never_evicted() {
     let usage = group.usage();
     assert_eq!((usage.items, usage.current, usage.history), (10, 10_000, 0));
     assert_eq!(cache.snapshot().len(), 10);
+}
+
+#[test]
+fn a_selector_that_sees_nothing_gives_its_thread_back() {
+    let group = group(Limits {
+        history: usize::MAX,
+        ..LIMITS
+    });
+    let cache = group.get(&"things").expect("inserted");
+    let interest = Interest::in_scope(Scope::All);
+    let mut cursor = cache.follow(1, interest).expect("retained");
+    cache.apply((2..5_002).map(|revision| put("a/x", "red", revision)));
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
+    let mut polls = 0;
+    while cursor.progress().is_none() {
+        polls += 1;
+        assert!(polls < 100, "it makes progress");
+        let seen = cursor.poll_next(&mut Context::from_waker(&waker), &Nothing, 100);
+        assert!(seen.is_pending());
+    }
+    assert!(polls >= 4, "5,000 changes in {polls} polls");
+    assert_eq!(
+        bell.0.load(Ordering::SeqCst),
+        polls - 1,
+        "asks to be polled again"
+    );
+}
+
+#[test]
+fn a_change_is_looked_at_once_whatever_is_watched() {
+    let group = group(LIMITS);
+    let cache = group.get(&"things").expect("inserted");
+    let watched = |name: String| {
+        let equality = Some((Attribute::Label, name.into(), "red".into()));
+        let scope = Scope::All;
+        let cursor = cache.follow(1, Interest { scope, equality });
+        cursor.expect("retained")
+    };
+    let mut cursors: Vec<_> = (0..1000).map(|at| watched(format!("label{at}"))).collect();
+    cursors.push(watched("team".to_owned()));
+    let Change::Put(thing) = put("a/x", "red", 2) else {
+        unreachable!("a put")
+    };
+    cache.apply([Change::Put(Arc::clone(&thing))]);
+    assert_eq!(thing.asked.load(Ordering::SeqCst), 1);
+    let bell = Arc::new(Bell::default());
+    let last = cursors.last_mut().expect("one");
+    assert_eq!(poll(last, &bell), Some(Ok(vec![2])));
 }
 
 #[test]

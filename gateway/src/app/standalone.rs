@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Error, Io};
+use super::{App, Error, Io, Process};
 use crate::config::Standalone;
 use crate::standalone::pki::Pki;
 use crate::standalone::{DataDir, Driver, Sidecar, Socket, kubeconfig};
@@ -21,7 +21,11 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts everything, tells the user, and serves until `stop`. What can be refused is refused before
 /// anything is written.
-pub(super) async fn run(options: &Standalone, stop: CancellationToken) -> Result<(), Error> {
+pub(super) async fn run(
+    options: &Standalone,
+    process: Process,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let driver = options.driver()?;
     let catalog = options.kinds.load()?;
     let bound = TcpListener::bind(options.listen.address()).await;
@@ -41,7 +45,7 @@ pub(super) async fn run(options: &Standalone, stop: CancellationToken) -> Result
     };
     let pki = Pki::load_or_create(&data.pki(), &options.listen.names())?;
     let config = options.server(endpoint, &pki);
-    let app = App::build(config, catalog, Io::new(listener)?)?;
+    let app = App::build(config, catalog, Io::new(listener, process)?)?;
     let sidecar = match program {
         Some(program) => match stop
             .run_until_cancelled(Sidecar::start(program, socket))
@@ -109,9 +113,19 @@ struct Announce<'a> {
 impl Announce<'_> {
     /// Waits until the server is ready, writes the kubeconfig and prints THE line.
     async fn when_ready(mut self) -> Result<(), Error> {
-        let ready = self.phase.wait_for(|phase| phase.ready().is_ok());
-        let ready = timeout(READY_TIMEOUT, ready).await.is_ok();
-        if !ready {
+        fn damaged(phase: &Phase) -> bool {
+            matches!(phase, Phase::Damaged { .. })
+        }
+        let settled = self
+            .phase
+            .wait_for(|phase| phase.ready().is_ok() || damaged(phase));
+        let settled = timeout(READY_TIMEOUT, settled).await;
+        let settled = settled.is_ok_and(|settled| settled.is_ok());
+        if damaged(&self.phase.borrow()) {
+            let trouble = self.phase.borrow().ready().err().unwrap_or_default();
+            return Err(Error::Damaged(trouble));
+        }
+        if !settled {
             let trouble = self.phase.borrow().ready().err().unwrap_or_default();
             let seconds = READY_TIMEOUT.as_secs();
             return Err(Error::NotReady { seconds, trouble });

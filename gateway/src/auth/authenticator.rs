@@ -31,6 +31,13 @@ impl Authenticator {
         }
     }
 
+    /// Whether a connection's certificate identifies a user, or a front proxy.
+    pub fn knows(&self, peer: &Peer) -> bool {
+        let trust = self.trust.load();
+        let identity = peer.identity(&trust, self.request_headers.as_ref());
+        matches!(identity.front_proxy, Some(Ok(()))) || matches!(identity.user, Some(Ok(_)))
+    }
+
     /// Identifies the caller of one request, and removes the credentials from its headers so that
     /// nothing behind can take them for its own.
     ///

@@ -4,22 +4,24 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_proto::limits::{MAX_MESSAGE_BYTES, PROTOCOL_MINOR};
+use backend_proto::limits::PROTOCOL_MINOR;
 use backend_proto::v1;
-use backend_proto::v1::backend_client::BackendClient;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use crate::backend::check;
 use crate::backend::current::{Asker, Current};
 use crate::backend::endpoint::{Endpoint, EndpointError};
 use crate::backend::error::{Error, Outcome, Reason};
+use crate::backend::link::{Client, Link, Live};
+use crate::backend::list::{LoadBudget, RecordStream};
 use crate::backend::record::{Header, Op, Verdict, signed};
 use crate::backend::requests::{Method, Requests};
 use crate::backend::seen::{Highest, Identity, Seen};
-use crate::backend::stream::{ChangeStream, RecordStream};
+use crate::backend::stream::ChangeStream;
 use crate::backend::writer::{Queue, Writer};
 
 /// Longest wait for the answer to a read or to a start of a stream.
@@ -59,12 +61,14 @@ pub struct Description {
     pub value_bytes: u64,
 }
 
-/// The connections, and what was seen through them.
+/// The connections, and what was seen through them. Every call passes [`Calls::live`], so that none
+/// reaches a driver which was not described on this connection or does not fit; those that clients
+/// cause pass [`Calls::admitted`] as well.
 #[derive(Clone, Debug)]
 pub(super) struct Calls {
-    unary: BackendClient<Channel>,
-    watch: BackendClient<Channel>,
-    bulk: BackendClient<Channel>,
+    unary: Arc<Link>,
+    watch: Arc<Link>,
+    bulk: Arc<Link>,
     seen: Arc<Seen>,
     requests: Requests,
 }
@@ -75,17 +79,12 @@ impl Backend {
     /// # Errors
     /// If the endpoint cannot be used.
     pub fn new(endpoint: &Endpoint) -> Result<(Self, BackendTasks), EndpointError> {
-        let client = || {
-            let client = BackendClient::new(endpoint.channel()?);
-            Ok(client
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(MAX_MESSAGE_BYTES))
-        };
+        let link = || Link::new(endpoint).map(Arc::new);
         let seen = Arc::new(Seen::new());
         let calls = Calls {
-            unary: client()?,
-            watch: client()?,
-            bulk: client()?,
+            unary: link()?,
+            watch: link()?,
+            bulk: link()?,
             seen,
             requests: Requests::default(),
         };
@@ -107,46 +106,29 @@ impl Backend {
     /// [`Reason::Refused`] with a sentence for an operator if it does not fit this program,
     /// [`Reason::NotReady`] while an import is unfinished.
     pub async fn describe(&self) -> Result<Description, Error> {
-        let request = v1::DescribeRequest {
-            protocol_minor: PROTOCOL_MINOR,
-            client: concat!("ark-apiserver ", env!("CARGO_PKG_VERSION")).to_owned(),
-        };
-        let floor = self.calls.seen.highest();
-        self.calls.requests.count(Method::Describe);
-        let mut client = self.calls.unary.clone();
-        let answer = unary(READ_TIMEOUT, request, |request| client.describe(request)).await?;
-        if answer.import.is_some() {
-            // What the store will be, and on which revision it will stand, the import decides.
-            let message = "an import into the store is unfinished";
-            return Err(Error::new(Reason::NotReady, message));
+        let calls = &self.calls;
+        let mut again = true;
+        loop {
+            let live = calls.live(&calls.unary).await?;
+            match calls.describe(&live.client).await {
+                Err(_) if live.is_spent() && again => again = false,
+                answer => return answer,
+            }
         }
-        let header = self.calls.note(answer.header.clone(), floor)?;
-        let (low, high) = (answer.protocol_minor_min, answer.protocol_minor_max);
-        if low > PROTOCOL_MINOR || high < PROTOCOL_MINOR_MIN {
-            let message = format!(
-                "storage driver {} {} speaks ark.backend.v1 minor {low} to {high}, this \
-                 ark-apiserver {PROTOCOL_MINOR_MIN} to {PROTOCOL_MINOR}: upgrade the older one",
-                answer.driver, answer.driver_version
-            );
-            return Err(Error::new(Reason::Refused, message));
-        }
-        let time_travel = answer
-            .capabilities()
-            .any(|it| it == v1::describe_response::Capability::TimeTravel);
-        let value_bytes = answer.limits.map_or(0, |limits| limits.value_bytes);
-        Ok(Description {
-            header,
-            driver: format!("{} {}", answer.driver, answer.driver_version),
-            time_travel,
-            value_bytes: u64::try_from(value_bytes).unwrap_or(0),
-        })
+    }
+
+    /// Lets the calls of clients through, once the objects of the store are loaded that this header
+    /// is of.
+    pub fn admit(&self, header: &Header) {
+        self.calls.seen.admit(header);
     }
 
     /// Makes one change, together with others that are made at the same time. What became of a
     /// broken call is found out by asking again.
     ///
     /// # Errors
-    /// With [`Outcome::Unknown`] if that could not be found out in time.
+    /// [`Reason::NotReady`] before [`Backend::admit`]; with [`Outcome::Unknown`] if that could not be
+    /// found out in time.
     pub async fn write(&self, op: Op) -> Result<Verdict, Error> {
         self.queue.write(op).await
     }
@@ -154,7 +136,7 @@ impl Backend {
     /// The newest revision: not below any that anybody was told before this was asked.
     ///
     /// # Errors
-    /// If the backend does not answer.
+    /// [`Reason::NotReady`] before [`Backend::admit`], or if the backend does not answer.
     pub async fn current_revision(&self) -> Result<u64, Error> {
         self.asker.ask().await
     }
@@ -163,11 +145,12 @@ impl Backend {
     ///
     /// # Errors
     /// [`Reason::Compacted`], or if the backend does not answer.
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         group: &str,
         resource: &str,
         revision: u64,
+        budget: &LoadBudget,
     ) -> Result<RecordStream, Error> {
         let range = v1::Range {
             group: group.to_owned(),
@@ -175,14 +158,22 @@ impl Backend {
             ..v1::Range::default()
         };
         let request = v1::ListRequest {
-            range: Some(range),
+            range: Some(range.clone()),
             revision: signed(revision),
             ..v1::ListRequest::default()
         };
         self.calls.requests.count(Method::List);
-        let mut client = self.calls.bulk.clone();
-        let stream = within(READ_TIMEOUT, client.list(request)).await?;
-        RecordStream::open(stream).await
+        let calls = &self.calls;
+        let mut again = true;
+        let stream = loop {
+            let mut live = calls.live(&calls.bulk).await?;
+            let stream = within(READ_TIMEOUT, live.client.list(request.clone())).await;
+            match stream {
+                Err(_) if live.is_spent() && again => again = false,
+                stream => break stream?,
+            }
+        };
+        RecordStream::open(stream, &self.calls, range, budget.clone()).await
     }
 
     /// Follows all changes after a revision.
@@ -197,8 +188,16 @@ impl Backend {
             progress_interval_ms: interval,
         };
         self.calls.requests.count(Method::Watch);
-        let mut client = self.calls.watch.clone();
-        let stream = within(READ_TIMEOUT, client.watch(request)).await?;
+        let calls = &self.calls;
+        let mut again = true;
+        let stream = loop {
+            let mut live = calls.live(&calls.watch).await?;
+            let stream = within(READ_TIMEOUT, live.client.watch(request.clone())).await;
+            match stream {
+                Err(_) if live.is_spent() && again => again = false,
+                stream => break stream?,
+            }
+        };
         Ok(ChangeStream::new(stream, self.calls.clone(), after))
     }
 
@@ -240,8 +239,73 @@ impl IdentityWatch {
 }
 
 impl Calls {
+    /// A connection whose driver was described and fits. It may have ended since, without a call on
+    /// it: then it is spent, and another is made.
+    async fn live(&self, link: &Link) -> Result<Live, Error> {
+        if let Some(live) = link.serving() {
+            return Ok(live);
+        }
+        let _turn = link.turn().await;
+        if let Some(live) = link.serving() {
+            return Ok(live);
+        }
+        let live = link.connect()?;
+        self.describe(&live.client).await?;
+        link.keep(live.clone());
+        Ok(live)
+    }
+
+    /// As [`Calls::live`], for what a client asks: only of the store that is loaded.
+    async fn admitted(&self, link: &Link) -> Result<Live, Error> {
+        let live = self.live(link).await?;
+        self.seen.check_admitted()?;
+        Ok(live)
+    }
+
+    /// Asks who the driver is, and whether it fits.
+    async fn describe(&self, client: &Client) -> Result<Description, Error> {
+        let request = v1::DescribeRequest {
+            protocol_minor: PROTOCOL_MINOR,
+            client: concat!("ark-apiserver ", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let floor = self.seen.highest();
+        self.requests.count(Method::Describe);
+        let mut client = client.clone();
+        let answer = unary(READ_TIMEOUT, request, |request| client.describe(request)).await;
+        // Whatever becomes of the question, nothing can have been stored by it.
+        let answer = answer.map_err(|error| Error {
+            outcome: Outcome::NotApplied,
+            ..error
+        })?;
+        if answer.import.is_some() {
+            // What the store will be, and on which revision it will stand, the import decides.
+            let message = "an import into the store is unfinished";
+            return Err(Error::new(Reason::NotReady, message));
+        }
+        let (low, high) = (answer.protocol_minor_min, answer.protocol_minor_max);
+        if low > PROTOCOL_MINOR || high < PROTOCOL_MINOR_MIN {
+            return Err(Error::refused(format!(
+                "storage driver {} {} speaks ark.backend.v1 minor {low} to {high}, this \
+                 ark-apiserver {PROTOCOL_MINOR_MIN} to {PROTOCOL_MINOR}: upgrade the older one",
+                answer.driver, answer.driver_version
+            )));
+        }
+        // Only now: a driver that does not fit tells nothing that is worth remembering.
+        let header = self.note(answer.header.clone(), floor)?;
+        let time_travel = answer
+            .capabilities()
+            .any(|it| it == v1::describe_response::Capability::TimeTravel);
+        let value_bytes = answer.limits.map_or(0, |limits| limits.value_bytes);
+        Ok(Description {
+            header,
+            driver: format!("{} {}", answer.driver, answer.driver_version),
+            time_travel,
+            value_bytes: u64::try_from(value_bytes).unwrap_or(0),
+        })
+    }
+
     pub(super) fn note(&self, header: Option<v1::Header>, floor: Highest) -> Result<Header, Error> {
-        let header = Header::from(header.unwrap_or_default());
+        let header = check::header(header)?;
         self.seen.note(&header, floor)?;
         Ok(header)
     }
@@ -252,12 +316,14 @@ impl Calls {
     }
 
     pub(super) async fn current_revision(&self) -> Result<u64, Error> {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        let mut live = self.connected(deadline).await?;
         let floor = self.seen.highest();
         self.requests.count(Method::CurrentRevision);
-        let mut client = self.unary.clone();
         let request = v1::CurrentRevisionRequest {};
-        let answer = unary(READ_TIMEOUT, request, |request| {
-            client.current_revision(request)
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let answer = unary(rest, request, |request| {
+            live.client.current_revision(request)
         });
         Ok(self.note(answer.await?.header, floor)?.revision)
     }
@@ -268,21 +334,33 @@ impl Calls {
         ops: Vec<v1::Op>,
         timeout: Duration,
     ) -> Result<Vec<v1::OpResult>, Error> {
+        let mut live = self.connected(Instant::now() + timeout).await?;
         let count = ops.len();
         self.requests.count(Method::Write);
-        let mut client = self.unary.clone();
         let request = v1::WriteRequest { ops };
-        let answer = unary(timeout, request, |request| client.write(request)).await?;
-        self.note_lagging(answer.header)?;
+        let answer = unary(timeout, request, |request| live.client.write(request)).await?;
+        let open = |error| Error {
+            outcome: Outcome::Unknown,
+            ..error
+        };
+        self.note_lagging(answer.header).map_err(open)?;
         if answer.results.len() != count {
             let message = format!("{} verdicts for {count} writes", answer.results.len());
-            let outcome = Outcome::Unknown;
-            return Err(Error {
-                outcome,
-                ..Error::new(Reason::Internal, message)
-            });
+            return Err(open(check::broken(message)));
         }
         Ok(answer.results)
+    }
+
+    /// The connection for what clients ask, by a deadline; nothing was asked if there is none.
+    async fn connected(&self, deadline: Instant) -> Result<Live, Error> {
+        let connected = tokio::time::timeout_at(deadline, self.admitted(&self.unary));
+        let late = |_| {
+            Error::new(
+                Reason::Deadline,
+                "the storage backend does not say who it is",
+            )
+        };
+        connected.await.map_err(late)?
     }
 }
 

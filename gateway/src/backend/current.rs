@@ -9,6 +9,11 @@ use crate::backend::error::{Error, Reason};
 /// Most askers that wait at once; more are shed.
 const QUEUE: usize = 4096;
 
+/// How often a question is asked whose connection breaks, which says nothing of the next one: a
+/// restarted backend costs its readers nothing. The connection may break under the question, be
+/// found to have ended, and be made.
+const ATTEMPTS: u32 = 3;
+
 type Answer = Result<u64, Error>;
 
 /// Asks for the current revision.
@@ -74,13 +79,16 @@ impl Current {
 }
 
 async fn ask(calls: &Calls) -> Answer {
-    let answer = calls.current_revision().await;
-    match &answer {
-        // The connection broke, which says nothing of the next one: a restarted backend costs its
-        // readers nothing.
-        Err(error) if error.reason == Reason::Unreachable => calls.current_revision().await,
-        _ => answer,
+    let mut answer = calls.current_revision().await;
+    for _ in 1..ATTEMPTS {
+        match &answer {
+            Err(error) if error.reason == Reason::Unreachable => {
+                answer = calls.current_revision().await;
+            }
+            _ => break,
+        }
     }
+    answer
 }
 
 /// Waits until every asker has left.

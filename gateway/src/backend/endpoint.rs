@@ -1,12 +1,17 @@
 //! Where the backend listens.
 
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::Uri;
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+
+use crate::backend::link::Spent;
 
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -16,6 +21,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 windows, bytes: enough for a chunk of a list to be under way while one is read.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
+const HTTPS_PORT: u16 = 443;
 
 /// Where the backend listens and how to prove who is who.
 #[derive(Clone, Debug)]
@@ -61,8 +67,8 @@ impl Endpoint {
         self
     }
 
-    /// A connection, made when first used and made again when lost.
-    pub(super) fn channel(&self) -> Result<Channel, EndpointError> {
+    /// A connection, made when first used. Once lost it is `spent`, and every call on it fails.
+    pub(super) fn channel(&self, spent: Spent) -> Result<Channel, EndpointError> {
         let uri = match &self.address {
             // The host of a unix socket; becomes `:authority`.
             Address::Unix(_) => "http://localhost".to_owned(),
@@ -77,15 +83,18 @@ impl Endpoint {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .tcp_nodelay(true);
+        let once = Once::new(spent);
         match &self.address {
             Address::Unix(path) => {
                 let path = path.clone();
-                Ok(
-                    endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
-                        let path = path.clone();
-                        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-                    })),
-                )
+                let connect = tower::service_fn(move |_: Uri| {
+                    let (path, turn) = (path.clone(), once.turn());
+                    async move {
+                        let connected = UnixStream::connect(path);
+                        turn.take(connected).await.map(TokioIo::new)
+                    }
+                });
+                Ok(endpoint.connect_with_connector_lazy(connect))
             }
             Address::Https(_) => {
                 let tls = self.tls.as_ref().ok_or_else(|| {
@@ -94,9 +103,61 @@ impl Endpoint {
                 let endpoint = endpoint
                     .tls_config(tls.config())
                     .map_err(|error| EndpointError::Tls(error.to_string()))?;
-                Ok(endpoint.connect_lazy())
+                let connect = tower::service_fn(move |uri: Uri| {
+                    let turn = once.turn();
+                    async move { turn.take(tcp(uri)).await.map(TokioIo::new) }
+                });
+                Ok(endpoint.connect_with_connector_lazy(connect))
             }
         }
+    }
+}
+
+async fn tcp(uri: Uri) -> io::Result<TcpStream> {
+    let host = uri.host().unwrap_or_default();
+    // An IPv6 address is in brackets in a URI.
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(HTTPS_PORT))).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Lets a channel connect once.
+struct Once {
+    used: AtomicBool,
+    spent: Spent,
+}
+
+/// An attempt of a channel to connect.
+struct Turn {
+    first: bool,
+    spent: Spent,
+}
+
+impl Once {
+    const fn new(spent: Spent) -> Self {
+        Self {
+            used: AtomicBool::new(false),
+            spent,
+        }
+    }
+
+    fn turn(&self) -> Turn {
+        Turn {
+            first: !self.used.swap(true, Ordering::AcqRel),
+            spent: self.spent.clone(),
+        }
+    }
+}
+
+impl Turn {
+    async fn take<T>(self, connected: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let connected = if self.first {
+            connected.await
+        } else {
+            Err(io::Error::other("the connection ended"))
+        };
+        connected.inspect_err(|_| self.spent.note())
     }
 }
 

@@ -5,6 +5,13 @@ use std::time::Duration;
 use backend_proto::error as wire;
 use tonic::{Code, Status};
 
+use crate::backend::check::MAX_REVISION;
+
+/// Bytes of a driver's sentence that are kept: it is repeated in logs and to every client that waits.
+const MESSAGE_BYTES: usize = 1024;
+/// The longest wait that a driver can advise clients to.
+const LONGEST_ADVICE: Duration = Duration::from_secs(60);
+
 /// A call that failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -56,6 +63,8 @@ pub enum Reason {
     WentBack,
     /// The driver and this program do not fit; see the message.
     Refused,
+    /// The answer breaks the protocol: a fault of the driver.
+    Broken,
     /// A fault of the driver or of this program.
     Internal,
 }
@@ -80,9 +89,20 @@ impl Error {
         }
     }
 
+    /// The driver does not fit.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self::new(Reason::Refused, message)
+    }
+
+    /// One sentence, whatever a driver takes for one.
+    fn sentence(mut message: String) -> String {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+        message
+    }
+
     /// A failure inside an answered call.
     pub(super) fn from_wire(error: wire::BackendError) -> Self {
-        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0).min(MAX_REVISION);
         let reason = match error.reason() {
             wire::Reason::Compacted => Reason::Compacted {
                 oldest: unsigned(error.compact_revision),
@@ -110,13 +130,13 @@ impl Error {
                 Outcome::Unknown
             }
         };
-        let advice = unsigned(error.retry_after_ms);
-        let retry_after = (advice > 0).then(|| Duration::from_millis(advice));
+        let advice = Duration::from_millis(unsigned(error.retry_after_ms)).min(LONGEST_ADVICE);
+        let retry_after = Some(advice).filter(|advice| !advice.is_zero());
         Self {
             reason,
             outcome,
             retry_after,
-            message: error.message,
+            message: Self::sentence(error.message),
         }
     }
 }
@@ -151,7 +171,7 @@ impl From<Status> for Error {
             reason,
             outcome,
             retry_after: None,
-            message: status.message().to_owned(),
+            message: Self::sentence(status.message().to_owned()),
         }
     }
 }

@@ -148,25 +148,9 @@ pub enum Cause {
     Uid,
 }
 
-/// Revisions are never negative; one that is comes from a broken driver and sorts below all others.
-pub(super) fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
 /// Revisions fit int63.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-impl From<v1::Header> for Header {
-    fn from(header: v1::Header) -> Self {
-        Self {
-            store_id: header.store_id,
-            epoch: unsigned(header.epoch),
-            revision: unsigned(header.revision),
-            compact_revision: unsigned(header.compact_revision),
-        }
-    }
 }
 
 impl From<v1::Key> for Name {
@@ -203,34 +187,6 @@ impl From<Name> for v1::Key {
     }
 }
 
-impl From<v1::Record> for Record {
-    fn from(record: v1::Record) -> Self {
-        Self {
-            name: record.key.unwrap_or_default().into(),
-            revision: unsigned(record.revision),
-            value: record.value,
-            unreadable: record.unreadable,
-        }
-    }
-}
-
-impl From<v1::Event> for Change {
-    fn from(event: v1::Event) -> Self {
-        let kind = match event.r#type() {
-            v1::event::Type::Deleted => ChangeKind::Delete,
-            v1::event::Type::Created | v1::event::Type::Updated | v1::event::Type::Unspecified => {
-                ChangeKind::Put
-            }
-        };
-        let revision = unsigned(event.revision);
-        Self {
-            revision,
-            kind,
-            record: event.record.unwrap_or_default().into(),
-        }
-    }
-}
-
 impl From<Index> for v1::Index {
     fn from(index: Index) -> Self {
         Self {
@@ -260,32 +216,6 @@ impl Op {
             expected_revision: signed(self.expected),
             expected_uid: self.uid,
             actor: self.actor,
-        }
-    }
-}
-
-impl From<v1::op_result::Applied> for Verdict {
-    fn from(applied: v1::op_result::Applied) -> Self {
-        Self::Applied {
-            revision: unsigned(applied.revision),
-            noop: applied.noop,
-            deleted: applied.deleted.map(Record::from),
-        }
-    }
-}
-
-impl From<v1::op_result::Conflict> for Verdict {
-    fn from(conflict: v1::op_result::Conflict) -> Self {
-        use v1::op_result::conflict::Cause as Wire;
-        let cause = match conflict.cause() {
-            Wire::Exists => Cause::Exists,
-            Wire::NotFound => Cause::NotFound,
-            Wire::Uid => Cause::Uid,
-            Wire::Revision | Wire::Unspecified => Cause::Revision,
-        };
-        Self::Conflict {
-            cause,
-            current: conflict.current.map(Record::from),
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Seen {
     highest: Mutex<Highest>,
     /// Identity and epoch of the store; `None` before the first answer.
     identity: watch::Sender<Option<Identity>>,
+    /// The identity whose objects are loaded; `None` before that.
+    admitted: Mutex<Option<Identity>>,
 }
 
 /// A store and its epoch: when either changes, all caches are void.
@@ -32,7 +34,28 @@ impl Seen {
         Self {
             highest: Mutex::default(),
             identity: watch::Sender::new(None),
+            admitted: Mutex::default(),
         }
+    }
+
+    /// Lets calls through to the store of this header.
+    pub(super) fn admit(&self, header: &Header) {
+        *self.admitted.lock() = Some(Identity::of(header));
+    }
+
+    /// Whether calls may reach the store: the one that answers now is the one whose objects are
+    /// loaded.
+    ///
+    /// # Errors
+    /// [`Reason::NotReady`] if it is not; nothing was asked.
+    pub(super) fn check_admitted(&self) -> Result<(), Error> {
+        let admitted = self.admitted.lock();
+        let message = match &*admitted {
+            None => "objects are being loaded",
+            Some(_) if *admitted == *self.identity.borrow() => return Ok(()),
+            Some(_) => "the store is another one, or began a new epoch: objects are being loaded",
+        };
+        Err(Error::new(Reason::NotReady, message))
     }
 
     /// What was seen so far: an answer to a question asked now must not be below it.
@@ -65,16 +88,22 @@ impl Seen {
         }
         *highest = now.max(*highest);
         drop(highest);
-        let identity = Identity {
-            store_id: header.store_id.clone(),
-            epoch: header.epoch,
-        };
+        let identity = Identity::of(header);
         self.identity.send_if_modified(|known| {
             let changed = known.as_ref() != Some(&identity);
             *known = Some(identity);
             changed
         });
         Ok(())
+    }
+}
+
+impl Identity {
+    fn of(header: &Header) -> Self {
+        Self {
+            store_id: header.store_id.clone(),
+            epoch: header.epoch,
+        }
     }
 }
 
@@ -106,5 +135,29 @@ mod tests {
         assert!(seen.note(&header(2, 1 << 41), asked).is_ok());
         assert!(identity.has_changed().expect("the sender lives"));
         assert!(seen.note(&header(1, 99), asked).is_err());
+    }
+
+    #[test]
+    fn only_the_store_that_was_loaded_is_called() {
+        let seen = Seen::new();
+        seen.check_admitted().expect_err("nothing is loaded");
+        seen.note(&header(1, 10), Highest::default())
+            .expect("noted");
+        seen.check_admitted().expect_err("nothing is loaded");
+        seen.admit(&header(1, 10));
+        seen.check_admitted().expect("loaded");
+        let others = [
+            header(2, 1 << 41),
+            Header {
+                store_id: "another".to_owned(),
+                ..header(2, 1 << 41)
+            },
+        ];
+        for other in others {
+            seen.note(&other, Highest::default()).expect("noted");
+            seen.check_admitted().expect_err("another store or epoch");
+            seen.admit(&other);
+            seen.check_admitted().expect("loaded");
+        }
     }
 }

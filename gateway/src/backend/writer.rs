@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::check;
 use crate::backend::client::Calls;
 use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::record::{Op, Verdict};
@@ -175,7 +176,7 @@ async fn all_closed(batch: &mut [Job]) {
 fn settle(batch: &mut Vec<Job>, results: Vec<v1::OpResult>) -> Option<Error> {
     let mut open = None;
     for (job, result) in std::mem::take(batch).into_iter().zip(results) {
-        match verdict(result) {
+        match verdict(&job.op, result) {
             Err(error) if error.outcome == Outcome::Unknown => {
                 open = Some(error);
                 batch.push(job);
@@ -233,30 +234,15 @@ impl Patience {
     }
 }
 
-fn verdict(result: v1::OpResult) -> Answer {
-    match result.verdict {
-        Some(v1::op_result::Verdict::Applied(applied)) => Ok(applied.into()),
-        Some(v1::op_result::Verdict::Conflict(conflict)) => Ok(conflict.into()),
-        Some(v1::op_result::Verdict::Refused(error)) => {
-            use backend_proto::error::Outcome as Wire;
-            // Nothing was stored, unless the detail says otherwise.
-            let outcome = match error.outcome() {
-                Wire::Unknown | Wire::Applied => Outcome::Unknown,
-                Wire::NotApplied | Wire::Unspecified => Outcome::NotApplied,
-            };
-            Err(Error {
-                outcome,
-                ..Error::from_wire(error)
-            })
-        }
-        None => {
-            let error = Error::new(Reason::Internal, "the storage driver gave no verdict");
-            Err(Error {
-                outcome: Outcome::Unknown,
-                ..error
-            })
-        }
-    }
+fn verdict(op: &v1::Op, result: v1::OpResult) -> Answer {
+    let Some(verdict) = result.verdict else {
+        let error = check::broken("the storage driver gave no verdict");
+        return Err(Error {
+            outcome: Outcome::Unknown,
+            ..error
+        });
+    };
+    check::verdict(op, verdict)
 }
 
 fn stopped(outcome: Outcome) -> Error {

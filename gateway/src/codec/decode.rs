@@ -12,7 +12,7 @@ use api_types::options::FieldValidation;
 use api_types::status::ApiError;
 use crd_schema::coerce::{self, Mode};
 use crd_schema::{Structural, default, nulls, prune};
-use kube_json::Parsed;
+use kube_json::{ParseError, Parsed};
 use serde_json::Value;
 
 use crate::request::Warnings;
@@ -39,6 +39,9 @@ pub(crate) enum Unfit {
     /// A field of the metadata has the wrong type.
     #[error("{0}")]
     Malformed(String),
+    /// With its defaults it is larger than an object may be.
+    #[error(transparent)]
+    TooLarge(#[from] default::TooLarge),
 }
 
 /// The object in a request's body. Warns of fields that are unknown or doubled, unless they are to
@@ -53,10 +56,13 @@ pub(crate) fn body(
     validation: FieldValidation,
     warnings: &Warnings,
 ) -> Result<Value, ApiError> {
-    let Parsed { value, duplicates } = parse(format, body).map_err(|problem| {
+    let undecodable = |problem: String| {
         let summary = missing::summary(body);
         unrecognized(served, &format!("{problem} ({summary})"))
-    })?;
+    };
+    let Parsed { value, duplicates } =
+        parse(format, body).map_err(|error| ApiError::unparsed(error, undecodable))?;
+    missing::interpret(&value).map_err(undecodable)?;
     let named = Named::of(&value);
     let version = named.version();
     let Clean { object, unknown } = match clean(served, value) {
@@ -64,6 +70,7 @@ pub(crate) fn body(
         Err(unfit @ Unfit::Malformed(_)) => {
             return Err(unhandled(served, &named, &version, &unfit));
         }
+        Err(Unfit::TooLarge(error)) => return Err(ApiError::too_large(error)),
         Err(unfit) => {
             let unfit = match (unfit, format) {
                 (Unfit::NoKind(_), Format::Json) => {
@@ -78,7 +85,7 @@ pub(crate) fn body(
     let problems = problems(format, duplicates, unknown);
     match validation {
         FieldValidation::Ignore => {}
-        FieldValidation::Warn => problems.iter().for_each(|problem| warnings.add(problem)),
+        FieldValidation::Warn => warnings.extend(problems),
         FieldValidation::Strict if problems.is_empty() => {}
         FieldValidation::Strict => {
             let strict = strict(format, &problems);
@@ -99,7 +106,8 @@ pub(crate) fn body(
 /// for their metadata.
 ///
 /// # Errors
-/// If it names no kind, or its metadata is malformed.
+/// If it names no kind, its metadata is malformed, or its defaults are larger than a request may
+/// be.
 pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> {
     missing::interpret(&object).map_err(Unfit::Malformed)?;
     let named = Named::of(&object);
@@ -123,7 +131,7 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
         unknown.extend(prune::prune(&mut object, schema));
         nulls::drop_nulls(&mut object, schema);
         unknown.extend(coerce::embedded(&mut object, schema, Mode::Strict).map_err(malformed)?);
-        default::apply(&mut object, schema);
+        default::apply(&mut object, schema, served.resource().body_limit())?;
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         // Field management comes with server-side apply (docs/adr/0003).
@@ -175,15 +183,17 @@ impl Named {
     }
 }
 
-/// The tree in a text, if it is a map or nothing.
-fn parse(format: Format, body: &[u8]) -> Result<Parsed, String> {
-    let parsed = match format {
-        Format::Json => kube_json::parse(body)
-            .map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))?,
-        Format::Yaml => kube_json::yaml::parse(body).map_err(|error| error.to_string())?,
-    };
-    missing::interpret(&parsed.value)?;
-    Ok(parsed)
+/// The tree in a text.
+fn parse(format: Format, body: &[u8]) -> Result<Parsed, ParseError> {
+    match format {
+        Format::Json => kube_json::parse(body).map_err(|error| match error {
+            ParseError::Syntax(reason) => ParseError::Syntax(format!(
+                "couldn't get version/kind; json parse error: {reason}"
+            )),
+            error @ ParseError::TooLarge { .. } => error,
+        }),
+        Format::Yaml => kube_json::yaml::parse(body),
+    }
 }
 
 /// All that strict decoding has to say, doubled fields first.

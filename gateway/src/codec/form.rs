@@ -46,6 +46,14 @@ impl Form {
         })
     }
 
+    /// How heavy it is to write an object of so many bytes: nothing if it leaves as it is stored.
+    pub(crate) fn weight(&self, bytes: usize) -> usize {
+        let as_stored = self.encoding() == Encoding::Json
+            && self.transform() == Transform::None
+            && !self.pretty();
+        if as_stored { 0 } else { bytes }
+    }
+
     /// How the answer is written.
     pub(crate) const fn encoding(&self) -> Encoding {
         self.negotiated.encoding

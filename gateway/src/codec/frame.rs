@@ -3,6 +3,8 @@
 //! The frame of a change is made once and shared by all watchers of its form; what is there when a
 //! watch begins is copied, so that it is not kept twice.
 
+use std::sync::Arc;
+
 use api_types::media_type::{Encoding, MetaVersion, Transform};
 use api_types::protobuf::Writer;
 use api_types::revision::Revision;
@@ -15,6 +17,7 @@ use kube_json::ObjectWriter;
 use super::document::meta_of;
 use super::row::{Rows, key, unreadable};
 use super::{Form, columns, compress, partial};
+use crate::compute::INLINE;
 use crate::resources::Served;
 use crate::store::{DecodeError, EventKind, Stored};
 
@@ -24,13 +27,32 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Writes the events of one watch.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    served: Served,
-    shape: Shape,
-    wire: Wire,
+    recipe: Arc<Recipe>,
+    /// Of a table, until the first event has told them.
+    columns: Option<Vec<ColumnDefinition>>,
     /// The stream as it is compressed, if it is.
     gzip: Option<compress::Joined>,
     /// What was written since something shared was.
     plain: Vec<u8>,
+}
+
+/// How the events of one watch are written, which does not change.
+#[derive(Debug)]
+struct Recipe {
+    served: Served,
+    shape: Shape,
+    wire: Wire,
+    compressed: bool,
+}
+
+/// A frame that is too heavy to be made where it is sent.
+#[derive(Debug)]
+pub(crate) struct Heavy {
+    recipe: Arc<Recipe>,
+    /// None for an object that is there already.
+    kind: Option<EventKind>,
+    object: Arc<Stored>,
+    columns: Option<Vec<ColumnDefinition>>,
 }
 
 /// How an event is written.
@@ -50,8 +72,6 @@ enum Shape {
         rows: Box<Rows>,
         include: IncludeObject,
         version: MetaVersion,
-        /// Until the first event has told them.
-        columns: Option<Vec<ColumnDefinition>>,
     },
 }
 
@@ -61,17 +81,18 @@ impl Frames {
     /// # Errors
     /// If the client asked for a table that there cannot be.
     pub(crate) fn new(form: &Form, served: &Served, compress: bool) -> Result<Self, ApiError> {
+        let mut columns = None;
         let shape = match form.transform() {
             // An object is no list; kube-apiserver sends it as it is.
             Transform::None | Transform::PartialObjectList(_) => Shape::Objects,
             Transform::PartialObject(version) => Shape::Metadata(version),
             Transform::Table(version) => {
                 let include = form.include()?;
+                columns = Some(columns::definitions(served));
                 Shape::Table {
                     rows: Box::new(Rows::new(served.clone(), version, include)),
                     include,
                     version,
-                    columns: Some(columns::definitions(served)),
                 }
             }
         };
@@ -79,26 +100,55 @@ impl Frames {
             Encoding::Json | Encoding::Yaml => Wire::Lines,
             Encoding::Protobuf => Wire::Protobuf,
         };
+        let compressed = compress && form.gzip();
         Ok(Self {
-            served: served.clone(),
-            shape,
-            wire,
-            gzip: (compress && form.gzip()).then(compress::Joined::default),
+            recipe: Arc::new(Recipe {
+                served: served.clone(),
+                shape,
+                wire,
+                compressed,
+            }),
+            columns,
+            gzip: compressed.then(compress::Joined::default),
             plain: Vec::new(),
         })
     }
 
     /// Whether the events are compressed.
-    pub(crate) const fn compressed(&self) -> bool {
-        self.gzip.is_some()
+    pub(crate) fn compressed(&self) -> bool {
+        self.recipe.compressed
+    }
+
+    /// Whether a frame must not be made where it is sent; `kind` is none for an object that is there
+    /// already.
+    pub(crate) fn is_heavy(&self, kind: Option<EventKind>, object: &Stored) -> bool {
+        object.bytes().len() > INLINE && self.recipe.is_heavy(kind, object)
+    }
+
+    /// The work of such a frame. What it makes is to be given to [`Frames::made`].
+    pub(crate) fn heavy(&mut self, kind: Option<EventKind>, object: &Arc<Stored>) -> Heavy {
+        Heavy {
+            recipe: Arc::clone(&self.recipe),
+            kind,
+            object: Arc::clone(object),
+            columns: self.columns.take(),
+        }
+    }
+
+    /// Appends a frame that was made elsewhere to what is sent.
+    pub(crate) fn made(&mut self, frame: &Bytes, out: &mut Vec<u8>) {
+        self.flush(out);
+        match &mut self.gzip {
+            Some(joined) => joined.push(frame, out),
+            None => out.extend_from_slice(frame),
+        }
     }
 
     /// An object that is there already.
     pub(crate) fn initial(&mut self, object: &Stored) -> Result<(), DecodeError> {
-        let mut plain = std::mem::take(&mut self.plain);
-        let written = self.event("ADDED", object, &mut plain);
-        self.plain = plain;
-        written
+        let columns = self.columns.take();
+        let columns = columns.as_deref();
+        self.recipe.event("ADDED", object, columns, &mut self.plain)
     }
 
     /// Appends a change to what is sent.
@@ -108,18 +158,14 @@ impl Frames {
         object: &Stored,
         out: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
-        if let Some(shared) = self.shared(kind, object)? {
-            self.flush(out);
-            match &mut self.gzip {
-                Some(joined) => joined.push(&shared, out),
-                None => out.extend_from_slice(&shared),
-            }
+        if let Some(shared) = self.recipe.shared(kind, object)? {
+            self.made(&shared, out);
             return Ok(());
         }
-        let mut plain = std::mem::take(&mut self.plain);
-        let written = self.event(type_of(kind), object, &mut plain);
-        self.plain = plain;
-        written
+        let columns = self.columns.take();
+        let columns = columns.as_deref();
+        self.recipe
+            .event(type_of(kind), object, columns, &mut self.plain)
     }
 
     /// A change as all watchers of this form send it, not copied; none if each sends its own, or
@@ -132,51 +178,19 @@ impl Frames {
         if !self.plain.is_empty() {
             return Ok(None);
         }
-        let shared = self.shared(kind, object)?;
+        let shared = self.recipe.shared(kind, object)?;
         Ok(match (&mut self.gzip, shared) {
             (Some(joined), Some(shared)) => joined.alone(&shared),
             (_, shared) => shared,
         })
     }
 
-    /// What all watchers of a form share of a change.
-    fn shared(&self, kind: EventKind, object: &Stored) -> Result<Option<Bytes>, DecodeError> {
-        let shape = match self.shape {
-            Shape::Objects => 0,
-            Shape::Metadata(MetaVersion::V1) => 1,
-            Shape::Metadata(MetaVersion::V1beta1) => 2,
-            // Ages are those of the moment.
-            Shape::Table { .. } => return Ok(None),
-        };
-        let protobuf = u8::from(self.wire == Wire::Protobuf);
-        let form =
-            0x80 | protobuf << 5 | u8::from(self.gzip.is_some()) << 4 | shape << 2 | kind as u8;
-        let mut failed = None;
-        let encode = || {
-            let mut frame = Vec::with_capacity(object.bytes().len() + 48);
-            match self.simple(type_of(kind), object, &mut frame) {
-                Ok(()) => self.packed(frame),
-                Err(error) => {
-                    failed = Some(error);
-                    Bytes::new()
-                }
-            }
-        };
-        let shared = object
-            .renderings()
-            .get_or_encode(key(&self.served, form), encode);
-        if shared.is_empty() {
-            return Err(failed.unwrap_or_else(unreadable));
-        }
-        Ok(Some(shared))
-    }
-
     /// A bookmark; `initial_end` says that all there was at the beginning has been sent.
     pub(crate) fn bookmark(&mut self, revision: Revision, initial_end: bool) {
         let mut object = Vec::with_capacity(192);
         let mut bookmark = ObjectWriter::begin(&mut object);
-        bookmark.string("apiVersion", self.served.api_version());
-        bookmark.string("kind", self.served.kind());
+        bookmark.string("apiVersion", self.recipe.served.api_version());
+        bookmark.string("kind", self.recipe.served.kind());
         let mut metadata = bookmark.object("metadata");
         if initial_end {
             let mut annotations = metadata.object("annotations");
@@ -186,21 +200,22 @@ impl Frames {
         metadata.string("resourceVersion", &revision.to_string());
         metadata.end();
         bookmark.end();
-        let wire = self.wire;
-        let write = |out: &mut Vec<u8>| match &mut self.shape {
+        let (wire, columns) = (self.recipe.wire, &mut self.columns);
+        let write = |out: &mut Vec<u8>| match &self.recipe.shape {
             Shape::Objects => out.extend_from_slice(&object),
             Shape::Metadata(version) => wire.metadata(*version, &object, out),
             Shape::Table {
                 rows,
                 include,
                 version,
-                columns,
             } => {
                 // The annotation would be lost without the metadata.
                 let rows = match include {
-                    IncludeObject::None if initial_end => {
-                        &Rows::new(self.served.clone(), *version, IncludeObject::Metadata)
-                    }
+                    IncludeObject::None if initial_end => &Rows::new(
+                        self.recipe.served.clone(),
+                        *version,
+                        IncludeObject::Metadata,
+                    ),
                     _ => &**rows,
                 };
                 let row = |out: &mut Vec<u8>| rows.object(&object, Timestamp::now(), out);
@@ -213,7 +228,7 @@ impl Frames {
 
     /// The last event of a watch that failed.
     pub(crate) fn error(&mut self, error: &ApiError) {
-        let wire = self.wire;
+        let wire = self.recipe.wire;
         wire.event("ERROR", &mut self.plain, |out| match wire {
             Wire::Lines => error.status().write(out),
             Wire::Protobuf => error.status().write_protobuf(out),
@@ -242,27 +257,72 @@ impl Frames {
     pub(crate) fn finish(&mut self) -> Option<Bytes> {
         self.gzip.as_mut()?.finish()
     }
+}
+
+impl Recipe {
+    /// What all watchers of a form share of a change.
+    fn shared(&self, kind: EventKind, object: &Stored) -> Result<Option<Bytes>, DecodeError> {
+        let Some(key) = self.key(kind) else {
+            return Ok(None);
+        };
+        let mut failed = None;
+        let encode = || {
+            let mut frame = Vec::with_capacity(object.bytes().len() + 48);
+            match self.simple(type_of(kind), object, &mut frame) {
+                Ok(()) => self.packed(frame),
+                Err(error) => {
+                    failed = Some(error);
+                    Bytes::new()
+                }
+            }
+        };
+        let shared = object.renderings().get_or_encode(key, encode);
+        if shared.is_empty() {
+            return Err(failed.unwrap_or_else(unreadable));
+        }
+        Ok(Some(shared))
+    }
+
+    /// Under what a change is shared; none if it is not.
+    fn key(&self, kind: EventKind) -> Option<u64> {
+        let shape = match self.shape {
+            Shape::Objects => 0,
+            Shape::Metadata(MetaVersion::V1) => 1,
+            Shape::Metadata(MetaVersion::V1beta1) => 2,
+            // Ages are those of the moment.
+            Shape::Table { .. } => return None,
+        };
+        let protobuf = u8::from(self.wire == Wire::Protobuf);
+        let form = 0x80 | protobuf << 5 | u8::from(self.compressed) << 4 | shape << 2 | kind as u8;
+        Some(key(&self.served, form))
+    }
+
+    /// Whether more is to be done for a frame than to copy the object.
+    fn is_heavy(&self, kind: Option<EventKind>, object: &Stored) -> bool {
+        let copied = matches!(self.shape, Shape::Objects) && self.served.is_storage();
+        if copied && !self.compressed {
+            return false;
+        }
+        let shared = kind.and_then(|kind| self.key(kind));
+        !shared.is_some_and(|key| object.renderings().has(key))
+    }
 
     fn packed(&self, plain: Vec<u8>) -> Bytes {
-        match self.gzip {
-            Some(_) => compress::piece(&plain),
-            None => plain.into(),
+        if self.compressed {
+            compress::piece(&plain)
+        } else {
+            plain.into()
         }
     }
 
     fn event(
-        &mut self,
+        &self,
         kind: &'static str,
         object: &Stored,
+        columns: Option<&[ColumnDefinition]>,
         out: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
-        let Shape::Table {
-            rows,
-            version,
-            columns,
-            ..
-        } = &mut self.shape
-        else {
+        let Shape::Table { rows, version, .. } = &self.shape else {
             return self.simple(kind, object, out);
         };
         let mut line = Vec::new();
@@ -273,7 +333,7 @@ impl Frames {
         };
         self.wire.event(kind, out, |out| {
             let row = |out: &mut Vec<u8>| out.extend_from_slice(&line);
-            table::write(*version, &meta, columns.take().as_deref(), row, out);
+            table::write(*version, &meta, columns, row, out);
         });
         Ok(())
     }
@@ -297,6 +357,35 @@ impl Frames {
             }
         }
         Ok(())
+    }
+}
+
+impl Heavy {
+    /// How heavy it is.
+    pub(crate) fn weight(&self) -> usize {
+        self.object.bytes().len()
+    }
+
+    /// Makes the frame. None for one that all watchers share, which is then found with the object.
+    ///
+    /// # Errors
+    /// If the object cannot be written.
+    pub(crate) fn make(self) -> Result<Option<Bytes>, DecodeError> {
+        let Self {
+            recipe,
+            kind,
+            object,
+            columns,
+        } = self;
+        if let Some(kind) = kind
+            && recipe.shared(kind, &object)?.is_some()
+        {
+            return Ok(None);
+        }
+        let mut frame = Vec::new();
+        let kind = kind.map_or("ADDED", type_of);
+        recipe.event(kind, &object, columns.as_deref(), &mut frame)?;
+        Ok(Some(recipe.packed(frame)))
     }
 }
 

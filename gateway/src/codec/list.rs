@@ -8,19 +8,22 @@ use api_types::media_type::{Encoding, MetaVersion, Transform};
 use api_types::status::{ApiError, Reason};
 use api_types::table::{self, ListMeta};
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use kube_json::{Indenter, ObjectWriter};
 use serde_json::Value;
 
 use super::row::Rows;
-use super::source::{PIECE, Source, respond};
+use super::source::{PIECE, Source, respond_in_turns};
 use super::{Form, columns, partial};
+use crate::compute::{Client, INLINE, Run, Turn};
 use crate::resources::Served;
 use crate::store::{DecodeError, Stored};
 
-/// Objects in the order in which they are shown.
-pub(crate) type Objects = Box<dyn Iterator<Item = Arc<Stored>> + Send>;
+/// Objects in the order in which they are shown; none for one that was looked at and not chosen, so
+/// that a walk can end its turn between any two looks.
+pub(crate) type Objects = Box<dyn Iterator<Item = Option<Arc<Stored>>> + Send>;
 
 /// What a list holds.
 pub(crate) struct Page {
@@ -31,7 +34,12 @@ pub(crate) struct Page {
 }
 
 /// What is shown of each object.
-enum Shape {
+struct Shape {
+    served: Served,
+    shows: Shows,
+}
+
+enum Shows {
     Objects,
     Rows(Rows, Timestamp),
     Metadata(MetaVersion),
@@ -40,8 +48,7 @@ enum Shape {
 /// A list being written.
 struct List {
     objects: Objects,
-    served: Served,
-    shape: Shape,
+    shape: Arc<Shape>,
     script: Script,
     frame: Frame,
     began: bool,
@@ -49,6 +56,11 @@ struct List {
     any: bool,
     /// Text of one object on its way to another form.
     scratch: Vec<u8>,
+    /// A large object that is to be written next, and must be prepared.
+    waiting: Option<Arc<Stored>>,
+    /// What is left of the text of a large object.
+    rest: Bytes,
+    compute: Client,
 }
 
 /// How the text is written.
@@ -75,23 +87,24 @@ pub(crate) async fn list(
     form: &Form,
     served: &Served,
     page: Page,
+    compute: Client,
 ) -> Result<Response<Body>, ApiError> {
     if let (Encoding::Protobuf, Transform::PartialObjectList(version)) =
         (form.encoding(), form.transform())
     {
         let list = protobuf::List::new(version, page).await;
-        return respond(form, StatusCode::OK, list);
+        return respond_in_turns(form, StatusCode::OK, list).await;
     }
-    let (shape, json) = match form.transform() {
-        Transform::None => (Shape::Objects, Frame::of_objects(served, &page.meta)),
+    let (shows, json) = match form.transform() {
+        Transform::None => (Shows::Objects, Frame::of_objects(served, &page.meta)),
         Transform::PartialObjectList(version) => {
             let frame = Frame::of_metadata(version, &page.meta);
-            (Shape::Metadata(version), frame)
+            (Shows::Metadata(version), frame)
         }
         Transform::Table(version) => {
             let rows = Rows::new(served.clone(), version, form.include()?);
             let frame = Frame::of_rows(version, served, &page.meta);
-            (Shape::Rows(rows, Timestamp::now()), frame)
+            (Shows::Rows(rows, Timestamp::now()), frame)
         }
         Transform::PartialObject(_) => {
             return Err(ApiError::new(
@@ -109,43 +122,101 @@ pub(crate) async fn list(
     };
     let list = List {
         objects: (page.walk)(),
-        served: served.clone(),
-        shape,
+        shape: Arc::new(Shape {
+            served: served.clone(),
+            shows,
+        }),
         script,
         frame,
         began: false,
         any: false,
         scratch: Vec::new(),
+        waiting: None,
+        rest: Bytes::new(),
+        compute,
     };
-    respond(form, StatusCode::OK, list)
+    respond_in_turns(form, StatusCode::OK, list).await
 }
 
 impl Source for List {
+    async fn prepare(&mut self) -> Result<(), DecodeError> {
+        let Some(object) = self.waiting.take() else {
+            return Ok(());
+        };
+        let (shape, weight) = (Arc::clone(&self.shape), object.bytes().len());
+        let mut script = std::mem::replace(&mut self.script, Script::Compact);
+        let write = move |_: &Run| {
+            let mut text = Vec::new();
+            let written = match script {
+                Script::Compact => shape.write(&object, &mut text),
+                Script::Indented(_) | Script::Yaml => {
+                    let mut json = Vec::new();
+                    let shown = shape.write(&object, &mut json);
+                    shown.and_then(|()| script.item(&json, &mut text))
+                }
+            };
+            (script, written.map(|()| text))
+        };
+        let (script, text) = self.compute.go_on(weight, write).await;
+        self.script = script;
+        self.rest = text?.into();
+        Ok(())
+    }
+
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
         if !std::mem::replace(&mut self.began, true) {
             self.script.text(&self.frame.head, out);
         }
-        while out.len() <= PIECE {
-            let Some(object) = self.objects.next() else {
-                self.end(out);
-                return Ok(false);
+        let mut turn = Turn::begin();
+        loop {
+            if !self.rest.is_empty() {
+                let room = (PIECE + 1).saturating_sub(out.len());
+                let part = self.rest.split_to(self.rest.len().min(room));
+                out.extend_from_slice(&part);
+            }
+            if out.len() > PIECE || self.waiting.is_some() {
+                return Ok(true);
+            }
+            let bytes = match self.objects.next() {
+                None => {
+                    self.end(out);
+                    return Ok(false);
+                }
+                Some(None) => 0,
+                Some(Some(object)) => {
+                    let first = !std::mem::replace(&mut self.any, true);
+                    self.script.separate(first, out);
+                    self.object(object, out)?
+                }
             };
-            let first = !std::mem::replace(&mut self.any, true);
-            self.script.separate(first, out);
-            self.object(&object, out)?;
+            if turn.spend(bytes) {
+                return Ok(true);
+            }
         }
-        Ok(true)
     }
 }
 
 impl List {
-    fn object(&mut self, object: &Stored, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        if let Script::Compact = self.script {
-            return self.shape.write(&self.served, object, out);
+    /// Writes an object, or sees to it that it is; how many bytes were read for that.
+    fn object(&mut self, object: Arc<Stored>, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+        let compact = matches!(self.script, Script::Compact);
+        let bytes = object.bytes().len();
+        if bytes > INLINE {
+            if compact && self.shape.is_stored() {
+                self.rest = object.bytes().clone();
+            } else {
+                self.waiting = Some(object);
+            }
+            return Ok(0);
+        }
+        if compact {
+            self.shape.write(&object, out)?;
+            return Ok(if self.shape.is_stored() { 0 } else { bytes });
         }
         self.scratch.clear();
-        self.shape.write(&self.served, object, &mut self.scratch)?;
-        self.script.item(&self.scratch, out)
+        self.shape.write(&object, &mut self.scratch)?;
+        self.script.item(&self.scratch, out)?;
+        Ok(bytes)
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
@@ -159,18 +230,18 @@ impl List {
 }
 
 impl Shape {
-    fn write(
-        &self,
-        served: &Served,
-        object: &Stored,
-        out: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
-        match self {
-            Self::Objects => out.extend_from_slice(&served.view(object.bytes())?),
-            Self::Metadata(version) => partial::write(*version, object.bytes(), out),
-            Self::Rows(rows, now) => rows.stored(object, *now, out)?,
+    fn write(&self, object: &Stored, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        match &self.shows {
+            Shows::Objects => out.extend_from_slice(&self.served.view(object.bytes())?),
+            Shows::Metadata(version) => partial::write(*version, object.bytes(), out),
+            Shows::Rows(rows, now) => rows.stored(object, *now, out)?,
         }
         Ok(())
+    }
+
+    /// Whether objects are shown as they are stored.
+    fn is_stored(&self) -> bool {
+        matches!(self.shows, Shows::Objects) && self.served.is_storage()
     }
 }
 
@@ -301,8 +372,5 @@ impl Frame {
 }
 
 fn parse(json: &[u8]) -> Result<Value, DecodeError> {
-    match kube_json::parse(json) {
-        Ok(parsed) => Ok(parsed.value),
-        Err(error) => Err(DecodeError(error.to_string())),
-    }
+    kube_json::reparse(json).map_err(|error| DecodeError(error.to_string()))
 }

@@ -109,7 +109,7 @@ pub(super) fn unreadable() -> DecodeError {
 /// The cells of an object: a count (u16) of ages, the ages, and the text of a list without them.
 pub(super) fn cells(object: &[u8], columns: &[Column]) -> Bytes {
     // It was parsed before; if it could not be, there would be nothing to show.
-    let object = kube_json::parse(object).map_or(Value::Null, |parsed| parsed.value);
+    let object = kube_json::reparse(object).unwrap_or(Value::Null);
     let name = object.pointer("/metadata/name").and_then(Value::as_str);
     let (mut text, mut ages) = (Vec::with_capacity(128), Vec::new());
     text.push(b'[');

@@ -11,6 +11,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::Form;
 use super::compress::{self, Gzip, THRESHOLD};
+use crate::reply;
 use crate::store::DecodeError;
 
 /// Bytes of a piece, about; what is smaller is sent in one with its length.
@@ -21,12 +22,25 @@ const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding")
 
 /// Makes a body piece by piece. What it holds does not grow with the body.
 pub(super) trait Source: Send + 'static {
-    /// Appends until more than [`PIECE`] bytes are there, or the body is complete; whether there
-    /// is more.
+    /// Does elsewhere what would keep the thread of [`Source::fill`] for too long.
+    ///
+    /// # Errors
+    /// If an object cannot be written.
+    fn prepare(&mut self) -> impl Future<Output = Result<(), DecodeError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Appends until more than [`PIECE`] bytes are there, a turn is over, something is to be
+    /// prepared, or the body is complete; whether there is more.
     ///
     /// # Errors
     /// If an object cannot be written. The body is then broken, not merely short.
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError>;
+
+    /// Bytes that are held until the body is complete.
+    fn kept(&self) -> usize {
+        0
+    }
 }
 
 /// A body under way.
@@ -49,11 +63,46 @@ pub(super) fn respond(
 ) -> Result<Response<Body>, ApiError> {
     let mut first = Vec::new();
     let more = source.fill(&mut first)?;
+    Ok(begun(form, status, first, more.then_some(source)))
+}
+
+/// The same for a body whose beginning may take more than a turn.
+///
+/// # Errors
+/// If its beginning cannot be made.
+pub(super) async fn respond_in_turns<S: Source>(
+    form: &Form,
+    status: StatusCode,
+    mut source: S,
+) -> Result<Response<Body>, ApiError> {
+    let mut first = Vec::new();
+    while source.fill(&mut first)? {
+        if first.len() > PIECE {
+            return Ok(begun(form, status, first, Some(source)));
+        }
+        // Other requests wait for this thread; the time of this one may be over.
+        tokio::task::yield_now().await;
+        source.prepare().await?;
+    }
+    Ok(begun(form, status, first, None::<S>))
+}
+
+/// An answer that begins with these bytes, and goes on if there is more.
+fn begun(
+    form: &Form,
+    status: StatusCode,
+    first: Vec<u8>,
+    source: Option<impl Source>,
+) -> Response<Body> {
     let compressed = form.gzip() && first.len() > THRESHOLD;
-    let body = match (more, compressed) {
-        (false, false) => Body::from(first),
-        (false, true) => Body::from(compress::whole(&first)),
-        (true, compressed) => streamed(Running {
+    let begun = source.as_ref().map(|source| reply::Begun {
+        first: first.len(),
+        kept: source.kept(),
+    });
+    let body = match (source, compressed) {
+        (None, false) => Body::from(first),
+        (None, true) => Body::from(compress::whole(&first)),
+        (Some(source), compressed) => streamed(Running {
             first: Some(first),
             source: Some(source),
             gzip: compressed.then(Gzip::new),
@@ -61,6 +110,9 @@ pub(super) fn respond(
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    if let Some(begun) = begun {
+        response.extensions_mut().insert(begun);
+    }
     let content_type = HeaderValue::from_static(form.encoding().content_type());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
@@ -68,7 +120,7 @@ pub(super) fn respond(
         headers.insert(CONTENT_ENCODING, GZIP);
         headers.insert(VARY, ACCEPT_ENCODING);
     }
-    Ok(response)
+    response
 }
 
 fn streamed(running: Running<impl Source>) -> Body {
@@ -90,11 +142,9 @@ impl<S: Source> Running<S> {
         while let Some(source) = &mut self.source {
             // Other requests wait for this thread.
             tokio::task::yield_now().await;
+            source.prepare().await.map_err(cut)?;
             let mut piece = Vec::with_capacity(PIECE + PIECE / 8);
-            let more = source.fill(&mut piece).map_err(|error| {
-                tracing::error!(%error, "an answer was cut, an object cannot be written");
-                io::Error::other(error)
-            })?;
+            let more = source.fill(&mut piece).map_err(cut)?;
             if !more {
                 self.source = None;
             }
@@ -115,4 +165,9 @@ impl<S: Source> Running<S> {
             None => Ok(piece.into()),
         }
     }
+}
+
+fn cut(error: DecodeError) -> io::Error {
+    tracing::error!(%error, "an answer was cut, an object cannot be written");
+    io::Error::other(error)
 }

@@ -53,9 +53,9 @@ fn pretty(document: &Document, content_type: HeaderValue) -> Response<Body> {
 }
 
 fn yaml(document: &Document, content_type: HeaderValue) -> Response<Body> {
-    match kube_json::parse(document.bytes()) {
-        Ok(parsed) => {
-            let text = kube_json::yaml::to_string(&parsed.value);
+    match kube_json::reparse(document.bytes()) {
+        Ok(value) => {
+            let text = kube_json::yaml::to_string(&value);
             reply::body(StatusCode::OK, content_type, text)
         }
         Err(error) => refused(&ApiError::internal(error)),

@@ -3,17 +3,23 @@
 use std::future::Future;
 
 use api_types::request_info::RequestInfo;
-use api_types::status::ApiError;
+use api_types::status::{ApiError, Details, Reason};
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderName, Request};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderName, Request, Response, StatusCode};
 use tokio::time::timeout_at;
 
+use super::Api;
 use crate::authz::Permit;
+use crate::codec::{self, Form};
+use crate::compute::{Client, Run};
 use crate::registry::Target;
 use crate::request::Context;
 use crate::resources::Served;
+use crate::serving::intake::{self, Intake, Reckoned};
+
+/// kube-apiserver's words for a request that is shed.
+const TOO_MANY: &str = "Too many requests, please try again later.";
 
 /// What a handler is given.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub(crate) struct Call {
     pub head: http::request::Parts,
     /// What is to be read, once.
     pub body: Body,
+    /// What the body that was read is reckoned as until the request is answered.
+    reckoned: Reckoned,
 }
 
 impl Call {
@@ -41,13 +49,16 @@ impl Call {
         request: Request<Body>,
     ) -> Self {
         let (head, body) = request.into_parts();
+        let reads = info.is_read_only();
         Self {
             permit,
             info,
             served,
             context: Context::of(&head.extensions),
             head,
-            body,
+            // What nobody will read must not wait in memory as long as a watch lasts.
+            body: if reads { Body::empty() } else { body },
+            reckoned: Reckoned::default(),
         }
     }
 
@@ -63,31 +74,63 @@ impl Call {
     }
 
     /// What is to be written: the object that the path names.
-    pub(super) fn target(&self, dry_run: bool) -> Target<'_> {
+    pub(super) fn target(&self, dry_run: bool) -> Target {
         Target {
-            permit: &self.permit,
-            served: &self.served,
-            namespace: &self.info.namespace,
-            name: &self.info.name,
+            permit: self.permit.clone(),
+            served: self.served.clone(),
+            namespace: self.info.namespace.as_str().into(),
+            name: self.info.name.as_str().into(),
             dry_run,
-            warnings: &self.context.warnings,
+            warnings: self.context.warnings.clone(),
         }
+    }
+
+    /// Where the heavy work of this request is done.
+    pub(super) fn compute(&self, api: &Api) -> Client {
+        api.store.compute().of(&self.permit.user().name)
+    }
+
+    /// The answer that shows an object that was written.
+    ///
+    /// # Errors
+    /// If the object has no such form.
+    pub(super) async fn written(
+        &mut self,
+        api: &Api,
+        form: Form,
+        status: StatusCode,
+        object: Bytes,
+    ) -> Result<Response<Body>, ApiError> {
+        let weight = form.weight(object.len());
+        let served = self.served.clone();
+        let encode = move |_: &Run| codec::object(&form, &served, status, &object);
+        self.compute(api).go_on(weight, encode).await
     }
 
     /// The whole body, as far as the resource allows.
     ///
     /// # Errors
-    /// 413 if it is larger, a plain 500 if it breaks off.
+    /// 413 if it is larger, 429 if others take the memory, 504 if it does not come, a plain 500 if it breaks
+    /// off.
     pub(super) async fn read_body(&mut self) -> Result<Bytes, ApiError> {
         let limit = self.served.resource().body_limit();
+        let intake = Intake::of(&self.head.extensions);
         let body = std::mem::take(&mut self.body);
-        match Limited::new(body, limit).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Err(ApiError::too_large(format!("limit is {limit}")))
-            }
-            Err(error) => Err(ApiError::internal_plain(error.to_string())),
-        }
+        let (bytes, reckoned) = intake
+            .read(body, limit)
+            .await
+            .map_err(|error| match error {
+                intake::Error::TooLarge => ApiError::too_large(format!("limit is {limit}")),
+                intake::Error::Full => ApiError::new(Reason::TooManyRequests, TOO_MANY)
+                    .with_details(Details::default())
+                    .with_retry_after(1),
+                intake::Error::Stalled => {
+                    ApiError::timeout("request did not complete within the allotted timeout", 0)
+                }
+                intake::Error::Broken(error) => ApiError::internal_plain(error.to_string()),
+            })?;
+        self.reckoned = reckoned;
+        Ok(bytes)
     }
 }
 

@@ -9,9 +9,9 @@ use http::{Response, StatusCode};
 
 use super::call::in_time;
 use super::{Api, Call};
-use crate::codec::{self, Form, decode};
+use crate::codec::{Form, decode};
+use crate::compute::Run;
 use crate::registry::Target;
-use crate::strategy::prepare;
 
 /// Stores the object of the body.
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
@@ -19,15 +19,21 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
     let body = call.read_body().await?;
     let options = CreateOptions::parse(call.query())?;
-    let (served, warnings) = (&call.served, &call.context.warnings);
     let validation = options.field_validation();
-    let mut object = decode::body(served, format, &body, validation, warnings)?;
-    prepare::in_namespace(&mut object, &call.info.namespace)?;
     let target = Target {
         // A name in the path of a POST means nothing.
-        name: "",
+        name: "".into(),
         ..call.target(options.dry_run())
     };
-    let written = in_time(&call.context, api.registry().create(&target, object)).await?;
-    codec::object(&form, served, StatusCode::CREATED, &written.bytes)
+    let (weight, about) = (body.len(), target.clone());
+    let decode = move |_: &Run| {
+        let Target {
+            served, warnings, ..
+        } = &about;
+        decode::body(served, format, &body, validation, warnings)
+    };
+    let registry = api.registry();
+    let written = in_time(&call.context, registry.create(target, weight, decode)).await?;
+    call.written(api, form, StatusCode::CREATED, written.bytes)
+        .await
 }

@@ -16,7 +16,7 @@ use crate::registry::Deletion;
 /// Deletes an object, or asks for its deletion if finalizers hold it.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
-    let options = options(call).await?;
+    let options = options(api, call).await?;
     let target = call.target(options.dry_run());
     let deletion = in_time(&call.context, api.registry().delete(&target, &options)).await?;
     match deletion {
@@ -42,26 +42,37 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
                 Some(false) => StatusCode::ACCEPTED,
                 _ => StatusCode::OK,
             };
-            codec::object(&form, &call.served, code, &written.bytes)
+            call.written(api, form, code, written.bytes).await
         }
     }
 }
 
 /// The options in the body, or in the query if there is no body.
-pub(super) async fn options(call: &mut Call) -> Result<DeleteOptions, ApiError> {
+pub(super) async fn options(api: &Api, call: &mut Call) -> Result<DeleteOptions, ApiError> {
     let body = call.read_body().await?;
     if body.is_empty() {
         return DeleteOptions::parse(call.query());
     }
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
+    let compute = call.compute(api);
+    compute
+        .run(body.len(), move |_| read(format, &body))
+        .await?
+}
+
+fn read(format: Format, body: &[u8]) -> Result<DeleteOptions, ApiError> {
     let parsed = match format {
-        Format::Json => kube_json::parse(&body).map_err(|error| {
-            ApiError::bad_request(format!(
-                "couldn't get version/kind; json parse error: {error}"
-            ))
+        Format::Json => kube_json::parse(body).map_err(|error| {
+            ApiError::unparsed(error, |reason| {
+                ApiError::bad_request(format!(
+                    "couldn't get version/kind; json parse error: {reason}"
+                ))
+            })
         })?,
-        Format::Yaml => kube_json::yaml::parse(&body).map_err(|error| {
-            ApiError::bad_request(format!("error converting YAML to JSON: {error}"))
+        Format::Yaml => kube_json::yaml::parse(body).map_err(|error| {
+            ApiError::unparsed(error, |reason| {
+                ApiError::bad_request(format!("error converting YAML to JSON: {reason}"))
+            })
         })?,
     };
     expect_kind(&parsed.value)?;

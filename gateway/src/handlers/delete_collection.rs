@@ -7,15 +7,21 @@ use api_types::status::{ApiError, Reason};
 use axum::body::Body;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::Response;
+use tokio::sync::Semaphore;
 
 use super::list::Plan;
 use super::{Api, Call, delete};
-use crate::codec::{self, Form, Page};
+use crate::codec::{self, Form, Objects, Page};
+use crate::compute::Turn;
 use crate::registry::Target;
-use crate::store::{ObjectKey, Stored};
+use crate::store::Stored;
 
 /// Deletions under way at once: enough for the backend to commit many together.
 const AT_ONCE: usize = 64;
+/// The same in bytes of objects, about: each is read before it is deleted.
+const BYTES_AT_ONCE: usize = 16 << 20;
+/// What [`BYTES_AT_ONCE`] is counted in.
+const UNIT: usize = 1 << 10;
 
 /// Deletes what is selected, and answers with the objects as they were listed. The first failure
 /// ends it; what is deleted by then stays deleted.
@@ -23,20 +29,22 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
     let form = Form::of(&call.head)?;
     let list = ListOptions::parse(call.query())?;
     let plan = Plan::of(&list, call)?;
-    let options = delete::options(call).await?;
+    let options = delete::options(api, call).await?;
     let Page { walk, meta } = plan.read(api, &call.served).await?;
-    let objects: Vec<Arc<Stored>> = walk().collect();
+    let objects = chosen(walk()).await;
     let target = call.target(options.dry_run());
-    let registry = api.registry();
-    let keys: Vec<ObjectKey> = objects.iter().map(|it| it.key().clone()).collect();
-    let deletions = keys.into_iter().map(|key| {
-        let (registry, options) = (&registry, &options);
+    let (registry, room) = (api.registry(), Semaphore::new(BYTES_AT_ONCE / UNIT));
+    let deletions = objects.clone().into_iter().map(|object| {
+        let (registry, options, room) = (&registry, &options, &room);
+        let target = Target {
+            namespace: object.key().namespace().into(),
+            name: object.key().name().into(),
+            ..target.clone()
+        };
+        let units = object.bytes().len().clamp(UNIT, BYTES_AT_ONCE) / UNIT;
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
         async move {
-            let target = Target {
-                namespace: key.namespace(),
-                name: key.name(),
-                ..target
-            };
+            let _held = room.acquire_many(units).await.map_err(ApiError::internal)?;
             match registry.delete(&target, options).await {
                 // Somebody else was faster.
                 Err(error) if error.reason() == Some(Reason::NotFound) => Ok(()),
@@ -48,9 +56,24 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
+    let objects: Arc<[Arc<Stored>]> = objects.into();
+    let again = move || -> Objects {
+        let objects = Arc::clone(&objects);
+        Box::new((0..objects.len()).map(move |at| Some(Arc::clone(&objects[at]))))
+    };
     let page = Page {
-        walk: Box::new(move || Box::new(objects.clone().into_iter())),
+        walk: Box::new(again),
         meta,
     };
-    codec::list(&form, &call.served, page).await
+    codec::list(&form, &call.served, page, call.compute(api)).await
+}
+
+/// What is chosen of a walk.
+async fn chosen(walk: Objects) -> Vec<Arc<Stored>> {
+    let (mut objects, mut turn) = (Vec::new(), Turn::begin());
+    for object in walk {
+        objects.extend(object);
+        turn.pass(0).await;
+    }
+    objects
 }

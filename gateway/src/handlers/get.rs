@@ -12,33 +12,48 @@ use http::{Response, StatusCode};
 
 use super::{Api, Call};
 use crate::codec::{self, Form, ScaleView};
+use crate::compute::Run;
 use crate::store::{Freshness, ObjectKey, Stored};
 
 /// An object; its status is shown with it, so that reading the status is the same.
 pub(super) async fn object(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
     let object = read(api, call).await?;
-    let bytes = call.served.view(object.bytes())?;
-    codec::object(&form, &call.served, StatusCode::OK, &bytes)
+    let served = call.served.clone();
+    let weight = match object.bytes().len() {
+        bytes if served.is_storage() => form.weight(bytes),
+        bytes => bytes,
+    };
+    let encode = move |_: &Run| {
+        let bytes = served.view(object.bytes())?;
+        codec::object(&form, &served, StatusCode::OK, &bytes)
+    };
+    call.compute(api).run(weight, encode).await?
 }
 
 /// The scale of an object.
 pub(super) async fn scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
     let object = read(api, call).await?;
-    let bytes = call.served.view(object.bytes())?;
-    let object = kube_json::parse(&bytes).map_err(ApiError::internal)?.value;
-    let Some(paths) = &call.served.version().scale else {
-        let resource = call.served.group_resource();
-        return Err(ApiError::not_found(resource, &call.info.name));
+    let (served, name) = (call.served.clone(), call.info.name.clone());
+    let weight = object.bytes().len();
+    let encode = move |_: &Run| {
+        let bytes = served.view(object.bytes())?;
+        let object = kube_json::reparse(&bytes).map_err(ApiError::internal)?;
+        let Some(paths) = &served.version().scale else {
+            let resource = served.group_resource();
+            return Err(ApiError::not_found(resource, &name));
+        };
+        let scale = ScaleView::of(&object, paths)
+            .map_err(|error| ApiError::internal_plain(error.to_string()))?;
+        if scale.spec_replicas.is_none() {
+            let path = quote(&paths.spec_replicas);
+            let why = format!("the spec replicas field {path} does not exist");
+            return Err(ApiError::internal(why));
+        }
+        Ok(scale)
     };
-    let scale = ScaleView::of(&object, paths)
-        .map_err(|error| ApiError::internal_plain(error.to_string()))?;
-    if scale.spec_replicas.is_none() {
-        let path = quote(&paths.spec_replicas);
-        let why = format!("the spec replicas field {path} does not exist");
-        return Err(ApiError::internal(why));
-    }
+    let scale = call.compute(api).run(weight, encode).await??;
     codec::scale(&form, StatusCode::OK, &scale)
 }
 

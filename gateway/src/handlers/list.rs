@@ -14,8 +14,12 @@ use http::Response;
 use super::selection::{Place, Selection};
 use super::{Api, Call, watch};
 use crate::codec::{self, Form, Objects, Page};
+use crate::compute::Turn;
 use crate::resources::Served;
-use crate::store::{Filter as _, Freshness, ListAt, ListRequest, Listing, ObjectKey, StoreError};
+use crate::store::{
+    Filter as _, Freshness, ListAt, ListRequest, Listing, ListingIter, ObjectKey, StoreError,
+    Stored,
+};
 
 const TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
 const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent \
@@ -23,6 +27,10 @@ const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to displ
     token in this response to retrieve the remainder of the results. Continuing with the provided \
     token results in an inconsistent list - objects that were created, modified, or deleted \
     between the time the first chunk was returned and now may show up in the list.";
+
+/// Objects of a page that are held once they are found, 80 kB of references. Larger pages are walked
+/// twice.
+const HELD: usize = 10_000;
 
 /// What is listed, as the options ask for it.
 #[derive(Debug)]
@@ -33,6 +41,22 @@ pub(super) struct Plan {
     selection: Arc<Selection>,
 }
 
+/// The page of a list with a limit.
+struct Found {
+    /// Its objects; none if they are too many to be held.
+    held: Option<Arc<[Arc<Stored>]>>,
+    /// The last object of a full page, if anything comes behind it.
+    last: Option<ObjectKey>,
+}
+
+/// A walk over the objects of a listing, of which so many are chosen at most.
+struct Walk {
+    listing: ListingIter,
+    /// None if all are chosen.
+    selection: Option<Arc<Selection>>,
+    left: usize,
+}
+
 /// Answers with a list.
 pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
@@ -41,7 +65,7 @@ pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response<Body>, A
         return watch::follow(api, call, form, &options).await;
     }
     let page = Plan::of(&options, call)?.read(api, &call.served).await?;
-    codec::list(&form, &call.served, page).await
+    codec::list(&form, &call.served, page, call.compute(api)).await
 }
 
 impl Plan {
@@ -89,50 +113,67 @@ impl Plan {
         };
         let listing = api.store.list(served.resource().id(), request).await;
         let listing = listing.map_err(|error| self.expired(error))?;
-        Ok(self.page(&listing))
+        Ok(self.page(listing).await)
     }
 
     /// The objects of the page, and what comes behind it.
-    fn page(&self, listing: &Listing) -> Page {
-        let last = self.limit.and_then(|limit| self.last(listing, limit));
-        let meta = ListMeta {
-            resource_version: listing.revision().to_string(),
-            continue_token: last.as_ref().map_or_else(String::new, |last| {
-                ContinueToken::after(Some(listing.revision()), self.relative(last)).encode()
-            }),
-            // Nobody counts what does not match.
-            remaining_item_count: last
-                .filter(|_| self.selection.is_empty())
-                .and_then(|last| i64::try_from(listing.remaining(&last)).ok()),
+    async fn page(&self, listing: Listing) -> Page {
+        let revision = listing.revision();
+        let mut meta = ListMeta {
+            resource_version: revision.to_string(),
+            ..ListMeta::default()
         };
-        let limit = self.limit.unwrap_or(usize::MAX);
-        let listing = listing.clone();
-        let walk: Box<dyn Fn() -> Objects + Send> = if self.selection.is_empty() {
-            Box::new(move || Box::new(listing.iter().take(limit)))
-        } else {
+        let Some(limit) = self.limit else {
             let selection = Arc::clone(&self.selection);
-            Box::new(move || {
-                let selection = Arc::clone(&selection);
-                Box::new(
-                    listing
-                        .iter()
-                        .filter(move |it| selection.matches(it))
-                        .take(limit),
-                )
-            })
+            let walk = move || Walk::of(&listing, &selection, usize::MAX).boxed();
+            return Page {
+                walk: Box::new(walk),
+                meta,
+            };
         };
-        Page { walk, meta }
+        let found = self.search(&listing, limit).await;
+        if let Some(last) = &found.last {
+            let token = ContinueToken::after(Some(revision), self.relative(last));
+            meta.continue_token = token.encode();
+            // Nobody counts what does not match.
+            meta.remaining_item_count = Some(listing.remaining(last))
+                .filter(|_| self.selection.is_empty())
+                .and_then(|count| i64::try_from(count).ok());
+        }
+        let selection = Arc::clone(&self.selection);
+        let walk = move || -> Objects {
+            let Some(held) = &found.held else {
+                return Walk::of(&listing, &selection, limit).boxed();
+            };
+            let objects = Arc::clone(held);
+            Box::new((0..objects.len()).map(move |at| Some(Arc::clone(&objects[at]))))
+        };
+        Page {
+            walk: Box::new(walk),
+            meta,
+        }
     }
 
-    /// The last object of a full page, if anything comes behind it. The page is walked twice, so
-    /// that it need not be held: what is said of the rest is written first.
-    fn last(&self, listing: &Listing, limit: usize) -> Option<ObjectKey> {
-        let mut walk = listing.iter();
-        let mut chosen = walk.by_ref().filter(|it| self.selection.matches(it));
-        let last = chosen.nth(limit - 1)?;
-        // Behind it may be nothing that matches; only keys are known to be there.
-        walk.next()?;
-        Some(last.key().clone())
+    /// Looks for the objects of a page: what comes behind them is said before they are.
+    async fn search(&self, listing: &Listing, limit: usize) -> Found {
+        let mut walk = Walk::of(listing, &self.selection, limit);
+        let (mut held, mut count, mut last) = (Vec::new(), 0, None);
+        let mut turn = Turn::begin();
+        for object in walk.by_ref() {
+            if let Some(object) = object {
+                count += 1;
+                last = (count == limit).then(|| object.key().clone());
+                if count <= HELD {
+                    held.push(object);
+                }
+            }
+            turn.pass(0).await;
+        }
+        Found {
+            held: (count <= HELD).then(|| held.into()),
+            // Behind it may be nothing that matches; only keys are known to be there.
+            last: last.filter(|_| walk.listing.next().is_some()),
+        }
     }
 
     /// A key as tokens hold it: relative to the collection.
@@ -159,6 +200,35 @@ impl Plan {
             start,
         };
         ApiError::expired(TOKEN_TOO_OLD).with_continue(token.encode())
+    }
+}
+
+impl Walk {
+    fn of(listing: &Listing, selection: &Arc<Selection>, most: usize) -> Self {
+        Self {
+            listing: listing.iter(),
+            left: if selection.is_nothing() { 0 } else { most },
+            selection: (!selection.is_empty()).then(|| Arc::clone(selection)),
+        }
+    }
+
+    fn boxed(self) -> Objects {
+        Box::new(self)
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Option<Arc<Stored>>;
+
+    fn next(&mut self) -> Option<Option<Arc<Stored>>> {
+        if self.left == 0 {
+            return None;
+        }
+        let object = self.listing.next()?;
+        let selection = self.selection.as_ref();
+        let chosen = selection.is_none_or(|selection| selection.matches(&object));
+        self.left -= usize::from(chosen);
+        Some(chosen.then_some(object))
     }
 }
 

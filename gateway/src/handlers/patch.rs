@@ -1,12 +1,17 @@
 //! `PATCH` of an object, its status, or its scale.
 
+use std::sync::Arc;
+
 use api_types::field;
+use api_types::go_text;
 use api_types::gvk::GroupKind;
 use api_types::media_type;
 use api_types::media_type::PatchType;
 use api_types::options::{FieldValidation, PatchOptions};
+use api_types::request_info::RequestInfo;
 use api_types::status::ApiError;
 use axum::body::Body;
+use crd_schema::ScalePaths;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use serde_json::Value;
@@ -15,18 +20,21 @@ use super::call::in_time;
 use super::identity::{self, Names};
 use super::scale::Scaled;
 use super::{Api, Call};
-use crate::codec::decode::{self, Clean};
-use crate::codec::{self, Form};
+use crate::codec::Form;
+use crate::codec::decode::{self, Clean, Unfit};
+use crate::compute::{Kept, Run};
 use crate::patch::{self, Patch};
-use crate::registry::{Change, ScaleObject, document};
+use crate::registry::{Change, ScaleObject, Target, document};
 use crate::request::Warnings;
 use crate::strategy::prepare::{self, Part};
 
 /// A patch as the request brought it.
 struct Asked {
     form: Form,
-    patch: Patch,
+    patch: Kept<Patch>,
     options: PatchOptions,
+    /// Bytes of the body.
+    weight: usize,
 }
 
 /// What becomes of an object whose version was taken away.
@@ -38,61 +46,45 @@ pub(super) async fn patch(
     call: &mut Call,
     part: Part,
 ) -> Result<Response<Body>, ApiError> {
-    let asked = Asked::of(call).await?;
-    let warnings = &call.context.warnings;
-    let candidate = |current: &Value| {
-        let patched = asked.patch.apply(current.clone())?;
-        let Clean {
-            mut object,
-            unknown,
-        } = decode::clean(&call.served, patched)
-            .map_err(|unfit| asked.refused(current, &unfit.to_string()))?;
-        asked.judge(current, &unknown, warnings)?;
-        let version = object.get("apiVersion").and_then(Value::as_str);
-        if version.is_none_or(str::is_empty) {
-            return Err(ApiError::internal(NO_VERSION));
-        }
-        prepare::in_namespace(&mut object, &call.info.namespace)?;
-        identity::check(Names::of(&object), Names::asked(&call.info))?;
-        Ok(object)
-    };
+    let asked = Arc::new(Asked::of(api, call).await?);
+    let target = call.target(asked.options.dry_run());
+    let (about, info) = (target.clone(), call.info.clone());
     let change = Change {
         part,
         uid: None,
-        candidate: &candidate,
+        weight: asked.weight,
+        candidate: {
+            let asked = Arc::clone(&asked);
+            Arc::new(move |run: &Run, current: &Value| asked.candidate(run, &about, &info, current))
+        },
     };
-    let target = call.target(asked.options.dry_run());
     let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
-    codec::object(&asked.form, &call.served, StatusCode::OK, &written.bytes)
+    let form = asked.form.clone();
+    call.written(api, form, StatusCode::OK, written.bytes).await
 }
 
 /// Patches how many replicas an object wants.
 pub(super) async fn patch_scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let asked = Asked::of(call).await?;
+    let asked = Arc::new(Asked::of(api, call).await?);
     let scaled = Scaled::of(call)?;
-    let warnings = &call.context.warnings;
-    let candidate = |current: &Value| {
-        let before = document(current, scaled.paths)?;
-        let patched = asked.patch.apply(before.clone())?;
-        let (wanted, unknown) =
-            ScaleObject::read(&patched).map_err(|problem| asked.refused(&before, &problem))?;
-        asked.judge(&before, &unknown, warnings)?;
-        identity::check(Names::of_scale(&wanted), Names::asked(&call.info))?;
-        wanted.apply(current, scaled.paths)
-    };
+    let target = call.target(asked.options.dry_run());
+    let (about, info, paths) = (target.clone(), call.info.clone(), scaled.paths.clone());
     let change = Change {
         part: Part::Main,
         uid: None,
-        candidate: &candidate,
+        weight: asked.weight,
+        candidate: {
+            let asked = Arc::clone(&asked);
+            Arc::new(move |_: &Run, current: &Value| asked.scaled(&about, &info, &paths, current))
+        },
     };
-    let target = call.target(asked.options.dry_run());
     let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
     scaled.answer(&asked.form, &written)
 }
 
 impl Asked {
     /// Reads head and body, in the order in which kube-apiserver complains.
-    async fn of(call: &mut Call) -> Result<Self, ApiError> {
+    async fn of(api: &Api, call: &mut Call) -> Result<Self, ApiError> {
         let kind = media_type::of_patch(call.header(&CONTENT_TYPE))?;
         if kind == PatchType::Apply {
             return Err(patch::unsupported());
@@ -101,12 +93,62 @@ impl Asked {
         let form = Form::of(&call.head)?;
         let body = call.read_body().await?;
         let options = PatchOptions::parse(call.query(), false)?;
-        let patch = Patch::parse(kind, &body, options.field_validation())?;
+        let (weight, validation) = (body.len(), options.field_validation());
+        let parse = move |run: &Run| {
+            let patch = Patch::parse(kind, &body, validation)?;
+            Ok::<_, ApiError>(run.keep(patch))
+        };
+        let patch = call.compute(api).run(weight, parse).await??;
         Ok(Self {
             form,
             patch,
             options,
+            weight,
         })
+    }
+
+    /// What becomes of an object.
+    fn candidate(
+        &self,
+        run: &Run,
+        target: &Target,
+        info: &RequestInfo,
+        current: &Value,
+    ) -> Result<Value, ApiError> {
+        let patched = self.patch.apply(current.clone())?;
+        run.check()?;
+        let Clean {
+            mut object,
+            unknown,
+        } = decode::clean(&target.served, patched).map_err(|unfit| match unfit {
+            Unfit::TooLarge(error) => ApiError::too_large(error),
+            unfit => self.refused(current, &unfit.to_string()),
+        })?;
+        self.judge(current, &unknown, &target.warnings)?;
+        let version = object.get("apiVersion").and_then(Value::as_str);
+        if version.is_none_or(str::is_empty) {
+            return Err(ApiError::internal(NO_VERSION));
+        }
+        prepare::in_namespace(&mut object, &info.namespace)?;
+        identity::check(Names::of(&object), Names::asked(info))?;
+        Ok(object)
+    }
+
+    /// The same for a patch of its scale.
+    fn scaled(
+        &self,
+        target: &Target,
+        info: &RequestInfo,
+        paths: &ScalePaths,
+        current: &Value,
+    ) -> Result<Value, ApiError> {
+        let before = document(current, paths)?;
+        let patched = self.patch.apply(before.clone())?;
+        let (wanted, unknown) =
+            ScaleObject::read(&patched).map_err(|problem| self.refused(&before, &problem))?;
+        self.judge(&before, &unknown, &target.warnings)?;
+        identity::check(Names::of_scale(&wanted), Names::asked(info))?;
+        wanted.apply(current, paths)
     }
 
     /// Refuses fields that are unknown or doubled, or warns of them.
@@ -125,7 +167,7 @@ impl Asked {
             .collect();
         match self.options.field_validation() {
             FieldValidation::Ignore => {}
-            FieldValidation::Warn => problems.iter().for_each(|it| warnings.add(it)),
+            FieldValidation::Warn => warnings.extend(problems),
             FieldValidation::Strict if problems.is_empty() => {}
             FieldValidation::Strict => {
                 return Err(self.refused(before, &decode::strict_text(&problems)));
@@ -138,6 +180,9 @@ impl Asked {
     fn refused(&self, before: &Value, problem: &str) -> ApiError {
         let patched = self.patch.apply(before.clone()).unwrap_or_default();
         let json = String::from_utf8_lossy(&kube_json::to_vec(&patched)).into_owned();
+        drop(patched);
+        // No more than that is shown, and quoting makes it longer.
+        let json = go_text::cut(json, field::MAX_BYTES);
         let path = field::Path::new("patch");
         let error = field::Error::invalid(path, json, problem);
         ApiError::invalid(&GroupKind::new("", ""), "", &[error])

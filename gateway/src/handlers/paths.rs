@@ -15,6 +15,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 
 use super::Api;
+use crate::compute::{Client, Run};
 use crate::discovery::Discovery;
 use crate::health::{Endpoint, Health};
 use crate::openapi::OpenApi;
@@ -25,6 +26,9 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 use exposition::Exposition;
+
+/// Bytes of an OpenAPI document, about.
+const DOCUMENT_WEIGHT: usize = 1 << 20;
 
 /// What such requests are answered from.
 #[derive(Debug)]
@@ -72,23 +76,40 @@ impl Documents {
             openapi: OpenApi::new(catalog),
         }
     }
+
+    fn openapi(&self, path: &str, head: &Parts) -> Option<Response<Body>> {
+        match path {
+            "/openapi/v2" => Some(self.openapi.all(head)),
+            "/openapi/v3" => Some(self.openapi.index(head)),
+            path => {
+                let version = path.strip_prefix("/openapi/v3/")?;
+                Some(self.openapi.version(version, head))
+            }
+        }
+    }
 }
 
 /// Answers a request that is not for a resource.
-pub(crate) fn answer(api: &Api, info: &RequestInfo, head: &Parts) -> Response<Body> {
+pub(crate) async fn answer(
+    api: &Api,
+    compute: &Client,
+    info: &RequestInfo,
+    head: Parts,
+) -> Response<Body> {
     let paths = &api.paths;
-    let documents = paths.documents.load();
-    let (discovery, openapi) = (&documents.discovery, &documents.openapi);
-    let query = head.uri.query();
+    let documents = paths.documents.load_full();
+    if info.path.starts_with("/openapi/") {
+        let path = info.path.clone();
+        // Who comes first makes the document, and the others wait for it.
+        let answer = move |_: &Run| documents.openapi(&path, &head);
+        let found = compute.go_on(DOCUMENT_WEIGHT, answer).await;
+        return found.unwrap_or_else(reply::not_found);
+    }
+    let (discovery, head, query) = (&documents.discovery, &head, head.uri.query());
     let found = match info.path.as_str() {
         "/" | "/index.html" => Some(index(&documents)),
         "/metrics" => Some(paths.exposition.answer()),
-        "/openapi/v2" => Some(openapi.all(head)),
-        "/openapi/v3" => Some(openapi.index(head)),
-        path => match path.strip_prefix("/openapi/v3/") {
-            Some(version) => Some(openapi.version(version, head)),
-            None => probe(&paths.health, path, query),
-        },
+        path => probe(&paths.health, path, query),
     };
     if let Some(found) = found {
         return found;

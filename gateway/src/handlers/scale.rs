@@ -65,9 +65,10 @@ pub(super) fn body(
         )
     };
     let parsed = match format {
-        Format::Json => kube_json::parse(body).map_err(|_| refused())?,
-        Format::Yaml => kube_json::yaml::parse(body).map_err(|_| refused())?,
+        Format::Json => kube_json::parse(body),
+        Format::Yaml => kube_json::yaml::parse(body),
     };
+    let parsed = parsed.map_err(|error| ApiError::unparsed(error, |_| refused()))?;
     let text = |key: &str| parsed.value.get(key).and_then(|it| it.as_str());
     let named = (text("apiVersion").unwrap_or(""), text("kind").unwrap_or(""));
     if !["", "autoscaling/v1"].contains(&named.0) || !["", "Scale"].contains(&named.1) {
@@ -76,7 +77,7 @@ pub(super) fn body(
     let (scale, unknown) = ScaleObject::read(&parsed.value).map_err(|_| refused())?;
     match validation {
         FieldValidation::Ignore => {}
-        FieldValidation::Warn => unknown.iter().for_each(|it| warnings.add(it)),
+        FieldValidation::Warn => warnings.extend(unknown),
         FieldValidation::Strict if unknown.is_empty() => {}
         FieldValidation::Strict => return Err(refused()),
     }

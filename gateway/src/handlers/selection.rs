@@ -81,6 +81,11 @@ impl Selection {
         }
     }
 
+    /// Whether nothing can be selected, because the requirements contradict each other.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.labels.is_nothing() || self.fields.is_nothing()
+    }
+
     /// Whether everything is selected.
     pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
@@ -125,6 +130,17 @@ impl Lookup for ByLabel<'_> {
     fn lookup(&self, name: &str) -> Option<&str> {
         self.0.labels().get(name)
     }
+
+    fn count(&self) -> usize {
+        self.0.labels().len()
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool {
+        self.0
+            .labels()
+            .iter()
+            .all(|(name, value)| visit(name, value))
+    }
 }
 
 struct ByField<'a>(&'a Stored);
@@ -136,5 +152,16 @@ impl Lookup for ByField<'_> {
             NAMESPACE => Some(self.0.key().namespace()),
             field => self.0.fields().get(field),
         }
+    }
+
+    fn count(&self) -> usize {
+        2 + self.0.fields().len()
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool {
+        let key = self.0.key();
+        let own = [(NAME, key.name()), (NAMESPACE, key.namespace())];
+        let mut fields = own.into_iter().chain(self.0.fields().iter());
+        fields.all(|(name, value)| visit(name, value))
     }
 }

@@ -1,5 +1,7 @@
 //! `PUT` of an object, its status, or its scale.
 
+use std::sync::Arc;
+
 use api_types::media_type;
 use api_types::meta::Meta;
 use api_types::options::UpdateOptions;
@@ -13,8 +15,9 @@ use super::call::in_time;
 use super::identity::{self, Names};
 use super::scale::{self, Scaled};
 use super::{Api, Call};
-use crate::codec::{self, Form, decode};
-use crate::registry::Change;
+use crate::codec::{Form, decode};
+use crate::compute::Run;
+use crate::registry::{Change, Target};
 use crate::strategy::prepare::{self, Part};
 
 /// Replaces an object, or the part of it that the subresource is about.
@@ -28,21 +31,30 @@ pub(super) async fn update(
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
-    let (served, warnings) = (&call.served, &call.context.warnings);
     let validation = options.field_validation();
-    let mut object = decode::body(served, format, &body, validation, warnings)?;
-    prepare::in_namespace(&mut object, &call.info.namespace)?;
-    identity::check(Names::of(&object), Names::asked(&call.info))?;
     let target = call.target(options.dry_run());
-    api.registry().deduplicate_owners(&target, &mut object);
+    let (weight, about, info) = (body.len(), target.clone(), call.info.clone());
+    let decode = move |run: &Run| {
+        let Target {
+            served, warnings, ..
+        } = &about;
+        let mut object = decode::body(served, format, &body, validation, warnings)?;
+        run.check()?;
+        prepare::in_namespace(&mut object, &info.namespace)?;
+        identity::check(Names::of(&object), Names::asked(&info))?;
+        about.deduplicate_owners(&mut object, "");
+        Ok::<_, ApiError>(run.keep(object))
+    };
+    let object = call.compute(api).run(weight, decode).await??;
     let uid = Meta::of(&object).uid();
     let change = Change {
         part,
-        uid: (!uid.is_empty()).then_some(uid),
-        candidate: &|_: &Value| Ok(object.clone()),
+        uid: (!uid.is_empty()).then(|| uid.into()),
+        weight,
+        candidate: Arc::new(move |_: &Run, _: &Value| Ok(object.clone())),
     };
     let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
-    codec::object(&form, served, StatusCode::OK, &written.bytes)
+    call.written(api, form, StatusCode::OK, written.bytes).await
 }
 
 /// Sets how many replicas an object wants.
@@ -53,17 +65,17 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     let options = UpdateOptions::parse(call.query())?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
     let scaled = Scaled::of(call)?;
-    let wanted = scale::body(
-        format,
-        &body,
-        options.field_validation(),
-        &call.context.warnings,
-    )?;
+    let (weight, validation) = (body.len(), options.field_validation());
+    let warnings = call.context.warnings.clone();
+    let read = move |_: &Run| scale::body(format, &body, validation, &warnings);
+    let wanted = call.compute(api).run(weight, read).await??;
     identity::check(Names::of_scale(&wanted), Names::asked(&call.info))?;
+    let paths = scaled.paths.clone();
     let change = Change {
         part: Part::Main,
-        uid: (!wanted.uid.is_empty()).then_some(&*wanted.uid),
-        candidate: &|current: &Value| wanted.apply(current, scaled.paths),
+        uid: (!wanted.uid.is_empty()).then(|| wanted.uid.as_str().into()),
+        weight: 0,
+        candidate: Arc::new(move |_: &Run, current: &Value| wanted.apply(current, &paths)),
     };
     let target = call.target(options.dry_run());
     let written = in_time(&call.context, api.registry().update(&target, &change)).await?;

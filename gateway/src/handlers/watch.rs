@@ -54,10 +54,10 @@ pub(super) async fn follow(
     let form = form.for_watch()?;
     let stream_type = HeaderValue::from_static(form.encoding().stream_type());
     let frames = Frames::new(&form, &call.served, streamed_list)?;
-    let compressed = frames.compressed();
+    let (compressed, compute) = (frames.compressed(), call.compute(api));
     let events = match watcher {
         Ok(watcher) => {
-            let events = Events::new(watcher, frames, deadline);
+            let events = Events::new(Some(watcher), frames, deadline, compute);
             match (options.allow_watch_bookmarks(), streamed_list) {
                 (true, initial) => events.with_bookmarks(initial),
                 (false, _) => events,
@@ -65,7 +65,7 @@ pub(super) async fn follow(
         }
         // Not this server's trouble: a watch that cannot be, told as its only event.
         Err(error @ (StoreError::Compacted { .. } | StoreError::FutureRevision { .. })) => {
-            Events::failed(&error.into(), frames)
+            Events::failed(&error.into(), frames, compute)
         }
         Err(error) => return Err(error.into()),
     };

@@ -93,8 +93,7 @@ impl Published {
             Form::Protobuf => {
                 let document = self.protobuf.get_or_init(|| {
                     // What was just written can be read; the value itself is not worth keeping.
-                    let parsed = kube_json::parse(self.json.bytes());
-                    let value = parsed.map_or(Value::Null, |parsed| parsed.value);
+                    let value = kube_json::reparse(self.json.bytes()).unwrap_or(Value::Null);
                     self.json.encoded_as((self.edition.encode)(&value))
                 });
                 (document, self.edition.content_type.clone())

@@ -1,5 +1,7 @@
 //! What patches do, case by case.
 
+mod cost;
+
 use api_types::media_type::PatchType;
 use api_types::options::FieldValidation;
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! Adding an object.
 
+use std::sync::Arc;
+
 use api_types::gvk::{GroupKind, GroupVersion};
 use api_types::meta::Meta;
 use api_types::revision::Revision;
@@ -10,84 +12,82 @@ use serde_json::Value;
 
 use super::live::Live;
 use super::{Registry, Target, Written};
+use crate::compute::{Kept, Run};
 use crate::store::{Action, Index, StoreError, WriteOp, WriteOutcome};
 use crate::strategy::{finalizers, generate_name, prepare, validate};
 
 /// What became of an attempt.
 enum Attempt {
-    Stored(Option<(Bytes, Revision)>),
+    Stored(Option<Revision>),
     Taken { deleting: bool },
 }
 
+/// An object that is ready to be stored under a name.
+struct Draft {
+    name: Arc<str>,
+    form: Form,
+    /// Whether the client gave the beginning of a name.
+    based: bool,
+    /// What other names are tried with, if the server is to find one and may go on.
+    rest: Option<Names>,
+}
+
+enum Form {
+    /// For a dry run: the answer.
+    Imagined(Written),
+    Stored {
+        object: Kept<Value>,
+        value: Bytes,
+        index: Index,
+    },
+}
+
+/// Names to be tried with an object that has none.
+struct Names {
+    object: Kept<Value>,
+    base: String,
+    left: usize,
+}
+
 impl Registry {
-    /// Stores a new object.
+    /// Stores the new object that `decode` makes, from a body of `weight` bytes.
     ///
     /// # Errors
-    /// 409 if the name is taken, 422 if the object is invalid, 500 if it names a revision.
+    /// 409 if the name is taken, 422 if the object is invalid, 500 if it names a revision, 429 if
+    /// too much heavy work waits; those of `decode`.
     pub(crate) async fn create(
         &self,
-        target: &Target<'_>,
-        mut object: Value,
+        mut target: Target,
+        weight: usize,
+        decode: impl FnOnce(&Run) -> Result<Value, ApiError> + Send + 'static,
     ) -> Result<Written, ApiError> {
-        prepare::in_namespace(&mut object, target.namespace)?;
-        target.deduplicate_owners(&mut object, "");
-        let meta = Meta::of(&object);
-        let base = meta.generate_name().to_owned();
-        let generated = meta.name().is_empty() && !base.is_empty();
-        let attempts = if generated {
-            generate_name::ATTEMPTS
-        } else {
-            1
-        };
-        for attempt in 1..=attempts {
-            // The last attempt needs no copy for another one.
-            let mut candidate = if attempt < attempts {
-                object.clone()
-            } else {
-                std::mem::take(&mut object)
-            };
-            if generated {
-                candidate["metadata"]["name"] = generate_name::generate(&base).into();
-            }
-            self.admit(target, &mut candidate)?;
-            let name = Meta::of(&candidate).name().to_owned();
-            let named = Target {
-                name: &name,
-                ..*target
-            };
-            match self.attempt(&named, &mut candidate).await? {
-                Attempt::Stored(None) => return Written::imagined(&named, candidate, None),
-                Attempt::Stored(Some((value, revision))) => {
-                    return Written::stored(&named, candidate, &value, revision);
+        let compute = self.compute(&target);
+        let about = target.clone();
+        let first = move |run: &Run| Draft::first(run, &about, decode(run)?);
+        let mut draft = compute.run(weight, first).await??;
+        loop {
+            target.name = Arc::clone(&draft.name);
+            match (self.attempt(&target, &draft.form).await?, draft.form) {
+                (Attempt::Stored(_), Form::Imagined(written)) => return Ok(written),
+                (Attempt::Stored(revision), Form::Stored { object, value, .. }) => {
+                    let revision = revision.ok_or_else(|| ApiError::internal("no revision"))?;
+                    let stored = (&value, revision);
+                    return Written::stored(&compute, &target, object, stored).await;
                 }
-                Attempt::Taken { .. } if attempt < attempts => {}
-                Attempt::Taken { deleting } => {
-                    return Err(taken(&named, !base.is_empty(), deleting));
+                (Attempt::Taken { deleting }, _) => {
+                    let Some(rest) = draft.rest else {
+                        return Err(taken(&target, draft.based, deleting));
+                    };
+                    let about = target.clone();
+                    let next = move |run: &Run| rest.next(run, &about);
+                    draft = compute.go_on(weight, next).await?;
                 }
             }
         }
-        Err(ApiError::internal("no name was tried"))
     }
 
-    /// Completes a new object and judges it.
-    #[expect(clippy::unused_self, reason = "the rooms of admission will need it")]
-    fn admit(&self, target: &Target<'_>, object: &mut Value) -> Result<(), ApiError> {
-        let served = target.served;
-        let uid = uuid::Uuid::new_v4().to_string();
-        prepare::create(object, served.version().status, &uid, Timestamp::now());
-        let errors = validate::create(served, object);
-        if !errors.is_empty() {
-            let name = Meta::of(object).name();
-            return Err(ApiError::invalid(&kind_of(object), name, &errors));
-        }
-        for warning in finalizers::warnings(Meta::of(object), None) {
-            target.warnings.add(warning);
-        }
-        Ok(())
-    }
-
-    async fn attempt(&self, target: &Target<'_>, object: &mut Value) -> Result<Attempt, ApiError> {
-        if target.dry_run {
+    async fn attempt(&self, target: &Target, form: &Form) -> Result<Attempt, ApiError> {
+        let Form::Stored { value, index, .. } = form else {
             let live = Live::now(self, target).await?;
             return Ok(match live.stored {
                 None => Attempt::Stored(None),
@@ -95,18 +95,13 @@ impl Registry {
                     deleting: existing.deleting(),
                 },
             });
-        }
-        let revision = Meta::of(object).resource_version();
-        if revision.parse::<u64>().is_ok_and(|number| number != 0) {
-            return Err(ApiError::internal_plain(
-                "resourceVersion should not be set on objects to be created",
-            ));
-        }
-        let (value, index) = target.served.stored(object)?;
-        match self.store.write(op(target, value.clone(), index)).await {
-            Ok(WriteOutcome::Applied { revision, .. }) => {
-                Ok(Attempt::Stored(Some((value, revision))))
-            }
+        };
+        match self
+            .store
+            .write(op(target, value.clone(), index.clone()))
+            .await
+        {
+            Ok(WriteOutcome::Applied { revision, .. }) => Ok(Attempt::Stored(Some(revision))),
             Ok(WriteOutcome::Conflict { current, .. }) => Ok(Attempt::Taken {
                 deleting: current.is_some_and(|it| it.deleting()),
             }),
@@ -117,7 +112,90 @@ impl Registry {
     }
 }
 
-fn op(target: &Target<'_>, value: Bytes, index: Index) -> WriteOp {
+impl Draft {
+    /// Completes and judges what a client sent.
+    fn first(run: &Run, target: &Target, mut object: Value) -> Result<Self, ApiError> {
+        run.check()?;
+        prepare::in_namespace(&mut object, &target.namespace)?;
+        target.deduplicate_owners(&mut object, "");
+        let meta = Meta::of(&object);
+        let base = meta.generate_name().to_owned();
+        if base.is_empty() || !meta.name().is_empty() {
+            return Self::of(run, target, object);
+        }
+        let names = Names {
+            object: run.keep(object),
+            base,
+            left: generate_name::ATTEMPTS,
+        };
+        names.next(run, target)
+    }
+
+    fn of(run: &Run, target: &Target, mut object: Value) -> Result<Self, ApiError> {
+        admit(run, target, &mut object)?;
+        let meta = Meta::of(&object);
+        let (name, based) = (meta.name().into(), !meta.generate_name().is_empty());
+        let form = if target.dry_run {
+            Form::Imagined(Written::imagined(run, target, object, None)?)
+        } else {
+            let revision = Meta::of(&object).resource_version();
+            if revision.parse::<u64>().is_ok_and(|number| number != 0) {
+                return Err(ApiError::internal_plain(
+                    "resourceVersion should not be set on objects to be created",
+                ));
+            }
+            let (value, index) = target.served.stored(&mut object)?;
+            Form::Stored {
+                object: run.keep(object),
+                value,
+                index,
+            }
+        };
+        Ok(Self {
+            name,
+            form,
+            based,
+            rest: None,
+        })
+    }
+}
+
+impl Names {
+    /// The object under another name.
+    fn next(mut self, run: &Run, target: &Target) -> Result<Draft, ApiError> {
+        self.left = self.left.saturating_sub(1);
+        // The last attempt needs no copy for another one.
+        let mut candidate = if self.left > 0 {
+            self.object.clone()
+        } else {
+            std::mem::take(&mut *self.object)
+        };
+        candidate["metadata"]["name"] = generate_name::generate(&self.base).into();
+        Ok(Draft {
+            rest: Some(self).filter(|names| names.left > 0),
+            ..Draft::of(run, target, candidate)?
+        })
+    }
+}
+
+/// Completes a new object and judges it.
+fn admit(run: &Run, target: &Target, object: &mut Value) -> Result<(), ApiError> {
+    let served = &target.served;
+    let uid = uuid::Uuid::new_v4().to_string();
+    prepare::create(object, served.version().status, &uid, Timestamp::now());
+    let errors = validate::create(served, object);
+    run.check()?;
+    if !errors.is_empty() {
+        let name = Meta::of(object).name();
+        return Err(ApiError::invalid(&kind_of(object), name, &errors));
+    }
+    target
+        .warnings
+        .extend(finalizers::warnings(Meta::of(object), None));
+    Ok(())
+}
+
+fn op(target: &Target, value: Bytes, index: Index) -> WriteOp {
     WriteOp {
         resource: target.served.resource().id().clone(),
         key: target.key(),
@@ -135,12 +213,12 @@ pub(super) fn kind_of(object: &Value) -> GroupKind {
     GroupKind::new(group, text("kind"))
 }
 
-fn taken(target: &Target<'_>, generated: bool, deleting: bool) -> ApiError {
+fn taken(target: &Target, generated: bool, deleting: bool) -> ApiError {
     let resource = target.served.group_resource();
     let error = if generated {
-        ApiError::generate_name_conflict(resource, target.name, 1)
+        ApiError::generate_name_conflict(resource, &target.name, 1)
     } else {
-        ApiError::already_exists(resource, target.name)
+        ApiError::already_exists(resource, &target.name)
     };
     if !deleting {
         return error;

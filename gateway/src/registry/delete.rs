@@ -1,15 +1,20 @@
 //! Deleting an object, at once or when its finalizers let go (semantics F.9).
 
+use std::sync::Arc;
+
 use api_types::gvk::GroupResource;
 use api_types::meta::Meta;
-use api_types::options::DeleteOptions;
+use api_types::options::{DeleteOptions, PropagationPolicy};
 use api_types::revision::Revision;
 use api_types::status::ApiError;
+use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::live::{self, Live};
 use super::{Registry, Target, Written};
-use crate::store::{Action, StoreError, Stored, WriteOp, WriteOutcome};
+use crate::compute::{Kept, Run};
+use crate::store::{Action, Index, StoreError, Stored, WriteOp, WriteOutcome};
 use crate::strategy::{finalizers, prepare};
 
 /// What a deletion led to.
@@ -22,6 +27,20 @@ pub(crate) enum Deletion {
     },
     /// Finalizers hold it.
     Held(Written),
+}
+
+/// What a deletion is about.
+enum Marked {
+    /// A dry run of one that finalizers hold.
+    Imagined(Written),
+    /// An object that finalizers hold, marked.
+    Held {
+        object: Kept<Value>,
+        value: Bytes,
+        index: Index,
+    },
+    /// One that nothing holds.
+    Free,
 }
 
 /// Why a deletion did not come about.
@@ -37,7 +56,7 @@ impl Registry {
     /// 404 if there is none, 409 if a precondition does not hold.
     pub(crate) async fn delete(
         &self,
-        target: &Target<'_>,
+        target: &Target,
         options: &DeleteOptions,
     ) -> Result<Deletion, ApiError> {
         loop {
@@ -58,7 +77,7 @@ impl Registry {
     /// another by now. Whether finalizers hold it cannot be told: nothing else gets rid of it.
     async fn unread(
         &self,
-        target: &Target<'_>,
+        target: &Target,
         options: &DeleteOptions,
         trouble: StoreError,
     ) -> Result<Option<Deletion>, ApiError> {
@@ -93,11 +112,8 @@ impl Registry {
         }
     }
 
-    async fn judged(
-        &self,
-        target: &Target<'_>,
-        options: &DeleteOptions,
-    ) -> Result<Deletion, Failure> {
+    async fn judged(&self, target: &Target, options: &DeleteOptions) -> Result<Deletion, Failure> {
+        let compute = self.compute(target);
         let mut live = Live::first(self, target).await?;
         loop {
             let checked = match &live.stored {
@@ -115,26 +131,19 @@ impl Registry {
             let Some(stored) = live.stored else {
                 return Err(live::not_found(target).into());
             };
-            let mut object = live::tree(target, &stored)?;
-            finalizers::for_deletion(&mut object, options.propagation_policy());
-            let held = Meta::of(&object).finalizers().next().is_some();
-            if held {
-                prepare::mark_deleting(&mut object, Timestamp::now());
-            }
-            if target.dry_run {
-                return Ok(if held {
-                    let revision = Some(stored.revision());
-                    Deletion::Held(Written::unstored(object, revision))
-                } else {
-                    gone(&stored)
-                });
-            }
-            let action = if held {
-                let stored = target.served.stored(&mut object);
-                let (value, index) = stored.map_err(ApiError::from)?;
-                Action::Update { value, index }
-            } else {
-                Action::Delete
+            let (about, policy) = (target.clone(), options.propagation_policy());
+            let (weight, found) = (stored.bytes().len(), Arc::clone(&stored));
+            let judge = move |run: &Run| marked(run, &about, policy, &found);
+            let marked = compute.run(weight, judge).await.map_err(ApiError::from)??;
+            let (action, object) = match marked {
+                Marked::Imagined(written) => return Ok(Deletion::Held(written)),
+                Marked::Free if target.dry_run => return Ok(gone(&stored)),
+                Marked::Free => (Action::Delete, None),
+                Marked::Held {
+                    object,
+                    value,
+                    index,
+                } => (Action::Update { value, index }, Some(object)),
             };
             let op = WriteOp {
                 resource: target.served.resource().id().clone(),
@@ -144,16 +153,44 @@ impl Registry {
                 uid: None,
                 actor: target.actor(),
             };
-            match self.store.write(op).await? {
-                WriteOutcome::Applied { revision, .. } if held => {
-                    let written = Written::unstored(object, Some(revision));
-                    return Ok(Deletion::Held(written));
+            match (self.store.write(op).await?, object) {
+                (WriteOutcome::Applied { revision, .. }, Some(object)) => {
+                    let write = move |run: &Run| {
+                        Written::unstored(run, object.into_inner(), Some(revision))
+                    };
+                    return Ok(Deletion::Held(compute.go_on(weight, write).await));
                 }
-                WriteOutcome::Applied { .. } => return Ok(gone(&stored)),
-                WriteOutcome::Conflict { current, .. } => live = Live::answered(current),
+                (WriteOutcome::Applied { .. }, None) => return Ok(gone(&stored)),
+                (WriteOutcome::Conflict { current, .. }, _) => live = Live::answered(current),
             }
         }
     }
+}
+
+/// Marks an object as being deleted, if finalizers hold it.
+fn marked(
+    run: &Run,
+    target: &Target,
+    policy: Option<PropagationPolicy>,
+    stored: &Stored,
+) -> Result<Marked, ApiError> {
+    let mut object = live::tree(target, stored)?;
+    run.check()?;
+    finalizers::for_deletion(&mut object, policy);
+    if Meta::of(&object).finalizers().next().is_none() {
+        return Ok(Marked::Free);
+    }
+    prepare::mark_deleting(&mut object, Timestamp::now());
+    if target.dry_run {
+        let written = Written::unstored(run, object, Some(stored.revision()));
+        return Ok(Marked::Imagined(written));
+    }
+    let (value, index) = target.served.stored(&mut object)?;
+    Ok(Marked::Held {
+        object: run.keep(object),
+        value,
+        index,
+    })
 }
 
 fn gone(stored: &Stored) -> Deletion {
@@ -163,7 +200,7 @@ fn gone(stored: &Stored) -> Deletion {
 }
 
 fn preconditions(
-    target: &Target<'_>,
+    target: &Target,
     options: &DeleteOptions,
     stored: &Stored,
 ) -> Result<(), ApiError> {
@@ -177,13 +214,13 @@ fn preconditions(
              object might have been deleted and then recreated",
             stored.uid()
         );
-        return Err(ApiError::conflict(&resource, target.name, message));
+        return Err(ApiError::conflict(&resource, &target.name, message));
     }
     expect_revision(target, options, stored.revision())
 }
 
 fn expect_revision(
-    target: &Target<'_>,
+    target: &Target,
     options: &DeleteOptions,
     revision: Revision,
 ) -> Result<(), ApiError> {
@@ -197,7 +234,7 @@ fn expect_revision(
             "the ResourceVersion in the precondition ({version}) does not match the \
              ResourceVersion in record ({revision}). The object might have been modified"
         );
-        return Err(ApiError::conflict(&resource, target.name, message));
+        return Err(ApiError::conflict(&resource, &target.name, message));
     }
     Ok(())
 }

@@ -19,10 +19,7 @@ pub(super) struct Live {
 
 impl Live {
     /// Whatever is at hand; for a dry run, which asks nobody else, what is there now.
-    pub(super) async fn first(
-        registry: &Registry,
-        target: &Target<'_>,
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn first(registry: &Registry, target: &Target) -> Result<Self, StoreError> {
         if target.dry_run {
             return Self::now(registry, target).await;
         }
@@ -39,13 +36,22 @@ impl Live {
     }
 
     /// What is there now.
-    pub(super) async fn now(registry: &Registry, target: &Target<'_>) -> Result<Self, StoreError> {
+    pub(super) async fn now(registry: &Registry, target: &Target) -> Result<Self, StoreError> {
         let (id, key) = (target.served.resource().id(), target.key());
         let stored = registry.store.get(id, &key, Freshness::Latest).await?;
         Ok(Self {
             stored,
             fresh: true,
         })
+    }
+
+    /// Whether it shows what another look did.
+    pub(super) fn shows(&self, other: &Self) -> bool {
+        match (&self.stored, &other.stored) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.revision() == other.revision(),
+            _ => false,
+        }
     }
 
     /// What the backend answered a write with.
@@ -58,13 +64,12 @@ impl Live {
 }
 
 /// An object as the version of the request shows it.
-pub(super) fn tree(target: &Target<'_>, stored: &Stored) -> Result<Value, ApiError> {
+pub(super) fn tree(target: &Target, stored: &Stored) -> Result<Value, ApiError> {
     let bytes = target.served.view(stored.bytes())?;
-    let parsed = kube_json::parse(&bytes).map_err(ApiError::internal)?;
-    Ok(parsed.value)
+    kube_json::reparse(&bytes).map_err(ApiError::internal)
 }
 
 /// 404 for the target.
-pub(super) fn not_found(target: &Target<'_>) -> ApiError {
-    ApiError::not_found(target.served.group_resource(), target.name)
+pub(super) fn not_found(target: &Target) -> ApiError {
+    ApiError::not_found(target.served.group_resource(), &target.name)
 }

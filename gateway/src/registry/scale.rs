@@ -33,8 +33,7 @@ pub(crate) fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiE
     let mut scale = ScaleView::of(object, paths)
         .map_err(|error| ApiError::internal_plain(error.to_string()))?;
     scale.spec_replicas.get_or_insert(i64::from(NOTHING));
-    let parsed = kube_json::parse(&scale.to_json()).map_err(ApiError::internal)?;
-    Ok(parsed.value)
+    kube_json::reparse(&scale.to_json()).map_err(ApiError::internal)
 }
 
 impl ScaleObject {

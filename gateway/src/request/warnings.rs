@@ -1,15 +1,17 @@
 //! Warnings for the client, sent as `Warning: 299 - "text"` headers.
 //!
-//! Rules (kube-apiserver's warning recorder): exact duplicates and texts that cannot be a header
-//! are dropped; once all texts together reach 4096 characters every text is cut to 256 and
-//! the list is sent only as far as 4096 characters go again.
+//! Rules (`apiserver/pkg/endpoints/filters/warning.go`): exact duplicates and texts that cannot be
+//! a header are dropped. When a text would take all texts together beyond 4096 characters, every
+//! text is cut to 256, and texts are sent until 4096 characters are reached again; the others are
+//! dropped, so that a request cannot fill memory with warnings.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
-/// Characters of all warnings of one answer before texts are cut.
+/// Characters of all warnings of one response before texts are cut.
 const TOTAL_CHARS: usize = 4096;
 /// Characters kept of one warning once the total is reached.
 const TRUNCATED_CHARS: usize = 256;
@@ -18,7 +20,17 @@ const WARNING: HeaderName = HeaderName::from_static("warning");
 /// Collects the warnings of one request; clones share one list.
 #[derive(Debug, Clone, Default)]
 pub struct Warnings {
-    texts: Arc<Mutex<Vec<String>>>,
+    recorded: Arc<Mutex<Recorded>>,
+}
+
+#[derive(Debug, Default)]
+struct Recorded {
+    /// In the order they were added, as they will be sent.
+    texts: Vec<String>,
+    /// The same before they were cut.
+    seen: HashSet<String>,
+    chars: usize,
+    truncating: bool,
 }
 
 impl Warnings {
@@ -30,49 +42,66 @@ impl Warnings {
     /// Adds a warning unless the same text is already there.
     pub fn add(&self, text: impl Into<String>) {
         let text = text.into();
-        if text.is_empty() || text.chars().any(char::is_control) {
-            return;
-        }
-        let mut texts = self.texts.lock();
-        if !texts.contains(&text) {
-            texts.push(text);
+        if !text.is_empty() && !text.chars().any(char::is_control) {
+            self.recorded.lock().add(text);
         }
     }
 
-    /// The texts so far, in the order they were added.
+    /// Adds warnings until no more are sent; those beyond are not built.
+    pub fn extend(&self, texts: impl IntoIterator<Item = String>) {
+        let mut texts = texts.into_iter();
+        while !self.recorded.lock().full() {
+            let Some(text) = texts.next() else {
+                return;
+            };
+            self.add(text);
+        }
+    }
+
+    /// The texts so far, in the order they were added, cut as they will be sent.
     pub fn texts(&self) -> Vec<String> {
-        self.texts.lock().clone()
+        self.recorded.lock().texts.clone()
     }
 
     /// Appends one header per warning to `headers`.
     pub fn write_to(&self, headers: &mut HeaderMap) {
-        let texts = self.texts.lock();
-        if texts.is_empty() {
-            return;
-        }
-        let total: usize = texts.iter().map(|text| text.chars().count()).sum();
-        let mut left = TOTAL_CHARS;
-        for text in texts.iter() {
-            let kept = if total >= TOTAL_CHARS {
-                cut(text, TRUNCATED_CHARS)
-            } else {
-                text
-            };
-            let Some(rest) = left.checked_sub(kept.chars().count()) else {
-                return;
-            };
-            left = rest;
-            if let Ok(value) = HeaderValue::from_bytes(quoted(kept).as_bytes()) {
+        for text in &self.recorded.lock().texts {
+            if let Ok(value) = HeaderValue::from_bytes(quoted(text).as_bytes()) {
                 headers.append(WARNING, value);
             }
         }
     }
 }
 
-fn cut(text: &str, chars: usize) -> &str {
-    text.char_indices()
-        .nth(chars)
-        .map_or(text, |(end, _)| &text[..end])
+impl Recorded {
+    fn full(&self) -> bool {
+        self.truncating && self.chars >= TOTAL_CHARS
+    }
+
+    fn add(&mut self, text: String) {
+        if self.full() || self.seen.contains(&text) {
+            return;
+        }
+        let chars = text.chars().count();
+        if !self.truncating && self.chars + chars > TOTAL_CHARS {
+            self.truncating = true;
+            self.texts.iter_mut().for_each(truncate);
+            self.chars = self.texts.iter().map(|text| text.chars().count()).sum();
+        }
+        let mut kept = text.clone();
+        if self.truncating {
+            truncate(&mut kept);
+        }
+        self.chars += kept.chars().count();
+        self.texts.push(kept);
+        self.seen.insert(text);
+    }
+}
+
+fn truncate(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(TRUNCATED_CHARS) {
+        text.truncate(end);
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -113,6 +142,33 @@ mod tests {
             sent(&texts.map(str::to_owned)),
             [r#"299 - "unknown field \"spec.zz\"""#, r#"299 - "a\\b""#]
         );
+    }
+
+    #[test]
+    fn lists_of_medium_texts_end_once_the_total_is_reached() {
+        // 17 x 250 is the first sum beyond 4096.
+        let texts: Vec<String> = (0..30)
+            .map(|n| format!("{n:03}{}", "x".repeat(247)))
+            .collect();
+        assert_eq!(sent(&texts).len(), 17);
+        let exact: Vec<String> = (0..16)
+            .map(|n| format!("{n:03}{}", "x".repeat(253)))
+            .collect();
+        assert_eq!(sent(&exact).len(), 16);
+    }
+
+    #[test]
+    fn warnings_that_are_not_sent_are_not_built() {
+        let warnings = Warnings::new();
+        let mut built = 0;
+        warnings.extend((0..1_000_000).map(|n| {
+            built += 1;
+            format!("unknown field {n}")
+        }));
+        assert!(built < TOTAL_CHARS, "{built}");
+        warnings.add("one more");
+        assert_eq!(warnings.texts().len(), built);
+        assert_eq!(warnings.recorded.lock().seen.len(), built);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Resource {
                 .and_then(|name| self.definition().version(name))
                 .map_or(&storage.schema, |version| &version.schema);
             clean(object, schema, Mode::DropInvalid)?;
-            default::apply(object, schema);
+            self.fill(object, schema);
             convert(object, own, &storage.schema)?;
             repair_generation(object);
             return Ok(true);
@@ -96,10 +96,17 @@ impl Resource {
         }
         let metadata = object.get("metadata").cloned();
         coerce(object, &storage.schema, Mode::DropInvalid)?;
-        let mut changed = default::apply(object, &storage.schema) || pruned;
+        let mut changed = self.fill(object, &storage.schema) || pruned;
         changed |= metadata.as_ref() != object.get("metadata");
         changed |= repair_generation(object);
         Ok(changed || memchr::memmem::find(stored, b"null").is_some())
+    }
+
+    /// Gives a stored object the defaults of today's schema; whether anything changed. Defaults that
+    /// came after the object and are too large for a request are left out, for what is stored must
+    /// stay readable.
+    fn fill(&self, object: &mut Value, schema: &Structural) -> bool {
+        default::apply(object, schema, self.body_limit()).unwrap_or(true)
     }
 }
 
@@ -132,9 +139,9 @@ fn repair_generation(object: &mut Value) -> bool {
 }
 
 fn parse(value: &[u8]) -> Result<Value, DecodeError> {
-    let parsed = kube_json::parse(value).map_err(|error| DecodeError(error.to_string()))?;
-    if parsed.value.get("metadata").is_some_and(Value::is_object) {
-        Ok(parsed.value)
+    let object = kube_json::reparse(value).map_err(|error| DecodeError(error.to_string()))?;
+    if object.get("metadata").is_some_and(Value::is_object) {
+        Ok(object)
     } else {
         Err(DecodeError("not a JSON object with metadata".to_owned()))
     }

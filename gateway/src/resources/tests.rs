@@ -90,6 +90,30 @@ fn what_is_stored_is_served_with_defaults() {
 }
 
 #[test]
+fn the_deepest_body_can_be_read_once_it_is_stored() {
+    let check = || {
+        let any = json!({"any": {"x-kubernetes-preserve-unknown-fields": true}});
+        let versions = json!([version("v1", true, &any), version("v2", false, &any)]);
+        let catalog = catalog(&[crd("deeps", "Deep", &versions)]);
+        // The object and its spec are levels as well.
+        let levels = kube_json::MAX_DEPTH - 2;
+        let text = format!(
+            r#"{{"apiVersion":"x.io/v2","kind":"Deep","metadata":{{"generation":1,"name":"n"}},"spec":{{"any":{}{}}}}}"#,
+            "[".repeat(levels),
+            "]".repeat(levels)
+        );
+        let mut body = kube_json::parse(text.as_bytes()).unwrap().value;
+        let served = catalog.served("x.io", "v2", "deeps").unwrap();
+        let (stored, _) = served.stored(&mut body).unwrap();
+        let decoded = catalog.decode(&ResourceId::new("x.io", "deeps"), &stored);
+        assert_eq!(decoded.unwrap().value, None);
+        assert_eq!(served.view(&stored).unwrap(), text);
+    };
+    let thread = std::thread::Builder::new().stack_size(kube_json::STACK_SIZE);
+    thread.spawn(check).unwrap().join().unwrap();
+}
+
+#[test]
 fn versions_are_looked_up() {
     let catalog = foos();
     assert_eq!(catalog.versions("x.io"), ["v1", "v1beta1"]);

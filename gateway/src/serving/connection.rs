@@ -1,173 +1,312 @@
 //! One connection: handshake, then HTTP/1.1 or HTTP/2 until either side ends it.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use parking_lot::Mutex;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::{Lifecycle, leftover};
+use super::activity::{Activity, Clock, Open, Stage};
+use super::slots::Slot;
+use super::socket::{Metered, Socket, Wire};
+use super::stall::WriteStall;
+use super::tasks::Tasks;
+use super::turns::Turns;
+use super::unsent::{Outlet, watched};
+use super::{Bounds, Lifecycle, host, leftover, protocols};
 use crate::auth::Peer;
-
-/// A client that has not finished its handshake by then is not coming.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time to send the head of an HTTP/1 request, counted from the previous answer: also ends idle
-/// connections. Go clients keep idle connections for 90 seconds.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
-/// HTTP/2 connections without traffic are asked whether they still live, so that watchers behind a dead
-/// network do not stay for ever.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// One client process runs all its watches over one connection.
-const MAX_STREAMS: u32 = 2_000;
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
-/// Unsent bytes hyper keeps per stream: bounds what a slow watcher holds.
-const SEND_BUFFER: usize = 128 << 10;
-/// Go's default; front proxies send one header per group of the user.
-const HEADER_BYTES: u32 = 1 << 20;
 
 /// Answers requests; the seam between sockets and the stack.
 pub trait Service: Send + Sync + 'static {
+    /// Whether a peer's certificate identifies a user, or a front proxy. What such a peer asks for may
+    /// be computed for long; anybody else gets short answers.
+    fn knows(&self, peer: &Peer) -> bool;
+
     /// Answers one request of `peer`.
     fn serve(
         &self,
         peer: &Peer,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Where the answers of a new connection go.
+    fn connect(&self) -> Outlet;
+}
+
+/// What all connections of a server share.
+pub(super) struct Shared<S> {
+    pub(super) tls: Arc<arc_swap::ArcSwap<ServerConfig>>,
+    pub(super) service: Arc<S>,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) bounds: Bounds,
+    pub(super) turns: Arc<Turns>,
+    pub(super) tasks: Tasks,
+    /// Where requests of clients with a valid certificate are served.
+    pub(super) requests: Handle,
 }
 
 /// An accepted socket and what is needed to serve it.
 pub(super) struct Connection<S> {
     pub(super) stream: TcpStream,
     pub(super) address: SocketAddr,
-    pub(super) tls: Arc<ServerConfig>,
-    pub(super) service: Arc<S>,
-    pub(super) lifecycle: Lifecycle,
-    pub(super) tasks: Tasks,
+    pub(super) slot: Slot,
+    pub(super) shared: Arc<Shared<S>>,
+}
+
+/// A connection after its handshake.
+struct Established<S> {
+    stream: TlsStream<Wire>,
+    peer: Arc<Peer>,
+    slot: Slot,
+    outlet: Outlet,
+    shared: Arc<Shared<S>>,
+}
+
+/// The body of a response; the request is open until it is dropped.
+struct Counted {
+    body: Body,
+    _open: Open,
 }
 
 impl<S: Service> Connection<S> {
-    pub(super) async fn serve(self) {
-        let handshake = TlsAcceptor::from(self.tls.clone()).accept(self.stream);
-        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(err)) => {
-                tracing::debug!(peer = %self.address, %err, "handshake failed");
+    /// Serves the connection, unless its client has a valid certificate: then the connection moves to
+    /// the runtime of requests together with `held`.
+    pub(super) async fn serve<H: Send + 'static>(self, held: H) {
+        let evicted = self.slot.activity.evicted.clone();
+        let (address, shared) = (self.address, Arc::clone(&self.shared));
+        let handshake = timeout(shared.bounds.handshake, self.handshake());
+        let established = match evicted.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(established))) => established,
+            Some(Ok(Err(err))) => {
+                tracing::debug!(peer = %address, %err, "handshake failed");
                 return;
             }
-            Err(_) => {
-                tracing::debug!(peer = %self.address, "handshake timed out");
+            Some(Err(_)) => {
+                tracing::debug!(peer = %address, "handshake timed out");
+                return;
+            }
+            None => {
+                tracing::debug!(peer = %address, "evicted before its handshake was complete");
                 return;
             }
         };
-        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let certificates = certificates
-            .iter()
-            .map(|cert| cert.clone().into_owned())
-            .collect();
-        let peer = Arc::new(Peer::new(self.address, certificates));
-        let service = self.service.clone();
-        let service = service_fn(move |request| {
-            let (service, peer) = (service.clone(), peer.clone());
-            async move {
-                let (request, leftover) = leftover::lend(request);
-                let mut answer = service.serve(&peer, request).await;
-                if let Some(leftover) = leftover {
-                    leftover.clear(&mut answer).await;
-                }
-                Ok::<_, Infallible>(answer)
+        if established.slot.activity.is_authenticated() {
+            let serve = async move {
+                Box::pin(established.serve_here()).await;
+                drop(held);
+            };
+            shared.tasks.spawn_on(serve, &shared.requests);
+        } else {
+            Box::pin(established.serve()).await;
+        }
+    }
+
+    async fn handshake(mut self) -> io::Result<Established<S>> {
+        let (turns, origin) = (&self.shared.turns, self.slot.origin);
+        let activity = Arc::clone(&self.slot.activity);
+        let outlet = self.shared.service.connect();
+        let wire = WriteStall::new(Socket::new(self.stream), outlet.stall());
+        // Nothing is computed before there is a complete ClientHello.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+        activity.reached(Stage::Handshaking);
+        let accept = {
+            // The key exchange and the server's signature are computed here.
+            let _turn = turns.turn(origin).await;
+            hello.into_stream(self.shared.tls.load_full())
+        };
+        let stream = turns.run(origin, accept).await?;
+        let session = stream.get_ref().1;
+        let certificates = session.peer_certificates().unwrap_or_default();
+        let owned = certificates.iter().map(|it| it.clone().into_owned());
+        let peer = Peer::new(self.address, owned.collect());
+        let known = !certificates.is_empty() && {
+            let _turn = turns.turn(origin).await;
+            self.shared.service.knows(&peer)
+        };
+        if session.alpn_protocol() == Some(b"h2") {
+            activity.speaks_http2();
+        }
+        if known {
+            let full = |_| io::Error::other("every connection serves a request");
+            self.slot.authenticate().map_err(full)?;
+        } else {
+            activity.reached(Stage::Unauthenticated);
+        }
+        Ok(Established {
+            stream,
+            peer: Arc::new(peer),
+            slot: self.slot,
+            outlet,
+            shared: self.shared,
+        })
+    }
+}
+
+impl<S: Service> Established<S> {
+    /// Moves to the caller's runtime and serves there.
+    async fn serve_here(mut self) {
+        let wire = self.stream.get_mut().0;
+        let moved = wire.get_mut().move_here();
+        wire.restart();
+        match moved {
+            Ok(()) => Box::pin(self.serve()).await,
+            Err(err) => tracing::error!(%err, "cannot move a connection to another runtime"),
+        }
+    }
+
+    async fn serve(self) {
+        let activity = Arc::clone(&self.slot.activity);
+        let authenticated = activity.is_authenticated();
+        let bounds = &self.shared.bounds;
+        let linger = if authenticated {
+            bounds.linger
+        } else {
+            bounds.unauthenticated_linger
+        };
+        let http2 = self.stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = Metered::new(
+            self.stream,
+            Arc::clone(&activity),
+            linger,
+            bounds.linger_bytes,
+        );
+        let io = TokioIo::new(stream);
+        let address = self.peer.address;
+        let (service, shared) = (Arc::clone(&self.shared.service), &self.shared);
+        let answer = {
+            let (activity, owed) = (Arc::clone(&activity), self.outlet.clone());
+            service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(owed.clone());
+                let open = activity.begin();
+                let (service, peer) = (Arc::clone(&service), Arc::clone(&self.peer));
+                answer(service, peer, request, open)
+            })
+        };
+        let serving = async {
+            if http2 {
+                let builder = protocols::http2(authenticated, shared.tasks.clone());
+                drive(builder.serve_connection(io, answer), &activity, shared).await
+            } else {
+                let builder = protocols::http1(authenticated);
+                drive(builder.serve_connection(io, answer), &activity, shared).await
             }
-        });
-        let builder = builder(self.tasks);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let drain = self.lifecycle.not_accepting_new_requests.cancelled();
+        };
         let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = drain => {
-                // Tells the peer to open no more streams; those that are open finish.
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            served = watched(serving) => served,
+            () = self.outlet.stalled() => None,
         };
-        if let Err(err) = served {
-            tracing::debug!(peer = %self.address, %err, "connection ended");
+        match served {
+            Some(Ok(())) => {}
+            Some(Err(err)) => tracing::debug!(peer = %address, %err, "connection ended"),
+            None => tracing::debug!(peer = %address, "connection cut: its client does not read"),
         }
     }
 }
 
-fn builder(tasks: Tasks) -> auto::Builder<Tasks> {
-    let mut builder = auto::Builder::new(tasks);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEADER_BYTES as usize);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(HEADER_BYTES)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT);
-    builder
+/// Answers one request; the connection is told where that leaves the request's body.
+async fn answer<S: Service>(
+    service: Arc<S>,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+    open: Open,
+) -> Result<Response<Counted>, Infallible> {
+    if let Some(refusal) = host::refusal(&request) {
+        open.left_unread();
+        return Ok(refusal.map(|body| Counted { body, _open: open }));
+    }
+    // An HTTP/2 connection that is not closed can read what it ignores at any time.
+    let unread = !request.body().is_end_stream() && open.is_last();
+    let (request, leftover) = leftover::lend(request);
+    let mut answer = service.serve(&peer, request).await;
+    let cut = match leftover {
+        Some(leftover) => leftover.clear(&mut answer).await,
+        None => unread,
+    };
+    if cut {
+        open.left_unread();
+    }
+    Ok(answer.map(|body| Counted { body, _open: open }))
 }
 
-/// The tasks of a server, connections and the streams of HTTP/2 connections: owned by the listener,
-/// which awaits them and in the end aborts what is left.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tasks {
-    running: TaskTracker,
-    /// The same once more, because a tracker cannot abort.
-    set: Arc<Mutex<JoinSet<()>>>,
-}
-
-impl Tasks {
-    /// Runs a task.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut set = self.set.lock();
-        set.spawn(self.running.track_future(task));
-        // Those that are done make room.
-        while set.try_join_next().is_some() {}
-    }
-
-    /// Waits until all are done, also those that they begin meanwhile.
-    pub(super) async fn done(&self) {
-        self.running.close();
-        self.running.wait().await;
-    }
-
-    /// Ends all that are left, and tells how many that were.
-    pub(super) fn abort(&self) -> usize {
-        self.set.lock().abort_all();
-        self.running.len()
-    }
-}
-
-impl<F> hyper::rt::Executor<F> for Tasks
+/// Runs a connection until it ends, or has to.
+async fn drive<C, S>(
+    connection: C,
+    activity: &Arc<Activity>,
+    shared: &Shared<S>,
+) -> Result<(), C::Error>
 where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
+    C: GracefulConnection,
 {
-    fn execute(&self, future: F) {
-        self.spawn(async move {
-            future.await;
-        });
+    let bounds = &shared.bounds;
+    let mut connection = pin!(connection);
+    let mut clock = Clock::new(Arc::clone(activity), *bounds);
+    let draining = tokio::select! {
+        biased;
+        served = connection.as_mut() => return served,
+        () = activity.evicted.cancelled() => return Ok(()),
+        () = shared.lifecycle.not_accepting_new_requests.cancelled() => true,
+        () = poll_fn(|cx| clock.poll(cx)) => false,
+    };
+    // Tells the peer to open no more streams; those that are open finish.
+    connection.as_mut().graceful_shutdown();
+    if draining {
+        let evicted = activity.evicted.cancelled();
+        return tokio::select! {
+            served = connection => served,
+            () = evicted => Ok(()),
+        };
+    }
+    let latest = Instant::now() + bounds.head;
+    loop {
+        let evicted_or_served = async {
+            tokio::select! {
+                served = connection.as_mut() => served,
+                () = activity.evicted.cancelled() => Ok(()),
+            }
+        };
+        match timeout(bounds.goodbye, evicted_or_served).await {
+            Ok(served) => return served,
+            Err(_) if !activity.is_busy() => return Ok(()),
+            Err(_) if activity.is_authenticated() || Instant::now() < latest => {}
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

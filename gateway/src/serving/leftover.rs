@@ -52,10 +52,10 @@ pub(super) fn lend(request: Request<Incoming>) -> (Request<Body>, Option<Leftove
 }
 
 impl Leftover {
-    /// Reads what is left, or tells the client that the connection ends here.
-    pub(super) async fn clear<B>(self, answer: &mut Response<B>) {
+    /// Reads what is left, or tells the client that the connection ends here: then it returns true.
+    pub(super) async fn clear<B>(self, answer: &mut Response<B>) -> bool {
         let Some(mut body) = self.body.lock().take() else {
-            return;
+            return false;
         };
         let hopeless = self.asks_first || body.size_hint().lower() > MOST;
         let read = async {
@@ -69,11 +69,13 @@ impl Leftover {
             }
             false
         };
-        if hopeless || !tokio::time::timeout(PATIENCE, read).await.unwrap_or(false) {
+        let cut = hopeless || !tokio::time::timeout(PATIENCE, read).await.unwrap_or(false);
+        if cut {
             answer
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        cut
     }
 }
 

@@ -1,68 +1,165 @@
-//! How many requests run at once: what is above is shed with 429, never queued.
+//! What one server does at once: what is above is shed with 429, never queued.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api_types::request_info::RequestInfo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::intake::{BodyLimits, Intake};
+use super::unsent::{Outlet, Unsent, UnsentLimits};
+use crate::authz::ALWAYS_ALLOWED_PATHS;
 use crate::request::User;
 
 /// Requests that only read which may run at once by default.
 pub const MAX_READS: usize = 400;
 /// Requests that write which may run at once by default.
 pub const MAX_WRITES: usize = 200;
+/// Requests of `system:masters` that may run at once beyond those two, whatever they are set to. As many
+/// as one connection can have streams: it protects the process, not a share of it.
+pub const MAX_PRIVILEGED: usize = 2_000;
+/// Watches that may be open at once. One costs about 10 kB with its HTTP/2 stream, so that all of them stay below
+/// the 256 MiB that clients may cost beyond the objects.
+pub const MAX_WATCHES: usize = 16_384;
 
-/// Seats for requests. Long-running ones need none: they are bounded by connections and streams.
+/// All that is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Requests that only read; 0 means unlimited.
+    pub reads: usize,
+    /// Requests that write; 0 means unlimited.
+    pub writes: usize,
+    /// Requests of `system:masters` beyond those.
+    pub privileged: usize,
+    /// Long-running requests.
+    pub watches: usize,
+    /// Bytes of answers.
+    pub unsent: UnsentLimits,
+    /// Bytes of bodies.
+    pub bodies: BodyLimits,
+}
+
+/// Seats for requests, and bytes of what they bring and take.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    settings: Settings,
     reads: Option<Arc<Semaphore>>,
     writes: Option<Arc<Semaphore>>,
-    max_reads: usize,
-    max_writes: usize,
+    privileged: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
+    unsent: Unsent,
+    intake: Intake,
 }
 
 /// Kept while a request runs; gives the place back when dropped.
-#[derive(Debug)]
-pub struct Seat(#[expect(dead_code, reason = "held for its Drop")] Option<OwnedSemaphorePermit>);
+#[derive(Debug, Default)]
+pub struct Seat {
+    permit: Option<OwnedSemaphorePermit>,
+    /// Seats of the same connection.
+    connection: Option<Arc<AtomicUsize>>,
+}
 
 /// Every seat is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overloaded;
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            reads: MAX_READS,
+            writes: MAX_WRITES,
+            privileged: MAX_PRIVILEGED,
+            watches: MAX_WATCHES,
+            unsent: UnsentLimits::default(),
+            bodies: BodyLimits::default(),
+        }
+    }
+}
+
 impl Limits {
     /// Seats for so many reads and writes at once; 0 means unlimited.
-    pub fn new(max_reads: usize, max_writes: usize) -> Self {
+    pub fn new(reads: usize, writes: usize) -> Self {
+        Self::with(Settings {
+            reads,
+            writes,
+            ..Settings::default()
+        })
+    }
+
+    /// The same with everything said.
+    pub fn with(settings: Settings) -> Self {
         let seats = |max: usize| (max > 0).then(|| Arc::new(Semaphore::new(max)));
         Self {
-            reads: seats(max_reads),
-            writes: seats(max_writes),
-            max_reads,
-            max_writes,
+            settings,
+            reads: seats(settings.reads),
+            writes: seats(settings.writes),
+            privileged: Arc::new(Semaphore::new(settings.privileged)),
+            watches: Arc::new(Semaphore::new(settings.watches)),
+            unsent: Unsent::new(settings.unsent),
+            intake: Intake::new(settings.bodies),
         }
     }
 
-    /// Takes a seat for a request.
+    /// Takes a seat for a request that came over a connection.
     ///
     /// # Errors
-    /// When all are taken and `user` is not exempt.
-    pub fn seat(&self, info: &RequestInfo, user: &User) -> Result<Seat, Overloaded> {
-        if info.is_long_running() {
-            return Ok(Seat(None));
+    /// When all are taken that this user may have.
+    pub fn seat(
+        &self,
+        info: &RequestInfo,
+        user: &User,
+        connection: &Outlet,
+    ) -> Result<Seat, Overloaded> {
+        if is_probe(info) {
+            return Ok(Seat::default());
         }
-        let seats = if info.is_read_only() {
-            &self.reads
+        let seats = if info.is_long_running() {
+            Some(&self.watches)
+        } else if info.is_read_only() {
+            self.reads.as_ref()
         } else {
-            &self.writes
+            self.writes.as_ref()
         };
         let Some(seats) = seats else {
-            return Ok(Seat(None));
+            return Ok(Seat::default());
         };
-        match seats.clone().try_acquire_owned() {
-            Ok(permit) => Ok(Seat(Some(permit))),
+        let take = |seats: &Arc<Semaphore>| Arc::clone(seats).try_acquire_owned().ok();
+        let connection = connection.seats();
+        let first = connection.fetch_add(1, Ordering::Relaxed) == 0;
+        // From here on a seat that is dropped takes the count down.
+        let mut seat = Seat {
+            permit: take(seats),
+            connection: Some(connection),
+        };
+        if seat.permit.is_none() && user.is_master() && !info.is_long_running() {
             // The administrator must get in exactly when the server is overloaded.
-            Err(_) if user.is_master() => Ok(Seat(None)),
-            Err(_) => Err(Overloaded),
+            seat.permit = take(&self.privileged);
         }
+        // Whatever an administrator's other connections do, one that asks for one thing at a time gets it:
+        // connections are limited as well.
+        if seat.permit.is_some() || first && user.is_master() {
+            Ok(seat)
+        } else {
+            Err(Overloaded)
+        }
+    }
+
+    /// A connection that owes nothing and has no request yet.
+    #[must_use]
+    pub fn connect(&self) -> Outlet {
+        self.unsent.connect()
+    }
+
+    /// Bytes of answers that have not been sent.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent.bytes()
+    }
+
+    /// What reads bodies.
+    #[must_use]
+    pub const fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     /// Taken seats: of reads, of writes.
@@ -73,9 +170,22 @@ impl Limits {
                 .map_or(0, |seats| max - seats.available_permits())
         };
         (
-            taken(&self.reads, self.max_reads),
-            taken(&self.writes, self.max_writes),
+            taken(&self.reads, self.settings.reads),
+            taken(&self.writes, self.settings.writes),
         )
+    }
+}
+
+/// Whether a request asks for the server's health: never shed, as by kube-apiserver's flow schema `probes`.
+pub(crate) fn is_probe(info: &RequestInfo) -> bool {
+    !info.is_resource_request && ALWAYS_ALLOWED_PATHS.contains(&&*info.path)
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -84,24 +194,61 @@ mod tests {
     use super::*;
     use crate::request::user::MASTERS_GROUP;
 
-    #[test]
-    fn seats_are_limited_by_kind_and_masters_are_exempt() {
-        let limits = Limits::new(1, 1);
-        let info = |method, query| RequestInfo::parse(method, "/apis/g/v1/foos", query).unwrap();
-        let (bob, admin) = (
+    fn info(method: &str, query: Option<&str>) -> RequestInfo {
+        RequestInfo::parse(method, "/apis/g/v1/foos", query).unwrap()
+    }
+
+    fn users() -> (User, User) {
+        (
             User::new("bob", []),
             User::new("root", [MASTERS_GROUP.to_owned()]),
-        );
-        let first = limits.seat(&info("GET", None), &bob).unwrap();
+        )
+    }
+
+    #[test]
+    fn seats_are_limited_by_kind_and_masters_have_more() {
+        let limits = Limits::new(1, 1);
+        let (bob, admin) = users();
+        let connection = limits.connect();
+        let seat = |method, query, user| limits.seat(&info(method, query), user, &connection);
+        let first = seat("GET", None, &bob).unwrap();
         assert_eq!(limits.in_flight(), (1, 0));
-        assert_eq!(
-            limits.seat(&info("GET", None), &bob).unwrap_err(),
-            Overloaded
-        );
-        assert!(limits.seat(&info("GET", None), &admin).is_ok());
-        assert!(limits.seat(&info("GET", Some("watch=1")), &bob).is_ok());
-        assert!(limits.seat(&info("POST", None), &bob).is_ok());
+        assert_eq!(seat("GET", None, &bob).unwrap_err(), Overloaded);
+        assert!(seat("GET", None, &admin).is_ok());
+        assert!(seat("GET", Some("watch=1"), &bob).is_ok());
+        assert!(seat("POST", None, &bob).is_ok());
         drop(first);
-        assert!(limits.seat(&info("GET", None), &bob).is_ok());
+        assert!(seat("GET", None, &bob).is_ok());
+    }
+
+    #[test]
+    fn masters_have_a_ceiling_and_every_connection_of_theirs_one_seat() {
+        let limits = Limits::with(Settings {
+            reads: 5,
+            privileged: 10,
+            watches: 3,
+            ..Settings::default()
+        });
+        let (bob, admin) = users();
+        let hostile = limits.connect();
+        let seats = |query, most: usize| -> Vec<_> {
+            let info = info("GET", query);
+            let seat = || limits.seat(&info, &admin, &hostile);
+            (0..most).map_while(|_| seat().ok()).collect()
+        };
+        let taken = (seats(None, 1_000), seats(Some("watch=1"), 1_000));
+        assert_eq!((taken.0.len(), taken.1.len()), (15, 3));
+        for query in [None, Some("watch=1")] {
+            let (info, other) = (info("GET", query), limits.connect());
+            assert!(limits.seat(&info, &bob, &limits.connect()).is_err());
+            let seat = limits.seat(&info, &admin, &other).unwrap();
+            assert!(limits.seat(&info, &admin, &other).is_err());
+            drop(seat);
+            assert!(limits.seat(&info, &admin, &other).is_ok());
+        }
+        let probe = RequestInfo::parse("GET", "/livez", None).unwrap();
+        assert!(limits.seat(&probe, &bob, &hostile).is_ok());
+        drop(taken);
+        assert!(limits.seat(&info("GET", None), &bob, &hostile).is_ok());
     }
 }

@@ -1,21 +1,24 @@
 //! The accept loop, and how it ends.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::Lifecycle;
-use super::connection::{Connection, Service, Tasks};
+use super::connection::{Connection, Service, Shared};
+use super::slots::Slots;
+use super::tasks::Tasks;
+use super::turns::Turns;
+use super::{Bounds, Lifecycle};
 
-/// Connections open at once. When full, the next one waits in the kernel's backlog.
-pub const MAX_CONNECTIONS: usize = 16_384;
+/// Handshakes that are computed at once: as many as the runtime of connections has threads.
+pub const HANDSHAKES: usize = 2;
 /// Pause after an accept that failed for want of a resource, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long open connections may take to finish once asked to.
@@ -32,66 +35,77 @@ pub struct Server<S> {
     pub service: Arc<S>,
     /// The server's signals.
     pub lifecycle: Lifecycle,
+    /// What clients may hold.
+    pub bounds: Bounds,
+    /// The runtime that accepts, computes handshakes, and serves clients without a valid certificate,
+    /// so also probes. What those ask for is short; so nothing that is computed for others on the
+    /// caller's runtime delays it.
+    pub connections: Handle,
 }
 
 impl<S: Service> Server<S> {
-    /// Accepts until the lifecycle says stop, then waits for the connections it owns.
+    /// Accepts until the lifecycle says stop, then waits for the connections it owns. Serves clients
+    /// with a valid certificate on the caller's runtime.
     pub async fn run(self) {
         let tasks = Tasks::default();
-        self.accept(&tasks).await;
-        drop(self.listener);
+        let shared = Arc::new(Shared {
+            tls: self.tls,
+            service: self.service,
+            lifecycle: self.lifecycle,
+            bounds: self.bounds,
+            turns: Turns::new(HANDSHAKES),
+            tasks: tasks.clone(),
+            requests: Handle::current(),
+        });
+        let mut accepting = JoinSet::new();
+        accepting.spawn_on(accept(self.listener, shared), &self.connections);
+        match accepting.join_next().await {
+            Some(Ok(Ok(()))) | None => {}
+            Some(Ok(Err(err))) => tracing::error!(%err, "cannot accept connections any more"),
+            Some(Err(err)) => tracing::error!(%err, "the accept loop ended"),
+        }
         if timeout(DRAIN_TIMEOUT, tasks.done()).await.is_err() {
             let cut = tasks.abort();
             tracing::warn!(tasks = cut, "connections that did not end were cut");
             tasks.done().await;
         }
     }
+}
 
-    async fn accept(&self, tasks: &Tasks) {
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let stop = &self.lifecycle.not_accepting_new_requests;
-        loop {
-            let next = stop.run_until_cancelled(async {
-                let slot = slots.clone().acquire_owned().await;
-                (slot, self.listener.accept().await)
-            });
-            let (slot, (stream, address)) = match next.await {
-                None | Some((Err(_), _)) => return,
-                Some((Ok(slot), Ok(accepted))) => (slot, accepted),
-                Some((Ok(_), Err(err))) => {
-                    refused(&err).await;
-                    continue;
-                }
-            };
-            // Small frames must not wait for the peer's acknowledgement.
-            if let Err(err) = stream.set_nodelay(true) {
-                tracing::debug!(%err, "could not set TCP_NODELAY");
+async fn accept<S: Service>(listener: TcpListener, shared: Arc<Shared<S>>) -> io::Result<()> {
+    // From here on this runtime tells when somebody connects.
+    let listener = TcpListener::from_std(listener.into_std()?)?;
+    let slots = Slots::new(&shared.bounds);
+    let stop = &shared.lifecycle.not_accepting_new_requests;
+    loop {
+        let (stream, address) = match stop.run_until_cancelled(listener.accept()).await {
+            None => return Ok(()),
+            Some(Ok(accepted)) => accepted,
+            Some(Err(err)) => {
+                refused(&err, &slots).await;
+                continue;
             }
-            let connection = Connection {
-                stream,
-                address,
-                tls: self.tls.load_full(),
-                service: self.service.clone(),
-                lifecycle: self.lifecycle.clone(),
-                tasks: tasks.clone(),
-            };
-            tasks.spawn(async move {
-                connection.serve().await;
-                drop(slot);
-            });
+        };
+        // Small frames must not wait for the peer's acknowledgement.
+        if let Err(err) = stream.set_nodelay(true) {
+            tracing::debug!(%err, "could not set TCP_NODELAY");
         }
-    }
-
-    /// Where the socket listens.
-    ///
-    /// # Errors
-    /// When the socket is gone.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        let slot = slots.admit(address.ip());
+        // Waits for those that were evicted just now, never for those that stay.
+        let Some(Some(socket)) = stop.run_until_cancelled(slots.socket()).await else {
+            return Ok(());
+        };
+        let connection = Connection {
+            stream,
+            address,
+            slot,
+            shared: Arc::clone(&shared),
+        };
+        shared.tasks.spawn(connection.serve(socket));
     }
 }
 
-async fn refused(err: &io::Error) {
+async fn refused(err: &io::Error, slots: &Slots) {
     // These concern the one connection that is already gone.
     let gone = [
         io::ErrorKind::ConnectionAborted,
@@ -99,6 +113,7 @@ async fn refused(err: &io::Error) {
     ];
     if !gone.contains(&err.kind()) {
         tracing::error!(%err, "cannot accept connections");
+        slots.shed();
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }

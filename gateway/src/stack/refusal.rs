@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
 use crate::auth;
 use crate::authz::Denied;
+use crate::authz::impersonation::Refused;
 use crate::codec;
 use crate::reply;
 
@@ -40,11 +41,24 @@ impl Refusal {
         Self::told(request, &ApiError::unauthorized("Unauthorized"))
     }
 
+    /// Who sent this request wants to be served as somebody else.
+    pub(super) fn impersonating(request: &Request<Body>, refused: Refused) -> Self {
+        match refused {
+            Refused::Nobody(message) => Self::not_sniffed(request, &ApiError::bad_request(message)),
+            Refused::Denied(denied) => Self::denied(request, &denied),
+        }
+    }
+
     /// Who sent this request may not.
     pub(super) fn denied(request: &Request<Body>, denied: &Denied) -> Self {
         let resource = GroupResource::new(&denied.group, &denied.resource);
         let error = ApiError::forbidden(&resource, &denied.name, &denied.sentence);
-        let mut answer = codec::error(request.headers(), request.uri(), &error);
+        Self::not_sniffed(request, &error)
+    }
+
+    /// An error that repeats what the client sent.
+    fn not_sniffed(request: &Request<Body>, error: &ApiError) -> Self {
+        let mut answer = codec::error(request.headers(), request.uri(), error);
         let nosniff = HeaderName::from_static("x-content-type-options");
         let headers = answer.headers_mut();
         headers.insert(nosniff, HeaderValue::from_static("nosniff"));

@@ -1,4 +1,4 @@
-//! What stays with a streamed answer until its last byte is handed over.
+//! What stays with an answer until its last byte has been sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,19 +7,44 @@ use std::task::{Context, Poll, Waker, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use tokio::time::Sleep;
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::measure::Observation;
 use crate::serving::Lifecycle;
 use crate::serving::limits::Seat;
+use crate::serving::unsent::{Charge, Extent, Pace, Reader, Window, watch_over};
 
-/// A body that keeps its request's seat and measurement, and ends when the request's time is over.
+/// Answers up to this many bytes are handed over whole, with their end, and nothing waits until they are
+/// sent. The frames of HTTP/2 are as large unless a client asks for larger ones.
+pub(super) const WHOLE: u64 = 16 << 10;
+
+/// A body that keeps its request's seat and measurement, is handed over in chunks as fast as the client reads,
+/// and ends when the request's time is over.
 pub(super) struct Tail {
-    pub(super) body: Body,
-    pub(super) end: End,
-    pub(super) held: Option<Held>,
+    body: Body,
+    /// The body has given everything.
+    complete: bool,
+    end: End,
+    held: Option<Held>,
+    window: Window,
+    pace: Option<Arc<Pace>>,
+    /// Bytes of the body, if they are known, that were not handed over yet.
+    left: Option<u64>,
+}
+
+/// A small body that is complete, charged until it is sent.
+pub(super) struct Whole {
+    body: Body,
+    charge: Option<Charge>,
+}
+
+/// The bytes of a small body.
+struct Charged {
+    bytes: Bytes,
+    _charge: Option<Charge>,
 }
 
 /// Given back when the last byte has gone.
@@ -27,7 +52,7 @@ pub(super) struct Tail {
 pub(super) struct Held {
     pub(super) seat: Seat,
     pub(super) observation: Observation,
-    pub(super) in_flight: Option<tokio_util::task::task_tracker::TaskTrackerToken>,
+    pub(super) in_flight: Option<TaskTrackerToken>,
 }
 
 /// When a body ends before it is complete.
@@ -47,8 +72,25 @@ pub(super) struct Drain {
     waker: Option<Waker>,
 }
 
+impl End {
+    /// At the deadline, or without one when the server drains.
+    pub(super) fn of(deadline: Option<Instant>, lifecycle: &Lifecycle) -> Self {
+        match deadline {
+            Some(deadline) => Self::Deadline(Box::pin(sleep_until(deadline))),
+            None => Self::Drain(Drain::of(lifecycle)),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Deadline(sleep) => Some(sleep.deadline()),
+            Self::Drain(_) => None,
+        }
+    }
+}
+
 impl Drain {
-    pub(super) fn of(lifecycle: &Lifecycle) -> Self {
+    fn of(lifecycle: &Lifecycle) -> Self {
         let signal = lifecycle.shutdown_initiated.clone();
         Self {
             begun: Arc::clone(&lifecycle.draining),
@@ -76,6 +118,54 @@ impl Drain {
 #[error("the answer was not complete within the allotted timeout")]
 struct Late;
 
+impl Tail {
+    /// A body for `reader`; `charge` is for what of it is there, besides `kept` bytes that its rest is made of.
+    pub(super) fn new(
+        body: Body,
+        end: End,
+        held: Held,
+        reader: Reader,
+        (charge, kept): (Option<Charge>, usize),
+    ) -> Self {
+        let pace = Pace::new(reader, end.deadline());
+        let left = body.size_hint().exact();
+        let extent = match left {
+            Some(_) => Extent::Whole,
+            None => Extent::Begun { kept },
+        };
+        Self {
+            left,
+            body,
+            complete: false,
+            end,
+            held: Some(held),
+            window: Window::new(Arc::clone(&pace), charge, extent),
+            pace: Some(pace),
+        }
+    }
+
+    /// Whether the time for this body is over; a piece that was begun is handed over first when the end is to
+    /// be clean.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Option<axum::Error>> {
+        match &mut self.end {
+            End::Deadline(sleep) => sleep
+                .as_mut()
+                .poll(cx)
+                .map(|()| Some(axum::Error::new(Late))),
+            End::Drain(drain) if self.window.is_empty() => drain.poll(cx).map(|()| None),
+            End::Drain(_) => Poll::Pending,
+        }
+    }
+
+    fn chunk(&mut self, cx: &Context<'_>) -> Poll<Frame<Bytes>> {
+        let chunk = ready!(self.window.poll_chunk(cx));
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(chunk.len() as u64);
+        }
+        Poll::Ready(Frame::data(chunk))
+    }
+}
+
 impl http_body::Body for Tail {
     type Data = Bytes;
     type Error = axum::Error;
@@ -84,22 +174,77 @@ impl http_body::Body for Tail {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let over = match &mut self.end {
-            End::Deadline(sleep) => sleep
-                .as_mut()
-                .poll(cx)
-                .map(|()| Some(Err(axum::Error::new(Late)))),
-            End::Drain(drain) => drain.poll(cx).map(|()| None),
-        };
-        if over.is_ready() {
-            self.held = None;
-            return over;
+        let this = &mut *self;
+        if let Some(pace) = this.pace.take() {
+            watch_over(&pace);
         }
+        loop {
+            if let Poll::Ready(error) = this.poll_over(cx) {
+                this.held = None;
+                return Poll::Ready(error.map(Err));
+            }
+            if !this.window.is_empty() {
+                return this.chunk(cx).map(|frame| Some(Ok(frame)));
+            }
+            if this.complete {
+                // Until then the stream can be reset and what it holds freed.
+                ready!(this.window.poll_sent(cx));
+                this.held = None;
+                return Poll::Ready(None);
+            }
+            ready!(this.window.poll_room(cx));
+            match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                None => this.complete = true,
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) => this.window.put(piece),
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let complete = self.complete || self.body.is_end_stream();
+        complete && self.window.is_empty() && self.window.is_sent()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Whole {
+    /// A small body, paid for by `charge`.
+    pub(super) fn new(body: Body, charge: Charge) -> Self {
+        Self {
+            body,
+            charge: Some(charge),
+        }
+    }
+}
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none() {
-            self.held = None;
-        }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| {
+            let charge = self.charge.take();
+            frame.map(|frame| {
+                frame.map_data(|bytes| {
+                    Bytes::from_owner(Charged {
+                        bytes,
+                        _charge: charge,
+                    })
+                })
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -108,5 +253,11 @@ impl http_body::Body for Tail {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }

@@ -165,6 +165,44 @@ async fn refusals_are_kubernetes_own() {
 }
 
 #[tokio::test]
+async fn nobody_is_served_as_somebody_else() {
+    let fixture = fixture(Limits::new(1, 1));
+    let lines = [
+        format!("DELETE {FOO}/n"),
+        format!("GET {FOO}?watch=1"),
+        format!("GET {FOO}/never"),
+        "GET /apis".to_owned(),
+        "GET /nope".to_owned(),
+        "GET /livez".to_owned(),
+    ];
+    for line in lines {
+        for (name, status) in [("impersonate-user", 403), ("impersonate-group", 400)] {
+            for peer in [&fixture.admin, &fixture.bob] {
+                let mut asked = request(&line);
+                asked
+                    .headers_mut()
+                    .insert(name, HeaderValue::from_static("nobody"));
+                let answer = fixture.stack.answer(peer, asked).await;
+                assert_eq!(answer.status().as_u16(), status, "{line} {name}");
+                assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+            }
+        }
+    }
+    let mut asked = request(&format!("DELETE {FOO}/n"));
+    asked
+        .headers_mut()
+        .insert("impersonate-user", HeaderValue::from_static("nobody"));
+    let answer = fixture.stack.answer(&fixture.admin, asked).await;
+    let told = text(answer).await;
+    let message = concat!(
+        r#""message":"foos.x.io \"n\" is forbidden: User \"admin\" cannot impersonate-on:user-info:delete "#,
+        r#"resource \"foos\" in API group \"x.io\" in the namespace \"d\"","reason":"Forbidden","#,
+        r#""details":{"name":"n","group":"x.io","kind":"foos"},"code":403"#
+    );
+    assert!(told.contains(message), "{told}");
+}
+
+#[tokio::test]
 async fn more_than_the_limit_is_shed_except_for_masters() {
     let fixture = fixture(Limits::new(1, 0));
     let stack = fixture.stack.clone();

@@ -1,7 +1,7 @@
 //! The directory that holds everything a standalone server keeps.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -50,11 +50,19 @@ impl DataDir {
             )));
         }
         let pid = format!("{}\n", std::process::id());
+        // In place, because a full disk has no other.
         let written = lock
-            .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| lock.write_all(pid.as_bytes()));
-        written.map_err(unusable)?;
+            .rewind()
+            .and_then(|()| lock.write_all(pid.as_bytes()))
+            .and_then(|()| lock.set_len(pid.len() as u64));
+        match written {
+            // Only for the message above: a server must start on a full disk, so that objects can be
+            // deleted.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                tracing::warn!(%error, "cannot note the process in the lock file");
+            }
+            written => written.map_err(unusable)?,
+        }
         Ok(Self {
             path: absolute,
             _lock: lock,

@@ -14,6 +14,10 @@ const INITIALIZING_RETRY: Duration = Duration::from_secs(1);
 /// When to try an unavailable or overloaded backend again, unless it advises otherwise.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// When to write to a full disk again: history is dropped and space taken back within seconds, once
+/// objects are deleted.
+const FULL_RETRY: Duration = Duration::from_secs(10);
+
 /// Failures of reads, watches and writes. Unless a variant says otherwise, nothing was stored.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -57,6 +61,8 @@ pub enum StoreError {
     NoSpace {
         /// One sentence for an operator.
         message: String,
+        /// When to try again.
+        retry_after: Duration,
     },
     /// The object is above the backend's limit.
     #[error("object is too large for the storage backend: {message}")]
@@ -154,7 +160,8 @@ impl StoreError {
             retry_after,
             ..
         } = error;
-        let retry_after = retry_after.unwrap_or(RETRY);
+        let advice = retry_after;
+        let retry_after = advice.unwrap_or(RETRY);
         match reason {
             Reason::Compacted { oldest } => Self::Compacted {
                 requested: 0,
@@ -165,7 +172,10 @@ impl StoreError {
                 current,
             },
             Reason::Overloaded => Self::Overloaded { retry_after },
-            Reason::NoSpace => Self::NoSpace { message },
+            Reason::NoSpace => Self::NoSpace {
+                message,
+                retry_after: advice.unwrap_or(FULL_RETRY),
+            },
             Reason::TooLarge => Self::TooLarge { message },
             Reason::Corrupt => Self::Corrupt { message },
             // Void caches are being loaded again; the same request will do then.
@@ -175,7 +185,8 @@ impl StoreError {
             | Reason::TooSlow
             | Reason::Deadline
             | Reason::WentBack
-            | Reason::Refused => Self::Unavailable {
+            | Reason::Refused
+            | Reason::Broken => Self::Unavailable {
                 message,
                 retry_after,
             },

@@ -1,6 +1,6 @@
 //! One object as it is kept in memory: its final bytes and what selectors look at.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api_types::revision::Revision;
 use bytes::Bytes;
@@ -33,9 +33,10 @@ pub struct Stored {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(pub(super) Box<[(Arc<str>, Box<str>)]>);
 
-/// Encodings of an object that are made once and shared by all who need them.
+/// Encodings of an object that are made once and shared by all who need them. Nobody is kept waiting
+/// by the lock of the list: each encoding has a place of its own in which it is made.
 #[derive(Debug, Default)]
-pub struct Renderings(Mutex<Vec<(u64, Bytes)>>);
+pub struct Renderings(Mutex<Vec<(u64, Arc<OnceLock<Bytes>>)>>);
 
 /// The object with `metadata.resourceVersion` set to `revision`, in its place in key order; `None`
 /// if the bytes hold no JSON object with an object `metadata`. What was stored under a revision is
@@ -117,6 +118,18 @@ impl Labels {
         Some(&self.0[at].1)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Bytes that the pairs hold, about.
     fn size(&self) -> usize {
         self.0.iter().map(|(_, value)| 32 + value.len()).sum()
@@ -133,13 +146,26 @@ impl Renderings {
     /// it is being made wait for it. Keys are the caller's: one per form (version, media type,
     /// columns).
     pub fn get_or_encode(&self, key: u64, encode: impl FnOnce() -> Bytes) -> Bytes {
-        let mut made = self.0.lock();
-        if let Some((_, bytes)) = made.iter().find(|(candidate, _)| *candidate == key) {
-            return bytes.clone();
-        }
-        let bytes = encode();
-        made.push((key, bytes.clone()));
-        bytes
+        let place = {
+            let mut places = self.0.lock();
+            match places.iter().find(|(candidate, _)| *candidate == key) {
+                Some((_, place)) => Arc::clone(place),
+                None => {
+                    let place = Arc::<OnceLock<Bytes>>::default();
+                    places.push((key, Arc::clone(&place)));
+                    place
+                }
+            }
+        };
+        place.get_or_init(encode).clone()
+    }
+
+    /// Whether the rendering under `key` was made already.
+    #[must_use]
+    pub fn has(&self, key: u64) -> bool {
+        let places = self.0.lock();
+        let mut places = places.iter();
+        places.any(|(candidate, place)| *candidate == key && place.get().is_some())
     }
 
     /// Forgets all renderings, to give their memory back.

@@ -23,6 +23,12 @@ pub enum Phase {
         /// What stood in the way of the last attempt.
         trouble: Option<String>,
     },
+    /// As `Initializing`, and nothing but a person can help: what is stored cannot be read. It is tried
+    /// again all the same. Left for `Ready`.
+    Damaged {
+        /// What the driver says of it.
+        trouble: String,
+    },
     /// Loaded, and the change stream is up. Left for `Stale` when the stream breaks, and for
     /// `Resyncing` when the caches are void.
     Ready,
@@ -52,6 +58,7 @@ impl Phase {
             Self::Ready => Ok(()),
             Self::Stale { since, .. } if since.elapsed() < STALE_GRACE => Ok(()),
             Self::Stale { trouble, .. } => Err(format!("storage is silent: {trouble}")),
+            Self::Damaged { trouble } => Err(format!("objects cannot be loaded: {trouble}")),
             Self::Initializing { trouble: None } => Err("objects are being loaded".to_owned()),
             Self::Initializing {
                 trouble: Some(trouble),

@@ -7,6 +7,7 @@ use api_types::revision::Revision;
 use tokio::time::Instant;
 use watch_cache::{AtError, Cache, Snapshot};
 
+use crate::compute::Turn;
 use crate::store::watch::interest;
 use crate::store::{
     Freshness, Generation, Inner, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError,
@@ -21,7 +22,10 @@ impl Inner {
     pub(super) async fn fresh(&self, freshness: Freshness) -> Result<Arc<Generation>, StoreError> {
         match freshness {
             Freshness::Any => self.now(),
-            Freshness::NotOlderThan(revision) => self.reached(revision.get()).await,
+            Freshness::NotOlderThan(revision) => {
+                self.expect_current(revision)?;
+                self.reached(revision.get()).await
+            }
             Freshness::Latest => {
                 self.now()?;
                 let current = self
@@ -38,7 +42,20 @@ impl Inner {
         }
     }
 
-    fn now(&self) -> Result<Arc<Generation>, StoreError> {
+    /// Refuses a revision that a store of an earlier release issued: it is larger than today's, and
+    /// expired, not in the future.
+    fn expect_current(&self, revision: Revision) -> Result<(), StoreError> {
+        if !revision.is_of_a_former_store() {
+            return Ok(());
+        }
+        Err(StoreError::Compacted {
+            requested: revision.get(),
+            oldest: self.now()?.frontier().through(),
+        })
+    }
+
+    /// The caches as they are.
+    pub(super) fn now(&self) -> Result<Arc<Generation>, StoreError> {
         self.generation
             .load_full()
             .ok_or_else(StoreError::initializing)
@@ -64,15 +81,18 @@ impl Inner {
             Phase::Stale { trouble, .. } | Phase::Resyncing { trouble } => {
                 StoreError::unavailable(trouble.clone())
             }
-            Phase::Ready | Phase::Initializing { .. } => StoreError::FutureRevision {
-                requested,
-                current: generation.frontier().through(),
-            },
+            Phase::Ready | Phase::Initializing { .. } | Phase::Damaged { .. } => {
+                StoreError::FutureRevision {
+                    requested,
+                    current: generation.frontier().through(),
+                }
+            }
         }
     }
 
     /// The caches once they hold an exact revision, if it exists.
     async fn exact(&self, revision: Revision) -> Result<Arc<Generation>, StoreError> {
+        self.expect_current(revision)?;
         let (generation, requested) = (self.now()?, revision.get());
         if generation.frontier().through() >= requested {
             return Ok(generation);
@@ -116,7 +136,7 @@ impl Inner {
         };
         let revision = Revision::new(snapshot.revision()).ok_or_else(StoreError::no_revision)?;
         let scope = request.scope.for_cache();
-        self.expect_readable(&snapshot, &scope)?;
+        self.expect_readable(&snapshot, &scope).await?;
         Ok(Listing {
             snapshot,
             revision,
@@ -126,7 +146,7 @@ impl Inner {
     }
 
     /// A list is whole or an error.
-    fn expect_readable(
+    async fn expect_readable(
         &self,
         snapshot: &Snapshot<Stored>,
         scope: &watch_cache::Scope,
@@ -134,11 +154,14 @@ impl Inner {
         if !self.loader.met_unreadable() {
             return Ok(());
         }
-        let mut objects = snapshot.walk(scope.clone(), std::ops::Bound::Unbounded);
-        match objects.find_map(|object| object.trouble()) {
-            None => Ok(()),
-            Some(trouble) => Err(trouble),
+        let mut turn = Turn::begin();
+        for object in snapshot.walk(scope.clone(), std::ops::Bound::Unbounded) {
+            if let Some(trouble) = object.trouble() {
+                return Err(trouble);
+            }
+            turn.pass(0).await;
         }
+        Ok(())
     }
 
     pub(super) async fn watch(
@@ -149,13 +172,16 @@ impl Inner {
         let scope = request.scope.for_cache();
         let interest = interest(scope.clone(), &*request.filter);
         let (after, cache, initial) = match request.start {
-            WatchStart::After(revision) => (revision.get(), cache(&*self.now()?, resource)?, None),
+            WatchStart::After(revision) => {
+                self.expect_current(revision)?;
+                (revision.get(), cache(&*self.now()?, resource)?, None)
+            }
             WatchStart::Initial(freshness) | WatchStart::Now(freshness) => {
                 let cache = cache(&*self.fresh(freshness).await?, resource)?;
                 let snapshot = cache.snapshot();
                 let initial = matches!(request.start, WatchStart::Initial(_));
                 if initial {
-                    self.expect_readable(&snapshot, &scope)?;
+                    self.expect_readable(&snapshot, &scope).await?;
                 }
                 let walk = initial.then(|| snapshot.walk(scope, std::ops::Bound::Unbounded));
                 (snapshot.revision(), cache, walk)

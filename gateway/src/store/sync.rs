@@ -18,6 +18,8 @@ use crate::store::{Codec, Inner, Phase, ResourceId};
 /// Pauses between attempts to reach the backend: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// The pause before stored data that is damaged is read again: reading it is all that it costs.
+const DAMAGE_PAUSE: Duration = Duration::from_secs(10);
 
 /// The background work of a [`crate::store::Store`]; nothing is served unless it runs.
 #[derive(Debug)]
@@ -72,11 +74,17 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
             loaded = loading => loaded,
             () = cancel.cancelled() => return,
         };
-        let (generation, stream) = match loaded {
+        let (generation, stream, header) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 // Only news are worth a line; attempts come often.
-                if inner.in_trouble(&error) {
+                let news = inner.in_trouble(&error);
+                if error.reason == Reason::Corrupt {
+                    if news {
+                        tracing::error!(%error, "objects cannot be loaded");
+                    }
+                    backoff = Backoff::of_damage();
+                } else if news {
                     tracing::warn!(%error, "objects cannot be loaded, trying again");
                 }
                 tokio::select! {
@@ -96,6 +104,7 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
         if let Some(replaced) = inner.generation.swap(Some(Arc::clone(&generation))) {
             replaced.close();
         }
+        inner.backend.admit(&header);
         inner.phase.send_replace(Phase::Ready);
         let follower = follow::Follower::new(&inner, &generation);
         let (trouble, void) = match follower
@@ -120,9 +129,13 @@ impl Inner {
     /// Notes why objects cannot be loaded; gives whether that is news.
     fn in_trouble(&self, error: &Error) -> bool {
         let trouble = error.to_string();
+        let damaged = error.reason == Reason::Corrupt;
         self.phase.send_if_modified(|phase| {
             let next = match phase {
-                Phase::Initializing { .. } => Phase::Initializing {
+                Phase::Initializing { .. } | Phase::Damaged { .. } if damaged => {
+                    Phase::Damaged { trouble }
+                }
+                Phase::Initializing { .. } | Phase::Damaged { .. } => Phase::Initializing {
                     trouble: Some(trouble),
                 },
                 Phase::Ready | Phase::Stale { .. } | Phase::Resyncing { .. } => {
@@ -150,6 +163,10 @@ impl Void {
 impl Backoff {
     const fn new() -> Self {
         Self(FIRST_PAUSE)
+    }
+
+    const fn of_damage() -> Self {
+        Self(DAMAGE_PAUSE)
     }
 
     async fn pause(&mut self) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api_types::revision::Revision;
 use watch_cache::{Attribute, Cursor, Cut, Delivery, Interest, Kind, Scope, Select, Walk};
 
+use crate::compute::Turn;
 use crate::store::{StoreError, Stored};
 
 /// Which objects a watcher wants to see. Must be a pure function of the object.
@@ -62,6 +63,17 @@ pub enum WatchItem {
     },
 }
 
+impl WatchItem {
+    /// Bytes of the object in it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Initial(object) | Self::Event { object, .. } => object.bytes().len(),
+            Self::InitialEnd(_) => 0,
+        }
+    }
+}
+
 /// A watch under way. Dropping it ends it.
 pub struct Watcher {
     cursor: Cursor<Stored>,
@@ -104,8 +116,12 @@ impl Watcher {
         if self.ended {
             return None;
         }
-        if let Some(items) = self.next_initial(max.max(1)) {
-            return Some(Ok(items));
+        while self.initial.is_some() {
+            let items = self.next_initial(max.max(1));
+            if !items.is_empty() {
+                return Some(Ok(items));
+            }
+            tokio::task::yield_now().await;
         }
         Some(match self.cursor.next(&self.chosen, max).await {
             Ok(seen) => seen.into_iter().map(WatchItem::try_from).collect(),
@@ -129,16 +145,27 @@ impl Watcher {
         Revision::new(progress)
     }
 
-    /// The next objects that existed at the start, and behind the last of them the end mark.
-    fn next_initial(&mut self, max: usize) -> Option<Vec<WatchItem>> {
-        let walk = self.initial.as_mut()?;
-        let chosen = walk.filter(|object| self.chosen.0.matches(object));
-        let mut items: Vec<_> = chosen.take(max).map(WatchItem::Initial).collect();
-        if items.len() < max {
-            self.initial = None;
-            items.extend(Revision::new(self.started).map(WatchItem::InitialEnd));
+    /// The next objects that existed at the start, and behind the last of them the end mark. None
+    /// if a turn was not long enough to find any.
+    fn next_initial(&mut self, max: usize) -> Vec<WatchItem> {
+        let (mut items, mut turn) = (Vec::new(), Turn::begin());
+        let Some(walk) = &mut self.initial else {
+            return items;
+        };
+        while items.len() < max {
+            let Some(object) = walk.next() else {
+                self.initial = None;
+                items.extend(Revision::new(self.started).map(WatchItem::InitialEnd));
+                break;
+            };
+            if self.chosen.0.matches(&object) {
+                items.push(WatchItem::Initial(object));
+            }
+            if turn.spend(0) {
+                break;
+            }
         }
-        Some(items)
+        items
     }
 
     fn cut(&self, cut: Cut) -> StoreError {

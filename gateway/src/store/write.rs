@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api_types::revision::Revision;
 
 use crate::backend;
+use crate::compute::{Client, Run};
 use crate::store::load::Loader;
 use crate::store::{ObjectKey, ResourceId, StoreError, Stored};
 
@@ -36,8 +37,6 @@ pub enum WriteOutcome {
         revision: Revision,
         /// The very bytes were stored already: nothing was written, no event exists.
         noop: bool,
-        /// Delete: the object as it was.
-        deleted: Option<Arc<Stored>>,
     },
     /// An expectation did not hold; nothing was stored.
     Conflict {
@@ -68,36 +67,40 @@ impl WriteOp {
 }
 
 impl WriteOutcome {
-    pub(super) fn load(
+    pub(super) async fn load(
+        compute: &Client,
         verdict: backend::Verdict,
-        resource: &ResourceId,
-        loader: &Loader,
+        resource: ResourceId,
+        loader: &Arc<Loader>,
     ) -> Result<Self, StoreError> {
-        let load = |record: Option<backend::Record>| {
-            let object = record.map(|record| Arc::new(loader.object(resource, &record)));
-            match object.as_ref().and_then(|object| object.trouble()) {
-                None => Ok(object),
-                Some(trouble) => Err(trouble),
-            }
-        };
         Ok(match verdict {
-            backend::Verdict::Applied {
-                revision,
-                noop,
-                deleted,
-            } => {
+            // Whoever deletes knows what was there.
+            backend::Verdict::Applied { revision, noop, .. } => {
                 let revision = Revision::new(revision).ok_or_else(StoreError::no_revision)?;
-                // The delete is done, readable or not.
-                Self::Applied {
-                    revision,
-                    noop,
-                    deleted: load(deleted).unwrap_or_default(),
+                Self::Applied { revision, noop }
+            }
+            backend::Verdict::Conflict {
+                cause,
+                current: None,
+            } => Self::Conflict {
+                cause,
+                current: None,
+            },
+            backend::Verdict::Conflict {
+                cause,
+                current: Some(record),
+            } => {
+                let (weight, loader) = (record.value.len(), Arc::clone(loader));
+                let load = move |_: &Run| Arc::new(loader.object(&resource, &record));
+                let object = compute.go_on(weight, load).await;
+                match object.trouble() {
+                    None => Self::Conflict {
+                        cause,
+                        current: Some(object),
+                    },
+                    Some(trouble) => return Err(trouble),
                 }
             }
-            backend::Verdict::Conflict { cause, current } => Self::Conflict {
-                cause,
-                current: load(current)?,
-            },
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api_types::field::{Error, Path};
+use api_types::field::{Error, Errors, Path};
 use api_types::meta::Meta;
 use api_types::names;
 use api_types::options::PropagationPolicy;
@@ -19,19 +19,19 @@ const FOREGROUND: &str = "foregroundDeletion";
 const STANDARD: [&str; 3] = [ORPHAN, FOREGROUND, "kubernetes"];
 
 /// What is wrong with the finalizers of an object.
-pub(super) fn validate(meta: Meta<'_>, path: Path<'_>) -> Vec<Error> {
-    let mut errors = Vec::new();
+pub(super) fn validate(meta: Meta<'_>, path: Path<'_>, errors: &mut Errors) {
     for finalizer in meta.finalizers() {
         let details = names::qualified_name(finalizer).into_iter();
         errors.extend(details.map(|it| Error::invalid(path, finalizer, it)));
     }
     let has = |name| meta.finalizers().any(|it| it == name);
     if has(ORPHAN) && has(FOREGROUND) {
-        let all: Vec<String> = meta.finalizers().map(str::to_owned).collect();
-        let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
-        errors.push(Error::invalid(path, all.as_slice(), detail));
+        errors.add(|| {
+            let all: Vec<String> = meta.finalizers().map(str::to_owned).collect();
+            let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
+            Error::invalid(path, all.as_slice(), detail)
+        });
     }
-    errors
 }
 
 /// Nothing can be added to what a deletion under way waits for.
@@ -47,25 +47,31 @@ pub(super) fn none_added(meta: Meta<'_>, old: Meta<'_>, path: Path<'_>) -> Optio
     (!added.is_empty()).then(|| Error::forbidden(path, detail()))
 }
 
-/// What to warn of in the finalizers that a write adds.
-pub(crate) fn warnings(meta: Meta<'_>, old: Option<Meta<'_>>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for name in added(meta, old) {
-        let problems = names::qualified_name(name).into_iter();
-        warnings.extend(problems.map(|it| format!("metadata.finalizers: {name:?}: {it}")));
-        if name.contains('/') || STANDARD.contains(&name) {
-            continue;
-        }
-        let path = if name.contains('.') {
-            " including a path (/)"
-        } else {
-            ""
-        };
-        warnings.push(format!(
-            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to \
-             avoid accidental conflicts with other finalizer writers"
-        ));
+/// What to warn of in the finalizers that a write adds; built as it is asked for.
+pub(crate) fn warnings<'a>(
+    meta: Meta<'a>,
+    old: Option<Meta<'a>>,
+) -> impl Iterator<Item = String> + use<'a> {
+    added(meta, old).into_iter().flat_map(warnings_of)
+}
+
+fn warnings_of(name: &str) -> Vec<String> {
+    let problems = names::qualified_name(name).into_iter();
+    let mut warnings: Vec<String> = problems
+        .map(|it| format!("metadata.finalizers: {name:?}: {it}"))
+        .collect();
+    if name.contains('/') || STANDARD.contains(&name) {
+        return warnings;
     }
+    let path = if name.contains('.') {
+        " including a path (/)"
+    } else {
+        ""
+    };
+    warnings.push(format!(
+        "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to avoid \
+         accidental conflicts with other finalizer writers"
+    ));
     warnings
 }
 

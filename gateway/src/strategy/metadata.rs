@@ -1,6 +1,6 @@
 //! Whether metadata is in order, in kube-apiserver's words.
 
-use api_types::field::{Error, Path, Value as Shown};
+use api_types::field::{Error, Errors, Path, Value as Shown};
 use api_types::meta::Meta;
 use api_types::{go_text, names};
 use serde_json::Value;
@@ -19,10 +19,9 @@ pub(crate) enum NameRule {
     PathSegment,
 }
 
-/// What is wrong with the metadata of an object.
-pub(crate) fn validate(meta: Meta<'_>, namespaced: bool, rule: NameRule) -> Vec<Error> {
+/// Adds what is wrong with the metadata of an object.
+pub(crate) fn validate(meta: Meta<'_>, namespaced: bool, rule: NameRule, errors: &mut Errors) {
     let path = Path::new("metadata");
-    let mut errors = Vec::new();
     let generate_name = meta.generate_name();
     if !generate_name.is_empty() {
         let path = path.child("generateName");
@@ -31,7 +30,7 @@ pub(crate) fn validate(meta: Meta<'_>, namespaced: bool, rule: NameRule) -> Vec<
     }
     if meta.name().is_empty() {
         let detail = "name or generateName is required";
-        errors.push(Error::required(path.child("name"), detail));
+        errors.add(|| Error::required(path.child("name"), detail));
     } else {
         let details = rule.name(meta.name()).into_iter();
         errors.extend(details.map(|it| Error::invalid(path.child("name"), meta.name(), it)));
@@ -42,43 +41,33 @@ pub(crate) fn validate(meta: Meta<'_>, namespaced: bool, rule: NameRule) -> Vec<
         path.child("namespace"),
     ));
     errors.extend(not_negative(meta, path.child("generation")));
-    errors.extend(common(meta, &path));
-    errors.extend(finalizers::validate(meta, path.child("finalizers")));
-    errors
+    common(meta, &path, errors);
+    finalizers::validate(meta, path.child("finalizers"), errors);
 }
 
-/// What is wrong with the change of an object's metadata.
-pub(crate) fn validate_update(meta: Meta<'_>, old: Meta<'_>) -> Vec<Error> {
+/// Adds what is wrong with the change of an object's metadata.
+pub(crate) fn validate_update(meta: Meta<'_>, old: Meta<'_>, errors: &mut Errors) {
     let path = Path::new("metadata");
-    let mut errors = Vec::new();
     if old.is_deleting() {
         errors.extend(finalizers::none_added(meta, old, path.child("finalizers")));
     }
     if meta.resource_version().is_empty() {
         let detail = "must be specified for an update";
-        errors.push(Error::invalid(path.child("resourceVersion"), "", detail));
+        errors.add(|| Error::invalid(path.child("resourceVersion"), "", detail));
     }
     errors.extend(not_negative(meta, path.child("generation")));
     if meta.generation() < old.generation() {
         let detail = "must not be decremented";
-        errors.push(Error::invalid(
-            path.child("generation"),
-            meta.generation(),
-            detail,
-        ));
+        errors.add(|| Error::invalid(path.child("generation"), meta.generation(), detail));
     }
     for field in IMMUTABLE {
         let (new, old) = (meta.get(field), old.get(field));
         if new.filter(|it| !is_empty(it)) != old.filter(|it| !is_empty(it)) {
-            errors.push(Error::invalid(
-                path.child(field),
-                shown(field, new),
-                "field is immutable",
-            ));
+            let detail = "field is immutable";
+            errors.add(|| Error::invalid(path.child(field), shown(field, new), detail));
         }
     }
-    errors.extend(common(meta, &path));
-    errors
+    common(meta, &path, errors);
 }
 
 /// What an update cannot change.
@@ -107,8 +96,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Labels, annotations and owners: judged on every write.
-fn common(meta: Meta<'_>, path: &Path<'_>) -> Vec<Error> {
-    let mut errors = Vec::new();
+fn common(meta: Meta<'_>, path: &Path<'_>, errors: &mut Errors) {
     let labels = path.child("labels");
     for (key, value) in meta.labels() {
         let details = names::qualified_name(key).into_iter();
@@ -124,10 +112,9 @@ fn common(meta: Meta<'_>, path: &Path<'_>) -> Vec<Error> {
         bytes += key.len() + value.len();
     }
     if bytes > ANNOTATION_BYTES {
-        errors.push(Error::too_long(annotations, ANNOTATION_BYTES));
+        errors.add(|| Error::too_long(annotations, ANNOTATION_BYTES));
     }
-    errors.extend(owners::validate(meta, &path.child("ownerReferences")));
-    errors
+    owners::validate(meta, &path.child("ownerReferences"), errors);
 }
 
 fn namespace(namespace: &str, namespaced: bool, path: Path<'_>) -> Vec<Error> {

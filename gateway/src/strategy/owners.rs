@@ -1,6 +1,8 @@
 //! References to owners.
 
-use api_types::field::{Error, Path, Value as Shown};
+use std::collections::HashSet;
+
+use api_types::field::{Error, Errors, Path, Value as Shown};
 use api_types::gvk::GroupVersion;
 use api_types::meta::{Meta, OwnerReference};
 use serde_json::Value;
@@ -18,28 +20,33 @@ const FIELDS: [&str; 6] = [
 ];
 
 /// What is wrong with the references; `path` is that of their list.
-pub(super) fn validate(meta: Meta<'_>, path: &Path<'_>) -> Vec<Error> {
-    let mut errors = Vec::new();
+pub(super) fn validate(meta: Meta<'_>, path: &Path<'_>, errors: &mut Errors) {
     let mut controller: Option<String> = None;
+    // Each of these errors quotes all references, which is too much to build only to find that it
+    // is there already.
+    let mut named = HashSet::new();
     for (index, reference) in meta.owner_references().enumerate() {
         errors.extend(one(meta, index, &reference, &path.index(index)));
         if !reference.controller {
             continue;
         }
         let name = format!("{}/{}", reference.kind, reference.name);
-        match &controller {
-            None => controller = Some(name),
-            Some(first) => errors.push(Error::invalid(
-                *path,
-                all_shown(meta),
-                format!(
-                    "Only one reference can have Controller set to true. Found \"true\" in \
-                     references for {first} and {name}"
-                ),
-            )),
+        let Some(first) = &controller else {
+            controller = Some(name);
+            continue;
+        };
+        let repeated = !named.insert((reference.kind, reference.name));
+        if repeated && errors.is_distinct() {
+            continue;
         }
+        errors.add(|| {
+            let detail = format!(
+                "Only one reference can have Controller set to true. Found \"true\" in references \
+                 for {first} and {name}"
+            );
+            Error::invalid(*path, all_shown(meta), detail)
+        });
     }
-    errors
 }
 
 fn one(
@@ -107,17 +114,27 @@ pub(crate) fn deduplicate(object: &mut Value) -> Vec<String> {
     let Some(Value::Array(references)) = Meta::of(object).get("ownerReferences") else {
         return Vec::new();
     };
-    let mut kept: Vec<Value> = Vec::with_capacity(references.len());
-    let mut removed = Vec::new();
-    for reference in references {
-        if kept.contains(reference) {
-            let uid = reference.get("uid").and_then(Value::as_str);
-            removed.push(uid.unwrap_or_default().to_owned());
-        } else {
-            kept.push(reference.clone());
-        }
-    }
+    // Keys are sorted, and texts and flags are all there is: equal references are equal bytes.
+    let mut seen = HashSet::with_capacity(references.len());
+    let repeated: Vec<bool> = references
+        .iter()
+        .map(|reference| !seen.insert(kube_json::to_vec(reference)))
+        .collect();
+    drop(seen);
+    let uid = |reference: &Value| {
+        let uid = reference.get("uid").and_then(Value::as_str);
+        uid.unwrap_or_default().to_owned()
+    };
+    let marked = || references.iter().zip(&repeated);
+    let removed: Vec<String> = marked()
+        .filter(|(_, repeated)| **repeated)
+        .map(|(reference, _)| uid(reference))
+        .collect();
     if !removed.is_empty() {
+        let kept: Vec<Value> = marked()
+            .filter(|(_, repeated)| !**repeated)
+            .map(|(reference, _)| reference.clone())
+            .collect();
         edit::set(object, "ownerReferences", Some(kept.into()));
     }
     removed

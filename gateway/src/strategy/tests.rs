@@ -1,6 +1,6 @@
 //! Metadata rules, case by case; the texts are kube-apiserver's.
 
-use api_types::field;
+use api_types::field::{self, Errors};
 use api_types::meta::Meta;
 use api_types::options::PropagationPolicy;
 use jiff::Timestamp;
@@ -18,7 +18,8 @@ const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower ca
 fn check(metadata: Value, expected: &str) {
     let mut object = json!({});
     object["metadata"] = metadata;
-    let errors = metadata::validate(Meta::of(&object), true, NameRule::Subdomain);
+    let mut errors = Errors::new();
+    metadata::validate(Meta::of(&object), true, NameRule::Subdomain, &mut errors);
     assert_eq!(field::aggregate(&errors), expected, "{object}");
 }
 
@@ -73,7 +74,8 @@ fn check_update(old: Value, new: Value, expected: &str) {
         json!({"metadata": metadata})
     };
     let (old, new) = (merged(old), merged(new));
-    let errors = metadata::validate_update(Meta::of(&new), Meta::of(&old));
+    let mut errors = Errors::new();
+    metadata::validate_update(Meta::of(&new), Meta::of(&old), &mut errors);
     assert_eq!(field::aggregate(&errors), expected, "{old} {new}");
 }
 
@@ -193,7 +195,7 @@ fn finalizers_without_a_domain_are_warned_of_when_they_are_new() {
         json!({"metadata": {"finalizers": ["old", "plain", "dotted.io", "a.io/b", "orphan"]}});
     let warnings = finalizers::warnings(Meta::of(&new), Some(Meta::of(&old)));
     assert_eq!(
-        warnings,
+        warnings.collect::<Vec<_>>(),
         [
             "metadata.finalizers: \"dotted.io\": prefer a domain-qualified finalizer name \
              including a path (/) to avoid accidental conflicts with other finalizer writers",
@@ -221,4 +223,70 @@ fn generated_names_fit() {
     assert_eq!((name.len(), &name[..6]), (11, "query-"));
     assert_eq!(generate_name::generate(&"x".repeat(70)).len(), 63);
     assert_ne!(generate_name::generate("a"), generate_name::generate("a"));
+}
+
+/// Errors of metadata that has very many faults, as lists with and without repeated errors.
+fn bounded(metadata: &Value) -> (usize, usize) {
+    let object = json!({"metadata": metadata});
+    let judge = |mut errors: Errors| {
+        metadata::validate(Meta::of(&object), true, NameRule::Subdomain, &mut errors);
+        let bytes: usize = errors.iter().map(field::Error::size).sum();
+        assert!(bytes < 3 * field::MAX_BYTES, "{bytes}");
+        errors.len()
+    };
+    (judge(Errors::new()), judge(Errors::distinct()))
+}
+
+#[test]
+fn errors_of_metadata_are_bounded() {
+    let named = |rest: Value| {
+        let mut metadata = json!({"name": "a", "namespace": "d"});
+        let fields = rest.as_object().cloned().unwrap_or_default();
+        metadata.as_object_mut().unwrap().extend(fields);
+        metadata
+    };
+    let bad = |n: usize| format!("not a name {n}");
+    let texts: serde_json::Map<_, _> = (0..50_000).map(|n| (bad(n), json!("x"))).collect();
+    let names: Vec<String> = (0..50_000).map(bad).collect();
+    for metadata in [
+        json!({"labels": texts}),
+        json!({"annotations": texts}),
+        json!({"finalizers": names}),
+    ] {
+        let (all, distinct) = bounded(&named(metadata));
+        assert!((1_000..20_000).contains(&all), "{all}");
+        assert_eq!(all, distinct);
+    }
+    let repeated = vec!["not a name"; 50_000];
+    let (all, distinct) = bounded(&named(json!({"finalizers": repeated})));
+    assert!((1_000..20_000).contains(&all), "{all}");
+    assert_eq!(distinct, 1);
+}
+
+#[test]
+fn errors_that_quote_all_owners_are_bounded() {
+    let owner = |n: usize| json!({"apiVersion": "v1", "kind": "Pod", "name": format!("p{n}"), "uid": "u", "controller": true});
+    let owners = |names: &dyn Fn(usize) -> usize| {
+        let references: Vec<Value> = (0..3_000).map(|n| owner(names(n))).collect();
+        bounded(&json!({"name": "a", "namespace": "d", "ownerReferences": references}))
+    };
+    let (all, distinct) = owners(&|n| n);
+    assert!(all < 20 && distinct < 20, "{all} {distinct}");
+    let (_, distinct) = owners(&|_| 0);
+    assert_eq!(distinct, 1);
+}
+
+/// Comparing each with each of 60,000 would take minutes.
+#[test]
+fn many_owners_are_deduplicated_at_once() {
+    let owner =
+        |n: usize| json!({"apiVersion": "v1", "kind": "P", "name": "p", "uid": n.to_string()});
+    let mut references: Vec<Value> = (0..60_000).map(owner).collect();
+    references.push(owner(7));
+    let mut object = json!({"metadata": {"ownerReferences": references}});
+    assert_eq!(owners::deduplicate(&mut object), ["7"]);
+    let kept = object["metadata"]["ownerReferences"]
+        .as_array()
+        .map(Vec::len);
+    assert_eq!(kept, Some(60_000));
 }

@@ -4,7 +4,7 @@
 //! CEL rules come last and are not evaluated yet: a definition that has them is loaded with a
 //! warning.
 
-use api_types::field::{Error, ErrorType, Path, Value as Shown};
+use api_types::field::{Error, ErrorType, Errors, Path, Value as Shown};
 use api_types::meta::Meta;
 use crd_schema::{Structural, embedded, list_type, scale};
 use serde_json::Value;
@@ -14,50 +14,61 @@ use super::prepare::Part;
 use crate::resources::Served;
 
 /// What is wrong with a new object.
-pub(crate) fn create(served: &Served, object: &Value) -> Vec<Error> {
+pub(crate) fn create(served: &Served, object: &Value) -> Errors {
     let (schema, namespaced) = (served.schema(), served.namespaced());
     let meta = Meta::of(object);
-    let mut errors = type_meta(served, object);
+    let mut errors = Errors::from_iter(type_meta(served, object));
     if errors.is_empty() {
-        errors = metadata::validate(meta, namespaced, NameRule::Subdomain);
-        errors.extend(crd_schema::validate::validate(object, None, schema));
+        // Only what is wrong with metadata is told once; see `ValidateObjectMetaDeclaratively`.
+        let mut distinct = Errors::distinct();
+        metadata::validate(meta, namespaced, NameRule::Subdomain, &mut distinct);
+        errors.append(distinct);
+        errors.append(crd_schema::validate::validate(object, None, schema));
         errors.extend(scales(served, object, Part::Main));
     }
-    errors.extend(embedded::validate(object, schema));
-    errors.extend(list_type::validate(object, None, schema));
+    errors.append(embedded::validate(object, schema));
+    errors.append(list_type::validate(object, None, schema));
     errors.extend(unchecked_rules(served, &errors));
     if errors.is_empty() {
-        errors = metadata::validate(meta, namespaced, NameRule::PathSegment);
+        metadata::validate(meta, namespaced, NameRule::PathSegment, &mut errors);
     }
     errors
 }
 
 /// What is wrong with the change of an object.
-pub(crate) fn update(served: &Served, object: &Value, old: &Value, part: Part) -> Vec<Error> {
+pub(crate) fn update(served: &Served, object: &Value, old: &Value, part: Part) -> Errors {
     let (meta, before) = (Meta::of(object), Meta::of(old));
-    let mut errors = metadata::validate(meta, served.namespaced(), NameRule::PathSegment);
-    errors.extend(metadata::validate_update(meta, before));
-    errors.extend(custom_update(served, object, old, part));
+    let mut errors = Errors::new();
+    metadata::validate(
+        meta,
+        served.namespaced(),
+        NameRule::PathSegment,
+        &mut errors,
+    );
+    metadata::validate_update(meta, before, &mut errors);
+    errors.append(custom_update(served, object, old, part));
     errors
 }
 
 /// The rules of custom resources, which look at metadata once more.
-fn custom_update(served: &Served, object: &Value, old: &Value, part: Part) -> Vec<Error> {
-    let mut errors = type_meta(served, object);
+fn custom_update(served: &Served, object: &Value, old: &Value, part: Part) -> Errors {
+    let mut errors = Errors::from_iter(type_meta(served, object));
     if errors.is_empty() {
-        errors = metadata::validate_update(Meta::of(object), Meta::of(old));
-        errors.extend(content(served.schema(), object, old, part));
+        let mut distinct = Errors::distinct();
+        metadata::validate_update(Meta::of(object), Meta::of(old), &mut distinct);
+        errors.append(distinct);
+        errors.append(content(served.schema(), object, old, part));
         errors.extend(scales(served, object, part));
     }
     if part == Part::Main {
-        errors.extend(embedded::validate(object, served.schema()));
+        errors.append(embedded::validate(object, served.schema()));
     }
-    errors.extend(list_type::validate(object, Some(old), served.schema()));
+    errors.append(list_type::validate(object, Some(old), served.schema()));
     errors.extend(unchecked_rules(served, &errors));
     errors
 }
 
-fn content(schema: &Structural, object: &Value, old: &Value, part: Part) -> Vec<Error> {
+fn content(schema: &Structural, object: &Value, old: &Value, part: Part) -> Errors {
     match part {
         Part::Main => crd_schema::validate::validate(object, Some(old), schema),
         Part::Status => crd_schema::validate::validate_status(object, Some(old), schema),

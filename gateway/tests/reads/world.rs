@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api_types::request_info::RequestInfo;
 use ark_apiserver::authz::Authorizer;
+use ark_apiserver::compute::{Pool, Workers};
 use ark_apiserver::handlers::{Api, Namespaces};
 use ark_apiserver::health::Health;
 use ark_apiserver::request::{Context, User};
@@ -35,7 +36,9 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 pub(crate) struct World {
     pub(crate) fake: Fake,
     pub(crate) api: Api,
+    pub(crate) compute: Pool,
     _tasks: JoinSet<()>,
+    _workers: Workers,
 }
 
 /// An answer that is complete. Revisions are shown as `r1`, `r2`, …
@@ -63,8 +66,14 @@ impl World {
         let catalog = manifests.fold(Catalog::default(), |catalog, manifest| {
             catalog.with(manifest.resource).expect("no conflict")
         });
-        let (store, task) =
-            Store::new(&endpoint, Arc::new(catalog.clone()), config).expect("a store");
+        let (compute, workers) = Pool::start(1).expect("threads");
+        let store = Store::new(
+            &endpoint,
+            Arc::new(catalog.clone()),
+            config,
+            compute.clone(),
+        );
+        let (store, task) = store.expect("a store");
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run(CancellationToken::new()));
         let mut phase = store.phase();
@@ -81,7 +90,9 @@ impl World {
                 Limits::new(0, 0),
                 Namespaces::OfCluster,
             ),
+            compute,
             _tasks: tasks,
+            _workers: workers,
         }
     }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Watch};
-use crate::program::{Program, eventually, gone};
+use crate::program::{Program, command, eventually, gone, refused, standalone};
 
 const NOTES: &str = "/apis/x.io/v1/namespaces/a/notes";
 const SOON: Duration = Duration::from_secs(30);
@@ -134,6 +134,38 @@ async fn a_flipped_byte_is_an_error_and_no_missing_object() {
     stop(program);
     let program = start(directory.path());
     assert_eq!(list(&program.admin()).await.1, whole);
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_told_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = start(directory.path());
+    let admin = program.admin();
+    for number in 0..60 {
+        create(&admin, &format!("n{number}"), &"v".repeat(3000)).await;
+    }
+    stop(program);
+    let database = directory.path().join("data/ark.db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    // The last values, and nothing of what says whose the database is.
+    let sound = bytes.len() / 4096 / 2;
+    for page in bytes.chunks_mut(4096).skip(sound) {
+        page[..100].fill(0xff);
+    }
+    std::fs::write(&database, bytes).unwrap();
+
+    let manifest = directory.path().join("notes.yaml");
+    let manifest = manifest.to_str().unwrap();
+    let arguments = ["--no-default-resources", "--resources", manifest];
+    // Fails if it takes long.
+    let mut command = standalone(command(&[]), &directory.path().join("data"));
+    command.args(arguments);
+    let refusal = refused(command);
+    assert!(!refusal.status.success());
+    let last = refusal.stderr.lines().last().unwrap();
+    for part in ["error: ", "ark.db is damaged", "restore a backup"] {
+        assert!(last.contains(part), "{last}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod data;
 mod drivers;
 mod failover;
 mod faults;
+mod former;
+mod memory;
 mod program;
 mod refusals;
 mod reload;

@@ -119,6 +119,15 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Memory of the server that is in use, bytes.
+    pub(crate) fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kibibytes.unwrap().parse::<usize>().unwrap() << 10
+    }
+
     /// The process that has the database open.
     pub(crate) fn driver(&self) -> Pid {
         let holder = std::fs::read_to_string(self.data.join("ark.db.lock")).unwrap();

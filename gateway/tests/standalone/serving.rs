@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::program::{DEADLINE, Program, eventually, gone};
+use crate::program::{DEADLINE, Program, command, eventually, gone, standalone};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -108,6 +109,23 @@ async fn a_long_path_is_no_trouble() {
     assert!(program.admin().is_ready().await);
     program.signal(Signal::INT);
     assert!(program.ended().0.success());
+}
+
+#[test]
+fn the_limit_of_descriptors_is_raised() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = standalone(command(&[]), directory.path());
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 256 && exec \"$0\" \"$@\""]);
+    limited.arg(program.get_program()).args(program.get_args());
+    let mut process = 0;
+    let _program = Program::run(limited, directory.path(), |child| process = child.id());
+    let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = files.unwrap().split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard");
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ async fn many_large_deletes_at_once_are_told_as_done() {
     let (backend, tasks) = Backend::new(&endpoint).expect("a client");
     let (mut running, cancel) = (JoinSet::new(), CancellationToken::new());
     running.spawn(tasks.run(cancel.clone()));
+    backend.admit(&backend.describe().await.expect("described").header);
     // Whether the sizes are known or not.
     for found in [MIB, 0] {
         let creates = (0..count).map(|at| {

@@ -59,7 +59,7 @@ impl Fake {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let epoch = 1;
-        let base = backend_proto::limits::epoch_base(epoch);
+        let base = epoch << 40;
         let disk = Disk {
             epoch,
             revision: base,
@@ -180,7 +180,7 @@ impl Fake {
         let kept = disk.log.len() - lost;
         disk.log.truncate(kept);
         disk.epoch += 1;
-        disk.revision = backend_proto::limits::epoch_base(disk.epoch);
+        disk.revision = disk.epoch << 40;
         disk.compact = disk.revision;
         drop(disk);
         self.moved.send_replace(());
@@ -197,7 +197,11 @@ impl Disk {
     fn header(&self) -> Option<v1::Header> {
         let (epoch, revision, compact_revision) = (self.epoch, self.revision, self.compact);
         Some(v1::Header {
-            store_id: "fake".to_owned(),
+            store_id: self
+                .faults
+                .store_id
+                .clone()
+                .unwrap_or_else(|| "fake".to_owned()),
             epoch,
             revision,
             compact_revision,

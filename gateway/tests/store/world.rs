@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::revision::Revision;
+use ark_apiserver::compute::{Pool, Workers};
 use ark_apiserver::store::{
     Action, Codec, DecodeError, Decoded, EventKind, Freshness, Head, Index, Limits, ListAt,
     ListRequest, ObjectKey, Phase, ResourceId, Scope, Store, StoreConfig, StoreError, WatchItem,
@@ -21,6 +22,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     tasks: JoinSet<()>,
     cancel: CancellationToken,
+    _workers: Workers,
 }
 
 /// Reads labels, and `spec.color` as a selectable field; objects without a color are red.
@@ -122,8 +124,9 @@ impl World {
     /// Not ready yet.
     pub(crate) fn start(fake: Fake, config: StoreConfig) -> Self {
         let endpoint = fake.endpoint().parse().expect("an endpoint");
-        let (store, task) =
-            Store::new(&endpoint, Arc::new(Things(vec![things()])), config).expect("a store");
+        let (compute, workers) = Pool::start(1).expect("threads");
+        let codec = Arc::new(Things(vec![things()]));
+        let (store, task) = Store::new(&endpoint, codec, config, compute).expect("a store");
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(task.run(cancel.clone()));
         Self {
@@ -131,6 +134,7 @@ impl World {
             store,
             tasks,
             cancel,
+            _workers: workers,
         }
     }
 

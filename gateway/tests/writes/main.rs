@@ -1,12 +1,16 @@
 //! The write side at its border: requests through the whole chain, over a store over a fake backend
 //! that fails, hangs, dies and delays on command.
 
+#[path = "../store/busy.rs"]
+mod busy;
 #[path = "../store/fake.rs"]
 #[expect(dead_code, reason = "it can do more than is needed here")]
 mod fake;
 mod world;
 
 mod bodies;
+mod bounds;
+mod heavy;
 mod leaving;
 mod outcome;
 mod quiet;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ark_apiserver::auth::{Authenticator, Bundle, Peer, Trust};
 use ark_apiserver::authz::Authorizer;
+use ark_apiserver::compute::{Pool, Workers};
 use ark_apiserver::handlers::{Api, Namespaces};
 use ark_apiserver::health::Health;
 use ark_apiserver::resources::{Catalog, parse};
@@ -33,6 +34,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     pub(crate) fake: Fake,
     pub(crate) server: Server,
+    pub(crate) compute: Pool,
     running: Running,
 }
 
@@ -41,6 +43,8 @@ pub(crate) struct Running {
     server: Server,
     tasks: JoinSet<()>,
     cancel: CancellationToken,
+    compute: Pool,
+    _workers: Workers,
 }
 
 /// Who answers, and who asks.
@@ -81,6 +85,7 @@ impl World {
         Self {
             fake,
             server: server.server.clone(),
+            compute: server.compute.clone(),
             running: server,
         }
     }
@@ -137,7 +142,9 @@ impl Running {
             catalog.with(manifest.resource).expect("no conflict")
         });
         let codec = Arc::new(catalog.clone());
-        let (store, task) = Store::new(&endpoint, codec, StoreConfig::default()).expect("a store");
+        let (compute, workers) = Pool::start(1).expect("threads");
+        let store = Store::new(&endpoint, codec, StoreConfig::default(), compute.clone());
+        let (store, task) = store.expect("a store");
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(task.run(cancel.clone()));
         let mut phase = store.phase();
@@ -149,6 +156,8 @@ impl Running {
             server,
             tasks,
             cancel,
+            compute,
+            _workers: workers,
         }
     }
 }
@@ -212,7 +221,7 @@ impl Server {
             Answer {
                 code: head.status.as_u16(),
                 headers: head.headers,
-                body: body.collect().await.expect("a whole body").to_bytes(),
+                body: whole(body).await,
             }
         };
         let answer = tokio::time::timeout(SOON, answer).await;
@@ -226,10 +235,24 @@ impl Server {
     }
 }
 
+/// Copies each piece and drops it, as a socket does: an answer goes on when its pieces are gone.
+async fn whole(mut body: Body) -> Bytes {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.expect("a whole body");
+        read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    read.into()
+}
+
 impl Started {
     pub(crate) async fn answer(mut self) -> Answer {
         let answered = self.0.join_next().await.expect("one request");
         answered.expect("no panic")
+    }
+
+    pub(crate) fn is_answered(&mut self) -> bool {
+        futures_util::FutureExt::now_or_never(self.0.join_next()).is_some()
     }
 
     /// The client goes away.

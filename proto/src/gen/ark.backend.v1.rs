@@ -5,13 +5,16 @@ pub struct Header {
     /// Random identity of the store, made when it was created; kept by backup and restore.
     #[prost(string, tag = "1")]
     pub store_id: ::prost::alloc::string::String,
-    /// Raised whenever commits that somebody may have seen could be missing: restore, import,
-    /// fail-over. Every revision holds it in its upper bits: revision = epoch * 2^40 + counter. The
-    /// counter of a new epoch need not begin at 0.
+    /// Number of the epoch, at least 1: the revision at which it began. A new epoch begins whenever
+    /// commits that a client may have seen could be missing: restore, import, fail-over. It begins
+    /// above every revision that the store remembers and, because a restored store forgets some, at
+    /// 4096 for each millisecond since 2026-01-01T00:00:00Z or above. History before it is compacted.
     #[prost(int64, tag = "2")]
     pub epoch: i64,
     /// Newest committed and durable revision known to the answering process. For a streamed or
-    /// snapshot answer: the revision of the snapshot.
+    /// snapshot answer: the revision of the snapshot. Revisions are dense: each change adds one.
+    /// Always 1 \<= epoch \<= compact_revision \<= revision \<= 2^53 - 1, so that clients that keep
+    /// resource versions in a double compare them exactly.
     #[prost(int64, tag = "3")]
     pub revision: i64,
     /// Newest revision whose history is gone. Watches may start here or later, reads at this
@@ -823,7 +826,8 @@ pub struct ImportRequest {
 pub mod import_request {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Options {
-        /// The exporting store's header.
+        /// The exporting store's header. INVALID unless its numbers are in the order and range that
+        /// `Header` demands; the same holds for the revisions of records and events.
         #[prost(message, optional, tag = "1")]
         pub source: ::core::option::Option<super::Header>,
         /// Continue in the source's epoch: only for a planned move in which no commit can be missing.

@@ -193,6 +193,25 @@ impl Error {
         )
     }
 
+    /// Bytes of its texts.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let value = self.value.0.as_ref().map_or(0, String::len);
+        self.field.len() + value + self.detail.len()
+    }
+
+    /// The same with every text cut to `bytes`, and a note of how much of it is missing.
+    #[must_use]
+    pub fn cut(mut self, bytes: usize) -> Self {
+        let cut = |text: &mut String| *text = go_text::cut(std::mem::take(text), bytes);
+        cut(&mut self.field);
+        cut(&mut self.detail);
+        if let Some(value) = &mut self.value.0 {
+            cut(value);
+        }
+        self
+    }
+
     /// The text without the field's path, as a Status' causes carry it.
     #[must_use]
     pub fn body(&self) -> String {

@@ -1,11 +1,15 @@
 //! Field selectors: `metadata.name=a,spec.phase!=done`.
 
+use std::sync::Arc;
+
+use super::merged::Fields;
 use super::{Lookup, SelectorError};
 
-/// Requirements that all must hold. The empty selector matches everything.
+/// Requirements that all must hold. The empty selector matches everything. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSelector {
-    requirements: Vec<FieldRequirement>,
+    requirements: Arc<[FieldRequirement]>,
+    merged: Arc<Fields>,
 }
 
 /// What one field must be.
@@ -41,19 +45,23 @@ impl FieldSelector {
                 equal: operator != "!=",
             });
         }
-        Ok(Self { requirements })
+        Ok(Self::of(requirements))
     }
 
     /// The selector of one field with one value.
     #[must_use]
     pub fn equal(field: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            requirements: vec![FieldRequirement {
-                field: field.into(),
-                value: value.into(),
-                equal: true,
-            }],
-        }
+        Self::of(vec![FieldRequirement {
+            field: field.into(),
+            value: value.into(),
+            equal: true,
+        }])
+    }
+
+    /// Whether the requirements contradict each other, so that nothing matches.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.merged.is_nothing()
     }
 
     /// Whether nothing is required.
@@ -68,13 +76,11 @@ impl FieldSelector {
         &self.requirements
     }
 
-    /// Whether the fields meet every requirement; a missing field is the empty text.
+    /// Whether the fields meet every requirement; a missing field is the empty text. Looks every
+    /// field up once, however many requirements name it.
     #[must_use]
     pub fn matches(&self, fields: &(impl Lookup + ?Sized)) -> bool {
-        self.requirements.iter().all(|one| {
-            let value = fields.lookup(&one.field).unwrap_or_default();
-            (value == one.value) == one.equal
-        })
+        self.merged.matches(fields)
     }
 
     /// The value a field must have for anything to match.
@@ -83,6 +89,13 @@ impl FieldSelector {
         let mut equal = self.requirements.iter().filter(|one| one.equal);
         let found = equal.find(|one| one.field == field)?;
         Some(&found.value)
+    }
+
+    fn of(requirements: Vec<FieldRequirement>) -> Self {
+        Self {
+            merged: Arc::new(Fields::of(&requirements)),
+            requirements: requirements.into(),
+        }
     }
 }
 

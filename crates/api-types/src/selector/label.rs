@@ -1,13 +1,17 @@
 //! Label selectors: `app in (a,b),tier!=db,!canary`.
 
+use std::sync::Arc;
+
+use super::merged::Labels;
 use super::{Lookup, SelectorError, parser};
 use crate::{field, names};
 
-/// Requirements that all must hold. The empty selector matches everything.
+/// Requirements that all must hold. The empty selector matches everything. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelSelector {
     /// Sorted by key.
-    requirements: Vec<Requirement>,
+    requirements: Arc<[Requirement]>,
+    merged: Arc<Labels>,
 }
 
 /// What one label must be like.
@@ -52,7 +56,16 @@ impl LabelSelector {
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let mut requirements = parser::parse(text)?;
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(Self { requirements })
+        Ok(Self {
+            merged: Arc::new(Labels::of(&requirements)),
+            requirements: requirements.into(),
+        })
+    }
+
+    /// Whether the requirements contradict each other, so that nothing matches.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.merged.is_nothing()
     }
 
     /// Whether nothing is required.
@@ -67,10 +80,11 @@ impl LabelSelector {
         &self.requirements
     }
 
-    /// Whether the labels meet every requirement.
+    /// Whether the labels meet every requirement. Costs the number of labels or of keys in the
+    /// selector, whichever is smaller, however many requirements and values there are.
     #[must_use]
     pub fn matches(&self, labels: &(impl Lookup + ?Sized)) -> bool {
-        self.requirements.iter().all(|one| one.matches(labels))
+        self.merged.matches(labels)
     }
 
     /// Labels that must have exactly one value: what an index can serve.
@@ -107,21 +121,6 @@ impl Requirement {
     #[must_use]
     pub fn values(&self) -> &[String] {
         &self.values
-    }
-
-    /// Whether the labels meet the requirement.
-    #[must_use]
-    pub fn matches(&self, labels: &(impl Lookup + ?Sized)) -> bool {
-        let label = labels.lookup(&self.key);
-        let among = |value: &str| self.values.iter().any(|one| one == value);
-        match self.operator {
-            Operator::In | Operator::Equals | Operator::DoubleEquals => label.is_some_and(among),
-            Operator::NotIn | Operator::NotEquals => !label.is_some_and(among),
-            Operator::Exists => label.is_some(),
-            Operator::DoesNotExist => label.is_none(),
-            Operator::GreaterThan => self.compares(label, |label, value| label > value),
-            Operator::LessThan => self.compares(label, |label, value| label < value),
-        }
     }
 
     pub(super) fn new(
@@ -165,14 +164,5 @@ impl Requirement {
             return Ok(());
         }
         Err(field::Error::invalid(field::Path::nil(), key, wrong.join("; ")).to_string())
-    }
-
-    fn compares(&self, label: Option<&str>, test: fn(i64, i64) -> bool) -> bool {
-        let number = |text: &str| text.parse::<i64>().ok();
-        let value = self.values.first().and_then(|value| number(value));
-        match (label.and_then(number), value) {
-            (Some(label), Some(value)) => test(label, value),
-            _ => false,
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What selectors match, and what is said about texts that are none.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::{FieldSelector, LabelSelector, Lookup};
@@ -43,6 +44,106 @@ fn label_selectors_match() {
 }
 
 #[test]
+fn requirements_of_one_key_are_merged() {
+    check(
+        "x in (a,b,c),x in (b,c),x!=c",
+        &["x=b"],
+        &["x=a", "x=c", ""],
+    );
+    check("x notin (a),x notin (b),x", &["x=c"], &["x=a", "x=b", ""]);
+    check("x>1,x>3,x<9,x<7", &["x=4", "x=6"], &["x=3", "x=7", "x=y"]);
+    check("x in (1,5,y),x>3", &["x=5"], &["x=1", "x=y"]);
+    check("!x,x!=a", &["", "y=a"], &["x=b"]);
+    // More keys than labels, so that the labels are looked up in the selector.
+    check(
+        "a,b!=1,!c,d notin (x,y)",
+        &["a=1", "a=1,b=2,d=z"],
+        &["a=1,b=1", "b=2", "a=1,c=", "a=1,d=y"],
+    );
+}
+
+#[test]
+fn contradictions_match_nothing() {
+    for (selector, nothing) in [
+        ("x=a,x=b", true),
+        ("x,!x", true),
+        ("x in (a,b),x notin (a,b)", true),
+        ("x in (a),x>1", true),
+        ("x=a,x!=b", false),
+        ("", false),
+    ] {
+        let parsed = LabelSelector::parse(selector).expect("a selector");
+        assert_eq!(parsed.is_nothing(), nothing, "{selector}");
+        assert!(!nothing || !parsed.matches(&labels("x=a")), "{selector}");
+    }
+    let parsed = FieldSelector::parse("x=a,x=b").expect("a selector");
+    assert!(parsed.is_nothing() && !parsed.matches(&labels("x=a")));
+    assert!(!FieldSelector::parse("x=a,x!=b").expect("one").is_nothing());
+}
+
+/// Counts how often it is asked.
+struct Counted(BTreeMap<String, String>, Cell<usize>);
+
+impl Lookup for Counted {
+    fn lookup(&self, name: &str) -> Option<&str> {
+        self.1.set(self.1.get() + 1);
+        self.0.lookup(name)
+    }
+
+    fn count(&self) -> usize {
+        self.0.count()
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool {
+        self.0.each(&mut |name, value| {
+            self.1.set(self.1.get() + 1);
+            visit(name, value)
+        })
+    }
+}
+
+#[test]
+fn matching_costs_the_labels_or_the_keys_but_never_the_requirements() {
+    let many = |term: fn(usize) -> String| {
+        let terms: Vec<String> = (0..10_000).map(term).collect();
+        terms.join(",")
+    };
+    let few = labels("a=1,b=2,c=3");
+    let crowded: BTreeMap<String, String> = (0..10_000)
+        .map(|at| (format!("k{at:05}"), String::new()))
+        .collect();
+    for (selector, labels, most) in [
+        (many(|at| format!("a!=x{at}")), &few, 1),
+        (many(|at| format!("a notin (x{at},y{at}),b")), &few, 2),
+        (many(|at| format!("k{at}!=x")), &few, 3),
+        (many(|at| format!("!k{at}")), &few, 3),
+        // An object with three labels has no ten thousand of them.
+        (many(|at| format!("k{at}")), &few, 0),
+        (many(|_| "a=1".to_owned()), &few, 1),
+        ("a=1,b!=2".to_owned(), &crowded, 2),
+    ] {
+        let counted = Counted(labels.clone(), Cell::default());
+        let _ = LabelSelector::parse(&selector)
+            .expect("one")
+            .matches(&counted);
+        assert!(
+            counted.1.get() <= most,
+            "{} for {:.40}",
+            counted.1.get(),
+            selector
+        );
+    }
+    let counted = Counted(few, Cell::default());
+    let fields = many(|at| format!("a!=x{at}"));
+    assert!(
+        FieldSelector::parse(&fields)
+            .expect("one")
+            .matches(&counted)
+    );
+    assert_eq!(counted.1.get(), 1);
+}
+
+#[test]
 fn label_selector_errors() {
     let name = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
     let value = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -83,11 +184,11 @@ fn field_selectors_match() {
     assert_eq!(parsed.required("spec.x"), None);
     assert!(parsed.matches(&labels("metadata.name=a")));
     assert!(!parsed.matches(&labels("metadata.name=b")));
-    let differs = [
+    let differs = BTreeMap::from([
         ("metadata.name".to_owned(), "a".to_owned()),
         ("spec.x".to_owned(), r"y,=\".to_owned()),
-    ];
-    assert!(!parsed.matches(differs.as_slice()));
+    ]);
+    assert!(!parsed.matches(&differs));
     assert!(
         FieldSelector::parse("a=")
             .expect("a selector")

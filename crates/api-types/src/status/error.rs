@@ -2,10 +2,17 @@
 
 use std::fmt;
 
+use kube_json::ParseError;
+
+use super::invalid::Shown;
 use super::{Cause, Details, Reason, Status};
-use crate::field;
 use crate::go_text::quote;
 use crate::gvk::{GroupKind, GroupResource};
+use crate::{field, go_text};
+
+/// Bytes that are kept of a message. kube-apiserver quotes whole bodies in some messages; this
+/// keeps a response within a small multiple of the request.
+const MAX_MESSAGE_BYTES: usize = 512 << 10;
 
 /// A failure as the client will see it.
 ///
@@ -47,26 +54,24 @@ impl ApiError {
         Self::about(Reason::Conflict, resource, name, message)
     }
 
-    /// 422: `Foo.group "name" is invalid: …`, with one cause per error, repetitions included.
+    /// 422: `Foo.group "name" is invalid: …`, with one cause per error, repetitions included. Says
+    /// so if not all errors fit into [`MAX_ERROR_BYTES`](super::MAX_ERROR_BYTES).
     #[must_use]
     pub fn invalid(kind: &GroupKind, name: &str, errors: &[field::Error]) -> Self {
         let mut message = format!("{kind} {} is invalid", quote(name));
-        if !errors.is_empty() {
+        let Shown { text, causes } = Shown::of(errors);
+        if !text.is_empty() {
             message.push_str(": ");
-            message.push_str(&field::aggregate(errors));
+            message.push_str(&text);
         }
-        let causes = errors.iter().map(|error| Cause {
-            reason: error.kind.reason().to_owned(),
-            message: error.body(),
-            field: error.field.clone(),
-        });
-        Self::new(Reason::Invalid, message).with_details(Details {
+        let details = Details {
             name: name.to_owned(),
             group: kind.group.clone(),
             kind: kind.kind.clone(),
-            causes: causes.collect(),
+            causes,
             ..Details::default()
-        })
+        };
+        Self::uncut(Reason::Invalid, message).with_details(details)
     }
 
     /// 403: `foos.group "name" is forbidden: error`; name and resource may be empty.
@@ -113,10 +118,20 @@ impl ApiError {
         Self::new(Reason::RequestEntityTooLarge, message)
     }
 
+    /// For a document that cannot be read: 413 if its tree takes too much memory, and else what
+    /// `malformed` makes of the reason.
+    #[must_use]
+    pub fn unparsed(error: ParseError, malformed: impl FnOnce(String) -> Self) -> Self {
+        match error {
+            ParseError::Syntax(reason) => malformed(reason),
+            error @ ParseError::TooLarge { .. } => Self::too_large(error),
+        }
+    }
+
     /// 500: `Internal error occurred: error`, with the error as the only cause.
     #[must_use]
     pub fn internal(error: impl fmt::Display) -> Self {
-        let error = error.to_string();
+        let error = go_text::cut(error.to_string(), MAX_MESSAGE_BYTES);
         let message = format!("Internal error occurred: {error}");
         Self::new(Reason::InternalError, message).with_details(Details {
             causes: vec![Cause {
@@ -137,7 +152,7 @@ impl ApiError {
     #[must_use]
     pub fn unclassified(code: u16, message: impl Into<String>) -> Self {
         Self(Box::new(Status {
-            message: message.into(),
+            message: go_text::cut(message.into(), MAX_MESSAGE_BYTES),
             code,
             ..Status::default()
         }))
@@ -217,11 +232,15 @@ impl ApiError {
         )
     }
 
-    /// A failure of a kind, with the code that goes with it.
+    /// A failure of a kind, with the code that goes with it. A message that quotes megabytes is cut.
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self::uncut(reason, go_text::cut(message.into(), MAX_MESSAGE_BYTES))
+    }
+
+    fn uncut(reason: Reason, message: String) -> Self {
         Self(Box::new(Status {
-            message: message.into(),
+            message,
             reason: Some(reason),
             code: reason.code(),
             ..Status::default()

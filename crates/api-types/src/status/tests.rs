@@ -95,6 +95,41 @@ fn invalid_repeats_causes_but_not_texts() {
 }
 
 #[test]
+fn responses_to_invalid_objects_are_bounded() {
+    let kind = GroupKind::new("x.io", "Foo");
+    let size = |errors: &[field::Error]| {
+        let error = ApiError::invalid(&kind, "n", errors);
+        error.status().to_json().len()
+    };
+    let many: Vec<field::Error> = (0..100_000)
+        .map(|index| field::Error::invalid("spec.a", index, "must be <less>"))
+        .collect();
+    assert!(size(&many) <= super::MAX_ERROR_BYTES + 1024);
+    let repeated = vec![field::Error::invalid("a", "<".repeat(1000), ""); 100_000];
+    assert!(size(&repeated) <= super::MAX_ERROR_BYTES + 1024);
+    let huge = field::Error::invalid(
+        "a".repeat(3 << 20),
+        "<".repeat(3 << 20),
+        "<".repeat(3 << 20),
+    );
+    assert!(size(&[huge]) <= super::MAX_ERROR_BYTES * 5 / 4);
+    let error = ApiError::invalid(&kind, "n", &many);
+    let message = &error.status().message;
+    assert!(message.ends_with("correct the errors shown to see the others]"));
+    assert!(
+        size(&many[..1000]) > 100_000,
+        "a thousand errors are all shown"
+    );
+}
+
+#[test]
+fn messages_that_quote_a_body_are_cut() {
+    let error = ApiError::bad_request("x".repeat(3 << 20));
+    assert!(error.status().message.ends_with("... (2621440 bytes more)"));
+    assert!(error.status().to_json().len() < 600 << 10);
+}
+
+#[test]
 fn failures_of_the_server() {
     check(
         &ApiError::internal("x<y"),

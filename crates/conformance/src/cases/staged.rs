@@ -1,7 +1,8 @@
 //! E: imports into an empty store, in one call and in several.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use backend_proto::limits::MAX_REVISION;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::{
@@ -11,6 +12,7 @@ use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 use super::copy::{Content, Load, import, others, parts, progress, send};
+use super::describe::in_range;
 use super::moves::{self, Export};
 use super::{Case, case};
 use crate::bench::Bench;
@@ -39,6 +41,21 @@ pub(super) const CASES: &[Case] = &[
          revision can be asked for.",
         Export,
         Move
+    ),
+    case!(
+        "E7-an-epoch-begins-by-the-clock",
+        by_the_clock,
+        "An epoch begins above everything that the store remembers, and not below 4096 for each \
+         millisecond since 2026, because a restored store forgets some: an import may not lead \
+         back to the source's small numbers.",
+        Export
+    ),
+    case!(
+        "R8-revisions-fit-into-a-double",
+        fits_a_double,
+        "No revision exceeds 2^53 - 1: an import whose header or records do, or whose numbers are \
+         not 1 <= epoch <= compact_revision <= revision, is INVALID and changes nothing.",
+        Export
     ),
     case!(
         "E8-half-a-store-is-not-seen",
@@ -165,6 +182,93 @@ async fn new_epoch(bench: Bench) -> Check {
     Ok(())
 }
 
+async fn by_the_clock(bench: Bench) -> Check {
+    let target = bench.empty().await?;
+    let source = Header {
+        store_id: "of a test".to_owned(),
+        epoch: 1,
+        revision: 3,
+        compact_revision: 1,
+    };
+    let options = Options {
+        source: Some(source),
+        ..Options::default()
+    };
+    // What is lost by a clock that is a day behind is not judged here.
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let since = since.saturating_sub(Duration::from_secs(1_767_225_600 + 86_400));
+    let due = i64::try_from(since.as_millis()).unwrap_or_default() * 4096;
+    let made = target.client.current().await?;
+    import(&target, options, Load::default()).await?;
+    let begun = target.client.current().await?;
+    for (header, when) in [(&made, "a new store"), (&begun, "an import")] {
+        in_range(header, when)?;
+        let epoch = header.epoch;
+        ensure!(
+            epoch >= due,
+            "{when} begins at {epoch}, the clock is past {due}"
+        );
+    }
+    ensure!(
+        begun.epoch > made.revision,
+        "an import begins below the empty store"
+    );
+    let first = target.client.apply(target.create("first", "1")).await?;
+    same!(first.revision, begun.revision + 1, "the first revision");
+    Ok(())
+}
+
+async fn fits_a_double(bench: Bench) -> Check {
+    let (_, content, target) = pair(&bench).await?;
+    let before = target.client.current().await?;
+    let source = &content.source;
+    let with = |epoch, compact_revision, revision| Header {
+        epoch,
+        compact_revision,
+        revision,
+        ..source.clone()
+    };
+    let former = 240_000 << 40;
+    for source in [
+        with(240_000, former, former + 9),
+        with(1, 1, MAX_REVISION + 1),
+        with(1, 1, i64::MAX),
+        with(0, source.compact_revision, source.revision),
+        with(
+            source.revision + 1,
+            source.compact_revision,
+            source.revision,
+        ),
+        with(source.epoch, source.revision + 1, source.revision),
+    ] {
+        for keep_epoch in [false, true] {
+            let options = Options {
+                source: Some(source.clone()),
+                keep_epoch,
+                ..Options::default()
+            };
+            let answer = import(&target, options, Load::default()).await;
+            refused(answer, Reason::Invalid)?;
+        }
+    }
+    let mut late = content.records.clone();
+    late[0].create_revision = late[0].revision + 1;
+    let mut large = content.events.clone();
+    large[0].revision = MAX_REVISION + 1;
+    for load in [records(&late), events(&large)] {
+        let answer = import(&target, content.options(false), load).await;
+        refused(answer, Reason::Invalid)?;
+    }
+    same!(
+        target.client.current().await?,
+        before,
+        "the store after refusals"
+    );
+    Ok(())
+}
+
 async fn invisible(bench: Bench) -> Check {
     let (original, content, target) = pair(&bench).await?;
     let before = target.client.current().await?;
@@ -265,10 +369,7 @@ async fn one_source(bench: Bench) -> Check {
     for change in [
         |source: &mut Header| source.store_id.push('x'),
         |source: &mut Header| source.revision += 1,
-        |source: &mut Header| {
-            source.epoch += 1;
-            source.revision += 1 << 40;
-        },
+        |source: &mut Header| source.epoch -= 1,
     ] {
         let mut options = content.options(true);
         options.source.iter_mut().for_each(change);

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use backend_proto::limits::epoch_of;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{BackendError, Event, Header, Record};
 use bytes::Bytes;
@@ -49,9 +48,6 @@ fn identity(source: &Header) -> (&str, i64, i64) {
 impl Imported {
     fn begin(options: &ImportOptions, earlier: Option<Self>) -> Result<Self, BackendError> {
         let source = &options.source;
-        if source.epoch < 1 || epoch_of(source.revision) != source.epoch {
-            return Err(invalid("the source's revision does not fit its epoch"));
-        }
         let problem =
             "an import of another snapshot is unfinished: carry on with it, or discard it";
         match earlier.filter(|_| !options.discard) {
@@ -113,8 +109,8 @@ impl Imported {
         Ok(())
     }
 
-    /// The store that the import makes, in place of an empty one of epoch `before`.
-    pub(super) fn into_state(self, before: i64, keep_epoch: bool) -> State {
+    /// The store that the import makes, in place of an empty one at `before`.
+    pub(super) fn into_state(self, before: Head, keep_epoch: bool, now: SystemTime) -> State {
         let source = self.source;
         let snapshot = Header {
             compact_revision: source.revision,
@@ -130,7 +126,7 @@ impl Imported {
         // Commits that somebody saw may be missing: everything revisioned so far is past, and no
         // old revision can be asked for.
         let header = state.header();
-        let begun = Head::begin(header.epoch.max(before), SystemTime::now());
+        let begun = Head::begin(state.head().max_of(before), now);
         State::with(
             begun.header(header.store_id),
             state.at(header.revision).into_owned(),

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::SystemTime;
 
-use backend_proto::limits::epoch_base;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::conflict::Cause;
@@ -43,17 +43,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(store_id: String) -> Self {
-        let epoch = 1;
-        Self::with(
-            Header {
-                store_id,
-                epoch,
-                revision: epoch_base(epoch),
-                compact_revision: epoch_base(epoch),
-            },
-            Records::new(),
-        )
+    pub(super) fn new(store_id: String, now: SystemTime) -> Self {
+        let begun = Head::begin(Head::default(), now);
+        Self::with(begun.header(store_id), Records::new())
     }
 
     /// A store without history, whose records are those of its revision.
@@ -73,14 +65,23 @@ impl State {
         self.header.clone()
     }
 
-    /// Whether nothing was ever stored.
-    pub(super) fn is_empty(&self) -> bool {
-        let head = Head {
+    pub(super) const fn head(&self) -> Head {
+        Head {
             epoch: self.header.epoch,
             revision: self.header.revision,
             compact_revision: self.header.compact_revision,
-        };
-        head.has_just_begun() && self.now.is_empty()
+        }
+    }
+
+    /// The same records in a new epoch, without history.
+    pub(super) fn begin_epoch(&self, now: SystemTime) -> Self {
+        let begun = Head::begin(self.head(), now);
+        Self::with(begun.header(self.header.store_id.clone()), self.now.clone())
+    }
+
+    /// Whether nothing was ever stored.
+    pub(super) fn is_empty(&self) -> bool {
+        self.head().has_just_begun() && self.now.is_empty()
     }
 
     pub(super) fn resources(&self) -> Vec<(String, String)> {

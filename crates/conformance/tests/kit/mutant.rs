@@ -9,6 +9,7 @@ mod streams;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use backend_proto::limits::MAX_MESSAGE_BYTES;
@@ -57,7 +58,11 @@ impl EmptyStores for Empty {
 
 impl Mutant {
     pub(crate) async fn start(lie: Lie) -> Self {
-        let model = Served::start(Arc::new(ModelDriver::new())).await;
+        let model = match lie {
+            Lie::IgnoresTheClock => ModelDriver::with_clock(|| SystemTime::UNIX_EPOCH),
+            _ => ModelDriver::new(),
+        };
+        let model = Served::start(Arc::new(model)).await;
         let folder = tempfile::tempdir().expect("temporary directory");
         let liar = Liar {
             lie,
@@ -233,6 +238,12 @@ impl Backend for Liar {
             .clone()
             .current_revision(request.into_inner())
             .await;
+        if self.lie == Lie::LargeRevisions
+            && let Ok(response) = &mut answer
+            && let Some(header) = &mut response.get_mut().header
+        {
+            header.revision += 1 << 53;
+        }
         if self.lie == Lie::StaleCurrentRevision
             && let Ok(response) = &mut answer
             && let Some(header) = &mut response.get_mut().header

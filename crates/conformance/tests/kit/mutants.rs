@@ -186,7 +186,7 @@ async fn lies_in_moves_are_caught() {
         "E7-several-calls-make-what-one-makes",
     );
     let (carries_on, unseen) = ("E9-an-import-carries-on", "E8-half-a-store-is-not-seen");
-    let table: [(Lie, &[&str]); 9] = [
+    let table: [(Lie, &[&str]); 12] = [
         (Lie::ExportsAnew, &["E5-an-export-carries-on", carries_on]),
         (
             Lie::ExportsThePresent,
@@ -199,6 +199,12 @@ async fn lies_in_moves_are_caught() {
         (Lie::TakesAnySource, &["E10-an-import-has-one-source"]),
         (Lie::DiscardsNothing, &["E11-what-is-discarded-is-gone"]),
         (Lie::KeepsTheEpoch, &["E7-an-import-that-begins-an-epoch"]),
+        (Lie::IgnoresTheClock, &["E7-an-epoch-begins-by-the-clock"]),
+        (
+            Lie::TakesLargeRevisions,
+            &["R8-revisions-fit-into-a-double"],
+        ),
+        (Lie::LargeRevisions, &["D2-header-in-every-response"]),
     ];
     for (lie, ids) in table {
         caught(lie, ids).await;

@@ -44,6 +44,9 @@ const fn always(name: &'static str, shape: Shape) -> Field {
     }
 }
 
+/// Unknown fields that are told of one object's metadata, as many as `sigs.k8s.io/json` tells.
+const MAX_UNKNOWN: usize = 100;
+
 const STRING: Shape = Shape::Text("string");
 
 const OBJECT_META: &[Field] = &[
@@ -234,7 +237,9 @@ fn normalize(
 ) {
     map.retain(|key, value| {
         let Some(field) = find(fields, key) else {
-            unknown.push(path.child(key).to_string());
+            if unknown.len() < MAX_UNKNOWN {
+                unknown.push(path.child(key).to_string());
+            }
             return false;
         };
         fill(value, &field.shape, &path.child(key), unknown);

@@ -7,16 +7,16 @@
 use std::fmt::Write as _;
 
 use super::PatternError;
+use super::limits::{Exceeded, Limits, MAX_COPIES, Repeat};
 
-/// Go's bound of a repetition's counts.
-const MAX_REPEAT: u32 = 1000;
-
-pub(super) fn translate(pattern: &str) -> Result<String, PatternError> {
+/// The pattern in the engine's syntax, and its size in instructions of Go's program.
+pub(super) fn translate(pattern: &str) -> Result<(String, u64), PatternError> {
     let mut reader = Reader {
         pattern,
         at: 0,
         out: String::with_capacity(pattern.len() + 16),
         open: 0,
+        limits: Limits::default(),
     };
     let mut last = Last::Start;
     while let Some(c) = reader.peek() {
@@ -25,7 +25,18 @@ pub(super) fn translate(pattern: &str) -> Result<String, PatternError> {
     if reader.open > 0 {
         return Err(error("missing closing )", pattern));
     }
-    Ok(reader.out)
+    let Reader { limits, out, .. } = reader;
+    let size = limits.end().map_err(|limit| exceeded(limit, pattern, ""))?;
+    Ok((out, size))
+}
+
+/// `repeat` is the repetition that went too far.
+fn exceeded(limit: Exceeded, pattern: &str, repeat: &str) -> PatternError {
+    match limit {
+        Exceeded::Copies => error("invalid repeat count", repeat),
+        Exceeded::Size => error("expression too large", pattern),
+        Exceeded::Height => error(super::TOO_DEEP, pattern),
+    }
 }
 
 /// What the next repetition would repeat.
@@ -42,6 +53,7 @@ struct Reader<'a> {
     at: usize,
     out: String,
     open: usize,
+    limits: Limits,
 }
 
 /// A character or a set, inside or outside of brackets.
@@ -91,20 +103,26 @@ impl<'a> Reader<'a> {
                 self.open -= 1;
                 self.at += 1;
                 self.out.push(')');
+                self.limits
+                    .close()
+                    .map_err(|limit| exceeded(limit, self.pattern, ""))?;
                 Ok(Last::Atom)
             }
             '|' => {
                 self.at += 1;
                 self.out.push('|');
+                self.limits.alternative();
                 Ok(Last::Start)
             }
-            '*' | '+' | '?' => self.repeat(1, last),
+            '*' => self.repeat(1, Repeat::Star, last),
+            '+' => self.repeat(1, Repeat::Plus, last),
+            '?' => self.repeat(1, Repeat::Quest, last),
             '{' => match self.counts()? {
-                Some(length) => self.repeat(length, last),
+                Some((length, repeat)) => self.repeat(length, repeat, last),
                 None => {
                     self.at += 1;
                     self.literal('{');
-                    Ok(Last::Atom)
+                    Ok(self.atom())
                 }
             },
             '[' => self.class(),
@@ -112,18 +130,23 @@ impl<'a> Reader<'a> {
             '^' | '$' | '.' => {
                 self.at += 1;
                 self.out.push(c);
-                Ok(Last::Atom)
+                Ok(self.atom())
             }
             other => {
                 self.at += other.len_utf8();
                 self.literal(other);
-                Ok(Last::Atom)
+                Ok(self.atom())
             }
         }
     }
 
-    /// The length of `{n}`, `{n,}` or `{n,m}` here.
-    fn counts(&self) -> Result<Option<usize>, PatternError> {
+    fn atom(&mut self) -> Last {
+        self.limits.atom();
+        Last::Atom
+    }
+
+    /// The length of `{n}`, `{n,}` or `{n,m}` here, and what it says.
+    fn counts(&self) -> Result<Option<(usize, Repeat)>, PatternError> {
         let rest = self.rest();
         let Some(end) = rest.find('}') else {
             return Ok(None);
@@ -142,17 +165,19 @@ impl<'a> Reader<'a> {
         }
         let number = |text: &str| text.parse().unwrap_or(u32::MAX);
         let least = number(low);
-        let most = high.map_or(least, |high| match high {
-            "" => least,
-            high => number(high),
-        });
-        if least > MAX_REPEAT || most > MAX_REPEAT || least > most {
+        let most = match high {
+            None => Some(least),
+            Some("") => None,
+            Some(high) => Some(number(high)),
+        };
+        let largest = most.unwrap_or(least);
+        if u64::from(least.max(largest)) > MAX_COPIES || least > largest {
             return Err(error("invalid repeat count", text));
         }
-        Ok(Some(text.len()))
+        Ok(Some((text.len(), Repeat::Counted { least, most })))
     }
 
-    fn repeat(&mut self, length: usize, last: Last) -> Result<Last, PatternError> {
+    fn repeat(&mut self, length: usize, repeat: Repeat, last: Last) -> Result<Last, PatternError> {
         let start = self.at;
         let mut end = start + length;
         if self.pattern[end..].starts_with('?') {
@@ -160,7 +185,7 @@ impl<'a> Reader<'a> {
         }
         match last {
             Last::Start => {
-                let text = &self.pattern[start..start + length];
+                let text = &self.pattern[start..end];
                 return Err(error("missing argument to repetition operator", text));
             }
             Last::Repeat(before) => {
@@ -169,7 +194,11 @@ impl<'a> Reader<'a> {
             }
             Last::Atom => {}
         }
-        self.out.push_str(&self.pattern[start..end]);
+        let text = &self.pattern[start..end];
+        self.limits
+            .repeat(repeat)
+            .map_err(|limit| exceeded(limit, self.pattern, text))?;
+        self.out.push_str(text);
         self.at = end;
         Ok(Last::Repeat(start))
     }
@@ -180,6 +209,7 @@ impl<'a> Reader<'a> {
         self.open += 1;
         self.out.push('(');
         let Some(inside) = rest.strip_prefix("(?") else {
+            self.limits.open(true);
             return Ok(Last::Start);
         };
         let name = inside
@@ -196,6 +226,7 @@ impl<'a> Reader<'a> {
             }
             // Only matching counts, so the group needs no name, which might not suit the engine.
             self.at += text.len() - 1;
+            self.limits.open(true);
             return Ok(Last::Start);
         }
         for (index, c) in inside.char_indices() {
@@ -209,6 +240,8 @@ impl<'a> Reader<'a> {
                     self.at += index + 2;
                     if c == ')' {
                         self.open -= 1;
+                    } else {
+                        self.limits.open(false);
                     }
                     return Ok(Last::Start);
                 }
@@ -228,6 +261,7 @@ impl<'a> Reader<'a> {
             let end = quoted.find("\\E");
             for c in quoted[..end.unwrap_or(quoted.len())].chars() {
                 self.literal(c);
+                self.limits.atom();
             }
             self.at = self.pattern.len() - end.map_or(0, |end| quoted.len() - end - 2);
             return Ok(Last::Atom);
@@ -241,7 +275,7 @@ impl<'a> Reader<'a> {
             if rest.starts_with(anchor) {
                 self.at += 2;
                 self.out.push_str(translated);
-                return Ok(Last::Atom);
+                return Ok(self.atom());
             }
         }
         match self.escape()? {
@@ -253,7 +287,7 @@ impl<'a> Reader<'a> {
                 self.out.push(']');
             }
         }
-        Ok(Last::Atom)
+        Ok(self.atom())
     }
 
     /// An escape that may stand inside and outside of brackets.
@@ -366,7 +400,7 @@ impl<'a> Reader<'a> {
             if c == ']' && !first {
                 self.at += 1;
                 self.out.push(']');
-                return Ok(Last::Atom);
+                return Ok(self.atom());
             }
             first = false;
             if c == '[' && self.posix()? {

@@ -206,7 +206,7 @@ impl Reader<'_, '_> {
             max_properties: self.count("maxProperties"),
             min_properties: self.count("minProperties"),
             required: self.texts("required"),
-            values: self.values("enum"),
+            values: self.values("enum").into(),
             all_of: self.nested("allOf"),
             any_of: self.nested("anyOf"),
             one_of: self.nested("oneOf"),

@@ -1,5 +1,7 @@
 //! `anyOf`, `oneOf`, `allOf` and `not`.
 
+use std::cell::Cell;
+
 use serde_json::Value;
 
 use super::outcome::{Fault, Outcome, Way};
@@ -14,9 +16,19 @@ pub(super) fn check(
     outcome: &mut Outcome,
 ) {
     let rules = &schema.rules;
+    if rules.any_of.is_empty()
+        && rules.one_of.is_empty()
+        && rules.all_of.is_empty()
+        && rules.not.is_none()
+    {
+        outcome.matches += 2;
+        return;
+    }
+    let left = Cell::new(outcome.left);
     let run = |schema: &Structural| {
-        let mut branch = Outcome::default();
+        let mut branch = Outcome::with(left.get());
         node(value, schema, way, old, &mut branch);
+        left.set(branch.left);
         branch
     };
     if !rules.any_of.is_empty() {
@@ -31,15 +43,14 @@ pub(super) fn check(
     if let Some(not) = &rules.not
         && run(not).faults.is_empty()
     {
-        outcome.add(Fault::plain(format!(
-            "\"{way}\" must not validate the schema (not)"
-        )));
+        outcome.add(|| Fault::plain(format!("\"{way}\" must not validate the schema (not)")));
     }
+    outcome.left = left.get();
     outcome.matches += 2;
 }
 
 fn merge(outcome: &mut Outcome, branch: Outcome) {
-    outcome.faults.extend(branch.faults);
+    outcome.faults.append(branch.faults);
     outcome.matches += branch.matches;
 }
 
@@ -66,9 +77,11 @@ fn any_of(
         }
         best = closer(best, branch);
     }
-    outcome.add(Fault::plain(format!(
-        "\"{way}\" must validate at least one schema (anyOf)"
-    )));
+    outcome.add(|| {
+        Fault::plain(format!(
+            "\"{way}\" must validate at least one schema (anyOf)"
+        ))
+    });
     if let Some(best) = best {
         merge(outcome, best);
     }
@@ -100,9 +113,11 @@ fn one_of(
         0 => String::from("Found none valid"),
         count => format!("Found {count} valid alternatives"),
     };
-    outcome.add(Fault::plain(format!(
-        "\"{way}\" must validate one and only one schema (oneOf). {found}"
-    )));
+    outcome.add(|| {
+        Fault::plain(format!(
+            "\"{way}\" must validate one and only one schema (oneOf). {found}"
+        ))
+    });
     if let Some(best) = best {
         merge(outcome, best);
     }
@@ -124,8 +139,10 @@ fn all_of(
     }
     if valid != schemas.len() {
         let none = if valid == 0 { ". None validated" } else { "" };
-        outcome.add(Fault::plain(format!(
-            "\"{way}\" must validate all the schemas (allOf){none}"
-        )));
+        outcome.add(|| {
+            Fault::plain(format!(
+                "\"{way}\" must validate all the schemas (allOf){none}"
+            ))
+        });
     }
 }

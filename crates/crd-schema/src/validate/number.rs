@@ -82,9 +82,10 @@ impl Range<'_> {
                 "" => String::from("(default format)"),
                 format => format!("with format {format}"),
             };
-            outcome.add(Fault::plain(format!(
-                "{what} value must be of type {kind} {form} in {way}"
-            )));
+            outcome.add(|| {
+                let text = format!("{what} value must be of type {kind} {form} in {way}");
+                Fault::plain(text)
+            });
         }
         fits
     }
@@ -134,7 +135,7 @@ fn bound(
         None => go_text::float(bound),
     };
     let detail = format!("should be {words} {bound}");
-    outcome.add(Fault::invalid(way, shown(number), &detail));
+    outcome.add(|| Fault::invalid(way, shown(number), &detail));
 }
 
 fn multiple(
@@ -153,7 +154,7 @@ fn multiple(
         None => go_text::float(factor),
     };
     if !positive {
-        outcome.add(Fault::bad_factor(way, factor_text));
+        outcome.add(|| Fault::bad_factor(way, factor_text));
         return;
     }
     let fits = match integer {
@@ -169,7 +170,7 @@ fn multiple(
     };
     if !fits {
         let detail = format!("should be a multiple of {factor_text}");
-        outcome.add(Fault::invalid(way, shown(number), &detail));
+        outcome.add(|| Fault::invalid(way, shown(number), &detail));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use api_types::field::{Error, ErrorType, Value as Shown};
+use api_types::field::{Error, ErrorType, Errors, Value as Shown};
 use serde_json::Value;
 
 /// Where a value is; the root is nothing, fields are joined with dots.
@@ -13,20 +13,68 @@ pub(super) enum Way<'a> {
     Index(&'a Self, usize),
 }
 
+/// Steps of matching texts with patterns that one object may take: about a second in the engine's
+/// slowest mode. 2.7 MB of text for a pattern of a hundred instructions, which is a long one.
+const MAX_STEPS: u64 = 1 << 28;
+
+/// Items of old lists that are brought into a map, as many as a body of 3 MiB can hold. More are
+/// met where the same old list is looked at for very many items with one key.
+const MAX_OLD_ITEMS: u64 = 1 << 20;
+
 /// What is wrong, and how much is right.
-#[derive(Default)]
 pub(super) struct Outcome {
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Errors,
     pub(super) matches: u64,
+    pub(super) left: Work,
+}
+
+/// Work that one object may still take beside looking at each of its values.
+#[derive(Clone, Copy)]
+pub(super) struct Work {
+    steps: u64,
+    old_items: u64,
 }
 
 /// One thing that is wrong. A composite's own fault has no place.
 pub(super) struct Fault(Error);
 
 impl Outcome {
-    pub(super) fn add(&mut self, fault: Fault) {
-        self.faults.push(fault);
+    pub(super) fn new() -> Self {
+        Self::with(Work {
+            steps: MAX_STEPS,
+            old_items: MAX_OLD_ITEMS,
+        })
     }
+
+    /// The outcome of a branch, which shares its work with the whole.
+    pub(super) fn with(left: Work) -> Self {
+        Self {
+            faults: Errors::new(),
+            matches: 0,
+            left,
+        }
+    }
+
+    /// Takes steps of matching; says whether there were enough.
+    pub(super) fn take_steps(&mut self, steps: u64) -> bool {
+        take(&mut self.left.steps, steps)
+    }
+
+    /// Takes items of an old list; says whether there were enough.
+    pub(super) fn take_old_items(&mut self, items: usize) -> bool {
+        take(&mut self.left.old_items, items as u64)
+    }
+
+    /// Adds a fault, which is built only if there is room for it.
+    pub(super) fn add(&mut self, fault: impl FnOnce() -> Fault) {
+        self.faults.add(|| fault().0);
+    }
+}
+
+fn take(left: &mut u64, amount: u64) -> bool {
+    let after = left.checked_sub(amount);
+    *left = after.unwrap_or(*left);
+    after.is_some()
 }
 
 impl fmt::Display for Way<'_> {
@@ -66,6 +114,12 @@ impl Fault {
         Self(Error::too_long(way, usize::try_from(most).unwrap_or(0)))
     }
 
+    /// A text that is not matched with a pattern, because that might take many seconds.
+    pub(super) fn unmatched(way: Way<'_>, pattern: &str) -> Self {
+        let detail = format!("takes too long to match with '{pattern}'");
+        Self::new(ErrorType::TooLong, way, Shown::omitted(), detail)
+    }
+
     pub(super) fn too_many(way: Way<'_>, count: i64, most: i64) -> Self {
         let count = usize::try_from(count).unwrap_or(0);
         let most = usize::try_from(most).unwrap_or(0);
@@ -101,16 +155,16 @@ impl Fault {
     pub(super) fn plain(text: String) -> Self {
         Self(Error::invalid("", "", text))
     }
+}
 
-    /// Says it, below a prefix if there is one.
-    pub(super) fn report(self, prefix: Option<&str>) -> Error {
-        let mut error = self.0;
-        error.field = match (prefix, error.field.as_str()) {
-            (None, "") => String::from("<nil>"),
-            (None, _) => return error,
-            (Some(prefix), "") => prefix.to_owned(),
-            (Some(prefix), field) => format!("{prefix}.{field}"),
-        };
-        error
-    }
+/// A fault as it is reported, below a prefix if there is one.
+pub(super) fn report(mut fault: Error, prefix: Option<&str>) -> Error {
+    fault.field = match (prefix, fault.field.as_str()) {
+        (_, "<nil>") => return fault,
+        (None, "") => String::from("<nil>"),
+        (None, _) => return fault,
+        (Some(prefix), "") => prefix.to_owned(),
+        (Some(prefix), field) => format!("{prefix}.{field}"),
+    };
+    fault
 }

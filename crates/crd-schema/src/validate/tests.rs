@@ -157,7 +157,7 @@ fn answer(object: &mut Value, schema: &Structural) -> String {
     if let Err(error) = crate::coerce::metadata(object, schema, crate::coerce::Mode::Strict) {
         return error.to_string();
     }
-    crate::default::apply(object, schema);
+    crate::default::apply(object, schema, 1 << 20).expect("defaults fit");
     let paths = crate::ScalePaths {
         spec_replicas: String::from(".spec.replicas"),
         status_replicas: String::from(".status.replicas"),
@@ -165,7 +165,110 @@ fn answer(object: &mut Value, schema: &Structural) -> String {
     };
     let mut errors = validate(object, None, schema);
     errors.extend(crate::scale::validate(object, &paths, false));
-    errors.extend(crate::embedded::validate(object, schema));
-    errors.extend(crate::list_type::validate(object, None, schema));
+    errors.append(crate::embedded::validate(object, schema));
+    errors.append(crate::list_type::validate(object, None, schema));
     api_types::field::aggregate(&errors)
+}
+
+/// How much is said of an object with very many faults, and that it is bounded.
+fn bounded(spec: &Value, value: &Value) {
+    let errors = validate(&json!({"spec": value}), None, &schema(spec));
+    let bytes: usize = errors.iter().map(api_types::field::Error::size).sum();
+    assert!(errors.len() > 10, "{}", errors.len());
+    assert!(bytes <= 2 * api_types::field::MAX_BYTES, "{bytes}");
+    let last = errors.last().expect("an error").to_string();
+    assert!(last.contains("some errors are not shown"), "{last}");
+}
+
+#[test]
+fn faults_beyond_the_bound_are_not_built() {
+    let list = |items: Value| json!({"type": "array", "items": items});
+    let many = |value: Value| Value::Array(vec![value; 20_000]);
+    let names: Vec<String> = (0..2_000).map(|n| format!("value-{n:04}")).collect();
+    bounded(
+        &list(json!({"type": "string", "enum": names})),
+        &many(json!("x")),
+    );
+    let names: Vec<String> = (0..100).map(|n| format!("field-{n:04}")).collect();
+    bounded(
+        &list(json!({"type": "object", "required": names})),
+        &many(json!({})),
+    );
+    let long = "p".repeat(10_000);
+    bounded(
+        &list(json!({"type": "string", "pattern": long})),
+        &many(json!("x")),
+    );
+    let branch = json!({"minimum": 1});
+    bounded(
+        &list(json!({"type": "integer", "anyOf": [branch, branch], "allOf": [branch], "not": {}})),
+        &many(json!(0)),
+    );
+}
+
+/// The same faults in what an update left alone take no room from those in what it changed.
+#[test]
+fn forgiven_faults_leave_room_for_others() {
+    let items = json!({"type": "array", "items": {"type": "string", "maxLength": 1}});
+    let spec = json!({"type": "object", "properties": {
+        "a": items,
+        "b": {"type": "string", "maxLength": 1},
+    }});
+    let long = json!(vec!["long"; 50_000]);
+    check_update(
+        &spec,
+        &json!({"a": long, "b": "long"}),
+        Some(&json!({"a": long})),
+        &["spec.b: Too long: may not be more than 1 byte"],
+    );
+}
+
+#[test]
+fn patterns_are_matched_for_a_bounded_time() {
+    let pattern = json!({"pattern": "^[ab]*a[ab]{500}c?$"});
+    let spec = json!({"type": "string", "allOf": [pattern, pattern]});
+    let errors = |length: usize| {
+        let object = json!({"spec": "a".repeat(length)});
+        validate(&object, None, &schema(&spec)).into_vec()
+    };
+    assert_eq!(errors(10_000), []);
+    let texts: Vec<String> = errors(3 << 20).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "spec: Too long: takes too long to match with '^[ab]*a[ab]{500}c?$'",
+            "<nil>: Invalid value: \"\": \"spec\" must validate all the schemas (allOf). None validated",
+        ]
+    );
+}
+
+/// Thousands of items with one key, each with a list to be compared with the same old list.
+#[test]
+fn old_lists_are_not_indexed_for_ever() {
+    let list = |items: Value| {
+        json!({
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["k"],
+            "items": items,
+        })
+    };
+    let leaf = json!({"type": "object", "properties": {
+        "k": {"type": "integer"},
+        "v": {"type": "integer", "minimum": 1},
+    }});
+    let branch = json!({"type": "object", "properties": {
+        "k": {"type": "integer"},
+        "l": list(leaf),
+    }});
+    let old: Vec<Value> = (0..20_000).map(|k| json!({"k": k, "v": 0})).collect();
+    let old = json!({"spec": [{"k": 1, "l": old}]});
+    let new = vec![json!({"k": 1, "l": [{"k": 5, "v": 0}]}); 20_000];
+    let errors = validate(&json!({"spec": new}), Some(&old), &schema(&list(branch)));
+    // The first ones are forgiven.
+    let first = errors.first().expect("an error").to_string();
+    assert!(
+        first.starts_with("spec[52].l[0].v: Invalid value: 0"),
+        "{first}"
+    );
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Number, Value};
 
-use super::{Parser, SyntaxError};
+use super::{ParseError, Parser};
 
 impl Parser<'_> {
     /// Reads a number; the byte at hand is a digit or a minus.
-    pub(super) fn number(&mut self) -> Result<Value, SyntaxError> {
+    pub(super) fn number(&mut self) -> Result<Value, ParseError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -43,14 +43,14 @@ impl Parser<'_> {
             return number;
         }
         self.unfit.get_or_insert_with(|| {
-            SyntaxError(format!(
+            ParseError::Syntax(format!(
                 "json: cannot unmarshal number {text} into Go value of type float64"
             ))
         });
         Number::from(0)
     }
 
-    fn some_digits(&mut self, context: &str) -> Result<(), SyntaxError> {
+    fn some_digits(&mut self, context: &str) -> Result<(), ParseError> {
         if !matches!(self.peek(), Some(b'0'..=b'9')) {
             return Err(self.unexpected(context));
         }

@@ -1,6 +1,6 @@
 //! Strings and their escapes.
 
-use super::{Parser, SyntaxError, end_of_input};
+use super::{ParseError, Parser, end_of_input};
 
 /// The bytes as text, with each byte that is no UTF-8 replaced by U+FFFD.
 pub(super) fn replace_invalid(input: &[u8]) -> String {
@@ -14,7 +14,7 @@ pub(super) fn replace_invalid(input: &[u8]) -> String {
 
 impl Parser<'_> {
     /// Reads a string; the byte at hand is its opening quote.
-    pub(super) fn string(&mut self) -> Result<String, SyntaxError> {
+    pub(super) fn string(&mut self) -> Result<String, ParseError> {
         self.at += 1;
         let start = self.at;
         self.skip_plain();
@@ -57,7 +57,7 @@ impl Parser<'_> {
     }
 
     /// Reads what follows a backslash.
-    fn escape(&mut self) -> Result<char, SyntaxError> {
+    fn escape(&mut self) -> Result<char, ParseError> {
         let c = match self.peek() {
             Some(c @ (b'"' | b'\\' | b'/')) => char::from(c),
             Some(b'b') => '\u{8}',
@@ -76,7 +76,7 @@ impl Parser<'_> {
     }
 
     /// Reads four hexadecimal digits, and a second escape if the two form a surrogate pair.
-    fn unicode(&mut self) -> Result<char, SyntaxError> {
+    fn unicode(&mut self) -> Result<char, ParseError> {
         let high = self.hex()?;
         if let Some(c) = char::from_u32(high) {
             return Ok(c);
@@ -95,7 +95,7 @@ impl Parser<'_> {
         Ok(char::REPLACEMENT_CHARACTER)
     }
 
-    fn hex(&mut self) -> Result<u32, SyntaxError> {
+    fn hex(&mut self) -> Result<u32, ParseError> {
         let mut number = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));

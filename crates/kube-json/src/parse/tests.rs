@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{MAX_DEPTH, parse};
+use super::{MAX_DEPTH, STACK_SIZE, parse, reparse};
+use crate::testing::on_stack;
 use crate::{to_vec, to_vec_pretty};
 
 fn check(input: &str, want: &Value) {
@@ -171,20 +172,11 @@ fn errors_speak_go() {
     }
 }
 
-/// Everything that the standard library does with a tree recurses; this is the stack of a task.
-fn on_a_task_stack(work: impl FnOnce() + Send + 'static) {
-    std::thread::Builder::new()
-        .stack_size(1 << 20)
-        .spawn(work)
-        .expect("a thread")
-        .join()
-        .expect("no panic");
-}
-
+/// Everything that the standard library does with a tree recurses.
 #[test]
 fn the_deepest_document_is_safe_on_half_a_stack() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-        on_a_task_stack(move || {
+        on_stack(STACK_SIZE / 2, move || {
             let nest = |depth: usize| {
                 let inner = if close == "}" { "0" } else { "" };
                 format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
@@ -195,6 +187,13 @@ fn the_deepest_document_is_safe_on_half_a_stack() {
             assert_eq!(value.clone(), value);
             assert_eq!(to_vec(&value), nest(MAX_DEPTH).into_bytes());
             assert!(to_vec_pretty(&value).len() > MAX_DEPTH);
+            assert!(crate::indent(&to_vec(&value)).len() > MAX_DEPTH);
+            assert!(crate::yaml::to_string(&value).len() > MAX_DEPTH);
+            assert_eq!(crate::Weight::of(&value).depth, MAX_DEPTH);
+            assert_eq!(
+                reparse(format!("[{}]", nest(MAX_DEPTH)).as_bytes()),
+                Ok(Value::from(vec![value.clone()]))
+            );
             drop(value);
             let shown = &open[..1];
             check_error(
@@ -202,6 +201,42 @@ fn the_deepest_document_is_safe_on_half_a_stack() {
                 &format!("invalid character '{shown}' exceeded max depth"),
             );
         });
+    }
+}
+
+#[test]
+fn brackets_without_end_need_neither_stack_nor_time() {
+    for open in ["[", "{\"\":", "[{\"\":"] {
+        on_stack(1 << 17, move || {
+            let error = parse(open.repeat(600_000).as_bytes()).expect_err("too deep");
+            assert!(error.to_string().ends_with("exceeded max depth"), "{error}");
+            let levels = MAX_DEPTH / 2;
+            let error = parse(open.repeat(levels).as_bytes()).expect_err("no end");
+            assert_eq!(error.to_string(), "unexpected end of JSON input");
+        });
+    }
+}
+
+#[test]
+fn keys_that_repeat_deep_down_are_not_looked_for_without_end() {
+    on_stack(STACK_SIZE, || {
+        let levels = MAX_DEPTH - 1;
+        let inner = "\"\":0,".repeat(500_000);
+        let (open, close) = ("{\"\":".repeat(levels), "}".repeat(levels));
+        let text = format!("{open}{{{inner}\"\":0}}{close}");
+        let begun = std::time::Instant::now();
+        assert_eq!(parse(text.as_bytes()).expect("an object").duplicates, [""]);
+        // Five thousand million steps would be minutes.
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn numbers_cost_what_their_digits_cost() {
+    let digits = "9".repeat(3 << 20);
+    for text in [digits.clone(), format!("1e{digits}"), format!("0.{digits}")] {
+        let parsed = parse(text.as_bytes());
+        assert_eq!(parsed.is_ok(), text.starts_with('0'), "{}", &text[..3]);
     }
 }
 

@@ -5,17 +5,27 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
+use crate::{Weight, memory_limit, to_vec};
+
 use super::plain::{is_break, is_plain, is_special, is_typed};
 
 /// Behind this column a text goes on in the next line.
 const WIDTH: usize = 80;
 
+/// Where flow style begins in documents whose indentation would cost too much, columns.
+const FLOW: usize = 16;
+
 /// The document of a value, with a newline at its end.
+///
+/// In block style as far as the indentation costs no more than [`memory_limit`] of the text; else
+/// all but the first levels are JSON, which YAML permits as flow style.
 #[must_use]
 pub fn to_string(value: &Value) -> String {
+    let heavy = spaces(value, 0) > memory_limit(Weight::of(value).text);
     let mut emitter = Emitter {
         out: String::with_capacity(512),
         line: 0,
+        flow: if heavy { FLOW } else { usize::MAX },
     };
     emitter.value(value, 0);
     emitter.out.push('\n');
@@ -26,12 +36,45 @@ struct Emitter {
     out: String,
     /// Where the current line starts.
     line: usize,
+    /// The column from which containers are in flow style.
+    flow: usize,
+}
+
+/// Spaces that indentation takes in block style; those within texts at most, for every space of a
+/// text may be behind the width.
+fn spaces(value: &Value, indent: usize) -> usize {
+    // The first in a container goes on in the line of what is around it.
+    let line = |index: usize| if index > 0 { indent } else { 0 };
+    match value {
+        Value::Object(fields) => {
+            let below = |value: &Value| match value {
+                Value::Object(_) => indent + 2 + spaces(value, indent + 2),
+                Value::Array(_) => indent + spaces(value, indent),
+                scalar => spaces(scalar, indent + 2),
+            };
+            let fields = fields.values().enumerate();
+            fields
+                .map(|(index, value)| line(index) + below(value))
+                .sum()
+        }
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            let item = |(index, item)| line(index) + spaces(item, indent + 2);
+            items.map(item).sum()
+        }
+        Value::String(text) => {
+            let breaks = text.bytes().filter(|byte| matches!(byte, b' ' | b'\n'));
+            breaks.count() * indent
+        }
+        _ => 0,
+    }
 }
 
 impl Emitter {
     /// A value whose first line begins at the current column, and whose others are indented so far.
     fn value(&mut self, value: &Value, indent: usize) {
         match value {
+            Value::Object(_) | Value::Array(_) if indent > self.flow => self.json(value),
             Value::Object(fields) if !fields.is_empty() => self.object(fields, indent),
             Value::Array(items) if !items.is_empty() => self.array(items, indent),
             Value::Object(_) => self.out.push_str("{}"),
@@ -53,6 +96,10 @@ impl Emitter {
             self.string(key, indent, true);
             self.out.push(':');
             match value {
+                Value::Object(_) | Value::Array(_) if indent > self.flow => {
+                    self.out.push(' ');
+                    self.json(value);
+                }
                 Value::Object(fields) if !fields.is_empty() => {
                     self.new_line(indent + 2);
                     self.object(fields, indent + 2);
@@ -77,6 +124,11 @@ impl Emitter {
             self.out.push_str("- ");
             self.value(item, indent + 2);
         }
+    }
+
+    /// Flow style, in one line.
+    fn json(&mut self, value: &Value) {
+        self.out.push_str(&String::from_utf8_lossy(&to_vec(value)));
     }
 
     fn string(&mut self, text: &str, indent: usize, key: bool) {

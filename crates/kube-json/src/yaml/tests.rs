@@ -1,7 +1,7 @@
 //! YAML as Go reads and writes it.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{parse, to_string};
 
@@ -101,6 +101,67 @@ fn yaml_looks_like_go_yaml() {
     ] {
         assert_eq!(to_string(&value), want);
     }
+}
+
+#[test]
+fn indentation_ends_where_it_costs_too_much() {
+    crate::testing::on_stack(crate::STACK_SIZE, || {
+        let below = |inner, _| {
+            let fields = [("a".to_owned(), Value::from(vec![inner]))];
+            Value::Object(fields.into_iter().collect())
+        };
+        let deep = |bottom| (0..800).fold(bottom, below);
+        for bottom in [json!(vec![0; 50_000]), json!("a ".repeat(50_000))] {
+            let value = json!([deep(bottom), {"b": {"c": 1}}]);
+            let text = to_string(&value);
+            assert!(text.len() < 1 << 20, "{}", text.len());
+            assert!(
+                text.starts_with("- a:\n  - a:\n    - a:\n"),
+                "{}",
+                &text[..100]
+            );
+            assert!(text.ends_with("- b:\n    c: 1\n"));
+            let flow = text.lines().find_map(|line| line.split_once('{'));
+            let (_, flow) = flow.expect("flow style");
+            assert!(crate::parse(format!("{{{flow}").as_bytes()).is_ok());
+        }
+        let small = json!({"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": {"i": {"j": 1}}}}}}}}}});
+        assert!(!to_string(&small).contains('{'));
+    });
+}
+
+#[test]
+fn aliases_do_not_blow_a_text_up() {
+    let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..20 {
+        let before = format!("*a{},", level - 1).repeat(9);
+        text.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+    }
+    let error = parse(text.as_bytes()).expect_err("a bomb").to_string();
+    assert!(error.starts_with("yaml: "), "{error}");
+}
+
+#[test]
+fn depth_is_bounded_in_every_style() {
+    fn check(open: &str, close: &str) {
+        let nested = |levels: usize| format!("{}0{}", open.repeat(levels), close.repeat(levels));
+        let begun = std::time::Instant::now();
+        assert!(parse(nested(super::MAX_DEPTH).as_bytes()).is_ok(), "{open}");
+        for levels in [super::MAX_DEPTH + 1, 100_000] {
+            assert!(parse(nested(levels).as_bytes()).is_err(), "{open}{levels}");
+        }
+        assert!(parse(open.repeat(1_000_000).as_bytes()).is_err(), "{open}");
+        assert!(
+            begun.elapsed().as_secs() < 20,
+            "{open} {:?}",
+            begun.elapsed()
+        );
+    }
+    crate::testing::on_stack(crate::STACK_SIZE / 2, || {
+        check("[", "]");
+        check("{a: ", "}");
+        check("- ", "");
+    });
 }
 
 proptest! {

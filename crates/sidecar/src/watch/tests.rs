@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use backend_proto::v1::WatchRequest;
 use backend_proto::v1::watch_response::Body;
+use backend_proto::v1::{WatchRequest, WatchResponse};
 use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{Source, Watch};
+use super::{AHEAD, Source, Watch};
+use crate::connection::Connection;
 use crate::driver::DriverHealth;
 use crate::fanout::Fanout;
 use crate::metrics::Metrics;
+use crate::reader::channel;
+use crate::streams::Streams;
 use crate::tail::tests::Others;
 
 #[tokio::test]
@@ -32,10 +36,12 @@ async fn a_watch_of_an_epoch_that_is_not_published_yet_is_none_of_the_last() {
             ..WatchRequest::default()
         };
         let watch = Watch::start(source, request).await.expect("registered");
-        let (sink, mut messages) = Watch::channel();
+        let (sink, mut messages) =
+            channel::<WatchResponse>(&Streams::new(), Connection::default(), AHEAD)
+                .expect("a stream");
         let read = async {
             for _ in 0..2 {
-                let message = messages.recv().await.expect("open").expect("no error");
+                let message = messages.next().await.expect("open").expect("no error");
                 assert_eq!(message.header.as_ref(), Some(&begun));
                 assert_eq!(message.through_revision, 1 << 41);
                 assert!(!matches!(message.body, Some(Body::Events(_))));

@@ -10,13 +10,12 @@ use api_types::table::ListMeta;
 use super::{Objects, Page};
 use crate::codec::partial;
 use crate::codec::source::{PIECE, Source};
+use crate::compute::Turn;
 use crate::store::{DecodeError, Stored};
 
 const KIND: &str = "PartialObjectMetadataList";
 /// The most bytes that are made before they can be sent; some two thousand objects.
 const MADE: usize = 4 * PIECE;
-/// Objects looked at before other requests have their turn.
-const TURN: usize = 1024;
 
 /// A list being written.
 pub(super) struct List {
@@ -38,18 +37,20 @@ impl List {
         let mut meta = Vec::new();
         Writer::new(&mut meta).message(meta_field, |to| list_meta(&page.meta, to));
         let (mut made, mut behind) = (Vec::new(), Length::default());
-        let mut count = 0;
-        for (index, object) in (page.walk)().enumerate() {
-            if index % TURN == TURN - 1 {
-                // Other requests wait for this thread.
-                tokio::task::yield_now().await;
-            }
+        let (mut count, mut turn) = (0, Turn::begin());
+        for object in (page.walk)() {
+            let Some(object) = object else {
+                count += usize::from(behind.0 == 0);
+                turn.pass(0).await;
+                continue;
+            };
             if made.len() < MADE {
                 item(item_field, &object, &mut made);
                 count += 1;
             } else {
                 item(item_field, &object, &mut behind);
             }
+            turn.pass(object.bytes().len()).await;
         }
         let objects: Objects = match behind {
             Length(0) => Box::new(std::iter::empty()),
@@ -79,12 +80,19 @@ impl List {
 impl Source for List {
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
         out.append(&mut self.begin);
+        let mut turn = Turn::begin();
         while out.len() <= PIECE {
             let Some(object) = self.objects.next() else {
                 out.append(&mut self.end);
                 return Ok(false);
             };
-            item(self.item_field, &object, out);
+            let bytes = object.as_ref().map_or(0, |object| object.bytes().len());
+            if let Some(object) = object {
+                item(self.item_field, &object, out);
+            }
+            if turn.spend(bytes) {
+                break;
+            }
         }
         Ok(true)
     }

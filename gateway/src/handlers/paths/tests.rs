@@ -5,6 +5,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 
 use super::*;
+use crate::compute::Pool;
 use crate::handlers::Namespaces;
 use crate::resources;
 use crate::serving::Lifecycle;
@@ -29,7 +30,8 @@ fn api(loaded: bool) -> Api {
     let catalog = catalog.unwrap();
     let endpoint = "unix:///nowhere".parse().unwrap();
     let codec = Arc::new(catalog.clone());
-    let (store, _) = Store::new(&endpoint, codec, StoreConfig::default()).unwrap();
+    let (compute, _) = Pool::start(1).unwrap();
+    let (store, _) = Store::new(&endpoint, codec, StoreConfig::default(), compute).unwrap();
     let phase = if loaded {
         crate::store::Phase::Ready
     } else {
@@ -49,13 +51,14 @@ fn api(loaded: bool) -> Api {
     )
 }
 
-fn ask(api: &Api, request: &str) -> Response<Body> {
+async fn ask(api: &Api, request: &str) -> Response<Body> {
     let (method, path) = request.split_once(' ').unwrap();
     let head = Request::builder().method(method).uri(path).body(());
     let head = head.unwrap().into_parts().0;
     let info = RequestInfo::parse(method, head.uri.path(), head.uri.query()).unwrap();
     assert!(!info.is_resource_request, "{request}");
-    answer(api, &info, &head)
+    let compute = api.store.compute().of("somebody");
+    answer(api, &compute, &info, head).await
 }
 
 async fn text(response: Response<Body>) -> String {
@@ -97,11 +100,14 @@ async fn paths_and_methods() {
         ("GET /openapi", 404),
         ("GET /nope", 404),
     ] {
-        assert_eq!(ask(&api, request).status(), status, "{request}");
+        assert_eq!(ask(&api, request).await.status(), status, "{request}");
     }
-    assert_eq!(text(ask(&api, "GET /nope")).await, "404 page not found\n");
     assert_eq!(
-        text(ask(&api, "DELETE /version")).await,
+        text(ask(&api, "GET /nope").await).await,
+        "404 page not found\n"
+    );
+    assert_eq!(
+        text(ask(&api, "DELETE /version").await).await,
         "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\
          \"message\":\"the server does not allow this method on the requested resource\",\
          \"reason\":\"MethodNotAllowed\",\"details\":{},\"code\":405}\n"
@@ -111,28 +117,29 @@ async fn paths_and_methods() {
 #[tokio::test]
 async fn every_listed_path_is_served() {
     let api = api(true);
-    let index: serde_json::Value = serde_json::from_str(&text(ask(&api, "GET /")).await).unwrap();
+    let index: serde_json::Value =
+        serde_json::from_str(&text(ask(&api, "GET /").await).await).unwrap();
     let paths = index["paths"].as_array().unwrap();
     assert!(paths.is_sorted_by_key(|path| path.as_str()));
     for path in paths {
         let request = format!("GET {}", path.as_str().unwrap());
-        assert_eq!(ask(&api, &request).status(), 200, "{request}");
+        assert_eq!(ask(&api, &request).await.status(), 200, "{request}");
     }
 }
 
 #[tokio::test]
 async fn nothing_is_available_before_the_objects_are_loaded() {
     let api = api(false);
-    let answer = ask(&api, "GET /apis/x.io/v1");
+    let answer = ask(&api, "GET /apis/x.io/v1").await;
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "1");
-    assert_eq!(ask(&api, "GET /apis/x.io").status(), 200);
+    assert_eq!(ask(&api, "GET /apis/x.io").await.status(), 200);
 }
 
 #[tokio::test]
 async fn metrics_are_measured_when_they_are_read() {
     let api = api(true);
-    let text = text(ask(&api, "GET /metrics")).await;
+    let text = text(ask(&api, "GET /metrics").await).await;
     for line in [
         "apiserver_current_inflight_requests{request_kind=\"mutating\"} 0\n",
         "ark_build_info{version=\"",
@@ -147,7 +154,10 @@ async fn metrics_are_measured_when_they_are_read() {
 async fn another_catalog_is_described() {
     let api = api(true);
     api.paths.describe(&Catalog::default());
-    assert_eq!(ask(&api, "GET /apis/x.io/v1").status(), 404);
-    assert_eq!(ask(&api, "GET /openapi/v3/apis/x.io/v1").status(), 404);
-    assert!(!text(ask(&api, "GET /apis")).await.contains("x.io"));
+    assert_eq!(ask(&api, "GET /apis/x.io/v1").await.status(), 404);
+    assert_eq!(
+        ask(&api, "GET /openapi/v3/apis/x.io/v1").await.status(),
+        404
+    );
+    assert!(!text(ask(&api, "GET /apis").await).await.contains("x.io"));
 }

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
 
@@ -16,7 +17,8 @@ use rand::Rng as _;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::codec::Frames;
-use crate::store::{DecodeError, StoreError, WatchItem, Watcher};
+use crate::compute::{Client, Turn};
+use crate::store::{DecodeError, EventKind, StoreError, Stored, WatchItem, Watcher};
 
 /// Changes taken at once.
 const BATCH: usize = 256;
@@ -34,6 +36,9 @@ pub(super) struct Events {
     watcher: Option<Watcher>,
     /// Taken from the watcher, not yet written.
     batch: vec::IntoIter<WatchItem>,
+    /// The frame of the first of them, if it was made elsewhere.
+    made: Option<Result<Bytes, DecodeError>>,
+    compute: Client,
     /// Rings at the next bookmark or at the end.
     alarm: Pin<Box<Sleep>>,
     deadline: Instant,
@@ -61,11 +66,18 @@ enum Step {
 
 impl Events {
     /// The events of a watcher until a deadline.
-    pub(super) fn new(watcher: Watcher, frames: Frames, deadline: Instant) -> Self {
+    pub(super) fn new(
+        watcher: Option<Watcher>,
+        frames: Frames,
+        deadline: Instant,
+        compute: Client,
+    ) -> Self {
         Self {
             frames,
-            watcher: Some(watcher),
+            watcher,
             batch: Vec::new().into_iter(),
+            made: None,
+            compute,
             alarm: Box::pin(sleep_until(deadline)),
             deadline,
             bookmarks: Bookmarks {
@@ -78,22 +90,9 @@ impl Events {
     }
 
     /// One event that says why there are none.
-    pub(super) fn failed(error: &ApiError, mut frames: Frames) -> Self {
+    pub(super) fn failed(error: &ApiError, mut frames: Frames, compute: Client) -> Self {
         frames.error(error);
-        let now = Instant::now();
-        Self {
-            frames,
-            watcher: None,
-            batch: Vec::new().into_iter(),
-            alarm: Box::pin(sleep_until(now)),
-            deadline: now,
-            bookmarks: Bookmarks {
-                wanted: false,
-                initial: false,
-                due: false,
-            },
-            busy: false,
-        }
+        Self::new(None, frames, Instant::now(), compute)
     }
 
     /// The same with bookmarks, and with one behind the initial objects.
@@ -118,8 +117,12 @@ impl Events {
                 // Other requests wait for this thread.
                 tokio::task::yield_now().await;
             }
+            self.prepare().await;
             if let Some(chunk) = self.chunk() {
                 return Some(chunk);
+            }
+            if self.busy {
+                continue;
             }
             match self.step().await {
                 Step::Items(items) => self.batch = items.into_iter(),
@@ -166,17 +169,42 @@ impl Events {
         }
     }
 
+    /// Makes the next frame elsewhere if it is heavy.
+    async fn prepare(&mut self) {
+        let Some((kind, object)) = self.heavy() else {
+            return;
+        };
+        let heavy = self.frames.heavy(kind, &object);
+        let made = self.compute.go_on(heavy.weight(), move |_| heavy.make());
+        self.made = made.await.transpose();
+    }
+
+    /// What the next frame shows, if it is heavy and not made.
+    fn heavy(&self) -> Option<(Option<EventKind>, Arc<Stored>)> {
+        let (kind, object) = match self.batch.as_slice().first()? {
+            WatchItem::Initial(object) => (None, object),
+            WatchItem::Event { kind, object, .. } => (Some(*kind), object),
+            WatchItem::InitialEnd(_) => return None,
+        };
+        let heavy = self.made.is_none() && self.frames.is_heavy(kind, object);
+        heavy.then(|| (kind, Arc::clone(object)))
+    }
+
     /// What is written and what of the batch still fits, if there is anything.
     fn chunk(&mut self) -> Option<Bytes> {
         if let Some(shared) = self.single() {
             return Some(shared);
         }
-        let mut out = Vec::new();
-        while out.len() + self.frames.written() < CHUNK {
+        let (mut out, mut turn) = (Vec::new(), Turn::begin());
+        while out.len() + self.frames.written() < CHUNK && self.heavy().is_none() {
             let Some(item) = self.batch.next() else { break };
+            let bytes = item.bytes();
             if let Err(error) = self.write(item, &mut out) {
                 tracing::error!(%error, "a watch was cut, an object cannot be written");
                 self.fail(&error.into());
+            }
+            if turn.spend(bytes) {
+                break;
             }
         }
         self.frames.flush(&mut out);
@@ -196,6 +224,9 @@ impl Events {
         else {
             return None;
         };
+        if self.made.is_some() {
+            return None;
+        }
         // An error is met again where it is handled.
         let shared = self.frames.alone(*kind, object).ok().flatten()?;
         self.batch.next();
@@ -203,6 +234,10 @@ impl Events {
     }
 
     fn write(&mut self, item: WatchItem, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        if let Some(made) = self.made.take() {
+            self.frames.made(&made?, out);
+            return Ok(());
+        }
         match item {
             WatchItem::Initial(object) => self.frames.initial(&object)?,
             WatchItem::InitialEnd(revision) => {
@@ -218,6 +253,7 @@ impl Events {
     /// Nothing follows an error.
     fn fail(&mut self, error: &ApiError) {
         self.watcher = None;
+        self.made = None;
         self.batch = Vec::new().into_iter();
         self.frames.error(error);
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use watch_cache::Change;
 
-use crate::backend::{Batch, ChangeStream, Error, IdentityWatch, Reason};
+use crate::backend::{Batch, ChangeStream, Error, IdentityWatch, LoadBudget, Reason};
 use crate::store::sync::load::list;
 use crate::store::sync::{Backoff, Reload, Void};
 use crate::store::{Generation, Inner, Phase, ResourceId, Stored};
@@ -132,10 +132,11 @@ impl<'a> Follower<'a> {
         {
             self.generation.remove(gone);
         }
+        let budget = LoadBudget::new(self.inner.config.load_bytes());
         let kept = |it: &ResourceId| self.resources.contains(it) && !reload.changed.contains(it);
         for resource in resources.iter().filter(|resource| !kept(resource)) {
             let through = self.generation.frontier().through();
-            match list(self.inner, resource, through).await {
+            match list(self.inner, resource, through, &budget).await {
                 Ok((objects, at)) if at == through => {
                     self.generation.insert(resource.clone(), objects, at);
                 }

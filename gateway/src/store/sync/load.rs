@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use watch_cache::Group;
 
-use crate::backend::{ChangeStream, Description, Error, IdentityWatch, Record};
+use crate::backend::{ChangeStream, Description, Error, Header, IdentityWatch, LoadBudget, Record};
 use crate::store::sync::follow::apply;
 use crate::store::{Generation, Inner, ResourceId, Stored};
 
@@ -19,11 +19,11 @@ const DECODING: usize = 4;
 /// Loads all resources and replays what changed since the revision they were listed at, so that
 /// history with its previous objects comes out of the same code as live changes, and watches that
 /// began before a restart can be resumed. Gives the caches, complete up to the revision that was
-/// newest at the start, and the stream that goes on from there.
+/// newest at the start, the stream that goes on from there, and whose they are.
 pub(super) async fn load(
     inner: &Arc<Inner>,
     identity: &mut IdentityWatch,
-) -> Result<(Arc<Generation>, ChangeStream), Error> {
+) -> Result<(Arc<Generation>, ChangeStream, Header), Error> {
     let description = inner.backend.describe().await?;
     identity.accept(description.header.epoch);
     inner.value_bytes.store(
@@ -32,9 +32,10 @@ pub(super) async fn load(
     );
     let resources: Arc<[ResourceId]> = inner.loader.codec().resources().into();
     let base = base(inner, &description);
+    let budget = &LoadBudget::new(inner.config.load_bytes());
     let lists = stream::iter(resources.iter().cloned())
         .map(|resource| async move {
-            let (objects, revision) = list(inner, &resource, base).await?;
+            let (objects, revision) = list(inner, &resource, base, budget).await?;
             Ok::<_, Error>((resource, objects, revision))
         })
         .buffer_unordered(LISTS)
@@ -57,7 +58,7 @@ pub(super) async fn load(
         let batch = changes.next().await?;
         apply(inner, &generation, &resources, batch).await;
     }
-    Ok((generation, changes))
+    Ok((generation, changes, description.header))
 }
 
 /// The revision to list at: 0 for now, if the driver cannot show the past or there is none.
@@ -76,10 +77,11 @@ pub(super) async fn list(
     inner: &Arc<Inner>,
     resource: &ResourceId,
     revision: u64,
+    budget: &LoadBudget,
 ) -> Result<(Vec<Arc<Stored>>, u64), Error> {
     let mut records = inner
         .backend
-        .list(resource.group(), resource.resource(), revision)
+        .list(resource.group(), resource.resource(), revision, budget)
         .await?;
     let at = records.header().revision;
     let mut objects = Vec::new();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use backend_proto::error::{BackendError, Outcome, Reason};
+use backend_proto::v1;
 
 /// Trouble of the fake; the default is none.
 #[derive(Debug, Default)]
@@ -23,7 +24,27 @@ pub(crate) struct Faults {
     pub(crate) importing: Option<i64>,
     /// Watchers are told of nothing above this revision.
     pub(crate) held: Option<i64>,
+    /// The only minor version of the protocol that is spoken, if it is not 1.
+    pub(crate) minor: Option<u32>,
+    /// What it calls its store, if that is another one.
+    pub(crate) store_id: Option<String>,
+    /// Describe waits until this is over.
+    pub(crate) undescribed: bool,
+    /// The next answers to CurrentRevision have these revisions, the last first.
+    pub(crate) revisions: Vec<i64>,
+    /// What lists of things are, instead of what they should be.
+    pub(crate) list: Option<Lie>,
+    /// What the next message with events is, instead of what it should be.
+    pub(crate) events: Option<fn(&mut v1::WatchResponse)>,
+    /// What the next answer to Write is, instead of what it should be.
+    pub(crate) written: Option<fn(&mut v1::WriteResponse)>,
 }
+
+/// Makes the parts of a list from what they should be.
+pub(crate) type Lie = fn(Vec<v1::ListResponse>) -> Parts;
+
+/// The parts of a list; there may be no end of them.
+pub(crate) type Parts = Box<dyn Iterator<Item = v1::ListResponse> + Send>;
 
 /// How a list can be short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -107,18 +107,23 @@ impl Backend for Service {
         &self,
         _request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
+        let mut moved = self.moved.subscribe();
+        while self.disk.lock().faults.undescribed {
+            let _ = moved.changed().await;
+        }
         let disk = self.disk.lock();
+        let minor = disk.faults.minor.unwrap_or(1);
         let (mut header, importing) = (disk.header(), disk.faults.importing);
         if let (Some(header), Some(epoch)) = (&mut header, importing) {
             header.epoch = epoch;
-            header.revision = backend_proto::limits::epoch_base(epoch);
+            header.revision = epoch << 40;
         }
         Ok(Response::new(v1::DescribeResponse {
             header,
             import: importing.map(|_| v1::ImportProgress::default()),
             driver: "fake".to_owned(),
-            protocol_minor_min: 1,
-            protocol_minor_max: 1,
+            protocol_minor_min: minor,
+            protocol_minor_max: minor,
             capabilities: vec![v1::describe_response::Capability::TimeTravel.into()],
             ..v1::DescribeResponse::default()
         }))
@@ -148,7 +153,11 @@ impl Backend for Service {
         if lost {
             return Err(Status::unknown("the answer is lost"));
         }
-        Ok(Response::new(v1::WriteResponse { header, results }))
+        let mut response = v1::WriteResponse { header, results };
+        if let Some(lie) = self.disk.lock().faults.written.take() {
+            lie(&mut response);
+        }
+        Ok(Response::new(response))
     }
 
     async fn list(
@@ -186,10 +195,15 @@ impl Backend for Service {
             })
         }));
         parts.push(v1::list_response::Part::Trailer(trailer));
-        let mut answers: Vec<_> = parts
+        let mut answers: Vec<Result<_, Status>> = parts
             .into_iter()
             .map(|part| Ok(v1::ListResponse { part: Some(part) }))
             .collect();
+        let lie = disk.faults.list.filter(|_| range.resource == "things");
+        if let Some(lie) = lie {
+            let parts = answers.into_iter().filter_map(Result::ok).collect();
+            return Ok(Response::new(Box::pin(stream::iter(lie(parts).map(Ok)))));
+        }
         match short {
             Some(Short::Ends) => drop(answers.pop()),
             Some(Short::Lacks) => drop(answers.remove(1)),
@@ -224,7 +238,13 @@ impl Backend for Service {
             body: Some(v1::watch_response::Body::Created(created)),
         };
         let rest = stream::unfold((self.clone(), start), move |(service, last)| async move {
-            let answer = service.next(last, pause).await;
+            let mut answer = service.next(last, pause).await;
+            if let Ok(response) = &mut answer
+                && matches!(response.body, Some(v1::watch_response::Body::Events(_)))
+                && let Some(lie) = service.disk.lock().faults.events.take()
+            {
+                lie(response);
+            }
             let last = answer
                 .as_ref()
                 .map_or(last, |answer| answer.through_revision);
@@ -242,10 +262,12 @@ impl Backend for Service {
         let _open = self.enter();
         self.disk.lock().asked += 1;
         self.answering(|faults| faults.silent).await?;
-        let disk = self.disk.lock();
-        Ok(Response::new(v1::CurrentRevisionResponse {
-            header: disk.header(),
-        }))
+        let mut disk = self.disk.lock();
+        let mut header = disk.header();
+        if let (Some(header), Some(revision)) = (&mut header, disk.faults.revisions.pop()) {
+            header.revision = revision;
+        }
+        Ok(Response::new(v1::CurrentRevisionResponse { header }))
     }
 
     async fn get(

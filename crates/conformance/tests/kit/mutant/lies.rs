@@ -67,6 +67,12 @@ pub(crate) enum Lie {
     TakesAnySource,
     DiscardsNothing,
     KeepsTheEpoch,
+    /// Epochs begin above what is remembered, whatever the clock says.
+    IgnoresTheClock,
+    /// Takes an import whose numbers are too large.
+    TakesLargeRevisions,
+    /// Revisions are those of a store that holds the epoch in their upper bits.
+    LargeRevisions,
 }
 
 /// A change that nobody asked for.

@@ -1,11 +1,12 @@
 //! Lies told when a store is fenced or moved.
 
 use backend_proto::error::to_status;
+use backend_proto::limits::MAX_REVISION;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::import_request::{Done, Part};
 use backend_proto::v1::{
-    BackendError, DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, ImportRequest,
-    ImportResponse,
+    BackendError, DescribeRequest, DescribeResponse, FenceRequest, FenceResponse, Header,
+    ImportRequest, ImportResponse,
 };
 use tonic::{Response, Status, Streaming};
 
@@ -106,6 +107,13 @@ impl Liar {
             Lie::ShowsHalfAStore => options.more = false,
             Lie::DiscardsNothing => options.discard = false,
             Lie::KeepsTheEpoch => options.keep_epoch = true,
+            Lie::TakesLargeRevisions => {
+                let large = |source: &Header| source.revision > MAX_REVISION;
+                if let Some(source) = options.source.as_mut().filter(|it| large(it)) {
+                    source.revision = MAX_REVISION >> 1;
+                    source.compact_revision = source.compact_revision.min(source.revision);
+                }
+            }
             Lie::TakesAnySource => {
                 if let Some(import) = self.described().await?.import {
                     options.source = import.source;

@@ -1,0 +1,1 @@
+-- Nothing to undo: on the way to version 0. Programs of version 1 cannot number on from here.

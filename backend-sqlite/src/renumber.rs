@@ -1,0 +1,73 @@
+//! Stores of releases before 0.2, whose revisions held the epoch in their upper bits and exceed
+//! 2^53 (docs/adr/0013-revisions-below-2-53.md).
+
+use std::time::SystemTime;
+
+use backend_proto::limits::LAST_BEGIN;
+use rusqlite::Connection;
+use sidecar::head::Head;
+
+/// Gives every record a revision of a new epoch, in the order of the old ones, and drops the
+/// history. Records that were created by their newest change still are. Called inside a write
+/// transaction; `None` if the store's revisions are small enough.
+pub(crate) fn run(connection: &Connection, now: SystemTime) -> rusqlite::Result<Option<Head>> {
+    let sql = "SELECT epoch, revision, importing IS NOT NULL FROM store";
+    let (epoch, revision, importing) = connection.query_row(sql, [], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+    })?;
+    if revision <= LAST_BEGIN {
+        return Ok(None);
+    }
+    if importing {
+        // Its source has to be renumbered first: then it is another source.
+        tracing::warn!("an unfinished import is dropped: copy again once its source was upgraded");
+        crate::staged::discard(connection)?;
+    }
+    connection.execute_batch(
+        "DELETE FROM log WHERE revision NOT IN (SELECT revision FROM current);
+         UPDATE log SET create_revision = min(create_revision, revision);",
+    )?;
+    // Above whatever was issued in the range that stays in use.
+    let sql = "SELECT coalesce(max(revision), 0) FROM log WHERE revision <= ?1";
+    let newest: i64 = connection.query_row(sql, [LAST_BEGIN], |row| row.get(0))?;
+    let begun = Head::begin(
+        Head {
+            epoch,
+            revision: newest,
+            compact_revision: 0,
+        },
+        now,
+    );
+    // New numbers are above the small old ones and below the large ones, so that no row meets
+    // another's number while the rows are renumbered one by one.
+    connection.execute_batch(
+        "CREATE TEMP TABLE numbers (old INTEGER PRIMARY KEY, new INTEGER NOT NULL) STRICT",
+    )?;
+    let count = connection.execute(
+        "INSERT INTO temp.numbers
+         SELECT old, ?1 + row_number() OVER (ORDER BY old)
+         FROM (SELECT revision AS old FROM log UNION SELECT create_revision FROM log)",
+        [begun.revision],
+    )?;
+    connection.execute_batch(
+        "UPDATE log SET
+           revision = (SELECT new FROM temp.numbers WHERE old = log.revision),
+           create_revision = (SELECT new FROM temp.numbers WHERE old = log.create_revision),
+           previous = 0;
+         UPDATE current SET
+           revision = (SELECT new FROM temp.numbers WHERE old = current.revision);
+         DROP TABLE temp.numbers;",
+    )?;
+    let revision = begun.revision + i64::try_from(count).unwrap_or(i64::MAX);
+    let head = Head {
+        revision,
+        compact_revision: revision,
+        ..begun
+    };
+    connection.execute(
+        "UPDATE store SET epoch = ?1, revision = ?2, compact_revision = ?2, swept_revision = ?2, \
+         restored = 0",
+        (head.epoch, head.revision),
+    )?;
+    Ok(Some(head))
+}

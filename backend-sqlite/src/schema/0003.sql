@@ -1,0 +1,2 @@
+-- Revisions and epochs are at most 2^53 - 1 since this version: the program renumbers the store with
+-- this migration, and programs that know only version 2 refuse it. No table changes.

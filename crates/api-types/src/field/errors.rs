@@ -1,0 +1,207 @@
+//! Errors of one object, bounded in size.
+
+use std::collections::HashSet;
+use std::ops::Deref;
+
+use super::{Error, Path};
+
+/// Bytes of the errors that are kept of one object. kube-apiserver has no bound and answers a body
+/// of 200 kB with hundreds of megabytes; no response that a person can read comes near this one.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// What an error costs beside its texts. Bounds the number of errors as well: to
+/// [`MAX_BYTES`] / 64 = 16384.
+const OVERHEAD: usize = 64;
+
+/// A list of errors that stops growing at [`MAX_BYTES`]. Its last entry then says that there are
+/// more.
+#[derive(Clone, Debug, Default)]
+pub struct Errors {
+    list: Vec<Error>,
+    bytes: usize,
+    full: bool,
+    /// The texts so far, if repeated ones are dropped.
+    texts: Option<HashSet<String>>,
+}
+
+/// A length to which a list can return.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    length: usize,
+    bytes: usize,
+    full: bool,
+}
+
+impl Errors {
+    /// An empty list that keeps repeated errors.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty list that keeps the first of errors with the same text, as
+    /// `field.ErrorList.Filter` does.
+    #[must_use]
+    pub fn distinct() -> Self {
+        Self {
+            texts: Some(HashSet::new()),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a repeated error is dropped.
+    #[must_use]
+    pub const fn is_distinct(&self) -> bool {
+        self.texts.is_some()
+    }
+
+    /// Adds the error that `make` builds. `make` is not called once the list is full.
+    pub fn add(&mut self, make: impl FnOnce() -> Error) {
+        if self.full {
+            return;
+        }
+        if self.bytes >= MAX_BYTES {
+            self.list.push(more());
+            self.full = true;
+            return;
+        }
+        let error = make();
+        if let Some(texts) = &mut self.texts
+            && !texts.insert(error.to_string())
+        {
+            return;
+        }
+        self.bytes += error.size() + OVERHEAD;
+        self.list.push(error);
+    }
+
+    /// The present length.
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        Mark {
+            length: self.list.len(),
+            bytes: self.bytes,
+            full: self.full,
+        }
+    }
+
+    /// Whether errors were added since.
+    #[must_use]
+    pub const fn grown_since(&self, mark: Mark) -> bool {
+        self.list.len() > mark.length
+    }
+
+    /// Drops what was added since. Not for lists without repeated errors, whose texts stay known.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.list.truncate(mark.length);
+        self.bytes = mark.bytes;
+        self.full = mark.full;
+    }
+
+    /// Adds the errors of another list, and whether there are more of them.
+    pub fn append(&mut self, other: Self) {
+        self.extend(other.list);
+        self.full |= other.full;
+    }
+
+    /// The same with every error replaced or dropped.
+    #[must_use]
+    pub fn filter_map(mut self, change: impl FnMut(Error) -> Option<Error>) -> Self {
+        self.list = self.list.into_iter().filter_map(change).collect();
+        self
+    }
+
+    /// The errors as a plain list.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Error> {
+        self.list
+    }
+}
+
+impl Deref for Errors {
+    type Target = [Error];
+
+    fn deref(&self) -> &[Error] {
+        &self.list
+    }
+}
+
+/// Iterators are asked for no more than fits.
+impl Extend<Error> for Errors {
+    fn extend<T: IntoIterator<Item = Error>>(&mut self, errors: T) {
+        let mut errors = errors.into_iter();
+        while !self.full {
+            let Some(error) = errors.next() else {
+                return;
+            };
+            self.add(|| error);
+        }
+    }
+}
+
+impl FromIterator<Error> for Errors {
+    fn from_iter<T: IntoIterator<Item = Error>>(errors: T) -> Self {
+        let mut list = Self::new();
+        list.extend(errors);
+        list
+    }
+}
+
+/// The last error of a list that is full; worded after the error about rules that were not
+/// checked.
+pub(crate) fn more() -> Error {
+    let detail = "some errors are not shown because there are too many; correct the errors shown \
+                  to see the others";
+    Error::invalid(Path::nil(), "", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, Errors, MAX_BYTES, more};
+
+    #[test]
+    fn errors_that_do_not_fit_are_not_built() {
+        let mut errors = Errors::new();
+        let mut built = 0;
+        for index in 0..1_000_000 {
+            errors.add(|| {
+                built += 1;
+                Error::required(format!("spec.items[{index}]"), "")
+            });
+        }
+        assert!(built < MAX_BYTES / super::OVERHEAD, "{built}");
+        assert_eq!(errors.len(), built + 1);
+        assert_eq!(errors.last(), Some(&more()));
+    }
+
+    #[test]
+    fn one_error_of_any_size_is_kept() {
+        let mut errors = Errors::new();
+        errors.add(|| Error::invalid("a", "x".repeat(2 * MAX_BYTES), ""));
+        errors.add(|| unreachable!("the list is full"));
+        assert_eq!(errors.len(), 2);
+    }
+
+    #[test]
+    fn rewinding_makes_room() {
+        let mut errors = Errors::new();
+        errors.add(|| Error::required("kept", ""));
+        let mark = errors.mark();
+        for _ in 0..MAX_BYTES {
+            errors.add(|| Error::required("dropped", ""));
+        }
+        assert!(errors.grown_since(mark));
+        errors.rewind(mark);
+        errors.add(|| Error::required("after", ""));
+        let fields: Vec<&str> = errors.iter().map(|error| &*error.field).collect();
+        assert_eq!(fields, ["kept", "after"]);
+    }
+
+    #[test]
+    fn distinct_lists_keep_the_first_of_equal_errors() {
+        let mut errors = Errors::distinct();
+        errors.extend((0..1000).map(|_| Error::required("a", "")));
+        errors.add(|| Error::required("b", ""));
+        assert_eq!(errors.len(), 2);
+    }
+}

@@ -1,0 +1,147 @@
+//! What trees cost: memory, text and levels.
+//!
+//! A tree takes many times the memory of its text: 32 bytes for the `0,` of a list, and 680 for
+//! `{"":0},`, because a `BTreeMap` allocates nodes for eleven members. Text alone therefore bounds
+//! nothing.
+
+use serde_json::Value;
+
+use crate::parse::ParseError;
+
+/// Memory that the tree of a document may take beside [`MEMORY_PER_BYTE`], bytes.
+const MEMORY_BASE: usize = 64 << 20;
+
+/// Memory of a tree per byte of its text. Real objects have 2 to 27 (lists of small objects).
+const MEMORY_PER_BYTE: usize = 8;
+
+/// A `Value`, and so an item of an array.
+const ITEM: usize = size_of::<Value>();
+
+/// A leaf of a `BTreeMap<String, Value>`: eleven keys and values, a parent and counters.
+const LEAF: usize = 11 * (size_of::<String>() + ITEM) + 16;
+
+/// Members that share one leaf when keys arrive in order, because a full leaf is split.
+const LEAF_MEMBERS: usize = 6;
+
+/// What a tree costs, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Bytes of memory.
+    pub memory: usize,
+    /// Bytes of the shortest JSON text that has this tree.
+    pub text: usize,
+    /// How many arrays and objects are inside of each other at most.
+    pub depth: usize,
+}
+
+/// Memory that a tree is still allowed.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    left: usize,
+}
+
+/// The memory that the tree of a text of so many bytes may take: 64 MiB and eight times its length.
+#[must_use]
+pub const fn memory_limit(text: usize) -> usize {
+    MEMORY_BASE + text.saturating_mul(MEMORY_PER_BYTE)
+}
+
+impl Weight {
+    /// Weighs a tree.
+    #[must_use]
+    pub fn of(value: &Value) -> Self {
+        let mut weight = Self::default();
+        weight.depth = weight.add(value);
+        weight
+    }
+
+    /// Whether [`parse`](crate::parse) would refuse the tree's text.
+    ///
+    /// # Errors
+    /// If it would, because of the memory.
+    pub const fn check(&self) -> Result<(), ParseError> {
+        let limit = memory_limit(self.text);
+        if self.memory > limit {
+            return Err(ParseError::TooLarge { limit });
+        }
+        Ok(())
+    }
+
+    /// Adds what a value costs besides its place in a container; gives its depth.
+    fn add(&mut self, value: &Value) -> usize {
+        match value {
+            Value::Null | Value::Bool(true) => self.text += 4,
+            Value::Bool(false) => self.text += 5,
+            Value::Number(_) => self.text += 1,
+            Value::String(text) => self.string(text),
+            Value::Array(items) => {
+                self.text += 1 + items.len().max(1);
+                self.memory += items.len() * ITEM;
+                return 1 + items.iter().map(|it| self.add(it)).max().unwrap_or(0);
+            }
+            Value::Object(fields) => {
+                self.text += 1 + fields.len().max(1);
+                let mut deepest = 0;
+                for (index, (key, value)) in fields.iter().enumerate() {
+                    self.memory += member(index);
+                    self.text += 1;
+                    self.string(key);
+                    deepest = deepest.max(self.add(value));
+                }
+                return 1 + deepest;
+            }
+        }
+        0
+    }
+
+    const fn string(&mut self, text: &str) {
+        self.text += text.len() + 2;
+        self.memory += string(text.len());
+    }
+}
+
+impl Budget {
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { limit, left: limit }
+    }
+
+    /// One more item of an array.
+    pub(crate) fn item(&mut self) -> Result<(), ParseError> {
+        self.take(ITEM)
+    }
+
+    /// One more member of an object that has so many.
+    pub(crate) fn member(&mut self, members: usize) -> Result<(), ParseError> {
+        self.take(member(members))
+    }
+
+    /// A string for which so many bytes were allocated.
+    pub(crate) fn string(&mut self, capacity: usize) -> Result<(), ParseError> {
+        self.take(string(capacity))
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), ParseError> {
+        let limit = self.limit;
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or(ParseError::TooLarge { limit })?;
+        Ok(())
+    }
+}
+
+/// Memory of a member of an object beside its key and what is in its value.
+const fn member(index: usize) -> usize {
+    match index {
+        0 => LEAF,
+        1..LEAF_MEMBERS => 0,
+        _ => LEAF / LEAF_MEMBERS,
+    }
+}
+
+/// Memory of a string: allocators have classes of sixteen bytes.
+const fn string(capacity: usize) -> usize {
+    capacity.next_multiple_of(16)
+}
+
+#[cfg(test)]
+mod tests;

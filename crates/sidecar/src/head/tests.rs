@@ -1,0 +1,237 @@
+//! Where epochs begin, by example and over every order of events.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use backend_proto::limits::{LAST_BEGIN, MAX_REVISION};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{CLOCK_START, Head, REVISIONS_PER_MILLI, RevisionError};
+
+/// Milliseconds from 2026 to 2091.
+const YEARS_65: u64 = 2_051_222_400_000;
+
+fn at(millis: u64) -> SystemTime {
+    UNIX_EPOCH + CLOCK_START + Duration::from_millis(millis)
+}
+
+fn head(epoch: i64, revision: i64) -> Head {
+    Head {
+        epoch,
+        revision,
+        compact_revision: epoch,
+    }
+}
+
+#[test]
+fn an_epoch_begins_at_the_clock_or_above_what_is_remembered() {
+    let begin = |newest, now| Head::begin(newest, now).epoch;
+    let made = Head::default();
+    assert_eq!(begin(made, UNIX_EPOCH), 1);
+    assert_eq!(begin(made, at(0)), 1);
+    assert_eq!(begin(made, at(1)), 4096);
+    assert_eq!(begin(head(5, 9), at(0)), 10);
+    assert_eq!(begin(head(9, 5), at(0)), 10);
+    assert_eq!(begin(head(1, 4095), at(1)), 4096);
+    assert_eq!(begin(head(1, 4096), at(1)), 4097);
+    // The clock counts up to 2091, and what is remembered up to LAST_BEGIN.
+    let last = i64::try_from(YEARS_65).expect("fits") * REVISIONS_PER_MILLI;
+    assert_eq!(begin(made, at(YEARS_65)), last);
+    assert_eq!(begin(made, at(10 * YEARS_65)), last);
+    assert!(last < LAST_BEGIN);
+    assert_eq!(begin(head(1, LAST_BEGIN), at(0)), LAST_BEGIN + 1);
+    assert_eq!(begin(head(7, LAST_BEGIN + 1), at(0)), 8);
+    // A store of a release before 0.2: epoch 240,000 of 2^40 revisions each.
+    let before = head(240_000, (240_000 << 40) + 9);
+    assert_eq!(begin(before, at(0)), 240_001);
+    assert_eq!(begin(before, at(28_800_000_000)), 28_800_000_000 * 4096);
+}
+
+#[test]
+fn an_epoch_has_just_begun_until_the_first_write() {
+    let begun = Head::begin(Head::default(), at(7));
+    assert!(begun.has_just_begun());
+    let revision = begun.revision + 1;
+    let written = Head {
+        revision,
+        compact_revision: revision,
+        ..begun
+    };
+    assert!(!written.has_just_begun());
+}
+
+/// What may happen to the stores behind one address.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Time passes, and the store that serves commits so many changes per millisecond.
+    Write { millis: u64, rate: u64 },
+    /// A backup is taken of the store that serves.
+    Backup,
+    /// A new store takes its place.
+    Make,
+    /// A backup is restored in its place.
+    Restore(usize),
+    /// A standby that lacks some commits takes over; the sidecar remembers where the store was.
+    FailOver { lost: i64, remembered: bool },
+    /// The content is imported into a new store, which begins an epoch.
+    Import,
+    /// The clock is set.
+    SetClock(u64),
+}
+
+fn steps(clocks: bool) -> impl Strategy<Value = Vec<Step>> {
+    // At most a day in all, and at most a thousand changes per millisecond.
+    let write =
+        (1_u64..2_000_000, 0_u64..1_000).prop_map(|(millis, rate)| Step::Write { millis, rate });
+    let other = prop_oneof![
+        Just(Step::Backup),
+        Just(Step::Make),
+        (0_usize..8).prop_map(Step::Restore),
+        (0_i64..100_000, any::<bool>())
+            .prop_map(|(lost, remembered)| Step::FailOver { lost, remembered }),
+        Just(Step::Import),
+    ];
+    let clock = (0_u64..YEARS_65).prop_map(Step::SetClock);
+    if clocks {
+        vec(prop_oneof![3 => write, 5 => other, 2 => clock], 1..40).boxed()
+    } else {
+        vec(prop_oneof![write, other], 1..40).boxed()
+    }
+}
+
+/// The stores behind one address, one after the other.
+struct Lineage {
+    millis: u64,
+    serving: Head,
+    backups: Vec<Head>,
+    /// Every revision given to a change: first and last of each run.
+    issued: BTreeMap<i64, i64>,
+}
+
+impl Lineage {
+    fn begin(&mut self, newest: Head) {
+        // A process does not start twice within a millisecond.
+        self.millis += 1;
+        self.serving = Head::begin(newest, at(self.millis));
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Write { millis, rate } => {
+                self.millis += millis;
+                let count = i64::try_from(millis * rate).expect("fits");
+                self.write(count);
+            }
+            Step::Backup => self.backups.push(self.serving),
+            Step::Make => self.begin(Head::default()),
+            Step::Restore(number) => {
+                if let Some(backup) = self.backups.get(number) {
+                    self.begin(*backup);
+                }
+            }
+            Step::FailOver { lost, remembered } => {
+                let Head {
+                    epoch, revision, ..
+                } = self.serving;
+                let kept = head(epoch, (revision - lost).max(epoch));
+                self.begin(if remembered { self.serving } else { kept });
+            }
+            Step::Import => self.begin(self.serving),
+            Step::SetClock(millis) => self.millis = millis,
+        }
+        let Head {
+            epoch,
+            revision,
+            compact_revision,
+        } = self.serving;
+        assert!(1 <= epoch && epoch <= compact_revision && compact_revision <= revision);
+        assert!(revision <= MAX_REVISION, "{step:?} led to {revision}");
+    }
+
+    fn write(&mut self, count: i64) {
+        if count == 0 {
+            return;
+        }
+        let first = self.serving.revision + 1;
+        self.serving.revision += count;
+        let last = self.serving.revision;
+        self.issued.insert(first, last);
+    }
+
+    fn check_unique(&self) {
+        let runs: Vec<_> = self.issued.iter().collect();
+        for pair in runs.windows(2) {
+            let ((_, end), (start, _)) = (pair[0], pair[1]);
+            assert!(end < start, "revision {start} was issued twice");
+        }
+    }
+}
+
+fn play(start: u64, steps: Vec<Step>) -> Lineage {
+    let mut lineage = Lineage {
+        millis: start,
+        serving: Head::begin(Head::default(), at(start)),
+        backups: Vec::new(),
+        issued: BTreeMap::new(),
+    };
+    for step in steps {
+        let before = lineage.issued.len();
+        lineage.take(step);
+        if lineage.issued.len() > before + 1 {
+            unreachable!("a step writes once");
+        }
+    }
+    lineage
+}
+
+proptest! {
+    #[test]
+    fn no_number_is_given_to_two_changes_in_any_order_of_events(
+        start in 0_u64..YEARS_65 - 86_400_000,
+        steps in steps(false),
+    ) {
+        play(start, steps).check_unique();
+    }
+
+    #[test]
+    fn no_revision_exceeds_a_double_whatever_the_clock_says(
+        start in 0_u64..YEARS_65,
+        steps in steps(true),
+    ) {
+        play(start, steps);
+    }
+
+    #[test]
+    fn a_store_that_remembers_never_goes_back_whatever_the_clock_says(
+        clocks in vec(0_u64..2 * YEARS_65, 1..40),
+    ) {
+        let mut serving = Head::begin(Head::default(), UNIX_EPOCH);
+        for clock in clocks {
+            let begun = Head::begin(serving, at(clock));
+            prop_assert!(begun > serving && begun.epoch > serving.revision);
+            serving = Head { revision: begun.revision + 1_000, ..begun };
+        }
+    }
+}
+
+#[test]
+fn what_can_be_read_lies_between_compaction_and_now() {
+    let head = Head {
+        epoch: 1,
+        revision: 20,
+        compact_revision: 10,
+    };
+    let gone = Err(RevisionError::Compacted {
+        compact_revision: 10,
+    });
+    let future = |asked| RevisionError::Future { asked, current: 20 };
+    let readable = [0, 9, 10, 20, 21].map(|asked| head.readable(asked));
+    let want = [Ok(20), gone, Ok(10), Ok(20), Err(future(21))];
+    assert_eq!(readable, want);
+    assert_eq!(head.follows(0), gone.map(|_: i64| ()));
+    assert_eq!(
+        (head.reached(0), head.reached(21)),
+        (Ok(()), Err(future(21)))
+    );
+}

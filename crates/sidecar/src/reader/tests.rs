@@ -1,0 +1,124 @@
+//! Readers that do not read, on a clock of the test's own.
+
+use backend_proto::v1::list_response::{Chunk, Part};
+use backend_proto::v1::{ListResponse, Record};
+use tokio::time::{Instant, sleep};
+use tokio_stream::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{LAST_WORD, Messages, PATIENCE, STOPPING, Sink, channel};
+use crate::connection::Connection;
+use crate::refuse::{closing, too_slow};
+use crate::streams::{PRESSED, STREAMS, Streams};
+
+const MIB: usize = 1 << 20;
+
+/// A message of about so many bytes.
+fn chunk(bytes: usize) -> ListResponse {
+    let record = Record {
+        value: vec![0; bytes].into(),
+        ..Record::default()
+    };
+    let records = vec![record];
+    ListResponse {
+        part: Some(Part::Chunk(Chunk { records })),
+    }
+}
+
+fn open(streams: &Streams) -> (Sink<ListResponse>, Messages<ListResponse>, Connection) {
+    let connection = Connection::default();
+    let (sink, messages) = channel(streams, connection.clone(), 1).expect("a stream");
+    (sink, messages, connection)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_nothing_is_cut_and_its_connection_closed() {
+    let stop = CancellationToken::new();
+    let (sink, _messages, connection) = open(&Streams::new());
+    assert_eq!(sink.send(chunk(1), None, &stop).await, Ok(true));
+    let begun = Instant::now();
+    assert_eq!(sink.send(chunk(1), None, &stop).await, Err(too_slow()));
+    assert_eq!(begun.elapsed(), PATIENCE);
+    sink.end(&too_slow(), &stop).await;
+    assert_eq!(begun.elapsed(), PATIENCE + LAST_WORD);
+    assert!(connection.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_kit_waits_for_no_reader() {
+    let stop = CancellationToken::new();
+    let (sink, _messages, connection) = open(&Streams::new());
+    assert_eq!(sink.send(chunk(1), None, &stop).await, Ok(true));
+    stop.cancel();
+    assert_eq!(sink.send(chunk(1), None, &stop).await, Err(closing()));
+    let begun = Instant::now();
+    sink.end(&closing(), &stop).await;
+    assert_eq!(begun.elapsed(), STOPPING);
+    assert!(!connection.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_its_last_word_keeps_its_connection() {
+    let stop = CancellationToken::new();
+    let (sink, mut messages, connection) = open(&Streams::new());
+    let read = async move {
+        messages
+            .next()
+            .await
+            .expect("a word")
+            .expect_err("too slow")
+    };
+    let slow = too_slow();
+    let (_, said) = tokio::join!(sink.end(&slow, &stop), read);
+    assert_eq!(said.code(), tonic::Code::Aborted);
+    assert!(!connection.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_read_is_bounded_and_given_to_those_who_read() {
+    let (streams, stop) = (Streams::new(), CancellationToken::new());
+    // Many that read nothing.
+    let mut unread = Vec::new();
+    let mut sent = 0;
+    for _ in 0..100 {
+        let (sink, messages, _) = open(&streams);
+        let sending = tokio::time::timeout(PRESSED / 2, sink.send(chunk(MIB), None, &stop));
+        sent += usize::from(sending.await.is_ok());
+        unread.push((sink, messages));
+    }
+    assert!(sent < 64, "{sent} MiB are held");
+    // One that reads, beside them.
+    sleep(PRESSED).await;
+    let (sink, mut messages, _) = open(&streams);
+    let begun = Instant::now();
+    let ended = async {
+        let mut cut = 0;
+        for (sink, messages) in unread {
+            // As the kit does: it ends the stream, and the transport lets it go.
+            if tokio::time::timeout(PRESSED * 2, sink.cut()).await.is_ok() {
+                drop(messages);
+                cut += 1;
+            }
+        }
+        cut
+    };
+    let served = async {
+        for _ in 0..100 {
+            assert_eq!(sink.send(chunk(MIB), None, &stop).await, Ok(true));
+            messages.next().await.expect("open").expect("a message");
+        }
+        begun.elapsed()
+    };
+    let (cut, served) = tokio::join!(ended, served);
+    assert_eq!(cut, sent, "those that hold something, and no others");
+    assert!(served <= PRESSED * 2, "{served:?}");
+}
+
+#[tokio::test]
+async fn streams_are_counted_until_they_are_gone() {
+    let streams = Streams::new();
+    let mut open: Vec<_> = (0..STREAMS).map(|_| self::open(&streams)).collect();
+    channel::<ListResponse>(&streams, Connection::default(), 1).expect_err("one too many");
+    open.pop();
+    channel::<ListResponse>(&streams, Connection::default(), 1).expect("one is gone");
+}

@@ -1,0 +1,154 @@
+//! What no driver may say.
+
+use backend_proto::v1::{self, event::Type, op::Action, op_result, op_result::conflict::Cause};
+
+use super::{MAX_REVISION, change, header, record, revision, verdict};
+use crate::backend::error::{Error, Outcome, Reason};
+
+fn key(name: &str) -> Option<v1::Key> {
+    Some(v1::Key {
+        group: "example.com".to_owned(),
+        resource: "things".to_owned(),
+        namespace: "a".to_owned(),
+        name: name.to_owned(),
+    })
+}
+
+fn stored(name: &str, revision: i64) -> v1::Record {
+    v1::Record {
+        key: key(name),
+        revision,
+        ..v1::Record::default()
+    }
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(checked: Result<T, Error>) -> Error {
+    let error = checked.expect_err("broken");
+    assert_eq!(error.reason, Reason::Broken, "{error}");
+    error
+}
+
+#[test]
+fn revisions_are_numbers_that_every_client_can_hold() {
+    for good in [0, 1, MAX_REVISION] {
+        assert_eq!(revision(good as i64).expect("a revision"), good);
+    }
+    for bad in [-1, i64::MIN, MAX_REVISION as i64 + 1, i64::MAX] {
+        refused(revision(bad));
+        refused(record(stored("x", bad)));
+        for field in 0..3 {
+            let mut fields = [1; 3];
+            fields[field] = bad;
+            let [epoch, revision, compact_revision] = fields;
+            refused(header(Some(v1::Header {
+                store_id: "s".to_owned(),
+                epoch,
+                revision,
+                compact_revision,
+            })));
+        }
+    }
+    refused(record(stored("x", 0)));
+}
+
+#[test]
+fn headers_name_their_store() {
+    refused(header(None));
+    refused(header(Some(v1::Header::default())));
+}
+
+#[test]
+fn records_have_a_key_that_is_no_other() {
+    for name in ["", "b/c", "b\0"] {
+        refused(record(stored(name, 1)));
+    }
+    refused(record(v1::Record {
+        key: None,
+        ..stored("x", 1)
+    }));
+}
+
+#[test]
+fn changes_have_their_record() {
+    let event = |kind: Type, revision: i64, record: Option<v1::Record>| v1::Event {
+        revision,
+        r#type: kind.into(),
+        record,
+        ..v1::Event::default()
+    };
+    let cases = [
+        (Type::Created, 7, Some(stored("x", 7)), true),
+        (Type::Updated, 7, Some(stored("x", 7)), true),
+        (Type::Deleted, 7, Some(stored("x", 6)), true),
+        (Type::Updated, 7, Some(stored("x", 6)), false),
+        (Type::Deleted, 7, Some(stored("x", 7)), false),
+        (Type::Unspecified, 7, Some(stored("x", 7)), false),
+        (Type::Created, 7, None, false),
+        (Type::Created, 0, Some(stored("x", 0)), false),
+    ];
+    for (kind, revision, record, sound) in cases {
+        let checked = change(event(kind, revision, record));
+        assert_eq!(checked.is_ok(), sound, "{kind:?} {revision}: {checked:?}");
+    }
+}
+
+#[test]
+fn a_verdict_that_fits_no_operation_leaves_the_outcome_open() {
+    let op = |action: Action, expected_revision: i64| v1::Op {
+        key: key("x"),
+        action: action.into(),
+        expected_revision,
+        ..v1::Op::default()
+    };
+    let applied = |revision: i64, deleted: Option<v1::Record>| {
+        op_result::Verdict::Applied(op_result::Applied {
+            revision,
+            deleted,
+            ..op_result::Applied::default()
+        })
+    };
+    let conflict = |cause: Cause, current: Option<v1::Record>| {
+        op_result::Verdict::Conflict(op_result::Conflict {
+            cause: cause.into(),
+            current,
+        })
+    };
+    let cases = [
+        (Action::Create, 0, applied(0, None)),
+        (Action::Create, 0, applied(i64::MAX, None)),
+        (Action::Delete, 0, applied(9, Some(stored("y", 8)))),
+        (Action::Create, 0, conflict(Cause::NotFound, None)),
+        (
+            Action::Create,
+            0,
+            conflict(Cause::Exists, Some(stored("y", 8))),
+        ),
+        (
+            Action::Update,
+            0,
+            conflict(Cause::Revision, Some(stored("x", 8))),
+        ),
+        (
+            Action::Update,
+            0,
+            conflict(Cause::Uid, Some(stored("x", 8))),
+        ),
+        (
+            Action::Update,
+            7,
+            conflict(Cause::Exists, Some(stored("x", 8))),
+        ),
+        (
+            Action::Update,
+            7,
+            conflict(Cause::Revision, Some(stored("x", -8))),
+        ),
+    ];
+    for (action, expected, told) in cases {
+        let error = refused(verdict(&op(action, expected), told));
+        assert_eq!(error.outcome, Outcome::Unknown);
+    }
+    let sound = conflict(Cause::Revision, Some(stored("x", 8)));
+    verdict(&op(Action::Update, 7), sound).expect("sound");
+}

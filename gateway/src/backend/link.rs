@@ -1,0 +1,92 @@
+//! A connection that is good for as long as it lasts: lost, it is replaced and never made again by
+//! itself, so that whoever is at the other end was described on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use backend_proto::limits::MAX_MESSAGE_BYTES;
+use backend_proto::v1::backend_client::BackendClient;
+use parking_lot::Mutex;
+use tokio::sync::MutexGuard;
+use tonic::transport::Channel;
+
+use crate::backend::endpoint::{Endpoint, EndpointError};
+use crate::backend::error::Error;
+
+pub(super) type Client = BackendClient<Channel>;
+
+/// One use of an endpoint, and the connection that serves it now.
+#[derive(Debug)]
+pub(super) struct Link {
+    endpoint: Endpoint,
+    live: Mutex<Option<Live>>,
+    /// Held by whoever makes a connection; the others wait for it.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+/// A connection.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) client: Client,
+    spent: Spent,
+}
+
+/// Whether a connection ended, or never came up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spent(Arc<AtomicBool>);
+
+impl Link {
+    /// A link that connects when it is first used.
+    ///
+    /// # Errors
+    /// If the endpoint cannot be used.
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, EndpointError> {
+        endpoint.channel(Spent::default())?;
+        Ok(Self {
+            endpoint: endpoint.clone(),
+            live: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Waits for whoever makes a connection.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.connecting.lock().await
+    }
+
+    /// The connection that serves now.
+    pub(super) fn serving(&self) -> Option<Live> {
+        let live = self.live.lock();
+        live.as_ref().filter(|live| !live.is_spent()).cloned()
+    }
+
+    /// A new connection, which serves once it is kept.
+    pub(super) fn connect(&self) -> Result<Live, Error> {
+        let spent = Spent::default();
+        // Was tried when the link was made.
+        let channel = self.endpoint.channel(spent.clone());
+        let channel = channel.map_err(|error| Error::refused(error.to_string()))?;
+        let client = BackendClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Live { client, spent })
+    }
+
+    /// Lets a connection serve.
+    pub(super) fn keep(&self, live: Live) {
+        *self.live.lock() = Some(live);
+    }
+}
+
+impl Live {
+    /// Whether the connection is of no more use.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent.0.load(Ordering::Acquire)
+    }
+}
+
+impl Spent {
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}

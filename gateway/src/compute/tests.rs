@@ -1,0 +1,227 @@
+//! What is promised of the pool.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::*;
+
+/// Heavy enough for the pool.
+const HEAVY: usize = INLINE + 1;
+
+/// A pool of one thread.
+fn pool() -> (Pool, Workers) {
+    Pool::start(1).unwrap()
+}
+
+/// Keeps the only thread until the sender is dropped; returns when it is kept.
+async fn busy(pool: &Pool) -> mpsc::Sender<()> {
+    let (release, wait) = mpsc::channel::<()>();
+    let (began, begun) = oneshot::channel();
+    let keeper = pool.of("keeper");
+    let mut job = Box::pin(keeper.go_on(HEAVY, move |_| {
+        began.send(()).unwrap();
+        let _ = wait.recv();
+    }));
+    queued(&mut job).await;
+    begun.await.unwrap();
+    release
+}
+
+/// Polls a future once, so that its job is queued.
+async fn queued<F: Future + Unpin>(future: &mut F) {
+    let polled = futures_util::poll!(future);
+    assert!(polled.is_pending());
+}
+
+#[tokio::test]
+async fn light_work_runs_where_it_is_asked_for_and_heavy_work_does_not() {
+    let (pool, _workers) = pool();
+    let here = thread::current().id();
+    let client = pool.of("u");
+    let ran = async |weight| client.run(weight, |_| thread::current().id()).await;
+    assert_eq!(ran(INLINE).await, Ok(here));
+    assert_ne!(ran(HEAVY).await, Ok(here));
+}
+
+#[tokio::test]
+async fn users_take_turns() {
+    let (pool, _workers) = pool();
+    let release = busy(&pool).await;
+    let order = Arc::<Mutex<Vec<&str>>>::default();
+    let job = |user: &str, name: &'static str| {
+        let (client, order) = (pool.of(user), Arc::clone(&order));
+        Box::pin(async move { client.run(HEAVY, move |_| order.lock().push(name)).await })
+    };
+    let mut jobs = [
+        job("a", "a1"),
+        job("a", "a2"),
+        job("a", "a3"),
+        job("b", "b1"),
+        job("b", "b2"),
+    ];
+    for job in &mut jobs {
+        queued(job).await;
+    }
+    drop(release);
+    for job in jobs {
+        job.await.unwrap();
+    }
+    assert_eq!(*order.lock(), ["a1", "b1", "a2", "b2", "a3"]);
+}
+
+#[tokio::test]
+async fn too_much_of_one_user_is_refused_and_others_are_let_in() {
+    for weight in [HEAVY, 20 << 20] {
+        let (pool, _workers) = pool();
+        let release = busy(&pool).await;
+        let job = |user: &str| {
+            let client = pool.of(user);
+            Box::pin(async move { client.run(weight, |_| ()).await })
+        };
+        let mut waiting = Vec::new();
+        let refused = loop {
+            let mut job = job("a");
+            match futures_util::poll!(&mut job) {
+                std::task::Poll::Pending => waiting.push(job),
+                std::task::Poll::Ready(done) => break done,
+            }
+        };
+        assert_eq!(refused, Err(Overloaded));
+        assert!(waiting.len() <= 64 && waiting.len() * weight <= 64 << 20);
+        let client = pool.of("a");
+        let (mut other, mut later) = (job("b"), Box::pin(client.go_on(weight, |_| ())));
+        queued(&mut other).await;
+        queued(&mut later).await;
+        drop(release);
+        assert_eq!(other.await, Ok(()));
+        later.await;
+        for job in waiting {
+            assert_eq!(job.await, Ok(()));
+        }
+    }
+    let error = ApiError::from(Overloaded);
+    assert_eq!((error.code(), error.retry_after()), (429, Some(1)));
+}
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_is_not_begun() {
+    let (pool, _workers) = pool();
+    let release = busy(&pool).await;
+    let ran = Arc::<AtomicUsize>::default();
+    let mut gone: Vec<_> = (0..10)
+        .map(|_| {
+            let (client, ran) = (pool.of("u"), Arc::clone(&ran));
+            Box::pin(async move {
+                client
+                    .run(6 << 20, move |_| ran.fetch_add(1, Ordering::SeqCst))
+                    .await
+            })
+        })
+        .collect();
+    for job in &mut gone {
+        queued(job).await;
+    }
+    drop(gone);
+    // Their room is free again at once.
+    let client = pool.of("u");
+    let mut stays = Box::pin(client.run(60 << 20, |_| 7));
+    queued(&mut stays).await;
+    drop(release);
+    assert_eq!(stays.await, Ok(7));
+    assert_eq!(ran.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn work_under_way_is_told_when_nobody_waits_any_more() {
+    let (pool, _workers) = pool();
+    let (told, ended) = mpsc::channel();
+    let (began, begun) = oneshot::channel();
+    let client = pool.of("u");
+    let mut job = Box::pin(client.run(HEAVY, move |run: &Run| {
+        began.send(()).unwrap();
+        while run.check().is_ok() {
+            thread::yield_now();
+        }
+        told.send(()).unwrap();
+    }));
+    queued(&mut job).await;
+    begun.await.unwrap();
+    drop(job);
+    ended.recv_timeout(Duration::from_secs(30)).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_kept_is_dropped_by_the_pool() {
+    struct Tree(mpsc::Sender<thread::ThreadId>);
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            self.0.send(thread::current().id()).unwrap();
+        }
+    }
+    let (pool, _workers) = pool();
+    let client = pool.of("u");
+    let (dropped, on) = mpsc::channel();
+    let here = thread::current().id();
+    for (weight, elsewhere) in [(HEAVY, true), (INLINE, false)] {
+        let tree = Tree(dropped.clone());
+        drop(
+            client
+                .run(weight, |run: &Run| run.keep(tree))
+                .await
+                .unwrap(),
+        );
+        let thread = on.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(thread != here, elsewhere);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_that_of_its_request_alone() {
+    let (pool, _workers) = pool();
+    let client = pool.of("u");
+    let fails = client.go_on(HEAVY, |_| panic!("a bug"));
+    let caught = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(fails)).await;
+    assert!(caught.is_err());
+    assert_eq!(client.run(HEAVY, |_| 1).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_pool_that_ended_finishes_what_was_asked_and_does_the_rest_inline() {
+    let (pool, workers) = pool();
+    let release = busy(&pool).await;
+    let client = pool.of("u");
+    let mut waits = Box::pin(client.run(HEAVY, |_| 1));
+    queued(&mut waits).await;
+    let ended = tokio::task::spawn_blocking(|| workers.join());
+    drop(release);
+    ended.await.unwrap();
+    assert_eq!(waits.await, Ok(1));
+    assert_eq!(client.run(HEAVY, |_| 2).await, Ok(2));
+}
+
+#[tokio::test]
+async fn a_walk_leaves_its_thread_now_and_then() {
+    let turns = AtomicUsize::new(0);
+    let ticker = async {
+        loop {
+            tokio::task::yield_now().await;
+            turns.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let walk = async {
+        let mut turn = Turn::begin();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(200) {
+            turn.pass(0).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = walk => {}
+        () = ticker => {}
+    }
+    assert!(turns.load(Ordering::Relaxed) >= 4);
+}

@@ -1,0 +1,176 @@
+//! The document while operations change it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::Fails;
+use super::chunks::Chunks;
+use super::pointer::index;
+
+/// A value of the document. Containers are taken apart one level at a time, on the way to what an
+/// operation changes: each at most once, so that opening costs no more than reading the document.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// No operation has changed anything in it.
+    Whole(Value),
+    Object(BTreeMap<String, Self>),
+    Array(Box<Chunks<Self>>),
+}
+
+/// A value of the document, to be looked at.
+#[derive(Clone, Copy)]
+pub(super) enum Seen<'a> {
+    Value(&'a Value),
+    Node(&'a Node),
+}
+
+impl Node {
+    pub(super) fn see(&self) -> Seen<'_> {
+        match self {
+            Self::Whole(value) => Seen::Value(value),
+            opened => Seen::Node(opened),
+        }
+    }
+
+    /// What a token of a pointer leads to.
+    ///
+    /// # Errors
+    /// If there is nothing.
+    pub(super) fn child(&mut self, token: &str) -> Result<&mut Self, Fails> {
+        self.open();
+        match self {
+            Self::Object(map) => map.get_mut(token).ok_or(Fails),
+            Self::Array(items) => {
+                let index = index(token, items.len())?;
+                items.get_mut(index).ok_or(Fails)
+            }
+            Self::Whole(_) => Err(Fails),
+        }
+    }
+
+    /// Takes a container apart.
+    pub(super) fn open(&mut self) {
+        let Self::Whole(value) = self else { return };
+        match value {
+            Value::Object(map) => {
+                let members = std::mem::take(map).into_iter();
+                *self = Self::Object(members.map(|(key, it)| (key, Self::Whole(it))).collect());
+            }
+            Value::Array(items) => {
+                let items = std::mem::take(items).into_iter().map(Self::Whole);
+                *self = Self::Array(Box::new(Chunks::new(items.collect())));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn into_value(self) -> Value {
+        match self {
+            Self::Whole(value) => value,
+            Self::Object(map) => {
+                let members = map.into_iter();
+                let members = members.map(|(key, node)| (key, node.into_value()));
+                Value::Object(members.collect::<Map<_, _>>())
+            }
+            Self::Array(items) => Value::Array(items.into_items().map(Self::into_value).collect()),
+        }
+    }
+
+    /// How many containers are inside of each other at most. Takes one from `budget` per value.
+    ///
+    /// # Errors
+    /// If the budget is spent.
+    pub(super) fn depth(&self, budget: &mut usize) -> Result<usize, Fails> {
+        *budget = budget.checked_sub(1).ok_or(Fails)?;
+        let mut deepest = 0;
+        match self {
+            Self::Whole(value) => return depth(value, budget),
+            Self::Object(map) => {
+                for node in map.values() {
+                    deepest = deepest.max(node.depth(budget)?);
+                }
+            }
+            Self::Array(items) => {
+                for node in items.iter() {
+                    deepest = deepest.max(node.depth(budget)?);
+                }
+            }
+        }
+        Ok(1 + deepest)
+    }
+}
+
+fn depth(value: &Value, budget: &mut usize) -> Result<usize, Fails> {
+    *budget = budget.checked_sub(1).ok_or(Fails)?;
+    let mut deepest = 0;
+    match value {
+        Value::Object(map) => {
+            for value in map.values() {
+                deepest = deepest.max(depth(value, budget)?);
+            }
+        }
+        Value::Array(items) => {
+            for value in items {
+                deepest = deepest.max(depth(value, budget)?);
+            }
+        }
+        _ => return Ok(0),
+    }
+    Ok(1 + deepest)
+}
+
+impl<'a> Seen<'a> {
+    /// What a token of a pointer leads to; nothing if an object has no such member.
+    ///
+    /// # Errors
+    /// If it is no container, or a list without such an item.
+    pub(super) fn child(self, token: &str) -> Result<Option<Self>, Fails> {
+        match self {
+            Self::Value(Value::Object(map)) => Ok(map.get(token).map(Self::Value)),
+            Self::Value(Value::Array(items)) => {
+                let item = items.get(index(token, items.len())?);
+                item.map(|it| Some(Self::Value(it))).ok_or(Fails)
+            }
+            Self::Node(Node::Object(map)) => Ok(map.get(token).map(Node::see)),
+            Self::Node(Node::Array(items)) => {
+                let item = items.get(index(token, items.len())?);
+                item.map(|it| Some(it.see())).ok_or(Fails)
+            }
+            Self::Value(_) | Self::Node(Node::Whole(_)) => Err(Fails),
+        }
+    }
+
+    pub(super) fn to_value(self) -> Value {
+        match self {
+            Self::Value(value) | Self::Node(Node::Whole(value)) => value.clone(),
+            Self::Node(Node::Object(map)) => {
+                let members = map.iter();
+                let members = members.map(|(key, node)| (key.clone(), node.see().to_value()));
+                Value::Object(members.collect::<Map<_, _>>())
+            }
+            Self::Node(Node::Array(items)) => {
+                Value::Array(items.iter().map(|it| it.see().to_value()).collect())
+            }
+        }
+    }
+
+    /// Costs no more than reading the smaller of the two.
+    pub(super) fn equals(self, other: &Value) -> bool {
+        match (self, other) {
+            (Self::Value(value) | Self::Node(Node::Whole(value)), other) => value == other,
+            (Self::Node(Node::Object(map)), Value::Object(other)) => {
+                let mut pairs = map.iter().zip(other);
+                map.len() == other.len()
+                    && pairs.all(|((key, node), (other_key, value))| {
+                        key == other_key && node.see().equals(value)
+                    })
+            }
+            (Self::Node(Node::Array(items)), Value::Array(other)) => {
+                let mut pairs = items.iter().zip(other);
+                items.len() == other.len() && pairs.all(|(node, value)| node.see().equals(value))
+            }
+            (Self::Node(_), _) => false,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What clients may hold of the server before and between their requests.
+
+use std::time::Duration;
+
+/// Connections open at once, where the limit of descriptors allows it.
+pub const MAX_CONNECTIONS: usize = 16_384;
+/// Connections of clients without a valid certificate, handshakes under way included. Probes need a
+/// handful; 512 unauthenticated connections hold at most 80 MiB (see
+/// [`UNAUTHENTICATED_HEAD_BYTES`]).
+pub const MAX_UNAUTHENTICATED: usize = 512;
+/// Share of all connections that clients without a valid certificate get where descriptors are short.
+const UNAUTHENTICATED_SHARE: usize = 4;
+/// Descriptors that are not for clients: the connections to the driver, files, signals, epoll.
+const RESERVED_DESCRIPTORS: usize = 128;
+
+/// Largest head of a request of a client with a valid certificate: Go's `DefaultMaxHeaderBytes`, which
+/// kube-apiserver uses.
+pub const HEAD_BYTES: u32 = 1 << 20;
+/// The same before authentication: enough for every token, little enough for all connections at once.
+/// Besides its head, such a connection holds at most 64 KiB of an unfinished handshake, and 64 KiB of
+/// bodies nobody asked for.
+pub const UNAUTHENTICATED_HEAD_BYTES: u32 = 32 << 10;
+/// Headers of one HTTP/1.1 request; a front proxy sends one per group of the user. kube-apiserver takes
+/// 16,384 (`maxHeaderValueCount`); here each of them costs every request 64 bytes while its head is
+/// parsed. kube-aggregator speaks HTTP/2, where [`HEAD_BYTES`] alone bounds them.
+pub const HEADERS: usize = 1_024;
+
+/// How many connections there may be, and how long they may wait for their client.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Descriptors that the process may open.
+    pub descriptors: usize,
+    /// Connections open at once.
+    pub connections: usize,
+    /// How many of them may be without a valid certificate; the others are kept for clients with one.
+    pub unauthenticated: usize,
+    /// From accept to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the handshake to the HTTP/2 preface; Go's `prefaceTimeout`.
+    pub preface: Duration,
+    /// From accept to the first complete head, and from the first byte of a later HTTP/1.1 head to its
+    /// last; kube-apiserver's `ReadHeaderTimeout`. Also bounds a request of a client without a valid
+    /// certificate.
+    pub head: Duration,
+    /// Between requests; kube-apiserver's `IdleTimeout`.
+    pub idle: Duration,
+    /// From the notice that a connection ends to its end.
+    pub goodbye: Duration,
+    /// How long the rest of a refused request is read, so that its client reads the response before the
+    /// connection is reset.
+    pub linger: Duration,
+    /// How much of it is read.
+    pub linger_bytes: u64,
+    /// The same before authentication; Go's `rstAvoidanceDelay`.
+    pub unauthenticated_linger: Duration,
+}
+
+impl Bounds {
+    /// The bounds of a process that may open so many descriptors.
+    #[must_use]
+    pub fn of_descriptors(descriptors: usize) -> Self {
+        let connections = descriptors
+            .saturating_sub(RESERVED_DESCRIPTORS)
+            .clamp(UNAUTHENTICATED_SHARE, MAX_CONNECTIONS);
+        Self {
+            descriptors,
+            connections,
+            unauthenticated: MAX_UNAUTHENTICATED.min(connections / UNAUTHENTICATED_SHARE),
+            handshake: Duration::from_secs(10),
+            preface: Duration::from_secs(10),
+            head: Duration::from_secs(32),
+            idle: Duration::from_secs(90),
+            goodbye: Duration::from_secs(1),
+            linger: Duration::from_secs(5),
+            linger_bytes: 64 << 20,
+            unauthenticated_linger: Duration::from_millis(500),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_follow_the_limit_of_descriptors() {
+        for (descriptors, connections, unauthenticated) in [
+            (0, 4, 1),
+            (256, 128, 32),
+            (1_024, 896, 224),
+            (20_000, MAX_CONNECTIONS, MAX_UNAUTHENTICATED),
+            (1 << 30, MAX_CONNECTIONS, MAX_UNAUTHENTICATED),
+        ] {
+            let bounds = Bounds::of_descriptors(descriptors);
+            assert_eq!(bounds.connections, connections, "{descriptors}");
+            assert_eq!(bounds.unauthenticated, unauthenticated, "{descriptors}");
+        }
+    }
+}

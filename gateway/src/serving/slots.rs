@@ -1,0 +1,286 @@
+//! Who may be connected: a bounded number of clients with and without a valid certificate.
+//!
+//! Clients without one cannot take the slots of those with one. When their own slots are taken, a
+//! newcomer is not refused; it takes the slot of a connection of the address that has the most. So a
+//! client that wants to authenticate gets in, however many others do nothing with their connections.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Bounds;
+use super::activity::{Activity, Stage};
+
+/// Evicted connections that may still be closing while newcomers get in; part of the reserve of
+/// descriptors.
+const CLOSING: usize = 32;
+/// How many connections of an address are compared to evict one of them: a newcomer must not cost more
+/// than the handshake that it may never begin.
+const EXAMINED: usize = 16;
+
+/// An address as far as it tells clients apart. An IPv6 client usually has 2⁶⁴ addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Origin(u128);
+
+/// The slots of a server.
+#[derive(Debug)]
+pub(super) struct Slots {
+    /// Sockets that are open; evicted ones count until they are closed.
+    sockets: Arc<Semaphore>,
+    pools: Mutex<Pools>,
+}
+
+/// The slot of one connection; free when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Arc<Slots>,
+    id: u64,
+    pub(super) origin: Origin,
+    pub(super) activity: Arc<Activity>,
+    authenticated: bool,
+}
+
+/// All slots for clients with a valid certificate are taken, and by requests.
+#[derive(Debug)]
+pub(super) struct Full;
+
+#[derive(Debug)]
+struct Pools {
+    last_id: u64,
+    unauthenticated: Pool,
+    authenticated: Pool,
+}
+
+#[derive(Debug)]
+struct Pool {
+    bound: usize,
+    taken: usize,
+    by_origin: HashMap<Origin, BTreeMap<u64, Arc<Activity>>>,
+}
+
+impl Slots {
+    pub(super) fn new(bounds: &Bounds) -> Arc<Self> {
+        let pool = |bound| Pool {
+            bound,
+            taken: 0,
+            by_origin: HashMap::new(),
+        };
+        Arc::new(Self {
+            sockets: Arc::new(Semaphore::new(bounds.connections + CLOSING)),
+            pools: Mutex::new(Pools {
+                last_id: 0,
+                unauthenticated: pool(bounds.unauthenticated),
+                authenticated: pool(bounds.connections.saturating_sub(bounds.unauthenticated)),
+            }),
+        })
+    }
+
+    /// The slot of a newcomer; another connection loses its slot if none is free.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Slot {
+        let origin = Origin::of(address);
+        let activity = Arc::new(Activity::new());
+        let mut pools = self.pools.lock();
+        pools.last_id += 1;
+        let id = pools.last_id;
+        let pool = &mut pools.unauthenticated;
+        pool.insert(origin, id, &activity);
+        // After the newcomer was counted: it may be its address that has too many.
+        if pool.taken > pool.bound {
+            pool.evict(Some(id));
+        }
+        Slot {
+            slots: Arc::clone(self),
+            id,
+            origin,
+            activity,
+            authenticated: false,
+        }
+    }
+
+    /// Waits until an admitted newcomer's socket fits in. That takes as long as evicted connections
+    /// need to close.
+    pub(super) async fn socket(&self) -> Option<OwnedSemaphorePermit> {
+        self.sockets.clone().acquire_owned().await.ok()
+    }
+
+    /// Evicts one client without a valid certificate, because the process is short of descriptors.
+    pub(super) fn shed(&self) {
+        self.pools.lock().unauthenticated.evict(None);
+    }
+}
+
+impl Slot {
+    /// Takes a slot of those that are kept for clients with a valid certificate, if need be that of an
+    /// idle connection.
+    pub(super) fn authenticate(&mut self) -> Result<(), Full> {
+        let mut pools = self.slots.pools.lock();
+        pools.unauthenticated.remove(self.origin, self.id);
+        let pool = &mut pools.authenticated;
+        if pool.taken >= pool.bound && !pool.evict(None) {
+            return Err(Full);
+        }
+        self.activity.reached(Stage::Authenticated);
+        self.authenticated = true;
+        pool.insert(self.origin, self.id, &self.activity);
+        Ok(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut pools = self.slots.pools.lock();
+        let pool = if self.authenticated {
+            &mut pools.authenticated
+        } else {
+            &mut pools.unauthenticated
+        };
+        pool.remove(self.origin, self.id);
+    }
+}
+
+impl Pool {
+    fn insert(&mut self, origin: Origin, id: u64, activity: &Arc<Activity>) {
+        let connections = self.by_origin.entry(origin).or_default();
+        connections.insert(id, Arc::clone(activity));
+        self.taken += 1;
+    }
+
+    /// Does nothing if the slot was taken away before.
+    fn remove(&mut self, origin: Origin, id: u64) -> Option<Arc<Activity>> {
+        let connections = self.by_origin.get_mut(&origin)?;
+        let removed = connections.remove(&id)?;
+        if connections.is_empty() {
+            self.by_origin.remove(&origin);
+        }
+        self.taken -= 1;
+        Some(removed)
+    }
+
+    /// Takes a slot away for a newcomer: of the address that has the most, of its oldest by rank.
+    fn evict(&mut self, newcomer: Option<u64>) -> bool {
+        let oldest = |connections: &BTreeMap<u64, Arc<Activity>>| {
+            let others = connections.iter().filter(|(id, _)| newcomer != Some(**id));
+            let ranked = others.filter_map(|(id, activity)| Some((activity.rank()?, *id)));
+            ranked.take(EXAMINED).min()
+        };
+        let busiest = self.by_origin.iter().max_by_key(|(_, connections)| {
+            let first = connections.first_key_value().map(|(id, _)| *id);
+            (connections.len(), Reverse(first))
+        });
+        let victim = busiest
+            .and_then(|(origin, connections)| Some((*origin, oldest(connections)?.1)))
+            // Every connection of that address serves a request.
+            .or_else(|| {
+                let all = self.by_origin.iter();
+                let each = all.filter_map(|(origin, it)| Some((oldest(it)?, *origin)));
+                each.min_by_key(|(rank, _)| *rank)
+                    .map(|((_, id), origin)| (origin, id))
+            });
+        let Some((origin, id)) = victim else {
+            return false;
+        };
+        if let Some(evicted) = self.remove(origin, id) {
+            evicted.evicted.cancel();
+        }
+        true
+    }
+}
+
+impl Origin {
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            // The upper half is never 0 for a client's address but ::1, which is one client as well.
+            IpAddr::V6(address) => ((u128::from(address) >> 64) << 64) | (1 << 63),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn slots(connections: usize, unauthenticated: usize) -> Arc<Slots> {
+        Slots::new(&Bounds {
+            connections,
+            unauthenticated,
+            ..Bounds::of_descriptors(0)
+        })
+    }
+
+    fn admit(slots: &Arc<Slots>, address: &str) -> Slot {
+        slots.admit(address.parse().unwrap())
+    }
+
+    fn evicted<const N: usize>(slots: [&Slot; N]) -> [bool; N] {
+        slots.map(|slot| slot.activity.evicted.is_cancelled())
+    }
+
+    #[test]
+    fn newcomers_replace_the_oldest_of_the_busiest_address() {
+        let slots = slots(8, 3);
+        let alone = admit(&slots, "10.0.0.1");
+        let [a, b, c] = [(); 3].map(|()| admit(&slots, "2001:db8::1"));
+        assert_eq!(evicted([&alone, &a, &b, &c]), [false, true, false, false]);
+        // Another address of the same network.
+        let d = admit(&slots, "2001:db8::2");
+        assert_eq!(evicted([&alone, &b, &c, &d]), [false, true, false, false]);
+        // None has more than others: the oldest.
+        drop((a, b, c));
+        let e = admit(&slots, "::ffff:10.0.0.2");
+        let f = admit(&slots, "10.0.0.3");
+        assert_eq!(evicted([&alone, &d, &e, &f]), [true, false, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_are_about_to_authenticate_are_evicted_last() {
+        let slots = slots(8, 3);
+        let [silent, slow] = [(); 2].map(|()| admit(&slots, "10.0.0.1"));
+        slow.activity.reached(Stage::Handshaking);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let unauthenticated = admit(&slots, "10.0.0.1");
+        unauthenticated.activity.reached(Stage::Unauthenticated);
+        let order = [&silent, &slow, &unauthenticated];
+        let newcomers = [(); 4].map(|()| {
+            let newcomer = admit(&slots, "10.0.0.1");
+            newcomer.activity.reached(Stage::Handshaking);
+            (newcomer, evicted(order))
+        });
+        let [(first, a), (second, b), (third, c), (fourth, _)] = &newcomers;
+        assert_eq!(*a, [true, false, false]);
+        assert_eq!(*b, [true, true, false]);
+        assert_eq!(*c, [true, true, true]);
+        let newcomers = [first, second, third, fourth];
+        assert_eq!(evicted(newcomers), [true, false, false, false]);
+        slots.shed();
+        assert_eq!(evicted(newcomers), [true, true, false, false]);
+    }
+
+    #[test]
+    fn slots_of_authenticated_clients_are_theirs_alone() {
+        let slots = slots(4, 2);
+        let known = [(); 2].map(|()| {
+            let mut slot = admit(&slots, "10.0.0.1");
+            slot.authenticate().unwrap();
+            slot
+        });
+        let [a, b, c] = [(); 3].map(|()| admit(&slots, "10.0.0.1"));
+        assert_eq!(evicted([&known[0], &known[1]]), [false, false]);
+        assert_eq!(evicted([&a, &b, &c]), [true, false, false]);
+        // One that is idle makes room, one that is not does not.
+        let busy = known[0].activity.begin();
+        let mut newcomer = admit(&slots, "10.0.0.2");
+        newcomer.authenticate().unwrap();
+        assert_eq!(evicted([&known[0], &known[1]]), [false, true]);
+        let also_busy = newcomer.activity.begin();
+        assert!(admit(&slots, "10.0.0.3").authenticate().is_err());
+        drop((busy, also_busy));
+        assert!(admit(&slots, "10.0.0.3").authenticate().is_ok());
+    }
+}

@@ -1,0 +1,191 @@
+//! The bytes of a connection: a socket that can change its runtime, and TLS over it that keeps count.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
+
+use super::activity::Activity;
+use super::stall::WriteStall;
+
+/// How much of an unread request is read at once.
+const SCRATCH_BYTES: usize = 8 << 10;
+
+/// A socket below TLS.
+#[derive(Debug)]
+pub(super) struct Socket(Option<TcpStream>);
+
+/// What TLS writes to.
+pub(super) type Wire = WriteStall<Socket>;
+
+/// A TLS connection as HTTP sees it.
+pub(super) struct Metered {
+    tls: TlsStream<Wire>,
+    activity: Arc<Activity>,
+    ended: bool,
+    /// Once TLS was shut down: how long the rest of a request is read.
+    linger: Option<Pin<Box<Sleep>>>,
+    linger_for: Duration,
+    linger_bytes: u64,
+}
+
+impl Socket {
+    pub(super) const fn new(stream: TcpStream) -> Self {
+        Self(Some(stream))
+    }
+
+    /// Moves the socket to the runtime of the caller. Readiness is told by the runtime that a socket is
+    /// registered with; another one would have to be woken for every packet.
+    pub(super) fn move_here(&mut self) -> io::Result<()> {
+        let stream = self.0.take().ok_or(io::ErrorKind::NotConnected)?;
+        self.0 = Some(TcpStream::from_std(stream.into_std()?)?);
+        Ok(())
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let stream = self.0.as_mut().map(Pin::new);
+        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Metered {
+    /// Once shut down, the rest of a request that was refused is read for `linger_for` and up to
+    /// `linger_bytes`.
+    pub(super) fn new(
+        tls: TlsStream<Wire>,
+        activity: Arc<Activity>,
+        linger_for: Duration,
+        linger_bytes: u64,
+    ) -> Self {
+        Self {
+            tls,
+            activity,
+            ended: false,
+            linger: None,
+            linger_for,
+            linger_bytes,
+        }
+    }
+
+    /// Reads what the client still sends. A socket that is closed with unread bytes sends a reset, and a
+    /// client that gets one loses the response that it has not read yet.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; SCRATCH_BYTES];
+        while let Some(linger) = &mut self.linger
+            && self.linger_bytes > 0
+            && linger.as_mut().poll(cx).is_pending()
+        {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            // Below TLS: it need not be decrypted.
+            let Ok(stream) = self.tls.get_mut().0.get_mut().stream() else {
+                break;
+            };
+            let read = ready!(stream.poll_read(cx, &mut buffer));
+            let bytes = buffer.filled().len() as u64;
+            if read.is_err() || bytes == 0 {
+                break;
+            }
+            self.linger_bytes = self.linger_bytes.saturating_sub(bytes);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.tls).poll_read(cx, buffer));
+        match buffer.filled().len() - before {
+            0 => self.ended = true,
+            bytes => self.activity.received(bytes),
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.tls).poll_shutdown(cx))?;
+            if self.ended || !self.activity.is_unread() {
+                return Poll::Ready(Ok(()));
+            }
+            self.linger = Some(Box::pin(sleep(self.linger_for)));
+        }
+        self.poll_linger(cx).map(Ok)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream()?.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,238 @@
+//! How fast one answer is read: what was handed to the connection and has not been sent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{Charge, LOOK_FOR_ROOM, Reader};
+
+/// Bytes of one answer that the connection holds at most before more is made or handed over.
+const WINDOW: usize = 256 << 10;
+/// Bytes that are handed over at once. What was handed over to a stream whose client then takes nothing
+/// stays there, so that this is what such a stream costs besides the piece it is cut from.
+const CHUNK: usize = 32 << 10;
+
+/// One answer on its way.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    reader: Reader,
+    /// When the answer must be complete, if it must.
+    deadline: Option<Instant>,
+    /// Bytes handed over and not sent.
+    handed: AtomicUsize,
+    begun: Instant,
+    /// When something was sent last, or handed over after everything had been sent; milliseconds since `begun`.
+    moved: AtomicU64,
+    /// The body is gone; what it handed over may still be there.
+    ended: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// The piece of an answer that is being handed over, chunk by chunk.
+pub(crate) struct Window {
+    pace: Arc<Pace>,
+    rest: Bytes,
+    charge: Option<Arc<Charge>>,
+    /// For what was there when the answer began, until the first piece of it is taken.
+    paid: Option<Charge>,
+    /// For what the body holds besides the pieces it gives.
+    kept: Option<Charge>,
+    extent: Extent,
+    /// Rings when it is time to look for room again.
+    retry: Option<std::pin::Pin<Box<Sleep>>>,
+}
+
+/// What of an answer is there when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// Its first piece, and so many bytes that the rest is made of.
+    Begun {
+        /// Bytes that stay until the answer is complete.
+        kept: usize,
+    },
+}
+
+/// A part of a piece, as the connection holds it.
+struct Chunk {
+    bytes: Bytes,
+    pace: Arc<Pace>,
+    charge: Option<Arc<Charge>>,
+}
+
+impl Pace {
+    pub(crate) fn new(reader: Reader, deadline: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self {
+            reader,
+            deadline,
+            handed: AtomicUsize::new(0),
+            begun: Instant::now(),
+            moved: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    /// Whether everything was sent that ever will be.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Acquire) && self.handed.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether the client has taken too long.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        let late = self.deadline.is_some_and(|deadline| now >= deadline);
+        let waits = self.handed.load(Ordering::Acquire) > 0;
+        late || waits && self.idle(now) >= self.reader.patience()
+    }
+
+    /// When to look next whether the client has taken too long.
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        let limits = self.reader.limits();
+        let waits = self.handed.load(Ordering::Acquire) > 0;
+        // A watch without news costs next to nothing.
+        let tick = now
+            + if waits {
+                limits.tick()
+            } else {
+                limits.stall / 3
+            };
+        self.deadline.map_or(tick, |deadline| deadline.min(tick))
+    }
+
+    fn idle(&self, now: Instant) -> Duration {
+        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.begun + moved)
+    }
+
+    fn touch(&self) {
+        let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(since, Ordering::Relaxed);
+    }
+
+    /// Ready when at most `bytes` of those handed over have not been sent.
+    fn poll_handed(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
+        if self.handed.load(Ordering::Acquire) <= bytes {
+            return Poll::Ready(());
+        }
+        self.waker.register(cx.waker());
+        // It may have become so before there was anybody to wake.
+        if self.handed.load(Ordering::Acquire) <= bytes {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl Window {
+    /// Nothing is to be handed over yet; `paid` is for what is there.
+    pub(crate) fn new(pace: Arc<Pace>, paid: Option<Charge>, extent: Extent) -> Self {
+        Self {
+            pace,
+            rest: Bytes::new(),
+            charge: None,
+            paid,
+            kept: None,
+            extent,
+            retry: None,
+        }
+    }
+
+    /// Takes a piece to hand over, and charges it.
+    pub(crate) fn put(&mut self, piece: Bytes) {
+        self.charge = Some(Arc::new(self.pace.reader.charge(piece.len())));
+        self.rest = piece;
+        if let (Some(mut paid), Extent::Begun { kept: 1.. }) = (self.paid.take(), self.extent) {
+            paid.resize(self.extent.kept());
+            self.kept = Some(paid);
+        }
+    }
+
+    /// Whether a piece is being handed over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next chunk of the piece, when the connection has room for it.
+    pub(crate) fn poll_chunk(&mut self, cx: &Context<'_>) -> Poll<Bytes> {
+        std::task::ready!(self.pace.poll_handed(WINDOW - CHUNK, cx));
+        let bytes = self.rest.split_to(self.rest.len().min(CHUNK));
+        let charge = if self.rest.is_empty() {
+            self.charge.take()
+        } else {
+            self.charge.clone()
+        };
+        if self.pace.handed.fetch_add(bytes.len(), Ordering::AcqRel) == 0 {
+            self.pace.touch();
+        }
+        let pace = Arc::clone(&self.pace);
+        Poll::Ready(Bytes::from_owner(Chunk {
+            bytes,
+            pace,
+            charge,
+        }))
+    }
+
+    /// Ready when there is room for another piece.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What is there already needs no room any more.
+        let there = self.extent == Extent::Whole || self.paid.is_some();
+        let kept = self.kept.as_ref().map_or(0, Charge::bytes);
+        while !there && !self.pace.reader.has_room(kept) {
+            let retry = self
+                .retry
+                .get_or_insert_with(|| Box::pin(sleep(LOOK_FOR_ROOM)));
+            std::task::ready!(retry.as_mut().poll(cx));
+            self.retry = None;
+        }
+        self.pace.poll_handed(WINDOW - CHUNK, cx)
+    }
+
+    /// Ready when everything that was handed over has been sent.
+    pub(crate) fn poll_sent(&self, cx: &Context<'_>) -> Poll<()> {
+        self.pace.poll_handed(0, cx)
+    }
+
+    /// Whether everything that was handed over has been sent.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.pace.handed.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Extent {
+    const fn kept(self) -> usize {
+        match self {
+            Self::Whole => 0,
+            Self::Begun { kept } => kept,
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.pace.ended.store(true, Ordering::Release);
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.pace.touch();
+        if let Some(charge) = &self.charge {
+            charge.moved();
+        }
+        let length = self.bytes.len();
+        self.pace.handed.fetch_sub(length, Ordering::AcqRel);
+        self.pace.waker.wake();
+    }
+}
