@@ -49,7 +49,13 @@ struct Walk {
 impl Walk {
     fn found(&mut self, span: proc_macro2::Span, text: String) {
         let line = span.start().line;
-        self.places.push(Place { line, text });
+        let function = self.function.as_ref();
+        let function = function.map_or_else(String::new, |(name, _)| name.clone());
+        self.places.push(Place {
+            line,
+            function,
+            text,
+        });
     }
 
     fn enter(&mut self, signature: &syn::Signature, block: &syn::Block) {
@@ -71,8 +77,6 @@ impl Walk {
         }
         self.visit_block(block);
         let recursive = self.recursive;
-        let places = std::mem::take(&mut self.places);
-        *self = Self { places, ..outer };
         if recursive {
             let name = &signature.ident;
             self.found(
@@ -83,6 +87,8 @@ impl Walk {
                 ),
             );
         }
+        let places = std::mem::take(&mut self.places);
+        *self = Self { places, ..outer };
     }
 
     fn remember(&mut self, pattern: &syn::Pat) {
@@ -240,7 +246,8 @@ impl<'ast> Visit<'ast> for Walk {
                 .collect();
             let itself = match segments.as_slice() {
                 [one] => one == name && !method,
-                [first, last] => first == "Self" && last == name,
+                // `Self::from` is the conversion of another type as a rule.
+                [first, last] => first == "Self" && last == name && name != "from",
                 _ => false,
             };
             self.recursive |= itself;
