@@ -74,7 +74,7 @@ pub(crate) fn run(attacks: &[Attack], plan: &Plan) -> Result<Vec<Row>> {
         let subject = Subject::start(&mut seed, Setup::Standard)?;
         patience = Some(Patience::start(subject, &patient, plan, &runtime)?);
     }
-    let mut subject = None;
+    let mut subject: Option<Subject> = None;
     for attack in others {
         // Servers of other setups are judged by what they keep before they are replaced.
         if let Some(before) = subject.take_if(|before| before.setup != attack.setup) {

@@ -49,7 +49,13 @@ struct Walk {
 impl Walk {
     fn found(&mut self, span: proc_macro2::Span, text: String) {
         let line = span.start().line;
-        self.places.push(Place { line, text });
+        let function = self.function.as_ref();
+        let function = function.map_or_else(String::new, |(name, _)| name.clone());
+        self.places.push(Place {
+            line,
+            function,
+            text,
+        });
     }
 
     fn enter(&mut self, signature: &syn::Signature, block: &syn::Block) {
@@ -61,16 +67,16 @@ impl Walk {
         };
         let outer = std::mem::replace(self, outer);
         for input in &signature.inputs {
-            if let syn::FnArg::Typed(input) = input
-                && names_set(&input.ty)
-            {
-                self.remember(&input.pat);
+            if let syn::FnArg::Typed(input) = input {
+                let mut named = NamesSet::default();
+                named.visit_type(&input.ty);
+                if named.0 {
+                    self.remember(&input.pat);
+                }
             }
         }
         self.visit_block(block);
         let recursive = self.recursive;
-        let places = std::mem::take(&mut self.places);
-        *self = Self { places, ..outer };
         if recursive {
             let name = &signature.ident;
             self.found(
@@ -81,6 +87,8 @@ impl Walk {
                 ),
             );
         }
+        let places = std::mem::take(&mut self.places);
+        *self = Self { places, ..outer };
     }
 
     fn remember(&mut self, pattern: &syn::Pat) {
@@ -167,44 +175,13 @@ impl Walk {
     }
 }
 
-fn names_set(tokens: &impl quote_text::Text) -> bool {
-    let text = tokens.text();
-    SETS.iter().any(|set| text.contains(set))
-}
+/// Whether a set is among the types and calls that a tree names.
+#[derive(Default)]
+struct NamesSet(bool);
 
-/// The text of a syntax tree, as far as paths go.
-mod quote_text {
-    use syn::visit::Visit;
-
-    /// Identifiers in a tree.
-    pub(super) trait Text {
-        fn text(&self) -> String;
-    }
-
-    #[derive(Default)]
-    struct Names(String);
-
-    impl<'ast> Visit<'ast> for Names {
-        fn visit_ident(&mut self, name: &'ast proc_macro2::Ident) {
-            self.0 += &name.to_string();
-            self.0.push(' ');
-        }
-    }
-
-    impl Text for syn::Type {
-        fn text(&self) -> String {
-            let mut names = Names::default();
-            names.visit_type(self);
-            names.0
-        }
-    }
-
-    impl Text for syn::Local {
-        fn text(&self) -> String {
-            let mut names = Names::default();
-            names.visit_local(self);
-            names.0
-        }
+impl<'ast> Visit<'ast> for NamesSet {
+    fn visit_ident(&mut self, name: &'ast proc_macro2::Ident) {
+        self.0 |= SETS.iter().any(|set| name == set);
     }
 }
 
@@ -238,7 +215,9 @@ impl<'ast> Visit<'ast> for Walk {
     }
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
-        if names_set(local) {
+        let mut named = NamesSet::default();
+        named.visit_local(local);
+        if named.0 {
             self.remember(&local.pat);
         }
         visit::visit_local(self, local);
@@ -267,7 +246,8 @@ impl<'ast> Visit<'ast> for Walk {
                 .collect();
             let itself = match segments.as_slice() {
                 [one] => one == name && !method,
-                [first, last] => first == "Self" && last == name,
+                // `Self::from` is the conversion of another type as a rule.
+                [first, last] => first == "Self" && last == name && name != "from",
                 _ => false,
             };
             self.recursive |= itself;
