@@ -84,7 +84,9 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn runtime(builder: &mut Builder) -> anyhow::Result<Runtime> {
-    let builder = builder.enable_all().thread_stack_size(kube_json::STACK_SIZE);
+    let builder = builder
+        .enable_all()
+        .thread_stack_size(kube_json::STACK_SIZE);
     let built = builder.build();
     built.map_err(|error| anyhow!("cannot start threads: {error}"))
 }

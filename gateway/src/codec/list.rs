@@ -194,6 +194,12 @@ impl Source for List {
             }
         }
     }
+
+    fn kept(&self) -> usize {
+        // What is sent as it is stored belongs to the cache.
+        let stored = matches!(self.script, Script::Compact) && self.shape.is_stored();
+        if stored { 0 } else { self.rest.len() }
+    }
 }
 
 impl List {

@@ -17,6 +17,10 @@ use super::stall::WriteStall;
 /// How much of an unread request is read at once.
 const SCRATCH_BYTES: usize = 8 << 10;
 
+/// How much is read at once; a TLS record. hyper doubles its buffer whenever a read fills it, up to the
+/// largest head that it takes, so that each upload would hold a mebibyte.
+const READ_BYTES: usize = 16 << 10;
+
 /// A socket below TLS.
 #[derive(Debug)]
 pub(super) struct Socket(Option<TcpStream>);
@@ -103,9 +107,12 @@ impl AsyncRead for Metered {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut self.tls).poll_read(cx, buffer));
-        match buffer.filled().len() - before {
+        let wanted = buffer.remaining().min(READ_BYTES);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(wanted));
+        let read = ready!(Pin::new(&mut self.tls).poll_read(cx, &mut part));
+        let bytes = part.filled().len();
+        buffer.advance(bytes);
+        match bytes {
             0 => self.ended = true,
             bytes => self.activity.received(bytes),
         }
