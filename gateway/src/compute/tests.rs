@@ -17,8 +17,8 @@ fn pool() -> (Pool, Workers) {
 }
 
 /// Keeps the only thread until the sender is dropped; returns when it is kept.
-async fn busy(pool: &Pool) -> mpsc::Sender<()> {
-    let (release, wait) = mpsc::channel::<()>();
+async fn busy(pool: &Pool) -> mpsc::SyncSender<()> {
+    let (release, wait) = mpsc::sync_channel::<()>(1);
     let (began, begun) = oneshot::channel();
     let keeper = pool.of("keeper");
     let mut job = Box::pin(keeper.go_on(HEAVY, move |_| {
@@ -137,7 +137,7 @@ async fn work_that_nobody_waits_for_is_not_begun() {
 #[tokio::test]
 async fn work_under_way_is_told_when_nobody_waits_any_more() {
     let (pool, _workers) = pool();
-    let (told, ended) = mpsc::channel();
+    let (told, ended) = mpsc::sync_channel(16);
     let (began, begun) = oneshot::channel();
     let client = pool.of("u");
     let mut job = Box::pin(client.run(HEAVY, move |run: &Run| {
@@ -155,7 +155,7 @@ async fn work_under_way_is_told_when_nobody_waits_any_more() {
 
 #[tokio::test]
 async fn what_is_kept_is_dropped_by_the_pool() {
-    struct Tree(mpsc::Sender<thread::ThreadId>);
+    struct Tree(mpsc::SyncSender<thread::ThreadId>);
     impl Drop for Tree {
         fn drop(&mut self) {
             self.0.send(thread::current().id()).unwrap();
@@ -163,7 +163,7 @@ async fn what_is_kept_is_dropped_by_the_pool() {
     }
     let (pool, _workers) = pool();
     let client = pool.of("u");
-    let (dropped, on) = mpsc::channel();
+    let (dropped, on) = mpsc::sync_channel(16);
     let here = thread::current().id();
     for (weight, elsewhere) in [(HEAVY, true), (INLINE, false)] {
         let tree = Tree(dropped.clone());

@@ -52,100 +52,102 @@ fn record(number: usize, bytes: usize) -> v1::Record {
 /// Changes a response into one that cannot be.
 type Fault<T> = fn(&mut T);
 
+/// Lists that cannot be: what is wrong, how it is made, and what the operator reads.
+const LISTS: [(&str, Lie, &str); 11] = [
+    (
+        "another resource",
+        |parts| {
+            with(parts, |records| {
+                records[0].key.as_mut().expect("a key").resource = "others".to_owned();
+            })
+        },
+        "another resource",
+    ),
+    (
+        "a key twice",
+        |parts| {
+            with(parts, |records| {
+                let again = records[0].clone();
+                records.insert(0, again);
+            })
+        },
+        "order of its keys",
+    ),
+    (
+        "out of order",
+        |parts| with(parts, |records| records.reverse()),
+        "order of its keys",
+    ),
+    (
+        "no key",
+        |parts| with(parts, |records| records[0].key = None),
+        "without a key",
+    ),
+    (
+        "a key that is another's",
+        |parts| {
+            with(parts, |records| {
+                records[0].key.as_mut().expect("a key").name = "b/c".to_owned();
+            })
+        },
+        "under no key",
+    ),
+    (
+        "from the future",
+        |parts| {
+            with(parts, |records| {
+                records[0].revision = 1 << 52;
+            })
+        },
+        "newer than it",
+    ),
+    (
+        "from nowhere",
+        |parts| {
+            with(parts, |records| {
+                records[0].revision = i64::MAX;
+            })
+        },
+        "told of revision",
+    ),
+    (
+        "a store without a name",
+        |mut parts| {
+            if let Some(Part::Header(header)) = &mut parts[0].part {
+                header.store_id.clear();
+            }
+            Box::new(parts.into_iter())
+        },
+        "without a store id",
+    ),
+    (
+        "no progress",
+        |parts| endless(parts, |_| chunk(Vec::new())),
+        "without coming further",
+    ),
+    (
+        "no end",
+        |parts| endless(parts, |number| chunk(vec![record(number, 100_000)])),
+        "raise --watch-cache-bytes",
+    ),
+    (
+        "a chunk of everything",
+        |parts| {
+            endless(parts, |number| {
+                chunk(
+                    (0..40)
+                        .map(|at| record(40 * number + at, 1 << 20))
+                        .collect(),
+                )
+            })
+        },
+        "a chunk of",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_that_are_none_are_not_loaded() {
-    let cases: [(&str, Lie, &str); 11] = [
-        (
-            "another resource",
-            |parts| {
-                with(parts, |records| {
-                    records[0].key.as_mut().expect("a key").resource = "others".to_owned();
-                })
-            },
-            "another resource",
-        ),
-        (
-            "a key twice",
-            |parts| {
-                with(parts, |records| {
-                    let again = records[0].clone();
-                    records.insert(0, again);
-                })
-            },
-            "order of its keys",
-        ),
-        (
-            "out of order",
-            |parts| with(parts, |records| records.reverse()),
-            "order of its keys",
-        ),
-        (
-            "no key",
-            |parts| with(parts, |records| records[0].key = None),
-            "without a key",
-        ),
-        (
-            "a key that is another's",
-            |parts| {
-                with(parts, |records| {
-                    records[0].key.as_mut().expect("a key").name = "b/c".to_owned();
-                })
-            },
-            "under no key",
-        ),
-        (
-            "from the future",
-            |parts| {
-                with(parts, |records| {
-                    records[0].revision = 1 << 52;
-                })
-            },
-            "newer than it",
-        ),
-        (
-            "from nowhere",
-            |parts| {
-                with(parts, |records| {
-                    records[0].revision = i64::MAX;
-                })
-            },
-            "told of revision",
-        ),
-        (
-            "a store without a name",
-            |mut parts| {
-                if let Some(Part::Header(header)) = &mut parts[0].part {
-                    header.store_id.clear();
-                }
-                Box::new(parts.into_iter())
-            },
-            "without a store id",
-        ),
-        (
-            "no progress",
-            |parts| endless(parts, |_| chunk(Vec::new())),
-            "without coming further",
-        ),
-        (
-            "no end",
-            |parts| endless(parts, |number| chunk(vec![record(number, 100_000)])),
-            "raise --watch-cache-bytes",
-        ),
-        (
-            "a chunk of everything",
-            |parts| {
-                endless(parts, |number| {
-                    chunk(
-                        (0..40)
-                            .map(|at| record(40 * number + at, 1 << 20))
-                            .collect(),
-                    )
-                })
-            },
-            "a chunk of",
-        ),
-    ];
-    for (name, lie, why) in cases {
+    for (name, lie, why) in LISTS {
         let fake = Fake::new();
         let stored = ["a/x", "a/y"].map(|key| (key.to_owned(), thing(key, 1, "red")));
         fake.put(stored);

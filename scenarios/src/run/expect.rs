@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_numeric_client_drops_what_a_double_cannot_tell_apart() {
         let kept = |first: u64| {
-            let event = |it| {
+            let event = |it: u64| {
                 json!({"object": {"metadata": {"resourceVersion": it.to_string()}}}).to_string()
             };
             let events: Vec<String> = (first..first + 40).map(event).collect();
