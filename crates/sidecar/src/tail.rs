@@ -105,6 +105,16 @@ impl Tail {
                     self.fanout.skip_to(driver.header().await?);
                     return Ok(true);
                 }
+                Err(error) if error.reason() == Reason::FutureRevision => {
+                    // Another process imported a store in the place of an empty one: its revisions may
+                    // be smaller.
+                    let (known, now) = (self.header(), driver.header().await?);
+                    if known.store_id == now.store_id && known.epoch == now.epoch {
+                        return Err(error);
+                    }
+                    self.fanout.skip_to(now);
+                    return Ok(true);
+                }
                 page => page?,
             };
             let done = page.events.is_empty() || page.through >= page.header.revision;

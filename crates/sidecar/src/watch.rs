@@ -62,8 +62,9 @@ impl Watch {
         }
         let start = request.start_revision;
         let mut header = source.fanout.header();
-        if start == 0 || start > header.revision {
-            // A reader may have been shown a commit that is not published yet.
+        if start == 0 || start > header.revision || start < header.compact_revision {
+            // A reader may have been shown a commit that is not published yet, or a store that another
+            // process imported in the place of an empty one, whose revisions were larger.
             header = source.driver.header().await?;
             // It may be the first to tell of an epoch that has begun.
             source.fanout.adopt(&header);
