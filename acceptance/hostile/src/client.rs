@@ -107,7 +107,11 @@ impl Connection {
         // How a connection ended shows in the requests that use it.
         let sender = match protocol {
             Protocol::Http1 => {
-                let (sender, connection) = http1::handshake(io).await?;
+                let (sender, connection) = http1::Builder::new()
+                    // Each warning is a header.
+                    .max_headers(4096)
+                    .handshake(io)
+                    .await?;
                 driver.spawn(async move { drop(connection.await) });
                 Sender::Http1(sender)
             }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use crate::program::{Client, Program, client, command, list, op};
 
-const MIB: usize = 1 << 20;
 /// Room is found within seconds; a busy machine takes its time.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -95,19 +94,6 @@ async fn room_is_back_once_objects_are_deleted() {
     empty(&client, names, 100_000).await;
     drop(client);
     served.stop().await.expect("stopped");
-}
-
-#[tokio::test]
-async fn a_limit_of_file_sizes_is_a_full_disk() {
-    let mut program = Program::new();
-    let line = format!("{:?}", command(&program.database(), &program.socket()));
-    let mut limited = Command::new("sh");
-    // In blocks of 512 bytes: 32 MiB.
-    limited.args(["-c", &format!("ulimit -f 65536; exec {line}")]);
-    let client = program.start_as(limited).await;
-    let names = fill(&client, MIB).await;
-    assert!(names.len() > 8, "{} objects", names.len());
-    empty(&client, names, MIB).await;
 }
 
 /// Runs a shell script in a mount namespace of its own, with a small file system at a path; `false`

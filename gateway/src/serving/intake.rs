@@ -19,7 +19,7 @@ pub struct BodyLimits {
     /// body that a manifest may ask for. Beyond it 429.
     pub arrived: usize,
     /// Bytes that decoding and everything behind it may need for all requests together, reckoned as
-    /// [`WORKING`] times their bodies. 96 MiB: four bodies of 3 MiB. Beyond it a request waits.
+    /// eight times their bodies. 96 MiB: four bodies of 3 MiB. Beyond it a request waits.
     pub working: usize,
     /// Bodies up to this size are reckoned in neither: the number of requests bounds them, and they must not
     /// wait behind large ones. A tenth of kube-apiserver's `resourceBody99Percentile` (256 KiB).
