@@ -30,8 +30,8 @@ use tokio::sync::oneshot;
 
 use self::queue::{Job, Queue, Task};
 
-pub use self::kept::Kept;
-pub use self::turn::Turn;
+pub use self::kept::{Kept, Remade};
+pub use self::turn::{Turn, Walks};
 
 /// The most bytes of an object that are worked on where they are asked for: at 50 to 100 ns a byte,
 /// 3 to 7 ms of the 50 ms that a request may hold a thread for. Ordinary objects have a few KiB.
@@ -44,6 +44,7 @@ const RETRY_AFTER: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
+    walks: Walks,
 }
 
 /// The threads of a pool. Dropped, they end as soon as they are done; work that comes later runs
@@ -115,7 +116,8 @@ impl Pool {
                 .stack_size(kube_json::STACK_SIZE);
             workers.threads.push(thread.spawn(move || shared.work())?);
         }
-        Ok((Self { shared }, workers))
+        let walks = Walks::new();
+        Ok((Self { shared, walks }, workers))
     }
 
     /// As many threads as leave a processor to those who serve.
@@ -123,6 +125,12 @@ impl Pool {
     pub fn usual_threads() -> usize {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         processors.saturating_sub(1).max(1)
+    }
+
+    /// The turns of walks, which need no pool, but leave the threads where they are to others.
+    #[must_use]
+    pub const fn walks(&self) -> &Walks {
+        &self.walks
     }
 
     /// The pool as a user has it.
@@ -190,6 +198,12 @@ impl Client {
     ) -> T {
         let done = self.submit(weight, work, false).await;
         done.expect("only what may be refused is")
+    }
+
+    /// The turns of walks.
+    #[must_use]
+    pub const fn walks(&self) -> &Walks {
+        &self.pool.walks
     }
 
     async fn submit<T: Send + 'static>(

@@ -70,17 +70,17 @@ impl Patch {
         &self.problems
     }
 
-    /// The object with the patch applied.
+    /// The object with the patch applied, whose values become part of it.
     ///
     /// # Errors
     /// 400 if the body was no such patch, 413 if it had too many operations or the object would
     /// take too much memory, 422 if an operation of a JSON patch fails; why is not said, as in
     /// kube-apiserver.
-    pub fn apply(&self, object: Value) -> Result<Value, ApiError> {
-        let patched = match &self.operation {
+    pub fn apply(self, object: Value) -> Result<Value, ApiError> {
+        let patched = match self.operation {
             Operation::Json(patch) => patch.apply(object)?,
             Operation::Merge(patch) => merge_patch::apply(object, patch),
-            Operation::Refused(error) => return Err(error.clone()),
+            Operation::Refused(error) => return Err(error),
         };
         // Small patches, one after the other, could make what no body may be.
         let weight = Weight::of(&patched).check();

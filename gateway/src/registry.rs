@@ -28,7 +28,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::authz::Permit;
-use crate::compute::{Client, Kept, Run};
+use crate::compute::{Client, Run};
 use crate::request::Warnings;
 use crate::resources::Served;
 use crate::store::{ObjectKey, Store, set_resource_version};
@@ -62,8 +62,6 @@ pub(crate) struct Target {
 pub(crate) struct Written {
     /// Compact JSON in the version of the request, `metadata.resourceVersion` included.
     pub bytes: Bytes,
-    /// The same as a tree.
-    pub object: Kept<Value>,
 }
 
 impl Registry {
@@ -104,19 +102,17 @@ impl Target {
 
 impl Written {
     /// An object as it came, because nothing was stored; under a revision if it has one.
-    fn unstored(run: &Run, mut object: Value, revision: Option<Revision>) -> Self {
+    fn unstored(mut object: Value, revision: Option<Revision>) -> Self {
         if let Some(revision) = revision {
             stamp(&mut object, revision.to_string());
         }
         Self {
             bytes: kube_json::to_vec(&object).into(),
-            object: run.keep(object),
         }
     }
 
     /// An object as it would have been read back, had it been stored.
     fn imagined(
-        run: &Run,
         target: &Target,
         mut object: Value,
         revision: Option<Revision>,
@@ -131,30 +127,35 @@ impl Written {
                 stamp(&mut object, version);
             }
         }
-        Ok(Self::unstored(run, object, revision))
+        Ok(Self::unstored(object, revision))
     }
 
     /// An object that was stored as these bytes under a revision.
     async fn stored(
         compute: &Client,
         target: &Target,
-        mut object: Kept<Value>,
-        (stored, revision): (&Bytes, Revision),
+        stored: &Bytes,
+        revision: Revision,
     ) -> Result<Self, ApiError> {
-        if !target.served.is_storage() {
-            let (served, value) = (target.served.clone(), stored.clone());
-            let reread = move |run: &Run| {
-                let reread = served.reread(&value)?;
-                let object = reread.unwrap_or_else(|| object.into_inner());
-                Ok::<_, ApiError>(Self::unstored(run, object, Some(revision)))
-            };
-            return compute.go_on(stored.len(), reread).await;
-        }
-        stamp(&mut object, revision.to_string());
-        let bytes = set_resource_version(stored, revision.get());
+        let (served, value) = (target.served.clone(), stored.clone());
+        let reread = move |_: &Run| {
+            let reread = served.reread(&value)?;
+            Ok::<_, ApiError>(reread.map(|object| Self::unstored(object, Some(revision))))
+        };
+        let shown = if target.served.is_storage() {
+            None
+        } else {
+            compute.go_on(stored.len(), reread).await?
+        };
+        shown.map_or_else(|| Self::under(stored, revision), Ok)
+    }
+
+    /// An object as these bytes show it, under a revision.
+    fn under(bytes: &Bytes, revision: Revision) -> Result<Self, ApiError> {
+        let bytes = set_resource_version(bytes, revision.get());
+        let bytes = bytes.ok_or_else(|| ApiError::internal("an object without metadata"))?;
         Ok(Self {
-            bytes: bytes.unwrap_or_else(|| kube_json::to_vec(&object)).into(),
-            object,
+            bytes: bytes.into(),
         })
     }
 }

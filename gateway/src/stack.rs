@@ -32,6 +32,9 @@ use crate::telemetry::Metrics;
 /// Unless a handler says otherwise: every answer is behind authentication.
 const NOT_CACHED: HeaderValue = HeaderValue::from_static("no-cache, private");
 
+/// Who reads what is refused, perhaps before it is known who asks.
+const NOBODY: &str = "";
+
 /// What lies behind the chain.
 pub trait Inner: Send + Sync + 'static {
     /// Answers an authorized request.
@@ -75,12 +78,15 @@ impl<I: Inner> Stack<I> {
         let audit_id = audit::id_of(request.headers());
         let context = Context::new(audit_id.clone(), None);
         let warnings = context.warnings.clone();
-        let chain = self.chain(peer, context, request.map(Body::new));
+        let mut request = request.map(Body::new);
+        let outlet = request.extensions_mut().remove::<Outlet>();
+        let outlet = outlet.unwrap_or_else(|| self.limits.connect());
+        let chain = self.chain(peer, &outlet, context, request);
         // A bug in one request must not end the others of its connection.
         let mut answer = match AssertUnwindSafe(chain).catch_unwind().await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(refusal)) => refusal.answer(),
-            Err(_) => Refusal::Panicked.answer(),
+            Ok(Err(refusal)) => refused(refusal, &outlet),
+            Err(_) => refused(Refusal::Panicked, &outlet),
         };
         let headers = answer.headers_mut();
         headers.insert(audit::AUDIT_ID, audit_id);
@@ -93,6 +99,7 @@ impl<I: Inner> Stack<I> {
     async fn chain(
         &self,
         peer: &Peer,
+        outlet: &Outlet,
         context: Context,
         request: Request<Body>,
     ) -> Result<Response<Body>, Refusal> {
@@ -104,10 +111,10 @@ impl<I: Inner> Stack<I> {
         // From here on every answer is counted, refusals too.
         let mut observation =
             Observation::begin(&self.metrics, &info, &request, self.inner.serves(&info));
-        let answered = match self.answered(peer, context, info, request).await {
+        let answered = match self.answered(peer, outlet, context, info, request).await {
             Ok(answered) => answered,
             Err(refusal) => {
-                let answer = refusal.answer();
+                let answer = refused(refusal, outlet);
                 observation.answered(answer.status(), false);
                 return Ok(answer);
             }
@@ -120,6 +127,7 @@ impl<I: Inner> Stack<I> {
     async fn answered(
         &self,
         peer: &Peer,
+        outlet: &Outlet,
         mut context: Context,
         info: RequestInfo,
         mut request: Request<Body>,
@@ -145,13 +153,11 @@ impl<I: Inner> Stack<I> {
         // Before anything is done with the rights of who sent it.
         impersonation::refuse(request.headers(), &user, &info)
             .map_err(|refused| Refusal::impersonating(&request, refused))?;
-        let outlet = request.extensions_mut().remove::<Outlet>();
-        let outlet = outlet.unwrap_or_else(|| self.limits.connect());
         // After authentication, because administrators have more; before authorization, which
         // may cost a request to somebody else.
         let seat = self
             .limits
-            .seat(&info, &user, &outlet)
+            .seat(&info, &user, outlet)
             .map_err(|_| Refusal::Overloaded)?;
         let reader = outlet.reader(&user.name);
         // What was written cannot be refused any more, and probes are never shed.
@@ -171,6 +177,11 @@ impl<I: Inner> Stack<I> {
                 .map_err(|_| Refusal::Late)?,
             None => handler.await,
         };
+        // A handler that never had to wait was not interrupted.
+        let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if late && refusable {
+            return Err(Refusal::Late);
+        }
         let charge = charge(&reader, &answer, refusable).map_err(|_| Refusal::Overloaded)?;
         Ok(Answered {
             answer,
@@ -218,6 +229,16 @@ struct Answered {
     deadline: Option<Instant>,
     seat: Seat,
     in_flight: Option<TaskTrackerToken>,
+}
+
+/// The answer to a request that got no further. A client that does not read it is found out as well.
+fn refused(refusal: Refusal, outlet: &Outlet) -> Response<Body> {
+    let answer = refusal.answer();
+    let bytes = answer.body().size_hint().upper().unwrap_or(0);
+    let charge = outlet
+        .reader(NOBODY)
+        .charge(usize::try_from(bytes).unwrap_or(0));
+    answer.map(|body| Body::new(Whole::new(body, charge)))
 }
 
 fn begun(answer: &Response<Body>) -> Option<reply::Begun> {

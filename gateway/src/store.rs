@@ -44,7 +44,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::backend::{Backend, Endpoint, EndpointError};
-use crate::compute::Pool;
+use crate::compute::{Pool, Walks};
 use crate::store::load::Loader;
 use crate::store::sync::Reload;
 
@@ -78,6 +78,7 @@ struct Inner {
     backend: Backend,
     loader: Arc<Loader>,
     config: StoreConfig,
+    walks: Walks,
     /// `None` until loaded.
     generation: ArcSwapOption<Generation>,
     phase: signal::Sender<Phase>,
@@ -103,6 +104,7 @@ impl Store {
             backend,
             loader: Arc::new(Loader::new(codec)),
             config,
+            walks: compute.walks().clone(),
             generation: ArcSwapOption::empty(),
             phase: signal::Sender::new(Phase::Initializing { trouble: None }),
             value_bytes: AtomicU64::new(0),

@@ -47,6 +47,31 @@ pub const fn memory_limit(text: usize) -> usize {
     MEMORY_BASE + text.saturating_mul(MEMORY_PER_BYTE)
 }
 
+/// The most memory that the tree of a text can take, bytes, from one look at the text; for YAML with
+/// aliases what [`memory_limit`] allows.
+///
+/// Characters that are structure in one place and text in another count as structure, so that prose is
+/// overestimated, by a factor of two or three.
+#[must_use]
+pub fn estimate(text: &[u8], yaml: bool) -> usize {
+    let (mut items, mut members, mut objects, mut strings, mut aliases) = (0, 0, 0, 0, 0);
+    for byte in text {
+        items += usize::from(matches!(byte, b',' | b'[' | b'\n'));
+        members += usize::from(*byte == b':');
+        objects += usize::from(*byte == b'{');
+        strings += usize::from(*byte == b'"');
+        aliases += usize::from(*byte == b'*');
+    }
+    let limit = memory_limit(text.len());
+    if yaml && aliases > 0 {
+        return limit;
+    }
+    let items = ITEM * items;
+    // A member that is alone has a leaf to itself.
+    let members = LEAF * objects.min(members) + LEAF / LEAF_MEMBERS * members;
+    (text.len() + items + members + 8 * strings).min(limit)
+}
+
 impl Weight {
     /// Weighs a tree.
     #[must_use]

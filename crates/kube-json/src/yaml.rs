@@ -15,9 +15,19 @@ pub use emit::to_string;
 /// per level in debug builds: 19 MB of [`STACK_SIZE`](crate::STACK_SIZE).
 pub const MAX_DEPTH: usize = 1_000;
 
-/// Most parser events that aliases may add: as many as go-yaml decodes without looking at their
-/// share (`alias_ratio_range_low`).
-const MAX_ALIASED: usize = 400_000;
+/// Most parser events that aliases may add: a quarter of what go-yaml decodes without looking at their
+/// share (`alias_ratio_range_low`), because one costs 2.5 us and 400 bytes here.
+const MAX_ALIASED: usize = 100_000;
+
+/// Parser events that aliases may add for each byte of a text. go-yaml allows 99 for each node, of
+/// which the shortest have two bytes.
+const ALIASED_PER_BYTE: usize = 50;
+
+/// Parser events that aliases may add to any text, as in go-yaml.
+const MIN_ALIASED: usize = 1_000;
+
+/// Most bytes that aliases may add to a text.
+const MAX_ALIASED_BYTES: usize = 16 << 20;
 
 /// Reads the first document of a text, as YAML 1.1.
 ///
@@ -50,7 +60,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, ParseError> {
 
 /// The tree, and the first key that is repeated.
 fn tree(text: &str) -> Result<(Value, Option<String>), ParseError> {
-    let read = |duplicates| serde_saphyr::from_str_with_options(text, options(duplicates));
+    let read = |policy| serde_saphyr::from_str_with_options(text, options(text, policy));
     let strict: Result<Value, _> = read(serde_saphyr::DuplicateKeyPolicy::Error);
     let error = match strict {
         Ok(value) => return Ok((value, None)),
@@ -81,13 +91,22 @@ fn first_document(input: &[u8]) -> Result<&str, ParseError> {
     Ok(text)
 }
 
-fn options(duplicates: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
+fn options(text: &str, duplicates: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
+    let aliased = text.len().saturating_mul(ALIASED_PER_BYTE);
+    let aliased = aliased.clamp(MIN_ALIASED, MAX_ALIASED);
     serde_saphyr::options! {
         duplicate_keys: duplicates,
         legacy_octal_numbers: true,
         with_snippet: false,
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_recorded_anchor_events: MAX_ALIASED,
+            max_total_scalar_bytes: text.len() + MAX_ALIASED_BYTES,
+            // An anchor may be used as often as one likes.
+            enforce_alias_anchor_ratio: false,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: aliased },
     }
 }
 

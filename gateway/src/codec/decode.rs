@@ -15,8 +15,12 @@ use crd_schema::{Structural, default, nulls, prune};
 use kube_json::{ParseError, Parsed};
 use serde_json::Value;
 
+use crate::compute::INLINE;
 use crate::request::Warnings;
 use crate::resources::Served;
+
+/// Time that a byte of YAML takes, as a multiple of what a byte of JSON does.
+const YAML_COST: usize = 8;
 
 /// An object as the schema knows it.
 #[derive(Debug)]
@@ -180,6 +184,16 @@ impl Named {
     fn schema<'a>(&self, served: &'a Served) -> Option<&'a Structural> {
         let version = served.resource().definition().version(&self.version())?;
         Some(&version.schema)
+    }
+}
+
+/// What work on a body weighs to [`crate::compute`].
+pub(crate) fn weight(format: Format, body: &[u8]) -> usize {
+    match format {
+        Format::Json => body.len(),
+        // Aliases make much of little.
+        Format::Yaml if body.contains(&b'*') => YAML_COST.saturating_mul(body.len().max(INLINE)),
+        Format::Yaml => YAML_COST.saturating_mul(body.len()),
     }
 }
 

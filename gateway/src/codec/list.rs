@@ -60,6 +60,7 @@ struct List {
     waiting: Option<Arc<Stored>>,
     /// What is left of the text of a large object.
     rest: Bytes,
+    turn: Turn,
     compute: Client,
 }
 
@@ -92,7 +93,7 @@ pub(crate) async fn list(
     if let (Encoding::Protobuf, Transform::PartialObjectList(version)) =
         (form.encoding(), form.transform())
     {
-        let list = protobuf::List::new(version, page).await;
+        let list = protobuf::List::new(version, page, compute.walks()).await;
         return respond_in_turns(form, StatusCode::OK, list).await;
     }
     let (shows, json) = match form.transform() {
@@ -133,6 +134,7 @@ pub(crate) async fn list(
         scratch: Vec::new(),
         waiting: None,
         rest: Bytes::new(),
+        turn: compute.walks().begin(),
         compute,
     };
     respond_in_turns(form, StatusCode::OK, list).await
@@ -140,9 +142,29 @@ pub(crate) async fn list(
 
 impl Source for List {
     async fn prepare(&mut self) -> Result<(), DecodeError> {
-        let Some(object) = self.waiting.take() else {
-            return Ok(());
-        };
+        if let Some(object) = self.waiting.take() {
+            self.write_elsewhere(object).await?;
+        }
+        self.turn.renew().await;
+        Ok(())
+    }
+
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
+        let more = self.write(out);
+        self.turn.end();
+        more
+    }
+
+    fn kept(&self) -> usize {
+        // What is sent as it is stored belongs to the cache.
+        let stored = matches!(self.script, Script::Compact) && self.shape.is_stored();
+        if stored { 0 } else { self.rest.len() }
+    }
+}
+
+impl List {
+    /// Makes the text of a large object.
+    async fn write_elsewhere(&mut self, object: Arc<Stored>) -> Result<(), DecodeError> {
         let (shape, weight) = (Arc::clone(&self.shape), object.bytes().len());
         let mut script = std::mem::replace(&mut self.script, Script::Compact);
         let write = move |_: &Run| {
@@ -163,11 +185,11 @@ impl Source for List {
         Ok(())
     }
 
-    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
+    /// Writes until the turn is over; whether there is more.
+    fn write(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
         if !std::mem::replace(&mut self.began, true) {
             self.script.text(&self.frame.head, out);
         }
-        let mut turn = Turn::begin();
         loop {
             if !self.rest.is_empty() {
                 let room = (PIECE + 1).saturating_sub(out.len());
@@ -189,20 +211,12 @@ impl Source for List {
                     self.object(object, out)?
                 }
             };
-            if turn.spend(bytes) {
+            if self.turn.spend(bytes) {
                 return Ok(true);
             }
         }
     }
 
-    fn kept(&self) -> usize {
-        // What is sent as it is stored belongs to the cache.
-        let stored = matches!(self.script, Script::Compact) && self.shape.is_stored();
-        if stored { 0 } else { self.rest.len() }
-    }
-}
-
-impl List {
     /// Writes an object, or sees to it that it is; how many bytes were read for that.
     fn object(&mut self, object: Arc<Stored>, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
         let compact = matches!(self.script, Script::Compact);

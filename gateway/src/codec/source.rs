@@ -22,12 +22,16 @@ const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding")
 
 /// Makes a body piece by piece. What it holds does not grow with the body.
 pub(super) trait Source: Send + 'static {
-    /// Does elsewhere what would keep the thread of [`Source::fill`] for too long.
+    /// Lets others have the thread, and does elsewhere what would keep it for too long in
+    /// [`Source::fill`].
     ///
     /// # Errors
     /// If an object cannot be written.
     fn prepare(&mut self) -> impl Future<Output = Result<(), DecodeError>> + Send {
-        std::future::ready(Ok(()))
+        async {
+            tokio::task::yield_now().await;
+            Ok(())
+        }
     }
 
     /// Appends until more than [`PIECE`] bytes are there, a turn is over, something is to be
@@ -80,8 +84,7 @@ pub(super) async fn respond_in_turns<S: Source>(
         if first.len() > PIECE {
             return Ok(begun(form, status, first, Some(source)));
         }
-        // Other requests wait for this thread; the time of this one may be over.
-        tokio::task::yield_now().await;
+        // The time of this request may be over.
         source.prepare().await?;
     }
     Ok(begun(form, status, first, None::<S>))
@@ -140,8 +143,6 @@ impl<S: Source> Running<S> {
             }
         }
         while let Some(source) = &mut self.source {
-            // Other requests wait for this thread.
-            tokio::task::yield_now().await;
             source.prepare().await.map_err(cut)?;
             let mut piece = Vec::with_capacity(PIECE + PIECE / 8);
             let more = source.fill(&mut piece).map_err(cut)?;

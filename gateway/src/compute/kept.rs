@@ -1,8 +1,11 @@
 //! Values that are dropped elsewhere.
 
-use std::ops::{Deref, DerefMut};
+use std::fmt;
+use std::ops::Deref;
 
-use super::Pool;
+use parking_lot::Mutex;
+
+use super::{Pool, Run};
 
 /// A value that may be large: dropping the tree of a large object takes as long as making it, so it
 /// is dropped by the pool.
@@ -12,6 +15,13 @@ pub struct Kept<T: Send + 'static> {
     value: Option<T>,
     /// None for what is small.
     pool: Option<Pool>,
+}
+
+/// A value that one job of a request makes and a later one uses up, so that there is never a copy of it;
+/// whoever comes after that, because a write came between, makes it again.
+pub struct Remade<T: Send + 'static, E> {
+    made: Mutex<Option<Kept<T>>>,
+    make: Box<dyn Fn(&Run) -> Result<T, E> + Send + Sync>,
 }
 
 impl<T: Send + 'static> Kept<T> {
@@ -29,17 +39,41 @@ impl<T: Send + 'static> Kept<T> {
     }
 }
 
+impl<T: Send + 'static, E> Remade<T, E> {
+    /// Keeps a value that `make` has made in this run for the next one.
+    #[must_use]
+    pub fn new(
+        run: &Run,
+        value: T,
+        make: impl Fn(&Run) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            made: Mutex::new(Some(run.keep(value))),
+            make: Box::new(make),
+        }
+    }
+
+    /// The value, which is made again when it was taken before.
+    ///
+    /// # Errors
+    /// Those of making it.
+    pub fn take(&self, run: &Run) -> Result<T, E> {
+        let made = self.made.lock().take();
+        made.map_or_else(|| (self.make)(run), |kept| Ok(kept.into_inner()))
+    }
+}
+
+impl<T: Send + 'static, E> fmt::Debug for Remade<T, E> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Remade").finish_non_exhaustive()
+    }
+}
+
 impl<T: Send + 'static> Deref for Kept<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
         self.value.as_ref().expect("taken only with its owner")
-    }
-}
-
-impl<T: Send + 'static> DerefMut for Kept<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.value.as_mut().expect("taken only with its owner")
     }
 }
 

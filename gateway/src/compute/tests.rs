@@ -204,7 +204,7 @@ async fn a_pool_that_ended_finishes_what_was_asked_and_does_the_rest_inline() {
 
 #[tokio::test]
 async fn a_walk_leaves_its_thread_now_and_then() {
-    let turns = AtomicUsize::new(0);
+    let (turns, walks) = (AtomicUsize::new(0), Walks::new());
     let ticker = async {
         loop {
             tokio::task::yield_now().await;
@@ -212,7 +212,7 @@ async fn a_walk_leaves_its_thread_now_and_then() {
         }
     };
     let walk = async {
-        let mut turn = Turn::begin();
+        let mut turn = walks.begin();
         let began = Instant::now();
         while began.elapsed() < Duration::from_millis(200) {
             turn.pass(0).await;
@@ -224,4 +224,49 @@ async fn a_walk_leaves_its_thread_now_and_then() {
         () = ticker => {}
     }
     assert!(turns.load(Ordering::Relaxed) >= 4);
+}
+
+/// Without turns the short task would wait for the start of every walk and for a turn of each.
+#[tokio::test]
+async fn a_short_task_does_not_wait_for_a_thousand_walks() {
+    let walks = Walks::new();
+    let walk = |walks: Walks| async move {
+        let mut turn = walks.begin();
+        for _ in 0..1_000 {
+            std::hint::black_box(vec![0_u8; 64 << 10]);
+            turn.pass(64 << 10).await;
+        }
+    };
+    let long: Vec<_> = (0..1_000).map(|_| tokio::spawn(walk(walks.clone()))).collect();
+    // Every walk has begun by then.
+    tokio::task::yield_now().await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        let began = Instant::now();
+        tokio::task::yield_now().await;
+        slowest = slowest.max(began.elapsed());
+    }
+    // A turn of each processor; a hundred milliseconds for a machine that is busy.
+    let turns = Duration::from_millis(100);
+    assert!(slowest < turns, "{slowest:?}");
+    long.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_value_is_used_up_once_and_then_made_again() {
+    let (pool, _workers) = pool();
+    let client = pool.of("u");
+    let made = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&made);
+    let make = move |_: &Run| Ok::<_, ()>(count.fetch_add(1, Ordering::SeqCst));
+    let first = move |run: &Run| {
+        let value = make(run)?;
+        Ok::<_, ()>(Remade::new(run, value, make))
+    };
+    let value = client.run(HEAVY, first).await.unwrap().unwrap();
+    let (one, two) = client
+        .run(HEAVY, move |run| (value.take(run), value.take(run)))
+        .await
+        .unwrap();
+    assert_eq!((one, two, made.load(Ordering::SeqCst)), (Ok(0), Ok(1), 2));
 }

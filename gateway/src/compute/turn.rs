@@ -1,34 +1,60 @@
-//! Walks over many things that leave their thread to others now and then.
+//! Walks over many things, such as the objects of a list: they leave their thread to others now and then,
+//! and only a few of them are on a thread at a time.
 
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// The longest a walk keeps its thread, about: a tenth of what a request may.
-const TIME: Duration = Duration::from_millis(5);
+const TURN: Duration = Duration::from_millis(5);
+/// The same before it has waited for a turn: enough for most walks. A thousand of them at once keep two
+/// threads for an eighth of a second.
+const START: Duration = Duration::from_micros(250);
 /// Things that are looked at before the clock is: reading it takes about as long as a look at one.
-const LOOKS: usize = 64;
+const LOOKS: usize = 16;
 /// Bytes of an object that count as one more thing; a thread reads some hundred of them in a
 /// microsecond.
 const LOOK_BYTES: usize = 1 << 10;
 
+/// The turns of walks: first come, first served. Cheap to clone.
+///
+/// Without them a short request would wait until each of a thousand long walks had had its turn.
+#[derive(Clone, Debug)]
+pub struct Walks(Arc<Semaphore>);
+
 /// How long a walk has kept its thread.
 #[derive(Debug)]
 pub struct Turn {
+    walks: Walks,
+    /// None at the start.
+    place: Option<OwnedSemaphorePermit>,
     began: Instant,
     looks: usize,
 }
 
-impl Turn {
-    /// A turn that begins now.
+impl Walks {
+    /// As many at a time as there are processors.
+    pub(super) fn new() -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Semaphore::new(processors)))
+    }
+
+    /// The start of a walk, which waits for nobody.
     #[must_use]
-    pub fn begin() -> Self {
-        Self {
+    pub fn begin(&self) -> Turn {
+        Turn {
+            walks: self.clone(),
+            place: None,
             began: Instant::now(),
             looks: 0,
         }
     }
+}
 
+impl Turn {
     /// Counts one thing, of which `bytes` were read; whether the turn is over.
     pub fn spend(&mut self, bytes: usize) -> bool {
         self.looks += 1 + bytes / LOOK_BYTES;
@@ -36,15 +62,39 @@ impl Turn {
             return false;
         }
         self.looks = 0;
-        self.began.elapsed() >= TIME
+        let longest = if self.place.is_some() { TURN } else { START };
+        self.began.elapsed() >= longest
     }
 
     /// Counts one thing; lets others have their turn when this one is over. The request's deadline
     /// bites here.
     pub async fn pass(&mut self, bytes: usize) {
         if self.spend(bytes) {
-            tokio::task::yield_now().await;
-            *self = Self::begin();
+            self.renew().await;
         }
+    }
+
+    /// Begins anew without waiting for others.
+    pub fn start(&mut self) {
+        self.place = None;
+        self.began = Instant::now();
+        self.looks = 0;
+    }
+
+    /// Leaves the thread until [`Turn::renew`]; to be done before anything else is waited for.
+    pub fn end(&mut self) {
+        self.place = None;
+    }
+
+    /// Lets others have their turn, and then goes on.
+    pub async fn renew(&mut self) {
+        self.place = None;
+        // Nobody closes it.
+        self.place = Arc::clone(&self.walks.0).acquire_owned().await.ok();
+        // With the place, so that no other walk has the thread: then the runtime looks for what has come
+        // in meanwhile, which it does otherwise once in 61 turns.
+        tokio::task::yield_now().await;
+        self.began = Instant::now();
+        self.looks = 0;
     }
 }

@@ -2,10 +2,12 @@
 
 use std::future::Future;
 
+use api_types::media_type::{self, Format};
 use api_types::request_info::RequestInfo;
 use api_types::status::{ApiError, Details, Reason};
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, Request, Response, StatusCode};
 use tokio::time::timeout_at;
 
@@ -116,8 +118,10 @@ impl Call {
         let limit = self.served.resource().body_limit();
         let intake = Intake::of(&self.head.extensions);
         let body = std::mem::take(&mut self.body);
+        let format = media_type::of_body(self.header(&CONTENT_TYPE));
+        let yaml = matches!(format, Ok(Format::Yaml));
         let (bytes, reckoned) = intake
-            .read(body, limit)
+            .read(body, limit, |text| kube_json::estimate(text, yaml))
             .await
             .map_err(|error| match error {
                 intake::Error::TooLarge => ApiError::too_large(format!("limit is {limit}")),

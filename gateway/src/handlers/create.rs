@@ -25,7 +25,7 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
         name: "".into(),
         ..call.target(options.dry_run())
     };
-    let (weight, about) = (body.len(), target.clone());
+    let (weight, about) = (decode::weight(format, &body), target.clone());
     let decode = move |_: &Run| {
         let Target {
             served, warnings, ..

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::call::in_time;
 use super::{Api, Call};
-use crate::codec::{self, Form};
+use crate::codec::{self, Form, decode};
 use crate::registry::Deletion;
 
 /// Deletes an object, or asks for its deletion if finalizers hold it.
@@ -54,10 +54,9 @@ pub(super) async fn options(api: &Api, call: &mut Call) -> Result<DeleteOptions,
         return DeleteOptions::parse(call.query());
     }
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
+    let weight = decode::weight(format, &body);
     let compute = call.compute(api);
-    compute
-        .run(body.len(), move |_| read(format, &body))
-        .await?
+    compute.run(weight, move |_| read(format, &body)).await?
 }
 
 fn read(format: Format, body: &[u8]) -> Result<DeleteOptions, ApiError> {

@@ -31,7 +31,7 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
     let plan = Plan::of(&list, call)?;
     let options = delete::options(api, call).await?;
     let Page { walk, meta } = plan.read(api, &call.served).await?;
-    let objects = chosen(walk()).await;
+    let objects = chosen(walk(), api.store.compute().walks().begin()).await;
     let target = call.target(options.dry_run());
     let (registry, room) = (api.registry(), Semaphore::new(BYTES_AT_ONCE / UNIT));
     let deletions = objects.clone().into_iter().map(|object| {
@@ -69,8 +69,8 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
 }
 
 /// What is chosen of a walk.
-async fn chosen(walk: Objects) -> Vec<Arc<Stored>> {
-    let (mut objects, mut turn) = (Vec::new(), Turn::begin());
+async fn chosen(walk: Objects, mut turn: Turn) -> Vec<Arc<Stored>> {
+    let mut objects = Vec::new();
     for object in walk {
         objects.extend(object);
         turn.pass(0).await;

@@ -14,7 +14,7 @@ use http::Response;
 use super::selection::{Place, Selection};
 use super::{Api, Call, watch};
 use crate::codec::{self, Form, Objects, Page};
-use crate::compute::Turn;
+use crate::compute::{Turn, Walks};
 use crate::resources::Served;
 use crate::store::{
     Filter as _, Freshness, ListAt, ListRequest, Listing, ListingIter, ObjectKey, StoreError,
@@ -113,11 +113,11 @@ impl Plan {
         };
         let listing = api.store.list(served.resource().id(), request).await;
         let listing = listing.map_err(|error| self.expired(error))?;
-        Ok(self.page(listing).await)
+        Ok(self.page(listing, api.store.compute().walks()).await)
     }
 
     /// The objects of the page, and what comes behind it.
-    async fn page(&self, listing: Listing) -> Page {
+    async fn page(&self, listing: Listing, walks: &Walks) -> Page {
         let revision = listing.revision();
         let mut meta = ListMeta {
             resource_version: revision.to_string(),
@@ -131,7 +131,7 @@ impl Plan {
                 meta,
             };
         };
-        let found = self.search(&listing, limit).await;
+        let found = self.search(&listing, limit, walks.begin()).await;
         if let Some(last) = &found.last {
             let token = ContinueToken::after(Some(revision), self.relative(last));
             meta.continue_token = token.encode();
@@ -155,10 +155,9 @@ impl Plan {
     }
 
     /// Looks for the objects of a page: what comes behind them is said before they are.
-    async fn search(&self, listing: &Listing, limit: usize) -> Found {
+    async fn search(&self, listing: &Listing, limit: usize, mut turn: Turn) -> Found {
         let mut walk = Walk::of(listing, &self.selection, limit);
         let (mut held, mut count, mut last) = (Vec::new(), 0, None);
-        let mut turn = Turn::begin();
         for object in walk.by_ref() {
             if let Some(object) = object {
                 count += 1;

@@ -22,7 +22,7 @@ use super::scale::Scaled;
 use super::{Api, Call};
 use crate::codec::Form;
 use crate::codec::decode::{self, Clean, Unfit};
-use crate::compute::{Kept, Run};
+use crate::compute::{Remade, Run};
 use crate::patch::{self, Patch};
 use crate::registry::{Change, ScaleObject, Target, document};
 use crate::request::Warnings;
@@ -31,7 +31,7 @@ use crate::strategy::prepare::{self, Part};
 /// A patch as the request brought it.
 struct Asked {
     form: Form,
-    patch: Kept<Patch>,
+    patch: Remade<Patch, ApiError>,
     options: PatchOptions,
     /// Bytes of the body.
     weight: usize,
@@ -75,11 +75,14 @@ pub(super) async fn patch_scale(api: &Api, call: &mut Call) -> Result<Response<B
         weight: asked.weight,
         candidate: {
             let asked = Arc::clone(&asked);
-            Arc::new(move |_: &Run, current: &Value| asked.scaled(&about, &info, &paths, current))
+            Arc::new(move |run: &Run, current: &Value| {
+                asked.scaled(run, &about, &info, &paths, current)
+            })
         },
     };
     let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
-    scaled.answer(&asked.form, &written)
+    let form = asked.form.clone();
+    scaled.answer(&call.compute(api), form, written).await
 }
 
 impl Asked {
@@ -94,11 +97,12 @@ impl Asked {
         let body = call.read_body().await?;
         let options = PatchOptions::parse(call.query(), false)?;
         let (weight, validation) = (body.len(), options.field_validation());
-        let parse = move |run: &Run| {
-            let patch = Patch::parse(kind, &body, validation)?;
-            Ok::<_, ApiError>(run.keep(patch))
+        let parse = move |_: &Run| Patch::parse(kind, &body, validation);
+        let first = move |run: &Run| {
+            let patch = parse(run)?;
+            Ok::<_, ApiError>(Remade::new(run, patch, parse))
         };
-        let patch = call.compute(api).run(weight, parse).await??;
+        let patch = call.compute(api).run(weight, first).await??;
         Ok(Self {
             form,
             patch,
@@ -115,16 +119,19 @@ impl Asked {
         info: &RequestInfo,
         current: &Value,
     ) -> Result<Value, ApiError> {
-        let patched = self.patch.apply(current.clone())?;
+        let patch = self.patch.take(run)?;
+        let mut problems = patch.problems().to_vec();
+        let patched = patch.apply(current.clone())?;
         run.check()?;
         let Clean {
             mut object,
             unknown,
         } = decode::clean(&target.served, patched).map_err(|unfit| match unfit {
             Unfit::TooLarge(error) => ApiError::too_large(error),
-            unfit => self.refused(current, &unfit.to_string()),
+            unfit => self.refused(run, current, &unfit.to_string()),
         })?;
-        self.judge(current, &unknown, &target.warnings)?;
+        problems.extend(unknown);
+        self.judge(run, current, problems, &target.warnings)?;
         let version = object.get("apiVersion").and_then(Value::as_str);
         if version.is_none_or(str::is_empty) {
             return Err(ApiError::internal(NO_VERSION));
@@ -137,16 +144,20 @@ impl Asked {
     /// The same for a patch of its scale.
     fn scaled(
         &self,
+        run: &Run,
         target: &Target,
         info: &RequestInfo,
         paths: &ScalePaths,
         current: &Value,
     ) -> Result<Value, ApiError> {
         let before = document(current, paths)?;
-        let patched = self.patch.apply(before.clone())?;
+        let patch = self.patch.take(run)?;
+        let mut problems = patch.problems().to_vec();
+        let patched = patch.apply(before.clone())?;
         let (wanted, unknown) =
-            ScaleObject::read(&patched).map_err(|problem| self.refused(&before, &problem))?;
-        self.judge(&before, &unknown, &target.warnings)?;
+            ScaleObject::read(&patched).map_err(|problem| self.refused(run, &before, &problem))?;
+        problems.extend(unknown);
+        self.judge(run, &before, problems, &target.warnings)?;
         identity::check(Names::of_scale(&wanted), Names::asked(info))?;
         wanted.apply(current, paths)
     }
@@ -154,31 +165,27 @@ impl Asked {
     /// Refuses fields that are unknown or doubled, or warns of them.
     fn judge(
         &self,
+        run: &Run,
         before: &Value,
-        unknown: &[String],
+        problems: Vec<String>,
         warnings: &Warnings,
     ) -> Result<(), ApiError> {
-        let problems: Vec<String> = self
-            .patch
-            .problems()
-            .iter()
-            .chain(unknown)
-            .cloned()
-            .collect();
         match self.options.field_validation() {
             FieldValidation::Ignore => {}
             FieldValidation::Warn => warnings.extend(problems),
             FieldValidation::Strict if problems.is_empty() => {}
             FieldValidation::Strict => {
-                return Err(self.refused(before, &decode::strict_text(&problems)));
+                return Err(self.refused(run, before, &decode::strict_text(&problems)));
             }
         }
         Ok(())
     }
 
     /// 422 for a patch that leads to something that is no object; repeats that something.
-    fn refused(&self, before: &Value, problem: &str) -> ApiError {
-        let patched = self.patch.apply(before.clone()).unwrap_or_default();
+    fn refused(&self, run: &Run, before: &Value, problem: &str) -> ApiError {
+        let patch = self.patch.take(run);
+        let patched = patch.and_then(|patch| patch.apply(before.clone()));
+        let patched = patched.unwrap_or_default();
         let json = String::from_utf8_lossy(&kube_json::to_vec(&patched)).into_owned();
         drop(patched);
         // No more than that is shown, and quoting makes it longer.

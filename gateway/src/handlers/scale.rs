@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 
 use super::Call;
 use crate::codec::{self, Form, ScaleView};
+use crate::compute::{Client, Run};
 use crate::registry::{ScaleObject, Written};
 use crate::request::Warnings;
 
@@ -38,14 +39,20 @@ impl<'a> Scaled<'a> {
     ///
     /// # Errors
     /// 400 if the object cannot be read as one.
-    pub(super) fn answer(
+    pub(super) async fn answer(
         &self,
-        form: &Form,
-        written: &Written,
+        compute: &Client,
+        form: Form,
+        written: Written,
     ) -> Result<Response<Body>, ApiError> {
-        let scale = ScaleView::of(&written.object, self.paths)
-            .map_err(|error| ApiError::bad_request(error.to_string()))?;
-        codec::scale(form, StatusCode::OK, &scale)
+        let (weight, paths) = (written.bytes.len(), self.paths.clone());
+        let show = move |_: &Run| {
+            let object = kube_json::reparse(&written.bytes).map_err(ApiError::internal)?;
+            let scale = ScaleView::of(&object, &paths)
+                .map_err(|error| ApiError::bad_request(error.to_string()))?;
+            codec::scale(&form, StatusCode::OK, &scale)
+        };
+        compute.go_on(weight, show).await
     }
 }
 

@@ -16,7 +16,7 @@ use super::identity::{self, Names};
 use super::scale::{self, Scaled};
 use super::{Api, Call};
 use crate::codec::{Form, decode};
-use crate::compute::Run;
+use crate::compute::{Remade, Run};
 use crate::registry::{Change, Target};
 use crate::strategy::prepare::{self, Part};
 
@@ -33,7 +33,11 @@ pub(super) async fn update(
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
     let validation = options.field_validation();
     let target = call.target(options.dry_run());
-    let (weight, about, info) = (body.len(), target.clone(), call.info.clone());
+    let (weight, about, info) = (
+        decode::weight(format, &body),
+        target.clone(),
+        call.info.clone(),
+    );
     let decode = move |run: &Run| {
         let Target {
             served, warnings, ..
@@ -43,15 +47,19 @@ pub(super) async fn update(
         prepare::in_namespace(&mut object, &info.namespace)?;
         identity::check(Names::of(&object), Names::asked(&info))?;
         about.deduplicate_owners(&mut object, "");
-        Ok::<_, ApiError>(run.keep(object))
+        Ok::<_, ApiError>(object)
     };
-    let object = call.compute(api).run(weight, decode).await??;
-    let uid = Meta::of(&object).uid();
+    let first = move |run: &Run| {
+        let object = decode(run)?;
+        let uid = Meta::of(&object).uid().to_owned();
+        Ok::<_, ApiError>((Remade::new(run, object, decode), uid))
+    };
+    let (object, uid) = call.compute(api).run(weight, first).await??;
     let change = Change {
         part,
         uid: (!uid.is_empty()).then(|| uid.into()),
         weight,
-        candidate: Arc::new(move |_: &Run, _: &Value| Ok(object.clone())),
+        candidate: Arc::new(move |run: &Run, _: &Value| object.take(run)),
     };
     let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
     call.written(api, form, StatusCode::OK, written.bytes).await
@@ -65,7 +73,7 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     let options = UpdateOptions::parse(call.query())?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
     let scaled = Scaled::of(call)?;
-    let (weight, validation) = (body.len(), options.field_validation());
+    let (weight, validation) = (decode::weight(format, &body), options.field_validation());
     let warnings = call.context.warnings.clone();
     let read = move |_: &Run| scale::body(format, &body, validation, &warnings);
     let wanted = call.compute(api).run(weight, read).await??;
@@ -79,5 +87,5 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     };
     let target = call.target(options.dry_run());
     let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
-    scaled.answer(&form, &written)
+    scaled.answer(&call.compute(api), form, written).await
 }

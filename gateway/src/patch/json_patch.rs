@@ -91,14 +91,14 @@ impl JsonPatch {
     /// The object with all operations applied. Costs n log n in the length of object and patch,
     /// for lists with a small part of n^1.5; neither the outcome nor anything on the way to it is
     /// deeper than a body may be.
-    pub(super) fn apply(&self, object: Value) -> Result<Value, ApiError> {
+    pub(super) fn apply(self, object: Value) -> Result<Value, ApiError> {
         let mut document = Document {
             root: Node::Whole(object),
             copied: 0,
             copied_memory: 0,
             measured: MAX_MEASURED,
         };
-        for operation in &self.0 {
+        for operation in self.0 {
             document.step(operation).map_err(|Fails| refused())?;
         }
         Ok(document.root.into_value())
@@ -112,13 +112,13 @@ fn refused() -> ApiError {
 }
 
 impl Document {
-    fn step(&mut self, operation: &Map<String, Value>) -> Result<(), Fails> {
-        let text = |key: &str| operation.get(key).and_then(Value::as_str).ok_or(Fails);
+    fn step(&mut self, mut operation: Map<String, Value>) -> Result<(), Fails> {
         // Nothing and null are the same value to the library.
-        let value = || operation.get("value").cloned().unwrap_or(Value::Null);
+        let value = operation.remove("value").unwrap_or(Value::Null);
+        let text = |key: &str| operation.get(key).and_then(Value::as_str).ok_or(Fails);
         match text("op")? {
             "add" => {
-                let (path, value) = (Pointer::new(text("path")?)?, value());
+                let path = Pointer::new(text("path")?)?;
                 fits(path, Weight::of(&value).depth)?;
                 path.add(&mut self.root, Node::Whole(value))
             }
@@ -126,8 +126,8 @@ impl Document {
                 let path = Pointer::new(text("path")?)?;
                 path.remove(&mut self.root).map(drop)
             }
-            "replace" => self.replace(text("path")?, value()),
-            "test" => self.test(text("path")?, operation.get("value")),
+            "replace" => self.replace(text("path")?, value),
+            "test" => self.test(text("path")?, &value),
             "move" => {
                 let moved = Pointer::new(text("from")?)?.remove(&mut self.root)?;
                 let path = Pointer::new(text("path")?)?;
@@ -152,13 +152,12 @@ impl Document {
         path.set(&mut self.root, Node::Whole(value))
     }
 
-    fn test(&self, path: &str, expected: Option<&Value>) -> Result<(), Fails> {
+    fn test(&self, path: &str, expected: &Value) -> Result<(), Fails> {
         let found = if path.is_empty() {
             Some(self.root.see())
         } else {
             Pointer::new(path)?.get(&self.root)?
         };
-        let expected = expected.unwrap_or(&Value::Null);
         match found {
             None if expected.is_null() => Ok(()),
             Some(found) if found.equals(expected) => Ok(()),

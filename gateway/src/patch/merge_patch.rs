@@ -1,7 +1,7 @@
 //! JSON merge patch, RFC 7386.
 
 use api_types::status::ApiError;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Demands an object.
 pub(super) fn check(patch: &Value, lenient: bool) -> Result<(), ApiError> {
@@ -23,42 +23,43 @@ pub(super) fn check(patch: &Value, lenient: bool) -> Result<(), ApiError> {
 }
 
 /// The object merged with a patch that is an object.
-pub(super) fn apply(mut object: Value, patch: &Value) -> Value {
+pub(super) fn apply(mut object: Value, patch: Value) -> Value {
     merge(&mut object, patch);
     object
 }
 
-fn merge(object: &mut Value, patch: &Value) {
-    let (Value::Object(current), Value::Object(patch)) = (&mut *object, patch) else {
+fn merge(object: &mut Value, patch: Value) {
+    let (current, patch) = match (&mut *object, patch) {
+        (Value::Object(current), Value::Object(patch)) => (current, patch),
         // The library prunes nulls only where an object replaces something else.
-        *object = match object {
-            Value::Object(_) => patch.clone(),
-            _ => without_nulls(patch),
-        };
-        return;
+        (Value::Object(_), patch) => return *object = patch,
+        (_, mut patch) => {
+            drop_nulls(&mut patch);
+            return *object = patch;
+        }
     };
-    for (key, value) in patch {
-        match (value, current.get_mut(key)) {
+    for (key, mut value) in patch {
+        match (&value, current.get_mut(&key)) {
             (Value::Null, _) => {
-                current.remove(key);
+                current.remove(&key);
             }
-            (value, Some(below)) if !below.is_null() => merge(below, value),
-            (value, _) => {
-                current.insert(key.clone(), without_nulls(value));
+            (_, Some(below)) if !below.is_null() => merge(below, value),
+            _ => {
+                drop_nulls(&mut value);
+                current.insert(key, value);
             }
         }
     }
 }
 
-/// A value that is new: the nulls in its objects remove nothing and go; those in lists stay.
-fn without_nulls(value: &Value) -> Value {
+/// Prunes a value that is new: the nulls in its objects remove nothing and go; those in lists stay.
+fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            let kept = map.iter().filter(|(_, value)| !value.is_null());
-            let kept = kept.map(|(key, value)| (key.clone(), without_nulls(value)));
-            Value::Object(kept.collect::<Map<_, _>>())
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(drop_nulls);
         }
-        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
-        other => other.clone(),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }

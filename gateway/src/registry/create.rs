@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::live::Live;
 use super::{Registry, Target, Written};
-use crate::compute::{Kept, Run};
+use crate::compute::Run;
 use crate::store::{Action, Index, StoreError, WriteOp, WriteOutcome};
 use crate::strategy::{finalizers, generate_name, prepare, validate};
 
@@ -36,7 +36,6 @@ enum Form {
     /// For a dry run: the answer.
     Imagined(Written),
     Stored {
-        object: Kept<Value>,
         value: Bytes,
         index: Index,
     },
@@ -44,7 +43,8 @@ enum Form {
 
 /// Names to be tried with an object that has none.
 struct Names {
-    object: Kept<Value>,
+    /// Its text, because it waits for the backend with it.
+    object: Bytes,
     base: String,
     left: usize,
 }
@@ -69,17 +69,16 @@ impl Registry {
             target.name = Arc::clone(&draft.name);
             match (self.attempt(&target, &draft.form).await?, draft.form) {
                 (Attempt::Stored(_), Form::Imagined(written)) => return Ok(written),
-                (Attempt::Stored(revision), Form::Stored { object, value, .. }) => {
+                (Attempt::Stored(revision), Form::Stored { value, .. }) => {
                     let revision = revision.ok_or_else(|| ApiError::internal("no revision"))?;
-                    let stored = (&value, revision);
-                    return Written::stored(&compute, &target, object, stored).await;
+                    return Written::stored(&compute, &target, &value, revision).await;
                 }
                 (Attempt::Taken { deleting }, _) => {
                     let Some(rest) = draft.rest else {
                         return Err(taken(&target, draft.based, deleting));
                     };
                     let about = target.clone();
-                    let next = move |run: &Run| rest.next(run, &about);
+                    let next = move |run: &Run| rest.next(run, &about, None);
                     draft = compute.go_on(weight, next).await?;
                 }
             }
@@ -124,11 +123,11 @@ impl Draft {
             return Self::of(run, target, object);
         }
         let names = Names {
-            object: run.keep(object),
+            object: kube_json::to_vec(&object).into(),
             base,
             left: generate_name::ATTEMPTS,
         };
-        names.next(run, target)
+        names.next(run, target, Some(object))
     }
 
     fn of(run: &Run, target: &Target, mut object: Value) -> Result<Self, ApiError> {
@@ -136,7 +135,7 @@ impl Draft {
         let meta = Meta::of(&object);
         let (name, based) = (meta.name().into(), !meta.generate_name().is_empty());
         let form = if target.dry_run {
-            Form::Imagined(Written::imagined(run, target, object, None)?)
+            Form::Imagined(Written::imagined(target, object, None)?)
         } else {
             let revision = Meta::of(&object).resource_version();
             if revision.parse::<u64>().is_ok_and(|number| number != 0) {
@@ -145,11 +144,7 @@ impl Draft {
                 ));
             }
             let (value, index) = target.served.stored(&mut object)?;
-            Form::Stored {
-                object: run.keep(object),
-                value,
-                index,
-            }
+            Form::Stored { value, index }
         };
         Ok(Self {
             name,
@@ -161,14 +156,17 @@ impl Draft {
 }
 
 impl Names {
-    /// The object under another name.
-    fn next(mut self, run: &Run, target: &Target) -> Result<Draft, ApiError> {
+    /// The object, if it is at hand, under another name.
+    fn next(
+        mut self,
+        run: &Run,
+        target: &Target,
+        object: Option<Value>,
+    ) -> Result<Draft, ApiError> {
         self.left = self.left.saturating_sub(1);
-        // The last attempt needs no copy for another one.
-        let mut candidate = if self.left > 0 {
-            self.object.clone()
-        } else {
-            std::mem::take(&mut *self.object)
+        let mut candidate = match object {
+            Some(object) => object,
+            None => kube_json::reparse(&self.object).map_err(ApiError::internal)?,
         };
         candidate["metadata"]["name"] = generate_name::generate(&self.base).into();
         Ok(Draft {

@@ -9,11 +9,10 @@ use api_types::revision::Revision;
 use api_types::status::ApiError;
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::live::{self, Live};
 use super::{Registry, Target, Written};
-use crate::compute::{Kept, Run};
+use crate::compute::Run;
 use crate::store::{Action, Index, StoreError, Stored, WriteOp, WriteOutcome};
 use crate::strategy::{finalizers, prepare};
 
@@ -35,7 +34,8 @@ enum Marked {
     Imagined(Written),
     /// An object that finalizers hold, marked.
     Held {
-        object: Kept<Value>,
+        /// As the version of the request shows it.
+        shown: Bytes,
         value: Bytes,
         index: Index,
     },
@@ -135,15 +135,15 @@ impl Registry {
             let (weight, found) = (stored.bytes().len(), Arc::clone(&stored));
             let judge = move |run: &Run| marked(run, &about, policy, &found);
             let marked = compute.run(weight, judge).await.map_err(ApiError::from)??;
-            let (action, object) = match marked {
+            let (action, shown) = match marked {
                 Marked::Imagined(written) => return Ok(Deletion::Held(written)),
                 Marked::Free if target.dry_run => return Ok(gone(&stored)),
                 Marked::Free => (Action::Delete, None),
                 Marked::Held {
-                    object,
+                    shown,
                     value,
                     index,
-                } => (Action::Update { value, index }, Some(object)),
+                } => (Action::Update { value, index }, Some(shown)),
             };
             let op = WriteOp {
                 resource: target.served.resource().id().clone(),
@@ -153,12 +153,9 @@ impl Registry {
                 uid: None,
                 actor: target.actor(),
             };
-            match (self.store.write(op).await?, object) {
-                (WriteOutcome::Applied { revision, .. }, Some(object)) => {
-                    let write = move |run: &Run| {
-                        Written::unstored(run, object.into_inner(), Some(revision))
-                    };
-                    return Ok(Deletion::Held(compute.go_on(weight, write).await));
+            match (self.store.write(op).await?, shown) {
+                (WriteOutcome::Applied { revision, .. }, Some(shown)) => {
+                    return Ok(Deletion::Held(Written::under(&shown, revision)?));
                 }
                 (WriteOutcome::Applied { .. }, None) => return Ok(gone(&stored)),
                 (WriteOutcome::Conflict { current, .. }, _) => live = Live::answered(current),
@@ -182,12 +179,17 @@ fn marked(
     }
     prepare::mark_deleting(&mut object, Timestamp::now());
     if target.dry_run {
-        let written = Written::unstored(run, object, Some(stored.revision()));
+        let written = Written::unstored(object, Some(stored.revision()));
         return Ok(Marked::Imagined(written));
     }
     let (value, index) = target.served.stored(&mut object)?;
+    let shown = if target.served.is_storage() {
+        value.clone()
+    } else {
+        kube_json::to_vec(&object).into()
+    };
     Ok(Marked::Held {
-        object: run.keep(object),
+        shown,
         value,
         index,
     })

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::create::kind_of;
 use super::live::{self, Live};
 use super::{Registry, Target, Written};
-use crate::compute::{Kept, Run};
+use crate::compute::Run;
 use crate::store::{Action, Index, Stored, WriteOp, WriteOutcome};
 use crate::strategy::prepare::Part;
 use crate::strategy::{finalizers, prepare, validate};
@@ -40,7 +40,6 @@ enum Next {
     /// Nothing, for a dry run.
     Imagined(Written),
     Store {
-        object: Kept<Value>,
         value: Bytes,
         index: Index,
     },
@@ -103,19 +102,14 @@ impl Registry {
                     WriteOutcome::Applied { .. } => return Ok(written),
                     WriteOutcome::Conflict { current, .. } => current,
                 },
-                Next::Store {
-                    object,
-                    value,
-                    index,
-                } => {
+                Next::Store { value, index } => {
                     let update = Action::Update {
                         value: value.clone(),
                         index,
                     };
                     match self.store.write(op(update)).await? {
                         WriteOutcome::Applied { revision, .. } => {
-                            let stored = (&value, revision);
-                            return Written::stored(&compute, target, object, stored).await;
+                            return Written::stored(&compute, target, &value, revision).await;
                         }
                         WriteOutcome::Conflict { current, .. } => current,
                     }
@@ -158,17 +152,13 @@ fn next(run: &Run, target: &Target, change: &Change, stored: &Stored) -> Result<
         if !finalized {
             served.stored(&mut object)?;
         }
-        return Written::imagined(run, target, object, revision).map(Next::Imagined);
+        return Written::imagined(target, object, revision).map(Next::Imagined);
     }
     if finalized {
-        return Ok(Next::Delete(Written::unstored(run, object, revision)));
+        return Ok(Next::Delete(Written::unstored(object, revision)));
     }
     let (value, index) = served.stored(&mut object)?;
-    Ok(Next::Store {
-        object: run.keep(object),
-        value,
-        index,
-    })
+    Ok(Next::Store { value, index })
 }
 
 /// An update names the revision it was made from.

@@ -19,10 +19,14 @@ pub struct BodyLimits {
     /// body that a manifest may ask for. Beyond it 429.
     pub arrived: usize,
     /// Bytes that decoding and everything behind it may need for all requests together, reckoned as
-    /// eight times their bodies. 96 MiB: four bodies of 3 MiB. Beyond it a request waits.
+    /// [`TREES`] times the tree of their bodies. 96 MiB: the heaviest that a body can have, and its like.
+    /// Beyond it a request waits.
     pub working: usize,
-    /// Bodies up to this size are reckoned in neither: the number of requests bounds them, and they must not
-    /// wait behind large ones. A tenth of kube-apiserver's `resourceBody99Percentile` (256 KiB).
+    /// Requests that need no more than that are not reckoned. 192 KiB: 600 of them, as many as are served at
+    /// once, need 115 MiB.
+    pub light: usize,
+    /// Bodies up to this size are not reckoned while they arrive: the number of requests bounds them, and they
+    /// must not wait behind large ones. A tenth of kube-apiserver's `resourceBody99Percentile` (256 KiB).
     pub small: usize,
     /// How long a client may send nothing of a body that it announced.
     pub stall: Duration,
@@ -30,8 +34,8 @@ pub struct BodyLimits {
     pub wait: Duration,
 }
 
-/// Memory that a decoded body needs, as a multiple of its bytes.
-const WORKING: usize = 8;
+/// Trees that a request has at once: what it brought, and what that is compared with.
+const TREES: usize = 2;
 /// Bytes that are reckoned at once while a body arrives.
 const STEP: usize = 64 << 10;
 
@@ -73,6 +77,7 @@ impl Default for BodyLimits {
         Self {
             arrived: 64 << 20,
             working: 96 << 20,
+            light: 192 << 10,
             small: 24 << 10,
             stall: Duration::from_secs(10),
             wait: Duration::from_secs(10),
@@ -99,11 +104,17 @@ impl Intake {
         known.unwrap_or_else(|| Self::new(BodyLimits::default()))
     }
 
-    /// Reads a body of at most `longest` bytes, and waits until it may be worked on.
+    /// Reads a body of at most `longest` bytes, and waits until it may be worked on; `weigh` says what its
+    /// tree can take at most, bytes.
     ///
     /// # Errors
     /// If it is too large, does not arrive, or takes memory that others have.
-    pub async fn read(&self, mut body: Body, longest: usize) -> Result<(Bytes, Reckoned), Error> {
+    pub async fn read(
+        &self,
+        mut body: Body,
+        longest: usize,
+        weigh: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<(Bytes, Reckoned), Error> {
         let announced = body.size_hint().lower();
         if announced > longest as u64 {
             return Err(Error::TooLarge);
@@ -130,7 +141,7 @@ impl Intake {
         }
         // The frames of the last step may be dropped before anything is decoded.
         drop(body);
-        let working = self.may_work(read.len()).await?;
+        let working = self.may_work(TREES.saturating_mul(weigh(&read))).await?;
         Ok((read.into(), Reckoned { arrived, working }))
     }
 
@@ -159,13 +170,12 @@ impl Intake {
     }
 
     /// Waits until there is memory to work on a body.
-    async fn may_work(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        if bytes <= self.limits.small {
+    async fn may_work(&self, needs: usize) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        if needs <= self.limits.light {
             return Ok(None);
         }
         // The largest of all waits until it is alone.
-        let needs = bytes.saturating_mul(WORKING).min(self.limits.working);
-        let needs = u32::try_from(needs).unwrap_or(u32::MAX);
+        let needs = u32::try_from(needs.min(self.limits.working)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.working).acquire_many_owned(needs);
         match timeout(self.limits.wait, permit).await {
             Ok(Ok(permit)) => Ok(Some(permit)),
@@ -183,7 +193,8 @@ mod tests {
 
     const LIMITS: BodyLimits = BodyLimits {
         arrived: 4 << 20,
-        working: 16 << 20,
+        working: 4 << 20,
+        light: 8 << 10,
         small: 1 << 10,
         stall: Duration::from_secs(10),
         wait: Duration::from_secs(10),
@@ -198,12 +209,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn uploads_that_are_held_take_no_more_than_their_share_and_small_ones_pass() {
         let intake = Intake::new(LIMITS);
-        let uploads = (0..20).map(|_| intake.read(unfinished(1 << 20), 3 << 20));
+        let uploads = (0..20).map(|_| intake.read(unfinished(1 << 20), 3 << 20, <[u8]>::len));
         let uploads = futures_util::future::join_all(uploads);
         let small = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(intake.arrived.available_permits() < 1 << 20);
-            intake.read(Body::from("{}"), 3 << 20).await
+            intake.read(Body::from("{}"), 3 << 20, <[u8]>::len).await
         };
         let (uploads, small) = tokio::join!(uploads, small);
         assert_eq!(&small.unwrap().0[..], b"{}");
@@ -220,16 +231,18 @@ mod tests {
     async fn bodies_that_are_worked_on_make_others_wait() {
         let intake = Intake::new(LIMITS);
         let body = || Body::from(vec![b' '; 1 << 20]);
-        let first = intake.read(body(), 3 << 20).await.unwrap();
-        let second = intake.read(body(), 3 << 20).await.unwrap();
-        let waits = intake.read(body(), 3 << 20);
+        let first = intake.read(body(), 3 << 20, <[u8]>::len).await.unwrap();
+        let second = intake.read(body(), 3 << 20, <[u8]>::len).await.unwrap();
+        let waits = intake.read(body(), 3 << 20, <[u8]>::len);
         assert!(matches!(waits.await, Err(Error::Full)));
         drop(first);
-        let third = intake.read(body(), 3 << 20).await;
+        let third = intake.read(body(), 3 << 20, <[u8]>::len).await;
         assert_eq!(third.unwrap().0.len(), 1 << 20);
         drop(second);
         // More than all there is waits until it is alone, and does not wait for ever.
-        let largest = intake.read(Body::from(vec![b' '; 3 << 20]), 3 << 20).await;
+        let largest = intake
+            .read(Body::from(vec![b' '; 3 << 20]), 3 << 20, <[u8]>::len)
+            .await;
         assert_eq!(largest.unwrap().0.len(), 3 << 20);
     }
 
@@ -237,8 +250,11 @@ mod tests {
     async fn a_body_is_refused_by_its_length_before_it_is_read() {
         let intake = Intake::new(LIMITS);
         let body = Body::from(vec![b' '; 9]);
-        assert!(matches!(intake.read(body, 8).await, Err(Error::TooLarge)));
-        let unannounced = intake.read(unfinished(9), 8).await;
+        assert!(matches!(
+            intake.read(body, 8, <[u8]>::len).await,
+            Err(Error::TooLarge)
+        ));
+        let unannounced = intake.read(unfinished(9), 8, <[u8]>::len).await;
         assert!(matches!(unannounced, Err(Error::TooLarge)));
     }
 }

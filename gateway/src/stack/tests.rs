@@ -245,6 +245,31 @@ async fn a_late_handler_is_a_timeout() {
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
     let message = "Timeout: request did not complete within the allotted timeout";
     assert!(text(answer).await.contains(message));
+    // It never waited, so that nothing has interrupted it; a write that was done is told.
+    for (line, status) in [
+        (format!("GET {FOO}/n?timeout=1ns"), StatusCode::GATEWAY_TIMEOUT),
+        (format!("DELETE {FOO}/n?timeout=1ns"), StatusCode::OK),
+    ] {
+        let answer = fixture.stack.answer(&fixture.admin, request(&line)).await;
+        assert_eq!(answer.status(), status, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_owed_until_it_is_read() {
+    let fixture = fixture(Limits::new(1, 1));
+    let limits = &fixture.stack.limits;
+    for (peer, line) in [
+        (&fixture.stranger, format!("GET {FOO}/n")),
+        (&fixture.bob, format!("GET {FOO}/n")),
+        (&fixture.admin, format!("GET {FOO}/panic")),
+        (&fixture.admin, "GET /apis/g/v1/watch".to_owned()),
+    ] {
+        let answer = fixture.stack.answer(peer, request(&line)).await;
+        assert!(limits.unsent_bytes() > 0, "{line}");
+        assert!(!text(answer).await.is_empty());
+        assert_eq!(limits.unsent_bytes(), 0, "{line}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ use api_types::revision::Revision;
 use tokio::time::Instant;
 use watch_cache::{AtError, Cache, Snapshot};
 
-use crate::compute::Turn;
 use crate::store::watch::interest;
 use crate::store::{
     Freshness, Generation, Inner, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError,
@@ -154,7 +153,7 @@ impl Inner {
         if !self.loader.met_unreadable() {
             return Ok(());
         }
-        let mut turn = Turn::begin();
+        let mut turn = self.walks.begin();
         for object in snapshot.walk(scope.clone(), std::ops::Bound::Unbounded) {
             if let Some(trouble) = object.trouble() {
                 return Err(trouble);
@@ -190,7 +189,8 @@ impl Inner {
         let cursor = cache
             .follow(after, interest)
             .map_err(|error| StoreError::at(after, error))?;
-        Ok(Watcher::new(cursor, initial, request.filter, after))
+        let turn = self.walks.begin();
+        Ok(Watcher::new(cursor, initial, turn, request.filter, after))
     }
 }
 

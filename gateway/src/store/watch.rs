@@ -79,6 +79,8 @@ pub struct Watcher {
     cursor: Cursor<Stored>,
     /// Objects that existed at the start, as far as not handed out.
     initial: Option<Walk<Stored>>,
+    /// For those.
+    turn: Turn,
     chosen: Chosen,
     /// Where the changes start.
     started: u64,
@@ -92,12 +94,14 @@ impl Watcher {
     pub(super) fn new(
         cursor: Cursor<Stored>,
         initial: Option<Walk<Stored>>,
+        turn: Turn,
         filter: Arc<dyn Filter>,
         started: u64,
     ) -> Self {
         Self {
             cursor,
             initial,
+            turn,
             chosen: Chosen(filter),
             started,
             ended: false,
@@ -116,12 +120,16 @@ impl Watcher {
         if self.ended {
             return None;
         }
+        if self.initial.is_some() {
+            self.turn.start();
+        }
         while self.initial.is_some() {
             let items = self.next_initial(max.max(1));
+            self.turn.end();
             if !items.is_empty() {
                 return Some(Ok(items));
             }
-            tokio::task::yield_now().await;
+            self.turn.renew().await;
         }
         Some(match self.cursor.next(&self.chosen, max).await {
             Ok(seen) => seen.into_iter().map(WatchItem::try_from).collect(),
@@ -148,7 +156,7 @@ impl Watcher {
     /// The next objects that existed at the start, and behind the last of them the end mark. None
     /// if a turn was not long enough to find any.
     fn next_initial(&mut self, max: usize) -> Vec<WatchItem> {
-        let (mut items, mut turn) = (Vec::new(), Turn::begin());
+        let mut items = Vec::new();
         let Some(walk) = &mut self.initial else {
             return items;
         };
@@ -161,7 +169,7 @@ impl Watcher {
             if self.chosen.0.matches(&object) {
                 items.push(WatchItem::Initial(object));
             }
-            if turn.spend(0) {
+            if self.turn.spend(0) {
                 break;
             }
         }

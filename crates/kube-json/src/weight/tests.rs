@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Weight, memory_limit};
+use super::{Weight, estimate, memory_limit};
 use crate::{ParseError, parse, reparse, to_vec};
 
 fn list_of(item: &str, bytes: usize) -> Vec<u8> {
@@ -60,4 +60,35 @@ fn large_bodies_of_ordinary_shapes_are_read() {
         let value = parse(&text).expect(item).value;
         assert!(Weight::of(&value).check().is_ok(), "{item}");
     }
+}
+
+#[test]
+fn a_tree_is_never_heavier_than_its_text_looks() {
+    for item in [
+        "0",
+        "[]",
+        "[[0],0]",
+        r#""""#,
+        r#"{"a":1}"#,
+        r#"{"a":{"b":{"c":[]}}}"#,
+        r#"{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8}"#,
+        r#"{"name":"VARIABLE","value":"text, with: {punctuation}"}"#,
+    ] {
+        let text = list_of(item, 100 << 10);
+        let weight = Weight::of(&parse(&text).expect(item).value).memory;
+        let estimate = estimate(&text, false);
+        assert!(
+            (weight..6 * weight).contains(&estimate),
+            "{item} {weight} {estimate}"
+        );
+    }
+}
+
+#[test]
+fn prose_is_light_and_aliases_are_not() {
+    let prose = list_of(r#""What a line of text, says.""#, 1 << 20);
+    assert!(estimate(&prose, false) < 4 << 20);
+    let yaml = b"a: &a [1]\nb: *a\n";
+    assert_eq!(estimate(yaml, true), memory_limit(yaml.len()));
+    assert!(estimate(yaml, false) < 2 << 10);
 }

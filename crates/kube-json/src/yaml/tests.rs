@@ -139,6 +139,14 @@ fn aliases_do_not_blow_a_text_up() {
     }
     let error = parse(text.as_bytes()).expect_err("a bomb").to_string();
     assert!(error.starts_with("yaml: "), "{error}");
+    let merges = |from: usize| format!("{{<<: [*a{from},*a{from},*a{from}]}}");
+    let merges: String = (1..40)
+        .map(|level| format!("a{level}: &a{level} {}\n", merges(level - 1)))
+        .collect();
+    assert!(parse(format!("a0: &a0 {{b: 1}}\n{merges}").as_bytes()).is_err());
+    // A thing that is used a hundred times is none.
+    let used = format!("a: &a {{b: [1, 2, 3]}}\nc: [{}]\n", "*a,".repeat(100));
+    assert!(parse(used.as_bytes()).is_ok());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use api_types::table::ListMeta;
 use super::{Objects, Page};
 use crate::codec::partial;
 use crate::codec::source::{PIECE, Source};
-use crate::compute::Turn;
+use crate::compute::{Turn, Walks};
 use crate::store::{DecodeError, Stored};
 
 const KIND: &str = "PartialObjectMetadataList";
@@ -25,11 +25,12 @@ pub(super) struct List {
     objects: Objects,
     item_field: u32,
     end: Vec<u8>,
+    turn: Turn,
 }
 
 impl List {
     /// Works out how long the list is.
-    pub(super) async fn new(version: MetaVersion, page: Page) -> Self {
+    pub(super) async fn new(version: MetaVersion, page: Page, walks: &Walks) -> Self {
         let (meta_field, item_field) = match version {
             MetaVersion::V1 => (1, 2),
             MetaVersion::V1beta1 => (2, 1),
@@ -37,7 +38,7 @@ impl List {
         let mut meta = Vec::new();
         Writer::new(&mut meta).message(meta_field, |to| list_meta(&page.meta, to));
         let (mut made, mut behind) = (Vec::new(), Length::default());
-        let (mut count, mut turn) = (0, Turn::begin());
+        let (mut count, mut turn) = (0, walks.begin());
         for object in (page.walk)() {
             let Some(object) = object else {
                 count += usize::from(behind.0 == 0);
@@ -68,33 +69,48 @@ impl List {
         at.append(&mut meta);
         begin.append(&mut made);
         protobuf::end_document(&mut end);
+        turn.end();
         Self {
             begin,
             objects,
             item_field,
             end,
+            turn,
         }
     }
 }
 
 impl Source for List {
+    async fn prepare(&mut self) -> Result<(), DecodeError> {
+        self.turn.renew().await;
+        Ok(())
+    }
+
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
+        let more = self.write(out);
+        self.turn.end();
+        Ok(more)
+    }
+}
+
+impl List {
+    /// Writes until the turn is over; whether there is more.
+    fn write(&mut self, out: &mut Vec<u8>) -> bool {
         out.append(&mut self.begin);
-        let mut turn = Turn::begin();
         while out.len() <= PIECE {
             let Some(object) = self.objects.next() else {
                 out.append(&mut self.end);
-                return Ok(false);
+                return false;
             };
             let bytes = object.as_ref().map_or(0, |object| object.bytes().len());
             if let Some(object) = object {
                 item(self.item_field, &object, out);
             }
-            if turn.spend(bytes) {
+            if self.turn.spend(bytes) {
                 break;
             }
         }
-        Ok(true)
+        true
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Events {
     batch: vec::IntoIter<WatchItem>,
     /// The frame of the first of them, if it was made elsewhere.
     made: Option<Result<Bytes, DecodeError>>,
+    turn: Turn,
     compute: Client,
     /// Rings at the next bookmark or at the end.
     alarm: Pin<Box<Sleep>>,
@@ -77,6 +78,7 @@ impl Events {
             watcher,
             batch: Vec::new().into_iter(),
             made: None,
+            turn: compute.walks().begin(),
             compute,
             alarm: Box::pin(sleep_until(deadline)),
             deadline,
@@ -113,13 +115,16 @@ impl Events {
     /// The next chunk, or the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if std::mem::take(&mut self.busy) {
-                // Other requests wait for this thread.
-                tokio::task::yield_now().await;
-            }
             self.prepare().await;
-            if let Some(chunk) = self.chunk() {
-                return Some(chunk);
+            if std::mem::take(&mut self.busy) {
+                self.turn.renew().await;
+            } else {
+                self.turn.start();
+            }
+            let chunk = self.chunk();
+            self.turn.end();
+            if chunk.is_some() {
+                return chunk;
             }
             if self.busy {
                 continue;
@@ -195,7 +200,7 @@ impl Events {
         if let Some(shared) = self.single() {
             return Some(shared);
         }
-        let (mut out, mut turn) = (Vec::new(), Turn::begin());
+        let mut out = Vec::new();
         while out.len() + self.frames.written() < CHUNK && self.heavy().is_none() {
             let Some(item) = self.batch.next() else { break };
             let bytes = item.bytes();
@@ -203,7 +208,7 @@ impl Events {
                 tracing::error!(%error, "a watch was cut, an object cannot be written");
                 self.fail(&error.into());
             }
-            if turn.spend(bytes) {
+            if self.turn.spend(bytes) {
                 break;
             }
         }
