@@ -37,6 +37,9 @@ pub use self::turn::{Turn, Walks};
 /// 3 to 7 ms of the 50 ms that a request may hold a thread for. Ordinary objects have a few KiB.
 pub const INLINE: usize = 64 << 10;
 
+/// Priority of the pool's threads: a third of the time of a processor that others want as well.
+const NICENESS: i32 = 5;
+
 /// When to come back after [`Overloaded`], seconds: kube-apiserver's number for 429.
 const RETRY_AFTER: u32 = 1;
 
@@ -116,7 +119,7 @@ impl Pool {
                 .stack_size(kube_json::STACK_SIZE);
             workers.threads.push(thread.spawn(move || shared.work())?);
         }
-        let walks = Walks::new();
+        let walks = Walks::new(Self::usual_threads());
         Ok((Self { shared, walks }, workers))
     }
 
@@ -299,6 +302,8 @@ impl Run {
 
 impl Shared {
     fn work(&self) {
+        // Of this thread: in Linux threads have priorities of their own. Not to be had, not needed.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
         let mut queue = self.queue.lock();
         loop {
             match queue.pop() {

@@ -59,7 +59,7 @@ struct List {
     /// A large object that is to be written next, and must be prepared.
     waiting: Option<Arc<Stored>>,
     /// What is left of the text of a large object.
-    rest: Bytes,
+    left: Bytes,
     turn: Turn,
     compute: Client,
 }
@@ -133,7 +133,7 @@ pub(crate) async fn list(
         any: false,
         scratch: Vec::new(),
         waiting: None,
-        rest: Bytes::new(),
+        left: Bytes::new(),
         turn: compute.walks().begin(),
         compute,
     };
@@ -150,50 +150,13 @@ impl Source for List {
     }
 
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
-        let more = self.write(out);
-        self.turn.end();
-        more
-    }
-
-    fn kept(&self) -> usize {
-        // What is sent as it is stored belongs to the cache.
-        let stored = matches!(self.script, Script::Compact) && self.shape.is_stored();
-        if stored { 0 } else { self.rest.len() }
-    }
-}
-
-impl List {
-    /// Makes the text of a large object.
-    async fn write_elsewhere(&mut self, object: Arc<Stored>) -> Result<(), DecodeError> {
-        let (shape, weight) = (Arc::clone(&self.shape), object.bytes().len());
-        let mut script = std::mem::replace(&mut self.script, Script::Compact);
-        let write = move |_: &Run| {
-            let mut text = Vec::new();
-            let written = match script {
-                Script::Compact => shape.write(&object, &mut text),
-                Script::Indented(_) | Script::Yaml => {
-                    let mut json = Vec::new();
-                    let shown = shape.write(&object, &mut json);
-                    shown.and_then(|()| script.item(&json, &mut text))
-                }
-            };
-            (script, written.map(|()| text))
-        };
-        let (script, text) = self.compute.go_on(weight, write).await;
-        self.script = script;
-        self.rest = text?.into();
-        Ok(())
-    }
-
-    /// Writes until the turn is over; whether there is more.
-    fn write(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
         if !std::mem::replace(&mut self.began, true) {
             self.script.text(&self.frame.head, out);
         }
         loop {
-            if !self.rest.is_empty() {
+            if !self.left.is_empty() {
                 let room = (PIECE + 1).saturating_sub(out.len());
-                let part = self.rest.split_to(self.rest.len().min(room));
+                let part = self.left.split_to(self.left.len().min(room));
                 out.extend_from_slice(&part);
             }
             if out.len() > PIECE || self.waiting.is_some() {
@@ -217,13 +180,47 @@ impl List {
         }
     }
 
+    fn rest(&mut self) {
+        self.turn.end();
+    }
+
+    fn kept(&self) -> usize {
+        // What is sent as it is stored belongs to the cache.
+        let stored = matches!(self.script, Script::Compact) && self.shape.is_stored();
+        if stored { 0 } else { self.left.len() }
+    }
+}
+
+impl List {
+    /// Makes the text of a large object.
+    async fn write_elsewhere(&mut self, object: Arc<Stored>) -> Result<(), DecodeError> {
+        let (shape, weight) = (Arc::clone(&self.shape), object.bytes().len());
+        let mut script = std::mem::replace(&mut self.script, Script::Compact);
+        let write = move |_: &Run| {
+            let mut text = Vec::new();
+            let written = match script {
+                Script::Compact => shape.write(&object, &mut text),
+                Script::Indented(_) | Script::Yaml => {
+                    let mut json = Vec::new();
+                    let shown = shape.write(&object, &mut json);
+                    shown.and_then(|()| script.item(&json, &mut text))
+                }
+            };
+            (script, written.map(|()| text))
+        };
+        let (script, text) = self.compute.go_on(weight, write).await;
+        self.script = script;
+        self.left = text?.into();
+        Ok(())
+    }
+
     /// Writes an object, or sees to it that it is; how many bytes were read for that.
     fn object(&mut self, object: Arc<Stored>, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
         let compact = matches!(self.script, Script::Compact);
         let bytes = object.bytes().len();
         if bytes > INLINE {
             if compact && self.shape.is_stored() {
-                self.rest = object.bytes().clone();
+                self.left = object.bytes().clone();
             } else {
                 self.waiting = Some(object);
             }

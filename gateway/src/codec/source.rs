@@ -41,6 +41,9 @@ pub(super) trait Source: Send + 'static {
     /// If an object cannot be written. The body is then broken, not merely short.
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError>;
 
+    /// Leaves the thread to others; called when what was filled has been packed.
+    fn rest(&mut self) {}
+
     /// Bytes that are held until the body is complete.
     fn kept(&self) -> usize {
         0
@@ -81,6 +84,7 @@ pub(super) async fn respond_in_turns<S: Source>(
 ) -> Result<Response<Body>, ApiError> {
     let mut first = Vec::new();
     while source.fill(&mut first)? {
+        source.rest();
         if first.len() > PIECE {
             return Ok(begun(form, status, first, Some(source)));
         }
@@ -137,19 +141,32 @@ impl<S: Source> Running<S> {
     /// The next piece, never an empty one.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         if let Some(first) = self.first.take() {
-            let piece = self.pack(first)?;
+            let piece = match &mut self.gzip {
+                Some(gzip) => gzip.feed(&first)?,
+                None => first.into(),
+            };
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
         }
+        let mut text = Vec::with_capacity(PIECE + PIECE / 8);
         while let Some(source) = &mut self.source {
             source.prepare().await.map_err(cut)?;
-            let mut piece = Vec::with_capacity(PIECE + PIECE / 8);
-            let more = source.fill(&mut piece).map_err(cut)?;
+            let more = source.fill(&mut text).map_err(cut)?;
+            let piece = match &mut self.gzip {
+                Some(gzip) => {
+                    let piece = gzip.feed(&text)?;
+                    text.clear();
+                    piece
+                }
+                // Small pieces cost as much as large ones.
+                None if more && text.len() <= PIECE => Bytes::new(),
+                None => std::mem::take(&mut text).into(),
+            };
+            source.rest();
             if !more {
                 self.source = None;
             }
-            let piece = self.pack(piece)?;
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
@@ -157,13 +174,6 @@ impl<S: Source> Running<S> {
         match self.gzip.take() {
             Some(gzip) => gzip.finish().map(Some),
             None => Ok(None),
-        }
-    }
-
-    fn pack(&mut self, piece: Vec<u8>) -> io::Result<Bytes> {
-        match &mut self.gzip {
-            Some(gzip) => gzip.feed(&piece),
-            None => Ok(piece.into()),
         }
     }
 }

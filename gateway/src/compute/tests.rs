@@ -204,7 +204,7 @@ async fn a_pool_that_ended_finishes_what_was_asked_and_does_the_rest_inline() {
 
 #[tokio::test]
 async fn a_walk_leaves_its_thread_now_and_then() {
-    let (turns, walks) = (AtomicUsize::new(0), Walks::new());
+    let (turns, walks) = (AtomicUsize::new(0), Walks::new(1));
     let ticker = async {
         loop {
             tokio::task::yield_now().await;
@@ -229,7 +229,7 @@ async fn a_walk_leaves_its_thread_now_and_then() {
 /// Without turns the short task would wait for the start of every walk and for a turn of each.
 #[tokio::test]
 async fn a_short_task_does_not_wait_for_a_thousand_walks() {
-    let walks = Walks::new();
+    let walks = Walks::new(1);
     let walk = |walks: Walks| async move {
         let mut turn = walks.begin();
         for _ in 0..1_000 {
@@ -237,7 +237,9 @@ async fn a_short_task_does_not_wait_for_a_thousand_walks() {
             turn.pass(64 << 10).await;
         }
     };
-    let long: Vec<_> = (0..1_000).map(|_| tokio::spawn(walk(walks.clone()))).collect();
+    let long: Vec<_> = (0..1_000)
+        .map(|_| tokio::spawn(walk(walks.clone())))
+        .collect();
     // Every walk has begun by then.
     tokio::task::yield_now().await;
     let mut slowest = Duration::ZERO;

@@ -2,17 +2,19 @@
 //! and only a few of them are on a thread at a time.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// The longest a walk keeps its thread, about: a tenth of what a request may.
-const TURN: Duration = Duration::from_millis(5);
-/// The same before it has waited for a turn: enough for most walks. A thousand of them at once keep two
-/// threads for an eighth of a second.
+/// The longest a walk keeps its thread, about. What a request asks of the backend takes five tasks one
+/// after the other, each of which waits for a turn to end.
+const TURN: Duration = Duration::from_millis(1);
+/// The same before it has waited for a turn. A thousand walks at once keep two threads for an eighth of
+/// a second.
 const START: Duration = Duration::from_micros(250);
+/// Things that are looked at before it waits, however long that takes: small lists never do.
+const FREE: usize = 64;
 /// Things that are looked at before the clock is: reading it takes about as long as a look at one.
 const LOOKS: usize = 16;
 /// Bytes of an object that count as one more thing; a thread reads some hundred of them in a
@@ -33,13 +35,14 @@ pub struct Turn {
     place: Option<OwnedSemaphorePermit>,
     began: Instant,
     looks: usize,
+    /// What is left of [`FREE`].
+    free: usize,
 }
 
 impl Walks {
-    /// As many at a time as there are processors.
-    pub(super) fn new() -> Self {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(processors)))
+    /// So many at a time.
+    pub(super) fn new(places: usize) -> Self {
+        Self(Arc::new(Semaphore::new(places)))
     }
 
     /// The start of a walk, which waits for nobody.
@@ -50,6 +53,7 @@ impl Walks {
             place: None,
             began: Instant::now(),
             looks: 0,
+            free: FREE,
         }
     }
 }
@@ -59,6 +63,11 @@ impl Turn {
     pub fn spend(&mut self, bytes: usize) -> bool {
         self.looks += 1 + bytes / LOOK_BYTES;
         if self.looks < LOOKS {
+            return false;
+        }
+        self.free = self.free.saturating_sub(self.looks);
+        if self.free > 0 {
+            self.looks = 0;
             return false;
         }
         self.looks = 0;
@@ -76,9 +85,7 @@ impl Turn {
 
     /// Begins anew without waiting for others.
     pub fn start(&mut self) {
-        self.place = None;
-        self.began = Instant::now();
-        self.looks = 0;
+        *self = self.walks.begin();
     }
 
     /// Leaves the thread until [`Turn::renew`]; to be done before anything else is waited for.
@@ -95,6 +102,6 @@ impl Turn {
         // in meanwhile, which it does otherwise once in 61 turns.
         tokio::task::yield_now().await;
         self.began = Instant::now();
-        self.looks = 0;
+        (self.looks, self.free) = (0, 0);
     }
 }

@@ -247,7 +247,10 @@ async fn a_late_handler_is_a_timeout() {
     assert!(text(answer).await.contains(message));
     // It never waited, so that nothing has interrupted it; a write that was done is told.
     for (line, status) in [
-        (format!("GET {FOO}/n?timeout=1ns"), StatusCode::GATEWAY_TIMEOUT),
+        (
+            format!("GET {FOO}/n?timeout=1ns"),
+            StatusCode::GATEWAY_TIMEOUT,
+        ),
         (format!("DELETE {FOO}/n?timeout=1ns"), StatusCode::OK),
     ] {
         let answer = fixture.stack.answer(&fixture.admin, request(&line)).await;

@@ -86,21 +86,16 @@ impl Source for List {
         Ok(())
     }
 
-    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
-        let more = self.write(out);
+    fn rest(&mut self) {
         self.turn.end();
-        Ok(more)
     }
-}
 
-impl List {
-    /// Writes until the turn is over; whether there is more.
-    fn write(&mut self, out: &mut Vec<u8>) -> bool {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
         out.append(&mut self.begin);
         while out.len() <= PIECE {
             let Some(object) = self.objects.next() else {
                 out.append(&mut self.end);
-                return false;
+                return Ok(false);
             };
             let bytes = object.as_ref().map_or(0, |object| object.bytes().len());
             if let Some(object) = object {
@@ -110,7 +105,7 @@ impl List {
                 break;
             }
         }
-        true
+        Ok(true)
     }
 }
 
