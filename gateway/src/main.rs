@@ -6,6 +6,8 @@
     reason = "a command line talks to its user"
 )]
 
+mod allocator;
+
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
@@ -17,9 +19,6 @@ use ark_apiserver::telemetry;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit code of arguments that cannot be understood.
 const USAGE: u8 = 2;
@@ -77,12 +76,15 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         connections: connections.handle().clone(),
         descriptors: descriptors::raise(),
     };
+    // Ends with its runtime, which is dropped last.
+    connections.spawn(allocator::give_back());
     runtime(Builder::new_multi_thread().event_interval(POLLS))?.block_on(async {
         let stop = CancellationToken::new();
         let told = told_to_stop(stop.clone());
         tokio::select! {
             result = app::run(arguments.command, process, stop) => Ok(result?),
             impatient = told => impatient,
+            never = allocator::give_back() => match never {},
         }
     })
 }

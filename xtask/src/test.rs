@@ -103,6 +103,11 @@ fn steps(scratch: &Path) -> Vec<Step> {
             ),
         },
         Step {
+            name: "hostile clients",
+            // With the slack of the promises, for the same reason.
+            command: binary("ark-hostile", &["run", "--seconds", "0.5", "--slack", "5"]),
+        },
+        Step {
             name: "promises under load",
             // Times are judged by `ark-bench` on a machine that is known; here a time is only wrong
             // by a wide margin.

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 /// The longest a walk keeps its thread, about. What a request asks of the backend takes five tasks one
 /// after the other, each of which waits for a turn to end.
 const TURN: Duration = Duration::from_millis(1);
-/// The same before it has waited for a turn. A thousand walks at once keep two threads for an eighth of
+/// The same before it has waited for a turn. A thousand walks at once keep two threads for a twentieth of
 /// a second.
-const START: Duration = Duration::from_micros(250);
+const START: Duration = Duration::from_micros(100);
 /// Things that are looked at before it waits, however long that takes: small lists never do.
 const FREE: usize = 64;
 /// Things that are looked at before the clock is: reading it takes about as long as a look at one.
