@@ -33,9 +33,10 @@ use self::queue::{Job, Queue, Task};
 pub use self::kept::{Kept, Remade};
 pub use self::turn::{Turn, Walks};
 
-/// The most bytes of an object that are worked on where they are asked for: at 50 to 100 ns a byte,
-/// 3 to 7 ms of the 50 ms that a request may hold a thread for. Ordinary objects have a few KiB.
-pub const INLINE: usize = 64 << 10;
+/// The most bytes of an object that are worked on where they are asked for: at 0.6 to 1 us a byte,
+/// which is what the worst bodies cost, whose every few bytes are an error, 10 to 16 ms of the 50 ms
+/// that a request may hold a thread for. Ordinary objects have a few KiB and cost a tenth of that.
+pub const INLINE: usize = 16 << 10;
 
 /// Priority of the pool's threads: a third of the time of a processor that others want as well.
 const NICENESS: i32 = 5;

@@ -245,7 +245,12 @@ async fn a_late_handler_is_a_timeout() {
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
     let message = "Timeout: request did not complete within the allotted timeout";
     assert!(text(answer).await.contains(message));
-    // It never waited, so that nothing has interrupted it; a write that was done is told.
+}
+
+#[tokio::test]
+async fn a_read_that_never_waits_is_late_too() {
+    let fixture = fixture(Limits::new(1, 1));
+    // A write that was done is told.
     for (line, status) in [
         (
             format!("GET {FOO}/n?timeout=1ns"),
