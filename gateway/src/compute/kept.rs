@@ -21,8 +21,10 @@ pub struct Kept<T: Send + 'static> {
 /// whoever comes after that, because a write came between, makes it again.
 pub struct Remade<T: Send + 'static, E> {
     made: Mutex<Option<Kept<T>>>,
-    make: Box<dyn Fn(&Run) -> Result<T, E> + Send + Sync>,
+    make: Make<T, E>,
 }
+
+type Make<T, E> = Box<dyn Fn(&Run) -> Result<T, E> + Send + Sync>;
 
 impl<T: Send + 'static> Kept<T> {
     pub(super) const fn new(value: T, pool: Option<Pool>) -> Self {
