@@ -77,14 +77,14 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         descriptors: descriptors::raise(),
     };
     // Ends with its runtime, which is dropped last.
-    connections.spawn(allocator::give_back());
+    connections.spawn(allocator::wake_threads());
     runtime(Builder::new_multi_thread().event_interval(POLLS))?.block_on(async {
         let stop = CancellationToken::new();
         let told = told_to_stop(stop.clone());
         tokio::select! {
             result = app::run(arguments.command, process, stop) => Ok(result?),
             impatient = told => impatient,
-            never = allocator::give_back() => match never {},
+            never = allocator::wake_threads() => match never {},
         }
     })
 }
@@ -92,6 +92,7 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
 fn runtime(builder: &mut Builder) -> anyhow::Result<Runtime> {
     let builder = builder
         .enable_all()
+        .on_thread_park(allocator::give_back)
         .thread_stack_size(kube_json::STACK_SIZE);
     let built = builder.build();
     built.map_err(|error| anyhow!("cannot start threads: {error}"))
