@@ -109,9 +109,10 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
         contents.records(),
         contents.header().revision,
     ));
+    let target = store.describe().await?.header.unwrap_or_default();
     let (sender, requests) = mpsc::channel(AHEAD);
     let mut feed = JoinSet::new();
-    feed.spawn_blocking(move || send(&contents, &sender));
+    feed.spawn_blocking(move || send(&contents, &target, &sender));
     let imported = store.import(ReceiverStream::new(requests)).await;
     let fed = feed.join_next().await.context("nothing was sent")?;
     // What stopped the sender is why the driver complains.
@@ -135,8 +136,12 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
 
 /// Sends the file as one call of Import; what was sent, or nothing if the driver refused: its answer
 /// says why.
-fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<Option<Summary>> {
-    let renumbering = Renumbering::of(contents)?;
+fn send(
+    contents: &Contents,
+    target: &Header,
+    requests: &mpsc::Sender<ImportRequest>,
+) -> Result<Option<Summary>> {
+    let renumbering = Renumbering::of(contents, target)?;
     let source = match &renumbering {
         Some(renumbering) => {
             tell::line("its revisions are those of a release before 0.2: they are numbered anew");

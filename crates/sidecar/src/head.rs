@@ -1,22 +1,12 @@
 //! Where a store stands, and which revisions can be asked for.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use backend_proto::clock;
 use backend_proto::limits::LAST_BEGIN;
 use backend_proto::v1::{BackendError, Header};
 
 use crate::refuse;
-
-/// 2026-01-01T00:00:00Z, where the clock of [`Head::begin`] starts.
-const CLOCK_START: Duration = Duration::from_secs(1_767_225_600);
-
-/// Revisions per millisecond of the clock: more than any store commits, so that a store never
-/// catches up with the clock and an epoch that begins later begins above.
-const REVISIONS_PER_MILLI: i64 = 1 << 12;
-
-/// The last millisecond that the clock may set an epoch to: 2091-01-01T00:00:00Z, 65 years after
-/// [`CLOCK_START`]. A clock beyond it counts as this.
-const CLOCK_END_MILLIS: i64 = 2_051_222_400_000;
 
 /// Where a store stands. Ordered by age: epochs only grow, and revisions within them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,15 +51,11 @@ impl Head {
     /// whoever opens such a store renumbers it.
     #[must_use]
     pub fn begin(newest: Self, now: SystemTime) -> Self {
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = since.saturating_sub(CLOCK_START).as_millis();
-        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-        let clock = millis.min(CLOCK_END_MILLIS) * REVISIONS_PER_MILLI;
         let remembered = [newest.epoch, newest.revision]
             .into_iter()
             .filter(|number| *number <= LAST_BEGIN)
             .fold(0, i64::max);
-        let revision = clock.max(remembered + 1);
+        let revision = clock::revision_at(now).max(remembered + 1);
         Self {
             epoch: revision,
             revision,

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use backend_proto::clock::{self, REVISIONS_PER_MILLI};
 use backend_proto::limits::{LAST_BEGIN, MAX_REVISION};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{CLOCK_START, Head, REVISIONS_PER_MILLI, RevisionError};
+use super::{Head, RevisionError};
 
 /// Milliseconds from 2026 to 2091.
 const YEARS_65: u64 = 2_051_222_400_000;
 
 fn at(millis: u64) -> SystemTime {
-    UNIX_EPOCH + CLOCK_START + Duration::from_millis(millis)
+    UNIX_EPOCH + clock::START + Duration::from_millis(millis)
 }
 
 fn head(epoch: i64, revision: i64) -> Head {
