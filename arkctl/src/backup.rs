@@ -6,6 +6,7 @@ mod renumber;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::import_request::{Done, Options, Part as ImportPart};
 use backend_proto::v1::list_response::{Chunk, Trailer};
@@ -144,7 +145,9 @@ fn send(
     let renumbering = Renumbering::of(contents, target)?;
     let source = match &renumbering {
         Some(renumbering) => {
-            tell::line("its revisions are those of a release before 0.2: they are numbered anew");
+            tell::line(format_args!(
+                "its revisions are above {LAST_IMPORT}, as before 0.2: they are numbered anew"
+            ));
             renumbering.header(contents.header())
         }
         None => contents.header().clone(),

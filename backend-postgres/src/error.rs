@@ -2,7 +2,7 @@
 
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
-use sidecar::head::RevisionError;
+use sidecar::head::{Exhausted, RevisionError};
 use tokio_postgres::error::{DbError, SqlState};
 
 /// Trouble with the store. A conflict of a write is a verdict, not an error.
@@ -11,6 +11,9 @@ pub enum Error {
     /// The revision asked for cannot be read.
     #[error(transparent)]
     Revision(#[from] RevisionError),
+    /// No revision is left.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
     /// The request is malformed, or does not fit the state of the store.
     #[error("{0}")]
     Invalid(String),
@@ -129,6 +132,7 @@ impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         let reason = match &error {
             Error::Revision(error) => return (*error).into(),
+            Error::Exhausted(error) => return (*error).into(),
             Error::Invalid(_) => Reason::Invalid,
             Error::Fenced(_)
             | Error::Importing

@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::limits::LAST_IMPORT;
 use sidecar::head::Head;
 use tokio_postgres::types::Type;
 
@@ -221,10 +221,10 @@ fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error>
             ))
         })
         };
-    let begun = Head::begin(Head::default(), now).revision;
+    let begun = Head::made(now).revision;
     let path = format!(
         "SET LOCAL search_path = ark, pg_temp; SET LOCAL ark.clock_revision = '{begun}'; \
-         SET LOCAL ark.last_begin = '{LAST_BEGIN}';"
+         SET LOCAL ark.last_kept = '{LAST_IMPORT}';"
     );
     match version.cmp(&to) {
         std::cmp::Ordering::Equal => Ok(None),

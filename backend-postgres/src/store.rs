@@ -211,7 +211,7 @@ impl Place {
         newest: Head,
         now: SystemTime,
     ) -> Result<(), Error> {
-        let head = Head::begin(newest, now);
+        let head = Head::begin(newest, now)?;
         let parameters: [&(dyn ToSql + Sync); 5] = [
             &head.epoch,
             &head.revision,

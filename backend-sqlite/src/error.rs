@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use rusqlite::ErrorCode;
-use sidecar::head::RevisionError;
+use sidecar::head::{Exhausted, RevisionError};
 
 /// Trouble with the store. A conflict of a write is a verdict, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,9 @@ pub enum Error {
     /// The revision asked for cannot be read.
     #[error(transparent)]
     Revision(#[from] RevisionError),
+    /// No revision is left.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
     /// A stored value does not have the bytes that were written.
     #[error("the stored value of {key} at revision {revision} fails its checksum")]
     CorruptValue {
@@ -111,6 +114,7 @@ impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         let reason = match &error {
             Error::Revision(error) => return (*error).into(),
+            Error::Exhausted(error) => return (*error).into(),
             Error::CorruptValue { .. } => Reason::Corrupt,
             Error::Invalid(_) => Reason::Invalid,
             Error::Overloaded => Reason::Overloaded,

@@ -3,19 +3,22 @@
 
 use std::time::SystemTime;
 
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::limits::LAST_IMPORT;
 use rusqlite::Connection;
 use sidecar::head::Head;
+
+use crate::error::Error;
 
 /// Gives every record a revision of a new epoch, in the order of the old ones, and drops the
 /// history. Records that were created by their newest change still are. Called inside a write
 /// transaction; `None` if the store's revisions are small enough.
-pub(crate) fn run(connection: &Connection, now: SystemTime) -> rusqlite::Result<Option<Head>> {
+pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Head>, Error> {
     let sql = "SELECT epoch, revision, importing IS NOT NULL FROM store";
     let (epoch, revision, importing) = connection.query_row(sql, [], |row| {
-        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+        let epoch: i64 = row.get(0)?;
+        Ok((epoch, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
     })?;
-    if revision <= LAST_BEGIN {
+    if revision <= LAST_IMPORT {
         return Ok(None);
     }
     if importing {
@@ -29,7 +32,7 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> rusqlite::Result<
     )?;
     // Above whatever was issued in the range that stays in use.
     let sql = "SELECT coalesce(max(revision), 0) FROM log WHERE revision <= ?1";
-    let newest: i64 = connection.query_row(sql, [LAST_BEGIN], |row| row.get(0))?;
+    let newest: i64 = connection.query_row(sql, [LAST_IMPORT], |row| row.get(0))?;
     let begun = Head::begin(
         Head {
             epoch,
@@ -37,7 +40,7 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> rusqlite::Result<
             compact_revision: 0,
         },
         now,
-    );
+    )?;
     // New numbers are above the small old ones and below the large ones, so that no row meets
     // another's number while the rows are renumbered one by one.
     connection.execute_batch(

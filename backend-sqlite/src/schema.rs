@@ -96,23 +96,29 @@ pub(crate) fn prepare(
     path: &Path,
     now: SystemTime,
 ) -> Result<Identity, Error> {
-    let explained = |error: rusqlite::Error| explain(path, &error);
-    let version = version(connection).map_err(explained)?;
-    migrate(connection, version, now).map_err(explained)?;
-    let (identity, restored) = identity(connection)
-        .map_err(explained)?
-        .ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))?;
+    let begun = identify(connection, now).map_err(|error| match error {
+        Error::Storage(error) => explain(path, &error),
+        error => refuse(path, error.to_string()),
+    });
+    begun?.ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))
+}
+
+fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>, Error> {
+    migrate(connection, version(connection)?, now)?;
+    let Some((identity, restored)) = identity(connection)? else {
+        return Ok(None);
+    };
     if !restored {
-        return Ok(identity);
+        return Ok(Some(identity));
     }
-    let head = begin_epoch(connection, identity.head, now).map_err(explained)?;
+    let head = begin_epoch(connection, identity.head, now)?;
     tracing::info!(epoch = head.epoch, "restored store starts a new epoch");
-    Ok(Identity { head, ..identity })
+    Ok(Some(Identity { head, ..identity }))
 }
 
 /// Begins an epoch above `newest`, with all history before it gone.
-fn begin_epoch(connection: &Connection, newest: Head, now: SystemTime) -> rusqlite::Result<Head> {
-    let head = Head::begin(newest, now);
+fn begin_epoch(connection: &Connection, newest: Head, now: SystemTime) -> Result<Head, Error> {
+    let head = Head::begin(newest, now)?;
     connection.execute(
         "UPDATE store SET epoch = ?1, revision = ?2, compact_revision = ?2, restored = 0",
         (head.epoch, head.revision),
@@ -144,12 +150,12 @@ fn version(connection: &Connection) -> rusqlite::Result<usize> {
     Ok(version as usize)
 }
 
-fn migrate(connection: &Connection, version: usize, now: SystemTime) -> rusqlite::Result<()> {
+fn migrate(connection: &Connection, version: usize, now: SystemTime) -> Result<(), Error> {
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         connection.execute_batch("BEGIN IMMEDIATE")?;
         connection.execute_batch(migration)?;
         if index == 0 {
-            let head = Head::begin(Head::default(), now);
+            let head = Head::made(now);
             connection.execute(
                 "INSERT INTO store (id, store_id, epoch, revision, compact_revision, \
                  swept_revision) VALUES (1, ?1, ?2, ?3, ?3, ?3)",

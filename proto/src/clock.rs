@@ -36,6 +36,6 @@ mod tests {
         let last = u64::try_from(END_MILLIS).expect("fits");
         assert_eq!(at(last - 1), LAST - REVISIONS_PER_MILLI);
         assert_eq!((at(last), at(last * 9)), (LAST, LAST));
-        const { assert!(LAST < crate::limits::LAST_BEGIN) };
+        const { assert!(LAST < crate::limits::LAST_IMPORT) };
     }
 }

@@ -1,10 +1,11 @@
-//! Backups of releases before 0.2, whose revisions exceed 2^53 and which no driver takes
+//! Backups whose revisions no driver takes: those of releases before 0.2, which exceed 2^53, and of
+//! stores that ran out of them
 //! (docs/adr/0013-revisions-below-2-53.md).
 
 use std::time::SystemTime;
 
 use anyhow::Result;
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::{Header, Record};
 
 use super::file::Contents;
@@ -23,7 +24,7 @@ impl Renumbering {
     /// Numbers above what [`number::base`] gives for the target, if the backup's revisions are too
     /// large. Reads the whole file once more, and takes 16 bytes of memory for each record.
     pub(super) fn of(contents: &Contents, target: &Header) -> Result<Option<Self>> {
-        if contents.header().revision <= LAST_BEGIN {
+        if contents.header().revision <= LAST_IMPORT {
             return Ok(None);
         }
         let base = number::base(target, SystemTime::now())?;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use api_types::meta::Meta;
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::list_response::Chunk;
@@ -183,7 +183,7 @@ fn wire(time: Timestamp) -> Time {
 /// a new epoch, so that the store begins above all of them.
 fn number(mut entries: Vec<Entry>, base: i64) -> (Header, Vec<Record>) {
     entries.sort_by_key(|entry| entry.order);
-    let fits = |order: &i64| (0..=LAST_BEGIN / 2).contains(order);
+    let fits = |order: &i64| (0..=LAST_IMPORT / 2).contains(order);
     let orders = entries.iter().map(|entry| entry.order);
     let epoch = orders.filter(fits).fold(base, i64::max);
     let mut revision = epoch;

@@ -1,11 +1,11 @@
 -- Revisions and epochs are at most 2^53 - 1 since this version; before, revisions held the epoch in
 -- their upper bits. A store with such revisions gets new ones in the order of the old ones, in a new
 -- epoch, and its history is dropped. `ark.clock_revision` is where the clock begins epochs,
--- `ark.last_begin` the newest revision that an epoch may begin above: the kit's Head::begin.
+-- `ark.last_kept` the newest revision that is kept: the kit's Head::begin and LAST_BEGIN.
 DO $$
 DECLARE
   s        store%ROWTYPE;
-  last     bigint := current_setting('ark.last_begin');
+  last     bigint := current_setting('ark.last_kept');
   clock    bigint := current_setting('ark.clock_revision');
   base     bigint;
   numbered bigint;

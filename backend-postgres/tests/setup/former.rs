@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use backend_postgres::migrate::new_epoch;
 use backend_postgres::{Options, PostgresDriver};
-use backend_proto::limits::MAX_REVISION;
+use backend_proto::limits::{LAST_IMPORT, MAX_REVISION};
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{Key, Op};
 use conformance::epochs::{Clock, Stores, walk};
@@ -78,6 +79,22 @@ async fn a_dump_of_an_earlier_release_is_renumbered_and_begins_another_epoch() {
     let header = driver.header().await.expect("header");
     assert!(header.revision == header.epoch && header.revision <= MAX_REVISION);
     driver.close().await;
+}
+
+#[tokio::test]
+async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
+    let (server, dsn) = database(Server::builder()).await;
+    open(&dsn, SystemTime::now).await.close().await;
+    let newest = LAST_IMPORT + 7;
+    let moved = format!(
+        "update ark.store set epoch = {newest}, revision = {newest}, compact_revision = {newest}"
+    );
+    server.execute("ark", &moved).await.expect("moved on");
+    let options = || Options::from_dsn(&dsn).expect("a DSN");
+    for due in [newest + 1, newest + 2] {
+        let epoch = new_epoch(&options()).await.expect("a new epoch");
+        assert_eq!(epoch, due);
+    }
 }
 
 /// Databases of one server.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use backend_proto::limits::MAX_REVISION;
+use backend_proto::limits::{LAST_IMPORT, MAX_REVISION};
 use backend_proto::v1::backend_error::Reason;
 use backend_sqlite::{Options, SqliteDriver, backup};
 use conformance::epochs::{Clock, Stores, walk};
+use rusqlite::Connection;
 use sidecar::Driver;
 use sidecar::driver::ListQuery;
 use tempfile::TempDir;
@@ -105,6 +106,30 @@ async fn a_backup_of_an_earlier_release_opens_in_a_new_epoch() {
     );
     restored.close().await;
     original.close().await;
+}
+
+#[tokio::test]
+async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let file = folder.path().join("ark.db");
+    open(&Options::new(&file)).expect("made").close().await;
+    for (newest, due) in [
+        (LAST_IMPORT + 7, Ok(LAST_IMPORT + 8)),
+        (MAX_REVISION, Err("save it with `arkctl backup`")),
+    ] {
+        let sql = "UPDATE store SET epoch = ?1, revision = ?1, compact_revision = ?1, restored = 1";
+        Connection::open(&file)
+            .and_then(|store| store.execute(sql, [newest]))
+            .expect("moved on");
+        match (open(&Options::new(&file)), due) {
+            (Ok(driver), Ok(due)) => {
+                assert_eq!(driver.header().await.expect("header").epoch, due);
+                driver.close().await;
+            }
+            (Err(error), Err(due)) => assert!(error.to_string().contains(due), "{error}"),
+            (opened, due) => panic!("{due:?}, and it is {opened:?}"),
+        }
+    }
 }
 
 /// Files in a folder.

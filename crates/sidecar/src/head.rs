@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use backend_proto::clock;
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::limits::MAX_REVISION;
+use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::{BackendError, Header};
 
 use crate::refuse;
@@ -38,24 +39,44 @@ pub enum RevisionError {
     },
 }
 
+/// No revision is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the store is at revision {newest}, and revisions end at {MAX_REVISION}: save it with `arkctl \
+     backup` and restore that into an empty store, which numbers it anew"
+)]
+pub struct Exhausted {
+    /// The newest revision that the store remembers.
+    pub newest: i64,
+}
+
 impl Head {
+    /// Where a store begins that is only made now: see [`Self::begin`].
+    #[must_use]
+    pub fn made(now: SystemTime) -> Self {
+        Self::at(clock::revision_at(now))
+    }
+
     /// Where a new epoch begins: above `newest`, the newest epoch and revision that the store
-    /// remembers (the default for a store that is only made now), and not before the clock.
+    /// remembers, and not before the clock.
     ///
     /// A restored store, or one made in place of another, does not remember the revisions that it
     /// issued since; clients do. The clock puts the new epoch above them: 4096 revisions per
     /// millisecond since 2026 are more than any store issues. History before the epoch counts as
     /// compacted, so that every reader lists again (docs/adr/0013-revisions-below-2-53.md).
     ///
-    /// Numbers of `newest` above [`LAST_BEGIN`] are ignored: releases before 0.2 numbered so, and
-    /// whoever opens such a store renumbers it.
-    #[must_use]
-    pub fn begin(newest: Self, now: SystemTime) -> Self {
-        let remembered = [newest.epoch, newest.revision]
-            .into_iter()
-            .filter(|number| *number <= LAST_BEGIN)
-            .fold(0, i64::max);
-        let revision = clock::revision_at(now).max(remembered + 1);
+    /// # Errors
+    /// If `newest` leaves no room below [`MAX_REVISION`].
+    pub fn begin(newest: Self, now: SystemTime) -> Result<Self, Exhausted> {
+        let newest = newest.epoch.max(newest.revision);
+        if newest >= MAX_REVISION {
+            return Err(Exhausted { newest });
+        }
+        Ok(Self::at(clock::revision_at(now).max(newest + 1)))
+    }
+
+    /// The beginning of an epoch.
+    const fn at(revision: i64) -> Self {
         Self {
             epoch: revision,
             revision,
@@ -139,6 +160,12 @@ impl From<RevisionError> for BackendError {
             RevisionError::Compacted { compact_revision } => refuse::compacted(compact_revision),
             RevisionError::Future { asked, current } => refuse::future(asked, current),
         }
+    }
+}
+
+impl From<Exhausted> for BackendError {
+    fn from(error: Exhausted) -> Self {
+        refuse::error(Reason::NotReady, error.to_string())
     }
 }
 

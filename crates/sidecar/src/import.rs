@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::import_request::Part;
 use backend_proto::v1::{BackendError, Header, ImportRequest, ImportResponse, Record};
@@ -93,7 +93,7 @@ async fn feed(
                     return refuse(fault);
                 }
                 let newest = events.events.iter().map(|event| event.revision).max();
-                if newest.is_some_and(|newest| newest > LAST_BEGIN) {
+                if newest.is_some_and(|newest| newest > LAST_IMPORT) {
                     return refuse(too_large("an event"));
                 }
                 count.events += events.events.len() as i64;
@@ -133,7 +133,7 @@ fn out_of_range(source: &Header) -> Option<BackendError> {
         compact_revision,
         ..
     } = *source;
-    if revision > LAST_BEGIN {
+    if revision > LAST_IMPORT {
         return Some(too_large("the source"));
     }
     let in_order = 1 <= epoch && epoch <= compact_revision && compact_revision <= revision;
@@ -143,8 +143,9 @@ fn out_of_range(source: &Header) -> Option<BackendError> {
 
 fn too_large(what: &str) -> BackendError {
     let message = format!(
-        "{what} has a revision above {LAST_BEGIN}: releases before 0.2 numbered so; open the \
-         source with this release, which renumbers it, or restore its backup with arkctl"
+        "{what} has a revision above {LAST_IMPORT}: open the source with this release, \
+         which renumbers stores of releases before 0.2, or restore its backup with arkctl, which \
+         numbers it anew"
     );
     invalid(&message)
 }
@@ -156,7 +157,7 @@ fn fault<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<BackendErr
             let message = format!("nothing is imported: {}", record.unreadable);
             return Some(error(Reason::Corrupt, message));
         }
-        if record.revision > LAST_BEGIN {
+        if record.revision > LAST_IMPORT {
             return Some(too_large("a record"));
         }
         let created = 1..=record.revision;
@@ -169,17 +170,17 @@ fn fault<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<BackendErr
 mod tests {
     use backend_proto::v1::{Header, Record};
 
-    use super::{LAST_BEGIN, fault, out_of_range};
+    use super::{LAST_IMPORT, fault, out_of_range};
 
     #[test]
     fn sources_are_in_order_and_leave_room() {
         for (epoch, compact_revision, revision, fits) in [
             (1, 1, 1, true),
-            (1, 5, LAST_BEGIN, true),
+            (1, 5, LAST_IMPORT, true),
             (0, 1, 1, false),
             (2, 1, 3, false),
             (1, 4, 3, false),
-            (1, 1, LAST_BEGIN + 1, false),
+            (1, 1, LAST_IMPORT + 1, false),
             (240_000, 240_000 << 40, 240_000 << 40, false),
         ] {
             let source = Header {
@@ -199,7 +200,7 @@ mod tests {
             (3, 9, true),
             (0, 9, false),
             (10, 9, false),
-            (1, LAST_BEGIN + 1, false),
+            (1, LAST_IMPORT + 1, false),
         ] {
             let record = Record {
                 revision,
