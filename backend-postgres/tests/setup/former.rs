@@ -9,7 +9,7 @@ use backend_postgres::{Options, PostgresDriver};
 use backend_proto::limits::{LAST_IMPORT, MAX_REVISION};
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{Key, Op};
-use conformance::epochs::{Clock, Stores, walk};
+use conformance::epochs::{Clock, Stores, walk, write_to_the_last_revision};
 use postgres_testkit::Server;
 use sidecar::driver::Driver;
 
@@ -95,6 +95,14 @@ async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
         let epoch = new_epoch(&options()).await.expect("a new epoch");
         assert_eq!(epoch, due);
     }
+}
+
+#[tokio::test]
+async fn nothing_is_written_above_the_last_revision() {
+    let (_server, dsn) = database(Server::builder()).await;
+    let driver = open(&dsn, SystemTime::now).await;
+    write_to_the_last_revision(&driver).await;
+    driver.close().await;
 }
 
 /// Databases of one server.

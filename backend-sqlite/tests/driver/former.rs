@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use backend_proto::limits::{LAST_IMPORT, MAX_REVISION};
 use backend_proto::v1::backend_error::Reason;
 use backend_sqlite::{Options, SqliteDriver, backup};
-use conformance::epochs::{Clock, Stores, walk};
+use conformance::epochs::{Clock, Stores, walk, write_to_the_last_revision};
 use rusqlite::Connection;
 use sidecar::Driver;
 use sidecar::driver::ListQuery;
 use tempfile::TempDir;
 
-use crate::store::{all, at, create, list, open, path};
+use crate::store::{Store, all, at, create, list, open, path};
 
 /// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the second,
 /// m4 was created in the second, m1 deleted.
@@ -130,6 +130,12 @@ async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
             (opened, due) => panic!("{due:?}, and it is {opened:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_is_written_above_the_last_revision() {
+    let store = Store::new();
+    write_to_the_last_revision(&*store.driver).await;
 }
 
 /// Files in a folder.

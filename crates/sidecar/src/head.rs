@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use backend_proto::clock;
-use backend_proto::limits::MAX_REVISION;
+use backend_proto::limits::{LAST_WRITE, MAX_REVISION};
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::{BackendError, Header};
 
@@ -39,10 +39,10 @@ pub enum RevisionError {
     },
 }
 
-/// No revision is left.
+/// No revision is left for a change, or an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the store is at revision {newest}, and revisions end at {MAX_REVISION}: save it with `arkctl \
+    "the store is at revision {newest}, and none is left for this: save it with `arkctl \
      backup` and restore that into an empty store, which numbers it anew"
 )]
 pub struct Exhausted {
@@ -82,6 +82,18 @@ impl Head {
             revision,
             compact_revision: revision,
         }
+    }
+
+    /// Whether another change may follow `newest`.
+    ///
+    /// # Errors
+    /// If it would be above [`LAST_WRITE`]. Ask after looking for the operation's op_id: one that was
+    /// applied before gets its first verdict.
+    pub const fn check_room(newest: i64) -> Result<(), Exhausted> {
+        if newest >= LAST_WRITE {
+            return Err(Exhausted { newest });
+        }
+        Ok(())
     }
 
     /// The larger of each number of two heads: what must not be issued again by either store.

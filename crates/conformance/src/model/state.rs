@@ -169,6 +169,7 @@ impl State {
         if let Some(first) = self.replayed(&op, &key)? {
             return Ok(Verdict::Applied(first));
         }
+        Head::check_room(self.header.revision)?;
         let current = self.now.get(&place(&key)).cloned();
         if let Some(cause) = conflict(&op, current.as_ref()) {
             return Ok(Verdict::Conflict(Conflict {
