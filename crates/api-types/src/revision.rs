@@ -28,13 +28,18 @@ impl Revision {
 
     /// Whether stores of releases before 0.2 may have issued this and no store does now: they kept
     /// the epoch above 40 bits of counter, and numbered epochs by the 120 seconds since 2026 began,
-    /// here until 2029. Such a revision is expired; kube-apiserver's answer to other numbers beyond
+    /// here until 2050: the clock may have been ahead. Such a revision is expired; kube-apiserver's answer to other numbers beyond
     /// its own is that they are too large.
     #[must_use]
     pub const fn is_of_a_former_store(self) -> bool {
-        const FIRST: u64 = 1 << 53;
-        const LAST_EPOCH: u64 = 3 * 366 * 720;
-        self.get() >= FIRST && self.get() >> 40 <= LAST_EPOCH
+        const LAST_EPOCH: u64 = 25 * 366 * 720;
+        self.is_too_large_for_a_store() && self.get() >> 40 <= LAST_EPOCH
+    }
+
+    /// Whether no store issues this, now or ever.
+    #[must_use]
+    pub const fn is_too_large_for_a_store(self) -> bool {
+        self.get() >= 1 << 53
     }
 
     /// The number itself, at least 1 and at most 2^63 - 1.
@@ -69,11 +74,14 @@ mod tests {
             ((1 << 53) - 1, false),
             (1 << 53, true),
             (263_192_435_177_456_073, true),
+            (7_000_000_000_000_000_000, true),
             (9_000_000_000_000_000_000, false),
             (i64::MAX as u64, false),
         ] {
             let revision = Revision::new(number).expect("a revision");
             assert_eq!(revision.is_of_a_former_store(), former, "{number}");
+            let large = number >= 1 << 53;
+            assert_eq!(revision.is_too_large_for_a_store(), large, "{number}");
         }
     }
 }

@@ -275,6 +275,47 @@ async fn watches_resume_over_a_restart_of_the_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_from_a_revision_that_was_not_issued_expires() {
+    let world = World::new().await;
+    let written = world.put("a/x", 1, "red").await;
+    world.list(latest()).await.expect("listed");
+    let asked = || world.fake.disk.lock().asked;
+    let before = asked();
+    drop(world.watch(WatchStart::After(revision(written))).await);
+    // kube-apiserver is silent there, and no store comes so far.
+    let beyond = WatchStart::After(revision(9_000_000_000_000_000_000));
+    drop(world.watch(beyond).await);
+    assert_eq!(asked(), before, "the caches know");
+    let start = WatchStart::After(revision(written + 1));
+    let request = WatchRequest::everything(Scope::All, start);
+    let refused = world.store.watch(&things(), request).await.map(drop);
+    let Err(StoreError::FutureRevision {
+        current,
+        start_of_watch: true,
+        ..
+    }) = refused
+    else {
+        panic!("a watch from the future: {refused:?}")
+    };
+    assert_eq!((current, asked()), (written, before + 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_from_a_revision_that_another_gateway_showed_waits_for_it() {
+    let world = World::new().await;
+    let seen = world.put("a/x", 1, "red").await;
+    world.list(latest()).await.expect("listed");
+    world.fake.fault(|faults| faults.held = Some(seen as i64));
+    let pair = |number| [("a/x".to_owned(), thing("a/x", number, "red"))];
+    let shown = world.fake.put(pair(2));
+    let mut watcher = world.watch(WatchStart::After(revision(shown))).await;
+    let next = world.fake.put(pair(3));
+    world.fake.fault(|faults| faults.held = None);
+    let due = [(EventKind::Modified, "a/x".to_owned(), next)];
+    assert_eq!(changes(&mut watcher, 1).await, due);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_commits_end_every_watch_and_void_every_revision() {
     let world = World::new().await;
     let kept = world.put("a/x", 1, "red").await;
