@@ -2,7 +2,7 @@
 
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
-use sidecar::head::{Exhausted, RevisionError};
+use sidecar::head::{Damaged, Exhausted, RevisionError};
 use tokio_postgres::error::{DbError, SqlState};
 
 /// Trouble with the store. A conflict of a write is a verdict, not an error.
@@ -58,6 +58,12 @@ impl Error {
     /// Whether another try, on a new connection, may do better.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Lost(_))
+    }
+}
+
+impl From<Damaged> for Error {
+    fn from(damaged: Damaged) -> Self {
+        Self::Refused(damaged.to_string())
     }
 }
 

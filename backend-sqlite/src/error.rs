@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use rusqlite::ErrorCode;
-use sidecar::head::{Exhausted, RevisionError};
+use sidecar::head::{self, Exhausted, RevisionError};
 
 /// Trouble with the store. A conflict of a write is a verdict, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,20 @@ pub enum Error {
     /// No revision is left.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
+    /// The row of `store` cannot be that of a store.
+    #[error(transparent)]
+    Head(#[from] head::Damaged),
+    /// The row of `store` is older than the changes.
+    #[error(
+        "the row of the table store is damaged: it has revision {revision}, and there are changes up \
+         to {newest}: restore a backup"
+    )]
+    Behind {
+        /// That of the row.
+        revision: i64,
+        /// That of the newest change.
+        newest: i64,
+    },
     /// A stored value does not have the bytes that were written.
     #[error("the stored value of {key} at revision {revision} fails its checksum")]
     CorruptValue {
@@ -103,7 +117,8 @@ impl Error {
     }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+/// Whether a page that had to be read is damaged.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
@@ -115,7 +130,7 @@ impl From<Error> for BackendError {
         let reason = match &error {
             Error::Revision(error) => return (*error).into(),
             Error::Exhausted(error) => return (*error).into(),
-            Error::CorruptValue { .. } => Reason::Corrupt,
+            Error::CorruptValue { .. } | Error::Head(_) | Error::Behind { .. } => Reason::Corrupt,
             Error::Invalid(_) => Reason::Invalid,
             Error::Overloaded => Reason::Overloaded,
             Error::Closed

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use sidecar::head::Head;
 
 use crate::connection::{explain, refuse};
-use crate::error::Error;
+use crate::error::{Error, is_damage};
 use crate::renumber;
 
 /// `ArkB`: marks a SQLite file as ours.
@@ -108,12 +108,31 @@ fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>
     let Some((identity, restored)) = identity(connection)? else {
         return Ok(None);
     };
+    identity.head.check()?;
+    check_newest_row(connection)?;
     if !restored {
         return Ok(Some(identity));
     }
     let head = begin_epoch(connection, identity.head, now)?;
     tracing::info!(epoch = head.epoch, "restored store starts a new epoch");
     Ok(Some(Identity { head, ..identity }))
+}
+
+/// Refuses a row of `store` that is older than the changes beside it, whose revisions would be given
+/// out again. An unfinished import has the revisions of its source.
+fn check_newest_row(connection: &Connection) -> Result<(), Error> {
+    let sql = "SELECT s.revision, (SELECT max(revision) FROM log) AS newest FROM store s \
+               WHERE importing IS NULL AND newest > s.revision";
+    let found = connection
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional();
+    match found {
+        Ok(Some((revision, newest))) => Err(Error::Behind { revision, newest }),
+        Ok(None) => Ok(()),
+        // Objects on sound pages are served: a damaged one is told when it is read.
+        Err(error) if is_damage(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Begins an epoch above `newest`, with all history before it gone.

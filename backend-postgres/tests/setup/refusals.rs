@@ -1,6 +1,9 @@
 //! What the program refuses to work with: one sentence that says what to do, and an exit.
 
+use backend_proto::v1::op::Action;
+use backend_proto::v1::{Key, Op};
 use postgres_testkit::{Server, Session};
+use sidecar::Driver as _;
 
 use crate::program::{database, migrate, refusal};
 
@@ -41,6 +44,53 @@ async fn a_schema_that_does_not_fit() {
     }
     let down = migrate(&owner, &["--to", "2"]).await.expect_err("refused");
     assert!(down.contains("use the program that made it"), "{down}");
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_the_store() {
+    let (server, dsn) = database(Server::builder()).await;
+    let options = || backend_postgres::Options::from_dsn(&dsn).expect("a DSN");
+    let driver = backend_postgres::PostgresDriver::open(options()).await;
+    let driver = driver.expect("made");
+    let key = Some(Key {
+        resource: "things".to_owned(),
+        name: "a".to_owned(),
+        ..Key::default()
+    });
+    let op = Op {
+        key,
+        action: Action::Create.into(),
+        ..Op::default()
+    };
+    driver.commit(vec![op]).await.expect("written");
+    driver.close().await;
+    let session = server.session("ark").await.expect("a session");
+    for (damage, repair, words) in [
+        (
+            "epoch = revision + 1",
+            "epoch = compact_revision",
+            "in that order",
+        ),
+        ("epoch = -1", "epoch = compact_revision", "has epoch -1"),
+        (
+            "compact_revision = revision + 1",
+            "compact_revision = epoch",
+            "in that order",
+        ),
+        (
+            "revision = revision - 1",
+            "revision = revision + 1",
+            "changes up to",
+        ),
+    ] {
+        let damaged = format!("update ark.store set {damage}");
+        session.batch_execute(&damaged).await.expect("damaged");
+        let line = refusal(&["--dsn", &dsn], &[]).await;
+        assert!(line.contains(words), "{damage}: {line}");
+        assert!(line.contains("restore a backup"), "{damage}: {line}");
+        let repaired = format!("update ark.store set {repair}");
+        session.batch_execute(&repaired).await.expect("repaired");
+    }
 }
 
 #[tokio::test]

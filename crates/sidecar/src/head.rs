@@ -50,7 +50,32 @@ pub struct Exhausted {
     pub newest: i64,
 }
 
+/// Numbers that no store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the row of the table store is damaged: it has epoch {}, compact revision {} and revision {}, \
+     which are not from 1 to {MAX_REVISION} in that order: restore a backup",
+    .0.epoch, .0.compact_revision, .0.revision
+)]
+pub struct Damaged(pub Head);
+
 impl Head {
+    /// The head that a store was left with, as far as it can be one.
+    ///
+    /// # Errors
+    /// If its numbers are not in order, or not in range.
+    pub const fn check(self) -> Result<Self, Damaged> {
+        let in_order = 1 <= self.epoch
+            && self.epoch <= self.compact_revision
+            && self.compact_revision <= self.revision
+            && self.revision <= MAX_REVISION;
+        if in_order {
+            Ok(self)
+        } else {
+            Err(Damaged(self))
+        }
+    }
+
     /// Where a store begins that is only made now: see [`Self::begin`].
     #[must_use]
     pub fn made(now: SystemTime) -> Self {

@@ -8,7 +8,7 @@ use backend_proto::limits::MAX_REVISION;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Exhausted, Head, RevisionError};
+use super::{Damaged, Exhausted, Head, RevisionError};
 
 /// Milliseconds from 2026 to 2091.
 const YEARS_65: u64 = 2_051_222_400_000;
@@ -211,6 +211,30 @@ proptest! {
             prop_assert!(begun > serving && begun.epoch > serving.revision);
             serving = Head { revision: begun.revision + 1_000, ..begun };
         }
+    }
+}
+
+#[test]
+fn heads_are_in_order_and_in_range() {
+    let end = MAX_REVISION;
+    for (epoch, compact_revision, revision, sound) in [
+        (1, 1, 1, true),
+        (1, 2, 3, true),
+        (end, end, end, true),
+        (0, 1, 1, false),
+        (-1, 1, 1, false),
+        (2, 1, 3, false),
+        (1, 4, 3, false),
+        (1, 1, end + 1, false),
+        (1, 1, -1, false),
+    ] {
+        let head = Head {
+            epoch,
+            revision,
+            compact_revision,
+        };
+        let due = if sound { Ok(head) } else { Err(Damaged(head)) };
+        assert_eq!(head.check(), due);
     }
 }
 
