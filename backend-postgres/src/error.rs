@@ -49,6 +49,11 @@ pub enum Error {
     /// What is stored is not what was written.
     #[error("{0}")]
     Corrupt(String),
+    /// The role lacks a right, which the server names.
+    #[error(
+        "database: {0}: `backend-postgres migrate --grant ROLE` gives a role what it needs to serve"
+    )]
+    Denied(String),
     /// The driver must not serve: a sentence that says what to do.
     #[error("{0}")]
     Refused(String),
@@ -120,10 +125,7 @@ fn refused(refusal: &DbError) -> Error {
     } else if *code == SqlState::DISK_FULL {
         Error::NoSpace
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        Error::Refused(format!(
-            "database: {message}: `backend-postgres migrate --grant ROLE` gives a role what it needs \
-             to serve"
-        ))
+        Error::Denied(message)
     } else if code.code().starts_with("XX") || *code == SqlState::INDEX_CORRUPTED {
         Error::Corrupt(format!("database: {message}"))
     } else {
@@ -145,6 +147,7 @@ impl From<Error> for BackendError {
             | Error::Unreachable(_)
             | Error::Lost(_)
             | Error::OutcomeUnknown(_)
+            | Error::Denied(_)
             | Error::Refused(_) => Reason::NotReady,
             Error::Overloaded => Reason::Overloaded,
             Error::NoSpace => Reason::NoSpace,
@@ -163,7 +166,7 @@ impl From<Error> for BackendError {
         };
         let passes = matches!(reason, Reason::NotReady | Reason::Overloaded);
         // A refusal stands until somebody changes the database.
-        if passes && !matches!(error, Error::Refused(_)) {
+        if passes && !matches!(error, Error::Denied(_) | Error::Refused(_)) {
             told.retry_after_ms = 1000;
         }
         told

@@ -149,7 +149,19 @@ pub(crate) async fn at_start(options: &Options) -> Result<(), Error> {
         );
         return Ok(());
     }
-    walk(&connection, newest(), (options.clock)()).await
+    let walked = walk(&connection, newest(), (options.clock)()).await;
+    walked.map_err(by_the_owner)
+}
+
+/// Serving needs fewer rights than what makes the schema.
+fn by_the_owner(error: Error) -> Error {
+    match error {
+        Error::Denied(message) => Error::Refused(format!(
+            "database: {message}: run `backend-postgres migrate` as the role that owns the schema \
+             `ark`, or, if there is none, as one that may create in the database"
+        )),
+        error => error,
+    }
 }
 
 /// Brings the schema to a version, and lets a role use it.
@@ -172,10 +184,14 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
         )));
     }
     let connection = Connection::open(&options.target, options.pooled, None).await?;
-    walk(&connection, to, (options.clock)()).await?;
-    if let Some(role) = grant.filter(|_| to > 0) {
-        grant_to(&connection, role).await?;
-    }
+    let migrated = async {
+        walk(&connection, to, (options.clock)()).await?;
+        match grant.filter(|_| to > 0) {
+            Some(role) => grant_to(&connection, role).await,
+            None => Ok(()),
+        }
+    };
+    migrated.await.map_err(by_the_owner)?;
     Ok(to)
 }
 

@@ -72,6 +72,24 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
 }
 
 #[tokio::test]
+async fn an_owner_of_the_schema_who_may_make_nothing_else_renumbers_a_store() {
+    let (server, _) = database(Server::builder().user("keeper", "hush-hush")).await;
+    let load = format!(
+        "grant create on database ark to keeper; revoke temporary on database ark from public; \
+         set role keeper; {FORMER}"
+    );
+    server.execute("ark", &load).await.expect("loaded");
+    let fewer = "revoke create on database ark from keeper";
+    server.execute("ark", fewer).await.expect("revoked");
+    let other = server.user_dsn("keeper", "ark").expect("the role");
+    migrate(&other, &[]).await.expect("migrated");
+    let session = server.session("ark").await.expect("a session");
+    let newest = "select (select max(revision) from ark.object) = s.revision from ark.store s";
+    let newest = session.text(newest).await.expect("asked");
+    assert_eq!(newest.as_deref(), Some("t"));
+}
+
+#[tokio::test]
 async fn a_dump_of_an_earlier_release_is_renumbered_and_begins_another_epoch() {
     let (server, dsn) = database(Server::builder()).await;
     server.execute("ark", FORMER).await.expect("loaded");

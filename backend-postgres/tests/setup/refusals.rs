@@ -28,7 +28,15 @@ async fn a_schema_that_does_not_fit() {
     );
     assert!(missing.contains("backend-postgres migrate"), "{missing}");
     let may_not = migrate(&dsn, &[]).await.expect_err("refused");
-    assert!(may_not.contains("permission denied"), "{may_not}");
+    assert!(
+        may_not.contains("permission denied for database ark"),
+        "{may_not}"
+    );
+    assert!(
+        may_not.contains("that may create in the database"),
+        "{may_not}"
+    );
+    assert!(!may_not.contains("--grant"), "{may_not}");
 
     let owner = server.dsn("ark");
     migrate(&owner, &["--grant", ROLE]).await.expect("migrated");
