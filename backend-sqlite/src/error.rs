@@ -30,6 +30,17 @@ pub enum Error {
         /// That of the newest change.
         newest: i64,
     },
+    /// An object's newest change is not in the log.
+    #[error(
+        "the object {key} is damaged: its change at revision {revision} is missing; restore a backup, \
+         or delete its row of the table current, which gives the object up"
+    )]
+    Dangling {
+        /// `resource.group namespace/name`.
+        key: String,
+        /// Which row of the log is missing.
+        revision: i64,
+    },
     /// A stored value does not have the bytes that were written.
     #[error("the stored value of {key} at revision {revision} fails its checksum")]
     CorruptValue {
@@ -130,7 +141,10 @@ impl From<Error> for BackendError {
         let reason = match &error {
             Error::Revision(error) => return (*error).into(),
             Error::Exhausted(error) => return (*error).into(),
-            Error::CorruptValue { .. } | Error::Head(_) | Error::Behind { .. } => Reason::Corrupt,
+            Error::CorruptValue { .. }
+            | Error::Head(_)
+            | Error::Behind { .. }
+            | Error::Dangling { .. } => Reason::Corrupt,
             Error::Invalid(_) => Reason::Invalid,
             Error::Overloaded => Reason::Overloaded,
             Error::Closed

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use backend_proto::limits::LAST_IMPORT;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use sidecar::head::Head;
 
 use crate::error::Error;
@@ -26,6 +26,7 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Hea
         tracing::warn!("an unfinished import is dropped: copy again once its source was upgraded");
         crate::staged::discard(connection)?;
     }
+    check_changes(connection)?;
     connection.execute_batch(
         "DELETE FROM log WHERE revision NOT IN (SELECT revision FROM current);
          UPDATE log SET create_revision = min(create_revision, revision);",
@@ -73,4 +74,18 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Hea
         (head.epoch, head.revision),
     )?;
     Ok(Some(head))
+}
+
+/// Refuses objects without a change, which have no place in the order.
+fn check_changes(connection: &Connection) -> Result<(), Error> {
+    let sql = "SELECT coalesce(r.resource || '.' || r.api_group, '?') || ' ' || c.path, c.revision \
+               FROM current c LEFT JOIN resource r ON r.id = c.resource \
+               WHERE NOT EXISTS (SELECT 1 FROM log WHERE revision = c.revision) LIMIT 1";
+    let found = connection
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match found {
+        Some((key, revision)) => Err(Error::Dangling { key, revision }),
+        None => Ok(()),
+    }
 }

@@ -74,6 +74,18 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
 }
 
 #[tokio::test]
+async fn an_object_without_its_newest_change_is_named() {
+    let (_folder, file) = former();
+    Connection::open(&file)
+        .and_then(|store| store.execute("DELETE FROM log WHERE path = 'default/m3'", []))
+        .expect("damaged");
+    for words in ["memories.ark.mckinsey.com default/m3", "restore a backup"] {
+        let refused = open(&Options::new(&file)).expect_err("refused").to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_clock_before_2026_renumbers_above_the_old_epoch() {
     let (_folder, file) = former();
     let options = Options {
