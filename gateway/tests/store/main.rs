@@ -347,6 +347,26 @@ async fn lost_commits_end_every_watch_and_void_every_revision() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_an_older_epoch_is_refused_and_the_remedy_is_named() {
+    let mut world = World::new().await;
+    world.put("a/x", 1, "red").await;
+    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
+    world.fake.restore(0);
+    let cut = watcher.next_batch(1).await;
+    assert!(matches!(cut, Some(Err(_))), "{cut:?}");
+    world.until(|phase| *phase == Phase::Ready).await;
+    world.fake.kill();
+    world.fake.put_back();
+    world.fake.start();
+    let remedy = "restart the gateways";
+    let named =
+        |phase: &Phase| matches!(phase, Phase::Stale { trouble, .. } if trouble.contains(remedy));
+    world.until(named).await;
+    let refused = world.list(latest()).await.expect_err("refused").to_string();
+    assert!(refused.contains(remedy), "{refused}");
+}
+
 /// Which keeps the revisions of its source, below those of the empty store.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_being_filled_is_waited_for() {
