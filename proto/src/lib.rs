@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod import;
 pub mod limits;
 
 /// Generated messages, client and server of `ark.backend.v1`.
