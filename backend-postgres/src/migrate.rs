@@ -104,11 +104,23 @@ async fn find(connection: &Connection) -> Result<Found, Error> {
             oldest: 0,
         });
     }
-    let row = connection.query_one(&VERSION, &[], ANSWER).await?;
-    Ok(Found {
-        version: row.get(0),
-        oldest: row.get(1),
-    })
+    let rows = connection.query(&VERSION, &[], ANSWER).await?;
+    let row = rows
+        .first()
+        .map(|row| (row.get::<_, i32>(0), row.get::<_, i32>(1)));
+    match row {
+        Some((version, oldest)) if version >= 1 => Ok(Found { version, oldest }),
+        // Made and filled in one transaction.
+        found => {
+            let found = found.map_or("no version".to_owned(), |(version, _)| {
+                format!("version {version}")
+            });
+            Err(Error::Refused(format!(
+                "the table ark.schema_version has {found}, which no program made: the schema `ark` \
+                 is not a store's, or damaged: restore a backup or correct the database's name"
+            )))
+        }
+    }
 }
 
 /// Refuses a database that this program cannot work with.

@@ -41,6 +41,18 @@ pub enum Error {
         /// Which row of the log is missing.
         revision: i64,
     },
+    /// The tables are not those of the version that the file says it has.
+    #[error(
+        "the database says that it has schema version {version}, and its tables are others ({}): \
+         restore a backup",
+        describe(.source)
+    )]
+    NotOfItsVersion {
+        /// The version in the file's header.
+        version: usize,
+        /// What SQLite says of the next migration.
+        source: rusqlite::Error,
+    },
     /// A stored value does not have the bytes that were written.
     #[error("the stored value of {key} at revision {revision} fails its checksum")]
     CorruptValue {
@@ -144,7 +156,8 @@ impl From<Error> for BackendError {
             Error::CorruptValue { .. }
             | Error::Head(_)
             | Error::Behind { .. }
-            | Error::Dangling { .. } => Reason::Corrupt,
+            | Error::Dangling { .. }
+            | Error::NotOfItsVersion { .. } => Reason::Corrupt,
             Error::Invalid(_) => Reason::Invalid,
             Error::Overloaded => Reason::Overloaded,
             Error::Closed
@@ -182,10 +195,17 @@ impl From<Error> for BackendError {
 /// SQLite's own words for a failure; never the statement.
 pub(crate) fn describe(error: &rusqlite::Error) -> String {
     match error.sqlite_error() {
+        Some(failure) if failure.extended_code == IOERR_WRITE => format!(
+            "database: {failure}: look at the kernel's log for its disk, and at the limit of file sizes \
+             (`ulimit -f`)"
+        ),
         Some(failure) => format!("database: {failure}"),
         None => "database: unexpected content".to_owned(),
     }
 }
+
+/// Extended code: the system refused a write, other than for a full disk.
+const IOERR_WRITE: i32 = 10 | (3 << 8);
 
 /// Extended code: the index of the write-ahead log cannot grow, which is so when the disk is full.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
@@ -199,4 +219,20 @@ pub(crate) fn no_room(error: &rusqlite::Error) -> bool {
 /// Whether there was no room for a commit, so that nothing of it is in the log.
 pub(crate) fn nothing_stored(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_the_system_refused_says_where_to_look() {
+        let failure = rusqlite::ffi::Error::new(IOERR_WRITE);
+        let error = rusqlite::Error::SqliteFailure(failure, None);
+        assert!(
+            describe(&error).contains("ulimit -f"),
+            "{}",
+            describe(&error)
+        );
+    }
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::SystemTime;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 use sidecar::head::Head;
 
 use crate::connection::{explain, refuse};
@@ -78,7 +78,14 @@ pub(crate) fn check_owner(connection: &Connection, path: &Path) -> Result<(), Er
         return Err(refuse(path, problem));
     }
     let version = version(connection).map_err(explained)?;
-    if version > MIGRATIONS.len() {
+    if tables > 0 && version < 1 {
+        let problem = format!(
+            "the database has schema version {version}, which no program made: it is damaged, \
+             restore a backup"
+        );
+        return Err(refuse(path, problem));
+    }
+    if version > MIGRATIONS.len() as i64 {
         let problem = format!(
             "the database has schema version {version}, this program knows up to {}: \
              use the newer program that wrote it",
@@ -104,7 +111,8 @@ pub(crate) fn prepare(
 }
 
 fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>, Error> {
-    migrate(connection, version(connection)?, now)?;
+    let version = usize::try_from(version(connection)?).unwrap_or_default();
+    migrate(connection, version, now)?;
     let Some((identity, restored)) = identity(connection)? else {
         return Ok(None);
     };
@@ -164,15 +172,16 @@ pub(crate) fn read_head(connection: &Connection) -> Result<Head, Error> {
     Ok(head)
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
-    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    Ok(version as usize)
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 fn migrate(connection: &Connection, version: usize, now: SystemTime) -> Result<(), Error> {
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        connection.execute_batch(migration)?;
+        connection
+            .execute_batch(migration)
+            .map_err(|error| not_of_its_version(error, version))?;
         if index == 0 {
             let head = Head::made(now);
             connection.execute(
@@ -194,6 +203,17 @@ fn migrate(connection: &Connection, version: usize, now: SystemTime) -> Result<(
         connection.execute_batch("COMMIT")?;
     }
     Ok(())
+}
+
+/// A statement that fits no table is of a file whose version is not that of its tables.
+fn not_of_its_version(error: rusqlite::Error, version: usize) -> Error {
+    if error.sqlite_error_code() == Some(ErrorCode::Unknown) {
+        return Error::NotOfItsVersion {
+            version,
+            source: error,
+        };
+    }
+    error.into()
 }
 
 fn identity(connection: &Connection) -> rusqlite::Result<Option<(Identity, bool)>> {

@@ -50,6 +50,25 @@ async fn a_schema_that_does_not_fit() {
             "{newer}"
         );
     }
+    for (change, words) in [
+        ("update ark.schema_version set version = 0", "has version 0"),
+        (
+            "update ark.schema_version set version = -1",
+            "has version -1",
+        ),
+        ("delete from ark.schema_version", "has no version"),
+    ] {
+        session.batch_execute(change).await.expect("changed");
+        for refused in [
+            refusal(&["--dsn", &owner], &[]).await,
+            migrate(&owner, &[]).await.expect_err("refused"),
+        ] {
+            assert!(refused.contains(words), "{refused}");
+            assert!(refused.contains("restore a backup"), "{refused}");
+        }
+    }
+    let newer = "insert into ark.schema_version values (7, 5)";
+    session.batch_execute(newer).await.expect("changed");
     let down = migrate(&owner, &["--to", "2"]).await.expect_err("refused");
     assert!(down.contains("use the program that made it"), "{down}");
 }

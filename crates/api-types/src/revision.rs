@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 /// Number of a committed change: what clients see as `metadata.resourceVersion`.
 ///
 /// Revisions of one store never decrease and are never used twice. A store's are at most 2^53 - 1, so
-/// that clients that keep them in a double compare them exactly; a client may ask for any int64.
+/// that clients that keep them in a double compare them exactly; a client may ask for any uint64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(NonZeroU64);
 
@@ -14,12 +14,9 @@ impl Revision {
     /// The smallest revision: the first change of a store.
     pub const MIN: Self = Self(NonZeroU64::MIN);
 
-    /// A revision, unless the number is 0 or above 2^63 - 1.
+    /// A revision, unless the number is 0.
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {
-        if number > i64::MAX as u64 {
-            return None;
-        }
         match NonZeroU64::new(number) {
             Some(number) => Some(Self(number)),
             None => None,
@@ -42,7 +39,7 @@ impl Revision {
         self.get() >= 1 << 53
     }
 
-    /// The number itself, at least 1 and at most 2^63 - 1.
+    /// The number itself, at least 1.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0.get()
@@ -60,9 +57,9 @@ mod tests {
     use super::Revision;
 
     #[test]
-    fn only_positive_int63_are_revisions() {
+    fn every_number_but_zero_is_a_revision() {
         assert_eq!(Revision::new(0), None);
-        assert_eq!(Revision::new(1 << 63), None);
+        assert_eq!(Revision::new(u64::MAX).map(Revision::get), Some(u64::MAX));
         assert_eq!(Revision::new(7).map(Revision::get), Some(7));
         assert!(Revision::new(9) < Revision::new(10));
     }
@@ -77,6 +74,7 @@ mod tests {
             (7_000_000_000_000_000_000, true),
             (9_000_000_000_000_000_000, false),
             (i64::MAX as u64, false),
+            (u64::MAX, false),
         ] {
             let revision = Revision::new(number).expect("a revision");
             assert_eq!(revision.is_of_a_former_store(), former, "{number}");
