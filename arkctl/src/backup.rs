@@ -6,6 +6,7 @@ mod renumber;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::import_request::{Done, Options, Part as ImportPart};
 use backend_proto::v1::list_response::{Chunk, Trailer};
@@ -109,9 +110,10 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
         contents.records(),
         contents.header().revision,
     ));
+    let target = store.describe().await?.header.unwrap_or_default();
     let (sender, requests) = mpsc::channel(AHEAD);
     let mut feed = JoinSet::new();
-    feed.spawn_blocking(move || send(&contents, &sender));
+    feed.spawn_blocking(move || send(&contents, &target, &sender));
     let imported = store.import(ReceiverStream::new(requests)).await;
     let fed = feed.join_next().await.context("nothing was sent")?;
     // What stopped the sender is why the driver complains.
@@ -135,11 +137,17 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
 
 /// Sends the file as one call of Import; what was sent, or nothing if the driver refused: its answer
 /// says why.
-fn send(contents: &Contents, requests: &mpsc::Sender<ImportRequest>) -> Result<Option<Summary>> {
-    let renumbering = Renumbering::of(contents)?;
+fn send(
+    contents: &Contents,
+    target: &Header,
+    requests: &mpsc::Sender<ImportRequest>,
+) -> Result<Option<Summary>> {
+    let renumbering = Renumbering::of(contents, target)?;
     let source = match &renumbering {
         Some(renumbering) => {
-            tell::line("its revisions are those of a release before 0.2: they are numbered anew");
+            tell::line(format_args!(
+                "its revisions are above {LAST_IMPORT}, as before 0.2: they are numbered anew"
+            ));
             renumbering.header(contents.header())
         }
         None => contents.header().clone(),

@@ -23,6 +23,7 @@ pub mod verify;
 mod digest;
 mod etcd;
 mod key;
+mod number;
 mod store;
 mod tell;
 

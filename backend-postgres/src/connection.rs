@@ -259,7 +259,8 @@ impl Connection {
         limit: Duration,
     ) -> Result<Row, Error> {
         let rows = self.query(statement, parameters, limit).await?;
-        let missing = || Error::Refused("the table ark.store is empty".to_owned());
+        let missing =
+            || Error::Refused("the table ark.store is empty: restore a backup".to_owned());
         rows.into_iter().next().ok_or_else(missing)
     }
 

@@ -2,7 +2,7 @@
 
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
-use sidecar::head::RevisionError;
+use sidecar::head::{Damaged, Exhausted, RevisionError};
 use tokio_postgres::error::{DbError, SqlState};
 
 /// Trouble with the store. A conflict of a write is a verdict, not an error.
@@ -11,6 +11,9 @@ pub enum Error {
     /// The revision asked for cannot be read.
     #[error(transparent)]
     Revision(#[from] RevisionError),
+    /// No revision is left.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
     /// The request is malformed, or does not fit the state of the store.
     #[error("{0}")]
     Invalid(String),
@@ -46,6 +49,11 @@ pub enum Error {
     /// What is stored is not what was written.
     #[error("{0}")]
     Corrupt(String),
+    /// The role lacks a right, which the server names.
+    #[error(
+        "database: {0}: `backend-postgres migrate --grant ROLE` gives a role what it needs to serve"
+    )]
+    Denied(String),
     /// The driver must not serve: a sentence that says what to do.
     #[error("{0}")]
     Refused(String),
@@ -55,6 +63,12 @@ impl Error {
     /// Whether another try, on a new connection, may do better.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Lost(_))
+    }
+}
+
+impl From<Damaged> for Error {
+    fn from(damaged: Damaged) -> Self {
+        Self::Refused(damaged.to_string())
     }
 }
 
@@ -111,10 +125,7 @@ fn refused(refusal: &DbError) -> Error {
     } else if *code == SqlState::DISK_FULL {
         Error::NoSpace
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        Error::Refused(format!(
-            "database: {message}: `backend-postgres migrate --grant ROLE` gives a role what it needs \
-             to serve"
-        ))
+        Error::Denied(message)
     } else if code.code().starts_with("XX") || *code == SqlState::INDEX_CORRUPTED {
         Error::Corrupt(format!("database: {message}"))
     } else {
@@ -129,12 +140,14 @@ impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         let reason = match &error {
             Error::Revision(error) => return (*error).into(),
+            Error::Exhausted(error) => return (*error).into(),
             Error::Invalid(_) => Reason::Invalid,
             Error::Fenced(_)
             | Error::Importing
             | Error::Unreachable(_)
             | Error::Lost(_)
             | Error::OutcomeUnknown(_)
+            | Error::Denied(_)
             | Error::Refused(_) => Reason::NotReady,
             Error::Overloaded => Reason::Overloaded,
             Error::NoSpace => Reason::NoSpace,
@@ -153,7 +166,7 @@ impl From<Error> for BackendError {
         };
         let passes = matches!(reason, Reason::NotReady | Reason::Overloaded);
         // A refusal stands until somebody changes the database.
-        if passes && !matches!(error, Error::Refused(_)) {
+        if passes && !matches!(error, Error::Denied(_) | Error::Refused(_)) {
             told.retry_after_ms = 1000;
         }
         told

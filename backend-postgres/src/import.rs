@@ -265,7 +265,7 @@ impl Import<'_> {
                 revision: self.progress.revision,
                 compact_revision: source.revision,
             };
-            Head::begin(imported.max_of(before), now)
+            Head::begin(imported.max_of(before), now)?
         };
         let parameters: [&(dyn ToSql + Sync); 5] = [
             &source.store_id,

@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::limits::LAST_IMPORT;
 use sidecar::head::Head;
 use tokio_postgres::types::Type;
 
@@ -104,11 +104,23 @@ async fn find(connection: &Connection) -> Result<Found, Error> {
             oldest: 0,
         });
     }
-    let row = connection.query_one(&VERSION, &[], ANSWER).await?;
-    Ok(Found {
-        version: row.get(0),
-        oldest: row.get(1),
-    })
+    let rows = connection.query(&VERSION, &[], ANSWER).await?;
+    let row = rows
+        .first()
+        .map(|row| (row.get::<_, i32>(0), row.get::<_, i32>(1)));
+    match row {
+        Some((version, oldest)) if version >= 1 => Ok(Found { version, oldest }),
+        // Made and filled in one transaction.
+        found => {
+            let found = found.map_or("no version".to_owned(), |(version, _)| {
+                format!("version {version}")
+            });
+            Err(Error::Refused(format!(
+                "the table ark.schema_version has {found}, which no program made: the schema `ark` \
+                 is not a store's, or damaged: restore a backup or correct the database's name"
+            )))
+        }
+    }
 }
 
 /// Refuses a database that this program cannot work with.
@@ -149,7 +161,19 @@ pub(crate) async fn at_start(options: &Options) -> Result<(), Error> {
         );
         return Ok(());
     }
-    walk(&connection, newest(), (options.clock)()).await
+    let walked = walk(&connection, newest(), (options.clock)()).await;
+    walked.map_err(by_the_owner)
+}
+
+/// Serving needs fewer rights than what makes the schema.
+fn by_the_owner(error: Error) -> Error {
+    match error {
+        Error::Denied(message) => Error::Refused(format!(
+            "database: {message}: run `backend-postgres migrate` as the role that owns the schema \
+             `ark`, or, if there is none, as one that may create in the database"
+        )),
+        error => error,
+    }
 }
 
 /// Brings the schema to a version, and lets a role use it.
@@ -172,10 +196,14 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
         )));
     }
     let connection = Connection::open(&options.target, options.pooled, None).await?;
-    walk(&connection, to, (options.clock)()).await?;
-    if let Some(role) = grant.filter(|_| to > 0) {
-        grant_to(&connection, role).await?;
-    }
+    let migrated = async {
+        walk(&connection, to, (options.clock)()).await?;
+        match grant.filter(|_| to > 0) {
+            Some(role) => grant_to(&connection, role).await,
+            None => Ok(()),
+        }
+    };
+    migrated.await.map_err(by_the_owner)?;
     Ok(to)
 }
 
@@ -221,10 +249,10 @@ fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error>
             ))
         })
         };
-    let begun = Head::begin(Head::default(), now).revision;
+    let begun = Head::made(now).revision;
     let path = format!(
         "SET LOCAL search_path = ark, pg_temp; SET LOCAL ark.clock_revision = '{begun}'; \
-         SET LOCAL ark.last_begin = '{LAST_BEGIN}';"
+         SET LOCAL ark.last_kept = '{LAST_IMPORT}';"
     );
     match version.cmp(&to) {
         std::cmp::Ordering::Equal => Ok(None),

@@ -80,7 +80,10 @@ impl Shared {
         match &result {
             // Others were answered meanwhile: it is that call's trouble and nobody else's.
             Err(error) if error.is_outage() && state.heard > begun => {}
-            Err(error) if error.is_outage() || matches!(error, Error::Refused(_)) => {
+            Err(error @ (Error::Denied(_) | Error::Refused(_))) => {
+                state.trouble = Some(error.to_string());
+            }
+            Err(error) if error.is_outage() => {
                 state.trouble = Some(error.to_string());
             }
             // Says nothing about the database.

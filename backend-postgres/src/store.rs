@@ -59,6 +59,19 @@ static ORIGIN: Statement = Statement {
     types: &[],
 };
 
+/// Changes above the row's revision, seen in one snapshot with it. An unfinished import has the
+/// revisions of its source.
+static BEHIND: Statement = Statement {
+    text: concat!(
+        "SELECT s.revision, l.newest FROM ",
+        newest!(),
+        " CROSS JOIN LATERAL (SELECT max(revision) AS newest FROM ark.log \
+           WHERE revision > s.revision) l \
+         WHERE s.import_source IS NULL AND l.newest IS NOT NULL"
+    ),
+    types: &[],
+};
+
 static BEGIN_EPOCH: Statement = Statement {
     text: "UPDATE ark.store SET epoch = $1, revision = $2, compact_revision = $2, \
            origin = $3, timeline = $4 WHERE revision = $5 RETURNING true",
@@ -89,6 +102,12 @@ impl Stand {
             importing: row.get(5),
             here: row.get(6),
         }
+    }
+
+    /// Refuses a row that cannot be that of a store.
+    pub(crate) fn sound(self) -> Result<Self, Error> {
+        self.head.check()?;
+        Ok(self)
     }
 
     /// Refuses while an import is unfinished.
@@ -127,7 +146,21 @@ impl Floor {
 /// Reads the row of `store`.
 pub(crate) async fn read(connection: &Connection) -> Result<Stand, Error> {
     let row = connection.query_one(&READ, &[], ANSWER).await?;
-    Ok(Stand::read(&row))
+    Stand::read(&row).sound()
+}
+
+/// Refuses a row that is older than the changes beside it, whose revisions would be given out again.
+async fn check_newest_row(connection: &Connection) -> Result<(), Error> {
+    let rows = connection.query(&BEHIND, &[], ANSWER).await?;
+    match rows.first() {
+        Some(row) => Err(Error::Refused(format!(
+            "the row of the table ark.store is damaged: it has revision {}, and there are changes \
+             up to {}: restore a backup",
+            row.get::<_, i64>(0),
+            row.get::<_, i64>(1)
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Looks at a server that was just connected to, and begins a new epoch if commits may be missing.
@@ -137,6 +170,7 @@ pub(crate) async fn inspect(
     now: SystemTime,
 ) -> Result<Stand, Error> {
     let stand = read(connection).await?;
+    check_newest_row(connection).await?;
     if Place::look(connection).await?.foreign || stand.went_back(floor) {
         return begin_epoch(connection, floor, now).await;
     }
@@ -150,7 +184,7 @@ pub(crate) async fn begin_epoch(
     now: SystemTime,
 ) -> Result<Stand, Error> {
     connection.begin().await?;
-    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
+    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?).sound()?;
     let place = Place::look(connection).await?;
     if place.foreign || stand.went_back(floor) {
         let newest = stand.head.max_of(floor.head());
@@ -174,7 +208,7 @@ pub(crate) async fn begin_epoch_anyway(
     now: SystemTime,
 ) -> Result<Stand, Error> {
     connection.begin().await?;
-    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
+    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?).sound()?;
     stand.whole()?;
     let place = Place::look(connection).await?;
     let newest = stand.head;
@@ -211,7 +245,7 @@ impl Place {
         newest: Head,
         now: SystemTime,
     ) -> Result<(), Error> {
-        let head = Head::begin(newest, now);
+        let head = Head::begin(newest, now)?;
         let parameters: [&(dyn ToSql + Sync); 5] = [
             &head.epoch,
             &head.revision,

@@ -28,6 +28,7 @@ mod answer {
     pub(crate) const SAME: i16 = 6;
     pub(crate) const DAMAGED: i16 = 7;
     pub(crate) const FENCED: i16 = 8;
+    pub(crate) const EXHAUSTED: i16 = 9;
 }
 
 /// Judges and stores a batch. A fenced store still knows what it applied before: a retry that is told
@@ -52,6 +53,7 @@ WITH s AS MATERIALIZED (
     CASE
       WHEN l.revision IS NOT NULL THEN 1
       WHEN s.fenced THEN 8
+      WHEN s.revision >= $13 THEN 9
       WHEN op.action = 1 THEN CASE WHEN o.revision IS NULL THEN 0 ELSE 2 END
       WHEN o.revision IS NULL THEN 3
       WHEN op.expected <> 0 AND op.expected <> o.revision THEN 4
@@ -96,7 +98,7 @@ WITH s AS MATERIALIZED (
 )
 SELECT j.place, j.verdict,
   CASE j.verdict WHEN 1 THEN j.done_here ELSE true END,
-  CASE j.verdict WHEN 1 THEN j.done WHEN 0 THEN
+  CASE j.verdict WHEN 1 THEN j.done WHEN 9 THEN j.base WHEN 0 THEN
     j.base + (count(*) FILTER (WHERE j.verdict = 0) OVER (ORDER BY j.place))
       / (SELECT count(*) FROM counted) END,
   CASE j.verdict WHEN 1 THEN j.done_previous ELSE j.old_revision END,
@@ -111,6 +113,7 @@ FROM judged j, LATERAL (SELECT CASE j.verdict
     WHEN 1 THEN j.done_change = 3
     WHEN 6 THEN false
     WHEN 8 THEN false
+    WHEN 9 THEN false
     ELSE true END AS shown) x
 ORDER BY j.place",
     types: &[
@@ -125,6 +128,7 @@ ORDER BY j.place",
         Type::BYTEA_ARRAY,
         Type::BYTEA_ARRAY,
         Type::TEXT_ARRAY,
+        Type::INT8,
         Type::INT8,
     ],
 };

@@ -60,9 +60,7 @@ pub fn mark(options: &Options) -> Result<(), Error> {
     lock.note_holder(&lock_path)?;
     let connection = connection::writer(options)?;
     schema::check_owner(&connection, path)?;
-    connection
-        .execute(MARK, [])
-        .map_err(|error| explain(path, &error))?;
+    set_mark(&connection, path)?;
     connection
         .close()
         .map_err(|(_, error)| explain(path, &error))?;
@@ -71,6 +69,15 @@ pub fn mark(options: &Options) -> Result<(), Error> {
         lock.release();
     }
     Ok(())
+}
+
+/// Marks the one row; `path` is what to name if it is missing.
+fn set_mark(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let marked = connection.execute(MARK, []);
+    match marked.map_err(|error| explain(path, &error))? {
+        0 => Err(refuse(path, "the table `store` is empty: restore a backup")),
+        _ => Ok(()),
+    }
 }
 
 fn copy(source: &Connection, from: &Path, partial: &Path) -> Result<(), Error> {
@@ -86,8 +93,7 @@ fn copy(source: &Connection, from: &Path, partial: &Path) -> Result<(), Error> {
         .execute("VACUUM INTO ?1", [name])
         .map_err(|error| explain(from, &error))?;
     let copy = Connection::open(partial).map_err(|error| explain(partial, &error))?;
-    copy.execute(MARK, [])
-        .map_err(|error| explain(from, &error))?;
+    set_mark(&copy, from)?;
     copy.close()
         .map_err(|(_, error)| explain(partial, &error))?;
     std::fs::File::open(partial)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use rusqlite::ErrorCode;
-use sidecar::head::RevisionError;
+use sidecar::head::{self, Exhausted, RevisionError};
 
 /// Trouble with the store. A conflict of a write is a verdict, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,46 @@ pub enum Error {
     /// The revision asked for cannot be read.
     #[error(transparent)]
     Revision(#[from] RevisionError),
+    /// No revision is left.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The row of `store` cannot be that of a store.
+    #[error(transparent)]
+    Head(#[from] head::Damaged),
+    /// The row of `store` is older than the changes.
+    #[error(
+        "the row of the table store is damaged: it has revision {revision}, and there are changes up \
+         to {newest}: restore a backup"
+    )]
+    Behind {
+        /// That of the row.
+        revision: i64,
+        /// That of the newest change.
+        newest: i64,
+    },
+    /// An object's newest change is not in the log.
+    #[error(
+        "the object {key} is damaged: its change at revision {revision} is missing; restore a backup, \
+         or delete its row of the table current, which gives the object up"
+    )]
+    Dangling {
+        /// `resource.group namespace/name`.
+        key: String,
+        /// Which row of the log is missing.
+        revision: i64,
+    },
+    /// The tables are not those of the version that the file says it has.
+    #[error(
+        "the database says that it has schema version {version}, and its tables are others ({}): \
+         restore a backup",
+        describe(.source)
+    )]
+    NotOfItsVersion {
+        /// The version in the file's header.
+        version: usize,
+        /// What SQLite says of the next migration.
+        source: rusqlite::Error,
+    },
     /// A stored value does not have the bytes that were written.
     #[error("the stored value of {key} at revision {revision} fails its checksum")]
     CorruptValue {
@@ -100,7 +140,8 @@ impl Error {
     }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+/// Whether a page that had to be read is damaged.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
@@ -111,7 +152,12 @@ impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         let reason = match &error {
             Error::Revision(error) => return (*error).into(),
-            Error::CorruptValue { .. } => Reason::Corrupt,
+            Error::Exhausted(error) => return (*error).into(),
+            Error::CorruptValue { .. }
+            | Error::Head(_)
+            | Error::Behind { .. }
+            | Error::Dangling { .. }
+            | Error::NotOfItsVersion { .. } => Reason::Corrupt,
             Error::Invalid(_) => Reason::Invalid,
             Error::Overloaded => Reason::Overloaded,
             Error::Closed
@@ -149,10 +195,17 @@ impl From<Error> for BackendError {
 /// SQLite's own words for a failure; never the statement.
 pub(crate) fn describe(error: &rusqlite::Error) -> String {
     match error.sqlite_error() {
+        Some(failure) if failure.extended_code == IOERR_WRITE => format!(
+            "database: {failure}: look at the kernel's log for its disk, and at the limit of file sizes \
+             (`ulimit -f`)"
+        ),
         Some(failure) => format!("database: {failure}"),
         None => "database: unexpected content".to_owned(),
     }
 }
+
+/// Extended code: the system refused a write, other than for a full disk.
+const IOERR_WRITE: i32 = 10 | (3 << 8);
 
 /// Extended code: the index of the write-ahead log cannot grow, which is so when the disk is full.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
@@ -166,4 +219,20 @@ pub(crate) fn no_room(error: &rusqlite::Error) -> bool {
 /// Whether there was no room for a commit, so that nothing of it is in the log.
 pub(crate) fn nothing_stored(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_the_system_refused_says_where_to_look() {
+        let failure = rusqlite::ffi::Error::new(IOERR_WRITE);
+        let error = rusqlite::Error::SqliteFailure(failure, None);
+        assert!(
+            describe(&error).contains("ulimit -f"),
+            "{}",
+            describe(&error)
+        );
+    }
 }

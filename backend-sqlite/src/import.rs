@@ -275,7 +275,7 @@ impl<'a> Import<'a> {
                 revision: self.kept.revision,
                 compact_revision: source.revision,
             };
-            Head::begin(imported.max_of(before), now)
+            Head::begin(imported.max_of(before), now)?
         };
         let sql = "UPDATE store SET store_id = ?1, epoch = ?2, revision = ?3, \
                    compact_revision = ?4, swept_revision = ?5, importing = NULL";

@@ -3,19 +3,22 @@
 
 use std::time::SystemTime;
 
-use backend_proto::limits::LAST_BEGIN;
-use rusqlite::Connection;
+use backend_proto::limits::LAST_IMPORT;
+use rusqlite::{Connection, OptionalExtension as _};
 use sidecar::head::Head;
+
+use crate::error::Error;
 
 /// Gives every record a revision of a new epoch, in the order of the old ones, and drops the
 /// history. Records that were created by their newest change still are. Called inside a write
 /// transaction; `None` if the store's revisions are small enough.
-pub(crate) fn run(connection: &Connection, now: SystemTime) -> rusqlite::Result<Option<Head>> {
+pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Head>, Error> {
     let sql = "SELECT epoch, revision, importing IS NOT NULL FROM store";
     let (epoch, revision, importing) = connection.query_row(sql, [], |row| {
-        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+        let epoch: i64 = row.get(0)?;
+        Ok((epoch, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
     })?;
-    if revision <= LAST_BEGIN {
+    if revision <= LAST_IMPORT {
         return Ok(None);
     }
     if importing {
@@ -23,13 +26,14 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> rusqlite::Result<
         tracing::warn!("an unfinished import is dropped: copy again once its source was upgraded");
         crate::staged::discard(connection)?;
     }
+    check_changes(connection)?;
     connection.execute_batch(
         "DELETE FROM log WHERE revision NOT IN (SELECT revision FROM current);
          UPDATE log SET create_revision = min(create_revision, revision);",
     )?;
     // Above whatever was issued in the range that stays in use.
     let sql = "SELECT coalesce(max(revision), 0) FROM log WHERE revision <= ?1";
-    let newest: i64 = connection.query_row(sql, [LAST_BEGIN], |row| row.get(0))?;
+    let newest: i64 = connection.query_row(sql, [LAST_IMPORT], |row| row.get(0))?;
     let begun = Head::begin(
         Head {
             epoch,
@@ -37,7 +41,7 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> rusqlite::Result<
             compact_revision: 0,
         },
         now,
-    );
+    )?;
     // New numbers are above the small old ones and below the large ones, so that no row meets
     // another's number while the rows are renumbered one by one.
     connection.execute_batch(
@@ -70,4 +74,18 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> rusqlite::Result<
         (head.epoch, head.revision),
     )?;
     Ok(Some(head))
+}
+
+/// Refuses objects without a change, which have no place in the order.
+fn check_changes(connection: &Connection) -> Result<(), Error> {
+    let sql = "SELECT coalesce(r.resource || '.' || r.api_group, '?') || ' ' || c.path, c.revision \
+               FROM current c LEFT JOIN resource r ON r.id = c.resource \
+               WHERE NOT EXISTS (SELECT 1 FROM log WHERE revision = c.revision) LIMIT 1";
+    let found = connection
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match found {
+        Some((key, revision)) => Err(Error::Dangling { key, revision }),
+        None => Ok(()),
+    }
 }

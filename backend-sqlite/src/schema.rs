@@ -4,11 +4,11 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::SystemTime;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 use sidecar::head::Head;
 
 use crate::connection::{explain, refuse};
-use crate::error::Error;
+use crate::error::{Error, is_damage};
 use crate::renumber;
 
 /// `ArkB`: marks a SQLite file as ours.
@@ -78,7 +78,14 @@ pub(crate) fn check_owner(connection: &Connection, path: &Path) -> Result<(), Er
         return Err(refuse(path, problem));
     }
     let version = version(connection).map_err(explained)?;
-    if version > MIGRATIONS.len() {
+    if tables > 0 && version < 1 {
+        let problem = format!(
+            "the database has schema version {version}, which no program made: it is damaged, \
+             restore a backup"
+        );
+        return Err(refuse(path, problem));
+    }
+    if version > MIGRATIONS.len() as i64 {
         let problem = format!(
             "the database has schema version {version}, this program knows up to {}: \
              use the newer program that wrote it",
@@ -96,23 +103,49 @@ pub(crate) fn prepare(
     path: &Path,
     now: SystemTime,
 ) -> Result<Identity, Error> {
-    let explained = |error: rusqlite::Error| explain(path, &error);
-    let version = version(connection).map_err(explained)?;
-    migrate(connection, version, now).map_err(explained)?;
-    let (identity, restored) = identity(connection)
-        .map_err(explained)?
-        .ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))?;
+    let begun = identify(connection, now).map_err(|error| match error {
+        Error::Storage(error) => explain(path, &error),
+        error => refuse(path, error.to_string()),
+    });
+    begun?.ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))
+}
+
+fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>, Error> {
+    let version = usize::try_from(version(connection)?).unwrap_or_default();
+    migrate(connection, version, now)?;
+    let Some((identity, restored)) = identity(connection)? else {
+        return Ok(None);
+    };
+    identity.head.check()?;
+    check_newest_row(connection)?;
     if !restored {
-        return Ok(identity);
+        return Ok(Some(identity));
     }
-    let head = begin_epoch(connection, identity.head, now).map_err(explained)?;
+    let head = begin_epoch(connection, identity.head, now)?;
     tracing::info!(epoch = head.epoch, "restored store starts a new epoch");
-    Ok(Identity { head, ..identity })
+    Ok(Some(Identity { head, ..identity }))
+}
+
+/// Refuses a row of `store` that is older than the changes beside it, whose revisions would be given
+/// out again. An unfinished import has the revisions of its source.
+fn check_newest_row(connection: &Connection) -> Result<(), Error> {
+    let sql = "SELECT s.revision, (SELECT max(revision) FROM log) AS newest FROM store s \
+               WHERE importing IS NULL AND newest > s.revision";
+    let found = connection
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional();
+    match found {
+        Ok(Some((revision, newest))) => Err(Error::Behind { revision, newest }),
+        Ok(None) => Ok(()),
+        // Objects on sound pages are served: a damaged one is told when it is read.
+        Err(error) if is_damage(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Begins an epoch above `newest`, with all history before it gone.
-fn begin_epoch(connection: &Connection, newest: Head, now: SystemTime) -> rusqlite::Result<Head> {
-    let head = Head::begin(newest, now);
+fn begin_epoch(connection: &Connection, newest: Head, now: SystemTime) -> Result<Head, Error> {
+    let head = Head::begin(newest, now)?;
     connection.execute(
         "UPDATE store SET epoch = ?1, revision = ?2, compact_revision = ?2, restored = 0",
         (head.epoch, head.revision),
@@ -139,17 +172,18 @@ pub(crate) fn read_head(connection: &Connection) -> Result<Head, Error> {
     Ok(head)
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
-    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    Ok(version as usize)
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn migrate(connection: &Connection, version: usize, now: SystemTime) -> rusqlite::Result<()> {
+fn migrate(connection: &Connection, version: usize, now: SystemTime) -> Result<(), Error> {
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        connection.execute_batch(migration)?;
+        connection
+            .execute_batch(migration)
+            .map_err(|error| not_of_its_version(error, version))?;
         if index == 0 {
-            let head = Head::begin(Head::default(), now);
+            let head = Head::made(now);
             connection.execute(
                 "INSERT INTO store (id, store_id, epoch, revision, compact_revision, \
                  swept_revision) VALUES (1, ?1, ?2, ?3, ?3, ?3)",
@@ -169,6 +203,17 @@ fn migrate(connection: &Connection, version: usize, now: SystemTime) -> rusqlite
         connection.execute_batch("COMMIT")?;
     }
     Ok(())
+}
+
+/// A statement that fits no table is of a file whose version is not that of its tables.
+fn not_of_its_version(error: rusqlite::Error, version: usize) -> Error {
+    if error.sqlite_error_code() == Some(ErrorCode::Unknown) {
+        return Error::NotOfItsVersion {
+            version,
+            source: error,
+        };
+    }
+    error.into()
 }
 
 fn identity(connection: &Connection) -> rusqlite::Result<Option<(Identity, bool)>> {

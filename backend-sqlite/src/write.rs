@@ -9,6 +9,7 @@ use backend_proto::v1::op_result::conflict::Cause;
 use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
 use backend_proto::v1::{BackendError, Event, Key, Op, OpResult, Record};
 use rusqlite::{Connection, OptionalExtension as _};
+use sidecar::head::Head;
 use sidecar::key::path_of;
 use sidecar::op::{actor, invalid, refusal, refused};
 use sidecar::time::timestamp;
@@ -83,6 +84,9 @@ impl Batch<'_> {
         let path = path_of(key);
         if let Some(verdict) = self.replay(op, key, resource, &path)? {
             return Ok(verdict);
+        }
+        if let Err(exhausted) = Head::check_room(self.revision) {
+            return Ok(Verdict::Refused(exhausted.into()));
         }
         if self.full && op.action() != Action::Delete {
             return Ok(Verdict::Refused(no_space()));

@@ -11,9 +11,17 @@ impl From<StoreError> for ApiError {
         let text = error.to_string();
         match error {
             StoreError::Compacted { .. } => Self::expired(text),
-            StoreError::FutureRevision { requested, current } => {
-                Self::too_large_resource_version(requested, current, 1)
-            }
+            StoreError::FutureRevision {
+                requested,
+                current,
+                start_of_watch: true,
+            } => Self::expired(format!(
+                "The resourceVersion for the provided watch is too large: {requested}, this store \
+                 is at {current}"
+            )),
+            StoreError::FutureRevision {
+                requested, current, ..
+            } => Self::too_large_resource_version(requested, current, 1),
             StoreError::EpochChanged => Self::expired("The resourceVersion is too old."),
             StoreError::Unavailable { retry_after, .. } => {
                 retry(Reason::ServiceUnavailable, text, retry_after)

@@ -5,9 +5,11 @@
 //! call and field is documented in the `.proto`.
 //!
 //! [`error`] turns the typed [`v1::BackendError`] into a gRPC status and back; nothing is ever
-//! guessed from a message text.
+//! guessed from a message text. [`clock`] numbers what is given new revisions.
 
+pub mod clock;
 pub mod error;
+pub mod import;
 pub mod limits;
 
 /// Generated messages, client and server of `ark.backend.v1`.

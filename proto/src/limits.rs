@@ -16,6 +16,10 @@ pub const CHUNK_BYTES: usize = 512 << 10;
 /// hold every integer up to here exactly.
 pub const MAX_REVISION: i64 = (1 << 53) - 1;
 
-/// Newest revision that an epoch may begin above, so that of an import's source, too. 2^48 revisions
+/// Newest revision of a change. Those above are left for epochs: a store that has no room for changes
+/// can still be opened, restored, read and moved.
+pub const LAST_WRITE: i64 = MAX_REVISION - (1 << 20);
+
+/// Newest revision of an import's source, so that the store that it makes has room: 2^48 revisions
 /// are left then: those of nine hundred years at ten thousand changes a second.
-pub const LAST_BEGIN: i64 = MAX_REVISION - (1 << 48);
+pub const LAST_IMPORT: i64 = MAX_REVISION - (1 << 48);

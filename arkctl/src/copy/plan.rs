@@ -1,6 +1,7 @@
 //! `copy --dry-run`: what would be copied, and what would be refused.
 
 use anyhow::{Result, bail};
+use backend_proto::import;
 use backend_proto::v1::{DescribeResponse, ExportRequest, Header};
 
 use super::state::State;
@@ -18,6 +19,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     tell::line(described("target", &pair.target, &pair.to));
     obstacles.extend(target(pair, arguments).await?);
     let mut export = pair.source.export(ExportRequest::default()).await?;
+    obstacles.extend(import::refusal(&export.header));
     let mut progress = Progress::new("read", export.about_records);
     let mut digester = Digester::default();
     while let Some(records) = export.records().await? {

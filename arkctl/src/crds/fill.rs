@@ -1,10 +1,11 @@
 //! `import-crds`: a store from a cluster.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use api_types::meta::Meta;
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::list_response::Chunk;
@@ -20,6 +21,7 @@ use crate::args;
 use crate::copy::obstacle;
 use crate::digest::{Digester, Summary};
 use crate::key;
+use crate::number;
 use crate::store::{Store, begin, can};
 use crate::tell;
 use crate::verify;
@@ -42,7 +44,9 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::to(&arguments.to)?;
     let described = store.describe().await?;
-    let (header, records) = number(gather(&cluster).await?);
+    let entries = gather(&cluster).await?;
+    let target = described.header.clone().unwrap_or_default();
+    let (header, records) = number(entries, number::base(&target, SystemTime::now())?);
     let summary = summary(&records);
     let mut obstacles = obstacles(&described, &records);
     if obstacles.is_empty() && !store.is_empty().await? {
@@ -174,14 +178,14 @@ fn wire(time: Timestamp) -> Time {
     }
 }
 
-/// New revisions in the order of the old ones, and the records in key order. They are above those of
-/// the cluster as far as these fit into a double, as etcd's do; an import begins a new epoch, so
-/// that the store begins above both.
-fn number(mut entries: Vec<Entry>) -> (Header, Vec<Record>) {
+/// New revisions above `base` in the order of the old ones, and the records in key order. They are
+/// above those of the cluster, too, as far as these fit into a double, as etcd's do; an import begins
+/// a new epoch, so that the store begins above all of them.
+fn number(mut entries: Vec<Entry>, base: i64) -> (Header, Vec<Record>) {
     entries.sort_by_key(|entry| entry.order);
-    let fits = |order: &i64| (0..=LAST_BEGIN / 2).contains(order);
+    let fits = |order: &i64| (0..=LAST_IMPORT / 2).contains(order);
     let orders = entries.iter().map(|entry| entry.order);
-    let epoch = orders.filter(fits).max().unwrap_or_default() + 1;
+    let epoch = orders.filter(fits).fold(base, i64::max);
     let mut revision = epoch;
     let mut records: Vec<Record> = Vec::with_capacity(entries.len());
     for Entry { mut record, .. } in entries {
@@ -297,16 +301,16 @@ mod tests {
             entry("r.g/n/c", 10),
             entry("r.g/n/a", 20),
         ];
-        let (header, records) = number(entries);
+        let (header, records) = number(entries, 100);
         let revisions: Vec<i64> = records.iter().map(|it| it.revision).collect();
-        assert_eq!(revisions, [33, 34, 32]);
-        assert_eq!((header.epoch, header.revision), (31, 34));
-        // As stores numbered before 0.2.
+        assert_eq!(revisions, [102, 103, 101]);
+        assert_eq!((header.epoch, header.revision), (100, 103));
+        // Above those of the cluster, unless a store numbered them before 0.2.
         let old = 240_000 << 40;
-        let (header, records) = number(vec![entry("r.g/n/a", old), entry("r.g/n/b", 7)]);
-        assert_eq!((header.epoch, header.revision), (8, 10));
+        let (header, records) = number(vec![entry("r.g/n/a", old), entry("r.g/n/b", 700)], 100);
+        assert_eq!((header.epoch, header.revision), (700, 702));
         let revisions: Vec<i64> = records.iter().map(|it| it.revision).collect();
-        assert_eq!(revisions, [10, 9]);
-        assert_eq!(number(Vec::new()).0.revision, 1);
+        assert_eq!(revisions, [702, 701]);
+        assert_eq!(number(Vec::new(), 100).0.revision, 100);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use backend_proto::v1::Record;
 use backend_proto::v1::op::Action;
 use ring::digest::{SHA256, digest};
 
@@ -70,22 +71,27 @@ async fn a_backup_of_an_earlier_release_is_numbered_anew_in_the_old_order() {
         let restored = run(&["restore", "--from", file, "--to", &target.address()]).await;
         let told = restored.expect("restored");
         assert!(told.contains("numbered anew"), "{told}");
-        let numbers: Vec<_> = target
-            .records(0)
-            .await
-            .into_iter()
-            .map(|it| {
-                (
-                    it.key.unwrap_or_default().name,
-                    it.create_revision,
-                    it.revision,
-                )
-            })
-            .collect();
-        let due = [("m2", 1, 5), ("m3", 2, 3), ("m4", 4, 4)];
-        let due = due.map(|(name, created, changed)| (name.to_owned(), created, changed));
-        assert_eq!(numbers, due);
-        assert!(target.head().await.epoch > 5);
+        let records = target.records(0).await;
+        let first = records.iter().map(|it| it.create_revision).min();
+        let first = first.expect("records");
+        let due = [("m2", 0, 4), ("m3", 1, 2), ("m4", 3, 3)];
+        for (record, (name, created, changed)) in records.iter().zip(due) {
+            assert_eq!(record.key.as_ref().expect("a key").name, name);
+            let numbers = (record.create_revision, record.revision);
+            assert_eq!(numbers, (first + created, first + changed));
+        }
+        let head = target.head().await;
+        assert!(head.epoch > first + 4);
+
+        // A client that holds what the first restore showed is told that it changed.
+        let second = Store::start(kind).await;
+        let restored = run(&["restore", "--from", file, "--to", &second.address()]).await;
+        restored.expect("restored");
+        let again = second.records(0).await;
+        assert_eq!(again.len(), due.len());
+        let above = |record: &Record| record.create_revision > head.revision;
+        assert!(again.iter().all(above), "{again:?} after {head:?}");
+        second.stop().await;
         target.stop().await;
     }
 }

@@ -1,7 +1,14 @@
 //! `copy` without `--live`.
 
-use backend_proto::v1::FenceRequest;
+use std::sync::Arc;
+
+use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::op::Action;
+use backend_proto::v1::{FenceRequest, Header};
+use conformance::ModelDriver;
+use sidecar::Driver as _;
+use sidecar::driver::{ImportOptions, ImportPart};
+use tokio::sync::mpsc;
 
 use crate::store::{Kind, Store, op, run, write};
 
@@ -127,5 +134,55 @@ async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
     assert!(told.contains("taken over already"), "{told}");
     source.stop().await;
     other.stop().await;
+    target.stop().await;
+}
+
+/// A store whose revisions leave no room for another one's.
+async fn far_along() -> Store {
+    let model = ModelDriver::new();
+    let source = Header {
+        store_id: "far".to_owned(),
+        epoch: 1,
+        revision: LAST_IMPORT + 5,
+        compact_revision: LAST_IMPORT + 5,
+    };
+    let options = ImportOptions {
+        source,
+        keep_epoch: true,
+        more: false,
+        discard: false,
+    };
+    let (sender, parts) = mpsc::channel(1);
+    sender.send(ImportPart::Done).await.expect("room");
+    model.import(options, parts).await.expect("imported");
+    let folder = tempfile::tempdir().expect("temporary directory");
+    Store::serve(folder, Arc::new(model)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_cannot_be_copied_is_told_so_before_and_its_backup_is_numbered_anew() {
+    let source = far_along().await;
+    source.fill(3, 100).await;
+    let target = Store::start(Kind::Sqlite).await;
+    let (from, to) = (source.address(), target.address());
+    for dry_run in [Some("--dry-run"), None] {
+        let mut arguments = vec!["copy", "--from", &from, "--to", &to];
+        arguments.extend(dry_run);
+        let refused = run(&arguments).await.expect_err("refused");
+        assert!(
+            refused.contains("the source has a revision above"),
+            "{refused}"
+        );
+    }
+    let file = source.folder().join("backup");
+    let file = file.to_str().expect("a path");
+    let saved = run(&["backup", "--from", &from, "--to", file]).await;
+    saved.expect("saved");
+    let restored = run(&["restore", "--from", file, "--to", &to]).await;
+    restored.expect("restored");
+    let (records, head) = (target.records(0).await, target.head().await);
+    assert_eq!(records.len(), 3);
+    assert!(head.revision < LAST_IMPORT, "{head:?}");
+    source.stop().await;
     target.stop().await;
 }

@@ -199,6 +199,7 @@ async fn objects_move_from_a_cluster_and_back() {
         let refused = refused.expect_err("no longer empty");
         assert!(refused.contains("empty"), "{refused}");
     }
+    check_another_import_has_other_numbers(&cluster, &store).await;
 
     let back = Cluster::start().await;
     let etcd = back.started.store.clone();
@@ -213,6 +214,18 @@ async fn objects_move_from_a_cluster_and_back() {
     back.stop().await;
     cluster.stop().await;
     store.stop().await;
+}
+
+/// A client that holds what the first import showed is told that it changed.
+async fn check_another_import_has_other_numbers(cluster: &Cluster, first: &Store) {
+    let second = Store::start(Kind::Model).await;
+    let imported = import(cluster, &second, &BOTH_GROUPS).await;
+    imported.expect("imported");
+    let (records, shown) = (second.records(0).await, first.head().await.revision);
+    assert!(!records.is_empty());
+    let above = |record: &Record| record.create_revision > shown;
+    assert!(records.iter().all(above), "{records:?} after {shown}");
+    second.stop().await;
 }
 
 /// One object is missing and one differs: neither is written.

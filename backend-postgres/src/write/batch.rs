@@ -1,5 +1,6 @@
 //! Operations as the columns that the statement takes.
 
+use backend_proto::limits::LAST_WRITE;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{BackendError, Key, Op};
 use bytes::Bytes;
@@ -128,7 +129,7 @@ impl Batch {
     }
 
     /// The statement's parameters.
-    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 12] {
+    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 13] {
         let columns = &self.columns;
         [
             &columns.action,
@@ -143,6 +144,7 @@ impl Batch {
             &columns.op_id,
             &columns.actor,
             &self.now,
+            &LAST_WRITE,
         ]
     }
 }

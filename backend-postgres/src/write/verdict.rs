@@ -7,6 +7,7 @@ use backend_proto::v1::op_result::conflict::Cause;
 use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
 use backend_proto::v1::{BackendError, Event, Op, OpResult, Record};
 use bytes::Bytes;
+use sidecar::head::Exhausted;
 use sidecar::op::refused;
 use sidecar::time::timestamp;
 use tokio_postgres::Row;
@@ -125,6 +126,10 @@ impl Answer {
             answer::DAMAGED => {
                 let sentence = damaged(&key, self.found.revision);
                 (Verdict::Refused(refused(Reason::Corrupt, &sentence)), None)
+            }
+            answer::EXHAUSTED => {
+                let newest = self.revision;
+                (Verdict::Refused(Exhausted { newest }.into()), None)
             }
             answer::EXISTS => conflict(Cause::Exists, Some(self.found.into_record(key))),
             answer::REVISION => conflict(Cause::Revision, Some(self.found.into_record(key))),

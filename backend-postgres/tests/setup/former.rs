@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use backend_postgres::migrate::new_epoch;
 use backend_postgres::{Options, PostgresDriver};
-use backend_proto::limits::MAX_REVISION;
+use backend_proto::limits::{LAST_IMPORT, MAX_REVISION};
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{Key, Op};
-use conformance::epochs::{Clock, Stores, walk};
+use conformance::epochs::{Clock, Stores, walk, write_to_the_last_revision};
 use postgres_testkit::Server;
 use sidecar::driver::Driver;
 
@@ -71,12 +72,54 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
 }
 
 #[tokio::test]
+async fn an_owner_of_the_schema_who_may_make_nothing_else_renumbers_a_store() {
+    let (server, _) = database(Server::builder().user("keeper", "hush-hush")).await;
+    let load = format!(
+        "grant create on database ark to keeper; revoke temporary on database ark from public; \
+         set role keeper; {FORMER}"
+    );
+    server.execute("ark", &load).await.expect("loaded");
+    let fewer = "revoke create on database ark from keeper";
+    server.execute("ark", fewer).await.expect("revoked");
+    let other = server.user_dsn("keeper", "ark").expect("the role");
+    migrate(&other, &[]).await.expect("migrated");
+    let session = server.session("ark").await.expect("a session");
+    let newest = "select (select max(revision) from ark.object) = s.revision from ark.store s";
+    let newest = session.text(newest).await.expect("asked");
+    assert_eq!(newest.as_deref(), Some("t"));
+}
+
+#[tokio::test]
 async fn a_dump_of_an_earlier_release_is_renumbered_and_begins_another_epoch() {
     let (server, dsn) = database(Server::builder()).await;
     server.execute("ark", FORMER).await.expect("loaded");
     let driver = open(&dsn, SystemTime::now).await;
     let header = driver.header().await.expect("header");
     assert!(header.revision == header.epoch && header.revision <= MAX_REVISION);
+    driver.close().await;
+}
+
+#[tokio::test]
+async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
+    let (server, dsn) = database(Server::builder()).await;
+    open(&dsn, SystemTime::now).await.close().await;
+    let newest = LAST_IMPORT + 7;
+    let moved = format!(
+        "update ark.store set epoch = {newest}, revision = {newest}, compact_revision = {newest}"
+    );
+    server.execute("ark", &moved).await.expect("moved on");
+    let options = || Options::from_dsn(&dsn).expect("a DSN");
+    for due in [newest + 1, newest + 2] {
+        let epoch = new_epoch(&options()).await.expect("a new epoch");
+        assert_eq!(epoch, due);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_above_the_last_revision() {
+    let (_server, dsn) = database(Server::builder()).await;
+    let driver = open(&dsn, SystemTime::now).await;
+    write_to_the_last_revision(&driver).await;
     driver.close().await;
 }
 

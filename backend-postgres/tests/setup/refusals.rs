@@ -1,6 +1,9 @@
 //! What the program refuses to work with: one sentence that says what to do, and an exit.
 
+use backend_proto::v1::op::Action;
+use backend_proto::v1::{Key, Op};
 use postgres_testkit::{Server, Session};
+use sidecar::Driver as _;
 
 use crate::program::{database, migrate, refusal};
 
@@ -25,7 +28,15 @@ async fn a_schema_that_does_not_fit() {
     );
     assert!(missing.contains("backend-postgres migrate"), "{missing}");
     let may_not = migrate(&dsn, &[]).await.expect_err("refused");
-    assert!(may_not.contains("permission denied"), "{may_not}");
+    assert!(
+        may_not.contains("permission denied for database ark"),
+        "{may_not}"
+    );
+    assert!(
+        may_not.contains("that may create in the database"),
+        "{may_not}"
+    );
+    assert!(!may_not.contains("--grant"), "{may_not}");
 
     let owner = server.dsn("ark");
     migrate(&owner, &["--grant", ROLE]).await.expect("migrated");
@@ -39,8 +50,74 @@ async fn a_schema_that_does_not_fit() {
             "{newer}"
         );
     }
+    for (change, words) in [
+        ("update ark.schema_version set version = 0", "has version 0"),
+        (
+            "update ark.schema_version set version = -1",
+            "has version -1",
+        ),
+        ("delete from ark.schema_version", "has no version"),
+    ] {
+        session.batch_execute(change).await.expect("changed");
+        for refused in [
+            refusal(&["--dsn", &owner], &[]).await,
+            migrate(&owner, &[]).await.expect_err("refused"),
+        ] {
+            assert!(refused.contains(words), "{refused}");
+            assert!(refused.contains("restore a backup"), "{refused}");
+        }
+    }
+    let newer = "insert into ark.schema_version values (7, 5)";
+    session.batch_execute(newer).await.expect("changed");
     let down = migrate(&owner, &["--to", "2"]).await.expect_err("refused");
     assert!(down.contains("use the program that made it"), "{down}");
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_the_store() {
+    let (server, dsn) = database(Server::builder()).await;
+    let options = || backend_postgres::Options::from_dsn(&dsn).expect("a DSN");
+    let driver = backend_postgres::PostgresDriver::open(options()).await;
+    let driver = driver.expect("made");
+    let key = Some(Key {
+        resource: "things".to_owned(),
+        name: "a".to_owned(),
+        ..Key::default()
+    });
+    let op = Op {
+        key,
+        action: Action::Create.into(),
+        ..Op::default()
+    };
+    driver.commit(vec![op]).await.expect("written");
+    driver.close().await;
+    let session = server.session("ark").await.expect("a session");
+    for (damage, repair, words) in [
+        (
+            "epoch = revision + 1",
+            "epoch = compact_revision",
+            "in that order",
+        ),
+        ("epoch = -1", "epoch = compact_revision", "has epoch -1"),
+        (
+            "compact_revision = revision + 1",
+            "compact_revision = epoch",
+            "in that order",
+        ),
+        (
+            "revision = revision - 1",
+            "revision = revision + 1",
+            "changes up to",
+        ),
+    ] {
+        let damaged = format!("update ark.store set {damage}");
+        session.batch_execute(&damaged).await.expect("damaged");
+        let line = refusal(&["--dsn", &dsn], &[]).await;
+        assert!(line.contains(words), "{damage}: {line}");
+        assert!(line.contains("restore a backup"), "{damage}: {line}");
+        let repaired = format!("update ark.store set {repair}");
+        session.batch_execute(&repaired).await.expect("repaired");
+    }
 }
 
 #[tokio::test]

@@ -69,6 +69,78 @@ async fn foreign_and_newer_files_are_refused_untouched() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_not_that_of_the_tables_is_refused() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    for (version, words) in [
+        (-1, "schema version -1, which no program made"),
+        (0, "schema version 0, which no program made"),
+        (1, "schema version 1, and its tables are others"),
+        (2, "schema version 2"),
+    ] {
+        let path = folder.path().join(format!("{version}.db"));
+        open(&Options::new(&path)).expect("made").close().await;
+        Connection::open(&path)
+            .and_then(|file| file.pragma_update(None, "user_version", version))
+            .expect("changed");
+        // Version 3 changed numbers and no table: such a file is renumbered if need be.
+        if version == 2 {
+            open(&Options::new(&path)).expect("sound").close().await;
+            continue;
+        }
+        let line = refusal(&path);
+        assert!(line.contains(words), "{line}");
+        assert!(line.ends_with("restore a backup"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_its_row_is_neither_marked_nor_copied() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let path = folder.path().join("ark.db");
+    open(&Options::new(&path)).expect("made").close().await;
+    Connection::open(&path)
+        .and_then(|file| file.execute("DELETE FROM store", []))
+        .expect("damaged");
+    for failed in [
+        backup::mark(&Options::new(&path)),
+        backup::run(&path, &folder.path().join("copy.db")),
+    ] {
+        let line = failed.expect_err("refused").to_string();
+        assert!(line.contains("the table `store` is empty"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_the_store_is_refused() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let sound = folder.path().join("sound.db");
+    let driver = open(&Options::new(&sound)).expect("made");
+    let written = driver.commit(vec![create("a/x", "1")]).await;
+    let revision = written.expect("written").header.revision;
+    driver.close().await;
+    let above = format!("epoch = {}", revision + 1);
+    let older = format!("revision = {}", revision - 1);
+    for (damage, words) in [
+        (above.as_str(), "has epoch"),
+        ("compact_revision = revision + 1", "in that order"),
+        ("epoch = -1", "has epoch -1"),
+        ("revision = -5", "revision -5"),
+        ("revision = 9007199254740992", "from 1 to 9007199254740991"),
+        (older.as_str(), "there are changes up to"),
+    ] {
+        let path = folder.path().join("damaged.db");
+        std::fs::copy(&sound, &path).expect("copied");
+        let sql = format!("PRAGMA ignore_check_constraints = 1; UPDATE store SET {damage}");
+        Connection::open(&path)
+            .and_then(|file| file.execute_batch(&sql))
+            .expect("damaged");
+        let line = refusal(&path);
+        assert!(line.contains(words), "{damage}: {line}");
+        assert!(line.ends_with("restore a backup"), "{damage}: {line}");
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_value_is_named_and_nothing_else_suffers() {
     let store = Store::new();
     for name in ["a/good", "a/victim"] {

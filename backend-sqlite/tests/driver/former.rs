@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use backend_proto::limits::MAX_REVISION;
+use backend_proto::limits::{LAST_IMPORT, MAX_REVISION};
 use backend_proto::v1::backend_error::Reason;
 use backend_sqlite::{Options, SqliteDriver, backup};
-use conformance::epochs::{Clock, Stores, walk};
+use conformance::epochs::{Clock, Stores, walk, write_to_the_last_revision};
+use rusqlite::Connection;
 use sidecar::Driver;
 use sidecar::driver::ListQuery;
 use tempfile::TempDir;
 
-use crate::store::{all, at, create, list, open, path};
+use crate::store::{Store, all, at, create, list, open, path};
 
 /// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the second,
 /// m4 was created in the second, m1 deleted.
@@ -73,6 +74,18 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
 }
 
 #[tokio::test]
+async fn an_object_without_its_newest_change_is_named() {
+    let (_folder, file) = former();
+    Connection::open(&file)
+        .and_then(|store| store.execute("DELETE FROM log WHERE path = 'default/m3'", []))
+        .expect("damaged");
+    for words in ["memories.ark.mckinsey.com default/m3", "restore a backup"] {
+        let refused = open(&Options::new(&file)).expect_err("refused").to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_clock_before_2026_renumbers_above_the_old_epoch() {
     let (_folder, file) = former();
     let options = Options {
@@ -105,6 +118,36 @@ async fn a_backup_of_an_earlier_release_opens_in_a_new_epoch() {
     );
     restored.close().await;
     original.close().await;
+}
+
+#[tokio::test]
+async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let file = folder.path().join("ark.db");
+    open(&Options::new(&file)).expect("made").close().await;
+    for (newest, due) in [
+        (LAST_IMPORT + 7, Ok(LAST_IMPORT + 8)),
+        (MAX_REVISION, Err("save it with `arkctl backup`")),
+    ] {
+        let sql = "UPDATE store SET epoch = ?1, revision = ?1, compact_revision = ?1, restored = 1";
+        Connection::open(&file)
+            .and_then(|store| store.execute(sql, [newest]))
+            .expect("moved on");
+        match (open(&Options::new(&file)), due) {
+            (Ok(driver), Ok(due)) => {
+                assert_eq!(driver.header().await.expect("header").epoch, due);
+                driver.close().await;
+            }
+            (Err(error), Err(due)) => assert!(error.to_string().contains(due), "{error}"),
+            (opened, due) => panic!("{due:?}, and it is {opened:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_above_the_last_revision() {
+    let store = Store::new();
+    write_to_the_last_revision(&*store.driver).await;
 }
 
 /// Files in a folder.

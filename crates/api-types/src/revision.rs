@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 /// Number of a committed change: what clients see as `metadata.resourceVersion`.
 ///
 /// Revisions of one store never decrease and are never used twice. A store's are at most 2^53 - 1, so
-/// that clients that keep them in a double compare them exactly; a client may ask for any int64.
+/// that clients that keep them in a double compare them exactly; a client may ask for any uint64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(NonZeroU64);
 
@@ -14,12 +14,9 @@ impl Revision {
     /// The smallest revision: the first change of a store.
     pub const MIN: Self = Self(NonZeroU64::MIN);
 
-    /// A revision, unless the number is 0 or above 2^63 - 1.
+    /// A revision, unless the number is 0.
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {
-        if number > i64::MAX as u64 {
-            return None;
-        }
         match NonZeroU64::new(number) {
             Some(number) => Some(Self(number)),
             None => None,
@@ -28,16 +25,21 @@ impl Revision {
 
     /// Whether stores of releases before 0.2 may have issued this and no store does now: they kept
     /// the epoch above 40 bits of counter, and numbered epochs by the 120 seconds since 2026 began,
-    /// here until 2029. Such a revision is expired; kube-apiserver's answer to other numbers beyond
+    /// here until 2050: the clock may have been ahead. Such a revision is expired; kube-apiserver's answer to other numbers beyond
     /// its own is that they are too large.
     #[must_use]
     pub const fn is_of_a_former_store(self) -> bool {
-        const FIRST: u64 = 1 << 53;
-        const LAST_EPOCH: u64 = 3 * 366 * 720;
-        self.get() >= FIRST && self.get() >> 40 <= LAST_EPOCH
+        const LAST_EPOCH: u64 = 25 * 366 * 720;
+        self.is_too_large_for_a_store() && self.get() >> 40 <= LAST_EPOCH
     }
 
-    /// The number itself, at least 1 and at most 2^63 - 1.
+    /// Whether no store issues this, now or ever.
+    #[must_use]
+    pub const fn is_too_large_for_a_store(self) -> bool {
+        self.get() >= 1 << 53
+    }
+
+    /// The number itself, at least 1.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0.get()
@@ -55,9 +57,9 @@ mod tests {
     use super::Revision;
 
     #[test]
-    fn only_positive_int63_are_revisions() {
+    fn every_number_but_zero_is_a_revision() {
         assert_eq!(Revision::new(0), None);
-        assert_eq!(Revision::new(1 << 63), None);
+        assert_eq!(Revision::new(u64::MAX).map(Revision::get), Some(u64::MAX));
         assert_eq!(Revision::new(7).map(Revision::get), Some(7));
         assert!(Revision::new(9) < Revision::new(10));
     }
@@ -69,11 +71,15 @@ mod tests {
             ((1 << 53) - 1, false),
             (1 << 53, true),
             (263_192_435_177_456_073, true),
+            (7_000_000_000_000_000_000, true),
             (9_000_000_000_000_000_000, false),
             (i64::MAX as u64, false),
+            (u64::MAX, false),
         ] {
             let revision = Revision::new(number).expect("a revision");
             assert_eq!(revision.is_of_a_former_store(), former, "{number}");
+            let large = number >= 1 << 53;
+            assert_eq!(revision.is_too_large_for_a_store(), large, "{number}");
         }
     }
 }

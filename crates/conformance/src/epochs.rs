@@ -4,6 +4,8 @@
 //! A driver's tests implement [`Stores`] and call [`walk`] with a number of seeds. The suite over a
 //! socket cannot set a driver's clock; this can.
 
+mod last;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +19,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sidecar::driver::{Driver, ImportOptions, ImportPart, ListPart, ListQuery};
 use tokio::sync::mpsc;
+
+pub use self::last::write_to_the_last_revision;
 
 /// Milliseconds from 1970 to 2026 and from 1970 to 2091.
 const YEAR_2026: i64 = 1_767_225_600_000;

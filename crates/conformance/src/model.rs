@@ -72,13 +72,16 @@ impl ModelDriver {
     }
 
     /// A copy of the store as a restore makes it: it begins a new epoch.
+    ///
+    /// # Panics
+    /// If no revision is left for it.
     #[must_use]
     pub fn restored(&self) -> Self {
         let copy = self.fork();
         {
             let mut store = copy.store.lock();
             let now = (copy.clock)();
-            store.state = store.state.begin_epoch(now);
+            store.state = store.state.begin_epoch(now).expect("room for an epoch");
         }
         copy
     }
@@ -290,7 +293,7 @@ impl Driver for ModelDriver {
         } else {
             let before = store.state.head();
             let now = (self.clock)();
-            store.state = imported.into_state(before, options.keep_epoch, now);
+            store.state = imported.into_state(before, options.keep_epoch, now)?;
             store.staged = None;
         }
         Ok(store.state.header())

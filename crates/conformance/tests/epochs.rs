@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use conformance::ModelDriver;
-use conformance::epochs::{Clock, Stores, walk};
+use conformance::epochs::{Clock, Stores, walk, write_to_the_last_revision};
 use sidecar::Driver;
 
 struct Models;
@@ -25,6 +25,11 @@ impl Stores for Models {
     fn driver(&self, store: &ModelDriver) -> Arc<dyn Driver> {
         Arc::new(store.clone())
     }
+}
+
+#[tokio::test]
+async fn nothing_is_written_above_the_last_revision() {
+    write_to_the_last_revision(&ModelDriver::new()).await;
 }
 
 // One test: the histories share a clock.

@@ -1,22 +1,13 @@
 //! Where a store stands, and which revisions can be asked for.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::clock;
+use backend_proto::limits::{LAST_WRITE, MAX_REVISION};
+use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::{BackendError, Header};
 
 use crate::refuse;
-
-/// 2026-01-01T00:00:00Z, where the clock of [`Head::begin`] starts.
-const CLOCK_START: Duration = Duration::from_secs(1_767_225_600);
-
-/// Revisions per millisecond of the clock: more than any store commits, so that a store never
-/// catches up with the clock and an epoch that begins later begins above.
-const REVISIONS_PER_MILLI: i64 = 1 << 12;
-
-/// The last millisecond that the clock may set an epoch to: 2091-01-01T00:00:00Z, 65 years after
-/// [`CLOCK_START`]. A clock beyond it counts as this.
-const CLOCK_END_MILLIS: i64 = 2_051_222_400_000;
 
 /// Where a store stands. Ordered by age: epochs only grow, and revisions within them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,33 +39,86 @@ pub enum RevisionError {
     },
 }
 
+/// No revision is left for a change, or an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the store is at revision {newest}, and none is left for this: save it with `arkctl \
+     backup` and restore that into an empty store, which numbers it anew"
+)]
+pub struct Exhausted {
+    /// The newest revision that the store remembers.
+    pub newest: i64,
+}
+
+/// Numbers that no store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the row of the table store is damaged: it has epoch {}, compact revision {} and revision {}, \
+     which are not from 1 to {MAX_REVISION} in that order: restore a backup",
+    .0.epoch, .0.compact_revision, .0.revision
+)]
+pub struct Damaged(pub Head);
+
 impl Head {
+    /// The head that a store was left with, as far as it can be one.
+    ///
+    /// # Errors
+    /// If its numbers are not in order, or not in range.
+    pub const fn check(self) -> Result<Self, Damaged> {
+        let in_order = 1 <= self.epoch
+            && self.epoch <= self.compact_revision
+            && self.compact_revision <= self.revision
+            && self.revision <= MAX_REVISION;
+        if in_order {
+            Ok(self)
+        } else {
+            Err(Damaged(self))
+        }
+    }
+
+    /// Where a store begins that is only made now: see [`Self::begin`].
+    #[must_use]
+    pub fn made(now: SystemTime) -> Self {
+        Self::at(clock::revision_at(now))
+    }
+
     /// Where a new epoch begins: above `newest`, the newest epoch and revision that the store
-    /// remembers (the default for a store that is only made now), and not before the clock.
+    /// remembers, and not before the clock.
     ///
     /// A restored store, or one made in place of another, does not remember the revisions that it
     /// issued since; clients do. The clock puts the new epoch above them: 4096 revisions per
     /// millisecond since 2026 are more than any store issues. History before the epoch counts as
     /// compacted, so that every reader lists again (docs/adr/0013-revisions-below-2-53.md).
     ///
-    /// Numbers of `newest` above [`LAST_BEGIN`] are ignored: releases before 0.2 numbered so, and
-    /// whoever opens such a store renumbers it.
-    #[must_use]
-    pub fn begin(newest: Self, now: SystemTime) -> Self {
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = since.saturating_sub(CLOCK_START).as_millis();
-        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-        let clock = millis.min(CLOCK_END_MILLIS) * REVISIONS_PER_MILLI;
-        let remembered = [newest.epoch, newest.revision]
-            .into_iter()
-            .filter(|number| *number <= LAST_BEGIN)
-            .fold(0, i64::max);
-        let revision = clock.max(remembered + 1);
+    /// # Errors
+    /// If `newest` leaves no room below [`MAX_REVISION`].
+    pub fn begin(newest: Self, now: SystemTime) -> Result<Self, Exhausted> {
+        let newest = newest.epoch.max(newest.revision);
+        if newest >= MAX_REVISION {
+            return Err(Exhausted { newest });
+        }
+        Ok(Self::at(clock::revision_at(now).max(newest + 1)))
+    }
+
+    /// The beginning of an epoch.
+    const fn at(revision: i64) -> Self {
         Self {
             epoch: revision,
             revision,
             compact_revision: revision,
         }
+    }
+
+    /// Whether another change may follow `newest`.
+    ///
+    /// # Errors
+    /// If it would be above [`LAST_WRITE`]. Ask after looking for the operation's op_id: one that was
+    /// applied before gets its first verdict.
+    pub const fn check_room(newest: i64) -> Result<(), Exhausted> {
+        if newest >= LAST_WRITE {
+            return Err(Exhausted { newest });
+        }
+        Ok(())
     }
 
     /// The larger of each number of two heads: what must not be issued again by either store.
@@ -153,6 +197,12 @@ impl From<RevisionError> for BackendError {
             RevisionError::Compacted { compact_revision } => refuse::compacted(compact_revision),
             RevisionError::Future { asked, current } => refuse::future(asked, current),
         }
+    }
+}
+
+impl From<Exhausted> for BackendError {
+    fn from(error: Exhausted) -> Self {
+        refuse::error(Reason::NotReady, error.to_string())
     }
 }
 

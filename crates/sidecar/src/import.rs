@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use backend_proto::limits::LAST_BEGIN;
+use backend_proto::import;
+use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::import_request::Part;
-use backend_proto::v1::{BackendError, Header, ImportRequest, ImportResponse, Record};
+use backend_proto::v1::{BackendError, ImportRequest, ImportResponse, Record};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
@@ -35,8 +36,8 @@ pub(crate) async fn run(
     let source = options
         .source
         .ok_or_else(|| status(&invalid("an import needs the source's header")))?;
-    if let Some(refusal) = out_of_range(&source) {
-        return Err(status(&refusal));
+    if let Some(refusal) = import::refusal(&source) {
+        return Err(status(&invalid(&refusal)));
     }
     if (options.more || options.discard) && !driver.describe().moves {
         let refusal = unimplemented("this driver cannot import in several calls");
@@ -93,7 +94,7 @@ async fn feed(
                     return refuse(fault);
                 }
                 let newest = events.events.iter().map(|event| event.revision).max();
-                if newest.is_some_and(|newest| newest > LAST_BEGIN) {
+                if newest.is_some_and(|newest| newest > LAST_IMPORT) {
                     return refuse(too_large("an event"));
                 }
                 count.events += events.events.len() as i64;
@@ -123,30 +124,8 @@ async fn feed(
     })
 }
 
-/// Why a store with this header cannot be imported.
-///
-/// Whatever begins an epoch counts on from the source's revision, so that must leave room.
-fn out_of_range(source: &Header) -> Option<BackendError> {
-    let Header {
-        epoch,
-        revision,
-        compact_revision,
-        ..
-    } = *source;
-    if revision > LAST_BEGIN {
-        return Some(too_large("the source"));
-    }
-    let in_order = 1 <= epoch && epoch <= compact_revision && compact_revision <= revision;
-    (!in_order)
-        .then(|| invalid("the source's epoch, compact_revision and revision are not in that order"))
-}
-
 fn too_large(what: &str) -> BackendError {
-    let message = format!(
-        "{what} has a revision above {LAST_BEGIN}: releases before 0.2 numbered so; open the \
-         source with this release, which renumbers it, or restore its backup with arkctl"
-    );
-    invalid(&message)
+    invalid(&import::too_large(what))
 }
 
 /// Why records cannot be taken: one of them lost its value, or was created after its revision.
@@ -156,7 +135,7 @@ fn fault<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<BackendErr
             let message = format!("nothing is imported: {}", record.unreadable);
             return Some(error(Reason::Corrupt, message));
         }
-        if record.revision > LAST_BEGIN {
+        if record.revision > LAST_IMPORT {
             return Some(too_large("a record"));
         }
         let created = 1..=record.revision;
@@ -167,30 +146,9 @@ fn fault<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<BackendErr
 
 #[cfg(test)]
 mod tests {
-    use backend_proto::v1::{Header, Record};
+    use backend_proto::v1::Record;
 
-    use super::{LAST_BEGIN, fault, out_of_range};
-
-    #[test]
-    fn sources_are_in_order_and_leave_room() {
-        for (epoch, compact_revision, revision, fits) in [
-            (1, 1, 1, true),
-            (1, 5, LAST_BEGIN, true),
-            (0, 1, 1, false),
-            (2, 1, 3, false),
-            (1, 4, 3, false),
-            (1, 1, LAST_BEGIN + 1, false),
-            (240_000, 240_000 << 40, 240_000 << 40, false),
-        ] {
-            let source = Header {
-                store_id: "a".to_owned(),
-                epoch,
-                revision,
-                compact_revision,
-            };
-            assert_eq!(out_of_range(&source).is_none(), fits, "{source:?}");
-        }
-    }
+    use super::{LAST_IMPORT, fault};
 
     #[test]
     fn records_were_created_before_they_changed() {
@@ -199,7 +157,7 @@ mod tests {
             (3, 9, true),
             (0, 9, false),
             (10, 9, false),
-            (1, LAST_BEGIN + 1, false),
+            (1, LAST_IMPORT + 1, false),
         ] {
             let record = Record {
                 revision,

@@ -41,12 +41,25 @@ pub(super) fn header(header: Option<v1::Header>) -> Result<Header, Error> {
     if header.store_id.is_empty() {
         return Err(broken("the storage driver answered without a store id"));
     }
-    Ok(Header {
+    let checked = Header {
         epoch: revision(header.epoch)?,
         revision: revision(header.revision)?,
         compact_revision: revision(header.compact_revision)?,
         store_id: header.store_id,
-    })
+    };
+    let Header {
+        epoch,
+        revision,
+        compact_revision,
+        ..
+    } = checked;
+    if !(1 <= epoch && epoch <= compact_revision && compact_revision <= revision) {
+        return Err(broken(format!(
+            "the storage driver told of epoch {epoch}, compact revision {compact_revision} and \
+             revision {revision}, which are not in that order"
+        )));
+    }
+    Ok(checked)
 }
 
 /// A record.

@@ -79,8 +79,14 @@ impl Seen {
         };
         let mut highest = self.highest.lock();
         if now < floor || now.epoch < highest.epoch {
+            // Clients may hold what this store does not know. Whether it is meant, a person knows.
+            let remedy = if now.epoch < highest.epoch {
+                "if it is the store that is meant, restart the gateways"
+            } else {
+                "if it was restored, begin a new epoch: `new-epoch` of its driver"
+            };
             let message = format!(
-                "the storage backend went back from revision {} (epoch {}) to {} (epoch {})",
+                "the storage backend went back from revision {} (epoch {}) to {} (epoch {}): {remedy}",
                 highest.revision, highest.epoch, now.revision, now.epoch
             );
             tracing::error!(%message, "answer refused");
@@ -129,12 +135,17 @@ mod tests {
         assert!(seen.note(&header(1, 12), asked).is_ok());
         // Overtaken on the way by the answer above, yet not old when it was asked for.
         assert!(seen.note(&header(1, 11), asked).is_ok());
-        assert!(seen.note(&header(1, 9), asked).is_err());
+        let refused = seen.note(&header(1, 9), asked).expect_err("refused");
+        assert!(refused.to_string().contains("new-epoch"), "{refused}");
         let mut identity = seen.identity();
         identity.mark_unchanged();
         assert!(seen.note(&header(2, 1 << 41), asked).is_ok());
         assert!(identity.has_changed().expect("the sender lives"));
-        assert!(seen.note(&header(1, 99), asked).is_err());
+        let refused = seen.note(&header(1, 99), asked).expect_err("refused");
+        assert!(
+            refused.to_string().contains("restart the gateways"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub enum StoreError {
         requested: u64,
         /// The newest revision.
         current: u64,
+        /// A watch was to start there. Its client has the revision from a store that this one took
+        /// the place of: waiting does not help, listing again does.
+        start_of_watch: bool,
     },
     /// The backend was restored or failed over, commits may be missing: every revision known so
     /// far is void. Listing again helps.
@@ -170,6 +173,7 @@ impl StoreError {
             Reason::FutureRevision { current } => Self::FutureRevision {
                 requested: 0,
                 current,
+                start_of_watch: false,
             },
             Reason::Overloaded => Self::Overloaded { retry_after },
             Reason::NoSpace => Self::NoSpace {

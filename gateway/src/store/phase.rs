@@ -57,7 +57,9 @@ impl Phase {
         match self {
             Self::Ready => Ok(()),
             Self::Stale { since, .. } if since.elapsed() < STALE_GRACE => Ok(()),
-            Self::Stale { trouble, .. } => Err(format!("storage is silent: {trouble}")),
+            Self::Stale { trouble, .. } => {
+                Err(format!("changes of storage do not arrive: {trouble}"))
+            }
             Self::Damaged { trouble } => Err(format!("objects cannot be loaded: {trouble}")),
             Self::Initializing { trouble: None } => Err("objects are being loaded".to_owned()),
             Self::Initializing {

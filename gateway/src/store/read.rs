@@ -84,6 +84,7 @@ impl Inner {
                 StoreError::FutureRevision {
                     requested,
                     current: generation.frontier().through(),
+                    start_of_watch: false,
                 }
             }
         }
@@ -102,9 +103,35 @@ impl Inner {
             .await
             .map_err(StoreError::read)?;
         if requested > current {
-            return Err(StoreError::FutureRevision { requested, current });
+            return Err(StoreError::FutureRevision {
+                requested,
+                current,
+                start_of_watch: false,
+            });
         }
         self.reached(requested).await
+    }
+
+    /// Refuses to start a watch at a revision that the store has not issued: a watch there would
+    /// pass changes over until the store has reached it. kube-apiserver does that, whose etcd is
+    /// seldom set back (docs/adr/0013-revisions-below-2-53.md); it does so here with numbers that no
+    /// store issues. The caches may lag behind the store, which is asked only then.
+    async fn expect_issued(&self, revision: Revision) -> Result<(), StoreError> {
+        let requested = revision.get();
+        let reached = self.now()?.frontier().through() >= requested;
+        if reached || revision.is_too_large_for_a_store() {
+            return Ok(());
+        }
+        let current = self.backend.current_revision().await;
+        let current = current.map_err(StoreError::read)?;
+        if requested > current {
+            return Err(StoreError::FutureRevision {
+                requested,
+                current,
+                start_of_watch: true,
+            });
+        }
+        Ok(())
     }
 
     pub(super) async fn list(
@@ -173,6 +200,7 @@ impl Inner {
         let (after, cache, initial) = match request.start {
             WatchStart::After(revision) => {
                 self.expect_current(revision)?;
+                self.expect_issued(revision).await?;
                 (revision.get(), cache(&*self.now()?, resource)?, None)
             }
             WatchStart::Initial(freshness) | WatchStart::Now(freshness) => {
@@ -207,7 +235,11 @@ impl StoreError {
     fn at(requested: u64, error: AtError) -> Self {
         match error {
             AtError::Compacted { oldest } => Self::Compacted { requested, oldest },
-            AtError::Future { current } => Self::FutureRevision { requested, current },
+            AtError::Future { current } => Self::FutureRevision {
+                requested,
+                current,
+                start_of_watch: false,
+            },
         }
     }
 }

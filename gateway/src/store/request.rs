@@ -64,7 +64,7 @@ pub enum WatchStart {
     Initial(Freshness),
     /// With the changes from now on.
     Now(Freshness),
-    /// With the first change after a revision, which may lie in the future.
+    /// With the first change after a revision, which the store must have issued.
     After(Revision),
 }
 

@@ -227,6 +227,15 @@ async fn what_cannot_be_watched_is_told_before_or_as_the_only_event() {
     let error = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version: 1 (r0)","reason":"Expired","code":410}}"#;
     assert_eq!(old.line().await.as_deref(), Some(error));
     assert_eq!(old.line().await, None);
+    let after = format!("things?watch=1&resourceVersion={}", revision(1_000));
+    let mut unissued = world.watch(&after, "").await;
+    let line = unissued.line().await.expect("an event");
+    let words = "The resourceVersion for the provided watch is too large: 1099511628776, this store is at r1";
+    assert!(
+        line.contains(words) && line.contains(r#""reason":"Expired","code":410"#),
+        "{line}"
+    );
+    assert_eq!(unissued.line().await, None);
     let future = format!("things?{STREAMED}&resourceVersion=9000000000000000000");
     let mut future = world.watch(&future, "").await;
     let line = future.line().await.expect("an event");

@@ -185,6 +185,16 @@ impl Fake {
         drop(disk);
         self.moved.send_replace(());
     }
+
+    /// The store of an older epoch is put in its place.
+    pub(crate) fn put_back(&self) {
+        let mut disk = self.disk.lock();
+        disk.epoch -= 1;
+        disk.revision = disk.epoch << 40;
+        disk.compact = disk.revision;
+        drop(disk);
+        self.moved.send_replace(());
+    }
 }
 
 impl Drop for Fake {

@@ -275,6 +275,47 @@ async fn watches_resume_over_a_restart_of_the_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_from_a_revision_that_was_not_issued_expires() {
+    let world = World::new().await;
+    let written = world.put("a/x", 1, "red").await;
+    world.list(latest()).await.expect("listed");
+    let asked = || world.fake.disk.lock().asked;
+    let before = asked();
+    drop(world.watch(WatchStart::After(revision(written))).await);
+    // kube-apiserver is silent there, and no store comes so far.
+    let beyond = WatchStart::After(revision(9_000_000_000_000_000_000));
+    drop(world.watch(beyond).await);
+    assert_eq!(asked(), before, "the caches know");
+    let start = WatchStart::After(revision(written + 1));
+    let request = WatchRequest::everything(Scope::All, start);
+    let refused = world.store.watch(&things(), request).await.map(drop);
+    let Err(StoreError::FutureRevision {
+        current,
+        start_of_watch: true,
+        ..
+    }) = refused
+    else {
+        panic!("a watch from the future: {refused:?}")
+    };
+    assert_eq!((current, asked()), (written, before + 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_from_a_revision_that_another_gateway_showed_waits_for_it() {
+    let world = World::new().await;
+    let seen = world.put("a/x", 1, "red").await;
+    world.list(latest()).await.expect("listed");
+    world.fake.fault(|faults| faults.held = Some(seen as i64));
+    let pair = |number| [("a/x".to_owned(), thing("a/x", number, "red"))];
+    let shown = world.fake.put(pair(2));
+    let mut watcher = world.watch(WatchStart::After(revision(shown))).await;
+    let next = world.fake.put(pair(3));
+    world.fake.fault(|faults| faults.held = None);
+    let due = [(EventKind::Modified, "a/x".to_owned(), next)];
+    assert_eq!(changes(&mut watcher, 1).await, due);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_commits_end_every_watch_and_void_every_revision() {
     let world = World::new().await;
     let kept = world.put("a/x", 1, "red").await;
@@ -304,6 +345,26 @@ async fn lost_commits_end_every_watch_and_void_every_revision() {
             Err(StoreError::Compacted { .. })
         ));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_an_older_epoch_is_refused_and_the_remedy_is_named() {
+    let mut world = World::new().await;
+    world.put("a/x", 1, "red").await;
+    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
+    world.fake.restore(0);
+    let cut = watcher.next_batch(1).await;
+    assert!(matches!(cut, Some(Err(_))), "{cut:?}");
+    world.until(|phase| *phase == Phase::Ready).await;
+    world.fake.kill();
+    world.fake.put_back();
+    world.fake.start();
+    let remedy = "restart the gateways";
+    let named =
+        |phase: &Phase| matches!(phase, Phase::Stale { trouble, .. } if trouble.contains(remedy));
+    world.until(named).await;
+    let refused = world.list(latest()).await.expect_err("refused").to_string();
+    assert!(refused.contains(remedy), "{refused}");
 }
 
 /// Which keeps the revisions of its source, below those of the empty store.

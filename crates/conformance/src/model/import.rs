@@ -6,7 +6,7 @@ use backend_proto::v1::event::Type;
 use backend_proto::v1::{BackendError, Event, Header, Record};
 use bytes::Bytes;
 use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
-use sidecar::head::Head;
+use sidecar::head::{Exhausted, Head};
 use tokio::sync::mpsc;
 
 use super::errors::invalid;
@@ -110,7 +110,12 @@ impl Imported {
     }
 
     /// The store that the import makes, in place of an empty one at `before`.
-    pub(super) fn into_state(self, before: Head, keep_epoch: bool, now: SystemTime) -> State {
+    pub(super) fn into_state(
+        self,
+        before: Head,
+        keep_epoch: bool,
+        now: SystemTime,
+    ) -> Result<State, Exhausted> {
         let source = self.source;
         let snapshot = Header {
             compact_revision: source.revision,
@@ -121,15 +126,15 @@ impl Imported {
             state.record(event, Bytes::new());
         }
         if keep_epoch {
-            return state;
+            return Ok(state);
         }
         // Commits that somebody saw may be missing: everything revisioned so far is past, and no
         // old revision can be asked for.
         let header = state.header();
-        let begun = Head::begin(state.head().max_of(before), now);
-        State::with(
+        let begun = Head::begin(state.head().max_of(before), now)?;
+        Ok(State::with(
             begun.header(header.store_id),
             state.at(header.revision).into_owned(),
-        )
+        ))
     }
 }

@@ -15,7 +15,7 @@ use backend_proto::v1::{BackendError, Event, Header, Key, Op, OpResult, Range, R
 use bytes::Bytes;
 use prost_types::Timestamp;
 use sidecar::driver::ListQuery;
-use sidecar::head::Head;
+use sidecar::head::{Exhausted, Head};
 use sidecar::op;
 
 use super::VALUE_BYTES;
@@ -44,7 +44,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(store_id: String, now: SystemTime) -> Self {
-        let begun = Head::begin(Head::default(), now);
+        let begun = Head::made(now);
         Self::with(begun.header(store_id), Records::new())
     }
 
@@ -74,9 +74,10 @@ impl State {
     }
 
     /// The same records in a new epoch, without history.
-    pub(super) fn begin_epoch(&self, now: SystemTime) -> Self {
-        let begun = Head::begin(self.head(), now);
-        Self::with(begun.header(self.header.store_id.clone()), self.now.clone())
+    pub(super) fn begin_epoch(&self, now: SystemTime) -> Result<Self, Exhausted> {
+        let begun = Head::begin(self.head(), now)?;
+        let header = begun.header(self.header.store_id.clone());
+        Ok(Self::with(header, self.now.clone()))
     }
 
     /// Whether nothing was ever stored.
@@ -168,6 +169,7 @@ impl State {
         if let Some(first) = self.replayed(&op, &key)? {
             return Ok(Verdict::Applied(first));
         }
+        Head::check_room(self.header.revision)?;
         let current = self.now.get(&place(&key)).cloned();
         if let Some(cause) = conflict(&op, current.as_ref()) {
             return Ok(Verdict::Conflict(Conflict {

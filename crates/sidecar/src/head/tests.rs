@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use backend_proto::limits::{LAST_BEGIN, MAX_REVISION};
+use backend_proto::clock::{self, REVISIONS_PER_MILLI};
+use backend_proto::limits::MAX_REVISION;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{CLOCK_START, Head, REVISIONS_PER_MILLI, RevisionError};
+use super::{Damaged, Exhausted, Head, RevisionError};
 
 /// Milliseconds from 2026 to 2091.
 const YEARS_65: u64 = 2_051_222_400_000;
 
 fn at(millis: u64) -> SystemTime {
-    UNIX_EPOCH + CLOCK_START + Duration::from_millis(millis)
+    UNIX_EPOCH + clock::START + Duration::from_millis(millis)
 }
 
 fn head(epoch: i64, revision: i64) -> Head {
@@ -26,31 +27,28 @@ fn head(epoch: i64, revision: i64) -> Head {
 
 #[test]
 fn an_epoch_begins_at_the_clock_or_above_what_is_remembered() {
-    let begin = |newest, now| Head::begin(newest, now).epoch;
-    let made = Head::default();
-    assert_eq!(begin(made, UNIX_EPOCH), 1);
-    assert_eq!(begin(made, at(0)), 1);
-    assert_eq!(begin(made, at(1)), 4096);
-    assert_eq!(begin(head(5, 9), at(0)), 10);
-    assert_eq!(begin(head(9, 5), at(0)), 10);
-    assert_eq!(begin(head(1, 4095), at(1)), 4096);
-    assert_eq!(begin(head(1, 4096), at(1)), 4097);
-    // The clock counts up to 2091, and what is remembered up to LAST_BEGIN.
+    let begin = |newest, now| Head::begin(newest, now).map(|begun| begun.epoch);
+    let made = |now| Head::made(now).epoch;
+    assert_eq!(made(UNIX_EPOCH), 1);
+    assert_eq!(made(at(0)), 1);
+    assert_eq!(made(at(1)), 4096);
+    assert_eq!(begin(head(5, 9), at(0)), Ok(10));
+    assert_eq!(begin(head(9, 5), at(0)), Ok(10));
+    assert_eq!(begin(head(1, 4095), at(1)), Ok(4096));
+    assert_eq!(begin(head(1, 4096), at(1)), Ok(4097));
+    // The clock counts up to 2091, and what is remembered up to the end.
     let last = i64::try_from(YEARS_65).expect("fits") * REVISIONS_PER_MILLI;
-    assert_eq!(begin(made, at(YEARS_65)), last);
-    assert_eq!(begin(made, at(10 * YEARS_65)), last);
-    assert!(last < LAST_BEGIN);
-    assert_eq!(begin(head(1, LAST_BEGIN), at(0)), LAST_BEGIN + 1);
-    assert_eq!(begin(head(7, LAST_BEGIN + 1), at(0)), 8);
-    // A store of a release before 0.2: epoch 240,000 of 2^40 revisions each.
-    let before = head(240_000, (240_000 << 40) + 9);
-    assert_eq!(begin(before, at(0)), 240_001);
-    assert_eq!(begin(before, at(28_800_000_000)), 28_800_000_000 * 4096);
+    assert_eq!((made(at(YEARS_65)), made(at(10 * YEARS_65))), (last, last));
+    let end = MAX_REVISION;
+    assert_eq!(begin(head(1, end - 1), at(YEARS_65)), Ok(end));
+    for newest in [end, end + 1, i64::MAX] {
+        assert_eq!(begin(head(1, newest), at(0)), Err(Exhausted { newest }));
+    }
 }
 
 #[test]
 fn an_epoch_has_just_begun_until_the_first_write() {
-    let begun = Head::begin(Head::default(), at(7));
+    let begun = Head::made(at(7));
     assert!(begun.has_just_begun());
     let revision = begun.revision + 1;
     let written = Head {
@@ -113,7 +111,7 @@ impl Lineage {
     fn begin(&mut self, newest: Head) {
         // A process does not start twice within a millisecond.
         self.millis += 1;
-        self.serving = Head::begin(newest, at(self.millis));
+        self.serving = Head::begin(newest, at(self.millis)).expect("room");
     }
 
     fn take(&mut self, step: Step) {
@@ -171,7 +169,7 @@ impl Lineage {
 fn play(start: u64, steps: Vec<Step>) -> Lineage {
     let mut lineage = Lineage {
         millis: start,
-        serving: Head::begin(Head::default(), at(start)),
+        serving: Head::made(at(start)),
         backups: Vec::new(),
         issued: BTreeMap::new(),
     };
@@ -204,14 +202,39 @@ proptest! {
 
     #[test]
     fn a_store_that_remembers_never_goes_back_whatever_the_clock_says(
+        first in 1_i64..MAX_REVISION - 50_000,
         clocks in vec(0_u64..2 * YEARS_65, 1..40),
     ) {
-        let mut serving = Head::begin(Head::default(), UNIX_EPOCH);
+        let mut serving = head(first, first);
         for clock in clocks {
-            let begun = Head::begin(serving, at(clock));
+            let begun = Head::begin(serving, at(clock)).expect("room");
             prop_assert!(begun > serving && begun.epoch > serving.revision);
             serving = Head { revision: begun.revision + 1_000, ..begun };
         }
+    }
+}
+
+#[test]
+fn heads_are_in_order_and_in_range() {
+    let end = MAX_REVISION;
+    for (epoch, compact_revision, revision, sound) in [
+        (1, 1, 1, true),
+        (1, 2, 3, true),
+        (end, end, end, true),
+        (0, 1, 1, false),
+        (-1, 1, 1, false),
+        (2, 1, 3, false),
+        (1, 4, 3, false),
+        (1, 1, end + 1, false),
+        (1, 1, -1, false),
+    ] {
+        let head = Head {
+            epoch,
+            revision,
+            compact_revision,
+        };
+        let due = if sound { Ok(head) } else { Err(Damaged(head)) };
+        assert_eq!(head.check(), due);
     }
 }
 

@@ -53,6 +53,30 @@ fn revisions_are_numbers_that_every_client_can_hold() {
 }
 
 #[test]
+fn the_numbers_of_headers_are_in_order() {
+    for (numbers, good) in [
+        ([1, 1, 1], true),
+        ([1, 5, 9], true),
+        ([0, 1, 1], false),
+        ([2, 1, 3], false),
+        ([1, 4, 3], false),
+    ] {
+        let [epoch, compact_revision, revision] = numbers;
+        let checked = header(Some(v1::Header {
+            store_id: "s".to_owned(),
+            epoch,
+            revision,
+            compact_revision,
+        }));
+        if good {
+            checked.expect("in order");
+        } else {
+            refused(checked);
+        }
+    }
+}
+
+#[test]
 fn headers_name_their_store() {
     refused(header(None));
     refused(header(Some(v1::Header::default())));

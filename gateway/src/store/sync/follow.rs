@@ -87,7 +87,7 @@ impl<'a> Follower<'a> {
         let mut backoff = Backoff::new();
         loop {
             let through = self.generation.frontier().through();
-            let error = match self.inner.backend.watch(through).await {
+            let mut error = match self.inner.backend.watch(through).await {
                 Ok(mut stream) => match stream.first().await {
                     Ok(()) => return Ok(stream),
                     Err(error) => error,
@@ -99,6 +99,13 @@ impl<'a> Follower<'a> {
             }
             if let Reason::FutureRevision { current } = error.reason {
                 tracing::error!(through, current, "storage went back, waiting for it");
+                // A new epoch is told to whoever waits for it, and an old one is the reason.
+                let asked = self.inner.backend.current_revision().await;
+                if let Err(refused) = asked
+                    && refused.reason == Reason::WentBack
+                {
+                    error = refused;
+                }
             }
             self.stale(&error);
             backoff.pause().await;
@@ -108,15 +115,17 @@ impl<'a> Follower<'a> {
     fn stale(&self, error: &Error) {
         self.inner.phase.send_if_modified(|phase| {
             let trouble = error.to_string();
-            let news = !matches!(phase, Phase::Stale { .. });
-            if news {
-                tracing::warn!(%error, "change stream broke, resuming");
-                *phase = Phase::Stale {
-                    since: Instant::now(),
-                    trouble,
-                };
+            if let Phase::Stale { trouble: known, .. } = phase {
+                let news = *known != trouble;
+                *known = trouble;
+                return news;
             }
-            news
+            tracing::warn!(%error, "change stream broke, resuming");
+            *phase = Phase::Stale {
+                since: Instant::now(),
+                trouble,
+            };
+            true
         });
     }
 

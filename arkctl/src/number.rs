@@ -1,0 +1,58 @@
+//! Where revisions begin that are given anew, docs/adr/0013-revisions-below-2-53.md.
+
+use std::time::SystemTime;
+
+use anyhow::{Result, ensure};
+use backend_proto::clock;
+use backend_proto::v1::Header;
+
+/// The epoch whose records are numbered above it, by this machine's clock and above an empty
+/// target: what is numbered later, in the place of that, never gets one of its numbers.
+///
+/// # Errors
+/// If the clock gives another call the same epoch.
+pub(crate) fn base(target: &Header, now: SystemTime) -> Result<i64> {
+    let clock = clock::revision_at(now);
+    ensure!(
+        1 < clock && clock < clock::LAST,
+        "this machine's clock is not between 2026 and 2091, and new revisions are numbered by it: \
+         set it"
+    );
+    // Its driver's clock may be ahead of ours.
+    Ok(clock.max(target.revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn a_later_base_leaves_room_for_what_an_earlier_one_numbered() {
+        let at = |seconds| UNIX_EPOCH + clock::START + Duration::from_secs(seconds);
+        let empty = Header::default();
+        let day = 86_400;
+        let first = base(&empty, at(day)).expect("a base");
+        let second = base(&empty, at(day + 1)).expect("a base");
+        assert_eq!(second - first, 4_096_000);
+        let ahead = Header {
+            revision: second + 5,
+            ..Header::default()
+        };
+        assert_eq!(base(&ahead, at(day)).expect("a base"), second + 5);
+    }
+
+    #[test]
+    fn a_clock_that_gives_one_base_twice_is_refused() {
+        let year = 366 * 86_400;
+        for now in [
+            UNIX_EPOCH,
+            UNIX_EPOCH + clock::START,
+            UNIX_EPOCH + clock::START + Duration::from_secs(66 * year),
+        ] {
+            let refused = base(&Header::default(), now).expect_err("refused");
+            assert!(refused.to_string().ends_with("set it"), "{refused}");
+        }
+    }
+}
