@@ -19,7 +19,7 @@ pub struct BodyLimits {
     /// body that a manifest may ask for. Beyond it 429.
     pub arrived: usize,
     /// Bytes that decoding and everything behind it may need for all requests together, reckoned as
-    /// [`TREES`] times the tree of their bodies. 96 MiB: the heaviest that a body can have, and its like.
+    /// twice the tree of their bodies. 96 MiB: the heaviest that a body can have, and its like.
     /// Beyond it a request waits.
     pub working: usize,
     /// Requests that need no more than that are not reckoned. 192 KiB: 600 of them, as many as are served at
