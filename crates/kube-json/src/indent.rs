@@ -1,10 +1,10 @@
 //! The form for people: two spaces per level, made from compact bytes.
 
-use crate::memory_limit;
+use crate::weight::indentation_limit;
 
 /// The compact document with two spaces of indentation per level, its fields in the order they are
 /// in. Expects JSON as this crate writes it. Indentation ends where it would cost more than
-/// [`memory_limit`] of the text: a list of a million ten thousand levels deep would be 20 GB.
+/// 8 MiB and twice the text: a list of a million ten thousand levels deep would be 20 GB.
 #[must_use]
 pub fn indent(compact: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() * 3 / 2);
@@ -90,7 +90,7 @@ impl Indenter {
     }
 
     fn new_line(&mut self, out: &mut Vec<u8>) {
-        if self.spaces > memory_limit(self.taken) {
+        if self.spaces > indentation_limit(self.taken) {
             return;
         }
         self.spaces += self.depth * 2;
@@ -104,7 +104,8 @@ mod tests {
     use serde_json::json;
 
     use super::{Indenter, indent};
-    use crate::{memory_limit, to_vec, to_vec_pretty};
+    use crate::weight::indentation_limit;
+    use crate::{to_vec, to_vec_pretty};
 
     #[test]
     fn indent_equals_the_pretty_form_however_it_is_cut() {
@@ -129,7 +130,7 @@ mod tests {
         let inner = vec!["0"; items].join(",");
         let compact = format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels));
         let indented = indent(compact.as_bytes());
-        assert!(indented.len() < 2 * memory_limit(compact.len()));
+        assert!(indented.len() < 2 * indentation_limit(compact.len()));
         let text: Vec<u8> = indented
             .into_iter()
             .filter(|byte| !byte.is_ascii_whitespace())

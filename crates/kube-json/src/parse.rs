@@ -23,6 +23,12 @@ pub const MAX_DEPTH: usize = 10_000;
 /// [bound](crate::yaml::MAX_DEPTH). What is never touched of a stack costs no memory.
 pub const STACK_SIZE: usize = 64 << 20;
 
+/// Items of an array from which on it grows by what is to be expected.
+const LONG: usize = 1 << 16;
+
+/// The most that an array grows by at once, as a multiple of what it has.
+const MOST_GROWTH: usize = 32;
+
 /// Levels that responses put around an object: a list, an event, a row of a table.
 const AROUND: usize = 8;
 
@@ -217,6 +223,7 @@ impl<'a> Parser<'a> {
     /// Adds an item to an array; whether the array ends behind it.
     fn item(&mut self, items: &mut Vec<Value>, value: Value) -> Result<bool, ParseError> {
         self.budget.item()?;
+        self.make_room(items);
         items.push(value);
         self.skip_space();
         match self.peek() {
@@ -231,6 +238,18 @@ impl<'a> Parser<'a> {
             Some(_) => Err(self.unexpected("after array element")),
             None => Err(end_of_input()),
         }
+    }
+
+    /// Sees to it that a long array need not grow often: to grow, it is there twice.
+    fn make_room(&self, items: &mut Vec<Value>) {
+        let len = items.len();
+        if len < LONG || len < items.capacity() {
+            return;
+        }
+        // If the rest of the text is like what came before.
+        let rest = self.bytes.len() - self.at;
+        let more = len.saturating_mul(rest) / self.at.max(1) + len / 8;
+        items.reserve_exact(more.min(MOST_GROWTH * len));
     }
 
     /// Adds a member to the innermost object and reads the key of the next one; whether the object

@@ -72,6 +72,12 @@ pub fn estimate(text: &[u8], yaml: bool) -> usize {
     (text.len() + items + members + 8 * strings).min(limit)
 }
 
+/// Bytes of indentation that the text of people may have, for compact JSON of so many bytes: 8 MiB and
+/// twice its length.
+pub(crate) const fn indentation_limit(text: usize) -> usize {
+    (8 << 20) + text.saturating_mul(2)
+}
+
 impl Weight {
     /// Weighs a tree.
     #[must_use]

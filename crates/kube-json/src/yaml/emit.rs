@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
-use crate::{Weight, memory_limit, to_vec};
+use crate::weight::indentation_limit;
+use crate::{Weight, to_vec};
 
 use super::plain::{is_break, is_plain, is_special, is_typed};
 
@@ -17,11 +18,11 @@ const FLOW: usize = 16;
 
 /// The document of a value, with a newline at its end.
 ///
-/// In block style as far as the indentation costs no more than [`memory_limit`] of the text; else
+/// In block style as far as the indentation costs no more than 8 MiB and twice the text; else
 /// all but the first levels are JSON, which YAML permits as flow style.
 #[must_use]
 pub fn to_string(value: &Value) -> String {
-    let heavy = spaces(value, 0) > memory_limit(Weight::of(value).text);
+    let heavy = spaces(value, 0) > indentation_limit(Weight::of(value).text);
     let mut emitter = Emitter {
         out: String::with_capacity(512),
         line: 0,

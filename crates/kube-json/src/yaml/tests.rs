@@ -144,6 +144,18 @@ fn aliases_do_not_blow_a_text_up() {
         .map(|level| format!("a{level}: &a{level} {}\n", merges(level - 1)))
         .collect();
     assert!(parse(format!("a0: &a0 {{b: 1}}\n{merges}").as_bytes()).is_err());
+    // Merges of merges need no aliases for that.
+    for (levels, keys) in [(900, 1), (100, 20_000)] {
+        let keys: String = (0..keys).map(|key| format!("k{key}: 1, ")).collect();
+        let nested = format!(
+            "a: {}{{{keys}}}{}\n",
+            "{<<: ".repeat(levels),
+            "}".repeat(levels)
+        );
+        assert!(parse(nested.as_bytes()).is_err(), "{levels}");
+    }
+    let some = format!("a: {}{{b: 1}}{}\n", "{<<: ".repeat(20), "}".repeat(20));
+    check(&some, &json!({"a": {"b": 1}}), &[]);
     // A thing that is used a hundred times is none.
     let used = format!("a: &a {{b: [1, 2, 3]}}\nc: [{}]\n", "*a,".repeat(100));
     assert!(parse(used.as_bytes()).is_ok());
