@@ -12,6 +12,7 @@ use api_types::status::ApiError;
 use kube_json::Weight;
 use serde_json::Value;
 
+use crate::compute::INLINE;
 use json_patch::JsonPatch;
 
 /// A patch whose syntax is known to be right.
@@ -27,6 +28,16 @@ enum Operation {
     Merge(Value),
     /// JSON, but no patch: told only once there is an object that it could change.
     Refused(ApiError),
+}
+
+/// What applying a body weighs to [`crate::compute`]: operations that copy or move make much of little.
+#[must_use]
+pub fn weight(kind: PatchType, body: &[u8]) -> usize {
+    let makes_more = |word: &&str| memchr::memmem::find(body, word.as_bytes()).is_some();
+    if kind == PatchType::Json && ["copy", "move", "\\u"].iter().any(|word| makes_more(&word)) {
+        return body.len().max(INLINE + 1);
+    }
+    body.len()
 }
 
 impl Patch {

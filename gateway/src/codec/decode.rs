@@ -191,8 +191,10 @@ impl Named {
 pub(crate) fn weight(format: Format, body: &[u8]) -> usize {
     match format {
         Format::Json => body.len(),
-        // Aliases make much of little.
-        Format::Yaml if body.contains(&b'*') => YAML_COST.saturating_mul(body.len().max(INLINE)),
+        // Aliases and merge keys make much of little.
+        Format::Yaml if body.iter().any(|byte| b"*<".contains(byte)) => {
+            YAML_COST.saturating_mul(body.len().max(INLINE))
+        }
         Format::Yaml => YAML_COST.saturating_mul(body.len()),
     }
 }

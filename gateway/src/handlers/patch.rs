@@ -33,7 +33,7 @@ struct Asked {
     form: Form,
     patch: Remade<Patch, ApiError>,
     options: PatchOptions,
-    /// Bytes of the body.
+    /// What the body weighs.
     weight: usize,
 }
 
@@ -96,7 +96,7 @@ impl Asked {
         let form = Form::of(&call.head)?;
         let body = call.read_body().await?;
         let options = PatchOptions::parse(call.query(), false)?;
-        let (weight, validation) = (body.len(), options.field_validation());
+        let (weight, validation) = (patch::weight(kind, &body), options.field_validation());
         let parse = move |_: &Run| Patch::parse(kind, &body, validation);
         let first = move |run: &Run| {
             let patch = parse(run)?;

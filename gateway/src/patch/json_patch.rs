@@ -9,7 +9,7 @@ use api_types::status::{ApiError, Details, Reason};
 use serde_json::{Map, Value};
 
 use super::duplicate;
-use kube_json::{MAX_DEPTH, Weight, memory_limit};
+use kube_json::{MAX_DEPTH, Weight};
 use pointer::Pointer;
 use tree::Node;
 
@@ -20,8 +20,9 @@ const MAX_OPERATIONS: usize = 10_000;
 /// `AccumulatedCopySizeLimit` to its limit of request bodies.
 const MAX_COPIED: usize = 3 << 20;
 
-/// The most bytes of memory that all copies of one patch may add: as a document of that size.
-const MAX_COPIED_MEMORY: usize = memory_limit(MAX_COPIED);
+/// The most bytes of memory that all copies of one patch may add: a list of 30,000 small objects. Twice
+/// as much is there when one more copy is refused.
+const MAX_COPIED_MEMORY: usize = 20 << 20;
 
 /// The most values that are looked at to learn how deep moved ones are. Each move of a list of a
 /// million looks at as many; ten take 50 ms.

@@ -68,8 +68,11 @@ impl<T> Chunks<T> {
         Some(item)
     }
 
-    pub(super) fn into_items(self) -> impl Iterator<Item = T> {
-        self.pieces.into_iter().flatten()
+    /// All items, made into something else.
+    pub(super) fn map_into<U>(self, change: impl FnMut(T) -> U) -> Vec<U> {
+        let mut items = Vec::with_capacity(self.len);
+        items.extend(self.pieces.into_iter().flatten().map(change));
+        items
     }
 
     /// The piece that has the item, and the item's place in it.
@@ -126,7 +129,7 @@ mod tests {
         assert_eq!(chunks.insert(vector.len() + 1, 0), Err(0));
         assert_eq!(chunks.remove(vector.len()), None);
         assert_eq!(chunks.get_mut(vector.len()), None);
-        assert!(chunks.into_items().eq(vector));
+        assert_eq!(chunks.map_into(|item| item), vector);
     }
 
     #[test]

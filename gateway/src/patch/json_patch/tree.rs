@@ -73,7 +73,7 @@ impl Node {
                 let members = members.map(|(key, node)| (key, node.into_value()));
                 Value::Object(members.collect::<Map<_, _>>())
             }
-            Self::Array(items) => Value::Array(items.into_items().map(Self::into_value).collect()),
+            Self::Array(items) => Value::Array(items.map_into(Self::into_value)),
         }
     }
 

@@ -144,13 +144,18 @@ fn pointers_end_where_the_object_ends() {
 
 #[test]
 fn copies_of_small_objects_are_bounded_by_their_memory() {
-    let object = json!({"a": vec![json!({"": 0}); 20_000]});
+    let object = json!({"a": vec![json!({"": 0}); 10_000]});
     let copies = |count: usize| {
         let copy = |index| json!({"op": "copy", "from": "/a", "path": format!("/{index}")});
         patch(&object, (0..count).map(copy).collect())
     };
     assert!(copies(2).is_ok());
     assert_eq!(copies(20), Err(REFUSED.to_owned()));
+    // Each copy twice as large as the one before it.
+    let small = json!({"a": [{"": 0}, {"": 0}]});
+    let double = json!({"op": "copy", "from": "/a", "path": "/a/-"});
+    assert!(patch(&small, vec![double.clone(); 10]).is_ok());
+    assert_eq!(patch(&small, vec![double; 30]), Err(REFUSED.to_owned()));
 }
 
 #[test]
