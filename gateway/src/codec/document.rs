@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use jiff::Timestamp;
-use kube_json::Members;
+use kube_json::{Indenter, Members};
 use serde_json::Value;
 
 use super::row::Rows;
@@ -25,6 +25,16 @@ struct Whole {
     /// Whether a newline belongs behind it.
     newline: bool,
 }
+
+/// A document that is indented while it is read.
+struct Pretty {
+    compact: Vec<u8>,
+    taken: usize,
+    indenter: Indenter,
+}
+
+/// Bytes that are indented at once; ten thousand levels deep each of them may become 20 kB.
+const INDENTED: usize = 16;
 
 /// What is larger is not copied: most answers are smaller, and are sent faster in one piece.
 const COPIED: usize = 16 << 10;
@@ -139,6 +149,14 @@ fn write_partial(form: &Form, version: MetaVersion, object: &[u8], out: &mut Vec
 /// An answer with a document, given as protobuf if that is its form, or else as compact JSON.
 fn finish(form: &Form, status: StatusCode, document: Vec<u8>) -> Result<Response<Body>, ApiError> {
     let bytes = match form.encoding() {
+        Encoding::Json if form.pretty() && document.len() > COPIED => {
+            let pretty = Pretty {
+                compact: document,
+                taken: 0,
+                indenter: Indenter::default(),
+            };
+            return respond(form, status, pretty);
+        }
         Encoding::Json if form.pretty() => kube_json::indent(&document),
         Encoding::Json => {
             let mut json = document;
@@ -226,6 +244,21 @@ pub(super) fn meta_of(object: &[u8]) -> ListMeta {
 
 fn parse(json: &[u8]) -> Result<Value, ApiError> {
     kube_json::reparse(json).map_err(ApiError::internal)
+}
+
+impl Source for Pretty {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError> {
+        while out.len() <= PIECE && self.taken < self.compact.len() {
+            let end = self.compact.len().min(self.taken + INDENTED);
+            self.indenter.feed(&self.compact[self.taken..end], out);
+            self.taken = end;
+        }
+        Ok(self.taken < self.compact.len())
+    }
+
+    fn kept(&self) -> usize {
+        self.compact.len()
+    }
 }
 
 impl Source for Whole {

@@ -194,9 +194,10 @@ impl Reader {
     #[must_use]
     pub fn try_charge(&self, bytes: usize) -> Option<Charge> {
         let idle = self.outlet.connection.bytes() == 0;
+        let alone = idle && self.user.bytes() == 0 && !self.outlet.unsent.0.total.full();
         let charge = self.charge(bytes);
-        // A client that reads must get in whatever others do.
-        if idle && bytes <= PIECE {
+        // A client that reads must get in whatever others do, and a user who owes nothing gets whatever there is.
+        if alone || idle && bytes <= PIECE {
             return Some(charge);
         }
         let full = self.accounts().into_iter().find(|account| account.full());
