@@ -146,6 +146,11 @@ impl<I: Inner> Stack<I> {
         }
         let deadline = context.deadline;
         request.extensions_mut().insert(context);
+        // Until the handler has answered: it keeps the head while it waits for the body.
+        let _head = self
+            .limits
+            .head(request.headers())
+            .map_err(|_| Refusal::Overloaded)?;
         let user = self
             .authenticator
             .authenticate(peer, request.headers_mut(), &info.path)

@@ -1,8 +1,8 @@
-//! The `Host` header of HTTP/1.1 requests, judged as Go's server judges it.
+//! The headers `Host` and `Transfer-Encoding` of HTTP/1.1 requests, judged as Go's server judges them.
 
 use axum::body::Body;
-use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
 use crate::reply;
@@ -11,11 +11,16 @@ use crate::reply;
 /// `httpguts.ValidHostHeader`.
 const PUNCTUATION: &[u8] = b"!$%&()*+,-.:;=['\\]_~";
 
-/// The response to a request whose host is missing, given twice or malformed; the connection ends with
-/// it, because what comes behind may belong to somebody else.
+/// The response to a request whose host is missing, given twice or malformed, or whose body is encoded; the
+/// connection ends with it, because what comes behind may belong to somebody else.
 pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.version() > Version::HTTP_11 {
         return None;
+    }
+    if !is_chunked_only(request.headers()) {
+        let mut response = reply::plain("Unsupported transfer encoding");
+        *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+        return Some(closing(response));
     }
     let mut hosts = request.headers().get_all(HOST).into_iter();
     let text = match (hosts.next(), hosts.next()) {
@@ -34,10 +39,23 @@ pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
             .extensions_mut()
             .insert(ReasonPhrase::from_static(reason.as_bytes()));
     }
+    Some(closing(response))
+}
+
+/// The connection ends with this response.
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
     response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    Some(response)
+}
+
+/// Whether the body is not encoded, or in chunks and in nothing else: Go's server knows no other encoding.
+fn is_chunked_only(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    let Some(encoding) = encodings.next() else {
+        return true;
+    };
+    encodings.next().is_none() && encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
 }
 
 fn is_valid(host: &HeaderValue) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api_types::request_info::RequestInfo;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::intake::{BodyLimits, Intake};
@@ -21,6 +22,14 @@ pub const MAX_PRIVILEGED: usize = 2_000;
 /// Watches that may be open at once. One costs about 10 kB with its HTTP/2 stream, so that all of them stay below
 /// the 256 MiB that clients may cost beyond the objects.
 pub const MAX_WATCHES: usize = 16_384;
+
+/// Bytes of large heads that may be there at once: nine of the largest, which take three times what they
+/// are accounted as (1 MiB). An HTTP/2 connection has 2,000 streams, each with a head.
+const HEADS: usize = 32 << 20;
+/// Heads up to this size are not reckoned. 8 KiB: four times what kubectl and a front proxy send.
+const SMALL_HEAD: usize = 8 << 10;
+/// Memory of a header besides its name and value, about.
+const HEADER: usize = 128;
 
 /// All that is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +56,7 @@ pub struct Limits {
     writes: Option<Arc<Semaphore>>,
     privileged: Arc<Semaphore>,
     watches: Arc<Semaphore>,
+    heads: Arc<Semaphore>,
     unsent: Unsent,
     intake: Intake,
 }
@@ -95,6 +105,7 @@ impl Limits {
             writes: seats(settings.writes),
             privileged: Arc::new(Semaphore::new(settings.privileged)),
             watches: Arc::new(Semaphore::new(settings.watches)),
+            heads: Arc::new(Semaphore::new(HEADS)),
             unsent: Unsent::new(settings.unsent),
             intake: Intake::new(settings.bodies),
         }
@@ -142,6 +153,22 @@ impl Limits {
         } else {
             Err(Overloaded)
         }
+    }
+
+    /// Reckons a head until the permit is dropped; nothing for a small one.
+    ///
+    /// # Errors
+    /// When others take the memory.
+    pub fn head(&self, headers: &HeaderMap) -> Result<Option<OwnedSemaphorePermit>, Overloaded> {
+        let header =
+            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + HEADER;
+        let bytes: usize = headers.iter().map(header).sum();
+        if bytes <= SMALL_HEAD {
+            return Ok(None);
+        }
+        let bytes = u32::try_from(bytes).map_err(|_| Overloaded)?;
+        let reckoned = Arc::clone(&self.heads).try_acquire_many_owned(bytes);
+        reckoned.map(Some).map_err(|_| Overloaded)
     }
 
     /// A connection that owes nothing and has no request yet.
@@ -219,6 +246,22 @@ mod tests {
         assert!(seat("POST", None, &bob).is_ok());
         drop(first);
         assert!(seat("GET", None, &bob).is_ok());
+    }
+
+    #[test]
+    fn large_heads_are_limited_and_small_ones_are_not() {
+        let limits = Limits::new(1, 1);
+        let head = |name: &str, count: usize| -> HeaderMap {
+            let name = HeaderName::try_from(name).unwrap();
+            let value = HeaderValue::from_static("");
+            (0..count).map(|_| (name.clone(), value.clone())).collect()
+        };
+        let (large, small) = (head("x-y", 8_000), head("x-z", 50));
+        let held: Vec<_> = std::iter::from_fn(|| limits.head(&large).ok()).collect();
+        assert_eq!(held.len(), HEADS / (8_000 * (HEADER + 3)));
+        assert!(limits.head(&small).unwrap().is_none());
+        drop(held);
+        assert!(limits.head(&large).unwrap().is_some());
     }
 
     #[test]
