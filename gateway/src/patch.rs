@@ -33,8 +33,9 @@ enum Operation {
 /// What applying a body weighs to [`crate::compute`]: operations that copy or move make much of little.
 #[must_use]
 pub fn weight(kind: PatchType, body: &[u8]) -> usize {
-    let makes_more = |word: &&str| memchr::memmem::find(body, word.as_bytes()).is_some();
-    if kind == PatchType::Json && ["copy", "move", "\\u"].iter().any(|word| makes_more(&word)) {
+    let holds = |word: &str| memchr::memmem::find(body, word.as_bytes()).is_some();
+    // Letters may be escaped.
+    if kind == PatchType::Json && ["copy", "move", "\\u"].into_iter().any(holds) {
         return body.len().max(INLINE + 1);
     }
     body.len()

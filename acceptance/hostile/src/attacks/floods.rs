@@ -44,6 +44,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         |context| async move { flood(&context, Identity::Nobody, header_table).await }.boxed(),
     ),
     Attack::client(
+        "floods/heads",
+        "300 streams with 20,000 headers each and a body that does not come",
+        |context| heads(context).boxed(),
+    ),
+    Attack::client(
         "floods/empty-data",
         "a body of empty DATA frames",
         |context| async move { flood(&context, Identity::Admin, empty_data).await }.boxed(),
@@ -59,6 +64,53 @@ pub(super) const ATTACKS: &[Attack] = &[
         |context| async move { flood(&context, Identity::Nobody, anonymous).await }.boxed(),
     ),
 ];
+
+/// A head of 120 kB on the wire takes 2.4 MB.
+async fn heads(context: Context) -> Result<Report> {
+    let end = Instant::now() + context.seconds.max(Duration::from_secs(3));
+    let connection = context
+        .target
+        .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+    let stream = connection.await?;
+    let (mut reader, mut writer) = split(stream);
+    let authority = context.target.address.to_string();
+    let mut block = frames::post_block(&authority, &dry("blobs"));
+    for number in 0..20_000 {
+        block.extend(frames::header(&format!("{:03x}", number % 4_096), ""));
+    }
+    let mut sent = 0;
+    let writing = async {
+        writer.write_all(&frames::hello(65_535)).await?;
+        for number in 0..300 {
+            let mut parts = block.chunks(16 << 10).peekable();
+            let mut kind = frames::HEADERS;
+            while let Some(part) = parts.next() {
+                let flags = if parts.peek().is_none() {
+                    END_HEADERS
+                } else {
+                    0
+                };
+                let bytes = frame(kind, flags, number * 2 + 1, part);
+                writer.write_all(&bytes).await?;
+                sent += bytes.len() as u64;
+                kind = frames::CONTINUATION;
+            }
+        }
+        writer.flush().await?;
+        std::future::pending::<std::io::Result<()>>().await
+    };
+    let both = async {
+        tokio::select! {
+            _ = writing => {}
+            _ = drain(&mut reader) => {}
+        }
+    };
+    let _ = timeout_at(end, both).await;
+    Ok(Report {
+        bytes: sent,
+        ..Report::default()
+    })
+}
 
 /// Writes chunks, each made from its number, until the time is over; connects again when the server
 /// has had enough.

@@ -19,6 +19,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         accept,
     ),
     Attack::requests(
+        "forms/pretty",
+        "deep and wide objects, stored and read in the forms for people, on 10 connections",
+        pretty,
+    ),
+    Attack::requests(
         "forms/protobuf",
         "protobuf bodies whose lengths lie, and that are deep",
         protobuf,
@@ -89,6 +94,43 @@ fn accept() -> Vec<Shot> {
         get("wildcards", "*/*,".repeat(30_000)),
         get("nothing that is known", "x/y".to_owned()).expect(Expect::Refused),
     ]
+}
+
+fn pretty() -> Vec<Shot> {
+    let store = |name: &str, value: &str| {
+        let path = kinds::collection(seed::NAMESPACE, "blobs");
+        let body = object("blobs", name, "", &format!(r#"{{"n":{value}}}"#));
+        // Stored in the first round, a conflict in the others.
+        Shot::new(
+            "an object to be read",
+            Request::send(Method::POST, path, JSON, body),
+        )
+        .copies(1)
+    };
+    let arrays = |levels: usize, inner: &str| "[".repeat(levels) + inner + &"]".repeat(levels);
+    let read = |name: &str, query: &str, accept: &'static str| {
+        let path = kinds::collection(seed::NAMESPACE, "blobs");
+        let request = Request::get(format!("{path}/{name}{query}")).header("accept", accept);
+        Shot::new("an object for people", request)
+            .copies(10)
+            .largest(40 << 20)
+    };
+    let mut shots = vec![
+        store("deep", &arrays(9_900, "")),
+        store("wide", &arrays(12, &vec!["0"; 500_000].join(","))),
+    ];
+    for name in ["deep", "wide"] {
+        shots.push(
+            read(name, "?pretty=true", JSON)
+                .copies(1)
+                .expect(Expect::Served),
+        );
+        shots.push(read(name, "?pretty=true", JSON));
+        shots.push(read(name, "", "application/yaml"));
+    }
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    shots.push(read("wide", "?includeObject=Object&pretty=1", table));
+    shots
 }
 
 /// A field of wire type 2 that says how long it is, truly or not.

@@ -17,7 +17,21 @@ pub(super) const ATTACKS: &[Attack] = &[
         "JSON patches that move or copy a value into itself, out of bounds, or to the root",
         self_reference,
     ),
+    Attack::requests(
+        "patches/doubling",
+        "1.6 kB of copies, each of which doubles a list, on 30 connections",
+        doubling,
+    ),
 ];
+
+fn doubling() -> Vec<Shot> {
+    let begin = r#"{"op":"add","path":"/spec/doubled","value":[{"":0},{"":0}]}"#;
+    let copy = r#",{"op":"copy","from":"/spec/doubled","path":"/spec/doubled/-"}"#;
+    let body = format!("[{begin}{}]", copy.repeat(30));
+    let request = Request::send(Method::PATCH, dry_small("blobs", ""), JSON_PATCH, body);
+    let shot = Shot::new("30 copies that double", request);
+    vec![shot.expect(Expect::Refused).copies(30)]
+}
 
 fn malformed() -> Vec<Shot> {
     let mut shots = Vec::new();

@@ -15,6 +15,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         aliases,
     ),
     Attack::requests(
+        "yaml/merges",
+        "merge keys inside of each other, with and without aliases",
+        merges,
+    ),
+    Attack::requests(
         "yaml/depth",
         "deep flow collections, block collections and indentation",
         depth,
@@ -53,6 +58,38 @@ fn aliases() -> Vec<Shot> {
         .expect(Expect::Refused),
         post("an alias of itself", "spec: &a\n  b: *a\n").expect(Expect::Refused),
         post("an alias of nothing", "spec: *nothing\n").expect(Expect::Refused),
+    ]
+}
+
+fn merges() -> Vec<Shot> {
+    let nested = |levels: usize, inner: &str| {
+        format!(
+            "spec: {}{{{inner}}}{}\n",
+            "{<<: ".repeat(levels),
+            "}".repeat(levels)
+        )
+    };
+    let keys: String = (0..20_000).map(|n| format!("k{n}: 1, ")).collect();
+    let chain: String = (1..300)
+        .map(|n| format!("  a{n}: &a{n} {{<<: *a{}, b{n}: 1}}\n", n - 1))
+        .collect();
+    let refused = |what, rest: &str| post(what, rest).expect(Expect::Refused);
+    vec![
+        refused("900 merge keys", &nested(900, "a: 1")),
+        refused("100 merge keys around 20,000 values", &nested(100, &keys)),
+        refused(
+            "400 lists of merge keys",
+            &format!(
+                "spec: {}{{a: 1}}{}\n",
+                "{<<: [".repeat(400),
+                "]}".repeat(400)
+            ),
+        ),
+        refused(
+            "300 anchors that merge each other",
+            &format!("spec:\n  a0: &a0 {{a: 1}}\n{chain}"),
+        ),
+        post("ten merge keys", &nested(10, "a: 1")).expect(Expect::Served),
     ]
 }
 
