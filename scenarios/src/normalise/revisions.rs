@@ -18,11 +18,11 @@ pub(super) static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// The resourceVersion of a collection or a bookmark, in YAML or JSON: the first in its metadata
-/// but for a continue token, which no object's is.
+/// but for a continue token and a count, which no object has.
 pub(super) static COLLECTION: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "a constant")]
     Regex::new(
-        r#"(metadata"?:\s*\{?\s*(?:"?continue"?:\s*"[^"]*",?\s*)?"?resourceVersion"?:\s*"?)(\d+)"#,
+        r#"(metadata"?:\s*\{?\s*(?:"?continue"?:\s*"[^"]*",?\s*)?(?:"?remainingItemCount"?:\s*\d+,?\s*)?"?resourceVersion"?:\s*"?)(\d+)"#,
     )
     .expect("a valid pattern")
 });

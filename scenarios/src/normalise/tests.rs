@@ -68,6 +68,20 @@ fn revisions_keep_their_order_and_collections_their_floor() {
     assert_eq!(version(&got[4][0]["object"]), "<at rv 3>");
 }
 
+/// Or ranks would depend on what other scenarios write meanwhile.
+#[test]
+fn a_page_that_is_read_as_text_has_no_version_of_an_object() {
+    use super::revisions::Revisions;
+    let mut revisions = Revisions::default();
+    for page in [
+        r#"{"items":[],"metadata":{"continue":"x","remainingItemCount":2,"resourceVersion":"7"}}"#,
+        "items: []\nmetadata:\n  continue: \"x\"\n  remainingItemCount: 2\n  resourceVersion: \"7\"\n",
+    ] {
+        revisions.collect_text(page);
+    }
+    assert_eq!(revisions.object("7"), None);
+}
+
 #[test]
 fn what_is_random_gets_a_name() {
     let now = jiff::Timestamp::now()
