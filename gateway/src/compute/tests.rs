@@ -246,8 +246,8 @@ async fn a_short_task_does_not_wait_for_a_thousand_walks() {
         tokio::task::yield_now().await;
         slowest = slowest.max(began.elapsed());
     }
-    // A turn of each processor; a hundred milliseconds for a machine that is busy.
-    let turns = Duration::from_millis(100);
+    // One turn of 1 ms, where a thousand would take a second; the rest is for a machine that is busy.
+    let turns = Duration::from_millis(400);
     assert!(slowest < turns, "{slowest:?}");
     drop(long);
 }
