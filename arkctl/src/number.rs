@@ -1,4 +1,4 @@
-//! Where revisions begin that are given anew, docs/adr/0013-revisions-below-2-53.md.
+//! Where `arkctl` begins when it assigns new revisions, docs/adr/0013-revisions-below-2-53.md.
 
 use std::time::SystemTime;
 

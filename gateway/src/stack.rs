@@ -32,8 +32,8 @@ use crate::telemetry::Metrics;
 /// Unless a handler says otherwise: every answer is behind authentication.
 const NOT_CACHED: HeaderValue = HeaderValue::from_static("no-cache, private");
 
-/// Who reads what is refused, perhaps before it is known who asks.
-const NOBODY: &str = "";
+/// The account of refusals, which may be sent before the user is known.
+const REFUSED: &str = "";
 
 /// What lies behind the chain.
 pub trait Inner: Send + Sync + 'static {
@@ -241,7 +241,7 @@ fn refused(refusal: Refusal, outlet: &Outlet) -> Response<Body> {
     let answer = refusal.answer();
     let bytes = answer.body().size_hint().upper().unwrap_or(0);
     let charge = outlet
-        .reader(NOBODY)
+        .reader(REFUSED)
         .charge(usize::try_from(bytes).unwrap_or(0));
     answer.map(|body| Body::new(Whole::new(body, charge)))
 }

@@ -101,7 +101,7 @@ fn first_document(input: &[u8]) -> Result<&str, ParseError> {
 fn options(text: &str, duplicates: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
     let aliased = text.len().saturating_mul(ALIASED_PER_BYTE);
     let aliased = aliased.clamp(MIN_ALIASED, MAX_ALIASED);
-    // A key is merged if it is `<<`, or has a tag that says so, which nobody writes.
+    // A merge key is `<<`, or has the tag `!!merge`, which is not supported here.
     let is_key = |at: usize| {
         text[at + 2..]
             .trim_start_matches([' ', '\t'])

@@ -17,8 +17,8 @@ pub struct Kept<T: Send + 'static> {
     pool: Option<Pool>,
 }
 
-/// A value that one job of a request makes and a later one uses up, so that there is never a copy of it;
-/// whoever comes after that, because a write came between, makes it again.
+/// A value that one job of a request makes and a later one uses up, so that there is never a copy of it.
+/// A third job, which runs when another write came between, makes it again.
 pub struct Remade<T: Send + 'static, E> {
     made: Mutex<Option<Kept<T>>>,
     make: Make<T, E>,

@@ -45,7 +45,7 @@ impl Walks {
         Self(Arc::new(Semaphore::new(places)))
     }
 
-    /// The start of a walk, which waits for nobody.
+    /// The start of a walk, which does not wait for other walks.
     #[must_use]
     pub fn begin(&self) -> Turn {
         Turn {
@@ -83,7 +83,7 @@ impl Turn {
         }
     }
 
-    /// Begins anew without waiting for others.
+    /// Starts again without waiting for other walks.
     pub fn start(&mut self) {
         *self = self.walks.begin();
     }
@@ -96,7 +96,7 @@ impl Turn {
     /// Lets others have their turn, and then goes on.
     pub async fn renew(&mut self) {
         self.place = None;
-        // Nobody closes it.
+        // The semaphore is never closed.
         self.place = Arc::clone(&self.walks.0).acquire_owned().await.ok();
         // With the place, so that no other walk has the thread: then the runtime looks for what has come
         // in meanwhile, which it does otherwise once in 61 turns.

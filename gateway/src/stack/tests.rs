@@ -250,7 +250,7 @@ async fn a_late_handler_is_a_timeout() {
 #[tokio::test]
 async fn a_read_that_never_waits_is_late_too() {
     let fixture = fixture(Limits::new(1, 1));
-    // A write that was done is told.
+    // The outcome of a write that was committed is reported even if it is late.
     for (line, status) in [
         (
             format!("GET {FOO}/n?timeout=1ns"),
