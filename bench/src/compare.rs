@@ -1,5 +1,6 @@
 //! `ark-bench compare`: the same load on us and on our peers in one run, as ratios.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -41,6 +42,13 @@ pub(crate) struct Options {
     /// Leave the peers out.
     #[arg(long, conflicts_with = "peer")]
     only_ours: bool,
+    /// Folder of another build of ark-apiserver, which is compared as well.
+    #[arg(long)]
+    before: Option<PathBuf>,
+    /// Times that everything is measured. The least CPU time of each figure counts: it is the one that
+    /// other work of the machine disturbed least.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
     /// Measure only what holds this text: `writes`, `lists`, `watch`.
     #[arg(long)]
     only: Option<String>,
@@ -60,17 +68,22 @@ enum Backend {
 pub(crate) async fn run(options: &Options) -> Result<String> {
     let programs = Programs::beside_us()?;
     let scratch = tempfile::tempdir()?;
-    let target = match options.backend {
-        Backend::Sqlite => Target::ours(&programs, &scratch.path().join("data")),
-        Backend::Postgres => Target::ours_on_postgres(&programs),
+    let start = |programs: &Programs, folder: &str| match options.backend {
+        Backend::Sqlite => Target::ours(programs, &scratch.path().join(folder)),
+        Backend::Postgres => Target::ours_on_postgres(programs),
     };
-    let mut loads = vec![Load::new(options, target?).await?];
+    let ours = start(&programs, "data")?;
+    let mut loads = vec![Load::new(options, ours).await?];
+    if let Some(folder) = &options.before {
+        let before = start(&Programs::of(folder), "data-before")?;
+        loads.push(Load::new(options, before).await?);
+    }
     if !options.only_ours {
         for peer in &options.peer {
             loads.push(Load::new(options, Target::peer(&programs, *peer)?).await?);
         }
     }
-    if options.wants("writes") {
+    for _ in 0..options.rounds_of("writes") {
         for clients in CLIENTS {
             for kind in [Write::Create, Write::Update, Write::StatusPatch, Write::Get] {
                 for load in &mut loads {
@@ -88,19 +101,21 @@ pub(crate) async fn run(options: &Options) -> Result<String> {
     for load in &mut loads {
         load.memory(&format!("resident with {} objects", options.objects))?;
     }
-    if options.wants("lists") {
+    for _ in 0..options.rounds_of("lists") {
         for list in LISTS {
             for load in &mut loads {
                 load.list(list).await?;
             }
         }
     }
-    if options.wants("watch") {
+    for _ in 0..options.rounds_of("watch") {
         for (watchers, rate) in [(1, 200), (100, 200), (1_000, 20)] {
             for load in &mut loads {
                 load.watch(watchers, rate).await?;
             }
         }
+    }
+    if options.rounds_of("watch") > 0 {
         for load in &mut loads {
             load.memory("resident after 1,000 watchers")?;
         }
@@ -116,8 +131,10 @@ pub(crate) async fn run(options: &Options) -> Result<String> {
 }
 
 impl Options {
-    fn wants(&self, part: &str) -> bool {
-        self.only.as_deref().is_none_or(|only| part.contains(only))
+    /// How often a part is measured; not at all if another one is asked for.
+    fn rounds_of(&self, part: &str) -> usize {
+        let wanted = self.only.as_deref().is_none_or(|only| part.contains(only));
+        if wanted { self.rounds } else { 0 }
     }
 }
 
@@ -172,7 +189,7 @@ impl<'a> Load<'a> {
         };
         let processes = &self.target.processes;
         let figure = run.measure(&self.client, &self.factory, processes).await?;
-        self.side.figures.push(figure);
+        self.side.add(figure);
         Ok(())
     }
 
@@ -210,7 +227,7 @@ impl<'a> Load<'a> {
         let (objects, times) = (self.options.objects, self.options.lists);
         let processes = &self.target.processes;
         let figure = list.measure(&self.client, ALL, objects, times, processes);
-        self.side.figures.push(figure.await?);
+        self.side.add(figure.await?);
         Ok(())
     }
 
@@ -237,7 +254,7 @@ impl<'a> Load<'a> {
             "{} ({:.0}/s taken, {verdict})",
             figure.name, outcome.write_rate
         );
-        self.side.figures.push(figure);
+        self.side.add(figure);
         Ok(())
     }
 

@@ -41,6 +41,8 @@ impl Peer {
 /// Where the programs are.
 pub(crate) struct Programs {
     folder: PathBuf,
+    /// Its name in reports.
+    build: &'static str,
 }
 
 impl Programs {
@@ -52,7 +54,16 @@ impl Programs {
                 .parent()
                 .context("an executable without a folder")?
                 .to_path_buf(),
+            build: "ark-apiserver",
         })
+    }
+
+    /// Those of another build.
+    pub(crate) fn of(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            build: "before",
+        }
     }
 
     /// Where a program is.
@@ -72,7 +83,7 @@ impl Target {
         let processes = Processes::below(child.id(), true)?;
         let kubeconfig = data_dir.join("kubeconfig");
         Ok(Self {
-            name: "ark-apiserver",
+            name: programs.build,
             kubeconfig,
             processes,
             child,
@@ -82,7 +93,7 @@ impl Target {
     /// Starts gateway, PostgreSQL driver and a PostgreSQL server of its own.
     pub(crate) fn ours_on_postgres(programs: &Programs) -> Result<Self> {
         let engine = ["standalone", "--backend", "postgres"];
-        Self::engine(programs, "ark-apiserver+postgres", &engine)
+        Self::engine(programs, programs.build, &engine)
     }
 
     /// Starts kube-apiserver and its store with the same CRDs.
