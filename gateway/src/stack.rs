@@ -175,7 +175,8 @@ impl<I: Inner> Stack<I> {
             let intake = self.limits.intake().clone();
             request.extensions_mut().insert(intake);
         }
-        let handler = self.inner.handle(permit, info, request);
+        // Boxed, because the future of a request is moved several times before it is polled.
+        let handler = Box::pin(self.inner.handle(permit, info, request));
         let answer = match deadline {
             Some(deadline) => timeout_at(deadline, handler)
                 .await

@@ -44,20 +44,24 @@ pub(super) async fn answer(api: &Api, call: &mut Call) -> Result<Response<Body>,
         call.context.warnings.add(warning);
     }
     let part = part(call)?;
+    // The futures of writes are boxed: they are six times as large as those of reads, which would have
+    // to make room for them.
     match (&call.info.verb, part) {
         (Verb::Get, Part::Object | Part::Status) => get::object(api, call).await,
         (Verb::Get, Part::Scale) => get::scale(api, call).await,
         (Verb::List, Part::Object) => list::list(api, call).await,
         (Verb::Watch, Part::Object) => watch::watch(api, call).await,
-        (Verb::Create, Part::Object) => create::create(api, call).await,
-        (Verb::Update, Part::Object) => update::update(api, call, Written::Main).await,
-        (Verb::Update, Part::Status) => update::update(api, call, Written::Status).await,
-        (Verb::Update, Part::Scale) => update::update_scale(api, call).await,
-        (Verb::Patch, Part::Object) => patch::patch(api, call, Written::Main).await,
-        (Verb::Patch, Part::Status) => patch::patch(api, call, Written::Status).await,
-        (Verb::Patch, Part::Scale) => patch::patch_scale(api, call).await,
-        (Verb::Delete, Part::Object) => delete::delete(api, call).await,
-        (Verb::DeleteCollection, Part::Object) => delete_collection::delete(api, call).await,
+        (Verb::Create, Part::Object) => Box::pin(create::create(api, call)).await,
+        (Verb::Update, Part::Object) => Box::pin(update::update(api, call, Written::Main)).await,
+        (Verb::Update, Part::Status) => Box::pin(update::update(api, call, Written::Status)).await,
+        (Verb::Update, Part::Scale) => Box::pin(update::update_scale(api, call)).await,
+        (Verb::Patch, Part::Object) => Box::pin(patch::patch(api, call, Written::Main)).await,
+        (Verb::Patch, Part::Status) => Box::pin(patch::patch(api, call, Written::Status)).await,
+        (Verb::Patch, Part::Scale) => Box::pin(patch::patch_scale(api, call)).await,
+        (Verb::Delete, Part::Object) => Box::pin(delete::delete(api, call)).await,
+        (Verb::DeleteCollection, Part::Object) => {
+            Box::pin(delete_collection::delete(api, call)).await
+        }
         (verb, _) => {
             let resource = call.served.group_resource();
             Err(ApiError::method_not_supported(resource, verb.as_str()))

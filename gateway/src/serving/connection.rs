@@ -235,7 +235,8 @@ async fn answer<S: Service>(
     // An HTTP/2 connection that is not closed can read what it ignores at any time.
     let unread = !request.body().is_end_stream() && open.is_last();
     let (request, leftover) = leftover::lend(request);
-    let mut answer = service.serve(&peer, request).await;
+    // Boxed: the task of a stream is moved several times on its way to the runtime.
+    let mut answer = Box::pin(service.serve(&peer, request)).await;
     let cut = match leftover {
         Some(leftover) => leftover.clear(&mut answer).await,
         None => unread,
