@@ -15,7 +15,7 @@ use clap::Parser;
 use sidecar::Driver;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Serves one store in a PostgreSQL database over ark.backend.v1.
 #[derive(Parser)]

@@ -12,7 +12,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Exit code when what is on disk is not known: look before starting again.
 const FATAL: i32 = 3;

@@ -10,9 +10,9 @@ pub(crate) const LIVEZ: Duration = Duration::from_millis(100);
 pub(crate) const LOGIN: Duration = Duration::from_secs(1);
 /// Most CPU time that one request may cost.
 pub(crate) const CPU: Duration = Duration::from_secs(1);
-/// Memory is given back when it is within a fifth of the quiet value, or within this of it: the
-/// allocator of an idle server keeps some segments, whatever was in them.
-const KEPT_MEMORY: u64 = 32 << 20;
+
+/// What the attacks store stays, and is served from memory.
+const STORED: u64 = 4 << 20;
 
 /// Limits, with the slack of the command line.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ impl Criteria {
 
     /// Most bytes that the server may hold a minute after the attacks.
     pub(crate) fn memory_afterwards(quiet: u64) -> u64 {
-        (quiet + quiet / 5).max(quiet + KEPT_MEMORY)
+        quiet + quiet / 5 + STORED
     }
 }
 
