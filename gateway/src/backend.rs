@@ -31,6 +31,8 @@ pub use client::{Backend, BackendTasks, Description};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{Error, Outcome, Reason};
 pub(crate) use list::LoadBudget;
-pub use record::{Action, Cause, Change, ChangeKind, Header, Index, Name, Op, Record, Verdict};
+pub use record::{
+    Action, Cause, Change, ChangeKind, Header, Index, Name, Op, Origin, Record, Verdict,
+};
 pub(crate) use stream::SILENCE_TIMEOUT;
 pub use stream::{Batch, ChangeStream};

@@ -20,7 +20,6 @@ mod delete_collection;
 mod patch;
 mod update;
 
-mod identity;
 mod scale;
 
 use std::sync::Arc;
@@ -30,6 +29,7 @@ use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
 
+use crate::admission::Chain;
 use crate::authz::Permit;
 use crate::codec;
 use crate::health::Health;
@@ -57,6 +57,8 @@ pub struct Api {
     pub paths: Paths,
     /// Who answers for namespaces.
     pub namespaces: Namespaces,
+    /// The way to write.
+    registry: Registry,
 }
 
 /// Where namespaces come from.
@@ -83,16 +85,21 @@ impl Api {
         let paths = Paths::new(&catalog, health, metrics.clone(), store.clone(), limits);
         Self {
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+            registry: Registry::new(store.clone(), Arc::new(Chain::default())),
             store,
             metrics,
             paths,
             namespaces,
         }
     }
+}
 
-    /// The way to write.
-    fn registry(&self) -> Registry {
-        Registry::new(self.store.clone())
+impl Api {
+    /// The same with steps of admission.
+    #[must_use]
+    pub fn with_admission(mut self, chain: Chain) -> Self {
+        self.registry = Registry::new(self.store.clone(), Arc::new(chain));
+        self
     }
 }
 

@@ -30,6 +30,8 @@ pub mod patch;
 mod codec;
 mod strategy;
 
+pub mod admission;
+
 mod registry;
 
 pub mod discovery;

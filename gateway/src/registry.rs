@@ -1,23 +1,25 @@
-//! The only writer: conducts decoding, strategy, schema and store in the one order that is the API's
-//! contract.
-//!
-//! Every change is one loop: take the object as it is, make the candidate, judge it, write it if the
-//! object is still the one that was looked at, and else begin again with what is there now. The
-//! first look may be at the cache: nothing is refused before the backend was asked.
-//!
-//! What is between two calls of the store is one job of [`crate::compute`], which may take its time
-//! without keeping anybody else.
+//! The only writer. [`pipeline`] is the one loop that every write passes, and a plan says what is
+//! special about a kind of write.
+
+mod pipeline;
+mod stage;
+
+mod plan;
 
 mod create;
 mod delete;
-mod update;
-
-mod live;
+mod patch;
+mod replace;
 mod scale;
 
-pub(crate) use delete::Deletion;
-pub(crate) use scale::{ScaleObject, document};
-pub(crate) use update::Change;
+pub(crate) mod identity;
+mod live;
+
+pub(crate) use create::Create;
+pub(crate) use delete::Delete;
+pub(crate) use patch::{Body, Patch};
+pub(crate) use replace::Replace;
+pub(crate) use scale::{PatchScale, ReplaceScale, ScaleObject};
 
 use std::sync::Arc;
 
@@ -27,37 +29,56 @@ use api_types::status::ApiError;
 use bytes::Bytes;
 use serde_json::Value;
 
+use self::plan::Plan;
+use crate::admission::Chain;
 use crate::authz::Permit;
 use crate::compute::{Client, Run};
 use crate::request::Warnings;
 use crate::resources::Served;
-use crate::store::{ObjectKey, Store, set_resource_version};
+use crate::store::{ObjectKey, Origin, Store, set_resource_version};
 use crate::strategy::owners;
 
 /// Handle to everything that can be written; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
     store: Store,
+    admission: Arc<Chain>,
 }
 
-/// What a write is about, and who asks; cheap to clone.
+/// The object of a write, and who asks; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    /// Proof that it is allowed; its user goes into the backend's log.
+    /// Proof that it is allowed.
     pub permit: Permit,
+    /// The request as the history of the object keeps it.
+    pub origin: Arc<Origin>,
     /// The resource in the version of the request.
     pub served: Served,
     /// Namespace, empty for cluster-scoped objects.
     pub namespace: Arc<str>,
     /// Name; empty for a create.
     pub name: Arc<str>,
-    /// Whether everything is to be done but the writing.
+    /// Whether nothing is stored in the end.
     pub dry_run: bool,
-    /// Where warnings for the client go.
+    /// Warnings for the client.
     pub warnings: Warnings,
 }
 
-/// An object after a write.
+/// The object after a write.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is stored.
+    Present(Written),
+    /// It is deleted.
+    Gone {
+        /// The uid that it had; empty if it could not be decoded.
+        uid: String,
+        /// The object as an update left it that removed its last finalizer.
+        last: Option<Written>,
+    },
+}
+
+/// An object as the client is shown it.
 #[derive(Debug)]
 pub(crate) struct Written {
     /// Compact JSON in the version of the request, `metadata.resourceVersion` included.
@@ -65,9 +86,21 @@ pub(crate) struct Written {
 }
 
 impl Registry {
-    /// Writes to a store.
-    pub(crate) const fn new(store: Store) -> Self {
-        Self { store }
+    /// Writes to a store what passes admission.
+    pub(crate) const fn new(store: Store, admission: Arc<Chain>) -> Self {
+        Self { store, admission }
+    }
+
+    /// Does a write.
+    ///
+    /// # Errors
+    /// As the pipeline.
+    pub(crate) async fn write(
+        &self,
+        target: &Target,
+        plan: impl Plan,
+    ) -> Result<Outcome, ApiError> {
+        pipeline::run(self, target, plan).await
     }
 
     /// Where the work on the target's object is done.
@@ -95,14 +128,31 @@ impl Target {
         }
     }
 
-    fn actor(&self) -> String {
-        self.permit.user().name.clone()
+    fn origin(&self) -> Arc<Origin> {
+        Arc::clone(&self.origin)
+    }
+}
+
+impl Outcome {
+    /// The object of a create, update or patch.
+    ///
+    /// # Errors
+    /// 500 for a deletion, which these are not.
+    pub(crate) fn into_written(self) -> Result<Written, ApiError> {
+        match self {
+            Self::Present(written)
+            | Self::Gone {
+                last: Some(written),
+                ..
+            } => Ok(written),
+            Self::Gone { last: None, .. } => Err(ApiError::internal("the object was deleted")),
+        }
     }
 }
 
 impl Written {
-    /// An object as it came, because nothing was stored; under a revision if it has one.
-    fn unstored(mut object: Value, revision: Option<Revision>) -> Self {
+    /// The object of a dry run; with a revision if one is stored.
+    fn dry_run(mut object: Value, revision: Option<Revision>) -> Self {
         if let Some(revision) = revision {
             stamp(&mut object, revision.to_string());
         }
@@ -112,7 +162,7 @@ impl Written {
     }
 
     /// An object as it would have been read back, had it been stored.
-    fn imagined(
+    fn as_if_stored(
         target: &Target,
         mut object: Value,
         revision: Option<Revision>,
@@ -127,7 +177,7 @@ impl Written {
                 stamp(&mut object, version);
             }
         }
-        Ok(Self::unstored(object, revision))
+        Ok(Self::dry_run(object, revision))
     }
 
     /// An object that was stored as these bytes under a revision.
@@ -140,7 +190,7 @@ impl Written {
         let (served, value) = (target.served.clone(), stored.clone());
         let reread = move |_: &Run| {
             let reread = served.reread(&value)?;
-            Ok::<_, ApiError>(reread.map(|object| Self::unstored(object, Some(revision))))
+            Ok::<_, ApiError>(reread.map(|object| Self::dry_run(object, Some(revision))))
         };
         let shown = if target.served.is_storage() {
             None

@@ -34,7 +34,7 @@ pub use request::{Freshness, ListAt, ListRequest, Scope, WatchRequest, WatchStar
 pub use sync::StoreTask;
 pub use watch::{Equality, EventKind, Everything, Filter, WatchItem, Watcher};
 pub use watch_cache::{Limits, Usage};
-pub use write::{Action, Cause, Index, WriteOp, WriteOutcome};
+pub use write::{Action, Cause, Index, Origin, WriteOp, WriteOutcome};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -177,7 +177,7 @@ impl Store {
     pub async fn write(&self, op: WriteOp) -> Result<WriteOutcome, StoreError> {
         self.inner.now()?;
         let resource = op.resource.clone();
-        let compute = self.compute.of(&op.actor);
+        let compute = self.compute.of(&op.origin.user);
         let found = self.inner.cached_bytes(&op);
         let verdict = self
             .inner

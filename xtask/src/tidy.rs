@@ -7,6 +7,7 @@ mod budgets;
 mod layers;
 mod links;
 mod promises;
+mod rooms;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     problems.extend(bounds::check(root)?);
     problems.extend(links::check(root)?);
     problems.extend(promises::check(root)?);
+    problems.extend(rooms::check(root)?);
     Ok(problems)
 }
 

@@ -1,5 +1,7 @@
 //! What travels, without its wire form.
 
+use std::sync::Arc;
+
 use backend_proto::v1;
 use bytes::Bytes;
 
@@ -71,13 +73,24 @@ pub struct Op {
     pub action: Action,
     /// Only if the stored revision is this one; 0 means any.
     pub expected: u64,
-    /// Only if the stored uid is this one; empty means any.
-    pub uid: String,
-    /// Who asks.
-    pub actor: String,
+    /// The request that asks for it.
+    pub origin: Arc<Origin>,
     /// About how large the record is that the verdict may have to show, bytes; 0 if that is not
     /// known. Calls are cut to it.
     pub found: usize,
+}
+
+/// The request that a change comes from, for the history of the object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The user's name.
+    pub user: String,
+    /// The field manager that the request names, or the first part of its user agent.
+    pub manager: String,
+    /// The verb, such as `patch`.
+    pub verb: String,
+    /// `status`, `scale` or empty.
+    pub subresource: String,
 }
 
 /// What to do with a record.
@@ -214,8 +227,8 @@ impl Op {
             value,
             index,
             expected_revision: signed(self.expected),
-            expected_uid: self.uid,
-            actor: self.actor,
+            expected_uid: String::new(),
+            actor: self.origin.user.clone(),
         }
     }
 }

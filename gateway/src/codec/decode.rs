@@ -150,6 +150,20 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
     })
 }
 
+/// Defaults an object again that mutating admission has changed, and prunes what it added.
+///
+/// # Errors
+/// If its metadata is malformed, or its defaults are larger than a request may be.
+pub(crate) fn default_again(served: &Served, object: &mut Value) -> Result<(), ApiError> {
+    let changed = std::mem::take(object);
+    let clean = clean(served, changed).map_err(|unfit| match unfit {
+        Unfit::TooLarge(error) => ApiError::too_large(error),
+        unfit => ApiError::internal(unfit),
+    })?;
+    *object = clean.object;
+    Ok(())
+}
+
 /// What a tree says it is.
 struct Named {
     api_version: String,

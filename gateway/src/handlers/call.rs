@@ -1,13 +1,15 @@
 //! One authorized request for a served resource.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use api_types::media_type::{self, Format};
+use api_types::options::default_field_manager;
 use api_types::request_info::RequestInfo;
 use api_types::status::{ApiError, Details, Reason};
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, Request, Response, StatusCode};
 use tokio::time::timeout_at;
 
@@ -19,6 +21,7 @@ use crate::registry::Target;
 use crate::request::Context;
 use crate::resources::Served;
 use crate::serving::intake::{self, Intake, Reckoned};
+use crate::store::Origin;
 
 /// kube-apiserver's words for a request that is shed.
 const TOO_MANY: &str = "Too many requests, please try again later.";
@@ -75,10 +78,21 @@ impl Call {
         self.head.uri.query().unwrap_or_default()
     }
 
-    /// What is to be written: the object that the path names.
-    pub(super) fn target(&self, dry_run: bool) -> Target {
+    /// The object that the path names, as the target of a write.
+    pub(super) fn target(&self, dry_run: bool, field_manager: &str) -> Target {
+        let manager = match field_manager {
+            "" => default_field_manager(self.header(&USER_AGENT)),
+            named => named.to_owned(),
+        };
+        let origin = Origin {
+            user: self.permit.user().name.clone(),
+            manager,
+            verb: self.info.verb.as_str().to_owned(),
+            subresource: self.info.subresource.clone(),
+        };
         Target {
             permit: self.permit.clone(),
+            origin: Arc::new(origin),
             served: self.served.clone(),
             namespace: self.info.namespace.as_str().into(),
             name: self.info.name.as_str().into(),
@@ -136,6 +150,17 @@ impl Call {
         self.reckoned = reckoned;
         Ok(bytes)
     }
+}
+
+/// Rejects a path without the name of an object.
+///
+/// # Errors
+/// 400.
+pub(super) fn named(info: &RequestInfo) -> Result<(), ApiError> {
+    if info.name.is_empty() {
+        return Err(ApiError::bad_request("name must be provided"));
+    }
+    Ok(())
 }
 
 /// Does a write of one object within its time.

@@ -11,7 +11,7 @@ use super::call::in_time;
 use super::{Api, Call};
 use crate::codec::{Form, decode};
 use crate::compute::Run;
-use crate::registry::Target;
+use crate::registry::{Create, Target};
 
 /// Stores the object of the body.
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
@@ -23,7 +23,7 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
     let target = Target {
         // A name in the path of a POST means nothing.
         name: "".into(),
-        ..call.target(options.dry_run())
+        ..call.target(options.dry_run(), options.field_manager())
     };
     let (weight, about) = (decode::weight(format, &body), target.clone());
     let decode = move |_: &Run| {
@@ -32,8 +32,9 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
         } = &about;
         decode::body(served, format, &body, validation, warnings)
     };
-    let registry = api.registry();
-    let written = in_time(&call.context, registry.create(target, weight, decode)).await?;
+    let plan = Create::new(options, weight, decode);
+    let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
+    let written = outcome.into_written()?;
     call.written(api, form, StatusCode::CREATED, written.bytes)
         .await
 }

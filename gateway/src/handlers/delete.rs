@@ -11,16 +11,21 @@ use serde_json::Value;
 use super::call::in_time;
 use super::{Api, Call};
 use crate::codec::{self, Form, decode};
-use crate::registry::Deletion;
+use crate::registry::{Delete, Outcome};
 
 /// Deletes an object, or asks for its deletion if finalizers hold it.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let form = Form::of(&call.head)?;
     let options = options(api, call).await?;
-    let target = call.target(options.dry_run());
-    let deletion = in_time(&call.context, api.registry().delete(&target, &options)).await?;
-    match deletion {
-        Deletion::Gone { uid } => {
+    let target = call.target(options.dry_run(), "");
+    // What the very first clients expected of a deletion that takes its time.
+    let delayed = match options.orphan_dependents() {
+        Some(false) => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    let plan = Delete { options };
+    match in_time(&call.context, api.registry.write(&target, plan)).await? {
+        Outcome::Gone { uid, .. } => {
             let resource = call.served.group_resource();
             let details = Details {
                 name: call.info.name.clone(),
@@ -36,14 +41,7 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
             };
             codec::status(&form, &status)
         }
-        Deletion::Held(written) => {
-            // What the very first clients expected of a deletion that takes its time.
-            let code = match options.orphan_dependents() {
-                Some(false) => StatusCode::ACCEPTED,
-                _ => StatusCode::OK,
-            };
-            call.written(api, form, code, written.bytes).await
-        }
+        Outcome::Present(written) => call.written(api, form, delayed, written.bytes).await,
     }
 }
 

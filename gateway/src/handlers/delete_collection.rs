@@ -13,7 +13,7 @@ use super::list::Plan;
 use super::{Api, Call, delete};
 use crate::codec::{self, Form, Objects, Page};
 use crate::compute::Turn;
-use crate::registry::Target;
+use crate::registry::{Delete, Target};
 use crate::store::Stored;
 
 /// Deletions under way at once: enough for the backend to commit many together.
@@ -32,10 +32,10 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
     let options = delete::options(api, call).await?;
     let Page { walk, meta } = plan.read(api, &call.served).await?;
     let objects = chosen(walk(), api.store.compute().walks().begin()).await;
-    let target = call.target(options.dry_run());
-    let (registry, room) = (api.registry(), Semaphore::new(BYTES_AT_ONCE / UNIT));
+    let target = call.target(options.dry_run(), "");
+    let (registry, room) = (&api.registry, Semaphore::new(BYTES_AT_ONCE / UNIT));
     let deletions = objects.clone().into_iter().map(|object| {
-        let (registry, options, room) = (&registry, &options, &room);
+        let (options, room) = (options.clone(), &room);
         let target = Target {
             namespace: object.key().namespace().into(),
             name: object.key().name().into(),
@@ -45,7 +45,7 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         async move {
             let _held = room.acquire_many(units).await.map_err(ApiError::internal)?;
-            match registry.delete(&target, options).await {
+            match registry.write(&target, Delete { options }).await {
                 // Somebody else was faster.
                 Err(error) if error.reason() == Some(Reason::NotFound) => Ok(()),
                 deleted => deleted.map(|_| ()),

@@ -1,7 +1,5 @@
 //! `PUT` of an object, its status, or its scale.
 
-use std::sync::Arc;
-
 use api_types::media_type;
 use api_types::meta::Meta;
 use api_types::options::UpdateOptions;
@@ -9,16 +7,15 @@ use api_types::status::ApiError;
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
-use serde_json::Value;
 
-use super::call::in_time;
-use super::identity::{self, Names};
+use super::call::{in_time, named};
 use super::scale::{self, Scaled};
 use super::{Api, Call};
 use crate::codec::{Form, decode};
 use crate::compute::{Remade, Run};
-use crate::registry::{Change, Target};
-use crate::strategy::prepare::{self, Part};
+use crate::registry::identity::{self, Names};
+use crate::registry::{Replace, ReplaceScale, Target};
+use crate::strategy::prepare::Part;
 
 /// Replaces an object, or the part of it that the subresource is about.
 pub(super) async fn update(
@@ -26,26 +23,21 @@ pub(super) async fn update(
     call: &mut Call,
     part: Part,
 ) -> Result<Response<Body>, ApiError> {
-    identity::named(&call.info)?;
+    named(&call.info)?;
     let form = Form::of(&call.head)?;
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
     let validation = options.field_validation();
-    let target = call.target(options.dry_run());
-    let (weight, about, info) = (
-        decode::weight(format, &body),
-        target.clone(),
-        call.info.clone(),
-    );
+    let target = call.target(options.dry_run(), options.field_manager());
+    let (weight, about) = (decode::weight(format, &body), target.clone());
     let decode = move |run: &Run| {
         let Target {
             served, warnings, ..
         } = &about;
         let mut object = decode::body(served, format, &body, validation, warnings)?;
         run.check()?;
-        prepare::in_namespace(&mut object, &info.namespace)?;
-        identity::check(Names::of(&object), Names::asked(&info))?;
+        identity::check(Names::of(&object), Names::asked(&about))?;
         about.deduplicate_owners(&mut object, "");
         Ok::<_, ApiError>(object)
     };
@@ -55,19 +47,21 @@ pub(super) async fn update(
         Ok::<_, ApiError>((Remade::new(run, object, decode), uid))
     };
     let (object, uid) = call.compute(api).run(weight, first).await??;
-    let change = Change {
+    let plan = Replace {
         part,
+        options,
         uid: (!uid.is_empty()).then(|| uid.into()),
         weight,
-        candidate: Arc::new(move |run: &Run, _: &Value| object.take(run)),
+        object,
     };
-    let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
+    let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
+    let written = outcome.into_written()?;
     call.written(api, form, StatusCode::OK, written.bytes).await
 }
 
 /// Sets how many replicas an object wants.
 pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    identity::named(&call.info)?;
+    named(&call.info)?;
     let form = Form::of(&call.head)?;
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;
@@ -77,15 +71,14 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     let warnings = call.context.warnings.clone();
     let read = move |_: &Run| scale::body(format, &body, validation, &warnings);
     let wanted = call.compute(api).run(weight, read).await??;
-    identity::check(Names::of_scale(&wanted), Names::asked(&call.info))?;
-    let paths = scaled.paths.clone();
-    let change = Change {
-        part: Part::Main,
-        uid: (!wanted.uid.is_empty()).then(|| wanted.uid.as_str().into()),
-        weight: 0,
-        candidate: Arc::new(move |_: &Run, current: &Value| wanted.apply(current, &paths)),
+    let target = call.target(options.dry_run(), options.field_manager());
+    identity::check(Names::of_scale(&wanted), Names::asked(&target))?;
+    let plan = ReplaceScale {
+        wanted,
+        paths: scaled.paths.clone(),
+        options,
     };
-    let target = call.target(options.dry_run());
-    let written = in_time(&call.context, api.registry().update(&target, &change)).await?;
+    let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
+    let written = outcome.into_written()?;
     scaled.answer(&call.compute(api), form, written).await
 }

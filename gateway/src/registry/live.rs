@@ -1,69 +1,136 @@
-//! The object as it is, from the cache first and from the backend when it matters.
+//! The stored object, from the cache first and from the backend when a rejection depends on it.
 
 use std::sync::Arc;
 
+use api_types::revision::Revision;
 use api_types::status::ApiError;
 use serde_json::Value;
 
 use super::{Registry, Target};
 use crate::store::{Freshness, StoreError, Stored};
 
-/// A look at an object.
-#[derive(Debug)]
+/// A look at the stored object.
+#[derive(Clone, Debug)]
 pub(super) struct Live {
-    /// What is there.
-    pub(super) stored: Option<Arc<Stored>>,
-    /// Whether it was so after the request came; if not, nothing may be refused because of it.
+    /// The object.
+    pub(super) current: Current,
+    /// Whether this was read after the request came. Nothing is rejected for a state that is not.
     pub(super) fresh: bool,
 }
 
+/// What is stored under a name; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) enum Current {
+    /// Nothing.
+    Absent,
+    /// An object.
+    Present(Arc<Stored>),
+    /// An object whose stored bytes cannot be decoded.
+    Undecodable {
+        /// Its revision.
+        revision: Revision,
+        /// The error of each request that needs the object.
+        error: StoreError,
+    },
+}
+
 impl Live {
-    /// Whatever is at hand; for a dry run, which asks nobody else, what is there now.
-    pub(super) async fn first(registry: &Registry, target: &Target) -> Result<Self, StoreError> {
-        if target.dry_run {
-            return Self::now(registry, target).await;
-        }
-        let (id, key) = (target.served.resource().id(), target.key());
-        match registry.store.get(id, &key, Freshness::Any).await {
-            Ok(stored) => Ok(Self {
-                stored,
-                fresh: false,
-            }),
-            // It may have been replaced by now.
-            Err(StoreError::Unreadable { .. }) => Self::now(registry, target).await,
-            Err(error) => Err(error),
+    /// Assumes that nothing is stored, for a create: the backend checks.
+    pub(super) const fn absent() -> Self {
+        Self {
+            current: Current::Absent,
+            fresh: true,
         }
     }
 
-    /// What is there now.
-    pub(super) async fn now(registry: &Registry, target: &Target) -> Result<Self, StoreError> {
+    /// The object in the cache. A dry run reads from the backend, because it sends no write that
+    /// would detect a newer state.
+    pub(super) async fn cached(registry: &Registry, target: &Target) -> Result<Self, StoreError> {
+        if target.dry_run {
+            return Self::fresh(registry, target).await;
+        }
         let (id, key) = (target.served.resource().id(), target.key());
-        let stored = registry.store.get(id, &key, Freshness::Latest).await?;
+        match Current::of(registry.store.get(id, &key, Freshness::Any).await)? {
+            // It may have been replaced by now.
+            Current::Undecodable { .. } => Self::fresh(registry, target).await,
+            current => Ok(Self {
+                current,
+                fresh: false,
+            }),
+        }
+    }
+
+    /// The object as the backend has it now.
+    pub(super) async fn fresh(registry: &Registry, target: &Target) -> Result<Self, StoreError> {
+        let (id, key) = (target.served.resource().id(), target.key());
+        let current = Current::of(registry.store.get(id, &key, Freshness::Latest).await)?;
         Ok(Self {
-            stored,
+            current,
             fresh: true,
         })
     }
 
-    /// Whether it shows what another look did.
-    pub(super) fn shows(&self, other: &Self) -> bool {
-        match (&self.stored, &other.stored) {
-            (None, None) => true,
-            (Some(one), Some(other)) => one.revision() == other.revision(),
-            _ => false,
-        }
-    }
-
-    /// What the backend answered a write with.
-    pub(super) const fn answered(stored: Option<Arc<Stored>>) -> Self {
+    /// The object that the backend sent with a conflict.
+    pub(super) const fn from_conflict(current: Current) -> Self {
         Self {
-            stored,
+            current,
             fresh: true,
         }
     }
 }
 
-/// An object as the version of the request shows it.
+impl Current {
+    /// Reads the result of a lookup.
+    ///
+    /// # Errors
+    /// If the lookup failed.
+    pub(super) fn of(found: Result<Option<Arc<Stored>>, StoreError>) -> Result<Self, StoreError> {
+        match found {
+            Ok(None) => Ok(Self::Absent),
+            Ok(Some(stored)) => Ok(Self::Present(stored)),
+            Err(error) => match error {
+                StoreError::Unreadable { revision, .. } => {
+                    Ok(Self::Undecodable { revision, error })
+                }
+                error => Err(error),
+            },
+        }
+    }
+
+    /// The revision; none if nothing is stored.
+    pub(super) fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::Absent => None,
+            Self::Present(stored) => Some(stored.revision()),
+            Self::Undecodable { revision, .. } => Some(*revision),
+        }
+    }
+
+    /// The object, for a write that needs one.
+    ///
+    /// # Errors
+    /// 404 if nothing is stored, 500 if it cannot be decoded.
+    pub(super) fn expect(&self, target: &Target) -> Result<&Arc<Stored>, ApiError> {
+        match self {
+            Self::Absent => Err(not_found(target)),
+            Self::Present(stored) => Ok(stored),
+            Self::Undecodable { error, .. } => Err(error.clone().into()),
+        }
+    }
+
+    /// Bytes of the stored object.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Present(stored) => stored.bytes().len(),
+            Self::Absent | Self::Undecodable { .. } => 0,
+        }
+    }
+}
+
+/// An object in the version of the request.
+///
+/// # Errors
+/// If its bytes are no object.
 pub(super) fn tree(target: &Target, stored: &Stored) -> Result<Value, ApiError> {
     let bytes = target.served.view(stored.bytes())?;
     kube_json::reparse(&bytes).map_err(ApiError::internal)

@@ -1,11 +1,19 @@
-//! The scale subresource as clients write it: a typed object of `autoscaling/v1`.
+//! Writes of the scale subresource: a typed object of `autoscaling/v1`.
 
 use api_types::meta::Meta;
+use api_types::options::UpdateOptions;
 use api_types::status::ApiError;
 use crd_schema::ScalePaths;
 use serde_json::{Map, Value};
 
+use super::Target;
+use super::identity::{self, Names};
+use super::live::Current;
+use super::patch::Body;
+use super::plan::Plan;
+use crate::admission::{Operation, Options};
 use crate::codec::ScaleView;
+use crate::compute::Run;
 
 /// Stands for replicas that are not there, so that a client that says nothing is found out.
 const NOTHING: i32 = i32::MIN;
@@ -25,11 +33,93 @@ pub(crate) struct ScaleObject {
     pub replicas: i32,
 }
 
+/// Sets the replicas that a Scale names.
+#[derive(Debug)]
+pub(crate) struct ReplaceScale {
+    /// The Scale of the body.
+    pub wanted: ScaleObject,
+    /// Where objects keep what Scale shows.
+    pub paths: ScalePaths,
+    /// The options of the request.
+    pub options: UpdateOptions,
+}
+
+/// Applies a patch to the Scale of the object.
+#[derive(Debug)]
+pub(crate) struct PatchScale {
+    /// Where objects keep what Scale shows.
+    pub paths: ScalePaths,
+    /// The patch of the body.
+    pub body: Body,
+}
+
+impl Plan for ReplaceScale {
+    fn operation(&self) -> Operation {
+        Operation::Update
+    }
+
+    fn options(&self) -> Options<'_> {
+        Options::Update(&self.options)
+    }
+
+    fn weight(&self) -> usize {
+        0
+    }
+
+    fn check(&self, target: &Target, current: &Current) -> Result<(), ApiError> {
+        let uid = Some(&*self.wanted.uid).filter(|uid| !uid.is_empty());
+        identity::expect_uid(target, current.expect(target)?, uid)
+    }
+
+    fn candidate(
+        &self,
+        _run: &Run,
+        _target: &Target,
+        old: Option<&Value>,
+    ) -> Result<Option<Value>, ApiError> {
+        let old = old.unwrap_or(&Value::Null);
+        self.wanted.apply(old, &self.paths).map(Some)
+    }
+}
+
+impl Plan for PatchScale {
+    fn operation(&self) -> Operation {
+        Operation::Update
+    }
+
+    fn options(&self) -> Options<'_> {
+        Options::Patch(&self.body.options)
+    }
+
+    fn weight(&self) -> usize {
+        self.body.weight
+    }
+
+    fn candidate(
+        &self,
+        run: &Run,
+        target: &Target,
+        old: Option<&Value>,
+    ) -> Result<Option<Value>, ApiError> {
+        let old = old.unwrap_or(&Value::Null);
+        let before = document(old, &self.paths)?;
+        let patch = self.body.patch.take(run)?;
+        let mut problems = patch.problems().to_vec();
+        let patched = patch.apply(before.clone())?;
+        let (wanted, unknown) = ScaleObject::read(&patched)
+            .map_err(|problem| self.body.rejected(run, &before, &problem))?;
+        problems.extend(unknown);
+        self.body.report(run, &before, problems, &target.warnings)?;
+        identity::check(Names::of_scale(&wanted), Names::asked(target))?;
+        wanted.apply(old, &self.paths).map(Some)
+    }
+}
+
 /// An object's Scale as a tree that patches apply to.
 ///
 /// # Errors
 /// A plain 500 if something on the way to a value is not what the paths say.
-pub(crate) fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
+fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
     let mut scale = ScaleView::of(object, paths)
         .map_err(|error| ApiError::internal_plain(error.to_string()))?;
     scale.spec_replicas.get_or_insert(i64::from(NOTHING));
@@ -48,12 +138,12 @@ impl ScaleObject {
             Some(spec) => expect_map(spec, "Scale", "spec", "v1.ScaleSpec")?.clone(),
             None => Map::new(),
         };
-        let mut unknown = strange(
+        let mut unknown = unknown_fields(
             map,
             "",
             &["kind", "apiVersion", "metadata", "spec", "status"],
         );
-        unknown.extend(strange(&spec, "spec.", &["replicas"]));
+        unknown.extend(unknown_fields(&spec, "spec.", &["replicas"]));
         let replicas = spec.get("replicas").unwrap_or(&Value::Null);
         Ok((
             Self {
@@ -88,7 +178,7 @@ impl ScaleObject {
     }
 }
 
-fn strange(map: &Map<String, Value>, prefix: &str, known: &[&str]) -> Vec<String> {
+fn unknown_fields(map: &Map<String, Value>, prefix: &str, known: &[&str]) -> Vec<String> {
     let unknown = map.keys().filter(|key| !known.contains(&key.as_str()));
     unknown
         .map(|key| format!("unknown field \"{prefix}{key}\""))

@@ -9,7 +9,7 @@ use crate::compute::{Client, Run};
 use crate::store::load::Loader;
 use crate::store::{ObjectKey, ResourceId, StoreError, Stored};
 
-pub use crate::backend::{Action, Cause, Index};
+pub use crate::backend::{Action, Cause, Index, Origin};
 
 /// One change, applied only if the expectations hold.
 #[derive(Clone, Debug)]
@@ -22,10 +22,8 @@ pub struct WriteOp {
     pub action: Action,
     /// Update, delete: only if the stored revision is this one; `None` means any.
     pub expected: Option<Revision>,
-    /// Update, delete: only if the stored uid is this one; `None` means any.
-    pub uid: Option<String>,
-    /// Who asks, for the backend's log; may be empty.
-    pub actor: String,
+    /// The request that asks for it.
+    pub origin: Arc<Origin>,
 }
 
 /// The verdict over a change.
@@ -59,8 +57,7 @@ impl WriteOp {
             },
             action: self.action,
             expected: self.expected.map_or(0, Revision::get),
-            uid: self.uid.unwrap_or_default(),
-            actor: self.actor,
+            origin: self.origin,
             found,
         }
     }

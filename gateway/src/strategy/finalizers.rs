@@ -82,9 +82,23 @@ fn added<'a>(meta: Meta<'a>, old: Option<Meta<'a>>) -> BTreeSet<&'a str> {
         .collect()
 }
 
+/// Whether finalizers delay a deletion with this policy.
+pub(crate) fn delay_deletion(meta: Meta<'_>, policy: Option<PropagationPolicy>) -> bool {
+    !after_deletion(meta, policy).is_empty()
+}
+
 /// Sets the finalizers that the garbage collector works on as a deletion asks for.
 pub(crate) fn for_deletion(object: &mut Value, policy: Option<PropagationPolicy>) {
     let meta = Meta::of(object);
+    let before: BTreeSet<&str> = meta.finalizers().collect();
+    let after = after_deletion(meta, policy);
+    if before != after.iter().copied().collect() {
+        let after: Vec<String> = after.into_iter().map(str::to_owned).collect();
+        edit::set_texts(object, "finalizers", &after);
+    }
+}
+
+fn after_deletion(meta: Meta<'_>, policy: Option<PropagationPolicy>) -> Vec<&str> {
     let ours = meta
         .finalizers()
         .find(|name| [ORPHAN, FOREGROUND].contains(name));
@@ -95,14 +109,10 @@ pub(crate) fn for_deletion(object: &mut Value, policy: Option<PropagationPolicy>
         // What an earlier request asked for.
         None => ours,
     };
-    let before: BTreeSet<&str> = meta.finalizers().collect();
     let mut after: Vec<&str> = meta
         .finalizers()
         .filter(|name| ![ORPHAN, FOREGROUND].contains(name))
         .collect();
     after.extend(wanted);
-    if before != after.iter().copied().collect() {
-        let after: Vec<String> = after.into_iter().map(str::to_owned).collect();
-        edit::set_texts(object, "finalizers", &after);
-    }
+    after
 }

@@ -149,8 +149,7 @@ impl World {
             key: ObjectKey::new(namespace, name),
             action,
             expected: None,
-            uid: None,
-            actor: String::new(),
+            origin: Arc::default(),
         };
         self.api.store.write(op).await.expect("written")
     }

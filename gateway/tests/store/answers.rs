@@ -27,8 +27,7 @@ fn op(at: usize, action: backend::Action, found: usize) -> Op {
         },
         action,
         expected: 0,
-        uid: String::new(),
-        actor: String::new(),
+        origin: Arc::default(),
         found,
     }
 }

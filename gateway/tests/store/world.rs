@@ -169,8 +169,7 @@ impl World {
             key: ObjectKey::new(namespace, name),
             action,
             expected: None,
-            uid: None,
-            actor: "test".to_owned(),
+            origin: Arc::default(),
         }
     }
 

@@ -8,6 +8,7 @@ mod busy;
 mod fake;
 mod world;
 
+mod admission;
 mod bodies;
 mod bounds;
 mod heavy;

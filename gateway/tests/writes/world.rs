@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ark_apiserver::admission::Chain;
 use ark_apiserver::auth::{Authenticator, Bundle, Peer, Trust};
 use ark_apiserver::authz::Authorizer;
 use ark_apiserver::compute::{Pool, Workers};
@@ -90,6 +91,18 @@ impl World {
         }
     }
 
+    /// With steps of admission.
+    pub(crate) async fn admitting(chain: Chain) -> Self {
+        let fake = Fake::new();
+        let server = Running::admitting(&fake, chain).await;
+        Self {
+            fake,
+            server: server.server.clone(),
+            compute: server.compute.clone(),
+            running: server,
+        }
+    }
+
     /// One more server over the same backend.
     pub(crate) async fn another(&self) -> Running {
         Running::over(&self.fake).await
@@ -135,6 +148,10 @@ impl Running {
     }
 
     async fn over(fake: &Fake) -> Self {
+        Self::admitting(fake, Chain::default()).await
+    }
+
+    async fn admitting(fake: &Fake, chain: Chain) -> Self {
         let endpoint = fake.endpoint().parse().expect("an endpoint");
         let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 3 << 20);
         let manifests = manifests.expect("manifests").into_iter();
@@ -151,7 +168,7 @@ impl Running {
         let ready = phase.wait_for(|phase| *phase == Phase::Ready);
         let ready = tokio::time::timeout(SOON, ready).await;
         drop(ready.expect("loaded in time").expect("the store lives"));
-        let server = Server::over(catalog, store);
+        let server = Server::over(catalog, store, chain);
         Self {
             server,
             tasks,
@@ -163,7 +180,7 @@ impl Running {
 }
 
 impl Server {
-    fn over(catalog: Catalog, store: Store) -> Self {
+    fn over(catalog: Catalog, store: Store, chain: Chain) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let pki = Pki::load_or_create(directory.path(), &[]).expect("certificates");
         let certificate = CertificateDer::from_pem_slice(pki.admin_pem.as_bytes());
@@ -181,7 +198,8 @@ impl Server {
             health,
             limits.clone(),
             Namespaces::OfCluster,
-        );
+        )
+        .with_admission(chain);
         Self {
             stack: Arc::new(Stack {
                 authenticator: Authenticator::new(Arc::new(trust), None),

@@ -65,7 +65,7 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["backend", "request", "reply"],
     &["store", "auth", "authz"],
     &["resources", "status", "patch"],
-    &["codec", "strategy"],
+    &["codec", "strategy", "admission"],
     &["registry"],
     &["discovery", "openapi", "health"],
     &["serving"],

@@ -104,7 +104,7 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
         "a budget that is taken before each step",
     ),
     ("gateway/src/patch/merge_patch.rs", "merge", VALUES),
-    ("gateway/src/registry/scale.rs", "strange", FIXED),
+    ("gateway/src/registry/scale.rs", "unknown_fields", FIXED),
     ("gateway/src/resources/read.rs", "resources", OTHER),
     ("gateway/src/standalone/pki.rs", "read", OTHER),
     ("gateway/src/store/sync/follow.rs", "reload", SCHEMAS),

@@ -1,0 +1,67 @@
+//! What a step of admission can see of a write.
+//!
+//! Source: `k8s.io/apiserver/pkg/admission.Attributes`.
+
+use api_types::options::{CreateOptions, DeleteOptions, PatchOptions, UpdateOptions};
+use serde_json::Value;
+
+use crate::request::User;
+use crate::resources::Served;
+
+/// The facts of a write that do not change on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes<'a> {
+    /// `CREATE`, `UPDATE` or `DELETE`.
+    pub operation: Operation,
+    /// The verb of the request: a patch is an update with another verb.
+    pub verb: &'a str,
+    /// The resource in the version of the request.
+    pub served: &'a Served,
+    /// `status`, `scale` or empty.
+    pub subresource: &'a str,
+    /// Empty for cluster-scoped objects.
+    pub namespace: &'a str,
+    /// Empty for a create whose object has no name yet.
+    pub name: &'a str,
+    /// Who asks.
+    pub user: &'a User,
+    /// The options of the request.
+    pub options: Options<'a>,
+    /// Whether nothing is stored in the end: steps must have no side effects.
+    pub dry_run: bool,
+    /// The field manager that the request names, or the default from its user agent.
+    pub field_manager: &'a str,
+}
+
+/// The object before and after the write, in the version of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Objects<'a> {
+    /// None for a create.
+    pub old: Option<&'a Value>,
+    /// None for a delete.
+    pub new: Option<&'a Value>,
+}
+
+/// What a write does, as admission webhooks name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// A change of an object, by update, patch or apply.
+    Update,
+    /// A deletion, also one that finalizers delay.
+    Delete,
+}
+
+/// The options of the request that writes.
+#[derive(Clone, Copy, Debug)]
+pub enum Options<'a> {
+    /// `CreateOptions`.
+    Create(&'a CreateOptions),
+    /// `UpdateOptions`.
+    Update(&'a UpdateOptions),
+    /// `PatchOptions`.
+    Patch(&'a PatchOptions),
+    /// `DeleteOptions`.
+    Delete(&'a DeleteOptions),
+}
