@@ -39,13 +39,18 @@ pub fn validate_status(object: &Value, old: Option<&Value>, schema: &Structural)
 fn run(value: &Value, old: Option<&Value>, schema: &Structural, prefix: Option<&str>) -> Errors {
     let mut outcome = Outcome::new();
     node(value, schema, Way::Root, None, &mut outcome);
-    if outcome.faults.is_empty() {
+    let exhausted = outcome.is_exhausted();
+    if outcome.faults.is_empty() && !exhausted {
         return outcome.faults;
     }
     if let Some(old) = old {
         outcome = Outcome::new();
         let old = Old { value: old, schema };
         forgiving(value, schema, Way::Root, old, &mut outcome);
+    }
+    if exhausted || outcome.is_exhausted() {
+        // Not in the order of the walk: what else was found is known to be wrong.
+        outcome.add(Fault::unchecked);
     }
     let mut seen = HashSet::new();
     outcome.faults.filter_map(|fault| {
@@ -99,6 +104,14 @@ fn node(
     old: Option<Old<'_>>,
     outcome: &mut Outcome,
 ) {
+    // The object is rejected, so that nothing more needs to be found.
+    if outcome.is_exhausted() {
+        return;
+    }
+    if !outcome.take_value() {
+        outcome.add(Fault::given_up);
+        return;
+    }
     types(value, schema, way, outcome);
     if value.is_null() {
         values(value, schema, way, outcome);

@@ -26,7 +26,7 @@ pub(super) fn check(
     }
     let left = Cell::new(outcome.left);
     let run = |schema: &Structural| {
-        let mut branch = Outcome::with(left.get());
+        let mut branch = Outcome::branch(left.get());
         node(value, schema, way, old, &mut branch);
         left.set(branch.left);
         branch

@@ -17,6 +17,10 @@ pub(super) enum Way<'a> {
 /// slowest mode. 2.7 MB of text for a pattern of a hundred instructions, which is a long one.
 const MAX_STEPS: u64 = 1 << 28;
 
+/// Values that the branches of anyOf, oneOf, allOf and not may look at for one object, a value once for each
+/// branch: about a second.
+const MAX_BRANCH_VALUES: u64 = 1 << 21;
+
 /// Items of old lists that are brought into a map, as many as a body of 3 MiB can hold. More are
 /// met where the same old list is looked at for very many items with one key.
 const MAX_OLD_ITEMS: u64 = 1 << 20;
@@ -26,6 +30,8 @@ pub(super) struct Outcome {
     pub(super) faults: Errors,
     pub(super) matches: u64,
     pub(super) left: Work,
+    /// Whether this is the outcome of a branch.
+    branch: bool,
 }
 
 /// Work that one object may still take beside looking at each of its values.
@@ -33,6 +39,9 @@ pub(super) struct Outcome {
 pub(super) struct Work {
     steps: u64,
     old_items: u64,
+    branch_values: u64,
+    /// Whether a branch was given up.
+    exhausted: bool,
 }
 
 /// One thing that is wrong. A composite's own fault has no place.
@@ -43,16 +52,38 @@ impl Outcome {
         Self::with(Work {
             steps: MAX_STEPS,
             old_items: MAX_OLD_ITEMS,
+            branch_values: MAX_BRANCH_VALUES,
+            exhausted: false,
         })
     }
 
     /// The outcome of a branch, which shares its work with the whole.
-    pub(super) fn with(left: Work) -> Self {
+    pub(super) fn branch(left: Work) -> Self {
+        Self {
+            branch: true,
+            ..Self::with(left)
+        }
+    }
+
+    fn with(left: Work) -> Self {
         Self {
             faults: Errors::new(),
             matches: 0,
             left,
+            branch: false,
         }
+    }
+
+    /// Takes a value that is looked at; says whether a branch may still do so.
+    pub(super) fn take_value(&mut self) -> bool {
+        let enough = !self.branch || take(&mut self.left.branch_values, 1);
+        self.left.exhausted |= !enough;
+        enough
+    }
+
+    /// Whether a branch was given up, so that the object is not known to be valid.
+    pub(super) const fn is_exhausted(&self) -> bool {
+        self.left.exhausted
     }
 
     /// Takes steps of matching; says whether there were enough.
@@ -118,6 +149,22 @@ impl Fault {
     pub(super) fn unmatched(way: Way<'_>, pattern: &str) -> Self {
         let detail = format!("takes too long to match with '{pattern}'");
         Self::new(ErrorType::TooLong, way, Shown::omitted(), detail)
+    }
+
+    /// An object whose branches are not all checked, because that might take many seconds.
+    pub(super) fn unchecked() -> Self {
+        let detail = "takes too long to check with anyOf, oneOf, allOf and not";
+        Self::new(
+            ErrorType::TooLong,
+            Way::Root,
+            Shown::omitted(),
+            detail.to_owned(),
+        )
+    }
+
+    /// A branch that is given up.
+    pub(super) fn given_up() -> Self {
+        Self::plain(String::new())
     }
 
     pub(super) fn too_many(way: Way<'_>, count: i64, most: i64) -> Self {

@@ -272,3 +272,35 @@ fn old_lists_are_not_indexed_for_ever() {
         "{first}"
     );
 }
+
+/// Each item is looked at by each branch, and no branch fits.
+#[test]
+fn branches_are_checked_for_a_bounded_time() {
+    let branch = |at: usize| json!({"properties": {format!("p{at}"): {"type": "integer"}}, "required": [format!("p{at}")]});
+    let branches: Vec<Value> = (0..60).map(branch).collect();
+    for kind in ["anyOf", "oneOf", "allOf"] {
+        let items = json!({"type": "object", kind: branches});
+        let spec = json!({"type": "array", "items": items});
+        let errors = |count: usize| {
+            let object = json!({"spec": vec![json!({}); count]});
+            validate(&object, None, &schema(&spec)).into_vec()
+        };
+        let started = std::time::Instant::now();
+        assert!(!errors(900_000).is_empty(), "{kind}");
+        // It took 34 s in a release build.
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(15),
+            "{kind}"
+        );
+    }
+    // What is valid after all is not known to be.
+    let items = json!({"type": "object", "not": {"required": ["a"]}});
+    let spec = json!({"type": "array", "items": items});
+    let object = json!({"spec": vec![json!({}); 3 << 20]});
+    let errors = validate(&object, None, &schema(&spec)).into_vec();
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        ["<nil>: Too long: takes too long to check with anyOf, oneOf, allOf and not"]
+    );
+}
