@@ -7,7 +7,8 @@ use tracing_subscriber::fmt::format::FmtSpan;
 ///
 /// `filter` is an `RUST_LOG` style directive; one that cannot be read falls back to `info`.
 pub fn init(filter: &str, json: bool) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_new(complete(filter)).unwrap_or_else(|_| EnvFilter::new(complete("info")));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -25,5 +26,30 @@ pub fn init(filter: &str, json: bool) {
             let backtrace = std::backtrace::Backtrace::capture();
             tracing::error!(%panic, %backtrace, "panicked");
         }));
+    }
+}
+
+/// Adds the level of the TLS library, unless the filter names it: its warnings are about what clients send
+/// before they are known, and anybody can cause thousands per second.
+fn complete(filter: &str) -> String {
+    if filter.contains("rustls") {
+        return filter.to_owned();
+    }
+    format!("{filter},rustls=error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complete;
+
+    #[test]
+    fn tls_warnings_need_to_be_asked_for() {
+        for (filter, expected) in [
+            ("info", "info,rustls=error"),
+            ("debug,h2=info", "debug,h2=info,rustls=error"),
+            ("info,rustls=debug", "info,rustls=debug"),
+        ] {
+            assert_eq!(complete(filter), expected);
+        }
     }
 }
