@@ -24,8 +24,14 @@ pub const MAX_PRIVILEGED: usize = 2_000;
 pub const MAX_WATCHES: usize = 16_384;
 
 /// Bytes of large heads that may be there at once: nine of the largest, which take three times what they
-/// are accounted as (1 MiB). An HTTP/2 connection has 2,000 streams, each with a head.
+/// are accounted as (1 MiB). An HTTP/2 connection has 500 streams, each with a head.
 const HEADS: usize = 32 << 20;
+/// Memory of the selectors of all watches, bytes.
+const SELECTORS: usize = 96 << 20;
+/// Memory of a selector as a multiple of its text, where each requirement is one letter and a comma.
+const SELECTOR_COST: usize = 32;
+/// Selectors up to this size are not reckoned: what ordinary controllers send.
+const SMALL_SELECTOR: usize = 64;
 /// Heads up to this size are not reckoned. 8 KiB: four times what kubectl and a front proxy send.
 const SMALL_HEAD: usize = 8 << 10;
 /// Memory of a header besides its name and value, about.
@@ -57,6 +63,7 @@ pub struct Limits {
     privileged: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     heads: Arc<Semaphore>,
+    selectors: Arc<Semaphore>,
     unsent: Unsent,
     intake: Intake,
 }
@@ -67,6 +74,8 @@ pub struct Seat {
     permit: Option<OwnedSemaphorePermit>,
     /// Seats of the same connection.
     connection: Option<Arc<AtomicUsize>>,
+    /// Memory of the selectors of a watch.
+    _selectors: Option<OwnedSemaphorePermit>,
 }
 
 /// Every seat is taken.
@@ -106,6 +115,7 @@ impl Limits {
             privileged: Arc::new(Semaphore::new(settings.privileged)),
             watches: Arc::new(Semaphore::new(settings.watches)),
             heads: Arc::new(Semaphore::new(HEADS)),
+            selectors: Arc::new(Semaphore::new(SELECTORS)),
             unsent: Unsent::new(settings.unsent),
             intake: Intake::new(settings.bodies),
         }
@@ -141,6 +151,7 @@ impl Limits {
         let mut seat = Seat {
             permit: take(seats),
             connection: Some(connection),
+            _selectors: None,
         };
         if seat.permit.is_none() && user.is_master() && !info.is_long_running() {
             // The administrator must get in exactly when the server is overloaded.
@@ -169,6 +180,21 @@ impl Limits {
         let bytes = u32::try_from(bytes).map_err(|_| Overloaded)?;
         let reckoned = Arc::clone(&self.heads).try_acquire_many_owned(bytes);
         reckoned.map(Some).map_err(|_| Overloaded)
+    }
+
+    /// Reckons the selectors of a watch as long as it lasts; nothing for small ones.
+    ///
+    /// # Errors
+    /// When others take the memory.
+    pub fn selectors(&self, seat: &mut Seat, query: Option<&str>) -> Result<(), Overloaded> {
+        let text = selector_bytes(query.unwrap_or_default());
+        if text <= SMALL_SELECTOR {
+            return Ok(());
+        }
+        let bytes = u32::try_from(text.saturating_mul(SELECTOR_COST)).map_err(|_| Overloaded)?;
+        let reckoned = Arc::clone(&self.selectors).try_acquire_many_owned(bytes);
+        seat._selectors = Some(reckoned.map_err(|_| Overloaded)?);
+        Ok(())
     }
 
     /// A connection that owes nothing and has no request yet.
@@ -203,6 +229,19 @@ impl Limits {
     }
 }
 
+/// Bytes of the selectors in a query.
+fn selector_bytes(query: &str) -> usize {
+    // Most have none, and names may be percent-encoded.
+    if query.len() <= SMALL_SELECTOR {
+        return 0;
+    }
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    pairs
+        .filter(|(name, _)| name == "labelSelector" || name == "fieldSelector")
+        .map(|(_, value)| value.len())
+        .sum()
+}
+
 /// Whether a request asks for the server's health: never shed, as by kube-apiserver's flow schema `probes`.
 pub(crate) fn is_probe(info: &RequestInfo) -> bool {
     !info.is_resource_request && ALWAYS_ALLOWED_PATHS.contains(&&*info.path)
@@ -223,6 +262,27 @@ mod tests {
 
     fn info(method: &str, query: Option<&str>) -> RequestInfo {
         RequestInfo::parse(method, "/apis/g/v1/foos", query).unwrap()
+    }
+
+    #[test]
+    fn large_selectors_of_watches_are_bounded_together() {
+        let limits = Limits::new(0, 0);
+        let query = format!("watch=1&labelSelector=%21{}", "a,%21".repeat(10_000));
+        let mut seats = Vec::new();
+        while let (seat, Ok(())) = {
+            let mut seat = Seat::default();
+            let reckoned = limits.selectors(&mut seat, Some(&query));
+            (seat, reckoned)
+        } {
+            seats.push(seat);
+        }
+        assert_eq!(seats.len(), SELECTORS / SELECTOR_COST / 30_001);
+        // Ordinary ones go on, and what ends gives back.
+        let small =
+            Some("watch=1&labelSelector=app%3Dweb&resourceVersion=123456789&timeoutSeconds=400");
+        assert!(limits.selectors(&mut Seat::default(), small).is_ok());
+        seats.pop();
+        assert!(limits.selectors(&mut Seat::default(), Some(&query)).is_ok());
     }
 
     fn users() -> (User, User) {
