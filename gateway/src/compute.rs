@@ -225,8 +225,9 @@ impl Client {
             cancelled: Arc::clone(&cancelled),
         };
         let (done, outcome) = oneshot::channel();
+        let span = tracing::Span::current();
         let job = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| work(&run)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&run))));
             // Dropped here if nobody waits.
             drop(done.send(outcome));
         };

@@ -35,6 +35,7 @@ use crate::codec;
 use crate::health::Health;
 use crate::registry::Registry;
 use crate::reply;
+use crate::request::Context;
 use crate::resources::Catalog;
 use crate::serving::Limits;
 use crate::stack::Inner;
@@ -108,6 +109,7 @@ impl Inner for Api {
         &self,
         permit: Permit,
         info: RequestInfo,
+        context: Context,
         request: Request<Body>,
     ) -> Response<Body> {
         if !info.is_resource_request {
@@ -122,7 +124,7 @@ impl Inner for Api {
                 _ => reply::not_found(),
             };
         };
-        let mut call = Call::new(permit, info, served, request);
+        let mut call = Call::new(permit, info, served, context, request);
         match route::answer(self, &mut call).await {
             Ok(answer) => answer,
             Err(error) => codec::error(&call.head.headers, &call.head.uri, &error),

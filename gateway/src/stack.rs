@@ -7,6 +7,7 @@ mod tail;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use api_types::request_info::RequestInfo;
 use axum::body::Body;
@@ -16,6 +17,7 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{Instrument as _, Span, field};
 
 use self::measure::Observation;
 use self::refusal::Refusal;
@@ -32,6 +34,9 @@ use crate::telemetry::Metrics;
 /// Unless a handler says otherwise: every answer is behind authentication.
 const NOT_CACHED: HeaderValue = HeaderValue::from_static("no-cache, private");
 
+/// Requests that take longer have a line in the log. kube-apiserver logs a trace after half of that.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// The account of refusals, which may be sent before the user is known.
 const REFUSED: &str = "";
 
@@ -42,6 +47,7 @@ pub trait Inner: Send + Sync + 'static {
         &self,
         permit: Permit,
         info: RequestInfo,
+        context: Context,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 
@@ -111,7 +117,17 @@ impl<I: Inner> Stack<I> {
         // From here on every answer is counted, refusals too.
         let mut observation =
             Observation::begin(&self.metrics, &info, &request, self.inner.serves(&info));
-        let answered = match self.answered(peer, outlet, context, info, request).await {
+        let (received, span) = (context.received, span(&context, &info));
+        let served = self.answered(peer, outlet, context, info, request);
+        let served = served.instrument(span.clone()).await;
+        if !long_running && received.elapsed() > SLOW {
+            let code = served
+                .as_ref()
+                .map_or(0, |served| served.answer.status().as_u16());
+            let milliseconds = received.elapsed().as_millis();
+            span.in_scope(|| tracing::info!(code, milliseconds, "slow request"));
+        }
+        let answered = match served {
             Ok(answered) => answered,
             Err(refusal) => {
                 let answer = refused(refusal, outlet);
@@ -145,7 +161,6 @@ impl<I: Inner> Stack<I> {
             context.deadline = Some(context.received + time);
         }
         let deadline = context.deadline;
-        request.extensions_mut().insert(context);
         // Until the handler has answered: it keeps the head while it waits for the body.
         let _head = self
             .limits
@@ -160,10 +175,17 @@ impl<I: Inner> Stack<I> {
             .map_err(|refused| Refusal::impersonating(&request, refused))?;
         // After authentication, because administrators have more; before authorization, which
         // may cost a request to somebody else.
-        let seat = self
+        let mut seat = self
             .limits
             .seat(&info, &user, outlet)
             .map_err(|_| Refusal::Overloaded)?;
+        if long_running {
+            let query = request.uri().query();
+            self.limits
+                .selectors(&mut seat, query)
+                .map_err(|_| Refusal::Overloaded)?;
+        }
+        Span::current().record("user", &*user.name);
         let reader = outlet.reader(&user.name);
         // What was written cannot be refused any more, and probes are never shed.
         let refusable = info.is_read_only() && !is_probe(&info);
@@ -176,7 +198,7 @@ impl<I: Inner> Stack<I> {
             request.extensions_mut().insert(intake);
         }
         // Boxed, because the future of a request is moved several times before it is polled.
-        let handler = Box::pin(self.inner.handle(permit, info, request));
+        let handler = Box::pin(self.inner.handle(permit, info, context, request));
         let answer = match deadline {
             Some(deadline) => timeout_at(deadline, handler)
                 .await
@@ -225,6 +247,19 @@ impl<I: Inner> Stack<I> {
             }
         }
     }
+}
+
+/// The span of a request: each log line below it says which request it is about.
+fn span(context: &Context, info: &RequestInfo) -> Span {
+    tracing::info_span!(
+        "request",
+        audit_id = context.shown_id(),
+        verb = info.verb.as_str(),
+        resource = &*info.resource,
+        namespace = &*info.namespace,
+        name = &*info.name,
+        user = field::Empty,
+    )
 }
 
 /// An answer, who reads it, and what goes with it.

@@ -19,3 +19,7 @@ pub mod limits;
 pub mod v1 {
     include!("gen/ark.backend.v1.rs");
 }
+
+/// Metadata of a Write call: the `Audit-ID` of requests that it carries writes of, one value each and
+/// perhaps not of all. A driver names them in its log when the call is slow or fails.
+pub const AUDIT_ID_METADATA: &str = "audit-id";

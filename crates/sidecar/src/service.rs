@@ -1,7 +1,9 @@
 //! The calls of `ark.backend.v1`, each a few lines over the kit's parts.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use backend_proto::AUDIT_ID_METADATA;
 use backend_proto::limits::PROTOCOL_MINOR;
 use backend_proto::v1::backend_server::Backend;
 use backend_proto::v1::describe_response::Capability;
@@ -15,6 +17,7 @@ use backend_proto::v1::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::batch::Queue;
@@ -32,6 +35,9 @@ use crate::{export, health, import, key, list, range};
 
 /// Messages ready for a reader of a list.
 const AHEAD: usize = 1;
+
+/// A call of Write that takes longer has a line in the log.
+const SLOW_WRITE: Duration = Duration::from_secs(1);
 
 /// Oldest minor version of the protocol that is spoken.
 const PROTOCOL_MINOR_MIN: u32 = 1;
@@ -64,6 +70,13 @@ impl Service {
             stop: self.stop.clone(),
         }
     }
+}
+
+/// The requests that a call carries writes of, for the log.
+fn audit_ids(metadata: &MetadataMap) -> String {
+    let ids = metadata.get_all(AUDIT_ID_METADATA).into_iter();
+    let ids: Vec<&str> = ids.filter_map(|id| id.to_str().ok()).collect();
+    ids.join(" ")
 }
 
 fn told<T>(result: Result<T, BackendError>) -> Result<T, Status> {
@@ -119,8 +132,28 @@ impl Backend for Service {
 
     async fn write(&self, request: Request<WriteRequest>) -> Answer<WriteResponse> {
         told(self.gate.check())?;
-        let ops = request.into_inner().ops;
-        told(self.queue.write(ops).await).map(Response::new)
+        let (metadata, _, WriteRequest { ops }) = request.into_parts();
+        let (count, began) = (ops.len(), Instant::now());
+        let written = self.queue.write(ops).await;
+        let milliseconds = began.elapsed().as_millis();
+        match &written {
+            Err(error) => {
+                let (error, audit_ids) = (&*error.message, audit_ids(&metadata));
+                tracing::warn!(
+                    audit_ids,
+                    writes = count,
+                    milliseconds,
+                    error,
+                    "write failed"
+                );
+            }
+            Ok(_) if began.elapsed() > SLOW_WRITE => {
+                let audit_ids = audit_ids(&metadata);
+                tracing::warn!(audit_ids, writes = count, milliseconds, "slow write");
+            }
+            Ok(_) => {}
+        }
+        told(written).map(Response::new)
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Answer<GetResponse> {

@@ -4,12 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend_proto::AUDIT_ID_METADATA;
 use backend_proto::limits::PROTOCOL_MINOR;
 use backend_proto::v1;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status};
 
 use crate::backend::check;
@@ -332,13 +334,20 @@ impl Calls {
     pub(super) async fn write(
         &self,
         ops: Vec<v1::Op>,
+        audit_ids: &[AsciiMetadataValue],
         timeout: Duration,
     ) -> Result<Vec<v1::OpResult>, Error> {
         let mut live = self.connected(Instant::now() + timeout).await?;
         let count = ops.len();
         self.requests.count(Method::Write);
         let request = v1::WriteRequest { ops };
-        let answer = unary(timeout, request, |request| live.client.write(request)).await?;
+        let answer = unary(timeout, request, |mut request| {
+            for id in audit_ids {
+                request.metadata_mut().append(AUDIT_ID_METADATA, id.clone());
+            }
+            live.client.write(request)
+        });
+        let answer = answer.await?;
         let open = |error| Error {
             outcome: Outcome::Unknown,
             ..error

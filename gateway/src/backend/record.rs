@@ -91,6 +91,8 @@ pub struct Origin {
     pub verb: String,
     /// `status`, `scale` or empty.
     pub subresource: String,
+    /// The `Audit-ID`, for the logs of both sides; it is not kept.
+    pub audit_id: String,
 }
 
 /// What to do with a record.

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::AsciiMetadataValue;
 
 use crate::backend::check;
 use crate::backend::client::Calls;
@@ -35,6 +36,10 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 
 type Answer = Result<Verdict, Error>;
 
+/// Most audit ids that a call carries: they are 36 bytes each, and the driver's log line has room for
+/// some.
+const AUDIT_IDS: usize = 16;
+
 /// Takes writes.
 #[derive(Clone, Debug)]
 pub(super) struct Queue(mpsc::Sender<Job>);
@@ -51,6 +56,8 @@ struct Job {
     op: v1::Op,
     /// See [`Op::found`].
     found: usize,
+    /// Of the request, if it has one.
+    audit_id: Option<AsciiMetadataValue>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -59,6 +66,7 @@ impl Queue {
         let (answer, verdict) = oneshot::channel();
         let job = Job {
             found: op.found,
+            audit_id: op.origin.audit_id.parse().ok(),
             op: op.into_wire(),
             answer,
         };
@@ -130,8 +138,10 @@ async fn send(calls: Calls, mut batch: Vec<Job>) {
     let mut patience = Patience::new();
     while !batch.is_empty() {
         let ops = batch.iter().map(|job| job.op.clone()).collect();
+        let ids = batch.iter().filter_map(|job| job.audit_id.clone());
+        let ids: Vec<_> = ids.take(AUDIT_IDS).collect();
         let answered = tokio::select! {
-            answered = calls.write(ops, ATTEMPT_TIMEOUT) => answered,
+            answered = calls.write(ops, &ids, ATTEMPT_TIMEOUT) => answered,
             () = all_closed(&mut batch) => return,
         };
         let error = match answered {

@@ -51,6 +51,7 @@ impl Call {
         permit: Permit,
         info: RequestInfo,
         served: Served,
+        context: Context,
         request: Request<Body>,
     ) -> Self {
         let (head, body) = request.into_parts();
@@ -59,7 +60,7 @@ impl Call {
             permit,
             info,
             served,
-            context: Context::of(&head.extensions),
+            context,
             head,
             // What nobody will read must not wait in memory as long as a watch lasts.
             body: if reads { Body::empty() } else { body },
@@ -89,6 +90,7 @@ impl Call {
             manager,
             verb: self.info.verb.as_str().to_owned(),
             subresource: self.info.subresource.clone(),
+            audit_id: self.context.shown_id().to_owned(),
         };
         Target {
             permit: self.permit.clone(),

@@ -1,11 +1,14 @@
 //! The facts of one request that do not come from its path.
 
-use http::{Extensions, HeaderValue};
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{Warnings, deadline};
 
-/// Travels in the request's extensions from the stack to the handler; cheap to clone.
+/// Bytes of an `Audit-ID` that logs show. Clients choose it; an identifier has 36.
+const SHOWN: usize = 64;
+
+/// Goes from the stack to the handler; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The request's `Audit-ID`, or one made for it.
@@ -30,13 +33,10 @@ impl Context {
         }
     }
 
-    /// The context the stack left in `extensions`; requests that did not come through the stack
-    /// (tests of single layers) get an empty one with the default deadline.
-    pub fn of(extensions: &Extensions) -> Self {
-        extensions.get::<Self>().cloned().unwrap_or_else(|| {
-            let audit_id = HeaderValue::from_static("");
-            Self::new(audit_id, Some(Instant::now() + deadline::REQUEST_TIMEOUT))
-        })
+    /// The `Audit-ID` as logs show it: empty if it is not visible ASCII.
+    pub fn shown_id(&self) -> &str {
+        let id = self.audit_id.to_str().unwrap_or_default();
+        &id[..id.len().min(SHOWN)]
     }
 
     /// When create, update, patch and delete of one object give up: the request's deadline, and

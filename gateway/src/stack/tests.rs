@@ -28,7 +28,8 @@ impl Inner for Stub {
         &self,
         permit: Permit,
         info: RequestInfo,
-        request: Request<Body>,
+        context: Context,
+        _request: Request<Body>,
     ) -> Response<Body> {
         match info.name.as_str() {
             "panic" => panic!("on purpose"),
@@ -37,7 +38,7 @@ impl Inner for Stub {
                 self.release.notified().await;
             }
             "never" => std::future::pending().await,
-            "warn" => Context::of(request.extensions()).warnings.add("careful"),
+            "warn" => context.warnings.add("careful"),
             _ if info.verb.as_str() == "watch" => {
                 let frames = futures_util::stream::once(async { Ok::<_, axum::Error>("event\n") });
                 let open = futures_util::StreamExt::chain(frames, futures_util::stream::pending());

@@ -180,7 +180,8 @@ impl World {
         let info = RequestInfo::parse(method, uri.path(), uri.query()).expect("a path");
         let user = User::new("admin", ["system:masters".to_owned()]);
         let permit = Authorizer.authorize(Arc::new(user), &info).expect("may");
-        let mut answer = self.api.handle(permit, info, request).await;
+        let context = Context::new(HeaderValue::from_static(""), None);
+        let mut answer = self.api.handle(permit, info, context, request).await;
         warnings.write_to(answer.headers_mut());
         answer
     }

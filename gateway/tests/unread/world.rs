@@ -6,6 +6,7 @@ use std::time::Duration;
 use api_types::request_info::{RequestInfo, Verb};
 use ark_apiserver::auth::Authenticator;
 use ark_apiserver::authz::{Authorizer, Permit};
+use ark_apiserver::request::Context;
 use ark_apiserver::serving::cert_reload::Reloader;
 use ark_apiserver::serving::limits::Settings;
 use ark_apiserver::serving::{Bounds, Lifecycle, Limits, Server, tls};
@@ -232,7 +233,13 @@ impl Authority {
 }
 
 impl Inner for Stub {
-    async fn handle(&self, _: Permit, info: RequestInfo, _: Request<Body>) -> Response<Body> {
+    async fn handle(
+        &self,
+        _: Permit,
+        info: RequestInfo,
+        _: Context,
+        _: Request<Body>,
+    ) -> Response<Body> {
         match (&info.verb, info.name.as_str()) {
             (_, "large") => Response::new(Body::from(self.0.clone())),
             (_, "huge") => Response::new(Body::from(vec![b'x'; HUGE])),
