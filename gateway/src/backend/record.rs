@@ -216,6 +216,7 @@ impl Op {
             expected_revision: signed(self.expected),
             expected_uid: self.uid,
             actor: self.actor,
+            ..v1::Op::default()
         }
     }
 }
