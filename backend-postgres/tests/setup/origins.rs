@@ -7,7 +7,7 @@ use postgres_testkit::{Server, Session};
 use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
 use tokio::sync::mpsc;
 
-use crate::program::{database, migrate};
+use crate::program::{database, migrate, refusal};
 
 /// Logs in as this role, who owns nothing.
 const ROLE: &str = "runtime";
@@ -156,8 +156,7 @@ async fn a_role_that_may_create_nothing_needs_migrate_once() {
     migrate(&owner, &["--grant", ROLE]).await.expect("migrated");
     migrate(&owner, &["--to", "2"]).await.expect("as before");
     let dsn = server.user_dsn(ROLE, "ark").expect("the role");
-    let refused = PostgresDriver::open(Options::from_dsn(&dsn).expect("a DSN")).await;
-    let refused = refused.expect_err("the schema is old").to_string();
+    let refused = refusal(&["--dsn", &dsn], &[]).await;
     for words in [
         "has schema version 2",
         "needs 3",
