@@ -57,7 +57,16 @@ fn origins(events: &[Event]) -> Vec<Option<Origin>> {
     events.iter().map(|event| event.origin.clone()).collect()
 }
 
-/// Writes a change as a program of schema version 2 does, which may still run beside this one.
+/// A read of the log in the form that programs of schema version 2 have it. They may still run beside
+/// this one, with statements that they prepared before the migration.
+const PREPARED_BEFORE: &str = "prepare log_before(bigint) as
+    select s.revision, e.* from ark.store s left join lateral (
+      select l.revision, l.actor, l.old_value from (
+        select t.*, sum(t.size::bigint) over (order by t.revision) as before
+        from (select * from ark.log where revision > $1 order by revision limit 1024) t) l) e on true;
+    execute log_before(0)";
+
+/// Writes a change as those programs do.
 async fn update_as_before(session: &Session) {
     let sql = "begin;
         insert into ark.log (revision, resource, path, change, previous, create_revision, created_at,
@@ -88,8 +97,12 @@ async fn a_store_of_the_release_before_shows_its_changes_without_origins_and_mov
     let columns = session.text(columns).await.expect("asked");
     assert_eq!(columns.as_deref(), Some("0"));
 
+    let prepared = session.batch_execute(PREPARED_BEFORE).await;
+    prepared.expect("prepared");
     let driver = open(&dsn).await;
     assert_eq!(origins(&log(&driver).await), [None, None]);
+    let again = session.batch_execute("execute log_before(0)").await;
+    again.expect("read as before");
     apply(&driver, op(Action::Update, "3", Some(origin("patch")))).await;
     update_as_before(&session).await;
     apply(&driver, op(Action::Delete, "", Some(origin("delete")))).await;
