@@ -5,7 +5,7 @@ mod diff;
 use anyhow::{Result, bail};
 use backend_proto::v1::event::Type;
 use backend_proto::v1::watch_response::Body;
-use backend_proto::v1::{Event, Key, Range, WatchRequest};
+use backend_proto::v1::{Event, Key, Origin, Range, WatchRequest};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -119,15 +119,35 @@ fn time(event: &Event) -> String {
 
 fn text(event: &Event, fields: &[diff::Field]) {
     let (revision, time, what) = (event.revision, time(event), name(event.r#type()));
-    let actor = if event.actor.is_empty() {
-        "-"
-    } else {
-        &event.actor
-    };
-    tell::line(format_args!("{revision}  {time}  {what}  {actor}"));
+    let actor = or_dash(&event.actor);
+    let origin = event.origin.as_ref().map(origin).unwrap_or_default();
+    tell::line(format_args!("{revision}  {time}  {what}  {actor}{origin}"));
     for field in fields {
         tell::line(format_args!("    {field}"));
     }
+}
+
+/// What follows the user: manager, and verb with its subresource. Nothing follows it in a line of a
+/// driver or a release that keeps no origins.
+fn origin(origin: &Origin) -> String {
+    let (manager, verb) = (or_dash(&origin.manager), or_dash(&origin.verb));
+    if origin.subresource.is_empty() {
+        return format!("  {manager}  {verb}");
+    }
+    format!("  {manager}  {verb}/{}", printable(&origin.subresource))
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() {
+        return "-".to_owned();
+    }
+    printable(text)
+}
+
+/// A client chose these characters: none of them may steer the operator's terminal.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
 }
 
 fn document(event: &Event, fields: Option<Vec<diff::Field>>, object: &Value) -> Value {
@@ -137,6 +157,11 @@ fn document(event: &Event, fields: Option<Vec<diff::Field>>, object: &Value) -> 
         "type": name(event.r#type()),
         "actor": event.actor,
     });
+    if let Some(origin) = &event.origin {
+        document["manager"] = json!(origin.manager);
+        document["verb"] = json!(origin.verb);
+        document["subresource"] = json!(origin.subresource);
+    }
     match fields {
         Some(fields) => {
             document["changes"] = fields.iter().map(diff::Field::document).collect();

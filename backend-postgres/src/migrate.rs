@@ -34,6 +34,11 @@ const MIGRATIONS: &[Migration] = &[
         down: include_str!("schema/0002.down.sql"),
         oldest: 2,
     },
+    Migration {
+        up: include_str!("schema/0003.up.sql"),
+        down: include_str!("schema/0003.down.sql"),
+        oldest: 2,
+    },
 ];
 
 /// Versions that programs of this release cannot leave a store at: their revisions are numbered in

@@ -3,6 +3,7 @@
 use backend_proto::v1::{Event, Key};
 use bytes::Bytes;
 use sidecar::key::{key_of, path_of};
+use sidecar::op::origin_of;
 use sidecar::time::timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -68,7 +69,8 @@ static LOG: Statement = Statement {
              CASE WHEN l.change = 3 THEN l.old_sum WHEN o.path IS NULL THEN n.old_sum ELSE o.sum END,
              CASE WHEN l.change = 3 THEN l.old_idx WHEN o.path IS NULL THEN n.old_idx ELSE o.idx END,
              CASE WHEN l.change = 3 THEN l.old_value WHEN o.path IS NULL THEN n.old_value
-                  ELSE o.value END
+                  ELSE o.value END,
+             l.manager, l.verb, l.subresource
            FROM (
              SELECT t.*, sum(t.size::bigint + $2) OVER (ORDER BY t.revision) - t.size - $2 AS before
              FROM (SELECT * FROM ark.log WHERE revision > $1 ORDER BY revision LIMIT $3) t
@@ -210,5 +212,10 @@ fn event(row: &Row) -> Option<Event> {
         previous_revision: previous,
         time: Some(timestamp(row.get(column(6)))),
         actor: row.get(column(7)),
+        origin: origin_of(
+            row.get(column(14)),
+            row.get(column(15)),
+            row.get(column(16)),
+        ),
     })
 }

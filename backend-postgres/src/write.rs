@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 
 use crate::connection::Statement;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, origin};
 
 /// Largest value, bytes.
 pub(crate) const VALUE_BYTES: usize = 32 << 20;
@@ -64,9 +64,10 @@ WITH s AS MATERIALIZED (
       ELSE 0
     END::smallint AS verdict
   FROM s, unnest($1::smallint[], $2::integer[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[],
-      $7::bytea[], $8::bigint[], $9::bytea[], $10::bytea[], $11::text[])
+      $7::bytea[], $8::bigint[], $9::bytea[], $10::bytea[], $11::text[], $14::text[], $15::text[],
+      $16::text[])
     WITH ORDINALITY AS op(action, resource, path, value, sum, idx, uid, expected, expected_uid,
-      op_id, actor, place)
+      op_id, actor, manager, verb, subresource, place)
   LEFT JOIN ark.object o ON o.resource = op.resource AND o.path = op.path
   LEFT JOIN ark.log l ON l.op_id = op.op_id
 ), won AS MATERIALIZED (
@@ -85,10 +86,10 @@ WITH s AS MATERIALIZED (
   WHERE w.action = 3 AND o.resource = w.resource AND o.path = w.path
 ), logged AS (
   INSERT INTO ark.log (revision, resource, path, change, previous, create_revision, created_at,
-    time, actor, op_id, size, old_time, old_sum, old_idx, old_value)
+    time, actor, manager, verb, subresource, op_id, size, old_time, old_sum, old_idx, old_value)
   SELECT revision, resource, path, action, coalesce(old_revision, 0),
-    coalesce(old_create, revision), coalesce(old_created_at, $12), $12, actor, op_id,
-    octet_length(CASE action WHEN 3 THEN old_value ELSE value END),
+    coalesce(old_create, revision), coalesce(old_created_at, $12), $12, actor, manager, verb,
+    subresource, op_id, octet_length(CASE action WHEN 3 THEN old_value ELSE value END),
     old_time, old_sum, old_idx, old_value
   FROM won
 ), counted AS (
@@ -130,5 +131,8 @@ ORDER BY j.place",
         Type::TEXT_ARRAY,
         Type::INT8,
         Type::INT8,
+        Type::TEXT_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::TEXT_ARRAY,
     ],
 };

@@ -4,11 +4,12 @@ use std::cmp::Ordering;
 use std::time::SystemTime;
 
 use backend_proto::v1::event::Type;
-use backend_proto::v1::{Event, Header, Key, Record};
+use backend_proto::v1::{Event, Header, Key, Origin, Record};
 use rusqlite::Connection;
 use sidecar::driver::{ImportOptions, ImportPart, ImportProgress};
 use sidecar::head::Head;
 use sidecar::key::path_of;
+use sidecar::op::origin;
 use sidecar::time::nanos;
 use tokio::sync::mpsc;
 
@@ -48,6 +49,7 @@ struct NewRow<'a> {
     previous: i64,
     time: i64,
     actor: &'a str,
+    origin: Option<&'a Origin>,
     record: &'a Record,
 }
 
@@ -155,6 +157,7 @@ impl<'a> Import<'a> {
                 previous: 0,
                 time: nanos(record.updated_at.as_ref()),
                 actor: "",
+                origin: None,
                 record,
             })?;
         }
@@ -198,6 +201,7 @@ impl<'a> Import<'a> {
                 previous: event.previous_revision,
                 time: nanos(event.time.as_ref()),
                 actor: &event.actor,
+                origin: event.origin.as_ref(),
                 record,
             })?;
         }
@@ -215,9 +219,10 @@ impl<'a> Import<'a> {
         let kept = row.change != change::DELETED;
         let index = record.index.as_ref().filter(|_| kept);
         let value = kept.then_some(record.value.as_ref());
+        let origin = origin(row.origin).unwrap_or_default();
         let sql = "INSERT INTO log (revision, resource, path, change, previous, create_revision, \
-                   created_at, time, actor, idx, crc, value) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                   created_at, time, actor, idx, crc, value, manager, verb, subresource) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         self.connection.prepare_cached(sql)?.execute((
             row.revision,
             resource,
@@ -231,6 +236,9 @@ impl<'a> Import<'a> {
             index.map(prost::Message::encode_to_vec),
             value.map(checksum),
             value,
+            origin.manager,
+            origin.verb,
+            origin.subresource,
         ))?;
         if kept {
             let sql = "INSERT INTO current (resource, path, revision) VALUES (?1, ?2, ?3) \

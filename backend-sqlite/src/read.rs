@@ -7,6 +7,7 @@ use backend_proto::v1::{Event, Key};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use sidecar::head::Head;
 use sidecar::key::{key_of, path_of};
+use sidecar::op::origin_of;
 use sidecar::time::timestamp;
 
 use crate::error::Error;
@@ -132,7 +133,8 @@ pub(crate) fn log(connection: &Connection, after: i64, max_bytes: usize) -> Resu
     let sql = concat!(
         "SELECT ",
         columns!(),
-        ", l.resource, l.path FROM log l WHERE l.revision > ?1 ORDER BY l.revision"
+        ", l.resource, l.path, l.manager, l.verb, l.subresource \
+         FROM log l WHERE l.revision > ?1 ORDER BY l.revision"
     );
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([after])?;
@@ -186,6 +188,7 @@ fn event(connection: &Connection, row: &Row<'_>, names: &mut Names) -> Result<Ev
         previous_revision: entry.previous,
         time: Some(timestamp(entry.time)),
         actor: entry.actor,
+        origin: origin_of(row.get(12)?, row.get(13)?, row.get(14)?),
     })
 }
 

@@ -11,7 +11,7 @@ use backend_proto::v1::{BackendError, Event, Key, Op, OpResult, Record};
 use rusqlite::{Connection, OptionalExtension as _};
 use sidecar::head::Head;
 use sidecar::key::path_of;
-use sidecar::op::{actor, invalid, refusal, refused};
+use sidecar::op::{actor, invalid, origin, refusal, refused};
 use sidecar::time::timestamp;
 
 use crate::error::Error;
@@ -244,9 +244,10 @@ impl Batch<'_> {
         let index = record.index.as_ref().filter(|_| kept);
         let value = kept.then_some(record.value.as_ref());
         let op_id = (!target.op.op_id.is_empty()).then_some(target.op.op_id.as_ref());
+        let origin = origin(target.op.origin.as_ref()).unwrap_or_default();
         let sql = "INSERT INTO log (revision, resource, path, change, previous, create_revision, \
-                   created_at, time, actor, op_id, idx, crc, value) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                   created_at, time, actor, op_id, idx, crc, value, manager, verb, subresource) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
         self.connection.prepare_cached(sql)?.execute((
             self.revision + 1,
             target.resource,
@@ -261,6 +262,9 @@ impl Batch<'_> {
             index.map(prost::Message::encode_to_vec),
             value.map(checksum),
             value,
+            origin.manager,
+            origin.verb,
+            origin.subresource,
         ))?;
         Ok(())
     }
@@ -275,6 +279,7 @@ impl Batch<'_> {
             previous_revision: previous,
             time: Some(timestamp(self.now)),
             actor: actor(op).to_owned(),
+            origin: origin(op.origin.as_ref()),
         });
         Applied {
             revision: self.revision,

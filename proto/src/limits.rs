@@ -1,7 +1,7 @@
 //! Constants of the protocol that both sides must agree on.
 
 /// Newest minor version of `ark.backend.v1` that this crate describes.
-pub const PROTOCOL_MINOR: u32 = 2;
+pub const PROTOCOL_MINOR: u32 = 3;
 
 /// Largest gRPC message either side accepts, bytes: one record of the largest size plus framing.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;

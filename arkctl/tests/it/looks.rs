@@ -1,5 +1,6 @@
 //! `verify`, `history`, `compact` and `fence`.
 
+use backend_proto::v1::Origin;
 use backend_proto::v1::op::Action;
 
 use crate::store::{Kind, Store, op, run, write};
@@ -118,6 +119,64 @@ async fn an_object_tells_its_history() {
     let told = run(&["history", "--at", &at, key]).await.expect("told");
     assert!(told.contains("does not exist"), "{told}");
     store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_names_manager_verb_and_subresource() {
+    let origin = |manager: &str, verb: &str, subresource: &str| Origin {
+        manager: manager.to_owned(),
+        verb: verb.to_owned(),
+        subresource: subresource.to_owned(),
+    };
+    // The first as a release before minor version 3 stored it.
+    let steps = [
+        (None, "created  somebody"),
+        (
+            Some(origin("kubectl-edit", "patch", "")),
+            "updated  somebody  kubectl-edit  patch",
+        ),
+        (
+            Some(origin("ark", "update", "status")),
+            "updated  somebody  ark  update/status",
+        ),
+        (
+            Some(origin("a\u{1b}[2Jb", "", "")),
+            "updated  somebody  a\u{fffd}[2Jb  -",
+        ),
+    ];
+    let key = "queries.ark.mckinsey.com/ns/a";
+    for kind in [Kind::Model, Kind::Sqlite] {
+        let store = Store::start(kind).await;
+        let at = store.address();
+        for (place, (origin, _)) in steps.iter().enumerate() {
+            let action = match place {
+                0 => Action::Create,
+                _ => Action::Update,
+            };
+            let mut change = op(action, "ns/a", place.to_string());
+            change.origin.clone_from(origin);
+            let written = write(&mut store.client(), vec![change]).await;
+            written.expect("written");
+        }
+        let shown = run(&["history", "--at", &at, key]).await.expect("read");
+        assert_eq!(shown.lines().count(), steps.len(), "{shown}");
+        for (line, (_, due)) in shown.lines().zip(&steps) {
+            assert!(line.ends_with(due), "{kind:?}: {line}");
+        }
+        let shown = run(&["history", "--at", &at, key, "--output", "json"]).await;
+        let shown = shown.expect("read");
+        let documents: Vec<serde_json::Value> = shown
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert!(documents[0].get("manager").is_none(), "{shown}");
+        let parts = ["actor", "manager", "verb", "subresource"];
+        assert_eq!(
+            parts.map(|part| documents[2][part].as_str().unwrap_or("none")),
+            ["somebody", "ark", "update", "status"]
+        );
+        store.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

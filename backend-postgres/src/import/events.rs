@@ -10,6 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::{Import, PIECE, Row, invalid};
 use crate::connection::Statement;
 use crate::error::Error;
+use crate::write::origin;
 use crate::writer::extend_log;
 
 /// Applies events on different keys; answers how many do not follow what was there.
@@ -19,9 +20,10 @@ WITH event AS MATERIALIZED (
   SELECT e.*, o.revision AS old_revision, o.time AS old_time, o.sum AS old_sum, o.idx AS old_idx,
     o.value AS old_value
   FROM unnest($1::smallint[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-      $7::bigint[], $8::bigint[], $9::text[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[])
+      $7::bigint[], $8::bigint[], $9::text[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[],
+      $14::text[], $15::text[], $16::text[])
     AS e(change, resource, path, revision, previous, create_revision, created_at, time, actor, sum,
-      uid, idx, value)
+      uid, idx, value, manager, verb, subresource)
   LEFT JOIN ark.object o ON o.resource = e.resource AND o.path = e.path
 ), stored AS (
   INSERT INTO ark.object (resource, path, revision, create_revision, created_at, time, size, sum,
@@ -38,9 +40,9 @@ WITH event AS MATERIALIZED (
   WHERE e.change = 3 AND o.resource = e.resource AND o.path = e.path
 ), logged AS (
   INSERT INTO ark.log (revision, resource, path, change, previous, create_revision, created_at,
-    time, actor, size, old_time, old_sum, old_idx, old_value)
+    time, actor, manager, verb, subresource, size, old_time, old_sum, old_idx, old_value)
   SELECT revision, resource, path, change, previous, create_revision, created_at, time, actor,
-    octet_length(value), old_time, old_sum, old_idx, old_value
+    manager, verb, subresource, octet_length(value), old_time, old_sum, old_idx, old_value
   FROM event
 )
 SELECT count(*) FROM event WHERE coalesce(old_revision, 0) <> previous",
@@ -58,6 +60,9 @@ SELECT count(*) FROM event WHERE coalesce(old_revision, 0) <> previous",
         Type::BYTEA_ARRAY,
         Type::BYTEA_ARRAY,
         Type::BYTEA_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::TEXT_ARRAY,
     ],
 };
 
@@ -77,6 +82,9 @@ struct Columns<'a> {
     uid: Vec<&'a [u8]>,
     index: Vec<Option<Vec<u8>>>,
     value: Vec<&'a [u8]>,
+    manager: Vec<String>,
+    verb: Vec<String>,
+    subresource: Vec<String>,
 }
 
 impl<'a> Columns<'a> {
@@ -95,9 +103,13 @@ impl<'a> Columns<'a> {
         self.uid.push(row.uid);
         self.index.push(row.index);
         self.value.push(row.value);
+        let origin = origin(event.origin.as_ref()).unwrap_or_default();
+        self.manager.push(origin.manager);
+        self.verb.push(origin.verb);
+        self.subresource.push(origin.subresource);
     }
 
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 13] {
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 16] {
         [
             &self.change,
             &self.resource,
@@ -112,6 +124,9 @@ impl<'a> Columns<'a> {
             &self.uid,
             &self.index,
             &self.value,
+            &self.manager,
+            &self.verb,
+            &self.subresource,
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use backend_proto::limits::LAST_WRITE;
 use backend_proto::v1::op::Action;
-use backend_proto::v1::{BackendError, Key, Op};
+use backend_proto::v1::{BackendError, Key, Op, Origin};
 use bytes::Bytes;
 use prost::Message as _;
 use sidecar::key::path_of;
@@ -39,6 +39,9 @@ struct Columns {
     expected_uid: Vec<Blob>,
     op_id: Vec<Blob>,
     actor: Vec<String>,
+    manager: Vec<String>,
+    verb: Vec<String>,
+    subresource: Vec<String>,
 }
 
 /// Bytes that are shared, not copied, until they are on the wire.
@@ -124,12 +127,16 @@ impl Batch {
                 .push(Blob(op.expected_uid.clone().into()));
             columns.op_id.push(Blob(op.op_id.clone()));
             columns.actor.push(actor(op));
+            let origin = origin(op.origin.as_ref()).unwrap_or_default();
+            columns.manager.push(origin.manager);
+            columns.verb.push(origin.verb);
+            columns.subresource.push(origin.subresource);
         }
         self.columns = columns;
     }
 
     /// The statement's parameters.
-    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 13] {
+    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 16] {
         let columns = &self.columns;
         [
             &columns.action,
@@ -145,6 +152,9 @@ impl Batch {
             &columns.actor,
             &self.now,
             &LAST_WRITE,
+            &columns.manager,
+            &columns.verb,
+            &columns.subresource,
         ]
     }
 }
@@ -168,4 +178,15 @@ impl ToSql for Blob {
 /// The actor as it is kept: the database cannot hold a zero byte.
 pub(crate) fn actor(op: &Op) -> String {
     op::actor(op).replace('\0', "")
+}
+
+/// The origin as it is kept, likewise.
+pub(crate) fn origin(origin: Option<&Origin>) -> Option<Origin> {
+    let Origin {
+        manager,
+        verb,
+        subresource,
+    } = op::origin(origin)?;
+    let kept = |part: String| part.replace('\0', "");
+    op::origin_of(kept(manager), kept(verb), kept(subresource))
 }

@@ -13,7 +13,7 @@ use sidecar::time::timestamp;
 use tokio_postgres::Row;
 
 use super::answer;
-use super::batch::{Batch, actor};
+use super::batch::{Batch, actor, origin};
 use crate::error::Error;
 use crate::record::{Stored, damaged};
 
@@ -185,6 +185,7 @@ impl Answer {
             previous_revision: previous,
             time: Some(timestamp(now)),
             actor: actor(op),
+            origin: origin(op.origin.as_ref()),
         };
         (applied, event)
     }

@@ -3,6 +3,7 @@
 mod former;
 mod migrations;
 mod names;
+mod origins;
 mod past;
 mod program;
 mod refusals;

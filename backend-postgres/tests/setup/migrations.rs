@@ -13,10 +13,10 @@ async fn version(session: &Session) -> Option<String> {
 async fn up_down_and_up_again() {
     let (server, dsn) = database(Server::builder()).await;
     let session = server.session("ark").await.expect("a session");
-    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 2"));
+    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 3"));
     assert_eq!(
-        migrate(&dsn, &["--to", "2"]).await.as_deref(),
-        Ok("schema version 2")
+        migrate(&dsn, &["--to", "3"]).await.as_deref(),
+        Ok("schema version 3")
     );
     let store = "select store_id from ark.store";
     let first = session.text(store).await.expect("asked");
@@ -25,13 +25,13 @@ async fn up_down_and_up_again() {
     assert!(careful.contains("--remove-everything"), "{careful}");
     assert_eq!(
         version(&session).await.as_deref(),
-        Some("2"),
+        Some("3"),
         "nothing was removed"
     );
-    for unknown in ["-1", "3"] {
+    for unknown in ["-1", "4"] {
         let flag = format!("--to={unknown}");
         let refused = migrate(&dsn, &[&flag]).await.expect_err("refused");
-        assert!(refused.contains("knows the versions 0 to 2"), "{refused}");
+        assert!(refused.contains("knows the versions 0 to 3"), "{refused}");
     }
     let down = migrate(&dsn, &["--to", "0", "--remove-everything"]).await;
     assert_eq!(down.as_deref(), Ok("schema version 0"));
@@ -42,7 +42,7 @@ async fn up_down_and_up_again() {
         Some("0")
     );
 
-    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 2"));
+    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 3"));
     let second = session.text(store).await.expect("asked");
     assert_ne!(first, second, "another store");
 }
@@ -57,7 +57,7 @@ async fn programs_that_migrate_at_once_take_turns() {
     let (one, other) = tokio::join!(migrate(&dsn, &[]), migrate(&dsn, &[]));
     assert_eq!(
         (one.as_deref(), other.as_deref()),
-        (Ok("schema version 2"), Ok("schema version 2"))
+        (Ok("schema version 3"), Ok("schema version 3"))
     );
     for program in &mut programs {
         program.answers().await;
@@ -81,7 +81,7 @@ async fn a_poolers_connections_are_left_as_they_were() {
     // The second meets what the first left.
     for _ in 0..2 {
         let migrated = migrate(&dsn, &pooled).await;
-        assert_eq!(migrated.as_deref(), Ok("schema version 2"));
+        assert_eq!(migrated.as_deref(), Ok("schema version 3"));
     }
     migrate(&direct, &["--to", "0", "--remove-everything"])
         .await

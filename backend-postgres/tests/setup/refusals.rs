@@ -23,7 +23,7 @@ async fn a_schema_that_does_not_fit() {
     let (server, dsn, session) = role().await;
     let missing = refusal(&["--dsn", &dsn], &[]).await;
     assert!(
-        missing.contains("schema version 0, this program needs 2"),
+        missing.contains("schema version 0, this program needs 3"),
         "{missing}"
     );
     assert!(missing.contains("backend-postgres migrate"), "{missing}");
@@ -46,7 +46,7 @@ async fn a_schema_that_does_not_fit() {
         let newer = refusal(&["--dsn", dsn], &[]).await;
         assert!(newer.contains("schema version 7"), "{newer}");
         assert!(
-            newer.contains("this one knows up to 2: upgrade it"),
+            newer.contains("this one knows up to 3: upgrade it"),
             "{newer}"
         );
     }

@@ -6,6 +6,7 @@ mod former;
 mod history;
 mod import;
 mod lists;
+mod origins;
 mod places;
 mod space;
 mod sql;

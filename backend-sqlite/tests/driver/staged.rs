@@ -242,7 +242,8 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
     let view: String = file.query_row(view, [], |row| row.get(0)).expect("view");
     let first = format!(
         "DROP VIEW resources; ALTER TABLE store DROP COLUMN fenced; \
-         ALTER TABLE store DROP COLUMN importing; {}; PRAGMA user_version = 1",
+         ALTER TABLE store DROP COLUMN importing; ALTER TABLE log DROP COLUMN manager; \
+         ALTER TABLE log DROP COLUMN verb; ALTER TABLE log DROP COLUMN subresource; {}; PRAGMA user_version = 1",
         view.replace("WHERE (SELECT importing IS NULL FROM store)", "")
     );
     file.execute_batch(&first).expect("as it was");

@@ -19,6 +19,9 @@ const RESOURCE: &str = "things";
 /// How often a watch of the suite wants to hear of progress, milliseconds.
 const PROGRESS_MS: i64 = 100;
 
+/// Minor version of the protocol since which drivers keep the origin of a change.
+pub(crate) const ORIGINS: u32 = 3;
+
 /// How much a run does.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -100,6 +103,11 @@ impl Bench {
     pub(crate) fn has(&self, capability: Capability) -> bool {
         let mut offered = self.described.capabilities();
         offered.any(|offered| offered == capability)
+    }
+
+    /// Whether the driver keeps the origin of a change.
+    pub(crate) fn has_origins(&self) -> bool {
+        self.described.protocol_minor_max >= ORIGINS
     }
 
     pub(crate) fn limits(&self) -> Limits {

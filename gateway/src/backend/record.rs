@@ -231,6 +231,11 @@ impl Op {
             expected_revision: signed(self.expected),
             expected_uid: String::new(),
             actor: self.origin.user.clone(),
+            origin: Some(v1::Origin {
+                manager: self.origin.manager.clone(),
+                verb: self.origin.verb.clone(),
+                subresource: self.origin.subresource.clone(),
+            }),
         }
     }
 }

@@ -108,6 +108,25 @@ pub struct Record {
     #[prost(string, tag = "8")]
     pub unreadable: ::prost::alloc::string::String,
 }
+/// How a change was requested, for the log: for people, and no part of the record. Every part may be
+/// empty. A driver keeps the first bytes of each part that are whole characters, may leave out zero
+/// bytes, and shows no Origin if nothing is left. Since minor version 3: an older driver ignores it
+/// and shows none, and so does a newer one of a change that was stored before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Origin {
+    /// The field manager that the request named, else the first part of its user agent, such as
+    /// `kubectl`. 128 bytes are kept.
+    #[prost(string, tag = "1")]
+    pub manager: ::prost::alloc::string::String,
+    /// Verb of the request: `create`, `update`, `patch`, `delete` or `deletecollection`. 32 bytes are
+    /// kept.
+    #[prost(string, tag = "2")]
+    pub verb: ::prost::alloc::string::String,
+    /// Subresource that the request named, such as `status` or `scale`; empty if it named none. 32
+    /// bytes are kept.
+    #[prost(string, tag = "3")]
+    pub subresource: ::prost::alloc::string::String,
+}
 /// One committed change.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Event {
@@ -128,6 +147,9 @@ pub struct Event {
     /// Who did it, as the gateway said; may be empty.
     #[prost(string, tag = "6")]
     pub actor: ::prost::alloc::string::String,
+    /// How it was requested, as the gateway said; since minor version 3.
+    #[prost(message, optional, tag = "7")]
+    pub origin: ::core::option::Option<Origin>,
 }
 /// Nested message and enum types in `Event`.
 pub mod event {
@@ -481,6 +503,9 @@ pub struct Op {
     /// Who asks, for the log; may be empty. At most 256 bytes are kept.
     #[prost(string, tag = "8")]
     pub actor: ::prost::alloc::string::String,
+    /// How it was requested, for the log; since minor version 3.
+    #[prost(message, optional, tag = "9")]
+    pub origin: ::core::option::Option<Origin>,
 }
 /// Nested message and enum types in `Op`.
 pub mod op {

@@ -5,7 +5,7 @@ use backend_proto::v1::list_response::Chunk;
 use backend_proto::v1::watch_response::Events;
 use backend_proto::v1::{
     Event, ExportRequest, Header, ImportProgress, ImportRequest, ImportResponse, Index, Key,
-    ListRequest, Op, Record, WatchRequest,
+    ListRequest, Op, Origin, Record, WatchRequest,
 };
 use tonic::Status;
 
@@ -147,6 +147,11 @@ fn labelled(op: Op, label: &str) -> Op {
     };
     Op {
         index: Some(index),
+        origin: Some(Origin {
+            manager: format!("manager of {label}"),
+            verb: "update".to_owned(),
+            subresource: "status".to_owned(),
+        }),
         ..op
     }
 }

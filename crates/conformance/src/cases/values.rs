@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::op_result::Verdict;
-use backend_proto::v1::{Event, Index, Record};
+use backend_proto::v1::{Event, ExportRequest, Index, Origin, Record};
 use bytes::Bytes;
 
+use super::moves::Export;
 use super::{Case, case};
-use crate::bench::{Bench, noise};
-use crate::check::{Check, ensure, same, some};
+use crate::bench::{Bench, ORIGINS, noise};
+use crate::check::{Check, Stop, ensure, same, some};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -37,6 +39,12 @@ pub(super) const CASES: &[Case] = &[
         times,
         "created_at is kept by updates, updated_at does not lie before it, and events name the \
          actor."
+    ),
+    case!(
+        "B6-origins",
+        origins,
+        "Events name the field manager, the verb and the subresource of the request, as far as it \
+         gave them; since minor version 3."
     ),
 ];
 
@@ -129,7 +137,7 @@ async fn too_large(bench: Bench) -> Check {
     ];
     let verdicts = bench.client.verdicts(batch).await?;
     let Verdict::Refused(error) = &verdicts[0] else {
-        return Err(crate::check::Stop::Failed(
+        return Err(Stop::Failed(
             "a value above the limit was not refused".to_owned(),
         ));
     };
@@ -198,5 +206,72 @@ async fn times(bench: Bench) -> Check {
     ensure!(event.time.is_some(), "an event without its time");
     // At most 256 bytes are kept; half a character is none.
     same!(event.actor, "u".repeat(255), "actor of an event");
+    Ok(())
+}
+
+async fn origins(bench: Bench) -> Check {
+    if !bench.has_origins() {
+        let sentence = format!("the driver speaks no minor version {ORIGINS}");
+        return Err(Stop::Skipped(sentence));
+    }
+    let origin = |manager: &str, verb: &str, subresource: &str| Origin {
+        manager: manager.to_owned(),
+        verb: verb.to_owned(),
+        subresource: subresource.to_owned(),
+    };
+    let filled = |manager: usize, verb: usize, subresource: usize, end: &str| {
+        let fill = |unit: &str, bytes: usize| format!("{}{end}", unit.repeat(bytes));
+        origin(
+            &fill("m", manager),
+            &fill("v", verb),
+            &fill("s", subresource),
+        )
+    };
+    let given = [
+        origin("kubectl-create", "create", ""),
+        origin("ctl é", "update", "status"),
+        filled(128, 32, 32, ""),
+        filled(127, 31, 31, "é"),
+        origin("", "patch", ""),
+        origin("", "", "scale"),
+        origin("ark", "", ""),
+        Origin::default(),
+        origin("gc", "deletecollection", ""),
+    ];
+    let mut due = given.clone().map(Some);
+    // At most 128, 32 and 32 bytes are kept; half a character is none.
+    due[3] = Some(filled(127, 31, 31, ""));
+    // An origin that says nothing is none.
+    due[7] = None;
+    let start = bench.client.current().await?.revision;
+    let mut live = bench.client.watch(bench.after(start)).await?;
+    let mut last = start;
+    for (step, given) in given.into_iter().enumerate() {
+        let mut op = match step {
+            0 => bench.create("ns/a", "0"),
+            8 => bench.delete("ns/a", 0),
+            _ => bench.update("ns/a", step.to_string(), 0),
+        };
+        op.origin = Some(given);
+        last = bench.client.apply(op).await?.revision;
+    }
+    let mut past = bench.connect().watch(bench.after(start)).await?;
+    let mut seen = vec![
+        ("a watch", live.until(last).await?),
+        ("a watch of the past", past.until(last).await?),
+    ];
+    if bench.has(Capability::Export) {
+        let follow = ExportRequest {
+            follow: true,
+            after_revision: start,
+            ..ExportRequest::default()
+        };
+        let mut export = Export::open(&bench, follow).await?;
+        seen.push(("an export", export.events(&bench, last).await?));
+    }
+    for (from, events) in seen {
+        let seen: Vec<_> = events.into_iter().map(|event| event.origin).collect();
+        same!(seen, due, "origins in {from}");
+    }
     Ok(())
 }

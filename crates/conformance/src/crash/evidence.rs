@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use backend_proto::v1::Origin;
 use backend_proto::v1::event::Type;
 
 use super::load::{Watched, Watcher, Written};
@@ -16,6 +17,8 @@ pub(super) struct Change {
     pub(super) path: String,
     /// Number of the value that was stored or deleted.
     pub(super) value: u64,
+    /// What the event says of the request, from a driver that keeps it.
+    pub(super) origin: Option<Origin>,
 }
 
 /// What all lives of the driver left.

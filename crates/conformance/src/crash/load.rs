@@ -3,7 +3,7 @@
 use backend_proto::error::from_status;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::op_result::Verdict;
-use backend_proto::v1::{BackendError, Event, Op, Record};
+use backend_proto::v1::{BackendError, Event, Op, Origin, Record};
 use tonic::Status;
 
 use super::evidence::{Change, Evidence};
@@ -194,11 +194,17 @@ impl Writer {
         let fresh = self.number as u64 * 1_000_000_000 + number;
         let bytes = format!("{fresh} {}", "v".repeat(FILLER));
         let life = self.round / KEYS + slot;
-        let (kind, value, op) = match self.stored[slot] {
+        let (kind, value, mut op) = match self.stored[slot] {
             None => (Type::Created, fresh, bench.create(&path, bytes)),
             Some((at, value)) if life % 4 == 3 => (Type::Deleted, value, bench.delete(&path, at)),
             Some((at, _)) => (Type::Updated, fresh, bench.update(&path, bytes, at)),
         };
+        // Each its own, so that a driver that mixes them up is found out.
+        op.origin = bench.has_origins().then(|| Origin {
+            manager: format!("writer {}", self.number),
+            verb: format!("{kind:?}").to_lowercase(),
+            subresource: format!("{number}"),
+        });
         Sent {
             op,
             slot,
@@ -223,6 +229,7 @@ impl Writer {
             kind: sent.kind,
             path,
             value: sent.value,
+            origin: sent.op.origin.clone(),
         })
     }
 }
@@ -376,6 +383,7 @@ fn change(event: &Event) -> Check<Change> {
         kind: event.r#type(),
         path: record.key.as_ref().map(path_of).unwrap_or_default(),
         value: value_of(&record),
+        origin: event.origin.clone(),
     };
     same!(record.value.ends_with(b"v"), true, "a value that is whole");
     Ok(change)

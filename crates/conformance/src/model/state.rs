@@ -219,6 +219,7 @@ impl State {
     fn change(&self, op: Op, key: Key, current: Option<Record>, now: Timestamp) -> Event {
         let revision = self.header.revision + 1;
         let actor = op::actor(&op).to_owned();
+        let origin = op::origin(op.origin.as_ref());
         let previous_revision = current.as_ref().map_or(0, |record| record.revision);
         let (kind, record) = match current {
             Some(stored) if op.action() == Action::Delete => (Type::Deleted, stored),
@@ -247,6 +248,7 @@ impl State {
             previous_revision,
             time: Some(now),
             actor,
+            origin,
         }
     }
 

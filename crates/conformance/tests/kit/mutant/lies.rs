@@ -6,7 +6,8 @@ use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::conflict::Cause;
 use backend_proto::v1::op_result::{Applied, Verdict};
 use backend_proto::v1::{
-    CurrentRevisionRequest, GetRequest, GetResponse, Key, Op, OpResult, WriteRequest, WriteResponse,
+    CurrentRevisionRequest, GetRequest, GetResponse, Key, Op, OpResult, Origin, WriteRequest,
+    WriteResponse,
 };
 use bytes::Bytes;
 use tonic::Status;
@@ -50,6 +51,13 @@ pub(crate) enum Lie {
     ForgetsOpIds,
     NoopBurnsARevision,
     LosersBurnARevision,
+    ForgetsManagers,
+    ForgetsVerbs,
+    ForgetsSubresources,
+    /// Shows more of a long manager than is kept.
+    CutsTooLate,
+    /// Nothing: the driver is of minor version 2, which has no origins.
+    KnowsNoOrigins,
     // In fences.
     IgnoresAFence,
     ForgetsTheReason,
@@ -64,6 +72,7 @@ pub(crate) enum Lie {
     KeepsBrokenCalls,
     ForgetsProgress,
     LosesImportedEvents,
+    LosesImportedOrigins,
     TakesAnySource,
     DiscardsNothing,
     KeepsTheEpoch,
@@ -121,12 +130,24 @@ impl Liar {
                 Lie::ForgetsOpIds => op.op_id = Bytes::new(),
                 _ => {}
             }
+            self.lie_in_origin(&mut op.origin);
         }
         let mut response = self.send(ops.clone()).await?;
         for (op, result) in ops.into_iter().zip(&mut response.results) {
             self.lie_in_verdict(op, result).await?;
         }
         Ok(response)
+    }
+
+    /// Takes away from the origin of a change what the lie forgets.
+    pub(super) fn lie_in_origin(&self, origin: &mut Option<Origin>) {
+        match (self.lie, &mut *origin) {
+            (Lie::ForgetsManagers, Some(origin)) => origin.manager.clear(),
+            (Lie::ForgetsVerbs, Some(origin)) => origin.verb.clear(),
+            (Lie::ForgetsSubresources, Some(origin)) => origin.subresource.clear(),
+            (Lie::KnowsNoOrigins, _) => *origin = None,
+            _ => {}
+        }
     }
 
     /// Verdicts over operations that the model never sees.

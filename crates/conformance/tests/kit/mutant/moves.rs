@@ -52,6 +52,7 @@ impl Liar {
     pub(super) fn lie_in_describe(&self, response: &mut DescribeResponse) {
         match (self.lie, &mut response.import) {
             (Lie::HidesAFence, _) => response.fenced.clear(),
+            (Lie::KnowsNoOrigins, _) => response.protocol_minor_max = 2,
             (Lie::ForgetsProgress, Some(import)) => import.last = None,
             _ => {}
         }
@@ -100,6 +101,11 @@ impl Liar {
     }
 
     async fn lie_in_part(&self, part: &mut Part) -> Result<(), Status> {
+        if let (Part::Events(batch), Lie::LosesImportedOrigins) = (&mut *part, self.lie) {
+            for event in &mut batch.events {
+                event.origin = None;
+            }
+        }
         let Part::Options(options) = part else {
             return Ok(());
         };

@@ -52,6 +52,12 @@ impl Liar {
                 });
                 *events = repeated.collect();
             }
+            Lie::CutsTooLate => {
+                let origins = events.iter_mut().filter_map(|event| event.origin.as_mut());
+                for origin in origins.filter(|origin| origin.manager.len() == 127) {
+                    origin.manager.push('é');
+                }
+            }
             Lie::WrongPrevious => {
                 for event in events
                     .iter_mut()

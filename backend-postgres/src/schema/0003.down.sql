@@ -1,0 +1,1 @@
+ALTER TABLE log DROP COLUMN manager, DROP COLUMN verb, DROP COLUMN subresource;
