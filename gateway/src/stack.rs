@@ -25,7 +25,7 @@ use self::tail::{End, Held, Tail, WHOLE, Whole};
 use crate::auth::{Authenticator, Peer};
 use crate::authz::{Authorizer, Permit, impersonation};
 use crate::reply;
-use crate::request::{Context, deadline};
+use crate::request::{Context, User, deadline};
 use crate::serving::limits::{Overloaded, Seat, is_probe};
 use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
@@ -175,16 +175,8 @@ impl<I: Inner> Stack<I> {
             .map_err(|refused| Refusal::impersonating(&request, refused))?;
         // After authentication, because administrators have more; before authorization, which
         // may cost a request to somebody else.
-        let mut seat = self
-            .limits
-            .seat(&info, &user, outlet)
-            .map_err(|_| Refusal::Overloaded)?;
-        if long_running {
-            let query = request.uri().query();
-            self.limits
-                .selectors(&mut seat, query)
-                .map_err(|_| Refusal::Overloaded)?;
-        }
+        let seat = self.seat(&info, &user, outlet, request.uri().query());
+        let seat = seat.map_err(|_| Refusal::Overloaded)?;
         Span::current().record("user", &*user.name);
         let reader = outlet.reader(&user.name);
         // What was written cannot be refused any more, and probes are never shed.
@@ -219,6 +211,21 @@ impl<I: Inner> Stack<I> {
             seat,
             in_flight,
         })
+    }
+
+    /// A seat, and for a watch the memory of its selectors.
+    fn seat(
+        &self,
+        info: &RequestInfo,
+        user: &User,
+        outlet: &Outlet,
+        query: Option<&str>,
+    ) -> Result<Seat, Overloaded> {
+        let mut seat = self.limits.seat(info, user, outlet)?;
+        if info.is_long_running() {
+            self.limits.selectors(&mut seat, query)?;
+        }
+        Ok(seat)
     }
 
     /// Keeps what the request holds until its answer has gone; a small one goes at once.

@@ -8,7 +8,11 @@ mod busy;
 mod fake;
 mod world;
 
+#[path = "../../../crates/conformance/tests/kit/bent.rs"]
+mod bent;
+
 mod admission;
+mod audit;
 mod bodies;
 mod bounds;
 mod heavy;

@@ -152,7 +152,12 @@ impl Running {
     }
 
     async fn admitting(fake: &Fake, chain: Chain) -> Self {
-        let endpoint = fake.endpoint().parse().expect("an endpoint");
+        Self::at(&fake.endpoint(), chain).await
+    }
+
+    /// Over the driver at an endpoint.
+    pub(crate) async fn at(endpoint: &str, chain: Chain) -> Self {
+        let endpoint = endpoint.parse().expect("an endpoint");
         let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 3 << 20);
         let manifests = manifests.expect("manifests").into_iter();
         let catalog = manifests.fold(Catalog::default(), |catalog, manifest| {
@@ -218,6 +223,16 @@ impl Server {
 
     /// `METHOD path` below the namespace `a`; MERGE and JSON are kinds of patches.
     pub(crate) async fn send(&self, line: &str, body: impl Into<Bytes>) -> Response<Body> {
+        self.send_as("test", line, body).await
+    }
+
+    /// The same with an `Audit-ID`.
+    pub(crate) async fn send_as(
+        &self,
+        audit_id: &str,
+        line: &str,
+        body: impl Into<Bytes>,
+    ) -> Response<Body> {
         let (method, path) = line.split_once(' ').expect("method and path");
         let (method, content_type) = match method {
             "MERGE" => ("PATCH", "application/merge-patch+json"),
@@ -228,6 +243,7 @@ impl Server {
             .method(method)
             .uri(format!("/apis/example.com/v1/namespaces/a/{path}"))
             .header("Content-Type", content_type)
+            .header("Audit-ID", audit_id)
             .body(Body::from(body.into()))
             .expect("a request");
         self.stack.answer(&self.admin, request).await

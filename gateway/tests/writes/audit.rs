@@ -1,0 +1,71 @@
+//! One identifier names a request in the response and in the logs of both sides.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ark_apiserver::admission::Chain;
+use conformance::{ModelDriver, Served};
+use parking_lot::Mutex;
+
+use crate::bent::Bent;
+use crate::world::{Running, thing};
+
+/// Log lines.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+// On one thread, whose log lines are caught.
+#[tokio::test]
+async fn a_slow_write_is_named_in_the_response_and_in_both_logs() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _caught = tracing::subscriber::set_default(subscriber);
+    let folder = tempfile::tempdir().expect("a directory");
+    let socket = folder.path().join("s");
+    let driver = Bent {
+        commits_late: Some(Duration::from_millis(1_200)),
+        ..Bent::new(ModelDriver::new())
+    };
+    let served = Served::at(&socket, Arc::new(driver)).await;
+    let served = served.expect("a socket");
+    let endpoint = format!("unix://{}", socket.display());
+    let running = Running::at(&endpoint, Chain::default()).await;
+    let server = running.server().clone();
+    let response = server.send_as("0123-4567", "POST things", thing("x", 1));
+    let response = response.await;
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.headers()["Audit-ID"], "0123-4567");
+    let lines = String::from_utf8(lines.0.lock().clone()).expect("text");
+    let line = |what: &str| lines.lines().find(|line| line.contains(what));
+    let gateway = line("slow request").expect(&lines);
+    for part in [
+        "audit_id=\"0123-4567\"",
+        "verb=\"create\"",
+        "resource=\"things\"",
+        "namespace=\"a\"",
+        "user=\"ark-admin\"",
+        "code=201",
+    ] {
+        assert!(gateway.contains(part), "{part}: {gateway}");
+    }
+    let driver = line("slow write").expect(&lines);
+    assert!(driver.contains("audit_ids=\"0123-4567\""), "{driver}");
+    drop(running);
+    served.stop().await.expect("served");
+}
