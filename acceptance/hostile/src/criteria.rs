@@ -11,8 +11,9 @@ pub(crate) const LOGIN: Duration = Duration::from_secs(1);
 /// Most CPU time that one request may cost.
 pub(crate) const CPU: Duration = Duration::from_secs(1);
 
-/// What the attacks store stays, and is served from memory.
-const STORED: u64 = 4 << 20;
+/// Objects that the attacks store, and the history of their changes, stay in memory: the run has 11 MiB more
+/// at the end, of 32 MiB that the history may have.
+const STORED: u64 = 16 << 20;
 
 /// Limits, with the slack of the command line.
 #[derive(Clone, Debug)]
