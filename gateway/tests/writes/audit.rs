@@ -26,8 +26,7 @@ impl Write for Lines {
     }
 }
 
-// On one thread, whose log lines are caught.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_write_is_named_in_the_response_and_in_both_logs() {
     let lines = Lines::default();
     let writer = lines.clone();
@@ -35,7 +34,8 @@ async fn a_slow_write_is_named_in_the_response_and_in_both_logs() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let _caught = tracing::subscriber::set_default(subscriber);
+    // Of the whole process: which spans are enabled is one decision for all threads of it.
+    tracing::subscriber::set_global_default(subscriber).expect("the only one");
     let folder = tempfile::tempdir().expect("a directory");
     let socket = folder.path().join("s");
     let driver = Bent {
@@ -52,7 +52,10 @@ async fn a_slow_write_is_named_in_the_response_and_in_both_logs() {
     assert_eq!(response.status(), 201);
     assert_eq!(response.headers()["Audit-ID"], "0123-4567");
     let lines = String::from_utf8(lines.0.lock().clone()).expect("text");
-    let line = |what: &str| lines.lines().find(|line| line.contains(what));
+    let mut ours = lines.lines().filter(|line| line.contains("0123-4567"));
+    let mut line = |what: &str| ours.find(|line| line.contains(what));
+    let driver = line("slow write").expect(&lines);
+    assert!(driver.contains("audit_ids=\"0123-4567\""), "{driver}");
     let gateway = line("slow request").expect(&lines);
     for part in [
         "audit_id=\"0123-4567\"",
@@ -64,8 +67,6 @@ async fn a_slow_write_is_named_in_the_response_and_in_both_logs() {
     ] {
         assert!(gateway.contains(part), "{part}: {gateway}");
     }
-    let driver = line("slow write").expect(&lines);
-    assert!(driver.contains("audit_ids=\"0123-4567\""), "{driver}");
     drop(running);
     served.stop().await.expect("served");
 }
