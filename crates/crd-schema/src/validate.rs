@@ -49,7 +49,7 @@ fn run(value: &Value, old: Option<&Value>, schema: &Structural, prefix: Option<&
         forgiving(value, schema, Way::Root, old, &mut outcome);
     }
     if exhausted || outcome.is_exhausted() {
-        // Not in the order of the walk: what else was found is known to be wrong.
+        // Branches of `not` and `anyOf` may have swallowed it; repeated errors are dropped below.
         outcome.add(Fault::unchecked);
     }
     let mut seen = HashSet::new();
@@ -109,7 +109,7 @@ fn node(
         return;
     }
     if !outcome.take_value() {
-        outcome.add(Fault::given_up);
+        outcome.add(Fault::unchecked);
         return;
     }
     types(value, schema, way, outcome);

@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::parent::Parent;
 use crate::refuse::closing;
 use crate::retention::Retention;
-use crate::service::Service;
+use crate::service::{Pace, Service};
 use crate::streams::{STREAMS, Streams};
 use crate::tail::Tail;
 
@@ -278,6 +278,7 @@ async fn start(
     }
     background.spawn(batcher.run(driver.clone(), tail.clone(), metrics.clone()));
     let service = Service {
+        failed_writes: Pace::default(),
         driver,
         description,
         queue,

@@ -14,6 +14,7 @@ use backend_proto::v1::{
     ImportResponse, ListRequest, ListResponse, WatchRequest, WatchResponse, WriteRequest,
     WriteResponse,
 };
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,6 +57,22 @@ pub(crate) struct Service {
     pub(crate) streams: Streams,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    pub(crate) failed_writes: Pace,
+}
+
+/// Lets one log line pass per [`SLOW_WRITE`]: on a full disk every call fails.
+#[derive(Clone, Default)]
+pub(crate) struct Pace(Arc<Mutex<Option<Instant>>>);
+
+impl Pace {
+    fn may_log(&self) -> bool {
+        let (mut last, now) = (self.0.lock(), Instant::now());
+        let due = last.is_none_or(|last| now.duration_since(last) >= SLOW_WRITE);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -79,7 +96,7 @@ fn audit_ids(metadata: &MetadataMap) -> String {
     ids.join(" ")
 }
 
-fn told<T>(result: Result<T, BackendError>) -> Result<T, Status> {
+fn or_status<T>(result: Result<T, BackendError>) -> Result<T, Status> {
     result.map_err(|error| status(&error))
 }
 
@@ -109,9 +126,9 @@ impl Backend for Service {
         }
         // In this order: whoever is told of no import gets the header of after it, and a driver may
         // learn from its header what it tells next.
-        let import = told(self.driver.import_progress().await)?;
-        let header = told(self.driver.header().await)?;
-        let fenced = told(self.driver.fenced().await)?;
+        let import = or_status(self.driver.import_progress().await)?;
+        let header = or_status(self.driver.header().await)?;
+        let fenced = or_status(self.driver.fenced().await)?;
         Ok(Response::new(DescribeResponse {
             header: Some(header),
             driver: self.description.name.clone(),
@@ -131,13 +148,13 @@ impl Backend for Service {
     }
 
     async fn write(&self, request: Request<WriteRequest>) -> Answer<WriteResponse> {
-        told(self.gate.check())?;
+        or_status(self.gate.check())?;
         let (metadata, _, WriteRequest { ops }) = request.into_parts();
         let (count, began) = (ops.len(), Instant::now());
         let written = self.queue.write(ops).await;
         let milliseconds = began.elapsed().as_millis();
         match &written {
-            Err(error) => {
+            Err(error) if self.failed_writes.may_log() => {
                 let (error, audit_ids) = (&*error.message, audit_ids(&metadata));
                 tracing::warn!(
                     audit_ids,
@@ -151,19 +168,19 @@ impl Backend for Service {
                 let audit_ids = audit_ids(&metadata);
                 tracing::warn!(audit_ids, writes = count, milliseconds, "slow write");
             }
-            Ok(_) => {}
+            Ok(_) | Err(_) => {}
         }
-        told(written).map(Response::new)
+        or_status(written).map(Response::new)
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Answer<GetResponse> {
-        told(self.gate.check())?;
+        or_status(self.gate.check())?;
         let request = request.into_inner();
-        let key = told(request.key.ok_or_else(|| invalid("no key")))?;
-        told(key::check(&key))?;
+        let key = or_status(request.key.ok_or_else(|| invalid("no key")))?;
+        or_status(key::check(&key))?;
         self.metrics.get();
         let found = self.driver.get(&key, request.revision).await;
-        let (header, record) = told(found)?;
+        let (header, record) = or_status(found)?;
         Ok(Response::new(GetResponse {
             header: Some(header),
             record,
@@ -171,24 +188,24 @@ impl Backend for Service {
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
-        told(self.gate.check())?;
+        or_status(self.gate.check())?;
         let connection = Connection::of(&request);
         let request = request.into_inner();
         let asked = request.range.ok_or_else(|| invalid("no range"));
         let asked = asked.and_then(|asked| range::check(&asked).map(|()| asked));
         if let Some(after) = &request.after {
-            told(key::check(after))?;
+            or_status(key::check(after))?;
         }
         let limit = u64::try_from(request.limit).map_err(|_| invalid("a negative limit"));
         let query = ListQuery {
-            range: told(asked)?,
+            range: or_status(asked)?,
             after: request.after,
-            limit: told(limit)?,
+            limit: or_status(limit)?,
             revision: request.revision,
         };
         self.metrics.list();
         let (driver, stop) = (self.driver.clone(), self.stop.clone());
-        let (sink, messages) = told(reader::channel(&self.streams, connection, AHEAD))?;
+        let (sink, messages) = or_status(reader::channel(&self.streams, connection, AHEAD))?;
         self.tasks.spawn(async move {
             let wrap = |part| Some(ListResponse { part: Some(part) });
             if let Err(error) = list::pump(driver.as_ref(), query, &sink, wrap, &stop).await {
@@ -199,11 +216,11 @@ impl Backend for Service {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
-        told(self.gate.check())?;
+        or_status(self.gate.check())?;
         let connection = Connection::of(&request);
         let ahead = watching::AHEAD;
-        let (sink, messages) = told(reader::channel(&self.streams, connection, ahead))?;
-        let watch = told(Watch::start(self.source(), request.into_inner()).await)?;
+        let (sink, messages) = or_status(reader::channel(&self.streams, connection, ahead))?;
+        let watch = or_status(Watch::start(self.source(), request.into_inner()).await)?;
         self.tasks.spawn(watch.run(sink));
         Ok(Response::new(messages))
     }
@@ -212,7 +229,7 @@ impl Backend for Service {
         &self,
         _request: Request<CurrentRevisionRequest>,
     ) -> Answer<CurrentRevisionResponse> {
-        let header = told(self.driver.header().await)?;
+        let header = or_status(self.driver.header().await)?;
         self.tail.nudge(&header);
         Ok(Response::new(CurrentRevisionResponse {
             header: Some(header),
@@ -220,9 +237,9 @@ impl Backend for Service {
     }
 
     async fn compact(&self, request: Request<CompactRequest>) -> Answer<CompactResponse> {
-        told(self.gate.check())?;
+        or_status(self.gate.check())?;
         let revision = request.into_inner().revision;
-        let header = told(self.driver.compact(revision).await)?;
+        let header = or_status(self.driver.compact(revision).await)?;
         self.fanout.adopt(&header);
         Ok(Response::new(CompactResponse {
             header: Some(header),
@@ -230,11 +247,11 @@ impl Backend for Service {
     }
 
     async fn export(&self, request: Request<ExportRequest>) -> Answer<Self::ExportStream> {
-        told(self.gate.check())?;
+        or_status(self.gate.check())?;
         let connection = Connection::of(&request);
         let request = request.into_inner();
-        told(export::check(&request))?;
-        let (sink, messages) = told(reader::channel(&self.streams, connection, AHEAD))?;
+        or_status(export::check(&request))?;
+        let (sink, messages) = or_status(reader::channel(&self.streams, connection, AHEAD))?;
         self.tasks.spawn(export::run(self.source(), request, sink));
         Ok(Response::new(messages))
     }
@@ -264,14 +281,14 @@ impl Backend for Service {
     }
 
     async fn fence(&self, request: Request<FenceRequest>) -> Answer<FenceResponse> {
-        told(self.gate.check())?;
+        or_status(self.gate.check())?;
         let FenceRequest { fenced, reason } = request.into_inner();
         if fenced && reason.is_empty() {
             return Err(status(&invalid("a fence needs a reason")));
         }
         let reason = fenced.then_some(reason);
         tracing::info!(fenced, reason, "fence");
-        let header = told(self.driver.fence(reason).await)?;
+        let header = or_status(self.driver.fence(reason).await)?;
         Ok(Response::new(FenceResponse {
             header: Some(header),
         }))

@@ -33,10 +33,6 @@ impl Plan for Delete {
         Options::Delete(&self.options)
     }
 
-    fn weight(&self) -> usize {
-        0
-    }
-
     fn check(&self, target: &Target, current: &Current) -> Result<(), ApiError> {
         match current {
             Current::Absent => Err(live::not_found(target)),

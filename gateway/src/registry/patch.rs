@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Target;
 use super::identity::{self, Names};
 use super::plan::Plan;
-use crate::admission::{Operation, Options};
+use crate::admission::Options;
 use crate::codec::decode::{self, Clean, Unfit};
 use crate::compute::{Remade, Run};
 use crate::patch;
@@ -42,10 +42,6 @@ pub(crate) struct Body {
 }
 
 impl Plan for Patch {
-    fn operation(&self) -> Operation {
-        Operation::Update
-    }
-
     fn options(&self) -> Options<'_> {
         Options::Patch(&self.body.options)
     }

@@ -1,22 +1,21 @@
 //! What differs between the kinds of writes.
 
-use std::sync::Arc;
-
 use api_types::status::ApiError;
 use serde_json::Value;
 
+use super::Target;
 use super::live::Current;
-use super::{Target, live};
 use crate::admission::{Operation, Options};
 use crate::compute::Run;
-use crate::store::Stored;
 use crate::strategy::prepare::Part;
 
 /// One kind of write. The pipeline asks it for a candidate and does everything else; when another
 /// write came between, it asks again.
 pub(crate) trait Plan: Send + Sync + 'static {
     /// The operation that admission and validation see.
-    fn operation(&self) -> Operation;
+    fn operation(&self) -> Operation {
+        Operation::Update
+    }
 
     /// The options of the request.
     fn options(&self) -> Options<'_>;
@@ -26,8 +25,10 @@ pub(crate) trait Plan: Send + Sync + 'static {
         Part::Main
     }
 
-    /// Bytes of the body, which decide where the work is done.
-    fn weight(&self) -> usize;
+    /// Bytes of the body, which decide where the work is done; the stored object counts as well.
+    fn weight(&self) -> usize {
+        0
+    }
 
     /// Rejects the stored object, or its absence, before the candidate is made.
     ///
@@ -51,12 +52,4 @@ pub(crate) trait Plan: Send + Sync + 'static {
 
     /// Completes the new object after mutating admission.
     fn complete(&self, _object: &mut Value) {}
-}
-
-/// The stored object as a tree, if there is one.
-pub(super) fn old(
-    target: &Target,
-    stored: Option<&Arc<Stored>>,
-) -> Result<Option<Value>, ApiError> {
-    stored.map(|stored| live::tree(target, stored)).transpose()
 }

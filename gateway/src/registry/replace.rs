@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::live::Current;
 use super::plan::Plan;
 use super::{Target, identity};
-use crate::admission::{Operation, Options};
+use crate::admission::Options;
 use crate::compute::{Remade, Run};
 use crate::strategy::prepare::Part;
 
@@ -29,10 +29,6 @@ pub(crate) struct Replace {
 }
 
 impl Plan for Replace {
-    fn operation(&self) -> Operation {
-        Operation::Update
-    }
-
     fn options(&self) -> Options<'_> {
         Options::Update(&self.options)
     }

@@ -11,7 +11,7 @@ use super::identity::{self, Names};
 use super::live::Current;
 use super::patch::Body;
 use super::plan::Plan;
-use crate::admission::{Operation, Options};
+use crate::admission::Options;
 use crate::codec::ScaleView;
 use crate::compute::Run;
 
@@ -54,16 +54,8 @@ pub(crate) struct PatchScale {
 }
 
 impl Plan for ReplaceScale {
-    fn operation(&self) -> Operation {
-        Operation::Update
-    }
-
     fn options(&self) -> Options<'_> {
         Options::Update(&self.options)
-    }
-
-    fn weight(&self) -> usize {
-        0
     }
 
     fn check(&self, target: &Target, current: &Current) -> Result<(), ApiError> {
@@ -83,10 +75,6 @@ impl Plan for ReplaceScale {
 }
 
 impl Plan for PatchScale {
-    fn operation(&self) -> Operation {
-        Operation::Update
-    }
-
     fn options(&self) -> Options<'_> {
         Options::Patch(&self.body.options)
     }

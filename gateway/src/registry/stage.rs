@@ -11,8 +11,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::live::Current;
-use super::plan::{self, Plan};
+use super::live::{self, Current};
+use super::plan::Plan;
 use super::{Outcome, Target, Written, identity};
 use crate::admission::{Attributes, Chain, Objects, Operation};
 use crate::codec::decode;
@@ -86,7 +86,7 @@ impl<P: Plan> Candidate<P> {
     pub(super) fn new(
         run: &Run,
         chain: &Chain,
-        target: Target,
+        mut target: Target,
         plan: Arc<P>,
         current: Current,
     ) -> Result<Self, ApiError> {
@@ -95,13 +95,17 @@ impl<P: Plan> Candidate<P> {
             Current::Present(stored) if plan.operation() != Operation::Create => Some(stored),
             _ => None,
         };
-        let old = plan::old(&target, old)?;
+        let old = old.map(|stored| live::tree(&target, stored)).transpose()?;
         run.check()?;
-        let new = plan.candidate(run, &target, old.as_ref())?;
+        let mut new = plan.candidate(run, &target, old.as_ref())?;
         run.check()?;
-        let mut target = target;
-        if let (Operation::Create, Some(new)) = (plan.operation(), &new) {
-            target.name = Meta::of(new).name().into();
+        if let Some(new) = &mut new {
+            if plan.operation() != Operation::Delete {
+                prepare::in_namespace(new, &target.namespace)?;
+            }
+            if plan.operation() == Operation::Create {
+                target.name = Meta::of(new).name().into();
+            }
         }
         let mut candidate = Self {
             target,
@@ -122,7 +126,6 @@ impl<P: Plan> Candidate<P> {
         let Some(new) = &mut self.new else {
             return Ok(());
         };
-        prepare::in_namespace(new, &self.target.namespace)?;
         for step in &chain.fields {
             step.manage(&attributes, self.old.as_ref(), new)?;
         }

@@ -16,8 +16,8 @@ use crate::request::User;
 pub const MAX_READS: usize = 400;
 /// Requests that write which may run at once by default.
 pub const MAX_WRITES: usize = 200;
-/// Requests of `system:masters` that may run at once beyond those two, whatever they are set to. As many
-/// as one connection can have streams: it protects the process, not a share of it.
+/// Requests of `system:masters` that may run at once beyond those two, whatever they are set to: as many as
+/// four HTTP/2 connections can have streams. It protects the process, not a share of it.
 pub const MAX_PRIVILEGED: usize = 2_000;
 /// Watches that may be open at once. One costs about 10 kB with its HTTP/2 stream, so that all of them stay below
 /// the 256 MiB that clients may cost beyond the objects.

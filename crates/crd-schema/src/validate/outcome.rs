@@ -151,7 +151,8 @@ impl Fault {
         Self::new(ErrorType::TooLong, way, Shown::omitted(), detail)
     }
 
-    /// An object whose branches are not all checked, because that might take many seconds.
+    /// A branch that is not checked, and the object whose branches are not all checked, because that
+    /// might take many seconds.
     pub(super) fn unchecked() -> Self {
         let detail = "takes too long to check with anyOf, oneOf, allOf and not";
         Self::new(
@@ -160,11 +161,6 @@ impl Fault {
             Shown::omitted(),
             detail.to_owned(),
         )
-    }
-
-    /// A branch that is given up.
-    pub(super) fn given_up() -> Self {
-        Self::plain(String::new())
     }
 
     pub(super) fn too_many(way: Way<'_>, count: i64, most: i64) -> Self {

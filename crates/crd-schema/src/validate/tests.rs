@@ -293,7 +293,7 @@ fn branches_are_checked_for_a_bounded_time() {
             "{kind}"
         );
     }
-    // What is valid after all is not known to be.
+    // A `not` whose branch is not checked does not pass.
     let items = json!({"type": "object", "not": {"required": ["a"]}});
     let spec = json!({"type": "array", "items": items});
     let object = json!({"spec": vec![json!({}); 3 << 20]});
