@@ -21,14 +21,7 @@ pub(crate) struct Options {
 
 /// Builds, serves, creates the sample Query and lists it.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let build = [
-        "build",
-        "--release",
-        "-p",
-        "ark-apiserver",
-        "-p",
-        "backend-sqlite",
-    ];
+    let build = ["build", "-p", "ark-apiserver", "-p", "backend-sqlite"];
     step("build gateway and SQLite sidecar", &mut cargo(&build))?;
     let kubectl = kubectl()?;
     let scratch = tempfile::tempdir()?;
@@ -66,7 +59,7 @@ struct Server {
 impl Server {
     /// Starts it and waits for its `ready:` line.
     fn start(data_dir: &Path) -> Result<Self> {
-        let program = bin_dir("release").join("ark-apiserver");
+        let program = bin_dir().join("ark-apiserver");
         let mut child = Command::new(&program)
             .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
@@ -118,18 +111,9 @@ fn kubectl() -> Result<PathBuf> {
         return Ok(found);
     }
     println!("==> no kubectl on the path: building it from its Go module");
-    let output = cargo(&[
-        "run",
-        "--release",
-        "--quiet",
-        "-p",
-        "scenarios",
-        "--",
-        "tool",
-        "kubectl",
-    ])
-    .stderr(Stdio::inherit())
-    .output()?;
+    let output = cargo(&["run", "--quiet", "-p", "scenarios", "--", "tool", "kubectl"])
+        .stderr(Stdio::inherit())
+        .output()?;
     ensure!(
         output.status.success(),
         "no kubectl: install it or Go 1.26, then run this again"

@@ -13,11 +13,11 @@ pub(crate) fn workspace_root() -> PathBuf {
         .map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// Where cargo puts binaries of a profile.
-pub(crate) fn bin_dir(profile: &str) -> PathBuf {
+/// Where cargo puts the binaries of quickstart, tests and acceptance suites.
+pub(crate) fn bin_dir() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| workspace_root().join("target"), PathBuf::from);
-    target.join(profile)
+    target.join("debug")
 }
 
 /// A command in the workspace's root.

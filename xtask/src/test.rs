@@ -76,12 +76,13 @@ fn steps(scratch: &Path) -> Vec<Step> {
             command: cargo(&["xtask", "deny"]),
         },
         Step {
-            name: "unit and border tests",
-            command: cargo(&["test", "--workspace"]),
+            // With the tests, because their dependencies choose features of those of the programs.
+            name: "build",
+            command: cargo(&["build", "--workspace", "--bins", "--tests"]),
         },
         Step {
-            name: "release build",
-            command: cargo(&["build", "--release", "--workspace", "--bins"]),
+            name: "unit and border tests",
+            command: cargo(&["test", "--workspace"]),
         },
         Step {
             name: "conformance of backend-sqlite with kills",
@@ -117,14 +118,14 @@ fn steps(scratch: &Path) -> Vec<Step> {
 }
 
 fn binary(name: &str, args: &[&str]) -> Command {
-    let mut command = run::command(bin_dir("release").join(name));
+    let mut command = run::command(bin_dir().join(name));
     command.args(args);
     command
 }
 
 /// The suite against the real binary, which it kills and restarts under load.
 fn conformance(scratch: &Path) -> Command {
-    let driver = bin_dir("release").join("backend-sqlite");
+    let driver = bin_dir().join("backend-sqlite");
     let endpoint = format!("unix://{}/backend.sock", scratch.display());
     let restart = format!(
         "{} --listen {endpoint} --path {}/ark.db",
@@ -148,7 +149,7 @@ fn conformance(scratch: &Path) -> Command {
 
 /// The same on a throw-away server, and on more of them for the cases that need an empty store.
 fn conformance_on_postgres(scratch: &Path) -> Command {
-    let path = |name: &str| bin_dir("release").join(name).display().to_string();
+    let path = |name: &str| bin_dir().join(name).display().to_string();
     let (testkit, driver) = (path("postgres-testkit"), path("backend-postgres"));
     let endpoint = format!("unix://{}/postgres.sock", scratch.display());
     let restart = format!("{driver} --listen {endpoint}");
