@@ -6,8 +6,11 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::client::Calls;
 use crate::backend::error::{Error, Reason};
 
-/// Most askers that wait at once; more are shed.
+/// Askers between two looks of [`Current`], which takes them in all the time; more are shed.
 const QUEUE: usize = 4096;
+/// So many that wait are searched for those who have left. The others are bounded by the requests that
+/// are served at once ([`crate::serving::limits`]).
+const MANY: usize = 4096;
 
 /// How often a question is asked whose connection breaks, which says nothing of the next one: a
 /// restarted backend costs its readers nothing. The connection may break under the question, be
@@ -15,16 +18,17 @@ const QUEUE: usize = 4096;
 const ATTEMPTS: u32 = 3;
 
 type Answer = Result<u64, Error>;
+type Waiting = oneshot::Sender<Answer>;
 
 /// Asks for the current revision.
 #[derive(Clone, Debug)]
-pub(super) struct Asker(mpsc::Sender<oneshot::Sender<Answer>>);
+pub(super) struct Asker(mpsc::Sender<Waiting>);
 
 /// Answers the askers.
 #[derive(Debug)]
 pub(super) struct Current {
     calls: Calls,
-    askers: mpsc::Receiver<oneshot::Sender<Answer>>,
+    askers: mpsc::Receiver<Waiting>,
 }
 
 impl Asker {
@@ -50,30 +54,43 @@ impl Current {
     /// One call at a time; its answer is for all who asked before it was sent. Who asks while it
     /// is under way gets the next one's: an answer under way may be older than the question.
     pub(super) async fn run(mut self, cancel: CancellationToken) {
-        let mut waiting = Vec::new();
+        let mut next = Vec::new();
         loop {
-            let got = tokio::select! {
-                got = self.askers.recv_many(&mut waiting, QUEUE) => got,
-                () = cancel.cancelled() => 0,
-            };
-            if got == 0 {
-                return;
+            if next.is_empty() {
+                let got = tokio::select! {
+                    got = self.askers.recv_many(&mut next, QUEUE) => got,
+                    () = cancel.cancelled() => 0,
+                };
+                if got == 0 {
+                    return;
+                }
             }
+            let mut waiting = std::mem::take(&mut next);
             waiting.retain(|asker| !asker.is_closed());
             if waiting.is_empty() {
                 continue;
             }
             let answer = tokio::select! {
                 answer = ask(&self.calls) => answer,
-                () = all_closed(&mut waiting) => {
-                    waiting.clear();
-                    continue;
-                }
+                () = all_closed(&mut waiting) => continue,
+                () = collect(&mut self.askers, &mut next) => return,
             };
-            for asker in waiting.drain(..) {
+            for asker in waiting {
                 // An asker that left needs no answer.
                 let _ = asker.send(answer.clone());
             }
+        }
+    }
+}
+
+/// Takes askers in until there can be no more. Otherwise clients that ask and leave within the time of a
+/// call would fill the queue, and others be shed.
+async fn collect(askers: &mut mpsc::Receiver<Waiting>, next: &mut Vec<Waiting>) {
+    let mut many = MANY;
+    while askers.recv_many(next, QUEUE).await > 0 {
+        if next.len() > many {
+            next.retain(|asker| !asker.is_closed());
+            many = MANY.max(2 * next.len());
         }
     }
 }
@@ -92,7 +109,7 @@ async fn ask(calls: &Calls) -> Answer {
 }
 
 /// Waits until every asker has left.
-async fn all_closed(askers: &mut [oneshot::Sender<Answer>]) {
+async fn all_closed(askers: &mut [Waiting]) {
     for asker in askers {
         asker.closed().await;
     }
