@@ -10,14 +10,23 @@ use http::Extensions;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Bounds of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
-    /// Bytes of all bodies that have arrived and whose requests are not answered. 64 MiB: twice the largest
-    /// body that a manifest may ask for. Beyond it 429.
+    /// Bytes of all bodies that have arrived and whose requests are not answered. 56 MiB, with `reserve` twice
+    /// the largest body that a manifest may ask for. Beyond it 429.
     pub arrived: usize,
+    /// The same for modest bodies that find no room there, so that a few clients with large ones do not
+    /// stop everybody else. 8 MiB: 32 bodies.
+    pub reserve: usize,
+    /// A body that says that it is no longer may use the reserve. kube-apiserver's
+    /// `resourceBody99Percentile`.
+    pub modest: usize,
+    /// How long a body in the reserve may take to arrive: 256 KiB at 1 Mbit/s. The reserve is there for
+    /// those who send what they announced.
+    pub modest_time: Duration,
     /// Bytes that decoding and everything behind it may need for all requests together, reckoned as
     /// twice the tree of their bodies. 96 MiB: the heaviest that a body can have, and its like.
     /// Beyond it a request waits.
@@ -44,6 +53,7 @@ const STEP: usize = 64 << 10;
 pub struct Intake {
     limits: BodyLimits,
     arrived: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
     working: Arc<Semaphore>,
 }
 
@@ -75,7 +85,10 @@ pub enum Error {
 impl Default for BodyLimits {
     fn default() -> Self {
         Self {
-            arrived: 64 << 20,
+            arrived: 56 << 20,
+            reserve: 8 << 20,
+            modest: 256 << 10,
+            modest_time: Duration::from_secs(2),
             working: 96 << 20,
             light: 192 << 10,
             small: 24 << 10,
@@ -92,6 +105,7 @@ impl Intake {
         Self {
             limits,
             arrived: Arc::new(Semaphore::new(limits.arrived)),
+            reserve: Arc::new(Semaphore::new(limits.reserve)),
             working: Arc::new(Semaphore::new(limits.working)),
         }
     }
@@ -115,15 +129,22 @@ impl Intake {
         longest: usize,
         weigh: impl FnOnce(&[u8]) -> usize,
     ) -> Result<(Bytes, Reckoned), Error> {
-        let announced = body.size_hint().lower();
-        if announced > longest as u64 {
+        let announced = body.size_hint();
+        if announced.lower() > longest as u64 {
             return Err(Error::TooLarge);
         }
+        let mut arrival = Arrival {
+            intake: self,
+            whole: announced
+                .exact()
+                .and_then(|whole| usize::try_from(whole).ok()),
+            held: None,
+            deadline: None,
+        };
         // Copied, because a frame holds on to the buffer that it was read into. What is announced and
         // does not come is never touched, so that it takes no memory.
-        let mut read = Vec::with_capacity(usize::try_from(announced).unwrap_or(longest));
-        let mut arrived = None;
-        while let Some(frame) = self.in_time(body.frame()).await? {
+        let mut read = Vec::with_capacity(usize::try_from(announced.lower()).unwrap_or(longest));
+        while let Some(frame) = arrival.next(body.frame()).await? {
             let Ok(data) = frame.map_err(Error::Broken)?.into_data() else {
                 continue;
             };
@@ -133,40 +154,17 @@ impl Intake {
             }
             if bytes > read.capacity() {
                 let room = bytes.max(2 * read.capacity()).min(longest);
-                self.reckon(room, &mut arrived)?;
+                arrival.reckon(room)?;
                 read.reserve_exact(room - read.len());
             }
-            self.reckon(bytes, &mut arrived)?;
+            arrival.reckon(bytes)?;
             read.extend_from_slice(&data);
         }
+        let arrived = arrival.held;
         // The frames of the last step may be dropped before anything is decoded.
         drop(body);
         let working = self.may_work(TREES.saturating_mul(weigh(&read))).await?;
         Ok((read.into(), Reckoned { arrived, working }))
-    }
-
-    async fn in_time<T>(&self, next: impl Future<Output = T>) -> Result<T, Error> {
-        timeout(self.limits.stall, next)
-            .await
-            .map_err(|_| Error::Stalled)
-    }
-
-    /// Reckons a body of which so many bytes have arrived.
-    fn reckon(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), Error> {
-        let had = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let wanted = bytes.saturating_sub(self.limits.small);
-        if wanted <= had {
-            return Ok(());
-        }
-        let more = u32::try_from((wanted - had).next_multiple_of(STEP)).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.arrived)
-            .try_acquire_many_owned(more)
-            .map_err(|_| Error::Full)?;
-        match held {
-            Some(held) => held.merge(more),
-            None => *held = Some(more),
-        }
-        Ok(())
     }
 
     /// Waits until there is memory to work on a body.
@@ -184,6 +182,64 @@ impl Intake {
     }
 }
 
+/// A body that arrives.
+struct Arrival<'a> {
+    intake: &'a Intake,
+    /// Its length, if it was announced.
+    whole: Option<usize>,
+    held: Option<OwnedSemaphorePermit>,
+    /// Of a body in the reserve.
+    deadline: Option<Instant>,
+}
+
+impl Arrival<'_> {
+    async fn next<T>(&self, frame: impl Future<Output = T>) -> Result<T, Error> {
+        let stalled = Instant::now() + self.intake.limits.stall;
+        let deadline = self.deadline.map_or(stalled, |all| all.min(stalled));
+        timeout_at(deadline, frame)
+            .await
+            .map_err(|_| Error::Stalled)
+    }
+
+    /// Reckons a body of which so many bytes have arrived.
+    fn reckon(&mut self, bytes: usize) -> Result<(), Error> {
+        let Intake {
+            limits, arrived, ..
+        } = self.intake;
+        let had = self
+            .held
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = bytes.saturating_sub(limits.small);
+        // What is in the reserve is reckoned as a whole.
+        if wanted <= had || self.deadline.is_some() {
+            return Ok(());
+        }
+        let more = u32::try_from((wanted - had).next_multiple_of(STEP)).unwrap_or(u32::MAX);
+        let Ok(more) = Arc::clone(arrived).try_acquire_many_owned(more) else {
+            return self.use_reserve();
+        };
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        Ok(())
+    }
+
+    fn use_reserve(&mut self) -> Result<(), Error> {
+        let Intake {
+            limits, reserve, ..
+        } = self.intake;
+        let whole = self.whole.filter(|whole| *whole <= limits.modest);
+        let whole = whole.and_then(|whole| u32::try_from(whole).ok());
+        let whole = whole.ok_or(Error::Full)?;
+        let held = Arc::clone(reserve).try_acquire_many_owned(whole);
+        self.held = Some(held.map_err(|_| Error::Full)?);
+        self.deadline = Some(Instant::now() + limits.modest_time);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt as _;
@@ -193,6 +249,9 @@ mod tests {
 
     const LIMITS: BodyLimits = BodyLimits {
         arrived: 4 << 20,
+        reserve: 1 << 20,
+        modest: 512 << 10,
+        modest_time: Duration::from_secs(2),
         working: 4 << 20,
         light: 8 << 10,
         small: 1 << 10,
@@ -225,6 +284,38 @@ mod tests {
         assert_eq!((full.len(), stalled.len()), (16, 4));
         assert!(stalled.iter().all(|error| matches!(error, Error::Stalled)));
         assert_eq!(intake.arrived.available_permits(), LIMITS.arrived);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn modest_bodies_have_a_reserve_that_unfinished_ones_leave() {
+        let intake = Intake::new(LIMITS);
+        let held = (0..4).map(|_| intake.read(unfinished(1 << 20), 3 << 20, <[u8]>::len));
+        let held = futures_util::future::join_all(held);
+        let others = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // Announced and whole; what is held is given back.
+            for _ in 0..8 {
+                let modest = Body::from(vec![b' '; 500 << 10]);
+                assert!(intake.read(modest, 3 << 20, <[u8]>::len).await.is_ok());
+            }
+            let large = Body::from(vec![b' '; 600 << 10]);
+            let large = intake.read(large, 3 << 20, <[u8]>::len).await;
+            assert!(matches!(large, Err(Error::Full)));
+            // Announced, and not whole.
+            let mut slow = Arrival {
+                intake: &intake,
+                whole: Some(500 << 10),
+                held: None,
+                deadline: None,
+            };
+            slow.reckon(100 << 10).unwrap();
+            let began = Instant::now();
+            let next = slow.next(std::future::pending::<()>()).await;
+            assert!(matches!(next, Err(Error::Stalled)));
+            assert_eq!(began.elapsed(), LIMITS.modest_time);
+        };
+        let _ = tokio::join!(held, others);
+        assert_eq!(intake.reserve.available_permits(), LIMITS.reserve);
     }
 
     #[tokio::test(start_paused = true)]
