@@ -1,6 +1,7 @@
 //! The only writer. [`pipeline`] is the one loop that every write passes, and a plan says what is
 //! special about a kind of write.
 
+mod contention;
 mod pipeline;
 mod stage;
 
@@ -29,6 +30,7 @@ use api_types::status::ApiError;
 use bytes::Bytes;
 use serde_json::Value;
 
+use self::contention::{Contention, Turn};
 use self::plan::Plan;
 use crate::admission::Chain;
 use crate::authz::Permit;
@@ -43,6 +45,7 @@ use crate::strategy::owners;
 pub(crate) struct Registry {
     store: Store,
     admission: Arc<Chain>,
+    contention: Arc<Contention>,
 }
 
 /// The object of a write, and who asks; cheap to clone.
@@ -87,8 +90,12 @@ pub(crate) struct Written {
 
 impl Registry {
     /// Writes to a store what passes admission.
-    pub(crate) const fn new(store: Store, admission: Arc<Chain>) -> Self {
-        Self { store, admission }
+    pub(crate) fn new(store: Store, admission: Arc<Chain>) -> Self {
+        Self {
+            store,
+            admission,
+            contention: Arc::default(),
+        }
     }
 
     /// Does a write.
@@ -101,6 +108,18 @@ impl Registry {
         plan: impl Plan,
     ) -> Result<Outcome, ApiError> {
         pipeline::run(self, target, plan).await
+    }
+
+    /// Waits for a turn at the target if others do.
+    async fn turn_if_contended(&self, target: &Target) -> Option<Turn> {
+        let (resource, key) = (target.served.resource().id(), target.key());
+        self.contention.turn_if_contended(resource, key).await
+    }
+
+    /// Waits for a turn at the target.
+    async fn turn(&self, target: &Target) -> Turn {
+        let resource = target.served.resource().id();
+        self.contention.turn(resource, target.key()).await
     }
 
     /// Where the work on the target's object is done.

@@ -25,9 +25,15 @@ pub(super) async fn run<P: Plan>(
     plan: P,
 ) -> Result<Outcome, ApiError> {
     let plan = Arc::new(plan);
-    let mut live = match plan.operation() {
-        Operation::Create => Live::absent(),
-        Operation::Update | Operation::Delete => Live::cached(registry, target).await?,
+    // A create meets a name, not another writer.
+    let mut turn = match plan.operation() {
+        Operation::Create => None,
+        Operation::Update | Operation::Delete => registry.turn_if_contended(target).await,
+    };
+    let mut live = match (plan.operation(), &turn) {
+        (Operation::Create, _) => Live::absent(),
+        (_, Some(turn)) if turn.waited => Live::fresh(registry, target).await?,
+        (Operation::Update | Operation::Delete, _) => Live::cached(registry, target).await?,
     };
     loop {
         let validated = match validated(registry, target, &plan, &live.current).await {
@@ -46,6 +52,13 @@ pub(super) async fn run<P: Plan>(
         match commit(registry, target, &live.current, validated).await? {
             Ok(outcome) => return Ok(outcome),
             Err(conflict) => live = Live::from_conflict(conflict),
+        }
+        if turn.is_none() && plan.operation() != Operation::Create {
+            let taken = registry.turn(target).await;
+            if taken.waited {
+                live = Live::fresh(registry, target).await?;
+            }
+            turn = Some(taken);
         }
     }
 }
