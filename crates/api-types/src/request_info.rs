@@ -222,9 +222,16 @@ fn first(query: &str, key: &str) -> Option<String> {
     if !query.contains(key) {
         return None;
     }
-    form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == key)
-        .map(|(_, value)| value.into_owned())
+    // Pairs of other names are not decoded: a selector may have megabytes.
+    let mut pairs = query
+        .split('&')
+        .filter(|pair| {
+            let name = pair.split('=').next().unwrap_or_default();
+            name == key || name.contains(['%', '+'])
+        })
+        .flat_map(|pair| form_urlencoded::parse(pair.as_bytes()));
+    let (_, value) = pairs.find(|(name, _)| name == key)?;
+    Some(value.into_owned())
 }
 
 /// The name a field selector pins `metadata.name` to, if it is one a path could hold.
