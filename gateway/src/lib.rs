@@ -45,5 +45,6 @@ pub mod config;
 pub mod standalone;
 
 pub mod compute;
+mod fair_queue;
 pub mod reply;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 pub mod listener;
 
+mod backlog;
 mod connection;
 mod turns;
 

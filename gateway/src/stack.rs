@@ -82,11 +82,12 @@ impl<I: Inner> Stack<I> {
         let head = request.method() == Method::HEAD;
         // Outermost, so that whoever answers, both sides can name the request in their logs.
         let audit_id = audit::id_of(request.headers());
-        let context = Context::new(audit_id.clone(), None);
-        let warnings = context.warnings.clone();
         let mut request = request.map(Body::new);
         let outlet = request.extensions_mut().remove::<Outlet>();
         let outlet = outlet.unwrap_or_else(|| self.limits.connect());
+        let mut context = Context::new(audit_id.clone(), None);
+        context.connection = outlet.connection_number();
+        let warnings = context.warnings.clone();
         let chain = self.chain(peer, &outlet, context, request);
         // A bug in one request must not end the others of its connection.
         let mut answer = match AssertUnwindSafe(chain).catch_unwind().await {

@@ -93,6 +93,8 @@ pub struct Origin {
     pub subresource: String,
     /// The `Audit-ID`, for the logs of both sides; it is not kept.
     pub audit_id: String,
+    /// The number of its connection; it is not kept.
+    pub connection: u64,
 }
 
 /// What to do with a record.

@@ -1,5 +1,7 @@
 //! Writes travel together: what queues while earlier calls are under way is the next call.
 
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backend_proto::v1;
@@ -12,9 +14,11 @@ use tonic::metadata::AsciiMetadataValue;
 use crate::backend::check;
 use crate::backend::client::Calls;
 use crate::backend::error::{Error, Outcome, Reason};
-use crate::backend::record::{Op, Verdict};
+use crate::backend::record::{Op, Origin, Verdict};
+use crate::fair_queue::{FairQueue, First, Waiter};
 
-/// Most writes that wait for a call; more are shed.
+/// Writes between two looks of [`Writer`], which takes them in all the time; more are shed. Those that wait are
+/// bounded by the requests that are served at once ([`crate::serving::limits`]).
 const QUEUE: usize = 1024;
 /// Most writes in one call, most bytes of their values, and of the records that are there by now:
 /// the answer shows what was deleted or stood in the way, and must fit into one message.
@@ -49,6 +53,7 @@ pub(super) struct Queue(mpsc::Sender<Job>);
 pub(super) struct Writer {
     calls: Calls,
     jobs: mpsc::Receiver<Job>,
+    waiting: FairQueue<Flow, Job>,
 }
 
 #[derive(Debug)]
@@ -58,8 +63,13 @@ struct Job {
     found: usize,
     /// Of the request, if it has one.
     audit_id: Option<AsciiMetadataValue>,
+    origin: Arc<Origin>,
     answer: oneshot::Sender<Answer>,
 }
+
+/// Whose writes take turns: a user's over a connection.
+#[derive(Clone, Debug)]
+struct Flow(Arc<Origin>);
 
 impl Queue {
     pub(super) async fn write(&self, op: Op) -> Answer {
@@ -67,6 +77,7 @@ impl Queue {
         let job = Job {
             found: op.found,
             audit_id: op.origin.audit_id.parse().ok(),
+            origin: Arc::clone(&op.origin),
             op: op.into_wire(),
             answer,
         };
@@ -86,55 +97,86 @@ impl Queue {
 impl Writer {
     pub(super) fn new(calls: Calls) -> (Queue, Self) {
         let (sender, jobs) = mpsc::channel(QUEUE);
-        (Queue(sender), Self { calls, jobs })
+        let writer = Self {
+            calls,
+            jobs,
+            waiting: FairQueue::new(First::Oldest),
+        };
+        (Queue(sender), writer)
     }
 
     pub(super) async fn run(mut self, cancel: CancellationToken) {
-        let mut calls = JoinSet::new();
-        let mut next = None;
+        let (mut calls, mut arrived) = (JoinSet::new(), Vec::new());
         loop {
-            while calls.len() >= CALLS {
-                calls.join_next().await;
+            while calls.len() < CALLS && !self.waiting.is_empty() {
+                let batch = self.collect();
+                calls.spawn(send(self.calls.clone(), batch));
             }
-            let first = match next.take() {
-                Some(job) => Some(job),
-                None => tokio::select! {
-                    job = self.jobs.recv() => job,
-                    () = cancel.cancelled() => None,
-                },
-            };
-            let Some(first) = first else { break };
-            // Requests that are ready to run may have writes for this call.
-            tokio::task::yield_now().await;
-            let batch;
-            (batch, next) = self.collect(first);
-            calls.spawn(send(self.calls.clone(), batch));
-            while calls.try_join_next().is_some() {}
+            tokio::select! {
+                got = self.jobs.recv_many(&mut arrived, QUEUE) => {
+                    if got == 0 {
+                        break;
+                    }
+                    // Requests that are ready to run may have writes for this call.
+                    tokio::task::yield_now().await;
+                    while let Ok(job) = self.jobs.try_recv() {
+                        arrived.push(job);
+                    }
+                    for job in arrived.drain(..) {
+                        self.waiting.push(Flow(Arc::clone(&job.origin)), job);
+                    }
+                }
+                Some(_) = calls.join_next() => {}
+                () = cancel.cancelled() => break,
+            }
         }
         while calls.join_next().await.is_some() {}
     }
 
-    /// The first job and what else is queued, up to the size of a call; and one that did not fit.
-    fn collect(&mut self, first: Job) -> (Vec<Job>, Option<Job>) {
-        let (mut bytes, mut answer) = (first.op.value.len(), first.found);
-        let mut batch = vec![first];
-        while batch.len() < BATCH_OPS {
-            let Ok(job) = self.jobs.try_recv() else { break };
+    /// What is next, up to the size of a call. A caller that left before its write was sent never made it.
+    fn collect(&mut self) -> Vec<Job> {
+        let (mut bytes, mut answer, mut batch) = (0, 0, Vec::new());
+        while let Some(job) = self.waiting.pop_if(|job| {
+            let fits =
+                bytes + job.op.value.len() <= BATCH_BYTES && answer + job.found <= ANSWER_BYTES;
+            batch.is_empty() || fits && batch.len() < BATCH_OPS
+        }) {
             bytes += job.op.value.len();
             answer += job.found;
-            if bytes > BATCH_BYTES || answer > ANSWER_BYTES {
-                return (batch, Some(job));
-            }
             batch.push(job);
         }
-        (batch, None)
+        batch
+    }
+}
+
+impl Waiter for Job {
+    fn has_left(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
+
+impl Flow {
+    fn key(&self) -> (u64, &str) {
+        (self.0.connection, &self.0.user)
+    }
+}
+
+impl PartialEq for Flow {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Flow {}
+
+impl Hash for Flow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
     }
 }
 
 /// Sends a batch until its verdicts are known, patience ends or nobody waits any more.
 async fn send(calls: Calls, mut batch: Vec<Job>) {
-    // A caller that left before its write was sent never made it.
-    batch.retain(|job| !job.answer.is_closed());
     let mut patience = Patience::new();
     while !batch.is_empty() {
         let ops = batch.iter().map(|job| job.op.clone()).collect();

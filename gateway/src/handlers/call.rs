@@ -91,6 +91,7 @@ impl Call {
             verb: self.info.verb.as_str().to_owned(),
             subresource: self.info.subresource.clone(),
             audit_id: self.context.shown_id().to_owned(),
+            connection: self.context.connection,
         };
         Target {
             permit: self.permit.clone(),

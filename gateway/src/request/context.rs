@@ -18,6 +18,8 @@ pub struct Context {
     /// When the answer must be complete; `None` for long-running requests (watches), which end by
     /// their own rules.
     pub deadline: Option<Instant>,
+    /// The number of its connection; writes of connections take turns.
+    pub connection: u64,
     /// Where any layer leaves warnings for the client.
     pub warnings: Warnings,
 }
@@ -29,6 +31,7 @@ impl Context {
             audit_id,
             received: Instant::now(),
             deadline,
+            connection: 0,
             warnings: Warnings::new(),
         }
     }

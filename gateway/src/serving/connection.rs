@@ -25,7 +25,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Clock, Open, Stage};
-use super::slots::Slot;
+use super::backlog::{Backlog, Waiting};
+use super::slots::{Origin, Slot};
 use super::socket::{Metered, Socket, Wire};
 use super::stall::WriteStall;
 use super::tasks::Tasks;
@@ -57,7 +58,9 @@ pub(super) struct Shared<S> {
     pub(super) service: Arc<S>,
     pub(super) lifecycle: Lifecycle,
     pub(super) bounds: Bounds,
-    pub(super) turns: Arc<Turns>,
+    pub(super) handshakes: Arc<Turns<Origin>>,
+    /// Of clients with a valid certificate, by the number of their connection.
+    pub(super) polls: Arc<Turns<u64>>,
     pub(super) tasks: Tasks,
     /// Where requests of clients with a valid certificate are served.
     pub(super) requests: Handle,
@@ -78,6 +81,14 @@ struct Established<S> {
     slot: Slot,
     outlet: Outlet,
     shared: Arc<Shared<S>>,
+}
+
+/// How the requests of a connection take turns.
+#[derive(Clone)]
+struct Polls {
+    turns: Arc<Turns<u64>>,
+    connection: u64,
+    backlog: Backlog,
 }
 
 /// The body of a response; the request is open until it is dropped.
@@ -120,7 +131,7 @@ impl<S: Service> Connection<S> {
     }
 
     async fn handshake(mut self) -> io::Result<Established<S>> {
-        let (turns, origin) = (&self.shared.turns, self.slot.origin);
+        let (turns, origin) = (&self.shared.handshakes, self.slot.origin);
         let activity = Arc::clone(&self.slot.activity);
         let outlet = self.shared.service.connect();
         let wire = WriteStall::new(Socket::new(self.stream), outlet.stall());
@@ -132,7 +143,8 @@ impl<S: Service> Connection<S> {
             let _turn = turns.turn(origin).await;
             hello.into_stream(self.shared.tls.load_full())
         };
-        let stream = turns.run(origin, accept).await?;
+        let backlog = Backlog::default();
+        let stream = turns.run(origin, &backlog, backlog.wait(), accept).await?;
         let session = stream.get_ref().1;
         let certificates = session.peer_certificates().unwrap_or_default();
         let owned = certificates.iter().map(|it| it.clone().into_owned());
@@ -182,9 +194,11 @@ impl<S: Service> Established<S> {
             bounds.unauthenticated_linger
         };
         let http2 = self.stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let backlog = Backlog::default();
         let stream = Metered::new(
             self.stream,
             Arc::clone(&activity),
+            backlog.clone(),
             linger,
             bounds.linger_bytes,
         );
@@ -193,11 +207,19 @@ impl<S: Service> Established<S> {
         let (service, shared) = (Arc::clone(&self.shared.service), &self.shared);
         let answer = {
             let (activity, owed) = (Arc::clone(&activity), self.outlet.clone());
+            // Others have one request per connection, on threads of their own.
+            let turns = authenticated.then(|| Polls {
+                turns: Arc::clone(&shared.polls),
+                connection: owed.connection_number(),
+                backlog,
+            });
             service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(owed.clone());
                 let open = activity.begin();
                 let (service, peer) = (Arc::clone(&service), Arc::clone(&self.peer));
-                answer(service, peer, request, open)
+                // From here on, not from its first poll on: many may be accepted before that.
+                let polls = turns.clone().map(|polls| (polls.backlog.wait(), polls));
+                answer(service, peer, polls, request, open)
             })
         };
         let serving = async {
@@ -225,6 +247,7 @@ impl<S: Service> Established<S> {
 async fn answer<S: Service>(
     service: Arc<S>,
     peer: Arc<Peer>,
+    polls: Option<(Waiting, Polls)>,
     request: Request<Incoming>,
     open: Open,
 ) -> Result<Response<Counted>, Infallible> {
@@ -236,7 +259,18 @@ async fn answer<S: Service>(
     let unread = !request.body().is_end_stream() && open.is_last();
     let (request, leftover) = leftover::lend(request);
     // Boxed: the task of a stream is moved several times on its way to the runtime.
-    let mut answer = Box::pin(service.serve(&peer, request)).await;
+    let answer = Box::pin(service.serve(&peer, request));
+    let mut answer = match polls {
+        Some((waiting, polls)) => {
+            let Polls {
+                turns,
+                connection,
+                backlog,
+            } = polls;
+            turns.run(connection, &backlog, waiting, answer).await
+        }
+        None => answer.await,
+    };
     let cut = match leftover {
         Some(leftover) => leftover.clear(&mut answer).await,
         None => unread,

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::intake::{BodyLimits, Intake};
-use super::unsent::{Outlet, Unsent, UnsentLimits};
+use super::unsent::{Outlet, Seats, Unsent, UnsentLimits};
 use crate::authz::ALWAYS_ALLOWED_PATHS;
 use crate::request::User;
 
@@ -26,8 +26,9 @@ pub const MAX_WATCHES: usize = 16_384;
 /// Bytes of large heads that may be there at once: nine of the largest, which take three times what they
 /// are accounted as (1 MiB). An HTTP/2 connection has 500 streams, each with a head.
 const HEADS: usize = 32 << 20;
-/// Memory of the selectors of all watches, bytes.
-const SELECTORS: usize = 96 << 20;
+/// Memory of the selectors of all watches, bytes. It bounds time as well: each change of an object is compared with
+/// all of them, at worst 350,000 requirements in 5 ms.
+const SELECTORS: usize = 32 << 20;
 /// Memory of a selector as a multiple of its text, where each requirement is one letter and a comma.
 const SELECTOR_COST: usize = 32;
 /// Selectors up to this size are not reckoned: what ordinary controllers send.
@@ -73,7 +74,8 @@ pub struct Limits {
 pub struct Seat {
     permit: Option<OwnedSemaphorePermit>,
     /// Seats of the same connection.
-    connection: Option<Arc<AtomicUsize>>,
+    connection: Option<Arc<Seats>>,
+    watch: bool,
     /// Memory of the selectors of a watch.
     _selectors: Option<OwnedSemaphorePermit>,
 }
@@ -145,20 +147,23 @@ impl Limits {
             return Ok(Seat::default());
         };
         let take = |seats: &Arc<Semaphore>| Arc::clone(seats).try_acquire_owned().ok();
-        let connection = connection.seats();
-        let first = connection.fetch_add(1, Ordering::Relaxed) == 0;
         // From here on a seat that is dropped takes the count down.
         let mut seat = Seat {
             permit: take(seats),
-            connection: Some(connection),
+            connection: Some(connection.seats()),
+            watch: info.is_long_running(),
             _selectors: None,
         };
+        let count = seat
+            .count()
+            .map(|count| count.fetch_add(1, Ordering::Relaxed));
+        let first = count == Some(0);
         if seat.permit.is_none() && user.is_master() && !info.is_long_running() {
             // The administrator must get in exactly when the server is overloaded.
             seat.permit = take(&self.privileged);
         }
-        // Whatever an administrator's other connections do, one that asks for one thing at a time gets it:
-        // connections are limited as well.
+        // Whatever an administrator's other connections do, one that asks for one thing at a time gets it,
+        // also beside a watch: connections are limited as well.
         if seat.permit.is_some() || first && user.is_master() {
             Ok(seat)
         } else {
@@ -229,16 +234,19 @@ impl Limits {
     }
 }
 
-/// Bytes of the selectors in a query.
+/// Bytes of the selectors in a query, decoded, without decoding them: most of those who send large ones are
+/// refused for it.
 fn selector_bytes(query: &str) -> usize {
-    // Most have none, and names may be percent-encoded.
     if query.len() <= SMALL_SELECTOR {
         return 0;
     }
-    let pairs = form_urlencoded::parse(query.as_bytes());
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs
-        .filter(|(name, _)| name == "labelSelector" || name == "fieldSelector")
-        .map(|(_, value)| value.len())
+        // A name in percent codes may be one of them.
+        .filter(|(name, _)| {
+            matches!(*name, "labelSelector" | "fieldSelector") || name.contains('%')
+        })
+        .map(|(_, value)| value.len() - 2 * value.matches('%').count().min(value.len() / 3))
         .sum()
 }
 
@@ -247,10 +255,22 @@ pub(crate) fn is_probe(info: &RequestInfo) -> bool {
     !info.is_resource_request && ALWAYS_ALLOWED_PATHS.contains(&&*info.path)
 }
 
+impl Seat {
+    /// How many of its sort run on its connection.
+    fn count(&self) -> Option<&AtomicUsize> {
+        let connection = self.connection.as_ref()?;
+        Some(if self.watch {
+            &connection.watches
+        } else {
+            &connection.requests
+        })
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(connection) = &self.connection {
-            connection.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = self.count() {
+            count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -267,7 +287,7 @@ mod tests {
     #[test]
     fn large_selectors_of_watches_are_bounded_together() {
         let limits = Limits::new(0, 0);
-        let query = format!("watch=1&labelSelector=%21{}", "a,%21".repeat(10_000));
+        let query = format!("watch=1&label%53elector=%21{}", "a,%21".repeat(10_000));
         let mut seats = Vec::new();
         while let (seat, Ok(())) = {
             let mut seat = Seat::default();
@@ -349,6 +369,12 @@ mod tests {
             drop(seat);
             assert!(limits.seat(&info, &admin, &other).is_ok());
         }
+        // A watch and one request at a time, as a controller has them.
+        let other = limits.connect();
+        let _watch = limits
+            .seat(&info("GET", Some("watch=1")), &admin, &other)
+            .unwrap();
+        assert!(limits.seat(&info("GET", None), &admin, &other).is_ok());
         let probe = RequestInfo::parse("GET", "/livez", None).unwrap();
         assert!(limits.seat(&probe, &bob, &hostile).is_ok());
         drop(taken);

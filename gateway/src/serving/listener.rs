@@ -16,9 +16,12 @@ use super::slots::Slots;
 use super::tasks::Tasks;
 use super::turns::Turns;
 use super::{Bounds, Lifecycle};
+use crate::fair_queue::First;
 
 /// Handshakes that are computed at once: as many as the runtime of connections has threads.
 pub const HANDSHAKES: usize = 2;
+/// Requests that are polled at once for each thread: one that is polled, and one that is ready when it is done.
+const POLLS_PER_THREAD: usize = 2;
 /// Pause after an accept that failed for want of a resource, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long open connections may take to finish once asked to.
@@ -48,14 +51,17 @@ impl<S: Service> Server<S> {
     /// with a valid certificate on the caller's runtime.
     pub async fn run(self) {
         let tasks = Tasks::default();
+        let requests = Handle::current();
+        let polls = POLLS_PER_THREAD * requests.metrics().num_workers();
         let shared = Arc::new(Shared {
             tls: self.tls,
             service: self.service,
             lifecycle: self.lifecycle,
             bounds: self.bounds,
-            turns: Turns::new(HANDSHAKES),
+            handshakes: Turns::new(HANDSHAKES, First::Newest),
+            polls: Turns::new(polls, First::Oldest),
             tasks: tasks.clone(),
-            requests: Handle::current(),
+            requests,
         });
         let mut accepting = JoinSet::new();
         accepting.spawn_on(accept(self.listener, shared), &self.connections);

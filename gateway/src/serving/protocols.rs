@@ -24,10 +24,10 @@ use super::tasks::Tasks;
 /// network do not stay for ever.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Streams of a connection: half of what Kubernetes recommends to aggregated API servers, because one whose
-/// response is not read costs 4 KiB, and a hundred connections must stay below 256 MiB. Go clients, such
-/// as kube-apiserver, open another connection beyond that.
-const MAX_STREAMS: u32 = 500;
+/// Streams of a connection: Go's default, a quarter of kube-apiserver's. One whose response is not read costs
+/// 5 KiB, and a hundred connections of them must stay below 256 MiB. Go clients, such as kube-apiserver,
+/// open another connection beyond that.
+const MAX_STREAMS: u32 = 250;
 /// What clients may send before it is read: kube-apiserver's `resourceBody99Percentile` for a stream, Go's
 /// default for a connection. It is in memory before anybody has asked for it.
 const STREAM_WINDOW: u32 = 256 << 10;

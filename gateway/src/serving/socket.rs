@@ -12,6 +12,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+use super::backlog::Backlog;
 use super::stall::WriteStall;
 
 /// How much of an unread request is read at once.
@@ -19,7 +20,10 @@ const SCRATCH_BYTES: usize = 8 << 10;
 
 /// How much is read at once; a TLS record. hyper doubles its buffer whenever a read fills it, up to the
 /// largest head that it takes, so that each upload would hold a mebibyte.
-const READ_BYTES: usize = 16 << 10;
+const READ_BYTES: usize = 2 << 10;
+/// How much of a connection is read before others have their turn. Its requests are decoded meanwhile, which
+/// takes about 1 ms for small heads of this size.
+const TURN_BYTES: usize = 8 << 10;
 
 /// A socket below TLS.
 #[derive(Debug)]
@@ -32,6 +36,9 @@ pub(super) type Wire = WriteStall<Socket>;
 pub(super) struct Metered {
     tls: TlsStream<Wire>,
     activity: Arc<Activity>,
+    backlog: Backlog,
+    /// Bytes that were read since the reader last had to wait.
+    turn: usize,
     ended: bool,
     /// Once TLS was shut down: how long the rest of a request is read.
     linger: Option<Pin<Box<Sleep>>>,
@@ -64,12 +71,15 @@ impl Metered {
     pub(super) fn new(
         tls: TlsStream<Wire>,
         activity: Arc<Activity>,
+        backlog: Backlog,
         linger_for: Duration,
         linger_bytes: u64,
     ) -> Self {
         Self {
             tls,
             activity,
+            backlog,
+            turn: 0,
             ended: false,
             linger: None,
             linger_for,
@@ -107,10 +117,23 @@ impl AsyncRead for Metered {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let wanted = buffer.remaining().min(READ_BYTES);
+        let most = ready!(self.backlog.poll_read(cx, READ_BYTES));
+        if self.turn > TURN_BYTES {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let wanted = buffer.remaining().min(most);
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(wanted));
-        let read = ready!(Pin::new(&mut self.tls).poll_read(cx, &mut part));
+        let read = match Pin::new(&mut self.tls).poll_read(cx, &mut part) {
+            Poll::Ready(read) => read,
+            Poll::Pending => {
+                self.turn = 0;
+                return Poll::Pending;
+            }
+        };
         let bytes = part.filled().len();
+        self.turn += bytes;
         buffer.advance(bytes);
         match bytes {
             0 => self.ended = true,

@@ -1,12 +1,16 @@
-//! Turns at computing a handshake.
+//! Turns at computing handshakes and requests.
 //!
-//! A handshake costs about as much as ten requests, and a client needs one packet to ask for it. So
-//! only some are computed at once; those that wait are not in the runtime's queue, where they would be
-//! before everything else that happens meanwhile. Addresses take turns, and of one address the newest
-//! comes first: while more come than can be computed, the oldest are those that gave up.
+//! Only some are computed at once. Those that wait are not in the runtime's queue, where they would be
+//! before everything else that happens meanwhile.
+//!
+//! - Handshakes: each costs about as much as ten requests, and a client needs one packet to ask for it.
+//!   Addresses take turns, and of one address the newest comes first: while more come than can be
+//!   computed, the oldest are those that gave up.
+//! - Requests: connections take turns, so that a client with thousands of them makes another one wait for
+//!   one poll of each of its connections. Of a connection the oldest comes first.
 
-use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,37 +18,40 @@ use std::task::Poll;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::slots::Origin;
+use super::backlog::{Backlog, Waiting};
+use crate::fair_queue::{FairQueue, First};
 
-/// The turns of a server.
+/// The turns of all who are told apart by a `K`.
 #[derive(Debug)]
-pub(super) struct Turns(Mutex<Queue>);
+pub(super) struct Turns<K: Key>(Mutex<Queue<K>>);
+
+/// What takes turns: an address, a connection.
+pub(super) trait Key: Copy + Eq + Hash {}
+
+impl<K: Copy + Eq + Hash> Key for K {}
 
 /// A turn; the next one's when dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Turns>);
+pub(super) struct Turn<K: Key>(Arc<Turns<K>>);
 
-/// Bounded by the slots of clients without a valid certificate: at most about twice as many wait.
+/// Bounded by the connections and their streams: at most about twice as many wait.
 #[derive(Debug)]
-struct Queue {
+struct Queue<K: Key> {
     free: usize,
-    /// Each address that waits, once.
-    rotation: VecDeque<Origin>,
-    waiting: HashMap<Origin, Vec<oneshot::Sender<Turn>>>,
+    waiting: FairQueue<K, oneshot::Sender<Turn<K>>>,
 }
 
-impl Turns {
+impl<K: Key> Turns<K> {
     /// So many at once.
-    pub(super) fn new(at_once: usize) -> Arc<Self> {
+    pub(super) fn new(at_once: usize, first: First) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Queue {
             free: at_once,
-            rotation: VecDeque::new(),
-            waiting: HashMap::new(),
+            waiting: FairQueue::new(first),
         })))
     }
 
     /// Waits for a turn.
-    pub(super) async fn turn(self: &Arc<Self>, origin: Origin) -> Turn {
+    pub(super) async fn turn(self: &Arc<Self>, key: K) -> Turn<K> {
         loop {
             let receiver = {
                 let mut queue = self.0.lock();
@@ -52,7 +59,9 @@ impl Turns {
                     queue.free -= 1;
                     return Turn(Arc::clone(self));
                 }
-                queue.push(origin)
+                let (sender, receiver) = oneshot::channel();
+                queue.waiting.push(key, sender);
+                receiver
             };
             // Fails only if the queue dropped the sender, which it does not.
             if let Ok(turn) = receiver.await {
@@ -61,14 +70,20 @@ impl Turns {
         }
     }
 
-    /// Runs a future whose polls compute, one turn for each poll.
+    /// Runs a future whose polls compute, one turn for each poll. What waits is counted in `backlog`, already
+    /// as `waiting`.
     pub(super) async fn run<F: Future + Unpin>(
         self: &Arc<Self>,
-        origin: Origin,
+        key: K,
+        backlog: &Backlog,
+        waiting: Waiting,
         mut future: F,
     ) -> F::Output {
+        let mut waiting = Some(waiting);
         loop {
-            let turn = self.turn(origin).await;
+            let waiting = waiting.take().unwrap_or_else(|| backlog.wait());
+            let turn = self.turn(key).await;
+            drop(waiting);
             let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut future).poll(cx))).await;
             drop(turn);
             if let Poll::Ready(output) = polled {
@@ -92,46 +107,11 @@ async fn woken() {
     .await;
 }
 
-impl Queue {
-    fn push(&mut self, origin: Origin) -> oneshot::Receiver<Turn> {
-        let (sender, receiver) = oneshot::channel();
-        let waiting = self.waiting.entry(origin).or_default();
-        if waiting.is_empty() {
-            self.rotation.push_back(origin);
-        }
-        // Those that were evicted meanwhile make room before more is taken.
-        if waiting.len() == waiting.capacity() {
-            waiting.retain(|waiting| !waiting.is_closed());
-        }
-        waiting.push(sender);
-        receiver
-    }
-
-    fn pop(&mut self) -> Option<oneshot::Sender<Turn>> {
-        while let Some(origin) = self.rotation.pop_front() {
-            let Some(waiting) = self.waiting.get_mut(&origin) else {
-                continue;
-            };
-            // Some are of clients that are gone.
-            let newest = std::iter::from_fn(|| waiting.pop()).find(|it| !it.is_closed());
-            if waiting.is_empty() {
-                self.waiting.remove(&origin);
-            } else {
-                self.rotation.push_back(origin);
-            }
-            if newest.is_some() {
-                return newest;
-            }
-        }
-        None
-    }
-}
-
-impl Drop for Turn {
+impl<K: Key> Drop for Turn<K> {
     fn drop(&mut self) {
         let next = {
             let mut queue = self.0.0.lock();
-            let next = queue.pop();
+            let next = queue.waiting.pop();
             queue.free += usize::from(next.is_none());
             next
         };
@@ -144,45 +124,48 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use tokio::task::JoinSet;
 
     use super::*;
 
-    #[tokio::test]
-    async fn addresses_take_turns_and_their_newest_comes_first() {
-        let turns = Turns::new(1);
-        let held = turns.turn(Origin::of([10, 0, 0, 9].into())).await;
+    /// The order in which those get a turn who asked while none was free.
+    async fn order(first: First) -> Vec<&'static str> {
+        let turns = Turns::new(1, first);
+        let held = turns.turn(9).await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
-        for (name, address) in [("a1", 1), ("a2", 1), ("a3", 1), ("b1", 2)] {
+        for (name, key) in [("a1", 1), ("a2", 1), ("a3", 1), ("b1", 2)] {
             let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
-            let origin = Origin::of(IpAddr::from([10, 0, 0, address]));
             tasks.spawn(async move {
-                let turn = turns.turn(origin).await;
+                let turn = turns.turn(key).await;
                 order.lock().push(name);
                 drop(turn);
             });
             tokio::task::yield_now().await;
         }
         // One that waits no longer.
-        let gone = Box::pin(turns.turn(Origin::of([10, 0, 0, 2].into())));
+        let gone = Box::pin(turns.turn(2));
         assert!(futures_util::FutureExt::now_or_never(gone).is_none());
         drop(held);
         while tasks.join_next().await.is_some() {}
-        assert_eq!(*order.lock(), ["a3", "b1", "a2", "a1"]);
         assert_eq!(turns.0.lock().free, 1);
         assert!(turns.0.lock().waiting.is_empty());
+        Arc::try_unwrap(order).unwrap().into_inner()
+    }
+
+    #[tokio::test]
+    async fn keys_take_turns_and_their_newest_or_oldest_comes_first() {
+        assert_eq!(order(First::Newest).await, ["a3", "b1", "a2", "a1"]);
+        assert_eq!(order(First::Oldest).await, ["a1", "b1", "a2", "a3"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_turn_is_given_back_while_a_handshake_waits_for_its_client() {
-        let turns = Turns::new(1);
-        let origin = Origin::of([10, 0, 0, 1].into());
+        let (turns, origin) = (Turns::new(1, First::Newest), 1);
+        let backlog = Backlog::default();
         let second = std::time::Duration::from_secs(1);
         let slow = Box::pin(tokio::time::sleep(second));
-        let (_, quick) = tokio::join!(turns.run(origin, slow), async {
+        let (_, quick) = tokio::join!(turns.run(origin, &backlog, backlog.wait(), slow), async {
             tokio::task::yield_now().await;
             let begun = tokio::time::Instant::now();
             drop(turns.turn(origin).await);

@@ -12,7 +12,7 @@ mod pace;
 mod watched;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ struct Shared {
     limits: UnsentLimits,
     total: Account,
     users: Mutex<Users>,
+    /// How many there were.
+    connections: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -80,9 +82,17 @@ struct Users {
 #[derive(Debug, Clone)]
 pub struct Outlet {
     unsent: Unsent,
+    /// Tells connections apart.
+    number: u64,
     connection: Arc<Account>,
-    /// Requests that run.
-    seats: Arc<AtomicUsize>,
+    seats: Arc<Seats>,
+}
+
+/// What runs on a connection.
+#[derive(Debug, Default)]
+pub(super) struct Seats {
+    pub(super) requests: AtomicUsize,
+    pub(super) watches: AtomicUsize,
 }
 
 /// Who reads an answer: a user over a connection.
@@ -112,6 +122,7 @@ impl Unsent {
             limits,
             total: Account::new(limits.total),
             users: Mutex::default(),
+            connections: AtomicU64::new(0),
         }))
     }
 
@@ -120,6 +131,7 @@ impl Unsent {
     pub fn connect(&self) -> Outlet {
         Outlet {
             unsent: self.clone(),
+            number: self.0.connections.fetch_add(1, Ordering::Relaxed),
             connection: Arc::new(Account::new(self.0.limits.connection)),
             seats: Arc::default(),
         }
@@ -157,8 +169,14 @@ impl Outlet {
         }
     }
 
+    /// The number of the connection, by which requests take turns.
+    #[must_use]
+    pub const fn connection_number(&self) -> u64 {
+        self.number
+    }
+
     /// Counts the requests of this connection that run.
-    pub(super) fn seats(&self) -> Arc<AtomicUsize> {
+    pub(super) fn seats(&self) -> Arc<Seats> {
         Arc::clone(&self.seats)
     }
 

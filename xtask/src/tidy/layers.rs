@@ -61,7 +61,7 @@ const IO_CRATES: &[&str] = &["tokio", "hyper", "tonic", "axum", "rusqlite", "htt
 
 /// Gateway modules from the inside out; each may import those of earlier rows and itself.
 const GATEWAY_LAYERS: &[&[&str]] = &[
-    &["telemetry", "compute"],
+    &["telemetry", "compute", "fair_queue"],
     &["backend", "request", "reply"],
     &["store", "auth", "authz"],
     &["resources", "status", "patch"],
