@@ -2,6 +2,7 @@
 //! are functions of their own. The modules are in the order of the faults that they look for.
 
 mod connections;
+mod crowds;
 mod depth;
 mod errors;
 mod floods;
@@ -158,7 +159,7 @@ impl Report {
 
 /// All attacks; those that need another setup come last, so that servers are not started in vain.
 pub(crate) fn all() -> Vec<Attack> {
-    let tables: [&[Attack]; 14] = [
+    let tables: [&[Attack]; 15] = [
         depth::ATTACKS,
         quadratic::ATTACKS,
         errors::ATTACKS,
@@ -172,6 +173,7 @@ pub(crate) fn all() -> Vec<Attack> {
         http::ATTACKS,
         readers::ATTACKS,
         floods::ATTACKS,
+        crowds::ATTACKS,
         connections::ATTACKS,
     ];
     let mut all = tables.concat();

@@ -11,6 +11,10 @@ pub(crate) const LOGIN: Duration = Duration::from_secs(1);
 /// Most CPU time that one request may cost.
 pub(crate) const CPU: Duration = Duration::from_secs(1);
 
+/// Most bytes that clients may make the server log in a second: a line of 200 bytes for every tenth request of
+/// a busy server fills 5 GB a day.
+const LOG: f64 = 64.0 * 1024.0;
+
 /// Objects that the attacks store, and the history of their changes, stay in memory: the run has 11 MiB more
 /// at the end, of 32 MiB that the history may have.
 const STORED: u64 = 16 << 20;
@@ -96,6 +100,15 @@ impl Criteria {
         problems
     }
 
+    /// Judges what a server logged meanwhile.
+    pub(crate) fn judge_log(bytes: u64, elapsed: Duration) -> Option<Problem> {
+        let limit = LOG * elapsed.as_secs_f64().max(1.0);
+        (bytes as f64 > limit).then(|| {
+            let kib = bytes >> 10;
+            Problem::wrong(format!("{kib} KiB of log in {elapsed:.1?}"))
+        })
+    }
+
     /// Most bytes that the server may hold a minute after the attacks.
     pub(crate) fn memory_afterwards(quiet: u64) -> u64 {
         quiet + quiet / 5 + STORED
@@ -140,5 +153,8 @@ mod tests {
             ..observed(20, 100)
         };
         assert_eq!(count(&late), 3);
+        let second = Duration::from_secs(1);
+        assert!(Criteria::judge_log(60 << 10, second).is_none());
+        assert!(Criteria::judge_log(70 << 10, second).is_some());
     }
 }

@@ -46,6 +46,11 @@ pub(crate) fn hello(window: u32) -> Vec<u8> {
     bytes
 }
 
+/// WINDOW_UPDATE.
+pub(crate) fn window(stream: u32, more: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &more.to_be_bytes())
+}
+
 /// The header block of a GET (RFC 7541, without Huffman codes and dynamic table).
 pub(crate) fn get_block(authority: &str, path: &str) -> Vec<u8> {
     // `:method: GET` and `:scheme: https` of the static table; then names 4 and 1 of it.

@@ -12,6 +12,11 @@ const REQUIRED_FIELDS: usize = 100;
 const DEFAULTED_FIELDS: usize = 20;
 const DEFAULT_BYTES: usize = 1_000;
 
+/// Branches of an `anyOf`, each of which looks at the items of a list.
+const BRANCHES: usize = 60;
+/// Levels of empty lists that a default makes of nothing.
+const NESTED: usize = 8;
+
 /// Path of a kind's objects in a namespace.
 pub(crate) fn collection(namespace: &str, plural: &str) -> String {
     format!("{GROUP}/namespaces/{namespace}/{plural}")
@@ -113,7 +118,13 @@ fn form_fields() -> Value {
         .collect();
     let branch_fields: serde_json::Map<String, Value> =
         (0..10).map(|n| (format!("b{n}"), text.clone())).collect();
+    let looks: Vec<Value> = (0..BRANCHES)
+        .map(|n| json!({"items": {"enum": [format!("v{n}")]}}))
+        .collect();
     json!({
+        "looks": {"type": "array", "items": {"type": "string"}, "anyOf": looks},
+        "nested": {"type": "array", "items": {"type": "object", "properties": {
+            "lists": {"type": "array", "default": nested_lists(NESTED), "items": lists_of(NESTED)}}}},
         "replicas": {"type": "integer", "minimum": 0},
         "color": text,
         "choices": {"type": "array", "items": {"type": "string", "enum": choices}},
@@ -136,4 +147,18 @@ fn form_fields() -> Value {
         "maps": {"type": "object", "additionalProperties": {
             "type": "object", "additionalProperties": {"type": "integer"}}},
     })
+}
+
+/// `[[…[]…]]`.
+fn nested_lists(levels: usize) -> Value {
+    (0..levels).fold(json!([]), |inner, _| json!([inner]))
+}
+
+/// The schema of what is in it.
+fn lists_of(levels: usize) -> Value {
+    let innermost = json!({"type": "array", "items": {"type": "string"}});
+    (1..levels).fold(
+        innermost,
+        |inner, _| json!({"type": "array", "items": inner}),
+    )
 }

@@ -80,6 +80,12 @@ impl Server {
         self.child.id()
     }
 
+    /// Bytes that it has logged, its driver's among them.
+    pub(crate) fn logged(&self) -> u64 {
+        let log = std::fs::metadata(self.folder.join("log"));
+        log.map_or(0, |log| log.len())
+    }
+
     /// How the process ended, and what it said last; nothing while it runs.
     pub(crate) fn ended(&mut self) -> Result<Option<String>> {
         let Some(status) = self.child.try_wait()? else {
@@ -197,7 +203,7 @@ impl Drop for FrontProxied {
 
 fn beside_us(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
-    let hint = "build it: cargo build --release --workspace --bins";
+    let hint = "build it: cargo build --workspace --bins";
     anyhow::ensure!(path.is_file(), "no program at {}; {hint}", path.display());
     Ok(path)
 }

@@ -169,6 +169,7 @@ fn attack_once(
     let started = Instant::now();
     let server = &subject_now.server;
     let cpu = process::cpu(server.pid())?;
+    let logged = server.logged();
     let monitor = Monitor::start(&server.target, server.pid())?;
     let context = Context::new(server, plan);
     // On a thread of the runtime, which is nice to the server; ours is not.
@@ -194,6 +195,9 @@ fn attack_once(
         problems: Vec::new(),
     };
     row.problems = problems(&mut subject_now.server, &row, cpu, plan, runtime)?;
+    let logged = subject_now.server.logged().saturating_sub(logged);
+    row.problems
+        .extend(Criteria::judge_log(logged, row.elapsed));
     subject_now.spoilt = !row.problems.is_empty();
     *subject = Some(subject_now);
     Ok(row)

@@ -43,6 +43,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         |context| async move { tcp(&context, CROWD).await }.boxed(),
     ),
     Attack::client(
+        "connections/garbage",
+        "TLS records of garbage before a handshake, from 50 connections again and again",
+        |context| async move { garbage(&context, 50).await }.boxed(),
+    ),
+    Attack::client(
         "connections/half-preface",
         "1,007 HTTP/2 connections that send half of the preface",
         |context| async move { preface(&context, CROWD).await }.boxed(),
@@ -192,6 +197,33 @@ async fn pings(context: &Context, count: usize) -> Result<Report> {
     }
     join_all(streams.iter_mut().map(|stream| frames::attend(stream, end))).await;
     Ok(report)
+}
+
+/// Whatever the server thinks of it, it must not fill its log with that.
+async fn garbage(context: &Context, connections: usize) -> Result<Report> {
+    let end = Instant::now() + context.seconds.max(Duration::from_secs(1));
+    let lanes = (0..connections).map(|_| async {
+        let mut sent = 0;
+        while Instant::now() < end {
+            let sending = async {
+                let mut stream = context.target.tcp(ELSEWHERE).await?;
+                stream
+                    .write_all(&[0x17, 3, 3, 0, 4, b'a', b'b', b'c', b'd'])
+                    .await?;
+                stream.flush().await?;
+                drain(&mut stream).await;
+                anyhow::Ok(())
+            };
+            // A server that refuses connections defends itself.
+            let _ = timeout_at(end, sending).await;
+            sent += 9;
+        }
+        sent
+    });
+    Ok(Report {
+        bytes: join_all(lanes).await.into_iter().sum(),
+        ..Report::default()
+    })
 }
 
 async fn heads(context: &Context, count: usize) -> Result<Report> {

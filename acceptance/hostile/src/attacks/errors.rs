@@ -34,6 +34,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         defaults,
     ),
     Attack::requests(
+        "errors/nested-defaults",
+        "items whose default is a list of lists of lists",
+        nested_defaults,
+    ),
+    Attack::requests(
         "errors/types",
         "100,000 values of the wrong type, pattern, format, range or variant",
         types,
@@ -114,6 +119,16 @@ fn defaults() -> Vec<Shot> {
         "",
         &format!(r#"{{"defaulted":[{items}]}}"#),
     )
+}
+
+/// Two bytes and a comma for each; as many as may be stored, and more.
+fn nested_defaults() -> Vec<Shot> {
+    let shots = [20_000, 100_000, 900_000].into_iter().flat_map(|count| {
+        let items = joined(count, |_| "{}".to_owned());
+        let spec = format!(r#"{{"nested":[{items}]}}"#);
+        every_way("items with nested defaults", "forms", "", &spec)
+    });
+    shots.collect()
 }
 
 fn types() -> Vec<Shot> {

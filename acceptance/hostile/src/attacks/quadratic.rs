@@ -44,6 +44,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         maps,
     ),
     Attack::requests(
+        "quadratic/branches",
+        "lists of up to 900,000 items at which 60 branches of an anyOf look",
+        branches,
+    ),
+    Attack::requests(
         "quadratic/text",
         "megabytes of digits, escapes, and text for patterns and names",
         text,
@@ -57,6 +62,15 @@ fn post(plural: &str, metadata: &str, spec: &str) -> Request {
         JSON,
         object(plural, "new", metadata, spec),
     )
+}
+
+fn branches() -> Vec<Shot> {
+    let shots = [20_000, 900_000].into_iter().flat_map(|count| {
+        let items = joined(count, |_| "\"\"".to_owned());
+        let spec = format!(r#"{{"looks":[{items}]}}"#);
+        every_way("items that no branch takes", "forms", "", &spec)
+    });
+    shots.collect()
 }
 
 fn unknown_fields() -> Vec<Shot> {
