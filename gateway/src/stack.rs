@@ -121,12 +121,15 @@ impl<I: Inner> Stack<I> {
         let (received, span) = (context.received, span(&context, &info));
         let served = self.answered(peer, outlet, context, info, request);
         let served = served.instrument(span.clone()).await;
-        if !long_running && received.elapsed() > SLOW {
+        if !long_running
+            && received.elapsed() > SLOW
+            && let Some(left_out) = self.limits.may_log_slow()
+        {
             let code = served
                 .as_ref()
                 .map_or(0, |served| served.answer.status().as_u16());
             let milliseconds = received.elapsed().as_millis();
-            span.in_scope(|| tracing::info!(code, milliseconds, "slow request"));
+            span.in_scope(|| tracing::info!(code, milliseconds, left_out, "slow request"));
         }
         let answered = match served {
             Ok(answered) => answered,

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use api_types::request_info::RequestInfo;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::intake::{BodyLimits, Intake};
 use super::unsent::{Outlet, Seats, Unsent, UnsentLimits};
@@ -35,6 +38,8 @@ const SELECTOR_COST: usize = 32;
 const SMALL_SELECTOR: usize = 64;
 /// Heads up to this size are not reckoned. 8 KiB: four times what kubectl and a front proxy send.
 const SMALL_HEAD: usize = 8 << 10;
+/// From one line about a slow request to the next.
+const SLOW_LINES: Duration = Duration::from_millis(100);
 /// Memory of a header besides its name and value, about.
 const HEADER: usize = 128;
 
@@ -67,6 +72,14 @@ pub struct Limits {
     selectors: Arc<Semaphore>,
     unsent: Unsent,
     intake: Intake,
+    slow: Arc<Mutex<SlowRequests>>,
+}
+
+/// Lines about slow requests.
+#[derive(Debug, Default)]
+struct SlowRequests {
+    last: Option<Instant>,
+    left_out: u64,
 }
 
 /// Kept while a request runs; gives the place back when dropped.
@@ -120,6 +133,7 @@ impl Limits {
             selectors: Arc::new(Semaphore::new(SELECTORS)),
             unsent: Unsent::new(settings.unsent),
             intake: Intake::new(settings.bodies),
+            slow: Arc::default(),
         }
     }
 
@@ -220,6 +234,19 @@ impl Limits {
         &self.intake
     }
 
+    /// Whether a slow request may have a line in the log now, and how many had none since the last one:
+    /// under load every request is slow.
+    #[must_use]
+    pub fn may_log_slow(&self) -> Option<u64> {
+        let (mut slow, now) = (self.slow.lock(), Instant::now());
+        if slow.last.is_some_and(|last| now < last + SLOW_LINES) {
+            slow.left_out += 1;
+            return None;
+        }
+        slow.last = Some(now);
+        Some(std::mem::take(&mut slow.left_out))
+    }
+
     /// Taken seats: of reads, of writes.
     pub fn in_flight(&self) -> (usize, usize) {
         let taken = |seats: &Option<Arc<Semaphore>>, max: usize| {
@@ -303,6 +330,15 @@ mod tests {
         assert!(limits.selectors(&mut Seat::default(), small).is_ok());
         seats.pop();
         assert!(limits.selectors(&mut Seat::default(), Some(&query)).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_requests_have_ten_lines_a_second() {
+        let limits = Limits::new(0, 0);
+        let ask = |times: usize| -> Vec<_> { (0..times).map(|_| limits.may_log_slow()).collect() };
+        assert_eq!(ask(3), [Some(0), None, None]);
+        tokio::time::advance(SLOW_LINES).await;
+        assert_eq!(ask(2), [Some(2), None]);
     }
 
     fn users() -> (User, User) {

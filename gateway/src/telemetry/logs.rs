@@ -29,13 +29,20 @@ pub fn init(filter: &str, json: bool) {
     }
 }
 
-/// Adds the level of the TLS library, unless the filter names it: its warnings are about what clients send
-/// before they are known, and anybody can cause thousands per second.
+/// Libraries whose warnings are about what clients send: anybody can cause thousands per second.
+const OF_CLIENTS: [&str; 2] = ["rustls", "h2"];
+
+/// Adds the levels of [`OF_CLIENTS`], unless the filter names them.
 fn complete(filter: &str) -> String {
-    if filter.contains("rustls") {
-        return filter.to_owned();
-    }
-    format!("{filter},rustls=error")
+    let named = |library: &&str| {
+        filter
+            .split(',')
+            .any(|directive| directive.trim().starts_with(library))
+    };
+    let missing = OF_CLIENTS.iter().filter(|library| !named(library));
+    missing.fold(filter.to_owned(), |filter, library| {
+        format!("{filter},{library}=error")
+    })
 }
 
 #[cfg(test)]
@@ -43,11 +50,12 @@ mod tests {
     use super::complete;
 
     #[test]
-    fn tls_warnings_need_to_be_asked_for() {
+    fn warnings_about_clients_need_to_be_asked_for() {
         for (filter, expected) in [
-            ("info", "info,rustls=error"),
+            ("info", "info,rustls=error,h2=error"),
             ("debug,h2=info", "debug,h2=info,rustls=error"),
-            ("info,rustls=debug", "info,rustls=debug"),
+            ("info,rustls=debug", "info,rustls=debug,h2=error"),
+            ("h2::codec=trace,rustls=info", "h2::codec=trace,rustls=info"),
         ] {
             assert_eq!(complete(filter), expected);
         }
