@@ -50,7 +50,7 @@ async fn streams_that_take_nothing_are_reset_and_hold_a_bounded_number_of_bytes(
         for window in [0, 1] {
             let hostile = world.http2(window).await;
             let mut held = Vec::new();
-            for _ in 0..300 {
+            for _ in 0..240 {
                 let answer = hostile.get(&path).await;
                 match answer.status().as_u16() {
                     200 => held.push(answer.into_body()),
