@@ -30,8 +30,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "crowds/streams",
-        "20 connections, each of which asks for 100 changes every 100 ms",
-        |context| streams(context, 20).boxed(),
+        "10 connections, each of which asks for 100 changes every 100 ms",
+        |context| streams(context, 10).boxed(),
     ),
     Attack::client(
         "crowds/reset-reads",
