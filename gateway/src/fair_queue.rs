@@ -10,7 +10,7 @@ const MANY: usize = 1024;
 
 /// Something that waits and may have left.
 pub(crate) trait Waiter {
-    /// Whether nobody waits any more.
+    /// Whether its caller has gone.
     fn has_left(&self) -> bool;
 }
 
@@ -85,7 +85,7 @@ impl<K: Clone + Eq + Hash, T: Waiter> FairQueue<K, T> {
         self.pop_if(|_| true)
     }
 
-    /// Whether nobody waits.
+    /// Whether the queue is empty.
     pub(crate) fn is_empty(&mut self) -> bool {
         self.skip_left();
         self.len == 0

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
 use crate::store::{ObjectKey, ResourceId};
 
-/// Objects that are kept before those are looked for that nobody writes any more.
+/// Size of the map at which objects without writers are removed from it.
 const OBJECTS: usize = 256;
 
 /// The objects that several writers want.

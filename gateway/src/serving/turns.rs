@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::backlog::{Backlog, Waiting};
 use crate::fair_queue::{FairQueue, First};
 
-/// The turns of all who are told apart by a `K`.
+/// The turns of all owners; `K` identifies an owner.
 #[derive(Debug)]
 pub(super) struct Turns<K: Key>(Mutex<Queue<K>>);
 

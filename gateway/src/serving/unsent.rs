@@ -82,7 +82,7 @@ struct Users {
 #[derive(Debug, Clone)]
 pub struct Outlet {
     unsent: Unsent,
-    /// Tells connections apart.
+    /// Identifies the connection.
     number: u64,
     connection: Arc<Account>,
     seats: Arc<Seats>,

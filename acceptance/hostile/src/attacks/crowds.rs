@@ -6,7 +6,7 @@ use anyhow::Result;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use http::Method;
-use tokio::io::{AsyncWriteExt as _, split};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connections::drain;
@@ -40,7 +40,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "crowds/unread",
-        "100 connections of 500 reads whose responses nobody takes",
+        "100 connections of 500 reads whose responses are not read",
         |context| unread(context, 100).boxed(),
     ),
     Attack::client(
@@ -133,7 +133,7 @@ async fn streams(context: Context, connections: usize) -> Result<Report> {
     .await
 }
 
-/// Writes a burst, made from its number, at every tick; connects again when the server has had enough.
+/// Writes a burst, made from its number, at every tick.
 async fn paced(
     context: Context,
     connections: usize,
@@ -141,47 +141,7 @@ async fn paced(
     burst: fn(&str, u32) -> Vec<u8>,
 ) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(SHORTEST);
-    let authority = context.target.address.to_string();
-    let lane = |_| async {
-        let mut sent = 0;
-        while Instant::now() < end {
-            let connection = context
-                .target
-                .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
-            let Ok(stream) = connection.await else {
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            let (mut reader, mut writer) = split(stream);
-            let writing = async {
-                // The whole connection may be filled with responses.
-                let mut hello = frames::hello(1 << 20);
-                hello.extend(frames::window(0, 1 << 30));
-                writer.write_all(&hello).await?;
-                for number in 0.. {
-                    let bytes = burst(&authority, number);
-                    writer.write_all(&bytes).await?;
-                    writer.flush().await?;
-                    sent += bytes.len() as u64;
-                    sleep(pace).await;
-                }
-                std::io::Result::Ok(())
-            };
-            let both = async {
-                tokio::select! {
-                    _ = writing => {}
-                    _ = drain(&mut reader) => {}
-                }
-            };
-            // The time is over, or the connection is.
-            let _ = timeout_at(end, both).await;
-        }
-        sent
-    };
-    Ok(Report {
-        bytes: join_all((0..connections).map(lane)).await.into_iter().sum(),
-        ..Report::default()
-    })
+    super::floods::paced(&context, Identity::Admin, connections, pace, end, burst).await
 }
 
 /// Ids of the streams of a burst.

@@ -120,7 +120,19 @@ async fn flood(
     chunk: fn(&str, u32) -> Vec<u8>,
 ) -> Result<Report> {
     let end = Instant::now() + context.seconds;
-    let lanes = (0..LANES).map(|_| async move {
+    paced(context, identity, LANES, Duration::ZERO, end, chunk).await
+}
+
+/// The same over `connections` until `end`, with a pause after each chunk.
+pub(super) async fn paced(
+    context: &Context,
+    identity: Identity,
+    connections: usize,
+    pause: Duration,
+    end: Instant,
+    chunk: fn(&str, u32) -> Vec<u8>,
+) -> Result<Report> {
+    let lanes = (0..connections).map(|_| async move {
         let mut sent = 0;
         while Instant::now() < end {
             let connection = context
@@ -136,11 +148,16 @@ async fn flood(
             let authority = context.target.address.to_string();
             let writing = async {
                 writer.write_all(&frames::hello(65_535)).await?;
+                // Responses of a whole flood fit into the window of the connection.
+                writer.write_all(&frames::window(0, 1 << 30)).await?;
                 for number in 0.. {
                     let bytes = chunk(&authority, number);
                     writer.write_all(&bytes).await?;
                     writer.flush().await?;
                     sent += bytes.len() as u64;
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
                 }
                 std::io::Result::Ok(())
             };
