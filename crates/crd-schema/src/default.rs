@@ -1,43 +1,77 @@
 //! Filling in defaults.
 
+use kube_json::{Weight, member_memory};
 use serde_json::Value;
 
 use crate::structural::Structural;
 
-/// Defaults are larger than they may be.
+/// Memory that defaults may add to a tree before the whole tree is weighed, bytes. Defaults of real
+/// kinds take a few kilobytes.
+const UNWEIGHED_MEMORY: usize = 4 << 20;
+
+/// Memory that a tree may take once its defaults have taken [`UNWEIGHED_MEMORY`], bytes. An update holds
+/// the old tree and the new one, and a request may take 64 MiB and eight times its size.
+const TREE_MEMORY: usize = 40 << 20;
+
+/// The defaults of an object are larger than they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("defaults add more than {limit} bytes")]
-pub struct TooLarge {
-    /// How much they may add, in bytes of JSON and 16 more for each.
-    pub limit: usize,
+pub enum TooLarge {
+    /// Their text is.
+    #[error("defaults add more than {limit} bytes")]
+    Text {
+        /// How much they may add, in bytes of JSON and 16 more for each.
+        limit: usize,
+    },
+    /// The object takes too much memory with them.
+    #[error("the object with its defaults takes more than {limit} bytes of memory")]
+    Memory {
+        /// How much it may take, bytes.
+        limit: usize,
+    },
 }
 
 /// Gives missing fields their defaults, also inside of defaults; says whether anything changed.
 /// A null that the schema does not permit counts as missing. Parents are not made.
 ///
 /// Items that are empty in the request may become large, so that a small request could fill the
-/// memory: not more than `limit` bytes are added, each default counting 16 more than its JSON. With
-/// the 3 MiB of a body that is about what kube-apiserver can store in etcd, which takes 2 MiB.
+/// memory. Two bounds prevent that: `limit` bytes of text, each default counting 16 more than its JSON
+/// (with the 3 MiB of a body that is about what kube-apiserver can store in etcd, which takes 2 MiB),
+/// and 40 MiB for the memory of the tree once its defaults take more than 4 MiB.
 ///
 /// # Errors
 /// If the defaults are larger. Those that fit, in order, are in their places.
 pub fn apply(value: &mut Value, schema: &Structural, limit: usize) -> Result<bool, TooLarge> {
     let mut filler = Filler {
         left: limit,
+        memory: UNWEIGHED_MEMORY,
         changed: false,
     };
-    let filled = filler.node(value, schema);
-    filled
-        .map(|()| filler.changed)
-        .map_err(|NoRoom| TooLarge { limit })
+    let mut filled = filler.node(value, schema);
+    if matches!(filled, Err(NoRoom::Memory)) {
+        filler.memory = TREE_MEMORY.saturating_sub(Weight::of(value).memory);
+        // Goes on where it stopped, because fields that have their defaults are left alone.
+        filled = filler.node(value, schema);
+    }
+    match filled {
+        Ok(()) => Ok(filler.changed),
+        Err(NoRoom::Text) => Err(TooLarge::Text { limit }),
+        Err(NoRoom::Memory) => Err(TooLarge::Memory { limit: TREE_MEMORY }),
+    }
 }
 
 struct Filler {
+    /// Bytes of text that may still be added.
     left: usize,
+    /// Bytes of memory that may still be added.
+    memory: usize,
     changed: bool,
 }
 
-struct NoRoom;
+/// What a default has no room in.
+enum NoRoom {
+    Text,
+    Memory,
+}
 
 impl Filler {
     fn node(&mut self, value: &mut Value, schema: &Structural) -> Result<(), NoRoom> {
@@ -54,7 +88,11 @@ impl Filler {
                         .get(name)
                         .is_none_or(|value| value.is_null() && !below.nullable);
                     if missing {
-                        self.take(name.len() + below.below.default_bytes)?;
+                        let default_memory = below.below.default_memory;
+                        self.take(
+                            name.len() + below.below.default_bytes,
+                            member_memory(map.len(), name) + default_memory,
+                        )?;
                         map.insert(name.clone(), default.clone());
                     }
                 }
@@ -84,15 +122,16 @@ impl Filler {
             && !schema.nullable
             && let Some(default) = &schema.default
         {
-            self.take(schema.below.default_bytes)?;
+            self.take(schema.below.default_bytes, schema.below.default_memory)?;
             *value = default.clone();
         }
         self.node(value, schema)
     }
 
-    /// Notes a change of so many bytes.
-    fn take(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        self.left = self.left.checked_sub(bytes).ok_or(NoRoom)?;
+    /// Counts a default of so many bytes of text and of memory.
+    fn take(&mut self, text: usize, memory: usize) -> Result<(), NoRoom> {
+        self.memory = self.memory.checked_sub(memory).ok_or(NoRoom::Memory)?;
+        self.left = self.left.checked_sub(text).ok_or(NoRoom::Text)?;
         self.changed = true;
         Ok(())
     }
@@ -123,9 +162,32 @@ mod tests {
         assert_eq!(apply(&mut object(97), &schema, 100_000), Ok(true));
         let mut many = object(1_000);
         let outcome = apply(&mut many, &schema, 100_000);
-        assert_eq!(outcome, Err(TooLarge { limit: 100_000 }));
+        assert_eq!(outcome, Err(TooLarge::Text { limit: 100_000 }));
         let filled = |item: &&Value| item.get("a").is_some();
         let items = many["items"].as_array().expect("a list");
         assert_eq!(items.iter().filter(filled).count(), 97);
+    }
+
+    #[test]
+    fn defaults_that_take_too_much_memory_are_not_made() {
+        // 60 bytes of text, and 640 of memory.
+        let lists = (0..20).fold(json!([]), |inner, _| json!([inner]));
+        let anything = json!({"type": "array", "x-kubernetes-preserve-unknown-fields": true});
+        let schema = json!({
+            "type": "object",
+            "properties": {"items": {"type": "array", "items": {
+                "type": "object",
+                "properties": {"a": {
+                    "type": "array", "default": lists, "items": anything}},
+            }}},
+        });
+        let mut errors = Vec::new();
+        let schema = structural::parse(&schema, &Path::new("schema"), &mut errors);
+        assert_eq!(errors, []);
+        let object = |count| json!({"items": vec![json!({}); count]});
+        // Beyond what is not weighed, and below what a tree may take.
+        assert_eq!(apply(&mut object(20_000), &schema, 3 << 20), Ok(true));
+        let outcome = apply(&mut object(40_000), &schema, 3 << 20);
+        assert_eq!(outcome, Err(TooLarge::Memory { limit: 40 << 20 }));
     }
 }

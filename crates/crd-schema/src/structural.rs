@@ -166,6 +166,8 @@ pub(crate) struct Below {
     pub(crate) unique_list: bool,
     /// How much the default of this node adds to an object, in bytes beside its name.
     pub(crate) default_bytes: usize,
+    /// The memory that the default of this node takes, in bytes beside its place in a container.
+    pub(crate) default_memory: usize,
 }
 
 // === impl Structural ===
@@ -199,9 +201,11 @@ impl Structural {
     pub(crate) fn finish(&mut self) {
         // Quotes, colon and comma, and 16 bytes for the memory that a small value takes.
         let size = |default: &Value| kube_json::to_vec(default).len() + 4 + 16;
+        let memory = |default: &Value| kube_json::Weight::of(default).memory;
         let mut below = Below {
             default: self.default.is_some(),
             default_bytes: self.default.as_ref().map_or(0, size),
+            default_memory: self.default.as_ref().map_or(0, memory),
             embedded: self.extensions.embedded_resource,
             unique_list: matches!(
                 self.extensions.list_type,

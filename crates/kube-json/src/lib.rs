@@ -19,5 +19,5 @@ pub use members::{Items, Members};
 pub use object::ObjectWriter;
 pub use parse::{MAX_DEPTH, ParseError, Parsed, STACK_SIZE, parse, reparse};
 pub use splice::set_within;
-pub use weight::{Weight, estimate, memory_limit};
+pub use weight::{Weight, estimate, member_memory, memory_limit};
 pub use write::{to_vec, to_vec_pretty, write, write_float, write_string};

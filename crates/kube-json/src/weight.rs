@@ -160,6 +160,13 @@ impl Budget {
     }
 }
 
+/// The memory that one more member takes in an object that has so many, bytes, beside what is in its
+/// value.
+#[must_use]
+pub const fn member_memory(members: usize, key: &str) -> usize {
+    member(members) + string(key.len())
+}
+
 /// Memory of a member of an object beside its key and what is in its value.
 const fn member(index: usize) -> usize {
     match index {
