@@ -14,8 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Authenticator;
-use crate::authz::Authorizer;
+use crate::auth::{Authenticators, Certificates};
+use crate::authz::Authorizers;
 use crate::backend::EndpointError;
 use crate::compute::{Pool, Workers};
 use crate::config::{self, Command};
@@ -182,8 +182,11 @@ impl App {
             config.namespaces,
         );
         let stack = Arc::new(Stack {
-            authenticator: Authenticator::new(certificates.trust(), config.request_headers),
-            authorizer: Authorizer,
+            authenticators: Authenticators::of_certificates(Certificates::new(
+                certificates.trust(),
+                config.request_headers,
+            )),
+            authorizers: Authorizers::built_in(),
             limits,
             lifecycle: lifecycle.clone(),
             metrics: metrics.clone(),

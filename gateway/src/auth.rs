@@ -1,23 +1,26 @@
 //! Who is asking: from a connection's certificate and a request's headers to a
 //! [`User`](crate::request::User).
 //!
-//! The authenticators are tried in kube-apiserver's order (front proxy, client certificate) and
-//! the first that knows the caller wins. A caller that presented credentials nobody accepts is
-//! refused; a caller without credentials is anonymous, and anonymous callers reach the health
-//! paths only.
+//! The authenticators are tried in kube-apiserver's order (front proxy, client certificate). A
+//! request with credentials that none of them accepts is rejected. A request without credentials is
+//! anonymous, and anonymous requests reach the health paths only.
 
 mod authenticator;
+mod certificates;
 pub mod peer;
 pub mod request_header;
 pub mod trust;
+mod union;
 mod x509;
 
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, Credentials};
+pub use certificates::{Certificates, ClientCertificate, FrontProxy};
 pub use peer::Peer;
 pub use request_header::RequestHeaders;
 pub use trust::{Bundle, Trust};
+pub use union::Authenticators;
 
-/// Why a caller could not be identified. Clients are only told `Unauthorized`; this is for the log.
+/// Why a caller could not be identified. The response says only `Unauthorized`; this is for the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No credentials, and the path is not open to anonymous callers.
@@ -32,4 +35,13 @@ pub enum Error {
     /// The certificate cannot be read.
     #[error("malformed client certificate")]
     Malformed,
+    /// Several authenticators rejected the credentials.
+    #[error("{}", in_brackets(.0))]
+    All(Vec<Error>),
+}
+
+/// As Go's `errors.Aggregate` prints.
+fn in_brackets(errors: &[Error]) -> String {
+    let errors: Vec<String> = errors.iter().map(Error::to_string).collect();
+    format!("[{}]", errors.join(", "))
 }

@@ -1,15 +1,16 @@
 //! May this user do this? The answer is a [`Permit`], and handlers demand one.
 
+mod authorizer;
+mod built_in;
 pub mod impersonation;
 
 use std::sync::Arc;
 
 use api_types::request_info::RequestInfo;
 
+pub use self::authorizer::{Attributes, Authorizer, Decision, Error, Verdict};
+pub use self::built_in::{AlwaysAllowProbes, PrivilegedGroups};
 use crate::request::User;
-
-/// Paths everybody may `GET`, as probes do; exactly these, nothing below them.
-pub const ALWAYS_ALLOWED_PATHS: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
 /// Proof that a request was authorized. Only this module makes one, so a handler that takes a
 /// `Permit` cannot be reached past authorization.
@@ -18,11 +19,21 @@ pub struct Permit {
     user: Arc<User>,
 }
 
-/// Decides by group alone: `system:masters` may do everything, nobody else anything but probe.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Authorizer;
+/// Asks authorizers in order. The first that allows or denies decides; if none does, the request is
+/// denied. The union of `k8s.io/apiserver/pkg/authorization/union`.
+#[derive(Debug)]
+pub struct Authorizers(Vec<Box<dyn Authorizer>>);
 
-/// A refusal: the parts of the 403 answer.
+/// Why a request has no [`Permit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// 403: the user may not do this.
+    Denied(Denied),
+    /// 500: no authorizer allowed it, and one of them failed.
+    Failed(String),
+}
+
+/// The parts of a 403 response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
     /// Group of the resource asked for; empty when the path is no resource.
@@ -42,22 +53,82 @@ impl Permit {
     }
 }
 
-impl Authorizer {
-    /// Decides about one request.
+impl Authorizers {
+    /// The union of these authorizers, in this order.
+    pub fn new(authorizers: Vec<Box<dyn Authorizer>>) -> Self {
+        Self(authorizers)
+    }
+
+    /// Members of `system:masters` may do everything, all other users may probe.
+    pub fn built_in() -> Self {
+        Self::new(vec![
+            Box::new(AlwaysAllowProbes),
+            Box::new(PrivilegedGroups::default()),
+        ])
+    }
+
+    /// Decides about one request. An authorizer that fails has no opinion, so a request that another
+    /// one allows is served.
     ///
     /// # Errors
-    /// The refusal, in kube-apiserver's words.
-    pub fn authorize(&self, user: Arc<User>, info: &RequestInfo) -> Result<Permit, Denied> {
-        let probe = !info.is_resource_request && ALWAYS_ALLOWED_PATHS.contains(&&*info.path);
-        if user.is_master() || probe {
-            return Ok(Permit { user });
+    /// The rejection, in kube-apiserver's words.
+    pub async fn authorize(
+        &self,
+        user: Arc<User>,
+        info: &RequestInfo,
+    ) -> Result<Permit, Rejection> {
+        let attributes = Attributes { user: &user, info };
+        let (mut reasons, mut errors) = (Vec::new(), Vec::new());
+        for authorizer in &self.0 {
+            let Verdict {
+                decision,
+                reason,
+                error,
+            } = authorizer.authorize(&attributes).await;
+            match decision {
+                Decision::Allow => return Ok(Permit { user }),
+                Decision::Deny => return Err(rejection(&user, info, &reason, error.as_slice())),
+                Decision::NoOpinion => {}
+            }
+            if !reason.is_empty() {
+                reasons.push(reason);
+            }
+            errors.extend(error);
         }
-        Err(Denied {
-            group: info.group.clone(),
-            resource: info.resource.clone(),
-            name: info.name.clone(),
-            sentence: sentence(&user, info.verb.as_str(), info),
-        })
+        Err(rejection(&user, info, &reasons.join("\n"), &errors))
+    }
+}
+
+/// An error makes it a failure: the decision might have been another one without it.
+fn rejection(user: &User, info: &RequestInfo, reason: &str, errors: &[Error]) -> Rejection {
+    if !errors.is_empty() {
+        return Rejection::Failed(aggregate(errors));
+    }
+    let mut sentence = sentence(user, info.verb.as_str(), info);
+    if !reason.is_empty() {
+        sentence = format!("{sentence}: {reason}");
+    }
+    Rejection::Denied(Denied {
+        group: info.group.clone(),
+        resource: info.resource.clone(),
+        name: info.name.clone(),
+        sentence,
+    })
+}
+
+/// Each error once, as Go's `errors.Aggregate` prints them.
+fn aggregate(errors: &[Error]) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in errors {
+        let text = error.to_string();
+        // There are a handful of authorizers.
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    match &texts[..] {
+        [text] => text.clone(),
+        texts => format!("[{}]", texts.join(", ")),
     }
 }
 
@@ -77,8 +148,8 @@ fn sentence(user: &User, verb: &str, info: &RequestInfo) -> String {
     })
 }
 
-/// The sentence repeats what the client sent; a browser must not take it for markup.
-fn sanitized(sentence: String) -> String {
+/// The text repeats what the client sent; a browser must not take it for markup.
+pub(crate) fn sanitized(sentence: String) -> String {
     if !sentence.contains(['&', '<', '>']) {
         return sentence;
     }
@@ -89,52 +160,4 @@ fn sanitized(sentence: String) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::user::MASTERS_GROUP;
-
-    fn check(groups: &[&str], request: &str, expected: Result<(), &str>) {
-        let (method, path) = request.split_once(' ').unwrap();
-        let info = RequestInfo::parse(method, path, None).unwrap();
-        let user = User::new("bob", groups.iter().map(|&group| group.to_owned()));
-        let got = Authorizer.authorize(Arc::new(user), &info);
-        let got = got.map(|_| ()).map_err(|denied| denied.sentence);
-        assert_eq!(got, expected.map_err(str::to_owned), "{request}");
-    }
-
-    #[test]
-    fn masters_may_do_everything_and_others_may_probe() {
-        check(&[MASTERS_GROUP], "DELETE /apis/g/v1/foos", Ok(()));
-        check(&[], "GET /readyz", Ok(()));
-        check(
-            &[],
-            "GET /readyz/ping",
-            Err("User \"bob\" cannot get path \"/readyz/ping\""),
-        );
-        check(
-            &["dev"],
-            "GET /nope",
-            Err("User \"bob\" cannot get path \"/nope\""),
-        );
-        check(
-            &[],
-            "GET /<b>",
-            Err("User \"bob\" cannot get path \"/&lt;b&gt;\""),
-        );
-        check(
-            &[],
-            "PUT /apis/x.io/v1/namespaces/d/foos/n/status",
-            Err(
-                "User \"bob\" cannot update resource \"foos/status\" in API group \"x.io\" \
-                 in the namespace \"d\"",
-            ),
-        );
-        check(
-            &[],
-            "GET /apis/x.io/v1/foos",
-            Err(
-                "User \"bob\" cannot list resource \"foos\" in API group \"x.io\" at the cluster scope",
-            ),
-        );
-    }
-}
+mod tests;

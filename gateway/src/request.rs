@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod deadline;
+pub mod probe;
 pub mod user;
 pub mod warnings;
 

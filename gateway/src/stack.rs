@@ -22,11 +22,12 @@ use tracing::{Instrument as _, Span, field};
 use self::measure::Observation;
 use self::refusal::Refusal;
 use self::tail::{End, Held, Tail, WHOLE, Whole};
-use crate::auth::{Authenticator, Peer};
-use crate::authz::{Authorizer, Permit, impersonation};
+use crate::auth::{Authenticators, Peer};
+use crate::authz::{Authorizers, Permit, impersonation};
 use crate::reply;
+use crate::request::probe::is_probe;
 use crate::request::{Context, User, deadline};
-use crate::serving::limits::{Overloaded, Seat, is_probe};
+use crate::serving::limits::{Overloaded, Seat};
 use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
@@ -59,9 +60,9 @@ pub trait Inner: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Stack<I> {
     /// Says who is asking.
-    pub authenticator: Authenticator,
+    pub authenticators: Authenticators,
     /// Says whether they may.
-    pub authorizer: Authorizer,
+    pub authorizers: Authorizers,
     /// Bounds how many are served at once.
     pub limits: Limits,
     /// Says whether the server still takes requests.
@@ -170,9 +171,14 @@ impl<I: Inner> Stack<I> {
             .limits
             .head(request.headers())
             .map_err(|_| Refusal::Overloaded)?;
+        // Watches have no deadline, but their decisions do.
+        let decided_by = deadline.unwrap_or(context.received + deadline::REQUEST_TIMEOUT);
         let user = self
-            .authenticator
-            .authenticate(peer, request.headers_mut(), &info.path)
+            .authenticators
+            .authenticate(peer, request.headers_mut(), &info.path);
+        let user = timeout_at(decided_by, user)
+            .await
+            .map_err(|_| Refusal::Late)?
             .map_err(|error| Refusal::unauthenticated(&request, &error))?;
         // Before anything is done with the rights of who sent it.
         impersonation::refuse(request.headers(), &user, &info)
@@ -184,11 +190,11 @@ impl<I: Inner> Stack<I> {
         Span::current().record("user", &*user.name);
         let reader = outlet.reader(&user.name);
         // What was written cannot be refused any more, and probes are never shed.
-        let refusable = info.is_read_only() && !is_probe(&info);
-        let permit = self
-            .authorizer
-            .authorize(user, &info)
-            .map_err(|denied| Refusal::denied(&request, &denied))?;
+        let refusable = info.is_read_only() && !is_probe(&info.path);
+        let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info))
+            .await
+            .map_err(|_| Refusal::Late)?
+            .map_err(|rejection| Refusal::unauthorized(&request, rejection))?;
         if !info.is_read_only() {
             let intake = self.limits.intake().clone();
             request.extensions_mut().insert(intake);
@@ -317,7 +323,7 @@ fn charge(
 
 impl<I: Inner> serving::Service for Stack<I> {
     fn knows(&self, peer: &Peer) -> bool {
-        self.authenticator.knows(peer)
+        self.authenticators.knows(peer)
     }
 
     async fn serve(&self, peer: &Peer, request: Request<Body>) -> Response<Body> {

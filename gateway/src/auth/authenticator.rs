@@ -1,106 +1,40 @@
-//! The union of all authenticators.
+//! One way to identify a caller.
 
+use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 
-use super::{Error, Peer, RequestHeaders, Trust};
-use crate::authz::ALWAYS_ALLOWED_PATHS;
+use super::{Error, Peer};
 use crate::request::User;
-use crate::request::user::{ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP};
 
-/// Turns connections and headers into users.
+/// What a request presents about its caller.
 #[derive(Debug)]
-pub struct Authenticator {
-    trust: Arc<ArcSwap<Trust>>,
-    request_headers: Option<RequestHeaders>,
-    anonymous: Arc<User>,
+pub struct Credentials<'a> {
+    /// The other end of the connection.
+    pub peer: &'a Peer,
+    /// The headers. An authenticator that accepts a caller removes the credentials from them, so that
+    /// no later step can use them.
+    pub headers: &'a mut HeaderMap,
+    /// The path of the request.
+    pub path: &'a str,
 }
 
-impl Authenticator {
-    /// An authenticator over the authorities in `trust`; without `request_headers` nobody may speak
-    /// for others.
-    pub fn new(trust: Arc<ArcSwap<Trust>>, request_headers: Option<RequestHeaders>) -> Self {
-        let anonymous = User::new(ANONYMOUS, [UNAUTHENTICATED_GROUP.to_owned()]);
-        Self {
-            trust,
-            request_headers,
-            anonymous: Arc::new(anonymous),
-        }
-    }
-
-    /// Whether a connection's certificate identifies a user, or a front proxy.
-    pub fn knows(&self, peer: &Peer) -> bool {
-        let trust = self.trust.load();
-        let identity = peer.identity(&trust, self.request_headers.as_ref());
-        matches!(identity.front_proxy, Some(Ok(()))) || matches!(identity.user, Some(Ok(_)))
-    }
-
-    /// Identifies the caller of one request, and removes the credentials from its headers so that
-    /// nothing behind can take them for its own.
+/// One way to identify a caller, in the sense of `authenticator.Request` of `k8s.io/apiserver`.
+#[async_trait]
+pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
+    /// Identifies the caller of a request; `None` if the request has no credentials of this kind.
     ///
     /// # Errors
-    /// When credentials were presented but no authenticator accepts them, or when there are none and
-    /// `path` is not open to everybody.
-    pub fn authenticate(
+    /// If it has, and they are not accepted.
+    async fn authenticate(
         &self,
-        peer: &Peer,
-        headers: &mut HeaderMap,
-        path: &str,
-    ) -> Result<Arc<User>, Error> {
-        let trust = self.trust.load();
-        let identity = peer.identity(&trust, self.request_headers.as_ref());
-        let mut refusal = None;
-        if let Some((proof, names)) = identity
-            .front_proxy
-            .as_ref()
-            .zip(self.request_headers.as_ref())
-        {
-            match proof {
-                Ok(()) => {
-                    if let Some(user) = names.user(headers) {
-                        return Ok(identified(self.stripped(user, headers)));
-                    }
-                }
-                Err(err) => refusal = Some(err.clone()),
-            }
-        }
-        match &identity.user {
-            Some(Ok(user)) => {
-                headers.remove(AUTHORIZATION);
-                return Ok(user.clone());
-            }
-            Some(Err(err)) => refusal = Some(err.clone()),
-            None => {}
-        }
-        match refusal {
-            Some(err) => Err(err),
-            None if ALWAYS_ALLOWED_PATHS.contains(&path) => Ok(self.anonymous.clone()),
-            None => Err(Error::Anonymous),
-        }
-    }
+        credentials: &mut Credentials<'_>,
+    ) -> Result<Option<Arc<User>>, Error>;
 
-    fn stripped(&self, user: User, headers: &mut HeaderMap) -> User {
-        headers.remove(AUTHORIZATION);
-        if let Some(names) = &self.request_headers {
-            for name in names.username.iter().chain(&names.uid).chain(&names.group) {
-                headers.remove(name);
-            }
-        }
-        user
+    /// Whether the connection alone identifies a user or a front proxy, before its first request.
+    fn knows(&self, _peer: &Peer) -> bool {
+        false
     }
 }
-
-/// Adds the group every identified user is in.
-pub(super) fn identified(mut user: User) -> Arc<User> {
-    let virtual_group = user.in_group(AUTHENTICATED_GROUP) || user.in_group(UNAUTHENTICATED_GROUP);
-    if user.name != ANONYMOUS && !virtual_group {
-        user.groups.push(AUTHENTICATED_GROUP.to_owned());
-    }
-    Arc::new(user)
-}
-
-#[cfg(test)]
-mod tests;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
 
+use super::union::identified;
 use super::{Error, RequestHeaders, Trust, x509};
 use crate::request::User;
 
@@ -96,7 +97,7 @@ impl Peer {
             let user = bundle
                 .verify(&self.certificates)
                 .and_then(|()| x509::user(leaf));
-            user.map(|user| user.map(super::authenticator::identified))
+            user.map(|user| user.map(|user| identified(Arc::new(user))))
                 .transpose()
         });
         Identity { front_proxy, user }

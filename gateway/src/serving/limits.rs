@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::intake::{BodyLimits, Intake};
 use super::unsent::{Outlet, Seats, Unsent, UnsentLimits};
-use crate::authz::ALWAYS_ALLOWED_PATHS;
 use crate::request::User;
+use crate::request::probe::is_probe;
 
 /// Requests that only read which may run at once by default.
 pub const MAX_READS: usize = 400;
@@ -147,7 +147,7 @@ impl Limits {
         user: &User,
         connection: &Outlet,
     ) -> Result<Seat, Overloaded> {
-        if is_probe(info) {
+        if is_probe(&info.path) {
             return Ok(Seat::default());
         }
         let seats = if info.is_long_running() {
@@ -275,11 +275,6 @@ fn selector_bytes(query: &str) -> usize {
         })
         .map(|(_, value)| value.len() - 2 * value.matches('%').count().min(value.len() / 3))
         .sum()
-}
-
-/// Whether a request asks for the server's health: never shed, as by kube-apiserver's flow schema `probes`.
-pub(crate) fn is_probe(info: &RequestInfo) -> bool {
-    !info.is_resource_request && ALWAYS_ALLOWED_PATHS.contains(&&*info.path)
 }
 
 impl Seat {

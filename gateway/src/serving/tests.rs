@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 use super::cert_reload::Reloader;
 use super::tls::Files;
 use super::*;
-use crate::auth::{Authenticator, Peer};
+use crate::auth::{Authenticators, Certificates, Peer};
 use crate::standalone::pki::Pki;
 
 /// Longer than anything here takes, even on a busy machine.
@@ -42,7 +42,7 @@ struct World {
 }
 
 /// Answers by path.
-struct Stub(Authenticator);
+struct Stub(Authenticators);
 
 impl Service for Stub {
     fn knows(&self, peer: &Peer) -> bool {
@@ -107,7 +107,10 @@ async fn world(bounds: Bounds) -> World {
     let server = Server {
         listener,
         tls: certificates.config(),
-        service: Arc::new(Stub(Authenticator::new(certificates.trust(), None))),
+        service: Arc::new(Stub(Authenticators::of_certificates(Certificates::new(
+            certificates.trust(),
+            None,
+        )))),
         lifecycle: lifecycle.clone(),
         bounds,
         connections: Handle::current(),

@@ -1,15 +1,16 @@
 //! Answers of the front when a request does not get through to a handler.
 
+use api_types::go_text::quote;
 use api_types::gvk::GroupResource;
 use api_types::status::ApiError;
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
-use crate::auth;
-use crate::authz::Denied;
 use crate::authz::impersonation::Refused;
+use crate::authz::{Denied, Rejection};
 use crate::codec;
 use crate::reply;
+use crate::{auth, authz};
 
 /// Why a request was not handled.
 #[derive(Debug)]
@@ -49,8 +50,24 @@ impl Refusal {
         }
     }
 
-    /// Who sent this request may not.
-    pub(super) fn denied(request: &Request<Body>, denied: &Denied) -> Self {
+    /// The user has no permit for this request.
+    pub(super) fn unauthorized(request: &Request<Body>, rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Denied(denied) => Self::denied(request, &denied),
+            Rejection::Failed(error) => {
+                tracing::warn!(%error, "cannot authorize the request");
+                let uri = request
+                    .uri()
+                    .path_and_query()
+                    .map_or("", |uri| uri.as_str());
+                let text = format!("Internal Server Error: {}: {error}", quote(uri));
+                let code = StatusCode::INTERNAL_SERVER_ERROR;
+                Self::Told(reply::error_text(code, &authz::sanitized(text)))
+            }
+        }
+    }
+
+    fn denied(request: &Request<Body>, denied: &Denied) -> Self {
         let resource = GroupResource::new(&denied.group, &denied.resource);
         let error = ApiError::forbidden(&resource, &denied.name, &denied.sentence);
         Self::not_sniffed(request, &error)

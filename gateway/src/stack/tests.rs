@@ -12,7 +12,8 @@ use rustls_pki_types::pem::PemObject;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::auth::{Bundle, Trust};
+use crate::auth::{Bundle, Certificates, Trust};
+use crate::authz::{self, Attributes, Authorizer, Decision, Verdict};
 use crate::request::user::MASTERS_GROUP;
 use crate::standalone::pki;
 
@@ -74,8 +75,8 @@ fn fixture(limits: Limits) -> Fixture {
         front_proxies: None,
     });
     let stack = Stack {
-        authenticator: Authenticator::new(Arc::new(trust), None),
-        authorizer: Authorizer,
+        authenticators: Authenticators::of_certificates(Certificates::new(Arc::new(trust), None)),
+        authorizers: Authorizers::built_in(),
         limits,
         lifecycle: Lifecycle::new(),
         metrics: Metrics::new(),
@@ -330,4 +331,51 @@ async fn requests_are_counted_under_what_is_served_only() {
         metrics.contains(&line("foos")) && !metrics.contains(&line("bars")),
         "{metrics}"
     );
+}
+
+/// Fails for lists, and never decides about anything else.
+#[derive(Debug)]
+struct Unreachable;
+
+#[async_trait::async_trait]
+impl Authorizer for Unreachable {
+    async fn authorize(&self, attributes: &Attributes<'_>) -> Verdict {
+        if attributes.info.verb.as_str() != "list" {
+            std::future::pending::<()>().await;
+        }
+        Verdict {
+            error: Some(authz::Error("no <server>".to_owned())),
+            ..Verdict::of(Decision::NoOpinion)
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_that_fail_are_500_and_those_that_hang_end_at_the_deadline() {
+    let mut fixture = fixture(Limits::new(1, 1));
+    let stack = Arc::get_mut(&mut fixture.stack).unwrap();
+    stack.authorizers = Authorizers::new(vec![Box::new(Unreachable)]);
+    for (line, status, expected) in [
+        (
+            format!("GET {FOO}?limit=1"),
+            500,
+            "Internal Server Error: \"/apis/x.io/v1/namespaces/d/foos?limit=1\": no &lt;server&gt;\n",
+        ),
+        (
+            format!("DELETE {FOO}/n?timeout=3s"),
+            504,
+            "request did not complete within the allotted timeout",
+        ),
+        (
+            format!("GET {FOO}?watch=1"),
+            504,
+            "request did not complete within the allotted timeout",
+        ),
+    ] {
+        let asked = Instant::now();
+        let answer = fixture.stack.answer(&fixture.admin, request(&line)).await;
+        assert_eq!(answer.status().as_u16(), status, "{line}");
+        assert!(text(answer).await.contains(expected), "{line}");
+        assert!(asked.elapsed() <= deadline::REQUEST_TIMEOUT, "{line}");
+    }
 }

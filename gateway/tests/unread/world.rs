@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::request_info::{RequestInfo, Verb};
-use ark_apiserver::auth::Authenticator;
-use ark_apiserver::authz::{Authorizer, Permit};
+use ark_apiserver::auth::{Authenticators, Certificates};
+use ark_apiserver::authz::{Authorizers, Permit};
 use ark_apiserver::request::Context;
 use ark_apiserver::serving::cert_reload::Reloader;
 use ark_apiserver::serving::limits::Settings;
@@ -80,8 +80,11 @@ impl World {
         let certificates = certificates.unwrap();
         let limits = Limits::with(settings);
         let stack = Stack {
-            authenticator: Authenticator::new(certificates.trust(), None),
-            authorizer: Authorizer,
+            authenticators: Authenticators::of_certificates(Certificates::new(
+                certificates.trust(),
+                None,
+            )),
+            authorizers: Authorizers::built_in(),
             limits: limits.clone(),
             lifecycle: Lifecycle::new(),
             metrics: Metrics::new(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ark_apiserver::admission::Chain;
-use ark_apiserver::auth::{Authenticator, Bundle, Peer, Trust};
-use ark_apiserver::authz::Authorizer;
+use ark_apiserver::auth::{Authenticators, Bundle, Certificates, Peer, Trust};
+use ark_apiserver::authz::Authorizers;
 use ark_apiserver::compute::{Pool, Workers};
 use ark_apiserver::handlers::{Api, Namespaces};
 use ark_apiserver::health::Health;
@@ -207,8 +207,11 @@ impl Server {
         .with_admission(chain);
         Self {
             stack: Arc::new(Stack {
-                authenticator: Authenticator::new(Arc::new(trust), None),
-                authorizer: Authorizer,
+                authenticators: Authenticators::of_certificates(Certificates::new(
+                    Arc::new(trust),
+                    None,
+                )),
+                authorizers: Authorizers::built_in(),
                 limits,
                 lifecycle: Lifecycle::new(),
                 metrics,

@@ -2,17 +2,19 @@
 
 use std::net::SocketAddr;
 
+use arc_swap::ArcSwap;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::*;
-use crate::auth::Bundle;
+use crate::auth::{Bundle, RequestHeaders, Trust};
 use crate::standalone::pki::{self, Pair};
 
 struct Fixture {
     users: Pair,
     proxies: Pair,
-    authenticator: Authenticator,
+    trust: Arc<ArcSwap<Trust>>,
+    authenticators: Authenticators,
 }
 
 fn fixture(allowed_names: &[&str]) -> Fixture {
@@ -30,11 +32,13 @@ fn fixture(allowed_names: &[&str]) -> Fixture {
         ..RequestHeaders::default()
     };
     let trust = Arc::new(ArcSwap::from_pointee(trust));
-    let authenticator = Authenticator::new(trust, Some(headers));
+    let certificates = Certificates::new(Arc::clone(&trust), Some(headers));
+    let authenticators = Authenticators::of_certificates(certificates);
     Fixture {
         users,
         proxies,
-        authenticator,
+        trust,
+        authenticators,
     }
 }
 
@@ -46,16 +50,22 @@ fn peer(certificate: Option<&Pair>) -> Peer {
 
 impl Fixture {
     /// The user, or the reason there is none.
-    fn ask(&self, certificate: Option<&Pair>, headers: &[(&str, &str)], path: &str) -> String {
+    async fn ask(
+        &self,
+        certificate: Option<&Pair>,
+        headers: &[(&str, &str)],
+        path: &str,
+    ) -> String {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let name: http::HeaderName = name.parse().unwrap();
             map.append(name, value.parse().unwrap());
         }
-        match self
-            .authenticator
+        let decided = self
+            .authenticators
             .authenticate(&peer(certificate), &mut map, path)
-        {
+            .await;
+        match decided {
             Ok(user) => {
                 assert!(
                     map.is_empty(),
@@ -63,29 +73,41 @@ impl Fixture {
                 );
                 format!("{} {}", user.name, user.groups.join(","))
             }
-            Err(Error::Untrusted(_)) => "untrusted".to_owned(),
-            Err(err) => err.to_string(),
+            Err(Error::All(errors)) => {
+                let shown: Vec<String> = errors.iter().map(shown).collect();
+                shown.join(" and ")
+            }
+            Err(error) => shown(&error),
         }
     }
 }
 
-#[test]
-fn a_client_certificate_names_its_user() {
+/// Without the words of rustls.
+fn shown(error: &Error) -> String {
+    match error {
+        Error::Untrusted(_) => "untrusted".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_names_its_user() {
     let fixture = fixture(&[]);
     let bob = pki::client(&fixture.users, "bob", Some("dev")).unwrap();
     assert_eq!(
-        fixture.ask(Some(&bob), &[], "/x"),
+        fixture.ask(Some(&bob), &[], "/x").await,
         "bob dev,system:authenticated"
     );
     let user = fixture
-        .authenticator
-        .authenticate(&peer(Some(&bob)), &mut HeaderMap::new(), "/x");
+        .authenticators
+        .authenticate(&peer(Some(&bob)), &mut HeaderMap::new(), "/x")
+        .await;
     let extra = &user.unwrap().extra["authentication.kubernetes.io/credential-id"];
     assert!(extra[0].starts_with("X509SHA256="), "{extra:?}");
 }
 
-#[test]
-fn identity_headers_count_only_from_a_front_proxy() {
+#[tokio::test]
+async fn identity_headers_count_only_from_a_front_proxy() {
     let fixture = fixture(&["front-proxy-client"]);
     let bob = pki::client(&fixture.users, "bob", None).unwrap();
     let proxy = pki::client(&fixture.proxies, "front-proxy-client", None).unwrap();
@@ -97,51 +119,62 @@ fn identity_headers_count_only_from_a_front_proxy() {
     ];
 
     let masters = "alice system:masters,system:authenticated";
-    assert_eq!(fixture.ask(Some(&proxy), &alice, "/x"), masters);
-    assert_eq!(fixture.ask(None, &alice, "/x"), "no credentials");
-    assert_eq!(fixture.ask(Some(&other), &alice, "/x"), "untrusted");
+    assert_eq!(fixture.ask(Some(&proxy), &alice, "/x").await, masters);
+    assert_eq!(fixture.ask(None, &alice, "/x").await, "no credentials");
+    assert_eq!(
+        fixture.ask(Some(&other), &alice, "/x").await,
+        "x509: subject with cn=other is not in the allowed list and untrusted"
+    );
     for user in [&bob, &forged] {
         let mut headers = HeaderMap::new();
         headers.insert("x-remote-user", "alice".parse().unwrap());
         let user = fixture
-            .authenticator
-            .authenticate(&peer(Some(user)), &mut headers, "/x");
+            .authenticators
+            .authenticate(&peer(Some(user)), &mut headers, "/x")
+            .await;
         assert_ne!(user.unwrap().name, "alice");
     }
     assert_eq!(
-        fixture.ask(Some(&proxy), &[], "/x"),
+        fixture.ask(Some(&proxy), &[], "/x").await,
         "untrusted",
         "a proxy is no user itself"
     );
 }
 
-#[test]
-fn strangers_reach_the_health_paths_only() {
+#[tokio::test]
+async fn strangers_reach_the_health_paths_only() {
     let fixture = fixture(&[]);
     let nobody = "system:anonymous system:unauthenticated";
-    assert_eq!(fixture.ask(None, &[], "/readyz"), nobody);
-    assert_eq!(fixture.ask(None, &[], "/readyz/ping"), "no credentials");
+    assert_eq!(fixture.ask(None, &[], "/readyz").await, nobody);
     assert_eq!(
-        fixture.ask(None, &[("X-Remote-User", "root")], "/version"),
+        fixture.ask(None, &[], "/readyz/ping").await,
+        "no credentials"
+    );
+    assert_eq!(
+        fixture
+            .ask(None, &[("X-Remote-User", "root")], "/version")
+            .await,
         "no credentials"
     );
     let stranger = pki::client(&pki::authority("x").unwrap(), "root", None).unwrap();
-    assert_eq!(fixture.ask(Some(&stranger), &[], "/readyz"), "untrusted");
+    assert_eq!(
+        fixture.ask(Some(&stranger), &[], "/readyz").await,
+        "untrusted and untrusted"
+    );
 }
 
-#[test]
-fn new_authorities_apply_to_open_connections() {
+#[tokio::test]
+async fn new_authorities_apply_to_open_connections() {
     let fixture = fixture(&[]);
     let bob = peer(Some(&pki::client(&fixture.users, "bob", None).unwrap()));
-    let ask = || {
-        fixture
-            .authenticator
-            .authenticate(&bob, &mut HeaderMap::new(), "/x")
+    let ask = async || {
+        let mut headers = HeaderMap::new();
+        let user = fixture
+            .authenticators
+            .authenticate(&bob, &mut headers, "/x");
+        user.await
     };
-    assert!(ask().is_ok());
-    fixture
-        .authenticator
-        .trust
-        .store(Arc::new(Trust::default()));
-    assert!(matches!(ask(), Err(Error::Anonymous)));
+    assert!(ask().await.is_ok());
+    fixture.trust.store(Arc::new(Trust::default()));
+    assert!(matches!(ask().await, Err(Error::Anonymous)));
 }

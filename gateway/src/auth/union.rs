@@ -1,0 +1,90 @@
+//! The union of all authenticators.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::authenticator::{Authenticator, Credentials};
+use super::{Certificates, ClientCertificate, Error, FrontProxy, Peer};
+use crate::request::User;
+use crate::request::probe::is_probe;
+use crate::request::user::{ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP};
+
+/// Tries authenticators in order. The first that accepts the caller decides.
+#[derive(Debug)]
+pub struct Authenticators {
+    authenticators: Vec<Box<dyn Authenticator>>,
+    anonymous: Arc<User>,
+}
+
+impl Authenticators {
+    /// The union of these authenticators, in this order.
+    pub fn new(authenticators: Vec<Box<dyn Authenticator>>) -> Self {
+        let anonymous = User::new(ANONYMOUS, [UNAUTHENTICATED_GROUP.to_owned()]);
+        Self {
+            authenticators,
+            anonymous: Arc::new(anonymous),
+        }
+    }
+
+    /// Front proxies first, then client certificates, as kube-apiserver does.
+    pub fn of_certificates(certificates: Certificates) -> Self {
+        let certificates = Arc::new(certificates);
+        Self::new(vec![
+            Box::new(FrontProxy(Arc::clone(&certificates))),
+            Box::new(ClientCertificate(certificates)),
+        ])
+    }
+
+    /// Whether a connection's certificate identifies a user, or a front proxy.
+    pub fn knows(&self, peer: &Peer) -> bool {
+        self.authenticators.iter().any(|one| one.knows(peer))
+    }
+
+    /// Identifies the caller of one request, and removes the credentials from its headers so that
+    /// no later step can use them.
+    ///
+    /// # Errors
+    /// If the request has credentials that no authenticator accepts, or none on a path that is closed
+    /// to anonymous callers.
+    pub async fn authenticate(
+        &self,
+        peer: &Peer,
+        headers: &mut HeaderMap,
+        path: &str,
+    ) -> Result<Arc<User>, Error> {
+        let mut credentials = Credentials {
+            peer,
+            headers,
+            path,
+        };
+        let mut errors = Vec::new();
+        for authenticator in &self.authenticators {
+            match authenticator.authenticate(&mut credentials).await {
+                Ok(Some(user)) => return Ok(identified(user)),
+                Ok(None) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        match errors.len() {
+            0 if is_probe(path) => Ok(Arc::clone(&self.anonymous)),
+            0 => Err(Error::Anonymous),
+            1 => Err(errors.swap_remove(0)),
+            _ => Err(Error::All(errors)),
+        }
+    }
+}
+
+/// Adds the group that every identified user is in.
+pub(super) fn identified(user: Arc<User>) -> Arc<User> {
+    let is_virtual = user.in_group(AUTHENTICATED_GROUP) || user.in_group(UNAUTHENTICATED_GROUP);
+    if user.name == ANONYMOUS || is_virtual {
+        return user;
+    }
+    let mut user = Arc::unwrap_or_clone(user);
+    user.groups.push(AUTHENTICATED_GROUP.to_owned());
+    Arc::new(user)
+}
+
+#[cfg(test)]
+mod tests;
