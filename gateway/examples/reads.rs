@@ -1,12 +1,12 @@
 //! What lists, tables and watches cost, without sockets and TLS: `cargo run --release -p
-//! ark-apiserver --example reads`.
+//! gateway --example reads`.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
-#[path = "../tests/store/fake.rs"]
+#[path = "../tests/it/fake.rs"]
 #[expect(dead_code, reason = "it can do more than is needed here")]
 mod fake;
-#[path = "../tests/reads/world.rs"]
+#[path = "../tests/it/reads/world.rs"]
 #[expect(dead_code, reason = "it can do more than is needed here")]
 mod world;
 

@@ -1,7 +1,6 @@
 //! Everything wired together: from configuration and IO to a server that runs.
 
 mod reload;
-mod standalone;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +17,7 @@ use crate::auth::{Authenticators, Certificates};
 use crate::authz::Authorizers;
 use crate::backend::EndpointError;
 use crate::compute::{Pool, Workers};
-use crate::config::{self, Command};
+use crate::config::{self, Serve};
 use crate::handlers::Api;
 use crate::health::Health;
 use crate::resources::Catalog;
@@ -90,58 +89,32 @@ pub enum Error {
     /// The backend's address cannot be used.
     #[error("--backend: {0}")]
     Backend(#[from] EndpointError),
-    /// The parts of a standalone server.
-    #[error(transparent)]
-    Standalone(#[from] crate::standalone::Error),
-    /// Certificates cannot be made.
-    #[error(transparent)]
-    Pki(#[from] crate::standalone::pki::Error),
-    /// The kubeconfig cannot be written.
-    #[error("cannot write {path}: {source}: give another --kubeconfig")]
-    Kubeconfig {
-        /// The file.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// Storage did not become ready.
-    #[error("storage is not ready after {seconds} s: {trouble}")]
-    NotReady {
-        /// How long it was waited for.
-        seconds: u64,
-        /// What is missing.
-        trouble: String,
-    },
-    /// What is stored cannot be read.
-    #[error("{0}")]
-    Damaged(String),
     /// A part that must run for as long as the server has ended.
     #[error("{0} ended unexpectedly: this is a bug, the log above tells more")]
     Ended(&'static str),
 }
 
-/// Does what the command line says until `stop` is cancelled, then drains.
+/// Serves what the flags say until `stop` is cancelled, then drains.
 ///
 /// # Errors
-/// If it cannot be done, or no longer.
-pub async fn run(command: Command, process: Process, stop: CancellationToken) -> Result<(), Error> {
-    match command {
-        Command::Standalone(options) => standalone::run(&options, process, stop).await,
-        Command::Serve(options) => {
-            let config = options.server()?;
-            let catalog = config.kinds.load()?;
-            let address = SocketAddr::new(options.bind_address, options.secure_port);
-            let bound = TcpListener::bind(address).await;
-            let listener = bound.map_err(|source| Error::Bind {
-                address: address.to_string(),
-                source,
-                flag: "--bind-address or --secure-port",
-            })?;
-            let app = App::build(config, catalog, Io::new(listener, process)?)?;
-            tracing::info!(%address, "serving");
-            app.run(stop).await
-        }
-    }
+/// If it cannot be served, or no longer.
+pub async fn serve(
+    options: &Serve,
+    process: Process,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let config = options.server()?;
+    let catalog = config.kinds.load()?;
+    let address = SocketAddr::new(options.bind_address, options.secure_port);
+    let bound = TcpListener::bind(address).await;
+    let listener = bound.map_err(|source| Error::Bind {
+        address: address.to_string(),
+        source,
+        flag: "--bind-address or --secure-port",
+    })?;
+    let app = App::build(config, catalog, Io::new(listener, process)?)?;
+    tracing::info!(%address, "serving");
+    app.run(stop).await
 }
 
 impl Io {

@@ -121,7 +121,7 @@ fn aggregate(errors: &[Error]) -> String {
     let mut texts: Vec<String> = Vec::new();
     for error in errors {
         let text = error.to_string();
-        // There are a handful of authorizers.
+        // bounded: one error per authorizer, of which there are a handful.
         if !texts.contains(&text) {
             texts.push(text);
         }

@@ -1,31 +1,23 @@
-//! From the command line and the environment to what the server is built from.
+//! From flags and the environment to what the server is built from.
 //!
 //! Flags are kube-apiserver's wherever it has one that means the same; every flag is also read from
 //! the environment as `ARK_` and its name.
 
-mod arguments;
 mod serve;
-mod standalone;
 
 mod front_proxy;
 mod kinds;
 mod tuning;
 
 mod size;
-mod usage;
 
-pub use arguments::{Arguments, Command, LogFormat};
 pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
 pub use serve::Serve;
 pub use size::Size;
-pub use standalone::Standalone;
 pub use tuning::Tuning;
-pub use usage::Usage;
 
 use std::path::PathBuf;
-
-use clap::Parser as _;
 
 use crate::auth::RequestHeaders;
 use crate::backend::{Endpoint, EndpointError};
@@ -71,15 +63,6 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The PostgreSQL driver does not know where its database is.
-    #[error("--backend postgres needs --postgres-dsn DSN, or ARK_POSTGRES_DSN in the environment")]
-    NoDsn,
-    /// A DSN that would not be used.
-    #[error(
-        "--postgres-dsn (ARK_POSTGRES_DSN) is only for --backend postgres: leave it out, or give \
-         --backend postgres"
-    )]
-    StrayDsn,
     /// Nobody could be let in.
     #[error("nobody could log in: give --client-ca-file or --requestheader-client-ca-file")]
     NoAuthority,
@@ -100,16 +83,6 @@ pub enum Error {
     /// There is no kind at all.
     #[error("--no-default-resources leaves nothing to serve: give --resources DIR")]
     NoKinds,
-}
-
-/// Reads the arguments of a process.
-///
-/// # Errors
-/// What is to be printed instead of starting: help, the version, or what is wrong.
-pub fn parse(
-    arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
-) -> Result<Arguments, Usage> {
-    Arguments::try_parse_from(arguments).map_err(Usage::from)
 }
 
 #[cfg(test)]

@@ -42,7 +42,6 @@ pub mod handlers;
 
 pub mod app;
 pub mod config;
-pub mod standalone;
 
 pub mod compute;
 mod fair_queue;

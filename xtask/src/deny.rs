@@ -1,37 +1,24 @@
-//! `cargo xtask deny`: licences, banned crates and sources, with a pinned cargo-deny.
+//! `cargo xtask deny`: licences, banned crates and sources, with a pinned cargo-deny, and dependencies
+//! that nothing uses, with a pinned cargo-machete.
 
-use std::path::PathBuf;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::run::{self, cargo, step};
+use crate::tools::installed;
 
 /// The release that the rules in `deny.toml` are written for.
-const VERSION: &str = "0.20.2";
+const DENY: &str = "0.20.2";
 
-/// Checks the dependency graph offline; builds cargo-deny once if this machine lacks it.
+/// Finds a dependency by its name in the sources of the package that declares it.
+const MACHETE: &str = "0.9.1";
+
+/// Checks the dependency graph offline.
 pub(crate) fn run() -> Result<()> {
-    let tools = cache_dir()?.join("tools");
-    let program = tools.join("bin/cargo-deny");
-    if !program.is_file() {
-        let mut install = cargo(&[
-            "install",
-            "cargo-deny",
-            "--locked",
-            "--version",
-            VERSION,
-            "--root",
-        ]);
-        // Its own target directory: the workspace's is locked by the command that runs us.
-        install
-            .arg(&tools)
-            .env("CARGO_TARGET_DIR", tools.join("target"));
-        step("build cargo-deny", &mut install)?;
-        std::fs::remove_dir_all(tools.join("target")).context("cargo-deny's build output")?;
-    }
+    let deny = installed("cargo-deny", DENY)?;
+    let machete = installed("cargo-machete", MACHETE)?;
     // Builds fetch what their platform needs; the rules look at every platform's crates.
     step("fetch crates", &mut cargo(&["fetch", "--locked"]))?;
-    let mut check = run::command(program);
+    let mut check = run::command(deny);
     check.args([
         "--offline",
         "check",
@@ -40,13 +27,8 @@ pub(crate) fn run() -> Result<()> {
         "licenses",
         "sources",
     ]);
-    step("dependency rules", &mut check)
-}
-
-fn cache_dir() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
-        .context("neither XDG_CACHE_HOME nor HOME is set")?;
-    Ok(cache.join("ark-apiserver"))
+    step("dependency rules", &mut check)?;
+    let mut unused = run::command(machete);
+    unused.arg("--skip-target-dir");
+    step("unused dependencies", &mut unused)
 }

@@ -13,6 +13,7 @@ mod quickstart;
 mod run;
 mod test;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -21,7 +21,15 @@ pub(crate) struct Options {
 
 /// Builds, serves, creates the sample Query and lists it.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let build = ["build", "-p", "ark-apiserver", "-p", "backend-sqlite"];
+    // Without the C code of jemalloc, which a first look does not need.
+    let build = [
+        "build",
+        "-p",
+        "ark-apiserver",
+        "-p",
+        "backend-sqlite",
+        "--no-default-features",
+    ];
     step("build gateway and SQLite sidecar", &mut cargo(&build))?;
     let kubectl = kubectl()?;
     let scratch = tempfile::tempdir()?;

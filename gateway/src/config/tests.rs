@@ -2,103 +2,21 @@
 
 use std::path::Path;
 
+use clap::Parser as _;
+
 use super::kinds::default_names;
 use super::*;
-use crate::standalone::Driver;
 
-fn parsed(line: &str) -> Result<Arguments, Usage> {
-    parse(std::iter::once("ark-apiserver").chain(line.split_whitespace()))
+/// The flags of `serve` alone.
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    serve: Serve,
 }
 
 fn serve(line: &str) -> Serve {
     let line = format!("serve --tls-cert-file c --tls-private-key-file k {line}");
-    match parsed(&line).unwrap().command {
-        Command::Serve(serve) => *serve,
-        Command::Standalone(_) => panic!("{line}"),
-    }
-}
-
-#[test]
-fn every_flag_can_be_set_by_the_environment() {
-    use clap::CommandFactory as _;
-    let command = Arguments::command();
-    for sub in command.get_subcommands() {
-        let arguments = sub.get_arguments().chain(command.get_arguments());
-        for argument in arguments.filter(|it| !matches!(it.get_id().as_str(), "help" | "version")) {
-            let flag = argument.get_long().unwrap();
-            let wanted = format!("ARK_{}", flag.to_uppercase().replace('-', "_"));
-            let named = argument.get_env().and_then(|name| name.to_str());
-            assert_eq!(named, Some(&*wanted), "{} --{flag}", sub.get_name());
-        }
-    }
-    Arguments::command().debug_assert();
-}
-
-#[test]
-fn what_is_wrong_is_one_line() {
-    for (line, part) in [
-        (
-            "standalone --data-dir d --bogus",
-            "unexpected argument '--bogus'",
-        ),
-        ("standalone", "--data-dir <DIR>"),
-        ("standalone --data-dir d --listen 6443", "HOST:PORT"),
-        (
-            "standalone --data-dir d --backend mysql",
-            "use sqlite, postgres",
-        ),
-        (
-            "standalone --data-dir d --backend postgres://u:s3cret@h/db",
-            "'postgres://u:***@h/db'",
-        ),
-        ("serve", "--backend <ADDRESS>"),
-        (
-            "serve --backend unix:///x --backend-ca f",
-            "--backend-key <FILE>",
-        ),
-        ("standalone --data-dir d --watch-cache-bytes 1MB", "64Mi"),
-    ] {
-        let usage = parsed(line).unwrap_err();
-        let text = usage.to_string();
-        assert!(usage.failed() && text.starts_with("error: "), "{text}");
-        assert!(text.contains(part), "{line}: {text}");
-        assert_eq!(text.lines().count(), 1, "{text}");
-    }
-    for line in ["--help", "--version", "serve --help"] {
-        assert!(!parsed(line).unwrap_err().failed(), "{line}");
-    }
-}
-
-#[test]
-fn a_dsn_is_for_postgres_and_postgres_needs_one() {
-    let driver = |flags: &str| {
-        let line = format!("standalone --data-dir d {flags}");
-        match parsed(&line).unwrap().command {
-            Command::Standalone(standalone) => standalone.driver(),
-            Command::Serve(_) => panic!("{line}"),
-        }
-    };
-    let dsn = "--postgres-dsn postgres://u:s3cret@h/db";
-    let both = driver(&format!("--backend postgres {dsn}")).unwrap();
-    assert_eq!(format!("{both:?}"), "Postgres(Dsn)");
-    assert!(matches!(driver(""), Ok(Driver::Sqlite)));
-    let error = driver("--backend postgres").unwrap_err().to_string();
-    assert!(error.contains("needs --postgres-dsn DSN"), "{error}");
-    for backend in ["", "--backend unix:///x", "--backend exec:/x"] {
-        let error = driver(&format!("{backend} {dsn}")).unwrap_err().to_string();
-        assert!(error.starts_with("--postgres-dsn"), "{error}");
-        assert!(!error.contains("s3cret"), "{error}");
-    }
-}
-
-#[test]
-fn help_does_not_show_the_database() {
-    use clap::CommandFactory as _;
-    let mut command = Arguments::command();
-    let standalone = command.find_subcommand_mut("standalone").unwrap();
-    let mut arguments = standalone.get_arguments();
-    let dsn = arguments.find(|it| it.get_id() == "postgres_dsn").unwrap();
-    assert!(dsn.is_hide_env_values_set());
+    Line::parse_from(line.split_whitespace()).serve
 }
 
 #[test]

@@ -35,7 +35,9 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    pub(super) const fn store(&self) -> StoreConfig {
+    /// How much the store keeps in memory.
+    #[must_use]
+    pub const fn store(&self) -> StoreConfig {
         StoreConfig {
             limits: Limits {
                 history: self.watch_history_bytes.0,

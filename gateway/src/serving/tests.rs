@@ -24,7 +24,7 @@ use super::cert_reload::Reloader;
 use super::tls::Files;
 use super::*;
 use crate::auth::{Authenticators, Certificates, Peer};
-use crate::standalone::pki::Pki;
+use pki::Pki;
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -15,7 +15,6 @@ use super::*;
 use crate::auth::{Bundle, Certificates, Trust};
 use crate::authz::{self, Attributes, Authorizer, Decision, Verdict};
 use crate::request::user::MASTERS_GROUP;
-use crate::standalone::pki;
 
 /// Answers by path, as the test names it.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use rustls_pki_types::pem::PemObject;
 
 use super::*;
 use crate::auth::{Bundle, RequestHeaders, Trust};
-use crate::standalone::pki::{self, Pair};
+use pki::Pair;
 
 struct Fixture {
     users: Pair,

@@ -106,7 +106,6 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     ("gateway/src/patch/merge_patch.rs", "merge", VALUES),
     ("gateway/src/registry/scale.rs", "unknown_fields", FIXED),
     ("gateway/src/resources/read.rs", "resources", OTHER),
-    ("gateway/src/standalone/pki.rs", "read", OTHER),
     ("gateway/src/store/sync/follow.rs", "reload", SCHEMAS),
     ("gateway/src/strategy/validate.rs", "unchecked_rules", FIXED),
 ];

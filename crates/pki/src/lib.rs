@@ -1,0 +1,299 @@
+//! The certificates of a standalone server: one authority, a serving and an administrator certificate.
+//!
+//! They live in `DATA_DIR/pki` and are kept for as long as they are good, so that a kubeconfig handed
+//! out yesterday works today. Keys are readable by their owner only.
+
+pub mod private_file;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use time::OffsetDateTime;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The group of the administrator, who may do everything.
+const MASTERS_GROUP: &str = "system:masters";
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const AUTHORITY_DAYS: u32 = 3650;
+const CERTIFICATE_DAYS: u32 = 365;
+/// A certificate is replaced at the first start this close to its end.
+const RENEW_DAYS: u32 = 30;
+/// Clocks differ; certificates are good from a little before they were made.
+const BACKDATE: Duration = Duration::from_secs(3600);
+
+/// Paths and texts of the certificates in force.
+#[derive(Debug, Clone)]
+pub struct Pki {
+    /// The authority's certificate.
+    pub authority: PathBuf,
+    /// The serving certificate.
+    pub server: PathBuf,
+    /// The serving certificate's key.
+    pub server_key: PathBuf,
+    /// The authority's certificate as PEM.
+    pub authority_pem: String,
+    /// The administrator's certificate as PEM.
+    pub admin_pem: String,
+    /// The administrator's key as PEM.
+    pub admin_key_pem: String,
+}
+
+/// Why there are no certificates; the text names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be written.
+    #[error("cannot write {0}: {1}")]
+    Unwritable(PathBuf, #[source] std::io::Error),
+    /// A certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Generate(#[from] rcgen::Error),
+}
+
+/// A certificate and its key as PEM.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
+}
+
+impl Pki {
+    /// Takes the certificates in `directory`, replacing those that are missing, unreadable, about to
+    /// expire, or not good for every one of `names`.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn load_or_create(directory: &Path, names: &[String]) -> Result<Self, Error> {
+        let path = |name: &str| directory.join(name);
+        private_file::create_directory(directory)
+            .map_err(|err| Error::Unwritable(directory.to_owned(), err))?;
+        let kept = read(directory, "ca").filter(|pair| is_good(pair, &[], &pair.certificate));
+        let fresh = kept.is_none();
+        let authority = match kept {
+            Some(pair) => pair,
+            None => write(directory, "ca", authority(&authority_name())?)?,
+        };
+        let usable = |pair: &Pair, names| !fresh && is_good(pair, names, &authority.certificate);
+        let server = match read(directory, "server").filter(|pair| usable(pair, names)) {
+            Some(pair) => pair,
+            None => write(directory, "server", serving(&authority, names)?)?,
+        };
+        drop(server);
+        let admin = match read(directory, "admin").filter(|pair| usable(pair, &[])) {
+            Some(pair) => pair,
+            None => write(
+                directory,
+                "admin",
+                client(&authority, "ark-admin", Some(MASTERS_GROUP))?,
+            )?,
+        };
+        Ok(Self {
+            authority: path("ca.crt"),
+            server: path("server.crt"),
+            server_key: path("server.key"),
+            authority_pem: authority.certificate,
+            admin_pem: admin.certificate,
+            admin_key_pem: admin.key,
+        })
+    }
+}
+
+/// A name no other authority has: certificates are matched to their authority by it.
+fn authority_name() -> String {
+    format!("ark-apiserver-{:016x}", rand::random::<u64>())
+}
+
+/// A new self-signed authority.
+pub fn authority(name: &str) -> Result<Pair, Error> {
+    let key = KeyPair::generate()?;
+    let certificate = authority_params(name, AUTHORITY_DAYS).self_signed(&key)?;
+    Ok(Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+/// A certificate for a server reached under `names`, host names or addresses.
+pub fn serving(authority: &Pair, names: &[String]) -> Result<Pair, Error> {
+    let mut params = params("ark-apiserver", CERTIFICATE_DAYS);
+    for name in names {
+        params.subject_alt_names.push(match name.parse::<IpAddr>() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName(name.as_str().try_into()?),
+        });
+    }
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    sign(authority, params)
+}
+
+/// A certificate that identifies user `name`, in `group` if given.
+pub fn client(authority: &Pair, name: &str, group: Option<&str>) -> Result<Pair, Error> {
+    let mut params = params(name, CERTIFICATE_DAYS);
+    if let Some(group) = group {
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
+    }
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    sign(authority, params)
+}
+
+fn sign(authority: &Pair, mut params: CertificateParams) -> Result<Pair, Error> {
+    params.key_usages = vec![
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::KeyEncipherment,
+    ];
+    params.use_authority_key_identifier_extension = true;
+    let name = subject(&authority.certificate).unwrap_or_default();
+    let issuer = authority_params(&name, AUTHORITY_DAYS);
+    let issuer = Issuer::new(issuer, KeyPair::from_pem(&authority.key)?);
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &issuer)?;
+    Ok(Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+fn params(name: &str, days: u32) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - BACKDATE;
+    params.not_after = now + DAY * days;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn authority_params(name: &str, days: u32) -> CertificateParams {
+    let mut params = params(name, days);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    params
+}
+
+fn subject(pem: &str) -> Option<String> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    let name = certificate.subject().iter_common_name().next()?;
+    name.as_str().ok().map(str::to_owned)
+}
+
+/// Whether a kept pair belongs together, comes from `authority`, lasts, and covers `names`.
+fn is_good(pair: &Pair, names: &[String], authority: &str) -> bool {
+    let parse = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).ok();
+    let (Some(der), Some(authority)) = (parse(&pair.certificate), parse(authority)) else {
+        return false;
+    };
+    let (Ok((_, certificate)), Ok((_, authority))) = (
+        X509Certificate::from_der(&der),
+        X509Certificate::from_der(&authority),
+    ) else {
+        return false;
+    };
+    let Ok(key) = KeyPair::from_pem(&pair.key) else {
+        return false;
+    };
+    let renew_at = OffsetDateTime::now_utc() + DAY * RENEW_DAYS;
+    let alternatives = certificate.subject_alternative_name().ok().flatten();
+    let covered = |name: &String| {
+        let wanted = name.parse::<IpAddr>();
+        alternatives.as_ref().is_some_and(|names| {
+            names
+                .value
+                .general_names
+                .iter()
+                .any(|known| match (known, &wanted) {
+                    (GeneralName::DNSName(known), Err(_)) => known == name,
+                    (GeneralName::IPAddress(known), Ok(IpAddr::V4(v4))) => *known == v4.octets(),
+                    (GeneralName::IPAddress(known), Ok(IpAddr::V6(v6))) => *known == v6.octets(),
+                    _ => false,
+                })
+        })
+    };
+    certificate.public_key().subject_public_key.data.as_ref() == key.public_key_raw()
+        && certificate.issuer() == authority.subject()
+        && certificate.validity().not_after.timestamp() > renew_at.unix_timestamp()
+        && names.iter().all(covered)
+}
+
+fn read(directory: &Path, name: &str) -> Option<Pair> {
+    let read = |end| std::fs::read_to_string(directory.join(format!("{name}.{end}"))).ok();
+    Some(Pair {
+        certificate: read("crt")?,
+        key: read("key")?,
+    })
+}
+
+fn write(directory: &Path, name: &str, pair: Pair) -> Result<Pair, Error> {
+    for (end, text) in [("key", &pair.key), ("crt", &pair.certificate)] {
+        let path = directory.join(format!("{name}.{end}"));
+        private_file::write(&path, text.as_bytes())
+            .map_err(|err| Error::Unwritable(path.clone(), err))?;
+    }
+    Ok(pair)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn certificates_are_kept_while_they_are_good() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = |wanted: &[&str]| Pki::load_or_create(directory.path(), &names(wanted)).unwrap();
+        let server = || std::fs::read_to_string(directory.path().join("server.crt")).unwrap();
+
+        let first = load(&["localhost", "127.0.0.1"]);
+        let first_server = server();
+        let second = load(&["127.0.0.1"]);
+        assert_eq!(second.admin_pem, first.admin_pem);
+        assert_eq!(server(), first_server);
+
+        let third = load(&["10.0.0.1"]);
+        assert_eq!(
+            third.authority_pem, first.authority_pem,
+            "the authority outlives its servers"
+        );
+        assert_ne!(server(), first_server);
+
+        std::fs::write(directory.path().join("ca.crt"), "garbage").unwrap();
+        let fourth = load(&["10.0.0.1"]);
+        assert_ne!(fourth.authority_pem, first.authority_pem);
+        assert_ne!(
+            fourth.admin_pem, first.admin_pem,
+            "nobody trusts the old one any more"
+        );
+    }
+
+    #[test]
+    fn keys_are_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        Pki::load_or_create(directory.path(), &[]).unwrap();
+        for name in ["ca.key", "server.key", "admin.key"] {
+            let mode = std::fs::metadata(directory.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+}

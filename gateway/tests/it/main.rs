@@ -1,0 +1,14 @@
+//! The gateway at its border: requests through the whole chain, over a store over a driver that fails,
+//! hangs, ends and delays on command.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+#[path = "../../../crates/conformance/tests/kit/bent.rs"]
+mod bent;
+mod busy;
+mod fake;
+
+mod reads;
+mod store;
+mod unread;
+mod writes;

@@ -1,0 +1,10 @@
+//! The read side at its border: requests over a store over a fake backend, answers to the byte.
+
+mod world;
+
+mod forms;
+mod get;
+mod heavy;
+mod list;
+mod protobuf;
+mod watch;

@@ -1,0 +1,274 @@
+//! The read side over a fake backend, and short words to ask it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::request_info::RequestInfo;
+use axum::body::Body;
+use bytes::Bytes;
+use gateway::authz::Authorizers;
+use gateway::compute::{Pool, Workers};
+use gateway::handlers::{Api, Namespaces};
+use gateway::health::Health;
+use gateway::request::{Context, User};
+use gateway::resources::{Catalog, parse};
+use gateway::serving::Limits;
+use gateway::stack::Inner as _;
+use gateway::store::{
+    Action, Index, ObjectKey, Phase, ResourceId, Store, StoreConfig, WriteOp, WriteOutcome,
+};
+use gateway::telemetry::Metrics;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::fake::Fake;
+
+/// Where the fake's revisions begin.
+const BASE: u64 = 1 << 40;
+/// More changes than any test makes.
+const CHANGES: u64 = 100;
+
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+
+pub(crate) struct World {
+    pub(crate) fake: Fake,
+    pub(crate) api: Api,
+    pub(crate) compute: Pool,
+    _tasks: JoinSet<()>,
+    _workers: Workers,
+}
+
+/// An answer that is complete. Revisions are shown as `r1`, `r2`, …
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) raw: Bytes,
+}
+
+/// A watch under way.
+pub(crate) struct Watch(Body, String);
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(StoreConfig::default()).await
+    }
+
+    pub(crate) async fn with(config: StoreConfig) -> Self {
+        let fake = Fake::new();
+        let endpoint = fake.endpoint().parse().expect("an endpoint");
+        let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 1 << 20);
+        let manifests = manifests.expect("manifests").into_iter();
+        let catalog = manifests.fold(Catalog::default(), |catalog, manifest| {
+            catalog.with(manifest.resource).expect("no conflict")
+        });
+        let (compute, workers) = Pool::start(1).expect("threads");
+        let store = Store::new(
+            &endpoint,
+            Arc::new(catalog.clone()),
+            config,
+            compute.clone(),
+        );
+        let (store, task) = store.expect("a store");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task.run(CancellationToken::new()));
+        let mut phase = store.phase();
+        let ready = phase.wait_for(|phase| *phase == Phase::Ready);
+        let ready = tokio::time::timeout(Duration::from_secs(10), ready).await;
+        drop(ready.expect("loaded in time").expect("the store lives"));
+        Self {
+            fake,
+            api: Api::new(
+                catalog,
+                store,
+                Metrics::new(),
+                Health::new(phase, CancellationToken::new()),
+                Limits::new(0, 0),
+                Namespaces::OfCluster,
+            ),
+            compute,
+            _tasks: tasks,
+            _workers: workers,
+        }
+    }
+
+    /// Things `a/0`, `a/1`, … of one team after another.
+    pub(crate) async fn of_things(count: usize) -> Self {
+        let world = Self::new().await;
+        for at in 0..count {
+            let team = ["red", "blue"][at % 2];
+            let labels = json!({ "team": team });
+            let key = format!("a/t{at}");
+            world
+                .put(&key, &labels, &json!({"size": at, "color": team}))
+                .await;
+        }
+        world
+    }
+
+    /// Creates or replaces a thing.
+    pub(crate) async fn put(&self, key: &str, labels: &Value, spec: &Value) {
+        let (namespace, name) = key.split_once('/').expect("namespace/name");
+        let thing = json!({
+            "apiVersion": "example.com/v1",
+            "kind": "Thing",
+            "metadata": {
+                "name": name, "namespace": namespace, "labels": labels, "uid": format!("u-{name}"),
+                "creationTimestamp": "2020-01-01T00:00:00Z", "generation": 1,
+            },
+            "spec": spec,
+            "status": {"replicas": 2, "selector": "app=x"},
+        });
+        self.store(key, &thing).await;
+    }
+
+    /// Stores a thing as it is.
+    pub(crate) async fn store(&self, key: &str, thing: &Value) {
+        let (value, index) = (Bytes::from(kube_json::to_vec(thing)), Index::default());
+        let create = Action::Create {
+            value: value.clone(),
+            index: index.clone(),
+        };
+        if let WriteOutcome::Conflict { .. } = self.write(key, create).await {
+            self.write(key, Action::Update { value, index }).await;
+        }
+    }
+
+    pub(crate) async fn delete(&self, key: &str) {
+        self.write(key, Action::Delete).await;
+    }
+
+    async fn write(&self, key: &str, action: Action) -> WriteOutcome {
+        let (namespace, name) = key.split_once('/').expect("namespace/name");
+        let op = WriteOp {
+            resource: ResourceId::new("example.com", "things"),
+            key: ObjectKey::new(namespace, name),
+            action,
+            expected: None,
+            origin: Arc::default(),
+        };
+        self.api.store.write(op).await.expect("written")
+    }
+
+    /// `METHOD path`, below the group's first version unless it begins with a slash; answered as
+    /// the chain in front would have it.
+    pub(crate) async fn ask(&self, request: &str, accept: &str) -> Response<Body> {
+        let (method, url) = request.split_once(' ').expect("method and path");
+        let url = match url.strip_prefix('/') {
+            Some(_) => url.to_owned(),
+            None => format!("/apis/example.com/v1/namespaces/a/{url}"),
+        };
+        let (accept, headers) = accept.split_once('|').unwrap_or((accept, ""));
+        let mut request = Request::builder().method(method).uri(&url);
+        if !accept.is_empty() {
+            let accept = if accept == "table" { TABLE } else { accept };
+            request = request.header("Accept", accept);
+        }
+        for header in headers.split('|').filter(|header| !header.is_empty()) {
+            let (name, value) = header.split_once(": ").expect("a header");
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        let context = Context::new(HeaderValue::from_static("id"), None);
+        let warnings = context.warnings.clone();
+        let uri = request.uri();
+        let info = RequestInfo::parse(method, uri.path(), uri.query()).expect("a path");
+        let user = User::new("admin", ["system:masters".to_owned()]);
+        let authorizers = Authorizers::built_in();
+        let permit = authorizers.authorize(Arc::new(user), &info).await;
+        let permit = permit.expect("allowed");
+        let mut answer = self.api.handle(permit, info, context, request).await;
+        warnings.write_to(answer.headers_mut());
+        answer
+    }
+
+    pub(crate) async fn answer(&self, request: &str, accept: &str) -> Answer {
+        let answer = tokio::time::timeout(Duration::from_secs(10), async {
+            let (head, body) = self.ask(request, accept).await.into_parts();
+            let body = body.collect().await.expect("a whole body").to_bytes();
+            Answer {
+                code: head.status.as_u16(),
+                headers: head.headers,
+                body: ranked(&String::from_utf8_lossy(&body)),
+                raw: body,
+            }
+        });
+        answer.await.expect("answered in time")
+    }
+
+    pub(crate) async fn watch(&self, url: &str, accept: &str) -> Watch {
+        let answer = self.ask(&format!("GET {url}"), accept).await;
+        assert_eq!(answer.status(), 200, "{url}");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        Watch(answer.into_body(), String::new())
+    }
+
+    /// One line per name, in the order of a list's answer.
+    pub(crate) async fn names(&self, url: &str) -> Vec<String> {
+        let answer = self.answer(&format!("GET {url}"), "").await;
+        assert_eq!(answer.code, 200, "{url}: {}", answer.body);
+        let list: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let items = list["items"].as_array().expect("items");
+        let name = |item: &Value| {
+            item["metadata"]["name"]
+                .as_str()
+                .expect("a name")
+                .to_owned()
+        };
+        items.iter().map(name).collect()
+    }
+}
+
+impl Watch {
+    /// The next event, as it is written.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some((line, rest)) = self.1.split_once('\n') {
+                let line = ranked(line);
+                self.1 = rest.to_owned();
+                return Some(line);
+            }
+            let frame = tokio::time::timeout(Duration::from_secs(10), self.0.frame());
+            let data = frame.await.expect("in time")?.expect("no error");
+            let data = data.into_data().expect("no trailers");
+            self.1.push_str(std::str::from_utf8(&data).expect("text"));
+        }
+    }
+
+    /// The next events: type, name and size, or what an event without them says.
+    pub(crate) async fn events(&mut self, count: usize) -> Vec<String> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            let line = self.line().await.expect("not ended");
+            let event: Value = serde_json::from_str(&line).expect("JSON");
+            let (kind, object) = (event["type"].as_str().expect("a type"), &event["object"]);
+            let about = match object["metadata"]["name"].as_str() {
+                Some(name) => format!("{name} {}", object["spec"]["size"]),
+                None => match object["message"].as_str() {
+                    Some(message) => message.to_owned(),
+                    None => object["metadata"].to_string(),
+                },
+            };
+            events.push(format!("{kind} {about}"));
+        }
+        events
+    }
+}
+
+/// Revisions counted from the store's first.
+fn ranked(text: &str) -> String {
+    let mut text = text.to_owned();
+    for rank in 0..CHANGES {
+        text = text.replace(&(BASE + rank).to_string(), &format!("r{rank}"));
+    }
+    text
+}
+
+/// A revision as clients send it.
+pub(crate) fn revision(rank: u64) -> String {
+    (BASE + rank).to_string()
+}

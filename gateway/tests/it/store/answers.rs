@@ -1,0 +1,131 @@
+//! Answers to writes that are large, or leave something open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_proto::error::{BackendError, Outcome, Reason};
+use conformance::{ModelDriver, Served};
+use futures_util::future::join_all;
+use gateway::backend::{self, Backend, Name, Op, Verdict};
+use gateway::store::{Action, WriteOutcome};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::world::{World, thing};
+use crate::fake::faults::trouble;
+
+const MIB: usize = 1 << 20;
+
+/// An operation on the n-th record; `found` as the caller knows it.
+fn op(at: usize, action: backend::Action, found: usize) -> Op {
+    Op {
+        name: Name {
+            group: "example.com".to_owned(),
+            resource: "things".to_owned(),
+            namespace: "a".to_owned(),
+            name: format!("t{at}"),
+        },
+        action,
+        expected: 0,
+        origin: Arc::default(),
+        found,
+    }
+}
+
+// On one thread, so that all that is asked for at once waits for the same call.
+#[tokio::test]
+async fn many_large_deletes_at_once_are_told_as_done() {
+    // More than the largest message holds.
+    let count = backend_proto::limits::MAX_MESSAGE_BYTES / MIB + 16;
+    let folder = tempfile::tempdir().expect("a directory");
+    let socket = folder.path().join("s");
+    let served = Served::at(&socket, Arc::new(ModelDriver::new())).await;
+    let served = served.expect("a socket");
+    let endpoint = format!("unix://{}", socket.display());
+    let endpoint = endpoint.parse().expect("an endpoint");
+    let (backend, tasks) = Backend::new(&endpoint).expect("a client");
+    let (mut running, cancel) = (JoinSet::new(), CancellationToken::new());
+    running.spawn(tasks.run(cancel.clone()));
+    backend.admit(&backend.describe().await.expect("described").header);
+    // Whether the sizes are known or not.
+    for found in [MIB, 0] {
+        let creates = (0..count).map(|at| {
+            let create = backend::Action::Create {
+                value: vec![b'v'; MIB].into(),
+                index: backend::Index::default(),
+            };
+            backend.write(op(at, create, 0))
+        });
+        for created in join_all(creates).await {
+            assert!(matches!(created, Ok(Verdict::Applied { .. })));
+        }
+        let deletes = (0..count).map(|at| backend.write(op(at, backend::Action::Delete, found)));
+        for (at, deleted) in join_all(deletes).await.into_iter().enumerate() {
+            match deleted.expect("a verdict") {
+                Verdict::Applied {
+                    deleted: Some(record),
+                    ..
+                } => assert_eq!(
+                    (record.name.name, record.value.len()),
+                    (format!("t{at}"), MIB)
+                ),
+                other => panic!("t{at} was there: {other:?}"),
+            }
+        }
+    }
+    cancel.cancel();
+    while running.join_next().await.is_some() {}
+    drop(backend);
+    served.stop().await.expect("served");
+}
+
+#[tokio::test]
+async fn calls_hold_few_changes_of_large_objects() {
+    let world = World::new().await;
+    let text = "t".repeat(MIB);
+    let keys: Vec<_> = (0..40).map(|at| format!("a/t{at}")).collect();
+    for key in &keys {
+        world.put(key, 1, &text).await;
+    }
+    // They are in the cache now, with their sizes.
+    let listed = world.list(super::world::latest()).await.expect("listed").1;
+    assert_eq!(listed.len(), keys.len());
+    world.fake.disk.lock().most_ops = 0;
+    let deletes = keys.iter().map(|key| world.write(key, Action::Delete));
+    for deleted in join_all(deletes).await {
+        assert!(matches!(deleted, Ok(WriteOutcome::Applied { .. })));
+    }
+    let most = world.fake.disk.lock().most_ops;
+    assert!((2..=8).contains(&most), "{most} large deletes in one call");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_whose_outcome_is_left_open_is_asked_for_again() {
+    let world = World::new().await;
+    let open = BackendError {
+        outcome: Outcome::Unknown.into(),
+        ..trouble(Reason::Internal)
+    };
+    world
+        .fake
+        .fault(|faults| faults.refused = [("x".to_owned(), open)].into());
+    let asked = |world: &World| world.fake.disk.lock().ops;
+    let create = |key: &str| Action::Create {
+        value: thing(key, 1, "red").into(),
+        index: backend::Index::default(),
+    };
+    let settled = async {
+        // Until it was sent more than once.
+        while asked(&world) < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.fake.fault(|faults| faults.refused.clear());
+    };
+    let (x, y, ()) = tokio::join!(
+        world.write("a/x", create("a/x")),
+        world.write("a/y", create("a/y")),
+        settled
+    );
+    assert!(matches!(x, Ok(WriteOutcome::Applied { .. })), "{x:?}");
+    assert!(matches!(y, Ok(WriteOutcome::Applied { .. })), "{y:?}");
+}

@@ -1,0 +1,280 @@
+//! A driver that breaks the protocol is told so, and nothing that it said is remembered.
+
+use std::time::Duration;
+
+use backend_proto::v1::list_response::{Chunk, Part};
+use backend_proto::v1::watch_response::Body;
+use backend_proto::v1::{self, op_result};
+use gateway::store::{
+    Action, Index, Limits, Phase, StoreConfig, StoreError, WatchStart, WriteOutcome,
+};
+
+use super::LATEST;
+use super::world::{World, changes, latest, thing};
+use crate::fake::Fake;
+use crate::fake::faults::{Lie, Parts};
+
+fn chunk(records: Vec<v1::Record>) -> v1::ListResponse {
+    let part = Some(Part::Chunk(Chunk { records }));
+    v1::ListResponse { part }
+}
+
+/// The list with something done to its records.
+fn with(parts: Vec<v1::ListResponse>, change: impl Fn(&mut Vec<v1::Record>)) -> Parts {
+    let changed = parts.into_iter().map(|mut part| {
+        if let Some(Part::Chunk(chunk)) = &mut part.part {
+            change(&mut chunk.records);
+        }
+        part
+    });
+    Box::new(changed.collect::<Vec<_>>().into_iter())
+}
+
+/// The header and, for ever, what follows.
+fn endless(parts: Vec<v1::ListResponse>, next: fn(usize) -> v1::ListResponse) -> Parts {
+    Box::new(parts.into_iter().take(1).chain((0..).map(next)))
+}
+
+fn record(number: usize, bytes: usize) -> v1::Record {
+    v1::Record {
+        key: Some(v1::Key {
+            group: "example.com".to_owned(),
+            resource: "things".to_owned(),
+            namespace: "a".to_owned(),
+            name: format!("n{number:012}"),
+        }),
+        revision: 1,
+        value: vec![b' '; bytes].into(),
+        ..v1::Record::default()
+    }
+}
+
+/// Changes a response into one that cannot be.
+type Fault<T> = fn(&mut T);
+
+/// Lists that cannot be: what is wrong, how it is made, and what the operator reads.
+const LISTS: [(&str, Lie, &str); 11] = [
+    (
+        "another resource",
+        |parts| {
+            with(parts, |records| {
+                records[0].key.as_mut().expect("a key").resource = "others".to_owned();
+            })
+        },
+        "another resource",
+    ),
+    (
+        "a key twice",
+        |parts| {
+            with(parts, |records| {
+                let again = records[0].clone();
+                records.insert(0, again);
+            })
+        },
+        "order of its keys",
+    ),
+    (
+        "out of order",
+        |parts| with(parts, |records| records.reverse()),
+        "order of its keys",
+    ),
+    (
+        "no key",
+        |parts| with(parts, |records| records[0].key = None),
+        "without a key",
+    ),
+    (
+        "a key that is another's",
+        |parts| {
+            with(parts, |records| {
+                records[0].key.as_mut().expect("a key").name = "b/c".to_owned();
+            })
+        },
+        "under no key",
+    ),
+    (
+        "from the future",
+        |parts| {
+            with(parts, |records| {
+                records[0].revision = 1 << 52;
+            })
+        },
+        "newer than it",
+    ),
+    (
+        "from nowhere",
+        |parts| {
+            with(parts, |records| {
+                records[0].revision = i64::MAX;
+            })
+        },
+        "told of revision",
+    ),
+    (
+        "a store without a name",
+        |mut parts| {
+            if let Some(Part::Header(header)) = &mut parts[0].part {
+                header.store_id.clear();
+            }
+            Box::new(parts.into_iter())
+        },
+        "without a store id",
+    ),
+    (
+        "no progress",
+        |parts| endless(parts, |_| chunk(Vec::new())),
+        "without coming further",
+    ),
+    (
+        "no end",
+        |parts| endless(parts, |number| chunk(vec![record(number, 100_000)])),
+        "raise --watch-cache-bytes",
+    ),
+    (
+        "a chunk of everything",
+        |parts| {
+            endless(parts, |number| {
+                chunk(
+                    (0..40)
+                        .map(|at| record(40 * number + at, 1 << 20))
+                        .collect(),
+                )
+            })
+        },
+        "a chunk of",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_are_none_are_not_loaded() {
+    for (name, lie, why) in LISTS {
+        let fake = Fake::new();
+        let stored = ["a/x", "a/y"].map(|key| (key.to_owned(), thing(key, 1, "red")));
+        fake.put(stored);
+        fake.fault(|faults| faults.list = Some(lie));
+        let limits = Limits {
+            history: 1 << 20,
+            total: 8 << 20,
+        };
+        // Nothing is replayed: all of it is in the list.
+        let config = StoreConfig { limits, replay: 0 };
+        let world = World::start(fake, config);
+        let told = |phase: &Phase| match phase {
+            Phase::Initializing {
+                trouble: Some(trouble),
+            } => trouble.contains(why),
+            _ => false,
+        };
+        world.until(told).await;
+        // Nothing of it is left.
+        world.fake.fault(|faults| faults.list = None);
+        world.until(|phase| *phase == Phase::Ready).await;
+        let listed = world.list(latest()).await.expect("listed").1;
+        assert_eq!(listed.len(), 2, "{name}");
+        world.put("a/z", 1, "red").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_cannot_be_is_forgotten_at_once() {
+    let world = World::new().await;
+    let written = world.put("a/x", 1, "red").await;
+    for absurd in [i64::MAX, 1 << 53, -1, i64::MIN] {
+        world.fake.fault(|faults| faults.revisions.push(absurd));
+        let error = world.list(latest()).await.expect_err("no revision");
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        let (at, listed) = world.list(latest()).await.expect("listed");
+        assert_eq!((at, listed.len()), (written, 1), "after {absurd}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_stream_that_breaks_its_order_is_resumed() {
+    fn events(response: &mut v1::WatchResponse) -> &mut Vec<v1::Event> {
+        match &mut response.body {
+            Some(Body::Events(events)) => &mut events.events,
+            _ => panic!("events"),
+        }
+    }
+    let cases: [(&str, Fault<v1::WatchResponse>); 9] = [
+        ("nothing is reached", |it| it.through_revision = 0),
+        ("more than there is", |it| it.through_revision += 1),
+        ("no revision at all", |it| it.through_revision = i64::MAX),
+        ("backwards", |it| events(it).reverse()),
+        ("before its start", |it| {
+            let event = &mut events(it)[0];
+            event.revision -= 1;
+            event.record.as_mut().expect("a record").revision -= 1;
+        }),
+        ("another revision's record", |it| {
+            events(it)[0].revision += 1
+        }),
+        ("no record", |it| events(it)[0].record = None),
+        ("no kind", |it| events(it)[0].r#type = 0),
+        ("no header", |it| it.header = None),
+    ];
+    let world = World::new().await;
+    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
+    for (round, (name, lie)) in cases.into_iter().enumerate() {
+        world.fake.fault(|faults| faults.events = Some(lie));
+        // Two in one message.
+        let last = world.fake.put((0..2).map(|at| {
+            let key = format!("a/{round}-{at}");
+            let value = thing(&key, at, "red");
+            (key, value)
+        }));
+        let seen: Vec<u64> = changes(&mut watcher, 2)
+            .await
+            .into_iter()
+            .map(|(_, _, at)| at)
+            .collect();
+        assert_eq!(seen, [last - 1, last], "{name}");
+        assert!(world.fake.disk.lock().faults.events.is_none(), "{name}");
+        let listed = world.list(latest()).await.expect("listed").0;
+        assert_eq!(listed, last, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_that_cannot_be_is_asked_for_again() {
+    fn applied(response: &mut v1::WriteResponse) -> &mut op_result::Applied {
+        match &mut response.results[0].verdict {
+            Some(op_result::Verdict::Applied(applied)) => applied,
+            other => panic!("applied: {other:?}"),
+        }
+    }
+    let cases: [(&str, Fault<v1::WriteResponse>); 8] = [
+        ("no verdict", |it| it.results[0].verdict = None),
+        ("too few", |it| it.results.clear()),
+        ("too many", |it| it.results.push(v1::OpResult::default())),
+        ("no revision", |it| applied(it).revision = 0),
+        ("no revision at all", |it| applied(it).revision = i64::MAX),
+        ("another record", |it| {
+            applied(it).deleted = Some(record(1, 1));
+        }),
+        ("no header", |it| it.header = None),
+        ("a conflict with nothing", |it| {
+            let conflict = op_result::Conflict {
+                cause: op_result::conflict::Cause::NotFound.into(),
+                current: None,
+            };
+            it.results[0].verdict = Some(op_result::Verdict::Conflict(conflict));
+        }),
+    ];
+    let world = World::new().await;
+    for (round, (name, lie)) in cases.into_iter().enumerate() {
+        world.fake.fault(|faults| faults.written = Some(lie));
+        let key = format!("a/x{round}");
+        let create = Action::Create {
+            value: thing(&key, 1, "red").into(),
+            index: Index::default(),
+        };
+        let written = tokio::time::timeout(Duration::from_secs(5), world.write(&key, create));
+        let written = written.await.expect("in time");
+        let Ok(WriteOutcome::Applied { revision, .. }) = written else {
+            panic!("{name}: {written:?}")
+        };
+        assert_eq!(revision.get(), world.fake.revision(), "{name}");
+    }
+    assert_eq!(world.fake.changes(), 8, "each once");
+}

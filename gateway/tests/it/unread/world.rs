@@ -1,0 +1,267 @@
+//! A server with a stub behind its chain, and clients that misbehave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::request_info::{RequestInfo, Verb};
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use gateway::auth::{Authenticators, Certificates};
+use gateway::authz::{Authorizers, Permit};
+use gateway::request::Context;
+use gateway::serving::cert_reload::Reloader;
+use gateway::serving::limits::Settings;
+use gateway::serving::{Bounds, Lifecycle, Limits, Server, tls};
+use gateway::stack::{Inner, Stack};
+use gateway::telemetry::Metrics;
+use h2::client::{Builder, SendRequest};
+use http::{Request, Response};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Nothing here takes longer.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Bytes of the large object.
+pub(crate) const LARGE: usize = 1_500_000;
+/// Where the stub's objects are.
+pub(crate) const FOOS: &str = "/apis/x.io/v1/namespaces/d/foos";
+
+/// A running server; ends when dropped.
+pub(crate) struct World {
+    pub(crate) limits: Limits,
+    address: std::net::SocketAddr,
+    authority: Authority,
+    tasks: JoinSet<()>,
+    _files: tempfile::TempDir,
+}
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// Bytes of an object that no socket buffer takes.
+pub(crate) const HUGE: usize = 16_000_000;
+
+/// Answers by name: `large`, `huge`, `hold`, anything else; and lists and watches.
+struct Stub(Bytes);
+
+/// One connection of HTTP/2, and what drives it.
+pub(crate) struct Connection {
+    sender: SendRequest<Bytes>,
+    _driver: JoinSet<()>,
+}
+
+impl World {
+    pub(crate) async fn new(settings: Settings) -> Self {
+        let authority = Authority::new();
+        let files = tempfile::tempdir().unwrap();
+        let (certificate, key) = authority.sign("localhost", None);
+        let path = |name: &str, text: &str| {
+            let path = files.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let certificates = Reloader::new(tls::Files {
+            certificate: path("server.crt", &certificate),
+            private_key: path("server.key", &key),
+            client_ca: Some(path("ca.crt", &authority.pem)),
+            request_header_ca: None,
+        });
+        let certificates = certificates.unwrap();
+        let limits = Limits::with(settings);
+        let stack = Stack {
+            authenticators: Authenticators::of_certificates(Certificates::new(
+                certificates.trust(),
+                None,
+            )),
+            authorizers: Authorizers::built_in(),
+            limits: limits.clone(),
+            lifecycle: Lifecycle::new(),
+            metrics: Metrics::new(),
+            inner: Stub(Bytes::from(vec![b'x'; LARGE])),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server {
+            listener,
+            tls: certificates.config(),
+            service: Arc::new(stack),
+            lifecycle: Lifecycle::new(),
+            bounds: Bounds::of_descriptors(1_024),
+            connections: tokio::runtime::Handle::current(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(server.run());
+        Self {
+            limits,
+            address,
+            authority,
+            tasks,
+            _files: files,
+        }
+    }
+
+    /// A connection of the administrator.
+    pub(crate) async fn connect(&self, alpn: &[u8]) -> TlsStream<tokio::net::TcpStream> {
+        self.connect_as("admin", Some("system:masters"), alpn).await
+    }
+
+    pub(crate) async fn connect_as(
+        &self,
+        name: &str,
+        group: Option<&str>,
+        alpn: &[u8],
+    ) -> TlsStream<tokio::net::TcpStream> {
+        let mut roots = RootCertStore::empty();
+        let pem = self.authority.pem.as_bytes();
+        roots
+            .add(CertificateDer::from_pem_slice(pem).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let (certificate, key) = self.authority.sign(name, group);
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let mut config = builder
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let socket = TcpSocket::new_v4().unwrap();
+        // What the kernel takes is not held by the server.
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        connector.connect(name, stream).await.unwrap()
+    }
+
+    /// An HTTP/2 connection whose streams begin with this window.
+    pub(crate) async fn http2(&self, window: u32) -> Connection {
+        self.http2_as("admin", Some("system:masters"), window).await
+    }
+
+    pub(crate) async fn http2_as(
+        &self,
+        name: &str,
+        group: Option<&str>,
+        window: u32,
+    ) -> Connection {
+        let stream = self.connect_as(name, group, b"h2").await;
+        let mut builder = Builder::new();
+        builder.initial_window_size(window);
+        let (sender, connection) = builder.handshake(stream).await.unwrap();
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            let _ = connection.await;
+        });
+        Connection {
+            sender,
+            _driver: driver,
+        }
+    }
+
+    /// Waits until the server owes this many bytes at most.
+    pub(crate) async fn owes(&self, most: usize) {
+        let deadline = tokio::time::Instant::now() + SOON;
+        while self.limits.unsent_bytes() > most {
+            let bytes = self.limits.unsent_bytes();
+            assert!(tokio::time::Instant::now() < deadline, "still {bytes}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.abort_all();
+    }
+}
+
+impl Connection {
+    /// Sends a request without a body, and waits for the head of its answer.
+    pub(crate) async fn get(&self, path: &str) -> Response<h2::RecvStream> {
+        let request = Request::get(format!("https://localhost{path}"));
+        let mut sender = self.sender.clone().ready().await.unwrap();
+        let (answer, _) = sender
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        let answer = tokio::time::timeout(SOON, answer).await;
+        answer.expect("in time").unwrap()
+    }
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "ca");
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    /// Certificate and key of a server or a user.
+    fn sign(&self, name: &str, group: Option<&str>) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        if let Some(group) = group {
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, group);
+        }
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+impl Inner for Stub {
+    async fn handle(
+        &self,
+        _: Permit,
+        info: RequestInfo,
+        _: Context,
+        _: Request<Body>,
+    ) -> Response<Body> {
+        match (&info.verb, info.name.as_str()) {
+            (_, "large") => Response::new(Body::from(self.0.clone())),
+            (_, "huge") => Response::new(Body::from(vec![b'x'; HUGE])),
+            (_, "hold") => std::future::pending().await,
+            (Verb::List, _) => {
+                let piece = self.0.slice(..128 << 10);
+                let pieces = stream::repeat(piece).take(100).map(Ok::<_, axum::Error>);
+                Response::new(Body::from_stream(pieces))
+            }
+            (Verb::Watch, _) => {
+                let event = self.0.slice(..100 << 10);
+                let event = stream::iter([Ok::<_, axum::Error>(event)]);
+                Response::new(Body::from_stream(event.chain(stream::pending())))
+            }
+            _ => Response::new(Body::from("small")),
+        }
+    }
+
+    fn serves(&self, _: &RequestInfo) -> bool {
+        true
+    }
+}

@@ -1,0 +1,80 @@
+//! Small requests that ask for much: the responses and what is stored stay small.
+
+use serde_json::{Value, json};
+
+use super::world::World;
+
+/// Bytes of the largest response to a request that is wrong.
+const LARGEST: usize = (1 << 20) + (16 << 10);
+
+fn heap(metadata: &Value, content: &Value) -> String {
+    let mut object = json!({"apiVersion": "example.com/v1", "kind": "Heap", "metadata": metadata});
+    let fields = content.as_object().cloned().unwrap_or_default();
+    object.as_object_mut().expect("a map").extend(fields);
+    object["metadata"]["name"] = "h".into();
+    object.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_a_request_are_bounded() {
+    let world = World::new().await;
+    let names: Vec<String> = (0..20_000).map(|n| format!("not a name {n}")).collect();
+    let labels: serde_json::Map<_, _> = names.iter().map(|n| (n.clone(), json!("x"))).collect();
+    let owner = |n: usize| json!({"apiVersion": "v1", "kind": "Pod", "name": format!("p{n}"), "uid": "u", "controller": true});
+    let owners: Vec<Value> = (0..3_000).map(owner).collect();
+    let none = json!({});
+    for (metadata, content) in [
+        (json!({"labels": labels}), none.clone()),
+        (json!({"finalizers": names}), none.clone()),
+        (json!({"ownerReferences": owners}), none.clone()),
+        (none.clone(), json!({"strict": vec![json!({}); 20_000]})),
+        (none.clone(), json!({"choices": vec!["white"; 50_000]})),
+    ] {
+        let answer = world.ask("POST heaps", heap(&metadata, &content)).await;
+        let status = answer.expect(422);
+        assert!(answer.body.len() < LARGEST, "{}", answer.body.len());
+        let message = status["message"].as_str().expect("a message");
+        assert!(message.contains("some errors are not shown"));
+    }
+    let one = json!({"choices": ["x".repeat(2 << 20)]});
+    let answer = world.ask("POST heaps", heap(&none, &one)).await;
+    let status = answer.expect(422);
+    let message = status["message"].as_str().expect("a message");
+    assert!(message.contains("bytes more)"));
+    assert!(answer.body.len() < LARGEST, "{}", answer.body.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn defaults_are_not_larger_than_a_body() {
+    let world = World::new().await;
+    let many = json!({"padded": vec![json!({}); 60_000]});
+    let status = world.ask("POST heaps", heap(&json!({}), &many)).await;
+    let status = status.expect(413);
+    assert_eq!(status["reason"], "RequestEntityTooLarge");
+    assert_eq!(
+        status["message"],
+        "Request entity too large: defaults add more than 3145728 bytes"
+    );
+    let few = json!({"padded": vec![json!({}); 1_000]});
+    let created = world.ask("POST heaps", heap(&json!({}), &few)).await;
+    created.expect(201);
+    let patched = world.ask("MERGE heaps/h", many.to_string()).await;
+    patched.expect(413);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_and_unknown_fields_are_bounded() {
+    let world = World::new().await;
+    let unknown: serde_json::Map<_, _> = (0..50_000).map(|n| (format!("f{n}"), json!(1))).collect();
+    let body = heap(&json!({}), &Value::from(unknown));
+    let answer = world
+        .ask("POST heaps?fieldValidation=Strict", body.clone())
+        .await;
+    answer.expect(400);
+    assert!(answer.body.len() < LARGEST, "{}", answer.body.len());
+    let answer = world.ask("POST heaps?dryRun=All", body).await;
+    answer.expect(201);
+    let warnings = answer.headers.get_all("warning").iter();
+    let bytes: usize = warnings.map(|warning| warning.len()).sum();
+    assert!((1_000..16_000).contains(&bytes), "{bytes}");
+}

@@ -1,0 +1,357 @@
+//! A whole server but for its sockets, over a fake backend, and short words to ask it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use bytes::Bytes;
+use gateway::admission::Chain;
+use gateway::auth::{Authenticators, Bundle, Certificates, Peer, Trust};
+use gateway::authz::Authorizers;
+use gateway::compute::{Pool, Workers};
+use gateway::handlers::{Api, Namespaces};
+use gateway::health::Health;
+use gateway::resources::{Catalog, parse};
+use gateway::serving::{Lifecycle, Limits};
+use gateway::stack::Stack;
+use gateway::store::{Phase, Store, StoreConfig};
+use gateway::telemetry::Metrics;
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt as _;
+use pki::Pki;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::fake::Fake;
+
+/// Nothing here takes longer.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+pub(crate) struct World {
+    pub(crate) fake: Fake,
+    pub(crate) server: Server,
+    pub(crate) compute: Pool,
+    running: Running,
+}
+
+/// A server and its background work.
+pub(crate) struct Running {
+    server: Server,
+    tasks: JoinSet<()>,
+    cancel: CancellationToken,
+    compute: Pool,
+    _workers: Workers,
+}
+
+/// Who answers, and who asks.
+#[derive(Clone)]
+pub(crate) struct Server {
+    stack: Arc<Stack<Api>>,
+    admin: Arc<Peer>,
+}
+
+/// An answer that is complete.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// A request under way.
+pub(crate) struct Started(JoinSet<Answer>);
+
+/// A watch under way.
+pub(crate) struct Watch(Body, Vec<u8>);
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::over(Fake::new()).await
+    }
+
+    /// With a thing `x` of size 1.
+    pub(crate) async fn of_x() -> Self {
+        let world = Self::new().await;
+        world.ask("POST things", thing("x", 1)).await.expect(201);
+        world
+    }
+
+    async fn over(fake: Fake) -> Self {
+        let server = Running::over(&fake).await;
+        Self {
+            fake,
+            server: server.server.clone(),
+            compute: server.compute.clone(),
+            running: server,
+        }
+    }
+
+    /// With steps of admission.
+    pub(crate) async fn admitting(chain: Chain) -> Self {
+        let fake = Fake::new();
+        let server = Running::admitting(&fake, chain).await;
+        Self {
+            fake,
+            server: server.server.clone(),
+            compute: server.compute.clone(),
+            running: server,
+        }
+    }
+
+    /// One more server over the same backend.
+    pub(crate) async fn another(&self) -> Running {
+        Running::over(&self.fake).await
+    }
+
+    /// Another server in place of this one.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.running.cancel.cancel();
+        while self.running.tasks.join_next().await.is_some() {}
+        Self::over(self.fake).await
+    }
+
+    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> Answer {
+        self.server.ask(line, body).await
+    }
+
+    /// Starts a request that goes on by itself.
+    pub(crate) fn start(&self, line: &'static str, body: impl Into<Bytes>) -> Started {
+        let (server, body) = (self.server.clone(), body.into());
+        let mut started = JoinSet::new();
+        started.spawn(async move { server.ask(line, body).await });
+        Started(started)
+    }
+
+    /// The thing `x` as it is.
+    pub(crate) async fn x(&self) -> Value {
+        self.ask("GET things/x", "").await.expect(200)
+    }
+
+    /// Waits until the fake shows something.
+    pub(crate) async fn until(&self, what: &str, mut shows: impl FnMut(&Fake) -> bool) {
+        let deadline = tokio::time::Instant::now() + SOON;
+        while !shows(&self.fake) {
+            assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Running {
+    pub(crate) const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    async fn over(fake: &Fake) -> Self {
+        Self::admitting(fake, Chain::default()).await
+    }
+
+    async fn admitting(fake: &Fake, chain: Chain) -> Self {
+        Self::at(&fake.endpoint(), chain).await
+    }
+
+    /// Over the driver at an endpoint.
+    pub(crate) async fn at(endpoint: &str, chain: Chain) -> Self {
+        let endpoint = endpoint.parse().expect("an endpoint");
+        let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 3 << 20);
+        let manifests = manifests.expect("manifests").into_iter();
+        let catalog = manifests.fold(Catalog::default(), |catalog, manifest| {
+            catalog.with(manifest.resource).expect("no conflict")
+        });
+        let codec = Arc::new(catalog.clone());
+        let (compute, workers) = Pool::start(1).expect("threads");
+        let store = Store::new(&endpoint, codec, StoreConfig::default(), compute.clone());
+        let (store, task) = store.expect("a store");
+        let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
+        tasks.spawn(task.run(cancel.clone()));
+        let mut phase = store.phase();
+        let ready = phase.wait_for(|phase| *phase == Phase::Ready);
+        let ready = tokio::time::timeout(SOON, ready).await;
+        drop(ready.expect("loaded in time").expect("the store lives"));
+        let server = Server::over(catalog, store, chain);
+        Self {
+            server,
+            tasks,
+            cancel,
+            compute,
+            _workers: workers,
+        }
+    }
+}
+
+impl Server {
+    fn over(catalog: Catalog, store: Store, chain: Chain) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pki = Pki::load_or_create(directory.path(), &[]).expect("certificates");
+        let certificate = CertificateDer::from_pem_slice(pki.admin_pem.as_bytes());
+        let clients = Bundle::from_pem(pki.authority_pem.as_bytes()).expect("a bundle");
+        let trust = ArcSwap::from_pointee(Trust {
+            clients: Some(clients),
+            front_proxies: None,
+        });
+        let (limits, metrics) = (Limits::new(0, 0), Metrics::new());
+        let health = Health::new(store.phase(), CancellationToken::new());
+        let inner = Api::new(
+            catalog,
+            store,
+            metrics.clone(),
+            health,
+            limits.clone(),
+            Namespaces::OfCluster,
+        )
+        .with_admission(chain);
+        Self {
+            stack: Arc::new(Stack {
+                authenticators: Authenticators::of_certificates(Certificates::new(
+                    Arc::new(trust),
+                    None,
+                )),
+                authorizers: Authorizers::built_in(),
+                limits,
+                lifecycle: Lifecycle::new(),
+                metrics,
+                inner,
+            }),
+            admin: Arc::new(Peer::new(
+                SocketAddr::from(([127, 0, 0, 1], 1)),
+                vec![certificate.expect("a certificate")],
+            )),
+        }
+    }
+
+    /// `METHOD path` below the namespace `a`; MERGE and JSON are kinds of patches.
+    pub(crate) async fn send(&self, line: &str, body: impl Into<Bytes>) -> Response<Body> {
+        self.send_as("test", line, body).await
+    }
+
+    /// The same with an `Audit-ID`.
+    pub(crate) async fn send_as(
+        &self,
+        audit_id: &str,
+        line: &str,
+        body: impl Into<Bytes>,
+    ) -> Response<Body> {
+        let (method, path) = line.split_once(' ').expect("method and path");
+        let (method, content_type) = match method {
+            "MERGE" => ("PATCH", "application/merge-patch+json"),
+            "JSON" => ("PATCH", "application/json-patch+json"),
+            method => (method, "application/json"),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/apis/example.com/v1/namespaces/a/{path}"))
+            .header("Content-Type", content_type)
+            .header("Audit-ID", audit_id)
+            .body(Body::from(body.into()))
+            .expect("a request");
+        self.stack.answer(&self.admin, request).await
+    }
+
+    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> Answer {
+        let answer = async {
+            let (head, body) = self.send(line, body).await.into_parts();
+            Answer {
+                code: head.status.as_u16(),
+                headers: head.headers,
+                body: whole(body).await,
+            }
+        };
+        let answer = tokio::time::timeout(SOON, answer).await;
+        answer.unwrap_or_else(|_| panic!("no answer in time: {line}"))
+    }
+
+    pub(crate) async fn watch(&self, path: &str) -> Watch {
+        let answer = self.send(&format!("GET {path}"), "").await;
+        assert_eq!(answer.status(), 200, "{path}");
+        Watch(answer.into_body(), Vec::new())
+    }
+}
+
+/// Copies each piece and drops it, as a socket does: an answer goes on when its pieces are gone.
+async fn whole(mut body: Body) -> Bytes {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.expect("a whole body");
+        read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    read.into()
+}
+
+impl Started {
+    pub(crate) async fn answer(mut self) -> Answer {
+        let answered = self.0.join_next().await.expect("one request");
+        answered.expect("no panic")
+    }
+
+    pub(crate) fn is_answered(&mut self) -> bool {
+        futures_util::FutureExt::now_or_never(self.0.join_next()).is_some()
+    }
+
+    /// The client goes away.
+    pub(crate) async fn leave(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+impl Answer {
+    /// The body, if the code is this one.
+    #[track_caller]
+    pub(crate) fn expect(&self, code: u16) -> Value {
+        assert_eq!(self.code, code, "{}", self.text());
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<&str> {
+        self.headers.get("retry-after")?.to_str().ok()
+    }
+}
+
+impl Watch {
+    /// The next event as it is written.
+    pub(crate) async fn line(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(end) = self.1.iter().position(|byte| *byte == b'\n') {
+                let rest = self.1.split_off(end + 1);
+                return std::mem::replace(&mut self.1, rest);
+            }
+            let frame = tokio::time::timeout(SOON, self.0.frame()).await;
+            let frame = frame.expect("in time").expect("not ended").expect("sent");
+            self.1.extend_from_slice(&frame.into_data().expect("data"));
+        }
+    }
+
+    pub(crate) async fn event(&mut self) -> Value {
+        serde_json::from_slice(&self.line().await).expect("JSON")
+    }
+}
+
+/// A thing as clients write it.
+pub(crate) fn thing(name: &str, size: u64) -> String {
+    let spec = json!({"size": size, "replicas": 1});
+    json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": name}, "spec": spec})
+        .to_string()
+}
+
+/// `metadata.resourceVersion`.
+pub(crate) fn version(object: &Value) -> &str {
+    object["metadata"]["resourceVersion"]
+        .as_str()
+        .expect("a version")
+}
+
+/// An object with another value somewhere.
+pub(crate) fn with(object: &Value, pointer: &str, value: impl Into<Value>) -> String {
+    let mut object = object.clone();
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+    object.pointer_mut(parent).expect("a parent")[key] = value.into();
+    object.to_string()
+}

@@ -1,0 +1,128 @@
+//! The directory that holds everything a standalone server keeps.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use pki::private_file;
+
+use crate::Error;
+
+/// A data directory that this process uses alone, for as long as the value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Locked; the kernel lets go of it however the process ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if it is absent, readable by its owner only, and locks it.
+    ///
+    /// # Errors
+    /// If it cannot be made or another process uses it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let refuse = |problem: String| Error::DataDir {
+            path: path.to_owned(),
+            problem,
+        };
+        let unusable = |error: std::io::Error| {
+            refuse(format!("{error}: give a directory that can be written"))
+        };
+        private_file::create_directory(path).map_err(unusable)?;
+        let absolute = path.canonicalize().map_err(unusable)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(absolute.join("lock"))
+            .map_err(unusable)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut holder = String::new();
+            // Only for the message.
+            let _ = lock.read_to_string(&mut holder);
+            let holder = holder.trim();
+            return Err(refuse(format!(
+                "in use by process {holder}: stop it first or give another directory"
+            )));
+        }
+        let pid = format!("{}\n", std::process::id());
+        // In place, because a full disk has no other.
+        let written = lock
+            .rewind()
+            .and_then(|()| lock.write_all(pid.as_bytes()))
+            .and_then(|()| lock.set_len(pid.len() as u64));
+        match written {
+            // Only for the message above: a server must start on a full disk, so that objects can be
+            // deleted.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                tracing::warn!(%error, "cannot note the process in the lock file");
+            }
+            written => written.map_err(unusable)?,
+        }
+        Ok(Self {
+            path: absolute,
+            _lock: lock,
+        })
+    }
+
+    /// The database of the SQLite driver.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.path.join("ark.db")
+    }
+
+    /// Where keys and certificates are.
+    #[must_use]
+    pub fn pki(&self) -> PathBuf {
+        self.path.join("pki")
+    }
+
+    /// Where the kubeconfig is unless the user says otherwise.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.path.join("kubeconfig")
+    }
+
+    /// Where sockets are.
+    pub(super) fn run(&self) -> PathBuf {
+        self.path.join("run")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("new/data");
+        let held = DataDir::open(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let error = DataDir::open(&path).unwrap_err().to_string();
+        let us = format!("in use by process {}: stop it first", std::process::id());
+        assert!(error.contains(&us), "{error}");
+        drop(held);
+        DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = DataDir::open(file.path()).unwrap_err().to_string();
+        assert!(error.starts_with("--data-dir /"), "{error}");
+        assert!(
+            error.ends_with("give a directory that can be written"),
+            "{error}"
+        );
+    }
+}

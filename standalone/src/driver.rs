@@ -1,0 +1,121 @@
+//! Which storage driver is used.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::{DataDir, Dsn, Error, Program};
+use gateway::backend::Endpoint;
+
+const SQLITE: &str = "backend-sqlite";
+const POSTGRES: &str = "backend-postgres";
+/// Where `backend-postgres` looks for its DSN.
+const POSTGRES_DSN: &str = "ARK_BACKEND_POSTGRES_DSN";
+
+/// The storage driver of a standalone server.
+#[derive(Debug, Clone)]
+pub enum Driver {
+    /// `backend-sqlite`, from beside our own executable.
+    Sqlite,
+    /// `backend-postgres`, from there too, and the database it uses.
+    Postgres(Dsn),
+    /// A program that takes `--listen unix:///SOCKET`.
+    Exec(PathBuf),
+    /// One that runs already.
+    Running(Box<Endpoint>),
+}
+
+/// What `--backend` says, which is not everything for every driver.
+#[derive(Debug, Clone)]
+pub enum Choice {
+    /// A driver that needs nothing else.
+    Complete(Driver),
+    /// The PostgreSQL driver, which needs a DSN.
+    Postgres,
+}
+
+impl Driver {
+    /// The program to start; `None` if the driver runs already.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn program(&self, data: &DataDir) -> Result<Option<Program>, Error> {
+        let program = match self {
+            Self::Running(_) => return Ok(None),
+            Self::Exec(path) => Program::new(path.clone()),
+            Self::Sqlite => Program {
+                arguments: vec!["--path".into(), data.database().into()],
+                ..Program::new(beside_us(SQLITE))
+            },
+            Self::Postgres(dsn) => Program {
+                // Every user of the machine can read the arguments of a process.
+                secret: Some((POSTGRES_DSN, dsn.clone())),
+                ..Program::new(beside_us(POSTGRES))
+            },
+        };
+        if program.path.is_file() {
+            Ok(Some(program))
+        } else {
+            Err(Error::NoDriver(program.path))
+        }
+    }
+}
+
+fn beside_us(name: &str) -> PathBuf {
+    // Without a path of our own it is looked for in the current directory, and named so if absent.
+    std::env::current_exe()
+        .unwrap_or_default()
+        .with_file_name(name)
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let choices = "use sqlite, postgres, exec:/path/to/driver or unix:///SOCKET";
+        if let Some(path) = text.strip_prefix("exec:") {
+            return Ok(Self::Complete(Driver::Exec(path.into())));
+        }
+        match text {
+            "sqlite" => Ok(Self::Complete(Driver::Sqlite)),
+            "postgres" => Ok(Self::Postgres),
+            _ if text.starts_with("unix://") => {
+                let endpoint: Endpoint = text.parse().map_err(|_| choices.to_owned())?;
+                Ok(Self::Complete(Driver::Running(Box::new(endpoint))))
+            }
+            _ => Err(choices.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_are_chosen_by_name_path_or_socket() {
+        use Choice::{Complete, Postgres};
+        let parse = |text: &str| text.parse::<Choice>();
+        assert!(matches!(parse("sqlite"), Ok(Complete(Driver::Sqlite))));
+        assert!(matches!(parse("postgres"), Ok(Postgres)));
+        let exec = parse("exec:/bin/x");
+        assert!(matches!(exec, Ok(Complete(Driver::Exec(path))) if path == *"/bin/x"));
+        let running = parse("unix:///run/x");
+        assert!(matches!(running, Ok(Complete(Driver::Running(_)))));
+        for text in ["postgres://u@h/db", "mysql", "unix://x", ""] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains("use sqlite"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::open(directory.path()).unwrap();
+        let driver = Driver::Exec("/no/such/driver".into());
+        let error = driver.program(&data).unwrap_err().to_string();
+        assert!(
+            error.starts_with("no storage driver at /no/such/driver: "),
+            "{error}"
+        );
+    }
+}

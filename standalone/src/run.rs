@@ -1,0 +1,180 @@
+//! Gateway and storage driver from one command.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use gateway::app::{self, App, Io, Process};
+use gateway::store::Phase;
+use pki::Pki;
+
+use crate::{DataDir, Driver, Error, Sidecar, Socket, Standalone, kubeconfig};
+
+/// How long storage may take to load everything.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Starts everything, tells the user, and serves until `stop`. What can be refused is refused before
+/// anything is written.
+///
+/// # Errors
+/// If a part cannot be started, or ends before it is asked to.
+pub async fn run(
+    options: &Standalone,
+    process: Process,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let driver = options.driver()?;
+    let catalog = options.kinds.load()?;
+    let bound = TcpListener::bind(options.listen.address()).await;
+    let (listener, address) = bound
+        .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
+        .map_err(|source| app::Error::Bind {
+            address: options.listen.to_string(),
+            source,
+            flag: "--listen",
+        })?;
+    let data = DataDir::open(&options.data_dir)?;
+    let program = driver.program(&data)?;
+    let socket = Socket::prepare(&data)?;
+    let endpoint = match driver {
+        Driver::Running(endpoint) => *endpoint,
+        Driver::Sqlite | Driver::Postgres(_) | Driver::Exec(_) => socket.address().parse()?,
+    };
+    let pki = Pki::load_or_create(&data.pki(), &options.listen.names())?;
+    let config = options.server(endpoint, &pki);
+    let app = App::build(config, catalog, Io::new(listener, process)?)?;
+    let sidecar = match program {
+        Some(program) => match stop
+            .run_until_cancelled(Sidecar::start(program, socket))
+            .await
+        {
+            Some(started) => Some(started?),
+            None => return Ok(()),
+        },
+        None => None,
+    };
+
+    let announce = Announce {
+        options,
+        data: &data,
+        pki: &pki,
+        address,
+        phase: app.phase(),
+    };
+    together(app, sidecar, announce, stop).await
+}
+
+/// Runs gateway and driver; the driver is stopped when the gateway has drained.
+async fn together(
+    app: App,
+    sidecar: Option<Sidecar>,
+    announce: Announce<'_>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let (gateway_stop, sidecar_stop) = (stop.child_token(), CancellationToken::new());
+    let gateway = async {
+        let result = app.run(gateway_stop.clone()).await;
+        sidecar_stop.cancel();
+        result.map_err(Error::from)
+    };
+    let storage = async {
+        let Some(sidecar) = sidecar else {
+            return Ok(());
+        };
+        let result = sidecar.run(sidecar_stop.clone()).await;
+        // Without storage there is nothing to serve.
+        gateway_stop.cancel();
+        result
+    };
+    let announced = async {
+        let announced = gateway_stop.run_until_cancelled(announce.when_ready());
+        let result = announced.await.unwrap_or(Ok(()));
+        if result.is_err() {
+            gateway_stop.cancel();
+        }
+        result
+    };
+    let (gateway, storage, announced) = tokio::join!(gateway, storage, announced);
+    storage.and(announced).and(gateway)
+}
+
+/// What the user is told once there is something to use.
+struct Announce<'a> {
+    options: &'a Standalone,
+    data: &'a DataDir,
+    pki: &'a Pki,
+    address: SocketAddr,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Announce<'_> {
+    /// Waits until the server is ready, writes the kubeconfig and prints THE line.
+    async fn when_ready(mut self) -> Result<(), Error> {
+        fn damaged(phase: &Phase) -> bool {
+            matches!(phase, Phase::Damaged { .. })
+        }
+        let settled = self
+            .phase
+            .wait_for(|phase| phase.ready().is_ok() || damaged(phase));
+        let settled = timeout(READY_TIMEOUT, settled).await;
+        let settled = settled.is_ok_and(|settled| settled.is_ok());
+        if damaged(&self.phase.borrow()) {
+            let trouble = self.phase.borrow().ready().err().unwrap_or_default();
+            return Err(Error::Damaged(trouble));
+        }
+        if !settled {
+            let trouble = self.phase.borrow().ready().err().unwrap_or_default();
+            let seconds = READY_TIMEOUT.as_secs();
+            return Err(Error::NotReady { seconds, trouble });
+        }
+        let url = self.options.listen.url(self.address);
+        let path = match &self.options.kubeconfig {
+            Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            None => self.data.kubeconfig(),
+        };
+        let written = kubeconfig::write(&path, &url, self.pki);
+        written.map_err(|source| Error::Kubeconfig {
+            path: path.display().to_string(),
+            source,
+        })?;
+        tracing::info!(url, "serving");
+        // Whoever started us may have closed it; that is no reason to stop.
+        let mut stdout = std::io::stdout().lock();
+        let _ = writeln!(
+            stdout,
+            "ready: KUBECONFIG={} kubectl get queries",
+            word(&path)
+        );
+        let _ = stdout.flush();
+        Ok(())
+    }
+}
+
+/// A path as a shell takes it.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_can_be_pasted_into_a_shell() {
+        assert_eq!(word(Path::new("/data/kubeconfig")), "/data/kubeconfig");
+        assert_eq!(word(Path::new("/my data/$x")), "'/my data/$x'");
+        assert_eq!(word(Path::new("/it's")), r"'/it'\''s'");
+    }
+}

@@ -1,0 +1,272 @@
+//! The storage driver as a child process: started, watched over, started again, stopped.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::output::Output;
+use crate::{Dsn, Error, Socket};
+
+/// How long a driver may take until it serves: it may have to bring an old database up to date, or to
+/// wait for one on another machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time between two warnings that it does not serve yet.
+const START_WARNING: Duration = Duration::from_secs(3);
+/// Time between two looks at whether it serves.
+const START_POLL: Duration = Duration::from_millis(5);
+/// How long a driver may take to stop; the kit takes 10 s at most to drain.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to wait for the last lines of a driver that ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Pauses before a driver that ended is started again: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// A driver that served this long has nothing to do with the failures before it.
+const STEADY: Duration = Duration::from_secs(30);
+/// Exit code of a driver that must not be started again before a person has looked.
+const FATAL: i32 = 3;
+
+/// A driver's program.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// Its arguments besides `--listen`.
+    pub arguments: Vec<OsString>,
+    /// A variable of its environment that nobody else may see.
+    pub secret: Option<(&'static str, Dsn)>,
+}
+
+/// A driver that runs as our child, for as long as the value lives.
+#[derive(Debug)]
+pub struct Sidecar {
+    program: Program,
+    socket: Socket,
+    process: Process,
+}
+
+/// One life of the driver.
+#[derive(Debug)]
+struct Process {
+    name: String,
+    child: Child,
+    /// A pipe that we hold and never write to: closed however we end, it tells the driver to stop.
+    /// Not left in the child, because waiting for that closes it.
+    _stdin: Option<ChildStdin>,
+    output: Output,
+    reader: JoinSet<()>,
+    since: Instant,
+}
+
+impl Program {
+    /// One that needs nothing but `--listen`.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            arguments: Vec::new(),
+            secret: None,
+        }
+    }
+
+    /// The name for people.
+    fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+
+    fn spawn(&self, socket: &Socket) -> Result<Process, Error> {
+        let mut command = Command::new(&self.path);
+        command
+            .args(["--listen", &socket.address()])
+            .args(&self.arguments)
+            .envs(self.secret.iter().map(|(name, dsn)| (name, dsn)))
+            .env("ARK_BACKEND_EXIT_ON_STDIN_CLOSE", "true")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C is for us: the driver must serve until we have drained.
+            .process_group(0)
+            .kill_on_drop(true);
+        let spawned = command.spawn().map_err(|source| Error::Spawn {
+            program: self.path.clone(),
+            source,
+        });
+        let mut child = spawned?;
+        let name = self.name();
+        let output = Output::held(&name);
+        let mut reader = JoinSet::new();
+        if let Some(stderr) = child.stderr.take() {
+            reader.spawn(output.clone().follow(stderr));
+        }
+        Ok(Process {
+            name,
+            _stdin: child.stdin.take(),
+            child,
+            output,
+            reader,
+            since: Instant::now(),
+        })
+    }
+
+    /// Starts the driver and waits until it serves.
+    async fn start(&self, socket: &Socket) -> Result<Process, Error> {
+        let mut process = self.spawn(socket)?;
+        loop {
+            let serving = timeout(START_WARNING, process.serves(socket.path()));
+            match serving.await {
+                Ok(served) => break served?,
+                Err(_) => self.be_patient(&process)?,
+            }
+        }
+        process.output.release();
+        process.since = Instant::now();
+        Ok(process)
+    }
+
+    /// Says what the driver waits for; an error once it has taken too long.
+    fn be_patient(&self, process: &Process) -> Result<(), Error> {
+        let name = self.name();
+        let last = process.output.last();
+        let last = last.unwrap_or_else(|| "it has said nothing".to_owned());
+        if process.since.elapsed() < START_TIMEOUT {
+            tracing::warn!(driver = name, last, "storage driver does not serve yet");
+            return Ok(());
+        }
+        process.output.release();
+        let seconds = START_TIMEOUT.as_secs();
+        Err(Error::Silent {
+            name,
+            seconds,
+            last,
+        })
+    }
+}
+
+impl Sidecar {
+    /// Starts a driver on a socket; returns when it serves.
+    ///
+    /// # Errors
+    /// If it ends instead, with its last line, or does neither for a minute.
+    pub async fn start(program: Program, socket: Socket) -> Result<Self, Error> {
+        let process = program.start(&socket).await?;
+        Ok(Self {
+            program,
+            socket,
+            process,
+        })
+    }
+
+    /// Starts the driver again whenever it ends, until `stop`; then stops it and waits.
+    ///
+    /// # Errors
+    /// If the driver says that it must not be started again.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Some(status) = stop.run_until_cancelled(self.process.child.wait()).await else {
+                self.process.stop().await;
+                return Ok(());
+            };
+            let fatal = matches!(&status, Ok(status) if status.code() == Some(FATAL));
+            let reason = self.process.last_words(status).await;
+            let name = &self.process.name;
+            if fatal {
+                let name = name.clone();
+                return Err(Error::Ended { name, reason });
+            }
+            tracing::error!(
+                driver = name,
+                reason,
+                "storage driver ended, starting it again"
+            );
+            if self.process.since.elapsed() >= STEADY {
+                pause = FIRST_PAUSE;
+            }
+            let again = stop.run_until_cancelled(self.again(&mut pause));
+            match again.await {
+                Some(process) => self.process = process,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Starts the driver again, as often as it takes.
+    async fn again(&self, pause: &mut Duration) -> Process {
+        loop {
+            sleep(*pause).await;
+            *pause = (*pause * 2).min(LAST_PAUSE);
+            match self.program.start(&self.socket).await {
+                Ok(process) => {
+                    tracing::info!(driver = process.name, "storage driver serves again");
+                    return process;
+                }
+                Err(error) => tracing::error!(%error, "storage driver cannot be started again"),
+            }
+        }
+    }
+}
+
+impl Process {
+    /// Waits until somebody listens at the socket.
+    async fn serves(&mut self, socket: &Path) -> Result<(), Error> {
+        while UnixStream::connect(socket).await.is_err() {
+            // A pause that ends early if the driver does.
+            if let Ok(status) = timeout(START_POLL, self.child.wait()).await {
+                return Err(Error::Ended {
+                    name: self.name.clone(),
+                    reason: self.last_words(status).await,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a process that ended did so.
+    async fn last_words(&mut self, status: std::io::Result<ExitStatus>) -> String {
+        let read = async { while self.reader.join_next().await.is_some() {} };
+        // A child of the driver may keep the pipe open.
+        let _ = timeout(LAST_WORDS, read).await;
+        match (status, self.output.last()) {
+            // Somebody else ended it: what it said last has nothing to do with that.
+            (Ok(status), _) if status.code().is_none() => status.to_string(),
+            (Ok(status), Some(last)) => format!("{last} ({status})"),
+            (Ok(status), None) => status.to_string(),
+            (Err(error), _) => error.to_string(),
+        }
+    }
+
+    /// Asks the process to stop and waits; a bounded time.
+    async fn stop(&mut self) {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        match timeout(STOP_TIMEOUT, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => {}
+            Ok(status) => {
+                let reason = self.last_words(status).await;
+                tracing::error!(driver = self.name, reason, "storage driver failed to stop");
+            }
+            Err(_) => {
+                tracing::error!(
+                    driver = self.name,
+                    "storage driver does not stop, killing it"
+                );
+                let _ = self.child.kill().await;
+            }
+        }
+        // Its last lines.
+        let read = async { while self.reader.join_next().await.is_some() {} };
+        let _ = timeout(LAST_WORDS, read).await;
+    }
+}

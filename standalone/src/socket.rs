@@ -1,0 +1,113 @@
+//! Where gateway and driver meet.
+
+use std::fs::DirBuilder;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use pki::private_file;
+
+use crate::{DataDir, Error};
+
+/// The kernel takes no longer path of a socket, bytes, its final NUL not counted.
+const LONGEST: usize = 107;
+
+/// The path of a unix socket in a directory that only we can enter.
+#[derive(Debug)]
+pub struct Socket {
+    path: PathBuf,
+    /// To be removed at the end.
+    temporary: Option<PathBuf>,
+}
+
+impl Socket {
+    /// A socket of this process below the data directory, or in a directory of its own where the
+    /// path would be too long. Sockets of processes that ended are removed.
+    ///
+    /// # Errors
+    /// If no directory can be made.
+    pub fn prepare(data: &DataDir) -> Result<Self, Error> {
+        let name = format!("{}.sock", std::process::id());
+        let run = data.run();
+        let path = run.join(&name);
+        if path.as_os_str().len() <= LONGEST {
+            private_file::create_directory(&run).map_err(Error::Socket)?;
+            clear(&run);
+            return Ok(Self {
+                path,
+                temporary: None,
+            });
+        }
+        let random = rand::random::<u64>();
+        let directory = std::env::temp_dir().join(format!("ark-{random:016x}"));
+        // Not recursive: a directory that somebody else made is refused.
+        let made = DirBuilder::new().mode(0o700).create(&directory);
+        made.map_err(Error::Socket)?;
+        Ok(Self {
+            path: directory.join(name),
+            temporary: Some(directory),
+        })
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The address as both sides spell it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("unix://{}", self.path.display())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // The driver has removed the socket unless it was killed.
+        let _ = std::fs::remove_file(&self.path);
+        if let Some(directory) = &self.temporary {
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Removes what processes that were killed left behind; the lock on the data directory says that
+/// they are gone.
+fn clear(run: &Path) {
+    let entries = std::fs::read_dir(run).into_iter().flatten().flatten();
+    for entry in entries {
+        if entry.file_name().as_bytes().ends_with(b".sock") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_path_is_below_the_data_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::open(directory.path()).unwrap();
+        let left = directory.path().join("run/1.sock");
+        std::fs::create_dir(directory.path().join("run")).unwrap();
+        std::fs::write(&left, "").unwrap();
+        let socket = Socket::prepare(&data).unwrap();
+        assert!(socket.path().starts_with(data.run()));
+        assert!(!left.exists(), "sockets of the dead are removed");
+    }
+
+    #[test]
+    fn a_long_path_is_avoided() {
+        let directory = tempfile::tempdir().unwrap();
+        let long = directory.path().join("x".repeat(90));
+        let data = DataDir::open(&long).unwrap();
+        let socket = Socket::prepare(&data).unwrap();
+        let path = socket.path().to_owned();
+        std::os::unix::net::UnixListener::bind(&path).unwrap();
+        drop(socket);
+        assert!(!path.parent().unwrap().exists(), "nothing is left");
+    }
+}

@@ -1,0 +1,32 @@
+//! Programs of other projects, built once and kept in the cache folder.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::run::{cargo, step};
+
+/// Path of a program that `cargo install` builds, of this release; builds it if this machine lacks it.
+pub(crate) fn installed(name: &str, version: &str) -> Result<PathBuf> {
+    let tools = cache_dir()?.join("tools").join(format!("{name}-{version}"));
+    let program = tools.join("bin").join(name);
+    if !program.is_file() {
+        let mut install = cargo(&["install", name, "--locked", "--version", version, "--root"]);
+        // A target directory of its own: the workspace's is locked by the command that runs this one.
+        install
+            .arg(&tools)
+            .env("CARGO_TARGET_DIR", tools.join("target"));
+        step(&format!("build {name}"), &mut install)?;
+        std::fs::remove_dir_all(tools.join("target"))
+            .with_context(|| format!("build output of {name}"))?;
+    }
+    Ok(program)
+}
+
+fn cache_dir() -> Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(cache.join("ark-apiserver"))
+}
