@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authenticators, Certificates};
 use crate::authz::Authorizers;
-use crate::backend::EndpointError;
 use crate::compute::{Pool, Workers};
 use crate::config::{self, Serve};
 use crate::handlers::Api;
@@ -86,9 +85,6 @@ pub enum Error {
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    /// The backend's address cannot be used.
-    #[error("--backend: {0}")]
-    Backend(#[from] EndpointError),
     /// A part that must run for as long as the server has ended.
     #[error("{0} ended unexpectedly: this is a bug, the log above tells more")]
     Ended(&'static str),
@@ -141,7 +137,7 @@ impl App {
         let certificates = Reloader::new(config.tls)?;
         let codec = Arc::new(catalog.clone());
         let (compute, workers) = Pool::start(Pool::usual_threads()).map_err(Error::Threads)?;
-        let (store, store_task) = Store::new(&config.backend, codec, config.store, compute)?;
+        let (store, store_task) = Store::new(&config.backend, codec, config.store, compute);
         let lifecycle = Lifecycle::new();
         let limits = Limits::new(config.max_reads, config.max_writes);
         let metrics = Metrics::new();

@@ -11,7 +11,6 @@
 //! What was once seen is never unseen: an answer of a lower epoch, or of a lower revision than was
 //! known when the question was asked, is refused ([`Reason::WentBack`]).
 
-mod endpoint;
 mod error;
 mod link;
 mod record;
@@ -19,6 +18,7 @@ mod requests;
 mod seen;
 
 mod check;
+mod backoff;
 mod client;
 mod list;
 mod stream;
@@ -28,7 +28,8 @@ mod writer;
 
 pub(crate) use client::IdentityWatch;
 pub use client::{Backend, BackendTasks, Description};
-pub use endpoint::{Endpoint, EndpointError};
+pub(crate) use backoff::Backoff;
+pub use backend_client::{Endpoint, Error as EndpointError, Tls};
 pub use error::{Error, Outcome, Reason};
 pub(crate) use list::LoadBudget;
 pub use record::{

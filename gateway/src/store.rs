@@ -43,7 +43,7 @@ use arc_swap::ArcSwapOption;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
-use crate::backend::{Backend, Endpoint, EndpointError};
+use crate::backend::{Backend, Endpoint};
 use crate::compute::{Pool, Walks};
 use crate::store::load::Loader;
 use crate::store::sync::Reload;
@@ -89,16 +89,14 @@ struct Inner {
 impl Store {
     /// A store that is served as soon as its task runs and has loaded it; large objects are read and
     /// changed on `compute`.
-    ///
-    /// # Errors
-    /// If the endpoint cannot be used.
+    #[must_use]
     pub fn new(
         endpoint: &Endpoint,
         codec: Arc<dyn Codec>,
         config: StoreConfig,
         compute: Pool,
-    ) -> Result<(Self, StoreTask), EndpointError> {
-        let (backend, tasks) = Backend::new(endpoint)?;
+    ) -> (Self, StoreTask) {
+        let (backend, tasks) = Backend::new(endpoint);
         let (reloads, receiver) = mpsc::channel(1);
         let inner = Arc::new(Inner {
             backend,
@@ -119,7 +117,7 @@ impl Store {
             reloads,
             compute,
         };
-        Ok((store, task))
+        (store, task)
     }
 
     /// One object, or `None` if there is none.

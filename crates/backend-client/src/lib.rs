@@ -1,8 +1,11 @@
-//! Where a driver serves, and clients for it: on a unix socket, or over mutual TLS.
-//!
-//! It makes connections and knows nothing of what is said on them.
+//! Addresses of drivers, and connections to them: on a unix socket, or over mutual TLS. The calls of
+//! the protocol are those of `backend-proto`.
 
+mod once;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use backend_proto::limits::MAX_MESSAGE_BYTES;
@@ -11,11 +14,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Uri};
 
-/// How long one connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Time to make one connection. Below the 5 s within which a probe must show that a driver is gone.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// HTTP/2 windows, bytes: enough for some chunks of a list to be under way while one is read. That of
-/// a connection is larger, so that one stream that is not read does not hold up the others.
+/// HTTP/2 windows, bytes: enough for some chunks of a list to be in flight while one is read. The
+/// window of a connection is larger, so that a stream that is not read does not block the others.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
@@ -38,11 +41,11 @@ pub enum Error {
 }
 
 /// PEM files for mutual TLS.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tls {
-    /// Authority that the server's certificate must come from.
+    /// Authority that signed the certificate of the driver.
     pub ca: Vec<u8>,
-    /// Our certificate.
+    /// Certificate of the client.
     pub cert: Vec<u8>,
     /// Its private key.
     pub key: Vec<u8>,
@@ -84,10 +87,8 @@ impl Endpoint {
         let config = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&tls.ca))
             .identity(Identity::from_pem(&tls.cert, &tls.key));
-        let endpoint = Channel::builder(uri)
-            .connect_timeout(CONNECT)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+        let endpoint = configured(uri)
+            .tcp_nodelay(true)
             .tls_config(config)
             .map_err(|source| Error::Tls {
                 address: address.to_owned(),
@@ -133,14 +134,62 @@ impl Endpoint {
                     let path = path.clone();
                     async move { UnixStream::connect(path).await.map(TokioIo::new) }
                 };
-                // The host is what `:authority` becomes.
-                Channel::builder(Uri::from_static("http://localhost"))
-                    .connect_timeout(CONNECT)
-                    .initial_stream_window_size(STREAM_WINDOW)
-                    .initial_connection_window_size(CONNECTION_WINDOW)
-                    .connect_with_connector_lazy(tower::service_fn(connect))
+                over_unix().connect_with_connector_lazy(tower::service_fn(connect))
             }
             Address::Tcp(endpoint) => endpoint.connect_lazy(),
         }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = Error;
+
+    /// Reads `unix:///PATH`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text, None)
+    }
+}
+
+// === impl Tls ===
+
+impl fmt::Debug for Tls {
+    /// Without the private key.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Tls")
+    }
+}
+
+fn configured(uri: Uri) -> tonic::transport::Endpoint {
+    Channel::builder(uri)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+}
+
+/// The host of a unix socket is what `:authority` becomes.
+fn over_unix() -> tonic::transport::Endpoint {
+    configured(Uri::from_static("http://localhost"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, Tls};
+
+    #[test]
+    fn only_absolute_sockets_and_https_with_certificates_are_endpoints() {
+        assert!(Endpoint::parse("unix:///run/ark.sock", None).is_ok());
+        for bad in [
+            "",
+            "unix://run/ark.sock",
+            "http://backend:80",
+            "https://",
+            "https://backend:7443",
+            "/run/ark.sock",
+        ] {
+            let error = Endpoint::parse(bad, None).expect_err(bad).to_string();
+            assert!(error.contains("must be unix:///PATH, or https://HOST:PORT"), "{error}");
+        }
+        let (ca, cert, key) = (Vec::new(), Vec::new(), b"secret".to_vec());
+        assert_eq!(format!("{:?}", Tls { ca, cert, key }), "Tls");
     }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend_client::Endpoint;
 use backend_proto::AUDIT_ID_METADATA;
 use backend_proto::limits::PROTOCOL_MINOR;
 use backend_proto::v1;
@@ -16,7 +17,6 @@ use tonic::{Request, Response, Status};
 
 use crate::backend::check;
 use crate::backend::current::{Asker, Current};
-use crate::backend::endpoint::{Endpoint, EndpointError};
 use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::link::{Client, Link, Live};
 use crate::backend::list::{LoadBudget, RecordStream};
@@ -77,29 +77,25 @@ pub(super) struct Calls {
 
 impl Backend {
     /// A client; connections are made when they are first needed.
-    ///
-    /// # Errors
-    /// If the endpoint cannot be used.
-    pub fn new(endpoint: &Endpoint) -> Result<(Self, BackendTasks), EndpointError> {
-        let link = || Link::new(endpoint).map(Arc::new);
+    #[must_use]
+    pub fn new(endpoint: &Endpoint) -> (Self, BackendTasks) {
+        let link = || Arc::new(Link::new(endpoint));
         let seen = Arc::new(Seen::new());
         let calls = Calls {
-            unary: link()?,
-            watch: link()?,
-            bulk: link()?,
+            unary: link(),
+            watch: link(),
+            bulk: link(),
             seen,
             requests: Requests::default(),
         };
         let (queue, writer) = Writer::new(calls.clone());
         let (asker, current) = Current::new(calls.clone());
-        Ok((
-            Self {
-                calls,
-                queue,
-                asker,
-            },
-            BackendTasks { writer, current },
-        ))
+        let backend = Self {
+            calls,
+            queue,
+            asker,
+        };
+        (backend, BackendTasks { writer, current })
     }
 
     /// Asks who the driver is.
@@ -251,7 +247,7 @@ impl Calls {
         if let Some(live) = link.serving() {
             return Ok(live);
         }
-        let live = link.connect()?;
+        let live = link.connect();
         self.describe(&live.client).await?;
         link.keep(live.clone());
         Ok(live)

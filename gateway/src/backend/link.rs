@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use backend_client::Endpoint;
 use backend_proto::limits::MAX_MESSAGE_BYTES;
 use backend_proto::v1::backend_client::BackendClient;
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 use tonic::transport::Channel;
 
-use crate::backend::endpoint::{Endpoint, EndpointError};
-use crate::backend::error::Error;
 
 pub(super) type Client = BackendClient<Channel>;
 
@@ -37,16 +36,12 @@ pub(super) struct Spent(Arc<AtomicBool>);
 
 impl Link {
     /// A link that connects when it is first used.
-    ///
-    /// # Errors
-    /// If the endpoint cannot be used.
-    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, EndpointError> {
-        endpoint.channel(Spent::default())?;
-        Ok(Self {
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
+        Self {
             endpoint: endpoint.clone(),
             live: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-        })
+        }
     }
 
     /// Waits for whoever makes a connection.
@@ -61,15 +56,14 @@ impl Link {
     }
 
     /// A new connection, which serves once it is kept.
-    pub(super) fn connect(&self) -> Result<Live, Error> {
+    pub(super) fn connect(&self) -> Live {
         let spent = Spent::default();
-        // Was tried when the link was made.
-        let channel = self.endpoint.channel(spent.clone());
-        let channel = channel.map_err(|error| Error::refused(error.to_string()))?;
+        let lost = spent.clone();
+        let channel = self.endpoint.channel_once(move || lost.note());
         let client = BackendClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Live { client, spent })
+        Live { client, spent }
     }
 
     /// Lets a connection serve.

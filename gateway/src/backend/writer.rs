@@ -241,10 +241,14 @@ fn settle(batch: &mut Vec<Job>, results: Vec<v1::OpResult>) -> Option<Error> {
     open
 }
 
+fn backoff() -> Backoff {
+    Backoff::new(FIRST_PAUSE, LAST_PAUSE)
+}
+
 /// How long a batch is sent again.
 struct Patience {
     began: Instant,
-    pause: Duration,
+    pauses: Backoff,
     /// Whether any attempt may have been stored.
     outcome: Outcome,
 }
@@ -253,14 +257,14 @@ impl Patience {
     fn new() -> Self {
         Self {
             began: Instant::now(),
-            pause: FIRST_PAUSE,
+            pauses: backoff(),
             outcome: Outcome::NotApplied,
         }
     }
 
     /// Begins anew, because some of the batch was settled.
     fn renew(&mut self) {
-        (self.began, self.pause) = (Instant::now(), FIRST_PAUSE);
+        (self.began, self.pauses) = (Instant::now(), backoff());
     }
 
     /// The pause before the next attempt, or the error if there is to be none.
@@ -273,7 +277,7 @@ impl Patience {
             (Outcome::NotApplied, Reason::Unreachable) => UNREACHABLE_PATIENCE,
             (Outcome::NotApplied, _) => return Err(error),
         };
-        let pause = self.pause;
+        let pause = self.pauses.next();
         if self.began.elapsed() + pause > patience {
             // An earlier attempt may have been stored, whatever became of the last.
             return Err(Error {
@@ -281,7 +285,6 @@ impl Patience {
                 ..error
             });
         }
-        self.pause = (pause * 2).min(LAST_PAUSE);
         Ok(pause)
     }
 }

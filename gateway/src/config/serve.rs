@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::{Error, FrontProxy, Kinds, Server, Tuning};
-use crate::backend::Endpoint;
+use crate::backend::{Endpoint, Tls};
 use crate::handlers::Namespaces;
 use crate::serving::tls;
 
@@ -100,14 +100,16 @@ impl Serve {
     }
 
     fn endpoint(&self) -> Result<Endpoint, Error> {
-        let endpoint: Endpoint = self.backend.parse()?;
         let files = (&self.backend_ca, &self.backend_cert, &self.backend_key);
         let (Some(ca), Some(certificate), Some(key)) = files else {
-            return Ok(endpoint);
+            return Ok(self.backend.parse()?);
         };
-        let ca = read("--backend-ca", ca)?;
-        let certificate = read("--backend-cert", certificate)?;
-        Ok(endpoint.with_tls(ca, certificate, read("--backend-key", key)?))
+        let tls = Tls {
+            ca: read("--backend-ca", ca)?,
+            cert: read("--backend-cert", certificate)?,
+            key: read("--backend-key", key)?,
+        };
+        Ok(Endpoint::parse(&self.backend, Some(&tls))?)
     }
 }
 

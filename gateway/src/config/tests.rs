@@ -53,7 +53,7 @@ fn the_backend_is_a_socket_or_mutual_tls() {
     for (backend, part) in [
         (
             "--backend http://x",
-            "must be unix:///PATH or https://HOST:PORT",
+            "must be unix:///PATH, or https://HOST:PORT",
         ),
         (
             "--backend https://x --backend-ca /no/ca --backend-cert c --backend-key k",

@@ -6,16 +6,15 @@ mod load;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{BackendTasks, Error, Reason};
+use crate::backend::{Backoff, BackendTasks, Error, Reason};
 use crate::store::{Codec, Inner, Phase, ResourceId};
 
-/// Pauses between attempts to reach the backend: doubled from the first to the last.
+/// The first and the longest pause between attempts to reach the backend.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before stored data that is damaged is read again: reading it is all that it costs.
@@ -47,8 +46,10 @@ enum Void {
     Epoch(String),
 }
 
-/// Grows from attempt to attempt, with jitter, so that many gateways do not come all at once.
-struct Backoff(Duration);
+/// Pauses between attempts to reach the backend.
+fn backoff() -> Backoff {
+    Backoff::new(FIRST_PAUSE, LAST_PAUSE)
+}
 
 impl StoreTask {
     /// Runs until cancelled; then no watch is served, and writes under way are finished.
@@ -66,7 +67,7 @@ impl StoreTask {
 /// Load, follow until the caches are void, and again.
 async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: CancellationToken) {
     let mut identity = inner.backend.identity();
-    let mut backoff = Backoff::new();
+    let mut pauses = backoff();
     loop {
         let began = Instant::now();
         let loading = load::load(&inner, &mut identity);
@@ -83,17 +84,17 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
                     if news {
                         tracing::error!(%error, "objects cannot be loaded");
                     }
-                    backoff = Backoff::of_damage();
+                    pauses = Backoff::new(DAMAGE_PAUSE, DAMAGE_PAUSE);
                 } else if news {
                     tracing::warn!(%error, "objects cannot be loaded, trying again");
                 }
                 tokio::select! {
-                    () = backoff.pause() => continue,
+                    () = pauses.pause() => continue,
                     () = cancel.cancelled() => return,
                 }
             }
         };
-        backoff = Backoff::new();
+        pauses = backoff();
         let usage = generation.usage();
         let (objects, bytes, milliseconds) = (
             usage.items,
@@ -157,22 +158,6 @@ impl Void {
             Reason::EpochChanged => Some(Self::Epoch(error.to_string())),
             _ => None,
         }
-    }
-}
-
-impl Backoff {
-    const fn new() -> Self {
-        Self(FIRST_PAUSE)
-    }
-
-    const fn of_damage() -> Self {
-        Self(DAMAGE_PAUSE)
-    }
-
-    async fn pause(&mut self) {
-        let jitter = rand::rng().random_range(0.5..1.0);
-        tokio::time::sleep(self.0.mul_f64(jitter)).await;
-        self.0 = (self.0 * 2).min(LAST_PAUSE);
     }
 }
 

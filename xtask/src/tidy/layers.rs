@@ -30,6 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "gateway",
         &[
+            "backend-client",
             "backend-proto",
             "kube-json",
             "api-types",

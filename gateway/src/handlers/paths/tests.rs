@@ -31,7 +31,7 @@ fn api(loaded: bool) -> Api {
     let endpoint = "unix:///nowhere".parse().unwrap();
     let codec = Arc::new(catalog.clone());
     let (compute, _) = Pool::start(1).unwrap();
-    let (store, _) = Store::new(&endpoint, codec, StoreConfig::default(), compute).unwrap();
+    let (store, _) = Store::new(&endpoint, codec, StoreConfig::default(), compute);
     let phase = if loaded {
         crate::store::Phase::Ready
     } else {

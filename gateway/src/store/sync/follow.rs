@@ -9,7 +9,7 @@ use watch_cache::Change;
 
 use crate::backend::{Batch, ChangeStream, Error, IdentityWatch, LoadBudget, Reason};
 use crate::store::sync::load::list;
-use crate::store::sync::{Backoff, Reload, Void};
+use crate::store::sync::{Reload, Void, backoff};
 use crate::store::{Generation, Inner, Phase, ResourceId, Stored};
 
 /// Applies what the backend tells to one generation of caches.
@@ -84,7 +84,7 @@ impl<'a> Follower<'a> {
 
     /// Tries to resume until it works or cannot work.
     async fn resume(&self) -> Result<ChangeStream, Void> {
-        let mut backoff = Backoff::new();
+        let mut pauses = backoff();
         loop {
             let through = self.generation.frontier().through();
             let mut error = match self.inner.backend.watch(through).await {
@@ -108,7 +108,7 @@ impl<'a> Follower<'a> {
                 }
             }
             self.stale(&error);
-            backoff.pause().await;
+            pauses.pause().await;
         }
     }
 

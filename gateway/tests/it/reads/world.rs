@@ -67,13 +67,12 @@ impl World {
             catalog.with(manifest.resource).expect("no conflict")
         });
         let (compute, workers) = Pool::start(1).expect("threads");
-        let store = Store::new(
+        let (store, task) = Store::new(
             &endpoint,
             Arc::new(catalog.clone()),
             config,
             compute.clone(),
         );
-        let (store, task) = store.expect("a store");
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run(CancellationToken::new()));
         let mut phase = store.phase();

@@ -43,7 +43,7 @@ async fn many_large_deletes_at_once_are_told_as_done() {
     let served = served.expect("a socket");
     let endpoint = format!("unix://{}", socket.display());
     let endpoint = endpoint.parse().expect("an endpoint");
-    let (backend, tasks) = Backend::new(&endpoint).expect("a client");
+    let (backend, tasks) = Backend::new(&endpoint);
     let (mut running, cancel) = (JoinSet::new(), CancellationToken::new());
     running.spawn(tasks.run(cancel.clone()));
     backend.admit(&backend.describe().await.expect("described").header);

@@ -126,7 +126,7 @@ impl World {
         let endpoint = fake.endpoint().parse().expect("an endpoint");
         let (compute, workers) = Pool::start(1).expect("threads");
         let codec = Arc::new(Things(vec![things()]));
-        let (store, task) = Store::new(&endpoint, codec, config, compute).expect("a store");
+        let (store, task) = Store::new(&endpoint, codec, config, compute);
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(task.run(cancel.clone()));
         Self {

@@ -165,8 +165,7 @@ impl Running {
         });
         let codec = Arc::new(catalog.clone());
         let (compute, workers) = Pool::start(1).expect("threads");
-        let store = Store::new(&endpoint, codec, StoreConfig::default(), compute.clone());
-        let (store, task) = store.expect("a store");
+        let (store, task) = Store::new(&endpoint, codec, StoreConfig::default(), compute.clone());
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(task.run(cancel.clone()));
         let mut phase = store.phase();
