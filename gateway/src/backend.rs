@@ -17,8 +17,8 @@ mod record;
 mod requests;
 mod seen;
 
-mod check;
 mod backoff;
+mod check;
 mod client;
 mod list;
 mod stream;
@@ -26,10 +26,10 @@ mod stream;
 mod current;
 mod writer;
 
+pub use backend_client::{Endpoint, Error as EndpointError, Tls};
+pub(crate) use backoff::Backoff;
 pub(crate) use client::IdentityWatch;
 pub use client::{Backend, BackendTasks, Description};
-pub(crate) use backoff::Backoff;
-pub use backend_client::{Endpoint, Error as EndpointError, Tls};
 pub use error::{Error, Outcome, Reason};
 pub(crate) use list::LoadBudget;
 pub use record::{

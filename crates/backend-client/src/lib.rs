@@ -187,7 +187,10 @@ mod tests {
             "/run/ark.sock",
         ] {
             let error = Endpoint::parse(bad, None).expect_err(bad).to_string();
-            assert!(error.contains("must be unix:///PATH, or https://HOST:PORT"), "{error}");
+            assert!(
+                error.contains("must be unix:///PATH, or https://HOST:PORT"),
+                "{error}"
+            );
         }
         let (ca, cert, key) = (Vec::new(), Vec::new(), b"secret".to_vec());
         assert_eq!(format!("{:?}", Tls { ca, cert, key }), "Tls");

@@ -46,7 +46,10 @@ mod tests {
         let mut backoff = Backoff::new(millis(20), millis(100));
         for (at_least, at_most) in [(20, 40), (40, 80), (80, 160), (100, 200), (100, 200)] {
             let pause = backoff.next();
-            assert!(pause >= millis(at_least) && pause <= millis(at_most), "{pause:?}");
+            assert!(
+                pause >= millis(at_least) && pause <= millis(at_most),
+                "{pause:?}"
+            );
         }
         assert!(Backoff::new(millis(500), millis(100)).next() >= millis(500));
     }

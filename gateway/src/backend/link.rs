@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 use tonic::transport::Channel;
 
-
 pub(super) type Client = BackendClient<Channel>;
 
 /// One use of an endpoint, and the connection that serves it now.

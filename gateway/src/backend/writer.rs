@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::AsciiMetadataValue;
 
+use crate::backend::backoff::Backoff;
 use crate::backend::check;
 use crate::backend::client::Calls;
 use crate::backend::error::{Error, Outcome, Reason};

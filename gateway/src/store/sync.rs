@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Backoff, BackendTasks, Error, Reason};
+use crate::backend::{BackendTasks, Backoff, Error, Reason};
 use crate::store::{Codec, Inner, Phase, ResourceId};
 
 /// The first and the longest pause between attempts to reach the backend.

@@ -54,7 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("scenarios", &["kube-http", "kube-json", "postgres-testkit"]),
-    ("ark-bench", &["postgres-testkit", "scenarios"]),
+    ("ark-bench", &["kube-http", "postgres-testkit", "scenarios"]),
     ("ark-hostile", &["kube-http", "scenarios"]),
     ("xtask", &[]),
 ];
