@@ -18,19 +18,22 @@ use crate::metrics::Metrics;
 use crate::refuse::{closing, error, lost, overloaded};
 use crate::tail::Tail;
 
-/// Most operations and about the most bytes of one batch.
+/// Upper bounds of one batch. Both are approximate by one operation; they bound the time that a
+/// commit holds the store.
 const BATCH_OPS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// About the most bytes of the records in one answer, and of those that the deletes of one batch are
-/// expected to give: far below the largest message. One record alone may be larger.
+/// Soft limit, in bytes, of the records in one response, and of the records that the deletes of one
+/// batch are expected to return. Half of the largest gRPC message, so that the one record that may
+/// exceed it still fits.
 const ANSWER_BYTES: usize = MAX_MESSAGE_BYTES / 2;
 
-/// Requests and KiB of values that may wait; more are refused with `OVERLOADED`.
+/// Limits of the queue, in requests and in KiB of values. A full queue rejects with `OVERLOADED`,
+/// so that memory stays bounded and clients back off.
 const QUEUE_REQUESTS: usize = 4096;
 const QUEUE_KIB: usize = 192 << 10;
 
-/// Hands requests to the batcher.
+/// Sends requests to the batcher.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     requests: mpsc::Sender<Request>,
@@ -38,16 +41,17 @@ pub(crate) struct Queue {
     limits: Limits,
 }
 
-/// Turns requests into batches; one per process.
+/// Groups requests into batches; one per process, because commits are serialized.
 #[derive(Debug)]
 pub(crate) struct Batcher {
     requests: mpsc::Receiver<Request>,
-    /// Operations that wait, in the order in which they came.
+    /// Waiting operations, in order of arrival.
     waiting: VecDeque<Unit>,
-    /// Requests some of whose operations have no verdict yet.
+    /// Requests that still lack a verdict for an operation.
     open: HashMap<u64, Open>,
     next: u64,
-    /// Bytes of the largest record that was deleted lately, which the next may have as well.
+    /// Size in bytes of the largest record deleted recently: the estimate for the next delete,
+    /// whose record size is unknown before it commits.
     deleted: usize,
 }
 
@@ -71,7 +75,7 @@ struct Open {
     /// Bytes of the records in `results`.
     bytes: usize,
     missing: usize,
-    /// The error of the calls that failed, if every one did so far.
+    /// Error of the failed calls, if all calls failed so far.
     failed: Option<BackendError>,
     any_verdict: bool,
     answer: oneshot::Sender<Result<WriteResponse, BackendError>>,
@@ -80,7 +84,7 @@ struct Open {
 
 // === impl Queue ===
 
-/// A queue and the batcher that serves it.
+/// Creates a queue and its batcher.
 pub(crate) fn new(limits: Limits) -> (Queue, Batcher) {
     let (sender, requests) = mpsc::channel(QUEUE_REQUESTS);
     let queue = Queue {
@@ -99,7 +103,7 @@ pub(crate) fn new(limits: Limits) -> (Queue, Batcher) {
 }
 
 impl Queue {
-    /// Applies operations; answers when every one has its verdict.
+    /// Applies operations; returns when each has its verdict.
     pub(crate) async fn write(&self, ops: Vec<Op>) -> Result<WriteResponse, BackendError> {
         let bytes: usize = ops.iter().map(|op| op.value.len()).sum();
         let most = |limit: i64| usize::try_from(limit).unwrap_or(usize::MAX);
@@ -125,7 +129,7 @@ impl Queue {
                 closing()
             }
         })?;
-        // The batcher is gone, and nobody knows what became of its last batch.
+        // The batcher ended; the outcome of its last batch is unknown.
         answered.await.map_err(|_| lost())?
     }
 }
@@ -133,7 +137,7 @@ impl Queue {
 // === impl Batcher ===
 
 impl Batcher {
-    /// Serves until every [`Queue`] is dropped and nothing waits.
+    /// Runs until every [`Queue`] is dropped and no operation waits.
     pub(crate) async fn run(mut self, driver: Arc<dyn Driver>, tail: Tail, metrics: Metrics) {
         loop {
             if self.waiting.is_empty() {
@@ -142,7 +146,8 @@ impl Batcher {
                     None => return,
                 }
             }
-            // What has arrived meanwhile may still be in its socket: that is read first.
+            // Let connection tasks read requests that arrived during the commit, so that they join
+            // this batch.
             tokio::task::yield_now().await;
             while self.waiting.len() < BATCH_OPS {
                 let Ok(request) = self.requests.try_recv() else {
@@ -211,7 +216,8 @@ impl Batcher {
         }));
     }
 
-    /// The longest start of the queue without a key twice; later operations on its keys wait.
+    /// Takes the longest prefix of the queue without a duplicate key; later operations on these
+    /// keys wait for the next batch.
     fn next_batch(&mut self) -> Vec<Unit> {
         let mut batch: Vec<Unit> = Vec::new();
         let mut later = VecDeque::new();
@@ -245,7 +251,8 @@ impl Batcher {
         batch
     }
 
-    /// Drops what nobody waits for, if nothing of its request has been sent to the driver.
+    /// Drops an operation whose caller is gone, unless another operation of its request was already
+    /// sent to the driver.
     fn abandoned(&mut self, unit: &Unit) -> bool {
         let Some(open) = self.open.get(&unit.request) else {
             return true;
@@ -285,7 +292,7 @@ impl Batcher {
         let Some(done) = self.open.remove(&id) else {
             return;
         };
-        // A caller that left needs no answer.
+        // The receiver is dropped if the caller is gone.
         let _ = done.answer.send(match done.failed {
             Some(failed) if !done.any_verdict => Err(failed),
             _ => Ok(WriteResponse {
@@ -299,7 +306,7 @@ impl Batcher {
 // === impl Open ===
 
 impl Open {
-    /// The result, as far as there is room for its record in the answer.
+    /// Returns the result, without its record if the response has no room for it.
     fn fit(&mut self, result: OpResult) -> OpResult {
         let bytes = record(&result).map_or(0, Record::encoded_len);
         if bytes == 0 || self.bytes == 0 || self.bytes + bytes <= ANSWER_BYTES {
@@ -320,7 +327,7 @@ impl Open {
     }
 }
 
-/// The record that a verdict shows.
+/// Returns the record in a verdict.
 fn record(result: &OpResult) -> Option<&Record> {
     match result.verdict.as_ref()? {
         Verdict::Applied(Applied { deleted, .. }) => deleted.as_ref(),

@@ -1,4 +1,4 @@
-//! Dropping history that nobody needs.
+//! Periodic compaction of old history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
 
-/// How often the rule is applied, and how often while the disk is full.
+/// Interval between compactions, and the interval while the disk is full.
 const EVERY: Duration = Duration::from_secs(60);
 const EVERY_FULL: Duration = Duration::from_secs(1);
 
-/// How much shorter history gets each time that the disk is still full.
+/// Divisor of the retention each time that the disk is still full.
 const SHORTER: u64 = 4;
 
-/// What is kept: changes younger than `keep`, and the last `keep_events` whatever their age.
+/// Retention rule: keeps changes younger than `keep`, and the last `keep_events` regardless of age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retention {
     pub(crate) keep: Duration,
@@ -25,8 +25,8 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    /// Applies the rule until told to stop. On a full disk history is shorter than the rule says, down
-    /// to what frees enough: values that were deleted or replaced lie in it.
+    /// Applies the rule until shutdown. While the disk is full, the retention shrinks until enough
+    /// is freed: history holds deleted and replaced values.
     pub(crate) async fn run(
         self,
         driver: Arc<dyn Driver>,
@@ -53,7 +53,7 @@ impl Retention {
         }
     }
 
-    /// What is kept if this was too much.
+    /// Returns the next shorter retention.
     const fn shorter(self) -> Self {
         Self {
             keep: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Wiring, and the order of shutdown.
+//! Wiring of the kit's tasks, and the order of shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,35 +36,35 @@ use crate::service::{Pace, Service};
 use crate::streams::{STREAMS, Streams};
 use crate::tail::Tail;
 
-/// How long calls under way may take to end once told to stop, and then what they left behind: less
-/// than those who stop us usually wait.
+/// Shutdown timeouts: `DRAIN` for calls in progress, then `FINISH` for background tasks. The sum is
+/// below the 30 s that a kubelet waits before SIGKILL.
 const DRAIN: Duration = Duration::from_secs(10);
 const FINISH: Duration = Duration::from_secs(5);
 
-/// Pause before the store is looked at again at the start.
+/// Pause between attempts to read the store at start.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Bytes that a reader of a stream may have in flight.
+/// HTTP/2 flow-control window per stream and per connection: bytes in flight to a reader.
 const WINDOW: u32 = 2 << 20;
 
-/// Why a driver does not serve, or no longer does.
+/// Reason why a driver does not serve, or stopped serving.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be used.
+    /// The listening address is unusable.
     #[error(transparent)]
     Listen(#[from] listen::Error),
-    /// The driver does not open.
+    /// The driver failed to open its store.
     #[error("{0}")]
     Open(String),
-    /// The store cannot be read.
+    /// The store is unreadable.
     #[error("{}", .0.message)]
     Driver(BackendError),
-    /// Signals, standard input or the metrics listener cannot be used.
+    /// Signals, standard input or the metrics listener are unusable.
     #[error("{what}: {source}")]
     System {
-        /// What was tried.
+        /// Failed operation.
         what: String,
-        /// Why it failed.
+        /// Cause of the failure.
         source: std::io::Error,
     },
     /// The listener failed.
@@ -75,21 +75,21 @@ pub enum Error {
     Fault(#[from] tokio::task::JoinError),
 }
 
-/// Serves `driver` until SIGINT or SIGTERM, or until standard input is closed if so asked; then
-/// drains, closes it and returns.
+/// Serves `driver` until SIGINT or SIGTERM, or until standard input is closed if the options say
+/// so; then drains, closes the driver and returns.
 ///
 /// # Errors
-/// One sentence for an operator.
+/// A message for operators.
 pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error> {
     let opened = std::future::ready(Ok::<_, std::convert::Infallible>(driver));
     run_once_open(opened, options).await
 }
 
-/// As [`run`], with a driver that takes its time to open, such as one that waits for a database. When
-/// told to stop meanwhile, it is dropped.
+/// As [`run`], for a driver that opens slowly, such as one that waits for its database. A shutdown
+/// in the meantime drops the opening future.
 ///
 /// # Errors
-/// As [`run`], or the words of the driver that does not open.
+/// As [`run`], or the driver's error of opening.
 pub async fn run_once_open<E: std::fmt::Display>(
     opening: impl Future<Output = Result<Arc<dyn Driver>, E>>,
     options: &Options,
@@ -100,7 +100,7 @@ pub async fn run_once_open<E: std::fmt::Display>(
         let reason = signals.first().await;
         tracing::info!(reason, "stopping");
         stop.cancel();
-        // Never ends the select below: serving ends it.
+        // Only the serving branch ends the select below.
         std::future::pending::<()>().await;
     };
     let serving = async {
@@ -121,7 +121,7 @@ pub async fn run_once_open<E: std::fmt::Display>(
     }
 }
 
-/// Everything that can tell us to stop.
+/// Sources of a shutdown request.
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -147,7 +147,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the first of them and names it.
+    /// Waits for the first request and returns its name.
     async fn first(mut self) -> &'static str {
         let parent = async {
             match self.parent {
@@ -166,7 +166,7 @@ impl StopSignals {
 /// Serves `driver` on `listener` until `stop` is cancelled, then drains and closes it.
 ///
 /// # Errors
-/// As [`run`]; the driver is closed then, too.
+/// As [`run`]; the driver is closed in that case too.
 pub async fn serve(
     driver: Arc<dyn Driver>,
     listener: Listener,
@@ -201,10 +201,10 @@ async fn serve_open(
         served = accept(server, routes, listener, options, &stop) => served,
         fault = fault(&mut background) => Err(fault.into()),
     };
-    // Serving may have failed by itself.
+    // Cancel here as well: serving may have ended by an error.
     stop.cancel();
     tasks.close();
-    // The last queue went with the service: the batcher ends after what it holds.
+    // The service held the last queue; the batcher ends after the requests it holds.
     let finish = async {
         tasks.wait().await;
         let mut faults = Ok(());
@@ -220,19 +220,20 @@ async fn serve_open(
     served.and(finished.map_err(Error::from))
 }
 
-/// Waits until a background task panics: without it others would wait for ever.
+/// Waits until a background task panics. Without this, its clients would wait forever.
 async fn fault(background: &mut JoinSet<()>) -> JoinError {
     loop {
         match background.join_next().await {
             Some(Err(fault)) => return fault,
-            // Told to stop.
+            // Ended by shutdown.
             Some(Ok(())) => {}
             None => std::future::pending().await,
         }
     }
 }
 
-/// Starts everything but the listener: the service, the service for probes, and the tasks.
+/// Starts everything but the listener: the service, the health service for probes, and the
+/// background tasks.
 async fn start(
     driver: Arc<dyn Driver>,
     options: &Options,
@@ -294,8 +295,8 @@ async fn start(
     Ok((service, probes, background))
 }
 
-/// Where the store is, and whether it is whole, as soon as it can be reached: one that is out of reach
-/// for a moment is no reason to end the process.
+/// Reads the header and the import state, with retries until they are reachable: a short outage of
+/// the store must not end the process.
 async fn look(driver: &dyn Driver, gate: &Gate, stop: &CancellationToken) -> Result<Header, Error> {
     let mut told = false;
     loop {
@@ -319,7 +320,7 @@ async fn look(driver: &dyn Driver, gate: &Gate, stop: &CancellationToken) -> Res
     }
 }
 
-/// Accepts connections until told to stop.
+/// Accepts connections until shutdown.
 async fn accept(
     mut server: Server,
     routes: Routes,
@@ -345,7 +346,7 @@ async fn accept(
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, told);
             let served = drained(serving, stop).await;
-            // A successor may have removed it already.
+            // The next process may have replaced the file already, so a failure is ignored.
             let _ = std::fs::remove_file(path);
             served
         }
@@ -361,7 +362,7 @@ async fn accept(
     }
 }
 
-/// Serves, and once told to stop waits for calls under way, but not for ever.
+/// Serves until shutdown, then waits for calls in progress, at most [`DRAIN`].
 async fn drained(
     serving: impl Future<Output = Result<(), tonic::transport::Error>>,
     stop: &CancellationToken,

@@ -1,4 +1,4 @@
-//! The calls of `ark.backend.v1`, each a few lines over the kit's parts.
+//! The calls of `ark.backend.v1`, implemented with the kit's parts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,16 +34,16 @@ use crate::tail::Tail;
 use crate::watch::{self as watching, Source, Watch};
 use crate::{export, health, import, key, list, range};
 
-/// Messages ready for a reader of a list.
+/// Messages buffered per reader of a list.
 const AHEAD: usize = 1;
 
-/// A call of Write that takes longer has a line in the log.
+/// Writes that take longer are logged.
 const SLOW_WRITE: Duration = Duration::from_secs(1);
 
-/// Oldest minor version of the protocol that is spoken.
+/// Oldest supported minor version of the protocol.
 const PROTOCOL_MINOR_MIN: u32 = 1;
 
-/// The server.
+/// Implementation of the gRPC service.
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) driver: Arc<dyn Driver>,
@@ -60,7 +60,7 @@ pub(crate) struct Service {
     pub(crate) failed_writes: Pace,
 }
 
-/// Lets one log line pass per [`SLOW_WRITE`]: on a full disk every call fails.
+/// Rate limit of one log line per [`SLOW_WRITE`]: on a full disk every call fails.
 #[derive(Clone, Default)]
 pub(crate) struct Pace(Arc<Mutex<Option<Instant>>>);
 
@@ -89,7 +89,7 @@ impl Service {
     }
 }
 
-/// The requests that a call carries writes of, for the log.
+/// Returns the audit ids of the API requests behind a write, for the log.
 fn audit_ids(metadata: &MetadataMap) -> String {
     let ids = metadata.get_all(AUDIT_ID_METADATA).into_iter();
     let ids: Vec<&str> = ids.filter_map(|id| id.to_str().ok()).collect();
@@ -124,8 +124,9 @@ impl Backend for Service {
         if self.description.moves {
             capabilities.push(Capability::Move.into());
         }
-        // In this order: whoever is told of no import gets the header of after it, and a driver may
-        // learn from its header what it tells next.
+        // The order matters. The import state is read first, so that "no import" comes with a
+        // header from after the import. The driver may also update its description while reading
+        // the header.
         let import = or_status(self.driver.import_progress().await)?;
         let header = or_status(self.driver.header().await)?;
         let fenced = or_status(self.driver.fenced().await)?;
@@ -259,15 +260,15 @@ impl Backend for Service {
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {
         let (driver, stream) = (self.driver.clone(), request.into_inner());
         let (fanout, gate) = (self.fanout.clone(), self.gate.clone());
-        // In a task, because a caller that leaves ends this call: what the driver made of its parts
-        // must be heeded all the same.
+        // Run in a task: a client that disconnects cancels this call, but the import's result must
+        // still be published.
         let imported = self.tasks.spawn(async move {
             let imported = import::run(driver.clone(), stream).await;
             if let Ok(Some(header)) = imported.as_ref().map(|response| response.header.as_ref()) {
                 fanout.adopt(header);
             }
-            // Whatever became of this call, earlier ones may have left an unfinished import. The
-            // answer is the import's all the same.
+            // Refresh whatever the result was: earlier calls may have left an unfinished import.
+            // The response is that of the import in any case.
             if let Err(error) = gate.refresh(driver.as_ref()).await {
                 tracing::warn!(
                     error = error.message,

@@ -1,4 +1,4 @@
-//! The one reader of the log: keeps the ring complete when other processes write too.
+//! The only reader of the log: keeps the ring complete when other processes write too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,16 @@ use crate::driver::Driver;
 use crate::fanout::Fanout;
 use crate::metrics::Metrics;
 
-/// How often the log is read for changes of other writers: soon after news, seldom when idle. The
-/// drivers tell their health by these reads, which must turn red within 5 s.
+/// Intervals between reads of the log for other writers' changes: `BUSY` after a change was found,
+/// growing to `IDLE`. Drivers derive their health from these reads, and must report a lost store
+/// within 5 s.
 const BUSY: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_millis(1250);
 
 /// Pause after a read that failed.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Bytes of one read of the log.
+/// Maximum bytes of one read of the log.
 const READ_BYTES: usize = 1 << 20;
 
 /// Publishes changes, from commits and from the log.
@@ -42,14 +43,15 @@ impl Tail {
         self.fanout.header()
     }
 
-    /// Publishes a commit; what other writers did before it is read from the log first.
+    /// Publishes a commit. Changes that other writers made before it are first read from the log.
     pub(crate) fn publish(&self, events: Vec<Event>, header: Header) {
         if !self.fanout.publish(events, header) {
             self.gap.notify_one();
         }
     }
 
-    /// Hurries if the store is ahead of what was published: somebody was just told so, and waits.
+    /// Reads the log at once if the store is ahead of the published revision: the client that just
+    /// got `now` may wait for it.
     pub(crate) fn nudge(&self, now: &Header) {
         let known = self.fanout.header();
         if (known.epoch, known.revision) < (now.epoch, now.revision) {
@@ -57,7 +59,7 @@ impl Tail {
         }
     }
 
-    /// Follows the log until told to stop; only for drivers with several writers.
+    /// Follows the log until shutdown; only for multi-writer drivers.
     pub(crate) async fn follow(
         self,
         driver: Arc<dyn Driver>,
@@ -92,7 +94,7 @@ impl Tail {
         }
     }
 
-    /// Reads to the end of the log; whether anything was new.
+    /// Reads to the end of the log; returns whether it held new changes.
     async fn catch_up(&self, driver: &dyn Driver, metrics: &Metrics) -> Result<bool, BackendError> {
         let mut news = false;
         loop {
@@ -100,13 +102,13 @@ impl Tail {
             metrics.log_read();
             let page = match driver.read_log(after, READ_BYTES).await {
                 Err(error) if error.reason() == Reason::Compacted => {
-                    // Another epoch began, or others dropped what was not read in time: watchers
-                    // are told when they come to the hole.
+                    // A new epoch began, or another process compacted changes that were not read
+                    // yet. Watchers get the error when their cursor reaches the gap.
                     self.fanout.skip_to(driver.header().await?);
                     return Ok(true);
                 }
                 Err(error) if error.reason() == Reason::FutureRevision => {
-                    // Another process imported a store in the place of an empty one: its revisions may
+                    // Another process imported a store in place of an empty one: its revisions may
                     // be smaller.
                     let (known, now) = (self.header(), driver.header().await?);
                     if known.store_id == now.store_id && known.epoch == now.epoch {

@@ -1,4 +1,4 @@
-//! Batching over a driver whose commits the test holds up and inspects.
+//! Tests of batching, over a driver whose commits the test blocks and inspects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,8 @@ use crate::metrics::Metrics;
 use crate::refuse::error;
 use crate::tail::Tail;
 
-/// Commits when it gets a permit; the values of every batch are kept. A value `fail` fails it, and
-/// `panic` panics. Every record that is deleted has 20 MiB.
+/// Commits when it gets a permit and records the values of every batch. The value `fail` fails the
+/// batch, `panic` panics. Every deleted record has 20 MiB.
 struct Held {
     permits: Semaphore,
     batches: Mutex<Vec<Vec<String>>>,
@@ -59,7 +59,7 @@ impl Bench {
         }
     }
 
-    /// Queues one request and lets the batcher see it.
+    /// Queues one request and yields, so that the batcher takes it.
     async fn send(&self, writers: &mut JoinSet<Result<usize, BackendError>>, ops: Vec<Op>) {
         let queue = self.queue.clone();
         writers.spawn(async move { Ok(queue.write(ops).await?.results.len()) });
@@ -136,7 +136,7 @@ async fn a_failed_commit_is_the_error_of_its_calls_and_of_no_other() {
     bench.driver.permits.add_permits(1000);
     let failed = bench.queue.write(vec![put("a", "fail")]).await;
     assert_eq!(failed.expect_err("failed").reason(), Reason::Internal);
-    // One operation of two was committed before the other failed.
+    // The first of the two operations was committed before the second failed.
     let both = bench
         .queue
         .write(vec![put("a", "fine"), put("a", "fail")])
@@ -200,7 +200,7 @@ async fn a_batcher_that_is_lost_leaves_the_outcome_open() {
     bench.driver.permits.add_permits(1000);
     let lost = bench.queue.write(vec![put("a", "panic")]).await;
     assert_eq!(lost.expect_err("lost").outcome(), Outcome::Unknown);
-    // What is not taken any more is surely not made.
+    // A request that the batcher never took was not applied.
     let closed = bench.queue.write(vec![put("a", "a")]).await;
     assert_eq!(closed.expect_err("closed").outcome(), Outcome::NotApplied);
 }

@@ -1,4 +1,4 @@
-//! The ring as a cursor sees it.
+//! Tests of the ring through cursors.
 
 use backend_proto::v1::{Event, Header, Record};
 use bytes::Bytes;
@@ -25,7 +25,8 @@ fn event(revision: i64, bytes: usize) -> Event {
     }
 }
 
-/// Revisions after `cursor` and how far they reach; `None` if the ring begins too late.
+/// Returns the revisions after `cursor` and the revision up to which they are complete; `None` if
+/// the ring no longer reaches back to the cursor.
 fn after(fanout: &Fanout, cursor: i64, max_bytes: usize) -> Option<(Vec<i64>, i64)> {
     match fanout.after(cursor, 1, max_bytes) {
         Found::Events {
@@ -43,7 +44,7 @@ fn cursors_read_what_follows_them_in_pages() {
     assert_eq!(after(&fanout, 9, 1000), None);
     assert!(fanout.publish(vec![event(11, 0), event(12, 0)], header(1, 12)));
     assert!(fanout.publish(vec![event(13, 0)], header(1, 13)));
-    // An event counts 512 bytes beside its value.
+    // An event counts 512 bytes besides its value.
     assert_eq!(after(&fanout, 10, 1024), Some((vec![11, 12], 12)));
     assert_eq!(after(&fanout, 10, 1), Some((vec![11], 11)));
     assert_eq!(after(&fanout, 12, 1024), Some((vec![13], 13)));
@@ -73,13 +74,13 @@ fn a_full_ring_forgets_its_oldest() {
 #[test]
 fn changes_of_other_writers_are_waited_for() {
     let fanout = Fanout::new(header(1, 10));
-    // 11 was another writer's: 12 must not be shown before it.
+    // Revision 11 belongs to another writer: 12 must not be visible before it.
     assert!(!fanout.publish(vec![event(12, 0)], header(1, 12)));
     assert_eq!(after(&fanout, 10, 1000), Some((vec![], 10)));
-    // 13 was another writer's: nothing above 12 may be claimed.
+    // Revision 13 belongs to another writer: the ring must not claim more than 12.
     assert!(!fanout.publish(vec![event(11, 0), event(12, 0)], header(1, 13)));
     assert_eq!(after(&fanout, 10, 9999), Some((vec![11, 12], 12)));
-    // The log repeats what is here already.
+    // The log repeats events that the ring already holds.
     assert!(fanout.publish(vec![event(12, 0), event(13, 0)], header(1, 13)));
     assert_eq!(after(&fanout, 10, 9999), Some((vec![11, 12, 13], 13)));
 }

@@ -1,4 +1,4 @@
-//! Readers that do not read, on a clock of the test's own.
+//! Tests of readers that stop reading, under tokio's paused clock.
 
 use backend_proto::v1::list_response::{Chunk, Part};
 use backend_proto::v1::{ListResponse, Record};
@@ -13,7 +13,7 @@ use crate::streams::{PRESSED, STREAMS, Streams};
 
 const MIB: usize = 1 << 20;
 
-/// A message of about so many bytes.
+/// Builds a message of about `bytes`.
 fn chunk(bytes: usize) -> ListResponse {
     let record = Record {
         value: vec![0; bytes].into(),
@@ -77,7 +77,7 @@ async fn a_reader_that_takes_its_last_word_keeps_its_connection() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_read_is_bounded_and_given_to_those_who_read() {
     let (streams, stop) = (Streams::new(), CancellationToken::new());
-    // Many that read nothing.
+    // Many readers that accept nothing fill the shared room.
     let mut unread = Vec::new();
     let mut sent = 0;
     for _ in 0..100 {
@@ -87,14 +87,14 @@ async fn what_is_not_read_is_bounded_and_given_to_those_who_read() {
         unread.push((sink, messages));
     }
     assert!(sent < 64, "{sent} MiB are held");
-    // One that reads, beside them.
+    // One reader that accepts messages, besides them.
     sleep(PRESSED).await;
     let (sink, mut messages, _) = open(&streams);
     let begun = Instant::now();
     let ended = async {
         let mut cut = 0;
         for (sink, messages) in unread {
-            // As the kit does: it ends the stream, and the transport lets it go.
+            // The kit ends the stream in this case, and the transport then drops it.
             if tokio::time::timeout(PRESSED * 2, sink.cut()).await.is_ok() {
                 drop(messages);
                 cut += 1;

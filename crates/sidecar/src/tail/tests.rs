@@ -1,4 +1,4 @@
-//! When the log is read, on a clock of the test's own.
+//! Tests of when the log is read, under tokio's paused clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::fanout::Fanout;
 use crate::metrics::Metrics;
 use crate::refuse::{compacted, unimplemented};
 
-/// A store that others write to.
+/// A store with other writers.
 #[derive(Default)]
 pub(crate) struct Others {
     header: Mutex<Header>,
@@ -29,7 +29,7 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// What others did to it.
+    /// Simulates a change by another writer.
     pub(crate) fn move_to(&self, epoch: i64, revision: i64, compact_revision: i64) -> Header {
         let header = header(epoch, revision, compact_revision);
         *self.header.lock() = header.clone();
@@ -134,7 +134,7 @@ fn header(epoch: i64, revision: i64, compact_revision: i64) -> Header {
     }
 }
 
-/// A tail that follows a store, which stands at revision 10.
+/// A tail that follows a store at revision 10.
 struct Followed {
     others: Arc<Others>,
     fanout: Arc<Fanout>,
@@ -161,7 +161,7 @@ impl Followed {
         }
     }
 
-    /// Waits until a header is published; how long that took.
+    /// Waits until a header is published; returns the elapsed time.
     async fn reaches(&self, due: Header) -> Duration {
         let begun = Instant::now();
         let mut moved = self.fanout.subscribe();

@@ -1,4 +1,4 @@
-//! Where watches start while the store moves.
+//! Tests of the start of watches while the store changes.
 
 use std::sync::Arc;
 
