@@ -1,4 +1,4 @@
-//! What a write costs through the socket: throughput, latency and the server's processor time.
+//! Measures writes through the socket: throughput, latency and CPU time of the server.
 //!
 //! `cargo run --release -p backend-sqlite --example socket -- PID /path/to/socket`
 
@@ -84,7 +84,7 @@ async fn create(
     Ok(latencies)
 }
 
-/// Processor time of a process so far, from `/proc`, in ticks of 10 ms.
+/// Returns the CPU time of a process, from `/proc`, in ticks of 10 ms.
 fn processor_time(pid: &str) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();

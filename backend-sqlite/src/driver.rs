@@ -1,4 +1,4 @@
-//! The [`Driver`] of the kit, on SQLite.
+//! Implementation of [`Driver`] on SQLite.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::writer::Writer;
 
 pub use crate::writer::OnFatal;
 
-/// A store in one SQLite file, used by this process alone.
+/// A store in one SQLite file, used by one process at a time.
 #[derive(Debug)]
 pub struct SqliteDriver {
     shared: Arc<Shared>,
@@ -46,11 +46,11 @@ pub struct SqliteDriver {
 }
 
 impl SqliteDriver {
-    /// Opens the database, or makes it if the file is absent. `on_fatal` is called at most once
-    /// per thread, when the process must end because what is on disk is not known.
+    /// Opens the database, or creates it if the file is absent. `on_fatal` is called at most once
+    /// per thread, when the process must exit because the state on disk is unknown.
     ///
     /// # Errors
-    /// One sentence that names the file and what to do; the file is then as it was.
+    /// A message that names the file and the remedy; the file is unchanged in this case.
     pub fn open(options: &Options, on_fatal: OnFatal) -> Result<Self, Error> {
         let path = &options.path;
         connection::check_version(path)?;
@@ -126,7 +126,7 @@ impl SqliteDriver {
                 return Ok(());
             }
             if let Some(more) = step.end {
-                // A caller that left needs no end.
+                // The caller may be gone already.
                 let _ = sink.send(ListPart::End { more }).await;
                 return Ok(());
             }
@@ -196,8 +196,8 @@ impl Driver for SqliteDriver {
     }
 
     async fn header(&self) -> Result<Header, BackendError> {
-        // One process writes; its head is published before any verdict, and before the answer to
-        // any read that found it: no read is needed.
+        // No read is needed: only this process writes, and it publishes its head before it returns
+        // a verdict, or the response of a read that found a newer head.
         Ok(self.shared.header(self.shared.head()))
     }
 
@@ -254,7 +254,7 @@ impl Driver for SqliteDriver {
     }
 }
 
-/// Brings the schema up to date and reads what the file says of the store.
+/// Migrates the schema and reads the state of the store.
 fn look(connection: &Connection, options: &Options) -> Result<Shared, Error> {
     let path = &options.path;
     let identity = schema::prepare(connection, path, (options.clock)())?;

@@ -1,7 +1,7 @@
-//! How far an import in several calls has come: a column of the row of `store`.
+//! Progress of an import in several calls: a column of the row of `store`.
 //!
-//! What its calls brought lies where it will stay, in `log` and `current`, so that the last call
-//! only has to say who the store now is. Until then every read and write is refused.
+//! The imported content is stored in its final place, in `log` and `current`, so that the last call
+//! only sets the identity of the store. Until then every read and write is rejected.
 
 use backend_proto::v1;
 use prost::Message as _;
@@ -10,7 +10,7 @@ use sidecar::driver::ImportProgress;
 
 use crate::error::Error;
 
-/// The progress of an unfinished import; `None` if there is none.
+/// Reads the progress of an unfinished import; `None` if there is none.
 pub(crate) fn read(connection: &Connection) -> Result<Option<ImportProgress>, Error> {
     let kept: Option<Vec<u8>> =
         connection.query_row("SELECT importing FROM store", [], |row| row.get(0))?;
@@ -27,7 +27,7 @@ pub(crate) fn read(connection: &Connection) -> Result<Option<ImportProgress>, Er
     }))
 }
 
-/// Notes the progress. Called inside a write transaction.
+/// Stores the progress. Must run inside a write transaction.
 pub(crate) fn write(connection: &Connection, progress: &ImportProgress) -> Result<(), Error> {
     let kept = v1::ImportProgress {
         source: Some(progress.source.clone()),
@@ -40,7 +40,8 @@ pub(crate) fn write(connection: &Connection, progress: &ImportProgress) -> Resul
     Ok(())
 }
 
-/// Drops what earlier calls brought: the store is then empty. Called inside a write transaction.
+/// Drops the content of earlier calls, which leaves the store empty. Must run inside a write
+/// transaction.
 pub(crate) fn discard(connection: &Connection) -> rusqlite::Result<()> {
     let sql = "DELETE FROM log; DELETE FROM current; DELETE FROM resource; \
                UPDATE store SET importing = NULL";

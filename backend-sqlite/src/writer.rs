@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The writer thread.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -24,28 +24,30 @@ use crate::transaction;
 use crate::write::{Batch, ResourceIds};
 use sidecar::time::now;
 
-/// Commands that may wait; the kit sends one batch at a time, so more than a few is a fault.
+/// Maximum queued commands. The kit sends one batch at a time, so more than a few indicate a bug.
 const QUEUE: usize = 64;
 
-/// How long the thread waits for work before it tidies up.
+/// Idle time before maintenance runs.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The same while creates and updates are refused: whoever waits for room should not wait for us.
+/// As [`IDLE`] while creates and updates are rejected: maintenance may free the space that clients
+/// need.
 const IDLE_FULL: Duration = Duration::from_millis(250);
 
-/// Unused pages that are left in the file for reuse, and pages given back per idle second.
+/// Unused pages kept in the file for reuse, and pages returned to the disk per idle second.
 const SPARE_PAGES: u32 = 2048;
 const VACUUM_PAGES: u32 = 200;
 
-/// Pages given back at once when the disk is full: each is copied, which takes room in the log.
+/// Pages returned at once when the disk is full. Each is copied first, which takes space in the
+/// log.
 const RECLAIM_PAGES: u32 = 256;
 
-/// Called with one line when the process must end, because what is on disk is not known.
+/// Called with one line when the process must exit because the state on disk is unknown.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
-/// What the thread can be asked to do.
+/// Commands for the thread.
 enum Command {
     Commit(Vec<Op>, Answer<Committed>),
     MoveCompact(i64, Answer<Header>),
@@ -54,24 +56,24 @@ enum Command {
     Fence(Option<String>, Answer<Header>),
 }
 
-/// Hands work to the thread.
+/// Sends commands to the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// Absent once closed.
+    /// `None` once closed.
     queue: Mutex<Option<SyncSender<Command>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The thread's own state.
+/// State of the thread.
 struct Worker {
     connection: Connection,
     shared: Arc<Shared>,
     files: Arc<OpenFiles>,
-    /// Why nothing is written any more: what the database holds was not told.
+    /// Reason why writes ended: the outcome of an earlier commit is unknown.
     lost: Option<String>,
     resources: ResourceIds,
     space: Space,
-    /// What new epochs begin by.
+    /// Clock for the numbers of epochs.
     clock: fn() -> SystemTime,
     tidied: Instant,
     on_fatal: OnFatal,
@@ -110,23 +112,23 @@ impl Writer {
         })
     }
 
-    /// Applies a batch in one transaction; answers after the flush.
+    /// Applies a batch in one transaction; returns after the flush.
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
         self.ask(|answer| Command::Commit(ops, answer)).await
     }
 
-    /// Moves the compact revision.
+    /// Advances the compact revision.
     pub(crate) async fn move_compact(&self, revision: i64) -> Result<Header, Error> {
         self.ask(|answer| Command::MoveCompact(revision, answer))
             .await
     }
 
-    /// Removes some compacted rows; whether more wait.
+    /// Deletes some compacted rows; returns whether more remain.
     pub(crate) async fn sweep(&self) -> Result<bool, Error> {
         self.ask(Command::Sweep).await
     }
 
-    /// Fills the empty store.
+    /// Imports into the empty store.
     pub(crate) async fn import(
         &self,
         options: ImportOptions,
@@ -136,12 +138,12 @@ impl Writer {
             .await
     }
 
-    /// Refuses every write after those already asked for, with a reason, or serves them again.
+    /// Fences the store after the queued writes, with a reason, or lifts the fence.
     pub(crate) async fn fence(&self, reason: Option<String>) -> Result<Header, Error> {
         self.ask(|answer| Command::Fence(reason, answer)).await
     }
 
-    /// Finishes what is queued and closes the connection.
+    /// Finishes the queued commands and closes the connection.
     pub(crate) fn close(&self) {
         drop(self.queue.lock().take());
         if let Some(thread) = self.thread.lock().take()
@@ -192,7 +194,7 @@ impl Worker {
                 self.die(&fatal);
                 return;
             }
-            // Clients that try again and again must not keep it from being done.
+            // Maintenance on a full disk must run even if clients retry without pause.
             let due = self.space.is_full() && self.tidied.elapsed() >= idle;
             if busy && !due {
                 continue;
@@ -203,7 +205,7 @@ impl Worker {
                     self.die(&error.to_string());
                     return;
                 }
-                // Told when it was found.
+                // Logged when it was detected.
                 Ok(()) | Err(Error::FileLost(_)) => {}
                 Err(error) => tracing::warn!(%error, "cannot tidy up"),
             }
@@ -213,7 +215,7 @@ impl Worker {
         }
     }
 
-    /// Does one command; a sentence if the process must end.
+    /// Runs one command; returns a message if the process must exit.
     fn serve(&mut self, command: Command) -> Option<String> {
         match command {
             Command::Commit(ops, answer) => tell(answer, self.commit(&ops)),
@@ -236,8 +238,8 @@ impl Worker {
         }
     }
 
-    /// What a fenced store still answers: the verdicts over operations that it applied before. Told
-    /// that such a one is not applied, its caller would believe it.
+    /// Serves writes of a fenced store: returns the verdicts of operations that were already
+    /// applied. The rejection `NOT_APPLIED` would be wrong for these.
     fn remember(&mut self, ops: &[Op], reason: String) -> Result<Committed, Error> {
         let head = self.shared.head();
         let mut batch = Batch {
@@ -265,7 +267,7 @@ impl Worker {
         })
     }
 
-    /// Refuses every write from here on, or lifts that: what was asked before has been answered.
+    /// Fences the store or lifts the fence; every earlier command is finished.
     fn fence(&mut self, reason: Option<String>) -> Result<Header, Error> {
         self.shared.check_whole()?;
         self.with_room(|worker| {
@@ -278,8 +280,9 @@ impl Worker {
         Ok(self.shared.header(self.shared.head()))
     }
 
-    /// Does something that needs little room. On a full disk first with what the log has, then
-    /// without creates and updates, and then with what was kept back, as little of it as will do.
+    /// Runs an operation that needs little space. On a full disk it retries with ever more space:
+    /// first the reusable space of the log, then without creates and updates, then the reserve, in
+    /// steps.
     fn with_room<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         let mut result = work(self);
         for attempt in 0.. {
@@ -366,7 +369,8 @@ impl Worker {
         let head = match filled {
             Filled::Staged(progress) => {
                 self.shared.set_importing(Some(progress));
-                // Calls follow each other closely, and nobody else is served meanwhile.
+                // Calls of an import follow each other closely, and no other client is served
+                // meanwhile.
                 checkpoint::begin_anew(&self.connection, checkpoint::IMPORT_WAIT)?;
                 before
             }
@@ -389,7 +393,8 @@ impl Worker {
         self.shared.look_at(&self.files)?;
         let done = transaction::run(&self.connection, body)?;
         if let Err(Error::FileLost(sentence)) = self.shared.look_at(&self.files) {
-            // It is stored in a file that no start finds, and watchers do not hear of it.
+            // The change is in a file that the next start will not open, and watchers must not get
+            // it.
             self.shared.set_health(DriverHealth::Dead(sentence.clone()));
             self.lost = Some(sentence.clone());
             return Err(Error::FileLostMeanwhile(sentence));
@@ -397,7 +402,7 @@ impl Worker {
         Ok(done)
     }
 
-    /// What there is to do when nobody asks for anything.
+    /// Runs maintenance while idle.
     fn tidy(&mut self) -> Result<(), Error> {
         self.shared.look_at(&self.files)?;
         self.probe();
@@ -407,7 +412,7 @@ impl Worker {
             .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if unused > 0 && self.space.wants_pages() {
             self.with_room(|worker| worker.vacuum(RECLAIM_PAGES))?;
-            // The file gets shorter when the log is copied into it.
+            // The file shrinks when the log is checkpointed into it.
             checkpoint::begin_anew(&self.connection, checkpoint::FULL_WAIT)?;
         } else if unused > SPARE_PAGES {
             self.vacuum(VACUUM_PAGES)?;
@@ -415,7 +420,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Gives unused pages back.
+    /// Returns unused pages to the disk.
     fn vacuum(&self, pages: u32) -> Result<(), Error> {
         let sql = format!("PRAGMA incremental_vacuum({pages})");
         let mut statement = self.connection.prepare(&sql)?;
@@ -443,7 +448,7 @@ impl Worker {
         }
     }
 
-    /// Tells why, gives the last answers time to leave, and ends the process.
+    /// Logs the reason, lets the last responses leave, and ends the process.
     fn die(self, sentence: &str) {
         self.shared
             .set_health(DriverHealth::Dead(sentence.to_owned()));
@@ -453,7 +458,7 @@ impl Worker {
     }
 }
 
-/// Answers a caller, who needs no answer if it left; a sentence if the process must end.
+/// Sends the result to the caller, who may be gone; returns a message if the process must exit.
 fn tell<T>(answer: Answer<T>, result: Result<T, Error>) -> Option<String> {
     let failed = result.as_ref().err().filter(|error| error.is_fatal());
     let sentence = failed.map(ToString::to_string);

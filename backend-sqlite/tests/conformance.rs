@@ -1,4 +1,4 @@
-//! The storage contract, sentence by sentence, against this driver behind the kit.
+//! Runs the conformance suite against this driver behind the kit.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use conformance::empty::{EmptyStore, EmptyStores};
 use conformance::{Effort, Report, Served, cases, suite};
 use tempfile::TempDir;
 
-/// A store in a directory of its own, behind the kit.
+/// Serves a new store in a temporary directory.
 async fn serve() -> (Served, TempDir) {
     let folder = tempfile::tempdir().expect("temporary directory");
     let store = backend_sqlite::Options::new(folder.path().join("ark.db"));
@@ -18,7 +18,7 @@ async fn serve() -> (Served, TempDir) {
     (served.expect("a socket"), folder)
 }
 
-/// Empty stores for the sentences about imports.
+/// Creates empty stores for the cases of imports.
 struct Empty;
 
 #[async_trait]

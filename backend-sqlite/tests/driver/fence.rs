@@ -1,4 +1,4 @@
-//! A store that takes no more writes.
+//! Tests of fences.
 
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op_result::Verdict;

@@ -1,4 +1,4 @@
-//! Files that must not be opened, damage, restarts and backups.
+//! Tests of rejected files, damage, restarts and backups.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -185,7 +185,7 @@ async fn a_closed_store_is_one_file() {
     }
 }
 
-/// Bytes that this thread has read from files so far.
+/// Returns the bytes that this thread has read from files.
 fn read_by_this_thread() -> u64 {
     let io = std::fs::read_to_string("/proc/thread-self/io").expect("Linux");
     let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
@@ -205,7 +205,7 @@ async fn many_objects_open_fast() {
     assert!(size > 50_000 * 2600, "{size}");
     let before = read_by_this_thread();
     store.open_again();
-    // Not a time, which a busy machine would stretch: whatever opening takes, it does not look at
+    // Count bytes instead of time, which depends on the load of the machine: opening must not read
     // the objects.
     let read = read_by_this_thread() - before;
     assert!(0 < read && read < 1 << 20, "{read} bytes of {size}");
@@ -265,7 +265,7 @@ async fn a_backup_under_load_is_one_moment_of_the_store() {
         store.driver.header().await.expect("header").store_id
     );
     restored.close().await;
-    // The epoch that began on the first copy is unknown to the second, but not to clients.
+    // The epoch that began on the first copy is unknown to the second copy, but known to clients.
     let mut newest = header.revision;
     for _ in 0..2 {
         let once_more = store.folder.path().join("once-more.db");

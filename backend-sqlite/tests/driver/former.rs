@@ -1,4 +1,4 @@
-//! Stores of releases before 0.2, and where epochs begin.
+//! Tests of stores of releases before 0.2, and of where epochs begin.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 
 use crate::store::{Store, all, at, create, list, open, path};
 
-/// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the second,
-/// m4 was created in the second, m1 deleted.
+/// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the
+/// second, m4 was created in the second, m1 was deleted.
 const FORMER: &[u8] = include_bytes!("../fixtures/before-0.2.db");
-/// Its newest revision.
+/// Newest revision of [`FORMER`].
 const NEWEST: i64 = 263_279_296_198_320_132;
 
 fn memories(revision: i64) -> ListQuery {
@@ -50,7 +50,7 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
             (path(it), from(it.create_revision), from(it.revision))
         })
         .collect();
-    // Six numbers were in use, whose order is kept.
+    // The six old revisions are renumbered in their order.
     let due = [("m2", 1, 5), ("m3", 2, 3), ("m4", 4, 4)];
     let due = due.map(|(name, created, changed)| (format!("default/{name}"), created, changed));
     assert_eq!(numbers, due);
@@ -150,7 +150,7 @@ async fn nothing_is_written_above_the_last_revision() {
     write_to_the_last_revision(&*store.driver).await;
 }
 
-/// Files in a folder.
+/// Database files in a temporary directory.
 struct Files {
     folder: TempDir,
     count: usize,
@@ -194,7 +194,7 @@ impl Stores for Files {
     }
 }
 
-// One test: the histories share a clock.
+// One test for all properties, because the histories share a global clock.
 #[tokio::test]
 async fn revisions_stay_in_range_and_are_unique_over_random_histories() {
     for seed in 0..12 {

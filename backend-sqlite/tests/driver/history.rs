@@ -1,4 +1,4 @@
-//! The log, retention and compaction.
+//! Tests of the log, retention and compaction.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ async fn compaction_keeps_state_and_later_history() {
         ("a/moved".to_owned(), &b"3"[..])
     );
     assert_eq!(store.names(all()).await, ["a/kept", "a/late"]);
-    // kept, moved=3, late=1, and the two later rows.
+    // The rows kept, moved=3, late=1, and the two later ones.
     assert_eq!(rows_of_log(&store), 5);
 }
 

@@ -1,4 +1,4 @@
-//! Moving a store's content into another.
+//! Tests of moving content to another store.
 
 use backend_proto::v1::Header;
 use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
@@ -26,7 +26,7 @@ async fn import(
     store.driver.import(options, receiver).await
 }
 
-/// A store with three records and what changed after them.
+/// Exports three records and the changes after them.
 async fn exported() -> (Store, Header, Vec<ImportPart>) {
     let source = Store::new();
     for name in ["a/x", "a/y", "b"] {
@@ -73,7 +73,7 @@ async fn a_restore_starts_a_new_epoch() {
     let restored = import(&target, &header, false, parts)
         .await
         .expect("import");
-    // By the clock: the same backup may have been restored elsewhere before.
+    // The epoch is from the clock: the same backup may have been restored elsewhere before.
     assert!(restored.epoch > 2);
     assert_eq!(restored.compact_revision, restored.revision);
     let there = target.list(all()).await.expect("list");

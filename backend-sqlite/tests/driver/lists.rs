@@ -1,4 +1,4 @@
-//! Ranges, order, limits and snapshots.
+//! Tests of ranges, order, limits and snapshots.
 
 use backend_proto::v1::Range;
 use backend_proto::v1::backend_error::Reason;
@@ -143,7 +143,7 @@ async fn a_long_list_stays_at_its_revision_while_the_store_moves_on() {
     let Some(ListPart::Header(header)) = parts.recv().await else {
         panic!("no header first");
     };
-    // The first chunk is on its way; everything behind it changes, and history is compacted.
+    // After the first chunk was sent, change everything behind it and compact the history.
     for number in 0..30 {
         let name = format!("a/{number:02}");
         let op = if number % 2 == 0 {

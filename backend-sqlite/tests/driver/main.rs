@@ -1,4 +1,4 @@
-//! The driver at its border: the kit's trait, and the files it leaves.
+//! Tests of the driver through the kit's trait, and of the files it creates.
 
 mod fence;
 mod files;

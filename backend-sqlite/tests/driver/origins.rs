@@ -1,4 +1,4 @@
-//! How changes were requested, as the log keeps it.
+//! Tests of the origins of changes in the log.
 
 use backend_proto::v1::{Event, Header, Op, Origin};
 use rusqlite::Connection;
@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::store::{BASE, Store, all, create, delete, update};
 
-/// Makes a file one of schema version 3.
+/// Reverts a file to schema version 3.
 const BEFORE: &str = "ALTER TABLE log DROP COLUMN manager; ALTER TABLE log DROP COLUMN verb;
     ALTER TABLE log DROP COLUMN subresource; PRAGMA user_version = 3;";
 
@@ -30,7 +30,7 @@ fn origins(events: &[Event]) -> Vec<Option<Origin>> {
     events.iter().map(|event| event.origin.clone()).collect()
 }
 
-/// Changes of one release each; what the newer one kept.
+/// Makes changes under the old and the new schema; returns the origins read with the new one.
 async fn both_releases() -> (Store, Vec<Option<Origin>>) {
     let mut store = Store::new();
     store.apply(by(create("a/x", "1"), "create")).await;

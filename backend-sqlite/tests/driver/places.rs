@@ -1,4 +1,4 @@
-//! Files that are elsewhere, empty, damaged or open to everybody.
+//! Tests of files that are moved, truncated, damaged or readable by others.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -38,7 +38,7 @@ async fn only_the_owner_may_read_any_file() {
     backup::run(&store.path(), &copy).expect("a backup");
     assert_eq!(mode(&copy), 0o600);
     store.driver.close().await;
-    // As an older release made them.
+    // Older releases created the files with this mode.
     let files = files.iter().filter(|file| file.exists());
     files.clone().for_each(|file| set_mode(file, 0o644));
     store.open_again();
@@ -60,9 +60,9 @@ async fn a_database_that_is_moved_away_takes_no_writes_until_it_is_back() {
     assert!(error.message.contains("ark.db was removed"), "{error:?}");
     let health = store.driver.health().await;
     assert!(matches!(health, DriverHealth::NotReady(_)), "{health:?}");
-    // What is there can still be read.
+    // Reads of the open file continue.
     assert_eq!(store.names(all()).await, ["a/x"]);
-    // Another file in its place is not it.
+    // Another file at the path is not the database.
     std::fs::write(store.path(), vec![0; 8192]).expect("written");
     let refused = store.driver.commit(vec![create("a/y", "2")]).await;
     let error = refused.expect_err("another file");
@@ -102,12 +102,12 @@ async fn an_empty_store_is_not_begun_in_the_place_of_another() {
             let what = if emptied { "empty" } else { "missing" };
             assert!(line.contains(what) && line.contains(left), "{line}");
             assert!(line.contains("restore a backup"), "{line}");
-            // The way out that it names.
+            // Follow the remedy that the message names.
             std::fs::remove_file(&beside).expect("removed");
             open(&options).expect("a new store").close().await;
         }
     }
-    // A path that is really new, and one where only an empty file was made.
+    // A new path, and one with only an empty file.
     let folder = tempfile::tempdir().expect("temporary directory");
     let options = Options::new(folder.path().join("ark.db"));
     std::fs::write(&options.path, "").expect("written");
@@ -123,7 +123,7 @@ async fn a_damaged_page_is_an_error_that_names_the_database() {
     }
     store.driver.close().await;
     let mut bytes = std::fs::read(store.path()).expect("a file");
-    // The last values, and nothing of what leads to the first.
+    // Damage the pages of the last values, but none of the index pages above the first.
     let sound = bytes.len() / 4096 * 3 / 4;
     for page in bytes.chunks_mut(4096).skip(sound) {
         page[..100].fill(0xff);
@@ -134,7 +134,7 @@ async fn a_damaged_page_is_an_error_that_names_the_database() {
     assert_eq!(error.reason(), Reason::Corrupt);
     assert!(error.message.contains("ark.db is damaged"), "{error:?}");
     assert!(error.message.contains("restore a backup"), "{error:?}");
-    // What lies elsewhere is served.
+    // Objects on intact pages are served.
     let read = store.driver.get(&crate::store::key("a/000"), 0).await;
     assert!(read.is_ok(), "{read:?}");
 }

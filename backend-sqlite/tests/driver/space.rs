@@ -1,4 +1,4 @@
-//! A full quota: deletes and reads go on, and so does everything when there is room again.
+//! Tests of a full quota: deletes and reads continue, and writes resume once there is space.
 
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::op_result::Verdict;
@@ -46,7 +46,7 @@ async fn a_full_store_serves_deletes_and_reads_and_recovers() {
 
     let head = store.driver.header().await.expect("header");
     store.driver.compact(head.revision).await.expect("compact");
-    // Recovery is noticed by whoever looks next, at most every 250 ms.
+    // Space is checked at most every 250 ms.
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     while store.driver.health().await != DriverHealth::Ready {
         assert!(tokio::time::Instant::now() < deadline, "never ready again");

@@ -1,4 +1,4 @@
-//! The view for people, as docs/sql.md shows it.
+//! Tests of the SQL view that docs/sql.md documents.
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -74,6 +74,6 @@ async fn the_documented_statements_run() {
         }
         rows.push(count);
     }
-    // The one object is done, counts as one, and has both labels.
+    // The only object is done, counts as one, and has both labels.
     assert_eq!(rows, [0, 1, 1, 1]);
 }

@@ -1,4 +1,4 @@
-//! An import in several calls: what is kept, what is seen, and what is refused.
+//! Tests of imports in several calls: what is stored, visible and rejected.
 
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::{BackendError, Event, Header, Record};
@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 
 use crate::store::{BASE, Store, all, at, create, delete, key, list, open, update};
 
-/// What a store had, to be brought into another.
+/// Content of an exported store.
 struct Exported {
     source: Header,
     records: Vec<Record>,
     events: Vec<Event>,
 }
 
-/// Five records, and three changes after them.
+/// Exports five records and three changes after them.
 async fn exported() -> (Store, Exported) {
     let store = Store::new();
     for name in ["a/y", "a/x", "b", "a-b/x", "c"] {
@@ -34,7 +34,7 @@ async fn exported() -> (Store, Exported) {
     (store, exported)
 }
 
-/// One call; `whole` without `Done` is a stream that broke.
+/// Makes one call; `whole` without `Done` simulates a stream that broke.
 async fn call(
     store: &Store,
     options: ImportOptions,
@@ -70,7 +70,7 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, BackendError>, due: Reason) {
     assert_eq!(error.reason(), due, "{}", error.message);
 }
 
-/// Nobody sees or changes anything.
+/// Asserts that the store rejects reads and writes.
 async fn invisible(store: &Store) {
     let driver = &store.driver;
     let due = Reason::NotReady;
@@ -218,7 +218,7 @@ async fn a_backup_of_half_a_store_is_half_a_store() {
     };
     assert_eq!(progress(&copy).await, progress(&target).await);
     refused(list(&copy.driver, all()).await, Reason::NotReady);
-    // Idle time, in which history would be swept.
+    // Longer than the idle time after which history would be swept.
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     let last = vec![ImportPart::Events(exported.events[2..].to_vec())];
     let last = call(&copy, options(&exported.source, false), last, true).await;
@@ -267,7 +267,7 @@ async fn the_log_stays_as_small_as_one_call() {
         revision: BASE + RECORDS,
         ..Header::default()
     };
-    // Every revision once, in no order: as in a store that has been used for long.
+    // Every revision once, in random order: as in a store in long use.
     let record = |number: i64| Record {
         key: Some(key(&format!("a/{number:05}"))),
         revision: BASE + 1 + number * 3_001 % RECORDS,

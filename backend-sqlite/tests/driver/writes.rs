@@ -1,4 +1,4 @@
-//! Verdicts, revisions and retries.
+//! Tests of verdicts, revisions and retries.
 
 use backend_proto::v1::Op;
 use backend_proto::v1::backend_error::Reason;

@@ -1,4 +1,4 @@
-//! kill -9 while a store is fenced or filled: each call is kept whole or not at all.
+//! Tests of kill -9 during a fence or an import: each call is atomic.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use crate::program::{Client, Program, create, list, op, write};
 
 const KILLS: u64 = 20;
-/// Longest wait for a first fence.
+/// Timeout of the first fence.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// Records of the import, those of one call, and those of one message.
+/// Number of records in the import, in one call, and in one message.
 const RECORDS: usize = 1200;
 const CALL: usize = 40;
 const MESSAGE: usize = 10;
@@ -47,16 +47,16 @@ async fn fence(client: &Client, reason: &str) -> Result<i64, tonic::Status> {
     Ok(response.header.expect("header").revision)
 }
 
-/// The fence as its caller knows it.
+/// Client's knowledge of the fence.
 #[derive(Clone, Debug, Default)]
 struct Fenced {
-    /// The last one that was acknowledged, empty if it was lifted, and its revision.
+    /// Reason and revision of the last acknowledged fence; an empty reason if it was lifted.
     told: (String, i64),
-    /// The one that was never answered.
+    /// Reason of the fence whose call failed without a response.
     open: String,
 }
 
-/// Fences and lifts until the call fails; `told` hears of each that was acknowledged.
+/// Sets and lifts fences until a call fails; counts acknowledged calls in `told`.
 async fn fence_until_dead(client: Client, told: watch::Sender<usize>) -> Fenced {
     let mut known = Fenced::default();
     for number in 0.. {
@@ -77,7 +77,7 @@ async fn fence_until_dead(client: Client, told: watch::Sender<usize>) -> Fenced 
     known
 }
 
-/// Creates objects, as far as the fence lets it, until the store is gone; what was acknowledged.
+/// Creates objects, retrying while fenced, until the store is gone; returns the acknowledged ones.
 async fn write_until_dead(client: Client, prefix: String) -> Vec<(i64, String)> {
     let mut acknowledged = Vec::new();
     for number in 0.. {
@@ -108,8 +108,8 @@ async fn a_fence_is_there_or_not_after_a_kill() {
         let mut fencer = JoinSet::new();
         let (told, mut heard) = watch::channel(0);
         fencer.spawn(fence_until_dead(client, told));
-        // Every other kill comes when fences are there, however slow the machine; the others may
-        // come before the first.
+        // Every second kill waits for a fence, however slow the machine; the others may come before
+        // the first fence.
         if round % 2 == 1 {
             let first = tokio::time::timeout(FIRST, heard.wait_for(|count| *count > 0));
             first.await.expect("in time").expect("the store lives");
@@ -172,7 +172,7 @@ fn record(number: usize) -> Record {
     }
 }
 
-/// Brings the records from one on, a call's worth, as a stream that takes its time.
+/// Imports one call's worth of records from `first` on, as a slow stream.
 async fn bring(client: &Client, first: usize) -> Result<(), tonic::Status> {
     let last = (first + CALL).min(RECORDS);
     let options = Options {
@@ -199,7 +199,8 @@ async fn bring(client: &Client, first: usize) -> Result<(), tonic::Status> {
     Ok(())
 }
 
-/// Carries on until the store is gone or whole; records that were acknowledged.
+/// Continues the import until the store is gone or the import complete; returns the number of
+/// acknowledged records.
 async fn import_until_dead(client: Client, mut reached: usize) -> usize {
     while reached < RECORDS && bring(&client, reached).await.is_ok() {
         reached = (reached + CALL).min(RECORDS);
@@ -215,7 +216,7 @@ async fn a_call_of_an_import_is_kept_whole_or_not_at_all() {
         let client = program.start().await;
         let mut importer = JoinSet::new();
         importer.spawn(import_until_dead(client, reached));
-        // Another moment of the work each time, and later ones where the machine is slow.
+        // Kill at a different moment each time, and later on slow machines.
         let moment = 3 + (kills * 5) % 17 + kills / 4;
         tokio::time::sleep(Duration::from_millis(moment)).await;
         program.kill();
@@ -249,7 +250,7 @@ async fn a_call_of_an_import_is_kept_whole_or_not_at_all() {
     assert_eq!(create(&client, "next").await, source().revision + 1);
 }
 
-/// The header of the store once it is whole: its history begins at the snapshot.
+/// Returns the header of the source; its history begins at the snapshot.
 fn source_and_history() -> Header {
     Header {
         compact_revision: source().revision,

@@ -1,4 +1,4 @@
-//! Export and import on the wire, and health.
+//! Tests of export, import and health over gRPC.
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
@@ -50,7 +50,7 @@ async fn an_export_that_follows_fills_another_store() {
             }
             Exported::Trailer(trailer) => {
                 assert_eq!((trailer.count, records), (3, 3));
-                // What happens after the snapshot follows it.
+                // A change after the snapshot follows it in the export.
                 write(&from, op(Action::Delete, "b", ""))
                     .await
                     .expect("deleted");

@@ -1,4 +1,4 @@
-//! What the program refuses, each with one clear line and an exit code.
+//! Tests of rejected starts: each with a one-line message and an exit code.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -76,7 +76,7 @@ async fn the_end_of_standard_input_is_an_orderly_stop() {
     }
     assert_eq!(child.try_wait().expect("wait"), None);
     drop(child.stdin.take());
-    // Nobody else asks it to stop.
+    // Only the closed standard input stops the process.
     let status = tokio::task::spawn_blocking(move || child.wait()).await;
     assert!(status.expect("joined").expect("waited").success());
     let lock = database.with_extension("db.lock");
@@ -88,8 +88,8 @@ async fn a_failing_disk_ends_the_process_with_the_outcome_unknown() {
     let mut program = Program::new();
     let client = program.start().await;
     create(&client, "before").await;
-    // A file size limit makes writes fail with an error that is not "disk full". One that was there
-    // at the start would be room to reckon with.
+    // The file size limit makes writes fail with an error other than "disk full". Set it after the
+    // start, because the driver takes a limit into account that it finds at the start.
     let limit = Rlimit {
         current: Some(400 << 10),
         maximum: None,
@@ -105,7 +105,7 @@ async fn a_failing_disk_ends_the_process_with_the_outcome_unknown() {
     }
     let error = failed.expect("a typed error");
     assert_eq!(error.outcome(), Outcome::Unknown);
-    // It ends by itself, and tells so.
+    // The process exits by itself, with the code for an unknown outcome.
     assert_eq!(program.ended().code(), Some(3));
     let client = program.start().await;
     let (_, records) = list(&client).await;

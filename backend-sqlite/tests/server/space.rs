@@ -1,4 +1,4 @@
-//! A disk that is full: what goes on, and that all of it does once there is room.
+//! Tests of a full disk: which calls continue, and that all resume once there is space.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use crate::program::{Client, Program, client, command, list, op};
 
-/// Room is found within seconds; a busy machine takes its time.
+/// Recovery takes seconds; the rest is slack for busy machines.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Why an operation was refused; `None` if it was applied.
+/// Returns the reason of a rejection; `None` if the operation was applied.
 async fn refusal(client: &Client, op: Op) -> Option<Reason> {
     let request = WriteRequest { ops: vec![op] };
     match client.clone().write(request).await {
@@ -36,7 +36,7 @@ async fn state(client: &Client) -> health_response::State {
     health.expect("health").into_inner().state()
 }
 
-/// Creates objects until there is no room; their names.
+/// Creates objects until the disk is full; returns their names.
 async fn fill(client: &Client, bytes: usize) -> Vec<String> {
     let mut names = Vec::new();
     loop {
@@ -53,7 +53,7 @@ async fn fill(client: &Client, bytes: usize) -> Vec<String> {
     }
 }
 
-/// Everything can be deleted, and then there is room again, although history is young.
+/// Deletes all objects and waits for space, although their history is still retained.
 async fn empty(client: &Client, names: Vec<String>, bytes: usize) {
     assert_eq!(list(client).await.1.len(), names.len());
     for name in names {
@@ -61,7 +61,7 @@ async fn empty(client: &Client, names: Vec<String>, bytes: usize) {
     }
     let deadline = Instant::now() + SOON;
     loop {
-        // Clients that try again and again do not keep room from being made.
+        // Clients that retry without pause must not prevent the space from being freed.
         let create = op(Action::Create, "again", vec![b'v'; bytes]);
         match refusal(client, create).await {
             None => break,
@@ -96,8 +96,8 @@ async fn room_is_back_once_objects_are_deleted() {
     served.stop().await.expect("stopped");
 }
 
-/// Runs a shell script in a mount namespace of its own, with a small file system at a path; `false`
-/// if that is not allowed here.
+/// Returns a shell script in its own mount namespace with a small file system at `folder`; `None`
+/// where mounting is not permitted.
 fn namespaced(folder: &Path, mib: usize) -> Option<Command> {
     let may = Command::new("unshare")
         .args(["-rm", "mount", "-t", "tmpfs", "none"])
@@ -119,12 +119,12 @@ async fn a_full_disk_is_no_reason_not_to_start() {
     let program = Program::new();
     let disk = program.folder.path().join("disk");
     std::fs::create_dir(&disk).expect("a directory");
-    // Where a user may not mount anything there is no full disk to be had.
+    // Skip where mounting is not permitted.
     let Some(mut shell) = namespaced(&disk, 64) else {
         return;
     };
-    // Starts, stops, fills the disk to the last byte, and starts again; at a full disk the socket is
-    // elsewhere, as it mostly is.
+    // Start, stop, fill the disk to the last byte, and start again. The socket is on another disk,
+    // as in most deployments.
     let line = format!("{:?}", command(&disk.join("ark.db"), &program.socket()));
     let script = format!(
         "{line} & first=$!; until [ -S {socket} ]; do sleep 0.05; done; sleep 2; \

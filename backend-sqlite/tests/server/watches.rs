@@ -1,4 +1,4 @@
-//! Watches on the wire.
+//! Tests of watches over gRPC.
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
@@ -9,7 +9,7 @@ use tonic::Streaming;
 
 use crate::program::{Program, create, op, watch, write};
 
-/// Revisions up to `last`, and the last progress.
+/// Returns the revisions up to `last`, with a check of progress messages.
 async fn revisions(stream: &mut Streaming<WatchResponse>, last: i64) -> Vec<i64> {
     let mut seen = Vec::new();
     loop {
@@ -46,7 +46,7 @@ async fn a_watch_sees_what_follows_its_start_once_and_in_order() {
         revisions(&mut history, last).await,
         (first..=last).collect::<Vec<_>>()
     );
-    // A server that was restarted has an empty ring: the log takes its place.
+    // After a restart the ring is empty: the watch reads the log.
     program.kill();
     let client = program.start().await;
     let mut resumed = watch(&client, first).await.expect("watch");
@@ -77,7 +77,7 @@ async fn starts_outside_history_are_refused_with_their_bounds() {
         (error.reason(), error.current_revision),
         (Reason::FutureRevision, deleted)
     );
-    // Exactly at the compact revision the next change is still seen.
+    // A watch from the compact revision still gets the next change.
     let mut stream = watch(&client, compact).await.expect("watch");
     assert_eq!(revisions(&mut stream, deleted).await, [deleted]);
 }
