@@ -1,8 +1,8 @@
-//! Hints between sidecars: a notification after each commit, on a connection of its own.
+//! Sends and receives NOTIFY between sidecars, after each commit, on a dedicated connection.
 //!
-//! It carries no data and may be lost: the log is polled as well. It is sent after the commit and in
-//! a transaction that is not flushed, because the server holds a lock of the whole cluster from
-//! NOTIFY to the end of its commit.
+//! A notification carries no data and may be lost, because sidecars also poll the log. It is sent
+//! after the commit and in a transaction that is not flushed: the server holds a cluster-wide lock
+//! from NOTIFY to the end of its commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::shared::Shared;
 
 const LISTEN: &str = "SET synchronous_commit = off; LISTEN ark";
 
-/// Pauses before a new connection: doubled from the first to the last.
+/// Backoff before reconnecting: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// How often a silent connection is looked at, which costs no message. A dead one is noticed by the
-/// system's keepalives.
+/// Interval of checking an idle connection for a close, which costs no message. TCP keepalives
+/// detect a dead peer.
 const LOOK: Duration = Duration::from_secs(1);
 
 static RING: Statement = Statement {
@@ -32,7 +32,7 @@ static RING: Statement = Statement {
     types: &[Type::TEXT],
 };
 
-/// Rings and listens until told to stop.
+/// Sends and receives notifications until shutdown.
 pub(crate) async fn run(
     target: Target,
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ pub(crate) async fn run(
             Ok(connection) => {
                 tracing::debug!("listening for changes of other sidecars");
                 pause = FIRST_PAUSE;
-                // Whatever happened meanwhile was not heard.
+                // Notifications during the outage were lost, so read the log once.
                 hints.notify_one();
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -63,7 +63,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Rings for each news; what comes while one is sent is told with the next.
+/// Sends NOTIFY on each new revision; coalesces revisions that arrive meanwhile.
 async fn serve(connection: &Connection, shared: &Shared, told: &mut watch::Receiver<i64>) -> Error {
     let epoch = shared.floor().epoch;
     let mut rung = 0;
@@ -73,7 +73,7 @@ async fn serve(connection: &Connection, shared: &Shared, told: &mut watch::Recei
     loop {
         tokio::select! {
             changed = told.changed() => if changed.is_err() {
-                // The driver is closing; it stops us.
+                // The sender is dropped when the driver closes, which then cancels this task.
                 std::future::pending::<()>().await;
             },
             () = sleep(LOOK) => {}
@@ -82,7 +82,7 @@ async fn serve(connection: &Connection, shared: &Shared, told: &mut watch::Recei
             return Error::Lost("connection closed".to_owned());
         }
         if shared.floor().epoch != epoch {
-            // This may be an old primary, where nobody else listens any more.
+            // Reconnect: this server may be an old primary without other listeners.
             return Error::Lost("a new epoch began".to_owned());
         }
         let newest = *told.borrow_and_update();

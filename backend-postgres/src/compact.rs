@@ -1,4 +1,4 @@
-//! Dropping history: the compact revision moves, and partitions of the log that lie below it go.
+//! Compaction: advances the compact revision and drops partitions of the log below it.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ static DROP: Statement = Statement {
     types: &[],
 };
 
-/// The first change that is young or among the last few; everything before it may go. Walks only
-/// what went out of age since the last time.
+/// First change that is retained by age or count; everything before it may be compacted. Scans only
+/// changes that expired since the last compaction.
 static KEPT: Statement = Statement {
     text: "SELECT revision FROM ark.log WHERE revision > $1 AND (revision > $2 OR time >= $3) \
            ORDER BY revision LIMIT 1",
     types: &[Type::INT8, Type::INT8, Type::INT8],
 };
 
-/// Makes `revision` the compact revision.
+/// Advances the compact revision to `revision`.
 pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<Stand, Error> {
     connection.begin().await?;
     let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
@@ -46,7 +46,7 @@ pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<St
     Ok(stand)
 }
 
-/// Drops partitions below the compact revision. One that is being read stays until the next time.
+/// Drops partitions below the compact revision. A partition in use is skipped until the next time.
 pub(crate) async fn drop_partitions(connection: &Connection) {
     match connection.query(&DROP, &[], ANSWER * 4).await {
         Ok(_) | Err(Error::Overloaded) => {}
@@ -54,7 +54,7 @@ pub(crate) async fn drop_partitions(connection: &Connection) {
     }
 }
 
-/// The newest revision that is both older than `keep` and not among the last `keep_events`.
+/// Returns the newest revision that is both older than `keep` and not among the last `keep_events`.
 pub(crate) async fn target(
     connection: &Connection,
     keep: Duration,

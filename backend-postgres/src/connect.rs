@@ -1,5 +1,5 @@
-//! New connections. Every address of every host is tried, each with a head start before the next: one
-//! that is dead, or that never answers, takes no time from the others.
+//! New connections. Attempts to every address of every host start one after the other without
+//! waiting for the previous to fail, so that a dead host does not delay the others.
 
 use std::time::Duration;
 
@@ -17,25 +17,25 @@ use crate::error::{Error, describe};
 use crate::options::{Password, Target};
 use crate::tls::Tls;
 
-/// Longest wait for a new connection, of all hosts together.
+/// Timeout of a new connection, over all hosts.
 pub(crate) const CONNECT: Duration = Duration::from_millis(1500);
 
-/// How long one is tried before the next is, too; less if there are many.
+/// Delay between the starts of two attempts; shorter if there are many hosts.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// A client, and what moves its messages.
+/// A client, and the future that moves its messages.
 pub(crate) type Opened = (
     Client,
     Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,
 );
 
-/// One of several ways to the database, and what came of it.
+/// A connection attempt to one host or address.
 struct Attempt<F> {
     place: String,
     connecting: F,
 }
 
-/// Connects to the first host that answers and takes writes.
+/// Connects to the first host that responds and accepts writes.
 pub(crate) async fn connect(target: &Target) -> Result<Opened, Error> {
     let deadline = Instant::now() + CONNECT;
     let password = match &target.password {
@@ -75,7 +75,7 @@ fn is_shuffled(config: &Config) -> bool {
     config.get_load_balance_hosts() == LoadBalanceHosts::Random
 }
 
-/// A host as it is named in an error.
+/// Formats a host for error messages.
 fn place(config: &Config) -> String {
     let port = config.get_ports().first().copied().unwrap_or(5432);
     match config.get_hosts().first() {
@@ -85,7 +85,7 @@ fn place(config: &Config) -> String {
     }
 }
 
-/// Connects to one of the addresses of one host.
+/// Connects to any address of one host.
 async fn connect_host(config: Config, tls: &Tls, deadline: Instant) -> Result<Opened, Error> {
     let ([Host::Tcp(name)], []) = (config.get_hosts(), config.get_hostaddrs()) else {
         return connect_address(config, tls, deadline).await;
@@ -95,7 +95,7 @@ async fn connect_host(config: Config, tls: &Tls, deadline: Instant) -> Result<Op
     let found = found.map_err(|_| silent())?.map_err(unknown)?;
     let mut attempts: Vec<_> = found
         .map(|address| {
-            // The name stays, for the certificate.
+            // Keep the host name for the certificate check.
             let mut config = config.clone();
             config.hostaddr(address.ip());
             Attempt {
@@ -121,7 +121,7 @@ fn silent() -> Error {
     Error::Unreachable("no connection in time".to_owned())
 }
 
-/// The first attempt that succeeds. Each loses its head start before the next when it fails.
+/// Returns the first success. A failed attempt starts the next at once.
 async fn first_of<T, F>(attempts: Vec<Attempt<F>>) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -148,7 +148,7 @@ where
     }
 }
 
-/// Why none of several could be reached. Waiting helps if it helps with one of them.
+/// Combines the errors of all attempts. Retryable if any of them is.
 fn all_failed(mut failures: Vec<(usize, String, Error)>) -> Error {
     failures.sort_by_key(|(number, ..)| *number);
     if failures.len() == 1
@@ -175,14 +175,14 @@ fn cannot_connect(error: &tokio_postgres::Error) -> Error {
         return Error::Refused(format!("database: {sentence}"));
     }
     match error.code().map(|code| code.code().get(..2).unwrap_or("")) {
-        // The password, the role or the database: waiting does not help.
+        // Wrong password, role or database: a retry cannot succeed.
         Some("28" | "3D") => Error::Refused(format!("database: {sentence}")),
         _ => Error::Unreachable(sentence),
     }
 }
 
-/// Whether one side does not take the other's certificate, or does not speak TLS: waiting does not
-/// help. A connection that breaks during the handshake is another matter.
+/// Whether one side rejects the other's certificate or does not support TLS, so that a retry cannot
+/// succeed. A connection lost during the handshake is retryable.
 fn is_distrust(error: &tokio_postgres::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

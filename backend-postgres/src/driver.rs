@@ -1,4 +1,4 @@
-//! The [`Driver`] of the kit, on PostgreSQL.
+//! Implementation of [`Driver`] on PostgreSQL.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -33,20 +33,20 @@ use crate::store::{self, Stand};
 use crate::write::VALUE_BYTES;
 use crate::writer::Writer;
 
-/// Connections for reads of one answer, and for lists, imports and housekeeping. With the one that
-/// writes and the one that listens: seven, whatever the load.
+/// Connections for short reads, and for lists, imports and maintenance. With one writer and one
+/// listener that makes seven, independent of the load.
 const READERS: usize = 3;
 const STREAMS: usize = 2;
 
-/// Longest wait for one of them.
+/// Timeout of waiting for a free connection.
 const WAIT: Duration = Duration::from_millis(1500);
 const STREAM_WAIT: Duration = Duration::from_secs(10);
 
-/// Pauses between attempts to reach the database at start: doubled from the first to the last.
+/// Backoff of connecting at start: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A store in a PostgreSQL database, which other processes may use, too.
+/// A store in a PostgreSQL database, which other processes may use too.
 pub struct PostgresDriver {
     shared: Arc<Shared>,
     resources: Arc<Resources>,
@@ -60,11 +60,11 @@ pub struct PostgresDriver {
 }
 
 impl PostgresDriver {
-    /// Connects, brings the schema up to date if our role may, and begins a new epoch if the database
-    /// may lack commits. A database that cannot be reached is waited for.
+    /// Connects, migrates the schema if the role may, and begins a new epoch if the database may
+    /// lack commits. Retries while the database is unreachable.
     ///
     /// # Errors
-    /// One sentence: what the database or our role lack.
+    /// A message that says what the database or the role lacks.
     pub async fn open(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let stop = CancellationToken::new();
@@ -98,8 +98,8 @@ impl PostgresDriver {
     }
 }
 
-/// Refuses a state that went back. The connection is not used again: it may lead to an old primary,
-/// where an epoch must not begin. Who connects anew looks at what is there now.
+/// Rejects a state older than `floor` and makes the connection unusable: it may lead to an old
+/// primary, where no epoch may begin. Reconnect and re-read the store row before starting an epoch.
 fn seen(connection: &Connection, floor: &store::Floor, stand: Stand) -> Result<Stand, Error> {
     if stand.went_back(floor) {
         connection.spoil();
@@ -108,7 +108,7 @@ fn seen(connection: &Connection, floor: &store::Floor, stand: Stand) -> Result<S
     Ok(stand)
 }
 
-/// The first look at the database.
+/// Reads the store for the first time.
 async fn reach(options: &Options) -> Result<Stand, Error> {
     let mut pause = FIRST_PAUSE;
     let mut told = String::new();

@@ -1,7 +1,7 @@
-//! Filling an empty store from an export, in one call or in several.
+//! Imports into an empty store, in one call or in several.
 //!
-//! Each call is one transaction that holds the lock on the row of `store`. Until the last one the
-//! row says that an import is unfinished, and nobody reads or writes.
+//! Each call is one transaction that holds the lock on the row of `store`. Until the last call the
+//! row says that an import is unfinished, and all reads and writes are rejected.
 
 mod events;
 
@@ -24,10 +24,10 @@ use crate::record::digest;
 use crate::resources::Resources;
 use crate::store::{self, LOCK, Stand, newest};
 
-/// Longest wait for the database to take a piece, and for the sender to send one.
+/// Timeout of storing one part, and of receiving one.
 const PIECE: Duration = Duration::from_secs(60);
 
-/// Overrides of the session's limits: a piece may be large and its sender slow.
+/// Overrides the session's timeouts, because a part may be large and its sender slow.
 const PATIENT: &str = "SET LOCAL statement_timeout = '60s'; \
                        SET LOCAL idle_in_transaction_session_timeout = '120s'";
 
@@ -74,18 +74,19 @@ const COPY_TYPES: &[Type] = &[
     Type::BYTEA,
 ];
 
-/// One call's transaction.
+/// Transaction of one call.
 struct Import<'a> {
     connection: &'a Connection,
     resources: &'a Resources,
-    /// Ids of new resources are given in transactions of their own: they outlive this one.
+    /// Connections for assigning ids of new resources, which are committed independently of the
+    /// import.
     others: &'a Pool,
     progress: ImportProgress,
-    /// Whether it matters in which order records come.
+    /// Whether records must be in key order.
     ordered: bool,
 }
 
-/// How far an unfinished import has come.
+/// Reads the progress of an unfinished import.
 pub(crate) async fn progress(connection: &Connection) -> Result<Option<ImportProgress>, Error> {
     let row = connection.query_one(&PROGRESS, &[], ANSWER).await?;
     let Some(source) = row.get::<_, Option<&[u8]>>(0) else {
@@ -101,7 +102,8 @@ pub(crate) async fn progress(connection: &Connection) -> Result<Option<ImportPro
     }))
 }
 
-/// Takes one call's parts; an error, or a channel that closes before `Done`, keeps nothing of them.
+/// Stores the parts of one call. After an error, or if the channel closes before `Done`, nothing of
+/// the call is stored.
 pub(crate) async fn run(
     connection: &Connection,
     resources: &Resources,
@@ -144,7 +146,7 @@ pub(crate) async fn run(
     Ok(stand)
 }
 
-/// Checks that the store may take this call, and where it goes on.
+/// Checks that the store may accept this call, and returns where it continues.
 async fn start(
     connection: &Connection,
     stand: &Stand,
@@ -201,14 +203,14 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// The record's key, if the record may come next.
+    /// Returns the record's key, if the record may come next.
     fn check(&self, record: &Record) -> Result<Key, Error> {
         let key = record.key.clone();
         let key = key.ok_or_else(|| invalid("a record has no key"))?;
         if record.revision < 1 || record.revision > self.progress.source.revision {
             return Err(invalid("a record is newer than its snapshot"));
         }
-        // What the next call goes by; a single one may come as it likes.
+        // The next call continues after the last key; a single call may have any order.
         let last = self.progress.last.as_ref().filter(|_| self.ordered);
         if last.is_some_and(|last| order(last) >= order(&key)) {
             return Err(invalid("records out of order"));
@@ -227,7 +229,7 @@ impl Import<'_> {
         self.resources.id(&other, key).await
     }
 
-    /// Notes how far this came.
+    /// Stores the progress.
     async fn keep(&self, before: Head) -> Result<(), Error> {
         let progress = &self.progress;
         let source = progress.source.encode_to_vec();
@@ -245,7 +247,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Makes the store what was imported.
+    /// Completes the import: sets the identity and numbers of the store.
     async fn finish(
         &self,
         options: &ImportOptions,
@@ -281,7 +283,7 @@ impl Import<'_> {
     }
 }
 
-/// What tells one exported snapshot from another.
+/// Identifies an exported snapshot.
 fn identity(source: &Header) -> (&str, i64, i64) {
     (&source.store_id, source.epoch, source.revision)
 }
@@ -337,7 +339,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// What keys are ordered by.
+/// Sort key of key order.
 fn order(key: &Key) -> (&str, &str, String) {
     (&key.group, &key.resource, path_of(key))
 }

@@ -1,5 +1,4 @@
-//! Connections that are handed out and taken back. Their number is fixed: it depends neither on
-//! watchers nor on requests.
+//! Connection pools. Their size is fixed, independent of the number of watchers and requests.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,15 +18,16 @@ use crate::options::Options;
 use crate::shared::Shared;
 use crate::store;
 
-/// How often who waits for a connection looks whether there is an outage.
+/// Interval at which a caller that waits for a connection checks for an outage.
 const LOOK: Duration = Duration::from_millis(1500);
 
-/// A read that met a dead connection is tried on another, if that was found out this fast.
+/// A read that met a dead connection is retried on another one, if the failure came within this
+/// time.
 pub(crate) const SECOND_TRY: Duration = Duration::from_millis(500);
 
-/// Runs the block with a connection of a pool, and again with another if the first turns out to be
-/// dead; then takes note of how it ended. A macro, because no closure may lend its block both the
-/// connection and what is around it.
+/// Runs the block with a connection of a pool, retries it with another if the first is dead, and
+/// records the result. A macro, because a closure cannot lend its future both the connection and
+/// its environment.
 macro_rules! read {
     ($driver:expr, $connection:ident => $block:block) => {{
         let begun = std::time::Instant::now();
@@ -50,7 +50,7 @@ macro_rules! read {
 }
 pub(crate) use read;
 
-/// Makes connections to a database that was looked at.
+/// Opens connections to a database and inspects it.
 #[derive(Clone)]
 pub(crate) struct Connector {
     options: Arc<Options>,
@@ -64,7 +64,7 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
 }
 
-/// A connection that goes back when dropped; one that cannot be used again is closed there and then,
+/// A connection that returns to the pool when dropped. An unusable one is closed immediately,
 /// because its transaction may hold locks.
 pub(crate) struct Lent(Option<Object<Connector>>);
 
@@ -72,7 +72,7 @@ impl Deref for Lent {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        // Taken by `drop` alone.
+        // `None` only during `drop`.
         self.0
             .as_ref()
             .unwrap_or_else(|| unreachable!("a connection that was given back"))
@@ -92,7 +92,7 @@ impl Connector {
         Self { options, shared }
     }
 
-    /// A new connection to a server whose store lacks nothing that was seen, or began a new epoch.
+    /// Connects to a server whose store lacks no observed commit, or began a new epoch.
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
         let connection = Connection::open(&self.options.target, self.options.pooled, None).await?;
         migrate::check(&connection).await?;
@@ -102,7 +102,7 @@ impl Connector {
         Ok(connection.looked_at(stand.head.epoch))
     }
 
-    /// Whether a connection may be used again: it works, and is of the epoch that we are in.
+    /// Whether a connection is reusable: it works and was inspected in the current epoch.
     pub(crate) fn is_good(&self, connection: &Connection) -> bool {
         connection.is_usable() && connection.epoch() == self.shared.floor().epoch
     }
@@ -126,12 +126,12 @@ impl Manager for Connector {
 }
 
 impl Pool {
-    /// At most `size` connections; callers wait for one for at most `wait`.
+    /// Creates a pool of at most `size` connections; callers wait at most `wait` for one.
     pub(crate) fn new(connector: Connector, size: usize, wait: Duration) -> Result<Self, Error> {
         let shared = connector.shared.clone();
         let timeouts = Timeouts {
             wait: Some(wait),
-            // Connecting, looking, and perhaps beginning an epoch.
+            // Time for connecting and for inspecting the server, which may begin an epoch.
             create: Some(CONNECT * 2),
             recycle: None,
         };
@@ -147,14 +147,14 @@ impl Pool {
         })
     }
 
-    /// Takes a connection.
+    /// Acquires a connection.
     pub(crate) async fn get(&self) -> Result<Lent, Error> {
         let getting = self.connections.get();
         tokio::pin!(getting);
         let got = loop {
             tokio::select! {
                 got = &mut getting => break got,
-                // Who waits for others to end does not wait for an outage to end.
+                // Fail early during an outage, when no other caller will return a connection soon.
                 () = sleep(LOOK) => if self.shared.in_trouble() {
                     return Err(self.shared.no_room());
                 },

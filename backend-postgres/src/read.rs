@@ -1,4 +1,4 @@
-//! Reads of one statement: a record, the log.
+//! Reads with a single statement: a record, and the log.
 
 use backend_proto::v1::{Event, Key};
 use bytes::Bytes;
@@ -14,10 +14,10 @@ use crate::record::{DELETED, Stored};
 use crate::resources::Resources;
 use crate::store::{self, STAND, Stand, newest, stand};
 
-/// What an event costs beside its value.
+/// Estimated bytes of an event besides its value.
 const EVENT_BYTES: i64 = 512;
 
-/// Rows of the log that one read looks at.
+/// Maximum rows of the log per read.
 const LOG_ROWS: i64 = 1024;
 
 static CURRENT: Statement = Statement {
@@ -32,7 +32,7 @@ static CURRENT: Statement = Statement {
     types: &[Type::INT4, Type::TEXT],
 };
 
-/// The first change after a revision that replaced something as old as that revision.
+/// First change after a revision that replaced a value as old as that revision.
 static REPLACED: Statement = Statement {
     text: "SELECT previous, create_revision, created_at, old_time, old_sum, old_idx, old_value \
            FROM ark.log WHERE revision > $1 AND resource = $2 AND path = $3 \
@@ -40,8 +40,9 @@ static REPLACED: Statement = Statement {
     types: &[Type::INT8, Type::INT4, Type::TEXT],
 };
 
-/// How many records there are: counted while that takes milliseconds, and then as many as the planner
-/// would expect, from the last ANALYZE and the pages that have come since. NULL before there was one.
+/// Number of records. Counted exactly while that takes milliseconds; above that the planner's
+/// estimate, from the last ANALYZE and the growth of the table since. NULL before the first
+/// ANALYZE.
 static COUNT: Statement = Statement {
     text: "SELECT CASE
         WHEN size <= 16777216 THEN (SELECT count(*) FROM ark.object)
@@ -53,9 +54,9 @@ static COUNT: Statement = Statement {
     types: &[],
 };
 
-/// Changes after a revision, each with the value that it stored: that is in `object` until it is
-/// replaced, and then in the row of the change that replaced it. As many as fit a number of bytes,
-/// but one at least. That `previous > 0` is said because the index on it holds no others.
+/// Changes after a revision with their values. A value is in `object` until it is replaced, then in
+/// the log row of the change that replaced it. Returns as many rows as fit the number of bytes, at
+/// least one. The condition `previous > 0` is needed to match the partial index.
 static LOG: Statement = Statement {
     text: concat!(
         "SELECT ",
@@ -88,14 +89,14 @@ static LOG: Statement = Statement {
     types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
 
-/// About how many records there are, if that is known.
+/// Returns the approximate number of records, if known.
 pub(crate) async fn count(connection: &Connection) -> Result<Option<u64>, Error> {
     let row = connection.query_one(&COUNT, &[], ANSWER).await?;
     let count: Option<i64> = row.get(0);
     Ok(count.and_then(|count| u64::try_from(count).ok()))
 }
 
-/// Events of the log, and how far they reach.
+/// Events of the log, and the revision up to which they are complete.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) stand: Stand,
@@ -103,7 +104,7 @@ pub(crate) struct Page {
     pub(crate) through: i64,
 }
 
-/// One record at a revision, or the latest for 0.
+/// Returns a record at a revision, or the latest for 0.
 pub(crate) async fn get(
     connection: &Connection,
     resources: &Resources,
@@ -114,7 +115,8 @@ pub(crate) async fn get(
     let id = match resources.known(connection, group, resource) {
         Some(id) => id,
         None => {
-            // Before the search: what is not found then was not there at this state.
+            // Read the state before the search: then a record that is not found did not exist at
+            // this state.
             let stand = store::read(connection).await?;
             stand.head.readable(revision)?;
             match resources.find(connection, group, resource).await? {
@@ -123,7 +125,8 @@ pub(crate) async fn get(
             }
         }
     };
-    // No text of the database holds a zero byte, and no path that is stored two slashes.
+    // PostgreSQL text cannot hold a zero byte, and no stored path holds two slashes, so the
+    // substitute matches nothing.
     let path = path_of(key).replace('\0', "//");
     if revision == 0 {
         let row = connection
@@ -149,7 +152,7 @@ pub(crate) async fn get(
     Ok((stand, found))
 }
 
-/// Seven columns of a row as a stored value, unless they are absent.
+/// Reads seven columns of a row as a stored value; `None` if they are NULL.
 pub(crate) fn stored(row: &Row, first: usize) -> Option<Stored> {
     Some(Stored {
         revision: row.get::<_, Option<i64>>(first)?,
@@ -164,7 +167,7 @@ pub(crate) fn stored(row: &Row, first: usize) -> Option<Stored> {
     })
 }
 
-/// Events after a revision, about `max_bytes` of them.
+/// Returns events after a revision, about `max_bytes` of them.
 pub(crate) async fn log(
     connection: &Connection,
     after: i64,
@@ -177,7 +180,7 @@ pub(crate) async fn log(
     let first = rows.first().map(Stand::read);
     let stand = first.ok_or_else(|| Error::Refused("the table ark.store is empty".to_owned()))?;
     let events: Vec<Event> = rows.iter().filter_map(event).collect();
-    // Nothing is left out within the page, and all of it is from one snapshot.
+    // The page is from one snapshot and has no gaps, so it is complete up to its last event.
     let through = events
         .last()
         .map_or(stand.head.revision, |event| event.revision);

@@ -1,4 +1,4 @@
-//! State that the parts of one driver share.
+//! State shared by the parts of one driver.
 
 use std::time::{Duration, Instant};
 
@@ -10,28 +10,28 @@ use sidecar::head::Head;
 use crate::error::Error;
 use crate::store::{Floor, Stand};
 
-/// An outage is told within this, by health and to every caller.
+/// Maximum time until health and every caller report an outage.
 pub(crate) const PROMISE: Duration = Duration::from_secs(5);
 
-/// Without an answer of the database for this long, nobody knows what others wrote. The log is read
-/// at least every 1.25 s.
+/// Time without a response from the database after which changes of other writers may be missed.
+/// The log is read at least every 1.25 s, so this allows for a few failed reads.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// How often the kit asks for our health.
+/// Interval at which the kit polls the health.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
 const _: () = assert!(SILENCE.as_millis() + ASKED_EVERY.as_millis() < PROMISE.as_millis());
 
-/// What every part may look at.
+/// State that every part may read.
 #[derive(Debug)]
 pub(crate) struct Shared(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     store_id: String,
-    /// The highest head that was seen.
+    /// Highest observed head.
     head: Head,
     fenced: Option<String>,
-    /// The last answer of the database, and the trouble since.
+    /// Time of the last response of the database, and the error since.
     heard: Instant,
     trouble: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Shared {
         }))
     }
 
-    /// What an answer to a question asked now must not be below.
+    /// Returns the lower bound for the state of any read that begins now.
     pub(crate) fn floor(&self) -> Floor {
         let state = self.0.lock();
         Floor {
@@ -57,7 +57,7 @@ impl Shared {
         }
     }
 
-    /// Takes note of what the database said, and makes the header of it.
+    /// Records a state read from the database, and returns its header.
     pub(crate) fn note(&self, stand: &Stand) -> Header {
         let mut state = self.0.lock();
         state.heard = Instant::now();
@@ -74,11 +74,12 @@ impl Shared {
         header(stand)
     }
 
-    /// Takes note of how a call to the database ended that began at a time.
+    /// Records the result of a database call that began at `begun`.
     pub(crate) fn judge<T>(&self, begun: Instant, result: Result<T, Error>) -> Result<T, Error> {
         let mut state = self.0.lock();
         match &result {
-            // Others were answered meanwhile: it is that call's trouble and nobody else's.
+            // Another call succeeded since this one began: this failure does not indicate an
+            // outage.
             Err(error) if error.is_outage() && state.heard > begun => {}
             Err(error @ (Error::Denied(_) | Error::Refused(_))) => {
                 state.trouble = Some(error.to_string());
@@ -86,9 +87,9 @@ impl Shared {
             Err(error) if error.is_outage() => {
                 state.trouble = Some(error.to_string());
             }
-            // Says nothing about the database.
+            // Contention says nothing about the database's availability.
             Err(Error::Overloaded) => {}
-            // Any other refusal is an answer.
+            // Any other error is a response of the database.
             _ => {
                 state.heard = Instant::now();
                 state.trouble = None;
@@ -98,18 +99,18 @@ impl Shared {
         result
     }
 
-    /// Whether the last that was heard of the database is trouble.
+    /// Whether the last call ended in an outage.
     pub(crate) fn in_trouble(&self) -> bool {
         self.0.lock().trouble.is_some()
     }
 
-    /// When the database answered last, if there was trouble since.
+    /// Returns the time of the last response, if the database has been unreachable since.
     pub(crate) fn silent_since(&self) -> Option<Instant> {
         let state = self.0.lock();
         state.trouble.is_some().then_some(state.heard)
     }
 
-    /// Why no connection was free in time.
+    /// Returns the error for a caller that got no connection in time.
     pub(crate) fn no_room(&self) -> Error {
         match &self.0.lock().trouble {
             Some(trouble) => Error::Unreachable(trouble.clone()),
@@ -136,7 +137,7 @@ impl Shared {
     }
 }
 
-/// The header of a state.
+/// Builds the header of a state.
 pub(crate) fn header(stand: &Stand) -> Header {
     stand.head.header(stand.store_id.clone())
 }

@@ -1,4 +1,4 @@
-//! The row of `store`: who the store is, where it stands, and when a new epoch begins.
+//! The row of `store`: identity and position of the store, and when a new epoch begins.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::connection::{ANSWER, Connection, Statement};
 use crate::error::Error;
 
-/// The columns that [`Stand::read`] expects, of `ark.store` under the alias `s`.
+/// Columns of `ark.store` (alias `s`) that [`Stand::read`] expects.
 macro_rules! stand {
     () => {
         "s.store_id, s.epoch, s.revision, s.compact_revision, s.fenced, \
@@ -19,7 +19,8 @@ macro_rules! stand {
 }
 pub(crate) use stand;
 
-/// The row, as a table of that alias. Its many versions are not looked at: see the schema.
+/// The row as a subquery with that alias. It avoids a scan of the row's dead versions: see the
+/// schema.
 macro_rules! newest {
     () => {
         "(SELECT * FROM ark.store WHERE revision > 0 ORDER BY revision DESC LIMIT 1) s"
@@ -27,7 +28,7 @@ macro_rules! newest {
 }
 pub(crate) use newest;
 
-/// How many columns those are.
+/// Number of these columns.
 pub(crate) const STAND: usize = 7;
 
 static READ: Statement = Statement {
@@ -35,8 +36,8 @@ static READ: Statement = Statement {
     types: &[],
 };
 
-/// Reads the row and keeps everybody else from writing until the transaction ends. Who waited for
-/// another writer gets the version that it left, whose revision is another: the row stays the same.
+/// Reads the row and locks out other writers until the transaction ends. A statement that waited
+/// for another writer reads the version committed by it: the update changes the row in place.
 pub(crate) static LOCK: Statement = Statement {
     text: concat!(
         "SELECT ",
@@ -46,8 +47,8 @@ pub(crate) static LOCK: Statement = Statement {
     types: &[],
 };
 
-/// Whether the row was written somewhere else, and where this is: cluster, database, table, and the
-/// timeline. A table that is made from a dump has another number than the one that was dumped.
+/// Whether the row was written elsewhere, and the current origin: cluster, database, table and
+/// timeline. A table restored from a dump has another OID than the dumped one.
 static ORIGIN: Statement = Statement {
     text: "SELECT s.origin <> h.origin, h.origin, \
            substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) \
@@ -59,7 +60,7 @@ static ORIGIN: Statement = Statement {
     types: &[],
 };
 
-/// Changes above the row's revision, seen in one snapshot with it. An unfinished import has the
+/// Changes above the row's revision, in one snapshot with the row. An unfinished import has
 /// revisions of its source.
 static BEHIND: Statement = Statement {
     text: concat!(
@@ -78,14 +79,14 @@ static BEGIN_EPOCH: Statement = Statement {
     types: &[Type::INT8, Type::INT8, Type::TEXT, Type::TEXT, Type::INT8],
 };
 
-/// The row of `store` as one statement saw it.
+/// The row of `store` as read by one statement.
 #[derive(Clone, Debug)]
 pub(crate) struct Stand {
     pub(crate) store_id: String,
     pub(crate) head: Head,
     pub(crate) fenced: Option<String>,
     pub(crate) importing: bool,
-    /// The row was written on the timeline that the server is on.
+    /// Whether the row was written on the server's current timeline.
     pub(crate) here: bool,
 }
 
@@ -104,13 +105,13 @@ impl Stand {
         }
     }
 
-    /// Refuses a row that cannot be that of a store.
+    /// Rejects a row with numbers that no valid store has.
     pub(crate) fn sound(self) -> Result<Self, Error> {
         self.head.check()?;
         Ok(self)
     }
 
-    /// Refuses while an import is unfinished.
+    /// Returns an error while an import is unfinished.
     pub(crate) fn whole(&self) -> Result<(), Error> {
         if self.importing {
             return Err(Error::Importing);
@@ -118,14 +119,14 @@ impl Stand {
         Ok(())
     }
 
-    /// Whether this may lack commits that somebody saw: it is on another timeline, or below `floor`.
+    /// Whether this state may lack observed commits: it is on another timeline, or below `floor`.
     pub(crate) fn went_back(&self, floor: &Floor) -> bool {
         let below = (self.head.epoch, self.head.revision) < (floor.epoch, floor.revision);
         !self.here || (self.store_id == floor.store_id && below)
     }
 }
 
-/// The highest state that this process ever saw.
+/// Highest state observed by this process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Floor {
     pub(crate) store_id: String,
@@ -149,7 +150,7 @@ pub(crate) async fn read(connection: &Connection) -> Result<Stand, Error> {
     Stand::read(&row).sound()
 }
 
-/// Refuses a row that is older than the changes beside it, whose revisions would be given out again.
+/// Rejects a row that is older than the newest change: revisions would be issued twice.
 async fn check_newest_row(connection: &Connection) -> Result<(), Error> {
     let rows = connection.query(&BEHIND, &[], ANSWER).await?;
     match rows.first() {
@@ -163,7 +164,7 @@ async fn check_newest_row(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-/// Looks at a server that was just connected to, and begins a new epoch if commits may be missing.
+/// Inspects a newly connected server, and begins a new epoch if commits may be missing.
 pub(crate) async fn inspect(
     connection: &Connection,
     floor: &Floor,
@@ -202,7 +203,7 @@ pub(crate) async fn begin_epoch(
     Ok(stand)
 }
 
-/// Begins a new epoch because somebody who knows more says so.
+/// Begins a new epoch unconditionally, at an operator's request.
 pub(crate) async fn begin_epoch_anyway(
     connection: &Connection,
     now: SystemTime,
@@ -219,9 +220,9 @@ pub(crate) async fn begin_epoch_anyway(
     Ok(stand)
 }
 
-/// Where the row of `store` is.
+/// Origin of the row of `store`.
 struct Place {
-    /// It was written somewhere else.
+    /// Whether the row was written elsewhere.
     foreign: bool,
     origin: String,
     timeline: String,
@@ -237,7 +238,7 @@ impl Place {
         })
     }
 
-    /// Puts the store into an epoch above `newest`.
+    /// Begins an epoch above `newest`.
     async fn number_anew(
         &self,
         connection: &Connection,

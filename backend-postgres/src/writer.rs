@@ -1,8 +1,9 @@
-//! Batches on their way into the database: sent in one go, sent again when the answer was lost.
+//! Commits batches: pipelined in one round trip, and sent again if the response is lost.
 //!
-//! What becomes of a commit whose answer never came is found out by sending the batch again: each
-//! operation has an op_id, and one that was applied answers with the verdict of its first time. That
-//! also settles the case in which the first attempt is still on its way to the server.
+//! The outcome of a commit without a response is determined by sending the batch again: each
+//! operation has an op_id, and an operation that was applied returns its first verdict. The lock on
+//! the row of `store` also covers the case that the first attempt is still on its way to the
+//! server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,22 +25,23 @@ use crate::shared::{PROMISE, Shared};
 use crate::store::{LOCK, Stand};
 use crate::write::{APPLY, Batch};
 
-/// How long a batch is tried before its callers are told that the database is out of reach; counted
-/// from the last answer of the database when it begins during an outage, and then tried once at least.
+/// Retry budget of a batch, after which callers get the error that the database is unreachable.
+/// During an outage it counts from the last response of the database, but allows at least one
+/// attempt.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Longest wait for a connection of a batch that begins when patience has run out.
+/// Timeout of connecting for a batch that begins after the retry budget is spent.
 const LAST_TRY: Duration = Duration::from_secs(1);
 const _: () = assert!(PATIENCE.as_millis() + LAST_TRY.as_millis() < PROMISE.as_millis());
-/// Longest wait for one attempt, which may have to wait for standbys.
+/// Timeout of one attempt, which may wait for synchronous standbys.
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// Longest wait for the answer to what begins an attempt, which waits for nobody.
+/// Timeout of the first response in an attempt, which does not wait for standbys.
 const BEGUN: Duration = Duration::from_secs(1);
-/// How often an attempt that waits looks whether others get answers.
+/// Interval at which a pending attempt checks whether other calls get responses.
 const LOOK: Duration = Duration::from_millis(250);
-/// Pauses between attempts: doubled from the first to the last.
+/// Backoff between attempts: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
-/// Room in the log beyond what a batch needs.
+/// Revisions by which the log is extended beyond the need of a batch.
 const MARGIN: i64 = 1024;
 
 static EXTEND: Statement = Statement {
@@ -52,29 +54,29 @@ static FENCE: Statement = Statement {
     types: &[Type::TEXT, Type::INT8],
 };
 
-/// The one connection that writes.
+/// The only writing connection.
 pub(crate) struct Writer {
     connector: Connector,
     shared: Arc<Shared>,
     resources: Arc<Resources>,
-    /// Revisions to tell other sidecars of.
+    /// Revisions for notifications to other sidecars.
     told: watch::Sender<i64>,
     connection: Mutex<Option<Connection>>,
 }
 
-/// Why an attempt did not end in a commit.
+/// Reason why an attempt did not commit.
 enum Failed {
-    /// Nothing of it was kept. Another attempt may do better.
+    /// Nothing was stored. A retry may succeed.
     Before(Error),
-    /// It may have been kept.
+    /// It may have been stored.
     Within(Error),
-    /// It may yet be kept: it hangs, while others are answered.
+    /// It may still be stored: this attempt hangs while other calls get responses.
     Hangs(String),
-    /// The log has no room for these revisions.
+    /// The log has no partition for these revisions.
     LogFull { first: i64, last: i64 },
-    /// The database went back.
+    /// The storage revision regressed.
     Back,
-    /// Another attempt would end the same way.
+    /// A retry would fail the same way.
     Final(Error),
 }
 
@@ -120,16 +122,17 @@ impl Writer {
                 }
                 Err(Failed::LogFull { first, last }) => {
                     let extended = self.extend(&mut slot, first, last).await;
-                    // Others may use the room up before us, but not for ever.
+                    // Other writers may use up the extension first, so this retries, within the
+                    // budget.
                     let late = Instant::now() > deadline;
                     (extended.err().or(late.then_some(Error::Overloaded)), true)
                 }
                 Err(Failed::Back) => {
-                    // A new connection looks at what is there, and begins an epoch if need be.
+                    // Reconnecting inspects the store, and begins an epoch if necessary.
                     let back = "the database went back".to_owned();
                     (Some(Error::Lost(back)), true)
                 }
-                // What needs no room is not refused with what does.
+                // Retry the deletes, which need no space, without the writes that do.
                 Err(Failed::Final(Error::NoSpace)) if !uncertain && batch.keep_deletes() => {
                     (None, true)
                 }
@@ -140,7 +143,7 @@ impl Writer {
                 }
                 Err(Failed::Final(error)) => (Some(error), false),
                 Err(Failed::Hangs(message)) => {
-                    // No outage: readers and watchers need not hear of it.
+                    // Other calls get responses, so this is not an outage for readers and watchers.
                     *slot = None;
                     return Err(Error::OutcomeUnknown(message));
                 }
@@ -164,12 +167,14 @@ impl Writer {
         }
     }
 
-    /// Fences the store, or lifts that; the answer's revision is the last until it is lifted.
+    /// Fences the store or lifts the fence; the revision in the response is the last until it is
+    /// lifted.
     pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Error> {
         let mut slot = self.connection.lock().await;
         let begun = Instant::now();
         let result = async {
-            // Put back when done: if the caller leaves before, it is closed and its lock released.
+            // Put back when done. If the caller is gone before, dropping it closes it, which
+            // releases its lock.
             let connection = self.take(&mut slot).await?;
             connection.begin().await?;
             let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
@@ -199,7 +204,7 @@ impl Writer {
         Ok(slot.insert(connection))
     }
 
-    /// The connection of the slot, or a new one if that is of no more use.
+    /// Takes the connection of the slot, or opens a new one if that is not usable.
     async fn take(&self, slot: &mut Option<Connection>) -> Result<Connection, Error> {
         match slot.take().filter(|it| self.connector.is_good(it)) {
             Some(connection) => Ok(connection),
@@ -207,7 +212,7 @@ impl Writer {
         }
     }
 
-    /// Sends lock, batch and commit without waiting in between.
+    /// Sends lock, batch and commit in one pipeline.
     async fn attempt(
         &self,
         slot: &mut Option<Connection>,
@@ -249,7 +254,7 @@ impl Writer {
             }
         };
         let applied = match applied.map_err(Error::from) {
-            // No partition of the log takes the revision.
+            // SQLSTATE check_violation: no partition of the log accepts the revision.
             Err(Error::Storage { code, .. }) if code == "23514" => {
                 let first = stand.head.revision + 1;
                 let last = first + batch.rows.len() as i64;
@@ -257,13 +262,13 @@ impl Writer {
             }
             applied => applied.map_err(refused)?,
         };
-        // Whatever was refused above was rolled back by this.
+        // After an error above, this COMMIT was a rollback.
         committed.map_err(|error| Failed::Within(error.into()))?;
         connection.heal();
-        // The next attempt finds it.
+        // A retry finds the commit by its op_ids.
         connection.kept_everywhere().map_err(Failed::Within)?;
         if stand.went_back(&floor) || self.shared.floor().epoch > floor.epoch {
-            // Kept by an old primary, or where others wrote what is gone: of no use to anybody.
+            // The commit is on an old primary, or in an epoch that has ended: it does not count.
             let message = "a commit was overtaken by a new epoch".to_owned();
             return Err(Failed::Within(Error::Lost(message)));
         }
@@ -273,8 +278,8 @@ impl Writer {
         Ok((stand, applied))
     }
 
-    /// Waits for the end of an attempt as long as there is hope: while it waits for a standby or a
-    /// slow disk, its beginning was answered, and reads are.
+    /// Waits for an attempt while progress is possible: its first response came, and reads succeed,
+    /// so it may be waiting for a standby or a slow disk.
     async fn patiently<T>(
         &self,
         sent: impl Future<Output = T>,
@@ -300,7 +305,7 @@ impl Writer {
         }
     }
 
-    /// After a commit: others are told.
+    /// After a commit: publishes the state and notifies other sidecars.
     fn committed(&self, stand: &Stand, header: &Header) {
         let mut stand = stand.clone();
         stand.head.revision = header.revision;
@@ -319,7 +324,7 @@ impl Writer {
     }
 }
 
-/// Makes room in the log for revisions.
+/// Extends the log by partitions for revisions.
 pub(crate) async fn extend_log(
     connection: &Connection,
     first: i64,
@@ -334,7 +339,7 @@ pub(crate) async fn extend_log(
     Ok(())
 }
 
-/// Why a batch found the store not to be written.
+/// Maps the state of a store that is not writable.
 fn unwritable(stand: &Stand) -> Failed {
     if stand.importing {
         Failed::Final(Error::Importing)
@@ -343,7 +348,7 @@ fn unwritable(stand: &Stand) -> Failed {
     }
 }
 
-/// A failure before anything was sent.
+/// Maps an error before anything was sent.
 fn unsent(error: Error) -> Failed {
     if error.is_outage() || matches!(error, Error::Overloaded) {
         Failed::Before(error)
@@ -352,10 +357,10 @@ fn unsent(error: Error) -> Failed {
     }
 }
 
-/// A failure of a statement before the commit.
+/// Maps an error of a statement before the commit.
 fn refused(error: Error) -> Failed {
     match error {
-        // The rest was sent along: it may yet be done.
+        // The commit was pipelined behind it and may still run.
         Error::Lost(_) => Failed::Within(error),
         Error::Unreachable(_) | Error::Overloaded => Failed::Before(error),
         error => Failed::Final(error),

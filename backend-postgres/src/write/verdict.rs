@@ -1,4 +1,4 @@
-//! The statement's rows as verdicts and events.
+//! Rows of the statement as verdicts and events.
 
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::event::Type;
@@ -23,20 +23,20 @@ pub(crate) struct Judged {
     pub(crate) events: Vec<Event>,
 }
 
-/// A row of the statement: what it says of one operation, and of the record that the operation found.
+/// A row of the statement: the result of one operation, and the record it found.
 struct Answer {
     verdict: i16,
-    /// The op_id is known from the very key that the operation names.
+    /// Whether the op_id was found with the key that the operation names.
     here: bool,
     revision: i64,
     found: Stored,
 }
 
 impl Batch {
-    /// Reads the rows of the statement that was given this batch, on a store that is fenced or not.
+    /// Reads the statement's rows for this batch; `fenced` is the reason of the fence, if set.
     ///
     /// # Errors
-    /// If it is, and no operation was applied before.
+    /// If the store is fenced and no operation was already applied.
     pub(crate) fn judge(self, rows: &[Row], fenced: Option<&str>) -> Result<Judged, Error> {
         let refused = |row: &Row| row.get::<_, i16>(1) == answer::FENCED;
         if let Some(reason) = fenced
