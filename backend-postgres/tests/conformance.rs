@@ -1,5 +1,5 @@
-//! The storage contract, sentence by sentence, against this driver behind the kit: directly, through
-//! each kind of pooler, as a role that owns nothing, and killed under load.
+//! Runs the conformance suite against this driver behind the kit: directly, through each kind of
+//! pooler, as a role that owns nothing, and with kills under load.
 
 #[path = "support/sidecar.rs"]
 mod sidecar_of;
@@ -19,13 +19,13 @@ use sidecar_of::Sidecar;
 
 const SEED: u64 = 11;
 
-/// Kills under load; the suite's own command makes more.
+/// Number of kills under load; the suite's own command makes more.
 const KILLS: usize = 25;
 
-/// One way to a server: makes the flags of a database.
+/// A kind of connection to a server: builds the flags of a database.
 type Way = Box<dyn Fn(&Server, &str) -> Vec<String> + Send + Sync>;
 
-/// Makes databases and serves them one way.
+/// Creates databases and serves them over one kind of connection.
 struct Stores {
     server: Server,
     way: Way,
@@ -51,7 +51,7 @@ impl Stores {
             .create_database(&name)
             .await
             .expect("a database");
-        // As an owner, so that a role that owns nothing finds what it needs.
+        // Migrate as the owner and grant the privileges, because the role that serves owns nothing.
         let owner = Options::from_dsn(&owner).expect("a DSN");
         let grant = self.server.user_dsn(ROLE, &name).is_ok().then_some(ROLE);
         migrate::run(&owner, None, grant).await.expect("migrated");
@@ -77,12 +77,12 @@ impl EmptyStores for Stores {
 }
 
 async fn server() -> Server {
-    // Poolers keep the connections of every store that a sentence fills.
+    // Poolers keep connections open for the store of every case.
     let builder = Server::builder().setting("max_connections", "400");
     builder.start().await.expect("a server")
 }
 
-/// Every sentence holds, and none is skipped.
+/// Asserts that every case passes and none is skipped.
 async fn check(stores: Stores) {
     let stores = Arc::new(stores);
     let served = stores.serve_one().await;

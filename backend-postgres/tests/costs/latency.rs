@@ -1,4 +1,4 @@
-//! How long a change takes from one sidecar to a watcher on another.
+//! Measures the time from a change on one sidecar to a watcher on another.
 
 use std::time::{Duration, Instant};
 

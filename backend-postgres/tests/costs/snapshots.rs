@@ -1,5 +1,5 @@
-//! What writes cost while somebody holds a snapshot from before them: a backup, a long report, a list.
-//! It keeps every version of a row that changes with each commit.
+//! Tests the cost of writes while a long transaction holds an older snapshot: a backup, a report,
+//! or a list. The snapshot prevents vacuum from removing the dead versions of the row of `store`.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::sidecar_of::Sidecar;
 /// Commits while the snapshot is held.
 const WRITES: u64 = 2000;
 
-/// What those leave of the row at least, in bytes.
+/// Minimum bytes of the dead row versions that these commits leave.
 const LEFT: u64 = WRITES * 100;
 
-/// Pages of the row's table and its index that one scan may touch: down the index, and one version.
+/// Maximum pages of the table and its index per scan: the descent of the index, and one version.
 const PAGES: u64 = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,7 +39,7 @@ async fn a_snapshot_that_somebody_holds_makes_no_statement_dearer() {
     ask(&holder, "begin isolation level repeatable read").await;
     ask(&holder, "select 1").await;
     for number in 0..WRITES {
-        // Each its own, so that only the row of the store is what everybody changes.
+        // Separate keys, so that the row of `store` is the only shared one.
         let name = format!("q{number}");
         write(&sidecar.endpoint, op(Action::Create, &name, "1")).await;
     }
@@ -76,7 +76,7 @@ async fn a_snapshot_that_somebody_holds_makes_no_statement_dearer() {
     sidecar.stop().await;
 }
 
-/// By statement, the most pages that one scan of the table `store` touched.
+/// Returns, per statement, the maximum pages of one scan of the table `store`.
 fn touched(log: &str) -> BTreeMap<&'static str, u64> {
     let mut most = BTreeMap::new();
     for plan in plans(log) {
@@ -100,7 +100,7 @@ fn look(node: &Value, most: &mut u64) {
     }
 }
 
-/// Sidecars that wait for the row at once.
+/// Concurrent sidecars that wait for the row.
 const WRITERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! A store that is started again, or put back, or copied, without a promotion.
+//! Tests of stores that are restarted, restored or copied without a promotion.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,8 +26,8 @@ async fn a_server_that_crashes_and_comes_back_stays_in_its_epoch() {
     assert_eq!(ends.lists, [1, 1], "{:?}", ends.reasons);
 }
 
-/// A copy of the data directory is put back: the server is on the timeline it always was, but a
-/// sidecar remembers more.
+/// Restores a copy of the data directory: the timeline is the same, but the sidecars observed newer
+/// revisions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_is_put_back_begins_an_epoch() {
     let mut server = Server::builder().start().await.expect("a server");
@@ -51,7 +51,7 @@ async fn a_snapshot_that_is_put_back_begins_an_epoch() {
     scene.finish(&dsn).await;
 }
 
-/// A dump that is read into another cluster may be of any age.
+/// Restores a dump in another cluster. The dump may be of any age.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dump_in_another_cluster_begins_an_epoch() {
     let mut server = Server::builder().start().await.expect("a server");
@@ -76,7 +76,7 @@ async fn a_dump_in_another_cluster_begins_an_epoch() {
     scene.finish(&dsn).await;
 }
 
-/// A dump that is read again where it was made: only the tables are others.
+/// Restores a dump in its own database: only the tables have other OIDs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dump_in_its_own_database_begins_an_epoch() {
     let server = Server::builder().start().await.expect("a server");
@@ -90,7 +90,7 @@ async fn a_dump_in_its_own_database_begins_an_epoch() {
     scene.writes().await;
     let ledger = scene.ledger.clone();
     let mut told = 0;
-    // Nobody is left who could remember.
+    // All sidecars restart, so none has observed the lost revisions.
     let again = async || {
         told = ledger.newest();
         let drop = "drop schema ark cascade";
@@ -105,7 +105,7 @@ async fn a_dump_in_its_own_database_begins_an_epoch() {
     scene.finish(&dsn).await;
 }
 
-/// Somebody who knows more than the sidecars can says that an epoch is over.
+/// An operator may end an epoch for reasons that the sidecars cannot detect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_epoch_that_is_ordered_begins_while_everybody_works() {
     let server = Server::builder().start().await.expect("a server");
@@ -140,7 +140,7 @@ async fn dump(database: &str, file: &Path) {
     shell(&format!("'{program}' -f '{file}' '{database}'"));
 }
 
-/// Reads a dump into a database.
+/// Restores a dump into a database.
 async fn load(file: &Path, database: &str) {
     let programs = Programs::find().await.expect("programs");
     let program = programs.path("psql").expect("psql");

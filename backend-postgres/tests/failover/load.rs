@@ -1,4 +1,4 @@
-//! Writers that go on whatever happens, as controllers do: after anything but success they look.
+//! Writers that retry forever, like controllers: after any error they read the current state.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Fact, Ledger};
 
-/// Writers at each sidecar, and keys of each.
+/// Writers per sidecar, and keys per writer.
 const WRITERS: usize = 3;
 const KEYS: usize = 6;
 
-/// Between two writes of one writer, and before another look after trouble.
+/// Pause between two writes of a writer, and before a retry.
 const PAUSE: Duration = Duration::from_millis(5);
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Writers under way.
+/// Running writers.
 pub(crate) struct Load {
     stop: CancellationToken,
     writers: JoinSet<()>,
 }
 
 impl Load {
-    /// Starts writers at each workplace.
+    /// Starts writers at each sidecar.
     pub(crate) fn start(benches: &[Bench], ledger: &Ledger) -> Self {
         let stop = CancellationToken::new();
         let mut writers = JoinSet::new();
@@ -47,7 +47,7 @@ impl Load {
         Self { stop, writers }
     }
 
-    /// Stops between two writes.
+    /// Stops the writers between two writes.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
         while let Some(ended) = self.writers.join_next().await {
@@ -81,7 +81,7 @@ impl Writer {
         format!("{}/k{slot}", self.name)
     }
 
-    /// One write; whether it was acknowledged.
+    /// Makes one write; returns whether it was acknowledged.
     async fn write(&mut self, round: usize) -> bool {
         let slot = round % KEYS;
         let path = self.path(slot);
@@ -106,7 +106,7 @@ impl Writer {
         true
     }
 
-    /// Finds out what is stored.
+    /// Reads the current state of a key.
     async fn look(&mut self, slot: usize, stop: &CancellationToken) {
         let key: Key = self.bench.key(&self.path(slot));
         while !stop.is_cancelled() {

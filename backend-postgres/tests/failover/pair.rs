@@ -1,10 +1,10 @@
-//! Fail-overs to an asynchronous standby.
+//! Tests of fail-overs to an asynchronous standby.
 
 use postgres_testkit::{Pair, Proxy, Server};
 
 use crate::scene::Scene;
 
-/// A fail-over that loses commits, seen through whatever leads clients to the new primary.
+/// Runs a fail-over that loses commits; `moves` is the proxy that leads clients to the new primary.
 async fn fail_over(pair: &mut Pair, dsn: &str, moves: Option<&Proxy>) {
     let scene = Scene::start(dsn).await;
     let before = scene.header(0).await;
@@ -47,7 +47,7 @@ async fn a_dsn_with_both_servers_finds_the_new_primary() {
     fail_over(&mut pair, &dsn, None).await;
 }
 
-/// Nobody can know that nothing was lost: a needless epoch costs everybody a list.
+/// Sidecars cannot know that nothing was lost, and a needless epoch costs only one list per client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promotion_that_lost_nothing_begins_an_epoch_too() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");

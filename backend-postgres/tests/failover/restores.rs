@@ -1,4 +1,4 @@
-//! Restores of an earlier time.
+//! Tests of restores of an earlier time.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::scene::Scene;
 use crate::sidecar::{DEADLINE, Sidecar};
 
-/// The database forgets a kind, and gives its number to another.
+/// The database loses a resource and assigns its id to another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kind_that_was_lost_is_not_taken_for_another() {
     let mut archive = Archive::start(Server::builder()).await.expect("a server");
@@ -24,7 +24,7 @@ async fn a_kind_that_was_lost_is_not_taken_for_another() {
     store(&lost[1], "a/two").await;
     archive.restore_to(&point).await.expect("a restore");
     scene.epoch_after(before.epoch).await;
-    // The second sidecar may think that it knows the number of the kind that was lost.
+    // The second sidecar may have cached the id of the lost resource.
     store(&other[0], "b/one").await;
     let start = scene.header(1).await.revision;
     store(&lost[1], "a/three").await;
@@ -47,14 +47,14 @@ async fn store(bench: &Bench, path: &str) {
     assert!(matches!(verdict, Ok(Verdict::Applied(_))), "{verdict:?}");
 }
 
-/// The first two changes after a revision.
+/// Returns the first two changes after a revision.
 async fn seen_after(bench: &Bench, start: i64) -> Vec<String> {
     let begin = Instant::now();
     let mut stream = loop {
         let opened = bench.client.try_watch(bench.after(start)).await;
         match opened.expect("sound") {
             Ok(stream) => break stream,
-            // Health lags behind a little.
+            // The published health is polled, so it may lag.
             Err(refused) => assert!(begin.elapsed() < DEADLINE, "{refused}"),
         }
         sleep(Duration::from_millis(50)).await;
@@ -101,7 +101,8 @@ async fn a_restore_begins_an_epoch_and_another_one_another() {
     assert_eq!(ends.lists, [3, 3], "{:?}", ends.reasons);
 }
 
-/// The database goes back to before an epoch began, and nobody is left who saw it.
+/// The database is restored to before an epoch began, and no running process has observed that
+/// epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_epoch_is_new_even_if_all_forgot_the_last_one() {
     let mut archive = Archive::start(Server::builder()).await.expect("a server");

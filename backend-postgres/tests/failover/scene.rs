@@ -1,4 +1,4 @@
-//! Sidecars on one database, writers and watchers at each, and what must hold at the end.
+//! Sidecars on one database, with writers and watchers at each, and the final assertions.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::load::Load;
 use crate::sidecar::{DEADLINE, Sidecar, eventually};
 use crate::watcher::Watcher;
 
-/// Writes that show that writing goes on.
+/// Number of writes that counts as progress.
 const SOME: usize = 60;
 
-/// How often each sidecar is asked where the store stands.
+/// Interval at which each sidecar's header is read.
 const GLANCE: Duration = Duration::from_millis(3);
 
 const EFFORT: Effort = Effort {
@@ -29,7 +29,7 @@ const EFFORT: Effort = Effort {
     long: false,
 };
 
-/// A store in use.
+/// A store under load.
 pub(crate) struct Scene {
     pub(crate) ledger: Ledger,
     pub(crate) benches: Vec<Bench>,
@@ -41,18 +41,18 @@ pub(crate) struct Scene {
     stop: CancellationToken,
 }
 
-/// What watchers came to.
+/// Results of the watchers.
 pub(crate) struct Ends {
-    /// Why watches ended, per watcher.
+    /// Reasons why watches ended, per watcher.
     pub(crate) reasons: Vec<Vec<Reason>>,
-    /// Lists that each watcher needed.
+    /// Number of lists per watcher.
     pub(crate) lists: Vec<usize>,
 }
 
 // === impl Scene ===
 
 impl Scene {
-    /// Two sidecars under load, some writes later.
+    /// Starts two sidecars under load, and waits for some writes.
     pub(crate) async fn start(dsn: &str) -> Self {
         let ledger = Ledger::default();
         let (first, second) = tokio::join!(Sidecar::start(dsn), Sidecar::start(dsn));
@@ -91,7 +91,7 @@ impl Scene {
         }
     }
 
-    /// Stops the sidecars, and starts others which remember nothing; their clients go on.
+    /// Replaces the sidecars by new ones without observed state; their clients continue.
     pub(crate) async fn restart(&mut self, dsn: &str, between: impl AsyncFnOnce()) {
         let mut folders = Vec::new();
         for sidecar in self.sidecars.drain(..) {
@@ -102,7 +102,7 @@ impl Scene {
         self.sidecars = futures_util::future::join_all(starting).await;
     }
 
-    /// Waits until more writes were acknowledged, in the newest epoch.
+    /// Waits for further acknowledged writes in the newest epoch.
     pub(crate) async fn writes(&self) {
         let epoch = self.header(0).await.epoch;
         let before = self.ledger.writes_in(epoch);
@@ -112,7 +112,7 @@ impl Scene {
         .await;
     }
 
-    /// Where a sidecar says that the store stands, as soon as it can.
+    /// Returns the header at a sidecar, with retries.
     pub(crate) async fn header(&self, place: usize) -> Header {
         let begin = std::time::Instant::now();
         loop {
@@ -127,7 +127,7 @@ impl Scene {
         }
     }
 
-    /// Waits until all sidecars are in one epoch after this, and work in it.
+    /// Waits until all sidecars serve one later epoch, and accept writes in it.
     pub(crate) async fn epoch_after(&self, before: i64) -> Header {
         eventually("all sidecars are in a later epoch", async || {
             let first = self.header(0).await.epoch;
@@ -139,8 +139,8 @@ impl Scene {
         self.header(0).await
     }
 
-    /// Waits until all sidecars are where everything up to a revision is gone, and work there. If all
-    /// who saw it have forgotten it, the epoch may have the number of one that was lost.
+    /// Waits until all sidecars serve a state in which revisions up to `old` are compacted, and
+    /// accept writes. If no process remembers the lost epoch, the new one may have the same number.
     pub(crate) async fn begun_above(&self, old: i64) -> Header {
         eventually("all sidecars are above what anybody was told", async || {
             let first = self.header(0).await;
@@ -153,7 +153,7 @@ impl Scene {
         self.header(0).await
     }
 
-    /// Waits until the sidecars' own readers of the log know of an epoch.
+    /// Waits until the log follower of a sidecar has published an epoch.
     pub(crate) async fn published(&self, place: usize, old: i64) -> Status {
         let begin = std::time::Instant::now();
         let bench = &self.benches[place];
@@ -167,7 +167,7 @@ impl Scene {
                 },
                 Err(refused) => refused,
             };
-            // A watch that began in the last moment of an epoch ends with it.
+            // A watch that began just before the epoch ended gets its error.
             if reason(&ended) == Reason::Compacted {
                 return ended;
             }
@@ -176,8 +176,8 @@ impl Scene {
         }
     }
 
-    /// Stops the writers; everything must fit together. The DSN is for a sidecar that remembers
-    /// nothing.
+    /// Stops the writers and checks that all observations are consistent; `dsn` is for a sidecar
+    /// without observed state.
     pub(crate) async fn finish(mut self, dsn: &str) -> Ends {
         self.load.stop().await;
         self.stop.cancel();
@@ -215,7 +215,7 @@ impl Scene {
         }
         let known = [Reason::NotReady, Reason::EpochChanged, Reason::Compacted];
         for reason in ends.reasons.iter().flatten() {
-            // Nothing is typed while a sidecar is not there.
+            // Errors are untyped while a sidecar is down.
             let typed = known.contains(reason) || *reason == Reason::Unspecified;
             assert!(typed, "{:?}", ends.reasons);
         }
@@ -227,8 +227,7 @@ impl Scene {
         ends
     }
 
-    /// What a revision of an earlier epoch is good for: nothing but a clear refusal, whoever is
-    /// asked.
+    /// Asserts that every call with a revision of an earlier epoch is rejected at every sidecar.
     pub(crate) async fn history_is_gone(&self, old: i64, header: &Header) {
         assert!(header.compact_revision > old, "{header:?} after {old}");
         for (place, bench) in self.benches.iter().enumerate() {
@@ -242,7 +241,7 @@ impl Scene {
         }
     }
 
-    /// A write of our own through a sidecar; its revision.
+    /// Creates a record through a sidecar; returns its revision.
     pub(crate) async fn create(&self, place: usize, path: &str) -> i64 {
         let bench = &self.benches[place];
         let op = bench.create(path, "an acknowledged value");
@@ -252,12 +251,12 @@ impl Scene {
         }
     }
 
-    /// Workplaces with a kind of their own.
+    /// Returns contexts with a new resource.
     pub(crate) async fn kind(&self) -> Vec<Bench> {
         workplaces(&self.sidecars).await
     }
 
-    /// Whether every sidecar shows a key, by get and by list.
+    /// Whether every sidecar returns a key, by get and by list.
     pub(crate) async fn shows(&self, path: &str) -> bool {
         let mut shown = Vec::new();
         for bench in &self.benches {
@@ -280,7 +279,7 @@ pub(crate) fn reason(status: &Status) -> Reason {
     from_status(status).map_or(Reason::Unspecified, |error| error.reason())
 }
 
-/// A workplace at each sidecar, with the same keys.
+/// Returns a context per sidecar, with the same keys.
 pub(crate) async fn workplaces(sidecars: &[Sidecar]) -> Vec<Bench> {
     let endpoint = sidecars[0].endpoint();
     let described = Client::new(&endpoint).describe().await;

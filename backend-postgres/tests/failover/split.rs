@@ -1,4 +1,5 @@
-//! An old primary that lives on beside the new one: only new connections get to the new one.
+//! Tests of an old primary that stays up beside the new one; only new connections reach the new
+//! one.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use postgres_testkit::{Mode, Pair, Proxy, Server};
 use crate::scene::{Scene, reason, workplaces};
 use crate::sidecar::{Sidecar, eventually};
 
-/// Connections of a sidecar that end, of those that it has: some stay where they are.
+/// Terminates some of a sidecar's connections; the others stay on the old primary.
 const FEW: &str = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
      where datname = 'ark' and pid <> pg_backend_pid() order by pid limit 4) as few";
 
@@ -28,7 +29,8 @@ async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
     let lost = scene.create(0, "lost/one").await;
     let session = pair.primary().session("ark").await.expect("a session");
     session.text(FEW).await.expect("some end");
-    // Whoever is led to both servers meanwhile must decide for one; an epoch of each is the limit.
+    // A sidecar with connections to both servers must settle on one; at most one epoch per server
+    // may begin.
     eventually("a sidecar finds the new primary", async || {
         let first = scene.header(0).await;
         let second = scene.header(1).await;
@@ -45,7 +47,7 @@ async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
     assert_eq!(ends.lists, [2, 2], "{:?}", ends.reasons);
 }
 
-/// A fail-over that nobody had to wait for: watches learn of it by the epoch alone.
+/// No connection breaks, so a watch can only end because of the new epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_under_way_ends_with_its_epoch() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");

@@ -1,4 +1,4 @@
-//! A client that lists and watches for ever: resumes where it was, and lists again if told to.
+//! A client that lists and watches forever: it resumes where it was, and lists again when required.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::ledger::Ledger;
 
 const RETRY: Duration = Duration::from_millis(50);
 
-/// What a watcher came to.
+/// State of a watcher.
 pub(crate) struct Watcher {
     bench: Bench,
     client: Client,
     ledger: Ledger,
-    /// Where it is to stop.
+    /// Revision at which it stops.
     target: watch::Receiver<i64>,
     state: Replay,
     cursor: i64,
-    /// Why its watches ended or did not start, in order.
+    /// Reasons why its watches ended or were rejected, in order.
     pub(crate) ends: Vec<Reason>,
     pub(crate) lists: usize,
 }
@@ -42,7 +42,7 @@ impl Watcher {
         }
     }
 
-    /// Goes on until everything up to the target was seen.
+    /// Runs until it has received everything up to the target.
     pub(crate) async fn work(mut self) -> Self {
         let mut fresh = false;
         while self.cursor < *self.target.borrow() {
@@ -65,7 +65,7 @@ impl Watcher {
         self
     }
 
-    /// Fails unless a list shows what the events made.
+    /// Fails unless a list equals the state built from events.
     pub(crate) fn matches(&self, listed: &Listed) {
         let matched = self.state.matches(&listed.records, "the list at the end");
         matched.expect("a watcher with everything");
@@ -90,7 +90,7 @@ impl Watcher {
         }
     }
 
-    /// One watch, to the target or to its end.
+    /// Runs one watch, to the target or to its end.
     async fn follow(&mut self) -> Result<(), Status> {
         let start = self.cursor;
         let opened = self.client.try_watch(self.bench.after(start)).await;
@@ -128,7 +128,7 @@ impl Watcher {
         end
     }
 
-    /// A broken rule is a problem for good; the watch is over.
+    /// Records a broken rule; the watch ends.
     fn sound<T>(&self, checked: Result<T, Stop>) -> Result<T, Status> {
         checked.map_err(|stop| {
             self.broken(&stop);

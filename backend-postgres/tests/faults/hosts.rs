@@ -1,4 +1,4 @@
-//! Several hosts, one of which is dead: a machine without power refuses nothing and answers nothing.
+//! Tests of several hosts with a dead one: a machine without power does not respond at all.
 
 use postgres_testkit::{Mode, Proxy, Server};
 
@@ -19,7 +19,7 @@ async fn a_first_host_that_never_answers_is_passed() {
     create(endpoint, "a").await.expect("written");
     get(endpoint, "a").await.expect("read");
     list(endpoint).await.expect("listed");
-    // Every connection anew.
+    // Replace every connection.
     server.execute("ark", TERMINATE).await.expect("terminated");
     create(endpoint, "b").await.expect("written");
     get(endpoint, "b").await.expect("read");

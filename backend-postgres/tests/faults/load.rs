@@ -1,4 +1,4 @@
-//! The load that all faults meet, and the verdict over it.
+//! The load of all fault tests, and the checks at its end.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use postgres_testkit::Server;
 
 use crate::sidecar_of::Sidecar;
 
-/// How long the load may take to get on after trouble has passed.
+/// Timeout until the load progresses after a fault has ended.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(15);
 
-/// What most tests put on a store.
+/// Load of most tests.
 pub(crate) const SIZE: Size = Size {
     writers: 6,
     watchers: 4,
     from_every_revision: false,
 };
 
-/// Sidecars on one database.
+/// Starts sidecars on one database.
 pub(crate) async fn sidecars(dsns: &[String]) -> Vec<Sidecar> {
     let mut sidecars = Vec::new();
     for dsn in dsns {
@@ -27,7 +27,7 @@ pub(crate) async fn sidecars(dsns: &[String]) -> Vec<Sidecar> {
     sidecars
 }
 
-/// A server of the builder with one database, its DSN, and sidecars on it.
+/// Starts a server with one database; returns it with the DSN and sidecars.
 pub(crate) async fn store(
     builder: postgres_testkit::Builder,
     count: usize,
@@ -44,7 +44,7 @@ pub(crate) async fn storm(sidecars: &[Sidecar], seed: u64, size: Size) -> Storm 
     started.expect("the store answers")
 }
 
-/// Ends the load, demands that all that was told holds, and stops the sidecars.
+/// Ends the load, asserts all guarantees, and stops the sidecars.
 #[expect(clippy::print_stdout, reason = "figures for whoever runs the test")]
 pub(crate) async fn judge(what: &str, storm: Storm, sidecars: Vec<Sidecar>) -> Aftermath {
     let aftermath = storm

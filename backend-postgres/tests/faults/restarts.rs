@@ -1,4 +1,4 @@
-//! The server stops at once, or is killed, and comes back, under load.
+//! Tests of a server that stops immediately, or is killed, and restarts, under load.
 
 use postgres_testkit::{Server, Stop};
 
@@ -27,8 +27,8 @@ async fn five_immediate_stops() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_kills_of_the_whole_server() {
-    // The server's default would lose what was committed in the last seconds: the driver's sessions
-    // do not take it.
+    // The server's default would lose the commits of the last seconds; the driver's sessions
+    // override it.
     let builder = Server::builder()
         .fsync(true)
         .setting("synchronous_commit", "off")

@@ -1,4 +1,4 @@
-//! Sessions of the driver are terminated one after the other: writers, readers, listeners.
+//! Tests of sessions of the driver being terminated one by one: writer, readers, listener.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::sidecar_of::Sidecar;
 
 const TERMINATIONS: usize = 200;
 
-/// Terminates one session of a driver at random; what it last did.
+/// Terminates a random session of a driver; returns its last statement.
 async fn terminate(session: &Session, random: &mut StdRng) -> Option<String> {
     let number: u32 = random.random();
     let statement = format!(
@@ -36,7 +36,7 @@ async fn listeners(session: &Session) -> String {
         .expect("a number")
 }
 
-/// What every session of a driver did last.
+/// Returns the last statement of every session of a driver.
 async fn sessions(session: &Session) -> String {
     let all = "select string_agg(state || ' ' || left(query, 60), ' | ') from pg_stat_activity \
          where application_name = 'backend-postgres'";
@@ -55,13 +55,13 @@ async fn two_hundred_terminated_sessions() {
         let did = terminate(&session, &mut random).await;
         heard +=
             usize::from(did.is_some_and(|did| did.contains("LISTEN") || did.contains("notify")));
-        // Every so often in quick succession, else when the load has got on.
+        // Four out of five wait for progress; the others follow in quick succession.
         if number % 5 != 0 {
             storm.progress(3, RECOVERY).await.expect("the load goes on");
         }
     }
     assert!(heard > 0, "no listener was terminated");
-    // The listeners come back, after a pause that grows to 2 s.
+    // The listeners reconnect, after a backoff of up to 2 s.
     let deadline = Instant::now() + RECOVERY;
     while listeners(&session).await != "2" {
         assert!(
@@ -73,7 +73,7 @@ async fn two_hundred_terminated_sessions() {
     }
     let aftermath = judge("200 terminations", storm, sidecars).await;
     assert!(aftermath.acknowledged > 600, "the load was too small");
-    // The driver goes on by itself: a writer is not told of a lost session.
+    // The driver retries by itself: a lost session is not reported to writers.
     let told = aftermath.troubles.get("write: NOT_READY").copied();
     assert!(told.unwrap_or(0) < 5, "{:?}", aftermath.troubles);
 }
@@ -81,7 +81,7 @@ async fn two_hundred_terminated_sessions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_hint_costs_at_most_the_poll() {
     let (_server, dsn, mut sidecars) = store(Server::builder(), 1).await;
-    // Every hint is lost on a sidecar that does not listen.
+    // A sidecar that does not listen gets no notifications.
     let deaf = ["--dsn", &dsn, "--notify-dsn", "none"];
     sidecars.push(Sidecar::start(&deaf).await);
     let watch = sidecars[1]
@@ -93,7 +93,7 @@ async fn a_lost_hint_costs_at_most_the_poll() {
     stream.message().await.expect("watch").expect("its start");
     let mut worst = Duration::ZERO;
     for number in 0..8 {
-        // Idle for longer each time: the poll has become rare by then.
+        // Idle for ever longer, so that the poll interval has grown to its maximum.
         tokio::time::sleep(Duration::from_millis(number * 200)).await;
         let begun = Instant::now();
         let name = format!("n{number}");
@@ -102,7 +102,7 @@ async fn a_lost_hint_costs_at_most_the_poll() {
         worst = worst.max(begun.elapsed());
     }
     println!("without hints an event takes at most {worst:?}");
-    // The idle poll is 1.25 s; without one nothing would ever come.
+    // The idle poll interval is 1.25 s; without polling no event would ever arrive.
     assert!(worst < Duration::from_secs(5), "{worst:?}");
     for sidecar in sidecars {
         sidecar.stop().await;

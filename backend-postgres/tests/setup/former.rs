@@ -1,4 +1,4 @@
-//! Stores of releases before 0.2, and where epochs begin.
+//! Tests of stores of releases before 0.2, and of where epochs begin.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,11 +15,11 @@ use sidecar::driver::Driver;
 
 use crate::program::{database, migrate};
 
-/// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the second,
-/// m4 was created in the second, m1 deleted.
+/// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the
+/// second, m4 was created in the second, m1 was deleted.
 const FORMER: &str = include_str!("../fixtures/before-0.2.sql");
 
-/// Makes the dump look as if it had been written here.
+/// Sets the dump's origin to this database.
 const AT_HOME: &str = "update ark.store s set origin = concat_ws('/', c.system_identifier, d.oid, \
     s.tableoid) from pg_control_system() c, pg_database d where d.datname = current_database()";
 
@@ -149,7 +149,7 @@ impl Stores for Databases {
 
     async fn restore(&mut self, from: &mut Self::Store, clock: fn() -> SystemTime) -> Self::Store {
         let name = self.next();
-        // A template must not be in use.
+        // The source of CREATE DATABASE … TEMPLATE must not be in use.
         from.1.close().await;
         let copy = format!("create database {name} template {}", from.0);
         self.server
@@ -166,7 +166,7 @@ impl Stores for Databases {
     }
 }
 
-// One test: the histories share a clock.
+// One test for all properties, because the histories share a global clock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revisions_stay_in_range_and_are_unique_over_random_histories() {
     for seed in 0..2 {

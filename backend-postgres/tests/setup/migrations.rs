@@ -1,4 +1,4 @@
-//! The schema goes up, down and up again, also when several programs begin at once.
+//! Tests of migrations up, down and up again, also by concurrent processes.
 
 use postgres_testkit::{PoolMode, Pooler, Server, Session};
 
@@ -70,7 +70,7 @@ async fn programs_that_migrate_at_once_take_turns() {
     assert_eq!(rows.as_deref(), Some("1"));
 }
 
-/// Settings and statements that outlive a transaction are met by whoever gets the connection next.
+/// Session settings and prepared statements would affect the next client of a pooled connection.
 #[tokio::test]
 async fn a_poolers_connections_are_left_as_they_were() {
     let (server, direct) = database(Server::builder()).await;
@@ -78,7 +78,7 @@ async fn a_poolers_connections_are_left_as_they_were() {
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
     let dsn = pooler.dsn("ark");
     let pooled = ["--pooler", "transaction"];
-    // The second meets what the first left.
+    // The second migration reuses the connection of the first.
     for _ in 0..2 {
         let migrated = migrate(&dsn, &pooled).await;
         assert_eq!(migrated.as_deref(), Ok("schema version 3"));
@@ -96,7 +96,7 @@ async fn a_poolers_connections_are_left_as_they_were() {
                 (select count(*) from pg_prepared_statements))";
     let mut sessions = Vec::new();
     for _ in 0..10 {
-        // Each keeps its connection: together they have all that there are.
+        // Each session keeps its connection: together they hold all of the pool.
         let session = Session::connect(&dsn).await.expect("a session");
         session.batch_execute("begin").await.expect("begun");
         let left = session.text(left).await.expect("asked");

@@ -1,4 +1,4 @@
-//! Names that no record can have.
+//! Tests of names that no record can have.
 
 use backend_postgres::{Options, PostgresDriver};
 use backend_proto::v1::op::Action;

@@ -1,4 +1,4 @@
-//! How changes were requested, as the log keeps it: across releases, roles and moves.
+//! Tests of the origins of changes in the log: across releases, roles and moves.
 
 use backend_postgres::{Options, PostgresDriver};
 use backend_proto::v1::op::Action;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::program::{database, migrate, refusal};
 
-/// Logs in as this role, who owns nothing.
+/// A login role that owns nothing.
 const ROLE: &str = "runtime";
 
 async fn open(dsn: &str) -> PostgresDriver {
@@ -41,7 +41,7 @@ fn op(action: Action, value: &str, origin: Option<Origin>) -> Op {
     }
 }
 
-/// Applies one operation; its event.
+/// Applies one operation; returns its event.
 async fn apply(driver: &PostgresDriver, op: Op) -> Event {
     let committed = driver.commit(vec![op]).await.expect("committed");
     committed.events.into_iter().next().expect("applied")
@@ -57,8 +57,8 @@ fn origins(events: &[Event]) -> Vec<Option<Origin>> {
     events.iter().map(|event| event.origin.clone()).collect()
 }
 
-/// A read of the log in the form that programs of schema version 2 have it. They may still run beside
-/// this one, with statements that they prepared before the migration.
+/// The read of the log by programs of schema version 2. They may still run beside this release,
+/// with statements prepared before the migration.
 const PREPARED_BEFORE: &str = "prepare log_before(bigint) as
     select s.revision, e.* from ark.store s left join lateral (
       select l.revision, l.actor, l.old_value from (
@@ -66,7 +66,7 @@ const PREPARED_BEFORE: &str = "prepare log_before(bigint) as
         from (select * from ark.log where revision > $1 order by revision limit 1024) t) l) e on true;
     execute log_before(0)";
 
-/// Writes a change as those programs do.
+/// Writes a change as these programs do.
 async fn update_as_before(session: &Session) {
     let sql = "begin;
         insert into ark.log (revision, resource, path, change, previous, create_revision, created_at,
@@ -90,7 +90,7 @@ async fn a_store_of_the_release_before_shows_its_changes_without_origins_and_mov
     let before = log(&driver).await;
     assert_eq!(origins(&before), [Some(origin("create")), None]);
     driver.close().await;
-    // As that release left it.
+    // Revert to the schema of that release.
     migrate(&dsn, &["--to", "2"]).await.expect("migrated");
     let columns = "select count(*) from information_schema.columns where table_schema = 'ark' \
                    and table_name like 'log%' and column_name in ('manager', 'verb', 'subresource')";
@@ -177,7 +177,7 @@ async fn a_role_that_may_create_nothing_needs_migrate_once() {
     ] {
         assert!(refused.contains(words), "{refused}");
     }
-    // What it was granted before reaches the new columns.
+    // The earlier grant covers the new columns.
     migrate(&owner, &[]).await.expect("migrated");
     let driver = open(&dsn).await;
     let created = apply(&driver, op(Action::Create, "1", Some(origin("create")))).await;

@@ -1,4 +1,4 @@
-//! What the program refuses to work with: one sentence that says what to do, and an exit.
+//! Tests of rejected databases: a one-line message with the remedy, and an exit code.
 
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{Key, Op};
@@ -7,7 +7,7 @@ use sidecar::Driver as _;
 
 use crate::program::{database, migrate, refusal};
 
-/// Logs in as this role, who owns nothing.
+/// A login role that owns nothing.
 const ROLE: &str = "runtime";
 const PASSWORD: &str = "hush-hush";
 
@@ -136,7 +136,7 @@ async fn a_role_without_rights() {
         unknown.contains("role \"nobody there\" does not exist"),
         "{unknown}"
     );
-    // One right of several is missing.
+    // Revoke one of the granted privileges.
     migrate(&server.dsn("ark"), &["--grant", ROLE])
         .await
         .expect("granted");

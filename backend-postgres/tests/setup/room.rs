@@ -1,4 +1,4 @@
-//! The log has room wherever revisions go on.
+//! Tests that the log is extended wherever revisions continue.
 
 use backend_postgres::{Options, PostgresDriver};
 use backend_proto::v1::event::Type;
@@ -65,7 +65,7 @@ async fn a_partition_that_is_used_up_is_followed_by_another() {
 async fn an_import_may_lead_to_an_epoch_before_what_the_log_was_made_for() {
     let (server, dsn) = database(Server::builder()).await;
     let driver = open(&dsn).await;
-    // An empty store after a fail-over: in a later epoch, whose partition is there.
+    // An empty store after a fail-over: in a later epoch, whose partition exists.
     let later = "update ark.store set epoch = 5, revision = 5::bigint << 40, \
                  compact_revision = 5::bigint << 40; \
                  select ark.extend_log((5::bigint << 40) + 1, (5::bigint << 40) + 1, 0)";

@@ -1,4 +1,5 @@
-//! Starts at a bad moment, and what others can see of a process.
+//! Tests of starts while the database is unavailable, and of what other users can see of the
+//! process.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ async fn a_standby_is_not_served() {
     let mut program = Program::new();
     program.serve(&[], &[("ARK_BACKEND_POSTGRES_DSN", &dsn)]);
     program.says("waiting for the database").await;
-    // What it waits for is told again when that changes.
+    // A changed reason for waiting is logged again.
     proxy.set(Mode::Forward).await.expect("an open port");
     program.says("does not allow writes").await;
     let client = program.endpoint().client();
@@ -61,7 +62,7 @@ async fn a_standby_is_not_served() {
         .current_revision(CurrentRevisionRequest {})
         .await;
     assert!(asked.is_err(), "a standby is served");
-    // It becomes a primary.
+    // The standby becomes a primary.
     pair.kill_primary().await.expect("killed");
     pair.promote().await.expect("promoted");
     program.answers().await;

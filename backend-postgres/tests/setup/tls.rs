@@ -1,4 +1,4 @@
-//! TLS to the database: what each `sslmode` believes, and certificates as logins.
+//! Tests of TLS to the database: the verification of each `sslmode`, and client certificates.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::program::{Program, path, refusal};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
-/// Certificates of an authority and of a stranger, as files.
+/// Certificate files of a trusted and of an untrusted authority.
 struct Files(TempDir);
 
 impl Files {
@@ -34,7 +34,7 @@ impl Files {
         std::fs::write(self.0.path().join(name), pem).expect("a file");
     }
 
-    /// A certificate for a host, whose common name is that of a role.
+    /// Issues a certificate for a host, with a role as its common name.
     fn issue(&self, name: &str, authority: &Authority, host: &str, role: &str) {
         let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, role);
@@ -67,11 +67,11 @@ async fn server(files: &Files, certificate: &str) -> Server {
     server
 }
 
-/// What becomes of a start.
+/// Expected result of a start.
 enum Due {
     /// It serves, over TLS.
     Serves,
-    /// It ends, or waits, with these words.
+    /// It exits, or keeps waiting, with this message.
     Refuses(&'static str),
 }
 
