@@ -1,4 +1,4 @@
-//! `compact`: dropping history.
+//! `compact`: drops history.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::tell;
 /// Drops history up to a revision, or all of it.
 ///
 /// # Errors
-/// If the revision is above the current one, or the store cannot be reached.
+/// If the revision is above the current one, or the store is unreachable.
 pub async fn run(arguments: &args::Compact) -> Result<()> {
     let store = Store::at(&arguments.at)?;
     let revision = match arguments.revision {

@@ -1,4 +1,4 @@
-//! `fence`: refusing writes, and serving them again.
+//! `fence`: sets or lifts the fence of a store.
 
 use anyhow::Result;
 
@@ -6,10 +6,10 @@ use crate::args;
 use crate::store::Store;
 use crate::tell;
 
-/// Raises the fence with a reason, or lifts it.
+/// Sets the fence with a reason, or lifts it.
 ///
 /// # Errors
-/// If the driver cannot do it, or cannot be reached.
+/// If the driver does not support fences, or is unreachable.
 pub async fn run(arguments: &args::Fence) -> Result<()> {
     let store = Store::at(&arguments.at)?;
     let header = store.fence(arguments.reason.as_deref()).await?;

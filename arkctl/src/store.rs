@@ -1,4 +1,4 @@
-//! One store behind its driver: the calls of `ark.backend.v1` as commands make them.
+//! Client of one store: the calls of `ark.backend.v1` that commands need.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,38 +24,38 @@ use tonic::{Request, Status, Streaming};
 
 use crate::args;
 
-/// Deadline of a unary call, and longest silence of a stream that has something to say. A driver
-/// that sorts a large store, or waits for its disk, may take a while.
+/// Deadline of a unary call, and timeout of the next message in a stream. Drivers may take long to
+/// sort a large store or to flush.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A store that calls can be made to.
+/// Client of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub(crate) address: String,
-    /// Short calls, on a connection that no stream delays.
+    /// Connection for unary calls, so that streams do not delay them.
     calls: BackendClient<Channel>,
     streams: BackendClient<Channel>,
 }
 
-/// An error of a call: whose, and what the driver said.
+/// Error of a call, with the store's address and the driver's error.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     address: String,
-    /// The typed error, unless the driver was not reached.
+    /// The typed error; `None` if the driver was unreachable.
     pub(crate) error: Option<BackendError>,
     message: String,
 }
 
-/// An export under way.
+/// An export in progress.
 #[derive(Debug)]
 pub(crate) struct Export {
-    /// What is exported.
+    /// Header of the snapshot.
     pub(crate) header: Header,
-    /// How many records its snapshot has, if the driver can tell; an estimate.
+    /// Estimated number of records in the snapshot, if the driver knows it.
     pub(crate) about_records: Option<u64>,
     address: String,
     stream: Streaming<ExportResponse>,
-    /// Records that came.
+    /// Records received so far.
     count: i64,
 }
 
@@ -75,7 +75,7 @@ impl Store {
         Self::open("--to", &to.endpoint, [&to.ca, &to.cert, &to.key])
     }
 
-    /// A store at an address; `files` are authority, certificate and key.
+    /// Opens a store at an address; `files` are authority, certificate and key.
     pub(crate) fn open(flag: &str, address: &str, files: [&Option<PathBuf>; 3]) -> Result<Self> {
         let tls = match files {
             [Some(ca), Some(cert), Some(key)] => Some(Tls {
@@ -123,7 +123,7 @@ impl Store {
     }
 
     pub(crate) async fn compact(&self, revision: i64) -> Result<Header, Refusal> {
-        // Takes as long as there is history: no deadline.
+        // No deadline: the duration depends on the amount of history.
         let answer = self
             .calls
             .clone()
@@ -133,7 +133,7 @@ impl Store {
         Ok(answer.into_inner().header.unwrap_or_default())
     }
 
-    /// Refuses writes with a reason, or with `None` serves them again.
+    /// Fences the store with a reason, or with `None` lifts the fence.
     pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Refusal> {
         let request = timed(FenceRequest {
             fenced: reason.is_some(),
@@ -152,7 +152,7 @@ impl Store {
         Ok(answer.map_err(|status| self.refusal(&status))?.into_inner())
     }
 
-    /// Begins an export. If it is to be at a revision, it is.
+    /// Begins an export; fails if it is not at the requested revision.
     pub(crate) async fn export(&self, request: ExportRequest) -> Result<Export> {
         let wanted = request.revision;
         let answer = self.streams.clone().export(request).await;
@@ -182,7 +182,8 @@ impl Store {
         Ok(export)
     }
 
-    /// Whether the store holds nothing and has no history; whether it ever had, its driver knows.
+    /// Whether the store holds no records and no history. Whether it ever had any, only its driver
+    /// knows.
     pub(crate) async fn is_empty(&self) -> Result<bool> {
         let mut export = self.export(ExportRequest::default()).await?;
         let Header {
@@ -193,7 +194,7 @@ impl Store {
         Ok(revision == compact_revision && export.records().await?.is_none())
     }
 
-    /// One call of Import, whose requests begin with `options`.
+    /// Makes one call of Import, whose requests begin with `options`.
     pub(crate) async fn import<S>(&self, requests: S) -> Result<Header, Refusal>
     where
         S: tokio_stream::Stream<Item = ImportRequest> + Send + 'static,
@@ -203,7 +204,7 @@ impl Store {
         Ok(answer.into_inner().header.unwrap_or_default())
     }
 
-    /// An error of a stream of this store.
+    /// Converts an error of a stream of this store.
     pub(crate) fn refusal(&self, status: &Status) -> Refusal {
         Refusal::of(&self.address, status)
     }
@@ -214,7 +215,7 @@ pub(crate) fn can(described: &DescribeResponse, capability: Capability) -> bool 
     described.capabilities.contains(&(capability as i32))
 }
 
-/// The request that begins a call of Import.
+/// Returns the first request of a call of Import.
 pub(crate) fn begin(options: Options) -> ImportRequest {
     ImportRequest {
         part: Some(backend_proto::v1::import_request::Part::Options(options)),
@@ -234,10 +235,10 @@ fn read(path: &PathBuf) -> Result<Vec<u8>> {
 // === impl Export ===
 
 impl Export {
-    /// The next part; `None` at an orderly end.
+    /// Returns the next part; `None` at the regular end.
     pub(crate) async fn next(&mut self) -> Result<Option<Part>> {
         while let Some(message) = self.message().await? {
-            // There is none if it is one of a later minor version.
+            // A part of a later minor version is absent here: skip it.
             if message.part.is_some() {
                 return Ok(message.part);
             }
@@ -250,7 +251,7 @@ impl Export {
         Ok(message.map_err(|status| Refusal::of(&self.address, &status))?)
     }
 
-    /// The next records of the snapshot; `None` when it is complete.
+    /// Returns the next records of the snapshot; `None` when it is complete.
     pub(crate) async fn records(&mut self) -> Result<Option<Vec<Record>>> {
         let part = timeout(PATIENCE, self.next()).await;
         let part = part.with_context(|| format!("{}: an export stood still", self.address))?;
@@ -281,7 +282,7 @@ impl Refusal {
         }
     }
 
-    /// What kind of error it is, if the driver said so.
+    /// Returns the reason of the error, if the driver gave one.
     pub(crate) fn reason(&self) -> Option<Reason> {
         self.error.as_ref().map(BackendError::reason)
     }

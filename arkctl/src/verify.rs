@@ -1,4 +1,4 @@
-//! `verify`: reading everything, and comparing two stores.
+//! `verify`: reads all records, and compares two stores.
 
 mod compare;
 
@@ -12,13 +12,13 @@ use crate::key;
 use crate::store::Store;
 use crate::tell::{self, Progress};
 
-/// Most unreadable records that are named.
+/// Maximum number of unreadable records to print.
 const NAMED: usize = 20;
 
-/// Reads everything; with a second store, compares.
+/// Reads all records; compares with a second store if given.
 ///
 /// # Errors
-/// If a record is unreadable, the stores differ, or one of them cannot be read.
+/// If a record is unreadable, the stores differ, or one of them is unreadable.
 pub async fn run(arguments: &args::Verify) -> Result<()> {
     let store = Store::at(&arguments.at)?;
     let Some(against) = &arguments.against else {
@@ -45,7 +45,7 @@ pub async fn run(arguments: &args::Verify) -> Result<()> {
     Ok(())
 }
 
-/// Where two stores are compared that are to hold the same now.
+/// Returns the revisions at which to compare the current states of two stores.
 async fn newest(store: &Store, other: &Store) -> Result<[i64; 2]> {
     let (here, there) = (store.head().await?, other.head().await?);
     if here.revision == there.revision {
@@ -87,7 +87,7 @@ async fn alone(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// What a store holds at a revision; 0 means now.
+/// Returns the summary of a store at a revision; 0 means the current one.
 pub(crate) async fn summary(store: &Store, revision: i64) -> Result<Summary> {
     let request = ExportRequest {
         revision,

@@ -1,15 +1,16 @@
-//! A copy of a store that serves meanwhile.
+//! Copy of a store that keeps serving.
 //!
-//! 1. the snapshot, in calls of Import that are kept one by one (`more`);
-//! 2. the source's log after it, until the target can take what it lacks in about a second;
-//! 3. a fence around the source, and the rest of the log up to it;
-//! 4. the closing call in the source's epoch: from here on the target serves;
-//! 5. both are read at the fence's revision and compared.
+//! 1. Import the snapshot, in calls that are each stored (`more`).
+//! 2. Follow the source's log, until the target is about a second behind.
+//! 3. Fence the source, and import the rest of the log up to the fence.
+//! 4. Make the closing call in the source's epoch: from here on the target serves.
+//! 5. Read both stores at the fence's revision and compare them.
 //!
-//! Until the fourth step a failure lifts the fence, and nothing has happened that a client could
-//! see. Whether it may be lifted after the fourth has begun, the module `close` decides. If the comparison fails, the target is fenced, so that it gives no revision a second time,
-//! and then the source is opened again: it is unharmed. A killed copy is carried on from what the
-//! target tells of its unfinished import; a complete one is compared again.
+//! A failure before step 4 lifts the fence; clients have seen no change. From step 4 on, the module
+//! `close` decides whether the fence may be lifted. If the comparison fails, the target is fenced,
+//! so that it issues no revision a second time, and then the source, which is intact, is unfenced.
+//! A killed copy continues from the progress of the target's unfinished import; a complete copy is
+//! compared again.
 
 mod close;
 mod filling;
@@ -34,20 +35,21 @@ use crate::store::Refusal;
 use crate::tell;
 use crate::verify::{self, Comparison};
 
-/// How long the source is fenced at most before the target has everything: else the fence is lifted.
+/// Maximum time for which the source is fenced before the target has everything; then the fence is
+/// lifted.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How often a copy begins again because the target had not come to rest.
+/// Maximum number of restarts because an earlier run's call was still in flight.
 const ATTEMPTS: u32 = 5;
-/// How long the closing call is tried while it is not known what came of it.
+/// Retry budget of the closing call while its outcome is unknown.
 const CLOSING: Duration = Duration::from_secs(30);
-/// Between two attempts at something that ends by itself.
+/// Pause between polls of a condition that resolves by itself.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What to do when the copy cannot be carried on.
+/// Remedy if the copy cannot continue.
 pub(super) const GONE: &str =
     "the source has dropped history that the copy needs: give the command again with --restart";
 
-/// Moves the store, or with `--no-cut-over` brings the target close.
+/// Moves the store, or with `--no-cut-over` brings the target close to the source.
 pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
     let mut stop = Stop::listen()?;
     for attempt in 1.. {
@@ -58,8 +60,8 @@ pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
         if reason(&error) != Some(Reason::Invalid) || attempt == ATTEMPTS {
             return Err(error);
         }
-        // A call of a run that was killed may have been kept after this one had looked. Whoever does
-        // not answer now is not why the copy failed.
+        // A call of a killed run may have been stored after this run read the state. An unreachable
+        // store here is not the error to report.
         let looks =
             async { futures_util::try_join!(pair.source.describe(), pair.target.describe()) };
         let looks = tokio::select! {
@@ -121,13 +123,13 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
     }
 }
 
-/// A target that holds everything up to the fence.
+/// A target with everything up to the fence.
 struct Filled {
     source: Header,
     cut: i64,
 }
 
-/// Steps 1 to 3; `None` if there is to be no third.
+/// Runs steps 1 to 3; returns `None` with `--no-cut-over`, which omits step 3.
 async fn fill(
     pair: &Pair,
     state: State,
@@ -175,7 +177,7 @@ async fn fill(
     }))
 }
 
-/// Step 5.
+/// Runs step 5.
 async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>, stop: &mut Stop) -> Result<()> {
     let source = &pair.source;
     let compared = tokio::select! {
@@ -205,8 +207,8 @@ async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>, stop: &mut Stop) ->
     Err(wrong.context("the target is fenced, so that the source can serve again"))
 }
 
-/// Reads both stores. A target's driver that did not see the end of the closing commit, because it
-/// was restarted or the database kept it waiting, takes a moment to find out that it may be read.
+/// Compares both stores, with retries. A target's driver that missed the end of the closing commit,
+/// because of a restart or a blocked database, needs a moment to become readable.
 async fn compare(pair: &Pair, cut: i64) -> Result<Comparison> {
     let begun = Instant::now();
     loop {
@@ -220,7 +222,7 @@ async fn compare(pair: &Pair, cut: i64) -> Result<Comparison> {
     }
 }
 
-/// Fences a target that is not to be used; `false` if somebody has used it.
+/// Fences a target that must not be used; returns `false` if it has new writes.
 async fn withdraw(pair: &Pair, cut: i64) -> Result<bool, Refusal> {
     let target = &pair.target;
     if target.head().await?.revision != cut {
@@ -234,12 +236,12 @@ async fn withdraw(pair: &Pair, cut: i64) -> Result<bool, Refusal> {
     Ok(unused)
 }
 
-/// What kind of refusal of a driver an error is.
+/// Returns the driver's reason in an error.
 fn reason(error: &anyhow::Error) -> Option<Reason> {
     error.downcast_ref::<Refusal>().and_then(Refusal::reason)
 }
 
-/// Says what to do about history that is gone.
+/// Adds the remedy to an error about compacted history.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     if reason(&error) == Some(Reason::Compacted) {
         return error.context(GONE);

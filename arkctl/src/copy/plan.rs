@@ -1,4 +1,4 @@
-//! `copy --dry-run`: what would be copied, and what would be refused.
+//! `copy --dry-run`: reports what would be copied and rejected.
 
 use anyhow::{Result, bail};
 use backend_proto::import;
@@ -12,7 +12,7 @@ use crate::key;
 use crate::store::Store;
 use crate::tell::{self, Progress};
 
-/// Tells, and changes nothing.
+/// Reports, and changes nothing.
 pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let mut obstacles: Vec<String> = pair.lack(arguments.live).into_iter().collect();
     tell::line(described("source", &pair.source, &pair.from));
@@ -51,7 +51,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     Ok(())
 }
 
-/// Tells what the target holds; what it would refuse.
+/// Reports the content of the target; returns the reason why it would reject the copy.
 async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
     let address = &pair.target.address;
     if let Some(import) = &pair.to.import {
@@ -89,7 +89,7 @@ async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
     Ok(Some(format!("{address}: the store is not empty")))
 }
 
-/// What to do if the source has dropped the history after a revision.
+/// Returns the remedy if the source has compacted the history after a revision.
 fn gone(pair: &Pair, revision: i64) -> Option<String> {
     let source = pair.from.header.clone().unwrap_or_default();
     let gone = revision < source.compact_revision;

@@ -1,4 +1,4 @@
-//! Objects created through a kube-apiserver, which gives them new uids.
+//! Creates objects through a kube-apiserver, which assigns new uids.
 
 mod existing;
 
@@ -16,9 +16,9 @@ use super::outgoing::Object;
 use crate::key;
 use crate::tell::Progress;
 
-/// Requests under way at once.
+/// Concurrent requests.
 const AT_ONCE: usize = 8;
-/// What kube-apiserver sets itself.
+/// Metadata fields that kube-apiserver sets itself.
 const SERVERS_OWN: [&str; 8] = [
     "uid",
     "creationTimestamp",
@@ -30,29 +30,29 @@ const SERVERS_OWN: [&str; 8] = [
     "deletionGracePeriodSeconds",
 ];
 
-/// What becomes of every object.
+/// Losses that apply to every object.
 pub(super) const WARNING: &str = "\
 through the API every object gets a new uid, creationTimestamp and generation and loses its
 managedFields; ownerReferences are rewritten to the new uids, and anything else that remembers a uid
 is wrong afterwards. With --etcd everything is kept.";
 
-/// What became of an object.
+/// Result of one object.
 struct Made {
     old: String,
     new: String,
     fate: Fate,
 }
 
-/// How an object came to be there.
+/// How an object was created.
 enum Fate {
     Created,
-    /// An earlier run had created it.
+    /// An earlier run created it.
     Completed,
-    /// Another has the name, and was not touched: a sentence.
+    /// Another object has the name and was left unchanged; with a message.
     Other(String),
 }
 
-/// What is lost of some objects, a sentence each.
+/// Returns a message for each loss of some objects.
 pub(super) fn losses(objects: &[Object]) -> Vec<String> {
     let uids = uids(objects);
     let count = |test: &dyn Fn(&Object) -> bool| objects.iter().filter(|it| test(it)).count();
@@ -79,10 +79,10 @@ pub(super) fn losses(objects: &[Object]) -> Vec<String> {
         .collect()
 }
 
-/// Creates all objects, owners before what they own.
+/// Creates all objects, owners before dependents.
 ///
 /// # Errors
-/// If the cluster refuses one, or at the end if others have some of the names.
+/// If the cluster rejects one, or at the end if other objects have some of the names.
 pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()> {
     let known = uids(&objects);
     let mut pending: Vec<Object> = objects.into_iter().filter(|it| !is_gone(it)).collect();
@@ -126,7 +126,7 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
     looked.tell("left as they are")
 }
 
-/// Creates objects that do not wait for each other.
+/// Creates objects that do not depend on each other.
 async fn wave(
     cluster: &Cluster,
     objects: &[Object],
@@ -137,12 +137,12 @@ async fn wave(
     for object in objects {
         requests.push(one(cluster, object, known, made));
     }
-    // In order, so that each answer is known by its object.
+    // Ordered, so that results match their objects.
     let answers = stream::iter(requests).buffered(AT_ONCE);
     answers.try_collect().await
 }
 
-/// Creates an object and completes it, unless another has its name.
+/// Creates an object and completes it, unless another object has its name.
 async fn one(
     cluster: &Cluster,
     object: &Object,
@@ -182,7 +182,8 @@ async fn one(
     Ok(Made { old, new, fate })
 }
 
-/// Gives an object that we made its status, then asks for its deletion if that was so.
+/// Writes the status of an object that an `export-crds` run created, then deletes it if it was
+/// being deleted.
 async fn complete(
     cluster: &Cluster,
     object: &Object,
@@ -192,7 +193,8 @@ async fn complete(
 ) -> Result<()> {
     let meta = Meta::of(&there);
     let (uid, ending) = (meta.uid().to_owned(), meta.is_deleting());
-    // A new one may have a status by default; an earlier one has ours, if that run came so far.
+    // A new object may have a default status, to be replaced. An object of an earlier run keeps its
+    // status, which that run wrote.
     let due = has_status(object) && (created || there.get("status").is_none());
     if let (true, Some(wanted)) = (due, object.parsed.get("status")) {
         there["status"] = wanted.clone();
@@ -203,7 +205,7 @@ async fn complete(
         }
     }
     if Meta::of(&object.parsed).is_deleting() && !ending {
-        // Whoever has the name by now, only what we made is deleted.
+        // The uid precondition prevents deleting another object that has the name by now.
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": {"uid": uid}});
         let (status, answer) = cluster.send("DELETE", path, Some(&options)).await?;
@@ -214,7 +216,7 @@ async fn complete(
     Ok(())
 }
 
-/// The object as it is to be created.
+/// Returns the object as it is to be created.
 fn body(object: &Object, known: &HashSet<String>, made: &HashMap<String, String>) -> Value {
     let mut body = object.parsed.clone();
     body["apiVersion"] = format!("{}/{}", object.kind.group, version(object)).into();
@@ -227,7 +229,7 @@ fn body(object: &Object, known: &HashSet<String>, made: &HashMap<String, String>
     body
 }
 
-/// References to objects of the store get their new uids; those to objects not made yet go.
+/// Replaces the uids of owner references; references to objects not created yet are removed.
 fn rewrite_owners(
     metadata: &mut Map<String, Value>,
     known: &HashSet<String>,
@@ -262,13 +264,13 @@ fn owners(object: &Object) -> impl Iterator<Item = &str> {
     references.map(|reference| reference.uid)
 }
 
-/// Being deleted with nothing left to wait for.
+/// Whether the object is being deleted and has no finalizers left.
 fn is_gone(object: &Object) -> bool {
     let meta = Meta::of(&object.parsed);
     meta.is_deleting() && meta.finalizers().next().is_none()
 }
 
-/// The version to use: the object's own if it is served.
+/// Returns the version to use: the object's own if it is served.
 fn version(object: &Object) -> &str {
     let mut versions = object.kind.versions.iter();
     let served = versions.any(|(name, served, _)| *name == object.version && *served);

@@ -1,4 +1,4 @@
-//! `export-crds`: a cluster from a store.
+//! `export-crds`: writes a store's content to a cluster.
 
 use anyhow::{Result, ensure};
 
@@ -10,11 +10,12 @@ use crate::etcd::{Etcd, Pair};
 use crate::store::Store;
 use crate::tell::{self, Progress};
 
-/// Writes everything to a cluster, through its API or into its etcd.
+/// Writes all objects to a cluster, through its API or into its etcd.
 ///
 /// # Errors
-/// If something stands against it: then nothing was written; if the cluster refuses an object, which
-/// is named: then the same command carries on; or at the end, if other objects have some of the names.
+/// If there are obstacles; nothing is written in this case. If the cluster rejects an object, which
+/// is named; the same command continues from there. Or at the end, if other objects have some of
+/// the names.
 pub async fn run(arguments: &args::ExportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::from(&arguments.from)?;
@@ -96,10 +97,10 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
     Ok(())
 }
 
-/// Names what stands against the export.
+/// Prints the obstacles to the export.
 ///
 /// # Errors
-/// If something does.
+/// If there are any.
 fn refuse(obstacles: &[String]) -> Result<()> {
     for obstacle in obstacles.iter().take(NAMED) {
         tell::line(format_args!("in the way: {obstacle}"));
@@ -113,7 +114,7 @@ fn free() {
     tell::line("nothing is in the way, and nothing was written");
 }
 
-/// Where kube-apiserver keeps an object.
+/// Returns kube-apiserver's etcd key of an object.
 fn path(prefix: &str, object: &Object) -> String {
     let prefix = prefix.trim_end_matches('/');
     let key = &object.key;

@@ -1,4 +1,4 @@
-//! `import-crds`: a store from a cluster.
+//! `import-crds`: fills a store from a cluster.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -26,12 +26,12 @@ use crate::store::{Store, begin, can};
 use crate::tell;
 use crate::verify;
 
-/// Bytes of values in one message.
+/// Bytes of values per message.
 const CHUNK: usize = backend_proto::limits::CHUNK_BYTES;
 
-/// An object on its way into the store.
+/// An object to be imported.
 struct Entry {
-    /// The cluster's resourceVersion, which orders the new revisions.
+    /// The cluster's resourceVersion, which determines the order of the new revisions.
     order: i64,
     record: Record,
 }
@@ -39,7 +39,8 @@ struct Entry {
 /// Fills an empty store from a cluster.
 ///
 /// # Errors
-/// If the cluster cannot be read, or the driver refuses: then the store is as it was.
+/// If the cluster is unreadable, or the driver rejects the import; the store is unchanged in this
+/// case.
 pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::to(&arguments.to)?;
@@ -86,7 +87,8 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     Ok(())
 }
 
-/// A sentence for everything that a store would refuse, apart from what it holds.
+/// Returns a message for every reason to reject the records that does not depend on the store's
+/// content.
 fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
     let mut obstacles = Vec::new();
     if !can(described, Capability::Export) {
@@ -108,7 +110,7 @@ fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
     obstacles
 }
 
-/// Every object of every kind.
+/// Reads every object of every kind.
 async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
     let kinds: Vec<Arc<Kind>> = cluster.kinds().await?.into_iter().map(Arc::new).collect();
     if let Some(obstacle) = in_the_way(&cluster.handed_over(&kinds).await?) {
@@ -131,7 +133,7 @@ async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The object as the gateway would store it.
+/// Converts an object to the record that the gateway would store.
 fn entry(kind: &Kind, mut object: Value) -> Result<Entry> {
     let meta = Meta::of(&object);
     let key = Key {
@@ -164,7 +166,7 @@ fn entry(kind: &Kind, mut object: Value) -> Result<Entry> {
     Ok(Entry { order, record })
 }
 
-/// When the object was last changed, as far as its managed fields tell.
+/// Returns the time of the last change according to managedFields.
 fn updated(object: &Value) -> Option<Timestamp> {
     let managed = object["metadata"]["managedFields"].as_array()?;
     let times = managed.iter().filter_map(|entry| entry["time"].as_str());
@@ -178,9 +180,9 @@ fn wire(time: Timestamp) -> Time {
     }
 }
 
-/// New revisions above `base` in the order of the old ones, and the records in key order. They are
-/// above those of the cluster, too, as far as these fit into a double, as etcd's do; an import begins
-/// a new epoch, so that the store begins above all of them.
+/// Assigns new revisions above `base` in the order of the old ones; returns the records in key
+/// order. If the cluster's revisions fit in a double, as etcd's do, the new ones are above these
+/// too. An import begins a new epoch, so that the store begins above all of them.
 fn number(mut entries: Vec<Entry>, base: i64) -> (Header, Vec<Record>) {
     entries.sort_by_key(|entry| entry.order);
     let fits = |order: &i64| (0..=LAST_IMPORT / 2).contains(order);
@@ -212,7 +214,7 @@ fn summary(records: &[Record]) -> Summary {
     digester.finish()
 }
 
-/// One call of Import.
+/// Returns the requests of one call of Import.
 fn requests(source: Header, records: Vec<Record>) -> impl Iterator<Item = ImportRequest> {
     let options = Options {
         source: Some(source),
@@ -305,7 +307,7 @@ mod tests {
         let revisions: Vec<i64> = records.iter().map(|it| it.revision).collect();
         assert_eq!(revisions, [102, 103, 101]);
         assert_eq!((header.epoch, header.revision), (100, 103));
-        // Above those of the cluster, unless a store numbered them before 0.2.
+        // Above the cluster's revisions, except those of a store before 0.2, which are too large.
         let old = 240_000 << 40;
         let (header, records) = number(vec![entry("r.g/n/a", old), entry("r.g/n/b", 700)], 100);
         assert_eq!((header.epoch, header.revision), (700, 702));

@@ -1,24 +1,24 @@
-//! What differs between two values of an object.
+//! Differences between two values of an object.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Value, json};
 
-/// Longest text of a value that is shown to people, characters.
+/// Maximum characters shown of a value.
 const SHOWN: usize = 60;
 
-/// A field that changed.
+/// A changed field.
 #[derive(Debug, PartialEq)]
 pub(super) struct Field {
     path: String,
-    /// `None`: it was not there.
+    /// `None` if the field did not exist.
     old: Option<Value>,
     new: Option<Value>,
 }
 
-/// The fields that differ, in the order of their paths. Managed fields are left out: they say who
-/// changed what, and change with everything.
+/// Returns the changed fields in the order of their paths. managedFields are omitted, because they
+/// change with everything.
 pub(super) fn fields(old: &Value, new: &Value) -> Vec<Field> {
     let mut found = Vec::new();
     let present = |value: &Value| (!value.is_null()).then(|| value.clone());
@@ -38,7 +38,7 @@ fn compare(path: String, old: Option<&Value>, new: Option<&Value>, found: &mut V
     let empty = Value::Object(serde_json::Map::new());
     let either = (old.unwrap_or(&empty), new.unwrap_or(&empty));
     match either {
-        // A whole object that came or went is told by its fields.
+        // An added or removed object is shown as its fields.
         (Value::Object(before), Value::Object(after))
             if !before.is_empty() || !after.is_empty() =>
         {

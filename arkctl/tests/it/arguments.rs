@@ -1,4 +1,4 @@
-//! What is understood, and over mutual TLS.
+//! Tests of arguments, also over mutual TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ async fn what_cannot_be_understood_is_told_from_what_fails() {
     }
 }
 
-/// A store over mutual TLS; its address.
+/// Serves a store over mutual TLS; returns its address.
 async fn serve(
     certificates: &Certificates,
     stop: &CancellationToken,
@@ -120,7 +120,7 @@ async fn every_command_speaks_mutual_tls() {
     for command in commands {
         run(&command).await.expect(command[0]);
     }
-    // A copy has another epoch: what differs are the revisions.
+    // A copy has another epoch, so the revisions differ.
     let verify = [
         &["verify", "--at", &one, "--against", &one],
         &short[..],
@@ -128,7 +128,7 @@ async fn every_command_speaks_mutual_tls() {
     ]
     .concat();
     run(&verify).await.expect("the same");
-    // Two of the commands need a cluster as well: that they know the names is seen without one.
+    // Two of the commands also need a cluster; parsing of the names is testable without one.
     for command in ["import-crds", "export-crds"] {
         let side = if command == "import-crds" {
             "--to"
@@ -140,7 +140,7 @@ async fn every_command_speaks_mutual_tls() {
         let failed = program(&arguments).output().await.expect("started");
         assert_eq!(failed.status.code(), Some(1), "{command}");
     }
-    // Where there are two stores, a short name would be that of neither.
+    // A command with two stores does not accept the short names.
     let copy = [&["copy", "--from", &one, "--to", &other], &short[..]].concat();
     let refused = program(&copy).output().await.expect("started");
     assert_eq!(refused.status.code(), Some(2));

@@ -1,4 +1,4 @@
-//! `backup` and `restore`.
+//! Tests of `backup` and `restore`.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -39,7 +39,7 @@ async fn a_backup_fills_a_store_of_another_driver() {
         let (here, there) = (source.head().await, target.head().await);
         assert_eq!(here.store_id, there.store_id);
         assert!(here.epoch < there.epoch);
-        // What clients saw of the first is told from what they see of a second.
+        // Revisions of the first restored store differ from those of a second one.
         let new = vec![op(Action::Create, "ns/new", "{}")];
         let seen = write(&mut target.client(), new).await.expect("written");
         let second = Store::start(to).await;
@@ -57,7 +57,7 @@ async fn a_backup_fills_a_store_of_another_driver() {
     }
 }
 
-/// The backup of a store whose revisions held the epoch in their upper bits: m2 and m3 were created in
+/// Backup of a store whose revisions held the epoch in their upper bits: m2 and m3 were created in
 /// its first epoch and changed in the second, m4 was created in the second.
 const FORMER: &[u8] = include_bytes!("fixtures/before-0.2.arkback");
 
@@ -83,7 +83,7 @@ async fn a_backup_of_an_earlier_release_is_numbered_anew_in_the_old_order() {
         let head = target.head().await;
         assert!(head.epoch > first + 4);
 
-        // A client that holds what the first restore showed is told that it changed.
+        // A client with revisions of the first restored store must list again at the second.
         let second = Store::start(kind).await;
         let restored = run(&["restore", "--from", file, "--to", &second.address()]).await;
         restored.expect("restored");
@@ -141,7 +141,7 @@ async fn a_backup_keeps_the_old_file_until_it_is_complete() {
         .expect("written");
     let file = source.folder().join("backup");
     std::fs::write(&file, "older").expect("written");
-    // What an earlier run left may be open to everybody.
+    // A partial file of an earlier run may be readable by others.
     std::fs::write(file.with_extension("partial"), "half").expect("written");
     let nowhere = format!("unix://{}", source.folder().join("nowhere").display());
     let path = file.to_str().expect("a path");

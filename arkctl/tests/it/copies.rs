@@ -1,4 +1,4 @@
-//! `copy` without `--live`.
+//! Tests of `copy` without `--live`.
 
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
         .expect("near");
     let unfinished = target.describe().await.import;
     let update = |value: &'static str| vec![op(Action::Update, "ns/q000001", value)];
-    // A dry run, and then the run, are refused with the same words.
+    // A dry run and the real run fail with the same message.
     let cases: [(&String, &[&str], &str); 3] = [
         (&wrong, &["--live"], "of another store"),
         (&wrong, &[], "an unfinished copy is there"),
@@ -137,7 +137,7 @@ async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
     target.stop().await;
 }
 
-/// A store whose revisions leave no room for another one's.
+/// Starts a store whose revisions are near the maximum.
 async fn far_along() -> Store {
     let model = ModelDriver::new();
     let source = Header {

@@ -1,4 +1,4 @@
-//! `import-crds` and `export-crds`, against a real kube-apiserver and its etcd.
+//! Tests of `import-crds` and `export-crds`, against a real kube-apiserver and its etcd.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -101,7 +101,7 @@ fn widget() -> Value {
         "metadata": {"name": "w"}, "spec": {}})
 }
 
-/// Some objects: an owner with a status, what it owns, and one that is being deleted.
+/// Creates an owner with a status, its dependent, and an object that is being deleted.
 async fn populate(cluster: &Cluster) {
     let mut owner = cluster
         .send("POST", MEMORIES, &memory("z-owner", None), 201)
@@ -118,7 +118,7 @@ async fn populate(cluster: &Cluster) {
     cluster.send("DELETE", &ending, &Value::Null, 200).await;
 }
 
-/// The objects of a list, by name, without their resourceVersions.
+/// Returns the objects of a list by name, without their resourceVersions.
 async fn objects(cluster: &Cluster, path: &str) -> Vec<Value> {
     let mut list = cluster.get(path).await;
     let mut items = list["items"].as_array_mut().expect("a list").split_off(0);
@@ -216,7 +216,7 @@ async fn objects_move_from_a_cluster_and_back() {
     store.stop().await;
 }
 
-/// A client that holds what the first import showed is told that it changed.
+/// Asserts that a client with revisions of the first import must list again at the second.
 async fn check_another_import_has_other_numbers(cluster: &Cluster, first: &Store) {
     let second = Store::start(Kind::Model).await;
     let imported = import(cluster, &second, &BOTH_GROUPS).await;
@@ -251,7 +251,7 @@ async fn check_etcd_is_not_written_over(back: &Cluster, store: &Store, into_etcd
     assert_eq!(objects(back, WIDGETS).await, [] as [Value; 0]);
 }
 
-/// The records of objects that were imported, whose old versions are given.
+/// Checks the records of imported objects against their old versions.
 fn check_records(records: &[Record], objects: &[Value], old: &[i64]) {
     let mut by_old: Vec<(i64, i64)> = Vec::new();
     for ((record, object), old) in records.iter().zip(objects).zip(old) {
@@ -287,7 +287,7 @@ async fn through_the_api_owners_come_first() {
     let before = objects(&cluster, MEMORIES).await;
     let store = Store::start(Kind::Model).await;
     import(&cluster, &store, &[]).await.expect("imported");
-    // The same cluster, emptied: every kind is there, and no object.
+    // The same cluster, emptied: it has every kind, and no objects.
     for name in ["a-owned", "m-ending", "z-owner"] {
         let path = format!("{MEMORIES}/{name}");
         let mut object = cluster.get(&path).await;
@@ -314,7 +314,7 @@ async fn through_the_api_owners_come_first() {
     store.stop().await;
 }
 
-/// What was created is what was there, but for what the server sets.
+/// Asserts that the created objects equal the originals, except for fields that the server sets.
 fn check_created(before: &[Value], after: &[Value]) {
     assert_eq!(before.len(), after.len());
     for (old, new) in before.iter().zip(after) {
@@ -345,7 +345,7 @@ async fn other_objects_of_a_name_are_not_touched() {
     populate(&cluster).await;
     let store = Store::start(Kind::Model).await;
     import(&cluster, &store, &[]).await.expect("imported");
-    // The store's is being deleted; this one is somebody's.
+    // The stored object is being deleted; this one belongs to someone else.
     let stranger = format!("{MEMORIES}/m-ending");
     let mut ending = cluster.get(&stranger).await;
     ending["metadata"]["finalizers"] = json!([]);
@@ -353,7 +353,7 @@ async fn other_objects_of_a_name_are_not_touched() {
     let mut live = memory("m-ending", None);
     live["spec"]["address"]["value"] = "http://elsewhere.example.com".into();
     let live = cluster.send("POST", MEMORIES, &live, 201).await;
-    // This one is as a run leaves it that was killed before it had written the status.
+    // As left by a run that was killed before it wrote the status.
     let owner = format!("{MEMORIES}/z-owner");
     let whole = cluster.get(&owner).await;
     let mut object = whole.clone();
@@ -387,7 +387,7 @@ async fn other_objects_of_a_name_are_not_touched() {
     store.stop().await;
 }
 
-/// How long kube-apiserver may take to serve CRDs again, on a busy machine.
+/// Timeout until kube-apiserver serves the CRDs again, with slack for busy machines.
 const SERVED: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -416,7 +416,7 @@ async fn a_group_that_another_server_has_is_neither_read_nor_written() {
         assert!(refused.contains(fix), "{refused}");
     }
     assert_eq!(empty.records(0).await, []);
-    // etcd can be filled before the CRDs are served again.
+    // etcd accepts writes before the CRDs are served again.
     let etcd = cluster.started.store.clone();
     let told = export(&cluster, &store, &["--etcd", &etcd]).await;
     let told = told.expect("they are there");

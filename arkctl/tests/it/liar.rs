@@ -1,4 +1,4 @@
-//! A driver that reads badly, or gets into trouble while it imports.
+//! A driver that returns wrong values, or fails during imports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,25 +14,25 @@ use sidecar::driver::{
 };
 use tokio::sync::{Mutex, mpsc, watch};
 
-/// The model, except that it shows another value for one name in lists, or is in trouble.
+/// The model driver, except that lists show another value for one name, or imports fail.
 pub(crate) struct Liar {
     model: ModelDriver,
     name: &'static str,
     trouble: Trouble,
-    /// Calls of Import that met the trouble.
+    /// Number of failed calls of Import.
     met: watch::Sender<u32>,
-    /// The closing call whose commit is under way.
+    /// Options of the closing call whose commit is pending.
     committing: Mutex<Option<ImportOptions>>,
 }
 
-/// What happens to calls of Import.
+/// Failure of calls of Import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     None,
-    /// The commit of a closing call waits for a standby that is down: its caller is told that the
-    /// outcome is unknown, and all others that the store is held by another.
+    /// The commit of a closing call waits for a standby that is down: its caller gets an unknown
+    /// outcome, and all other calls fail because another holds the store.
     Standby,
-    /// A closing call is never answered, and does nothing.
+    /// A closing call never gets a response and has no effect.
     Silence,
 }
 
@@ -55,19 +55,19 @@ impl Liar {
         }
     }
 
-    /// Calls of Import that met the trouble.
+    /// Returns the number of failed calls of Import.
     pub(crate) fn met(&self) -> u32 {
         *self.met.borrow()
     }
 
-    /// Waits until this many calls of Import have met the trouble.
+    /// Waits until this many calls of Import have failed.
     pub(crate) async fn trouble(&self, calls: u32) {
         let mut met = self.met.subscribe();
         let waited = met.wait_for(|met| *met >= calls).await;
         waited.expect("it is ours");
     }
 
-    /// The standby is back: the commit ends.
+    /// Simulates the return of the standby: the commit ends.
     pub(crate) async fn commit_at_last(&self) {
         let options = self.committing.lock().await.take().expect("a commit");
         let (sender, parts) = mpsc::channel(1);

@@ -1,4 +1,4 @@
-//! `verify`, `history`, `compact` and `fence`.
+//! Tests of `verify`, `history`, `compact` and `fence`.
 
 use backend_proto::v1::Origin;
 use backend_proto::v1::op::Action;
@@ -19,7 +19,7 @@ async fn stores_are_compared() {
         told.contains("queries.ark.mckinsey.com/ns/q000000 is missing"),
         "{told}"
     );
-    // Stores of their own begin at revisions of their own: the same are those of a copy.
+    // Separate stores begin at different revisions; only a copy has the same.
     let copy = ["copy", "--from", &at, "--to", &against, "--planned"];
     run(&copy).await.expect("copied");
     compare().await.expect("equal");
@@ -128,7 +128,7 @@ async fn a_history_names_manager_verb_and_subresource() {
         verb: verb.to_owned(),
         subresource: subresource.to_owned(),
     };
-    // The first as a release before minor version 3 stored it.
+    // The first change is as stored by a release before minor version 3.
     let steps = [
         (None, "created  somebody"),
         (

@@ -1,4 +1,4 @@
-//! The tool as operators use it: the program, against drivers behind the kit.
+//! Tests of the arkctl process, against drivers behind the kit.
 
 mod arguments;
 mod backups;

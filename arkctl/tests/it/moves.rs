@@ -1,4 +1,4 @@
-//! `copy --live`.
+//! Tests of `copy --live`.
 
 use std::time::Duration;
 
@@ -10,14 +10,15 @@ use tonic::Status;
 use crate::liar::Liar;
 use crate::store::{Client, Kind, Store, op, program, run, write};
 
-/// Writes all the time until it is told to stop, or refused; the newest revision it was told.
+/// Writes continuously until stopped or rejected; returns the newest acknowledged revision.
 async fn load(mut client: Client, stop: CancellationToken) -> (i64, Option<Status>) {
     let mut newest = 0;
     for at in 0_usize.. {
         if stop.is_cancelled() {
             break;
         }
-        // Nine steps: two objects that come, change and go, and one that comes and changes.
+        // Nine steps: two objects that are created, updated and deleted, and one that is created
+        // and updated.
         let path = format!("ns/load{:05}", at / 3);
         let action = match at % 9 {
             0 | 3 | 6 => Action::Create,
@@ -33,7 +34,8 @@ async fn load(mut client: Client, stop: CancellationToken) -> (i64, Option<Statu
     (newest, None)
 }
 
-/// The same at the revision, except for times, which drivers may keep to another precision.
+/// Asserts equal records at the revision, except for times, which drivers store with different
+/// precision.
 async fn assert_same(source: &Store, target: &Store, revision: i64) {
     assert_eq!(
         source.records(revision).await,
@@ -65,11 +67,11 @@ async fn a_live_copy_loses_no_acknowledged_write() {
         assert_eq!((here.epoch, here.revision), (there.epoch, there.revision));
         assert_eq!(here.store_id, there.store_id);
         assert_same(&source, &target, 0).await;
-        // Again: it is compared, and nothing happens.
+        // A repeated command only compares.
         let again = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
         let again = again.expect("it is there");
         assert!(again.contains("taken over already"), "{again}");
-        // The target serves.
+        // The target accepts writes.
         let create = vec![op(Action::Create, "ns/after", "{}")];
         let next = write(&mut target.client(), create).await.expect("written");
         assert_eq!(next, here.revision + 1);
@@ -123,7 +125,7 @@ async fn history_that_is_gone_asks_for_a_restart() {
     run(&["compact", "--at", &from, "--all"])
         .await
         .expect("dropped");
-    // As a run leaves it that was killed behind its fence.
+    // As left by a run that was killed after it set the fence.
     let reason = format!("moved to {to}");
     run(&["fence", "--at", &from, "--reason", &reason])
         .await
@@ -203,7 +205,7 @@ async fn a_move_that_was_killed_before_it_was_compared_is_compared() {
         let failed = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
         let failed = failed.expect_err("it differs");
         assert!(failed.contains("ns/q000123 (the values)"), "{failed}");
-        // Whoever was written to is not touched.
+        // A target with new writes is left unchanged.
         assert_eq!(source.describe().await.fenced.is_empty(), !used, "{failed}");
         assert_eq!(target.describe().await.fenced.is_empty(), used, "{failed}");
         source.stop().await;
@@ -227,7 +229,7 @@ async fn a_fence_stands_while_it_is_not_known_who_serves() {
         "--no-cut-over",
     ];
     run(&near).await.expect("near");
-    // As a run leaves it that was killed behind its fence.
+    // As left by a run that was killed after it set the fence.
     let reason = format!("moved to {to}");
     run(&["fence", "--at", &from, "--reason", &reason])
         .await
@@ -235,14 +237,14 @@ async fn a_fence_stands_while_it_is_not_known_who_serves() {
     target.stop().await;
     let copy = ["copy", "--from", &from, "--to", &to, "--live"];
     run(&copy).await.expect_err("the target is gone");
-    // Whether it took over is not known: nothing is lifted.
+    // The outcome is unknown, so the fence stays.
     assert_eq!(source.describe().await.fenced, reason);
     source.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
-    // Whether the target keeps everything up to the fence, and may have been told to take over.
+    // Whether the target stores everything up to the fence, and may have received the closing call.
     for complete in [false, true] {
         let source = Store::start(Kind::Sqlite).await;
         source.fill(30, 500).await;
@@ -251,13 +253,13 @@ async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
         let copy = ["copy", "--from", &from, "--to", &to, "--live"];
         let with = |flag: &'static str| copy.iter().copied().chain([flag]).collect::<Vec<_>>();
         run(&with("--no-cut-over")).await.expect("near");
-        // More than the target takes in a snapshot: nobody can begin anew.
+        // Larger than the target accepts in a snapshot, so a restart is impossible.
         let large = vec![op(Action::Create, "ns/large", "x".repeat(5 << 20))];
         write(&mut source.client(), large).await.expect("written");
         if complete {
             run(&with("--no-cut-over")).await.expect("near");
         }
-        // As a run leaves it that was killed behind its fence.
+        // As left by a run that was killed after it set the fence.
         let reason = format!("moved to {to}");
         run(&["fence", "--at", &from, "--reason", &reason])
             .await
@@ -281,7 +283,7 @@ async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
     }
 }
 
-/// How often a copy is killed before it is let be.
+/// Number of kills before the copy may complete.
 const KILLS: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

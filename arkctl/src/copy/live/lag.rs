@@ -1,33 +1,33 @@
-//! How far a target is behind its source, and whether it comes closer.
+//! Lag of a target behind its source, and whether it shrinks.
 
 use std::time::{Duration, Instant};
 
-/// How often the operator is told.
+/// Interval of progress reports.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// What the last looks at source and target have shown.
+/// Lag and rates from the latest samples.
 #[derive(Debug)]
 pub(super) struct Lag {
     last: Look,
     told: Look,
     /// Changes that the target lacks.
     behind: i64,
-    /// Changes that the target takes in a second, as far as is known.
+    /// Changes per second that the target imports, once known.
     pace: Option<f64>,
 }
 
-/// Both at one moment.
+/// Revisions of both stores at one time.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     at: Instant,
     /// Newest revision of the source.
     head: i64,
-    /// Newest revision that the target keeps.
+    /// Newest revision stored in the target.
     kept: i64,
 }
 
 impl Lag {
-    /// The first look.
+    /// Starts with the first sample.
     pub(super) fn new(at: Instant, head: i64, kept: i64) -> Self {
         let first = Look { at, head, kept };
         Self {
@@ -38,7 +38,7 @@ impl Lag {
         }
     }
 
-    /// Another look; a line for the operator if it is time for one.
+    /// Adds a sample; returns a progress report if one is due.
     pub(super) fn look(&mut self, at: Instant, head: i64, kept: i64) -> Option<String> {
         let now = Look { at, head, kept };
         let [_, pace] = rates(&self.last, &now);
@@ -63,14 +63,15 @@ impl Lag {
         ))
     }
 
-    /// Whether what the target lacks would take it less than `time`.
+    /// Whether the target can import the missing changes within `time`.
     pub(super) fn is_within(&self, time: Duration) -> bool {
         let takes = self.pace.unwrap_or(0.0) * time.as_secs_f64();
         self.behind as f64 <= takes
     }
 }
 
-/// Changes a second that the source made and the target took between two looks.
+/// Returns the changes per second made by the source and imported by the target between two
+/// samples.
 fn rates(before: &Look, after: &Look) -> [f64; 2] {
     let seconds = after.at.duration_since(before.at).as_secs_f64().max(0.001);
     let rate = |changes: i64| changes as f64 / seconds;
@@ -84,7 +85,7 @@ fn rates(before: &Look, after: &Look) -> [f64; 2] {
 mod tests {
     use super::*;
 
-    /// A target's lag after looks at these seconds, heads and kept revisions; what was told.
+    /// Returns the target's lag after samples of (seconds, head, stored revision), and the reports.
     fn after(looks: &[(u64, i64, i64)]) -> (bool, Vec<String>) {
         let begun = Instant::now();
         let (_, head, kept) = looks[0];

@@ -1,7 +1,7 @@
-//! Objects that are there under the names of those that are to be created.
+//! Existing objects with the names of those to be created.
 //!
-//! Only one that an earlier run made may be touched. It is told by what it holds: whatever else has
-//! the name is somebody's.
+//! Only objects that an earlier run created may be changed. They are recognized by their content;
+//! any other object with the name belongs to someone else.
 
 use anyhow::{Result, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -13,17 +13,17 @@ use crate::crds::outgoing::{NAMED, Object};
 use crate::key;
 use crate::tell;
 
-/// What a look at the cluster found.
+/// Result of looking for existing objects.
 #[derive(Debug, Default)]
 pub(crate) struct Looked {
-    /// Objects that are as they would be created.
+    /// Number of objects that are as they would be created.
     pub(crate) same: usize,
-    /// A sentence for each of the others.
+    /// A message for each of the others.
     pub(crate) others: Vec<String>,
 }
 
 impl Looked {
-    /// Tells it, and what becomes of the others.
+    /// Reports the result, and the consequence for the others.
     ///
     /// # Errors
     /// If there are others.
@@ -47,8 +47,8 @@ impl Looked {
     }
 }
 
-/// What differs first between an object to be created and the one that is there; `None` if the latter
-/// is what an earlier run made of the former, perhaps without its status and its deletion.
+/// Returns the first difference between an object to be created and an existing one. `None` if an
+/// earlier run created the existing one, perhaps without its status and its deletion.
 pub(super) fn difference(object: &Object, there: &Value) -> Option<String> {
     let wanted = &object.parsed;
     for field in ["labels", "annotations", "finalizers"] {
@@ -57,7 +57,7 @@ pub(super) fn difference(object: &Object, there: &Value) -> Option<String> {
             return Some(format!("metadata.{field}"));
         }
     }
-    // The status is written after the object; it may also be one that the cluster gave by itself.
+    // The status is written after the object, and the cluster may have set a default one.
     let apart = has_status(object);
     let written = |it: &Value| -> Map<String, Value> {
         let mut fields = it.as_object().cloned().unwrap_or_default();
@@ -82,7 +82,7 @@ pub(super) fn difference(object: &Object, there: &Value) -> Option<String> {
     (ending(there) && !ending(wanted)).then(|| "it is being deleted".to_owned())
 }
 
-/// Looks for all objects and changes nothing.
+/// Looks up all objects; changes nothing.
 pub(crate) async fn look(cluster: &Cluster, objects: &[Object]) -> Result<Looked> {
     let due = objects.iter().filter(|object| !is_gone(object));
     let mut requests = Vec::new();
@@ -122,12 +122,12 @@ async fn one(cluster: &Cluster, object: &Object) -> Result<Found> {
     }
 }
 
-/// That another object has the name.
+/// Returns the message that another object has the name.
 pub(super) fn sentence(object: &Object, what: &str) -> String {
     format!("{} is there and differs ({what})", key::text(&object.key))
 }
 
-/// A field, unless it says nothing.
+/// Returns a field unless it is empty.
 fn content(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| match value {
         Value::Null => false,
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    /// A change to what is there, and what it is called.
+    /// A change of the existing object, and the difference it must be reported as.
     type Change = (fn(&mut Value), Option<&'static str>);
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
             (|it| it["metadata"]["uid"] = "new".into(), None),
             (|it| it["metadata"]["ownerReferences"] = json!([{}]), None),
             (|it| it["metadata"]["annotations"] = Value::Null, None),
-            // Made, but for its status and its deletion.
+            // As created, but without status and deletion.
             (
                 |it| {
                     it.as_object_mut().expect("an object").remove("status");
