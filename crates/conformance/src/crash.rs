@@ -1,8 +1,7 @@
-//! Kills under load, and what is owed after each (R3, R4, R5, V5, W5).
+//! Kills under load, and the guarantees after each restart (R3, R4, R5, V5, W5).
 //!
-//! Writers change keys of their own, so that every operation must be applied; watchers resume from
-//! where they were. All that anybody was told is kept, and in the end held against what the store
-//! then shows.
+//! Each writer changes its own keys, so that every operation must be applied; watchers resume where
+//! they were. All responses are recorded, and at the end checked against the content of the store.
 
 pub mod process;
 pub mod storm;
@@ -29,45 +28,45 @@ use backend_client::Endpoint;
 const WRITERS: usize = 6;
 const WATCHERS: usize = 3;
 
-/// How long a driver may take to serve after it was started.
+/// Timeout of a start, until the driver serves.
 const READY: Duration = Duration::from_secs(60);
-/// How long clients may take to notice that the driver is gone, and to read to the end.
+/// Timeout of clients to detect the kill, and to read to the end.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Moment of a kill, milliseconds after the load began.
+/// Range of the time of a kill, in milliseconds after the load began.
 const KILL_AFTER_MS: std::ops::Range<u64> = 30..300;
-/// Every so many rounds, history is compacted while the kill comes near.
+/// Every this many rounds, history is compacted shortly before the kill.
 const COMPACT_EVERY: usize = 5;
 
-/// A driver that can be killed.
+/// A driver process that can be killed.
 #[async_trait]
 pub trait Victim: Send {
-    /// Starts it on its endpoint, without waiting until it serves.
+    /// Starts the process, without waiting until it serves.
     async fn start(&mut self) -> Result<(), String>;
 
-    /// Whether it ended by itself; a sentence about that.
+    /// Returns a message if the process ended by itself.
     fn ended(&mut self) -> Option<String>;
 
-    /// Kills it as a power failure of its process would: nothing of it runs on.
+    /// Kills the process and all its children with SIGKILL, as a power failure would.
     async fn kill(&mut self) -> Result<(), String>;
 }
 
-/// How often to kill, and with which luck.
+/// Number of kills, and their seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Kills.
+    /// Number of kills.
     pub kills: usize,
-    /// Seed of the moments.
+    /// Seed of the random times.
     pub seed: u64,
 }
 
-/// Waits until the driver at `endpoint` answers.
+/// Waits until the driver at `endpoint` responds.
 ///
 /// # Errors
-/// A sentence, if it ends or does not answer in time.
+/// If it ends or does not respond in time.
 pub async fn ready(victim: &mut dyn Victim, endpoint: &Endpoint) -> Result<(), String> {
     let deadline = Instant::now() + READY;
     loop {
-        // A connection that failed is not tried again at once: each try has its own.
+        // A channel delays reconnecting after a failure, so each attempt uses a new one.
         let answer = timeout(READY, Client::new(endpoint).current()).await;
         if matches!(answer, Ok(Ok(_))) {
             return Ok(());
@@ -82,7 +81,7 @@ pub async fn ready(victim: &mut dyn Victim, endpoint: &Endpoint) -> Result<(), S
     }
 }
 
-/// Kills the driver, which must be stopped, again and again under load; leaves it running.
+/// Kills the driver repeatedly under load; it must be stopped before, and is left running.
 pub async fn run(
     victim: &mut dyn Victim,
     endpoint: &Endpoint,
@@ -114,10 +113,10 @@ pub async fn run(
     rows
 }
 
-/// The first sentence of crash mode; the others are [`evidence::SENTENCES`].
+/// The first rule of crash mode; the others are [`evidence::SENTENCES`].
 const BACK: &str = "C1-comes-back-after-every-kill";
 
-/// The ids of crash mode with their sentences.
+/// Returns the ids and rules of crash mode.
 #[must_use]
 pub fn sentences() -> Vec<(&'static str, &'static str)> {
     let [lost, reused, back, resumed, settled] = evidence::SENTENCES.map(|(id, _)| id);
@@ -148,7 +147,7 @@ pub fn sentences() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// Everything that goes on between two starts.
+/// Runs all rounds.
 async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Check<Evidence> {
     let trouble = |what: &str, why: String| Stop::Failed(format!("{what}: {why}"));
     let mut random = StdRng::seed_from_u64(plan.seed);
@@ -184,7 +183,7 @@ async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Chec
     }
 }
 
-/// The writers and watchers, and what they know.
+/// The writers and watchers with their state.
 struct Clients {
     bench: Bench,
     writers: Vec<Writer>,
@@ -204,7 +203,8 @@ impl Clients {
         })
     }
 
-    /// What is owed right after a start: the store is where it was, and open outcomes are told.
+    /// Checks right after a start: the store has all observed revisions, and repeated operations
+    /// return their outcome.
     async fn settle(&mut self, evidence: &mut Evidence) -> Check {
         let client = self.bench.connect();
         evidence.restarted(client.current().await?.revision);
@@ -214,13 +214,13 @@ impl Clients {
         Ok(())
     }
 
-    /// Works until the driver is gone.
+    /// Runs the load until the driver is gone.
     async fn work(mut self, evidence: &mut Evidence, compact: Option<Duration>) -> Check<Self> {
         let mut writers = JoinSet::new();
         for writer in self.writers.drain(..) {
             writers.spawn(writer.work(self.bench.clone()));
         }
-        // Nobody needs what is below the last watcher; open outcomes lie above it.
+        // Compact up to the slowest watcher's position; unsettled operations have later revisions.
         let oldest = self
             .watchers
             .iter()
@@ -234,7 +234,7 @@ impl Clients {
         let compaction = async {
             if let Some(after) = compact {
                 sleep(after).await;
-                // The kill may swallow the answer.
+                // The kill may come before the response.
                 let _ = self.bench.connect().compact(oldest).await;
             }
         };
@@ -253,7 +253,7 @@ impl Clients {
         Ok(self)
     }
 
-    /// Reads to the end, and notes what the store holds.
+    /// Reads to the end, and records the content of the store.
     async fn finish(self, evidence: &mut Evidence) -> Check {
         let client = self.bench.connect();
         let listed = client.list(self.bench.all(0)).await?;

@@ -1,4 +1,4 @@
-//! Writers that keep a store busy while a case looks on.
+//! Background writers that load a store during a case.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -11,22 +11,22 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::Bench;
 use crate::check::{Check, Stop};
 
-/// Longest time a load may take to come to its end.
+/// Timeout of the end of a load.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Keys that each writer goes round.
+/// Keys per writer, used in turn.
 const KEYS: usize = 4;
 
-/// One acknowledged change.
+/// An acknowledged change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
     pub(crate) revision: i64,
-    /// The greatest revision that any writer had been told when the operation was sent.
+    /// Greatest revision acknowledged to any writer before the operation was sent.
     pub(crate) known: i64,
 }
 
-/// Writers under way. Each creates, updates and deletes keys of its own, so that every operation
-/// must be applied.
+/// Running writers. Each creates, updates and deletes its own keys, so that every operation must be
+/// applied.
 pub(crate) struct Load {
     writers: JoinSet<Check<Vec<Change>>>,
     changes: Arc<AtomicU64>,
@@ -36,7 +36,7 @@ pub(crate) struct Load {
 // === impl Load ===
 
 impl Load {
-    /// Starts `count` writers, each on a connection of its own.
+    /// Starts `count` writers, each with its own connection.
     pub(crate) fn start(bench: &Bench, count: usize) -> Self {
         let known = Arc::new(AtomicI64::new(0));
         let changes = Arc::new(AtomicU64::new(0));
@@ -47,7 +47,7 @@ impl Load {
             let (changes, stop) = (changes.clone(), stop.clone());
             writers.spawn(async move {
                 let made = write(bench, writer, &known, &changes, &stop).await;
-                // The others need not go on after a failure.
+                // Stop the others after a failure.
                 stop.cancel();
                 made
             });
@@ -59,8 +59,8 @@ impl Load {
         }
     }
 
-    /// Waits until each writer has made about `rounds` changes, or one has failed; the end of the
-    /// load tells which.
+    /// Waits until the writers have made about `rounds` changes each, or one has failed;
+    /// [`Self::finish_after`] returns the failure.
     pub(crate) async fn reach(&self, rounds: u64) -> Check {
         let due = rounds * self.writers.len() as u64;
         let reached = async {
@@ -72,14 +72,15 @@ impl Load {
         timeout(PATIENCE, reached).await.map_err(late)
     }
 
-    /// Goes on until each writer has made about `rounds` changes, then stops; all changes.
+    /// Waits until the writers have made about `rounds` changes each, then stops them; returns all
+    /// changes.
     pub(crate) async fn finish_after(mut self, rounds: u64) -> Check<Vec<Change>> {
         let due = rounds * self.writers.len() as u64;
         let mut all = Vec::new();
         let finish = async {
             while self.changes.load(Ordering::Acquire) < due && !self.writers.is_empty() {
                 tokio::select! {
-                    // A writer only ends early if it failed.
+                    // A writer ends early only by a failure.
                     Some(ended) = self.writers.join_next() => all.extend(joined(ended)?),
                     () = tokio::time::sleep(Duration::from_millis(2)) => {}
                 }
@@ -108,7 +109,7 @@ async fn write(
 ) -> Check<Vec<Change>> {
     let client = bench.connect();
     let mut made = Vec::new();
-    // Revision of each key; 0 of one that does not exist.
+    // Revision of each key; 0 if it does not exist.
     let mut stored = [0; KEYS];
     let mut round = 0;
     while !stop.is_cancelled() {
@@ -116,7 +117,7 @@ async fn write(
         let path = format!("w{writer}/k{slot}");
         let value = format!("value {round} of writer {writer}");
         let gone = stored[slot] == 0;
-        // Slots are out of step, so that some keys exist at any moment.
+        // Offset the keys, so that some exist at any time.
         let delete = !gone && (round / KEYS + slot) % 3 == 2;
         let op = match (gone, delete) {
             (true, _) => bench.create(&path, value),

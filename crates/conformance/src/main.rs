@@ -1,4 +1,4 @@
-//! `backend-conformance`: judges a driver by the contract `ark.backend.v1`.
+//! `backend-conformance`: checks a driver against the contract `ark.backend.v1`.
 
 #![expect(
     clippy::print_stdout,
@@ -21,54 +21,56 @@ use conformance::empty::{self, EmptyStores};
 use conformance::report::Row;
 use conformance::{Effort, Endpoint, Report, suite};
 
-/// Exit code when the driver could not be judged.
+/// Exit code if the suite could not run.
 const TROUBLE: u8 = 2;
 
-/// Kills of a long run.
+/// Number of kills with --long.
 const LONG_KILLS: usize = 500;
 
-/// Judges a driver by the contract ark.backend.v1.
+/// Checks a driver against the contract ark.backend.v1.
 ///
-/// With --restart-command the driver is started here, killed under load, and started again.
-/// Without it, it must be running, and there are no kills. It must serve nobody else meanwhile.
+/// With --restart-command this program starts the driver, kills it under load, and restarts it.
+/// Without it, the driver must be running and is not killed. No other client may use the driver
+/// meanwhile.
 #[derive(Debug, Parser)]
 #[command(name = "backend-conformance", version)]
 struct Arguments {
-    /// Where the driver serves: unix:///PATH, or https://HOST:PORT with --ca, --cert and --key.
+    /// Endpoint of the driver: unix:///PATH, or https://HOST:PORT with --ca, --cert and --key.
     #[arg(long, value_name = "ADDRESS", required_unless_present = "list")]
     endpoint: Option<String>,
-    /// Authority of the driver's certificate, PEM.
+    /// Certificate authority of the driver, PEM.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Our certificate, PEM.
+    /// Client certificate, PEM.
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// Private key of the client certificate, PEM.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Shell command that serves the endpoint; killed with SIGKILL and run again on the same data.
+    /// Shell command that serves the endpoint; it is killed with SIGKILL and restarted on the same
+    /// data.
     #[arg(long, value_name = "COMMAND")]
     restart_command: Option<String>,
-    /// Shell command that serves at $ENDPOINT an empty store, kept in the fresh directory $FOLDER;
-    /// run for every store that a sentence about imports fills. Without it they are skipped.
+    /// Shell command that serves an empty store at $ENDPOINT, with its data in the new directory
+    /// $FOLDER; run once per store for cases about imports. Without it these cases are skipped.
     #[arg(long, value_name = "COMMAND")]
     empty_command: Option<String>,
-    /// Only sentences whose id holds this text.
+    /// Run only cases whose id contains this text.
     #[arg(long, value_name = "PATTERN")]
     only: Option<String>,
     /// Also write the result as JUnit XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Ten times the random histories, and 500 kills.
+    /// Run ten times the random histories, and 500 kills.
     #[arg(long)]
     long: bool,
-    /// Kills under load [default: 50, with --long 500].
+    /// Number of kills under load [default: 50, with --long 500].
     #[arg(long, value_name = "N")]
     kills: Option<usize>,
-    /// Name the sentences and stop.
+    /// List the cases and exit.
     #[arg(long)]
     list: bool,
-    /// Seed of everything random; printed by every run.
+    /// Seed of all random choices; every run prints it.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -90,7 +92,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The last sentence of a run with --restart-command.
+/// The last rule of a run with --restart-command.
 const STOPS: (&str, &str) = (
     "C7-stops-in-order",
     "A driver that is told to stop by SIGTERM drains and ends with 0.",
@@ -169,7 +171,7 @@ fn tell(row: &Row) {
     println!("{row}");
 }
 
-/// Starts the driver, runs everything, stops it.
+/// Starts the driver, runs all cases, and stops the driver.
 async fn with_restarts(
     arguments: &Arguments,
     mut process: Process,
@@ -213,7 +215,7 @@ async fn with_restarts(
     if report.failed() {
         println!("the driver's own output is in {}", process.log().display());
     } else {
-        // Of no interest any more.
+        // The log of a successful run is not needed.
         let _ = std::fs::remove_file(process.log());
     }
     Ok(report.rows)

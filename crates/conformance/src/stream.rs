@@ -1,4 +1,4 @@
-//! A watch as cases read it: every message is held against the rules of watches.
+//! A watch whose messages are checked against the rules of watches.
 
 mod rules;
 
@@ -12,7 +12,7 @@ use tonic::{Status, Streaming};
 pub(crate) use self::rules::Rules;
 use crate::check::{Check, Stop, some};
 
-/// Longest silence of a watch that has something to say.
+/// Timeout of the next message.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// An open watch.
@@ -21,21 +21,21 @@ pub struct Stream {
     rules: Rules,
 }
 
-/// What one message said.
+/// Content of one message.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// Its events, in revision order.
+    /// Events in revision order.
     pub events: Vec<Event>,
-    /// Everything up to here was handed over.
+    /// Revision up to which everything was sent.
     pub through: i64,
-    /// A message without events.
+    /// Whether the message has no events.
     pub progress: bool,
 }
 
 // === impl Stream ===
 
 impl Stream {
-    /// Takes the first message, which must say where the watch starts.
+    /// Reads the first message, which must contain the start of the watch.
     pub(crate) async fn begin(
         mut messages: Streaming<WatchResponse>,
         request: WatchRequest,
@@ -49,15 +49,15 @@ impl Stream {
         Ok(Ok(Self { messages, rules }))
     }
 
-    /// Everything up to here was handed over.
+    /// Returns the revision up to which everything was received.
     pub(crate) fn through(&self) -> i64 {
         self.rules.through()
     }
 
-    /// The next message, or the error that ends the watch.
+    /// Returns the next message, or the error that ends the watch.
     ///
     /// # Errors
-    /// If it broke the rules.
+    /// If it violated the rules.
     pub async fn next(&mut self) -> Check<Result<Told, Status>> {
         let message = match timeout(SILENCE, self.messages.message()).await {
             Ok(Ok(message)) => some(message, "an error at the end of a watch")?,
@@ -80,7 +80,7 @@ impl Stream {
         }))
     }
 
-    /// All events up to a revision, which must be handed over.
+    /// Returns all events up to a revision, which must be reached.
     pub(crate) async fn until(&mut self, revision: i64) -> Check<Vec<Event>> {
         let mut events = Vec::new();
         while self.through() < revision {

@@ -14,13 +14,13 @@ use crate::empty::EmptyStores;
 use crate::report::Row;
 use backend_client::Endpoint;
 
-/// Longest run of a case; `long` runs get ten times as much.
+/// Timeout of a case; ten times as much with `long`.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// As [`run_with`], without empty stores: what needs them is skipped.
+/// As [`run_with`], without empty stores: cases that need them are skipped.
 ///
 /// # Errors
-/// If the driver does not answer Describe.
+/// If Describe fails.
 pub async fn run(
     endpoint: &Endpoint,
     cases: &[Case],
@@ -30,11 +30,11 @@ pub async fn run(
     run_with(endpoint, None, cases, effort, told).await
 }
 
-/// Runs the cases one after the other. A case that fails or hangs does not keep the next from
-/// running. The suite must be the only writer meanwhile.
+/// Runs the cases in sequence. A case that fails or times out does not prevent the next. The suite
+/// must be the only writer meanwhile.
 ///
 /// # Errors
-/// If the driver does not answer Describe.
+/// If Describe fails.
 pub async fn run_with(
     endpoint: &Endpoint,
     empty: Option<Arc<dyn EmptyStores>>,

@@ -1,4 +1,4 @@
-//! The whole of a store, taken out of it, and put into another in one call or in several.
+//! Content of a store: exported, and imported into another store in one call or several.
 
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::list_response::Chunk;
@@ -13,17 +13,17 @@ use super::moves::Export;
 use crate::bench::Bench;
 use crate::check::{Check, ensure, same, some};
 
-/// A second resource, so that key order is more than that of paths.
+/// A second resource, so that key order differs from path order.
 const OTHER: &str = "others";
 
-/// A store's snapshot, and what changed after it.
+/// Snapshot of a store, and the changes after it.
 pub(super) struct Content {
     pub(super) source: Header,
     pub(super) records: Vec<Record>,
     pub(super) events: Vec<Event>,
 }
 
-/// What a call brings.
+/// Content of one call of Import.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Load<'a> {
     pub(super) records: &'a [Record],
@@ -33,7 +33,7 @@ pub(super) struct Load<'a> {
 // === impl Content ===
 
 impl Content {
-    /// Fills an empty store and takes everything out of it.
+    /// Fills an empty store and exports it.
     pub(super) async fn of(store: &Bench) -> Check<Self> {
         let client = &store.client;
         let paths = ["b/x", "a/y", "plain", "a/x", "a-b/x", "a/z"];
@@ -73,7 +73,7 @@ impl Content {
         })
     }
 
-    /// The options of a call that carries on, or of the last.
+    /// Options of a call that continues an import, or of the last call.
     pub(super) fn options(&self, more: bool) -> Options {
         Options {
             source: Some(self.source.clone()),
@@ -83,7 +83,7 @@ impl Content {
         }
     }
 
-    /// Demands that a store is the exported one, with its history after the snapshot.
+    /// Asserts that a store equals the exported one, with its history after the snapshot.
     pub(super) async fn is_in(&self, original: &Bench, target: &Bench) -> Check {
         let (there, here) = (
             target.client.current().await?,
@@ -121,7 +121,7 @@ impl Content {
     }
 }
 
-/// An operation on the second resource.
+/// Moves an operation to the second resource.
 fn other(op: Op) -> Op {
     let key = op.key.clone().map(|key| Key {
         resource: OTHER.to_owned(),
@@ -130,7 +130,7 @@ fn other(op: Op) -> Op {
     Op { key, ..op }
 }
 
-/// What the second resource holds.
+/// Builds a list of the second resource.
 pub(super) fn others(bench: &Bench, revision: i64) -> ListRequest {
     let mut request = bench.all(revision);
     if let Some(range) = &mut request.range {
@@ -156,10 +156,10 @@ fn labelled(op: Op, label: &str) -> Op {
     }
 }
 
-/// The messages of a call but for the closing one.
+/// Returns the messages of a call except the closing one.
 pub(super) fn parts(options: Options, load: Load<'_>) -> Vec<ImportRequest> {
     let mut parts = vec![Part::Options(options)];
-    // Several messages, so that a call is more than one step.
+    // Several messages, so that the driver handles a call in several steps.
     parts.extend(load.records.chunks(2).map(|records| {
         Part::Chunk(Chunk {
             records: records.to_vec(),
@@ -176,7 +176,7 @@ pub(super) fn parts(options: Options, load: Load<'_>) -> Vec<ImportRequest> {
         .collect()
 }
 
-/// One whole call.
+/// Makes one complete call.
 pub(super) async fn import(
     store: &Bench,
     options: Options,
@@ -201,7 +201,7 @@ pub(super) async fn send(
     Ok(store.client.raw().import(stream).await?.into_inner())
 }
 
-/// How far Describe says that an import has come.
+/// Returns the progress of an import from Describe.
 pub(super) async fn progress(store: &Bench) -> Check<ImportProgress> {
     let described = store.client.describe().await?;
     some(described.import, "Describe.import of an unfinished import")

@@ -1,4 +1,4 @@
-//! D: what a driver says of itself, and what every answer carries.
+//! D: the driver's description, and the header of every response.
 
 use backend_proto::limits::{MAX_REVISION, PROTOCOL_MINOR};
 use backend_proto::v1::export_response::Part;
@@ -10,7 +10,7 @@ use crate::bench::Bench;
 use crate::check::{Check, ensure, same, some};
 use crate::client::timed;
 
-/// Minor versions that a driver may lie behind and still be spoken to.
+/// Supported difference between the minor versions of driver and client.
 const APART: u32 = 2;
 
 pub(super) const CASES: &[Case] = &[
@@ -40,7 +40,8 @@ async fn describe(bench: Bench) -> Check {
         "the driver has no version"
     );
     let (oldest, newest) = (first.protocol_minor_min, first.protocol_minor_max);
-    // What was added since is offered as a capability, so that whoever is that much older is right.
+    // Later additions are announced as capabilities, so an older version within this distance is
+    // valid.
     ensure!(
         oldest <= PROTOCOL_MINOR && PROTOCOL_MINOR <= newest + APART,
         "minor version {PROTOCOL_MINOR} does not work with {oldest} to {newest}"
@@ -100,7 +101,7 @@ async fn headers(bench: Bench) -> Check {
     Ok(())
 }
 
-/// Demands the order and the range of a header's numbers.
+/// Asserts order and range of a header's numbers.
 pub(super) fn in_range(header: &Header, call: &str) -> Check {
     let Header {
         epoch,

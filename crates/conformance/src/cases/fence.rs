@@ -1,4 +1,4 @@
-//! F: a store that takes no more writes.
+//! F: fenced stores.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, refused, same, some};
 use crate::client::timed;
 
-/// The reason that the cases give.
+/// Reason of the fences in these cases.
 const REASON: &str = "the store moved to fence.conformance.test";
 
-/// How long health may take to tell of a fence, and of its end.
+/// Maximum time until health reports a fence, and its end.
 const TOLD: Duration = Duration::from_secs(5);
 
-/// Fences that race with writers.
+/// Number of fences that race with writers, and of the writers.
 const RACES: usize = 12;
 const WRITERS: usize = 6;
 
@@ -90,7 +90,7 @@ async fn health(bench: &Bench) -> Check<HealthResponse> {
     Ok(response.into_inner())
 }
 
-/// Waits until health says what it must.
+/// Waits until health reports the expected state.
 async fn healthy(bench: &Bench, due: (State, Cause)) -> Check<HealthResponse> {
     let begun = Instant::now();
     loop {
@@ -105,7 +105,7 @@ async fn healthy(bench: &Bench, due: (State, Cause)) -> Check<HealthResponse> {
     }
 }
 
-/// Lifts the fence whatever a case came to: the next one needs a store that takes writes.
+/// Lifts the fence whatever the result of a case: later cases need a writable store.
 async fn lift(bench: &Bench, came_to: Check) -> Check {
     let lifted = async {
         fence(bench, None).await?;
@@ -116,7 +116,7 @@ async fn lift(bench: &Bench, came_to: Check) -> Check {
     lifted.map(drop)
 }
 
-/// The refusal of a write: of the whole call, or of its one operation.
+/// Returns the error of a rejected write: of the whole call, or of its only operation.
 async fn refusal(bench: &Bench, op: Op) -> Check<BackendError> {
     let response = match bench.client.write(vec![op]).await {
         Err(status) => return refused::<()>(Err(status), Reason::NotReady),
@@ -229,7 +229,7 @@ async fn reads(bench: Bench) -> Check {
         for watch in [&mut open, &mut client.watch(bench.after(first)).await?] {
             let events = watch.until(last).await?;
             same!(events.len(), 1, "events of a watch");
-            // It goes on, although nothing can happen.
+            // The watch continues, although no changes can happen.
             ensure!(watch.next().await??.progress, "no progress");
         }
         let mut export = Export::open(&bench, ExportRequest::default()).await?;
@@ -260,8 +260,8 @@ async fn told(bench: Bench) -> Check {
     Ok(())
 }
 
-/// Creates records until one is refused, and says when one was acknowledged; path and revision of
-/// each that was.
+/// Creates records until one is rejected, and signals the first acknowledgement; returns path and
+/// revision of the acknowledged ones.
 async fn write_until_refused(
     bench: Bench,
     prefix: String,
@@ -302,9 +302,9 @@ async fn races(bench: Bench) -> Check {
             writers.spawn(write_until_refused(bench.clone(), prefix, begun.clone()));
         }
         drop(begun);
-        // Their connections are new; should they fail, or never write, the race says so below.
+        // Writers use new connections. If one fails or never writes, the check below reports it.
         let _ = tokio::time::timeout(TOLD, seen.wait_for(|begun| *begun)).await;
-        // Another moment of the work each time.
+        // Fence at a different moment each time.
         tokio::time::sleep(Duration::from_millis(race as u64)).await;
         let header = fence(&bench, Some(REASON)).await?;
         let written = tokio::time::timeout(TOLD, writers.join_all()).await;
@@ -323,7 +323,8 @@ async fn races(bench: Bench) -> Check {
     lift(&bench, Ok(())).await
 }
 
-/// Demands that exactly what was acknowledged in a race is there, and no revision after the fence.
+/// Asserts that exactly the acknowledged records of a race exist, and that no revision follows the
+/// fence.
 async fn settled(
     bench: &Bench,
     header: &Header,
@@ -364,7 +365,7 @@ async fn lifted(bench: Bench) -> Check {
     lift(&bench, again.map(drop)).await?;
     let written = bench.client.apply(bench.create("ns/a", "1")).await?;
     same!(written.revision, header.revision + 1, "the next revision");
-    // Lifting what does not stand is nothing.
+    // Lifting an absent fence has no effect.
     lift(&bench, Ok(())).await?;
     bench.client.apply(bench.create("ns/b", "1")).await?;
     Ok(())

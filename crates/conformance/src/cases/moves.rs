@@ -15,7 +15,7 @@ use crate::check::{Check, Stop, ensure, refused, same, some};
 use crate::load::Load;
 use crate::replay::Replay;
 
-/// Longest silence of an export that has something to say.
+/// Timeout of the next message of an export.
 const SILENCE: Duration = Duration::from_secs(20);
 
 pub(super) const CASES: &[Case] = &[
@@ -56,7 +56,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// An export under way.
+/// An export in progress.
 pub(super) struct Export {
     stream: Streaming<ExportResponse>,
     pub(super) header: Header,
@@ -102,7 +102,7 @@ impl Export {
             .transpose()
     }
 
-    /// The records of this case in the snapshot, which must be complete.
+    /// Returns this case's records in the snapshot, after checking its shape.
     pub(super) async fn snapshot(&mut self, bench: &Bench) -> Check<Vec<Record>> {
         let (mut records, mut last, mut count) = (Vec::new(), None, 0);
         loop {
@@ -131,7 +131,7 @@ impl Export {
         }
     }
 
-    /// Events of this case up to a revision.
+    /// Returns this case's events up to a revision.
     pub(super) async fn events(&mut self, bench: &Bench, last: i64) -> Check<Vec<Event>> {
         let (mut events, mut reached) = (Vec::new(), self.header.revision);
         while reached < last {
@@ -232,7 +232,7 @@ async fn after(bench: Bench) -> Check {
     Ok(())
 }
 
-/// Demands that an export is refused, as a call or with its first message.
+/// Asserts that an export is rejected, either by the call or by its first message.
 pub(super) async fn refuse_export(bench: &Bench, request: ExportRequest, due: Reason) -> Check {
     let opened = bench.client.raw().export(request).await;
     let answer = match opened {

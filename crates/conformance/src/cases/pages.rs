@@ -1,4 +1,4 @@
-//! L: ranges, order, pages and the shape of a list's stream.
+//! L: ranges, order, pages and the message sequence of a list.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn paths(records: &[Record]) -> Vec<String> {
         .collect()
 }
 
-/// Names whose order as text, as key and as pairs differ.
+/// Names whose order differs as text, as key and as pair of namespace and name.
 const AWKWARD: [&str; 12] = [
     "a", "a-b", "a-b/x", "a.b/x", "a/a", "a/x", "a/x-1", "a/x.y", "a0/x", "aa/x", "b", "é/ü",
 ];
@@ -67,7 +67,7 @@ async fn order(bench: Bench) -> Check {
     let listed = bench.client.list(bench.all(0)).await?;
     same!(paths(&listed.records), due, "order of keys");
     ensure!(!listed.more, "a whole list says that more follows");
-    // The order is that of the records as they were, too.
+    // The order also holds for lists at a past revision.
     let at = listed.header.revision;
     bench.client.apply(bench.delete("a/x", 0)).await?;
     bench.client.apply(bench.update("a-b/x", "w", 0)).await?;
@@ -178,7 +178,7 @@ async fn pages(bench: Bench) -> Check {
             if !listed.more {
                 break;
             }
-            // Something ahead of, at and behind the mark changes between pages.
+            // Change a key before, at and after the continuation key between pages.
             let at = some(
                 after.as_ref().map(path_of),
                 "a record on a page that is not the last",
@@ -195,7 +195,7 @@ async fn pages(bench: Bench) -> Check {
             "pages of {limit} differ from their snapshot"
         );
     }
-    // A mark that no longer exists, or never did, is a place all the same.
+    // A continuation key need not exist.
     bench.client.apply(bench.delete("n1/k01-0", 0)).await?;
     let request = ListRequest {
         after: Some(bench.key("n1/k01-0")),
@@ -229,7 +229,7 @@ async fn chunks(bench: Bench) -> Check {
             .await?;
         created += 1;
     }
-    // What is around a value counts, too.
+    // Metadata around a value counts toward the size of a chunk.
     for number in 0..200 {
         let mut op = bench.create(&format!("labels/{number:03}"), "v".repeat(100));
         op.index = Some(labels(number));
@@ -250,7 +250,7 @@ async fn chunks(bench: Bench) -> Check {
 
 async fn slow(bench: Bench) -> Check {
     const RECORDS: usize = 120;
-    // More than a connection buffers, so that the driver is held up in the middle.
+    // More than connections buffer, so that the driver is blocked in the middle.
     for number in 0..RECORDS {
         let op = bench.create(&format!("ns/k{number:03}"), noise(number as u64, 80_000));
         bench.client.apply(op).await?;
@@ -277,9 +277,9 @@ async fn slow(bench: Bench) -> Check {
             .apply(bench.create(&format!("{path}-new"), "new"))
             .await?;
     }
-    // A driver that does not compact says so; that is another case.
+    // A driver that rejects compaction fails in another case.
     let _ = bench.client.compact(last).await;
-    // Reads on only now, as a reader does that was busy.
+    // Simulates a slow reader.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut seen = Vec::new();
     loop {
@@ -293,7 +293,7 @@ async fn slow(bench: Bench) -> Check {
                 _ => return Err(Stop::Failed("a part out of place".to_owned())),
             },
             Ok(None) => return Err(Stop::Failed("a list ended without its trailer".to_owned())),
-            // Allowed: an error is no short list.
+            // An error is permitted; a short list is not.
             Err(_) => return Ok(()),
         }
     }

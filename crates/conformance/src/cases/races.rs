@@ -1,4 +1,4 @@
-//! W: operations that meet, and operations that are sent twice.
+//! W: concurrent and repeated operations.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::bench::Bench;
 use crate::check::{Check, ensure, same};
 use crate::linearize;
 
-/// Operations that race for one key.
+/// Concurrent operations on one key.
 const RIVALS: usize = 16;
 
 pub(super) const CASES: &[Case] = &[
@@ -55,7 +55,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Sends operations at once, each on its own connection, and takes their verdicts.
+/// Sends operations concurrently on separate connections; returns their verdicts.
 async fn race(bench: &Bench, ops: Vec<Op>) -> Check<Vec<Verdict>> {
     let mut tasks = JoinSet::new();
     for op in ops {
@@ -115,7 +115,7 @@ async fn op_ids(bench: Bench) -> Check {
     let first = client.apply(create.clone()).await?;
     let update = bench.update("ns/a", "2", first.revision);
     let second = client.apply(update.clone()).await?;
-    // An expectation that no longer holds does not matter: the answer is the first one.
+    // A repeated operation returns its first verdict, even if its expected revision is outdated.
     for (op, due) in [(create.clone(), &first), (update.clone(), &second)] {
         let again = client.apply(op).await?;
         ensure!(
@@ -153,7 +153,7 @@ async fn op_ids(bench: Bench) -> Check {
     }
     let stored = client.stored(&bench.key("ns/a")).await?;
     same!(stored.value, "3", "value after a delete was sent again");
-    // Without an id nothing is remembered.
+    // Without an op_id, a repetition is not detected.
     let nameless = Op {
         op_id: bytes::Bytes::new(),
         ..bench.update("ns/a", "4", 0)

@@ -1,4 +1,4 @@
-//! L: reads of the latest and of the past.
+//! L: reads at the latest and at past revisions.
 
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::{GetRequest, Key, ListRequest, Range};
@@ -77,7 +77,7 @@ async fn latest(bench: Bench) -> Check {
     Ok(())
 }
 
-/// Some changes of three keys; the revision before the first and that of the last.
+/// Makes changes of three keys; returns the revision before the first and that of the last.
 async fn changes(bench: &Bench) -> Check<(i64, i64)> {
     let client = &bench.client;
     let before = client.current().await?.revision;
@@ -211,7 +211,7 @@ async fn malformed(bench: Bench) -> Check {
     Ok(())
 }
 
-/// Keys that nothing can have, of which the first reads like that of `ns/a`.
+/// Invalid keys; the first has the same path as `ns/a`.
 pub(super) fn impossible(bench: &Bench) -> Vec<Key> {
     let whole = Key {
         namespace: String::new(),
@@ -230,7 +230,7 @@ pub(super) fn impossible(bench: &Bench) -> Vec<Key> {
     keys
 }
 
-/// The range that only holds a key.
+/// Range of exactly one key.
 pub(super) fn range_of(key: Key) -> Range {
     Range {
         group: key.group,

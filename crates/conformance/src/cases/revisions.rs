@@ -47,7 +47,8 @@ async fn increase(bench: Bench) -> Check {
             last = revision;
         }
     }
-    // With many writers: what was answered before an operation was sent is below its revision.
+    // Under load: a revision acknowledged before an operation was sent is below that operation's
+    // revision.
     let load = Load::start(&bench, 8);
     let mut seen = BTreeSet::new();
     for change in load.finish_after(40).await? {
@@ -131,7 +132,7 @@ async fn current(bench: Bench) -> Check {
             header.revision
         );
         known = header.revision;
-        // Reads tell revisions, too: of these CurrentRevision must not fall short either.
+        // Reads return revisions too; CurrentRevision must not return less afterwards.
         let told = match round % 3 {
             0 => Some(client.list(bench.all(0)).await?.header),
             1 => client.get(&bench.key("w0/k0"), 0).await?.header,
@@ -139,7 +140,7 @@ async fn current(bench: Bench) -> Check {
         };
         known = known.max(told.map_or(0, |header| header.revision));
         if round % 50 == 25 {
-            // A driver that does not compact says so; that is another case.
+            // A driver that rejects compaction fails in another case.
             let _ = client.compact(known).await;
         }
     }
@@ -162,7 +163,7 @@ async fn reuse(bench: Bench) -> Check {
             .apply(bench.create("ns/a", format!("{round}")))
             .await?;
         let deleted = client.apply(bench.delete("ns/a", 0)).await?;
-        // The newest change of the store is a delete, and compaction takes it away.
+        // The newest change of the store is a delete, whose row compaction removes.
         client.compact(deleted.revision).await.map_err(Stop::from)?;
         let current = client.current().await?.revision;
         ensure!(

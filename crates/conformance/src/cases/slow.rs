@@ -1,4 +1,4 @@
-//! V: readers that are slow, and readers that leave.
+//! V: slow readers, and readers that disconnect.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::{Case, case};
 use crate::bench::{Bench, noise};
 use crate::check::{Check, Stop, ensure, same};
 
-/// Changes, and the size of each: together far more than connections buffer.
+/// Number and size of the changes: together far more than connections buffer.
 const CHANGES: usize = 150;
 const BYTES: usize = 120_000;
 

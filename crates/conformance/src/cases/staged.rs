@@ -97,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Two stores: one with content, taken out of it, and an empty one.
+/// Returns two stores: one with exported content, and an empty one.
 async fn pair(bench: &Bench) -> Check<(Bench, Content, Bench)> {
     let original = bench.empty().await?;
     let content = Content::of(&original).await?;
@@ -133,7 +133,7 @@ async fn one_call(bench: Bench) -> Check {
     content.is_in(&original, &target).await
 }
 
-/// Brings everything in calls of a few records or events each, but for the last call.
+/// Imports everything except the last call, in calls of a few records or events.
 async fn stage(content: &Content, target: &Bench) -> Check {
     for some in content.records.chunks(4) {
         import(target, content.options(true), records(some)).await?;
@@ -194,7 +194,7 @@ async fn by_the_clock(bench: Bench) -> Check {
         source: Some(source),
         ..Options::default()
     };
-    // What is lost by a clock that is a day behind is not judged here.
+    // This check tolerates a clock that is up to a day slow.
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -309,7 +309,7 @@ async fn carries_on(bench: Bench) -> Check {
     same!(reached.source, Some(content.source.clone()), "the source");
     same!(reached.last, first[4].key, "the last record that is kept");
     broken(&target, &content, records(rest)).await?;
-    // The rest as the source gives it: the original has moved on meanwhile.
+    // Read the rest from the source, which has changed meanwhile.
     let asked = ExportRequest {
         revision: reached.revision,
         after: reached.last,
@@ -334,7 +334,7 @@ async fn carries_on(bench: Bench) -> Check {
     content.is_in(&original, &target).await
 }
 
-/// Calls that break off in three ways; none may leave a trace.
+/// Makes calls that are aborted in three ways; none may have an effect.
 async fn broken(target: &Bench, content: &Content, load: Load<'_>) -> Check {
     let before = progress(target).await?;
     let parts = |more| parts(content.options(more), load);
@@ -347,7 +347,7 @@ async fn broken(target: &Bench, content: &Content, load: Load<'_>) -> Check {
         })),
     });
     refused(send(target, miscounted).await, Reason::Invalid)?;
-    // A caller that sends everything but the end, and leaves.
+    // A caller that sends everything except the end, and disconnects.
     let waiting = tokio_stream::iter(parts(true)).chain(futures_util::stream::pending());
     let mut raw = target.connect().raw();
     let left = timeout(Duration::from_millis(200), raw.import(waiting)).await;
@@ -410,7 +410,7 @@ async fn in_order(bench: Bench) -> Check {
     content.is_in(&original, &target).await
 }
 
-/// Demands that calls are refused and leave no trace.
+/// Asserts that calls are rejected without any effect.
 async fn invalid(target: &Bench, content: &Content, calls: &[Load<'_>]) -> Check {
     let before = progress(target).await?;
     for load in calls {

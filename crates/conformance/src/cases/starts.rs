@@ -1,4 +1,4 @@
-//! V: where a watch may start, and what it owes from there.
+//! V: start revisions of watches, and what a watch must return from there.
 
 use std::time::{Duration, Instant};
 
@@ -108,13 +108,13 @@ async fn list_then_watch(bench: Bench) -> Check {
         let listed = reader.list(bench.all(0)).await?;
         let start = listed.header.revision;
         let mut watch = reader.watch(bench.after(start)).await?;
-        // Then a list at a later revision is this list with the events between.
+        // A list at a later revision equals this list plus the events between.
         let mut replay = Replay::from_list(&listed.records, start);
         let events = watch.next().await??.events;
         replay.apply_all(&events)?;
         let later = reader.list(bench.all(watch.through())).await?;
         replay.matches(&later.records, "a list and what followed it")?;
-        // Any revision that anybody was told will do.
+        // Any issued revision is a valid start.
         let current = reader.current().await?.revision;
         reader.watch(bench.after(current)).await?;
         let now = reader.watch(bench.after(0)).await?.through();

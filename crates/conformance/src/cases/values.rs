@@ -1,4 +1,4 @@
-//! B: what comes back is what was written.
+//! B: reads return what was written.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// The record of a path from Get, from List and from the event of its revision.
+/// Returns the record of a path from Get, from List and from its event.
 async fn everywhere(bench: &Bench, path: &str) -> Check<[Record; 3]> {
     let client = &bench.client;
     let stored = client.stored(&bench.key(path)).await?;
@@ -92,7 +92,7 @@ async fn exact(bench: Bench) -> Check {
             ensure!(record.value == value, "{from} changed value {number}");
         }
     }
-    // The empty value is a value: writing it over another is a change.
+    // The empty value is a value: replacing another one by it is a change.
     let before = bench.client.stored(&bench.key("ns/v1")).await?.revision;
     let applied = bench.client.apply(bench.update("ns/v1", "", 0)).await?;
     ensure!(
@@ -126,7 +126,7 @@ async fn too_large(bench: Bench) -> Check {
     let limits = bench.limits();
     let most = usize::try_from(limits.value_bytes).unwrap_or(0);
     if limits.write_bytes <= limits.value_bytes {
-        // Then the whole request is above its limit.
+        // The whole request exceeds the limit.
         let op = bench.create("ns/big", noise(3, most + 1));
         crate::check::refused(bench.client.write(vec![op]).await, Reason::TooLarge)?;
         return Ok(());
@@ -204,7 +204,7 @@ async fn times(bench: Bench) -> Check {
     let updated = bench.client.stored(&bench.key("ns/a")).await?;
     let event = event(&bench, updated.revision).await?;
     ensure!(event.time.is_some(), "an event without its time");
-    // At most 256 bytes are kept; half a character is none.
+    // Up to 256 bytes are stored, cut at a character boundary.
     same!(event.actor, "u".repeat(255), "actor of an event");
     Ok(())
 }
@@ -239,9 +239,9 @@ async fn origins(bench: Bench) -> Check {
         origin("gc", "deletecollection", ""),
     ];
     let mut due = given.clone().map(Some);
-    // At most 128, 32 and 32 bytes are kept; half a character is none.
+    // Up to 128, 32 and 32 bytes are stored, cut at a character boundary.
     due[3] = Some(filled(127, 31, 31, ""));
-    // An origin that says nothing is none.
+    // An origin with only empty parts is stored as none.
     due[7] = None;
     let start = bench.client.current().await?.revision;
     let mut live = bench.client.watch(bench.after(start)).await?;

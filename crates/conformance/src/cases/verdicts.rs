@@ -1,4 +1,4 @@
-//! W: requests of several operations, and what is refused whatever the store holds.
+//! W: requests with several operations, and operations that are invalid in any state.
 
 use backend_proto::v1::Op;
 use backend_proto::v1::backend_error::{Outcome, Reason};
@@ -8,7 +8,7 @@ use super::{Case, case};
 use crate::bench::{Bench, noise};
 use crate::check::{Check, ensure, refused, same};
 
-/// Requests are not made larger than this many operations, whatever a driver allows.
+/// Upper bound of operations per request, even if a driver allows more.
 const MOST_OPS: i64 = 10_000;
 
 pub(super) const CASES: &[Case] = &[

@@ -1,5 +1,5 @@
-//! V: what an open watch shows. The rules that hold within any stream are in `stream::rules`;
-//! every case that watches holds them.
+//! V: content of open watches. The rules that hold within any stream are in `stream::rules`; every
+//! case with a watch checks them.
 
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ async fn reliable(bench: Bench) -> Check {
             tokio::time::sleep(Duration::from_millis(late)).await;
             let mut watch = bench.connect().watch(bench.after(start)).await?;
             let last = some(bench.client.current().await.ok(), "current")?.revision;
-            // While the load goes on, and after it.
+            // Both during the load and after it.
             let mut events = watch.until(last).await?;
             tokio::time::sleep(Duration::from_millis(late * 4)).await;
             let last = bench.client.current().await?.revision;
@@ -112,7 +112,7 @@ async fn reliable(bench: Bench) -> Check {
 
 async fn atomic(bench: Bench) -> Check {
     let start = bench.client.current().await?.revision;
-    // More than one message holds, and more than a server is likely to keep at hand.
+    // More than one message holds, and more than servers typically buffer.
     let mut last = start;
     for number in 0..80 {
         let batch =
@@ -138,7 +138,7 @@ async fn progress(bench: Bench) -> Check {
         let told = watch.next().await??;
         ensure!(told.progress, "an event in silence");
     }
-    // 100 ms were asked for; a busy machine gets leeway.
+    // The requested interval is 100 ms; the rest is slack for busy machines.
     let took = begun.elapsed();
     ensure!(
         took < Duration::from_secs(3),
@@ -272,7 +272,7 @@ async fn honest(bench: Bench) -> Check {
         progress_interval_ms: 1,
         ..bench.after(start)
     };
-    // What each message claimed, beside the events that had arrived by then.
+    // For each message, the claimed revision and the events received until then.
     let mut watch = bench.connect().watch(request).await?;
     let (mut claims, mut seen) = (Vec::new(), Vec::new());
     while claims.len() < 150 && seen.len() < 400 {

@@ -1,4 +1,4 @@
-//! W: what an operation needs to be applied, and what a loser is told.
+//! W: preconditions of operations, and the verdicts of losers.
 
 use backend_proto::v1::Index;
 use backend_proto::v1::op_result::Verdict;
@@ -70,7 +70,7 @@ async fn create(bench: Bench) -> Check {
     let stored = client.stored(&bench.key("ns/a")).await?;
     same!(stored, current, "the stored record after a loser");
     same!(stored.create_revision, first.revision, "create_revision");
-    // The same name elsewhere is another key.
+    // The same name in another namespace is another key.
     client.apply(bench.create("other/a", "1")).await?;
     client.apply(bench.create("a", "1")).await?;
     Ok(())
@@ -115,7 +115,7 @@ async fn update(bench: Bench) -> Check {
             "the record in the way"
         );
     }
-    // Not even the stored bytes make a wrong expectation right.
+    // A wrong expected revision is a conflict even if the stored value is the same.
     let conflict = client.conflict(bench.update("ns/a", "2", first)).await?;
     same!(
         conflict.cause(),

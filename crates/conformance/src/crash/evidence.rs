@@ -1,4 +1,4 @@
-//! Everything that clients were told, and what must follow from it.
+//! Recorded responses of clients, and the checks on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,23 +9,23 @@ use super::load::{Watched, Watcher, Written};
 use crate::check::{Check, ensure, same, some};
 use crate::client::Listed;
 
-/// One change, as its writer or a watcher was told.
+/// A change, as returned to its writer or a watcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) revision: i64,
     pub(super) kind: Type,
     pub(super) path: String,
-    /// Number of the value that was stored or deleted.
+    /// Number of the stored or deleted value.
     pub(super) value: u64,
-    /// What the event says of the request, from a driver that keeps it.
+    /// Origin in the event, from drivers that store it.
     pub(super) origin: Option<Origin>,
 }
 
-/// What all lives of the driver left.
+/// Records from all runs of the driver.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     acknowledged: Vec<Change>,
-    /// Newest revision that anybody was told before each start, and what the start came back with.
+    /// Per start: the newest revision observed before, and the revision of the store after.
     starts: Vec<(i64, i64)>,
     newest: i64,
     lost: Vec<String>,
@@ -37,7 +37,7 @@ pub(super) struct Evidence {
 
 type Judge = fn(&Evidence) -> Check;
 
-/// What is judged once all kills are done.
+/// Rules that are checked after all kills.
 pub(super) const SENTENCES: [(&str, Judge); 5] = [
     ("C2-nothing-acknowledged-is-lost", nothing_lost),
     ("C3-no-revision-is-used-twice", no_reuse),
@@ -78,17 +78,17 @@ impl Evidence {
         self.unsettled.push(problem);
     }
 
-    /// A read after a revision was told.
+    /// Records a read after `told` was observed.
     pub(super) fn read(&mut self, told: i64, head: i64) {
         self.starts.push((told, head));
     }
 
-    /// Something that was written was not there.
+    /// Records that a written record was missing.
     pub(super) fn lost(&mut self, problem: String) {
         self.lost.push(problem);
     }
 
-    /// Takes what somebody else noted.
+    /// Merges the records of another client.
     pub(super) fn join(&mut self, other: Self) {
         self.newest = self.newest.max(other.newest);
         self.acknowledged.extend(other.acknowledged);
@@ -121,7 +121,7 @@ fn nothing_lost(evidence: &Evidence) -> Check {
         ensure!(false, "{problem}; {} such verdicts", evidence.lost.len());
     }
     let listed = some(evidence.stored.as_ref(), "the list at the end")?;
-    // What each key must be at the end: by its last acknowledged change.
+    // Expected content: the last acknowledged change of each key.
     let mut due: BTreeMap<&str, &Change> = BTreeMap::new();
     for change in &evidence.acknowledged {
         let last = due.entry(&change.path).or_insert(change);
@@ -188,7 +188,7 @@ fn resumed(evidence: &Evidence) -> Check {
     let mut due: Vec<&Change> = evidence.acknowledged.iter().collect();
     due.sort_by_key(|change| change.revision);
     for watcher in &evidence.watchers {
-        // Each operation was settled, so that watchers saw the acknowledged changes and no more.
+        // Every operation was settled, so watchers must have seen exactly the acknowledged changes.
         let seen: Vec<&Change> = watcher.changes().iter().collect();
         let first = due.partition_point(|change| change.revision <= watcher.start());
         let due = &due[first..];

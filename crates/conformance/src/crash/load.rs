@@ -1,4 +1,4 @@
-//! Writers and watchers that outlive the driver.
+//! Writers and watchers that survive restarts of the driver.
 
 use backend_proto::error::from_status;
 use backend_proto::v1::event::Type;
@@ -12,24 +12,24 @@ use crate::check::{Check, Stop, same};
 use crate::client::Client;
 use crate::replay::Replay;
 
-/// Keys of each writer.
+/// Keys per writer.
 const KEYS: usize = 8;
 
-/// Bytes of a value beside its number.
+/// Bytes of a value besides its number.
 const FILLER: usize = 300;
 
-/// Changes keys that nobody else changes.
+/// A writer of keys that no other writer changes.
 #[derive(Debug)]
 pub(super) struct Writer {
     number: usize,
     /// Revision and value of each key.
     stored: [Option<(i64, u64)>; KEYS],
     round: usize,
-    /// Sent, but not answered.
+    /// Operations sent without a response.
     open: Vec<Sent>,
 }
 
-/// One operation on its way.
+/// A sent operation.
 #[derive(Clone, Debug)]
 struct Sent {
     op: Op,
@@ -38,29 +38,29 @@ struct Sent {
     value: u64,
 }
 
-/// What a writer was told in one life of the driver.
+/// Responses to a writer in one run of the driver.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) changes: Vec<Change>,
     /// Newest revision in any header.
     pub(super) newest: i64,
-    /// A verdict that cannot be if nothing is lost.
+    /// A verdict that is only possible if a change was lost.
     pub(super) problem: Option<String>,
 }
 
-/// Why an operation is open.
+/// Reason why an operation is unsettled.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// The call failed.
     Call(Status),
-    /// This operation of the call was refused.
+    /// This operation of the call was rejected.
     Refused(BackendError),
 }
 
 // === impl Trouble ===
 
 impl Trouble {
-    /// What the driver said; `None` if the call broke without a word of it.
+    /// Returns the driver's error; `None` if the call broke without one.
     pub(super) fn told(&self) -> Option<BackendError> {
         match self {
             Self::Call(status) => from_status(status),
@@ -101,14 +101,14 @@ impl Writer {
         (self, told)
     }
 
-    /// Sends the next operations; what became of them is open if that fails.
+    /// Sends the next operations; they are unsettled if that fails.
     pub(super) async fn step(
         &mut self,
         bench: &Bench,
         client: &Client,
         told: &mut Written,
     ) -> Result<(), Trouble> {
-        // Every other writer sends two operations at once.
+        // Every second writer sends two operations per request.
         let count = 1 + self.number % 2;
         let sent: Vec<Sent> = (0..count).map(|_| self.plan(bench)).collect();
         let ops = sent.iter().map(|sent| sent.op.clone()).collect();
@@ -138,12 +138,13 @@ impl Writer {
         refused.map_or(Ok(()), |error| Err(Trouble::Refused(error)))
     }
 
-    /// Whether anything was sent and not answered.
+    /// Whether any operation has no response yet.
     pub(super) fn has_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// As [`Writer::settle`], while there may be trouble still: what is not told stays open.
+    /// As [`Writer::settle`], while calls may still fail: operations without a response stay
+    /// unsettled.
     pub(super) async fn try_settle(
         &mut self,
         client: &Client,
@@ -158,7 +159,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends again what was not answered: its op_id tells.
+    /// Repeats operations without a response, to get their verdict by op_id.
     pub(super) async fn settle(&mut self, client: &Client, evidence: &mut Evidence) -> Check {
         for sent in std::mem::take(&mut self.open) {
             let verdict = client.verdict(sent.op.clone()).await?;
@@ -168,7 +169,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes what an operation turned out to be; a second question must have the same answer.
+    /// Records the verdict of an operation, and checks that a repetition returns the same.
     fn close(&mut self, sent: &Sent, verdict: Verdict, again: &Verdict, evidence: &mut Evidence) {
         match (&verdict, again) {
             (Verdict::Applied(first), Verdict::Applied(second))
@@ -185,7 +186,7 @@ impl Writer {
         }
     }
 
-    /// The next operation: it goes round the keys, creating, updating twice, deleting.
+    /// Plans the next operation: creates, updates twice and deletes each key in turn.
     fn plan(&mut self, bench: &Bench) -> Sent {
         let slot = self.round % KEYS;
         let number = self.round as u64;
@@ -199,7 +200,7 @@ impl Writer {
             Some((at, value)) if life % 4 == 3 => (Type::Deleted, value, bench.delete(&path, at)),
             Some((at, _)) => (Type::Updated, fresh, bench.update(&path, bytes, at)),
         };
-        // Each its own, so that a driver that mixes them up is found out.
+        // Unique origins, to detect a driver that mixes them up.
         op.origin = bench.has_origins().then(|| Origin {
             manager: format!("writer {}", self.number),
             verb: format!("{kind:?}").to_lowercase(),
@@ -234,7 +235,7 @@ impl Writer {
     }
 }
 
-/// The verdict over one operation, unless there is trouble.
+/// Writes one operation; returns its verdict.
 async fn told_of(client: &Client, op: &Op) -> Result<Verdict, Trouble> {
     let response = client
         .write(vec![op.clone()])
@@ -261,17 +262,17 @@ fn brief(verdict: &Verdict) -> String {
     }
 }
 
-/// Follows the changes across all lives of the driver.
+/// A watcher that continues across restarts of the driver.
 #[derive(Debug)]
 pub(super) struct Watcher {
     start: i64,
     through: i64,
-    /// The state that all its events make, if it began where there was none.
+    /// State built from its events, if it began at an empty range.
     replay: Option<Replay>,
     changes: Vec<Change>,
 }
 
-/// What a watcher found wrong in one life of the driver, and how far it came.
+/// Problem found by a watcher in one run of the driver, and its position.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) through: i64,
@@ -281,9 +282,9 @@ pub(super) struct Watched {
 /// How one stream of a watcher ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The last revision was handed over.
+    /// The last revision was received.
     Reached,
-    /// The watch was not accepted.
+    /// The watch was rejected.
     Refused(Status),
     /// The stream broke.
     Broke(Status),
@@ -292,7 +293,7 @@ pub(super) enum End {
 // === impl Watcher ===
 
 impl Watcher {
-    /// A watcher from where nothing was written yet.
+    /// Creates a watcher that starts before the first write.
     pub(super) fn new(start: i64) -> Self {
         Self {
             replay: Some(Replay::default()),
@@ -300,7 +301,7 @@ impl Watcher {
         }
     }
 
-    /// A watcher from some later revision.
+    /// Creates a watcher that starts at a later revision.
     pub(super) fn late(start: i64) -> Self {
         Self {
             start,
@@ -330,7 +331,7 @@ impl Watcher {
     pub(super) async fn work(mut self, bench: Bench) -> (Self, Watched) {
         let ended = self.follow(&bench, || i64::MAX).await;
         let problem = match ended {
-            // A typed refusal is one even when the kill is near: it must not be.
+            // A typed rejection is a failure, even close to a kill.
             Ok(End::Refused(status)) if from_status(&status).is_some() => {
                 Some(Stop::from(status).to_string())
             }
@@ -352,7 +353,7 @@ impl Watcher {
         (self, Watched { through, problem })
     }
 
-    /// One stream, from where the last one ended.
+    /// Runs one stream, from where the last one ended.
     pub(super) async fn follow(&mut self, bench: &Bench, last: impl Fn() -> i64) -> Check<End> {
         let opened = bench.connect().try_watch(bench.after(self.through)).await;
         let mut stream = match opened? {
@@ -389,7 +390,7 @@ fn change(event: &Event) -> Check<Change> {
     Ok(change)
 }
 
-/// The number that a value begins with; 0 of a value that no writer wrote.
+/// Returns the number at the start of a value; 0 if no writer wrote it.
 fn value_of(record: &Record) -> u64 {
     let text = std::str::from_utf8(&record.value).unwrap_or_default();
     let number = text.split(' ').next().unwrap_or_default();

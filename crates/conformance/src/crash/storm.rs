@@ -1,9 +1,9 @@
-//! Writers and watchers at every endpoint of one store, which go on whatever happens to the store
-//! behind the drivers.
+//! Writers and watchers at every endpoint of one store, which keep running whatever happens to the
+//! store behind the drivers.
 //!
-//! The drivers live, so that trouble must be told as such: by a typed error that says to come again,
-//! never by a missing record, a revision below one that was told, or a watch that must start anew.
-//! Whoever meets trouble goes on at the next endpoint.
+//! The drivers stay up, so failures of the store must be reported as typed, retryable errors. A
+//! missing record, a revision below an observed one, or a watch that must start over is a
+//! violation. After an error a client continues at the next endpoint.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,25 +28,25 @@ use crate::client::Client;
 use crate::report::Row;
 use backend_client::Endpoint;
 
-/// How long the end may take: what is open is settled, and watchers read to the last change.
+/// Timeout of the end: open operations are settled, and watchers read to the last change.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Pause after trouble, and between two reads.
+/// Pause after an error, and between two reads.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Acknowledged revisions that may wait for watchers to be started at them; writers wait then.
+/// Acknowledged revisions queued for new watchers; a full queue blocks writers.
 const STARTS: usize = 64;
 
-/// How much there is of everything.
+/// Size of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Writers, each with keys of its own, dealt out to the endpoints.
+    /// Number of writers, each with its own keys, distributed over the endpoints.
     pub writers: usize,
-    /// Watchers from the beginning, dealt out to the endpoints.
+    /// Number of watchers from the beginning, distributed over the endpoints.
     pub watchers: usize,
-    /// A watcher more, at every endpoint, from every revision that a writer was told.
+    /// Whether to start one more watcher, at every endpoint, from each acknowledged revision.
     pub from_every_revision: bool,
 }
 
-/// A load under way.
+/// A running load.
 pub struct Storm {
     benches: Vec<Bench>,
     shared: Arc<Shared>,
@@ -54,39 +54,39 @@ pub struct Storm {
     watchers: JoinSet<Evidence>,
 }
 
-/// What a load came to.
+/// Results of a load.
 #[derive(Debug)]
 pub struct Aftermath {
-    /// The sentences of crash mode about what was told.
+    /// Results of the rules of crash mode.
     pub rows: Vec<Row>,
-    /// Changes that were acknowledged.
+    /// Number of acknowledged changes.
     pub acknowledged: u64,
-    /// Errors that clients met, by call and reason.
+    /// Errors returned to clients, by call and reason.
     pub troubles: BTreeMap<String, u64>,
-    /// The longest that a write took, with its error if it failed.
+    /// The longest duration of a write, successful or not.
     pub slowest: Duration,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// Newest revision that anybody was told.
+    /// Newest revision observed by any client.
     newest: AtomicI64,
     acknowledged: AtomicU64,
     slowest: AtomicU64,
     troubles: Mutex<BTreeMap<String, u64>>,
-    /// Writers and readers stop.
+    /// Stops writers and readers.
     stop: CancellationToken,
-    /// Watchers stop here.
+    /// Revision at which watchers stop.
     last: AtomicI64,
 }
 
 // === impl Storm ===
 
 impl Storm {
-    /// Starts everything.
+    /// Starts the load.
     ///
     /// # Errors
-    /// A sentence, if the store does not answer before there is any trouble.
+    /// If the store does not respond before any fault is injected.
     pub async fn start(endpoints: &[Endpoint], seed: u64, size: Size) -> Result<Self, String> {
         let begun = begin(endpoints, seed).await;
         let (benches, start) = begun.map_err(|stop| stop.to_string())?;
@@ -123,22 +123,22 @@ impl Storm {
         })
     }
 
-    /// Changes that were acknowledged so far.
+    /// Number of acknowledged changes so far.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Acquire)
     }
 
-    /// Errors that clients met so far, by call and reason.
+    /// Errors returned to clients so far, by call and reason.
     #[must_use]
     pub fn troubles(&self) -> BTreeMap<String, u64> {
         self.shared.troubles.lock().clone()
     }
 
-    /// Waits until so many more changes are acknowledged.
+    /// Waits until `more` further changes are acknowledged.
     ///
     /// # Errors
-    /// A sentence, if that takes longer than `limit`.
+    /// If that takes longer than `limit`.
     pub async fn progress(&self, more: u64, limit: Duration) -> Result<(), String> {
         let due = self.acknowledged() + more;
         let reached = async {
@@ -155,11 +155,11 @@ impl Storm {
         timeout(limit, reached).await.map_err(late)
     }
 
-    /// Stops the writers, settles what is open, lets every watcher read to the last change, and
-    /// judges all that was told. The store must be well again.
+    /// Stops the writers, settles open operations, lets every watcher read to the last change, and
+    /// checks all rules. The store must be available again.
     ///
     /// # Errors
-    /// A sentence, if something does not come to its end.
+    /// If a client does not finish in time.
     pub async fn finish(mut self) -> Result<Aftermath, String> {
         self.shared.stop.cancel();
         let mut evidence = Evidence::default();
@@ -213,7 +213,7 @@ async fn drain(tasks: &mut JoinSet<Evidence>, evidence: &mut Evidence) -> Check 
 // === impl Shared ===
 
 impl Shared {
-    /// Counts trouble; a sentence if it is none that a client may meet while the store is in trouble.
+    /// Counts an error; returns a message if clients must not get it during a fault.
     fn meets(&self, call: &str, told: Option<&BackendError>) -> Option<String> {
         let reason = told.map(BackendError::reason);
         let name = reason.map_or("untyped", |reason| reason.as_str_name());
@@ -237,12 +237,12 @@ impl Shared {
     }
 
     async fn pause(&self) {
-        // Told to stop or not, the caller looks next.
+        // The caller checks for the stop itself.
         let _ = timeout(PAUSE, self.stop.cancelled()).await;
     }
 }
 
-/// Writes until told to stop, and settles what is open then.
+/// Writes until stopped, then settles open operations.
 async fn write(
     mut writer: Writer,
     benches: Vec<Bench>,
@@ -289,7 +289,7 @@ async fn step(
     let stepped = writer.step(bench, client, &mut told).await;
     if let Some(starts) = starts {
         for change in &told.changes {
-            // Nobody takes them any more when the load ends.
+            // The receiver is gone when the load ends.
             let _ = starts.send(change.revision).await;
         }
     }
@@ -297,7 +297,7 @@ async fn step(
     stepped
 }
 
-/// Asks for the current revision, and for a record that is always there.
+/// Reads the current revision, and a record that always exists.
 async fn read(bench: Bench, shared: Arc<Shared>) -> Evidence {
     let mut evidence = Evidence::default();
     let client = bench.connect();
@@ -308,7 +308,7 @@ async fn read(bench: Bench, shared: Arc<Shared>) -> Evidence {
         let outcome = if written {
             look(&bench, &client, &witness, told, &mut evidence).await
         } else {
-            // In a range of its own: it is no part of what watchers are held against.
+            // A separate resource, which the watchers' checks do not cover.
             let mut op = bench.create(&witness, "here");
             if let Some(key) = &mut op.key {
                 "witnesses".clone_into(&mut key.resource);
@@ -346,7 +346,7 @@ async fn look(
     Ok(())
 }
 
-/// Follows the changes through all trouble, up to the last.
+/// Watches through all faults, up to the last revision.
 async fn follow(
     mut watcher: Watcher,
     first: usize,
@@ -375,7 +375,7 @@ async fn follow(
     evidence
 }
 
-/// Starts a watcher at every endpoint from each revision that it is told.
+/// Starts a watcher at every endpoint from each received revision.
 async fn follow_all(
     mut starts: mpsc::Receiver<i64>,
     benches: Vec<Bench>,

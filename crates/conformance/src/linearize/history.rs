@@ -1,4 +1,4 @@
-//! Clients that act at random and write down what they were told.
+//! Clients that run random operations and record the results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::client::{Client, timed};
 
 const CLIENTS: u64 = 6;
 const KEYS: u64 = 3;
-/// Calls of each client.
+/// Calls per client.
 const CALLS: usize = 50;
 
 /// One operation of a history.
@@ -31,12 +31,12 @@ pub(crate) struct Recorded {
     pub(crate) operation: Operation,
     /// Revision of an applied change.
     pub(crate) revision: i64,
-    /// Records that the answer showed.
+    /// Records in the response.
     pub(crate) shown: Vec<Record>,
 }
 
 impl Recorded {
-    /// Whether an event can be that of this operation.
+    /// Checks that an event matches this operation.
     pub(crate) fn fits(&self, event: &Event) -> Check {
         let record = some(event.record.as_ref(), "record of an event")?;
         let path = record.key.as_ref().map(path_of);
@@ -58,15 +58,15 @@ impl Recorded {
     }
 }
 
-/// One client and what it knows.
+/// A client and its state.
 struct Actor {
     bench: Bench,
     client: Client,
     random: StdRng,
-    /// Orders all calls of the history.
+    /// Logical clock that orders all calls of the history.
     clock: Arc<AtomicU64>,
     values: Arc<AtomicU64>,
-    /// What was last seen of a key: its revision and value.
+    /// Last observed revision and value of each key.
     known: HashMap<String, (i64, Value)>,
     prefix: String,
     history: Vec<Recorded>,
@@ -135,8 +135,8 @@ impl Actor {
         Ok(())
     }
 
-    /// Writes `count` operations on different keys in one request, sometimes too hastily to hear
-    /// the answer.
+    /// Writes `count` operations on different keys in one request, sometimes with a deadline too
+    /// short for the response.
     async fn write(&mut self, count: u64) -> Check {
         let first = self.random.random_range(0..KEYS);
         let mut planned = Vec::new();
@@ -164,7 +164,7 @@ impl Actor {
         Ok(())
     }
 
-    /// The verdicts; `None` if the call failed, which leaves the outcome open.
+    /// Returns the verdicts; `None` if the call failed, so that the outcome is unknown.
     async fn send(&self, request: Request<WriteRequest>) -> Option<Check<Vec<Verdict>>> {
         let count = request.get_ref().ops.len();
         let response = self.client.raw().write(request).await.ok()?.into_inner();
@@ -258,7 +258,7 @@ impl Actor {
     }
 }
 
-/// The value of a record that was shown, which must be one that a history writes.
+/// Returns the value of a record, which must be one of the history's values.
 fn value(record: Option<&Record>) -> Check<Option<Value>> {
     let value = record.map(|record| some(value_of(record), "a value that was ever written"));
     value.transpose()

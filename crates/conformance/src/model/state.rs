@@ -1,7 +1,7 @@
-//! The store: records at the compact revision, and every change since.
+//! State of the store: the records at the compact revision, and every change since.
 //!
-//! State at a revision is the records at the compact revision with the changes up to that revision
-//! replayed. That makes every read at a past revision right by construction.
+//! State at a revision is the records at the compact revision plus the changes up to that revision.
+//! That makes reads at past revisions correct by construction.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -21,23 +21,23 @@ use sidecar::op;
 use super::VALUE_BYTES;
 use super::errors::{compacted, future, invalid};
 
-/// Where a key stands in the order of keys: group, resource, and `namespace/name` or `name`.
+/// Sort key of a key: group, resource, and `namespace/name` or `name`.
 pub(super) type Place = (String, String, String);
 
-/// Records by place.
+/// Records by sort key.
 pub(super) type Records = BTreeMap<Place, Record>;
 
 /// A store.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     header: Header,
-    /// The records at `header.compact_revision`.
+    /// Records at `header.compact_revision`.
     base: Records,
-    /// The records now: `base` with `log` replayed, kept at hand because most reads want it.
+    /// Current records: `base` with `log` applied, cached because most reads need them.
     now: Records,
-    /// Every change after the compact revision, oldest first.
+    /// Changes after the compact revision, oldest first.
     log: VecDeque<Event>,
-    /// Revision of each operation that was applied, by its op_id, as long as the log has it.
+    /// Revision of each applied operation in the log, by op_id.
     applied: HashMap<Bytes, i64>,
     resources: BTreeSet<(String, String)>,
 }
@@ -48,7 +48,7 @@ impl State {
         Self::with(begun.header(store_id), Records::new())
     }
 
-    /// A store without history, whose records are those of its revision.
+    /// Creates a store without history from the records at its revision.
     pub(super) fn with(header: Header, records: Records) -> Self {
         let resources = records.keys().map(|(group, resource, _)| (group, resource));
         Self {
@@ -73,14 +73,14 @@ impl State {
         }
     }
 
-    /// The same records in a new epoch, without history.
+    /// Returns the same records in a new epoch, without history.
     pub(super) fn begin_epoch(&self, now: SystemTime) -> Result<Self, Exhausted> {
         let begun = Head::begin(self.head(), now)?;
         let header = begun.header(self.header.store_id.clone());
         Ok(Self::with(header, self.now.clone()))
     }
 
-    /// Whether nothing was ever stored.
+    /// Whether the store never had records.
     pub(super) fn is_empty(&self) -> bool {
         self.head().has_just_begun() && self.now.is_empty()
     }
@@ -89,14 +89,14 @@ impl State {
         self.resources.iter().cloned().collect()
     }
 
-    /// How many records there are.
+    /// Number of records.
     pub(super) fn count(&self) -> u64 {
         self.now.len() as u64
     }
 
     // ----- reads -----
 
-    /// The revision that a read asks for; 0 is the newest.
+    /// Returns the revision at which a read is served; 0 is the newest.
     pub(super) fn readable(&self, asked: i64) -> Result<i64, BackendError> {
         match asked {
             0 => Ok(self.header.revision),
@@ -108,7 +108,7 @@ impl State {
         }
     }
 
-    /// The records at a revision that [`State::readable`] allowed.
+    /// Returns the records at a revision validated by [`State::readable`].
     pub(super) fn at(&self, revision: i64) -> Cow<'_, Records> {
         if revision == self.header.revision {
             return Cow::Borrowed(&self.now);
@@ -121,8 +121,8 @@ impl State {
         Cow::Owned(records)
     }
 
-    /// What a list asks for, one record beyond its limit included so that the caller sees
-    /// whether more follow.
+    /// Returns the records of a list, plus one beyond its limit, which tells the caller that more
+    /// exist.
     pub(super) fn select(&self, revision: i64, query: &ListQuery) -> Vec<Record> {
         let after = query.after.as_ref().map(place);
         let limit = match query.limit {
@@ -140,7 +140,7 @@ impl State {
             .collect()
     }
 
-    /// Changes after a revision, oldest first.
+    /// Returns changes after a revision, oldest first.
     pub(super) fn changes_after(&self, revision: i64) -> impl Iterator<Item = &Event> {
         let first = self.log.partition_point(|event| event.revision <= revision);
         self.log.range(first..)
@@ -148,7 +148,7 @@ impl State {
 
     // ----- writes -----
 
-    /// Applies one operation, or says why not.
+    /// Applies one operation and returns its verdict.
     pub(super) fn apply(&mut self, op: Op, now: Timestamp) -> OpResult {
         let verdict = self.decide(op, now).unwrap_or_else(Verdict::Refused);
         OpResult {
@@ -156,7 +156,7 @@ impl State {
         }
     }
 
-    /// The verdict over an operation that was applied before, given again; nothing is stored.
+    /// Returns the verdict of an operation that was already applied; stores nothing.
     pub(super) fn remembered(&self, op: &Op) -> Option<Verdict> {
         let key = op.key.as_ref()?;
         let first = self.replayed(op, key).transpose()?;
@@ -165,7 +165,7 @@ impl State {
 
     fn decide(&mut self, op: Op, now: Timestamp) -> Result<Verdict, BackendError> {
         let key = check(&op)?;
-        // First of all: a repeated operation must not be judged by the state it made itself.
+        // Check the op_id first: a repeated operation must not conflict with the state it created.
         if let Some(first) = self.replayed(&op, &key)? {
             return Ok(Verdict::Applied(first));
         }
@@ -198,7 +198,7 @@ impl State {
         Ok(Verdict::Applied(applied))
     }
 
-    /// The first verdict of an operation that was applied before.
+    /// Returns the first verdict of an operation that was already applied.
     fn replayed(&self, op: &Op, key: &Key) -> Result<Option<Applied>, BackendError> {
         let Some(&revision) = self.applied.get(&op.op_id) else {
             return Ok(None);
@@ -215,7 +215,7 @@ impl State {
         }))
     }
 
-    /// The change that an allowed operation makes, under the next revision.
+    /// Builds the change of a permitted operation, with the next revision.
     fn change(&self, op: Op, key: Key, current: Option<Record>, now: Timestamp) -> Event {
         let revision = self.header.revision + 1;
         let actor = op::actor(&op).to_owned();
@@ -252,7 +252,7 @@ impl State {
         }
     }
 
-    /// Makes a change part of the store.
+    /// Appends a change to the log and applies it.
     pub(super) fn record(&mut self, event: Event, op_id: Bytes) {
         let key = key_of(&event);
         self.resources.insert((key.group, key.resource));
@@ -266,7 +266,7 @@ impl State {
 
     // ----- history -----
 
-    /// Drops changes up to `revision`; what they made stays in `base`.
+    /// Drops changes up to `revision`; their result stays in `base`.
     pub(super) fn compact(&mut self, revision: i64) -> Result<(), BackendError> {
         if revision > self.header.revision {
             return Err(future(revision, self.header.revision));
@@ -281,7 +281,7 @@ impl State {
         Ok(())
     }
 
-    /// The newest revision that is both older than the horizon and not among the last
+    /// Returns the newest revision that is both older than the horizon and not among the last
     /// `keep_events`.
     pub(super) fn retention_target(&self, horizon: Timestamp, keep_events: u64) -> Option<i64> {
         let keep = usize::try_from(keep_events).unwrap_or(usize::MAX);
@@ -308,16 +308,16 @@ fn replay(records: &mut Records, event: &Event) {
     }
 }
 
-/// Why an operation can never be stored; its key otherwise.
+/// Returns the key of an operation, or the reason why it is invalid in any state.
 fn check(op: &Op) -> Result<Key, BackendError> {
     match op::refusal(op, VALUE_BYTES) {
-        // Without a key there is a refusal.
+        // An operation without a key has a refusal.
         None => Ok(op.key.clone().unwrap_or_default()),
         Some(refusal) => Err(refusal),
     }
 }
 
-/// Which expectation of an operation is not met.
+/// Returns the unmet precondition of an operation.
 fn conflict(op: &Op, current: Option<&Record>) -> Option<Cause> {
     match (op.action(), current) {
         (Action::Create, Some(_)) => Some(Cause::Exists),
@@ -346,7 +346,7 @@ fn key_of(event: &Event) -> Key {
     key.unwrap_or_default()
 }
 
-/// Where a key stands.
+/// Returns the sort key of a key.
 pub(super) fn place(key: &Key) -> Place {
     let path = if key.namespace.is_empty() {
         key.name.clone()

@@ -1,4 +1,4 @@
-//! What the suite cannot see from outside: chunks, pages of the log, and retention.
+//! Tests of what the suite cannot observe: chunks, pages of the log, and retention.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The rules that hold within one stream, whatever happens in the store.
+//! Rules that hold within one stream in any case.
 
 use backend_proto::v1::event::Type;
 use backend_proto::v1::watch_response::Body;
@@ -6,7 +6,7 @@ use backend_proto::v1::{Event, Range, WatchRequest, WatchResponse};
 
 use crate::check::{Check, ensure, same, some};
 
-/// What a stream has said so far.
+/// State of a stream so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     ranges: Vec<Range>,
@@ -18,7 +18,7 @@ pub(crate) struct Rules {
 // === impl Rules ===
 
 impl Rules {
-    /// Holds the first message against the request.
+    /// Checks the first message against the request.
     pub(crate) fn begin(request: WatchRequest, first: &WatchResponse) -> Check<Self> {
         let header = some(first.header.clone(), "header of a watch message")?;
         let Some(Body::Created(created)) = &first.body else {
@@ -48,7 +48,7 @@ impl Rules {
         self.through
     }
 
-    /// Holds a later message against what came before it.
+    /// Checks a later message against the previous ones.
     pub(crate) fn check(&mut self, message: &WatchResponse) -> Check {
         let header = some(message.header.as_ref(), "header of a watch message")?;
         same!(

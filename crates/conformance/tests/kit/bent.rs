@@ -1,4 +1,4 @@
-//! The model with something about it that is not as it should be.
+//! The model driver with injected faults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,19 +15,19 @@ use sidecar::driver::{
 };
 use tokio::sync::mpsc;
 
-/// The model, bent.
+/// The model driver with injected faults.
 pub(crate) struct Bent {
     pub(crate) model: ModelDriver,
-    /// How long after they are seen commits are answered.
+    /// Delay between a commit's visibility and its response.
     pub(crate) commits_late: Option<Duration>,
-    /// Commits are made and then panic.
+    /// Whether commits panic after they are applied.
     pub(crate) commits_panic: bool,
-    /// How far an import has come cannot be told.
+    /// Whether the progress of an import returns an error.
     pub(crate) silent: Arc<AtomicBool>,
 }
 
 impl Bent {
-    /// As it should be.
+    /// Creates a driver without faults.
     pub(crate) fn new(model: ModelDriver) -> Self {
         Self {
             model,

@@ -1,5 +1,5 @@
-//! Crash mode on the model, as a process that is killed would be; and on one that lies about what
-//! is durable.
+//! Tests of crash mode: the model as a process that is killed, and a variant that loses
+//! acknowledged changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 const KILLS: usize = 8;
 
-/// What a restarted driver finds.
+/// State after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disk {
-    /// Everything that was acknowledged.
+    /// All acknowledged changes.
     Honest,
-    /// Only what it found when it was started.
+    /// Only the state at the previous start.
     Lazy,
 }
 
-/// A server in a runtime of its own, which a kill drops without a word.
+/// A server in its own runtime, which a kill drops without shutdown.
 struct InProcess {
     folder: TempDir,
     disk: Disk,
     model: ModelDriver,
-    /// What the lazy disk holds.
+    /// State of the lazy disk.
     synced: ModelDriver,
     runtime: Option<Runtime>,
 }
@@ -83,7 +83,7 @@ impl Victim for InProcess {
 
     async fn kill(&mut self) -> Result<(), String> {
         if let Some(runtime) = self.runtime.take() {
-            // Waits for threads that are in the middle of a step, but for no task.
+            // Waits for threads that are executing a step, but not for tasks.
             let dropped =
                 tokio::task::spawn_blocking(|| runtime.shutdown_timeout(Duration::from_secs(5)));
             dropped.await.map_err(|error| error.to_string())?;

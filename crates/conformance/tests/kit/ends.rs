@@ -1,4 +1,4 @@
-//! How a served driver ends.
+//! Tests of the end of a served driver.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn a_driver_that_panics_ends_and_does_not_call_its_commit_not_applied() {
     };
     let mut client = Endpoint::unix(&socket).client();
     let lost = client.write(WriteRequest { ops: vec![op] }).await;
-    // Unless the connection broke first, which leaves the outcome open by itself.
+    // A typed error with the outcome, or a broken connection, which leaves the outcome unknown.
     let told = backend_proto::error::from_status(&lost.expect_err("lost"));
     assert!(told.is_none_or(|error| error.outcome() == Outcome::Unknown));
     let ended = tokio::time::timeout(Duration::from_secs(60), server.join_next()).await;

@@ -1,4 +1,4 @@
-//! The kit itself: the model passes, and drivers that lie are caught.
+//! Tests of the suite itself: the model passes, and faulty drivers are detected.
 
 mod bent;
 mod crashes;

@@ -1,4 +1,5 @@
-//! The model keeps every sentence, also where its commits are seen before they are acknowledged.
+//! Tests that the model passes every case, also if its commits are visible before they are
+//! acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +34,7 @@ async fn the_model_passes_every_case() {
 async fn a_driver_whose_commits_are_seen_early_passes_every_case() {
     passes(|model| {
         Arc::new(Bent {
-            // As a database that is asked over a network: readers may see a commit well before the
-            // answer to it arrives.
+            // Like a database over a network: readers may see a commit before its response arrives.
             commits_late: Some(Duration::from_millis(3)),
             ..Bent::new(model)
         })

@@ -1,4 +1,4 @@
-//! An export of one model fills another, which then keeps the same contract.
+//! Tests of imports from one model into another, which then passes the same cases.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,7 +61,7 @@ async fn get(client: &mut Client, name: &str, revision: i64) -> Result<Option<Re
     Ok(client.get(request).await?.into_inner().record)
 }
 
-/// Everything of a store, and two changes made while it was exported, as an import.
+/// Exports a store, with two changes made during the export, as parts of an import.
 async fn exported(client: &mut Client) -> Vec<Part> {
     for name in ["a", "b", "c"] {
         write(client, Action::Create, name, "1").await;
@@ -112,7 +112,7 @@ async fn import(client: &mut Client, parts: &[Part]) -> Result<ImportResponse, S
         .into_inner())
 }
 
-/// The first of two calls that bring the same.
+/// Returns the first of two equivalent calls.
 fn first_of_two(parts: &[Part]) -> Vec<Part> {
     let mut first = parts[..2].to_vec();
     if let [Part::Options(options), Part::Chunk(_)] = &mut first[..] {
@@ -125,7 +125,7 @@ fn first_of_two(parts: &[Part]) -> Vec<Part> {
     first
 }
 
-/// The second: everything but the records.
+/// Returns the second of two equivalent calls: everything but the records.
 fn second_of_two(parts: &[Part]) -> Vec<Part> {
     let mut second = parts.to_vec();
     second.remove(1);
@@ -260,7 +260,7 @@ async fn what_one_process_has_imported_every_process_serves() {
     let one = Served::start(Arc::new(store.clone())).await;
     let mut to = one.endpoint().client();
     import(&mut to, &first_of_two(&parts)).await.expect("begun");
-    // It finds the import unfinished, and is not the one that finishes it.
+    // This server finds the import unfinished, and another one finishes it.
     let other = Served::start(Arc::new(store)).await;
     let mut there = other.endpoint().client();
     let closed = get(&mut there, "a", 0).await.expect_err("half a store");
@@ -286,7 +286,7 @@ async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
     silent.store(true, Ordering::Relaxed);
     let imported = import(&mut to, &parts).await.expect("imported");
     assert_eq!((imported.records, imported.events), (3, 2));
-    // Nobody knows that the store is whole, until somebody does.
+    // The gate stays closed until a refresh of the import state succeeds.
     assert!(get(&mut to, "a", 0).await.is_err());
     silent.store(false, Ordering::Relaxed);
     serves(&mut to).await;
@@ -298,7 +298,7 @@ async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
 async fn a_refusal_does_not_wait_for_the_rest_of_an_import() {
     let target = Served::start(Arc::new(ModelDriver::new())).await;
     let options = Options {
-        // Of no epoch.
+        // The header has no epoch.
         source: Some(Header::default()),
         ..Options::default()
     };

@@ -1,6 +1,6 @@
-//! A server between the suite and the model that tells one lie.
+//! A proxy between the suite and the model that injects one fault.
 //!
-//! It speaks the protocol like any driver; each [`Lie`] changes what passes through in one way.
+//! It implements the protocol like any driver; each [`Lie`] changes the responses in one way.
 
 mod lies;
 mod moves;
@@ -37,7 +37,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) use self::lies::Lie;
 use crate::served::Served;
 
-/// The model behind a liar, each on a socket of its own.
+/// The model behind a faulty proxy, each on its own socket.
 pub(crate) struct Mutant {
     folder: TempDir,
     model: Served,
@@ -45,7 +45,7 @@ pub(crate) struct Mutant {
     server: JoinSet<()>,
 }
 
-/// Empty stores that tell a lie.
+/// Empty stores with a fault.
 pub(crate) struct Empty(pub(crate) Lie);
 
 #[async_trait]
@@ -89,7 +89,7 @@ impl Mutant {
     }
 
     pub(crate) async fn stop(mut self) {
-        // First, so that the liar's streams end.
+        // Stop the model first, so that the proxy's streams end.
         self.model.stop().await;
         self.stop.cancel();
         while let Some(ended) = self.server.join_next().await {
@@ -103,7 +103,7 @@ fn serve(
     socket: PathBuf,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
-    // Bound before the future runs, so that clients find it.
+    // Bind before the future runs, so that clients can connect at once.
     let listener = UnixListener::bind(socket).expect("bind");
     let service = BackendServer::new(liar)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -118,7 +118,7 @@ fn serve(
     }
 }
 
-/// The server.
+/// The proxy.
 #[derive(Clone)]
 pub(crate) struct Liar {
     lie: Lie,
@@ -130,12 +130,12 @@ type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
 impl Liar {
-    /// Whether it is time to lie again.
+    /// Whether to inject the fault now: true for every `nth` call.
     fn every(&self, nth: u64) -> bool {
         self.count.fetch_add(1, Ordering::Relaxed) % nth == nth - 1
     }
 
-    /// An error as the model gave it, or without what makes it typed.
+    /// Passes an error of the model on, without its details if that is the fault.
     fn pass(&self, status: &Status) -> Status {
         match self.lie {
             Lie::UntypedErrors => Status::new(status.code(), status.message()),
@@ -154,7 +154,7 @@ impl Liar {
         }
     }
 
-    /// A stream whose messages `change` turns into any number of messages.
+    /// Maps each message of a stream to any number of messages by `change`.
     fn changed<T: Send + 'static>(
         &self,
         answer: Answer<Streaming<T>>,

@@ -1,4 +1,4 @@
-//! Every lie is caught by the sentence it breaks.
+//! Tests that every fault is detected by the case of the violated rule.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ async fn judge(lie: Lie, cases: &[Case]) -> Vec<Row> {
     rows.expect("the mutant answers")
 }
 
-/// Demands that every one of the named cases fails.
+/// Asserts that each of the named cases fails.
 async fn caught(lie: Lie, ids: &[&str]) {
     let mut cases = cases::all();
     cases.retain(|case| ids.contains(&case.id));

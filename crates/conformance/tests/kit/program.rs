@@ -1,4 +1,4 @@
-//! The command line: what it prints, and its exit codes.
+//! Tests of the command line: output and exit codes.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ struct Ran {
     errors: String,
 }
 
-/// Runs the program to its end, while servers of the test go on.
+/// Runs the program to its end, without blocking the test's servers.
 async fn run(arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backend-conformance"));
     command.args(arguments);

@@ -1,4 +1,4 @@
-//! Histories with and without an order.
+//! Tests of histories with and without a linearization.
 
 use proptest::prelude::*;
 
@@ -97,7 +97,7 @@ fn a_search_without_room_is_undecided() {
 }
 
 prop_compose! {
-    /// Overlapping operations whose outcomes are those of a register in the order given.
+    /// Generates overlapping operations whose results are those of a register in the given order.
     fn honest()(plan in prop::collection::vec((0..4_u8, any::<bool>(), 0..40_u64), 1..24))
         -> Vec<Operation> {
         let mut stored = None;
@@ -111,7 +111,7 @@ prop_compose! {
                 2 => Action::Update { expect, value },
                 _ => Action::Delete { expect },
             };
-            // It takes place at 100 × at, somewhere within its interval.
+            // The operation takes effect at 100 × at, within its interval.
             let place = 100 * at as u64 + 50;
             let open = Operation { begin: place.saturating_sub(stretch * 10),
                 end: None, action, outcome: Outcome::Unknown };

@@ -1,4 +1,4 @@
-//! The lies, and those of them that are told in unary calls.
+//! The faults, and those of unary calls.
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
@@ -14,10 +14,10 @@ use tonic::Status;
 
 use super::Liar;
 
-/// What a mutant does wrong.
+/// Fault of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lie {
-    /// Nothing: the server between is no reason to fail.
+    /// No fault: the proxy itself must not fail a case.
     None,
     // In watches.
     DropsAnEvent,
@@ -54,9 +54,9 @@ pub(crate) enum Lie {
     ForgetsManagers,
     ForgetsVerbs,
     ForgetsSubresources,
-    /// Shows more of a long manager than is kept.
+    /// Returns more bytes of a long manager than the limit.
     CutsTooLate,
-    /// Nothing: the driver is of minor version 2, which has no origins.
+    /// No fault: a driver of minor version 2, which has no origins.
     KnowsNoOrigins,
     // In fences.
     IgnoresAFence,
@@ -65,7 +65,7 @@ pub(crate) enum Lie {
     FencesTooEarly,
     NeverLifts,
     FencesReads,
-    // In exports and imports that carry on.
+    // In exports and imports that continue.
     ExportsAnew,
     ExportsThePresent,
     ShowsHalfAStore,
@@ -76,15 +76,15 @@ pub(crate) enum Lie {
     TakesAnySource,
     DiscardsNothing,
     KeepsTheEpoch,
-    /// Epochs begin above what is remembered, whatever the clock says.
+    /// Epochs begin above the stored revisions, regardless of the clock.
     IgnoresTheClock,
-    /// Takes an import whose numbers are too large.
+    /// Accepts an import whose revisions are too large.
     TakesLargeRevisions,
-    /// Revisions are those of a store that holds the epoch in their upper bits.
+    /// Revisions are those of a store with the epoch in their upper bits.
     LargeRevisions,
 }
 
-/// A change that nobody asked for.
+/// A change that no client requested.
 fn burn() -> Op {
     Op {
         key: Some(Key {
@@ -104,7 +104,7 @@ impl Liar {
         Ok(response.into_inner())
     }
 
-    /// The current revision and the compact revision.
+    /// Returns the current revision and the compact revision.
     async fn header(&self) -> Result<(i64, i64), Status> {
         let current = self
             .model
@@ -139,7 +139,7 @@ impl Liar {
         Ok(response)
     }
 
-    /// Takes away from the origin of a change what the lie forgets.
+    /// Removes the part of a change's origin that the fault loses.
     pub(super) fn lie_in_origin(&self, origin: &mut Option<Origin>) {
         match (self.lie, &mut *origin) {
             (Lie::ForgetsManagers, Some(origin)) => origin.manager.clear(),
@@ -150,7 +150,7 @@ impl Liar {
         }
     }
 
-    /// Verdicts over operations that the model never sees.
+    /// Returns verdicts of operations that the model never gets.
     async fn pretend(&self, count: usize) -> Result<WriteResponse, Status> {
         let mut response = self.send(Vec::new()).await?;
         let (head, _) = self.header().await?;
@@ -210,7 +210,7 @@ impl Liar {
         Ok(response)
     }
 
-    /// Where a watch silently starts instead of failing.
+    /// Returns the revision at which a watch silently starts instead of failing.
     pub(super) fn moved_start(&self, status: &Status) -> Option<i64> {
         let error = from_status(status)?;
         match (self.lie, error.reason()) {

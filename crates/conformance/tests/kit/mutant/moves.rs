@@ -1,4 +1,4 @@
-//! Lies told when a store is fenced or moved.
+//! Faults of fences and moves.
 
 use backend_proto::error::to_status;
 use backend_proto::limits::MAX_REVISION;
@@ -32,7 +32,7 @@ impl Liar {
         Ok(answer)
     }
 
-    /// Refuses a read of a fenced store, if that is the lie.
+    /// Rejects a read of a fenced store, if that is the fault.
     pub(super) async fn lie_in_fenced_read(&self) -> Result<(), Status> {
         if self.lie != Lie::FencesReads {
             return Ok(());
@@ -131,7 +131,7 @@ impl Liar {
     }
 }
 
-/// A closing message that agrees with what was sent.
+/// Returns a closing message whose counts match the sent parts.
 fn count(parts: &[Part]) -> Part {
     let (mut records, mut events) = (0, 0);
     for part in parts {

@@ -1,4 +1,4 @@
-//! Lies told in streams.
+//! Faults of streams.
 
 use backend_proto::v1::export_response::Part as Exported;
 use backend_proto::v1::list_response::Part as Listed;
@@ -79,7 +79,8 @@ impl Liar {
                 chunk.records.pop();
             }
             (Some(Listed::Trailer(trailer)), Lie::ShortList) if trailer.count > 1 => {
-                // True to what was sent: only what is stored tells.
+                // The count matches the sent records, so that only the stored content shows the
+                // fault.
                 trailer.count -= 1;
             }
             (Some(Listed::Trailer(trailer)), Lie::NeverMore) => trailer.more = false,
