@@ -1,4 +1,4 @@
-//! Commands that end, with a deadline.
+//! Runs commands with a deadline.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::DEADLINE;
 use crate::error::{Error, Result, tail};
 
-/// Runs a command to its end and returns what it printed; `what` names it in complaints.
+/// Runs a command to its end and returns its output; `what` names it in errors.
 pub(crate) async fn run(command: Command, what: &str) -> Result<String> {
     let child = tokio::process::Command::from(command)
         .stdin(Stdio::null())

@@ -1,4 +1,4 @@
-//! A server that goes back in time.
+//! Tests of point-in-time recovery.
 
 use postgres_testkit::{Archive, Server, Session, Target};
 
@@ -54,7 +54,7 @@ async fn a_killed_server_loses_nothing_that_was_committed() {
         .expect("a restore");
     shows(&archive, &dsn, "1").await;
 
-    // From there, with a new backup and an ordinary restart.
+    // Continue with a new backup and a regular restart.
     archive.base_backup().await.expect("a backup");
     let session = Session::connect(&dsn).await.expect("a session");
     insert(&session, 2).await;

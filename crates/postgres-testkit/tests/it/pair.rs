@@ -1,4 +1,4 @@
-//! A primary and a standby.
+//! Tests of a primary and a standby.
 
 use postgres_testkit::{Pair, Server, Session};
 
@@ -37,7 +37,7 @@ async fn commits_after_the_cut_are_lost_and_those_before_are_kept() {
         .expect("the other one");
     assert_eq!(numbers(&moved).await, "1 2");
     insert(&moved, 4).await;
-    // The old primary comes back with what only it has.
+    // The old primary restarts with the commits that only it has.
     pair.primary_mut().start_again().await.expect("a start");
     let old = pair.primary().session("postgres").await.expect("a session");
     assert_eq!(numbers(&old).await, "1 2 3");

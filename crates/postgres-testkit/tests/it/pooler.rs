@@ -1,4 +1,4 @@
-//! A pooler.
+//! Tests of a pooler.
 
 use postgres_testkit::{PoolMode, Pooler, Proxy, Server, Session};
 

@@ -1,4 +1,4 @@
-//! A network, in front of an echo: no database is needed to see what it does.
+//! Tests of the proxy in front of an echo server.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Long enough to see that nothing comes.
+/// Long enough to establish that nothing arrives.
 const SILENCE: Duration = Duration::from_millis(150);
-/// When something must have come.
+/// Timeout of an expected event.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server that sends back what it gets, behind a proxy.
+/// An echo server behind a proxy.
 struct Echo {
     proxy: Proxy,
     _tasks: JoinSet<()>,

@@ -1,4 +1,4 @@
-//! One server.
+//! Tests of one server.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use postgres_testkit::{Error, Server, Session, Stop};
 
 use crate::{insert, make_table, numbers};
 
-/// A server whose table holds 1, with a transaction open that has written 2.
+/// Creates a table with the row 1, and an open transaction that has inserted 2.
 async fn with_a_table(server: &Server) -> Session {
     let session = server.session("postgres").await.expect("a session");
     make_table(&session).await;
@@ -25,7 +25,7 @@ async fn shows(server: &Server, expected: &str) {
     assert_eq!(numbers(&session).await, expected);
 }
 
-/// Segments of shared memory of the whole machine, of which a leak would be one.
+/// Returns the shared memory segment of a server, as listed machine-wide.
 fn segment_of(data: &Path) -> String {
     let file = std::fs::read_to_string(data.join("postmaster.pid")).expect("its state");
     let line = file.lines().nth(6).expect("a segment").to_owned();
@@ -136,7 +136,7 @@ fn nothing_is_left_when_the_holder_is_killed() {
         .expect("a port");
     assert!(dsn.ends_with("/mine\n"), "{dsn}");
     assert!(folder.exists() && TcpStream::connect(("127.0.0.1", port)).is_ok());
-    // SIGKILL: it cannot clean up.
+    // SIGKILL, so that it cannot clean up.
     holder.kill().expect("a kill");
     holder.wait().expect("its end");
     let begin = Instant::now();

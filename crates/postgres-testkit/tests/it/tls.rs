@@ -1,10 +1,10 @@
-//! A server with a certificate.
+//! Tests of a server with TLS.
 
 use postgres_testkit::{Server, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// The message by which a client asks for TLS: its length, and a code.
+/// The SSLRequest message of the PostgreSQL protocol: its length, and a code.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 async fn offers_tls(server: &Server) -> bool {
