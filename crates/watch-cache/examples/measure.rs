@@ -1,4 +1,4 @@
-//! What one change costs, with and without watchers: `cargo run --release -p watch-cache --example
+//! Measures one change, with and without watchers: `cargo run --release -p watch-cache --example
 //! measure`.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
@@ -81,7 +81,7 @@ fn follow(cache: &Arc<Cache<Thing>>, count: usize, namespace: &str) -> Vec<Curso
     cursors
 }
 
-/// What an executor would do: poll those that were woken, here all or none.
+/// Polls the cursors that were woken, here all or none, as an executor would.
 fn read(cursors: &mut [Cursor<Thing>], woken: bool) -> usize {
     let mut context = Context::from_waker(Waker::noop());
     let mut delivered = 0;

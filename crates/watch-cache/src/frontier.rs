@@ -1,17 +1,17 @@
-//! Up to which revision the collections are complete, and waiting for it.
+//! The revision up to which all collections are complete.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-/// The newest revision up to which every change has been applied to every collection.
+/// The newest revision up to which every change is applied to every collection.
 #[derive(Debug)]
 pub struct Frontier {
     through: AtomicU64,
     moved: watch::Sender<State>,
 }
 
-/// The collections were dropped; ask their successors.
+/// The collections were dropped; use the group that replaces this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the collections were dropped")]
 pub struct FrontierClosed;
@@ -34,13 +34,13 @@ impl Frontier {
         }
     }
 
-    /// Where it is.
+    /// Returns the revision.
     #[must_use]
     pub fn through(&self) -> u64 {
         self.through.load(Ordering::Acquire)
     }
 
-    /// Moves it forward; call after the changes were applied. Never moves back.
+    /// Advances to a revision; call after its changes were applied. Never goes back.
     pub fn advance(&self, through: u64) {
         if self.through.fetch_max(through, Ordering::AcqRel) < through {
             self.moved
@@ -48,7 +48,7 @@ impl Frontier {
         }
     }
 
-    /// Waits until it has reached a revision. Set a deadline around it.
+    /// Waits until a revision is reached. Callers must apply a timeout.
     ///
     /// # Errors
     /// If the collections were dropped.

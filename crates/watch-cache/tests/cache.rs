@@ -1,4 +1,4 @@
-//! Single promises of the cache that a random walk does not pin down.
+//! Tests of single guarantees that the random tests do not cover reliably.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ struct Thing {
     key: String,
     revision: u64,
     team: String,
-    /// How often its attributes were asked for.
+    /// Number of times its attributes were read.
     asked: AtomicUsize,
 }
 
@@ -94,7 +94,7 @@ fn group(limits: Limits) -> Group<&'static str, Thing> {
     group
 }
 
-/// Polls once; gives the revisions handed out, or `None` if it waits.
+/// Polls once; returns the revisions of the delivered changes, or `None` if pending.
 fn poll(cursor: &mut Cursor<Thing>, bell: &Arc<Bell>) -> Option<Result<Vec<u64>, Cut>> {
     let waker = Waker::from(Arc::clone(bell));
     match cursor.poll_next(&mut Context::from_waker(&waker), &All, 100) {
@@ -176,7 +176,7 @@ fn what_may_have_any_attribute_concerns_everybody_in_its_scope() {
     };
     assert_eq!(seen(put("a/x", "blue", 2)), [None, None, None]);
     let told = |revision| Some(Ok(vec![revision]));
-    // Into the unknown, within it, and out of it.
+    // Into the unreadable state, within it, and out of it.
     assert_eq!(seen(put("a/x", "?", 3)), [told(3), told(3), None]);
     assert_eq!(seen(put("a/x", "?", 4)), [told(4), told(4), None]);
     assert_eq!(seen(put("a/x", "blue", 5)), [told(5), told(5), None]);

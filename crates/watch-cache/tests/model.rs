@@ -1,4 +1,4 @@
-//! The cache against a naive model that keeps every state and every change.
+//! Tests of the cache against a naive model that stores every state and every change.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -55,7 +55,7 @@ impl Select<Thing> for Color {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Changes that are applied together; `None` deletes.
+    /// Applies changes together; `None` deletes.
     Apply(Vec<(usize, Option<usize>)>),
     /// Only other collections changed.
     Elsewhere,
@@ -122,10 +122,10 @@ struct Follower {
     cursor: Cursor<Thing>,
     scope: Scope,
     color: Color,
-    /// Revision of the last thing handed out, or where it began.
+    /// Revision of the last delivered change, or of the start.
     at: u64,
     bell: Arc<Bell>,
-    /// Wakes counted when it last had to wait; `None` if it need not.
+    /// Number of wakes when it last had to wait; `None` if it is not waiting.
     asleep: Option<usize>,
 }
 
@@ -191,7 +191,7 @@ impl World {
         self.group.enforce();
     }
 
-    /// The changes between two revisions as a follower should see them.
+    /// Returns the changes between two revisions that a follower should see.
     fn expected(&self, follower: &Follower) -> Vec<(Kind, Thing)> {
         let mut seen = Vec::new();
         for revision in follower.at + 1..=self.revision {
@@ -254,7 +254,7 @@ impl World {
         }
     }
 
-    /// Where history begins, as the cache says.
+    /// Returns the revision at which the cache's history begins.
     fn oldest(&self) -> u64 {
         match self.cache().at(1) {
             Err(AtError::Compacted { oldest }) => oldest,
