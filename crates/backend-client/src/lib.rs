@@ -1,6 +1,6 @@
-//! Where a driver serves, and clients for it: on a unix socket, or over mutual TLS.
+//! Endpoints of drivers, and clients for them: on a unix socket, or over mutual TLS.
 //!
-//! It makes connections and knows nothing of what is said on them.
+//! This crate makes connections; it does not depend on the messages sent over them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,28 +11,28 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Uri};
 
-/// How long one connection may take.
+/// Timeout of connecting.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// HTTP/2 windows, bytes: enough for some chunks of a list to be under way while one is read. That of
-/// a connection is larger, so that one stream that is not read does not hold up the others.
+/// HTTP/2 flow-control windows in bytes: room for a few chunks of a list in flight. The
+/// connection's window is larger, so that one stream without a reader does not block the others.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// What is wrong with an address or its certificates. Each is a sentence for an operator.
+/// Error of an address or its certificates; the message is for operators.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither `unix:///PATH` nor `https://HOST:PORT`.
+    /// The address is neither `unix:///PATH` nor `https://HOST:PORT`.
     #[error(
         "{0}: must be unix:///PATH, or https://HOST:PORT with an authority, a certificate and a key"
     )]
     Address(String),
-    /// A certificate or key does not fit.
+    /// A certificate or key is invalid.
     #[error("{address}: {source}")]
     Tls {
-        /// The address.
+        /// Address of the driver.
         address: String,
-        /// What the TLS library says.
+        /// Error of the TLS library.
         source: tonic::transport::Error,
     },
 }
@@ -40,15 +40,15 @@ pub enum Error {
 /// PEM files for mutual TLS.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// Authority that the server's certificate must come from.
+    /// Certificate authority of the server.
     pub ca: Vec<u8>,
-    /// Our certificate.
+    /// Client certificate.
     pub cert: Vec<u8>,
-    /// Its private key.
+    /// Private key of the client certificate.
     pub key: Vec<u8>,
 }
 
-/// An address that clients can be made for.
+/// Address of a driver.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     address: Address,
@@ -63,10 +63,10 @@ enum Address {
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// Reads `unix:///PATH`, or `https://HOST:PORT` with its certificates.
+    /// Parses `unix:///PATH`, or `https://HOST:PORT` with its certificates.
     ///
     /// # Errors
-    /// If the address is malformed or lacks what it needs.
+    /// If the address is malformed or lacks certificates.
     pub fn parse(address: &str, tls: Option<&Tls>) -> Result<Self, Error> {
         let malformed = || Error::Address(address.to_owned());
         if let Some(path) = address.strip_prefix("unix://") {
@@ -98,7 +98,7 @@ impl Endpoint {
         })
     }
 
-    /// A unix socket.
+    /// Returns the endpoint of a unix socket.
     #[must_use]
     pub fn unix(path: &Path) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl Endpoint {
         }
     }
 
-    /// The socket's path, if it is one.
+    /// Returns the socket's path, if it is one.
     #[must_use]
     pub fn socket(&self) -> Option<&Path> {
         match &self.address {
@@ -115,7 +115,7 @@ impl Endpoint {
         }
     }
 
-    /// A client on a connection of its own, made by the first call.
+    /// Creates a client with its own connection, made by the first call.
     #[must_use]
     pub fn client(&self) -> BackendClient<Channel> {
         BackendClient::new(self.channel())
@@ -123,7 +123,8 @@ impl Endpoint {
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    /// A connection of its own, made by the first call, for other services at the endpoint.
+    /// Creates a channel with its own connection, made by the first call, for other services at the
+    /// endpoint.
     #[must_use]
     pub fn channel(&self) -> Channel {
         match &self.address {
@@ -133,7 +134,7 @@ impl Endpoint {
                     let path = path.clone();
                     async move { UnixStream::connect(path).await.map(TokioIo::new) }
                 };
-                // The host is what `:authority` becomes.
+                // The host becomes `:authority`.
                 Channel::builder(Uri::from_static("http://localhost"))
                     .connect_timeout(CONNECT)
                     .initial_stream_window_size(STREAM_WINDOW)

@@ -1,4 +1,4 @@
-//! The HTTP client of one server.
+//! HTTP client of one kube-apiserver.
 
 use std::time::Duration;
 
@@ -17,13 +17,12 @@ use tokio::time::timeout;
 use crate::Error;
 use crate::kubeconfig::Kubeconfig;
 
-/// How long a TCP connection may take.
+/// Timeout of the TCP connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Longest silence of a server that owes an answer or the rest of one; kube-apiserver gives up after
-/// one minute.
+/// Timeout of the next bytes of a response. kube-apiserver itself times out after one minute.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A client that speaks HTTP/1.1 with the credentials of a kubeconfig.
+/// An HTTP/1.1 client with the credentials of a kubeconfig.
 #[derive(Clone, Debug)]
 pub struct Client {
     server: String,
@@ -32,10 +31,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for the kubeconfig's server; without `identity` it shows no credentials.
+    /// Creates a client for the kubeconfig's server; without `identity` it sends no credentials.
     ///
     /// # Errors
-    /// When the kubeconfig's certificates are malformed.
+    /// If the kubeconfig's certificates are malformed.
     pub fn new(config: &Kubeconfig, identity: bool) -> Result<Self, Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -53,11 +52,11 @@ impl Client {
         })
     }
 
-    /// Sends a request; `path` may hold characters a URI does not allow. It has no deadline once the
-    /// server is connected to, because a watch may have nothing to say for long.
+    /// Sends a request; `path` may hold characters that a URI does not permit. There is no timeout
+    /// after connecting, because a watch may be idle for long.
     ///
     /// # Errors
-    /// When the request is malformed or the server cannot be reached.
+    /// If the request is malformed or the server is unreachable.
     pub async fn send(
         &self,
         method: &str,
@@ -78,10 +77,10 @@ impl Client {
         answer.map_err(|error| self.unreachable(&error))
     }
 
-    /// Sends bytes of JSON and reads the whole answer with its status.
+    /// Sends bytes of JSON; returns the status and the complete response.
     ///
     /// # Errors
-    /// When the server cannot be reached, falls silent for two minutes, or breaks off.
+    /// If the server is unreachable, sends nothing for two minutes, or disconnects.
     pub async fn bytes(
         &self,
         method: &str,
@@ -105,10 +104,10 @@ impl Client {
         }
     }
 
-    /// Sends JSON and reads the JSON answer with its status.
+    /// Sends JSON; returns the status and the JSON response.
     ///
     /// # Errors
-    /// When the server cannot be reached or answers something other than JSON.
+    /// If the server is unreachable or its response is not JSON.
     pub async fn json(
         &self,
         method: &str,
@@ -129,7 +128,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: &dyn std::error::Error) -> Error {
-        // The outer error says no more than that something failed.
+        // The outer error only says that the connection failed.
         let cause = error.source().map(|source| format!(": {source}"));
         Error::Unreachable {
             server: self.server.clone(),
@@ -160,7 +159,7 @@ fn tls(config: &Kubeconfig, identity: bool) -> Result<rustls::ClientConfig, Stri
     tls.map_err(|error| said(&error))
 }
 
-/// Percent-encodes what must not stand in a path or query, and nothing else.
+/// Percent-encodes characters that are illegal in a path or query, and no others.
 fn escape(path: &str) -> String {
     const ILLEGAL: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
         .add(b' ')
@@ -188,7 +187,7 @@ mod tests {
     use crate::Error;
     use crate::kubeconfig::Kubeconfig;
 
-    /// The clock is moved on whenever everybody waits.
+    /// The paused clock advances whenever all tasks wait.
     #[tokio::test(start_paused = true)]
     async fn a_server_that_says_nothing_is_given_up() {
         let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
