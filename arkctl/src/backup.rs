@@ -123,8 +123,8 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
     let compared = crate::verify::summary(&store, 0).await?;
     if sent.as_ref() != Some(&compared) {
         bail!(
-            "{}: what is there is not what the file holds, do not use it: report it as a bug of \
-             its driver, or look at its disk",
+            "{}: the store differs from the file, do not use it: report a bug of its driver, or check \
+             its disk",
             store.address
         );
     }
@@ -147,7 +147,7 @@ fn send(
     let source = match &renumbering {
         Some(renumbering) => {
             tell::line(format_args!(
-                "its revisions are above {LAST_IMPORT}, as before 0.2: they are numbered anew"
+                "its revisions are above {LAST_IMPORT}, as before 0.2: renumbering them"
             ));
             renumbering.header(contents.header())
         }
@@ -182,7 +182,7 @@ fn send(
     // Without the closing message the driver stores nothing.
     ensure!(
         records as u64 == expected,
-        "it holds {records} records and says {expected}"
+        "it holds {records} records, but its trailer says {expected}"
     );
     let part = Some(ImportPart::Done(Done { records, events: 0 }));
     let closed = requests.blocking_send(ImportRequest { part });

@@ -18,7 +18,7 @@ pub async fn run(arguments: &args::Compact) -> Result<()> {
     };
     let header = store.compact(revision).await?;
     tell::line(format_args!(
-        "history begins behind revision {}; the newest is {}",
+        "history begins after revision {}; the newest is {}",
         header.compact_revision, header.revision
     ));
     Ok(())

@@ -97,5 +97,10 @@ pub(crate) fn obstacle(record: &Record, limit: usize) -> Option<String> {
         return Some(format!("{}: {}", key(), record.unreadable));
     }
     let size = record.value.len();
-    (size > limit).then(|| format!("{}: {size} bytes, and the target takes {limit}", key()))
+    (size > limit).then(|| {
+        format!(
+            "{}: {size} bytes, and the limit of the target is {limit}",
+            key()
+        )
+    })
 }

@@ -191,7 +191,7 @@ impl Etcd {
             return Ok(());
         }
         if !is_there(answer, pair) {
-            bail!("{}: it was not written over", other(pair));
+            bail!("{}: not overwritten", other(pair));
         }
         created.present += 1;
         Ok(())

@@ -20,7 +20,7 @@ pub async fn run(arguments: &args::Fence) -> Result<()> {
         ));
     } else {
         tell::line(format_args!(
-            "writes are served again, after revision {revision}"
+            "lifted the fence: writes are accepted again, after revision {revision}"
         ));
     }
     Ok(())

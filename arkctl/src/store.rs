@@ -84,7 +84,7 @@ impl Store {
                 key: read(key)?,
             }),
             [None, None, None] => None,
-            _ => bail!("{flag}: authority, certificate and key are needed together"),
+            _ => bail!("{flag}: certificate authority, certificate and key must be given together"),
         };
         let endpoint = Endpoint::parse(address, tls.as_ref()).context(flag.to_owned())?;
         Ok(Self {
@@ -254,14 +254,15 @@ impl Export {
     /// Returns the next records of the snapshot; `None` when it is complete.
     pub(crate) async fn records(&mut self) -> Result<Option<Vec<Record>>> {
         let part = timeout(PATIENCE, self.next()).await;
-        let part = part.with_context(|| format!("{}: an export stood still", self.address))?;
+        let part =
+            part.with_context(|| format!("{}: timed out waiting for an export", self.address))?;
         match part? {
             Some(Part::Chunk(chunk)) => {
                 self.count += chunk.records.len() as i64;
                 Ok(Some(chunk.records))
             }
             Some(Part::Trailer(trailer)) if trailer.count == self.count => Ok(None),
-            _ => bail!("{}: an export broke off", self.address),
+            _ => bail!("{}: an export ended early", self.address),
         }
     }
 }

@@ -52,7 +52,7 @@ async fn newest(store: &Store, other: &Store) -> Result<[i64; 2]> {
         return Ok([here.revision; 2]);
     }
     tell::line(format_args!(
-        "the revisions differ, {} here and {} there: what is current is compared",
+        "the revisions differ, {} here and {} there: comparing the current states",
         here.revision, there.revision
     ));
     Ok([0, 0])
@@ -80,9 +80,7 @@ async fn alone(store: &Store) -> Result<()> {
     tell::line(format_args!("revision {}", export.header.revision));
     tell::line(digester.finish());
     if unreadable > 0 {
-        bail!(
-            "{unreadable} records cannot be read; they can be deleted, or restored from a backup"
-        );
+        bail!("{unreadable} records are unreadable; delete them, or restore a backup");
     }
     Ok(())
 }

@@ -169,9 +169,9 @@ impl Contents {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut head = [0; HEAD as usize];
-        ensure!(length >= HEAD + TAIL, "this is no backup: it is too short");
+        ensure!(length >= HEAD + TAIL, "not a backup: the file is too short");
         file.read_exact(&mut head)?;
-        ensure!(head.starts_with(MAGIC), "this is no backup of arkctl");
+        ensure!(head.starts_with(MAGIC), "not a backup of arkctl");
         let version = head[8];
         ensure!(
             version == VERSION,

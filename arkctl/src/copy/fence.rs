@@ -97,14 +97,14 @@ impl<'a> Fence<'a> {
                 "{address} stays fenced, as it was before: {reason}"
             )),
             State::Closing => tell::line(format_args!(
-                "{address} stays fenced: {reason}. An earlier run may have told the target to take \
-                 over; give the same command again"
+                "{address} stays fenced: {reason}; an earlier run may have made the closing \
+                 call; repeat the command"
             )),
             State::Ours => match self.source.fence(None).await {
                 Ok(_) => {
                     self.state = State::Absent;
                     tell::line(format_args!(
-                        "{address}: the fence is lifted, writes are served again"
+                        "{address}: lifted the fence, writes are accepted again"
                     ));
                 }
                 Err(error) => tell::line(format_args!(

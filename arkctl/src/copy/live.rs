@@ -47,7 +47,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Remedy if the copy cannot continue.
 pub(super) const GONE: &str =
-    "the source has dropped history that the copy needs: give the command again with --restart";
+    "the source has dropped history that the copy needs: repeat the command with --restart";
 
 /// Moves the store, or with `--no-cut-over` brings the target close to the source.
 pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
@@ -117,8 +117,8 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
             Err(refusal.into())
         }
         Closed::Unknown(error) => Err(error.context(
-            "whether the target has taken over cannot be told: the source stays fenced; give the \
-             same command again once the target answers",
+            "whether the target has taken over cannot be told: the source stays fenced; repeat the \
+             command once the target responds",
         )),
     }
 }
@@ -159,13 +159,15 @@ async fn fill(
     filling
         .progress
         .step(format_args!("the source is fenced at revision {cut}"));
-    timeout(LONGEST, filling.reach(cut)).await.with_context(|| {
-        let seconds = LONGEST.as_secs();
-        format!(
-            "the target did not take the last changes within {seconds} s of the fence; the same \
-             command carries on"
-        )
-    })??;
+    timeout(LONGEST, filling.reach(cut))
+        .await
+        .with_context(|| {
+            let seconds = LONGEST.as_secs();
+            format!(
+                "the target did not take the last changes within {seconds} s of the fence; repeat \
+             the command to continue"
+            )
+        })??;
     let milliseconds = begun.elapsed().as_millis();
     filling.progress.finish();
     tell::line(format_args!(
@@ -185,8 +187,8 @@ async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>, stop: &mut Stop) ->
         interrupted = stop.asked() => Err(interrupted),
     };
     let compared = compared.context(
-        "the target serves, but was not compared; the source stays fenced. Give the same command \
-         again to compare",
+        "the target serves, but was not compared; the source stays fenced; repeat the command to \
+         compare them",
     )?;
     let Some(difference) = compared.difference else {
         tell::line(format_args!(
@@ -199,8 +201,8 @@ async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>, stop: &mut Stop) ->
     let wrong = anyhow!("the target differs from the source: {difference}");
     if !withdraw(pair, cut).await.unwrap_or(false) {
         return Err(wrong.context(
-            "the target was used already, or cannot be fenced: both stay as they are, for a person \
-             to decide",
+            "the target has new writes, or cannot be fenced: both stores are left unchanged, decide \
+             which one to use",
         ));
     }
     fence.lift().await;

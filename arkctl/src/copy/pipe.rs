@@ -126,7 +126,12 @@ pub(super) async fn call(
     let (imported, kept) = tokio::join!(import, feed);
     // Report the import's error first: it caused the sender's.
     imported?;
-    kept.ok_or_else(|| anyhow!("{}: the import was answered too early", target.address))
+    kept.ok_or_else(|| {
+        anyhow!(
+            "{}: the import ended before it was complete",
+            target.address
+        )
+    })
 }
 
 async fn feed(

@@ -42,7 +42,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
         // stopped for the driver.
         (Err(_), Err(Stop::Here(error))) => return Err(error),
         (Err(refusal), _) => return Err(refusal.into()),
-        (Ok(_), Err(stop)) => bail!("the target took a copy that was not complete: {stop:?}"),
+        (Ok(_), Err(stop)) => bail!("the target accepted an incomplete copy: {stop:?}"),
     };
     let (imported, summary) = sent;
     compare(pair, &header, &summary).await?;
@@ -60,7 +60,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
 /// Error for a target that an unfinished live copy has filled.
 pub(super) fn unfinished(target: &str) -> String {
     format!(
-        "{target}: an unfinished copy is there: carry it on with --live, or drop it with --restart"
+        "{target}: it holds an unfinished copy: continue it with --live, or drop it with --restart"
     )
 }
 
@@ -72,7 +72,7 @@ async fn compare(pair: &Pair, header: &Header, sent: &Summary) -> Result<()> {
     }
     let compared = verify::compare(source, target, [header.revision, 0]).await?;
     let difference = compared.difference.unwrap_or_default();
-    bail!("the target does not hold what was sent, do not use it: {difference}")
+    bail!("the target differs from what was sent, do not use it: {difference}")
 }
 
 /// Reason why sending ended.
@@ -137,7 +137,7 @@ async fn still(pair: &Pair, revision: i64) -> Result<()> {
     let head = now.header.unwrap_or_default().revision;
     ensure!(
         head == revision && (now.fenced == pair.from.fenced),
-        "{}: it was written to meanwhile, so the epoch cannot be kept; nothing was copied",
+        "{}: it changed during the copy, so the epoch cannot be kept; nothing was copied",
         source.address
     );
     Ok(())

@@ -40,13 +40,13 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     tell::line(if keeps {
         "the epoch would be kept: clients keep their resourceVersions"
     } else {
-        "the epoch would be bumped: clients list again"
+        "a new epoch would begin: clients list again"
     });
     for obstacle in &obstacles {
-        tell::line(format_args!("would be refused: {obstacle}"));
+        tell::line(format_args!("would be rejected: {obstacle}"));
     }
     if !obstacles.is_empty() {
-        bail!("the copy would be refused");
+        bail!("the copy would be rejected");
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub(super) fn losses(objects: &[Object]) -> Vec<String> {
         ),
         (
             strangers,
-            "have owners outside the store: their references are left as they are, and \
+            "have owners outside the store: their references are left unchanged, and \
                      the cluster deletes the objects if it has no such owner",
         ),
     ];
@@ -123,7 +123,7 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
         progress.add(records, bytes);
     }
     progress.finish();
-    looked.tell("left as they are")
+    looked.tell("left unchanged")
 }
 
 /// Creates objects that do not depend on each other.
@@ -170,7 +170,7 @@ async fn one(
     }
     let new = Meta::of(&answer).uid().to_owned();
     if new.is_empty() {
-        bail!("{}: no uid was given", named());
+        bail!("{}: the response has no uid", named());
     }
     if !matches!(fate, Fate::Other(_)) {
         let created = matches!(fate, Fate::Created);

@@ -62,7 +62,8 @@ impl Cluster {
         let body = body.map(kube_json::to_vec).unwrap_or_default();
         let (status, bytes) = self.client.bytes(method, path, Bytes::from(body)).await?;
         let answer = kube_json::reparse(&bytes);
-        let answer = answer.with_context(|| format!("{method} {path}: {status}, and no JSON"))?;
+        let answer = answer
+            .with_context(|| format!("{method} {path}: {status}, and the response is not JSON"))?;
         Ok((status, answer))
     }
 
@@ -176,7 +177,7 @@ pub(super) fn in_the_way(handed_over: &[String]) -> Option<String> {
     (!names.is_empty()).then(|| {
         format!(
             "the cluster hands the kinds to another server, which would answer instead of the \
-             CRDs: kubectl delete apiservice {names}, and give the same command again once kubectl \
+             CRDs: kubectl delete apiservice {names}, and repeat the command once kubectl \
              lists the kinds from the CRDs"
         )
     })

@@ -46,7 +46,7 @@ async fn through_api(
         return api::create(cluster, objects).await;
     }
     let looked = api::look(cluster, &objects).await?;
-    looked.tell("they would be left as they are")?;
+    looked.tell("they would be left unchanged")?;
     free();
     Ok(())
 }
@@ -92,7 +92,7 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
     progress.finish();
     let (new, present) = (created.new, created.present);
     tell::line(format_args!(
-        "{new} objects created, {present} were there already"
+        "{new} objects created, {present} existed already"
     ));
     Ok(())
 }
@@ -103,15 +103,15 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
 /// If there are any.
 fn refuse(obstacles: &[String]) -> Result<()> {
     for obstacle in obstacles.iter().take(NAMED) {
-        tell::line(format_args!("in the way: {obstacle}"));
+        tell::line(format_args!("obstacle: {obstacle}"));
     }
     let count = obstacles.len();
-    ensure!(count == 0, "nothing was written: in the way are {count}");
+    ensure!(count == 0, "nothing was written: {count} obstacles");
     Ok(())
 }
 
 fn free() {
-    tell::line("nothing is in the way, and nothing was written");
+    tell::line("no obstacles; nothing was written");
 }
 
 /// Returns kube-apiserver's etcd key of an object.

@@ -58,24 +58,24 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
         tell::line(&summary);
     }
     for obstacle in obstacles.iter().take(NAMED) {
-        tell::line(format_args!("in the way: {obstacle}"));
+        tell::line(format_args!("obstacle: {obstacle}"));
     }
     if let Some(first) = obstacles.first() {
         let count = obstacles.len();
         bail!(
-            "{}: nothing was imported: {first} ({count} in the way)",
+            "{}: nothing was imported: {first} ({count} obstacles)",
             store.address
         );
     }
     if arguments.dry_run {
-        tell::line("nothing is in the way, and nothing was imported");
+        tell::line("no obstacles; nothing was imported");
         return Ok(());
     }
     let requests = requests(header, records);
     let header = store.import(tokio_stream::iter(requests)).await?;
     if verify::summary(&store, 0).await? != summary {
         bail!(
-            "{}: what is there is not what was sent: do not use it",
+            "{}: the target differs from what was sent: do not use it",
             store.address
         );
     }
@@ -101,7 +101,7 @@ fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
         ));
     }
     if described.import.is_some() {
-        obstacles.push("an unfinished copy is there: give the driver a new database".to_owned());
+        obstacles.push("it holds an unfinished copy: use a new database".to_owned());
     }
     let limit = described.limits.map_or(0, |limits| limits.value_bytes);
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
@@ -143,7 +143,7 @@ fn entry(kind: &Kind, mut object: Value) -> Result<Entry> {
         name: meta.name().to_owned(),
     };
     let Ok(order) = meta.resource_version().parse() else {
-        bail!("{}: its resourceVersion is no number", key::text(&key));
+        bail!("{}: its resourceVersion is not a number", key::text(&key));
     };
     let created = meta.creation_timestamp();
     let updated = updated(&object).max(created);

@@ -101,7 +101,7 @@ fn object(kinds: &Kinds, key: Key, record: Record) -> Result<Object> {
     let kind = kinds
         .get(&(key.group.clone(), key.resource.clone()))
         .context("the cluster has no CRD for it")?;
-    let parsed = kube_json::reparse(&record.value).context("its value is no JSON")?;
+    let parsed = kube_json::reparse(&record.value).context("its value is not JSON")?;
     let version = parsed["apiVersion"]
         .as_str()
         .and_then(|it| it.rsplit_once('/'));

@@ -82,9 +82,9 @@ fn differ(one: &Record, other: &Record, left: &Store, right: &Store) -> Option<S
     let what = if one.revision != other.revision {
         format!("revisions {} and {}", one.revision, other.revision)
     } else if one.create_revision != other.create_revision {
-        "the revisions of its creation".to_owned()
+        "creation revisions".to_owned()
     } else if one.unreadable != other.unreadable {
-        "it cannot be read in one of the two".to_owned()
+        "unreadable in one of the stores".to_owned()
     } else if one.value != other.value {
         "the values".to_owned()
     } else if index(one) != index(other) {

@@ -70,7 +70,7 @@ async fn a_backup_of_an_earlier_release_is_numbered_anew_in_the_old_order() {
         let file = file.to_str().expect("a path");
         let restored = run(&["restore", "--from", file, "--to", &target.address()]).await;
         let told = restored.expect("restored");
-        assert!(told.contains("numbered anew"), "{told}");
+        assert!(told.contains("renumbering them"), "{told}");
         let records = target.records(0).await;
         let first = records.iter().map(|it| it.create_revision).min();
         let first = first.expect("records");
@@ -116,7 +116,7 @@ async fn a_damaged_file_changes_nothing() {
     let damages = [flipped, cut, short, b"something else".repeat(99)];
     for (damage, word) in damages
         .iter()
-        .zip(["damaged", "damaged", "no backup", "no backup"])
+        .zip(["damaged", "damaged", "not a backup", "not a backup"])
     {
         std::fs::write(&file, damage).expect("written");
         let refused = run(&["restore", "--from", path, "--to", &there]).await;
@@ -173,7 +173,10 @@ async fn a_restore_is_compared_with_the_file() {
     let target = Store::serve(folder, Liar::about("q000123")).await;
     let failed = run(&["restore", "--from", path, "--to", &target.address()]).await;
     let failed = failed.expect_err("it differs");
-    assert!(failed.contains("is not what the file holds"), "{failed}");
+    assert!(
+        failed.contains("the store differs from the file"),
+        "{failed}"
+    );
     source.stop().await;
     target.stop().await;
 }
@@ -196,7 +199,11 @@ async fn a_file_that_ends_early_is_named_and_not_the_driver() {
     let target = Store::start(Kind::Sqlite).await;
     for (messages, records, word) in [
         (counts[0] + 1, counts[1], "a message cannot be read"),
-        (counts[0], counts[1] + 1, "it holds 50 records and says 51"),
+        (
+            counts[0],
+            counts[1] + 1,
+            "it holds 50 records, but its trailer says 51",
+        ),
     ] {
         let mut changed = body.to_vec();
         changed.extend(messages.to_be_bytes());

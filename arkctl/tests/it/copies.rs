@@ -64,7 +64,7 @@ async fn a_dry_run_tells_and_changes_nothing() {
         for word in [
             "queries.ark.mckinsey.com: 20 records",
             "target is empty",
-            "epoch would be",
+            "epoch would",
         ] {
             assert!(told.contains(word), "{told}");
         }
@@ -102,7 +102,7 @@ async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
     // A dry run and the real run fail with the same message.
     let cases: [(&String, &[&str], &str); 3] = [
         (&wrong, &["--live"], "of another store"),
-        (&wrong, &[], "an unfinished copy is there"),
+        (&wrong, &[], "it holds an unfinished copy"),
         (&from, &["--live"], "dropped history"),
     ];
     for (from, flags, words) in cases {

@@ -181,7 +181,7 @@ async fn objects_move_from_a_cluster_and_back() {
     for word in [
         "memories.ark.mckinsey.com: 3 records",
         "widgets.judge.example.com: 1 records",
-        "nothing is in the way",
+        "no obstacles",
     ] {
         assert!(told.contains(word), "{told}");
     }
@@ -209,7 +209,7 @@ async fn objects_move_from_a_cluster_and_back() {
     assert_eq!(objects(&back, MEMORIES).await, before);
     assert_eq!(objects(&back, WIDGETS).await, widgets);
     let again = export(&back, &store, &into_etcd).await.expect("again");
-    assert!(again.contains("0 objects created, 4 were there"), "{again}");
+    assert!(again.contains("0 objects created, 4 existed"), "{again}");
     check_etcd_is_not_written_over(&back, &store, &into_etcd).await;
     back.stop().await;
     cluster.stop().await;
@@ -306,7 +306,7 @@ async fn through_the_api_owners_come_first() {
     export(&cluster, &store, &[]).await.expect("exported");
     check_created(&before, &objects(&cluster, MEMORIES).await);
     let again = export(&cluster, &store, &[]).await.expect("again");
-    assert!(again.contains("3 objects were there already"), "{again}");
+    assert!(again.contains("3 objects exist already"), "{again}");
     cluster
         .send("DELETE", &format!("{NAMESPACE}/moving"), &Value::Null, 200)
         .await;
@@ -368,8 +368,8 @@ async fn other_objects_of_a_name_are_not_touched() {
         let told = export(&cluster, &store, flag.as_slice()).await;
         let told = told.expect_err("one differs");
         for word in [
-            "m-ending is there and differs (spec)",
-            "2 objects were there already",
+            "m-ending exists and differs (spec)",
+            "2 objects exist already",
             "1 objects of these names",
         ] {
             assert!(told.contains(word), "{told}");
@@ -433,8 +433,8 @@ async fn a_group_that_another_server_has_is_neither_read_nor_written() {
     }
     assert_eq!(objects(&cluster, MEMORIES).await, before);
     let told = export(&cluster, &store, &["--dry-run"]).await;
-    let told = told.expect("nothing is in the way");
-    assert!(told.contains("3 objects were there already"), "{told}");
+    let told = told.expect("no obstacles");
+    assert!(told.contains("3 objects exist already"), "{told}");
     cluster.stop().await;
     store.stop().await;
     empty.stop().await;

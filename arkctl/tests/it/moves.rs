@@ -274,7 +274,7 @@ async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
         let word = if complete {
             "stays fenced"
         } else {
-            "the fence is lifted"
+            "lifted the fence"
         };
         assert!(failed.contains(word), "{failed}");
         assert_eq!(source.describe().await.fenced.is_empty(), !complete);

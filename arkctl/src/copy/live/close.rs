@@ -68,7 +68,7 @@ impl Closing<'_> {
             interrupted = stop.asked() => Some(interrupted),
         };
         let address = &self.pair.target.address;
-        let silence = || anyhow!("{address}: the closing call is not answered");
+        let silence = || anyhow!("{address}: no response to the closing call");
         Closed::Unknown(unknown.or(last).unwrap_or_else(silence))
     }
 

@@ -67,7 +67,7 @@ impl<'a> Filling<'a> {
             State::Moved { .. } => bail!("the target has taken over already"),
         };
         if known.is_some() {
-            tell::line("carrying on with an unfinished copy");
+            tell::line("continuing an unfinished copy");
         }
         let revision = request.after_revision;
         let export = pair.source.export(request).await?;
@@ -109,7 +109,8 @@ impl<'a> Filling<'a> {
     /// Waits for the next message, and imports it with those that follow closely.
     async fn step(&mut self) -> Result<()> {
         let first = timeout(PATIENCE, self.pipe.next()).await;
-        let first = first.context("the source has changes, and does not hand them out")??;
+        let first =
+            first.context("the source has changes, but its export does not return them")??;
         let mut options = options(&self.source, true);
         options.discard = std::mem::take(&mut self.discard);
         // An empty call is only needed to drop earlier content.

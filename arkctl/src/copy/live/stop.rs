@@ -28,6 +28,6 @@ impl Stop {
             Some(()) = self.terminate.recv() => {}
             else => std::future::pending().await,
         }
-        anyhow!("interrupted; the same command carries on")
+        anyhow!("interrupted; repeat the command to continue")
     }
 }

@@ -30,7 +30,7 @@ impl Looked {
     pub(crate) fn tell(&self, others: &str) -> Result<()> {
         let Self { same, .. } = self;
         if *same > 0 {
-            tell::line(format_args!("{same} objects were there already"));
+            tell::line(format_args!("{same} objects exist already"));
         }
         for what in self.others.iter().take(NAMED) {
             tell::line(what);
@@ -124,7 +124,7 @@ async fn one(cluster: &Cluster, object: &Object) -> Result<Found> {
 
 /// Returns the message that another object has the name.
 pub(super) fn sentence(object: &Object, what: &str) -> String {
-    format!("{} is there and differs ({what})", key::text(&object.key))
+    format!("{} exists and differs ({what})", key::text(&object.key))
 }
 
 /// Returns a field unless it is empty.
