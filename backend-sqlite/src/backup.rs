@@ -21,7 +21,10 @@ const MARK: &str = "UPDATE store SET restored = 1";
 /// A message that names the file; `to` does not exist in this case.
 pub fn run(from: &Path, to: &Path) -> Result<(), Error> {
     if to.exists() {
-        return Err(refuse(to, "the file exists: a backup never overwrites"));
+        return Err(refuse(
+            to,
+            "the file exists: choose another path, a backup never overwrites",
+        ));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(from, flags).map_err(|error| explain(from, &error))?;

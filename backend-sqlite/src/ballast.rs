@@ -60,7 +60,7 @@ impl Ballast {
         match released {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%error, "cannot give up what the ballast file keeps back");
+                tracing::warn!(%error, "cannot release space from the ballast file");
                 false
             }
         }
@@ -80,7 +80,7 @@ impl Ballast {
                     .raw_os_error()
                     .is_some_and(|code| space.contains(&code));
                 if !full && !self.told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "this file system keeps no space back for a full disk");
+                    tracing::warn!(%error, "this file system cannot reserve space for a full disk");
                 }
                 // Remove the part that was allocated before the disk was full.
                 if size == 0 {

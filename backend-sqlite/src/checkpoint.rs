@@ -116,7 +116,7 @@ fn run(
             Err(error) => match error.sqlite_error_code() {
                 // Retried when the log has grown further.
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull) => {
-                    tracing::warn!(error = describe(&error), "checkpoint put off");
+                    tracing::warn!(error = describe(&error), "checkpoint postponed");
                 }
                 _ => {
                     let sentence = format!("checkpoint failed: {}", describe(&error));
@@ -151,7 +151,7 @@ fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(),
             .and_then(|mut checkpoint| checkpoint.query_row([], |row| row.get::<_, bool>(0)));
         let put_off = match busy {
             Ok(false) => return Ok(()),
-            Ok(true) => "somebody reads the write-ahead log",
+            Ok(true) => "a reader uses the write-ahead log",
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another checkpoint",
                 Some(ErrorCode::DiskFull) => return Ok(()),
@@ -159,7 +159,7 @@ fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(),
             },
         };
         if Instant::now() > deadline {
-            tracing::warn!(put_off, "the write-ahead log cannot begin anew");
+            tracing::warn!(put_off, "the write-ahead log cannot be restarted");
             return Ok(());
         }
         // The thread is checkpointing: SQLite fails at once instead of waiting for it.

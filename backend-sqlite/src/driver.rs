@@ -83,7 +83,7 @@ impl SqliteDriver {
         )?;
         let readers = Readers::start(options)?;
         let verifier = if lock.was_unclean() {
-            tracing::info!("the last stop was unclean: the database is checked in the background");
+            tracing::info!("the last stop was unclean: verifying the database in the background");
             Verifier::start(options, shared.clone())?
         } else {
             Verifier::default()

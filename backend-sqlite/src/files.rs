@@ -75,10 +75,12 @@ pub(crate) fn tighten(options: &Options) {
         let (path_told, mode) = (path.display(), format!("{before:o}"));
         match std::fs::set_permissions(&path, Permissions::from_mode(MODE)) {
             Ok(()) => {
-                tracing::info!(path = %path_told, mode, "others could read it: mode set to 600")
+                tracing::info!(path = %path_told, mode, "other users could read the file: changed its mode to 600")
             }
             // For example on a volume that another user owns and this process accesses by group.
-            Err(error) => tracing::warn!(path = %path_told, mode, %error, "others can read it"),
+            Err(error) => {
+                tracing::warn!(path = %path_told, mode, %error, "other users can read the file, and its mode cannot be changed")
+            }
         }
     }
 }

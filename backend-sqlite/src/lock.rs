@@ -34,7 +34,7 @@ impl Lock {
         let _ = file.read_to_string(&mut holder);
         if locked.is_err() {
             let holder = match holder.trim() {
-                "" => "that is just starting".to_owned(),
+                "" => "that is starting".to_owned(),
                 pid => pid.to_owned(),
             };
             let problem =
@@ -56,7 +56,7 @@ impl Lock {
                     ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
                 ) =>
             {
-                tracing::warn!(%error, "cannot note the process in the lock file");
+                tracing::warn!(%error, "cannot write the process id to the lock file");
                 Ok(())
             }
             written => written.map_err(|error| refuse(path, format!("cannot write: {error}"))),

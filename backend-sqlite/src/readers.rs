@@ -69,7 +69,7 @@ impl Readers {
                 if let Err(error @ Error::Damaged { .. }) = &read
                     && !told.swap(true, Ordering::Relaxed)
                 {
-                    tracing::error!(%error, "a page cannot be read");
+                    tracing::error!(%error, "a page of the database is unreadable");
                 }
                 let _ = answer.send(read);
             }

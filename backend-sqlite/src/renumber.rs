@@ -24,7 +24,9 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Hea
     if importing {
         // The source must be upgraded too, which gives it a new identity: the import cannot
         // continue.
-        tracing::warn!("an unfinished import is dropped: copy again once its source was upgraded");
+        tracing::warn!(
+            "dropping an unfinished import: repeat the copy after its source is upgraded"
+        );
         crate::staged::discard(connection)?;
     }
     check_changes(connection)?;

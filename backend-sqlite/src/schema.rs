@@ -123,7 +123,7 @@ fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>
         return Ok(Some(identity));
     }
     let head = begin_epoch(connection, identity.head, now)?;
-    tracing::info!(epoch = head.epoch, "restored store starts a new epoch");
+    tracing::info!(epoch = head.epoch, "restored store begins a new epoch");
     Ok(Some(Identity { head, ..identity }))
 }
 

@@ -126,7 +126,7 @@ impl Shared {
         if *known != lost {
             match &lost {
                 Some(sentence) => tracing::error!("{sentence}"),
-                None => tracing::info!("the files of the database are back"),
+                None => tracing::info!("the files of the database are in place again"),
             }
             known.clone_from(&lost);
         }

@@ -88,7 +88,7 @@ impl Space {
             if disk.available >= START_BYTES || !self.ballast.release(disk.ballast, true) {
                 return;
             }
-            tracing::warn!("the disk is full: space that was kept back is used for the start");
+            tracing::warn!("disk is full: using reserved space for the start");
         }
     }
 

@@ -59,7 +59,7 @@ impl Verifier {
 fn run(connection: &Connection, stopped: &Receiver<()>, shared: &Shared) {
     match verify(connection, stopped) {
         Ok(Some(damaged)) if damaged.is_empty() => {
-            tracing::info!("the database is sound after the unclean stop");
+            tracing::info!("verified the database after the unclean stop: no damage found");
         }
         Ok(Some(damaged)) => {
             tracing::error!(?damaged, "stored values fail their checksum");

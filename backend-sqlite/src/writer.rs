@@ -176,7 +176,7 @@ impl Worker {
         match self.space.begin(&self.connection) {
             Ok(true) => self.report_space(),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "cannot tell how much space is left"),
+            Err(error) => tracing::warn!(%error, "cannot determine the free space"),
         }
         loop {
             let idle = if self.space.is_full() {
@@ -207,7 +207,7 @@ impl Worker {
                 }
                 // Logged when it was detected.
                 Ok(()) | Err(Error::FileLost(_)) => {}
-                Err(error) => tracing::warn!(%error, "cannot tidy up"),
+                Err(error) => tracing::warn!(%error, "maintenance failed"),
             }
         }
         if let Err((_, error)) = self.connection.close() {
@@ -433,7 +433,7 @@ impl Worker {
         match self.space.probe(&self.connection) {
             Ok(true) => self.report_space(),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "cannot tell how much space is left"),
+            Err(error) => tracing::warn!(%error, "cannot determine the free space"),
         }
     }
 
@@ -443,7 +443,7 @@ impl Worker {
             tracing::error!("{message}");
             self.shared.set_health(DriverHealth::NoSpace(message));
         } else {
-            tracing::info!("there is space again: creates and updates are served");
+            tracing::info!("space is available again: accepting creates and updates");
             self.shared.set_health(DriverHealth::Ready);
         }
     }

@@ -42,7 +42,7 @@ async fn bad_addresses_files_and_rivals() {
         (command(&letter, &free), "not a SQLite database"),
         (
             command(&folder.join("other.db"), &letter),
-            "a file that is no socket",
+            "a file that is not a socket",
         ),
         (command(Path::new("/proc/ark.db"), &free), "/proc/ark.db"),
     ];
