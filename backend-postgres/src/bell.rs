@@ -44,7 +44,7 @@ pub(crate) async fn run(
     loop {
         let error = match Connection::open(&target, false, Some(hints.clone())).await {
             Ok(connection) => {
-                tracing::debug!("listening for changes of other sidecars");
+                tracing::debug!("listening for notifications of other sidecars");
                 pause = FIRST_PAUSE;
                 // Notifications during the outage were lost, so read the log once.
                 hints.notify_one();
@@ -55,7 +55,7 @@ pub(crate) async fn run(
             }
             Err(error) => error,
         };
-        tracing::info!(%error, "changes of other sidecars are polled for until they can be heard again");
+        tracing::info!(%error, "lost the notification connection: polling for changes of other sidecars until it is back");
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(pause) => pause = (pause * 2).min(LAST_PAUSE),

@@ -48,7 +48,7 @@ impl Dsn {
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             {
-                return Err(refuse("a parameter has no proper name"));
+                return Err(refuse("a parameter has an invalid name"));
             }
             text.push_str(&format!("{key}='{}' ", quoted(value)));
         }

@@ -83,7 +83,7 @@ fn main() -> ExitCode {
 fn run_migrate(arguments: &Migrate) -> anyhow::Result<()> {
     anyhow::ensure!(
         arguments.to != Some(0) || arguments.remove_everything,
-        "--to 0 removes the store with everything in it: add --remove-everything if that is meant"
+        "--to 0 removes the store with all its data: add --remove-everything to confirm"
     );
     let options = Options::new(&arguments.database)?;
     let migrated = migrate::run(&options, arguments.to, arguments.grant.as_deref());

@@ -72,7 +72,7 @@ impl Tls {
                     .map_err(|error| unreadable(&certificate, &error))?
             }
             _ => {
-                let problem = "sslcert and sslkey belong together";
+                let problem = "sslcert and sslkey must be given together";
                 return Err(Error::Refused(problem.to_owned()));
             }
         };

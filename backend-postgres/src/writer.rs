@@ -335,7 +335,7 @@ pub(crate) async fn extend_log(
         .query_one(&EXTEND, &[&first, &last, &now], ANSWER * 2)
         .await?;
     let end: i64 = row.get(0);
-    tracing::debug!(first, end, "the log has a new partition");
+    tracing::debug!(first, end, "added a partition to the log");
     Ok(())
 }
 

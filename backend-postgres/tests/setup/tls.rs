@@ -192,7 +192,7 @@ async fn a_certificate_is_a_login() {
     let none = refusal(&start, &[]).await;
     assert!(none.contains("certificate"), "{none}");
     let half = refusal(&[&start[..], &ours[..2]].concat(), &[]).await;
-    assert!(half.contains("belong together"), "{half}");
+    assert!(half.contains("must be given together"), "{half}");
     let (certificate, key) = of("server");
     let other = ["--sslcert", &certificate, "--sslkey", &key];
     let other = refusal(&[&start[..], &other].concat(), &[]).await;
