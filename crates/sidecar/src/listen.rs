@@ -85,7 +85,7 @@ async fn bind_unix(path: &Path) -> Result<UnixListener, Error> {
     let name = path.display().to_string();
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
-            return Err(refuse(&name, "a file that is no socket is in the way"));
+            return Err(refuse(&name, "a file that is not a socket exists there"));
         }
         if UnixStream::connect(path).await.is_ok() {
             return Err(refuse(&name, "another process serves there: stop it first"));

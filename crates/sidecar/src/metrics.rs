@@ -46,11 +46,19 @@ impl Metrics {
             registry: Arc::default(),
         };
         registry.register("batch_ops", "Operations per commit", batches);
-        registry.register("events", "Changes committed here", metrics.events.clone());
-        registry.register("log_reads", "Reads of the log", metrics.log_reads.clone());
-        registry.register("lists", "Lists begun", metrics.lists.clone());
-        registry.register("gets", "Records asked for", metrics.gets.clone());
-        registry.register("watches", "Watches open now", metrics.watches.clone());
+        registry.register(
+            "events",
+            "Changes committed by this process",
+            metrics.events.clone(),
+        );
+        registry.register(
+            "log_reads",
+            "Reads of the change log",
+            metrics.log_reads.clone(),
+        );
+        registry.register("lists", "Lists started", metrics.lists.clone());
+        registry.register("gets", "Records requested by key", metrics.gets.clone());
+        registry.register("watches", "Open watches", metrics.watches.clone());
         *metrics.registry.lock() = registry;
         metrics
     }

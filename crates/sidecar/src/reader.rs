@@ -135,7 +135,7 @@ impl<M> Sink<M> {
         };
         tokio::select! {
             told = timeout(LAST_WORD, told) => if told.is_err() {
-                tracing::warn!("a client does not read: its connection is closed");
+                tracing::warn!("client stopped reading: closing its connection");
                 self.connection.close();
             },
             () = stopping => {}

@@ -73,7 +73,11 @@ impl Retention {
             fanout.adopt(&header);
             if full {
                 let kept = self.keep_events;
-                tracing::warn!(revision, kept, "the disk is full: history is shorter");
+                tracing::warn!(
+                    revision,
+                    kept,
+                    "disk is full: shortened the retention of history"
+                );
             } else {
                 tracing::debug!(revision, "dropped history");
             }

@@ -71,7 +71,7 @@ pub enum Error {
     #[error("cannot serve: {0}")]
     Serve(#[from] tonic::transport::Error),
     /// A task of the kit or of the driver panicked.
-    #[error("a fault of the driver: {0}; start it again")]
+    #[error("a driver task panicked: {0}; restart the driver")]
     Fault(#[from] tokio::task::JoinError),
 }
 
@@ -214,7 +214,7 @@ async fn serve_open(
         faults
     };
     let finished = timeout(FINISH, finish).await.unwrap_or_else(|_| {
-        tracing::warn!("streams or background tasks did not end in time");
+        tracing::warn!("streams or background tasks did not end before the shutdown timeout");
         Ok(())
     });
     served.and(finished.map_err(Error::from))
@@ -307,7 +307,7 @@ async fn look(driver: &dyn Driver, gate: &Gate, stop: &CancellationToken) -> Res
         match looked.await {
             Err(error) if error.reason() == Reason::NotReady => {
                 if !told {
-                    tracing::warn!(error = error.message, "waiting for the store");
+                    tracing::warn!(error = error.message, "cannot read the store, retrying");
                 }
                 told = true;
             }
@@ -337,7 +337,7 @@ async fn accept(
                     .as_ref()
                     .map_or(true, |stream| may_enter(stream, allowed));
                 if !enters {
-                    tracing::warn!("a user who may not use the socket was turned away");
+                    tracing::warn!("rejected a connection to the unix socket: user is not allowed");
                 }
                 enters
             });
@@ -374,7 +374,7 @@ async fn drained(
     tokio::select! {
         result = serving => result.map_err(Error::from),
         () = deadline => {
-            tracing::warn!("connections did not end in time");
+            tracing::warn!("connections did not end before the drain timeout");
             Ok(())
         }
     }

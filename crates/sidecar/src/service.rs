@@ -272,7 +272,7 @@ impl Backend for Service {
             if let Err(error) = gate.refresh(driver.as_ref()).await {
                 tracing::warn!(
                     error = error.message,
-                    "whether an import is unfinished is asked again"
+                    "cannot read the import state, retrying"
                 );
             }
             imported

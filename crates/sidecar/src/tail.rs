@@ -88,7 +88,7 @@ impl Tail {
                 }
             };
             if failing {
-                tracing::info!("the log can be read again");
+                tracing::info!("reading the log works again");
             }
             failing = false;
         }
