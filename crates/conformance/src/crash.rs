@@ -75,7 +75,7 @@ pub async fn ready(victim: &mut dyn Victim, endpoint: &Endpoint) -> Result<(), S
             return Err(why);
         }
         if Instant::now() > deadline {
-            return Err(format!("it does not answer within {} s", READY.as_secs()));
+            return Err(format!("no response within {} s", READY.as_secs()));
         }
         sleep(Duration::from_millis(5)).await;
     }

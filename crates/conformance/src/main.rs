@@ -120,7 +120,7 @@ impl Arguments {
                 cert: read(cert)?,
                 key: read(key)?,
             })),
-            _ => bail!("--ca, --cert and --key belong together"),
+            _ => bail!("--ca, --cert and --key must be given together"),
         }
     }
 }
@@ -148,7 +148,7 @@ async fn judge(arguments: &Arguments) -> Result<Report> {
     cases.retain(|case| arguments.wants(case.id));
     let rows = match &arguments.restart_command {
         None => {
-            ensure!(!cases.is_empty(), "no sentence has that id; see --list");
+            ensure!(!cases.is_empty(), "no case has that id; see --list");
             suite::run_with(&endpoint, arguments.empty(), &cases, effort, tell)
                 .await
                 .map_err(|status| anyhow::anyhow!("{address}: {}", status.message()))?
@@ -182,12 +182,12 @@ async fn with_restarts(
     let crash = crash::sentences().iter().any(|(id, _)| arguments.wants(id));
     ensure!(
         crash || arguments.wants(STOPS.0) || !cases.is_empty(),
-        "no sentence has that id; see --list"
+        "no case has that id; see --list"
     );
     start(&mut process, endpoint).await?;
     let mut rows = suite::run_with(endpoint, arguments.empty(), cases, effort, tell)
         .await
-        .map_err(|status| anyhow::anyhow!("the driver does not answer: {}", status.message()))?;
+        .map_err(|status| anyhow::anyhow!("no response from the driver: {}", status.message()))?;
     if crash {
         process.kill().await.map_err(anyhow::Error::msg)?;
         let plan = Plan {

@@ -30,7 +30,7 @@ pub enum Error {
     #[error("{0}")]
     Request(#[from] http::Error),
     /// The server is unreachable, or disconnected.
-    #[error("{server} cannot be reached: {reason}")]
+    #[error("cannot reach {server}: {reason}")]
     Unreachable {
         /// Address of the server.
         server: String,
@@ -38,7 +38,7 @@ pub enum Error {
         reason: String,
     },
     /// The server sent nothing within the timeout.
-    #[error("{server} said nothing for {seconds} s")]
+    #[error("no response from {server} within {seconds} s")]
     Silent {
         /// Address of the server.
         server: String,
@@ -46,6 +46,6 @@ pub enum Error {
         seconds: u64,
     },
     /// The response is not JSON.
-    #[error("the answer is no JSON: {0}")]
+    #[error("the response is not JSON: {0}")]
     Answer(#[from] serde_json::Error),
 }

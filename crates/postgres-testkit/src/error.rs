@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A program is not installed.
-    #[error("{program} is not here (looked in {looked}); {advice}")]
+    #[error("{program} not found (searched {looked}); {advice}")]
     Missing {
         /// Name of the program.
         program: &'static str,

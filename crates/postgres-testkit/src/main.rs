@@ -96,7 +96,7 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode> {
     }
     println!("{dsn}");
     let (version, log) = (server.programs().version(), server.log().display());
-    eprintln!("PostgreSQL {version}, log in {log}; Ctrl-C ends and removes it");
+    eprintln!("PostgreSQL {version}, log in {log}; Ctrl-C stops and removes it");
     std::future::pending::<()>().await;
     drop(pooler);
     Ok(ExitCode::SUCCESS)

@@ -82,7 +82,7 @@ async fn trouble_is_told_apart_from_failure() {
         (&["--endpoint", "http://host"], "must be unix:///PATH"),
         (
             &["--endpoint", &nobody, "--only", "nonsense"],
-            "no sentence has that id",
+            "no case has that id",
         ),
         (&nothing, "error: unix://"),
         (&ends, "no luck"),
