@@ -33,7 +33,7 @@ impl Item for Thing {
         visit(Attribute::Label, "app", "x");
     }
 
-    fn restamped(&self, revision: u64) -> Self {
+    fn with_resource_version(&self, revision: u64) -> Self {
         Self(self.0.clone(), revision)
     }
 }

@@ -113,9 +113,9 @@ impl<I: Item> Cache<I> {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<I> {
         // Load the frontier first: a view loaded after it holds every change up to it.
-        let through = self.frontier.through();
+        let up_to_revision = self.frontier.up_to_revision();
         let view = self.view.load();
-        let revision = through.max(view.revision);
+        let revision = up_to_revision.max(view.revision);
         Snapshot {
             items: view.items.clone(),
             revision,

@@ -12,10 +12,10 @@ use crate::item::{Item, Scope, Select};
 
 /// Maximum changes examined per poll, and so per acquisition of the ring's lock. Without it, a
 /// selector that matches none of them would block its thread until the end of the history.
-const LOOK: usize = 1024;
+const MAX_EXAMINED: usize = 1024;
 /// Approximate maximum bytes of changes returned per poll. The last state of a deleted item is
 /// created when it is read, which takes time in proportion to its size.
-const TAKEN_BYTES: usize = 4 << 20;
+const MAX_TAKEN_BYTES: usize = 4 << 20;
 
 /// A position in a collection's ring of changes. Dropping it ends the watch.
 pub struct Cursor<I: Item> {
@@ -32,7 +32,7 @@ pub struct Cursor<I: Item> {
 
 /// Reason why a cursor ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Cut {
+pub enum CursorError {
     /// Unread changes are no longer retained.
     #[error("fell behind: history begins at revision {oldest}")]
     Behind {
@@ -72,7 +72,7 @@ impl<I: Item> Cursor<I> {
         &mut self,
         select: &dyn Select<I>,
         max: usize,
-    ) -> Result<Vec<Delivery<I>>, Cut> {
+    ) -> Result<Vec<Delivery<I>>, CursorError> {
         poll_fn(|context| self.poll_next(context, select, max)).await
     }
 
@@ -85,13 +85,13 @@ impl<I: Item> Cursor<I> {
         context: &mut Context<'_>,
         select: &dyn Select<I>,
         max: usize,
-    ) -> Poll<Result<Vec<Delivery<I>>, Cut>> {
-        let mut looks = LOOK;
-        while looks > 0 {
-            let events = self.read(max.max(1), &mut looks)?;
+    ) -> Poll<Result<Vec<Delivery<I>>, CursorError>> {
+        let mut examined = MAX_EXAMINED;
+        while examined > 0 {
+            let events = self.read(max.max(1), &mut examined)?;
             let seen: Vec<_> = events
                 .iter()
-                .filter_map(|event| event.seen_by(select))
+                .filter_map(|event| event.delivery_for(select))
                 .collect();
             if !seen.is_empty() {
                 return Poll::Ready(Ok(seen));
@@ -112,38 +112,42 @@ impl<I: Item> Cursor<I> {
     #[must_use]
     pub fn progress(&self) -> Option<u64> {
         // Load the frontier first: every change up to it set its mark before the frontier advanced.
-        let through = self.cache.frontier().through();
+        let up_to_revision = self.cache.frontier().up_to_revision();
         let idle = self.slot.pending.load(Ordering::Acquire) == IDLE;
-        idle.then(|| through.max(self.read))
+        idle.then(|| up_to_revision.max(self.read))
     }
 
-    /// Takes unread changes of the scope out of the ring, and counts the examined ones in `looks`.
-    fn read(&mut self, max: usize, looks: &mut usize) -> Result<Vec<Arc<Event<I>>>, Cut> {
+    /// Takes unread changes of the scope out of the ring, and counts the examined ones in `examined`.
+    fn read(
+        &mut self,
+        max: usize,
+        examined: &mut usize,
+    ) -> Result<Vec<Arc<Event<I>>>, CursorError> {
         let pending = self.slot.pending.swap(IDLE, Ordering::AcqRel);
         if pending == IDLE {
             return Ok(Vec::new());
         }
         let ring = self.cache.ring().read();
         if ring.closed {
-            return Err(Cut::Closed);
+            return Err(CursorError::Closed);
         }
         // Changes before the mark do not concern this cursor, whether retained or not.
         let from = self.position.max(pending);
         if from < ring.first() {
-            return Err(Cut::Behind {
+            return Err(CursorError::Behind {
                 oldest: ring.floor(),
             });
         }
         let (mut events, mut bytes) = (Vec::new(), 0);
         self.position = from;
-        for event in ring.from(from).take(*looks) {
+        for event in ring.from(from).take(*examined) {
             self.position += 1;
-            *looks -= 1;
+            *examined -= 1;
             if event.revision() > self.after && self.scope.contains(event.key()) {
                 self.read = event.revision();
                 events.push(Arc::clone(event));
                 bytes += event.cost();
-                if events.len() == max || bytes > TAKEN_BYTES {
+                if events.len() == max || bytes > MAX_TAKEN_BYTES {
                     break;
                 }
             }

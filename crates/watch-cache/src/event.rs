@@ -82,7 +82,7 @@ impl<I: Item> Event<I> {
 
     /// Returns the change as a selector sees it (semantics F.8), or `None` if it does not concern
     /// it.
-    pub fn seen_by(&self, select: &dyn Select<I>) -> Option<Delivery<I>> {
+    pub fn delivery_for(&self, select: &dyn Select<I>) -> Option<Delivery<I>> {
         let before = self
             .previous
             .as_deref()
@@ -105,7 +105,7 @@ impl<I: Item> Event<I> {
     /// watchers.
     fn last_state(&self) -> Option<Arc<I>> {
         let previous = self.previous.as_ref()?;
-        let make = || Arc::new(previous.restamped(self.revision));
+        let make = || Arc::new(previous.with_resource_version(self.revision));
         Some(Arc::clone(self.last_state.get_or_init(make)))
     }
 
@@ -116,9 +116,9 @@ impl<I: Item> Event<I> {
     }
 
     /// Drops the encodings of a change that is no longer recent.
-    pub(crate) fn cool(&self) {
+    pub(crate) fn evict_encodings(&self) {
         for item in self.current.iter().chain(self.last_state.get()) {
-            item.cool();
+            item.evict_encodings();
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 /// The newest revision up to which every change is applied to every collection.
 #[derive(Debug)]
 pub struct Frontier {
-    through: AtomicU64,
+    up_to_revision: AtomicU64,
     moved: watch::Sender<State>,
 }
 
@@ -18,33 +18,38 @@ pub struct FrontierClosed;
 
 #[derive(Clone, Copy, Debug)]
 struct State {
-    through: u64,
+    up_to_revision: u64,
     closed: bool,
 }
 
 impl Frontier {
-    pub(crate) fn new(through: u64) -> Self {
+    pub(crate) fn new(up_to_revision: u64) -> Self {
         let moved = watch::Sender::new(State {
-            through,
+            up_to_revision,
             closed: false,
         });
         Self {
-            through: AtomicU64::new(through),
+            up_to_revision: AtomicU64::new(up_to_revision),
             moved,
         }
     }
 
     /// Returns the revision.
     #[must_use]
-    pub fn through(&self) -> u64 {
-        self.through.load(Ordering::Acquire)
+    pub fn up_to_revision(&self) -> u64 {
+        self.up_to_revision.load(Ordering::Acquire)
     }
 
     /// Advances to a revision; call after its changes were applied. Never goes back.
-    pub fn advance(&self, through: u64) {
-        if self.through.fetch_max(through, Ordering::AcqRel) < through {
-            self.moved
-                .send_modify(|state| state.through = state.through.max(through));
+    pub fn advance(&self, up_to_revision: u64) {
+        if self
+            .up_to_revision
+            .fetch_max(up_to_revision, Ordering::AcqRel)
+            < up_to_revision
+        {
+            self.moved.send_modify(|state| {
+                state.up_to_revision = state.up_to_revision.max(up_to_revision)
+            });
         }
     }
 
@@ -53,15 +58,15 @@ impl Frontier {
     /// # Errors
     /// If the collections were dropped.
     pub async fn reached(&self, revision: u64) -> Result<(), FrontierClosed> {
-        if self.through() >= revision {
+        if self.up_to_revision() >= revision {
             return Ok(());
         }
         let mut moved = self.moved.subscribe();
         let state = moved
-            .wait_for(|state| state.closed || state.through >= revision)
+            .wait_for(|state| state.closed || state.up_to_revision >= revision)
             .await;
         match state {
-            Ok(state) if state.through >= revision => Ok(()),
+            Ok(state) if state.up_to_revision >= revision => Ok(()),
             Ok(_) | Err(_) => Err(FrontierClosed),
         }
     }

@@ -41,10 +41,10 @@ pub struct Group<K, I: Item> {
 impl<K: Hash + Eq, I: Item> Group<K, I> {
     /// Creates a group without collections, complete up to a revision.
     #[must_use]
-    pub fn new(through: u64, limits: Limits) -> Self {
+    pub fn new(up_to_revision: u64, limits: Limits) -> Self {
         Self {
             caches: RwLock::default(),
-            frontier: Arc::new(Frontier::new(through)),
+            frontier: Arc::new(Frontier::new(up_to_revision)),
             limits,
         }
     }

@@ -128,7 +128,7 @@ impl Index {
             return;
         }
         let mut items = event.previous().into_iter().chain(event.current());
-        if items.any(|item| item.opaque()) {
+        if items.any(|item| item.undecodable()) {
             let slots = self.equal_buckets().flatten();
             let inside = slots.filter(|slot| slot.scope.contains(key));
             wakers.extend(inside.filter_map(|slot| slot.mark(seq)));

@@ -19,15 +19,15 @@ pub trait Item: Send + Sync + Sized + 'static {
 
     /// Whether the item's attributes are unknown, for instance because its value is undecodable.
     /// Its changes then concern every [`Interest`](crate::Interest) in its scope.
-    fn opaque(&self) -> bool {
+    fn undecodable(&self) -> bool {
         false
     }
 
     /// Returns the item with another revision: the last state of a deleted item, at the delete.
-    fn restamped(&self, revision: u64) -> Self;
+    fn with_resource_version(&self, revision: u64) -> Self;
 
     /// Drops encodings made for watchers: the change that created this item is no longer recent.
-    fn cool(&self) {}
+    fn evict_encodings(&self) {}
 }
 
 /// Kind of an attribute.
@@ -86,7 +86,7 @@ mod tests {
     use super::Scope;
 
     #[test]
-    fn a_namespace_does_not_contain_its_namesakes() {
+    fn namespace_scope_excludes_prefix_matches() {
         let scope = Scope::Namespace("a".into());
         let inside = ["a/x", "a/y", "a-b/x", "ab/x", "a"].map(|key| scope.contains(key));
         assert_eq!(inside, [true, true, false, false, false]);

@@ -31,10 +31,10 @@ mod frontier;
 mod group;
 
 pub use cache::{AtError, Cache, Change};
-pub use cursor::{Cursor, Cut};
+pub use cursor::{Cursor, CursorError};
 pub use event::{Delivery, Event, Kind};
 pub use frontier::{Frontier, FrontierClosed};
 pub use group::{Group, Limits, Usage};
 pub use interest::Interest;
 pub use item::{Attribute, Item, Scope, Select};
-pub use snapshot::{Snapshot, Walk};
+pub use snapshot::{Iter, Snapshot};

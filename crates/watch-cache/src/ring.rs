@@ -49,7 +49,7 @@ impl<I: Item> Ring<I> {
         self.bytes += event.cost();
         self.events.push_back(event);
         if let Some(cooled) = self.events.len().checked_sub(RECENT + 1) {
-            self.events[cooled].cool();
+            self.events[cooled].evict_encodings();
         }
         seq
     }

@@ -10,7 +10,7 @@ use imbl::OrdSet;
 use crate::item::{Item, Scope};
 
 /// Items fetched from the tree at once while iterating.
-const WALK_CHUNK: usize = 256;
+const ITER_CHUNK: usize = 256;
 
 /// All items of a collection, ordered by key.
 pub(crate) type Items<I> = OrdSet<Entry<I>>;
@@ -27,7 +27,7 @@ pub struct Snapshot<I: Item> {
 }
 
 /// Iterates over a part of a snapshot in key order, holding only a few items at a time.
-pub struct Walk<I: Item> {
+pub struct Iter<I: Item> {
     items: Items<I>,
     scope: Scope,
     chunk: std::vec::IntoIter<Arc<I>>,
@@ -62,9 +62,9 @@ impl<I: Item> Snapshot<I> {
 
     /// Iterates over the items of a scope from a key on (`Unbounded`: from the first).
     #[must_use]
-    pub fn walk(&self, scope: Scope, from: Bound<String>) -> Walk<I> {
+    pub fn iter(&self, scope: Scope, from: Bound<String>) -> Iter<I> {
         let items = self.items.clone();
-        Walk {
+        Iter {
             items,
             scope,
             chunk: Vec::new().into_iter(),
@@ -89,7 +89,7 @@ impl<I: Item> Snapshot<I> {
     }
 }
 
-impl<I: Item> Walk<I> {
+impl<I: Item> Iter<I> {
     fn fill(&mut self) {
         if let Scope::Key(key) = &self.scope {
             self.done = true;
@@ -105,10 +105,10 @@ impl<I: Item> Walk<I> {
         let (low, high) = bounds(&self.scope, as_str(&self.from));
         let range = self.items.range::<_, str>((as_str(&low), as_str(&high)));
         let chunk: Vec<_> = range
-            .take(WALK_CHUNK)
+            .take(ITER_CHUNK)
             .map(|entry| Arc::clone(&entry.0))
             .collect();
-        self.done = chunk.len() < WALK_CHUNK;
+        self.done = chunk.len() < ITER_CHUNK;
         if let Some(last) = chunk.last() {
             self.from = Bound::Excluded(last.key().to_owned());
         }
@@ -116,7 +116,7 @@ impl<I: Item> Walk<I> {
     }
 }
 
-impl<I: Item> Iterator for Walk<I> {
+impl<I: Item> Iterator for Iter<I> {
     type Item = Arc<I>;
 
     fn next(&mut self) -> Option<Arc<I>> {
