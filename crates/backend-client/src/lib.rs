@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Uri};
 
 /// Timeout of connecting.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// HTTP/2 flow-control windows in bytes: room for a few chunks of a list in flight. The
 /// connection's window is larger, so that one stream without a reader does not block the others.
@@ -85,7 +85,7 @@ impl Endpoint {
             .ca_certificate(Certificate::from_pem(&tls.ca))
             .identity(Identity::from_pem(&tls.cert, &tls.key));
         let endpoint = Channel::builder(uri)
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .tls_config(config)
@@ -136,7 +136,7 @@ impl Endpoint {
                 };
                 // The host becomes `:authority`.
                 Channel::builder(Uri::from_static("http://localhost"))
-                    .connect_timeout(CONNECT)
+                    .connect_timeout(CONNECT_TIMEOUT)
                     .initial_stream_window_size(STREAM_WINDOW)
                     .initial_connection_window_size(CONNECTION_WINDOW)
                     .connect_with_connector_lazy(tower::service_fn(connect))

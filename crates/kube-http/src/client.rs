@@ -18,9 +18,9 @@ use crate::Error;
 use crate::kubeconfig::Kubeconfig;
 
 /// Timeout of the TCP connection.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of the next bytes of a response. kube-apiserver itself times out after one minute.
-const PATIENCE: Duration = Duration::from_secs(120);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An HTTP/1.1 client with the credentials of a kubeconfig.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Client {
     pub fn new(config: &Kubeconfig, identity: bool) -> Result<Self, Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(config, identity).map_err(Error::Certificates)?)
             .https_only()
@@ -88,12 +88,12 @@ impl Client {
         body: Bytes,
     ) -> Result<(u16, Bytes), Error> {
         let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
-        let answer = timeout(PATIENCE, self.send(method, path, &headers, body)).await;
+        let answer = timeout(RESPONSE_TIMEOUT, self.send(method, path, &headers, body)).await;
         let answer = answer.map_err(|_| self.silent())??;
         let status = answer.status().as_u16();
         let (mut body, mut bytes) = (answer.into_body(), BytesMut::new());
         loop {
-            let frame = timeout(PATIENCE, body.frame()).await;
+            let frame = timeout(RESPONSE_TIMEOUT, body.frame()).await;
             let Some(frame) = frame.map_err(|_| self.silent())? else {
                 return Ok((status, bytes.freeze()));
             };
@@ -123,7 +123,7 @@ impl Client {
     fn silent(&self) -> Error {
         Error::Silent {
             server: self.server.clone(),
-            seconds: PATIENCE.as_secs(),
+            seconds: RESPONSE_TIMEOUT.as_secs(),
         }
     }
 
@@ -189,7 +189,7 @@ mod tests {
 
     /// The paused clock advances whenever all tasks wait.
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_says_nothing_is_given_up() {
+    async fn unresponsive_server_times_out() {
         let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = silent.local_addr().expect("an address");
         let config = Kubeconfig {

@@ -90,7 +90,7 @@ mod tests {
     use super::{Account, find};
 
     #[test]
-    fn the_account_is_read_by_its_whole_name() {
+    fn account_is_matched_by_full_name() {
         let users = "nobody2:x:1:2::/:/bin/sh\nnobody:x:65534:65533::/:/bin/false\n";
         let expected = Account::Other {
             uid: 65534,

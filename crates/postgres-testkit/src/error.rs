@@ -41,7 +41,7 @@ pub enum Error {
     },
     /// A wait reached its deadline.
     #[error("waited {waited:?} for {what}; {last}")]
-    Late {
+    DeadlineExceeded {
         /// Awaited condition.
         what: String,
         /// Duration of the wait.
@@ -58,7 +58,7 @@ pub enum Error {
         log: String,
     },
     /// A server rejected a statement.
-    #[error("{doing}: {}", told(source))]
+    #[error("{doing}: {}", server_message(source))]
     Sql {
         /// The statement or its purpose.
         doing: String,
@@ -97,7 +97,7 @@ impl Error {
 }
 
 /// Returns the server's message: the error itself displays as `db error` only.
-fn told(error: &tokio_postgres::Error) -> String {
+fn server_message(error: &tokio_postgres::Error) -> String {
     error
         .as_db_error()
         .map_or_else(|| error.to_string(), ToString::to_string)

@@ -156,7 +156,7 @@ mod tests {
     use super::{installation, version_in, versions_in};
 
     #[test]
-    fn versions_are_compared_as_numbers() {
+    fn versions_compare_numerically() {
         let folder = tempfile::tempdir().expect("a folder");
         for version in ["9.6", "18.1.0", "15"] {
             std::fs::create_dir_all(folder.path().join(version).join("bin")).expect("a version");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stands_for_the_whole_installation() {
+    fn link_resolves_to_its_installation() {
         let folder = tempfile::tempdir().expect("a folder");
         let (real, links) = (folder.path().join("real"), folder.path().join("links"));
         std::fs::create_dir_all(&real).expect("a folder");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vendor_is_no_part_of_the_version() {
+    fn vendor_is_not_part_of_version() {
         assert_eq!(
             version_in("postgres (PostgreSQL) 15.18 (Debian 15.18-0)\n"),
             "15.18"

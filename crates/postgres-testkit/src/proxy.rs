@@ -97,7 +97,7 @@ impl Proxy {
         };
         let ended = timeout(DEADLINE, ordered).await;
         ended.unwrap_or_else(|_| {
-            Err(Error::Late {
+            Err(Error::DeadlineExceeded {
                 what: format!("the proxy to {mode:?}"),
                 waited: DEADLINE,
                 last: "no answer of its task".to_owned(),

@@ -17,7 +17,7 @@ pub(crate) async fn run(command: Command, what: &str) -> Result<String> {
         .spawn()
         .map_err(Error::io(what))?;
     let ended = timeout(DEADLINE, child.wait_with_output()).await;
-    let output = ended.map_err(|_| Error::Late {
+    let output = ended.map_err(|_| Error::DeadlineExceeded {
         what: what.to_owned(),
         waited: DEADLINE,
         last: "it was killed".to_owned(),

@@ -138,7 +138,7 @@ impl Server {
     /// Starts a stopped or killed server on the same port and data, and waits until it responds.
     ///
     /// # Errors
-    /// If it runs; [`Error::Ended`] or [`Error::Late`] with the end of its log.
+    /// If it runs; [`Error::Ended`] or [`Error::DeadlineExceeded`] with the end of its log.
     pub async fn start_again(&mut self) -> Result<()> {
         self.launch()?;
         self.answers("an answer", |_| true).await
@@ -174,7 +174,7 @@ impl Server {
     /// If it does not run, or does not stop in time, in which case it is killed.
     pub async fn stop(&mut self, how: Stop) -> Result<()> {
         let ended = self.process.stop(how).await;
-        if matches!(ended, Err(Error::Late { .. })) {
+        if matches!(ended, Err(Error::DeadlineExceeded { .. })) {
             self.kill9().await?;
         }
         ended

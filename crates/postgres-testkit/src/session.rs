@@ -26,7 +26,7 @@ impl Session {
     pub async fn connect(dsn: &str) -> Result<Self> {
         let connecting = timeout(DEADLINE, tokio_postgres::connect(dsn, NoTls)).await;
         let (client, connection) = connecting
-            .map_err(|_| Error::Late {
+            .map_err(|_| Error::DeadlineExceeded {
                 what: format!("a connection to {dsn}"),
                 waited: DEADLINE,
                 last: "no answer".to_owned(),

@@ -211,7 +211,7 @@ mod tests {
     use super::{Builder, Layout, identifier, line};
 
     #[test]
-    fn a_tests_setting_comes_after_ours() {
+    fn setting_of_test_overrides_default() {
         let layout = Layout {
             sockets: Path::new("/s"),
             port: 7,
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_only_refuses_before_anything_over_tcp_is_trusted() {
+    fn tls_only_rejects_plain_tcp_first() {
         let (certificate, key) = (Path::new("/c"), Path::new("/k"));
         let text = Builder::default().tls_only(certificate, key).access();
         let refused = text.find("hostnossl").expect("a refusal");

@@ -26,11 +26,11 @@ impl<'a> Wait<'a> {
         Self { what, begin }
     }
 
-    /// Pauses until the next check; returns [`Error::Late`] with the last known state after the
+    /// Pauses until the next check; returns [`Error::DeadlineExceeded`] with the last known state after the
     /// deadline.
     pub(crate) async fn again(&self, last: impl FnOnce() -> String) -> Result<()> {
         if self.begin.elapsed() > DEADLINE {
-            return Err(Error::Late {
+            return Err(Error::DeadlineExceeded {
                 what: self.what.to_owned(),
                 waited: DEADLINE,
                 last: last(),

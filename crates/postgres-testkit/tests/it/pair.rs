@@ -5,7 +5,7 @@ use postgres_testkit::{Pair, Server, Session};
 use crate::{insert, make_table, numbers};
 
 #[tokio::test]
-async fn commits_after_the_cut_are_lost_and_those_before_are_kept() {
+async fn commits_after_replication_cut_are_lost() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let primary = Session::connect(&pair.dsn("postgres"))
         .await
@@ -44,7 +44,7 @@ async fn commits_after_the_cut_are_lost_and_those_before_are_kept() {
 }
 
 #[tokio::test]
-async fn paused_replay_shows_the_past_until_it_goes_on_or_promotes() {
+async fn paused_replay_shows_old_state_until_resumed_or_promoted() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let primary = pair.primary().session("postgres").await.expect("a session");
     make_table(&primary).await;

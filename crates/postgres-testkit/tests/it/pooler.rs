@@ -8,7 +8,7 @@ async fn backend(session: &Session) -> String {
 }
 
 #[tokio::test]
-async fn a_session_is_shared_by_transactions_only_in_their_mode() {
+async fn session_state_is_shared_only_in_transaction_mode() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     for (mode, shared) in [(PoolMode::Session, false), (PoolMode::Transaction, true)] {
@@ -29,7 +29,7 @@ async fn a_session_is_shared_by_transactions_only_in_their_mode() {
 }
 
 #[tokio::test]
-async fn a_pooler_shows_passwords_and_may_stand_behind_a_proxy() {
+async fn pooler_passes_passwords_and_works_behind_proxy() {
     let server = Server::builder()
         .user("ann", "secret")
         .start()

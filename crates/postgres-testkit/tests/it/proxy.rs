@@ -78,7 +78,7 @@ async fn closed(client: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn in_a_black_hole_connections_stay_and_go_on_afterwards() {
+async fn hang_mode_keeps_connections_and_resumes() {
     let echo = Echo::start().await;
     let mut old = echo.client().await;
     ask(&mut old).await;
@@ -96,7 +96,7 @@ async fn in_a_black_hole_connections_stay_and_go_on_afterwards() {
 }
 
 #[tokio::test]
-async fn a_refusal_closes_and_refuses_until_it_ends() {
+async fn refuse_mode_closes_and_refuses_connections() {
     let echo = Echo::start().await;
     let mut client = echo.client().await;
     ask(&mut client).await;
@@ -114,7 +114,7 @@ async fn a_refusal_closes_and_refuses_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_cut_closes_once_also_what_hangs() {
+async fn cut_mode_closes_connections_once() {
     let echo = Echo::start().await;
     for before in [Mode::Forward, Mode::Hang] {
         echo.set(before).await;
@@ -134,7 +134,7 @@ async fn a_cut_closes_once_also_what_hangs() {
 }
 
 #[tokio::test]
-async fn a_delay_counts_both_ways() {
+async fn delay_mode_delays_both_directions() {
     let echo = Echo::start().await;
     let (min, max) = (Duration::from_millis(40), Duration::from_millis(60));
     echo.set(Mode::Delay { min, max }).await;
@@ -146,7 +146,7 @@ async fn a_delay_counts_both_ways() {
 }
 
 #[tokio::test]
-async fn the_end_of_one_direction_passes_and_a_drop_closes() {
+async fn half_close_is_forwarded_and_drop_closes() {
     let echo = Echo::start().await;
     let mut client = echo.client().await;
     ask(&mut client).await;
@@ -168,7 +168,7 @@ async fn the_end_of_one_direction_passes_and_a_drop_closes() {
 }
 
 #[tokio::test]
-async fn a_database_behind_it_is_another_one_after_a_move() {
+async fn moved_proxy_forwards_to_another_database() {
     let one = Server::builder().start().await.expect("a server");
     let other = Server::builder().start().await.expect("a server");
     let proxy = Proxy::start(one.address()).await.expect("a proxy");

@@ -16,7 +16,7 @@ async fn offers_tls(server: &Server) -> bool {
 }
 
 #[tokio::test]
-async fn a_server_speaks_tls_and_may_demand_it() {
+async fn server_offers_and_requires_tls() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let folder = tempfile::tempdir().expect("a folder");
     let (certificate, key) = (folder.path().join("crt"), folder.path().join("key"));
