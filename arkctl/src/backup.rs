@@ -19,8 +19,8 @@ use self::file::{Contents, Writer};
 use self::renumber::Renumbering;
 use crate::args;
 use crate::digest::{Digester, Summary};
+use crate::output::{self, Progress};
 use crate::store::{Export, Store, begin};
-use crate::tell::{self, Progress};
 
 /// Messages buffered between the network and the file: a few MiB.
 const AHEAD: usize = 8;
@@ -40,12 +40,12 @@ pub async fn backup(arguments: &args::Backup) -> Result<()> {
     // Report the writer's error first: if it has one, it caused the reader's.
     written.await??;
     let summary = read?;
-    tell::line(format_args!(
+    output::line(format_args!(
         "{}: revision {}",
         arguments.file.display(),
         header.revision
     ));
-    tell::line(summary);
+    output::line(summary);
     Ok(())
 }
 
@@ -105,7 +105,7 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
     let store = Store::to(&arguments.to)?;
     let path = arguments.file.clone();
     let contents = spawn_blocking(move || Contents::check(&path)).await??;
-    tell::line(format_args!(
+    output::line(format_args!(
         "{}: whole, {} records at revision {}",
         arguments.file.display(),
         contents.records(),
@@ -131,8 +131,8 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
     let Header {
         revision, epoch, ..
     } = header;
-    tell::line(format_args!("restored: epoch {epoch}, revision {revision}"));
-    tell::line(compared);
+    output::line(format_args!("restored: epoch {epoch}, revision {revision}"));
+    output::line(compared);
     Ok(())
 }
 
@@ -146,7 +146,7 @@ fn send(
     let renumbering = Renumbering::of(contents, target)?;
     let source = match &renumbering {
         Some(renumbering) => {
-            tell::line(format_args!(
+            output::line(format_args!(
                 "its revisions are above {LAST_IMPORT}, as before 0.2: renumbering them"
             ));
             renumbering.header(contents.header())

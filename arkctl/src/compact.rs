@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::args;
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
 /// Drops history up to a revision, or all of it.
 ///
@@ -17,7 +17,7 @@ pub async fn run(arguments: &args::Compact) -> Result<()> {
         None => store.head().await?.revision,
     };
     let header = store.compact(revision).await?;
-    tell::line(format_args!(
+    output::line(format_args!(
         "history begins after revision {}; the newest is {}",
         header.compact_revision, header.revision
     ));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_differs_shows() {
+    fn digest_differs_for_any_difference() {
         let original = digest(&[record("a"), record("b")]);
         assert_eq!(original, digest(&[record("a"), record("b")]));
         let changes: [fn(&mut Record); 6] = [

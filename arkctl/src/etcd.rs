@@ -18,7 +18,7 @@ use tonic_prost::ProstCodec;
 /// MiB.
 const BATCH: (usize, usize) = (100, 1 << 20);
 /// Deadline of a transaction.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TXN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A key and its value.
 pub(crate) type Pair = (String, Bytes);
@@ -122,7 +122,7 @@ impl Etcd {
         let mut endpoint = Endpoint::from_shared(address.to_owned())
             .with_context(named)?
             .connect_timeout(Duration::from_secs(5))
-            .timeout(PATIENCE);
+            .timeout(TXN_TIMEOUT);
         match files {
             [Some(ca), Some(cert), Some(key)] => {
                 let read = |path: &PathBuf| {
@@ -140,7 +140,7 @@ impl Etcd {
     }
 
     /// Returns a message for each key that exists with another value.
-    pub(crate) async fn look(&self, pairs: &[Pair]) -> Result<Vec<String>> {
+    pub(crate) async fn conflicts(&self, pairs: &[Pair]) -> Result<Vec<String>> {
         let (mut others, mut rest) = (Vec::new(), pairs);
         while !rest.is_empty() {
             let (batch, behind) = rest.split_at(batch_of(rest));
@@ -265,7 +265,7 @@ mod tests {
     use super::{Pair, batch_of};
 
     #[test]
-    fn batches_have_bounds() {
+    fn etcd_batches_respect_limits() {
         let pair = |bytes: usize| -> Pair { ("k".to_owned(), vec![0; bytes].into()) };
         for (pairs, due) in [
             (vec![pair(10); 250], 100),

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::args;
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
 /// Sets the fence with a reason, or lifts it.
 ///
@@ -15,11 +15,11 @@ pub async fn run(arguments: &args::Fence) -> Result<()> {
     let header = store.fence(arguments.reason.as_deref()).await?;
     let revision = header.revision;
     if arguments.reason.is_some() {
-        tell::line(format_args!(
+        output::line(format_args!(
             "fenced: no change comes after revision {revision}"
         ));
     } else {
-        tell::line(format_args!(
+        output::line(format_args!(
             "lifted the fence: writes are accepted again, after revision {revision}"
         ));
     }

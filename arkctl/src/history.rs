@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::args::{self, Output};
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
 /// Prints the changes, oldest first.
 ///
@@ -35,7 +35,7 @@ pub async fn run(arguments: &args::History) -> Result<()> {
             || "and it does not exist".to_owned(),
             |record| format!("its last change was at {}", record.revision),
         );
-        tell::line(format_args!(
+        output::line(format_args!(
             "no change after revision {begin} is retained; {now}"
         ));
     }
@@ -51,7 +51,7 @@ pub async fn run(arguments: &args::History) -> Result<()> {
             .then(|| diff::fields(&parse(&before), &parse(&after)));
         match arguments.output {
             Output::Text => text(event, fields.as_deref().unwrap_or_default()),
-            Output::Json => tell::line(document(event, fields, &parse(&after))),
+            Output::Json => output::line(document(event, fields, &parse(&after))),
         }
         before = after;
     }
@@ -78,7 +78,7 @@ async fn changes(store: &Store, key: &Key, begin: i64, end: i64) -> Result<Vec<E
     let mut watch = store.watch(request).await?;
     loop {
         let message = watch.message().await;
-        let message = message.map_err(|status| store.refusal(&status))?;
+        let message = message.map_err(|status| store.rejection(&status))?;
         let Some(message) = message else {
             bail!("{}: the watch ended", store.address);
         };
@@ -121,9 +121,9 @@ fn text(event: &Event, fields: &[diff::Field]) {
     let (revision, time, what) = (event.revision, time(event), name(event.r#type()));
     let actor = or_dash(&event.actor);
     let origin = event.origin.as_ref().map(origin).unwrap_or_default();
-    tell::line(format_args!("{revision}  {time}  {what}  {actor}{origin}"));
+    output::line(format_args!("{revision}  {time}  {what}  {actor}{origin}"));
     for field in fields {
-        tell::line(format_args!("    {field}"));
+        output::line(format_args!("    {field}"));
     }
 }
 

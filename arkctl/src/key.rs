@@ -60,7 +60,7 @@ mod tests {
     use super::{order, parse, text};
 
     #[test]
-    fn keys_are_ordered_as_etcd_orders_them() {
+    fn keys_sort_in_etcd_order() {
         let sorted = [
             "a.g/z/z",
             "b.g/a",

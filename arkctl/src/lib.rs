@@ -25,7 +25,7 @@ mod digest;
 mod etcd;
 mod key;
 mod number;
+mod output;
 mod store;
-mod tell;
 
 pub use run::run;

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_base_leaves_room_for_what_an_earlier_one_numbered() {
+    fn later_base_is_above_earlier_numbers() {
         let at = |seconds| UNIX_EPOCH + clock::START + Duration::from_secs(seconds);
         let empty = Header::default();
         let day = 86_400;
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_gives_one_base_twice_is_refused() {
+    fn repeated_base_is_rejected() {
         let year = 366 * 86_400;
         for now in [
             UNIX_EPOCH,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Interval of progress lines without a terminal.
-const EVERY: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Progress formats on a terminal: with a known total, and without.
 const BAR: &str = "{elapsed} [{bar:30}] {percent} %, {eta} left: {wide_msg}";
@@ -36,7 +36,7 @@ pub(crate) struct Progress {
     total: Option<u64>,
     records: u64,
     bytes: u64,
-    told: Instant,
+    last_report: Instant,
     started: Instant,
 }
 
@@ -55,7 +55,7 @@ impl Progress {
             total,
             records: 0,
             bytes: 0,
-            told: Instant::now(),
+            last_report: Instant::now(),
             started: Instant::now(),
         }
     }
@@ -71,8 +71,8 @@ impl Progress {
                 bar.set_position(self.records);
             }
             bar.set_message(self.text());
-        } else if self.told.elapsed() >= EVERY {
-            self.told = Instant::now();
+        } else if self.last_report.elapsed() >= REPORT_INTERVAL {
+            self.last_report = Instant::now();
             line(format_args!("{}{}", self.text(), self.share()));
         }
     }
@@ -128,7 +128,7 @@ mod tests {
     use super::Progress;
 
     #[test]
-    fn an_estimate_may_be_wrong() {
+    fn progress_exceeds_a_wrong_estimate() {
         let mut progress = Progress::new("copied", Some(200));
         for share in [
             " (25 % of about 200 records)",

@@ -26,7 +26,7 @@ use crate::args;
 
 /// Deadline of a unary call, and timeout of the next message in a stream. Drivers may take long to
 /// sort a large store or to flush.
-const PATIENCE: Duration = Duration::from_secs(120);
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Client of a store.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Store {
 
 /// Error of a call, with the store's address and the driver's error.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Rejection {
     address: String,
     /// The typed error; `None` if the driver was unreachable.
     pub(crate) error: Option<BackendError>,
@@ -94,62 +94,66 @@ impl Store {
         })
     }
 
-    pub(crate) async fn describe(&self) -> Result<DescribeResponse, Refusal> {
+    pub(crate) async fn describe(&self) -> Result<DescribeResponse, Rejection> {
         let request = DescribeRequest {
             protocol_minor: PROTOCOL_MINOR,
             client: concat!("arkctl ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         let answer = self.calls.clone().describe(timed(request)).await;
-        Ok(answer.map_err(|status| self.refusal(&status))?.into_inner())
+        Ok(answer
+            .map_err(|status| self.rejection(&status))?
+            .into_inner())
     }
 
-    pub(crate) async fn head(&self) -> Result<Header, Refusal> {
+    pub(crate) async fn head(&self) -> Result<Header, Rejection> {
         let request = timed(CurrentRevisionRequest {});
         let answer = self.calls.clone().current_revision(request).await;
-        let answer = answer.map_err(|status| self.refusal(&status))?;
+        let answer = answer.map_err(|status| self.rejection(&status))?;
         Ok(answer.into_inner().header.unwrap_or_default())
     }
 
-    pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<Option<Record>, Refusal> {
+    pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<Option<Record>, Rejection> {
         let request = timed(GetRequest {
             key: Some(key.clone()),
             revision,
         });
         let answer = self.calls.clone().get(request).await;
         Ok(answer
-            .map_err(|status| self.refusal(&status))?
+            .map_err(|status| self.rejection(&status))?
             .into_inner()
             .record)
     }
 
-    pub(crate) async fn compact(&self, revision: i64) -> Result<Header, Refusal> {
+    pub(crate) async fn compact(&self, revision: i64) -> Result<Header, Rejection> {
         // No deadline: the duration depends on the amount of history.
         let answer = self
             .calls
             .clone()
             .compact(CompactRequest { revision })
             .await;
-        let answer = answer.map_err(|status| self.refusal(&status))?;
+        let answer = answer.map_err(|status| self.rejection(&status))?;
         Ok(answer.into_inner().header.unwrap_or_default())
     }
 
     /// Fences the store with a reason, or with `None` lifts the fence.
-    pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Refusal> {
+    pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Rejection> {
         let request = timed(FenceRequest {
             fenced: reason.is_some(),
             reason: reason.unwrap_or_default().to_owned(),
         });
         let answer = self.calls.clone().fence(request).await;
-        let answer = answer.map_err(|status| self.refusal(&status))?;
+        let answer = answer.map_err(|status| self.rejection(&status))?;
         Ok(answer.into_inner().header.unwrap_or_default())
     }
 
     pub(crate) async fn watch(
         &self,
         request: WatchRequest,
-    ) -> Result<Streaming<WatchResponse>, Refusal> {
+    ) -> Result<Streaming<WatchResponse>, Rejection> {
         let answer = self.streams.clone().watch(request).await;
-        Ok(answer.map_err(|status| self.refusal(&status))?.into_inner())
+        Ok(answer
+            .map_err(|status| self.rejection(&status))?
+            .into_inner())
     }
 
     /// Begins an export; fails if it is not at the requested revision.
@@ -160,7 +164,9 @@ impl Store {
             header: Header::default(),
             about_records: None,
             address: self.address.clone(),
-            stream: answer.map_err(|status| self.refusal(&status))?.into_inner(),
+            stream: answer
+                .map_err(|status| self.rejection(&status))?
+                .into_inner(),
             count: 0,
         };
         match export.message().await? {
@@ -195,18 +201,18 @@ impl Store {
     }
 
     /// Makes one call of Import, whose requests begin with `options`.
-    pub(crate) async fn import<S>(&self, requests: S) -> Result<Header, Refusal>
+    pub(crate) async fn import<S>(&self, requests: S) -> Result<Header, Rejection>
     where
         S: tokio_stream::Stream<Item = ImportRequest> + Send + 'static,
     {
         let answer = self.streams.clone().import(requests).await;
-        let answer = answer.map_err(|status| self.refusal(&status))?;
+        let answer = answer.map_err(|status| self.rejection(&status))?;
         Ok(answer.into_inner().header.unwrap_or_default())
     }
 
     /// Converts an error of a stream of this store.
-    pub(crate) fn refusal(&self, status: &Status) -> Refusal {
-        Refusal::of(&self.address, status)
+    pub(crate) fn rejection(&self, status: &Status) -> Rejection {
+        Rejection::of(&self.address, status)
     }
 }
 
@@ -224,7 +230,7 @@ pub(crate) fn begin(options: Options) -> ImportRequest {
 
 fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(PATIENCE);
+    request.set_timeout(CALL_TIMEOUT);
     request
 }
 
@@ -248,12 +254,12 @@ impl Export {
 
     async fn message(&mut self) -> Result<Option<ExportResponse>> {
         let message = self.stream.message().await;
-        Ok(message.map_err(|status| Refusal::of(&self.address, &status))?)
+        Ok(message.map_err(|status| Rejection::of(&self.address, &status))?)
     }
 
     /// Returns the next records of the snapshot; `None` when it is complete.
     pub(crate) async fn records(&mut self) -> Result<Option<Vec<Record>>> {
-        let part = timeout(PATIENCE, self.next()).await;
+        let part = timeout(CALL_TIMEOUT, self.next()).await;
         let part =
             part.with_context(|| format!("{}: timed out waiting for an export", self.address))?;
         match part? {
@@ -267,9 +273,9 @@ impl Export {
     }
 }
 
-// === impl Refusal ===
+// === impl Rejection ===
 
-impl Refusal {
+impl Rejection {
     fn of(address: &str, status: &Status) -> Self {
         let error = from_status(status);
         let message = match &error {
@@ -289,10 +295,10 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.address, self.message)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for Rejection {}

@@ -9,8 +9,8 @@ pub(crate) use self::compare::{Comparison, compare};
 use crate::args;
 use crate::digest::{Digester, Summary};
 use crate::key;
+use crate::output::{self, Progress};
 use crate::store::Store;
-use crate::tell::{self, Progress};
 
 /// Maximum number of unreadable records to print.
 const NAMED: usize = 20;
@@ -37,11 +37,11 @@ pub async fn run(arguments: &args::Verify) -> Result<()> {
         None => newest(&store, &other).await?,
     };
     let compared = compare(&store, &other, revisions).await?;
-    tell::line(&compared.left);
+    output::line(&compared.left);
     if let Some(difference) = compared.difference {
         bail!("the stores differ: {difference}");
     }
-    tell::line("the stores hold the same");
+    output::line("the stores hold the same");
     Ok(())
 }
 
@@ -51,7 +51,7 @@ async fn newest(store: &Store, other: &Store) -> Result<[i64; 2]> {
     if here.revision == there.revision {
         return Ok([here.revision; 2]);
     }
-    tell::line(format_args!(
+    output::line(format_args!(
         "the revisions differ, {} here and {} there: comparing the current states",
         here.revision, there.revision
     ));
@@ -77,8 +77,8 @@ async fn alone(store: &Store) -> Result<()> {
         progress.add(records.len(), bytes);
     }
     progress.finish();
-    tell::line(format_args!("revision {}", export.header.revision));
-    tell::line(digester.finish());
+    output::line(format_args!("revision {}", export.header.revision));
+    output::line(digester.finish());
     if unreadable > 0 {
         bail!("{unreadable} records are unreadable; delete them, or restore a backup");
     }

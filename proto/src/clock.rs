@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn later_times_have_larger_revisions_from_2026_to_2091() {
+    fn revision_at_increases_from_2026_to_2091() {
         let at = |millis| revision_at(UNIX_EPOCH + START + Duration::from_millis(millis));
         assert_eq!(revision_at(UNIX_EPOCH), 1);
         assert_eq!((at(0), at(1), at(2)), (1, 4096, 8192));

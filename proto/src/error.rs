@@ -64,7 +64,7 @@ mod tests {
     use super::{BackendError, Outcome, Reason, code_of, from_status, to_status};
 
     #[test]
-    fn typed_errors_survive_the_wire() {
+    fn typed_errors_round_trip_through_status() {
         let error = BackendError {
             reason: Reason::Compacted.into(),
             outcome: Outcome::NotApplied.into(),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_status_has_no_typed_error() {
+    fn foreign_status_has_no_typed_error() {
         assert_eq!(
             from_status(&tonic::Status::unavailable("connection refused")),
             None

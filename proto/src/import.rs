@@ -7,7 +7,7 @@ use crate::v1::Header;
 ///
 /// A new epoch continues above the source's revision, so enough revisions must be left.
 #[must_use]
-pub fn refusal(source: &Header) -> Option<String> {
+pub fn rejection(source: &Header) -> Option<String> {
     let Header {
         epoch,
         revision,
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_in_order_and_leave_room() {
+    fn import_source_must_be_in_order_and_leave_room() {
         for (epoch, compact_revision, revision, fits) in [
             (1, 1, 1, true),
             (1, 5, LAST_IMPORT, true),
@@ -53,7 +53,7 @@ mod tests {
                 revision,
                 compact_revision,
             };
-            assert_eq!(refusal(&source).is_none(), fits, "{source:?}");
+            assert_eq!(rejection(&source).is_none(), fits, "{source:?}");
         }
     }
 }

@@ -4,8 +4,8 @@ use anyhow::Result;
 use backend_proto::v1::Header;
 
 use super::Pair;
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
 /// Fence of a source whose target is about to take over.
 pub(super) struct Fence<'a> {
@@ -93,21 +93,21 @@ impl<'a> Fence<'a> {
         let reason = &self.reason;
         match self.state {
             State::Absent => {}
-            State::Foreign => tell::line(format_args!(
+            State::Foreign => output::line(format_args!(
                 "{address} stays fenced, as it was before: {reason}"
             )),
-            State::Closing => tell::line(format_args!(
+            State::Closing => output::line(format_args!(
                 "{address} stays fenced: {reason}; an earlier run may have made the closing \
                  call; repeat the command"
             )),
             State::Ours => match self.source.fence(None).await {
                 Ok(_) => {
                     self.state = State::Absent;
-                    tell::line(format_args!(
+                    output::line(format_args!(
                         "{address}: lifted the fence, writes are accepted again"
                     ));
                 }
-                Err(error) => tell::line(format_args!(
+                Err(error) => output::line(format_args!(
                     "the fence could not be lifted ({error}): do it with arkctl fence --at \
                      {address} --lift"
                 )),

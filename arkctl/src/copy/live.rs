@@ -31,25 +31,25 @@ use super::Pair;
 use super::fence::Fence;
 use super::state::State;
 use crate::args;
-use crate::store::Refusal;
-use crate::tell;
+use crate::output;
+use crate::store::Rejection;
 use crate::verify::{self, Comparison};
 
 /// Maximum time for which the source is fenced before the target has everything; then the fence is
 /// lifted.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX_FENCED: Duration = Duration::from_secs(10);
 /// Maximum number of restarts because an earlier run's call was still in flight.
 const ATTEMPTS: u32 = 5;
 /// Retry budget of the closing call while its outcome is unknown.
-const CLOSING: Duration = Duration::from_secs(30);
+const CLOSING_BUDGET: Duration = Duration::from_secs(30);
 /// Pause between polls of a condition that resolves by itself.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Remedy if the copy cannot continue.
-pub(super) const GONE: &str =
+pub(super) const HISTORY_COMPACTED: &str =
     "the source has dropped history that the copy needs: repeat the command with --restart";
 
-/// Moves the store, or with `--no-cut-over` brings the target close to the source.
+/// Moves the store, or with `--no-fence_revision-over` brings the target close to the source.
 pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
     let mut stop = Stop::listen()?;
     for attempt in 1.. {
@@ -62,13 +62,13 @@ pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
         }
         // A call of a killed run may have been stored after this run read the state. An unreachable
         // store here is not the error to report.
-        let looks =
+        let descriptions =
             async { futures_util::try_join!(pair.source.describe(), pair.target.describe()) };
-        let looks = tokio::select! {
-            looks = looks => looks,
+        let descriptions = tokio::select! {
+            descriptions = descriptions => descriptions,
             _ = stop.asked() => return Err(error),
         };
-        let Ok((from, to)) = looks else {
+        let Ok((from, to)) = descriptions else {
             return Err(error);
         };
         if to.import == pair.to.import {
@@ -84,7 +84,7 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
     let moved = matches!(state, Ok(State::Moved { .. }));
     let mut fence = Fence::new(pair, arguments.reason.as_deref(), moved);
     if let Ok(State::Moved { revision }) = state {
-        tell::line("the target has taken over already");
+        output::line("the target has taken over already");
         return finish(pair, revision, fence, stop).await;
     }
     let filled = async { fill(pair, state?, arguments.no_cut_over, &mut fence).await };
@@ -92,7 +92,10 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
         filled = filled => filled,
         interrupted = stop.asked() => Err(interrupted),
     };
-    let Filled { source, cut } = match filled {
+    let Filled {
+        source,
+        fence_revision,
+    } = match filled {
         Ok(Some(filled)) => filled,
         Ok(None) => return Ok(()),
         Err(error) => {
@@ -104,17 +107,17 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
     let closing = Closing {
         pair,
         source,
-        cut,
+        fence_revision,
         again,
     };
-    match closing.run(CLOSING, stop).await {
+    match closing.run(CLOSING_BUDGET, stop).await {
         Closed::Surely => {
             fence.closed();
-            finish(pair, cut, fence, stop).await
+            finish(pair, fence_revision, fence, stop).await
         }
-        Closed::No(refusal) => {
+        Closed::No(rejection) => {
             fence.lift().await;
-            Err(refusal.into())
+            Err(rejection.into())
         }
         Closed::Unknown(error) => Err(error.context(
             "whether the target has taken over cannot be told: the source stays fenced; repeat the \
@@ -126,10 +129,10 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
 /// A target with everything up to the fence.
 struct Filled {
     source: Header,
-    cut: i64,
+    fence_revision: i64,
 }
 
-/// Runs steps 1 to 3; returns `None` with `--no-cut-over`, which omits step 3.
+/// Runs steps 1 to 3; returns `None` with `--no-fence_revision-over`, which omits step 3.
 async fn fill(
     pair: &Pair,
     state: State,
@@ -146,7 +149,7 @@ async fn fill(
             "" => "nothing is fenced".to_owned(),
             reason => format!("the source is fenced: {reason}"),
         };
-        tell::line(format_args!("caught up at revision {revision}; {fenced}"));
+        output::line(format_args!("caught up at revision {revision}; {fenced}"));
         return Ok(None);
     }
     let begun = Instant::now();
@@ -155,14 +158,14 @@ async fn fill(
         fenced.epoch == filling.source.epoch,
         "the source began a new epoch: use --restart"
     );
-    let cut = fenced.revision;
-    filling
-        .progress
-        .step(format_args!("the source is fenced at revision {cut}"));
-    timeout(LONGEST, filling.reach(cut))
+    let fence_revision = fenced.revision;
+    filling.progress.step(format_args!(
+        "the source is fenced at revision {fence_revision}"
+    ));
+    timeout(MAX_FENCED, filling.reach(fence_revision))
         .await
         .with_context(|| {
-            let seconds = LONGEST.as_secs();
+            let seconds = MAX_FENCED.as_secs();
             format!(
                 "the target did not take the last changes within {seconds} s of the fence; repeat \
              the command to continue"
@@ -170,20 +173,25 @@ async fn fill(
         })??;
     let milliseconds = begun.elapsed().as_millis();
     filling.progress.finish();
-    tell::line(format_args!(
+    output::line(format_args!(
         "the target has everything, {milliseconds} ms after the fence"
     ));
     Ok(Some(Filled {
         source: filling.source,
-        cut,
+        fence_revision,
     }))
 }
 
 /// Runs step 5.
-async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>, stop: &mut Stop) -> Result<()> {
+async fn finish(
+    pair: &Pair,
+    fence_revision: i64,
+    mut fence: Fence<'_>,
+    stop: &mut Stop,
+) -> Result<()> {
     let source = &pair.source;
     let compared = tokio::select! {
-        compared = compare(pair, cut) => compared,
+        compared = compare(pair, fence_revision) => compared,
         interrupted = stop.asked() => Err(interrupted),
     };
     let compared = compared.context(
@@ -191,15 +199,15 @@ async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>, stop: &mut Stop) ->
          compare them",
     )?;
     let Some(difference) = compared.difference else {
-        tell::line(format_args!(
-            "moved at revision {cut}; both stores hold the same:"
+        output::line(format_args!(
+            "moved at revision {fence_revision}; both stores hold the same:"
         ));
-        tell::line(compared.left);
-        tell::line(format_args!("{} stays fenced", source.address));
+        output::line(compared.left);
+        output::line(format_args!("{} stays fenced", source.address));
         return Ok(());
     };
     let wrong = anyhow!("the target differs from the source: {difference}");
-    if !withdraw(pair, cut).await.unwrap_or(false) {
+    if !withdraw(pair, fence_revision).await.unwrap_or(false) {
         return Err(wrong.context(
             "the target has new writes, or cannot be fenced: both stores are left unchanged, decide \
              which one to use",
@@ -211,12 +219,15 @@ async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>, stop: &mut Stop) ->
 
 /// Compares both stores, with retries. A target's driver that missed the end of the closing commit,
 /// because of a restart or a blocked database, needs a moment to become readable.
-async fn compare(pair: &Pair, cut: i64) -> Result<Comparison> {
+async fn compare(pair: &Pair, fence_revision: i64) -> Result<Comparison> {
     let begun = Instant::now();
     loop {
-        let compared = verify::compare(&pair.source, &pair.target, [cut, cut]).await;
+        let compared =
+            verify::compare(&pair.source, &pair.target, [fence_revision, fence_revision]).await;
         match &compared {
-            Err(error) if reason(error) == Some(Reason::NotReady) && begun.elapsed() < CLOSING => {
+            Err(error)
+                if reason(error) == Some(Reason::NotReady) && begun.elapsed() < CLOSING_BUDGET =>
+            {
                 sleep(PAUSE).await;
             }
             _ => return compared,
@@ -225,13 +236,13 @@ async fn compare(pair: &Pair, cut: i64) -> Result<Comparison> {
 }
 
 /// Fences a target that must not be used; returns `false` if it has new writes.
-async fn withdraw(pair: &Pair, cut: i64) -> Result<bool, Refusal> {
+async fn withdraw(pair: &Pair, fence_revision: i64) -> Result<bool, Rejection> {
     let target = &pair.target;
-    if target.head().await?.revision != cut {
+    if target.head().await?.revision != fence_revision {
         return Ok(false);
     }
     let reason = format!("not a true copy of {}: do not use", pair.source.address);
-    let unused = target.fence(Some(&reason)).await?.revision == cut;
+    let unused = target.fence(Some(&reason)).await?.revision == fence_revision;
     if !unused {
         target.fence(None).await?;
     }
@@ -240,13 +251,15 @@ async fn withdraw(pair: &Pair, cut: i64) -> Result<bool, Refusal> {
 
 /// Returns the driver's reason in an error.
 fn reason(error: &anyhow::Error) -> Option<Reason> {
-    error.downcast_ref::<Refusal>().and_then(Refusal::reason)
+    error
+        .downcast_ref::<Rejection>()
+        .and_then(Rejection::reason)
 }
 
 /// Adds the remedy to an error about compacted history.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     if reason(&error) == Some(Reason::Compacted) {
-        return error.context(GONE);
+        return error.context(HISTORY_COMPACTED);
     }
     error
 }

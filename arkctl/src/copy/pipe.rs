@@ -24,7 +24,7 @@ const AHEAD: usize = 32;
 const CALL_BYTES: usize = 16 << 20;
 const CALL_RECORDS: usize = 8_000;
 /// A call is closed when no message arrives for this long.
-const LINGER: Duration = Duration::from_millis(30);
+const MAX_GAP: Duration = Duration::from_millis(30);
 /// A call with events is closed after this long in any case, because the target stores them only
 /// then.
 const FOLLOW: Duration = Duration::from_millis(200);
@@ -154,7 +154,7 @@ async fn feed(
         if kept.events > 0 && begun.elapsed() > FOLLOW {
             break;
         }
-        next = match timeout(LINGER, pipe.next()).await {
+        next = match timeout(MAX_GAP, pipe.next()).await {
             Ok(Ok(piece)) => Some(piece),
             // What was sent before is stored; the next call returns the error.
             Ok(Err(error)) => {

@@ -10,8 +10,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{Pair, obstacle};
 use crate::args;
 use crate::digest::{Digester, Summary};
+use crate::output::{self, Progress};
 use crate::store::{Export, begin};
-use crate::tell::{self, Progress};
 use crate::verify;
 
 /// Chunks of at most 512 KiB buffered between source and target.
@@ -41,7 +41,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
         // Report the sender's error first, because it caused the driver's, unless the sender
         // stopped for the driver.
         (Err(_), Err(Stop::Here(error))) => return Err(error),
-        (Err(refusal), _) => return Err(refusal.into()),
+        (Err(rejection), _) => return Err(rejection.into()),
         (Ok(_), Err(stop)) => bail!("the target accepted an incomplete copy: {stop:?}"),
     };
     let (imported, summary) = sent;
@@ -50,10 +50,10 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
         epoch, revision, ..
     } = imported;
     let from = header.revision;
-    tell::line(format_args!(
+    output::line(format_args!(
         "copied revision {from}: now epoch {epoch}, revision {revision}"
     ));
-    tell::line(summary);
+    output::line(summary);
     Ok(())
 }
 

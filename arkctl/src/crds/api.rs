@@ -9,12 +9,12 @@ use api_types::meta::Meta;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Map, Value, json};
 
-pub(super) use self::existing::{Looked, look};
+pub(super) use self::existing::{Existing, look};
 use self::existing::{difference, sentence};
 use super::cluster::{Cluster, message};
 use super::outgoing::Object;
 use crate::key;
-use crate::tell::Progress;
+use crate::output::Progress;
 
 /// Concurrent requests.
 const AT_ONCE: usize = 8;
@@ -37,14 +37,14 @@ managedFields; ownerReferences are rewritten to the new uids, and anything else 
 is wrong afterwards. With --etcd everything is kept.";
 
 /// Result of one object.
-struct Made {
+struct CreatedObject {
     old: String,
     new: String,
-    fate: Fate,
+    fate: Creation,
 }
 
 /// How an object was created.
-enum Fate {
+enum Creation {
     Created,
     /// An earlier run created it.
     Completed,
@@ -59,7 +59,7 @@ pub(super) fn losses(objects: &[Object]) -> Vec<String> {
     let gone = count(&|it| is_gone(it));
     let ending = count(&|it| Meta::of(&it.parsed).is_deleting()) - gone;
     let strangers = count(&|it| owners(it).any(|uid| !uids.contains(uid)));
-    let told = [
+    let counts = [
         (
             gone,
             "are being deleted and have no finalizers: they are not created",
@@ -74,8 +74,9 @@ pub(super) fn losses(objects: &[Object]) -> Vec<String> {
                      the cluster deletes the objects if it has no such owner",
         ),
     ];
-    let told = told.into_iter().filter(|(count, _)| *count > 0);
-    told.map(|(count, what)| format!("{count} objects {what}"))
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    counts
+        .map(|(count, what)| format!("{count} objects {what}"))
         .collect()
 }
 
@@ -88,7 +89,7 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
     let mut pending: Vec<Object> = objects.into_iter().filter(|it| !is_gone(it)).collect();
     let mut made: HashMap<String, String> = HashMap::new();
     let mut progress = Progress::new("created", Some(pending.len() as u64));
-    let mut looked = Looked::default();
+    let mut looked = Existing::default();
     while !pending.is_empty() {
         let waits = |object: &Object| {
             owners(object).any(|uid| known.contains(uid) && !made.contains_key(uid))
@@ -109,21 +110,21 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
         pending = later;
         let done = wave(cluster, &now, &known, &made).await?;
         let (mut records, mut bytes) = (0, 0);
-        for (object, Made { old, new, fate }) in now.iter().zip(done) {
+        for (object, CreatedObject { old, new, fate }) in now.iter().zip(done) {
             match fate {
-                Fate::Created => {
+                Creation::Created => {
                     records += 1;
                     bytes += object.value.len();
                 }
-                Fate::Completed => looked.same += 1,
-                Fate::Other(what) => looked.others.push(what),
+                Creation::Completed => looked.same += 1,
+                Creation::Other(what) => looked.others.push(what),
             }
             made.insert(old, new);
         }
         progress.add(records, bytes);
     }
     progress.finish();
-    looked.tell("left unchanged")
+    looked.report("left unchanged")
 }
 
 /// Creates objects that do not depend on each other.
@@ -132,7 +133,7 @@ async fn wave(
     objects: &[Object],
     known: &HashSet<String>,
     made: &HashMap<String, String>,
-) -> Result<Vec<Made>> {
+) -> Result<Vec<CreatedObject>> {
     let mut requests = Vec::with_capacity(objects.len());
     for object in objects {
         requests.push(one(cluster, object, known, made));
@@ -148,13 +149,13 @@ async fn one(
     object: &Object,
     known: &HashSet<String>,
     made: &HashMap<String, String>,
-) -> Result<Made> {
+) -> Result<CreatedObject> {
     let named = || key::text(&object.key);
     let path = object.kind.path(version(object), &object.key.namespace);
     let own = format!("{path}/{}", object.key.name);
     let body = body(object, known, made);
     let (status, mut answer) = cluster.send("POST", &path, Some(&body)).await?;
-    let mut fate = Fate::Created;
+    let mut fate = Creation::Created;
     if status == 409 && answer["reason"] == "AlreadyExists" {
         let (status, there) = cluster.send("GET", &own, None).await?;
         if status != 200 {
@@ -162,8 +163,8 @@ async fn one(
         }
         answer = there;
         fate = match difference(object, &answer) {
-            None => Fate::Completed,
-            Some(what) => Fate::Other(sentence(object, &what)),
+            None => Creation::Completed,
+            Some(what) => Creation::Other(sentence(object, &what)),
         };
     } else if status != 201 {
         bail!("{}: {}", named(), message(&answer));
@@ -172,14 +173,14 @@ async fn one(
     if new.is_empty() {
         bail!("{}: the response has no uid", named());
     }
-    if !matches!(fate, Fate::Other(_)) {
-        let created = matches!(fate, Fate::Created);
+    if !matches!(fate, Creation::Other(_)) {
+        let created = matches!(fate, Creation::Created);
         complete(cluster, object, &own, answer, created)
             .await
             .with_context(named)?;
     }
     let old = Meta::of(&object.parsed).uid().to_owned();
-    Ok(Made { old, new, fate })
+    Ok(CreatedObject { old, new, fate })
 }
 
 /// Writes the status of an object that an `export-crds` run created, then deletes it if it was

@@ -7,8 +7,8 @@ use super::cluster::{Cluster, in_the_way};
 use super::outgoing::{NAMED, Object, Outgoing};
 use crate::args;
 use crate::etcd::{Etcd, Pair};
+use crate::output::{self, Progress};
 use crate::store::Store;
-use crate::tell::{self, Progress};
 
 /// Writes all objects to a cluster, through its API or into its etcd.
 ///
@@ -38,15 +38,15 @@ async fn through_api(
     } = outgoing;
     obstacles.extend(in_the_way(&handed_over));
     refuse(&obstacles)?;
-    tell::line(api::WARNING);
+    output::line(api::WARNING);
     for loss in api::losses(&objects) {
-        tell::line(loss);
+        output::line(loss);
     }
     if !arguments.dry_run {
         return api::create(cluster, objects).await;
     }
     let looked = api::look(cluster, &objects).await?;
-    looked.tell("they would be left unchanged")?;
+    looked.report("they would be left unchanged")?;
     free();
     Ok(())
 }
@@ -60,7 +60,7 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
     refuse(&obstacles)?;
     if !handed_over.is_empty() {
         let names = handed_over.join(" ");
-        tell::line(format_args!(
+        output::line(format_args!(
             "the cluster hands the kinds to another server: what is written is seen after kubectl \
              delete apiservice {names}"
         ));
@@ -77,7 +77,7 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
         .iter()
         .map(|object| (path(etcd_prefix, object), object.value.clone()))
         .collect();
-    refuse(&etcd.look(&pairs).await?)?;
+    refuse(&etcd.conflicts(&pairs).await?)?;
     if arguments.dry_run {
         free();
         return Ok(());
@@ -91,7 +91,7 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
         .await?;
     progress.finish();
     let (new, present) = (created.new, created.present);
-    tell::line(format_args!(
+    output::line(format_args!(
         "{new} objects created, {present} existed already"
     ));
     Ok(())
@@ -103,7 +103,7 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
 /// If there are any.
 fn refuse(obstacles: &[String]) -> Result<()> {
     for obstacle in obstacles.iter().take(NAMED) {
-        tell::line(format_args!("obstacle: {obstacle}"));
+        output::line(format_args!("obstacle: {obstacle}"));
     }
     let count = obstacles.len();
     ensure!(count == 0, "nothing was written: {count} obstacles");
@@ -111,7 +111,7 @@ fn refuse(obstacles: &[String]) -> Result<()> {
 }
 
 fn free() {
-    tell::line("no obstacles; nothing was written");
+    output::line("no obstacles; nothing was written");
 }
 
 /// Returns kube-apiserver's etcd key of an object.

@@ -22,8 +22,8 @@ use crate::copy::obstacle;
 use crate::digest::{Digester, Summary};
 use crate::key;
 use crate::number;
+use crate::output;
 use crate::store::{Store, begin, can};
-use crate::tell;
 use crate::verify;
 
 /// Bytes of values per message.
@@ -54,11 +54,11 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
         obstacles.push("the store is not empty".to_owned());
     }
     if arguments.dry_run {
-        tell::line("would be imported:");
-        tell::line(&summary);
+        output::line("would be imported:");
+        output::line(&summary);
     }
     for obstacle in obstacles.iter().take(NAMED) {
-        tell::line(format_args!("obstacle: {obstacle}"));
+        output::line(format_args!("obstacle: {obstacle}"));
     }
     if let Some(first) = obstacles.first() {
         let count = obstacles.len();
@@ -68,7 +68,7 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
         );
     }
     if arguments.dry_run {
-        tell::line("no obstacles; nothing was imported");
+        output::line("no obstacles; nothing was imported");
         return Ok(());
     }
     let requests = requests(header, records);
@@ -82,8 +82,8 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     let Header {
         epoch, revision, ..
     } = header;
-    tell::line(format_args!("imported: epoch {epoch}, revision {revision}"));
-    tell::line(summary);
+    output::line(format_args!("imported: epoch {epoch}, revision {revision}"));
+    output::line(summary);
     Ok(())
 }
 
@@ -125,7 +125,7 @@ async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
         });
         let resource_version = listed.await?;
         let count = entries.len() - before;
-        tell::line(format_args!(
+        output::line(format_args!(
             "{}.{}: {count} objects at resourceVersion {resource_version}",
             kind.plural, kind.group
         ));
@@ -249,7 +249,7 @@ mod tests {
     use crate::key;
 
     #[test]
-    fn whatever_a_store_would_refuse_is_named() {
+    fn import_obstacles_are_reported() {
         let open = DescribeResponse {
             capabilities: vec![Capability::Export.into()],
             limits: Some(Limits {
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn revisions_are_new_and_in_the_old_order() {
+    fn imported_revisions_are_new_and_keep_their_order() {
         let entry = |path: &str, order| Entry {
             order,
             record: Record {

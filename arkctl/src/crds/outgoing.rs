@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, Kind};
 use crate::key;
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
 /// Maximum number of obstacles to print.
 pub(super) const NAMED: usize = 20;
@@ -66,9 +66,9 @@ impl Outgoing {
         }
         let revision = export.header.revision;
         let count = outgoing.len();
-        tell::line(format_args!("{count} objects at revision {revision}"));
+        output::line(format_args!("{count} objects at revision {revision}"));
         if others > 0 {
-            tell::line(format_args!(
+            output::line(format_args!(
                 "{others} objects of other groups are left out"
             ));
         }

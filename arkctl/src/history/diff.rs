@@ -101,13 +101,13 @@ mod tests {
     use super::fields;
 
     #[test]
-    fn changes_are_told_by_path() {
+    fn changed_fields_are_listed_by_path() {
         let managed = |time: &str| json!([{"time": time}]);
         let old = json!({"metadata": {"managedFields": managed("1"), "uid": "u"},
             "spec": {"a": 1, "list": [1, 2], "gone": true}});
         let new = json!({"metadata": {"managedFields": managed("2"), "uid": "u"},
             "spec": {"a": 2, "list": [1, 3, 4]}, "status": {"phase": "done"}});
-        let told: Vec<String> = fields(&old, &new).iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = fields(&old, &new).iter().map(ToString::to_string).collect();
         let expected = [
             "spec.a: 1 → 2",
             "spec.gone: true → (none)",
@@ -115,7 +115,7 @@ mod tests {
             "spec.list[2]: (none) → 4",
             "status.phase: (none) → \"done\"",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(lines, expected);
         assert_eq!(fields(&old, &old), []);
         let created: Vec<String> = fields(&Value::Null, &json!({"a": {"b": 1}}))
             .iter()

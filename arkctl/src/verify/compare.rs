@@ -8,8 +8,8 @@ use backend_proto::v1::{ExportRequest, Key, Record};
 
 use crate::digest::{Digester, Summary};
 use crate::key;
+use crate::output::Progress;
 use crate::store::{Export, Store};
-use crate::tell::Progress;
 
 /// Result of a comparison.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Kind, Store, program, run};
 
 #[tokio::test]
-async fn what_cannot_be_understood_is_told_from_what_fails() {
+async fn invalid_arguments_and_failures_have_different_exit_codes() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let nobody = format!("unix://{}", folder.path().join("nobody").display());
     let key = "queries.ark.mckinsey.com/ns/a";
@@ -42,8 +42,8 @@ async fn what_cannot_be_understood_is_told_from_what_fails() {
         ([&etcd[..], &["127.0.0.1:1"]].concat(), 2),
     ] {
         let output = program(&arguments).output().await.expect("started");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(due), "{arguments:?}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(due), "{arguments:?}: {stderr}");
     }
 }
 
@@ -78,7 +78,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_speaks_mutual_tls() {
+async fn every_command_supports_mutual_tls() {
     let source = Store::start(Kind::Model).await;
     source.fill(100, 500).await;
     let certificates = Certificates::create(source.folder()).expect("certificates");

@@ -6,11 +6,11 @@ use backend_proto::v1::Record;
 use backend_proto::v1::op::Action;
 use ring::digest::{SHA256, digest};
 
-use crate::liar::Liar;
+use crate::faulty_driver::FaultyDriver;
 use crate::store::{Kind, Store, op, run, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_fills_a_store_of_another_driver() {
+async fn backup_restores_into_another_driver() {
     for (from, to, compress) in [
         (Kind::Model, Kind::Sqlite, false),
         (Kind::Sqlite, Kind::Model, true),
@@ -22,7 +22,7 @@ async fn a_backup_fills_a_store_of_another_driver() {
         let (address, before) = (source.address(), source.records(0).await);
         let mut arguments = vec!["backup", "--from", &address, "--to", file];
         arguments.extend(compress.then_some("--compress"));
-        let told = run(&arguments).await.expect("saved");
+        let output = run(&arguments).await.expect("saved");
         let written = std::fs::metadata(file).expect("the file").len();
         assert_eq!(written < 500 * 2000, compress, "{written} bytes");
 
@@ -31,9 +31,9 @@ async fn a_backup_fills_a_store_of_another_driver() {
         let restored = run(&["restore", "--from", file, "--to", &there]).await;
         let restored = restored.expect("restored");
         assert_eq!(
-            told.lines().last(),
+            output.lines().last(),
             restored.lines().last(),
-            "{told}{restored}"
+            "{output}{restored}"
         );
         assert_eq!(target.records(0).await, before);
         let (here, there) = (source.head().await, target.head().await);
@@ -62,15 +62,15 @@ async fn a_backup_fills_a_store_of_another_driver() {
 const FORMER: &[u8] = include_bytes!("fixtures/before-0.2.arkback");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_of_an_earlier_release_is_numbered_anew_in_the_old_order() {
+async fn backup_of_earlier_release_is_renumbered_in_order() {
     for kind in [Kind::Model, Kind::Sqlite] {
         let target = Store::start(kind).await;
         let file = target.folder().join("former");
         std::fs::write(&file, FORMER).expect("written");
         let file = file.to_str().expect("a path");
         let restored = run(&["restore", "--from", file, "--to", &target.address()]).await;
-        let told = restored.expect("restored");
-        assert!(told.contains("renumbering them"), "{told}");
+        let output = restored.expect("restored");
+        assert!(output.contains("renumbering them"), "{output}");
         let records = target.records(0).await;
         let first = records.iter().map(|it| it.create_revision).min();
         let first = first.expect("records");
@@ -97,7 +97,7 @@ async fn a_backup_of_an_earlier_release_is_numbered_anew_in_the_old_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_file_changes_nothing() {
+async fn damaged_backup_file_changes_nothing() {
     let source = Store::start(Kind::Model).await;
     source.fill(50, 1000).await;
     let file = source.folder().join("backup");
@@ -134,7 +134,7 @@ async fn a_damaged_file_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_keeps_the_old_file_until_it_is_complete() {
+async fn backup_replaces_file_only_when_complete() {
     let source = Store::start(Kind::Model).await;
     write(&mut source.client(), vec![op(Action::Create, "ns/a", "{}")])
         .await
@@ -161,7 +161,7 @@ async fn a_backup_keeps_the_old_file_until_it_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restore_is_compared_with_the_file() {
+async fn restore_compares_store_with_file() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let file = source.folder().join("backup");
@@ -170,7 +170,7 @@ async fn a_restore_is_compared_with_the_file() {
         .await
         .expect("saved");
     let folder = tempfile::tempdir().expect("temporary directory");
-    let target = Store::serve(folder, Liar::about("q000123")).await;
+    let target = Store::serve(folder, FaultyDriver::about("q000123")).await;
     let failed = run(&["restore", "--from", path, "--to", &target.address()]).await;
     let failed = failed.expect_err("it differs");
     assert!(
@@ -182,7 +182,7 @@ async fn a_restore_is_compared_with_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_ends_early_is_named_and_not_the_driver() {
+async fn truncated_backup_file_is_named_in_error() {
     let source = Store::start(Kind::Model).await;
     source.fill(50, 1000).await;
     let file = source.folder().join("backup");

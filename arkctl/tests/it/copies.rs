@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::store::{Kind, Store, op, run, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_begins_a_new_epoch_unless_nothing_can_follow() {
+async fn copy_begins_new_epoch_unless_source_is_fenced_or_planned() {
     // Whether the source is fenced, the flag, and whether the epoch is kept.
     let cases = [
         (false, None, false),
@@ -32,12 +32,12 @@ async fn a_copy_begins_a_new_epoch_unless_nothing_can_follow() {
         let (from, to) = (source.address(), target.address());
         let mut arguments = vec!["copy", "--from", &from, "--to", &to];
         arguments.extend(flag);
-        let told = run(&arguments).await.expect("copied");
-        assert!(told.contains("all: 300 records"), "{told}");
+        let output = run(&arguments).await.expect("copied");
+        assert!(output.contains("all: 300 records"), "{output}");
         assert_eq!(source.records(0).await, target.records(0).await);
         let (here, there) = (source.head().await, target.head().await);
-        assert_eq!(here.epoch == there.epoch, kept, "{told}");
-        assert_eq!(here.revision == there.revision, kept, "{told}");
+        assert_eq!(here.epoch == there.epoch, kept, "{output}");
+        assert_eq!(here.revision == there.revision, kept, "{output}");
         let refused = run(&["copy", "--from", &from, "--to", &to]).await;
         let refused = refused.expect_err("no longer empty");
         assert!(
@@ -51,7 +51,7 @@ async fn a_copy_begins_a_new_epoch_unless_nothing_can_follow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dry_run_tells_and_changes_nothing() {
+async fn copy_dry_run_reports_and_changes_nothing() {
     let source = Store::start(Kind::Model).await;
     source.fill(20, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -60,13 +60,13 @@ async fn a_dry_run_tells_and_changes_nothing() {
     for live in [None, Some("--live")] {
         let mut arguments = vec!["copy", "--from", &from, "--to", &to, "--dry-run"];
         arguments.extend(live);
-        let told = run(&arguments).await.expect("told");
+        let output = run(&arguments).await.expect("told");
         for word in [
             "queries.ark.mckinsey.com: 20 records",
             "target is empty",
             "epoch would",
         ] {
-            assert!(told.contains(word), "{told}");
+            assert!(output.contains(word), "{output}");
         }
         assert_eq!(target.describe().await.import, None);
         assert_eq!(target.head().await, before);
@@ -82,7 +82,7 @@ async fn a_dry_run_tells_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
+async fn copy_dry_run_reports_unfinished_copy() {
     let source = Store::start(Kind::Sqlite).await;
     let other = Store::start(Kind::Sqlite).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -123,15 +123,15 @@ async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
             assert_eq!(target.describe().await.import, unfinished);
         }
     }
-    let told = run(&copy(&from, &["--live", "--restart", "--dry-run"])).await;
-    told.expect("it would be dropped");
+    let output = run(&copy(&from, &["--live", "--restart", "--dry-run"])).await;
+    output.expect("it would be dropped");
     assert_eq!(target.describe().await.import, unfinished);
     run(&copy(&from, &["--live", "--restart"]))
         .await
         .expect("moved");
-    let told = run(&copy(&from, &["--live", "--dry-run"])).await;
-    let told = told.expect("it would be compared");
-    assert!(told.contains("taken over already"), "{told}");
+    let output = run(&copy(&from, &["--live", "--dry-run"])).await;
+    let output = output.expect("it would be compared");
+    assert!(output.contains("taken over already"), "{output}");
     source.stop().await;
     other.stop().await;
     target.stop().await;
@@ -160,7 +160,7 @@ async fn far_along() -> Store {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_cannot_be_copied_is_told_so_before_and_its_backup_is_numbered_anew() {
+async fn exhausted_store_is_rejected_by_copy_and_renumbered_by_restore() {
     let source = far_along().await;
     source.fill(3, 100).await;
     let target = Store::start(Kind::Sqlite).await;

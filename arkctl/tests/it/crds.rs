@@ -168,7 +168,7 @@ async fn export(cluster: &Cluster, store: &Store, extra: &[&str]) -> Result<Stri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn objects_move_from_a_cluster_and_back() {
+async fn crd_objects_round_trip_through_a_store() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
     cluster.send("POST", WIDGETS, &widget(), 201).await;
@@ -177,13 +177,13 @@ async fn objects_move_from_a_cluster_and_back() {
     let old = old_versions(&cluster.get(MEMORIES).await);
     let store = Store::start(Kind::Sqlite).await;
     let dry_run = [&BOTH_GROUPS[..], &["--dry-run"]].concat();
-    let told = import(&cluster, &store, &dry_run).await.expect("told");
+    let output = import(&cluster, &store, &dry_run).await.expect("told");
     for word in [
         "memories.ark.mckinsey.com: 3 records",
         "widgets.judge.example.com: 1 records",
         "no obstacles",
     ] {
-        assert!(told.contains(word), "{told}");
+        assert!(output.contains(word), "{output}");
     }
     assert_eq!(store.records(0).await, []);
     import(&cluster, &store, &BOTH_GROUPS)
@@ -204,8 +204,8 @@ async fn objects_move_from_a_cluster_and_back() {
     let back = Cluster::start().await;
     let etcd = back.started.store.clone();
     let into_etcd = [&BOTH_GROUPS[..], &["--etcd", &etcd]].concat();
-    let told = export(&back, &store, &into_etcd).await.expect("exported");
-    assert!(told.contains("4 objects created"), "{told}");
+    let output = export(&back, &store, &into_etcd).await.expect("exported");
+    assert!(output.contains("4 objects created"), "{output}");
     assert_eq!(objects(&back, MEMORIES).await, before);
     assert_eq!(objects(&back, WIDGETS).await, widgets);
     let again = export(&back, &store, &into_etcd).await.expect("again");
@@ -280,7 +280,7 @@ fn check_records(records: &[Record], objects: &[Value], old: &[i64]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn through_the_api_owners_come_first() {
+async fn export_through_api_creates_owners_first() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
     cluster.send("POST", WIDGETS, &widget(), 201).await;
@@ -298,10 +298,10 @@ async fn through_the_api_owners_come_first() {
         }
     }
     assert_eq!(objects(&cluster, MEMORIES).await, [] as [Value; 0]);
-    let told = export(&cluster, &store, &["--dry-run"])
+    let output = export(&cluster, &store, &["--dry-run"])
         .await
         .expect("told");
-    assert!(told.contains("new uid"), "{told}");
+    assert!(output.contains("new uid"), "{output}");
     assert_eq!(objects(&cluster, MEMORIES).await, [] as [Value; 0]);
     export(&cluster, &store, &[]).await.expect("exported");
     check_created(&before, &objects(&cluster, MEMORIES).await);
@@ -340,7 +340,7 @@ fn check_created(before: &[Value], after: &[Value]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_objects_of_a_name_are_not_touched() {
+async fn export_leaves_other_objects_of_same_name_unchanged() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
     let store = Store::start(Kind::Model).await;
@@ -365,14 +365,14 @@ async fn other_objects_of_a_name_are_not_touched() {
         .await;
     for dry_run in [true, false] {
         let flag = dry_run.then_some("--dry-run");
-        let told = export(&cluster, &store, flag.as_slice()).await;
-        let told = told.expect_err("one differs");
+        let output = export(&cluster, &store, flag.as_slice()).await;
+        let output = output.expect_err("one differs");
         for word in [
             "m-ending exists and differs (spec)",
             "2 objects exist already",
             "1 objects of these names",
         ] {
-            assert!(told.contains(word), "{told}");
+            assert!(output.contains(word), "{output}");
         }
         assert_eq!(cluster.get(&stranger).await, live);
         let status = &cluster.get(&owner).await["status"];
@@ -391,7 +391,7 @@ async fn other_objects_of_a_name_are_not_touched() {
 const SERVED: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_that_another_server_has_is_neither_read_nor_written() {
+async fn crds_of_delegated_group_are_neither_read_nor_written() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
     let before = objects(&cluster, MEMORIES).await;
@@ -418,9 +418,9 @@ async fn a_group_that_another_server_has_is_neither_read_nor_written() {
     assert_eq!(empty.records(0).await, []);
     // etcd accepts writes before the CRDs are served again.
     let etcd = cluster.started.store.clone();
-    let told = export(&cluster, &store, &["--etcd", &etcd]).await;
-    let told = told.expect("they are there");
-    assert!(told.contains("is seen after kubectl delete"), "{told}");
+    let output = export(&cluster, &store, &["--etcd", &etcd]).await;
+    let output = output.expect("they are there");
+    assert!(output.contains("is seen after kubectl delete"), "{output}");
     cluster.send("DELETE", API_SERVICE, &Value::Null, 200).await;
     let deadline = Instant::now() + SERVED;
     loop {
@@ -432,9 +432,9 @@ async fn a_group_that_another_server_has_is_neither_read_nor_written() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(objects(&cluster, MEMORIES).await, before);
-    let told = export(&cluster, &store, &["--dry-run"]).await;
-    let told = told.expect("no obstacles");
-    assert!(told.contains("3 objects exist already"), "{told}");
+    let output = export(&cluster, &store, &["--dry-run"]).await;
+    let output = output.expect("no obstacles");
+    assert!(output.contains("3 objects exist already"), "{output}");
     cluster.stop().await;
     store.stop().await;
     empty.stop().await;

@@ -15,10 +15,10 @@ use sidecar::driver::{
 use tokio::sync::{Mutex, mpsc, watch};
 
 /// The model driver, except that lists show another value for one name, or imports fail.
-pub(crate) struct Liar {
+pub(crate) struct FaultyDriver {
     model: ModelDriver,
     name: &'static str,
-    trouble: Trouble,
+    fault: ImportFault,
     /// Number of failed calls of Import.
     met: watch::Sender<u32>,
     /// Options of the closing call whose commit is pending.
@@ -27,7 +27,7 @@ pub(crate) struct Liar {
 
 /// Failure of calls of Import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum ImportFault {
     None,
     /// The commit of a closing call waits for a standby that is down: its caller gets an unknown
     /// outcome, and all other calls fail because another holds the store.
@@ -36,20 +36,20 @@ pub(crate) enum Trouble {
     Silence,
 }
 
-impl Liar {
+impl FaultyDriver {
     pub(crate) fn about(name: &'static str) -> Arc<Self> {
-        Arc::new(Self::new(name, Trouble::None))
+        Arc::new(Self::new(name, ImportFault::None))
     }
 
-    pub(crate) fn with(trouble: Trouble) -> Arc<Self> {
-        Arc::new(Self::new("", trouble))
+    pub(crate) fn with(fault: ImportFault) -> Arc<Self> {
+        Arc::new(Self::new("", fault))
     }
 
-    fn new(name: &'static str, trouble: Trouble) -> Self {
+    fn new(name: &'static str, fault: ImportFault) -> Self {
         Self {
             model: ModelDriver::new(),
             name,
-            trouble,
+            fault,
             met: watch::Sender::new(0),
             committing: Mutex::default(),
         }
@@ -61,7 +61,7 @@ impl Liar {
     }
 
     /// Waits until this many calls of Import have failed.
-    pub(crate) async fn trouble(&self, calls: u32) {
+    pub(crate) async fn fault(&self, calls: u32) {
         let mut met = self.met.subscribe();
         let waited = met.wait_for(|met| *met >= calls).await;
         waited.expect("it is ours");
@@ -76,7 +76,7 @@ impl Liar {
     }
 }
 
-fn refusal(reason: Reason, outcome: Outcome) -> BackendError {
+fn rejection(reason: Reason, outcome: Outcome) -> BackendError {
     BackendError {
         reason: reason.into(),
         outcome: outcome.into(),
@@ -88,7 +88,7 @@ fn refusal(reason: Reason, outcome: Outcome) -> BackendError {
 type Answer<T> = Result<T, BackendError>;
 
 #[async_trait]
-impl Driver for Liar {
+impl Driver for FaultyDriver {
     fn describe(&self) -> Description {
         self.model.describe()
     }
@@ -149,17 +149,17 @@ impl Driver for Liar {
         let mut committing = self.committing.lock().await;
         if committing.is_some() {
             met();
-            return Err(refusal(Reason::Overloaded, Outcome::NotApplied));
+            return Err(rejection(Reason::Overloaded, Outcome::NotApplied));
         }
-        if options.more || self.trouble == Trouble::None {
+        if options.more || self.fault == ImportFault::None {
             return self.model.import(options, parts).await;
         }
         met();
-        if self.trouble == Trouble::Silence {
+        if self.fault == ImportFault::Silence {
             std::future::pending::<()>().await;
         }
         *committing = Some(options);
-        Err(refusal(Reason::NotReady, Outcome::Unknown))
+        Err(rejection(Reason::NotReady, Outcome::Unknown))
     }
 
     async fn import_progress(&self) -> Answer<Option<ImportProgress>> {

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::liar::Liar;
+use crate::faulty_driver::FaultyDriver;
 use crate::store::{Client, Kind, Store, op, program, run, write};
 
 /// Writes continuously until stopped or rejected; returns the newest acknowledged revision.
@@ -44,7 +44,7 @@ async fn assert_same(source: &Store, target: &Store, revision: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_live_copy_loses_no_acknowledged_write() {
+async fn live_copy_loses_no_acknowledged_write() {
     for (from, to) in [(Kind::Sqlite, Kind::Model), (Kind::Model, Kind::Sqlite)] {
         let source = Store::start(from).await;
         source.fill(2000, 2000).await;
@@ -53,7 +53,7 @@ async fn a_live_copy_loses_no_acknowledged_write() {
         let stop = CancellationToken::new();
         writers.spawn(load(source.client(), stop.clone()));
         let (from, to) = (source.address(), target.address());
-        let told = run(&["copy", "--from", &from, "--to", &to, "--live"])
+        let output = run(&["copy", "--from", &from, "--to", &to, "--live"])
             .await
             .expect("moved");
         let (newest, refused) = writers.join_next().await.expect("a writer").expect("wrote");
@@ -63,7 +63,7 @@ async fn a_live_copy_loses_no_acknowledged_write() {
             "{refused}"
         );
         let (here, there) = (source.head().await, target.head().await);
-        assert!(newest > 0 && newest <= here.revision, "{newest} {told}");
+        assert!(newest > 0 && newest <= here.revision, "{newest} {output}");
         assert_eq!((here.epoch, here.revision), (there.epoch, there.revision));
         assert_eq!(here.store_id, there.store_id);
         assert_same(&source, &target, 0).await;
@@ -81,7 +81,7 @@ async fn a_live_copy_loses_no_acknowledged_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_cut_over_the_source_serves_on() {
+async fn source_serves_after_copy_without_cut_over() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -90,8 +90,8 @@ async fn without_cut_over_the_source_serves_on() {
     let mut near = copy.to_vec();
     near.push("--no-cut-over");
     for round in 0..3 {
-        let told = run(&near).await.expect("near");
-        assert!(told.contains("caught up"), "{told}");
+        let output = run(&near).await.expect("near");
+        assert!(output.contains("caught up"), "{output}");
         let create = vec![op(Action::Create, &format!("ns/{round}"), "{}")];
         write(&mut source.client(), create)
             .await
@@ -110,7 +110,7 @@ async fn without_cut_over_the_source_serves_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn history_that_is_gone_asks_for_a_restart() {
+async fn compacted_history_requires_restart_of_copy() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -142,7 +142,7 @@ async fn history_that_is_gone_asks_for_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_is_not_empty_is_refused_and_nothing_fenced() {
+async fn live_copy_rejects_nonempty_target_without_fencing() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(30, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -161,11 +161,11 @@ async fn a_store_that_is_not_empty_is_refused_and_nothing_fenced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_differs_is_fenced_and_the_source_serves_again() {
+async fn differing_target_is_fenced_and_source_unfenced() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let folder = tempfile::tempdir().expect("temporary directory");
-    let target = Store::serve(folder, Liar::about("q000123")).await;
+    let target = Store::serve(folder, FaultyDriver::about("q000123")).await;
     let (from, to) = (source.address(), target.address());
     let failed = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
     let failed = failed.expect_err("it differs");
@@ -182,12 +182,12 @@ async fn a_target_that_differs_is_fenced_and_the_source_serves_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_that_was_killed_before_it_was_compared_is_compared() {
+async fn move_killed_before_comparison_is_compared_on_rerun() {
     for used in [false, true] {
         let source = Store::start(Kind::Sqlite).await;
         source.fill(300, 500).await;
         let folder = tempfile::tempdir().expect("temporary directory");
-        let target = Store::serve(folder, Liar::about("q000123")).await;
+        let target = Store::serve(folder, FaultyDriver::about("q000123")).await;
         let (from, to) = (source.address(), target.address());
         let reason = format!("moved to {to}");
         run(&["fence", "--at", &from, "--reason", &reason])
@@ -214,7 +214,7 @@ async fn a_move_that_was_killed_before_it_was_compared_is_compared() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_stands_while_it_is_not_known_who_serves() {
+async fn fence_stays_while_takeover_is_unknown() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -243,7 +243,7 @@ async fn a_fence_stands_while_it_is_not_known_who_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
+async fn fence_of_earlier_run_is_lifted_or_reported() {
     // Whether the target stores everything up to the fence, and may have received the closing call.
     for complete in [false, true] {
         let source = Store::start(Kind::Sqlite).await;
@@ -265,9 +265,9 @@ async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
             .await
             .expect("fenced");
         if complete {
-            let told = run(&with("--no-cut-over")).await.expect("near");
+            let output = run(&with("--no-cut-over")).await.expect("near");
             let fenced = format!("the source is fenced: {reason}");
-            assert!(told.contains(&fenced), "{told}");
+            assert!(output.contains(&fenced), "{output}");
         }
         let failed = run(&with("--restart")).await.expect_err("too large");
         assert!(failed.contains("ns/large"), "{failed}");
@@ -287,7 +287,7 @@ async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
 const KILLS: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_copy_is_carried_on() {
+async fn killed_copy_continues_on_rerun() {
     let mut killed = 0;
     for round in 0..10_u64 {
         let kinds = [Kind::Sqlite, Kind::Model];
@@ -308,11 +308,11 @@ async fn a_killed_copy_is_carried_on() {
             let ended = tokio::time::timeout(patience, child.wait()).await;
             if let Ok(status) = ended {
                 let moved = status.expect("waited").success();
-                let told = child.wait_with_output().await.expect("output");
+                let output = child.wait_with_output().await.expect("output");
                 assert!(
                     moved,
                     "round {round}: {}",
-                    String::from_utf8_lossy(&told.stderr)
+                    String::from_utf8_lossy(&output.stderr)
                 );
                 break;
             }

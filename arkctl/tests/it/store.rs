@@ -193,10 +193,10 @@ pub(crate) async fn run(arguments: &[&str]) -> Result<String, String> {
         stdout,
         stderr,
     } = program(arguments).output().await.expect("started");
-    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let decode = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if status.success() {
-        Ok(told(&stdout))
+        Ok(decode(&stdout))
     } else {
-        Err(format!("{}{}", told(&stdout), told(&stderr)))
+        Err(format!("{}{}", decode(&stdout), decode(&stderr)))
     }
 }

@@ -30,10 +30,10 @@ use super::PAUSE;
 use super::filling::options;
 use super::stop::Stop;
 use crate::copy::Pair;
-use crate::store::{Refusal, begin};
+use crate::store::{Rejection, begin};
 
 /// Timeout of one attempt.
-const ANSWER: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Outcome of the closing call.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) enum Closed {
     /// The target has taken over.
     Surely,
     /// The target has not taken over, and will not.
-    No(Refusal),
+    No(Rejection),
     /// The target may have taken over, or may yet do so.
     Unknown(anyhow::Error),
 }
@@ -51,7 +51,7 @@ pub(super) struct Closing<'a> {
     pub(super) pair: &'a Pair,
     pub(super) source: Header,
     /// Revision of the fence.
-    pub(super) cut: i64,
+    pub(super) fence_revision: i64,
     /// Whether an earlier run may have made the call.
     pub(super) again: bool,
 }
@@ -82,22 +82,23 @@ impl Closing<'_> {
             };
             let requests = [begin(options(&self.source, false)), done];
             let import = target.import(tokio_stream::iter(requests));
-            let refusal = match timeout(ANSWER, import).await {
+            let rejection = match timeout(ATTEMPT_TIMEOUT, import).await {
                 Ok(Ok(_)) => return Closed::Surely,
-                Ok(Err(refusal)) => Some(refusal),
+                Ok(Err(rejection)) => Some(rejection),
                 Err(_) => None,
             };
-            let described = timeout(ANSWER, target.describe()).await;
+            let described = timeout(ATTEMPT_TIMEOUT, target.describe()).await;
             let described = described.ok().and_then(Result::ok);
             if described.as_ref().is_some_and(|it| self.has_taken_over(it)) {
                 return Closed::Surely;
             }
-            if let Some(refusal) = refusal {
-                if first && described.is_some() && refusal.error.as_ref().is_some_and(is_verdict) {
-                    return Closed::No(refusal);
+            if let Some(rejection) = rejection {
+                if first && described.is_some() && rejection.error.as_ref().is_some_and(is_verdict)
+                {
+                    return Closed::No(rejection);
                 }
                 // Converted to a string, so that it is not taken for a rejection of the copy.
-                *last = Some(anyhow!("{refusal}"));
+                *last = Some(anyhow!("{rejection}"));
             }
             first = false;
             sleep(PAUSE).await;
@@ -110,7 +111,7 @@ impl Closing<'_> {
         let header = target.header.clone().unwrap_or_default();
         target.import.is_none()
             && header.store_id == self.source.store_id
-            && header.revision >= self.cut
+            && header.revision >= self.fence_revision
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn silence_is_no_answer_for_ever() {
+    async fn closing_call_without_response_times_out() {
         let folder = tempfile::tempdir().expect("temporary directory");
         let socket = folder.path().join("s");
         // The socket accepts connections, but nothing reads them.
@@ -145,7 +146,7 @@ mod tests {
         let closing = Closing {
             pair: &pair,
             source: Header::default(),
-            cut: 1,
+            fence_revision: 1,
             again: false,
         };
         let mut stop = Stop::listen().expect("signals");
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_refusals_that_are_about_the_request_are_verdicts() {
+    fn only_errors_about_the_request_are_definite() {
         let verdicts = |outcome: Outcome| {
             (0..20)
                 .filter_map(|reason| Reason::try_from(reason).ok())

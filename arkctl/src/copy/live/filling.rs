@@ -11,13 +11,13 @@ use super::lag::Lag;
 use crate::copy::Pair;
 use crate::copy::pipe::{Kept, Piece, Pipe, call};
 use crate::copy::state::State;
-use crate::tell::{self, Progress};
+use crate::output::{self, Progress};
 
 /// Maximum lag of the target before the source is fenced, which is about how long writes are
 /// rejected.
-const CLOSE: Duration = Duration::from_secs(1);
+const MAX_LAG: Duration = Duration::from_secs(1);
 /// Timeout of the next message from a source that has changes the target lacks.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A target being filled.
 pub(super) struct Filling<'a> {
@@ -67,7 +67,7 @@ impl<'a> Filling<'a> {
             State::Moved { .. } => bail!("the target has taken over already"),
         };
         if known.is_some() {
-            tell::line("continuing an unfinished copy");
+            output::line("continuing an unfinished copy");
         }
         let revision = request.after_revision;
         let export = pair.source.export(request).await?;
@@ -93,14 +93,14 @@ impl<'a> Filling<'a> {
         self.progress.step("the snapshot is complete");
         let mut head = self.pair.source.head().await?.revision;
         let mut lag = Lag::new(Instant::now(), head, self.revision);
-        while !lag.is_within(CLOSE) {
-            let look = Instant::now() + CLOSE;
-            while self.revision < head && Instant::now() < look {
+        while !lag.is_within(MAX_LAG) {
+            let sample = Instant::now() + MAX_LAG;
+            while self.revision < head && Instant::now() < sample {
                 self.step().await?;
             }
             head = self.pair.source.head().await?.revision;
-            if let Some(told) = lag.look(Instant::now(), head, self.revision) {
-                self.progress.step(told);
+            if let Some(report) = lag.sample(Instant::now(), head, self.revision) {
+                self.progress.step(report);
             }
         }
         Ok(())
@@ -108,7 +108,7 @@ impl<'a> Filling<'a> {
 
     /// Waits for the next message, and imports it with those that follow closely.
     async fn step(&mut self) -> Result<()> {
-        let first = timeout(PATIENCE, self.pipe.next()).await;
+        let first = timeout(SOURCE_TIMEOUT, self.pipe.next()).await;
         let first =
             first.context("the source has changes, but its export does not return them")??;
         let mut options = options(&self.source, true);

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 /// Interval of progress reports.
-const EVERY: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Lag and rates from the latest samples.
 #[derive(Debug)]
 pub(super) struct Lag {
-    last: Look,
-    told: Look,
+    last: Sample,
+    told: Sample,
     /// Changes that the target lacks.
     behind: i64,
     /// Changes per second that the target imports, once known.
@@ -18,7 +18,7 @@ pub(super) struct Lag {
 
 /// Revisions of both stores at one time.
 #[derive(Clone, Copy, Debug)]
-struct Look {
+struct Sample {
     at: Instant,
     /// Newest revision of the source.
     head: i64,
@@ -29,7 +29,7 @@ struct Look {
 impl Lag {
     /// Starts with the first sample.
     pub(super) fn new(at: Instant, head: i64, kept: i64) -> Self {
-        let first = Look { at, head, kept };
+        let first = Sample { at, head, kept };
         Self {
             last: first,
             told: first,
@@ -39,12 +39,12 @@ impl Lag {
     }
 
     /// Adds a sample; returns a progress report if one is due.
-    pub(super) fn look(&mut self, at: Instant, head: i64, kept: i64) -> Option<String> {
-        let now = Look { at, head, kept };
+    pub(super) fn sample(&mut self, at: Instant, head: i64, kept: i64) -> Option<String> {
+        let now = Sample { at, head, kept };
         let [_, pace] = rates(&self.last, &now);
         (self.last, self.pace) = (now, Some(pace));
         self.behind = head - kept;
-        if at.duration_since(self.told.at) < EVERY {
+        if at.duration_since(self.told.at) < REPORT_INTERVAL {
             return None;
         }
         let [written, taken] = rates(&self.told, &now);
@@ -72,7 +72,7 @@ impl Lag {
 
 /// Returns the changes per second made by the source and imported by the target between two
 /// samples.
-fn rates(before: &Look, after: &Look) -> [f64; 2] {
+fn rates(before: &Sample, after: &Sample) -> [f64; 2] {
     let seconds = after.at.duration_since(before.at).as_secs_f64().max(0.001);
     let rate = |changes: i64| changes as f64 / seconds;
     [
@@ -86,19 +86,19 @@ mod tests {
     use super::*;
 
     /// Returns the target's lag after samples of (seconds, head, stored revision), and the reports.
-    fn after(looks: &[(u64, i64, i64)]) -> (bool, Vec<String>) {
+    fn after(samples: &[(u64, i64, i64)]) -> (bool, Vec<String>) {
         let begun = Instant::now();
-        let (_, head, kept) = looks[0];
+        let (_, head, kept) = samples[0];
         let mut lag = Lag::new(begun, head, kept);
-        let told = looks[1..].iter().filter_map(|(second, head, kept)| {
-            lag.look(begun + Duration::from_secs(*second), *head, *kept)
+        let told = samples[1..].iter().filter_map(|(second, head, kept)| {
+            lag.sample(begun + Duration::from_secs(*second), *head, *kept)
         });
         let told = told.collect();
         (lag.is_within(Duration::from_secs(1)), told)
     }
 
     #[test]
-    fn a_source_is_fenced_when_the_rest_takes_a_second() {
+    fn source_is_fenced_when_lag_is_below_a_second() {
         assert!(after(&[(0, 100, 100)]).0, "nothing is missing");
         assert!(!after(&[(0, 101, 100)]).0, "nothing is known of the pace");
         assert!(after(&[(0, 200, 100), (1, 250, 200)]).0, "half a second");
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_learns_the_trend() {
+    fn lag_report_states_whether_target_catches_up() {
         let (_, told) = after(&[
             (0, 1000, 0),
             (4, 1400, 400),

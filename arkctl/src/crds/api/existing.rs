@@ -11,29 +11,29 @@ use super::{AT_ONCE, has_status, is_gone, version};
 use crate::crds::cluster::{Cluster, message};
 use crate::crds::outgoing::{NAMED, Object};
 use crate::key;
-use crate::tell;
+use crate::output;
 
 /// Result of looking for existing objects.
 #[derive(Debug, Default)]
-pub(crate) struct Looked {
+pub(crate) struct Existing {
     /// Number of objects that are as they would be created.
     pub(crate) same: usize,
     /// A message for each of the others.
     pub(crate) others: Vec<String>,
 }
 
-impl Looked {
+impl Existing {
     /// Reports the result, and the consequence for the others.
     ///
     /// # Errors
     /// If there are others.
-    pub(crate) fn tell(&self, others: &str) -> Result<()> {
+    pub(crate) fn report(&self, others: &str) -> Result<()> {
         let Self { same, .. } = self;
         if *same > 0 {
-            tell::line(format_args!("{same} objects exist already"));
+            output::line(format_args!("{same} objects exist already"));
         }
         for what in self.others.iter().take(NAMED) {
-            tell::line(what);
+            output::line(what);
         }
         let count = self.others.len();
         if count > 0 {
@@ -83,7 +83,7 @@ pub(super) fn difference(object: &Object, there: &Value) -> Option<String> {
 }
 
 /// Looks up all objects; changes nothing.
-pub(crate) async fn look(cluster: &Cluster, objects: &[Object]) -> Result<Looked> {
+pub(crate) async fn look(cluster: &Cluster, objects: &[Object]) -> Result<Existing> {
     let due = objects.iter().filter(|object| !is_gone(object));
     let mut requests = Vec::new();
     for object in due {
@@ -91,7 +91,7 @@ pub(crate) async fn look(cluster: &Cluster, objects: &[Object]) -> Result<Looked
     }
     let found = stream::iter(requests).buffered(AT_ONCE);
     let found: Vec<Found> = found.try_collect().await?;
-    let mut looked = Looked::default();
+    let mut looked = Existing::default();
     for found in found {
         match found {
             Found::Nothing => {}
@@ -169,7 +169,7 @@ mod tests {
     type Change = (fn(&mut Value), Option<&'static str>);
 
     #[test]
-    fn only_what_an_earlier_run_made_is_the_same() {
+    fn existing_object_matches_only_if_created_by_earlier_run() {
         let wanted = json!({
             "apiVersion": "g/v1", "kind": "R",
             "metadata": {"name": "a", "labels": {"l": "1"}, "annotations": {},
