@@ -5,9 +5,9 @@ use std::time::Duration;
 use sidecar::time::now;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
-use crate::store::{self, LOCK, Stand};
+use crate::store::{self, LOCK, StoreState};
 
 static MOVE: Statement = Statement {
     text: "UPDATE ark.store SET compact_revision = $1 WHERE revision = $2 RETURNING true",
@@ -28,27 +28,30 @@ static KEPT: Statement = Statement {
 };
 
 /// Advances the compact revision to `revision`.
-pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<Stand, Error> {
+pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<StoreState, Error> {
     connection.begin().await?;
-    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
-    stand.whole()?;
-    let head = stand.head;
+    let mut store_state =
+        StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT * 2).await?);
+    store_state.require_complete()?;
+    let head = store_state.head;
     if let Err(future) = head.reached(revision) {
-        connection.commit(ANSWER).await?;
+        connection.commit(READ_TIMEOUT).await?;
         return Err(future.into());
     }
     if revision > head.compact_revision {
         let parameters: [&(dyn ToSql + Sync); 2] = [&revision, &head.revision];
-        connection.query_one(&MOVE, &parameters, ANSWER).await?;
-        stand.head.compact_revision = revision;
+        connection
+            .query_one(&MOVE, &parameters, READ_TIMEOUT)
+            .await?;
+        store_state.head.compact_revision = revision;
     }
-    connection.commit(ANSWER * 4).await?;
-    Ok(stand)
+    connection.commit(READ_TIMEOUT * 4).await?;
+    Ok(store_state)
 }
 
 /// Drops partitions below the compact revision. A partition in use is skipped until the next time.
 pub(crate) async fn drop_partitions(connection: &Connection) {
-    match connection.query(&DROP, &[], ANSWER * 4).await {
+    match connection.query(&DROP, &[], READ_TIMEOUT * 4).await {
         Ok(_) | Err(Error::Overloaded) => {}
         Err(error) => tracing::warn!(%error, "cannot drop partitions of the log"),
     }
@@ -69,7 +72,9 @@ pub(crate) async fn target(
     let age = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
     let horizon = now().saturating_sub(age);
     let parameters: [&(dyn ToSql + Sync); 3] = [&head.compact_revision, &highest, &horizon];
-    let rows = connection.query(&KEPT, &parameters, ANSWER * 4).await?;
+    let rows = connection
+        .query(&KEPT, &parameters, READ_TIMEOUT * 4)
+        .await?;
     let kept = rows.first().map_or(highest + 1, |row| row.get(0));
     let old = (kept - 1).min(highest);
     Ok((old > head.compact_revision).then_some(old))

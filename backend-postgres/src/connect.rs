@@ -18,7 +18,7 @@ use crate::options::{Password, Target};
 use crate::tls::Tls;
 
 /// Timeout of a new connection, over all hosts.
-pub(crate) const CONNECT: Duration = Duration::from_millis(1500);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Delay between the starts of two attempts; shorter if there are many hosts.
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -37,7 +37,7 @@ struct Attempt<F> {
 
 /// Connects to the first host that responds and accepts writes.
 pub(crate) async fn connect(target: &Target) -> Result<Opened, Error> {
-    let deadline = Instant::now() + CONNECT;
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
     let password = match &target.password {
         Password::Configured => None,
         Password::File(path) => Some(std::fs::read_to_string(path).map_err(|error| {
@@ -127,7 +127,7 @@ where
     F: Future<Output = Result<T, Error>>,
 {
     let count = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-    let head_start = HEAD_START.min(CONNECT / count.saturating_add(1));
+    let head_start = HEAD_START.min(CONNECT_TIMEOUT / count.saturating_add(1));
     let mut failures = Vec::new();
     let mut waiting = attempts.into_iter().enumerate();
     let mut running = FuturesUnordered::new();
@@ -157,15 +157,15 @@ fn all_failed(mut failures: Vec<(usize, String, Error)>) -> Error {
         return error;
     }
     let outage = failures.is_empty() || failures.iter().any(|(.., error)| error.is_outage());
-    let told = failures.iter().map(|(_, place, error)| match error {
+    let messages = failures.iter().map(|(_, place, error)| match error {
         Error::Unreachable(message) => format!("{place}: {message}"),
         error => format!("{place}: {error}"),
     });
-    let told = told.collect::<Vec<_>>().join("; ");
-    match (outage, told.is_empty()) {
+    let messages = messages.collect::<Vec<_>>().join("; ");
+    match (outage, messages.is_empty()) {
         (true, true) => Error::Unreachable("the host has no address".to_owned()),
-        (true, false) => Error::Unreachable(told),
-        (false, _) => Error::Refused(told),
+        (true, false) => Error::Unreachable(messages),
+        (false, _) => Error::Refused(messages),
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_never_answers_is_passed() {
+    async fn unresponsive_host_is_skipped() {
         let connected = first_of(attempts(vec![
             never(),
             never(),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_alive_is_used_however_late_others_are_tried() {
+    async fn live_host_is_used_regardless_of_its_position() {
         let late: Connecting = Box::pin(async {
             tokio::time::sleep(super::HEAD_START * 2).await;
             Ok(0)
@@ -256,12 +256,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_helps_if_it_helps_with_one() {
+    async fn connection_error_is_retryable_if_any_host_is() {
         let failed = first_of(attempts(vec![ready(wrong()), ready(down())])).await;
         let error = failed.expect_err("nobody");
         assert!(error.is_outage());
-        let told = error.to_string();
-        assert_eq!(told, "database: h0: wrong password; h1: down");
+        let messages = error.to_string();
+        assert_eq!(messages, "database: h0: wrong password; h1: down");
         let failed = first_of(attempts(vec![ready(wrong()), ready(wrong())])).await;
         assert!(matches!(failed, Err(Error::Refused(_))), "{failed:?}");
         let failed = first_of(attempts(vec![ready(wrong())])).await;

@@ -19,7 +19,7 @@ use crate::error::{Error, describe};
 use crate::options::Target;
 
 /// Timeout of a read that a client waits for.
-pub(crate) const ANSWER: Duration = Duration::from_secs(2);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Server-side timeouts: waiting for locks, running one statement, and idling in a transaction. The
 /// lock timeout is below the client-side timeouts, so that a write that could not get its lock
@@ -32,7 +32,7 @@ const TIMEOUTS: [(&str, &str); 3] = [
 
 /// Overrides the idle timeout for a snapshot. Its reader may be as slow as the kit allows: the kit
 /// cuts off readers after 60 s.
-const PATIENT: &str = "SET LOCAL idle_in_transaction_session_timeout = '75s'";
+const LONG_IDLE_TIMEOUT: &str = "SET LOCAL idle_in_transaction_session_timeout = '75s'";
 
 /// Forces index scans and generic plans. Statistics of a table that was empty a minute ago would
 /// otherwise lead to sequential scans.
@@ -73,7 +73,7 @@ pub(crate) struct Connection {
     /// Behind a transaction pooler: settings and prepared statements do not outlive a transaction.
     pooled: bool,
     /// Not reusable: a response may be outstanding, or a transaction open.
-    spoiled: AtomicBool,
+    poisoned: AtomicBool,
     /// Epoch of the store when the server was inspected; 0 before.
     epoch: i64,
     /// The server reported reduced durability, see [`Connection::take_warning`].
@@ -96,29 +96,29 @@ impl Connection {
             client,
             prepared: Mutex::default(),
             pooled,
-            spoiled: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
             epoch: 0,
             warned,
             _driving: driving,
         };
         if !pooled {
             let text = limits("SET") + &SYNCHRONOUS.replace("LOCAL", "false");
-            connection.simple(&text, ANSWER).await?;
+            connection.simple(&text, READ_TIMEOUT).await?;
         }
         Ok(connection)
     }
 
     /// Whether the connection may be reused.
     pub(crate) fn is_usable(&self) -> bool {
-        !self.spoiled.load(Ordering::Relaxed) && !self.client.is_closed()
+        !self.poisoned.load(Ordering::Relaxed) && !self.client.is_closed()
     }
 
     /// Records the epoch of the store when the server was inspected.
-    pub(crate) fn looked_at(self, epoch: i64) -> Self {
+    pub(crate) fn with_epoch(self, epoch: i64) -> Self {
         Self { epoch, ..self }
     }
 
-    /// Returns the epoch recorded by [`Connection::looked_at`]. A connection with an earlier epoch
+    /// Returns the epoch recorded by [`Connection::with_epoch`]. A connection with an earlier epoch
     /// may lead to an old primary.
     pub(crate) const fn epoch(&self) -> i64 {
         self.epoch
@@ -156,37 +156,37 @@ impl Connection {
 
     /// Begins a write transaction.
     pub(crate) async fn begin(&self) -> Result<(), Error> {
-        self.spoil();
-        self.simple(&self.begin_text(), ANSWER).await
+        self.poison();
+        self.simple(&self.begin_text(), READ_TIMEOUT).await
     }
 
     /// Begins a transaction whose statements all read the same snapshot.
     pub(crate) async fn begin_snapshot(&self) -> Result<(), Error> {
-        self.spoil();
-        let text = self.begin_as(SNAPSHOT, "") + PATIENT;
-        self.simple(&text, ANSWER).await
+        self.poison();
+        let text = self.begin_as(SNAPSHOT, "") + LONG_IDLE_TIMEOUT;
+        self.simple(&text, READ_TIMEOUT).await
     }
 
     /// Begins a transaction whose statements all read the same snapshot, including history in the
     /// log. Dropping a partition takes effect in existing snapshots too, so the log is locked
     /// against it from before the snapshot until the transaction ends.
-    pub(crate) async fn begin_past(&self) -> Result<(), Error> {
-        self.spoil();
-        let text = self.begin_as(SNAPSHOT, KEEP_LOG) + PATIENT;
-        self.simple(&text, ANSWER * 2).await
+    pub(crate) async fn begin_history_snapshot(&self) -> Result<(), Error> {
+        self.poison();
+        let text = self.begin_as(SNAPSHOT, KEEP_LOG) + LONG_IDLE_TIMEOUT;
+        self.simple(&text, READ_TIMEOUT * 2).await
     }
 
     /// Commits a transaction begun by [`Connection::begin`] or its variants.
     pub(crate) async fn commit(&self, limit: Duration) -> Result<(), Error> {
         self.take_warning();
         self.simple(Self::COMMIT, limit).await?;
-        self.heal();
-        self.kept_everywhere()
+        self.clear_poison();
+        self.check_durability()
     }
 
     /// Called after a commit: returns an error if it is durable on fewer servers than configured.
     /// The commit is stored here, and a retry waits for the standbys again.
-    pub(crate) fn kept_everywhere(&self) -> Result<(), Error> {
+    pub(crate) fn check_durability(&self) -> Result<(), Error> {
         if self.take_warning() {
             let message = "a commit did not reach the standbys";
             return Err(Error::Lost(message.to_owned()));
@@ -194,14 +194,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Marks the connection as not reusable, until [`Connection::heal`].
-    pub(crate) fn spoil(&self) {
-        self.spoiled.store(true, Ordering::Relaxed);
+    /// Marks the connection as not reusable, until [`Connection::clear_poison`].
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Relaxed);
     }
 
-    /// Reverts [`Connection::spoil`].
-    pub(crate) fn heal(&self) {
-        self.spoiled.store(false, Ordering::Relaxed);
+    /// Reverts [`Connection::poison`].
+    pub(crate) fn clear_poison(&self) {
+        self.poisoned.store(false, Ordering::Relaxed);
     }
 
     /// Runs statements without parameters or rows.
@@ -274,7 +274,7 @@ impl Connection {
         match timeout(limit, answer).await {
             Ok(answer) => Ok(answer?),
             Err(_) => {
-                self.spoil();
+                self.poison();
                 let seconds = limit.as_secs_f64();
                 Err(Error::Lost(format!("no answer within {seconds} s")))
             }
@@ -286,7 +286,7 @@ impl Connection {
             return Ok(());
         }
         let preparing = self.client.prepare_typed(statement.text, statement.types);
-        let prepared = self.within(ANSWER, preparing).await?;
+        let prepared = self.within(READ_TIMEOUT, preparing).await?;
         self.prepared.lock().insert(statement.text, prepared);
         Ok(())
     }

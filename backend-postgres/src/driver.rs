@@ -17,19 +17,19 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::bell;
 use crate::compact;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::import;
 use crate::list;
 use crate::migrate;
+use crate::notifier;
 use crate::options::Options;
 use crate::pool::{Connector, Pool, read as reading};
 use crate::read;
 use crate::resources::Resources;
 use crate::shared::Shared;
-use crate::store::{self, Stand};
+use crate::store::{self, StoreState};
 use crate::write::VALUE_BYTES;
 use crate::writer::Writer;
 
@@ -68,24 +68,29 @@ impl PostgresDriver {
     pub async fn open(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let stop = CancellationToken::new();
-        let stand = reach(&options).await?;
-        let shared = Arc::new(Shared::new(&stand));
+        let store_state = reach(&options).await?;
+        let shared = Arc::new(Shared::new(&store_state));
         let resources = Arc::new(Resources::default());
         let connector = Connector::new(options.clone(), shared.clone());
-        let (told, news) = watch::channel(stand.head.revision);
+        let (committed, commits) = watch::channel(store_state.head.revision);
         let hints = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
         if let Some(target) = options.notify.clone() {
-            tasks.spawn(bell::run(
+            tasks.spawn(notifier::run(
                 target,
                 shared.clone(),
                 hints.clone(),
-                news,
+                commits,
                 stop.clone(),
             ));
         }
         Ok(Self {
-            writer: Writer::new(connector.clone(), shared.clone(), resources.clone(), told),
+            writer: Writer::new(
+                connector.clone(),
+                shared.clone(),
+                resources.clone(),
+                committed,
+            ),
             readers: Pool::new(connector.clone(), READERS, WAIT)?,
             streams: Pool::new(connector, STREAMS, STREAM_WAIT)?,
             shared,
@@ -100,18 +105,22 @@ impl PostgresDriver {
 
 /// Rejects a state older than `floor` and makes the connection unusable: it may lead to an old
 /// primary, where no epoch may begin. Reconnect and re-read the store row before starting an epoch.
-fn seen(connection: &Connection, floor: &store::Floor, stand: Stand) -> Result<Stand, Error> {
-    if stand.went_back(floor) {
-        connection.spoil();
+fn accept_state(
+    connection: &Connection,
+    floor: &store::Floor,
+    store_state: StoreState,
+) -> Result<StoreState, Error> {
+    if store_state.regressed(floor) {
+        connection.poison();
         return Err(Error::Lost("the database went back".to_owned()));
     }
-    Ok(stand)
+    Ok(store_state)
 }
 
 /// Reads the store for the first time.
-async fn reach(options: &Options) -> Result<Stand, Error> {
+async fn reach(options: &Options) -> Result<StoreState, Error> {
     let mut pause = FIRST_PAUSE;
-    let mut told = String::new();
+    let mut logged_reason = String::new();
     loop {
         let look = async {
             migrate::at_start(options).await?;
@@ -123,9 +132,9 @@ async fn reach(options: &Options) -> Result<Stand, Error> {
         match look.await {
             Err(error) if error.is_outage() => {
                 let reason = error.to_string();
-                if reason != told {
+                if reason != logged_reason {
                     tracing::warn!(%error, "waiting for the database");
-                    told = reason;
+                    logged_reason = reason;
                 }
             }
             result => return result,
@@ -162,13 +171,13 @@ impl Driver for PostgresDriver {
     ) -> Result<(Header, Option<Record>), BackendError> {
         let floor = self.shared.floor();
         let read = reading!(self, connection => {
-            let (stand, found) = read::get(connection, &self.resources, key, revision).await?;
-            stand.whole()?;
-            Ok((seen(connection, &floor, stand)?, found))
+            let (store_state, found) = read::get(connection, &self.resources, key, revision).await?;
+            store_state.require_complete()?;
+            Ok((accept_state(connection, &floor, store_state)?, found))
         });
-        let (stand, found) = read?;
+        let (store_state, found) = read?;
         let record = found.map(|stored| stored.into_record(key.clone()));
-        Ok((self.shared.note(&stand), record))
+        Ok((self.shared.note(&store_state), record))
     }
 
     async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
@@ -188,13 +197,14 @@ impl Driver for PostgresDriver {
     ) -> Result<(), BackendError> {
         let (floor, begun) = (self.shared.floor(), Instant::now());
         let connection = self.streams.get().await?;
-        let check = |stand: &Stand| {
-            stand.whole()?;
-            self.shared.note(&seen(&connection, &floor, stand.clone())?);
+        let check = |store_state: &StoreState| {
+            store_state.require_complete()?;
+            self.shared
+                .note(&accept_state(&connection, &floor, store_state.clone())?);
             Ok(())
         };
         let listed = list::run(&connection, &self.resources, &query, &sink, check).await;
-        Ok(self.shared.judge(begun, listed)?)
+        Ok(self.shared.record(begun, listed)?)
     }
 
     async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
@@ -202,19 +212,19 @@ impl Driver for PostgresDriver {
         floor.revision = floor.revision.max(after);
         let read = reading!(self, connection => {
             let mut page = read::log(connection, after, max_bytes).await?;
-            page.stand.whole()?;
-            page.stand = seen(connection, &floor, page.stand)?;
+            page.store_state.require_complete()?;
+            page.store_state = accept_state(connection, &floor, page.store_state)?;
             Ok(page)
         });
         let page = read?;
-        let header = self.shared.note(&page.stand);
+        let header = self.shared.note(&page.store_state);
         let compact_revision = header.compact_revision;
         if after < compact_revision {
             return Err(RevisionError::Compacted { compact_revision }.into());
         }
         Ok(LogPage {
             events: page.events,
-            through: page.through,
+            up_to_revision: page.up_to_revision,
             header,
         })
     }
@@ -222,8 +232,8 @@ impl Driver for PostgresDriver {
     async fn header(&self) -> Result<Header, BackendError> {
         let floor = self.shared.floor();
         let read = reading!(self, connection => {
-            let stand = store::read(connection).await?;
-            seen(connection, &floor, stand)
+            let store_state = store::read(connection).await?;
+            accept_state(connection, &floor, store_state)
         });
         Ok(self.shared.note(&read?))
     }
@@ -232,9 +242,9 @@ impl Driver for PostgresDriver {
         let begun = Instant::now();
         let connection = self.streams.get().await?;
         let moved = compact::move_to(&connection, revision).await;
-        let stand = self.shared.judge(begun, moved)?;
+        let store_state = self.shared.record(begun, moved)?;
         compact::drop_partitions(&connection).await;
-        Ok(self.shared.note(&stand))
+        Ok(self.shared.note(&store_state))
     }
 
     async fn retention_target(
@@ -245,7 +255,7 @@ impl Driver for PostgresDriver {
         let begun = Instant::now();
         let connection = self.streams.get().await?;
         let target = compact::target(&connection, keep, keep_events).await;
-        Ok(self.shared.judge(begun, target)?)
+        Ok(self.shared.record(begun, target)?)
     }
 
     async fn import(
@@ -258,7 +268,7 @@ impl Driver for PostgresDriver {
         let resources = &self.resources;
         let now = (self.clock)();
         let imported = import::run(&connection, resources, &self.readers, &options, parts, now);
-        let imported = self.shared.judge(begun, imported.boxed().await);
+        let imported = self.shared.record(begun, imported.boxed().await);
         Ok(self.shared.note(&imported?))
     }
 
@@ -275,7 +285,7 @@ impl Driver for PostgresDriver {
         Ok(self.shared.fenced())
     }
 
-    async fn news(&self) {
+    async fn changed(&self) {
         self.hints.notified().await;
     }
 

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_taken_apart() {
+    fn dsn_parses_url_and_key_value_forms() {
         let url = "postgresql://u:p%2Fq+@a:1,[::1]:2,%2Frun%2Fpg/d?sslmode=require&options=-c%20x";
         assert_eq!(get(url, "host").as_deref(), Some("a,::1,/run/pg"));
         assert_eq!(get(url, "port").as_deref(), Some("1,2,5432"));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_never_repeats_the_text() {
+    fn dsn_errors_never_quote_the_dsn() {
         for text in [
             "hush hush",
             "password='hush",

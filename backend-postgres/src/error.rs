@@ -75,7 +75,7 @@ impl From<Damaged> for Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(refusal) => refused(refusal),
+            Some(rejection) => refused(rejection),
             None => Self::Lost(describe(&error)),
         }
     }
@@ -100,9 +100,9 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
 const TRANSACTION_TIMEOUT: &str = "25P04";
 
 /// Maps an error response of the server.
-fn refused(refusal: &DbError) -> Error {
-    let code = refusal.code();
-    let message = refusal.message().to_owned();
+fn refused(rejection: &DbError) -> Error {
+    let code = rejection.code();
+    let message = rejection.message().to_owned();
     let gone = [
         &SqlState::ADMIN_SHUTDOWN,
         &SqlState::CRASH_SHUTDOWN,
@@ -158,7 +158,7 @@ impl From<Error> for BackendError {
             Error::OutcomeUnknown(_) | Error::Lost(_) => Outcome::Unknown,
             _ => Outcome::NotApplied,
         };
-        let mut told = Self {
+        let mut converted = Self {
             reason: reason.into(),
             outcome: outcome.into(),
             message: error.to_string(),
@@ -167,8 +167,8 @@ impl From<Error> for BackendError {
         let passes = matches!(reason, Reason::NotReady | Reason::Overloaded);
         // Denied and refused are permanent until an operator changes the database.
         if passes && !matches!(error, Error::Denied(_) | Error::Refused(_)) {
-            told.retry_after_ms = 1000;
+            converted.retry_after_ms = 1000;
         }
-        told
+        converted
     }
 }

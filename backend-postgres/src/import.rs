@@ -17,18 +17,18 @@ use tokio::sync::mpsc;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::pool::Pool;
 use crate::record::digest;
 use crate::resources::Resources;
-use crate::store::{self, LOCK, Stand, newest};
+use crate::store::{self, LOCK, StoreState, newest};
 
 /// Timeout of storing one part, and of receiving one.
-const PIECE: Duration = Duration::from_secs(60);
+const PART_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Overrides the session's timeouts, because a part may be large and its sender slow.
-const PATIENT: &str = "SET LOCAL statement_timeout = '60s'; \
+const LONG_TIMEOUTS: &str = "SET LOCAL statement_timeout = '60s'; \
                        SET LOCAL idle_in_transaction_session_timeout = '120s'";
 
 static PROGRESS: Statement = Statement {
@@ -88,7 +88,7 @@ struct Import<'a> {
 
 /// Reads the progress of an unfinished import.
 pub(crate) async fn progress(connection: &Connection) -> Result<Option<ImportProgress>, Error> {
-    let row = connection.query_one(&PROGRESS, &[], ANSWER).await?;
+    let row = connection.query_one(&PROGRESS, &[], READ_TIMEOUT).await?;
     let Some(source) = row.get::<_, Option<&[u8]>>(0) else {
         return Ok(None);
     };
@@ -111,15 +111,15 @@ pub(crate) async fn run(
     options: &ImportOptions,
     mut parts: mpsc::Receiver<ImportPart>,
     now: SystemTime,
-) -> Result<Stand, Error> {
+) -> Result<StoreState, Error> {
     connection.begin().await?;
-    connection.simple(PATIENT, ANSWER).await?;
+    connection.simple(LONG_TIMEOUTS, READ_TIMEOUT).await?;
     if options.discard {
         let discard = "SELECT ark.discard_import()";
-        connection.simple(discard, PIECE).await?;
+        connection.simple(discard, PART_TIMEOUT).await?;
     }
-    let stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
-    let progress = start(connection, &stand, options).await?;
+    let store_state = StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT * 2).await?);
+    let progress = start(connection, &store_state, options).await?;
     let mut import = Import {
         connection,
         resources,
@@ -128,7 +128,7 @@ pub(crate) async fn run(
         progress,
     };
     loop {
-        let part = tokio::time::timeout(PIECE, parts.recv()).await;
+        let part = tokio::time::timeout(PART_TIMEOUT, parts.recv()).await;
         match part.map_err(|_| invalid("the import's sender fell silent"))? {
             Some(ImportPart::Records(records)) => import.records(&records).await?,
             Some(ImportPart::Events(events)) => import.events(&events).await?,
@@ -137,19 +137,19 @@ pub(crate) async fn run(
         }
     }
     if options.more {
-        import.keep(stand.head).await?;
+        import.keep(store_state.head).await?;
     } else {
-        import.finish(options, stand.head, now).await?;
+        import.finish(options, store_state.head, now).await?;
     }
-    let stand = store::read(connection).await?;
-    connection.commit(PIECE).await?;
-    Ok(stand)
+    let store_state = store::read(connection).await?;
+    connection.commit(PART_TIMEOUT).await?;
+    Ok(store_state)
 }
 
 /// Checks that the store may accept this call, and returns where it continues.
 async fn start(
     connection: &Connection,
-    stand: &Stand,
+    store_state: &StoreState,
     options: &ImportOptions,
 ) -> Result<ImportProgress, Error> {
     let source = &options.source;
@@ -162,11 +162,14 @@ async fn start(
             ))
         };
     }
-    let empty: bool = connection.query_one(&EMPTY, &[], ANSWER).await?.get(0);
-    if !empty || !stand.head.has_just_begun() {
+    let empty: bool = connection
+        .query_one(&EMPTY, &[], READ_TIMEOUT)
+        .await?
+        .get(0);
+    if !empty || !store_state.head.has_just_begun() {
         return Err(invalid("import needs an empty store"));
     }
-    if let Some(reason) = &stand.fenced {
+    if let Some(reason) = &store_state.fenced {
         return Err(Error::Fenced(reason.clone()));
     }
     Ok(ImportProgress {
@@ -189,16 +192,18 @@ impl Import<'_> {
             self.progress.last = Some(key);
         }
         let copying = self.connection.client().copy_in(COPY);
-        let sink = self.connection.within(PIECE, copying).await?;
+        let sink = self.connection.within(PART_TIMEOUT, copying).await?;
         let writer = BinaryCopyInWriter::new(sink, COPY_TYPES);
         let mut writer = std::pin::pin!(writer);
         for (record, id) in records.iter().zip(ids) {
             let row = Row::new(record, id);
             let columns = row.columns();
             let written = writer.as_mut().write(&columns);
-            self.connection.within(PIECE, written).await?;
+            self.connection.within(PART_TIMEOUT, written).await?;
         }
-        self.connection.within(PIECE, writer.finish()).await?;
+        self.connection
+            .within(PART_TIMEOUT, writer.finish())
+            .await?;
         self.progress.records += records.len() as i64;
         Ok(())
     }
@@ -242,7 +247,7 @@ impl Import<'_> {
             &before.revision,
         ];
         self.connection
-            .query_one(&KEEP, &parameters, ANSWER)
+            .query_one(&KEEP, &parameters, READ_TIMEOUT)
             .await?;
         Ok(())
     }
@@ -277,7 +282,7 @@ impl Import<'_> {
             &before.revision,
         ];
         self.connection
-            .query_one(&FINISH, &parameters, ANSWER)
+            .query_one(&FINISH, &parameters, READ_TIMEOUT)
             .await?;
         Ok(())
     }

@@ -20,13 +20,13 @@ pub mod error;
 pub mod migrate;
 pub mod options;
 
-mod bell;
 mod compact;
 mod connect;
 mod connection;
 mod dsn;
 mod import;
 mod list;
+mod notifier;
 mod pool;
 mod read;
 mod record;

@@ -18,15 +18,15 @@ use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 
 use self::overlay::Overlay;
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::read::stored;
 use crate::resources::Resources;
 use crate::shared::header;
-use crate::store::{self, Stand};
+use crate::store::{self, StoreState};
 
 /// Maximum duration of a list: its snapshot prevents vacuum from removing dead rows.
-const LIFE: Duration = Duration::from_secs(600);
+const MAX_DURATION: Duration = Duration::from_secs(600);
 
 /// Rows per statement, estimated from the previous chunk so that one statement fills one chunk.
 const FIRST_ROWS: i64 = 128;
@@ -108,36 +108,40 @@ pub(crate) async fn run(
     resources: &Resources,
     query: &ListQuery,
     sink: &mpsc::Sender<ListPart>,
-    check: impl Fn(&Stand) -> Result<(), Error>,
+    check: impl Fn(&StoreState) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let range = &query.range;
     if query.revision == 0 {
         connection.begin_snapshot().await?;
     } else {
-        connection.begin_past().await?;
+        connection.begin_history_snapshot().await?;
     }
-    let mut stand = store::read(connection).await?;
-    check(&stand)?;
+    let mut store_state = store::read(connection).await?;
+    check(&store_state)?;
     // Read inside the snapshot. A cached lookup could miss a resource that is new in it, and return
     // an empty list.
     let id = resources
         .find(connection, &range.group, &range.resource)
         .await?;
-    let now = stand.head.revision;
-    let at = stand.head.readable(query.revision);
+    let now = store_state.head.revision;
+    let at = store_state.head.readable(query.revision);
     let at = match at {
         Ok(at) => at,
         Err(error) => {
-            connection.commit(ANSWER).await?;
+            connection.commit(READ_TIMEOUT).await?;
             return Err(error.into());
         }
     };
-    stand.head.revision = at;
-    if sink.send(ListPart::Header(header(&stand))).await.is_err() {
+    store_state.head.revision = at;
+    if sink
+        .send(ListPart::Header(header(&store_state)))
+        .await
+        .is_err()
+    {
         return Ok(());
     }
     let Some(bounds) = id.and_then(|id| Bounds::new(id, range, query.after.as_ref())) else {
-        connection.commit(ANSWER).await?;
+        connection.commit(READ_TIMEOUT).await?;
         // The client may be gone already.
         let _ = sink.send(ListPart::End { more: false }).await;
         return Ok(());
@@ -156,7 +160,7 @@ pub(crate) async fn run(
         out: Packer::new(sink, query.limit),
     };
     list.stream().await?;
-    connection.commit(ANSWER).await
+    connection.commit(READ_TIMEOUT).await
 }
 
 impl Bounds {
@@ -187,7 +191,7 @@ impl Bounds {
 
 impl List<'_> {
     async fn stream(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now() + LIFE;
+        let deadline = Instant::now() + MAX_DURATION;
         let mut rows = FIRST_ROWS;
         loop {
             match self.step(&mut rows).await? {
@@ -216,7 +220,9 @@ impl List<'_> {
             &chunk,
             &ROW_BYTES,
         ];
-        let rows = self.connection.query(&OBJECTS, &parameters, ANSWER * 4);
+        let rows = self
+            .connection
+            .query(&OBJECTS, &parameters, READ_TIMEOUT * 4);
         let rows = rows.await?;
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let full = rows.last().is_some_and(|row| row.get("full"));

@@ -9,7 +9,7 @@ use backend_proto::limits::LAST_IMPORT;
 use sidecar::head::Head;
 use tokio_postgres::types::Type;
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::options::Options;
 use crate::store::begin_epoch_anyway;
@@ -89,7 +89,7 @@ struct Found {
 }
 
 async fn find(connection: &Connection) -> Result<Found, Error> {
-    let row = connection.query_one(&SERVER, &[], ANSWER).await?;
+    let row = connection.query_one(&SERVER, &[], READ_TIMEOUT).await?;
     let server: i32 = row.get(0);
     if server < OLDEST_SERVER {
         return Err(Error::Refused(format!(
@@ -109,7 +109,7 @@ async fn find(connection: &Connection) -> Result<Found, Error> {
             oldest: 0,
         });
     }
-    let rows = connection.query(&VERSION, &[], ANSWER).await?;
+    let rows = connection.query(&VERSION, &[], READ_TIMEOUT).await?;
     let row = rows
         .first()
         .map(|row| (row.get::<_, i32>(0), row.get::<_, i32>(1)));
@@ -157,7 +157,7 @@ pub(crate) async fn at_start(options: &Options) -> Result<(), Error> {
     if find(&connection).await?.version >= newest() {
         return Ok(());
     }
-    let row = connection.query_one(&MAY_CREATE, &[], ANSWER).await?;
+    let row = connection.query_one(&MAY_CREATE, &[], READ_TIMEOUT).await?;
     if !row.get::<_, bool>(0) {
         let role: String = row.get(1);
         tracing::warn!(
@@ -166,7 +166,7 @@ pub(crate) async fn at_start(options: &Options) -> Result<(), Error> {
         );
         return Ok(());
     }
-    let walked = walk(&connection, newest(), (options.clock)()).await;
+    let walked = migrate_to(&connection, newest(), (options.clock)()).await;
     walked.map_err(by_the_owner)
 }
 
@@ -203,7 +203,7 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
     }
     let connection = Connection::open(&options.target, options.pooled, None).await?;
     let migrated = async {
-        walk(&connection, to, (options.clock)()).await?;
+        migrate_to(&connection, to, (options.clock)()).await?;
         match grant.filter(|_| to > 0) {
             Some(role) => grant_to(&connection, role).await,
             None => Ok(()),
@@ -222,23 +222,23 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
 pub async fn new_epoch(options: &Options) -> Result<i64, Error> {
     let connection = Connection::open(&options.target, options.pooled, None).await?;
     check(&connection).await?;
-    let stand = begin_epoch_anyway(&connection, (options.clock)()).await?;
-    Ok(stand.head.epoch)
+    let store_state = begin_epoch_anyway(&connection, (options.clock)()).await?;
+    Ok(store_state.head.epoch)
 }
 
 /// Runs one transaction per migration, under an exclusive advisory lock.
-async fn walk(connection: &Connection, to: i32, now: SystemTime) -> Result<(), Error> {
-    let patient = "SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '10min'";
+async fn migrate_to(connection: &Connection, to: i32, now: SystemTime) -> Result<(), Error> {
+    let long_timeouts = "SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '10min'";
     loop {
-        let begin = format!("BEGIN; {patient}; SELECT pg_advisory_xact_lock({LOCK})");
-        connection.simple(&begin, ANSWER * 20).await?;
+        let begin = format!("BEGIN; {long_timeouts}; SELECT pg_advisory_xact_lock({LOCK})");
+        connection.simple(&begin, READ_TIMEOUT * 20).await?;
         let version = find(connection).await?.version;
         let Some(script) = step(version, to, now)? else {
-            return connection.simple("COMMIT", ANSWER).await;
+            return connection.simple("COMMIT", READ_TIMEOUT).await;
         };
         let limit = std::time::Duration::from_secs(660);
         connection.simple(&script, limit).await?;
-        connection.simple("COMMIT", ANSWER * 20).await?;
+        connection.simple("COMMIT", READ_TIMEOUT * 20).await?;
         tracing::info!(from = version, to, "schema migrated");
     }
 }
@@ -301,7 +301,7 @@ fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error>
 
 /// Grants a role the privileges of serving, and no others: it owns nothing and cannot alter tables.
 async fn grant_to(connection: &Connection, role: &str) -> Result<(), Error> {
-    let row = connection.query_one(&ROLE, &[&role], ANSWER).await?;
+    let row = connection.query_one(&ROLE, &[&role], READ_TIMEOUT).await?;
     let role: String = row.get(0);
     let text = format!(
         "GRANT USAGE ON SCHEMA ark TO {role}; \
@@ -313,5 +313,5 @@ async fn grant_to(connection: &Connection, role: &str) -> Result<(), Error> {
          GRANT EXECUTE ON FUNCTION ark.extend_log(bigint, bigint, bigint), ark.drop_log(), \
            ark.discard_import(), ark.json_of(bytea) TO {role};"
     );
-    connection.simple(&text, ANSWER * 5).await
+    connection.simple(&text, READ_TIMEOUT * 5).await
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::options::Target;
 use crate::shared::Shared;
@@ -25,7 +25,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Interval of checking an idle connection for a close, which costs no message. TCP keepalives
 /// detect a dead peer.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 static RING: Statement = Statement {
     text: "SELECT pg_notify('ark', $1)",
@@ -37,7 +37,7 @@ pub(crate) async fn run(
     target: Target,
     shared: Arc<Shared>,
     hints: Arc<Notify>,
-    mut told: watch::Receiver<i64>,
+    mut revisions: watch::Receiver<i64>,
     stop: CancellationToken,
 ) {
     let mut pause = FIRST_PAUSE;
@@ -50,7 +50,7 @@ pub(crate) async fn run(
                 hints.notify_one();
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    error = serve(&connection, &shared, &mut told) => error,
+                    error = serve(&connection, &shared, &mut revisions) => error,
                 }
             }
             Err(error) => error,
@@ -64,19 +64,23 @@ pub(crate) async fn run(
 }
 
 /// Sends NOTIFY on each new revision; coalesces revisions that arrive meanwhile.
-async fn serve(connection: &Connection, shared: &Shared, told: &mut watch::Receiver<i64>) -> Error {
+async fn serve(
+    connection: &Connection,
+    shared: &Shared,
+    revisions: &mut watch::Receiver<i64>,
+) -> Error {
     let epoch = shared.floor().epoch;
     let mut rung = 0;
-    if let Err(error) = connection.simple(LISTEN, ANSWER).await {
+    if let Err(error) = connection.simple(LISTEN, READ_TIMEOUT).await {
         return error;
     }
     loop {
         tokio::select! {
-            changed = told.changed() => if changed.is_err() {
+            changed = revisions.changed() => if changed.is_err() {
                 // The sender is dropped when the driver closes, which then cancels this task.
                 std::future::pending::<()>().await;
             },
-            () = sleep(LOOK) => {}
+            () = sleep(POLL_INTERVAL) => {}
         }
         if !connection.is_usable() {
             return Error::Lost("connection closed".to_owned());
@@ -85,12 +89,12 @@ async fn serve(connection: &Connection, shared: &Shared, told: &mut watch::Recei
             // Reconnect: this server may be an old primary without other listeners.
             return Error::Lost("a new epoch began".to_owned());
         }
-        let newest = *told.borrow_and_update();
+        let newest = *revisions.borrow_and_update();
         if newest == rung {
             continue;
         }
         if let Err(error) = connection
-            .query(&RING, &[&newest.to_string()], ANSWER)
+            .query(&RING, &[&newest.to_string()], READ_TIMEOUT)
             .await
         {
             return error;

@@ -255,7 +255,7 @@ mod tests {
     use super::Options;
 
     #[test]
-    fn a_dsn_is_read_as_libpq_reads_it() {
+    fn dsn_is_interpreted_as_in_libpq() {
         let options = Options::from_dsn("postgres://ark:s%40c@db:6000/store?sslmode=require");
         let hosts = options.expect("read").target.hosts;
         let config = hosts.first().expect("a host");
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_obeyed_is_refused_in_words() {
+    fn unsupported_options_are_rejected_with_reason() {
         for (dsn, part) in [
             (
                 "postgres://ark@db/store?sslmode=verify-full",
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_not_shown() {
+    fn passwords_are_not_printed() {
         let options = Options::from_dsn("postgres://ark:hush@db/store").expect("read");
         assert!(!format!("{options:?}").contains("hush"));
     }

@@ -10,7 +10,7 @@ use deadpool::managed::{
 };
 use tokio::time::sleep;
 
-use crate::connect::CONNECT;
+use crate::connect::CONNECT_TIMEOUT;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::migrate;
@@ -19,11 +19,11 @@ use crate::shared::Shared;
 use crate::store;
 
 /// Interval at which a caller that waits for a connection checks for an outage.
-const LOOK: Duration = Duration::from_millis(1500);
+const POLL_INTERVAL: Duration = Duration::from_millis(1500);
 
 /// A read that met a dead connection is retried on another one, if the failure came within this
 /// time.
-pub(crate) const SECOND_TRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY_WITHIN: Duration = Duration::from_millis(500);
 
 /// Runs the block with a connection of a pool, retries it with another if the first is dead, and
 /// records the result. A macro, because a closure cannot lend its future both the connection and
@@ -39,13 +39,13 @@ macro_rules! read {
                 $block
             };
             match once.await {
-                Err(Error::Lost(_)) if first && begun.elapsed() < crate::pool::SECOND_TRY => {
+                Err(Error::Lost(_)) if first && begun.elapsed() < crate::pool::RETRY_WITHIN => {
                     first = false;
                 }
                 result => break result,
             }
         };
-        $driver.shared.judge(begun, result)
+        $driver.shared.record(begun, result)
     }};
 }
 pub(crate) use read;
@@ -66,9 +66,9 @@ pub(crate) struct Pool {
 
 /// A connection that returns to the pool when dropped. An unusable one is closed immediately,
 /// because its transaction may hold locks.
-pub(crate) struct Lent(Option<Object<Connector>>);
+pub(crate) struct PooledConnection(Option<Object<Connector>>);
 
-impl Deref for Lent {
+impl Deref for PooledConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -79,7 +79,7 @@ impl Deref for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(lent) = self.0.take_if(|lent| !lent.is_usable()) {
             drop(Object::take(lent));
@@ -97,9 +97,9 @@ impl Connector {
         let connection = Connection::open(&self.options.target, self.options.pooled, None).await?;
         migrate::check(&connection).await?;
         let now = (self.options.clock)();
-        let stand = store::inspect(&connection, &self.shared.floor(), now).await?;
-        self.shared.note(&stand);
-        Ok(connection.looked_at(stand.head.epoch))
+        let store_state = store::inspect(&connection, &self.shared.floor(), now).await?;
+        self.shared.note(&store_state);
+        Ok(connection.with_epoch(store_state.head.epoch))
     }
 
     /// Whether a connection is reusable: it works and was inspected in the current epoch.
@@ -132,7 +132,7 @@ impl Pool {
         let timeouts = Timeouts {
             wait: Some(wait),
             // Time for connecting and for inspecting the server, which may begin an epoch.
-            create: Some(CONNECT * 2),
+            create: Some(CONNECT_TIMEOUT * 2),
             recycle: None,
         };
         let connections = Managed::builder(connector)
@@ -148,22 +148,22 @@ impl Pool {
     }
 
     /// Acquires a connection.
-    pub(crate) async fn get(&self) -> Result<Lent, Error> {
+    pub(crate) async fn get(&self) -> Result<PooledConnection, Error> {
         let getting = self.connections.get();
         tokio::pin!(getting);
         let got = loop {
             tokio::select! {
                 got = &mut getting => break got,
                 // Fail early during an outage, when no other caller will return a connection soon.
-                () = sleep(LOOK) => if self.shared.in_trouble() {
-                    return Err(self.shared.no_room());
+                () = sleep(POLL_INTERVAL) => if self.shared.in_outage() {
+                    return Err(self.shared.no_connection());
                 },
             }
         };
-        got.map(|lent| Lent(Some(lent)))
+        got.map(|lent| PooledConnection(Some(lent)))
             .map_err(|error| match error {
                 PoolError::Backend(error) => error,
-                PoolError::Timeout(TimeoutType::Wait) => self.shared.no_room(),
+                PoolError::Timeout(TimeoutType::Wait) => self.shared.no_connection(),
                 PoolError::Closed => Error::Unreachable("the driver is shutting down".to_owned()),
                 other => Error::Unreachable(other.to_string()),
             })

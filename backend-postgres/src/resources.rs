@@ -6,7 +6,7 @@ use backend_proto::v1::Key;
 use parking_lot::Mutex;
 use tokio_postgres::types::Type;
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 
 /// Cache of ids. Within an epoch, ids are never changed or reused. A new epoch clears the cache,
@@ -74,7 +74,7 @@ impl Resources {
             return Ok(known);
         }
         let rows = connection
-            .query(&FIND, &[&group, &resource], ANSWER)
+            .query(&FIND, &[&group, &resource], READ_TIMEOUT)
             .await?;
         let id = rows.first().map(|row| row.get(0));
         if let Some(id) = id {
@@ -89,14 +89,16 @@ impl Resources {
         if let Some(id) = self.find(connection, group, resource).await? {
             return Ok(id);
         }
-        connection.query(&ADD, &[&group, &resource], ANSWER).await?;
+        connection
+            .query(&ADD, &[&group, &resource], READ_TIMEOUT)
+            .await?;
         let id = self.find(connection, group, resource).await?;
         id.ok_or_else(|| Error::Corrupt("a resource lost its id".to_owned()))
     }
 
     /// Returns group and plural of every resource, in key order.
     pub(crate) async fn all(connection: &Connection) -> Result<Vec<(String, String)>, Error> {
-        let rows = connection.query(&ALL, &[], ANSWER).await?;
+        let rows = connection.query(&ALL, &[], READ_TIMEOUT).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 }

@@ -17,27 +17,29 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::pool::Connector;
 use crate::resources::Resources;
-use crate::shared::{PROMISE, Shared};
-use crate::store::{LOCK, Stand};
+use crate::shared::{MAX_DETECTION_LATENCY, Shared};
+use crate::store::{LOCK, StoreState};
 use crate::write::{APPLY, Batch};
 
 /// Retry budget of a batch, after which callers get the error that the database is unreachable.
 /// During an outage it counts from the last response of the database, but allows at least one
 /// attempt.
-const PATIENCE: Duration = Duration::from_secs(3);
+const RETRY_BUDGET: Duration = Duration::from_secs(3);
 /// Timeout of connecting for a batch that begins after the retry budget is spent.
-const LAST_TRY: Duration = Duration::from_secs(1);
-const _: () = assert!(PATIENCE.as_millis() + LAST_TRY.as_millis() < PROMISE.as_millis());
+const LAST_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+const _: () = assert!(
+    RETRY_BUDGET.as_millis() + LAST_ATTEMPT_TIMEOUT.as_millis() < MAX_DETECTION_LATENCY.as_millis()
+);
 /// Timeout of one attempt, which may wait for synchronous standbys.
-const ATTEMPT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of the first response in an attempt, which does not wait for standbys.
-const BEGUN: Duration = Duration::from_secs(1);
+const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval at which a pending attempt checks whether other calls get responses.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Backoff between attempts: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
@@ -60,7 +62,7 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     resources: Arc<Resources>,
     /// Revisions for notifications to other sidecars.
-    told: watch::Sender<i64>,
+    committed_revisions: watch::Sender<i64>,
     connection: Mutex<Option<Connection>>,
 }
 
@@ -75,7 +77,7 @@ enum Failed {
     /// The log has no partition for these revisions.
     LogFull { first: i64, last: i64 },
     /// The storage revision regressed.
-    Back,
+    Regressed,
     /// A retry would fail the same way.
     Final(Error),
 }
@@ -85,13 +87,13 @@ impl Writer {
         connector: Connector,
         shared: Arc<Shared>,
         resources: Arc<Resources>,
-        told: watch::Sender<i64>,
+        committed_revisions: watch::Sender<i64>,
     ) -> Self {
         Self {
             connector,
             shared,
             resources,
-            told,
+            committed_revisions,
             connection: Mutex::new(None),
         }
     }
@@ -100,34 +102,37 @@ impl Writer {
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
         let mut slot = self.connection.lock().await;
         let mut batch = Batch::new(ops, now());
-        let deadline = self.shared.silent_since().unwrap_or_else(Instant::now) + PATIENCE;
-        let connected_by = deadline.max(Instant::now() + LAST_TRY);
+        let deadline = self.shared.unreachable_since().unwrap_or_else(Instant::now) + RETRY_BUDGET;
+        let connected_by = deadline.max(Instant::now() + LAST_ATTEMPT_TIMEOUT);
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         loop {
             let begun = Instant::now();
             let (error, again) = match self.attempt(&mut slot, &mut batch, connected_by).await {
-                Ok((stand, rows)) => {
-                    let judged = batch.judge(&rows, stand.fenced.as_deref())?;
-                    let mut header = self.shared.note(&stand);
-                    if let Some(last) = judged.events.last() {
+                Ok((store_state, rows)) => {
+                    let verdicts = batch.into_verdicts(&rows, store_state.fenced.as_deref())?;
+                    let mut header = self.shared.note(&store_state);
+                    if let Some(last) = verdicts.events.last() {
                         header.revision = last.revision;
-                        self.committed(&stand, &header);
+                        self.committed(&store_state, &header);
                     }
                     return Ok(Committed {
                         header,
-                        results: judged.results,
-                        events: judged.events,
+                        results: verdicts.results,
+                        events: verdicts.events,
                     });
                 }
                 Err(Failed::LogFull { first, last }) => {
                     let extended = self.extend(&mut slot, first, last).await;
                     // Other writers may use up the extension first, so this retries, within the
                     // budget.
-                    let late = Instant::now() > deadline;
-                    (extended.err().or(late.then_some(Error::Overloaded)), true)
+                    let timed_out = Instant::now() > deadline;
+                    (
+                        extended.err().or(timed_out.then_some(Error::Overloaded)),
+                        true,
+                    )
                 }
-                Err(Failed::Back) => {
+                Err(Failed::Regressed) => {
                     // Reconnecting inspects the store, and begins an epoch if necessary.
                     let back = "the database went back".to_owned();
                     (Some(Error::Lost(back)), true)
@@ -150,13 +155,13 @@ impl Writer {
             };
             let Some(error) = error else { continue };
             *slot = None;
-            let told = self.shared.judge::<()>(begun, Err(error)).err();
-            let error = told.unwrap_or(Error::Overloaded);
-            let late = Instant::now() + pause > deadline;
-            if uncertain && (late || !again) {
+            let recorded = self.shared.record::<()>(begun, Err(error)).err();
+            let error = recorded.unwrap_or(Error::Overloaded);
+            let timed_out = Instant::now() + pause > deadline;
+            if uncertain && (timed_out || !again) {
                 return Err(Error::OutcomeUnknown(error.to_string()));
             }
-            if late || !again {
+            if timed_out || !again {
                 return Err(match error {
                     Error::Lost(message) => Error::Unreachable(message),
                     error => error,
@@ -177,18 +182,19 @@ impl Writer {
             // releases its lock.
             let connection = self.take(&mut slot).await?;
             connection.begin().await?;
-            let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
-            let base = stand.head.revision;
+            let mut store_state =
+                StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT).await?);
+            let base = store_state.head.revision;
             connection
-                .query_one(&FENCE, &[&reason, &base], ANSWER)
+                .query_one(&FENCE, &[&reason, &base], READ_TIMEOUT)
                 .await?;
-            connection.commit(ATTEMPT).await?;
-            stand.fenced = reason.map(ToOwned::to_owned);
+            connection.commit(ATTEMPT_TIMEOUT).await?;
+            store_state.fenced = reason.map(ToOwned::to_owned);
             *slot = Some(connection);
-            Ok(stand)
+            Ok(store_state)
         };
-        let stand = self.shared.judge(begun, result.await)?;
-        Ok(self.shared.note(&stand))
+        let store_state = self.shared.record(begun, result.await)?;
+        Ok(self.shared.note(&store_state))
     }
 
     /// Closes the connection.
@@ -218,10 +224,10 @@ impl Writer {
         slot: &mut Option<Connection>,
         batch: &mut Batch,
         connected_by: Instant,
-    ) -> Result<(Stand, Vec<tokio_postgres::Row>), Failed> {
+    ) -> Result<(StoreState, Vec<tokio_postgres::Row>), Failed> {
         let connecting = tokio::time::timeout_at(connected_by.into(), self.connected(slot));
-        let late = |_| Err(Error::Unreachable("no connection in time".to_owned()));
-        let connection = connecting.await.unwrap_or_else(late).map_err(unsent)?;
+        let timed_out = |_| Err(Error::Unreachable("no connection in time".to_owned()));
+        let connection = connecting.await.unwrap_or_else(timed_out).map_err(unsent)?;
         let floor = self.shared.floor();
         let mut ids = Vec::with_capacity(batch.rows.len());
         for key in batch.keys() {
@@ -231,7 +237,7 @@ impl Writer {
         batch.fill(ids);
         connection.prepare(&[&LOCK, &APPLY]).await.map_err(unsent)?;
         connection.take_warning();
-        connection.spoil();
+        connection.poison();
         let (begin, parameters) = (connection.begin_text(), batch.parameters());
         let alive = AtomicBool::new(false);
         let sent = join4(
@@ -244,10 +250,10 @@ impl Writer {
             connection.send(&APPLY, &parameters),
             connection.client().batch_execute(Connection::COMMIT),
         );
-        let (begun, locked, applied, committed) = self.patiently(sent, &alive).await?;
+        let (begun, locked, applied, committed) = self.while_progressing(sent, &alive).await?;
         let locked = begun.and(locked).map_err(|error| refused(error.into()))?;
-        let stand = match locked.first() {
-            Some(row) => Stand::read(row),
+        let store_state = match locked.first() {
+            Some(row) => StoreState::read(row),
             None => {
                 let empty = "the table ark.store is empty".to_owned();
                 return Err(Failed::Final(Error::Refused(empty)));
@@ -256,7 +262,7 @@ impl Writer {
         let applied = match applied.map_err(Error::from) {
             // SQLSTATE check_violation: no partition of the log accepts the revision.
             Err(Error::Storage { code, .. }) if code == "23514" => {
-                let first = stand.head.revision + 1;
+                let first = store_state.head.revision + 1;
                 let last = first + batch.rows.len() as i64;
                 return Err(Failed::LogFull { first, last });
             }
@@ -264,23 +270,23 @@ impl Writer {
         };
         // After an error above, this COMMIT was a rollback.
         committed.map_err(|error| Failed::Within(error.into()))?;
-        connection.heal();
+        connection.clear_poison();
         // A retry finds the commit by its op_ids.
-        connection.kept_everywhere().map_err(Failed::Within)?;
-        if stand.went_back(&floor) || self.shared.floor().epoch > floor.epoch {
+        connection.check_durability().map_err(Failed::Within)?;
+        if store_state.regressed(&floor) || self.shared.floor().epoch > floor.epoch {
             // The commit is on an old primary, or in an epoch that has ended: it does not count.
             let message = "a commit was overtaken by a new epoch".to_owned();
             return Err(Failed::Within(Error::Lost(message)));
         }
         if applied.len() != batch.rows.len() {
-            return Err(unwritable(&stand));
+            return Err(unwritable(&store_state));
         }
-        Ok((stand, applied))
+        Ok((store_state, applied))
     }
 
     /// Waits for an attempt while progress is possible: its first response came, and reads succeed,
     /// so it may be waiting for a standby or a slow disk.
-    async fn patiently<T>(
+    async fn while_progressing<T>(
         &self,
         sent: impl Future<Output = T>,
         alive: &AtomicBool,
@@ -288,29 +294,29 @@ impl Writer {
         tokio::pin!(sent);
         let begun = Instant::now();
         loop {
-            if let Ok(done) = tokio::time::timeout(LOOK, &mut sent).await {
+            if let Ok(done) = tokio::time::timeout(POLL_INTERVAL, &mut sent).await {
                 return Ok(done);
             }
             let waited = begun.elapsed();
-            let unheard = waited >= BEGUN && !alive.load(Ordering::Relaxed);
-            let silent = self.shared.silent_since();
-            let silent = silent.is_some_and(|since| since.elapsed() >= ANSWER);
+            let unheard = waited >= FIRST_RESPONSE_TIMEOUT && !alive.load(Ordering::Relaxed);
+            let silent = self.shared.unreachable_since();
+            let silent = silent.is_some_and(|since| since.elapsed() >= READ_TIMEOUT);
             let message = || format!("a commit had no answer in {:.1} s", waited.as_secs_f64());
             if unheard || silent {
                 return Err(Failed::Within(Error::Lost(message())));
             }
-            if waited >= ATTEMPT {
+            if waited >= ATTEMPT_TIMEOUT {
                 return Err(Failed::Hangs(message()));
             }
         }
     }
 
     /// After a commit: publishes the state and notifies other sidecars.
-    fn committed(&self, stand: &Stand, header: &Header) {
-        let mut stand = stand.clone();
-        stand.head.revision = header.revision;
-        self.shared.note(&stand);
-        self.told.send_replace(header.revision);
+    fn committed(&self, store_state: &StoreState, header: &Header) {
+        let mut store_state = store_state.clone();
+        store_state.head.revision = header.revision;
+        self.shared.note(&store_state);
+        self.committed_revisions.send_replace(header.revision);
     }
 
     async fn extend(
@@ -332,7 +338,7 @@ pub(crate) async fn extend_log(
 ) -> Result<(), Error> {
     let now = now();
     let row = connection
-        .query_one(&EXTEND, &[&first, &last, &now], ANSWER * 2)
+        .query_one(&EXTEND, &[&first, &last, &now], READ_TIMEOUT * 2)
         .await?;
     let end: i64 = row.get(0);
     tracing::debug!(first, end, "added a partition to the log");
@@ -340,11 +346,11 @@ pub(crate) async fn extend_log(
 }
 
 /// Maps the state of a store that is not writable.
-fn unwritable(stand: &Stand) -> Failed {
-    if stand.importing {
+fn unwritable(store_state: &StoreState) -> Failed {
+    if store_state.importing {
         Failed::Final(Error::Importing)
     } else {
-        Failed::Back
+        Failed::Regressed
     }
 }
 

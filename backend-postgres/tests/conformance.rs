@@ -12,7 +12,7 @@ use backend_postgres::{Options, migrate};
 use conformance::crash::process::Process;
 use conformance::crash::{self, Plan};
 use conformance::empty::{EmptyStore, EmptyStores};
-use conformance::{Effort, Endpoint, Report, cases, suite};
+use conformance::{Endpoint, Report, RunOptions, cases, suite};
 use postgres_testkit::{PoolMode, Pooler, Server};
 
 use sidecar_of::Sidecar;
@@ -86,12 +86,12 @@ async fn server() -> Server {
 async fn check(stores: Stores) {
     let stores = Arc::new(stores);
     let served = stores.serve_one().await;
-    let effort = Effort {
+    let run_options = RunOptions {
         seed: SEED,
         long: false,
     };
     let (cases, empty) = (cases::all(), Some(stores.clone() as _));
-    let rows = suite::run_with(&served.endpoint, empty, &cases, effort, |_| ()).await;
+    let rows = suite::run_with(&served.endpoint, empty, &cases, run_options, |_| ()).await;
     let rows = rows.expect("the driver answers");
     let report = Report { rows };
     assert!(!report.failed(), "{report}");
@@ -101,13 +101,13 @@ async fn check(stores: Stores) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds() {
+async fn every_conformance_case_passes() {
     let way = |server: &Server, name: &str| flags(&["--dsn", &server.dsn(name)]);
     check(Stores::new(server().await, way)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds_as_a_role_that_owns_nothing() {
+async fn every_conformance_case_passes_as_unprivileged_role() {
     let builder = Server::builder().user(ROLE, "hush");
     let server = builder.start().await.expect("a server");
     let way = |server: &Server, name: &str| {
@@ -117,7 +117,7 @@ async fn every_sentence_holds_as_a_role_that_owns_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds_through_a_session_pooler() {
+async fn every_conformance_case_passes_through_session_pooler() {
     let server = server().await;
     let pooler = Pooler::start(&server, PoolMode::Session).await;
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
@@ -127,7 +127,7 @@ async fn every_sentence_holds_through_a_session_pooler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds_through_a_transaction_pooler() {
+async fn every_conformance_case_passes_through_transaction_pooler() {
     let server = server().await;
     let pooler = Pooler::start(&server, PoolMode::Transaction).await;
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
@@ -146,7 +146,7 @@ async fn every_sentence_holds_through_a_transaction_pooler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds_without_notifications() {
+async fn every_conformance_case_passes_without_notifications() {
     let server = server().await;
     let pooler = Pooler::start(&server, PoolMode::Transaction).await;
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
@@ -165,7 +165,7 @@ async fn every_sentence_holds_without_notifications() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_driver_leaves_what_it_told() {
+async fn killed_driver_keeps_acknowledged_changes() {
     let server = server().await;
     let dsn = server.create_database("store").await.expect("a database");
     let folder = tempfile::tempdir().expect("temporary directory");

@@ -61,7 +61,7 @@ pub fn mark(options: &Options) -> Result<(), Error> {
         return Err(refuse(path, "the file is empty"));
     }
     files::tighten(options);
-    lock.note_holder(&lock_path)?;
+    lock.write_pid(&lock_path)?;
     let connection = connection::writer(options)?;
     schema::check_owner(&connection, path)?;
     set_mark(&connection, path)?;

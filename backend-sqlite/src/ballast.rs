@@ -22,14 +22,14 @@ const STEPS: u64 = 8;
 pub(crate) struct Ballast {
     path: PathBuf,
     /// Whether the log says already that the file system cannot reserve space.
-    told: AtomicBool,
+    logged: AtomicBool,
 }
 
 impl Ballast {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            told: AtomicBool::new(false),
+            logged: AtomicBool::new(false),
         }
     }
 
@@ -79,7 +79,7 @@ impl Ballast {
                 let full = error
                     .raw_os_error()
                     .is_some_and(|code| space.contains(&code));
-                if !full && !self.told.swap(true, Ordering::Relaxed) {
+                if !full && !self.logged.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "this file system cannot reserve space for a full disk");
                 }
                 // Remove the part that was allocated before the disk was full.
@@ -109,7 +109,7 @@ mod tests {
     use super::Ballast;
 
     #[test]
-    fn it_is_given_up_in_steps_and_the_last_is_for_a_start() {
+    fn ballast_is_released_in_steps_and_keeps_one_for_start() {
         let folder = tempfile::tempdir().expect("temporary directory");
         let ballast = Ballast::new(folder.path().join("ark.db.ballast"));
         let bytes = 8 << 12;

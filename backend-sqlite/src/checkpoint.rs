@@ -27,7 +27,7 @@ const RESTART_WAIT: Duration = Duration::from_millis(50);
 
 /// How long an import waits for a restart of the log, and the pause between attempts.
 pub(crate) const IMPORT_WAIT: Duration = Duration::from_secs(5);
-const ANEW_PAUSE: Duration = Duration::from_millis(2);
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
 /// How long a writer on a full disk waits for a restart of the log.
 pub(crate) const FULL_WAIT: Duration = Duration::from_millis(500);
@@ -100,7 +100,7 @@ fn run(
     on_fatal: &OnFatal,
 ) {
     while woken.recv().is_ok() {
-        if shared.look_at(files).is_err() {
+        if shared.check_files(files).is_err() {
             // Creating the emptied file again would hide its loss.
             continue;
         }
@@ -133,12 +133,12 @@ fn run(
 /// Needed for a writer that never pauses, because the thread's checkpoints then never reach the end
 /// of the log, and on a full disk, where the log has the only reusable space. If readers prevent
 /// it, the log grows until the next attempt.
-pub(crate) fn begin_anew(connection: &Connection, wait: Duration) -> Result<(), Error> {
+pub(crate) fn restart_log(connection: &Connection, wait: Duration) -> Result<(), Error> {
     copy_whole(connection, "RESTART", wait)
 }
 
-/// As [`begin_anew`], and truncates the log file.
-pub(crate) fn cut_off(connection: &Connection) -> Result<(), Error> {
+/// As [`restart_log`], and truncates the log file.
+pub(crate) fn truncate_log(connection: &Connection) -> Result<(), Error> {
     copy_whole(connection, "TRUNCATE", FULL_WAIT)
 }
 
@@ -163,7 +163,7 @@ fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(),
             return Ok(());
         }
         // The thread is checkpointing: SQLite fails at once instead of waiting for it.
-        std::thread::sleep(ANEW_PAUSE);
+        std::thread::sleep(RETRY_PAUSE);
     }
 }
 

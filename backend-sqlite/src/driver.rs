@@ -62,17 +62,17 @@ impl SqliteDriver {
         if new {
             files::create(path)?;
         } else {
-            lock.note_holder(&lock_path)?;
+            lock.write_pid(&lock_path)?;
         }
         let space = Space::new(options);
-        space.make_way();
+        space.make_room();
         let mut connection = connection::writer(options)?;
         schema::check_owner(&connection, path)?;
         connection::configure_writer(&connection, options)?;
-        let shared = Arc::new(look(&connection, options)?);
+        let shared = Arc::new(read_store(&connection, options)?);
         let files = Arc::new(OpenFiles::of(options)?);
         if new {
-            lock.note_holder(&lock_path)?;
+            lock.write_pid(&lock_path)?;
         }
         let checkpointer = Checkpointer::start(
             &mut connection,
@@ -190,7 +190,7 @@ impl Driver for SqliteDriver {
             .await?;
         Ok(LogPage {
             events: page.events,
-            through: page.through,
+            up_to_revision: page.up_to_revision,
             header: self.shared.read(page.head),
         })
     }
@@ -248,14 +248,14 @@ impl Driver for SqliteDriver {
         self.writer.close();
         self.checkpointer.join();
         if let Some(lock) = self.lock.lock().take() {
-            Space::leave(&self.options);
+            Space::reserve_for_start(&self.options);
             lock.release();
         }
     }
 }
 
 /// Migrates the schema and reads the state of the store.
-fn look(connection: &Connection, options: &Options) -> Result<Shared, Error> {
+fn read_store(connection: &Connection, options: &Options) -> Result<Shared, Error> {
     let path = &options.path;
     let identity = schema::prepare(connection, path, (options.clock)())?;
     let Identity {

@@ -176,7 +176,7 @@ impl From<Error> for BackendError {
             Error::OutcomeUnknown(_) | Error::FileLostMeanwhile(_) => Outcome::Unknown,
             _ => Outcome::NotApplied,
         };
-        let mut told = Self {
+        let mut converted = Self {
             reason: reason.into(),
             outcome: outcome.into(),
             message: error.to_string(),
@@ -186,9 +186,9 @@ impl From<Error> for BackendError {
             error,
             Error::Overloaded | Error::Fenced(_) | Error::Importing | Error::FileLost(_)
         ) {
-            told.retry_after_ms = 1000;
+            converted.retry_after_ms = 1000;
         }
-        told
+        converted
     }
 }
 
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_that_the_system_refused_says_where_to_look() {
+    fn failed_system_write_names_places_to_check() {
         let failure = rusqlite::ffi::Error::new(IOERR_WRITE);
         let error = rusqlite::Error::SqliteFailure(failure, None);
         assert!(

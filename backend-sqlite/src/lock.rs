@@ -47,7 +47,7 @@ impl Lock {
 
     /// Writes the pid, once the database exists: a pid without a database means that the database
     /// was lost.
-    pub(crate) fn note_holder(&mut self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn write_pid(&mut self, path: &Path) -> Result<(), Error> {
         match write_holder(&mut self.file, &format!("{}\n", std::process::id())) {
             // The lock is valid without the pid; only detection of an unclean stop is lost.
             Err(error)

@@ -18,7 +18,7 @@ use crate::schema::read_head;
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) events: Vec<Event>,
-    pub(crate) through: i64,
+    pub(crate) up_to_revision: i64,
     pub(crate) head: Head,
 }
 
@@ -141,20 +141,20 @@ pub(crate) fn log(connection: &Connection, after: i64, max_bytes: usize) -> Resu
     let mut names = Names::default();
     let mut events = Vec::new();
     let mut bytes = 0;
-    let mut through = head.revision;
+    let mut up_to_revision = head.revision;
     while let Some(row) = rows.next()? {
         let event = event(connection, row, &mut names)?;
         let revision = event.revision;
         bytes += event.record.as_ref().map_or(0, |record| record.value.len()) + 256;
         events.push(event);
         if bytes >= max_bytes {
-            through = revision;
+            up_to_revision = revision;
             break;
         }
     }
     Ok(Page {
         events,
-        through,
+        up_to_revision,
         head,
     })
 }

@@ -28,7 +28,7 @@ pub(crate) struct Readers {
     threads: Mutex<Vec<JoinHandle<()>>>,
     path: Arc<Path>,
     /// Whether the damage of the database is logged already.
-    told: Arc<AtomicBool>,
+    logged: Arc<AtomicBool>,
 }
 
 impl Readers {
@@ -50,7 +50,7 @@ impl Readers {
             queue: Mutex::new(Some(queue)),
             threads: Mutex::new(threads),
             path: options.path.as_path().into(),
-            told: Arc::default(),
+            logged: Arc::default(),
         })
     }
 
@@ -59,19 +59,19 @@ impl Readers {
         &self,
         body: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
-        let (path, told) = (Arc::clone(&self.path), Arc::clone(&self.told));
+        let (reply, received) = oneshot::channel();
+        let (path, logged) = (Arc::clone(&self.path), Arc::clone(&self.logged));
         let job: Job = Box::new(move |connection| {
             // Skip the read if the caller is gone.
-            if !answer.is_closed() {
+            if !reply.is_closed() {
                 let read = read::transaction(connection, body);
                 let read = read.map_err(|error| error.located(&path));
                 if let Err(error @ Error::Damaged { .. }) = &read
-                    && !told.swap(true, Ordering::Relaxed)
+                    && !logged.swap(true, Ordering::Relaxed)
                 {
                     tracing::error!(%error, "a page of the database is unreadable");
                 }
-                let _ = answer.send(read);
+                let _ = reply.send(read);
             }
         });
         let sent = match self.queue.lock().as_ref() {
@@ -79,7 +79,7 @@ impl Readers {
             None => Err(Error::Closed),
         };
         sent?;
-        answered.await.map_err(|_| Error::Closed)?
+        received.await.map_err(|_| Error::Closed)?
     }
 
     /// Finishes the queued reads and ends the threads.

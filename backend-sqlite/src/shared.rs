@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// Returns an error while an import is unfinished.
-    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+    pub(crate) fn check_complete(&self) -> Result<(), Error> {
         match *self.importing.read() {
             Some(_) => Err(Error::Importing),
             None => Ok(()),
@@ -113,7 +113,7 @@ impl Shared {
 
     /// Checks the files, publishes the result, and logs a change of it. Returns an error if a file
     /// was lost.
-    pub(crate) fn look_at(&self, files: &OpenFiles) -> Result<(), Error> {
+    pub(crate) fn check_files(&self, files: &OpenFiles) -> Result<(), Error> {
         let lost = match files.check() {
             Ok(()) => None,
             Err(Lost::Emptied(sentence)) => {
@@ -157,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_that_a_read_told_is_not_taken_back() {
+    fn header_never_falls_below_revision_of_a_read() {
         let shared = Shared::new("store".to_owned(), head(1, 10, 5));
-        let told = shared.read(head(1, 11, 5));
-        assert_eq!((told.revision, shared.head()), (11, head(1, 11, 5)));
+        let header_read = shared.read(head(1, 11, 5));
+        assert_eq!((header_read.revision, shared.head()), (11, head(1, 11, 5)));
         // A read of an older snapshot returns its own revision and does not change the head.
-        let told = shared.read(head(1, 7, 6));
-        assert_eq!((told.revision, shared.head()), (7, head(1, 11, 6)));
+        let header_read = shared.read(head(1, 7, 6));
+        assert_eq!((header_read.revision, shared.head()), (7, head(1, 11, 6)));
         shared.read(head(2, 100, 100));
         assert_eq!(shared.head(), head(1, 11, 6));
     }

@@ -47,7 +47,7 @@ pub(crate) struct Space {
     lifted: bool,
     full: bool,
     /// Time of the last failure for lack of space.
-    found_none: Option<Instant>,
+    last_failure: Option<Instant>,
     probed: Option<Instant>,
 }
 
@@ -76,13 +76,13 @@ impl Space {
             file_bytes: getrlimit(Resource::Fsize).current,
             lifted: true,
             full: true,
-            found_none: None,
+            last_failure: None,
             probed: None,
         }
     }
 
     /// Releases ballast on a full disk until the database can be opened.
-    pub(crate) fn make_way(&self) {
+    pub(crate) fn make_room(&self) {
         loop {
             let disk = self.disk();
             if disk.available >= START_BYTES || !self.ballast.release(disk.ballast, true) {
@@ -124,7 +124,9 @@ impl Space {
         self.full = if before {
             // The same condition at the start and for leaving the full state; the factor 2 is the
             // hysteresis.
-            let refusing = self.found_none.is_some_and(|at| at.elapsed() < REFUSE_FOR);
+            let refusing = self
+                .last_failure
+                .is_some_and(|at| at.elapsed() < REFUSE_FOR);
             refusing || !whole || room < 2 * disk.low
         } else {
             room < disk.low
@@ -138,7 +140,7 @@ impl Space {
     /// Records a failure for lack of space.
     pub(crate) fn enter(&mut self) {
         self.full = true;
-        self.found_none = Some(Instant::now());
+        self.last_failure = Some(Instant::now());
     }
 
     /// Releases a part of the reserve for an operation that must succeed; returns `false` if
@@ -170,7 +172,7 @@ impl Space {
     }
 
     /// Reserves space for the next start, after the database is closed.
-    pub(crate) fn leave(options: &Options) {
+    pub(crate) fn reserve_for_start(options: &Options) {
         let space = Self::new(options);
         let bytes = space.disk().ballast;
         if bytes > 0 {

@@ -11,7 +11,7 @@ use backend_proto::v1::{BackendError, Event, Key, Op, OpResult, Record};
 use rusqlite::{Connection, OptionalExtension as _};
 use sidecar::head::Head;
 use sidecar::key::path_of;
-use sidecar::op::{actor, invalid, origin, refusal, refused};
+use sidecar::op::{actor, invalid, origin, refused, rejection};
 use sidecar::time::timestamp;
 
 use crate::error::Error;
@@ -50,7 +50,7 @@ struct Target<'a> {
 impl Batch<'_> {
     /// Applies one operation and returns its verdict. An error fails the whole batch.
     pub(crate) fn apply(&mut self, op: &Op) -> Result<OpResult, Error> {
-        let verdict = match (refusal(op, VALUE_BYTES), op.key.as_ref()) {
+        let verdict = match (rejection(op, VALUE_BYTES), op.key.as_ref()) {
             (None, Some(key)) => self.decide(op, key)?,
             // An operation without a key has a refusal.
             (refused, _) => Verdict::Refused(refused.unwrap_or_default()),

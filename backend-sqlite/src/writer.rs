@@ -45,15 +45,15 @@ const RECLAIM_PAGES: u32 = 256;
 /// Called with one line when the process must exit because the state on disk is unknown.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
-type Answer<T> = oneshot::Sender<Result<T, Error>>;
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// Commands for the thread.
 enum Command {
-    Commit(Vec<Op>, Answer<Committed>),
-    MoveCompact(i64, Answer<Header>),
-    Sweep(Answer<bool>),
-    Import(ImportOptions, mpsc::Receiver<ImportPart>, Answer<Header>),
-    Fence(Option<String>, Answer<Header>),
+    Commit(Vec<Op>, Reply<Committed>),
+    MoveCompact(i64, Reply<Header>),
+    Sweep(Reply<bool>),
+    Import(ImportOptions, mpsc::Receiver<ImportPart>, Reply<Header>),
+    Fence(Option<String>, Reply<Header>),
 }
 
 /// Sends commands to the thread.
@@ -75,7 +75,7 @@ struct Worker {
     space: Space,
     /// Clock for the numbers of epochs.
     clock: fn() -> SystemTime,
-    tidied: Instant,
+    maintained_at: Instant,
     on_fatal: OnFatal,
 }
 
@@ -100,7 +100,7 @@ impl Writer {
             resources: ResourceIds::default(),
             space,
             clock,
-            tidied: Instant::now(),
+            maintained_at: Instant::now(),
             on_fatal,
         };
         let thread = std::thread::Builder::new()
@@ -114,12 +114,12 @@ impl Writer {
 
     /// Applies a batch in one transaction; returns after the flush.
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
-        self.ask(|answer| Command::Commit(ops, answer)).await
+        self.ask(|reply| Command::Commit(ops, reply)).await
     }
 
     /// Advances the compact revision.
     pub(crate) async fn move_compact(&self, revision: i64) -> Result<Header, Error> {
-        self.ask(|answer| Command::MoveCompact(revision, answer))
+        self.ask(|reply| Command::MoveCompact(revision, reply))
             .await
     }
 
@@ -134,13 +134,13 @@ impl Writer {
         options: ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, Error> {
-        self.ask(|answer| Command::Import(options, parts, answer))
+        self.ask(|reply| Command::Import(options, parts, reply))
             .await
     }
 
     /// Fences the store after the queued writes, with a reason, or lifts the fence.
     pub(crate) async fn fence(&self, reason: Option<String>) -> Result<Header, Error> {
-        self.ask(|answer| Command::Fence(reason, answer)).await
+        self.ask(|reply| Command::Fence(reason, reply)).await
     }
 
     /// Finishes the queued commands and closes the connection.
@@ -153,11 +153,11 @@ impl Writer {
         }
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (reply, answered) = oneshot::channel();
         let sent = match self.queue.lock().as_ref() {
             Some(queue) => queue
-                .try_send(command(answer))
+                .try_send(command(reply))
                 .map_err(|refused| match refused {
                     TrySendError::Full(_) => Error::Overloaded,
                     TrySendError::Disconnected(_) => Error::Closed,
@@ -191,18 +191,18 @@ impl Worker {
             };
             let busy = command.is_some();
             if let Some(fatal) = command.and_then(|command| self.serve(command)) {
-                self.die(&fatal);
+                self.exit_process(&fatal);
                 return;
             }
             // Maintenance on a full disk must run even if clients retry without pause.
-            let due = self.space.is_full() && self.tidied.elapsed() >= idle;
+            let due = self.space.is_full() && self.maintained_at.elapsed() >= idle;
             if busy && !due {
                 continue;
             }
-            self.tidied = Instant::now();
-            match self.tidy() {
+            self.maintained_at = Instant::now();
+            match self.run_maintenance() {
                 Err(error) if error.is_fatal() => {
-                    self.die(&error.to_string());
+                    self.exit_process(&error.to_string());
                     return;
                 }
                 // Logged when it was detected.
@@ -218,29 +218,29 @@ impl Worker {
     /// Runs one command; returns a message if the process must exit.
     fn serve(&mut self, command: Command) -> Option<String> {
         match command {
-            Command::Commit(ops, answer) => tell(answer, self.commit(&ops)),
-            Command::MoveCompact(revision, answer) => tell(answer, self.move_compact(revision)),
-            Command::Sweep(answer) => tell(answer, self.sweep()),
-            Command::Import(options, parts, answer) => tell(answer, self.import(&options, parts)),
-            Command::Fence(reason, answer) => tell(answer, self.fence(reason)),
+            Command::Commit(ops, reply) => respond(reply, self.commit(&ops)),
+            Command::MoveCompact(revision, reply) => respond(reply, self.move_compact(revision)),
+            Command::Sweep(reply) => respond(reply, self.sweep()),
+            Command::Import(options, parts, reply) => respond(reply, self.import(&options, parts)),
+            Command::Fence(reason, reply) => respond(reply, self.fence(reason)),
         }
     }
 
     fn commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
         self.probe();
-        self.shared.check_whole()?;
+        self.shared.check_complete()?;
         if self.space.log_is_long() {
-            checkpoint::cut_off(&self.connection)?;
+            checkpoint::truncate_log(&self.connection)?;
         }
         match self.shared.fenced() {
-            Some(reason) => self.remember(ops, reason),
+            Some(reason) => self.replay_fenced(ops, reason),
             None => self.with_room(|worker| worker.try_commit(ops)),
         }
     }
 
     /// Serves writes of a fenced store: returns the verdicts of operations that were already
     /// applied. The rejection `NOT_APPLIED` would be wrong for these.
-    fn remember(&mut self, ops: &[Op], reason: String) -> Result<Committed, Error> {
+    fn replay_fenced(&mut self, ops: &[Op], reason: String) -> Result<Committed, Error> {
         let head = self.shared.head();
         let mut batch = Batch {
             connection: &self.connection,
@@ -269,7 +269,7 @@ impl Worker {
 
     /// Fences the store or lifts the fence; every earlier command is finished.
     fn fence(&mut self, reason: Option<String>) -> Result<Header, Error> {
-        self.shared.check_whole()?;
+        self.shared.check_complete()?;
         self.with_room(|worker| {
             worker.transaction(|connection| {
                 connection.execute("UPDATE store SET fenced = ?1", [&reason])?;
@@ -291,7 +291,7 @@ impl Worker {
                 _ => break,
             }
             match attempt {
-                0 => checkpoint::begin_anew(&self.connection, checkpoint::FULL_WAIT)?,
+                0 => checkpoint::restart_log(&self.connection, checkpoint::FULL_WAIT)?,
                 1 if !self.space.is_full() => {
                     self.space.enter();
                     self.report_space();
@@ -338,7 +338,7 @@ impl Worker {
     }
 
     fn move_compact(&mut self, revision: i64) -> Result<Header, Error> {
-        self.shared.check_whole()?;
+        self.shared.check_complete()?;
         let head = self.shared.head();
         let head = self.with_room(|worker| {
             worker.transaction(|connection| compact::move_to(connection, revision, head))
@@ -371,7 +371,7 @@ impl Worker {
                 self.shared.set_importing(Some(progress));
                 // Calls of an import follow each other closely, and no other client is served
                 // meanwhile.
-                checkpoint::begin_anew(&self.connection, checkpoint::IMPORT_WAIT)?;
+                checkpoint::restart_log(&self.connection, checkpoint::IMPORT_WAIT)?;
                 before
             }
             Filled::Whole(head) => {
@@ -390,9 +390,9 @@ impl Worker {
         if let Some(sentence) = &self.lost {
             return Err(Error::FileLost(sentence.clone()));
         }
-        self.shared.look_at(&self.files)?;
+        self.shared.check_files(&self.files)?;
         let done = transaction::run(&self.connection, body)?;
-        if let Err(Error::FileLost(sentence)) = self.shared.look_at(&self.files) {
+        if let Err(Error::FileLost(sentence)) = self.shared.check_files(&self.files) {
             // The change is in a file that the next start will not open, and watchers must not get
             // it.
             self.shared.set_health(DriverHealth::Dead(sentence.clone()));
@@ -403,8 +403,8 @@ impl Worker {
     }
 
     /// Runs maintenance while idle.
-    fn tidy(&mut self) -> Result<(), Error> {
-        self.shared.look_at(&self.files)?;
+    fn run_maintenance(&mut self) -> Result<(), Error> {
+        self.shared.check_files(&self.files)?;
         self.probe();
         while self.sweep()? {}
         let unused: u32 = self
@@ -413,7 +413,7 @@ impl Worker {
         if unused > 0 && self.space.wants_pages() {
             self.with_room(|worker| worker.vacuum(RECLAIM_PAGES))?;
             // The file shrinks when the log is checkpointed into it.
-            checkpoint::begin_anew(&self.connection, checkpoint::FULL_WAIT)?;
+            checkpoint::restart_log(&self.connection, checkpoint::FULL_WAIT)?;
         } else if unused > SPARE_PAGES {
             self.vacuum(VACUUM_PAGES)?;
         }
@@ -449,7 +449,7 @@ impl Worker {
     }
 
     /// Logs the reason, lets the last responses leave, and ends the process.
-    fn die(self, sentence: &str) {
+    fn exit_process(self, sentence: &str) {
         self.shared
             .set_health(DriverHealth::Dead(sentence.to_owned()));
         tracing::error!("{sentence}");
@@ -459,9 +459,9 @@ impl Worker {
 }
 
 /// Sends the result to the caller, who may be gone; returns a message if the process must exit.
-fn tell<T>(answer: Answer<T>, result: Result<T, Error>) -> Option<String> {
+fn respond<T>(reply: Reply<T>, result: Result<T, Error>) -> Option<String> {
     let failed = result.as_ref().err().filter(|error| error.is_fatal());
     let sentence = failed.map(ToString::to_string);
-    let _ = answer.send(result);
+    let _ = reply.send(result);
     sentence
 }

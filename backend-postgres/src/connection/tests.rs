@@ -78,10 +78,13 @@ async fn commit(notice: Vec<u8>) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn a_commit_that_is_only_local_is_told_in_every_language() {
+async fn commit_without_standbys_is_detected_in_any_server_language() {
     let committed = commit(notice("WARNUNG", "WARNING")).await;
     let error = committed.expect_err("only local");
-    let told = error.to_string();
-    assert!(told.contains("did not reach the standbys"), "{told}");
+    let message_text = error.to_string();
+    assert!(
+        message_text.contains("did not reach the standbys"),
+        "{message_text}"
+    );
     commit(notice("HINWEIS", "NOTICE")).await.expect("durable");
 }

@@ -7,7 +7,7 @@ use backend_proto::v1::{Event, Record};
 use sidecar::time::nanos;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Import, PIECE, Row, invalid};
+use super::{Import, PART_TIMEOUT, Row, invalid};
 use crate::connection::Statement;
 use crate::error::Error;
 use crate::write::origin;
@@ -170,7 +170,7 @@ impl Import<'_> {
         let parameters = run.parameters();
         let row = self
             .connection
-            .query_one(&APPLY, &parameters, PIECE)
+            .query_one(&APPLY, &parameters, PART_TIMEOUT)
             .await?;
         let stray: i64 = row.get(0);
         if stray > 0 {

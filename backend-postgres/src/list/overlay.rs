@@ -10,7 +10,7 @@ use backend_proto::limits::CHUNK_BYTES;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{Bounds, NEXT, ROW_BYTES};
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::read::stored;
 use crate::record::Stored;
@@ -125,7 +125,9 @@ impl Overlay {
             &bounds.cluster_only,
             &self.most,
         ];
-        let rows = connection.query(&CHANGES, &parameters, ANSWER * 4).await?;
+        let rows = connection
+            .query(&CHANGES, &parameters, READ_TIMEOUT * 4)
+            .await?;
         let last = rows.last().filter(|_| rows.len() as i64 == self.most);
         self.unread = last.map(|row| row.get::<_, String>(0) + NEXT);
         let changes = rows.iter().map(|row| Change {
@@ -151,7 +153,9 @@ impl Overlay {
         let changes: Vec<Change> = self.changes.drain(..count).collect();
         let revisions: Vec<i64> = changes.iter().map(|change| change.revision).collect();
         let parameters: [&(dyn ToSql + Sync); 1] = [&revisions];
-        let rows = connection.query(&REPLACED, &parameters, ANSWER * 4).await?;
+        let rows = connection
+            .query(&REPLACED, &parameters, READ_TIMEOUT * 4)
+            .await?;
         let mut values: HashMap<i64, Stored> = rows
             .iter()
             .filter_map(|row| Some((row.get(0), stored(row, 1)?)))

@@ -65,14 +65,14 @@ impl Batch {
         };
         let mut ids = std::collections::HashSet::new();
         for (place, op) in batch.ops.iter().enumerate() {
-            let mut refusal = op::refusal(op, VALUE_BYTES);
-            if refusal.is_none() && !ids.insert(op.op_id.clone()) {
-                refusal = Some(op::invalid("this op_id was used for another key"));
+            let mut rejection = op::rejection(op, VALUE_BYTES);
+            if rejection.is_none() && !ids.insert(op.op_id.clone()) {
+                rejection = Some(op::invalid("this op_id was used for another key"));
             }
-            if refusal.is_none() {
+            if rejection.is_none() {
                 batch.rows.push(place);
             }
-            batch.refused.push(refusal);
+            batch.refused.push(rejection);
         }
         batch
     }
@@ -95,7 +95,7 @@ impl Batch {
     /// Returns the keys whose resource ids are needed, per row.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
         let keys = self.rows.iter().map(|&row| self.ops[row].key.as_ref());
-        // Every row has a key: see `refusal`.
+        // Every row has a key: see `rejection`.
         keys.flatten()
     }
 

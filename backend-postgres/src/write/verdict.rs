@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::record::{Stored, damaged};
 
 /// Verdicts in the order of the operations, and events in the order of their revisions.
-pub(crate) struct Judged {
+pub(crate) struct Verdicts {
     pub(crate) results: Vec<OpResult>,
     pub(crate) events: Vec<Event>,
 }
@@ -37,7 +37,11 @@ impl Batch {
     ///
     /// # Errors
     /// If the store is fenced and no operation was already applied.
-    pub(crate) fn judge(self, rows: &[Row], fenced: Option<&str>) -> Result<Judged, Error> {
+    pub(crate) fn into_verdicts(
+        self,
+        rows: &[Row],
+        fenced: Option<&str>,
+    ) -> Result<Verdicts, Error> {
         let refused = |row: &Row| row.get::<_, i16>(1) == answer::FENCED;
         if let Some(reason) = fenced
             && !rows.is_empty()
@@ -49,7 +53,7 @@ impl Batch {
         let mut verdicts: Vec<Option<Verdict>> = self
             .refused
             .into_iter()
-            .map(|refusal| refusal.map(Verdict::Refused))
+            .map(|rejection| rejection.map(Verdict::Refused))
             .collect();
         let mut events = Vec::new();
         for (row, &place) in rows.iter().zip(&self.rows) {
@@ -58,13 +62,13 @@ impl Batch {
                     verdict: answer::FENCED,
                     ..
                 } => (Verdict::Refused(fence.clone()), None),
-                answer => answer.judge(&self.ops[place], self.now),
+                answer => answer.into_verdict(&self.ops[place], self.now),
             };
             verdicts[place] = Some(verdict);
             events.extend(event);
         }
         let results = verdicts.into_iter().map(|verdict| OpResult { verdict });
-        Ok(Judged {
+        Ok(Verdicts {
             results: results.collect(),
             events,
         })
@@ -90,7 +94,7 @@ impl Answer {
         }
     }
 
-    fn judge(self, op: &Op, now: i64) -> (Verdict, Option<Event>) {
+    fn into_verdict(self, op: &Op, now: i64) -> (Verdict, Option<Event>) {
         let conflict = |cause: Cause, current| {
             let cause = cause.into();
             (Verdict::Conflict(Conflict { cause, current }), None)
@@ -102,8 +106,8 @@ impl Answer {
                 (Verdict::Applied(applied), Some(event))
             }
             answer::REPLAYED if !self.here => {
-                let refusal = refused(Reason::Invalid, "this op_id was used for another key");
-                (Verdict::Refused(refusal), None)
+                let rejection = refused(Reason::Invalid, "this op_id was used for another key");
+                (Verdict::Refused(rejection), None)
             }
             answer::REPLAYED => {
                 let deleted = self.found.value.is_some();

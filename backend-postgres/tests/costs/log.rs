@@ -98,12 +98,12 @@ pub(crate) async fn watch(endpoint: &Endpoint, start: i64) -> Streaming<WatchRes
     let mut client = endpoint.client();
     let opened = timeout(DEADLINE, client.watch(request)).await;
     let mut stream = opened.expect("in time").expect("watch").into_inner();
-    through(&mut stream).await;
+    up_to_revision(&mut stream).await;
     stream
 }
 
 /// Returns the progress of the next message.
-pub(crate) async fn through(stream: &mut Streaming<WatchResponse>) -> i64 {
+pub(crate) async fn up_to_revision(stream: &mut Streaming<WatchResponse>) -> i64 {
     let message = timeout(DEADLINE, stream.message()).await.expect("in time");
     message.expect("watch").expect("open").through_revision
 }
@@ -111,7 +111,7 @@ pub(crate) async fn through(stream: &mut Streaming<WatchResponse>) -> i64 {
 /// Reads a watch until it has reached a revision.
 pub(crate) async fn reach(stream: &mut Streaming<WatchResponse>, revision: i64) {
     let begun = Instant::now();
-    while through(stream).await < revision {
+    while up_to_revision(stream).await < revision {
         assert!(begun.elapsed() < DEADLINE, "an event is missing");
     }
 }

@@ -45,7 +45,7 @@ const FILL: &str = "
 type Costs = BTreeMap<&'static str, u64>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_walks_an_index_at_100_000_objects() {
+async fn every_statement_uses_an_index_at_100_000_objects() {
     let builder = Server::builder()
         .setting("session_preload_libraries", "auto_explain")
         .setting("auto_explain.log_min_duration", "0")
@@ -69,14 +69,14 @@ async fn everything_walks_an_index_at_100_000_objects() {
         }
         work(&sidecar.endpoint, base).await;
         // So many records are not counted: the estimate needs statistics.
-        let told = about_records(&sidecar.endpoint).await;
+        let estimate = about_records(&sidecar.endpoint).await;
         let due = if whole {
             0..=0
         } else {
             OBJECTS..=OBJECTS * 11 / 10
         };
-        assert!(due.contains(&told), "about {told} records {moment}");
-        let costs = judge(&mark.since(&server));
+        assert!(due.contains(&estimate), "about {estimate} records {moment}");
+        let costs = check_plans(&mark.since(&server));
         println!("{moment}, most rows of one scan: {costs:?}");
         for statement in NAMES.map(|(name, _)| name) {
             assert!(
@@ -217,7 +217,7 @@ fn most(statement: &str) -> u64 {
 }
 
 /// Checks every plan in the log.
-fn judge(log: &str) -> Costs {
+fn check_plans(log: &str) -> Costs {
     let mut costs = Costs::new();
     for plan in plans(log) {
         let text = plan["Query Text"].as_str().unwrap_or_default().to_owned();

@@ -24,7 +24,7 @@ const LEFT: u64 = WRITES * 100;
 const PAGES: u64 = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_that_somebody_holds_makes_no_statement_dearer() {
+async fn held_snapshot_does_not_slow_statements() {
     let builder = Server::builder()
         .setting("session_preload_libraries", "auto_explain")
         .setting("auto_explain.log_analyze", "on")
@@ -104,7 +104,7 @@ fn look(node: &Value, most: &mut u64) {
 const WRITERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_for_other_writers_counts_on_where_they_stopped() {
+async fn waiting_writer_continues_after_revision_of_previous_writer() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let session = server.session("ark").await.expect("a session");

@@ -36,7 +36,7 @@ fn of_writes(sent: &[&String]) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn neither_connections_nor_statements_grow_with_watchers() {
+async fn connections_and_statements_are_independent_of_watchers() {
     let (server, dsn) = talkative(Server::builder()).await;
     let sidecar = Sidecar::start(&["--dsn", &dsn]).await;
     let session = server.session("ark").await.expect("a session");
@@ -92,7 +92,7 @@ async fn neither_connections_nor_statements_grow_with_watchers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_sidecar_asks_once_a_second_and_writes_nothing() {
+async fn idle_sidecar_polls_once_a_second_and_writes_nothing() {
     const IDLE: Duration = Duration::from_secs(20);
     // Exclude what an idle server writes by itself: statistics, and snapshots for standbys.
     let builder = Server::builder()

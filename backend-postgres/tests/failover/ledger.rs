@@ -96,10 +96,10 @@ impl Ledger {
     }
 
     /// Acknowledged revisions after `after`, up to and including the second argument.
-    pub(crate) fn between(&self, after: i64, through: i64) -> Vec<i64> {
+    pub(crate) fn between(&self, after: i64, up_to_revision: i64) -> Vec<i64> {
         let book = self.0.lock();
         book.acknowledged
-            .range((Bound::Excluded(after), Bound::Included(through)))
+            .range((Bound::Excluded(after), Bound::Included(up_to_revision)))
             .copied()
             .collect()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backend_proto::v1::Key;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::op_result::Verdict;
-use conformance::{Bench, Client};
+use conformance::{CaseContext, Client};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -28,15 +28,15 @@ pub(crate) struct Load {
 
 impl Load {
     /// Starts writers at each sidecar.
-    pub(crate) fn start(benches: &[Bench], ledger: &Ledger) -> Self {
+    pub(crate) fn start(contexts: &[CaseContext], ledger: &Ledger) -> Self {
         let stop = CancellationToken::new();
         let mut writers = JoinSet::new();
-        for (place, bench) in benches.iter().enumerate() {
+        for (place, context) in contexts.iter().enumerate() {
             for number in 0..WRITERS {
                 let name = format!("w{place}-{number}");
                 let writer = Writer {
-                    bench: bench.clone(),
-                    client: bench.connect(),
+                    context: context.clone(),
+                    client: context.connect(),
                     name,
                     ledger: ledger.clone(),
                     stored: [None; KEYS],
@@ -57,7 +57,7 @@ impl Load {
 }
 
 struct Writer {
-    bench: Bench,
+    context: CaseContext,
     client: Client,
     name: String,
     ledger: Ledger,
@@ -87,12 +87,18 @@ impl Writer {
         let path = self.path(slot);
         let text = format!("{}.{round}", self.name);
         let (kind, text, op) = match self.stored[slot] {
-            None => (Type::Created, text.clone(), self.bench.create(&path, text)),
-            Some(at) if (round / KEYS + slot) % 4 == 3 => {
-                (Type::Deleted, at.to_string(), self.bench.delete(&path, at))
-            }
+            None => (
+                Type::Created,
+                text.clone(),
+                self.context.create(&path, text),
+            ),
+            Some(at) if (round / KEYS + slot) % 4 == 3 => (
+                Type::Deleted,
+                at.to_string(),
+                self.context.delete(&path, at),
+            ),
             Some(at) => {
-                let op = self.bench.update(&path, text.clone(), at);
+                let op = self.context.update(&path, text.clone(), at);
                 (Type::Updated, text, op)
             }
         };
@@ -108,7 +114,7 @@ impl Writer {
 
     /// Reads the current state of a key.
     async fn look(&mut self, slot: usize, stop: &CancellationToken) {
-        let key: Key = self.bench.key(&self.path(slot));
+        let key: Key = self.context.key(&self.path(slot));
         while !stop.is_cancelled() {
             sleep(RETRY).await;
             if let Ok(found) = self.client.get(&key, 0).await {

@@ -29,7 +29,7 @@ async fn fail_over(pair: &mut Pair, dsn: &str, moves: Option<&Proxy>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commits_that_a_fail_over_lost_are_never_mistaken_for_others() {
+async fn commits_lost_in_fail_over_are_never_confused_with_later_ones() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let database = pair.primary().create_database("ark").await.expect("made");
     let proxy = Proxy::start(pair.primary().address())
@@ -40,7 +40,7 @@ async fn commits_that_a_fail_over_lost_are_never_mistaken_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dsn_with_both_servers_finds_the_new_primary() {
+async fn dsn_with_both_servers_finds_new_primary() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     pair.primary().create_database("ark").await.expect("made");
     let dsn = pair.dsn("ark");
@@ -49,7 +49,7 @@ async fn a_dsn_with_both_servers_finds_the_new_primary() {
 
 /// Sidecars cannot know that nothing was lost, and a needless epoch costs only one list per client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promotion_that_lost_nothing_begins_an_epoch_too() {
+async fn lossless_promotion_begins_an_epoch() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     pair.primary().create_database("ark").await.expect("made");
     let dsn = pair.dsn("ark");

@@ -6,7 +6,7 @@ use backend_proto::error::from_status;
 use backend_proto::v1::Header;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::op_result::Verdict;
-use conformance::{Bench, Client, Effort};
+use conformance::{CaseContext, Client, RunOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -19,12 +19,12 @@ use crate::sidecar::{DEADLINE, Sidecar, eventually};
 use crate::watcher::Watcher;
 
 /// Number of writes that counts as progress.
-const SOME: usize = 60;
+const PROGRESS_WRITES: usize = 60;
 
 /// Interval at which each sidecar's header is read.
-const GLANCE: Duration = Duration::from_millis(3);
+const HEADER_INTERVAL: Duration = Duration::from_millis(3);
 
-const EFFORT: Effort = Effort {
+const RUN_OPTIONS: RunOptions = RunOptions {
     seed: 1,
     long: false,
 };
@@ -32,7 +32,7 @@ const EFFORT: Effort = Effort {
 /// A store under load.
 pub(crate) struct Scene {
     pub(crate) ledger: Ledger,
-    pub(crate) benches: Vec<Bench>,
+    pub(crate) contexts: Vec<CaseContext>,
     sidecars: Vec<Sidecar>,
     load: Load,
     watchers: JoinSet<Watcher>,
@@ -57,12 +57,12 @@ impl Scene {
         let ledger = Ledger::default();
         let (first, second) = tokio::join!(Sidecar::start(dsn), Sidecar::start(dsn));
         let sidecars = vec![first, second];
-        let benches = workplaces(&sidecars).await;
+        let contexts = contexts(&sidecars).await;
         let (target, reached) = watch::channel(i64::MAX);
         let mut scene = Self {
-            load: Load::start(&benches, &ledger),
+            load: Load::start(&contexts, &ledger),
             ledger,
-            benches,
+            contexts,
             sidecars,
             watchers: JoinSet::new(),
             target,
@@ -75,17 +75,17 @@ impl Scene {
     }
 
     fn look_on(&mut self, target: &watch::Receiver<i64>) {
-        for bench in &self.benches {
-            let watcher = Watcher::new(bench, &self.ledger, target.clone());
+        for context in &self.contexts {
+            let watcher = Watcher::new(context, &self.ledger, target.clone());
             self.watchers.spawn(watcher.work());
-            let (client, ledger) = (bench.connect(), self.ledger.clone());
+            let (client, ledger) = (context.connect(), self.ledger.clone());
             let stop = self.stop.clone();
             self.glances.spawn(async move {
                 while !stop.is_cancelled() {
                     if let Ok(header) = client.current().await {
                         ledger.header(&header);
                     }
-                    sleep(GLANCE).await;
+                    sleep(HEADER_INTERVAL).await;
                 }
             });
         }
@@ -107,7 +107,7 @@ impl Scene {
         let epoch = self.header(0).await.epoch;
         let before = self.ledger.writes_in(epoch);
         eventually("writes go on", async || {
-            self.ledger.writes_in(epoch) >= before + SOME
+            self.ledger.writes_in(epoch) >= before + PROGRESS_WRITES
         })
         .await;
     }
@@ -116,7 +116,7 @@ impl Scene {
     pub(crate) async fn header(&self, place: usize) -> Header {
         let begin = std::time::Instant::now();
         loop {
-            match self.benches[place].client.current().await {
+            match self.contexts[place].client.current().await {
                 Ok(header) => {
                     self.ledger.header(&header);
                     return header;
@@ -156,9 +156,9 @@ impl Scene {
     /// Waits until the log follower of a sidecar has published an epoch.
     pub(crate) async fn published(&self, place: usize, old: i64) -> Status {
         let begin = std::time::Instant::now();
-        let bench = &self.benches[place];
+        let context = &self.contexts[place];
         loop {
-            let opened = bench.client.try_watch(bench.after(old)).await;
+            let opened = context.client.try_watch(context.after(old)).await;
             let ended = match opened.expect("a sound watch") {
                 Ok(mut stream) => loop {
                     if let Err(end) = stream.next().await.expect("a sound watch") {
@@ -185,8 +185,8 @@ impl Scene {
         let head = self.header(0).await;
         assert_eq!(head, self.header(1).await, "both sidecars");
         let late = Sidecar::start(dsn).await;
-        let bench = self.benches[0].at(&late.endpoint());
-        let header = bench.client.current().await.expect("an answer");
+        let context = self.contexts[0].at(&late.endpoint());
+        let header = context.client.current().await.expect("an answer");
         assert_eq!(header, head, "a sidecar that starts only now");
         assert!(self.ledger.newest() <= head.revision, "{head:?}");
         self.target.send_replace(head.revision);
@@ -202,8 +202,8 @@ impl Scene {
             watched
         });
         let watched = watched.await.expect("watchers that see everything");
-        for bench in self.benches.iter().chain([&bench]) {
-            let listed = bench.client.try_list(bench.all(0)).await;
+        for context in self.contexts.iter().chain([&context]) {
+            let listed = context.client.try_list(context.all(0)).await;
             let listed = listed.expect("a sound list").expect("a list");
             for watcher in &watched {
                 watcher.matches(&listed);
@@ -230,12 +230,12 @@ impl Scene {
     /// Asserts that every call with a revision of an earlier epoch is rejected at every sidecar.
     pub(crate) async fn history_is_gone(&self, old: i64, header: &Header) {
         assert!(header.compact_revision > old, "{header:?} after {old}");
-        for (place, bench) in self.benches.iter().enumerate() {
+        for (place, context) in self.contexts.iter().enumerate() {
             self.published(place, old).await;
-            let listed = bench.client.try_list(bench.all(old)).await;
+            let listed = context.client.try_list(context.all(old)).await;
             let refused = listed.expect("a sound list").expect_err("an old list");
             assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
-            let got = bench.client.get(&bench.key("any/any"), old).await;
+            let got = context.client.get(&context.key("any/any"), old).await;
             let refused = got.expect_err("an old get");
             assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
         }
@@ -243,26 +243,26 @@ impl Scene {
 
     /// Creates a record through a sidecar; returns its revision.
     pub(crate) async fn create(&self, place: usize, path: &str) -> i64 {
-        let bench = &self.benches[place];
-        let op = bench.create(path, "an acknowledged value");
-        match bench.client.verdict(op).await {
+        let context = &self.contexts[place];
+        let op = context.create(path, "an acknowledged value");
+        match context.client.verdict(op).await {
             Ok(Verdict::Applied(applied)) => applied.revision,
             other => panic!("{other:?}"),
         }
     }
 
     /// Returns contexts with a new resource.
-    pub(crate) async fn kind(&self) -> Vec<Bench> {
-        workplaces(&self.sidecars).await
+    pub(crate) async fn kind(&self) -> Vec<CaseContext> {
+        contexts(&self.sidecars).await
     }
 
     /// Whether every sidecar returns a key, by get and by list.
     pub(crate) async fn shows(&self, path: &str) -> bool {
         let mut shown = Vec::new();
-        for bench in &self.benches {
-            let got = bench.client.get(&bench.key(path), 0).await;
+        for context in &self.contexts {
+            let got = context.client.get(&context.key(path), 0).await;
             shown.push(got.expect("an answer").record.is_some());
-            let listed = bench.client.try_list(bench.all(0)).await;
+            let listed = context.client.try_list(context.all(0)).await;
             let listed = listed.expect("a sound list").expect("a list");
             let mut keys = listed.records.iter().filter_map(|it| it.key.clone());
             shown.push(keys.any(|key| conformance::path_of(&key) == path));
@@ -280,10 +280,10 @@ pub(crate) fn reason(status: &Status) -> Reason {
 }
 
 /// Returns a context per sidecar, with the same keys.
-pub(crate) async fn workplaces(sidecars: &[Sidecar]) -> Vec<Bench> {
+pub(crate) async fn contexts(sidecars: &[Sidecar]) -> Vec<CaseContext> {
     let endpoint = sidecars[0].endpoint();
     let described = Client::new(&endpoint).describe().await;
-    let model = Bench::new(&endpoint, &described.expect("an answer"), EFFORT);
+    let model = CaseContext::new(&endpoint, &described.expect("an answer"), RUN_OPTIONS);
     let sidecars = sidecars.iter();
     sidecars.map(|it| model.at(&it.endpoint())).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backend_proto::v1::backend_error::Reason;
 use postgres_testkit::{Mode, Pair, Proxy, Server};
 
-use crate::scene::{Scene, reason, workplaces};
+use crate::scene::{Scene, contexts, reason};
 use crate::sidecar::{Sidecar, eventually};
 
 /// Terminates some of a sidecar's connections; the others stay on the old primary.
@@ -14,7 +14,7 @@ const FEW: &str = "select count(pg_terminate_backend(pid)) from (select pid from
      where datname = 'ark' and pid <> pg_backend_pid() order by pid limit 4) as few";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
+async fn connections_to_old_primary_do_not_restore_its_epoch() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let database = pair.primary().create_database("ark").await.expect("made");
     let proxy = Proxy::start(pair.primary().address())
@@ -49,16 +49,16 @@ async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
 
 /// No connection breaks, so a watch can only end because of the new epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_under_way_ends_with_its_epoch() {
+async fn open_watch_ends_with_its_epoch() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let database = pair.primary().create_database("ark").await.expect("made");
     let proxy = Proxy::start(pair.primary().address())
         .await
         .expect("a proxy");
     let sidecar = Sidecar::start(&proxy.dsn(&database)).await;
-    let bench = workplaces(std::slice::from_ref(&sidecar)).await.remove(0);
-    let old = bench.client.current().await.expect("an answer").revision;
-    let opened = bench.client.try_watch(bench.after(old)).await;
+    let context = contexts(std::slice::from_ref(&sidecar)).await.remove(0);
+    let old = context.client.current().await.expect("an answer").revision;
+    let opened = context.client.try_watch(context.after(old)).await;
     let mut stream = opened.expect("sound").expect("a watch");
     pair.caught_up().await.expect("the standby has it");
     pair.promote().await.expect("a promotion");
@@ -66,12 +66,12 @@ async fn a_watch_under_way_ends_with_its_epoch() {
     proxy.set(Mode::Cut).await.expect("all connections end");
     let end = loop {
         match stream.next().await.expect("sound") {
-            Ok(told) => assert_eq!(told.through, old),
+            Ok(message) => assert_eq!(message.up_to_revision, old),
             Err(end) => break end,
         }
     };
     assert_eq!(reason(&end), Reason::EpochChanged, "{end}");
-    let opened = bench.client.try_watch(bench.after(old)).await;
+    let opened = context.client.try_watch(context.after(old)).await;
     let refused = opened.expect("sound").map(drop).expect_err("an old start");
     assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
     sidecar.stop().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
-use conformance::{Bench, Client, Listed, Replay, Stop};
+use conformance::{CaseContext, Client, Listed, Replay, Stop};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tonic::Status;
@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// State of a watcher.
 pub(crate) struct Watcher {
-    bench: Bench,
+    context: CaseContext,
     client: Client,
     ledger: Ledger,
     /// Revision at which it stops.
@@ -29,10 +29,14 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(bench: &Bench, ledger: &Ledger, target: watch::Receiver<i64>) -> Self {
+    pub(crate) fn new(
+        context: &CaseContext,
+        ledger: &Ledger,
+        target: watch::Receiver<i64>,
+    ) -> Self {
         Self {
-            bench: bench.clone(),
-            client: bench.connect(),
+            context: context.clone(),
+            client: context.connect(),
             ledger: ledger.clone(),
             target,
             state: Replay::default(),
@@ -74,7 +78,7 @@ impl Watcher {
     async fn list(&mut self) {
         self.lists += 1;
         loop {
-            match self.client.try_list(self.bench.all(0)).await {
+            match self.client.try_list(self.context.all(0)).await {
                 Ok(Ok(listed)) => {
                     self.ledger.header(&listed.header);
                     self.cursor = listed.header.revision;
@@ -93,19 +97,19 @@ impl Watcher {
     /// Runs one watch, to the target or to its end.
     async fn follow(&mut self) -> Result<(), Status> {
         let start = self.cursor;
-        let opened = self.client.try_watch(self.bench.after(start)).await;
-        let mut stream = self.sound(opened)??;
+        let opened = self.client.try_watch(self.context.after(start)).await;
+        let mut stream = self.check_rules(opened)??;
         let mut seen = BTreeSet::new();
         let end = loop {
             if self.cursor >= *self.target.borrow() {
                 break Ok(());
             }
-            let told = stream.next().await;
-            let told = match self.sound(told)? {
-                Ok(told) => told,
+            let message = stream.next().await;
+            let message = match self.check_rules(message)? {
+                Ok(message) => message,
                 Err(end) => break Err(end),
             };
-            for event in &told.events {
+            for event in &message.events {
                 self.ledger.event(event);
                 seen.insert(event.revision);
                 if !self.ledger.are_of_one_epoch(event.revision, start) {
@@ -114,9 +118,9 @@ impl Watcher {
                     self.ledger.problem(problem);
                 }
                 let applied = self.state.apply(event);
-                self.sound(applied)?;
+                self.check_rules(applied)?;
             }
-            self.cursor = told.through;
+            self.cursor = message.up_to_revision;
         };
         for due in self.ledger.between(start, self.cursor) {
             if !seen.contains(&due) {
@@ -129,7 +133,7 @@ impl Watcher {
     }
 
     /// Records a broken rule; the watch ends.
-    fn sound<T>(&self, checked: Result<T, Stop>) -> Result<T, Status> {
+    fn check_rules<T>(&self, checked: Result<T, Stop>) -> Result<T, Status> {
         checked.map_err(|stop| {
             self.broken(&stop);
             Status::internal(stop.to_string())

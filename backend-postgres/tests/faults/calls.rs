@@ -41,7 +41,7 @@ pub(crate) fn op(action: Action, name: &str) -> Op {
 }
 
 /// Returns the typed error; fails if there is none.
-fn told(status: &tonic::Status) -> BackendError {
+fn typed_error(status: &tonic::Status) -> BackendError {
     from_status(status).unwrap_or_else(|| panic!("an untyped error: {status:?}"))
 }
 
@@ -51,7 +51,7 @@ async fn soon<T>(
     let answer = timeout(DEADLINE, answer).await.expect("an answer");
     answer
         .map(tonic::Response::into_inner)
-        .map_err(|status| told(&status))
+        .map_err(|status| typed_error(&status))
 }
 
 /// Writes one operation, which must be applied or fail with a typed error.
@@ -105,7 +105,7 @@ pub(crate) async fn list(endpoint: &Endpoint) -> Ended {
         let message = timeout(DEADLINE, stream.message())
             .await
             .expect("an answer");
-        match message.map_err(|status| told(&status))? {
+        match message.map_err(|status| typed_error(&status))? {
             Some(_) => parts += 1,
             None => break,
         }

@@ -51,7 +51,7 @@ async fn fence(endpoint: &Endpoint) -> Result<(), tonic::Status> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_that_did_not_reach_the_standbys_is_not_told() {
+async fn fence_is_not_acknowledged_before_it_reaches_standbys() {
     let (server, _, sidecars) = store(Server::builder(), 1).await;
     let endpoint = &sidecars[0].endpoint;
     create(endpoint, "a").await.expect("written");
@@ -78,7 +78,7 @@ async fn a_fence_that_did_not_reach_the_standbys_is_not_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_whose_caller_left_holds_no_lock() {
+async fn abandoned_fence_call_releases_its_lock() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let options = Options::from_dsn(&dsn).expect("a DSN");

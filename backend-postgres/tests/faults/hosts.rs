@@ -3,11 +3,11 @@
 use postgres_testkit::{Mode, Proxy, Server};
 
 use crate::calls::{create, get, list};
-use crate::patience::TERMINATE;
+use crate::retry_budget::TERMINATE;
 use crate::sidecar_of::Sidecar;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_host_that_never_answers_is_passed() {
+async fn unresponsive_first_host_is_skipped() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let dead = Proxy::start(server.address()).await.expect("a proxy");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use conformance::Report;
-use conformance::crash::storm::{Aftermath, Size, Storm};
+use conformance::crash::soak::{Size, Soak, SoakReport};
 use postgres_testkit::Server;
 
 use crate::sidecar_of::Sidecar;
@@ -38,29 +38,29 @@ pub(crate) async fn store(
     (server, dsn, sidecars)
 }
 
-pub(crate) async fn storm(sidecars: &[Sidecar], seed: u64, size: Size) -> Storm {
+pub(crate) async fn soak(sidecars: &[Sidecar], seed: u64, size: Size) -> Soak {
     let endpoints: Vec<_> = sidecars.iter().map(|one| one.endpoint.clone()).collect();
-    let started = Storm::start(&endpoints, seed, size).await;
+    let started = Soak::start(&endpoints, seed, size).await;
     started.expect("the store answers")
 }
 
 /// Ends the load, asserts all guarantees, and stops the sidecars.
 #[expect(clippy::print_stdout, reason = "figures for whoever runs the test")]
-pub(crate) async fn judge(what: &str, storm: Storm, sidecars: Vec<Sidecar>) -> Aftermath {
-    let aftermath = storm
+pub(crate) async fn finish_soak(what: &str, soak: Soak, sidecars: Vec<Sidecar>) -> SoakReport {
+    let soak_report = soak
         .finish()
         .await
         .unwrap_or_else(|why| panic!("{what}: {why}"));
     let report = Report {
-        rows: aftermath.rows.clone(),
+        rows: soak_report.rows.clone(),
     };
     println!(
         "{what}: {} changes, the slowest {:?}, troubles {:?}",
-        aftermath.acknowledged, aftermath.slowest, aftermath.troubles
+        soak_report.acknowledged, soak_report.slowest, soak_report.errors
     );
     assert!(!report.failed(), "{what}: {report}");
     for sidecar in sidecars {
         sidecar.stop().await;
     }
-    aftermath
+    soak_report
 }

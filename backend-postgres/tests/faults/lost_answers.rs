@@ -33,7 +33,7 @@ async fn revision(session: &Session) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_is_found_again() {
+async fn write_with_lost_response_is_applied_once() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let proxy = Proxy::start(server.address()).await.expect("a proxy");
@@ -63,8 +63,8 @@ async fn a_lost_answer_is_found_again() {
             until("its end", LIMIT, async || revision(&session).await > before).await;
             proxy.set(Mode::Cut).await.expect("cut");
         };
-        let (told, ()) = tokio::join!(write(&sidecar.endpoint, op), lose);
-        assert_eq!(told, before + 1, "{what}");
+        let (applied_at, ()) = tokio::join!(write(&sidecar.endpoint, op), lose);
+        assert_eq!(applied_at, before + 1, "{what}");
         assert_eq!(
             revision(&session).await,
             before + 1,

@@ -7,8 +7,8 @@ mod fences;
 mod hosts;
 mod load;
 mod lost_answers;
-mod patience;
 mod restarts;
+mod retry_budget;
 #[path = "../support/sidecar.rs"]
 mod sidecar_of;
 mod slow_commits;

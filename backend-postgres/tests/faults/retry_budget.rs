@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use postgres_testkit::{Server, Session, Stop};
 
 use crate::calls::{create, current, until};
-use crate::load::{RECOVERY, SIZE, judge, store, storm};
+use crate::load::{RECOVERY, SIZE, finish_soak, soak, store};
 use crate::sidecar_of::Sidecar;
 
 /// Terminates all sessions of drivers.
@@ -19,14 +19,14 @@ const SHORT: Duration = Duration::from_millis(800);
 const QUICK: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_quick_restart_is_not_told_to_writers() {
+async fn quick_restart_causes_no_write_errors() {
     for _ in 0..3 {
-        let (longest, told) = restarts().await;
-        if told.is_empty() {
+        let (longest, write_errors) = restarts().await;
+        if write_errors.is_empty() {
             return;
         }
         // A slow restart proves nothing: errors are permitted then.
-        assert!(longest > QUICK, "{told:?} after {longest:?}");
+        assert!(longest > QUICK, "{write_errors:?} after {longest:?}");
     }
 }
 
@@ -34,30 +34,24 @@ async fn a_quick_restart_is_not_told_to_writers() {
 /// errors.
 async fn restarts() -> (Duration, Vec<String>) {
     let (mut server, _, sidecars) = store(Server::builder(), 2).await;
-    let storm = storm(&sidecars, 25, SIZE).await;
+    let soak = soak(&sidecars, 25, SIZE).await;
     let mut longest = Duration::ZERO;
     for _ in 0..3 {
-        storm
-            .progress(60, RECOVERY)
-            .await
-            .expect("the load goes on");
+        soak.progress(60, RECOVERY).await.expect("the load goes on");
         let begun = Instant::now();
         server.stop(Stop::Fast).await.expect("stopped");
         server.start_again().await.expect("started");
         longest = longest.max(begun.elapsed());
     }
-    storm
-        .progress(60, RECOVERY)
-        .await
-        .expect("the load goes on");
-    let aftermath = judge("3 quick restarts", storm, sidecars).await;
-    let troubles = aftermath.troubles.into_keys();
-    let told = troubles.filter(|call| call.starts_with("write"));
-    (longest, told.collect())
+    soak.progress(60, RECOVERY).await.expect("the load goes on");
+    let report = finish_soak("3 quick restarts", soak, sidecars).await;
+    let errors = report.errors.into_keys();
+    let write_errors = errors.filter(|call| call.starts_with("write"));
+    (longest, write_errors.collect())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_full_of_connections_is_waited_for() {
+async fn driver_waits_for_free_connection_slots() {
     let builder = Server::builder()
         .setting("max_connections", "20")
         .setting("superuser_reserved_connections", "3")
@@ -99,7 +93,7 @@ async fn fill(server: &Server) -> Vec<Session> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_password_is_read_again() {
+async fn changed_password_file_is_read_again() {
     let server = Server::builder()
         .user("ark", "first")
         .start()

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use conformance::crash::storm::Size;
+use conformance::crash::soak::Size;
 use postgres_testkit::{Mode, Proxy, Server};
 
-use crate::load::{judge, sidecars, storm};
+use crate::load::{finish_soak, sidecars, soak};
 
 /// Makes every commit wait in a trigger, with all its changes made and its locks held. Most wait as
 /// long as a busy disk may take, so that commits of three sidecars overlap often. Some exceed the
@@ -37,7 +37,7 @@ const SIZE: Size = Size {
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_event_is_lost_while_commits_hang() {
+async fn watchers_miss_no_event_while_commits_hang() {
     let builder = Server::builder();
     let server = builder.start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
@@ -47,17 +47,17 @@ async fn no_event_is_lost_while_commits_hang() {
     let longest: u64 = longest.map_or(11, |text| text.parse().expect("seconds"));
     let trigger = DELAYS.replace("LONGEST", &longest.to_string());
     server.execute("ark", &trigger).await.expect("a trigger");
-    let storm = storm(&sidecars, 24, SIZE).await;
+    let soak = soak(&sidecars, 24, SIZE).await;
     let session = server.session("ark").await.expect("a session");
     let limit = Duration::from_secs(58 + 2 * longest);
     crate::calls::until("150 commits", limit, async || {
         session.text(LAST).await.expect("asked").as_deref() == Some("t")
     })
     .await;
-    let aftermath = judge("hanging commits", storm, sidecars).await;
-    assert!(aftermath.acknowledged > 150, "the load was too small");
+    let report = finish_soak("hanging commits", soak, sidecars).await;
+    assert!(report.acknowledged > 150, "the load was too small");
     // Asserts that the long commits took place.
-    assert!(aftermath.slowest > Duration::from_secs(9), "{aftermath:?}");
+    assert!(report.slowest > Duration::from_secs(9), "{report:?}");
 }
 
 async fn proxy(server: &Server, milliseconds: u64) -> Proxy {

@@ -71,7 +71,7 @@ async fn rest(mut list: Streaming<ListResponse>) -> Result<Option<i64>, Status> 
 
 /// The pause exceeds the timeout of other idle transactions, ten seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_pauses_gets_the_rest() {
+async fn pausing_reader_gets_the_rest_of_the_list() {
     let (server, _, sidecars) = store(Server::builder(), 1).await;
     let list = long_list(&sidecars[0].endpoint).await;
     let session = server.session("ark").await.expect("a session");
@@ -84,7 +84,7 @@ async fn a_reader_that_pauses_gets_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_that_is_lost_ends_no_watch() {
+async fn lost_list_connection_ends_no_watch() {
     let (server, _, sidecars) = store(Server::builder(), 1).await;
     let endpoint = &sidecars[0].endpoint;
     let list = long_list(endpoint).await;

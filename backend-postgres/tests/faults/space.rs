@@ -17,7 +17,7 @@ const FULL: &str = "
       for each row execute function ark.full()";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_what_needs_room() {
+async fn full_disk_rejects_writes_but_not_deletes() {
     let (server, _, sidecars) = store(Server::builder(), 1).await;
     let endpoint = &sidecars[0].endpoint;
     for name in ["a", "b", "c", "d"] {

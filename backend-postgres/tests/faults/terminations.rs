@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::calls::{create, event};
-use crate::load::{RECOVERY, SIZE, judge, store, storm};
+use crate::load::{RECOVERY, SIZE, finish_soak, soak, store};
 use crate::sidecar_of::Sidecar;
 
 const TERMINATIONS: usize = 200;
@@ -45,22 +45,22 @@ async fn sessions(session: &Session) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_terminated_sessions() {
+async fn load_survives_two_hundred_terminated_sessions() {
     let (server, _, sidecars) = store(Server::builder(), 2).await;
-    let storm = storm(&sidecars, 21, SIZE).await;
+    let soak = soak(&sidecars, 21, SIZE).await;
     let session = server.session("ark").await.expect("a session");
     let mut random = StdRng::seed_from_u64(21);
-    let mut heard = 0;
+    let mut last_response = 0;
     for number in 0..TERMINATIONS {
         let did = terminate(&session, &mut random).await;
-        heard +=
+        last_response +=
             usize::from(did.is_some_and(|did| did.contains("LISTEN") || did.contains("notify")));
         // Four out of five wait for progress; the others follow in quick succession.
         if number % 5 != 0 {
-            storm.progress(3, RECOVERY).await.expect("the load goes on");
+            soak.progress(3, RECOVERY).await.expect("the load goes on");
         }
     }
-    assert!(heard > 0, "no listener was terminated");
+    assert!(last_response > 0, "no listener was terminated");
     // The listeners reconnect, after a backoff of up to 2 s.
     let deadline = Instant::now() + RECOVERY;
     while listeners(&session).await != "2" {
@@ -71,19 +71,19 @@ async fn two_hundred_terminated_sessions() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let aftermath = judge("200 terminations", storm, sidecars).await;
-    assert!(aftermath.acknowledged > 600, "the load was too small");
+    let report = finish_soak("200 terminations", soak, sidecars).await;
+    assert!(report.acknowledged > 600, "the load was too small");
     // The driver retries by itself: a lost session is not reported to writers.
-    let told = aftermath.troubles.get("write: NOT_READY").copied();
-    assert!(told.unwrap_or(0) < 5, "{:?}", aftermath.troubles);
+    let not_ready = report.errors.get("write: NOT_READY").copied();
+    assert!(not_ready.unwrap_or(0) < 5, "{:?}", report.errors);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_hint_costs_at_most_the_poll() {
+async fn lost_notification_delays_at_most_one_poll() {
     let (_server, dsn, mut sidecars) = store(Server::builder(), 1).await;
     // A sidecar that does not listen gets no notifications.
-    let deaf = ["--dsn", &dsn, "--notify-dsn", "none"];
-    sidecars.push(Sidecar::start(&deaf).await);
+    let unnotified = ["--dsn", &dsn, "--notify-dsn", "none"];
+    sidecars.push(Sidecar::start(&unnotified).await);
     let watch = sidecars[1]
         .endpoint
         .client()

@@ -29,7 +29,7 @@ async fn open(dsn: &str, clock: fn() -> SystemTime) -> PostgresDriver {
 }
 
 #[tokio::test]
-async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
+async fn store_of_earlier_release_is_renumbered_once_in_order() {
     let (server, dsn) = database(Server::builder()).await;
     server.execute("ark", FORMER).await.expect("loaded");
     server.execute("ark", AT_HOME).await.expect("moved");
@@ -72,7 +72,7 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
 }
 
 #[tokio::test]
-async fn an_owner_of_the_schema_who_may_make_nothing_else_renumbers_a_store() {
+async fn schema_owner_without_other_privileges_can_renumber() {
     let (server, _) = database(Server::builder().user("keeper", "hush-hush")).await;
     let load = format!(
         "grant create on database ark to keeper; revoke temporary on database ark from public; \
@@ -90,7 +90,7 @@ async fn an_owner_of_the_schema_who_may_make_nothing_else_renumbers_a_store() {
 }
 
 #[tokio::test]
-async fn a_dump_of_an_earlier_release_is_renumbered_and_begins_another_epoch() {
+async fn dump_of_earlier_release_is_renumbered_in_a_new_epoch() {
     let (server, dsn) = database(Server::builder()).await;
     server.execute("ark", FORMER).await.expect("loaded");
     let driver = open(&dsn, SystemTime::now).await;
@@ -100,7 +100,7 @@ async fn a_dump_of_an_earlier_release_is_renumbered_and_begins_another_epoch() {
 }
 
 #[tokio::test]
-async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
+async fn epoch_begins_above_all_revisions_of_the_store() {
     let (server, dsn) = database(Server::builder()).await;
     open(&dsn, SystemTime::now).await.close().await;
     let newest = LAST_IMPORT + 7;
@@ -116,7 +116,7 @@ async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_above_the_last_revision() {
+async fn writes_above_last_revision_are_rejected() {
     let (_server, dsn) = database(Server::builder()).await;
     let driver = open(&dsn, SystemTime::now).await;
     write_to_the_last_revision(&driver).await;

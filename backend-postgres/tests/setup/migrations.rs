@@ -10,7 +10,7 @@ async fn version(session: &Session) -> Option<String> {
 }
 
 #[tokio::test]
-async fn up_down_and_up_again() {
+async fn schema_migrates_up_down_and_up() {
     let (server, dsn) = database(Server::builder()).await;
     let session = server.session("ark").await.expect("a session");
     assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 3"));
@@ -48,7 +48,7 @@ async fn up_down_and_up_again() {
 }
 
 #[tokio::test]
-async fn programs_that_migrate_at_once_take_turns() {
+async fn concurrent_migrations_are_serialized() {
     let (server, dsn) = database(Server::builder()).await;
     let mut programs: Vec<Program> = (0..3).map(|_| Program::new()).collect();
     for program in &mut programs {
@@ -72,7 +72,7 @@ async fn programs_that_migrate_at_once_take_turns() {
 
 /// Session settings and prepared statements would affect the next client of a pooled connection.
 #[tokio::test]
-async fn a_poolers_connections_are_left_as_they_were() {
+async fn migration_leaves_no_session_state_in_pooled_connections() {
     let (server, direct) = database(Server::builder()).await;
     let pooler = Pooler::start(&server, PoolMode::Transaction).await;
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));

@@ -42,7 +42,7 @@ async fn list(driver: &PostgresDriver, key: &Key) -> usize {
 }
 
 #[tokio::test]
-async fn a_zero_byte_is_in_no_name() {
+async fn names_with_zero_bytes_are_not_found() {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
     let driver = PostgresDriver::open(options).await.expect("opened");

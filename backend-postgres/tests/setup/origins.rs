@@ -7,7 +7,7 @@ use postgres_testkit::{Server, Session};
 use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
 use tokio::sync::mpsc;
 
-use crate::program::{database, migrate, refusal};
+use crate::program::{database, migrate, rejection};
 
 /// A login role that owns nothing.
 const ROLE: &str = "runtime";
@@ -81,7 +81,7 @@ async fn update_as_before(session: &Session) {
 }
 
 #[tokio::test]
-async fn a_store_of_the_release_before_shows_its_changes_without_origins_and_moves() {
+async fn store_of_previous_release_has_no_origins_and_can_be_moved() {
     let (server, dsn) = database(Server::builder()).await;
     let session = server.session("ark").await.expect("a session");
     let driver = open(&dsn).await;
@@ -136,7 +136,7 @@ async fn a_store_of_the_release_before_shows_its_changes_without_origins_and_mov
 }
 
 #[tokio::test]
-async fn what_is_handed_to_watchers_is_what_the_log_shows() {
+async fn events_of_commit_equal_those_of_log() {
     let (_server, dsn) = database(Server::builder()).await;
     let driver = open(&dsn).await;
     let odd = Origin {
@@ -163,13 +163,13 @@ async fn what_is_handed_to_watchers_is_what_the_log_shows() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_create_nothing_needs_migrate_once() {
+async fn unprivileged_role_needs_migrate_once() {
     let (server, _) = database(Server::builder().user(ROLE, "hush-hush")).await;
     let owner = server.dsn("ark");
     migrate(&owner, &["--grant", ROLE]).await.expect("migrated");
     migrate(&owner, &["--to", "2"]).await.expect("as before");
     let dsn = server.user_dsn(ROLE, "ark").expect("the role");
-    let refused = refusal(&["--dsn", &dsn], &[]).await;
+    let refused = rejection(&["--dsn", &dsn], &[]).await;
     for words in [
         "has schema version 2",
         "needs 3",

@@ -68,7 +68,7 @@ async fn blocked(session: &Session, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_of_the_past_during_which_it_is_dropped_is_refused() {
+async fn past_read_fails_if_its_history_is_dropped() {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
     let driver = PostgresDriver::open(options).await.expect("opened");
@@ -112,7 +112,7 @@ async fn a_read_of_the_past_during_which_it_is_dropped_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_read_of_the_past_is_not_dropped_meanwhile() {
+async fn history_is_not_dropped_during_a_past_read() {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
     let driver = PostgresDriver::open(options).await.expect("opened");

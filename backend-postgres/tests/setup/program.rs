@@ -143,7 +143,7 @@ impl Drop for Program {
 }
 
 /// Returns the one-line message with which the process refuses to serve.
-pub(crate) async fn refusal(flags: &[&str], variables: &[(&str, &str)]) -> String {
+pub(crate) async fn rejection(flags: &[&str], variables: &[(&str, &str)]) -> String {
     let mut program = Program::new();
     let quiet = [variables, &[("ARK_LOG", "off")]].concat();
     program.serve(flags, &quiet);

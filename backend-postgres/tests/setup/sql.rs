@@ -41,7 +41,7 @@ async fn filled() -> (Server, String, i64) {
 }
 
 #[tokio::test]
-async fn the_view_has_the_documented_columns() {
+async fn sql_view_has_documented_columns() {
     let (server, dsn, revision) = filled().await;
     let session = Session::connect(&dsn).await.expect("a session");
     let revision = revision.to_string();
@@ -78,7 +78,7 @@ async fn the_view_has_the_documented_columns() {
 }
 
 #[tokio::test]
-async fn the_documented_statements_run() {
+async fn documented_sql_statements_run() {
     let (server, dsn, _) = filled().await;
     server
         .execute("ark", "CREATE ROLE reports")

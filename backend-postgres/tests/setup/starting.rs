@@ -11,7 +11,7 @@ use crate::program::{Program, database};
 const PASSWORD: &str = "hush-hush";
 
 #[tokio::test]
-async fn a_database_that_is_down_is_waited_for() {
+async fn start_waits_for_unreachable_database() {
     let (mut server, dsn) = database(Server::builder()).await;
     server.stop(Stop::Fast).await.expect("stopped");
     let variables = [("ARK_BACKEND_POSTGRES_DSN", dsn.as_str())];
@@ -39,7 +39,7 @@ async fn a_database_that_is_down_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_standby_is_not_served() {
+async fn standby_is_not_served_until_promoted() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     pair.primary()
         .create_database("ark")
@@ -69,7 +69,7 @@ async fn a_standby_is_not_served() {
 }
 
 #[tokio::test]
-async fn a_password_is_in_no_command_line_and_no_log() {
+async fn password_appears_in_no_command_line_and_no_log() {
     let (server, _) = database(Server::builder().user("ark", PASSWORD)).await;
     server
         .execute("ark", "grant create on database ark to ark")

@@ -6,7 +6,7 @@ use postgres_testkit::Server;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
-use crate::program::{Program, path, refusal};
+use crate::program::{Program, path, rejection};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -92,14 +92,14 @@ async fn check(server: &Server, flags: &[&str], due: &Due) {
             assert_eq!(open.as_deref(), Some("0"), "{flags:?}: not encrypted");
         }
         Refuses(words) => {
-            let said = refusal(&flags, &[]).await;
+            let said = rejection(&flags, &[]).await;
             assert!(said.contains(words), "{flags:?}: {said}");
         }
     }
 }
 
 #[tokio::test]
-async fn each_mode_believes_what_libpq_does() {
+async fn each_sslmode_verifies_as_in_libpq() {
     let files = Files::new();
     let (ours, strange) = (files.path("authority"), files.path("stranger"));
     let (ours, strange) = (ours.as_str(), strange.as_str());
@@ -168,7 +168,7 @@ async fn each_mode_believes_what_libpq_does() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_a_login() {
+async fn client_certificate_authenticates() {
     let files = Files::new();
     let server = server(&files, "server").await;
     let made = "create role ark login; grant create on database ark to ark";
@@ -189,20 +189,20 @@ async fn a_certificate_is_a_login() {
     program.serve(&[&start[..], &ours].concat(), &[]);
     program.answers().await;
 
-    let none = refusal(&start, &[]).await;
+    let none = rejection(&start, &[]).await;
     assert!(none.contains("certificate"), "{none}");
-    let half = refusal(&[&start[..], &ours[..2]].concat(), &[]).await;
+    let half = rejection(&[&start[..], &ours[..2]].concat(), &[]).await;
     assert!(half.contains("must be given together"), "{half}");
     let (certificate, key) = of("server");
     let other = ["--sslcert", &certificate, "--sslkey", &key];
-    let other = refusal(&[&start[..], &other].concat(), &[]).await;
+    let other = rejection(&[&start[..], &other].concat(), &[]).await;
     assert!(
         other.contains("certificate authentication failed"),
         "{other}"
     );
     let (certificate, key) = of("false");
     let strange = ["--sslcert", &certificate, "--sslkey", &key];
-    let strange = refusal(&[&start[..], &strange].concat(), &[]).await;
+    let strange = rejection(&[&start[..], &strange].concat(), &[]).await;
     assert!(
         strange.contains("certificate") || strange.contains("UnknownCA"),
         "{strange}"

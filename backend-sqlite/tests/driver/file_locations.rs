@@ -20,7 +20,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[tokio::test]
-async fn only_the_owner_may_read_any_file() {
+async fn files_are_readable_by_owner_only() {
     let mut store = Store::with(|options| options.ballast_bytes = 1 << 20);
     store.apply(create("a/secret", "s3cr3t")).await;
     let names = [
@@ -48,7 +48,7 @@ async fn only_the_owner_may_read_any_file() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_moved_away_takes_no_writes_until_it_is_back() {
+async fn moved_database_rejects_writes_until_it_is_back() {
     let store = Store::new();
     store.apply(create("a/x", "1")).await;
     let elsewhere = store.folder.path().join("elsewhere");
@@ -74,7 +74,7 @@ async fn a_database_that_is_moved_away_takes_no_writes_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_emptied_is_dead_and_says_so() {
+async fn emptied_database_is_reported_dead() {
     let store = Store::new();
     store.apply(create("a/x", "1")).await;
     let file = std::fs::OpenOptions::new().write(true).open(store.path());
@@ -88,7 +88,7 @@ async fn a_database_that_is_emptied_is_dead_and_says_so() {
 }
 
 #[tokio::test]
-async fn an_empty_store_is_not_begun_in_the_place_of_another() {
+async fn new_store_is_rejected_where_another_existed() {
     for emptied in [true, false] {
         for (left, content) in [("-wal", "frames"), (".ballast", "zeros"), (".lock", "17\n")] {
             let folder = tempfile::tempdir().expect("temporary directory");
@@ -115,7 +115,7 @@ async fn an_empty_store_is_not_begun_in_the_place_of_another() {
 }
 
 #[tokio::test]
-async fn a_damaged_page_is_an_error_that_names_the_database() {
+async fn damaged_page_is_an_error_naming_the_database() {
     let mut store = Store::new();
     let value = "v".repeat(3000);
     for number in 0..200 {

@@ -36,7 +36,7 @@ fn former() -> (TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
+async fn store_of_earlier_release_is_renumbered_once_in_order() {
     let (_folder, file) = former();
     let driver = open(&Options::new(&file)).expect("opened");
     let listed = list(&driver, memories(0)).await.expect("listed");
@@ -74,7 +74,7 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
 }
 
 #[tokio::test]
-async fn an_object_without_its_newest_change_is_named() {
+async fn object_without_newest_change_is_reported() {
     let (_folder, file) = former();
     Connection::open(&file)
         .and_then(|store| store.execute("DELETE FROM log WHERE path = 'default/m3'", []))
@@ -86,7 +86,7 @@ async fn an_object_without_its_newest_change_is_named() {
 }
 
 #[tokio::test]
-async fn a_clock_before_2026_renumbers_above_the_old_epoch() {
+async fn clock_before_2026_renumbers_above_old_epoch() {
     let (_folder, file) = former();
     let options = Options {
         clock: crate::store::clock,
@@ -99,7 +99,7 @@ async fn a_clock_before_2026_renumbers_above_the_old_epoch() {
 }
 
 #[tokio::test]
-async fn a_backup_of_an_earlier_release_opens_in_a_new_epoch() {
+async fn backup_of_earlier_release_opens_in_a_new_epoch() {
     let (folder, file) = former();
     let copy = folder.path().join("copy.db");
     backup::run(&file, &copy).expect("copied");
@@ -121,7 +121,7 @@ async fn a_backup_of_an_earlier_release_opens_in_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
+async fn epoch_begins_above_all_revisions_of_the_store() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let file = folder.path().join("ark.db");
     open(&Options::new(&file)).expect("made").close().await;
@@ -145,7 +145,7 @@ async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_above_the_last_revision() {
+async fn writes_above_last_revision_are_rejected() {
     let store = Store::new();
     write_to_the_last_revision(&*store.driver).await;
 }
@@ -206,7 +206,7 @@ async fn revisions_stay_in_range_and_are_unique_over_random_histories() {
 }
 
 #[tokio::test]
-async fn a_store_that_was_made_in_the_place_of_another_begins_above_it() {
+async fn store_created_in_place_of_another_begins_above_it() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let file = folder.path().join("ark.db");
     let mut newest = 0;

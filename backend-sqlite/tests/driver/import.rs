@@ -46,7 +46,7 @@ async fn exported() -> (Store, Header, Vec<ImportPart>) {
 }
 
 #[tokio::test]
-async fn a_planned_move_keeps_revisions_and_history() {
+async fn planned_move_keeps_revisions_and_history() {
     let (source, header, parts) = exported().await;
     let mut target = Store::new();
     let moved = import(&target, &header, true, parts).await.expect("import");
@@ -67,7 +67,7 @@ async fn a_planned_move_keeps_revisions_and_history() {
 }
 
 #[tokio::test]
-async fn a_restore_starts_a_new_epoch() {
+async fn restore_begins_a_new_epoch() {
     let (source, header, parts) = exported().await;
     let target = Store::new();
     let restored = import(&target, &header, false, parts)
@@ -84,7 +84,7 @@ async fn a_restore_starts_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn an_import_that_breaks_off_leaves_nothing() {
+async fn aborted_import_stores_nothing() {
     let (_source, header, mut parts) = exported().await;
     parts.pop();
     let target = Store::new();

@@ -49,7 +49,7 @@ async fn both_releases() -> (Store, Vec<Option<Origin>>) {
 }
 
 #[tokio::test]
-async fn a_file_of_the_schema_before_opens_and_shows_old_changes_without_origins() {
+async fn file_of_previous_schema_opens_without_origins() {
     let (mut store, due) = both_releases().await;
     let events = store.log(BASE).await;
     assert_eq!(origins(&events), due);
@@ -58,7 +58,7 @@ async fn a_file_of_the_schema_before_opens_and_shows_old_changes_without_origins
 }
 
 #[tokio::test]
-async fn what_is_handed_to_watchers_is_what_the_log_shows() {
+async fn events_of_commit_equal_those_of_log() {
     let store = Store::new();
     let mut long = by(create("a/x", "1"), "create");
     long.origin = Some(Origin {
@@ -80,7 +80,7 @@ async fn what_is_handed_to_watchers_is_what_the_log_shows() {
 }
 
 #[tokio::test]
-async fn a_move_carries_origins() {
+async fn move_preserves_origins() {
     let (source, due) = both_releases().await;
     let events = source.log(BASE).await;
     let before = Header {

@@ -7,7 +7,7 @@ use sidecar::driver::{Driver as _, DriverHealth};
 use crate::store::{Store, all, applied, create, delete, refused, update};
 
 #[tokio::test]
-async fn a_full_store_serves_deletes_and_reads_and_recovers() {
+async fn full_store_serves_deletes_and_reads_and_recovers() {
     let store = Store::with(|options| {
         options.max_pages = Some(600);
         options.ballast_bytes = 100 * 4096;

@@ -89,7 +89,7 @@ async fn invisible(store: &Store) {
 }
 
 #[tokio::test]
-async fn several_calls_and_restarts_make_what_one_call_makes() {
+async fn import_in_several_calls_equals_one_call() {
     let (source, exported) = exported().await;
     let mut target = Store::new();
     let empty = target.driver.header().await.expect("header");
@@ -134,7 +134,7 @@ async fn several_calls_and_restarts_make_what_one_call_makes() {
 }
 
 #[tokio::test]
-async fn a_call_out_of_place_keeps_nothing_of_itself() {
+async fn misplaced_import_call_stores_nothing() {
     let (_source, exported) = exported().await;
     let target = Store::new();
     let first = vec![ImportPart::Records(exported.records[..3].to_vec())];
@@ -164,7 +164,7 @@ async fn a_call_out_of_place_keeps_nothing_of_itself() {
 }
 
 #[tokio::test]
-async fn what_is_discarded_leaves_no_trace() {
+async fn discarded_import_leaves_nothing() {
     let (_source, exported) = exported().await;
     let target = Store::new();
     let first = vec![
@@ -201,7 +201,7 @@ async fn what_is_discarded_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_backup_of_half_a_store_is_half_a_store() {
+async fn backup_of_unfinished_import_is_unfinished() {
     let (source, exported) = exported().await;
     let target = Store::new();
     let first = vec![
@@ -233,7 +233,7 @@ async fn a_backup_of_half_a_store_is_half_a_store() {
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_schema_is_brought_up_to_date() {
+async fn store_of_first_schema_is_migrated() {
     let mut store = Store::new();
     store.apply(create("a/x", "1")).await;
     store.driver.close().await;
@@ -258,7 +258,7 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn the_log_stays_as_small_as_one_call() {
+async fn write_ahead_log_stays_as_small_as_one_import_call() {
     const RECORDS: i64 = 8_000;
     const CALL: i64 = 200;
     let source = Header {

@@ -51,24 +51,24 @@ async fn fence(client: &Client, reason: &str) -> Result<i64, tonic::Status> {
 #[derive(Clone, Debug, Default)]
 struct Fenced {
     /// Reason and revision of the last acknowledged fence; an empty reason if it was lifted.
-    told: (String, i64),
+    acknowledged: (String, i64),
     /// Reason of the fence whose call failed without a response.
     open: String,
 }
 
-/// Sets and lifts fences until a call fails; counts acknowledged calls in `told`.
-async fn fence_until_dead(client: Client, told: watch::Sender<usize>) -> Fenced {
+/// Sets and lifts fences until a call fails; counts acknowledged calls in `count`.
+async fn fence_until_dead(client: Client, count: watch::Sender<usize>) -> Fenced {
     let mut known = Fenced::default();
     for number in 0.. {
-        known.open = if known.told.0.is_empty() {
+        known.open = if known.acknowledged.0.is_empty() {
             format!("fence {number}")
         } else {
             String::new()
         };
         match fence(&client, &known.open).await {
             Ok(revision) => {
-                known.told = (known.open.clone(), revision);
-                told.send_modify(|count| *count += 1);
+                known.acknowledged = (known.open.clone(), revision);
+                count.send_modify(|count| *count += 1);
             }
             Err(_) => break,
         }
@@ -92,7 +92,7 @@ async fn write_until_dead(client: Client, prefix: String) -> Vec<(i64, String)> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_is_there_or_not_after_a_kill() {
+async fn fence_is_atomic_under_kills() {
     let mut program = Program::new();
     let mut acknowledged = Vec::new();
     let mut fences = 0;
@@ -106,30 +106,37 @@ async fn a_fence_is_there_or_not_after_a_kill() {
             ));
         }
         let mut fencer = JoinSet::new();
-        let (told, mut heard) = watch::channel(0);
-        fencer.spawn(fence_until_dead(client, told));
+        let (count, mut counted) = watch::channel(0);
+        fencer.spawn(fence_until_dead(client, count));
         // Every second kill waits for a fence, however slow the machine; the others may come before
         // the first fence.
         if round % 2 == 1 {
-            let first = tokio::time::timeout(FIRST, heard.wait_for(|count| *count > 0));
+            let first = tokio::time::timeout(FIRST, counted.wait_for(|count| *count > 0));
             first.await.expect("in time").expect("the store lives");
         }
         tokio::time::sleep(Duration::from_millis(20 + (round * 7) % 60)).await;
         program.kill();
         acknowledged.extend(writers.join_all().await.into_iter().flatten());
         let known = fencer.join_next().await.expect("a task").expect("fencer");
-        fences += usize::from(known.told.1 > 0);
+        fences += usize::from(known.acknowledged.1 > 0);
 
         let client = program.start().await;
         let found = describe(&client).await.fenced;
-        let told = &known.told;
-        assert!(found == told.0 || found == known.open, "{found}: {known:?}");
+        let acknowledged_fence = &known.acknowledged;
+        assert!(
+            found == acknowledged_fence.0 || found == known.open,
+            "{found}: {known:?}"
+        );
         if !found.is_empty() {
             let refused = write(&client, op(Action::Create, "late", "v")).await;
             refused.expect_err("fenced");
         }
-        if !told.0.is_empty() && found == told.0 {
-            assert_eq!(revision(&client).await, told.1, "a change after the fence");
+        if !acknowledged_fence.0.is_empty() && found == acknowledged_fence.0 {
+            assert_eq!(
+                revision(&client).await,
+                acknowledged_fence.1,
+                "a change after the fence"
+            );
         }
         fence(&client, "").await.expect("lifted");
         program.kill();
@@ -209,7 +216,7 @@ async fn import_until_dead(client: Client, mut reached: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_of_an_import_is_kept_whole_or_not_at_all() {
+async fn import_call_is_atomic_under_kills() {
     let mut program = Program::new();
     let (mut reached, mut kills) = (0, 0);
     while reached < RECORDS {
@@ -221,7 +228,7 @@ async fn a_call_of_an_import_is_kept_whole_or_not_at_all() {
         tokio::time::sleep(Duration::from_millis(moment)).await;
         program.kill();
         kills += 1;
-        let told = importer
+        let confirmed = importer
             .join_next()
             .await
             .expect("a task")
@@ -239,8 +246,11 @@ async fn a_call_of_an_import_is_kept_whole_or_not_at_all() {
             None if described.header == Some(source_and_history()) => RECORDS,
             None => 0,
         };
-        let next = (told + CALL).min(RECORDS);
-        assert!(reached == told || reached == next, "{reached} after {told}");
+        let next = (confirmed + CALL).min(RECORDS);
+        assert!(
+            reached == confirmed || reached == next,
+            "{reached} after {confirmed}"
+        );
         program.kill();
         assert!(kills < 500, "the import never ends");
     }

@@ -26,7 +26,7 @@ struct Known {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_kills_under_load() {
+async fn store_survives_fifty_kills_under_load() {
     let mut program = Program::new();
     let mut known = Known::default();
     for round in 0..KILLS {
@@ -102,9 +102,9 @@ impl Known {
     /// Checks that the store is not behind any observed revision.
     async fn check_head(&mut self, client: &Client) {
         let (header, _) = list(client).await;
-        let told = self.acknowledged.keys().next_back().copied().unwrap_or(0);
+        let acknowledged_revision = self.acknowledged.keys().next_back().copied().unwrap_or(0);
         assert!(
-            header.revision >= told.max(self.cursor),
+            header.revision >= acknowledged_revision.max(self.cursor),
             "the store went back"
         );
         if self.cursor == 0 {

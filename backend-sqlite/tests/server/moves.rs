@@ -16,7 +16,7 @@ fn request(part: Part) -> ImportRequest {
 }
 
 #[tokio::test]
-async fn an_export_that_follows_fills_another_store() {
+async fn following_export_fills_another_store() {
     let mut source = Program::new();
     let from = source.start().await;
     for name in ["a", "b", "c"] {
@@ -94,7 +94,7 @@ async fn an_export_that_follows_fills_another_store() {
 }
 
 #[tokio::test]
-async fn a_record_without_its_value_is_not_imported() {
+async fn record_without_value_is_not_imported() {
     let mut program = Program::new();
     let client = program.start().await;
     let damaged = Record {
@@ -123,7 +123,7 @@ async fn a_record_without_its_value_is_not_imported() {
 }
 
 #[tokio::test]
-async fn a_serving_program_is_ready() {
+async fn serving_process_is_ready() {
     let mut program = Program::new();
     let mut client = program.start().await;
     let health = client

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::program::{Program, client, command, create, list, op, write};
 
-fn refusal(mut command: Command) -> String {
+fn rejection(mut command: Command) -> String {
     let output = command
         .env("ARK_LOG", "off")
         .output()
@@ -26,7 +26,7 @@ fn refusal(mut command: Command) -> String {
 }
 
 #[tokio::test]
-async fn bad_addresses_files_and_rivals() {
+async fn invalid_addresses_files_and_second_process_are_rejected() {
     let mut program = Program::new();
     program.start().await;
     let folder = program.folder.path();
@@ -47,13 +47,13 @@ async fn bad_addresses_files_and_rivals() {
         (command(Path::new("/proc/ark.db"), &free), "/proc/ark.db"),
     ];
     for (command, words) in cases {
-        let line = refusal(command);
+        let line = rejection(command);
         assert!(line.contains(words), "{line}");
     }
 }
 
 #[tokio::test]
-async fn the_end_of_standard_input_is_an_orderly_stop() {
+async fn closed_standard_input_stops_in_order() {
     let program = Program::new();
     let (database, socket) = (program.database(), program.socket());
     let serve = || {
@@ -63,7 +63,7 @@ async fn the_end_of_standard_input_is_an_orderly_stop() {
     };
     let mut no_pipe = serve();
     no_pipe.stdin(Stdio::null());
-    let line = refusal(no_pipe);
+    let line = rejection(no_pipe);
     assert!(line.contains("needs a pipe as standard input"), "{line}");
 
     let mut child = serve().stdin(Stdio::piped()).spawn().expect("starts");
@@ -84,7 +84,7 @@ async fn the_end_of_standard_input_is_an_orderly_stop() {
 }
 
 #[tokio::test]
-async fn a_failing_disk_ends_the_process_with_the_outcome_unknown() {
+async fn failing_disk_ends_the_process_with_unknown_outcome() {
     let mut program = Program::new();
     let client = program.start().await;
     create(&client, "before").await;

@@ -19,7 +19,7 @@ use crate::program::{Client, Program, client, command, list, op};
 const SOON: Duration = Duration::from_secs(60);
 
 /// Returns the reason of a rejection; `None` if the operation was applied.
-async fn refusal(client: &Client, op: Op) -> Option<Reason> {
+async fn rejection(client: &Client, op: Op) -> Option<Reason> {
     let request = WriteRequest { ops: vec![op] };
     match client.clone().write(request).await {
         Ok(response) => match response.into_inner().results.remove(0).verdict {
@@ -42,7 +42,7 @@ async fn fill(client: &Client, bytes: usize) -> Vec<String> {
     loop {
         let name = format!("n{:04}", names.len());
         let create = op(Action::Create, &name, vec![b'v'; bytes]);
-        match refusal(client, create).await {
+        match rejection(client, create).await {
             None => names.push(name),
             Some(reason) => {
                 assert_eq!(reason, Reason::NoSpace);
@@ -57,13 +57,13 @@ async fn fill(client: &Client, bytes: usize) -> Vec<String> {
 async fn empty(client: &Client, names: Vec<String>, bytes: usize) {
     assert_eq!(list(client).await.1.len(), names.len());
     for name in names {
-        assert_eq!(refusal(client, op(Action::Delete, &name, "")).await, None);
+        assert_eq!(rejection(client, op(Action::Delete, &name, "")).await, None);
     }
     let deadline = Instant::now() + SOON;
     loop {
         // Clients that retry without pause must not prevent the space from being freed.
         let create = op(Action::Create, "again", vec![b'v'; bytes]);
-        match refusal(client, create).await {
+        match rejection(client, create).await {
             None => break,
             Some(reason) => assert_eq!(reason, Reason::NoSpace),
         }
@@ -78,7 +78,7 @@ async fn empty(client: &Client, names: Vec<String>, bytes: usize) {
 }
 
 #[tokio::test]
-async fn room_is_back_once_objects_are_deleted() {
+async fn deleting_objects_frees_space() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let mut options = Options::new(folder.path().join("ark.db"));
     options.max_pages = Some(8192);
@@ -115,7 +115,7 @@ fn namespaced(folder: &Path, mib: usize) -> Option<Command> {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_no_reason_not_to_start() {
+async fn driver_starts_on_full_disk() {
     let program = Program::new();
     let disk = program.folder.path().join("disk");
     std::fs::create_dir(&disk).expect("a directory");
@@ -158,7 +158,7 @@ async fn a_full_disk_is_no_reason_not_to_start() {
     };
     full.await;
     let create = op(Action::Create, "a", "v");
-    assert_eq!(refusal(&client, create).await, Some(Reason::NoSpace));
+    assert_eq!(rejection(&client, create).await, Some(Reason::NoSpace));
     let delete = op(Action::Delete, "a", "");
     let request = WriteRequest { ops: vec![delete] };
     let deleted = client.clone().write(request).await.expect("an answer");

@@ -28,7 +28,7 @@ async fn revisions(stream: &mut Streaming<WatchResponse>, last: i64) -> Vec<i64>
 }
 
 #[tokio::test]
-async fn a_watch_sees_what_follows_its_start_once_and_in_order() {
+async fn watch_returns_changes_after_start_once_and_in_order() {
     let mut program = Program::new();
     let client = program.start().await;
     let first = create(&client, "a").await;
@@ -54,7 +54,7 @@ async fn a_watch_sees_what_follows_its_start_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn starts_outside_history_are_refused_with_their_bounds() {
+async fn watch_starts_outside_history_are_rejected_with_bounds() {
     let mut program = Program::new();
     let client = program.start().await;
     create(&client, "a").await;
@@ -83,7 +83,7 @@ async fn starts_outside_history_are_refused_with_their_bounds() {
 }
 
 #[tokio::test]
-async fn a_range_sees_its_own_events_and_progress_over_the_others() {
+async fn ranged_watch_returns_own_events_and_progress_over_others() {
     let mut program = Program::new();
     let client = program.start().await;
     let first = create(&client, "a").await;

@@ -23,8 +23,8 @@ mod writes;
 use backend_proto::v1::describe_response::Capability;
 use futures_util::future::BoxFuture;
 
-use crate::bench::Bench;
 use crate::check::Check;
+use crate::context::CaseContext;
 
 /// A rule of the contract with the function that tests it.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub struct Case {
     pub sentence: &'static str,
     /// Capabilities that the driver must have for the rule to apply.
     pub needs: &'static [Capability],
-    pub(crate) run: fn(Bench) -> BoxFuture<'static, Check>,
+    pub(crate) run: fn(CaseContext) -> BoxFuture<'static, Check>,
 }
 
 /// Builds a row of a table of cases.
@@ -45,7 +45,7 @@ macro_rules! case {
             id: $id,
             sentence: $sentence,
             needs: &[$(backend_proto::v1::describe_response::Capability::$needs),*],
-            run: |bench| Box::pin($run(bench)),
+            run: |context| Box::pin($run(context)),
         }
     };
 }
@@ -79,7 +79,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn ids_are_unique_and_say_their_sentence() {
+    fn case_ids_are_unique_and_well_formed() {
         let mut ids = HashSet::new();
         for case in super::all() {
             assert!(ids.insert(case.id), "{} occurs twice", case.id);

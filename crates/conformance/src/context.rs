@@ -24,7 +24,7 @@ pub(crate) const ORIGINS: u32 = 3;
 
 /// Options of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
+pub struct RunOptions {
     /// Seed of all random choices.
     pub seed: u64,
     /// Whether to run ten times the load, for nightly runs.
@@ -34,24 +34,24 @@ pub struct Effort {
 /// Context of one case. Its API group is unique, so that cases are independent of each other and of
 /// the store's content.
 #[derive(Clone)]
-pub struct Bench {
+pub struct CaseContext {
     endpoint: Endpoint,
     described: DescribeResponse,
     group: String,
     empty: Option<Arc<dyn EmptyStores>>,
-    /// Keeps the store of [`Bench::empty`] served.
+    /// Keeps the store of [`CaseContext::empty`] served.
     _store: Option<Arc<EmptyStore>>,
     /// Client of the driver under test.
     pub client: Client,
-    pub(crate) effort: Effort,
+    pub(crate) run_options: RunOptions,
 }
 
-// === impl Bench ===
+// === impl CaseContext ===
 
-impl Bench {
+impl CaseContext {
     /// Creates a context with a new group and its own connection.
     #[must_use]
-    pub fn new(endpoint: &Endpoint, described: &DescribeResponse, effort: Effort) -> Self {
+    pub fn new(endpoint: &Endpoint, described: &DescribeResponse, run_options: RunOptions) -> Self {
         Self {
             client: Client::new(endpoint),
             endpoint: endpoint.clone(),
@@ -59,7 +59,7 @@ impl Bench {
             empty: None,
             _store: None,
             group: format!("g{}.conformance.test", Uuid::new_v4().simple()),
-            effort,
+            run_options,
         }
     }
 

@@ -4,9 +4,9 @@
 //! they were. All responses are recorded, and at the end checked against the content of the store.
 
 pub mod process;
-pub mod storm;
+pub mod soak;
 
-mod evidence;
+mod history;
 mod load;
 
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use self::evidence::Evidence;
+use self::history::History;
 use self::load::{Watcher, Writer};
-use crate::bench::{Bench, Effort};
 use crate::check::{Check, Stop, ensure};
 use crate::client::Client;
+use crate::context::{CaseContext, RunOptions};
 use crate::report::Row;
 use backend_client::Endpoint;
 
@@ -39,7 +39,7 @@ const COMPACT_EVERY: usize = 5;
 
 /// A driver process that can be killed.
 #[async_trait]
-pub trait Victim: Send {
+pub trait ProcessUnderTest: Send {
     /// Starts the process, without waiting until it serves.
     async fn start(&mut self) -> Result<(), String>;
 
@@ -63,7 +63,10 @@ pub struct Plan {
 ///
 /// # Errors
 /// If it ends or does not respond in time.
-pub async fn ready(victim: &mut dyn Victim, endpoint: &Endpoint) -> Result<(), String> {
+pub async fn ready(
+    driver_process: &mut dyn ProcessUnderTest,
+    endpoint: &Endpoint,
+) -> Result<(), String> {
     let deadline = Instant::now() + READY;
     loop {
         // A channel delays reconnecting after a failure, so each attempt uses a new one.
@@ -71,7 +74,7 @@ pub async fn ready(victim: &mut dyn Victim, endpoint: &Endpoint) -> Result<(), S
         if matches!(answer, Ok(Ok(_))) {
             return Ok(());
         }
-        if let Some(why) = victim.ended() {
+        if let Some(why) = driver_process.ended() {
             return Err(why);
         }
         if Instant::now() > deadline {
@@ -83,28 +86,28 @@ pub async fn ready(victim: &mut dyn Victim, endpoint: &Endpoint) -> Result<(), S
 
 /// Kills the driver repeatedly under load; it must be stopped before, and is left running.
 pub async fn run(
-    victim: &mut dyn Victim,
+    driver_process: &mut dyn ProcessUnderTest,
     endpoint: &Endpoint,
     plan: Plan,
-    mut told: impl FnMut(&Row),
+    mut on_row: impl FnMut(&Row),
 ) -> Vec<Row> {
     let begun = Instant::now();
-    let driven = drive(victim, endpoint, plan).await;
+    let driven = drive(driver_process, endpoint, plan).await;
     let mut rows = Vec::new();
     let mut tell = |row: Row| {
-        told(&row);
+        on_row(&row);
         rows.push(row);
     };
     match driven {
-        Ok(evidence) => {
+        Ok(history) => {
             tell(Row::new(BACK, begun, Ok(())));
-            for (id, judge) in evidence::SENTENCES {
-                tell(Row::new(id, Instant::now(), judge(&evidence)));
+            for (id, rule) in history::RULES {
+                tell(Row::new(id, Instant::now(), rule(&history)));
             }
         }
         Err(stop) => {
             tell(Row::new(BACK, begun, Err(stop)));
-            for (id, _) in evidence::SENTENCES {
+            for (id, _) in history::RULES {
                 let skipped = Stop::Skipped("the kills were not finished".to_owned());
                 tell(Row::new(id, Instant::now(), Err(skipped)));
             }
@@ -113,13 +116,13 @@ pub async fn run(
     rows
 }
 
-/// The first rule of crash mode; the others are [`evidence::SENTENCES`].
+/// The first rule of crash mode; the others are [`history::RULES`].
 const BACK: &str = "C1-comes-back-after-every-kill";
 
 /// Returns the ids and rules of crash mode.
 #[must_use]
-pub fn sentences() -> Vec<(&'static str, &'static str)> {
-    let [lost, reused, back, resumed, settled] = evidence::SENTENCES.map(|(id, _)| id);
+pub fn rules() -> Vec<(&'static str, &'static str)> {
+    let [lost, reused, back, resumed, settled] = history::RULES.map(|(id, _)| id);
     vec![
         (
             BACK,
@@ -148,36 +151,43 @@ pub fn sentences() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Runs all rounds.
-async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Check<Evidence> {
-    let trouble = |what: &str, why: String| Stop::Failed(format!("{what}: {why}"));
+async fn drive(
+    driver_process: &mut dyn ProcessUnderTest,
+    endpoint: &Endpoint,
+    plan: Plan,
+) -> Check<History> {
+    let failed = |what: &str, why: String| Stop::Failed(format!("{what}: {why}"));
     let mut random = StdRng::seed_from_u64(plan.seed);
-    let mut evidence = Evidence::default();
+    let mut history = History::default();
     let mut clients: Option<Clients> = None;
     let mut kill = 0;
     loop {
         let at = format!("start {kill} of {}", plan.kills);
-        victim.start().await.map_err(|why| trouble(&at, why))?;
-        ready(victim, endpoint)
+        driver_process
+            .start()
             .await
-            .map_err(|why| trouble(&at, why))?;
+            .map_err(|why| failed(&at, why))?;
+        ready(driver_process, endpoint)
+            .await
+            .map_err(|why| failed(&at, why))?;
         let mut at_work = match clients.take() {
             Some(clients) => clients,
             None => Clients::new(endpoint, plan.seed).await?,
         };
-        at_work.settle(&mut evidence).await?;
+        at_work.settle(&mut history).await?;
         if kill == plan.kills {
-            at_work.finish(&mut evidence).await?;
-            return Ok(evidence);
+            at_work.finish(&mut history).await?;
+            return Ok(history);
         }
         let moment = Duration::from_millis(random.random_range(KILL_AFTER_MS));
         let compact = kill % COMPACT_EVERY == COMPACT_EVERY - 1;
-        let working = at_work.work(&mut evidence, compact.then_some(moment / 2));
+        let working = at_work.work(&mut history, compact.then_some(moment / 2));
         let killing = async {
             sleep(moment).await;
-            victim.kill().await
+            driver_process.kill().await
         };
         let (worked, killed) = tokio::join!(working, killing);
-        killed.map_err(|why| trouble(&format!("kill {kill}"), why))?;
+        killed.map_err(|why| failed(&format!("kill {kill}"), why))?;
         clients = Some(worked?);
         kill += 1;
     }
@@ -185,68 +195,68 @@ async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Chec
 
 /// The writers and watchers with their state.
 struct Clients {
-    bench: Bench,
+    context: CaseContext,
     writers: Vec<Writer>,
     watchers: Vec<Watcher>,
 }
 
 impl Clients {
     async fn new(endpoint: &Endpoint, seed: u64) -> Check<Self> {
-        let effort = Effort { seed, long: false };
+        let run_options = RunOptions { seed, long: false };
         let described = Client::new(endpoint).describe().await?;
-        let bench = Bench::new(endpoint, &described, effort);
-        let start = bench.client.current().await?.revision;
+        let context = CaseContext::new(endpoint, &described, run_options);
+        let start = context.client.current().await?.revision;
         Ok(Self {
             writers: (0..WRITERS).map(Writer::new).collect(),
             watchers: (0..WATCHERS).map(|_| Watcher::new(start)).collect(),
-            bench,
+            context,
         })
     }
 
     /// Checks right after a start: the store has all observed revisions, and repeated operations
     /// return their outcome.
-    async fn settle(&mut self, evidence: &mut Evidence) -> Check {
-        let client = self.bench.connect();
-        evidence.restarted(client.current().await?.revision);
+    async fn settle(&mut self, history: &mut History) -> Check {
+        let client = self.context.connect();
+        history.restarted(client.current().await?.revision);
         for writer in &mut self.writers {
-            writer.settle(&client, evidence).await?;
+            writer.settle(&client, history).await?;
         }
         Ok(())
     }
 
     /// Runs the load until the driver is gone.
-    async fn work(mut self, evidence: &mut Evidence, compact: Option<Duration>) -> Check<Self> {
+    async fn work(mut self, history: &mut History, compact: Option<Duration>) -> Check<Self> {
         let mut writers = JoinSet::new();
         for writer in self.writers.drain(..) {
-            writers.spawn(writer.work(self.bench.clone()));
+            writers.spawn(writer.work(self.context.clone()));
         }
         // Compact up to the slowest watcher's position; unsettled operations have later revisions.
         let oldest = self
             .watchers
             .iter()
-            .map(Watcher::through)
+            .map(Watcher::up_to_revision)
             .min()
             .unwrap_or(0);
         let mut watchers = JoinSet::new();
         for watcher in self.watchers.drain(..) {
-            watchers.spawn(watcher.work(self.bench.clone()));
+            watchers.spawn(watcher.work(self.context.clone()));
         }
         let compaction = async {
             if let Some(after) = compact {
                 sleep(after).await;
                 // The kill may come before the response.
-                let _ = self.bench.connect().compact(oldest).await;
+                let _ = self.context.connect().compact(oldest).await;
             }
         };
         let all = async { tokio::join!(writers.join_all(), watchers.join_all(), compaction) };
         let late = |_| Stop::Failed("clients hang after the driver was killed".to_owned());
         let (written, watched, ()) = timeout(DRAIN, all).await.map_err(late)?;
-        for (writer, told) in written {
-            evidence.written(told);
+        for (writer, on_row) in written {
+            history.written(on_row);
             self.writers.push(writer);
         }
-        for (watcher, told) in watched {
-            evidence.watched(told);
+        for (watcher, on_row) in watched {
+            history.watched(on_row);
             self.watchers.push(watcher);
         }
         self.writers.sort_by_key(Writer::number);
@@ -254,22 +264,22 @@ impl Clients {
     }
 
     /// Reads to the end, and records the content of the store.
-    async fn finish(self, evidence: &mut Evidence) -> Check {
-        let client = self.bench.connect();
-        let listed = client.list(self.bench.all(0)).await?;
+    async fn finish(self, history: &mut History) -> Check {
+        let client = self.context.connect();
+        let listed = client.list(self.context.all(0)).await?;
         let head = listed.header.revision;
         for watcher in self.watchers {
             let late = |_| Stop::Failed("a watcher never reaches the end".to_owned());
-            let read = watcher.finish(&self.bench, head);
-            let (watcher, told) = timeout(DRAIN, read).await.map_err(late)?;
-            evidence.watched(told);
-            evidence.finished(watcher);
+            let read = watcher.finish(&self.context, head);
+            let (watcher, on_row) = timeout(DRAIN, read).await.map_err(late)?;
+            history.watched(on_row);
+            history.finished(watcher);
         }
         ensure!(
-            evidence.changes() > 0,
+            history.changes() > 0,
             "nothing was acknowledged: the load is no load"
         );
-        evidence.stored(listed);
+        history.stored(listed);
         Ok(())
     }
 }

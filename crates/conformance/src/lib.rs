@@ -10,7 +10,7 @@
 //!   cases; the suite must be the only writer meanwhile;
 //! - a case that needs an empty store requests one ([`empty::EmptyStores`]), and is skipped if none
 //!   is available;
-//! - the building blocks of cases also serve other tests of the contract: [`Bench`], [`Client`],
+//! - the building blocks of cases also serve other tests of the contract: [`CaseContext`], [`Client`],
 //!   [`Stream`], [`Replay`];
 //! - every rule can fail: `tests/kit/mutants.rs` has a driver that violates it and is detected.
 
@@ -24,20 +24,20 @@ pub mod report;
 pub mod served;
 pub mod suite;
 
-mod bench;
 mod check;
 mod client;
+mod context;
 mod linearize;
-mod load;
 mod replay;
 mod stream;
+mod workload;
 
 pub use backend_client::Endpoint;
-pub use bench::{Bench, Effort, path_of};
 pub use check::{Check, Stop};
 pub use client::{Client, Listed};
+pub use context::{CaseContext, RunOptions, path_of};
 pub use model::ModelDriver;
 pub use replay::Replay;
 pub use report::Report;
 pub use served::Served;
-pub use stream::{Stream, Told};
+pub use stream::{Stream, WatchMessage};

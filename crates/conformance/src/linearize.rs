@@ -15,8 +15,8 @@ use backend_proto::v1::{Event, Record};
 
 use self::history::{Recorded, record};
 use self::register::{Found, Outcome, linearizable};
-use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, same, some};
+use crate::context::CaseContext;
 use crate::replay::Replay;
 
 /// Histories per run, each with its own seed.
@@ -25,22 +25,22 @@ const HISTORIES: u64 = 4;
 /// Maximum states per search: far more than a correct history needs.
 const STATES: usize = 2_000_000;
 
-pub(crate) async fn case(bench: Bench) -> Check {
-    let factor = if bench.effort.long { 10 } else { 1 };
+pub(crate) async fn case(context: CaseContext) -> Check {
+    let factor = if context.run_options.long { 10 } else { 1 };
     for number in 0..HISTORIES * factor {
-        one(&bench, number).await?;
+        one(&context, number).await?;
     }
     Ok(())
 }
 
-async fn one(bench: &Bench, number: u64) -> Check {
-    let start = bench.client.current().await?.revision;
-    let seed = bench.effort.seed.wrapping_add(number);
-    let history = record(bench, seed, &format!("h{number}")).await?;
-    let last = bench.client.current().await?.revision;
-    let events = bench
+async fn one(context: &CaseContext, number: u64) -> Check {
+    let start = context.client.current().await?.revision;
+    let seed = context.run_options.seed.wrapping_add(number);
+    let history = record(context, seed, &format!("h{number}")).await?;
+    let last = context.client.current().await?.revision;
+    let events = context
         .connect()
-        .watch(bench.after(start))
+        .watch(context.after(start))
         .await?
         .until(last)
         .await?;

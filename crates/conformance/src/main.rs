@@ -16,10 +16,10 @@ use backend_client::Tls;
 use clap::Parser;
 use conformance::cases::{self, Case};
 use conformance::crash::process::Process;
-use conformance::crash::{self, Plan, Victim as _};
+use conformance::crash::{self, Plan, ProcessUnderTest as _};
 use conformance::empty::{self, EmptyStores};
 use conformance::report::Row;
-use conformance::{Effort, Endpoint, Report, suite};
+use conformance::{Endpoint, Report, RunOptions, suite};
 
 /// Exit code if the suite could not run.
 const TROUBLE: u8 = 2;
@@ -82,7 +82,7 @@ async fn main() -> ExitCode {
         list(&arguments);
         return ExitCode::SUCCESS;
     }
-    match judge(&arguments).await {
+    match run_suite(&arguments).await {
         Ok(report) if report.failed() => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
@@ -128,18 +128,18 @@ impl Arguments {
 fn list(arguments: &Arguments) {
     let cases = cases::all();
     let named = cases.iter().map(|case| (case.id, case.sentence));
-    let all = named.chain(crash::sentences()).chain([STOPS]);
+    let all = named.chain(crash::rules()).chain([STOPS]);
     for (id, sentence) in all.filter(|(id, _)| arguments.wants(id)) {
         println!("{id:<58} {sentence}");
     }
 }
 
-async fn judge(arguments: &Arguments) -> Result<Report> {
+async fn run_suite(arguments: &Arguments) -> Result<Report> {
     let address = arguments.endpoint.as_deref().unwrap_or_default();
     let endpoint = Endpoint::parse(address, arguments.tls()?.as_ref());
     let endpoint = endpoint.context("--endpoint")?;
     let seed = arguments.seed.unwrap_or_else(rand::random);
-    let effort = Effort {
+    let run_options = RunOptions {
         seed,
         long: arguments.long,
     };
@@ -149,13 +149,13 @@ async fn judge(arguments: &Arguments) -> Result<Report> {
     let rows = match &arguments.restart_command {
         None => {
             ensure!(!cases.is_empty(), "no case has that id; see --list");
-            suite::run_with(&endpoint, arguments.empty(), &cases, effort, tell)
+            suite::run_with(&endpoint, arguments.empty(), &cases, run_options, tell)
                 .await
                 .map_err(|status| anyhow::anyhow!("{address}: {}", status.message()))?
         }
         Some(command) => {
             let process = Process::new(command, &endpoint).context("--restart-command")?;
-            with_restarts(arguments, process, &endpoint, &cases, effort).await?
+            with_restarts(arguments, process, &endpoint, &cases, run_options).await?
         }
     };
     let report = Report { rows };
@@ -177,15 +177,15 @@ async fn with_restarts(
     mut process: Process,
     endpoint: &Endpoint,
     cases: &[Case],
-    effort: Effort,
+    run_options: RunOptions,
 ) -> Result<Vec<Row>> {
-    let crash = crash::sentences().iter().any(|(id, _)| arguments.wants(id));
+    let crash = crash::rules().iter().any(|(id, _)| arguments.wants(id));
     ensure!(
         crash || arguments.wants(STOPS.0) || !cases.is_empty(),
         "no case has that id; see --list"
     );
     start(&mut process, endpoint).await?;
-    let mut rows = suite::run_with(endpoint, arguments.empty(), cases, effort, tell)
+    let mut rows = suite::run_with(endpoint, arguments.empty(), cases, run_options, tell)
         .await
         .map_err(|status| anyhow::anyhow!("no response from the driver: {}", status.message()))?;
     if crash {
@@ -194,7 +194,7 @@ async fn with_restarts(
             kills: arguments
                 .kills
                 .unwrap_or(if arguments.long { LONG_KILLS } else { 50 }),
-            seed: effort.seed,
+            seed: run_options.seed,
         };
         let judged = crash::run(&mut process, endpoint, plan, |row| {
             if arguments.wants(row.id) {

@@ -100,7 +100,7 @@ impl ModelDriver {
 impl Store {
     /// Returns an error while an import is unfinished: a call may have passed the kit's gate just
     /// before.
-    fn check_whole(&self) -> Result<(), BackendError> {
+    fn check_complete(&self) -> Result<(), BackendError> {
         match self.staged {
             Some(_) => Err(errors::not_ready("an import is unfinished")),
             None => Ok(()),
@@ -150,7 +150,7 @@ impl Driver for ModelDriver {
         let now = SystemTime::now().into();
         // The lock is the transaction: no read can run between two operations of the batch.
         let mut store = self.store.lock();
-        store.check_whole()?;
+        store.check_complete()?;
         if let Some(reason) = &store.fenced {
             return Ok(Committed {
                 header: store.state.header(),
@@ -175,7 +175,7 @@ impl Driver for ModelDriver {
     ) -> Result<(Header, Option<Record>), BackendError> {
         let state = &self.store.lock().state;
         let at = state.readable(revision)?;
-        let record = state.at(at).get(&state::place(key)).cloned();
+        let record = state.at(at).get(&state::sort_key(key)).cloned();
         Ok((state.header(), record))
     }
 
@@ -230,11 +230,11 @@ impl Driver for ModelDriver {
         if after < header.compact_revision {
             return Err(errors::compacted(header.compact_revision));
         }
-        let (mut events, mut bytes, mut through) = (Vec::new(), 0, header.revision);
+        let (mut events, mut bytes, mut up_to_revision) = (Vec::new(), 0, header.revision);
         for event in state.changes_after(after) {
             // At least one event, so that one larger than the limit can be read.
             if bytes >= max_bytes && !events.is_empty() {
-                through = event.revision - 1;
+                up_to_revision = event.revision - 1;
                 break;
             }
             bytes += event.encoded_len();
@@ -242,7 +242,7 @@ impl Driver for ModelDriver {
         }
         Ok(LogPage {
             events,
-            through,
+            up_to_revision,
             header,
         })
     }
@@ -253,7 +253,7 @@ impl Driver for ModelDriver {
 
     async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
         let mut store = self.store.lock();
-        store.check_whole()?;
+        store.check_complete()?;
         store.state.compact(revision)?;
         Ok(store.state.header())
     }
@@ -305,7 +305,7 @@ impl Driver for ModelDriver {
     async fn fence(&self, reason: Option<String>) -> Result<Header, BackendError> {
         // Commits take the same lock: none is in progress, and the next one reads the fence.
         let mut store = self.store.lock();
-        store.check_whole()?;
+        store.check_complete()?;
         store.fenced = reason;
         Ok(store.state.header())
     }

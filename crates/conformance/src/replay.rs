@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Record};
 
-use crate::bench::path_of;
 use crate::check::{Check, ensure, same, some};
+use crate::context::path_of;
 
 /// Records of one group and resource by path, after the events so far.
 #[derive(Clone, Debug, Default)]

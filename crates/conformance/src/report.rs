@@ -165,7 +165,7 @@ mod tests {
     use crate::check::Stop;
 
     #[test]
-    fn a_report_counts_and_escapes() {
+    fn report_counts_and_escapes() {
         let now = Instant::now();
         let failed = Stop::Failed("a < \"b\"\u{0}".to_owned());
         let report = Report {

@@ -28,8 +28,10 @@ impl Served {
         let listener = Listener::bind(&options).await?;
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
-        let told = stop.clone();
-        server.spawn(async move { sidecar::serve(driver, listener, &options, told).await });
+        let shutdown_signal = stop.clone();
+        server.spawn(
+            async move { sidecar::serve(driver, listener, &options, shutdown_signal).await },
+        );
         Ok(Self {
             socket: socket.to_path_buf(),
             stop,

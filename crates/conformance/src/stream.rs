@@ -23,11 +23,11 @@ pub struct Stream {
 
 /// Content of one message.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct WatchMessage {
     /// Events in revision order.
     pub events: Vec<Event>,
     /// Revision up to which everything was sent.
-    pub through: i64,
+    pub up_to_revision: i64,
     /// Whether the message has no events.
     pub progress: bool,
 }
@@ -50,31 +50,31 @@ impl Stream {
     }
 
     /// Returns the revision up to which everything was received.
-    pub(crate) fn through(&self) -> i64 {
-        self.rules.through()
+    pub(crate) fn up_to_revision(&self) -> i64 {
+        self.rules.up_to_revision()
     }
 
     /// Returns the next message, or the error that ends the watch.
     ///
     /// # Errors
     /// If it violated the rules.
-    pub async fn next(&mut self) -> Check<Result<Told, Status>> {
+    pub async fn next(&mut self) -> Check<Result<WatchMessage, Status>> {
         let message = match timeout(SILENCE, self.messages.message()).await {
             Ok(Ok(message)) => some(message, "an error at the end of a watch")?,
             Ok(Err(status)) => return Ok(Err(status)),
             Err(_) => return Err(silent()),
         };
         self.rules.check(&message)?;
-        let through = message.through_revision;
+        let up_to_revision = message.through_revision;
         Ok(Ok(match message.body {
-            Some(Body::Events(batch)) => Told {
+            Some(Body::Events(batch)) => WatchMessage {
                 events: batch.events,
-                through,
+                up_to_revision,
                 progress: false,
             },
-            _ => Told {
+            _ => WatchMessage {
                 events: Vec::new(),
-                through,
+                up_to_revision,
                 progress: true,
             },
         }))
@@ -83,7 +83,7 @@ impl Stream {
     /// Returns all events up to a revision, which must be reached.
     pub(crate) async fn until(&mut self, revision: i64) -> Check<Vec<Event>> {
         let mut events = Vec::new();
-        while self.through() < revision {
+        while self.up_to_revision() < revision {
             events.extend(self.next().await??.events);
         }
         Ok(events)

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tonic::Status;
 
-use crate::bench::{Bench, Effort};
 use crate::cases::Case;
 use crate::check::{Check, Stop};
 use crate::client::Client;
+use crate::context::{CaseContext, RunOptions};
 use crate::empty::EmptyStores;
 use crate::report::Row;
 use backend_client::Endpoint;
 
 /// Timeout of a case; ten times as much with `long`.
-const PATIENCE: Duration = Duration::from_secs(120);
+const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// As [`run_with`], without empty stores: cases that need them are skipped.
 ///
@@ -24,10 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub async fn run(
     endpoint: &Endpoint,
     cases: &[Case],
-    effort: Effort,
-    told: impl FnMut(&Row),
+    run_options: RunOptions,
+    on_row: impl FnMut(&Row),
 ) -> Result<Vec<Row>, Status> {
-    run_with(endpoint, None, cases, effort, told).await
+    run_with(endpoint, None, cases, run_options, on_row).await
 }
 
 /// Runs the cases in sequence. A case that fails or times out does not prevent the next. The suite
@@ -39,27 +39,31 @@ pub async fn run_with(
     endpoint: &Endpoint,
     empty: Option<Arc<dyn EmptyStores>>,
     cases: &[Case],
-    effort: Effort,
-    mut told: impl FnMut(&Row),
+    run_options: RunOptions,
+    mut on_row: impl FnMut(&Row),
 ) -> Result<Vec<Row>, Status> {
     let described = Client::new(endpoint).describe().await?;
     let mut rows = Vec::new();
     for case in cases {
-        let bench = Bench::new(endpoint, &described, effort).with_empty(empty.clone());
+        let context = CaseContext::new(endpoint, &described, run_options).with_empty(empty.clone());
         let begun = Instant::now();
-        let row = Row::new(case.id, begun, run_one(case, bench, effort).await);
-        told(&row);
+        let row = Row::new(case.id, begun, run_one(case, context, run_options).await);
+        on_row(&row);
         rows.push(row);
     }
     Ok(rows)
 }
 
-async fn run_one(case: &Case, bench: Bench, effort: Effort) -> Check {
-    if let Some(missing) = case.needs.iter().find(|needed| !bench.has(**needed)) {
+async fn run_one(case: &Case, context: CaseContext, run_options: RunOptions) -> Check {
+    if let Some(missing) = case.needs.iter().find(|needed| !context.has(**needed)) {
         let sentence = format!("the driver does not offer {}", missing.as_str_name());
         return Err(Stop::Skipped(sentence));
     }
-    let patience = if effort.long { PATIENCE * 10 } else { PATIENCE };
+    let patience = if run_options.long {
+        CASE_TIMEOUT * 10
+    } else {
+        CASE_TIMEOUT
+    };
     let late = |_| Stop::Failed(format!("did not end within {} s", patience.as_secs()));
-    timeout(patience, (case.run)(bench)).await.map_err(late)?
+    timeout(patience, (case.run)(context)).await.map_err(late)?
 }

@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::Bench;
 use crate::check::{Check, Stop};
+use crate::context::CaseContext;
 
 /// Timeout of the end of a load.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WORKLOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Keys per writer, used in turn.
 const KEYS: usize = 4;
@@ -27,26 +27,26 @@ pub(crate) struct Change {
 
 /// Running writers. Each creates, updates and deletes its own keys, so that every operation must be
 /// applied.
-pub(crate) struct Load {
+pub(crate) struct Workload {
     writers: JoinSet<Check<Vec<Change>>>,
     changes: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 
-// === impl Load ===
+// === impl Workload ===
 
-impl Load {
+impl Workload {
     /// Starts `count` writers, each with its own connection.
-    pub(crate) fn start(bench: &Bench, count: usize) -> Self {
+    pub(crate) fn start(context: &CaseContext, count: usize) -> Self {
         let known = Arc::new(AtomicI64::new(0));
         let changes = Arc::new(AtomicU64::new(0));
         let stop = CancellationToken::new();
         let mut writers = JoinSet::new();
         for writer in 0..count {
-            let (bench, known) = (bench.clone(), known.clone());
+            let (context, known) = (context.clone(), known.clone());
             let (changes, stop) = (changes.clone(), stop.clone());
             writers.spawn(async move {
-                let made = write(bench, writer, &known, &changes, &stop).await;
+                let made = write(context, writer, &known, &changes, &stop).await;
                 // Stop the others after a failure.
                 stop.cancel();
                 made
@@ -68,8 +68,8 @@ impl Load {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        let late = |_| Stop::Failed(format!("{due} writes took more than {PATIENCE:?}"));
-        timeout(PATIENCE, reached).await.map_err(late)
+        let late = |_| Stop::Failed(format!("{due} writes took more than {WORKLOAD_TIMEOUT:?}"));
+        timeout(WORKLOAD_TIMEOUT, reached).await.map_err(late)
     }
 
     /// Waits until the writers have made about `rounds` changes each, then stops them; returns all
@@ -91,8 +91,8 @@ impl Load {
             }
             Ok(all)
         };
-        let late = |_| Stop::Failed(format!("{due} writes took more than {PATIENCE:?}"));
-        timeout(PATIENCE, finish).await.map_err(late)?
+        let late = |_| Stop::Failed(format!("{due} writes took more than {WORKLOAD_TIMEOUT:?}"));
+        timeout(WORKLOAD_TIMEOUT, finish).await.map_err(late)?
     }
 }
 
@@ -101,13 +101,13 @@ fn joined(ended: Result<Check<Vec<Change>>, tokio::task::JoinError>) -> Check<Ve
 }
 
 async fn write(
-    bench: Bench,
+    context: CaseContext,
     writer: usize,
     known: &AtomicI64,
     changes: &AtomicU64,
     stop: &CancellationToken,
 ) -> Check<Vec<Change>> {
-    let client = bench.connect();
+    let client = context.connect();
     let mut made = Vec::new();
     // Revision of each key; 0 if it does not exist.
     let mut stored = [0; KEYS];
@@ -120,9 +120,9 @@ async fn write(
         // Offset the keys, so that some exist at any time.
         let delete = !gone && (round / KEYS + slot) % 3 == 2;
         let op = match (gone, delete) {
-            (true, _) => bench.create(&path, value),
-            (false, false) => bench.update(&path, value, stored[slot]),
-            (false, true) => bench.delete(&path, stored[slot]),
+            (true, _) => context.create(&path, value),
+            (false, false) => context.update(&path, value, stored[slot]),
+            (false, true) => context.delete(&path, stored[slot]),
         };
         let before = known.load(Ordering::Acquire);
         let revision = client.apply(op).await?.revision;

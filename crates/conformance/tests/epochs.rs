@@ -28,7 +28,7 @@ impl Stores for Models {
 }
 
 #[tokio::test]
-async fn nothing_is_written_above_the_last_revision() {
+async fn writes_above_last_revision_are_rejected() {
     write_to_the_last_revision(&ModelDriver::new()).await;
 }
 

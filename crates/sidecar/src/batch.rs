@@ -14,9 +14,9 @@ use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::driver::Driver;
+use crate::log_follower::LogFollower;
 use crate::metrics::Metrics;
 use crate::refuse::{closing, error, lost, overloaded};
-use crate::tail::Tail;
 
 /// Upper bounds of one batch. Both are approximate by one operation; they bound the time that a
 /// commit holds the store.
@@ -58,7 +58,7 @@ pub(crate) struct Batcher {
 #[derive(Debug)]
 struct Request {
     ops: Vec<Op>,
-    answer: oneshot::Sender<Result<WriteResponse, BackendError>>,
+    reply: oneshot::Sender<Result<WriteResponse, BackendError>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -78,7 +78,7 @@ struct Open {
     /// Error of the failed calls, if all calls failed so far.
     failed: Option<BackendError>,
     any_verdict: bool,
-    answer: oneshot::Sender<Result<WriteResponse, BackendError>>,
+    reply: oneshot::Sender<Result<WriteResponse, BackendError>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -116,10 +116,10 @@ impl Queue {
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(kib);
         let room = room.map_err(|_| overloaded("too many bytes wait to be written"))?;
-        let (answer, answered) = oneshot::channel();
+        let (reply, received) = oneshot::channel();
         let request = Request {
             ops,
-            answer,
+            reply,
             _room: room,
         };
         self.requests.try_send(request).map_err(|refused| {
@@ -130,7 +130,7 @@ impl Queue {
             }
         })?;
         // The batcher ended; the outcome of its last batch is unknown.
-        answered.await.map_err(|_| lost())?
+        received.await.map_err(|_| lost())?
     }
 }
 
@@ -138,11 +138,16 @@ impl Queue {
 
 impl Batcher {
     /// Runs until every [`Queue`] is dropped and no operation waits.
-    pub(crate) async fn run(mut self, driver: Arc<dyn Driver>, tail: Tail, metrics: Metrics) {
+    pub(crate) async fn run(
+        mut self,
+        driver: Arc<dyn Driver>,
+        log_follower: LogFollower,
+        metrics: Metrics,
+    ) {
         loop {
             if self.waiting.is_empty() {
                 match self.requests.recv().await {
-                    Some(request) => self.take(request, &tail),
+                    Some(request) => self.take(request, &log_follower),
                     None => return,
                 }
             }
@@ -153,7 +158,7 @@ impl Batcher {
                 let Ok(request) = self.requests.try_recv() else {
                     break;
                 };
-                self.take(request, &tail);
+                self.take(request, &log_follower);
             }
             let batch = self.next_batch();
             if batch.is_empty() {
@@ -168,7 +173,7 @@ impl Batcher {
                 Ok(committed) => {
                     let header = committed.header;
                     metrics.committed(committed.events.len());
-                    tail.publish(committed.events, header.clone());
+                    log_follower.publish(committed.events, header.clone());
                     let deleted = committed.results.iter().map(deleted_bytes).max();
                     self.deleted = deleted.unwrap_or(0).max(self.deleted / 2);
                     for (place, result) in places.into_iter().zip(committed.results) {
@@ -176,7 +181,7 @@ impl Batcher {
                     }
                 }
                 Err(failed) => {
-                    let header = tail.header();
+                    let header = log_follower.header();
                     for place in places {
                         self.settle(place, Err(failed.clone()), &header);
                     }
@@ -185,10 +190,10 @@ impl Batcher {
         }
     }
 
-    fn take(&mut self, request: Request, tail: &Tail) {
+    fn take(&mut self, request: Request, log_follower: &LogFollower) {
         if request.ops.is_empty() {
-            let _ = request.answer.send(Ok(WriteResponse {
-                header: Some(tail.header()),
+            let _ = request.reply.send(Ok(WriteResponse {
+                header: Some(log_follower.header()),
                 results: Vec::new(),
             }));
             return;
@@ -204,7 +209,7 @@ impl Batcher {
                 missing: count,
                 failed: None,
                 any_verdict: false,
-                answer: request.answer,
+                reply: request.reply,
                 _room: request._room,
             },
         );
@@ -222,7 +227,7 @@ impl Batcher {
         let mut batch: Vec<Unit> = Vec::new();
         let mut later = VecDeque::new();
         let mut keys: HashSet<Key> = HashSet::new();
-        let (mut bytes, mut answer) = (0, 0);
+        let (mut bytes, mut reply) = (0, 0);
         while let Some(unit) = self.waiting.pop_front() {
             if self.abandoned(&unit) {
                 continue;
@@ -232,7 +237,7 @@ impl Batcher {
                 Action::Delete => self.deleted,
                 _ => 0,
             };
-            let large = bytes + size > BATCH_BYTES || answer + record > ANSWER_BYTES;
+            let large = bytes + size > BATCH_BYTES || reply + record > ANSWER_BYTES;
             if batch.len() >= BATCH_OPS || (!batch.is_empty() && large) {
                 later.push_back(unit);
                 break;
@@ -240,7 +245,7 @@ impl Batcher {
             let key = unit.op.key.clone().unwrap_or_default();
             if keys.insert(key) {
                 bytes += size;
-                answer += record;
+                reply += record;
                 batch.push(unit);
             } else {
                 later.push_back(unit);
@@ -258,7 +263,7 @@ impl Batcher {
             return true;
         };
         let untouched = open.missing == open.results.len();
-        if untouched && open.answer.is_closed() {
+        if untouched && open.reply.is_closed() {
             self.open.remove(&unit.request);
             return true;
         }
@@ -293,7 +298,7 @@ impl Batcher {
             return;
         };
         // The receiver is dropped if the caller is gone.
-        let _ = done.answer.send(match done.failed {
+        let _ = done.reply.send(match done.failed {
             Some(failed) if !done.any_verdict => Err(failed),
             _ => Ok(WriteResponse {
                 header: Some(header.clone()),

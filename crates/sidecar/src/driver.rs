@@ -44,7 +44,7 @@ pub struct LogPage {
     /// Events in revision order; all events of a revision are in one page.
     pub events: Vec<Event>,
     /// Every change up to and including this revision is in this page or an earlier one.
-    pub through: i64,
+    pub up_to_revision: i64,
     /// Header of the store at the time of the read.
     pub header: Header,
 }
@@ -252,7 +252,7 @@ pub trait Driver: Send + Sync + 'static {
     /// Waits for a hint that another writer changed the store; the kit then reads the log. A lost
     /// hint delays a change but never loses it, because the kit also polls. The future must be
     /// cancel-safe.
-    async fn news(&self) {
+    async fn changed(&self) {
         std::future::pending().await
     }
 

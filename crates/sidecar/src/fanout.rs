@@ -43,7 +43,7 @@ pub(crate) enum Found {
     /// The next events, and the revision up to which they are complete.
     Events {
         events: Vec<Arc<Event>>,
-        through: i64,
+        up_to_revision: i64,
         header: Header,
     },
     /// The cursor is older than the ring: read the log instead.
@@ -79,7 +79,7 @@ impl Fanout {
     /// writers lie between, which must first be read from the log.
     pub(crate) fn publish(&self, events: Vec<Event>, header: Header) -> bool {
         let mut ring = self.ring.write();
-        let through = ring.header.revision;
+        let up_to_revision = ring.header.revision;
         if ring.is_past(&header) {
             // Read before the new epoch began, but published after it.
             return true;
@@ -92,18 +92,23 @@ impl Fanout {
         }
         let follows = events
             .first()
-            .is_none_or(|event| event.revision <= through + 1);
+            .is_none_or(|event| event.revision <= up_to_revision + 1);
         if !follows {
             return false;
         }
-        let news = events.into_iter().filter(|event| event.revision > through);
-        for event in news {
+        let new_events = events
+            .into_iter()
+            .filter(|event| event.revision > up_to_revision);
+        for event in new_events {
             ring.push(event);
         }
         // Other writers' changes after the last event are not in the ring yet.
-        let reached = ring.events.back().map_or(through, |event| event.revision);
-        let complete = reached.max(through) == header.revision;
-        let revision = reached.max(through);
+        let reached = ring
+            .events
+            .back()
+            .map_or(up_to_revision, |event| event.revision);
+        let complete = reached.max(up_to_revision) == header.revision;
+        let revision = reached.max(up_to_revision);
         let compact_revision = header.compact_revision.max(ring.header.compact_revision);
         ring.header = Header {
             revision,
@@ -158,7 +163,7 @@ impl Fanout {
             .partition_point(|event| event.revision <= cursor);
         let mut events = Vec::new();
         let mut bytes = 0;
-        let mut through = ring.header.revision.max(cursor);
+        let mut up_to_revision = ring.header.revision.max(cursor);
         for event in ring.events.range(first..) {
             bytes += size(event);
             if bytes > max_bytes && !events.is_empty() {
@@ -167,11 +172,11 @@ impl Fanout {
             events.push(event.clone());
         }
         if first + events.len() < ring.events.len() {
-            through = events.last().map_or(cursor, |event| event.revision);
+            up_to_revision = events.last().map_or(cursor, |event| event.revision);
         }
         Found::Events {
             events,
-            through,
+            up_to_revision,
             header: ring.header.clone(),
         }
     }

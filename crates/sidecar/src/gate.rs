@@ -15,14 +15,14 @@ use crate::refuse::not_ready;
 pub(crate) struct Gate {
     importing: Arc<AtomicBool>,
     /// Serializes refreshes, so that an older response never overwrites a newer one.
-    asking: Arc<Mutex<()>>,
+    refreshing: Arc<Mutex<()>>,
 }
 
 impl Gate {
     /// Asks the driver whether an import is unfinished. The gate stays closed while the driver
     /// returns an error.
     pub(crate) async fn refresh(&self, driver: &dyn Driver) -> Result<(), BackendError> {
-        let _asking = self.asking.lock().await;
+        let _refreshing = self.refreshing.lock().await;
         let progress = driver.import_progress().await;
         let importing = progress.as_ref().map_or(true, Option::is_some);
         self.importing.store(importing, Ordering::Release);

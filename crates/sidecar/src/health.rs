@@ -14,10 +14,10 @@ use tonic_health::server::HealthReporter;
 use crate::driver::{Driver, DriverHealth};
 use crate::gate::Gate;
 
-const EVERY: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Timeout of one health call. A driver must return within a second: see [`Driver::health`].
-const PATIENCE: Duration = Duration::from_secs(1);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Service name for grpc.health.v1 probes.
 const SERVICE: &str = "ark.backend.v1.Backend";
@@ -34,12 +34,12 @@ pub(crate) async fn run(
         if gate.check().is_err() {
             // Another process may finish the import, so poll for that too. A timeout leaves the
             // gate closed until the next poll.
-            let _ = tokio::time::timeout(PATIENCE, gate.refresh(driver.as_ref())).await;
+            let _ = tokio::time::timeout(HEALTH_TIMEOUT, gate.refresh(driver.as_ref())).await;
         }
-        let now = tokio::time::timeout(PATIENCE, driver.health())
+        let now = tokio::time::timeout(HEALTH_TIMEOUT, driver.health())
             .await
             .unwrap_or_else(|_| DriverHealth::NotReady("the store does not answer".to_owned()));
-        let serving = match told(&now, &gate) {
+        let serving = match published(&now, &gate) {
             DriverHealth::Ready | DriverHealth::NoSpace(_) | DriverHealth::Fenced(_) => {
                 ServingStatus::Serving
             }
@@ -55,13 +55,13 @@ pub(crate) async fn run(
         });
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
 /// Returns the published health. An unfinished import is not ready, whatever the driver reports.
-fn told(health: &DriverHealth, gate: &Gate) -> DriverHealth {
+fn published(health: &DriverHealth, gate: &Gate) -> DriverHealth {
     match gate.check() {
         Err(closed) if *health == DriverHealth::Ready => DriverHealth::NotReady(closed.message),
         _ => health.clone(),
@@ -70,7 +70,7 @@ fn told(health: &DriverHealth, gate: &Gate) -> DriverHealth {
 
 /// Builds the response to `Health`.
 pub(crate) fn response(health: &DriverHealth, gate: &Gate, header: Header) -> HealthResponse {
-    let health = told(health, gate);
+    let health = published(health, gate);
     let (state, cause, message) = match &health {
         DriverHealth::Ready => (State::Ready, Cause::Unspecified, ""),
         DriverHealth::Fenced(why) => (State::ReadOnly, Cause::Fenced, why.as_str()),

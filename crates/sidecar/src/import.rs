@@ -36,12 +36,12 @@ pub(crate) async fn run(
     let source = options
         .source
         .ok_or_else(|| status(&invalid("an import needs the source's header")))?;
-    if let Some(refusal) = import::refusal(&source) {
-        return Err(status(&invalid(&refusal)));
+    if let Some(rejection) = import::rejection(&source) {
+        return Err(status(&invalid(&rejection)));
     }
     if (options.more || options.discard) && !driver.describe().moves {
-        let refusal = unimplemented("this driver cannot import in several calls");
-        return Err(status(&refusal));
+        let rejection = unimplemented("this driver cannot import in several calls");
+        return Err(status(&rejection));
     }
     let options = ImportOptions {
         source,
@@ -152,7 +152,7 @@ mod tests {
     use super::{LAST_IMPORT, fault};
 
     #[test]
-    fn records_were_created_before_they_changed() {
+    fn records_with_invalid_create_revision_are_rejected() {
         for (create_revision, revision, fits) in [
             (1, 1, true),
             (3, 9, true),

@@ -27,6 +27,7 @@ mod gate;
 mod health;
 mod import;
 mod list;
+mod log_follower;
 mod metrics;
 mod parent;
 mod range;
@@ -36,7 +37,6 @@ mod retention;
 mod run;
 mod service;
 mod streams;
-mod tail;
 mod watch;
 
 pub use config::Options;

@@ -73,7 +73,7 @@ impl Listener {
 
 /// Whether the peer process may use the socket: the driver's own user, root, or the allowed user
 /// id.
-pub(crate) fn may_enter(stream: &UnixStream, allowed: Option<u32>) -> bool {
+pub(crate) fn is_permitted(stream: &UnixStream, allowed: Option<u32>) -> bool {
     let ours = rustix::process::geteuid().as_raw();
     stream.peer_cred().is_ok_and(|peer| {
         let uid = peer.uid();

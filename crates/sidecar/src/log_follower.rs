@@ -26,12 +26,12 @@ const READ_BYTES: usize = 1 << 20;
 
 /// Publishes changes, from commits and from the log.
 #[derive(Clone, Debug)]
-pub(crate) struct Tail {
+pub(crate) struct LogFollower {
     fanout: Arc<Fanout>,
     gap: Arc<Notify>,
 }
 
-impl Tail {
+impl LogFollower {
     pub(crate) fn new(fanout: Arc<Fanout>) -> Self {
         Self {
             fanout,
@@ -52,7 +52,7 @@ impl Tail {
 
     /// Reads the log at once if the store is ahead of the published revision: the client that just
     /// got `now` may wait for it.
-    pub(crate) fn nudge(&self, now: &Header) {
+    pub(crate) fn wake(&self, now: &Header) {
         let known = self.fanout.header();
         if (known.epoch, known.revision) < (now.epoch, now.revision) {
             self.gap.notify_one();
@@ -72,7 +72,7 @@ impl Tail {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.gap.notified() => {}
-                () = driver.news() => {}
+                () = driver.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
             wait = match self.catch_up(driver.as_ref(), &metrics).await {
@@ -96,7 +96,7 @@ impl Tail {
 
     /// Reads to the end of the log; returns whether it held new changes.
     async fn catch_up(&self, driver: &dyn Driver, metrics: &Metrics) -> Result<bool, BackendError> {
-        let mut news = false;
+        let mut changed = false;
         loop {
             let after = self.header().revision;
             metrics.log_read();
@@ -119,11 +119,11 @@ impl Tail {
                 }
                 page => page?,
             };
-            let done = page.events.is_empty() || page.through >= page.header.revision;
-            news |= !page.events.is_empty();
+            let done = page.events.is_empty() || page.up_to_revision >= page.header.revision;
+            changed |= !page.events.is_empty();
             self.fanout.publish(page.events, page.header);
             if done {
-                return Ok(news);
+                return Ok(changed);
             }
         }
     }

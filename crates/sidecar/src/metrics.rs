@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Timeout of one scrape.
-const SCRAPE: Duration = Duration::from_secs(5);
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Concurrent scrapes; further connections wait in the accept queue.
 const SCRAPES: usize = 8;
@@ -101,7 +101,7 @@ impl Metrics {
                         let text = self.text();
                         scrapes.spawn(async move {
                             // A slow or disconnected scraper is not an error of the driver.
-                            let _ = tokio::time::timeout(SCRAPE, answer(stream, text)).await;
+                            let _ = tokio::time::timeout(SCRAPE_TIMEOUT, answer(stream, text)).await;
                         });
                     }
                 }

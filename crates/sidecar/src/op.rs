@@ -22,7 +22,7 @@ const KEY_BYTES: [usize; 4] = [253, 63, 63, 253];
 
 /// Returns the reason why an operation is invalid in any state of the store, or `None`.
 #[must_use]
-pub fn refusal(op: &Op, value_bytes: usize) -> Option<BackendError> {
+pub fn rejection(op: &Op, value_bytes: usize) -> Option<BackendError> {
     if !op.op_id.is_empty() && op.op_id.len() != OP_ID_BYTES {
         return Some(invalid("the op_id has not 16 bytes"));
     }
@@ -35,8 +35,8 @@ pub fn refusal(op: &Op, value_bytes: usize) -> Option<BackendError> {
     if key.resource.is_empty() || key.name.is_empty() {
         return Some(invalid("the key has no resource or no name"));
     }
-    if let Err(refusal) = key::check(key) {
-        return Some(refusal);
+    if let Err(rejection) = key::check(key) {
+        return Some(rejection);
     }
     let parts = [&key.group, &key.resource, &key.namespace, &key.name];
     let lengths = parts.iter().map(|part| part.len());
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_cut_at_whole_characters() {
+    fn origin_is_truncated_at_character_boundary() {
         let long = Origin {
             manager: "é".repeat(100),
             verb: format!("{}é", "v".repeat(31)),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_that_says_nothing_is_none() {
+    fn empty_origin_is_none() {
         assert_eq!(origin(None), None);
         assert_eq!(origin(Some(&Origin::default())), None);
         assert_eq!(origin_of(String::new(), String::new(), String::new()), None);

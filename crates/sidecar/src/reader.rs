@@ -17,14 +17,14 @@ use crate::refuse::{closing, status, too_slow};
 use crate::streams::{Reading, Room, Streams, Unread};
 
 /// How long a reader may accept no message before its stream is ended.
-const PATIENCE: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the reader of an ended stream may accept no message before its connection is closed.
 /// Only closing releases what the transport buffers for it.
-const LAST_WORD: Duration = Duration::from_secs(10);
+const FINAL_ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// As [`PATIENCE`], during shutdown.
-const STOPPING: Duration = Duration::from_secs(1);
+/// As [`READ_TIMEOUT`], during shutdown.
+const SHUTDOWN_READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends messages to a reader.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl<M: prost::Message> Sink<M> {
                 None => self.streams.room(message.encoded_len()).await?,
             };
             let message = (Ok(message), self.reading.send(Some(room)));
-            match timeout(PATIENCE, self.queue.send(message)).await {
+            match timeout(READ_TIMEOUT, self.queue.send(message)).await {
                 Ok(sent) => Ok(sent.is_ok()),
                 Err(_) => Err(too_slow()),
             }
@@ -125,16 +125,16 @@ impl<M> Sink<M> {
     pub(crate) async fn end(self, error: &BackendError, stop: &CancellationToken) {
         let stopping = async {
             stop.cancelled().await;
-            sleep(STOPPING).await;
+            sleep(SHUTDOWN_READ_TIMEOUT).await;
         };
-        let told = async {
+        let last_message = async {
             let message = (Err(status(error)), self.reading.send(None));
             if self.queue.send(message).await.is_ok() {
                 self.queue.closed().await;
             }
         };
         tokio::select! {
-            told = timeout(LAST_WORD, told) => if told.is_err() {
+            last_message = timeout(FINAL_ERROR_TIMEOUT, last_message) => if last_message.is_err() {
                 tracing::warn!("client stopped reading: closing its connection");
                 self.connection.close();
             },

@@ -11,11 +11,11 @@ use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
 
 /// Interval between compactions, and the interval while the disk is full.
-const EVERY: Duration = Duration::from_secs(60);
-const EVERY_FULL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// Divisor of the retention each time that the disk is still full.
-const SHORTER: u64 = 4;
+const SHRINK_FACTOR: u64 = 4;
 
 /// Retention rule: keeps changes younger than `keep`, and the last `keep_events` regardless of age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +39,11 @@ impl Retention {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY_FULL) => waited += EVERY_FULL,
+                () = tokio::time::sleep(INTERVAL_WHEN_FULL) => waited += INTERVAL_WHEN_FULL,
             }
             let full = matches!(*health.borrow(), DriverHealth::NoSpace(_));
             rule = if full { rule.shorter() } else { self };
-            if !full && waited < EVERY {
+            if !full && waited < INTERVAL {
                 continue;
             }
             waited = Duration::ZERO;
@@ -57,7 +57,7 @@ impl Retention {
     const fn shorter(self) -> Self {
         Self {
             keep: Duration::ZERO,
-            keep_events: self.keep_events / SHORTER,
+            keep_events: self.keep_events / SHRINK_FACTOR,
         }
     }
 
@@ -93,7 +93,7 @@ mod tests {
     use super::Retention;
 
     #[test]
-    fn history_can_get_as_short_as_it_must() {
+    fn retention_shrinks_as_far_as_needed() {
         let mut rule = Retention {
             keep: Duration::from_secs(3600),
             keep_events: 10_000,

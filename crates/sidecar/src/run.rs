@@ -27,22 +27,22 @@ use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
 use crate::gate::Gate;
 use crate::health;
-use crate::listen::{self, Listener, may_enter};
+use crate::listen::{self, Listener, is_permitted};
+use crate::log_follower::LogFollower;
 use crate::metrics::Metrics;
 use crate::parent::Parent;
 use crate::refuse::closing;
 use crate::retention::Retention;
-use crate::service::{Pace, Service};
+use crate::service::{LogRateLimit, Service};
 use crate::streams::{STREAMS, Streams};
-use crate::tail::Tail;
 
-/// Shutdown timeouts: `DRAIN` for calls in progress, then `FINISH` for background tasks. The sum is
+/// Shutdown timeouts: `DRAIN_TIMEOUT` for calls in progress, then `FINISH_TIMEOUT` for background tasks. The sum is
 /// below the 30 s that a kubelet waits before SIGKILL.
-const DRAIN: Duration = Duration::from_secs(10);
-const FINISH: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause between attempts to read the store at start.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const START_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// HTTP/2 flow-control window per stream and per connection: bytes in flight to a reader.
 const WINDOW: u32 = 2 << 20;
@@ -96,7 +96,7 @@ pub async fn run_once_open<E: std::fmt::Display>(
 ) -> Result<(), Error> {
     let stop = CancellationToken::new();
     let signals = StopSignals::new(options)?;
-    let told = async {
+    let shutdown_signal = async {
         let reason = signals.first().await;
         tracing::info!(reason, "stopping");
         stop.cancel();
@@ -117,7 +117,7 @@ pub async fn run_once_open<E: std::fmt::Display>(
     };
     tokio::select! {
         result = serving => result,
-        () = told => Ok(()),
+        () = shutdown_signal => Ok(()),
     }
 }
 
@@ -213,7 +213,7 @@ async fn serve_open(
         }
         faults
     };
-    let finished = timeout(FINISH, finish).await.unwrap_or_else(|_| {
+    let finished = timeout(FINISH_TIMEOUT, finish).await.unwrap_or_else(|_| {
         tracing::warn!("streams or background tasks did not end before the shutdown timeout");
         Ok(())
     });
@@ -242,10 +242,10 @@ async fn start(
 ) -> Result<(Service, HealthServer<impl Health>, JoinSet<()>), Error> {
     let description = driver.describe();
     let gate = Gate::default();
-    let header = look(driver.as_ref(), &gate, stop).await?;
+    let header = read_store(driver.as_ref(), &gate, stop).await?;
     let fanout = Arc::new(Fanout::new(header));
     let metrics = Metrics::new();
-    let tail = Tail::new(fanout.clone());
+    let log_follower = LogFollower::new(fanout.clone());
     let (queue, batcher) = batch::new(description.limits);
     let (health_sender, health) = watch::channel(DriverHealth::Ready);
     let (reporter, probes) = tonic_health::server::health_reporter();
@@ -272,20 +272,20 @@ async fn start(
     ));
     background.spawn(retention.run(driver.clone(), fanout.clone(), health.clone(), stop.clone()));
     if description.multi_writer {
-        let follow = tail
+        let follow = log_follower
             .clone()
             .follow(driver.clone(), metrics.clone(), stop.clone());
         background.spawn(follow);
     }
-    background.spawn(batcher.run(driver.clone(), tail.clone(), metrics.clone()));
+    background.spawn(batcher.run(driver.clone(), log_follower.clone(), metrics.clone()));
     let service = Service {
-        failed_writes: Pace::default(),
+        failed_writes: LogRateLimit::default(),
         driver,
         description,
         queue,
         fanout,
         gate,
-        tail,
+        log_follower,
         health,
         metrics,
         streams: Streams::new(),
@@ -297,8 +297,12 @@ async fn start(
 
 /// Reads the header and the import state, with retries until they are reachable: a short outage of
 /// the store must not end the process.
-async fn look(driver: &dyn Driver, gate: &Gate, stop: &CancellationToken) -> Result<Header, Error> {
-    let mut told = false;
+async fn read_store(
+    driver: &dyn Driver,
+    gate: &Gate,
+    stop: &CancellationToken,
+) -> Result<Header, Error> {
+    let mut logged = false;
     loop {
         let looked = async {
             gate.refresh(driver).await?;
@@ -306,16 +310,16 @@ async fn look(driver: &dyn Driver, gate: &Gate, stop: &CancellationToken) -> Res
         };
         match looked.await {
             Err(error) if error.reason() == Reason::NotReady => {
-                if !told {
+                if !logged {
                     tracing::warn!(error = error.message, "cannot read the store, retrying");
                 }
-                told = true;
+                logged = true;
             }
             looked => return looked.map_err(Error::Driver),
         }
         tokio::select! {
             () = stop.cancelled() => return Err(Error::Driver(closing())),
-            () = sleep(LOOK_AGAIN) => {}
+            () = sleep(START_RETRY_INTERVAL) => {}
         }
     }
 }
@@ -328,14 +332,14 @@ async fn accept(
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let told = stop.clone().cancelled_owned();
+    let shutdown_signal = stop.clone().cancelled_owned();
     match listener {
         Listener::Unix(listener, path) => {
             let allowed = options.allow_uid;
             let incoming = UnixListenerStream::new(listener).filter(move |accepted| {
                 let enters = accepted
                     .as_ref()
-                    .map_or(true, |stream| may_enter(stream, allowed));
+                    .map_or(true, |stream| is_permitted(stream, allowed));
                 if !enters {
                     tracing::warn!("rejected a connection to the unix socket: user is not allowed");
                 }
@@ -344,7 +348,7 @@ async fn accept(
             let incoming = incoming.map(|accepted| accepted.map(Closable::new));
             let serving = server
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, told);
+                .serve_with_incoming_shutdown(incoming, shutdown_signal);
             let served = drained(serving, stop).await;
             // The next process may have replaced the file already, so a failure is ignored.
             let _ = std::fs::remove_file(path);
@@ -356,20 +360,20 @@ async fn accept(
             let serving = server
                 .tls_config(*tls)?
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, told);
+                .serve_with_incoming_shutdown(incoming, shutdown_signal);
             drained(serving, stop).await
         }
     }
 }
 
-/// Serves until shutdown, then waits for calls in progress, at most [`DRAIN`].
+/// Serves until shutdown, then waits for calls in progress, at most [`DRAIN_TIMEOUT`].
 async fn drained(
     serving: impl Future<Output = Result<(), tonic::transport::Error>>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let deadline = async {
         stop.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
         result = serving => result.map_err(Error::from),

@@ -26,11 +26,11 @@ use crate::connection::Connection;
 use crate::driver::{Description, Driver, DriverHealth, ListQuery};
 use crate::fanout::Fanout;
 use crate::gate::Gate;
+use crate::log_follower::LogFollower;
 use crate::metrics::Metrics;
 use crate::reader::{self, Messages};
 use crate::refuse::{closing, invalid, status};
 use crate::streams::Streams;
-use crate::tail::Tail;
 use crate::watch::{self as watching, Source, Watch};
 use crate::{export, health, import, key, list, range};
 
@@ -51,20 +51,20 @@ pub(crate) struct Service {
     pub(crate) queue: Queue,
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) gate: Gate,
-    pub(crate) tail: Tail,
+    pub(crate) log_follower: LogFollower,
     pub(crate) health: watch::Receiver<DriverHealth>,
     pub(crate) metrics: Metrics,
     pub(crate) streams: Streams,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
-    pub(crate) failed_writes: Pace,
+    pub(crate) failed_writes: LogRateLimit,
 }
 
 /// Rate limit of one log line per [`SLOW_WRITE`]: on a full disk every call fails.
 #[derive(Clone, Default)]
-pub(crate) struct Pace(Arc<Mutex<Option<Instant>>>);
+pub(crate) struct LogRateLimit(Arc<Mutex<Option<Instant>>>);
 
-impl Pace {
+impl LogRateLimit {
     fn may_log(&self) -> bool {
         let (mut last, now) = (self.0.lock(), Instant::now());
         let due = last.is_none_or(|last| now.duration_since(last) >= SLOW_WRITE);
@@ -231,7 +231,7 @@ impl Backend for Service {
         _request: Request<CurrentRevisionRequest>,
     ) -> Answer<CurrentRevisionResponse> {
         let header = or_status(self.driver.header().await)?;
-        self.tail.nudge(&header);
+        self.log_follower.wake(&header);
         Ok(Response::new(CurrentRevisionResponse {
             header: Some(header),
         }))

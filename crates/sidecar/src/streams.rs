@@ -2,7 +2,7 @@
 //!
 //! A message counts from when it is sent until its reader accepts it, both in the queue and in the
 //! transport. When the total reaches the limit, senders wait, and readers that accepted nothing for
-//! [`PRESSED`] are cut off.
+//! [`PRESSURE_TIMEOUT`] are cut off.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -30,10 +30,10 @@ const ROOM_KIB: usize = 64 << 10;
 const MESSAGE_KIB: usize = 16 << 10;
 
 /// How long a reader may accept nothing while other streams wait for room.
-pub(crate) const PRESSED: Duration = Duration::from_secs(5);
+pub(crate) const PRESSURE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Timeout of waiting for room.
-const WAIT: Duration = Duration::from_secs(60);
+const ROOM_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All streams of a process.
 #[derive(Clone, Debug)]
@@ -118,25 +118,25 @@ impl Streams {
         let acquired = async {
             let mut acquired = std::pin::pin!(of.clone().acquire_many_owned(count));
             loop {
-                match timeout(PRESSED, &mut acquired).await {
+                match timeout(PRESSURE_TIMEOUT, &mut acquired).await {
                     Ok(acquired) => return acquired.ok(),
                     Err(_) => self.cut_unread(),
                 }
             }
         };
-        match timeout(WAIT, acquired).await {
+        match timeout(ROOM_TIMEOUT, acquired).await {
             Ok(Some(permit)) => Ok(Room { _permit: permit }),
             _ => Err(overloaded("readers that take nothing hold all the room")),
         }
     }
 
-    /// Cuts off readers that accepted nothing for [`PRESSED`].
+    /// Cuts off readers that accepted nothing for [`PRESSURE_TIMEOUT`].
     fn cut_unread(&self) {
         let mut open = self.open.lock();
         open.retain(|reading| reading.strong_count() > 0);
         for reading in open.iter().filter_map(Weak::upgrade) {
             if reading.unread.load(Ordering::Acquire) > 0
-                && reading.taken.lock().elapsed() >= PRESSED
+                && reading.taken.lock().elapsed() >= PRESSURE_TIMEOUT
             {
                 reading.cut.cancel();
             }

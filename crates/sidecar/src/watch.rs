@@ -41,13 +41,13 @@ pub(crate) struct Watch {
     epoch: i64,
     /// Revision up to which everything was sent.
     cursor: i64,
-    silence: Duration,
+    progress_interval: Duration,
 }
 
 /// Events in order, and the revision up to which they are complete.
 struct Batch {
     events: Vec<Event>,
-    through: i64,
+    up_to_revision: i64,
     header: Header,
     /// Room reserved for them, if they were read for this watch alone.
     room: Option<Room>,
@@ -76,13 +76,13 @@ impl Watch {
         if start != 0 && start < header.compact_revision {
             return Err(compacted(header.compact_revision));
         }
-        let silence = u64::try_from(request.progress_interval_ms).unwrap_or(0);
+        let progress_interval = u64::try_from(request.progress_interval_ms).unwrap_or(0);
         Ok(Self {
             source,
             ranges: request.ranges,
             epoch: header.epoch,
             cursor: if start == 0 { header.revision } else { start },
-            silence: match silence {
+            progress_interval: match progress_interval {
                 0 => PROGRESS,
                 asked => Duration::from_millis(asked).max(PROGRESS_MIN),
             },
@@ -114,17 +114,17 @@ impl Watch {
         if !self.send(sink, wrap, (header, created), None).await? {
             return Ok(());
         }
-        let mut told = Instant::now();
+        let mut last_sent = Instant::now();
         loop {
             moved.mark_unchanged();
             let Batch {
                 events,
-                through,
+                up_to_revision,
                 header,
                 room,
             } = self.next(sink).await?;
-            let advanced = through > self.cursor;
-            self.cursor = through;
+            let advanced = up_to_revision > self.cursor;
+            self.cursor = up_to_revision;
             if events.is_empty() {
                 drop(room);
             } else {
@@ -132,7 +132,7 @@ impl Watch {
                 if !self.send(sink, wrap, (header, body), room).await? {
                     return Ok(());
                 }
-                told = Instant::now();
+                last_sent = Instant::now();
             }
             if advanced && self.cursor < self.source.fanout.header().revision {
                 continue;
@@ -144,14 +144,14 @@ impl Watch {
                 _ = moved.changed() => {}
                 // No progress message: while the store is unreachable, changes may have happened.
                 _ = health.changed() => reachable(&health.borrow_and_update())?,
-                () = tokio::time::sleep_until(told + self.silence) => {
+                () = tokio::time::sleep_until(last_sent + self.progress_interval) => {
                     let header = self.source.fanout.header();
                     if header.epoch == self.epoch && header.revision == self.cursor {
                         let progress = (header, Body::Progress(Progress {}));
                         if !self.send(sink, wrap, progress, None).await? {
                             return Ok(());
                         }
-                        told = Instant::now();
+                        last_sent = Instant::now();
                     }
                 }
             }
@@ -167,7 +167,7 @@ impl Watch {
         {
             Found::Events {
                 events,
-                through,
+                up_to_revision,
                 header,
             } => Ok(Batch {
                 events: events
@@ -175,7 +175,7 @@ impl Watch {
                     .filter(|event| range::holds(&self.ranges, event))
                     .map(|event| Event::clone(event))
                     .collect(),
-                through,
+                up_to_revision,
                 header,
                 room: None,
             }),
@@ -192,7 +192,7 @@ impl Watch {
                     .retain(|event| range::holds(&self.ranges, event));
                 Ok(Batch {
                     events: page.events,
-                    through: page.through,
+                    up_to_revision: page.up_to_revision,
                     header: page.header,
                     room: Some(room),
                 })

@@ -8,8 +8,8 @@ mod busy;
 mod fake;
 mod world;
 
-#[path = "../../../crates/conformance/tests/kit/bent.rs"]
-mod bent;
+#[path = "../../../crates/conformance/tests/kit/faulty_driver.rs"]
+mod faulty_driver;
 
 mod admission;
 mod audit;

@@ -10,8 +10,8 @@ use backend_proto::v1::{
 use tonic::Status;
 
 use super::moves::Export;
-use crate::bench::Bench;
 use crate::check::{Check, ensure, same, some};
+use crate::context::CaseContext;
 
 /// A second resource, so that key order differs from path order.
 const OTHER: &str = "others";
@@ -25,7 +25,7 @@ pub(super) struct Content {
 
 /// Content of one call of Import.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Load<'a> {
+pub(super) struct CallContent<'a> {
     pub(super) records: &'a [Record],
     pub(super) events: &'a [Event],
 }
@@ -34,7 +34,7 @@ pub(super) struct Load<'a> {
 
 impl Content {
     /// Fills an empty store and exports it.
-    pub(super) async fn of(store: &Bench) -> Check<Self> {
+    pub(super) async fn of(store: &CaseContext) -> Check<Self> {
         let client = &store.client;
         let paths = ["b/x", "a/y", "plain", "a/x", "a-b/x", "a/z"];
         let created = paths.map(|path| labelled(store.create(path, "1"), "first"));
@@ -84,7 +84,7 @@ impl Content {
     }
 
     /// Asserts that a store equals the exported one, with its history after the snapshot.
-    pub(super) async fn is_in(&self, original: &Bench, target: &Bench) -> Check {
+    pub(super) async fn is_in(&self, original: &CaseContext, target: &CaseContext) -> Check {
         let (there, here) = (
             target.client.current().await?,
             original.client.current().await?,
@@ -131,8 +131,8 @@ fn other(op: Op) -> Op {
 }
 
 /// Builds a list of the second resource.
-pub(super) fn others(bench: &Bench, revision: i64) -> ListRequest {
-    let mut request = bench.all(revision);
+pub(super) fn others(context: &CaseContext, revision: i64) -> ListRequest {
+    let mut request = context.all(revision);
     if let Some(range) = &mut request.range {
         OTHER.clone_into(&mut range.resource);
     }
@@ -157,15 +157,15 @@ fn labelled(op: Op, label: &str) -> Op {
 }
 
 /// Returns the messages of a call except the closing one.
-pub(super) fn parts(options: Options, load: Load<'_>) -> Vec<ImportRequest> {
+pub(super) fn parts(options: Options, call_content: CallContent<'_>) -> Vec<ImportRequest> {
     let mut parts = vec![Part::Options(options)];
     // Several messages, so that the driver handles a call in several steps.
-    parts.extend(load.records.chunks(2).map(|records| {
+    parts.extend(call_content.records.chunks(2).map(|records| {
         Part::Chunk(Chunk {
             records: records.to_vec(),
         })
     }));
-    parts.extend(load.events.chunks(2).map(|events| {
+    parts.extend(call_content.events.chunks(2).map(|events| {
         Part::Events(Events {
             events: events.to_vec(),
         })
@@ -178,15 +178,15 @@ pub(super) fn parts(options: Options, load: Load<'_>) -> Vec<ImportRequest> {
 
 /// Makes one complete call.
 pub(super) async fn import(
-    store: &Bench,
+    store: &CaseContext,
     options: Options,
-    load: Load<'_>,
+    call_content: CallContent<'_>,
 ) -> Result<ImportResponse, Status> {
-    let mut parts = parts(options, load);
+    let mut parts = parts(options, call_content);
     parts.push(ImportRequest {
         part: Some(Part::Done(Done {
-            records: load.records.len() as i64,
-            events: load.events.len() as i64,
+            records: call_content.records.len() as i64,
+            events: call_content.events.len() as i64,
         })),
     });
     send(store, parts).await
@@ -194,7 +194,7 @@ pub(super) async fn import(
 
 /// Sends messages and ends the stream.
 pub(super) async fn send(
-    store: &Bench,
+    store: &CaseContext,
     parts: Vec<ImportRequest>,
 ) -> Result<ImportResponse, Status> {
     let stream = tokio_stream::iter(parts);
@@ -202,7 +202,7 @@ pub(super) async fn send(
 }
 
 /// Returns the progress of an import from Describe.
-pub(super) async fn progress(store: &Bench) -> Check<ImportProgress> {
+pub(super) async fn progress(store: &CaseContext) -> Check<ImportProgress> {
     let described = store.client.describe().await?;
     some(described.import, "Describe.import of an unfinished import")
 }

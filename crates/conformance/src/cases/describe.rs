@@ -6,9 +6,9 @@ use backend_proto::v1::health_response::State;
 use backend_proto::v1::{CurrentRevisionRequest, ExportRequest, Header, HealthRequest};
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, ensure, same, some};
 use crate::client::timed;
+use crate::context::CaseContext;
 
 /// Supported difference between the minor versions of driver and client.
 const APART: u32 = 2;
@@ -32,8 +32,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn describe(bench: Bench) -> Check {
-    let first = bench.client.describe().await?;
+async fn describe(context: CaseContext) -> Check {
+    let first = context.client.describe().await?;
     ensure!(!first.driver.is_empty(), "the driver has no name");
     ensure!(
         !first.driver_version.is_empty(),
@@ -52,15 +52,15 @@ async fn describe(bench: Bench) -> Check {
         "the limits allow nothing: {limits:?}"
     );
     ensure!(!first.capabilities.contains(&0), "a capability UNSPECIFIED");
-    let mut again = bench.connect().describe().await?;
+    let mut again = context.connect().describe().await?;
     again.header.clone_from(&first.header);
     same!(again, first, "the second Describe");
     Ok(())
 }
 
-async fn headers(bench: Bench) -> Check {
-    let client = &bench.client;
-    let (first, key) = (bench.create("ns/a", "1"), bench.key("ns/a"));
+async fn headers(context: CaseContext) -> Check {
+    let client = &context.client;
+    let (first, key) = (context.create("ns/a", "1"), context.key("ns/a"));
     let mut raw = client.raw();
     let mut seen: Vec<(&str, Option<Header>)> = vec![
         ("Describe", client.describe().await?.header),
@@ -68,9 +68,9 @@ async fn headers(bench: Bench) -> Check {
         ("Get", client.get(&key, 0).await?.header),
         (
             "Get of nothing",
-            client.get(&bench.key("none"), 0).await?.header,
+            client.get(&context.key("none"), 0).await?.header,
         ),
-        ("List", Some(client.list(bench.all(0)).await?.header)),
+        ("List", Some(client.list(context.all(0)).await?.header)),
     ];
     let current = raw
         .current_revision(timed(CurrentRevisionRequest {}))
@@ -78,7 +78,7 @@ async fn headers(bench: Bench) -> Check {
     seen.push(("CurrentRevision", current.into_inner().header));
     let health = raw.health(timed(HealthRequest {})).await?;
     seen.push(("Health", health.into_inner().header));
-    let mut watch = raw.watch(bench.after(0)).await?.into_inner();
+    let mut watch = raw.watch(context.after(0)).await?.into_inner();
     let created = some(watch.message().await?, "first message of a watch")?;
     seen.push(("Watch", created.header));
     let mut export = raw.export(ExportRequest::default()).await?.into_inner();
@@ -121,8 +121,8 @@ pub(super) fn in_range(header: &Header, call: &str) -> Check {
     Ok(())
 }
 
-async fn ready(bench: Bench) -> Check {
-    let health = bench.client.raw().health(timed(HealthRequest {})).await?;
+async fn ready(context: CaseContext) -> Check {
+    let health = context.client.raw().health(timed(HealthRequest {})).await?;
     same!(health.into_inner().state(), State::Ready, "health");
     Ok(())
 }

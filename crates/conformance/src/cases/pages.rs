@@ -7,9 +7,9 @@ use backend_proto::v1::list_response::Part;
 use backend_proto::v1::{Index, Key, ListRequest, Range, Record};
 
 use super::{Case, case};
-use crate::bench::{Bench, noise, path_of};
 use crate::check::{Check, Stop, ensure, same, some};
 use crate::client::collect;
+use crate::context::{CaseContext, noise, path_of};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -58,20 +58,23 @@ const AWKWARD: [&str; 12] = [
     "a", "a-b", "a-b/x", "a.b/x", "a/a", "a/x", "a/x-1", "a/x.y", "a0/x", "aa/x", "b", "é/ü",
 ];
 
-async fn order(bench: Bench) -> Check {
+async fn order(context: CaseContext) -> Check {
     let mut due: Vec<String> = AWKWARD.iter().map(|&path| path.to_owned()).collect();
     for path in due.iter().rev() {
-        bench.client.apply(bench.create(path, "v")).await?;
+        context.client.apply(context.create(path, "v")).await?;
     }
     due.sort();
-    let listed = bench.client.list(bench.all(0)).await?;
+    let listed = context.client.list(context.all(0)).await?;
     same!(paths(&listed.records), due, "order of keys");
     ensure!(!listed.more, "a whole list says that more follows");
     // The order also holds for lists at a past revision.
     let at = listed.header.revision;
-    bench.client.apply(bench.delete("a/x", 0)).await?;
-    bench.client.apply(bench.update("a-b/x", "w", 0)).await?;
-    let past = bench.client.list(bench.all(at)).await?;
+    context.client.apply(context.delete("a/x", 0)).await?;
+    context
+        .client
+        .apply(context.update("a-b/x", "w", 0))
+        .await?;
+    let past = context.client.list(context.all(at)).await?;
     ensure!(
         past.records == listed.records,
         "a list at {at} differs after later changes"
@@ -79,34 +82,34 @@ async fn order(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn ranges(bench: Bench) -> Check {
+async fn ranges(context: CaseContext) -> Check {
     for path in AWKWARD {
-        bench.client.apply(bench.create(path, "v")).await?;
+        context.client.apply(context.create(path, "v")).await?;
     }
     let elsewhere = Key {
         resource: "thingsx".to_owned(),
-        ..bench.key("a/other")
+        ..context.key("a/other")
     };
-    let mut op = bench.create("a/other", "v");
+    let mut op = context.create("a/other", "v");
     op.key = Some(elsewhere.clone());
-    bench.client.apply(op).await?;
+    context.client.apply(op).await?;
     let named = |namespace: &str, name: &str| Range {
         name: Some(name.to_owned()),
-        ..bench.range_of(namespace)
+        ..context.range_of(namespace)
     };
     let other = Range {
         resource: elsewhere.resource.clone(),
-        ..bench.range()
+        ..context.range()
     };
     let nothing = Range {
         resource: "thing".to_owned(),
-        ..bench.range()
+        ..context.range()
     };
     let table: [(Range, &[&str]); 9] = [
-        (bench.range_of("a"), &["a/a", "a/x", "a/x-1", "a/x.y"]),
-        (bench.range_of("a-b"), &["a-b/x"]),
-        (bench.range_of("missing"), &[]),
-        (bench.range_of(""), &["a", "a-b", "b"]),
+        (context.range_of("a"), &["a/a", "a/x", "a/x-1", "a/x.y"]),
+        (context.range_of("a-b"), &["a-b/x"]),
+        (context.range_of("missing"), &[]),
+        (context.range_of(""), &["a", "a-b", "b"]),
         (named("a", "x"), &["a/x"]),
         (named("a", "missing"), &[]),
         (named("", "a"), &["a"]),
@@ -118,20 +121,20 @@ async fn ranges(bench: Bench) -> Check {
             range: Some(range.clone()),
             ..ListRequest::default()
         };
-        let listed = bench.client.list(request).await?;
+        let listed = context.client.list(request).await?;
         same!(paths(&listed.records), due, "keys of {range:?}");
     }
     Ok(())
 }
 
-async fn more(bench: Bench) -> Check {
+async fn more(context: CaseContext) -> Check {
     for path in AWKWARD {
-        bench.client.apply(bench.create(path, "v")).await?;
+        context.client.apply(context.create(path, "v")).await?;
     }
     for (range, count) in [
-        (bench.range(), 12),
-        (bench.range_of("a"), 4),
-        (bench.range_of(""), 3),
+        (context.range(), 12),
+        (context.range_of("a"), 4),
+        (context.range_of(""), 3),
     ] {
         for limit in 1..=count + 1 {
             let request = ListRequest {
@@ -139,7 +142,7 @@ async fn more(bench: Bench) -> Check {
                 limit,
                 ..ListRequest::default()
             };
-            let listed = bench.client.list(request).await?;
+            let listed = context.client.list(request).await?;
             let due = (limit.min(count), limit < count);
             let seen = (listed.records.len() as i64, listed.more);
             same!(seen, due, "records and `more` at limit {limit} of {count}");
@@ -148,21 +151,21 @@ async fn more(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn pages(bench: Bench) -> Check {
+async fn pages(context: CaseContext) -> Check {
     let paths =
         |round: i32| (0..40).map(move |number| format!("n{}/k{number:02}-{round}", number % 3));
-    let creates = paths(0).map(|path| bench.create(&path, noise(1, 500)));
-    bench.client.apply_all(creates.collect()).await?;
-    let whole = bench.client.list(bench.all(0)).await?;
+    let creates = paths(0).map(|path| context.create(&path, noise(1, 500)));
+    context.client.apply_all(creates.collect()).await?;
+    let whole = context.client.list(context.all(0)).await?;
     for limit in [1, 7, 40] {
         let (mut seen, mut after, mut revision) = (Vec::new(), None, whole.header.revision);
         for page in 0..=whole.records.len() {
             let request = ListRequest {
                 after,
                 limit,
-                ..bench.all(revision)
+                ..context.all(revision)
             };
-            let listed = bench.client.list(request).await?;
+            let listed = context.client.list(request).await?;
             same!(
                 listed.header.revision,
                 whole.header.revision,
@@ -184,10 +187,13 @@ async fn pages(bench: Bench) -> Check {
                 "a record on a page that is not the last",
             )?;
             let between = format!("{at}-between-{limit}");
-            bench.client.apply(bench.create(&between, "new")).await?;
-            bench
+            context
                 .client
-                .apply(bench.update(&at, format!("{limit} {page}"), 0))
+                .apply(context.create(&between, "new"))
+                .await?;
+            context
+                .client
+                .apply(context.update(&at, format!("{limit} {page}"), 0))
                 .await?;
         }
         ensure!(
@@ -196,12 +202,12 @@ async fn pages(bench: Bench) -> Check {
         );
     }
     // A continuation key need not exist.
-    bench.client.apply(bench.delete("n1/k01-0", 0)).await?;
+    context.client.apply(context.delete("n1/k01-0", 0)).await?;
     let request = ListRequest {
-        after: Some(bench.key("n1/k01-0")),
-        ..bench.all(whole.header.revision)
+        after: Some(context.key("n1/k01-0")),
+        ..context.all(whole.header.revision)
     };
-    let rest = bench.client.list(request).await?.records;
+    let rest = context.client.list(request).await?.records;
     let due = whole.records.iter().filter(|record| {
         let key = record.key.as_ref();
         key.map(path_of)
@@ -211,7 +217,7 @@ async fn pages(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn chunks(bench: Bench) -> Check {
+async fn chunks(context: CaseContext) -> Check {
     let labels = |number: usize| Index {
         labels: (0..40)
             .map(|n| (format!("{number}/{n}"), "x".repeat(60)))
@@ -223,20 +229,20 @@ async fn chunks(bench: Bench) -> Check {
     ];
     let mut created = 0;
     for (number, size) in sizes.into_iter().enumerate() {
-        bench
+        context
             .client
-            .apply(bench.create(&format!("big/{number}"), noise(4, size)))
+            .apply(context.create(&format!("big/{number}"), noise(4, size)))
             .await?;
         created += 1;
     }
     // Metadata around a value counts toward the size of a chunk.
     for number in 0..200 {
-        let mut op = bench.create(&format!("labels/{number:03}"), "v".repeat(100));
+        let mut op = context.create(&format!("labels/{number:03}"), "v".repeat(100));
         op.index = Some(labels(number));
-        bench.client.apply(op).await?;
+        context.client.apply(op).await?;
         created += 1;
     }
-    let listed = bench.client.list(bench.all(0)).await?;
+    let listed = context.client.list(context.all(0)).await?;
     same!(listed.records.len(), created, "records");
     for (bytes, count) in &listed.chunks {
         ensure!(
@@ -248,16 +254,16 @@ async fn chunks(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn slow(bench: Bench) -> Check {
+async fn slow(context: CaseContext) -> Check {
     const RECORDS: usize = 120;
     // More than connections buffer, so that the driver is blocked in the middle.
     for number in 0..RECORDS {
-        let op = bench.create(&format!("ns/k{number:03}"), noise(number as u64, 80_000));
-        bench.client.apply(op).await?;
+        let op = context.create(&format!("ns/k{number:03}"), noise(number as u64, 80_000));
+        context.client.apply(op).await?;
     }
-    let whole = bench.client.list(bench.all(0)).await?;
-    let reader = bench.connect();
-    let mut stream = reader.raw().list(bench.all(0)).await?.into_inner();
+    let whole = context.client.list(context.all(0)).await?;
+    let reader = context.connect();
+    let mut stream = reader.raw().list(context.all(0)).await?.into_inner();
     let first = some(stream.message().await?, "first message of a list")?;
     let Some(Part::Header(header)) = first.part else {
         return Err(Stop::Failed(
@@ -268,17 +274,17 @@ async fn slow(bench: Bench) -> Check {
     for number in 0..RECORDS {
         let path = format!("ns/k{number:03}");
         let op = match number % 3 {
-            0 => bench.delete(&path, 0),
-            _ => bench.update(&path, "small", 0),
+            0 => context.delete(&path, 0),
+            _ => context.update(&path, "small", 0),
         };
-        last = bench.client.apply(op).await?.revision;
-        bench
+        last = context.client.apply(op).await?.revision;
+        context
             .client
-            .apply(bench.create(&format!("{path}-new"), "new"))
+            .apply(context.create(&format!("{path}-new"), "new"))
             .await?;
     }
     // A driver that rejects compaction fails in another case.
-    let _ = bench.client.compact(last).await;
+    let _ = context.client.compact(last).await;
     // Simulates a slow reader.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut seen = Vec::new();
@@ -306,7 +312,7 @@ async fn slow(bench: Bench) -> Check {
         seen == whole.records,
         "a slow list differs from its snapshot"
     );
-    let after = collect(reader.raw().list(bench.all(0)).await?.into_inner()).await??;
+    let after = collect(reader.raw().list(context.all(0)).await?.into_inner()).await??;
     same!(
         after.records.len(),
         RECORDS + RECORDS * 2 / 3,

@@ -23,7 +23,7 @@ pub(super) struct Change {
 
 /// Records from all runs of the driver.
 #[derive(Debug, Default)]
-pub(super) struct Evidence {
+pub(super) struct History {
     acknowledged: Vec<Change>,
     /// Per start: the newest revision observed before, and the revision of the store after.
     starts: Vec<(i64, i64)>,
@@ -35,10 +35,10 @@ pub(super) struct Evidence {
     stored: Option<Listed>,
 }
 
-type Judge = fn(&Evidence) -> Check;
+type Rule = fn(&History) -> Check;
 
 /// Rules that are checked after all kills.
-pub(super) const SENTENCES: [(&str, Judge); 5] = [
+pub(super) const RULES: [(&str, Rule); 5] = [
     ("C2-nothing-acknowledged-is-lost", nothing_lost),
     ("C3-no-revision-is-used-twice", no_reuse),
     ("C4-the-revision-never-goes-back", never_back),
@@ -46,27 +46,27 @@ pub(super) const SENTENCES: [(&str, Judge); 5] = [
     ("C6-op-ids-tell-open-outcomes", settled),
 ];
 
-// === impl Evidence ===
+// === impl History ===
 
-impl Evidence {
+impl History {
     pub(super) fn restarted(&mut self, head: i64) {
         self.starts.push((self.newest, head));
         self.newest = self.newest.max(head);
     }
 
-    pub(super) fn written(&mut self, told: Written) {
-        let revisions = told.changes.iter().map(|change| change.revision);
+    pub(super) fn written(&mut self, observed: Written) {
+        let revisions = observed.changes.iter().map(|change| change.revision);
         self.newest = revisions
-            .chain([told.newest, self.newest])
+            .chain([observed.newest, self.newest])
             .max()
             .unwrap_or(0);
-        self.acknowledged.extend(told.changes);
-        self.lost.extend(told.problem);
+        self.acknowledged.extend(observed.changes);
+        self.lost.extend(observed.problem);
     }
 
-    pub(super) fn watched(&mut self, told: Watched) {
-        self.newest = self.newest.max(told.through);
-        self.torn.extend(told.problem);
+    pub(super) fn watched(&mut self, observed: Watched) {
+        self.newest = self.newest.max(observed.up_to_revision);
+        self.torn.extend(observed.problem);
     }
 
     pub(super) fn settled(&mut self, change: Change) {
@@ -78,9 +78,9 @@ impl Evidence {
         self.unsettled.push(problem);
     }
 
-    /// Records a read after `told` was observed.
-    pub(super) fn read(&mut self, told: i64, head: i64) {
-        self.starts.push((told, head));
+    /// Records a read after `observed` was observed.
+    pub(super) fn read(&mut self, observed: i64, head: i64) {
+        self.starts.push((observed, head));
     }
 
     /// Records that a written record was missing.
@@ -116,14 +116,14 @@ impl Evidence {
     }
 }
 
-fn nothing_lost(evidence: &Evidence) -> Check {
-    if let Some(problem) = evidence.lost.first() {
-        ensure!(false, "{problem}; {} such verdicts", evidence.lost.len());
+fn nothing_lost(history: &History) -> Check {
+    if let Some(problem) = history.lost.first() {
+        ensure!(false, "{problem}; {} such verdicts", history.lost.len());
     }
-    let listed = some(evidence.stored.as_ref(), "the list at the end")?;
+    let listed = some(history.stored.as_ref(), "the list at the end")?;
     // Expected content: the last acknowledged change of each key.
     let mut due: BTreeMap<&str, &Change> = BTreeMap::new();
-    for change in &evidence.acknowledged {
+    for change in &history.acknowledged {
         let last = due.entry(&change.path).or_insert(change);
         if change.revision > last.revision {
             *last = change;
@@ -132,15 +132,15 @@ fn nothing_lost(evidence: &Evidence) -> Check {
     let alive = due.values().filter(|change| change.kind != Type::Deleted);
     let due: Vec<(&str, i64)> = alive.map(|c| (c.path.as_str(), c.revision)).collect();
     let seen = listed.records.iter().map(|record| {
-        let path = record.key.as_ref().map(crate::bench::path_of);
+        let path = record.key.as_ref().map(crate::context::path_of);
         (path.unwrap_or_default(), record.revision)
     });
     let seen: Vec<(String, i64)> = seen.collect();
     let seen: Vec<(&str, i64)> = seen.iter().map(|(path, at)| (path.as_str(), *at)).collect();
     same!(seen, due, "records at the end");
-    for watcher in &evidence.watchers {
+    for watcher in &history.watchers {
         let shown: BTreeSet<i64> = watcher.changes().iter().map(|c| c.revision).collect();
-        let missing = evidence
+        let missing = history
             .acknowledged
             .iter()
             .filter(|c| c.revision > watcher.start())
@@ -153,9 +153,9 @@ fn nothing_lost(evidence: &Evidence) -> Check {
     Ok(())
 }
 
-fn no_reuse(evidence: &Evidence) -> Check {
+fn no_reuse(history: &History) -> Check {
     let mut given: BTreeMap<i64, &Change> = BTreeMap::new();
-    for change in &evidence.acknowledged {
+    for change in &history.acknowledged {
         let before = given.insert(change.revision, change);
         ensure!(
             before.is_none(),
@@ -163,31 +163,31 @@ fn no_reuse(evidence: &Evidence) -> Check {
             change.revision
         );
     }
-    for change in evidence.watchers.iter().flat_map(Watcher::changes) {
+    for change in history.watchers.iter().flat_map(Watcher::changes) {
         let due = *given.entry(change.revision).or_insert(change);
         same!(change, due, "what revision {} is", change.revision);
     }
     Ok(())
 }
 
-fn never_back(evidence: &Evidence) -> Check {
-    for (told, head) in &evidence.starts {
+fn never_back(history: &History) -> Check {
+    for (observed, head) in &history.starts {
         ensure!(
-            head >= told,
-            "the revision is {head}, after {told} had been told"
+            head >= observed,
+            "the revision is {head}, after {observed} had been told"
         );
     }
     Ok(())
 }
 
-fn resumed(evidence: &Evidence) -> Check {
-    if let Some(problem) = evidence.torn.first() {
-        ensure!(false, "{problem}; {} such streams", evidence.torn.len());
+fn resumed(history: &History) -> Check {
+    if let Some(problem) = history.torn.first() {
+        ensure!(false, "{problem}; {} such streams", history.torn.len());
     }
-    let listed = some(evidence.stored.as_ref(), "the list at the end")?;
-    let mut due: Vec<&Change> = evidence.acknowledged.iter().collect();
+    let listed = some(history.stored.as_ref(), "the list at the end")?;
+    let mut due: Vec<&Change> = history.acknowledged.iter().collect();
     due.sort_by_key(|change| change.revision);
-    for watcher in &evidence.watchers {
+    for watcher in &history.watchers {
         // Every operation was settled, so watchers must have seen exactly the acknowledged changes.
         let seen: Vec<&Change> = watcher.changes().iter().collect();
         let first = due.partition_point(|change| change.revision <= watcher.start());
@@ -202,12 +202,12 @@ fn resumed(evidence: &Evidence) -> Check {
     Ok(())
 }
 
-fn settled(evidence: &Evidence) -> Check {
-    if let Some(problem) = evidence.unsettled.first() {
+fn settled(history: &History) -> Check {
+    if let Some(problem) = history.unsettled.first() {
         ensure!(
             false,
             "{problem}; {} such operations",
-            evidence.unsettled.len()
+            history.unsettled.len()
         );
     }
     Ok(())

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::Victim;
+use super::ProcessUnderTest;
 use backend_client::Endpoint;
 
 /// Timeout of the end of a process after SIGKILL, and after SIGTERM.
@@ -112,7 +112,7 @@ impl Process {
 }
 
 #[async_trait]
-impl Victim for Process {
+impl ProcessUnderTest for Process {
     async fn start(&mut self) -> Result<(), String> {
         let log = |error: std::io::Error| format!("{}: {error}", self.log.display());
         let (output, errors) = (self.output().map_err(log)?, self.output().map_err(log)?);

@@ -20,11 +20,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::evidence::{self, Evidence};
-use super::load::{End, Trouble, Watched, Watcher, Writer, Written};
-use crate::bench::{Bench, Effort};
+use super::history::{self, History};
+use super::load::{End, Watched, Watcher, WriteError, Writer, Written};
 use crate::check::{Check, Stop};
 use crate::client::Client;
+use crate::context::{CaseContext, RunOptions};
 use crate::report::Row;
 use backend_client::Endpoint;
 
@@ -47,22 +47,22 @@ pub struct Size {
 }
 
 /// A running load.
-pub struct Storm {
-    benches: Vec<Bench>,
+pub struct Soak {
+    contexts: Vec<CaseContext>,
     shared: Arc<Shared>,
-    tasks: JoinSet<Evidence>,
-    watchers: JoinSet<Evidence>,
+    tasks: JoinSet<History>,
+    watchers: JoinSet<History>,
 }
 
 /// Results of a load.
 #[derive(Debug)]
-pub struct Aftermath {
+pub struct SoakReport {
     /// Results of the rules of crash mode.
     pub rows: Vec<Row>,
     /// Number of acknowledged changes.
     pub acknowledged: u64,
     /// Errors returned to clients, by call and reason.
-    pub troubles: BTreeMap<String, u64>,
+    pub errors: BTreeMap<String, u64>,
     /// The longest duration of a write, successful or not.
     pub slowest: Duration,
 }
@@ -73,28 +73,28 @@ struct Shared {
     newest: AtomicI64,
     acknowledged: AtomicU64,
     slowest: AtomicU64,
-    troubles: Mutex<BTreeMap<String, u64>>,
+    errors: Mutex<BTreeMap<String, u64>>,
     /// Stops writers and readers.
     stop: CancellationToken,
     /// Revision at which watchers stop.
     last: AtomicI64,
 }
 
-// === impl Storm ===
+// === impl Soak ===
 
-impl Storm {
+impl Soak {
     /// Starts the load.
     ///
     /// # Errors
     /// If the store does not respond before any fault is injected.
     pub async fn start(endpoints: &[Endpoint], seed: u64, size: Size) -> Result<Self, String> {
         let begun = begin(endpoints, seed).await;
-        let (benches, start) = begun.map_err(|stop| stop.to_string())?;
+        let (contexts, start) = begun.map_err(|stop| stop.to_string())?;
         let shared = Arc::new(Shared {
             newest: AtomicI64::new(start),
             acknowledged: AtomicU64::new(0),
             slowest: AtomicU64::new(0),
-            troubles: Mutex::default(),
+            errors: Mutex::default(),
             stop: CancellationToken::new(),
             last: AtomicI64::new(i64::MAX),
         });
@@ -103,20 +103,20 @@ impl Storm {
         let (starts, inbox) = mpsc::channel(STARTS);
         for number in 0..size.writers {
             let starts = size.from_every_revision.then(|| starts.clone());
-            let at = benches.clone();
+            let at = contexts.clone();
             tasks.spawn(write(Writer::new(number), at, shared.clone(), starts));
         }
-        for bench in &benches {
-            tasks.spawn(read(bench.clone(), shared.clone()));
+        for context in &contexts {
+            tasks.spawn(read(context.clone(), shared.clone()));
         }
         for number in 0..size.watchers {
             let watcher = Watcher::new(start);
-            watchers.spawn(follow(watcher, number, benches.clone(), shared.clone()));
+            watchers.spawn(follow(watcher, number, contexts.clone(), shared.clone()));
         }
         drop(starts);
-        watchers.spawn(follow_all(inbox, benches.clone(), shared.clone()));
+        watchers.spawn(follow_all(inbox, contexts.clone(), shared.clone()));
         Ok(Self {
-            benches,
+            contexts,
             shared,
             tasks,
             watchers,
@@ -131,8 +131,8 @@ impl Storm {
 
     /// Errors returned to clients so far, by call and reason.
     #[must_use]
-    pub fn troubles(&self) -> BTreeMap<String, u64> {
-        self.shared.troubles.lock().clone()
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        self.shared.errors.lock().clone()
     }
 
     /// Waits until `more` further changes are acknowledged.
@@ -149,7 +149,7 @@ impl Storm {
         let late = |_| {
             format!(
                 "{more} changes took more than {limit:?}: {:?}",
-                self.troubles()
+                self.errors()
             )
         };
         timeout(limit, reached).await.map_err(late)
@@ -160,49 +160,49 @@ impl Storm {
     ///
     /// # Errors
     /// If a client does not finish in time.
-    pub async fn finish(mut self) -> Result<Aftermath, String> {
+    pub async fn finish(mut self) -> Result<SoakReport, String> {
         self.shared.stop.cancel();
-        let mut evidence = Evidence::default();
+        let mut history = History::default();
         let ended = async {
-            drain(&mut self.tasks, &mut evidence).await?;
-            let listed = self.benches[0]
+            drain(&mut self.tasks, &mut history).await?;
+            let listed = self.contexts[0]
                 .connect()
-                .list(self.benches[0].all(0))
+                .list(self.contexts[0].all(0))
                 .await?;
             self.shared
                 .last
                 .store(listed.header.revision, Ordering::Release);
-            evidence.stored(listed);
-            drain(&mut self.watchers, &mut evidence).await
+            history.stored(listed);
+            drain(&mut self.watchers, &mut history).await
         };
         let ended: Check = ended.await;
-        ended.map_err(|stop| format!("{stop}; {:?}", self.troubles()))?;
-        let judged = evidence::SENTENCES.iter();
-        let rows = judged.map(|(id, judge)| Row::new(id, Instant::now(), judge(&evidence)));
-        Ok(Aftermath {
+        ended.map_err(|stop| format!("{stop}; {:?}", self.errors()))?;
+        let judged = history::RULES.iter();
+        let rows = judged.map(|(id, rule)| Row::new(id, Instant::now(), rule(&history)));
+        Ok(SoakReport {
             rows: rows.collect(),
             acknowledged: self.acknowledged(),
-            troubles: self.troubles(),
+            errors: self.errors(),
             slowest: Duration::from_micros(self.shared.slowest.load(Ordering::Acquire)),
         })
     }
 }
 
-async fn begin(endpoints: &[Endpoint], seed: u64) -> Check<(Vec<Bench>, i64)> {
+async fn begin(endpoints: &[Endpoint], seed: u64) -> Check<(Vec<CaseContext>, i64)> {
     let first = endpoints.first();
     let first = first.ok_or_else(|| Stop::Failed("a storm needs an endpoint".to_owned()))?;
     let described = Client::new(first).describe().await?;
-    let bench = Bench::new(first, &described, Effort { seed, long: false });
-    let start = bench.client.current().await?.revision;
-    let benches = endpoints.iter().map(|endpoint| bench.at(endpoint));
-    Ok((benches.collect(), start))
+    let context = CaseContext::new(first, &described, RunOptions { seed, long: false });
+    let start = context.client.current().await?.revision;
+    let contexts = endpoints.iter().map(|endpoint| context.at(endpoint));
+    Ok((contexts.collect(), start))
 }
 
-async fn drain(tasks: &mut JoinSet<Evidence>, evidence: &mut Evidence) -> Check {
+async fn drain(tasks: &mut JoinSet<History>, history: &mut History) -> Check {
     let all = async {
         while let Some(ended) = tasks.join_next().await {
             let ended = ended.map_err(|error| Stop::Failed(format!("a client: {error}")))?;
-            evidence.join(ended);
+            history.join(ended);
         }
         Ok(())
     };
@@ -214,15 +214,15 @@ async fn drain(tasks: &mut JoinSet<Evidence>, evidence: &mut Evidence) -> Check 
 
 impl Shared {
     /// Counts an error; returns a message if clients must not get it during a fault.
-    fn meets(&self, call: &str, told: Option<&BackendError>) -> Option<String> {
-        let reason = told.map(BackendError::reason);
+    fn meets(&self, call: &str, known: Option<&BackendError>) -> Option<String> {
+        let reason = known.map(BackendError::reason);
         let name = reason.map_or("untyped", |reason| reason.as_str_name());
         *self
-            .troubles
+            .errors
             .lock()
             .entry(format!("{call}: {name}"))
             .or_default() += 1;
-        match (reason, told) {
+        match (reason, known) {
             (Some(Reason::NotReady | Reason::Overloaded), Some(error)) => {
                 let advised = error.retry_after_ms > 0;
                 (!advised).then(|| format!("a {call} says nothing of a retry: {}", error.message))
@@ -232,7 +232,7 @@ impl Shared {
         }
     }
 
-    fn tell(&self, revision: i64) {
+    fn observe(&self, revision: i64) {
         self.newest.fetch_max(revision, Ordering::AcqRel);
     }
 
@@ -245,71 +245,71 @@ impl Shared {
 /// Writes until stopped, then settles open operations.
 async fn write(
     mut writer: Writer,
-    benches: Vec<Bench>,
+    contexts: Vec<CaseContext>,
     shared: Arc<Shared>,
     starts: Option<mpsc::Sender<i64>>,
-) -> Evidence {
-    let mut evidence = Evidence::default();
+) -> History {
+    let mut history = History::default();
     let mut at = writer.number();
-    let mut client = benches[at % benches.len()].connect();
+    let mut client = contexts[at % contexts.len()].connect();
     while writer.has_open() || !shared.stop.is_cancelled() {
-        let bench = &benches[at % benches.len()];
-        let before = evidence.changes();
+        let context = &contexts[at % contexts.len()];
+        let before = history.changes();
         let begun = Instant::now();
         let done = if writer.has_open() {
-            writer.try_settle(&client, &mut evidence).await
+            writer.try_settle(&client, &mut history).await
         } else {
-            step(&mut writer, bench, &client, &mut evidence, starts.as_ref()).await
+            step(&mut writer, context, &client, &mut history, starts.as_ref()).await
         };
         let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         shared.slowest.fetch_max(took, Ordering::AcqRel);
-        shared.tell(evidence.newest());
-        let made = evidence.changes() - before;
+        shared.observe(history.newest());
+        let made = history.changes() - before;
         shared.acknowledged.fetch_add(made as u64, Ordering::AcqRel);
-        if let Err(trouble) = done {
-            if let Some(problem) = shared.meets("write", trouble.told().as_ref()) {
-                evidence.lost(problem);
+        if let Err(failure) = done {
+            if let Some(problem) = shared.meets("write", failure.typed().as_ref()) {
+                history.lost(problem);
             }
             at += 1;
-            client = benches[at % benches.len()].connect();
+            client = contexts[at % contexts.len()].connect();
             sleep(PAUSE).await;
         }
     }
-    evidence
+    history
 }
 
 async fn step(
     writer: &mut Writer,
-    bench: &Bench,
+    context: &CaseContext,
     client: &Client,
-    evidence: &mut Evidence,
+    history: &mut History,
     starts: Option<&mpsc::Sender<i64>>,
-) -> Result<(), Trouble> {
-    let mut told = Written::default();
-    let stepped = writer.step(bench, client, &mut told).await;
+) -> Result<(), WriteError> {
+    let mut known = Written::default();
+    let stepped = writer.step(context, client, &mut known).await;
     if let Some(starts) = starts {
-        for change in &told.changes {
+        for change in &known.changes {
             // The receiver is gone when the load ends.
             let _ = starts.send(change.revision).await;
         }
     }
-    evidence.written(told);
+    history.written(known);
     stepped
 }
 
 /// Reads the current revision, and a record that always exists.
-async fn read(bench: Bench, shared: Arc<Shared>) -> Evidence {
-    let mut evidence = Evidence::default();
-    let client = bench.connect();
+async fn read(context: CaseContext, shared: Arc<Shared>) -> History {
+    let mut history = History::default();
+    let client = context.connect();
     let witness = format!("witness/{}", uuid::Uuid::new_v4().simple());
     let mut written = false;
     while !shared.stop.is_cancelled() {
-        let told = shared.newest.load(Ordering::Acquire);
+        let known = shared.newest.load(Ordering::Acquire);
         let outcome = if written {
-            look(&bench, &client, &witness, told, &mut evidence).await
+            look(&context, &client, &witness, known, &mut history).await
         } else {
             // A separate resource, which the watchers' checks do not cover.
-            let mut op = bench.create(&witness, "here");
+            let mut op = context.create(&witness, "here");
             if let Some(key) = &mut op.key {
                 "witnesses".clone_into(&mut key.resource);
             }
@@ -319,29 +319,29 @@ async fn read(bench: Bench, shared: Arc<Shared>) -> Evidence {
         if let Err(status) = outcome
             && let Some(problem) = shared.meets("read", from_status(&status).as_ref())
         {
-            evidence.lost(problem);
+            history.lost(problem);
         }
         shared.pause().await;
     }
-    evidence
+    history
 }
 
 async fn look(
-    bench: &Bench,
+    context: &CaseContext,
     client: &Client,
     witness: &str,
-    told: i64,
-    evidence: &mut Evidence,
+    known: i64,
+    history: &mut History,
 ) -> Result<(), Status> {
     let request = crate::client::timed(backend_proto::v1::CurrentRevisionRequest {});
     let response = client.raw().current_revision(request).await?.into_inner();
     let head = response.header.map_or(0, |header| header.revision);
-    evidence.read(told, head);
-    let mut key = bench.key(witness);
+    history.read(known, head);
+    let mut key = context.key(witness);
     "witnesses".clone_into(&mut key.resource);
     let found = client.get(&key, 0).await?;
     if found.record.is_none() {
-        evidence.lost("a record that exists was not found".to_owned());
+        history.lost("a record that exists was not found".to_owned());
     }
     Ok(())
 }
@@ -350,16 +350,16 @@ async fn look(
 async fn follow(
     mut watcher: Watcher,
     first: usize,
-    benches: Vec<Bench>,
+    contexts: Vec<CaseContext>,
     shared: Arc<Shared>,
-) -> Evidence {
-    let mut evidence = Evidence::default();
+) -> History {
+    let mut history = History::default();
     let last = || shared.last.load(Ordering::Acquire);
     let mut problem = None;
     let mut at = first;
-    while problem.is_none() && watcher.through() < last() {
-        let bench = &benches[at % benches.len()];
-        match watcher.follow(bench, last).await {
+    while problem.is_none() && watcher.up_to_revision() < last() {
+        let context = &contexts[at % contexts.len()];
+        match watcher.follow(context, last).await {
             Ok(End::Reached) => {}
             Ok(End::Refused(status) | End::Broke(status)) => {
                 problem = shared.meets("watch", from_status(&status).as_ref());
@@ -369,28 +369,31 @@ async fn follow(
             Err(stop) => problem = Some(stop.to_string()),
         }
     }
-    let through = watcher.through();
-    evidence.watched(Watched { through, problem });
-    evidence.finished(watcher);
-    evidence
+    let up_to_revision = watcher.up_to_revision();
+    history.watched(Watched {
+        up_to_revision,
+        problem,
+    });
+    history.finished(watcher);
+    history
 }
 
 /// Starts a watcher at every endpoint from each received revision.
 async fn follow_all(
     mut starts: mpsc::Receiver<i64>,
-    benches: Vec<Bench>,
+    contexts: Vec<CaseContext>,
     shared: Arc<Shared>,
-) -> Evidence {
-    let mut evidence = Evidence::default();
+) -> History {
+    let mut history = History::default();
     let mut watchers = JoinSet::new();
     while let Some(start) = starts.recv().await {
-        for first in 0..benches.len() {
+        for first in 0..contexts.len() {
             let watcher = Watcher::late(start);
-            watchers.spawn(follow(watcher, first, benches.clone(), shared.clone()));
+            watchers.spawn(follow(watcher, first, contexts.clone(), shared.clone()));
         }
     }
     for ended in watchers.join_all().await {
-        evidence.join(ended);
+        history.join(ended);
     }
-    evidence
+    history
 }

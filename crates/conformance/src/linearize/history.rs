@@ -15,9 +15,9 @@ use tokio::task::JoinSet;
 use tonic::Request;
 
 use super::register::{Action, Operation, Outcome, Value};
-use crate::bench::{Bench, path_of};
 use crate::check::{Check, Stop, ensure, some};
 use crate::client::{Client, timed};
+use crate::context::{CaseContext, path_of};
 
 const CLIENTS: u64 = 6;
 const KEYS: u64 = 3;
@@ -60,7 +60,7 @@ impl Recorded {
 
 /// A client and its state.
 struct Actor {
-    bench: Bench,
+    context: CaseContext,
     client: Client,
     random: StdRng,
     /// Logical clock that orders all calls of the history.
@@ -73,13 +73,13 @@ struct Actor {
 }
 
 /// Runs the clients on keys under `prefix`; the same seed makes the same choices.
-pub(crate) async fn record(bench: &Bench, seed: u64, prefix: &str) -> Check<Vec<Recorded>> {
+pub(crate) async fn record(context: &CaseContext, seed: u64, prefix: &str) -> Check<Vec<Recorded>> {
     let (clock, values) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(1)));
     let mut actors = JoinSet::new();
     for number in 0..CLIENTS {
         let actor = Actor {
-            client: bench.connect(),
-            bench: bench.clone(),
+            client: context.connect(),
+            context: context.clone(),
             random: StdRng::seed_from_u64(seed.wrapping_mul(CLIENTS).wrapping_add(number)),
             clock: clock.clone(),
             values: values.clone(),
@@ -122,7 +122,7 @@ impl Actor {
         let key = self.random.random_range(0..KEYS);
         let path = self.path(key);
         let begin = self.now();
-        let answer = self.client.get(&self.bench.key(&path), 0).await?;
+        let answer = self.client.get(&self.context.key(&path), 0).await?;
         let end = self.now();
         self.know(&path, answer.record.as_ref());
         let operation = Operation {
@@ -188,12 +188,15 @@ impl Actor {
         let known = known.filter(|_| self.random.random_range(0..4) != 0);
         let (expected, expect) = known.map_or((0, None), |(at, value)| (at, Some(value)));
         match self.random.random_range(0..6) {
-            0..2 => (Action::Create(value), self.bench.create(path, bytes)),
+            0..2 => (Action::Create(value), self.context.create(path, bytes)),
             2..5 => {
-                let op = self.bench.update(path, bytes, expected);
+                let op = self.context.update(path, bytes, expected);
                 (Action::Update { expect, value }, op)
             }
-            _ => (Action::Delete { expect }, self.bench.delete(path, expected)),
+            _ => (
+                Action::Delete { expect },
+                self.context.delete(path, expected),
+            ),
         }
     }
 

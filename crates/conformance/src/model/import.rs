@@ -10,7 +10,7 @@ use sidecar::head::{Exhausted, Head};
 use tokio::sync::mpsc;
 
 use super::errors::invalid;
-use super::state::{Records, State, place};
+use super::state::{Records, State, sort_key};
 
 /// Content of all calls of an import so far.
 #[derive(Clone, Debug)]
@@ -84,12 +84,12 @@ impl Imported {
             if record.revision < 1 || record.revision > self.source.revision {
                 return Err(invalid("a record is newer than its snapshot"));
             }
-            let (place, last) = (place(key), self.records.last_key_value());
+            let (sort_key, last) = (sort_key(key), self.records.last_key_value());
             // The next call continues after the last key, so records must be in order.
-            if self.ordered && last.is_some_and(|(last, _)| *last >= place) {
+            if self.ordered && last.is_some_and(|(last, _)| *last >= sort_key) {
                 return Err(invalid("records out of key order"));
             }
-            self.records.insert(place, record);
+            self.records.insert(sort_key, record);
         }
         Ok(())
     }

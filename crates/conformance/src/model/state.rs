@@ -22,10 +22,10 @@ use super::VALUE_BYTES;
 use super::errors::{compacted, future, invalid};
 
 /// Sort key of a key: group, resource, and `namespace/name` or `name`.
-pub(super) type Place = (String, String, String);
+pub(super) type SortKey = (String, String, String);
 
 /// Records by sort key.
-pub(super) type Records = BTreeMap<Place, Record>;
+pub(super) type Records = BTreeMap<SortKey, Record>;
 
 /// A store.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ impl State {
     /// Returns the records of a list, plus one beyond its limit, which tells the caller that more
     /// exist.
     pub(super) fn select(&self, revision: i64, query: &ListQuery) -> Vec<Record> {
-        let after = query.after.as_ref().map(place);
+        let after = query.after.as_ref().map(sort_key);
         let limit = match query.limit {
             0 => usize::MAX,
             limit => usize::try_from(limit)
@@ -134,7 +134,7 @@ impl State {
         self.at(revision)
             .iter()
             .filter(|(_, record)| holds(&query.range, record))
-            .filter(|(place, _)| after.as_ref().is_none_or(|after| *place > after))
+            .filter(|(sort_key, _)| after.as_ref().is_none_or(|after| *sort_key > after))
             .take(limit)
             .map(|(_, record)| record.clone())
             .collect()
@@ -170,7 +170,7 @@ impl State {
             return Ok(Verdict::Applied(first));
         }
         Head::check_room(self.header.revision)?;
-        let current = self.now.get(&place(&key)).cloned();
+        let current = self.now.get(&sort_key(&key)).cloned();
         if let Some(cause) = conflict(&op, current.as_ref()) {
             return Ok(Verdict::Conflict(Conflict {
                 cause: cause.into(),
@@ -297,23 +297,23 @@ impl State {
 
 /// Applies a change to records.
 fn replay(records: &mut Records, event: &Event) {
-    let place = place(&key_of(event));
+    let sort_key = sort_key(&key_of(event));
     match &event.record {
         Some(record) if event.r#type() != Type::Deleted => {
-            records.insert(place, record.clone());
+            records.insert(sort_key, record.clone());
         }
         _ => {
-            records.remove(&place);
+            records.remove(&sort_key);
         }
     }
 }
 
 /// Returns the key of an operation, or the reason why it is invalid in any state.
 fn check(op: &Op) -> Result<Key, BackendError> {
-    match op::refusal(op, VALUE_BYTES) {
+    match op::rejection(op, VALUE_BYTES) {
         // An operation without a key has a refusal.
         None => Ok(op.key.clone().unwrap_or_default()),
-        Some(refusal) => Err(refusal),
+        Some(rejection) => Err(rejection),
     }
 }
 
@@ -347,7 +347,7 @@ fn key_of(event: &Event) -> Key {
 }
 
 /// Returns the sort key of a key.
-pub(super) fn place(key: &Key) -> Place {
+pub(super) fn sort_key(key: &Key) -> SortKey {
     let path = if key.namespace.is_empty() {
         key.name.clone()
     } else {

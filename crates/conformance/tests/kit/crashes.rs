@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance::crash::{self, Plan, Victim};
+use conformance::crash::{self, Plan, ProcessUnderTest};
 use conformance::report::{Row, Verdict};
 use conformance::{Endpoint, ModelDriver};
 use sidecar::Options;
@@ -62,7 +62,7 @@ impl Drop for InProcess {
 }
 
 #[async_trait]
-impl Victim for InProcess {
+impl ProcessUnderTest for InProcess {
     async fn start(&mut self) -> Result<(), String> {
         let runtime = Runtime::new().map_err(|error| error.to_string())?;
         let options = Options::at(format!("unix://{}", self.socket().display()));
@@ -96,14 +96,14 @@ impl Victim for InProcess {
     }
 }
 
-async fn judge(disk: Disk) -> Vec<Row> {
-    let mut victim = InProcess::new(disk);
-    let endpoint = Endpoint::unix(&victim.socket());
+async fn run_crash_mode(disk: Disk) -> Vec<Row> {
+    let mut process = InProcess::new(disk);
+    let endpoint = Endpoint::unix(&process.socket());
     let plan = Plan {
         kills: KILLS,
         seed: 5,
     };
-    crash::run(&mut victim, &endpoint, plan, |_| ()).await
+    crash::run(&mut process, &endpoint, plan, |_| ()).await
 }
 
 fn failed(rows: &[Row]) -> Vec<&'static str> {
@@ -114,17 +114,17 @@ fn failed(rows: &[Row]) -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_model_survives_kills() {
-    let rows = judge(Disk::Honest).await;
-    assert_eq!(rows.len(), crash::sentences().len());
+async fn model_passes_crash_mode() {
+    let rows = run_crash_mode(Disk::Honest).await;
+    assert_eq!(rows.len(), crash::rules().len());
     for row in rows {
         assert_eq!(row.verdict, Verdict::Passed, "{row}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_acknowledges_before_it_is_durable_is_caught() {
-    let failed = failed(&judge(Disk::Lazy).await);
+async fn store_that_acknowledges_before_durability_is_detected() {
+    let failed = failed(&run_crash_mode(Disk::Lazy).await);
     for id in [
         "C2-nothing-acknowledged-is-lost",
         "C3-no-revision-is-used-twice",

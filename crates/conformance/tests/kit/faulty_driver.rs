@@ -16,36 +16,36 @@ use sidecar::driver::{
 use tokio::sync::mpsc;
 
 /// The model driver with injected faults.
-pub(crate) struct Bent {
+pub(crate) struct FaultyDriver {
     pub(crate) model: ModelDriver,
     /// Delay between a commit's visibility and its response.
-    pub(crate) commits_late: Option<Duration>,
+    pub(crate) commit_delay: Option<Duration>,
     /// Whether commits panic after they are applied.
-    pub(crate) commits_panic: bool,
+    pub(crate) panics_after_commit: bool,
     /// Whether the progress of an import returns an error.
     pub(crate) silent: Arc<AtomicBool>,
 }
 
-impl Bent {
+impl FaultyDriver {
     /// Creates a driver without faults.
     pub(crate) fn new(model: ModelDriver) -> Self {
         Self {
             model,
-            commits_late: None,
-            commits_panic: false,
+            commit_delay: None,
+            panics_after_commit: false,
             silent: Arc::default(),
         }
     }
 }
 
 #[async_trait]
-impl Driver for Bent {
+impl Driver for FaultyDriver {
     async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
         let committed = self.model.commit(ops).await;
-        if let Some(late) = self.commits_late {
+        if let Some(late) = self.commit_delay {
             tokio::time::sleep(late).await;
         }
-        assert!(!self.commits_panic, "as commanded");
+        assert!(!self.panics_after_commit, "as commanded");
         committed
     }
 

@@ -14,12 +14,12 @@ use backend_proto::v1::{
     CurrentRevisionRequest, ExportRequest, GetRequest, Header, ImportRequest, ImportResponse, Key,
     Op, Record, WriteRequest,
 };
-use conformance::{Effort, ModelDriver, Report, cases, suite};
+use conformance::{ModelDriver, Report, RunOptions, cases, suite};
 use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::bent::Bent;
+use crate::faulty_driver::FaultyDriver;
 use crate::served::Served;
 
 type Client = BackendClient<Channel>;
@@ -159,7 +159,7 @@ fn restore(parts: &[Part]) -> Vec<Part> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_planned_move_keeps_revisions_and_history() {
+async fn planned_move_keeps_revisions_and_history() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let mut from = source.endpoint().client();
     let parts = exported(&mut from).await;
@@ -184,13 +184,13 @@ async fn a_planned_move_keeps_revisions_and_history() {
         Reason::Invalid
     );
 
-    let effort = Effort {
+    let run_options = RunOptions {
         seed: 3,
         long: false,
     };
     let mut cases = cases::all();
     cases.retain(|case| !case.id.starts_with("W3"));
-    let rows = suite::run(&target.endpoint(), &cases, effort, |_| ()).await;
+    let rows = suite::run(&target.endpoint(), &cases, run_options, |_| ()).await;
     let rows = rows.expect("the target answers");
     let report = Report { rows };
     assert!(!report.failed(), "{report}");
@@ -199,7 +199,7 @@ async fn a_planned_move_keeps_revisions_and_history() {
 }
 
 #[tokio::test]
-async fn a_restore_begins_a_new_epoch() {
+async fn restore_begins_a_new_epoch() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let mut from = source.endpoint().client();
     let parts = restore(&exported(&mut from).await);
@@ -223,7 +223,7 @@ async fn a_restore_begins_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn an_import_that_is_not_whole_leaves_nothing() {
+async fn incomplete_import_stores_nothing() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let parts = exported(&mut source.endpoint().client()).await;
     let target = Served::start(Arc::new(ModelDriver::new())).await;
@@ -253,7 +253,7 @@ async fn an_import_that_is_not_whole_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_one_process_has_imported_every_process_serves() {
+async fn import_by_one_process_is_served_by_all() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let parts = exported(&mut source.endpoint().client()).await;
     let store = ModelDriver::new();
@@ -275,10 +275,10 @@ async fn what_one_process_has_imported_every_process_serves() {
 }
 
 #[tokio::test]
-async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
+async fn completed_import_is_acknowledged_despite_later_read_errors() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let parts = exported(&mut source.endpoint().client()).await;
-    let driver = Bent::new(ModelDriver::new());
+    let driver = FaultyDriver::new(ModelDriver::new());
     let silent = Arc::clone(&driver.silent);
     let target = Served::start(Arc::new(driver)).await;
     let mut to = target.endpoint().client();
@@ -295,7 +295,7 @@ async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_does_not_wait_for_the_rest_of_an_import() {
+async fn import_rejection_does_not_wait_for_the_rest() {
     let target = Served::start(Arc::new(ModelDriver::new())).await;
     let options = Options {
         // The header has no epoch.

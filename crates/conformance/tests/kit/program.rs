@@ -27,17 +27,17 @@ async fn run(arguments: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn it_lists_every_sentence() {
+async fn list_prints_every_case() {
     let ran = run(&["--list"]).await;
     assert_eq!(ran.code, Some(0));
-    let due = cases::all().len() + crash::sentences().len() + 1;
+    let due = cases::all().len() + crash::rules().len() + 1;
     assert_eq!(ran.output.lines().count(), due);
     let some = run(&["--list", "--only", "W4-"]).await;
     assert_eq!(some.output.lines().count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_driver_is_judged() {
+async fn running_driver_is_checked() {
     let served = Served::start(Arc::new(ModelDriver::new())).await;
     let endpoint = format!("unix://{}", served.socket().display());
     let folder = tempfile::tempdir().expect("temporary directory");
@@ -52,7 +52,7 @@ async fn a_running_driver_is_judged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentences_about_imports_need_empty_stores() {
+async fn import_cases_require_empty_stores() {
     let served = Served::start(Arc::new(ModelDriver::new())).await;
     let endpoint = format!("unix://{}", served.socket().display());
     let only = ["--endpoint", &endpoint, "--only", "E6-"];
@@ -67,7 +67,7 @@ async fn sentences_about_imports_need_empty_stores() {
 }
 
 #[tokio::test]
-async fn trouble_is_told_apart_from_failure() {
+async fn errors_and_failed_cases_have_different_exit_codes() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let nobody = format!("unix://{}/s", folder.path().display());
     let nothing = ["--endpoint", &nobody];

@@ -26,7 +26,7 @@ fn head(epoch: i64, revision: i64) -> Head {
 }
 
 #[test]
-fn an_epoch_begins_at_the_clock_or_above_what_is_remembered() {
+fn epoch_begins_at_clock_or_above_newest_revision() {
     let begin = |newest, now| Head::begin(newest, now).map(|begun| begun.epoch);
     let made = |now| Head::made(now).epoch;
     assert_eq!(made(UNIX_EPOCH), 1);
@@ -47,7 +47,7 @@ fn an_epoch_begins_at_the_clock_or_above_what_is_remembered() {
 }
 
 #[test]
-fn an_epoch_has_just_begun_until_the_first_write() {
+fn epoch_has_just_begun_until_first_write() {
     let begun = Head::made(at(7));
     assert!(begun.has_just_begun());
     let revision = begun.revision + 1;
@@ -186,7 +186,7 @@ fn play(start: u64, steps: Vec<Step>) -> Lineage {
 
 proptest! {
     #[test]
-    fn no_number_is_given_to_two_changes_in_any_order_of_events(
+    fn no_revision_is_issued_twice_in_any_order_of_events(
         start in 0_u64..YEARS_65 - 86_400_000,
         steps in steps(false),
     ) {
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn no_revision_exceeds_a_double_whatever_the_clock_says(
+    fn no_revision_exceeds_a_double_at_any_clock(
         start in 0_u64..YEARS_65,
         steps in steps(true),
     ) {
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn a_store_that_remembers_never_goes_back_whatever_the_clock_says(
+    fn revisions_never_decrease_at_any_clock(
         first in 1_i64..MAX_REVISION - 50_000,
         clocks in vec(0_u64..2 * YEARS_65, 1..40),
     ) {
@@ -216,7 +216,7 @@ proptest! {
 }
 
 #[test]
-fn heads_are_in_order_and_in_range() {
+fn heads_out_of_order_or_range_are_rejected() {
     let end = MAX_REVISION;
     for (epoch, compact_revision, revision, sound) in [
         (1, 1, 1, true),
@@ -240,7 +240,7 @@ fn heads_are_in_order_and_in_range() {
 }
 
 #[test]
-fn what_can_be_read_lies_between_compaction_and_now() {
+fn readable_revisions_lie_between_compaction_and_head() {
     let head = Head {
         epoch: 1,
         revision: 20,

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Tail;
+use super::LogFollower;
 use crate::driver::{
     Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery,
     LogPage,
@@ -85,7 +85,7 @@ impl Driver for Others {
         });
         Ok(LogPage {
             events: events.collect(),
-            through: header.revision,
+            up_to_revision: header.revision,
             header,
         })
     }
@@ -114,7 +114,7 @@ impl Driver for Others {
         Err(unimplemented("import"))
     }
 
-    async fn news(&self) {
+    async fn changed(&self) {
         self.hint.notified().await;
     }
 
@@ -138,7 +138,7 @@ fn header(epoch: i64, revision: i64, compact_revision: i64) -> Header {
 struct Followed {
     others: Arc<Others>,
     fanout: Arc<Fanout>,
-    tail: Tail,
+    log_follower: LogFollower,
     _tasks: JoinSet<()>,
 }
 
@@ -146,17 +146,18 @@ impl Followed {
     fn start() -> Self {
         let others = Arc::new(Others::default());
         let fanout = Arc::new(Fanout::new(others.move_to(1, 10, 0)));
-        let tail = Tail::new(fanout.clone());
+        let log_follower = LogFollower::new(fanout.clone());
         let mut tasks = JoinSet::new();
         let stop = CancellationToken::new();
         tasks.spawn(
-            tail.clone()
+            log_follower
+                .clone()
                 .follow(others.clone(), Metrics::new(), stop.clone()),
         );
         Self {
             others,
             fanout,
-            tail,
+            log_follower,
             _tasks: tasks,
         }
     }
@@ -173,7 +174,7 @@ impl Followed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn others_changes_are_found_by_polling_seldom_when_idle() {
+async fn other_writers_changes_are_polled_rarely_when_idle() {
     let followed = Followed::start();
     tokio::time::sleep(Duration::from_secs(60)).await;
     let reads = followed.others.reads.lock().len();
@@ -185,7 +186,7 @@ async fn others_changes_are_found_by_polling_seldom_when_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_and_a_reader_who_was_told_of_more_hurry_the_tail() {
+async fn hints_and_newer_headers_wake_the_log_follower() {
     let followed = Followed::start();
     tokio::time::sleep(Duration::from_secs(60)).await;
     let due = followed.others.move_to(1, 11, 0);
@@ -193,12 +194,12 @@ async fn a_hint_and_a_reader_who_was_told_of_more_hurry_the_tail() {
     assert_eq!(followed.reaches(due).await, Duration::ZERO);
     tokio::time::sleep(Duration::from_secs(60)).await;
     let due = followed.others.move_to(1, 12, 0);
-    followed.tail.nudge(&due);
+    followed.log_follower.wake(&due);
     assert_eq!(followed.reaches(due).await, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_epoch_that_others_began_is_adopted() {
+async fn epoch_begun_by_another_writer_is_adopted() {
     let followed = Followed::start();
     let due = followed.others.move_to(2, 1 << 41, 1 << 41);
     followed.reaches(due).await;
@@ -209,7 +210,7 @@ async fn an_epoch_that_others_began_is_adopted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_dropped_before_it_was_read_is_skipped() {
+async fn changes_compacted_before_read_are_skipped() {
     let followed = Followed::start();
     let due = followed.others.move_to(1, 100, 90);
     followed.reaches(due).await;

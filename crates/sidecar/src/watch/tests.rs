@@ -12,13 +12,13 @@ use super::{AHEAD, Source, Watch};
 use crate::connection::Connection;
 use crate::driver::DriverHealth;
 use crate::fanout::Fanout;
+use crate::log_follower::tests::Others;
 use crate::metrics::Metrics;
 use crate::reader::channel;
 use crate::streams::Streams;
-use crate::tail::tests::Others;
 
 #[tokio::test]
-async fn a_watch_of_an_epoch_that_is_not_published_yet_is_none_of_the_last() {
+async fn watch_of_unpublished_epoch_gets_no_events_of_the_last() {
     let others = Arc::new(Others::default());
     let fanout = Arc::new(Fanout::new(others.move_to(1, 10, 0)));
     let begun = others.move_to(2, 1 << 41, 1 << 41);

@@ -27,7 +27,7 @@ fn check(operations: &[Operation], due: Found) {
 }
 
 #[test]
-fn what_a_register_shows_has_an_order() {
+fn correct_register_histories_are_linearizable() {
     use Action::{Create, Delete, Get};
     check(&[], Found::Order);
     check(
@@ -50,7 +50,7 @@ fn what_a_register_shows_has_an_order() {
 }
 
 #[test]
-fn stale_reads_and_lost_writes_have_none() {
+fn stale_reads_and_lost_writes_are_not_linearizable() {
     use Action::{Create, Get};
     let stale = [
         op(0, 1, Create(1), APPLIED),
@@ -75,7 +75,7 @@ fn stale_reads_and_lost_writes_have_none() {
 }
 
 #[test]
-fn an_open_outcome_may_be_either_but_not_both() {
+fn unknown_outcome_may_be_either_but_not_both() {
     use Action::{Create, Get};
     let begun = op(0, 0, Create(1), Outcome::Unknown);
     let absent = op(2, 3, Get, Outcome::Got(None));
@@ -87,7 +87,7 @@ fn an_open_outcome_may_be_either_but_not_both() {
 }
 
 #[test]
-fn a_search_without_room_is_undecided() {
+fn search_at_its_limit_is_undecided() {
     let mut many: Vec<Operation> = (0..20)
         .map(|value| op(0, 0, Action::Create(value), Outcome::Unknown))
         .collect();
@@ -131,12 +131,12 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn every_history_of_a_register_has_an_order(operations in honest()) {
+    fn every_generated_register_history_is_linearizable(operations in honest()) {
         prop_assert_eq!(linearizable(&operations, 1_000_000), Found::Order);
     }
 
     #[test]
-    fn a_read_of_what_nobody_wrote_has_none(operations in honest()) {
+    fn read_of_unwritten_value_is_not_linearizable(operations in honest()) {
         let mut operations = operations;
         let end = operations.iter().filter_map(|operation| operation.end).max().unwrap_or(0);
         operations.push(op(0, end, Action::Get, Outcome::Got(Some(u64::MAX))));
