@@ -150,8 +150,8 @@ impl Etcd {
             }
             // One of the keys exists: check them one by one.
             for pair in batch {
-                let answer = self.txn(std::slice::from_ref(pair), Vec::new()).await?;
-                if !answer.succeeded && !is_there(answer, pair) {
+                let reply = self.txn(std::slice::from_ref(pair), Vec::new()).await?;
+                if !reply.succeeded && !is_there(reply, pair) {
                     others.push(other(pair));
                 }
             }
@@ -185,12 +185,12 @@ impl Etcd {
 
     async fn create_one(&self, pair: &Pair, created: &mut Created) -> Result<()> {
         let pairs = std::slice::from_ref(pair);
-        let answer = self.txn(pairs, puts(pairs)).await?;
-        if answer.succeeded {
+        let reply = self.txn(pairs, puts(pairs)).await?;
+        if reply.succeeded {
             created.new += 1;
             return Ok(());
         }
-        if !is_there(answer, pair) {
+        if !is_there(reply, pair) {
             bail!("{}: not overwritten", other(pair));
         }
         created.present += 1;
@@ -219,9 +219,9 @@ impl Etcd {
         grpc.ready().await.context("etcd")?;
         let path = PathAndQuery::from_static("/etcdserverpb.KV/Txn");
         let codec = ProstCodec::<Txn, TxnResponse>::default();
-        let answer = grpc.unary(Request::new(request), path, codec).await;
-        let answer = answer.map_err(|status| anyhow!("etcd, {first}: {}", status.message()))?;
-        Ok(answer.into_inner())
+        let reply = grpc.unary(Request::new(request), path, codec).await;
+        let reply = reply.map_err(|status| anyhow!("etcd, {first}: {}", status.message()))?;
+        Ok(reply.into_inner())
     }
 }
 
@@ -237,8 +237,8 @@ fn puts(pairs: &[Pair]) -> Vec<RequestOp> {
 }
 
 /// Whether the key of a pair was found with the same value.
-fn is_there(answer: TxnResponse, pair: &Pair) -> bool {
-    let mut responses = answer.responses.into_iter();
+fn is_there(reply: TxnResponse, pair: &Pair) -> bool {
+    let mut responses = reply.responses.into_iter();
     let found = responses.find_map(|response| response.range);
     let found = found.and_then(|range| range.kvs.into_iter().next());
     // kube-apiserver ends stored values with a newline.
@@ -267,13 +267,13 @@ mod tests {
     #[test]
     fn etcd_batches_respect_limits() {
         let pair = |bytes: usize| -> Pair { ("k".to_owned(), vec![0; bytes].into()) };
-        for (pairs, due) in [
+        for (pairs, expected) in [
             (vec![pair(10); 250], 100),
             (vec![pair(400_000); 5], 2),
             (vec![pair(2 << 20); 5], 1),
             (vec![pair(1)], 1),
         ] {
-            assert_eq!(batch_of(&pairs), due);
+            assert_eq!(batch_of(&pairs), expected);
         }
     }
 }

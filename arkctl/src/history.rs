@@ -83,8 +83,8 @@ async fn changes(store: &Store, key: &Key, begin: i64, end: i64) -> Result<Vec<E
             bail!("{}: the watch ended", store.address);
         };
         if let Some(Body::Events(events)) = message.body {
-            let due = |event: &Event| event.revision <= end;
-            changes.extend(events.events.into_iter().filter(due));
+            let expected = |event: &Event| event.revision <= end;
+            changes.extend(events.events.into_iter().filter(expected));
         }
         if message.through_revision >= end {
             return Ok(changes);

@@ -52,8 +52,8 @@ mod tests {
             UNIX_EPOCH + clock::START,
             UNIX_EPOCH + clock::START + Duration::from_secs(66 * year),
         ] {
-            let refused = base(&Header::default(), now).expect_err("refused");
-            assert!(refused.to_string().ends_with("set it"), "{refused}");
+            let rejected = base(&Header::default(), now).expect_err("refused");
+            assert!(rejected.to_string().ends_with("set it"), "{rejected}");
         }
     }
 }

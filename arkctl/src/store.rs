@@ -99,17 +99,17 @@ impl Store {
             protocol_minor: PROTOCOL_MINOR,
             client: concat!("arkctl ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        let answer = self.calls.clone().describe(timed(request)).await;
-        Ok(answer
+        let response = self.calls.clone().describe(timed(request)).await;
+        Ok(response
             .map_err(|status| self.rejection(&status))?
             .into_inner())
     }
 
     pub(crate) async fn head(&self) -> Result<Header, Rejection> {
         let request = timed(CurrentRevisionRequest {});
-        let answer = self.calls.clone().current_revision(request).await;
-        let answer = answer.map_err(|status| self.rejection(&status))?;
-        Ok(answer.into_inner().header.unwrap_or_default())
+        let response = self.calls.clone().current_revision(request).await;
+        let response = response.map_err(|status| self.rejection(&status))?;
+        Ok(response.into_inner().header.unwrap_or_default())
     }
 
     pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<Option<Record>, Rejection> {
@@ -117,8 +117,8 @@ impl Store {
             key: Some(key.clone()),
             revision,
         });
-        let answer = self.calls.clone().get(request).await;
-        Ok(answer
+        let response = self.calls.clone().get(request).await;
+        Ok(response
             .map_err(|status| self.rejection(&status))?
             .into_inner()
             .record)
@@ -126,13 +126,13 @@ impl Store {
 
     pub(crate) async fn compact(&self, revision: i64) -> Result<Header, Rejection> {
         // No deadline: the duration depends on the amount of history.
-        let answer = self
+        let response = self
             .calls
             .clone()
             .compact(CompactRequest { revision })
             .await;
-        let answer = answer.map_err(|status| self.rejection(&status))?;
-        Ok(answer.into_inner().header.unwrap_or_default())
+        let response = response.map_err(|status| self.rejection(&status))?;
+        Ok(response.into_inner().header.unwrap_or_default())
     }
 
     /// Fences the store with a reason, or with `None` lifts the fence.
@@ -141,17 +141,17 @@ impl Store {
             fenced: reason.is_some(),
             reason: reason.unwrap_or_default().to_owned(),
         });
-        let answer = self.calls.clone().fence(request).await;
-        let answer = answer.map_err(|status| self.rejection(&status))?;
-        Ok(answer.into_inner().header.unwrap_or_default())
+        let response = self.calls.clone().fence(request).await;
+        let response = response.map_err(|status| self.rejection(&status))?;
+        Ok(response.into_inner().header.unwrap_or_default())
     }
 
     pub(crate) async fn watch(
         &self,
         request: WatchRequest,
     ) -> Result<Streaming<WatchResponse>, Rejection> {
-        let answer = self.streams.clone().watch(request).await;
-        Ok(answer
+        let response = self.streams.clone().watch(request).await;
+        Ok(response
             .map_err(|status| self.rejection(&status))?
             .into_inner())
     }
@@ -159,12 +159,12 @@ impl Store {
     /// Begins an export; fails if it is not at the requested revision.
     pub(crate) async fn export(&self, request: ExportRequest) -> Result<Export> {
         let wanted = request.revision;
-        let answer = self.streams.clone().export(request).await;
+        let response = self.streams.clone().export(request).await;
         let mut export = Export {
             header: Header::default(),
             about_records: None,
             address: self.address.clone(),
-            stream: answer
+            stream: response
                 .map_err(|status| self.rejection(&status))?
                 .into_inner(),
             count: 0,
@@ -205,9 +205,9 @@ impl Store {
     where
         S: tokio_stream::Stream<Item = ImportRequest> + Send + 'static,
     {
-        let answer = self.streams.clone().import(requests).await;
-        let answer = answer.map_err(|status| self.rejection(&status))?;
-        Ok(answer.into_inner().header.unwrap_or_default())
+        let response = self.streams.clone().import(requests).await;
+        let response = response.map_err(|status| self.rejection(&status))?;
+        Ok(response.into_inner().header.unwrap_or_default())
     }
 
     /// Converts an error of a stream of this store.

@@ -75,7 +75,7 @@ pub(crate) async fn target(
     let rows = connection
         .query(&KEPT, &parameters, READ_TIMEOUT * 4)
         .await?;
-    let kept = rows.first().map_or(highest + 1, |row| row.get(0));
-    let old = (kept - 1).min(highest);
+    let first_retained = rows.first().map_or(highest + 1, |row| row.get(0));
+    let old = (first_retained - 1).min(highest);
     Ok((old > head.compact_revision).then_some(old))
 }

@@ -247,18 +247,18 @@ mod tests {
 
     #[tokio::test]
     async fn live_host_is_used_regardless_of_its_position() {
-        let late: Connecting = Box::pin(async {
+        let slow: Connecting = Box::pin(async {
             tokio::time::sleep(super::HEAD_START * 2).await;
             Ok(0)
         });
-        let connected = first_of(attempts(vec![late, ready(down()), never()])).await;
+        let connected = first_of(attempts(vec![slow, ready(down()), never()])).await;
         assert_eq!(connected.expect("a connection"), 0);
     }
 
     #[tokio::test]
     async fn connection_error_is_retryable_if_any_host_is() {
         let failed = first_of(attempts(vec![ready(wrong()), ready(down())])).await;
-        let error = failed.expect_err("nobody");
+        let error = failed.expect_err("all failed");
         assert!(error.is_outage());
         let messages = error.to_string();
         assert_eq!(messages, "database: h0: wrong password; h1: down");

@@ -195,7 +195,7 @@ impl Driver for PostgresDriver {
         query: ListQuery,
         sink: mpsc::Sender<ListPart>,
     ) -> Result<(), BackendError> {
-        let (floor, begun) = (self.shared.floor(), Instant::now());
+        let (floor, started) = (self.shared.floor(), Instant::now());
         let connection = self.streams.get().await?;
         let check = |store_state: &StoreState| {
             store_state.require_complete()?;
@@ -204,7 +204,7 @@ impl Driver for PostgresDriver {
             Ok(())
         };
         let listed = list::run(&connection, &self.resources, &query, &sink, check).await;
-        Ok(self.shared.record(begun, listed)?)
+        Ok(self.shared.record(started, listed)?)
     }
 
     async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
@@ -239,10 +239,10 @@ impl Driver for PostgresDriver {
     }
 
     async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let connection = self.streams.get().await?;
         let moved = compact::move_to(&connection, revision).await;
-        let store_state = self.shared.record(begun, moved)?;
+        let store_state = self.shared.record(started, moved)?;
         compact::drop_partitions(&connection).await;
         Ok(self.shared.note(&store_state))
     }
@@ -252,10 +252,10 @@ impl Driver for PostgresDriver {
         keep: Duration,
         keep_events: u64,
     ) -> Result<Option<i64>, BackendError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let connection = self.streams.get().await?;
         let target = compact::target(&connection, keep, keep_events).await;
-        Ok(self.shared.record(begun, target)?)
+        Ok(self.shared.record(started, target)?)
     }
 
     async fn import(
@@ -263,12 +263,12 @@ impl Driver for PostgresDriver {
         options: ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, BackendError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let connection = self.streams.get().await?;
         let resources = &self.resources;
         let now = (self.clock)();
         let imported = import::run(&connection, resources, &self.readers, &options, parts, now);
-        let imported = self.shared.record(begun, imported.boxed().await);
+        let imported = self.shared.record(started, imported.boxed().await);
         Ok(self.shared.note(&imported?))
     }
 

@@ -255,9 +255,9 @@ fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error>
             ))
         })
         };
-    let begun = Head::made(now).revision;
+    let started = Head::made(now).revision;
     let path = format!(
-        "SET LOCAL search_path = ark, pg_temp; SET LOCAL ark.clock_revision = '{begun}'; \
+        "SET LOCAL search_path = ark, pg_temp; SET LOCAL ark.clock_revision = '{started}'; \
          SET LOCAL ark.last_kept = '{LAST_IMPORT}';"
     );
     match version.cmp(&to) {
@@ -270,8 +270,8 @@ fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error>
             let (first, last) = if version == 0 {
                 // Clients may remember revisions of an existing store, so it begins a new epoch.
                 let begin = format!(
-                    "UPDATE store SET epoch = {begun}, revision = {begun}, \
-                     compact_revision = {begun};"
+                    "UPDATE store SET epoch = {started}, revision = {started}, \
+                     compact_revision = {started};"
                 );
                 (first, begin)
             } else {

@@ -107,7 +107,7 @@ impl Writer {
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         loop {
-            let begun = Instant::now();
+            let started = Instant::now();
             let (error, again) = match self.attempt(&mut slot, &mut batch, connected_by).await {
                 Ok((store_state, rows)) => {
                     let verdicts = batch.into_verdicts(&rows, store_state.fenced.as_deref())?;
@@ -155,7 +155,7 @@ impl Writer {
             };
             let Some(error) = error else { continue };
             *slot = None;
-            let recorded = self.shared.record::<()>(begun, Err(error)).err();
+            let recorded = self.shared.record::<()>(started, Err(error)).err();
             let error = recorded.unwrap_or(Error::Overloaded);
             let timed_out = Instant::now() + pause > deadline;
             if uncertain && (timed_out || !again) {
@@ -176,7 +176,7 @@ impl Writer {
     /// lifted.
     pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Error> {
         let mut slot = self.connection.lock().await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let result = async {
             // Put back when done. If the caller is gone before, dropping it closes it, which
             // releases its lock.
@@ -193,7 +193,7 @@ impl Writer {
             *slot = Some(connection);
             Ok(store_state)
         };
-        let store_state = self.shared.record(begun, result.await)?;
+        let store_state = self.shared.record(started, result.await)?;
         Ok(self.shared.note(&store_state))
     }
 
@@ -242,16 +242,16 @@ impl Writer {
         let alive = AtomicBool::new(false);
         let sent = join4(
             async {
-                let begun = connection.client().batch_execute(&begin).await;
+                let started = connection.client().batch_execute(&begin).await;
                 alive.store(true, Ordering::Relaxed);
-                begun
+                started
             },
             connection.send(&LOCK, &[]),
             connection.send(&APPLY, &parameters),
             connection.client().batch_execute(Connection::COMMIT),
         );
-        let (begun, locked, applied, committed) = self.while_progressing(sent, &alive).await?;
-        let locked = begun.and(locked).map_err(|error| refused(error.into()))?;
+        let (started, locked, applied, committed) = self.while_progressing(sent, &alive).await?;
+        let locked = started.and(locked).map_err(|error| refused(error.into()))?;
         let store_state = match locked.first() {
             Some(row) => StoreState::read(row),
             None => {
@@ -292,12 +292,12 @@ impl Writer {
         alive: &AtomicBool,
     ) -> Result<T, Failed> {
         tokio::pin!(sent);
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             if let Ok(done) = tokio::time::timeout(POLL_INTERVAL, &mut sent).await {
                 return Ok(done);
             }
-            let waited = begun.elapsed();
+            let waited = started.elapsed();
             let unheard = waited >= FIRST_RESPONSE_TIMEOUT && !alive.load(Ordering::Relaxed);
             let silent = self.shared.unreachable_since();
             let silent = silent.is_some_and(|since| since.elapsed() >= READ_TIMEOUT);

@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(folder: &Path, scattered: bool, of_call: i64) -> anyhow::Result<f64> {
     let options = Options::new(folder.join(format!("{scattered}-{of_call}.db")));
     let driver = SqliteDriver::open(&options, Arc::new(|_| std::process::exit(3)))?;
-    let begun = Instant::now();
+    let started = Instant::now();
     for first in (0..RECORDS).step_by(of_call as usize) {
         let last = (first + of_call).min(RECORDS);
         let (sender, receiver) = mpsc::channel(2);
@@ -74,7 +74,7 @@ async fn measure(folder: &Path, scattered: bool, of_call: i64) -> anyhow::Result
         let (imported, ()) = tokio::join!(driver.import(options, receiver), feed);
         imported.map_err(|error| anyhow::anyhow!(error.message))?;
     }
-    let took = begun.elapsed().as_secs_f64();
+    let took = started.elapsed().as_secs_f64();
     driver.close().await;
     std::fs::remove_file(&options.path)?;
     Ok(took)

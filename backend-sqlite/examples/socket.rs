@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     let client = BackendClient::new(channel);
     for (clients, writes) in [(1, 1000), (16, 500), (64, 250)] {
-        let (begun, before) = (Instant::now(), processor_time(&arguments[1])?);
+        let (started, before) = (Instant::now(), processor_time(&arguments[1])?);
         let mut tasks = JoinSet::new();
         for number in 0..clients {
             tasks.spawn(create(
@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
         while let Some(done) = tasks.join_next().await {
             latencies.extend(done??);
         }
-        let (elapsed, used) = (begun.elapsed(), processor_time(&arguments[1])? - before);
+        let (elapsed, used) = (started.elapsed(), processor_time(&arguments[1])? - before);
         latencies.sort();
         let count = latencies.len();
         println!(
@@ -77,9 +77,9 @@ async fn create(
             value: Bytes::from(vec![b'v'; 2600]),
             ..Op::default()
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         client.write(WriteRequest { ops: vec![op] }).await?;
-        latencies.push(begun.elapsed());
+        latencies.push(started.elapsed());
     }
     Ok(latencies)
 }

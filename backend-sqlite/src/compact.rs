@@ -49,14 +49,14 @@ pub(crate) fn sweep(connection: &Connection, barrier: Option<i64>) -> Result<boo
     }
     let sql = "SELECT revision, change, previous FROM log \
                WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3";
-    let seen: Vec<(i64, i64, i64)> = connection
+    let observed: Vec<(i64, i64, i64)> = connection
         .prepare_cached(sql)?
         .query_map((swept, limit, STEP), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<Result<_, _>>()?;
     let mut delete = connection.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
-    for &(revision, change, previous) in &seen {
+    for &(revision, change, previous) in &observed {
         if previous > 0 {
             delete.execute([previous])?;
         }
@@ -64,8 +64,8 @@ pub(crate) fn sweep(connection: &Connection, barrier: Option<i64>) -> Result<boo
             delete.execute([revision])?;
         }
     }
-    let whole = (seen.len() as i64) < STEP;
-    let reached = match seen.last() {
+    let whole = (observed.len() as i64) < STEP;
+    let reached = match observed.last() {
         Some(&(revision, ..)) if !whole => revision,
         _ => limit,
     };

@@ -104,7 +104,7 @@ impl SqliteDriver {
 
     async fn list_into(&self, query: ListQuery, sink: mpsc::Sender<ListPart>) -> Result<(), Error> {
         let mut list = List::new(query, self.shared.pins.pin(0));
-        let mut begun = false;
+        let mut started = false;
         loop {
             let (next, step) = self
                 .readers
@@ -114,8 +114,8 @@ impl SqliteDriver {
                 })
                 .await?;
             list = next;
-            if !begun {
-                begun = true;
+            if !started {
+                started = true;
                 let header = self.shared.read(step.snapshot);
                 if sink.send(ListPart::Header(header)).await.is_err() {
                     return Ok(());

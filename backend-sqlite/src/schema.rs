@@ -104,11 +104,11 @@ pub(crate) fn prepare(
     path: &Path,
     now: SystemTime,
 ) -> Result<Identity, Error> {
-    let begun = identify(connection, now).map_err(|error| match error {
+    let started = identify(connection, now).map_err(|error| match error {
         Error::Storage(error) => explain(path, &error),
         error => refuse(path, error.to_string()),
     });
-    begun?.ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))
+    started?.ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))
 }
 
 fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>, Error> {

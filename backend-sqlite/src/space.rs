@@ -220,8 +220,8 @@ impl Space {
     /// Reserves the pages of the limit again.
     fn keep_pages(&mut self, connection: &Connection) -> Result<(), Error> {
         if let (Some(pages), true) = (self.max_pages, self.lifted) {
-            let kept = u32::try_from(self.ballast_pages()).unwrap_or(u32::MAX);
-            limit_pages(connection, pages.saturating_sub(kept))?;
+            let reserved = u32::try_from(self.ballast_pages()).unwrap_or(u32::MAX);
+            limit_pages(connection, pages.saturating_sub(reserved))?;
             self.lifted = false;
         }
         Ok(())

@@ -12,31 +12,31 @@ use crate::error::Error;
 
 /// Reads the progress of an unfinished import; `None` if there is none.
 pub(crate) fn read(connection: &Connection) -> Result<Option<ImportProgress>, Error> {
-    let kept: Option<Vec<u8>> =
+    let stored: Option<Vec<u8>> =
         connection.query_row("SELECT importing FROM store", [], |row| row.get(0))?;
-    let Some(kept) = kept else {
+    let Some(stored) = stored else {
         return Ok(None);
     };
     let damaged = || Error::Invalid("the progress of an unfinished import is damaged".to_owned());
-    let kept = v1::ImportProgress::decode(kept.as_slice()).map_err(|_| damaged())?;
+    let stored = v1::ImportProgress::decode(stored.as_slice()).map_err(|_| damaged())?;
     Ok(Some(ImportProgress {
-        source: kept.source.ok_or_else(damaged)?,
-        last: kept.last,
-        revision: kept.revision,
-        records: kept.records,
+        source: stored.source.ok_or_else(damaged)?,
+        last: stored.last,
+        revision: stored.revision,
+        records: stored.records,
     }))
 }
 
 /// Stores the progress. Must run inside a write transaction.
 pub(crate) fn write(connection: &Connection, progress: &ImportProgress) -> Result<(), Error> {
-    let kept = v1::ImportProgress {
+    let stored = v1::ImportProgress {
         source: Some(progress.source.clone()),
         last: progress.last.clone(),
         revision: progress.revision,
         records: progress.records,
     };
     let sql = "UPDATE store SET importing = ?1";
-    connection.execute(sql, [kept.encode_to_vec()])?;
+    connection.execute(sql, [stored.encode_to_vec()])?;
     Ok(())
 }
 

@@ -240,9 +240,9 @@ impl Batch<'_> {
         record: &Record,
         created_at: i64,
     ) -> Result<(), Error> {
-        let kept = change != change::DELETED;
-        let index = record.index.as_ref().filter(|_| kept);
-        let value = kept.then_some(record.value.as_ref());
+        let retained = change != change::DELETED;
+        let index = record.index.as_ref().filter(|_| retained);
+        let value = retained.then_some(record.value.as_ref());
         let op_id = (!target.op.op_id.is_empty()).then_some(target.op.op_id.as_ref());
         let origin = origin(target.op.origin.as_ref()).unwrap_or_default();
         let sql = "INSERT INTO log (revision, resource, path, change, previous, create_revision, \

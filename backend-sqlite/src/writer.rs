@@ -154,18 +154,18 @@ impl Writer {
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
-        let (reply, answered) = oneshot::channel();
+        let (reply, responded) = oneshot::channel();
         let sent = match self.queue.lock().as_ref() {
             Some(queue) => queue
                 .try_send(command(reply))
-                .map_err(|refused| match refused {
+                .map_err(|rejected| match rejected {
                     TrySendError::Full(_) => Error::Overloaded,
                     TrySendError::Disconnected(_) => Error::Closed,
                 }),
             None => Err(Error::Closed),
         };
         sent?;
-        answered.await.map_err(|_| Error::Closed)?
+        responded.await.map_err(|_| Error::Closed)?
     }
 }
 
@@ -195,8 +195,8 @@ impl Worker {
                 return;
             }
             // Maintenance on a full disk must run even if clients retry without pause.
-            let due = self.space.is_full() && self.maintained_at.elapsed() >= idle;
-            if busy && !due {
+            let expected = self.space.is_full() && self.maintained_at.elapsed() >= idle;
+            if busy && !expected {
                 continue;
             }
             self.maintained_at = Instant::now();
@@ -256,9 +256,9 @@ impl Worker {
         if remembered.iter().all(Option::is_none) {
             return Err(fenced);
         }
-        let refused = Verdict::Refused(fenced.into());
+        let rejected = Verdict::Refused(fenced.into());
         let results = remembered.into_iter().map(|verdict| OpResult {
-            verdict: verdict.or_else(|| Some(refused.clone())),
+            verdict: verdict.or_else(|| Some(rejected.clone())),
         });
         Ok(Committed {
             header: self.shared.header(head),

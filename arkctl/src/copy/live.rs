@@ -152,7 +152,7 @@ async fn fill(
         output::line(format_args!("caught up at revision {revision}; {fenced}"));
         return Ok(None);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let fenced = fence.raise().await?;
     ensure!(
         fenced.epoch == filling.source.epoch,
@@ -171,7 +171,7 @@ async fn fill(
              the command to continue"
             )
         })??;
-    let milliseconds = begun.elapsed().as_millis();
+    let milliseconds = started.elapsed().as_millis();
     filling.progress.finish();
     output::line(format_args!(
         "the target has everything, {milliseconds} ms after the fence"
@@ -220,13 +220,14 @@ async fn finish(
 /// Compares both stores, with retries. A target's driver that missed the end of the closing commit,
 /// because of a restart or a blocked database, needs a moment to become readable.
 async fn compare(pair: &Pair, fence_revision: i64) -> Result<Comparison> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let compared =
             verify::compare(&pair.source, &pair.target, [fence_revision, fence_revision]).await;
         match &compared {
             Err(error)
-                if reason(error) == Some(Reason::NotReady) && begun.elapsed() < CLOSING_BUDGET =>
+                if reason(error) == Some(Reason::NotReady)
+                    && started.elapsed() < CLOSING_BUDGET =>
             {
                 sleep(PAUSE).await;
             }

@@ -123,10 +123,10 @@ pub(super) async fn call(
     let (sender, requests) = mpsc::channel(2);
     let import = target.import(ReceiverStream::new(requests));
     let feed = feed(options, first, pipe, sender);
-    let (imported, kept) = tokio::join!(import, feed);
+    let (imported, stored) = tokio::join!(import, feed);
     // Report the import's error first: it caused the sender's.
     imported?;
-    kept.ok_or_else(|| {
+    stored.ok_or_else(|| {
         anyhow!(
             "{}: the import ended before it was complete",
             target.address
@@ -141,17 +141,17 @@ async fn feed(
     sender: mpsc::Sender<ImportRequest>,
 ) -> Option<Kept> {
     sender.send(begin(options)).await.ok()?;
-    let (mut kept, mut next) = (Kept::default(), Some(first));
-    let begun = Instant::now();
+    let (mut stored, mut next) = (Kept::default(), Some(first));
+    let started = Instant::now();
     while let Some(piece) = next {
-        if let Some(part) = kept.count(piece) {
+        if let Some(part) = stored.count(piece) {
             let part = Some(part);
             sender.send(ImportRequest { part }).await.ok()?;
         }
-        if kept.bytes >= CALL_BYTES || kept.records + kept.events >= CALL_RECORDS {
+        if stored.bytes >= CALL_BYTES || stored.records + stored.events >= CALL_RECORDS {
             break;
         }
-        if kept.events > 0 && begun.elapsed() > FOLLOW {
+        if stored.events > 0 && started.elapsed() > FOLLOW {
             break;
         }
         next = match timeout(MAX_GAP, pipe.next()).await {
@@ -165,12 +165,12 @@ async fn feed(
         };
     }
     let done = Done {
-        records: kept.records as i64,
-        events: kept.events as i64,
+        records: stored.records as i64,
+        events: stored.events as i64,
     };
     let part = Some(Part::Done(done));
     sender.send(ImportRequest { part }).await.ok()?;
-    Some(kept)
+    Some(stored)
 }
 
 // === impl Kept ===

@@ -139,8 +139,8 @@ async fn wave(
         requests.push(one(cluster, object, known, made));
     }
     // Ordered, so that results match their objects.
-    let answers = stream::iter(requests).buffered(AT_ONCE);
-    answers.try_collect().await
+    let responses = stream::iter(requests).buffered(AT_ONCE);
+    responses.try_collect().await
 }
 
 /// Creates an object and completes it, unless another object has its name.
@@ -154,28 +154,28 @@ async fn one(
     let path = object.kind.path(version(object), &object.key.namespace);
     let own = format!("{path}/{}", object.key.name);
     let body = body(object, known, made);
-    let (status, mut answer) = cluster.send("POST", &path, Some(&body)).await?;
+    let (status, mut response) = cluster.send("POST", &path, Some(&body)).await?;
     let mut fate = Creation::Created;
-    if status == 409 && answer["reason"] == "AlreadyExists" {
+    if status == 409 && response["reason"] == "AlreadyExists" {
         let (status, there) = cluster.send("GET", &own, None).await?;
         if status != 200 {
             bail!("{}, which is there: {}", named(), message(&there));
         }
-        answer = there;
-        fate = match difference(object, &answer) {
+        response = there;
+        fate = match difference(object, &response) {
             None => Creation::Completed,
             Some(what) => Creation::Other(sentence(object, &what)),
         };
     } else if status != 201 {
-        bail!("{}: {}", named(), message(&answer));
+        bail!("{}: {}", named(), message(&response));
     }
-    let new = Meta::of(&answer).uid().to_owned();
+    let new = Meta::of(&response).uid().to_owned();
     if new.is_empty() {
         bail!("{}: the response has no uid", named());
     }
     if !matches!(fate, Creation::Other(_)) {
         let created = matches!(fate, Creation::Created);
-        complete(cluster, object, &own, answer, created)
+        complete(cluster, object, &own, response, created)
             .await
             .with_context(named)?;
     }
@@ -196,22 +196,22 @@ async fn complete(
     let (uid, ending) = (meta.uid().to_owned(), meta.is_deleting());
     // A new object may have a default status, to be replaced. An object of an earlier run keeps its
     // status, which that run wrote.
-    let due = has_status(object) && (created || there.get("status").is_none());
-    if let (true, Some(wanted)) = (due, object.parsed.get("status")) {
+    let expected = has_status(object) && (created || there.get("status").is_none());
+    if let (true, Some(wanted)) = (expected, object.parsed.get("status")) {
         there["status"] = wanted.clone();
         let path = format!("{path}/status");
-        let (status, answer) = cluster.send("PUT", &path, Some(&there)).await?;
+        let (status, response) = cluster.send("PUT", &path, Some(&there)).await?;
         if status != 200 {
-            bail!("its status: {}", message(&answer));
+            bail!("its status: {}", message(&response));
         }
     }
     if Meta::of(&object.parsed).is_deleting() && !ending {
         // The uid precondition prevents deleting another object that has the name by now.
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": {"uid": uid}});
-        let (status, answer) = cluster.send("DELETE", path, Some(&options)).await?;
+        let (status, response) = cluster.send("DELETE", path, Some(&options)).await?;
         if !matches!(status, 200 | 202) {
-            bail!("its deletion: {}", message(&answer));
+            bail!("its deletion: {}", message(&response));
         }
     }
     Ok(())

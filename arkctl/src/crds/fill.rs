@@ -275,7 +275,7 @@ mod tests {
             capabilities: Vec::new(),
             ..open.clone()
         };
-        for (described, bytes, due) in [
+        for (described, bytes, expected) in [
             (&open, 10, None),
             (&open, 11, Some("r.g/n/a: 11 bytes")),
             (&fenced, 10, Some("fenced (moving)")),
@@ -283,9 +283,9 @@ mod tests {
             (&plain, 10, Some("neither export nor import")),
         ] {
             let found = obstacles(described, &[record(bytes)]);
-            assert_eq!(found.len(), usize::from(due.is_some()), "{found:?}");
-            let due = due.unwrap_or_default();
-            assert!(found.iter().all(|it| it.contains(due)), "{found:?}");
+            assert_eq!(found.len(), usize::from(expected.is_some()), "{found:?}");
+            let expected = expected.unwrap_or_default();
+            assert!(found.iter().all(|it| it.contains(expected)), "{found:?}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::store::{Kind, Store, program, run};
 #[tokio::test]
 async fn invalid_arguments_and_failures_have_different_exit_codes() {
     let folder = tempfile::tempdir().expect("temporary directory");
-    let nobody = format!("unix://{}", folder.path().join("nobody").display());
+    let unserved = format!("unix://{}", folder.path().join("unserved").display());
     let key = "queries.ark.mckinsey.com/ns/a";
     let one_certificate = ["verify", "--at", "https://a:1", "--cert", "f"];
     let etcd = [
@@ -23,27 +23,34 @@ async fn invalid_arguments_and_failures_have_different_exit_codes() {
         "--kubeconfig",
         "f",
         "--from",
-        &nobody,
+        &unserved,
         "--etcd",
     ];
-    for (arguments, due) in [
-        (vec!["verify", "--at", &nobody], 1),
+    for (arguments, expected) in [
+        (vec!["verify", "--at", &unserved], 1),
         (vec!["verify", "--at", "nonsense"], 2),
         (vec!["verify", "--at", "unix://relative"], 2),
         (vec!["verify", "--at", "https://without.certificates:1"], 2),
         (one_certificate.to_vec(), 2),
-        (vec!["verify", "--at", &nobody, "--against", "nonsense"], 2),
+        (
+            vec!["verify", "--at", &unserved, "--against", "nonsense"],
+            2,
+        ),
         (vec!["backup", "--from", "nonsense", "--to", "f"], 2),
         (vec!["restore", "--from", "f", "--to", "nonsense"], 2),
-        (vec!["copy", "--from", &nobody, "--to", "nonsense"], 2),
-        (vec!["history", "--at", &nobody, key], 1),
-        (vec!["history", "--at", &nobody, "queries/ns/a"], 2),
+        (vec!["copy", "--from", &unserved, "--to", "nonsense"], 2),
+        (vec!["history", "--at", &unserved, key], 1),
+        (vec!["history", "--at", &unserved, "queries/ns/a"], 2),
         ([&etcd[..], &["http://127.0.0.1:1"]].concat(), 1),
         ([&etcd[..], &["127.0.0.1:1"]].concat(), 2),
     ] {
         let output = program(&arguments).output().await.expect("started");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(due), "{arguments:?}: {stderr}");
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{arguments:?}: {stderr}"
+        );
     }
 }
 
@@ -142,8 +149,8 @@ async fn every_command_supports_mutual_tls() {
     }
     // A command with two stores does not accept the short names.
     let copy = [&["copy", "--from", &one, "--to", &other], &short[..]].concat();
-    let refused = program(&copy).output().await.expect("started");
-    assert_eq!(refused.status.code(), Some(2));
+    let rejected = program(&copy).output().await.expect("started");
+    assert_eq!(rejected.status.code(), Some(2));
     stop.cancel();
     while let Some(ended) = server.join_next().await {
         ended.expect("served");

@@ -41,16 +41,16 @@ async fn backup_restores_into_another_driver() {
         assert!(here.epoch < there.epoch);
         // Revisions of the first restored store differ from those of a second one.
         let new = vec![op(Action::Create, "ns/new", "{}")];
-        let seen = write(&mut target.client(), new).await.expect("written");
+        let observed = write(&mut target.client(), new).await.expect("written");
         let second = Store::start(to).await;
         let restored = run(&["restore", "--from", file, "--to", &second.address()]).await;
         restored.expect("restored");
-        assert!(second.head().await.compact_revision > seen);
+        assert!(second.head().await.compact_revision > observed);
         second.stop().await;
         let there = target.head().await;
         let again = run(&["restore", "--from", file, "--to", &target.address()]).await;
-        let refused = again.expect_err("no longer empty");
-        assert!(refused.contains("empty"), "{refused}");
+        let rejected = again.expect_err("no longer empty");
+        assert!(rejected.contains("empty"), "{rejected}");
         assert_eq!(target.head().await, there);
         source.stop().await;
         target.stop().await;
@@ -74,8 +74,8 @@ async fn backup_of_earlier_release_is_renumbered_in_order() {
         let records = target.records(0).await;
         let first = records.iter().map(|it| it.create_revision).min();
         let first = first.expect("records");
-        let due = [("m2", 0, 4), ("m3", 1, 2), ("m4", 3, 3)];
-        for (record, (name, created, changed)) in records.iter().zip(due) {
+        let expected = [("m2", 0, 4), ("m3", 1, 2), ("m4", 3, 3)];
+        for (record, (name, created, changed)) in records.iter().zip(expected) {
             assert_eq!(record.key.as_ref().expect("a key").name, name);
             let numbers = (record.create_revision, record.revision);
             assert_eq!(numbers, (first + created, first + changed));
@@ -88,7 +88,7 @@ async fn backup_of_earlier_release_is_renumbered_in_order() {
         let restored = run(&["restore", "--from", file, "--to", &second.address()]).await;
         restored.expect("restored");
         let again = second.records(0).await;
-        assert_eq!(again.len(), due.len());
+        assert_eq!(again.len(), expected.len());
         let above = |record: &Record| record.create_revision > head.revision;
         assert!(again.iter().all(above), "{again:?} after {head:?}");
         second.stop().await;
@@ -119,9 +119,9 @@ async fn damaged_backup_file_changes_nothing() {
         .zip(["damaged", "damaged", "not a backup", "not a backup"])
     {
         std::fs::write(&file, damage).expect("written");
-        let refused = run(&["restore", "--from", path, "--to", &there]).await;
-        let refused = refused.expect_err("refused");
-        assert!(refused.contains(word), "{refused}");
+        let rejected = run(&["restore", "--from", path, "--to", &there]).await;
+        let rejected = rejected.expect_err("refused");
+        assert!(rejected.contains(word), "{rejected}");
         assert_eq!(target.head().await, before);
         assert_eq!(target.records(0).await, []);
     }
@@ -146,7 +146,7 @@ async fn backup_replaces_file_only_when_complete() {
     let nowhere = format!("unix://{}", source.folder().join("nowhere").display());
     let path = file.to_str().expect("a path");
     let failed = run(&["backup", "--from", &nowhere, "--to", path]).await;
-    failed.expect_err("nobody is there");
+    failed.expect_err("no server");
     assert_eq!(std::fs::read(&file).expect("the file"), b"older");
     run(&["backup", "--from", &source.address(), "--to", path])
         .await

@@ -57,8 +57,8 @@ async fn fence_stays_while_closing_commit_is_pending() {
     assert!(printed.contains("cannot be told"), "{printed}");
     assert_eq!(source.describe().await.fenced, reason);
     // Another run finds the store held too, and --restart is rejected.
-    let refused = run(&restart).await.expect_err("it is held");
-    assert!(refused.contains("stays fenced"), "{refused}");
+    let rejected = run(&restart).await.expect_err("it is held");
+    assert!(rejected.contains("stays fenced"), "{rejected}");
     assert_eq!(source.describe().await.fenced, reason);
     let second = run_until_failing(&driver, &copy, 2).await;
     assert_eq!(source.describe().await.fenced, reason);

@@ -20,7 +20,7 @@ async fn copy_begins_new_epoch_unless_source_is_fenced_or_planned() {
         (false, Some("--planned"), true),
         (true, None, true),
     ];
-    for (fenced, flag, kept) in cases {
+    for (fenced, flag, keeps_epoch) in cases {
         let source = Store::start(Kind::Sqlite).await;
         source.fill(300, 500).await;
         if fenced {
@@ -36,13 +36,13 @@ async fn copy_begins_new_epoch_unless_source_is_fenced_or_planned() {
         assert!(output.contains("all: 300 records"), "{output}");
         assert_eq!(source.records(0).await, target.records(0).await);
         let (here, there) = (source.head().await, target.head().await);
-        assert_eq!(here.epoch == there.epoch, kept, "{output}");
-        assert_eq!(here.revision == there.revision, kept, "{output}");
-        let refused = run(&["copy", "--from", &from, "--to", &to]).await;
-        let refused = refused.expect_err("no longer empty");
+        assert_eq!(here.epoch == there.epoch, keeps_epoch, "{output}");
+        assert_eq!(here.revision == there.revision, keeps_epoch, "{output}");
+        let rejected = run(&["copy", "--from", &from, "--to", &to]).await;
+        let rejected = rejected.expect_err("no longer empty");
         assert!(
-            refused.contains("empty") || refused.contains("same"),
-            "{refused}"
+            rejected.contains("empty") || rejected.contains("same"),
+            "{rejected}"
         );
         assert_eq!(target.head().await, there);
         source.stop().await;
@@ -60,7 +60,7 @@ async fn copy_dry_run_reports_and_changes_nothing() {
     for live in [None, Some("--live")] {
         let mut arguments = vec!["copy", "--from", &from, "--to", &to, "--dry-run"];
         arguments.extend(live);
-        let output = run(&arguments).await.expect("told");
+        let output = run(&arguments).await.expect("printed");
         for word in [
             "queries.ark.mckinsey.com: 20 records",
             "target is empty",
@@ -74,9 +74,9 @@ async fn copy_dry_run_reports_and_changes_nothing() {
     write(&mut target.client(), vec![op(Action::Create, "ns/a", "{}")])
         .await
         .expect("written");
-    let refused = run(&["copy", "--from", &from, "--to", &to, "--dry-run"]).await;
-    let refused = refused.expect_err("not empty");
-    assert!(refused.contains("not empty"), "{refused}");
+    let rejected = run(&["copy", "--from", &from, "--to", &to, "--dry-run"]).await;
+    let rejected = rejected.expect_err("not empty");
+    assert!(rejected.contains("not empty"), "{rejected}");
     source.stop().await;
     target.stop().await;
 }
@@ -118,8 +118,8 @@ async fn copy_dry_run_reports_unfinished_copy() {
             let live = flags.contains(&"--live");
             let last = (live || last == "--dry-run").then_some(last);
             let flags: Vec<_> = flags.iter().copied().chain(last).collect();
-            let refused = run(&copy(from, &flags)).await.expect_err("refused");
-            assert!(refused.contains(words), "{flags:?}: {refused}");
+            let rejected = run(&copy(from, &flags)).await.expect_err("refused");
+            assert!(rejected.contains(words), "{flags:?}: {rejected}");
             assert_eq!(target.describe().await.import, unfinished);
         }
     }
@@ -168,10 +168,10 @@ async fn exhausted_store_is_rejected_by_copy_and_renumbered_by_restore() {
     for dry_run in [Some("--dry-run"), None] {
         let mut arguments = vec!["copy", "--from", &from, "--to", &to];
         arguments.extend(dry_run);
-        let refused = run(&arguments).await.expect_err("refused");
+        let rejected = run(&arguments).await.expect_err("refused");
         assert!(
-            refused.contains("the source has a revision above"),
-            "{refused}"
+            rejected.contains("the source has a revision above"),
+            "{rejected}"
         );
     }
     let file = source.folder().join("backup");

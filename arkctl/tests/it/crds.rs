@@ -62,11 +62,11 @@ impl Cluster {
         self.kubeconfig.to_str().expect("a path")
     }
 
-    async fn send(&self, method: &str, path: &str, body: &Value, due: u16) -> Value {
+    async fn send(&self, method: &str, path: &str, body: &Value, expected: u16) -> Value {
         let sent = self.client.json(method, path, Some(body)).await;
-        let (status, answer) = sent.expect("answered");
-        assert_eq!(status, due, "{method} {path}: {answer}");
-        answer
+        let (status, response) = sent.expect("answered");
+        assert_eq!(status, expected, "{method} {path}: {response}");
+        response
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -177,7 +177,7 @@ async fn crd_objects_round_trip_through_a_store() {
     let old = old_versions(&cluster.get(MEMORIES).await);
     let store = Store::start(Kind::Sqlite).await;
     let dry_run = [&BOTH_GROUPS[..], &["--dry-run"]].concat();
-    let output = import(&cluster, &store, &dry_run).await.expect("told");
+    let output = import(&cluster, &store, &dry_run).await.expect("printed");
     for word in [
         "memories.ark.mckinsey.com: 3 records",
         "widgets.judge.example.com: 1 records",
@@ -195,9 +195,9 @@ async fn crd_objects_round_trip_through_a_store() {
     assert_eq!(values(&records), before);
     check_records(&records, &before, &old);
     for arguments in [&dry_run[..], &BOTH_GROUPS] {
-        let refused = import(&cluster, &store, arguments).await;
-        let refused = refused.expect_err("no longer empty");
-        assert!(refused.contains("empty"), "{refused}");
+        let rejected = import(&cluster, &store, arguments).await;
+        let rejected = rejected.expect_err("no longer empty");
+        assert!(rejected.contains("empty"), "{rejected}");
     }
     check_another_import_has_other_numbers(&cluster, &store).await;
 
@@ -239,13 +239,13 @@ async fn check_etcd_is_not_written_over(back: &Cluster, store: &Store, into_etcd
     for extra in [None, Some("--dry-run")] {
         let mut arguments = into_etcd.to_vec();
         arguments.extend(extra);
-        let refused = export(back, store, &arguments).await;
-        let refused = refused.expect_err("it differs");
+        let rejected = export(back, store, &arguments).await;
+        let rejected = rejected.expect_err("it differs");
         assert!(
-            refused.contains("z-owner exists and is another"),
-            "{refused}"
+            rejected.contains("z-owner exists and is another"),
+            "{rejected}"
         );
-        assert!(refused.contains("nothing was written"), "{refused}");
+        assert!(rejected.contains("nothing was written"), "{rejected}");
     }
     assert_eq!(back.get(&path).await, other);
     assert_eq!(objects(back, WIDGETS).await, [] as [Value; 0]);
@@ -300,7 +300,7 @@ async fn export_through_api_creates_owners_first() {
     assert_eq!(objects(&cluster, MEMORIES).await, [] as [Value; 0]);
     let output = export(&cluster, &store, &["--dry-run"])
         .await
-        .expect("told");
+        .expect("printed");
     assert!(output.contains("new uid"), "{output}");
     assert_eq!(objects(&cluster, MEMORIES).await, [] as [Value; 0]);
     export(&cluster, &store, &[]).await.expect("exported");
@@ -376,12 +376,12 @@ async fn export_leaves_other_objects_of_same_name_unchanged() {
         }
         assert_eq!(cluster.get(&stranger).await, live);
         let status = &cluster.get(&owner).await["status"];
-        let due = if dry_run {
+        let expected = if dry_run {
             &Value::Null
         } else {
             &whole["status"]
         };
-        assert_eq!(status, due);
+        assert_eq!(status, expected);
     }
     cluster.stop().await;
     store.stop().await;
@@ -405,15 +405,15 @@ async fn crds_of_delegated_group_are_neither_read_nor_written() {
     service["spec"]["service"] = json!({"namespace": "moving", "name": "gateway"});
     service["spec"]["insecureSkipTLSVerify"] = true.into();
     cluster.send("PUT", API_SERVICE, &service, 200).await;
-    for refused in [
+    for rejected in [
         export(&cluster, &store, &[]).await,
         export(&cluster, &store, &["--dry-run"]).await,
         import(&cluster, &empty, &[]).await,
         import(&cluster, &empty, &["--dry-run"]).await,
     ] {
-        let refused = refused.expect_err("another server would answer");
+        let rejected = rejected.expect_err("another server would answer");
         let fix = "kubectl delete apiservice v1alpha1.ark.mckinsey.com";
-        assert!(refused.contains(fix), "{refused}");
+        assert!(rejected.contains(fix), "{rejected}");
     }
     assert_eq!(empty.records(0).await, []);
     // etcd accepts writes before the CRDs are served again.

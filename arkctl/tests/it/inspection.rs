@@ -80,7 +80,7 @@ async fn history_lists_changes_of_object() {
     let key = "queries.ark.mckinsey.com/ns/a";
     let output = run(&["history", "--at", &at, key, "--diff"])
         .await
-        .expect("told");
+        .expect("printed");
     let lines: Vec<&str> = output.lines().collect();
     let words = [
         "created",
@@ -106,7 +106,7 @@ async fn history_lists_changes_of_object() {
     .await
     .expect("dropped");
     let output = run(&["history", "--at", &at, key, "--diff", "--output", "json"]).await;
-    let output = output.expect("told");
+    let output = output.expect("printed");
     let first: serde_json::Value =
         serde_json::from_str(output.lines().next().expect("a line")).expect("JSON");
     assert_eq!(first["revision"], revisions[2].to_string());
@@ -116,7 +116,7 @@ async fn history_lists_changes_of_object() {
     run(&["compact", "--at", &at, "--all"])
         .await
         .expect("dropped");
-    let output = run(&["history", "--at", &at, key]).await.expect("told");
+    let output = run(&["history", "--at", &at, key]).await.expect("printed");
     assert!(output.contains("does not exist"), "{output}");
     store.stop().await;
 }
@@ -160,8 +160,8 @@ async fn history_shows_manager_verb_and_subresource() {
         }
         let shown = run(&["history", "--at", &at, key]).await.expect("read");
         assert_eq!(shown.lines().count(), steps.len(), "{shown}");
-        for (line, (_, due)) in shown.lines().zip(&steps) {
-            assert!(line.ends_with(due), "{kind:?}: {line}");
+        for (line, (_, expected)) in shown.lines().zip(&steps) {
+            assert!(line.ends_with(expected), "{kind:?}: {line}");
         }
         let shown = run(&["history", "--at", &at, key, "--output", "json"]).await;
         let shown = shown.expect("read");
@@ -187,9 +187,9 @@ async fn fence_is_set_and_lifted() {
     run(&["fence", "--at", &at, "--reason", "gone to lunch"])
         .await
         .expect("fenced");
-    let refused = write(&mut store.client(), create("ns/a")).await;
-    let refused = refused.expect_err("fenced");
-    assert!(refused.message().contains("gone to lunch"), "{refused}");
+    let rejected = write(&mut store.client(), create("ns/a")).await;
+    let rejected = rejected.expect_err("fenced");
+    assert!(rejected.message().contains("gone to lunch"), "{rejected}");
     run(&["fence", "--at", &at])
         .await
         .expect_err("a reason, or --lift");

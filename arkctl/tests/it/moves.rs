@@ -28,7 +28,7 @@ async fn load(mut client: Client, stop: CancellationToken) -> (i64, Option<Statu
         let op = op(action, &path, format!(r#"{{"at":{at}}}"#));
         match write(&mut client, vec![op]).await {
             Ok(revision) => newest = revision,
-            Err(refused) => return (newest, Some(refused)),
+            Err(rejected) => return (newest, Some(rejected)),
         }
     }
     (newest, None)
@@ -56,11 +56,11 @@ async fn live_copy_loses_no_acknowledged_write() {
         let output = run(&["copy", "--from", &from, "--to", &to, "--live"])
             .await
             .expect("moved");
-        let (newest, refused) = writers.join_next().await.expect("a writer").expect("wrote");
-        let refused = refused.expect("the source is fenced");
+        let (newest, rejected) = writers.join_next().await.expect("a writer").expect("wrote");
+        let rejected = rejected.expect("the source is fenced");
         assert!(
-            refused.message().contains(&format!("moved to {to}")),
-            "{refused}"
+            rejected.message().contains(&format!("moved to {to}")),
+            "{rejected}"
         );
         let (here, there) = (source.head().await, target.head().await);
         assert!(newest > 0 && newest <= here.revision, "{newest} {output}");
@@ -130,8 +130,8 @@ async fn compacted_history_requires_restart_of_copy() {
     run(&["fence", "--at", &from, "--reason", &reason])
         .await
         .expect("fenced");
-    let refused = run(&copy).await.expect_err("compacted");
-    assert!(refused.contains("--restart"), "{refused}");
+    let rejected = run(&copy).await.expect_err("compacted");
+    assert!(rejected.contains("--restart"), "{rejected}");
     assert_eq!(source.describe().await.fenced, "");
     let plain = run(&["copy", "--from", &from, "--to", &to]).await;
     plain.expect_err("an unfinished copy is there");
@@ -151,9 +151,9 @@ async fn live_copy_rejects_nonempty_target_without_fencing() {
         .expect("written");
     let before = target.head().await;
     let (from, to) = (source.address(), target.address());
-    let refused = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
-    let refused = refused.expect_err("not empty");
-    assert!(refused.contains("empty"), "{refused}");
+    let rejected = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
+    let rejected = rejected.expect_err("not empty");
+    assert!(rejected.contains("empty"), "{rejected}");
     assert_eq!(source.describe().await.fenced, "");
     assert_eq!(target.head().await, before);
     source.stop().await;
@@ -174,9 +174,9 @@ async fn differing_target_is_fenced_and_source_unfenced() {
     write(&mut source.client(), change("ns/new"))
         .await
         .expect("the source serves");
-    let refused = write(&mut target.client(), change("ns/new")).await;
-    let refused = refused.expect_err("the target is fenced");
-    assert!(refused.message().contains("not a true copy"), "{refused}");
+    let rejected = write(&mut target.client(), change("ns/new")).await;
+    let rejected = rejected.expect_err("the target is fenced");
+    assert!(rejected.message().contains("not a true copy"), "{rejected}");
     source.stop().await;
     target.stop().await;
 }

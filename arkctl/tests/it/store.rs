@@ -72,15 +72,11 @@ impl Store {
     }
 
     pub(crate) async fn head(&self) -> Header {
-        let answer = self
+        let reply = self
             .client()
             .current_revision(CurrentRevisionRequest {})
             .await;
-        answer
-            .expect("current")
-            .into_inner()
-            .header
-            .expect("header")
+        reply.expect("current").into_inner().header.expect("header")
     }
 
     /// Returns all records at a revision; 0 is the current one.

@@ -43,16 +43,16 @@ async fn serve(mut client: TcpStream, notice: Vec<u8>) -> std::io::Result<()> {
         let mut text = vec![0; client.read_u32().await? as usize - 4];
         client.read_exact(&mut text).await?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         if text.starts_with("SHOW") {
-            answer.extend(off());
+            response.extend(off());
         }
         if text.contains("COMMIT") {
-            answer.extend(&notice);
+            response.extend(&notice);
         }
-        answer.extend(message(b'C', b"DONE\0"));
-        answer.extend(&ready);
-        client.write_all(&answer).await?;
+        response.extend(message(b'C', b"DONE\0"));
+        response.extend(&ready);
+        client.write_all(&response).await?;
     }
 }
 

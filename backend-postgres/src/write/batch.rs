@@ -81,14 +81,14 @@ impl Batch {
     /// `false` if that changes nothing or leaves nothing.
     pub(crate) fn keep_deletes(&mut self) -> bool {
         let deletes = |row: &usize| self.ops[*row].action() == Action::Delete;
-        let (kept, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| deletes(row));
-        if kept.is_empty() || others.is_empty() {
+        let (retained, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| deletes(row));
+        if retained.is_empty() || others.is_empty() {
             return false;
         }
         for row in others {
             self.refused[row] = Some(Error::NoSpace.into());
         }
-        self.rows = kept;
+        self.rows = retained;
         true
     }
 
@@ -187,6 +187,6 @@ pub(crate) fn origin(origin: Option<&Origin>) -> Option<Origin> {
         verb,
         subresource,
     } = op::origin(origin)?;
-    let kept = |part: String| part.replace('\0', "");
-    op::origin_of(kept(manager), kept(verb), kept(subresource))
+    let retained = |part: String| part.replace('\0', "");
+    op::origin_of(retained(manager), retained(verb), retained(subresource))
 }

@@ -53,8 +53,8 @@ fn text(server: &Server) -> String {
 
 /// Runs a query of the test itself and returns its result.
 pub(crate) async fn ask(session: &Session, question: &str) -> String {
-    let answer = session.text(&format!("{OURS} {question}")).await;
-    answer.expect("asked").unwrap_or_default()
+    let reply = session.text(&format!("{OURS} {question}")).await;
+    reply.expect("asked").unwrap_or_default()
 }
 
 pub(crate) fn key(name: &str) -> Key {
@@ -79,8 +79,8 @@ pub(crate) fn op(action: Action, name: &str, value: &str) -> Op {
 /// Writes one operation; returns its revision.
 pub(crate) async fn write(endpoint: &Endpoint, op: Op) -> i64 {
     let mut client = endpoint.client();
-    let answer = timeout(DEADLINE, client.write(WriteRequest { ops: vec![op] })).await;
-    let response = answer.expect("in time").expect("an answer").into_inner();
+    let reply = timeout(DEADLINE, client.write(WriteRequest { ops: vec![op] })).await;
+    let response = reply.expect("in time").expect("an answer").into_inner();
     let result = response.results.into_iter().next();
     match result.and_then(|result| result.verdict) {
         Some(Verdict::Applied(applied)) => applied.revision,
@@ -110,9 +110,9 @@ pub(crate) async fn up_to_revision(stream: &mut Streaming<WatchResponse>) -> i64
 
 /// Reads a watch until it has reached a revision.
 pub(crate) async fn reach(stream: &mut Streaming<WatchResponse>, revision: i64) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while up_to_revision(stream).await < revision {
-        assert!(begun.elapsed() < DEADLINE, "an event is missing");
+        assert!(started.elapsed() < DEADLINE, "an event is missing");
     }
 }
 

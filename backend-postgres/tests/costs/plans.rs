@@ -70,12 +70,15 @@ async fn every_statement_uses_an_index_at_100_000_objects() {
         work(&sidecar.endpoint, base).await;
         // So many records are not counted: the estimate needs statistics.
         let estimate = about_records(&sidecar.endpoint).await;
-        let due = if whole {
+        let expected = if whole {
             0..=0
         } else {
             OBJECTS..=OBJECTS * 11 / 10
         };
-        assert!(due.contains(&estimate), "about {estimate} records {moment}");
+        assert!(
+            expected.contains(&estimate),
+            "about {estimate} records {moment}"
+        );
         let costs = check_plans(&mark.since(&server));
         println!("{moment}, most rows of one scan: {costs:?}");
         for statement in NAMES.map(|(name, _)| name) {
@@ -108,14 +111,14 @@ async fn about_records(endpoint: &Endpoint) -> i64 {
 async fn work(endpoint: &Endpoint, base: i64) {
     let middle = base + OBJECTS;
     let some = |name: &str| Some(name.to_owned());
-    for (namespace, name, limit, revision, due) in [
+    for (namespace, name, limit, revision, expected) in [
         (None, None, 500, 0, 500),
         (some("ns8"), None, 0, 0, 1000),
         (some("ns8"), some("o108"), 0, 0, 1),
         (some("ns8"), None, 0, middle, 1000),
     ] {
         let listed = list(endpoint, namespace, name, limit, revision).await;
-        assert!(listed >= due, "{listed} of {due}");
+        assert!(listed >= expected, "{listed} of {expected}");
     }
     let last = Key {
         namespace: "ns0".to_owned(),

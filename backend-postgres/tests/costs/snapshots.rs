@@ -132,16 +132,16 @@ async fn waiting_writer_continues_after_revision_of_previous_writer() {
             revisions
         });
     let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
-    let due = WRITERS.to_string();
-    let all_wait = async { while ask(&session, waiting).await != due {} };
+    let expected = WRITERS.to_string();
+    let all_wait = async { while ask(&session, waiting).await != expected {} };
     let (written, ()) = tokio::join!(join_all(writes), async {
         timeout(DEADLINE, all_wait).await.expect("everybody waits");
         ask(&holder, "rollback").await;
     });
     let mut revisions = written.concat();
     revisions.sort_unstable();
-    let due: Vec<i64> = (base + 1..).take(revisions.len()).collect();
-    assert_eq!(revisions, due);
+    let expected: Vec<i64> = (base + 1..).take(revisions.len()).collect();
+    assert_eq!(revisions, expected);
     for sidecar in sidecars {
         sidecar.stop().await;
     }

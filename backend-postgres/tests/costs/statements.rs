@@ -130,10 +130,10 @@ const POSITION: &str = "select pg_current_wal_insert_lsn()";
 async fn settle(session: &Session) {
     ask(session, "checkpoint").await;
     let (mut position, mut since) = (ask(session, POSITION).await, Instant::now());
-    let begun = Instant::now();
+    let started = Instant::now();
     while since.elapsed() < Duration::from_secs(3) {
         assert!(
-            begun.elapsed() < Duration::from_secs(20),
+            started.elapsed() < Duration::from_secs(20),
             "the server never settles"
         );
         sleep(Duration::from_millis(100)).await;

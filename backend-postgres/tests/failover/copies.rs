@@ -112,7 +112,7 @@ async fn requested_epoch_begins_under_load() {
     let dsn = server.create_database("ark").await.expect("made");
     let scene = Scene::start(&dsn).await;
     let before = scene.header(0).await;
-    let kept = scene.create(0, "kept/one").await;
+    let stored = scene.create(0, "kept/one").await;
     let context = &scene.contexts[1];
     let opened = context
         .client
@@ -130,7 +130,7 @@ async fn requested_epoch_begins_under_load() {
     };
     assert_eq!(reason(&end), Reason::EpochChanged, "{end}");
     assert!(scene.shows("kept/one").await);
-    scene.history_is_gone(kept, &header).await;
+    scene.history_is_gone(stored, &header).await;
     assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }

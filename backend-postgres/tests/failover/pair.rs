@@ -55,13 +55,13 @@ async fn lossless_promotion_begins_an_epoch() {
     let dsn = pair.dsn("ark");
     let scene = Scene::start(&dsn).await;
     let before = scene.header(0).await;
-    let kept = scene.create(0, "kept/one").await;
+    let stored = scene.create(0, "kept/one").await;
     pair.received().await.expect("the standby has it");
     pair.kill_primary().await.expect("a crash");
     pair.promote().await.expect("a promotion");
     let header = scene.epoch_after(before.epoch).await;
     assert!(scene.shows("kept/one").await);
-    scene.history_is_gone(kept, &header).await;
+    scene.history_is_gone(stored, &header).await;
     assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }

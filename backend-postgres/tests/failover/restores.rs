@@ -29,15 +29,15 @@ async fn lost_resource_is_not_confused_with_reused_id() {
     let start = scene.header(1).await.revision;
     store(&lost[1], "a/three").await;
     store(&lost[0], "a/four").await;
-    let late = Sidecar::start(&dsn).await;
-    for context in [&lost[0], &lost[1], &lost[0].at(&late.endpoint())] {
+    let fresh_sidecar = Sidecar::start(&dsn).await;
+    for context in [&lost[0], &lost[1], &lost[0].at(&fresh_sidecar.endpoint())] {
         assert_eq!(paths(context).await, ["a/four", "a/three"]);
         assert_eq!(seen_after(context, start).await, ["a/three", "a/four"]);
     }
     for context in &other {
         assert_eq!(paths(context).await, ["b/one"]);
     }
-    late.stop().await;
+    fresh_sidecar.stop().await;
     scene.finish(&dsn).await;
 }
 
@@ -55,22 +55,22 @@ async fn seen_after(context: &CaseContext, start: i64) -> Vec<String> {
         match opened.expect("sound") {
             Ok(stream) => break stream,
             // The published health is polled, so it may lag.
-            Err(refused) => assert!(begin.elapsed() < DEADLINE, "{refused}"),
+            Err(rejected) => assert!(begin.elapsed() < DEADLINE, "{rejected}"),
         }
         sleep(Duration::from_millis(50)).await;
     };
-    let mut seen = Vec::new();
-    while seen.len() < 2 {
+    let mut received = Vec::new();
+    while received.len() < 2 {
         let observed = stream.next().await.expect("sound").expect("events");
         let records = observed
             .events
             .iter()
             .filter_map(|event| event.record.as_ref());
         let keys = records.filter_map(|record| record.key.as_ref());
-        seen.extend(keys.map(path_of));
-        assert!(begin.elapsed() < DEADLINE, "{seen:?}");
+        received.extend(keys.map(path_of));
+        assert!(begin.elapsed() < DEADLINE, "{received:?}");
     }
-    seen
+    received
 }
 
 async fn paths(context: &CaseContext) -> Vec<String> {

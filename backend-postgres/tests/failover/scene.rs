@@ -142,12 +142,15 @@ impl Scene {
     /// Waits until all sidecars serve a state in which revisions up to `old` are compacted, and
     /// accept writes. If no process remembers the lost epoch, the new one may have the same number.
     pub(crate) async fn begun_above(&self, old: i64) -> Header {
-        eventually("all sidecars are above what anybody was told", async || {
-            let first = self.header(0).await;
-            let second = self.header(1).await;
-            let lower = first.compact_revision.min(second.compact_revision);
-            lower > old && first.epoch == second.epoch
-        })
+        eventually(
+            "all sidecars are above every observed revision",
+            async || {
+                let first = self.header(0).await;
+                let second = self.header(1).await;
+                let lower = first.compact_revision.min(second.compact_revision);
+                lower > old && first.epoch == second.epoch
+            },
+        )
         .await;
         self.writes().await;
         self.header(0).await
@@ -165,7 +168,7 @@ impl Scene {
                         break end;
                     }
                 },
-                Err(refused) => refused,
+                Err(rejected) => rejected,
             };
             // A watch that began just before the epoch ended gets its error.
             if reason(&ended) == Reason::Compacted {
@@ -184,8 +187,8 @@ impl Scene {
         while self.glances.join_next().await.is_some() {}
         let head = self.header(0).await;
         assert_eq!(head, self.header(1).await, "both sidecars");
-        let late = Sidecar::start(dsn).await;
-        let context = self.contexts[0].at(&late.endpoint());
+        let fresh_sidecar = Sidecar::start(dsn).await;
+        let context = self.contexts[0].at(&fresh_sidecar.endpoint());
         let header = context.client.current().await.expect("an answer");
         assert_eq!(header, head, "a sidecar that starts only now");
         assert!(self.ledger.newest() <= head.revision, "{head:?}");
@@ -220,7 +223,7 @@ impl Scene {
             assert!(typed, "{:?}", ends.reasons);
         }
         self.ledger.check();
-        late.stop().await;
+        fresh_sidecar.stop().await;
         for sidecar in self.sidecars {
             sidecar.stop().await;
         }
@@ -233,11 +236,11 @@ impl Scene {
         for (place, context) in self.contexts.iter().enumerate() {
             self.published(place, old).await;
             let listed = context.client.try_list(context.all(old)).await;
-            let refused = listed.expect("a sound list").expect_err("an old list");
-            assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
+            let rejected = listed.expect("a sound list").expect_err("an old list");
+            assert_eq!(reason(&rejected), Reason::Compacted, "{rejected}");
             let got = context.client.get(&context.key("any/any"), old).await;
-            let refused = got.expect_err("an old get");
-            assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
+            let rejected = got.expect_err("an old get");
+            assert_eq!(reason(&rejected), Reason::Compacted, "{rejected}");
         }
     }
 

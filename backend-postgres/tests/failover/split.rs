@@ -72,7 +72,7 @@ async fn open_watch_ends_with_its_epoch() {
     };
     assert_eq!(reason(&end), Reason::EpochChanged, "{end}");
     let opened = context.client.try_watch(context.after(old)).await;
-    let refused = opened.expect("sound").map(drop).expect_err("an old start");
-    assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
+    let rejected = opened.expect("sound").map(drop).expect_err("an old start");
+    assert_eq!(reason(&rejected), Reason::Compacted, "{rejected}");
     sidecar.stop().await;
 }

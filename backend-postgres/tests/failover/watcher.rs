@@ -99,7 +99,7 @@ impl Watcher {
         let start = self.cursor;
         let opened = self.client.try_watch(self.context.after(start)).await;
         let mut stream = self.check_rules(opened)??;
-        let mut seen = BTreeSet::new();
+        let mut observed = BTreeSet::new();
         let end = loop {
             if self.cursor >= *self.target.borrow() {
                 break Ok(());
@@ -111,7 +111,7 @@ impl Watcher {
             };
             for event in &message.events {
                 self.ledger.event(event);
-                seen.insert(event.revision);
+                observed.insert(event.revision);
                 if !self.ledger.are_of_one_epoch(event.revision, start) {
                     let revision = event.revision;
                     let problem = format!("a watch from {start} went on to {revision}");
@@ -122,10 +122,10 @@ impl Watcher {
             }
             self.cursor = message.up_to_revision;
         };
-        for due in self.ledger.between(start, self.cursor) {
-            if !seen.contains(&due) {
+        for expected in self.ledger.between(start, self.cursor) {
+            if !observed.contains(&expected) {
                 let cursor = self.cursor;
-                let problem = format!("a watch from {start} to {cursor} left out {due}");
+                let problem = format!("a watch from {start} to {cursor} left out {expected}");
                 self.ledger.problem(problem);
             }
         }

@@ -39,7 +39,7 @@ async fn a_closed_port() {
     check(Mode::Refuse).await;
 }
 
-#[expect(clippy::print_stdout, reason = "figures for whoever runs the test")]
+#[expect(clippy::print_stdout, reason = "measurements are printed")]
 async fn check(mode: Mode) {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
@@ -106,8 +106,11 @@ async fn end(stream: &mut Streaming<WatchResponse>) -> BackendError {
 
 async fn serving(endpoint: &Endpoint) -> bool {
     let mut client = HealthClient::new(endpoint.channel());
-    let answer = client.check(HealthCheckRequest::default()).await;
-    let status = answer.expect("health always answers").into_inner().status();
+    let response = client.check(HealthCheckRequest::default()).await;
+    let status = response
+        .expect("health always answers")
+        .into_inner()
+        .status();
     status == ServingStatus::Serving
 }
 
@@ -121,7 +124,7 @@ fn call_meanwhile(endpoint: &Endpoint) -> JoinSet<Vec<(&'static str, Duration, E
         calls.spawn(async move {
             let mut ends = Vec::new();
             while Instant::now() < until {
-                let begun = Instant::now();
+                let started = Instant::now();
                 let (kind, ended) = match caller % 4 {
                     0 => {
                         let name = uuid::Uuid::new_v4().to_string();
@@ -131,7 +134,7 @@ fn call_meanwhile(endpoint: &Endpoint) -> JoinSet<Vec<(&'static str, Duration, E
                     2 => ("list", list(&endpoint).await),
                     _ => ("current revision", current(&endpoint).await),
                 };
-                ends.push((kind, begun.elapsed(), ended));
+                ends.push((kind, started.elapsed(), ended));
                 // Clients retry too, but only after the advised delay.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

@@ -115,8 +115,8 @@ pub(crate) async fn list(endpoint: &Endpoint) -> Ended {
 }
 
 pub(crate) async fn current(endpoint: &Endpoint) -> Ended {
-    let asked = CurrentRevisionRequest {};
-    soon(endpoint.client().current_revision(asked))
+    let requested = CurrentRevisionRequest {};
+    soon(endpoint.client().current_revision(requested))
         .await
         .map(drop)
 }
@@ -149,10 +149,10 @@ pub(crate) async fn until(
     limit: Duration,
     mut holds: impl AsyncFnMut() -> bool,
 ) -> Duration {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !holds().await {
-        assert!(begun.elapsed() < limit, "{what} took more than {limit:?}");
+        assert!(started.elapsed() < limit, "{what} took more than {limit:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    begun.elapsed()
+    started.elapsed()
 }

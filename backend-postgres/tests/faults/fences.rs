@@ -27,9 +27,9 @@ const WAITS: &str = "select count(*) > 0 from pg_stat_activity \
 const LOCK: &str = "begin; select from ark.store for update";
 
 /// Waits until a query returns `t` or `f`.
-async fn answered(session: &Session, question: &str, due: &str) {
+async fn answered(session: &Session, question: &str, expected: &str) {
     until(question, LIMIT, async || {
-        session.text(question).await.expect("asked").as_deref() == Some(due)
+        session.text(question).await.expect("asked").as_deref() == Some(expected)
     })
     .await;
 }
@@ -62,7 +62,7 @@ async fn fence_is_not_acknowledged_before_it_reaches_standbys() {
     // The server applies the setting asynchronously; until then nothing waits for a standby.
     until("a fence that waits for a standby", LIMIT, async || {
         error = tokio::select! {
-            told = fence(endpoint) => told.err(),
+            reported = fence(endpoint) => reported.err(),
             () = cancel(&session) => None,
         };
         error.is_some()
@@ -85,16 +85,16 @@ async fn abandoned_fence_call_releases_its_lock() {
     let driver = Arc::new(PostgresDriver::open(options).await.expect("a store"));
     let session = server.session("ark").await.expect("a session");
     // A separate session: within one transaction, pg_stat_activity does not change.
-    let looking = server.session("ark").await.expect("a session");
+    let observer = server.session("ark").await.expect("a session");
     session.batch_execute(LOCK).await.expect("locked");
     let mut call = JoinSet::new();
     let fencing = driver.clone();
     call.spawn(async move { fencing.fence(Some("moving".to_owned())).await });
-    answered(&looking, WAITS, "t").await;
+    answered(&observer, WAITS, "t").await;
     // The caller disconnects, and then its call gets the lock.
     call.shutdown().await;
     session.batch_execute("commit").await.expect("released");
-    answered(&looking, WAITS, "f").await;
+    answered(&observer, WAITS, "f").await;
     // Shorter than the server's timeout of an idle transaction.
     let patient = format!("set lock_timeout = '5s'; {LOCK}; commit");
     session.batch_execute(&patient).await.expect("a free lock");

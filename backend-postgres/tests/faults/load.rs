@@ -45,7 +45,7 @@ pub(crate) async fn soak(sidecars: &[Sidecar], seed: u64, size: Size) -> Soak {
 }
 
 /// Ends the load, asserts all guarantees, and stops the sidecars.
-#[expect(clippy::print_stdout, reason = "figures for whoever runs the test")]
+#[expect(clippy::print_stdout, reason = "measurements are printed")]
 pub(crate) async fn finish_soak(what: &str, soak: Soak, sidecars: Vec<Sidecar>) -> SoakReport {
     let soak_report = soak
         .finish()

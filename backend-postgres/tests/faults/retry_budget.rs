@@ -38,10 +38,10 @@ async fn restarts() -> (Duration, Vec<String>) {
     let mut longest = Duration::ZERO;
     for _ in 0..3 {
         soak.progress(60, RECOVERY).await.expect("the load goes on");
-        let begun = Instant::now();
+        let started = Instant::now();
         server.stop(Stop::Fast).await.expect("stopped");
         server.start_again().await.expect("started");
-        longest = longest.max(begun.elapsed());
+        longest = longest.max(started.elapsed());
     }
     soak.progress(60, RECOVERY).await.expect("the load goes on");
     let report = finish_soak("3 quick restarts", soak, sidecars).await;

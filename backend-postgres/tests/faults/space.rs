@@ -41,12 +41,12 @@ async fn full_disk_rejects_writes_but_not_deletes() {
     // Together with concurrent writes, which may share a transaction.
     let names: Vec<String> = (0..16).map(|number| format!("more{number}")).collect();
     let more = names.iter().map(|name| create(endpoint, name));
-    let (refused, deleted) = tokio::join!(
+    let (rejected, deleted) = tokio::join!(
         futures_util::future::join_all(more),
         write(endpoint, op(Action::Delete, "c"))
     );
     deleted.expect("deleted among creates that have no room");
-    for ended in refused {
+    for ended in rejected {
         let error = ended.expect_err("no room");
         assert_eq!(error.reason(), Reason::NoSpace, "{}", error.message);
     }

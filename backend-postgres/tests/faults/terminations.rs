@@ -95,11 +95,11 @@ async fn lost_notification_delays_at_most_one_poll() {
     for number in 0..8 {
         // Idle for ever longer, so that the poll interval has grown to its maximum.
         tokio::time::sleep(Duration::from_millis(number * 200)).await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let name = format!("n{number}");
         create(&sidecars[0].endpoint, &name).await.expect("written");
         event(&mut stream, &name).await;
-        worst = worst.max(begun.elapsed());
+        worst = worst.max(started.elapsed());
     }
     println!("without hints an event takes at most {worst:?}");
     // The idle poll interval is 1.25 s; without polling no event would ever arrive.

@@ -43,9 +43,9 @@ async fn store_of_earlier_release_is_renumbered_once_in_order() {
         "select string_agg(concat_ws(' ', path, create_revision - {epoch}, revision - {epoch}), \
          ', ' order by path) from ark.object"
     );
-    let due = "default/m2 1 5, default/m3 2 3, default/m4 4 4";
+    let expected = "default/m2 1 5, default/m3 2 3, default/m4 4 4";
     let numbers = || async { session.text(&numbers).await.expect("asked") };
-    assert_eq!(numbers().await.as_deref(), Some(due));
+    assert_eq!(numbers().await.as_deref(), Some(expected));
     let log = session.text("select count(*) from ark.log").await;
     assert_eq!(log.expect("asked").as_deref(), Some("0"));
     let op = Op {
@@ -109,9 +109,9 @@ async fn epoch_begins_above_all_revisions_of_the_store() {
     );
     server.execute("ark", &moved).await.expect("moved on");
     let options = || Options::from_dsn(&dsn).expect("a DSN");
-    for due in [newest + 1, newest + 2] {
+    for expected in [newest + 1, newest + 2] {
         let epoch = new_epoch(&options()).await.expect("a new epoch");
-        assert_eq!(epoch, due);
+        assert_eq!(epoch, expected);
     }
 }
 

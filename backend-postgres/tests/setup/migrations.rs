@@ -30,8 +30,8 @@ async fn schema_migrates_up_down_and_up() {
     );
     for unknown in ["-1", "4"] {
         let flag = format!("--to={unknown}");
-        let refused = migrate(&dsn, &[&flag]).await.expect_err("refused");
-        assert!(refused.contains("knows the versions 0 to 3"), "{refused}");
+        let rejected = migrate(&dsn, &[&flag]).await.expect_err("refused");
+        assert!(rejected.contains("knows the versions 0 to 3"), "{rejected}");
     }
     let down = migrate(&dsn, &["--to", "0", "--remove-everything"]).await;
     assert_eq!(down.as_deref(), Ok("schema version 0"));

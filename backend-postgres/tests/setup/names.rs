@@ -54,7 +54,7 @@ async fn names_with_zero_bytes_are_not_found() {
         ..Op::default()
     };
     let committed = driver.commit(vec![op]).await.expect("committed");
-    for (key, due) in [
+    for (key, expected) in [
         (there, true),
         (key("group", "things", "default", "a\0"), false),
         (key("group", "things", "default\0a", "a"), false),
@@ -63,10 +63,10 @@ async fn names_with_zero_bytes_are_not_found() {
     ] {
         for revision in [0, committed.header.revision] {
             let (header, found) = driver.get(&key, revision).await.expect("an answer");
-            assert_eq!(found.is_some(), due, "{key:?} at {revision}");
+            assert_eq!(found.is_some(), expected, "{key:?} at {revision}");
             assert_eq!(header.revision, committed.header.revision);
         }
-        assert_eq!(list(&driver, &key).await, usize::from(due), "{key:?}");
+        assert_eq!(list(&driver, &key).await, usize::from(expected), "{key:?}");
     }
     driver.close().await;
     drop(server);

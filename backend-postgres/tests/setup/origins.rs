@@ -48,8 +48,8 @@ async fn apply(driver: &PostgresDriver, op: Op) -> Event {
 }
 
 async fn log(driver: &PostgresDriver) -> Vec<Event> {
-    let begun = driver.header().await.expect("header").compact_revision;
-    let page = driver.read_log(begun, usize::MAX).await.expect("log");
+    let started = driver.header().await.expect("header").compact_revision;
+    let page = driver.read_log(started, usize::MAX).await.expect("log");
     page.events
 }
 
@@ -153,12 +153,12 @@ async fn events_of_commit_equal_those_of_log() {
         apply(&driver, op(Action::Update, "2", Some(zeros))).await,
     ];
     assert_eq!(log(&driver).await, handed);
-    let kept = Origin {
+    let stored = Origin {
         manager: format!("a{}", "é".repeat(63)),
         verb: String::new(),
         subresource: "s".repeat(32),
     };
-    assert_eq!(origins(&handed), [Some(kept), None]);
+    assert_eq!(origins(&handed), [Some(stored), None]);
     driver.close().await;
 }
 
@@ -169,13 +169,13 @@ async fn unprivileged_role_needs_migrate_once() {
     migrate(&owner, &["--grant", ROLE]).await.expect("migrated");
     migrate(&owner, &["--to", "2"]).await.expect("as before");
     let dsn = server.user_dsn(ROLE, "ark").expect("the role");
-    let refused = rejection(&["--dsn", &dsn], &[]).await;
+    let rejected = rejection(&["--dsn", &dsn], &[]).await;
     for words in [
         "has schema version 2",
         "needs 3",
         "backend-postgres migrate",
     ] {
-        assert!(refused.contains(words), "{refused}");
+        assert!(rejected.contains(words), "{rejected}");
     }
     // The earlier grant covers the new columns.
     migrate(&owner, &[]).await.expect("migrated");

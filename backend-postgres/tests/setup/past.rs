@@ -99,13 +99,13 @@ async fn past_read_fails_if_its_history_is_dropped() {
     let left = "select count(*) from ark.log_partition";
     let left = session.text(left).await.expect("asked");
     assert_eq!(left.as_deref(), Some("0"));
-    for (name, answer) in [
+    for (name, response) in [
         ("list", listed.map(|_| ())),
         ("get", got.map(|_| ())),
         ("log", read.map(|_| ())),
     ] {
-        let refused = answer.expect_err(name);
-        assert_eq!(refused.reason(), Reason::Compacted, "{name}: {refused:?}");
+        let rejected = response.expect_err(name);
+        assert_eq!(rejected.reason(), Reason::Compacted, "{name}: {rejected:?}");
     }
     driver.close().await;
     drop(server);

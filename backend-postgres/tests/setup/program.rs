@@ -66,12 +66,12 @@ impl Program {
 
     /// Waits until it responds.
     pub(crate) async fn answers(&mut self) {
-        let begun = Instant::now();
-        let asked = CurrentRevisionRequest {};
+        let started = Instant::now();
+        let requested = CurrentRevisionRequest {};
         while self
             .endpoint()
             .client()
-            .current_revision(asked)
+            .current_revision(requested)
             .await
             .is_err()
         {
@@ -83,7 +83,7 @@ impl Program {
                 .expect("asked");
             assert!(ended.is_none(), "{}", self.said());
             assert!(
-                begun.elapsed() < DEADLINE,
+                started.elapsed() < DEADLINE,
                 "it never answers: {}",
                 self.said()
             );
@@ -93,10 +93,10 @@ impl Program {
 
     /// Waits until the log contains a text.
     pub(crate) async fn says(&self, words: &str) {
-        let begun = Instant::now();
+        let started = Instant::now();
         while !self.said().contains(words) {
             assert!(
-                begun.elapsed() < DEADLINE,
+                started.elapsed() < DEADLINE,
                 "not {words:?}, but: {}",
                 self.said()
             );
@@ -107,12 +107,12 @@ impl Program {
     /// Waits until it exits.
     pub(crate) async fn ends(&mut self) -> Ended {
         let child = self.child.as_mut().expect("started");
-        let begun = Instant::now();
+        let started = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().expect("asked") {
                 break status;
             }
-            assert!(begun.elapsed() < DEADLINE, "it never ends");
+            assert!(started.elapsed() < DEADLINE, "it never ends");
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         self.child = None;

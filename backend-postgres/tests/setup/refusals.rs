@@ -59,12 +59,12 @@ async fn incompatible_schema_is_rejected() {
         ("delete from ark.schema_version", "has no version"),
     ] {
         session.batch_execute(change).await.expect("changed");
-        for refused in [
+        for rejected in [
             rejection(&["--dsn", &owner], &[]).await,
             migrate(&owner, &[]).await.expect_err("refused"),
         ] {
-            assert!(refused.contains(words), "{refused}");
-            assert!(refused.contains("restore a backup"), "{refused}");
+            assert!(rejected.contains(words), "{rejected}");
+            assert!(rejected.contains("restore a backup"), "{rejected}");
         }
     }
     let newer = "insert into ark.schema_version values (7, 5)";
@@ -156,12 +156,12 @@ async fn failed_logins_are_reported() {
     let by_variable = [("ARK_BACKEND_POSTGRES_PASSWORD", "wrong-word")];
     let by_dsn = [("ARK_BACKEND_POSTGRES_DSN", wrong.as_str())];
     for (flags, variables) in [(&flags[..], &by_variable), (&[], &by_dsn)] {
-        let refused = rejection(flags, variables).await;
+        let rejected = rejection(flags, variables).await;
         assert!(
-            refused.contains("password authentication failed"),
-            "{refused}"
+            rejected.contains("password authentication failed"),
+            "{rejected}"
         );
-        assert!(!refused.contains("wrong-word"), "{refused}");
+        assert!(!rejected.contains("wrong-word"), "{rejected}");
     }
     let nobody = dsn.replace(ROLE, "nobody");
     let nowhere = format!("{dsn}-not");
@@ -169,13 +169,13 @@ async fn failed_logins_are_reported() {
         (&nobody, "nobody"),
         (&nowhere, "\"ark-not\" does not exist"),
     ] {
-        let refused = rejection(&["--dsn", dsn], &[]).await;
-        assert!(refused.contains(words), "{refused}");
-        assert!(!refused.contains(PASSWORD), "{refused}");
+        let rejected = rejection(&["--dsn", dsn], &[]).await;
+        assert!(rejected.contains(words), "{rejected}");
+        assert!(!rejected.contains(PASSWORD), "{rejected}");
     }
     let file = ["--password-file", "/nowhere/password"];
-    let refused = rejection(&[&flags[..], &file].concat(), &[]).await;
-    assert!(refused.contains("/nowhere/password"), "{refused}");
+    let rejected = rejection(&[&flags[..], &file].concat(), &[]).await;
+    assert!(rejected.contains("/nowhere/password"), "{rejected}");
 }
 
 #[tokio::test]
@@ -186,13 +186,13 @@ async fn database_with_other_encoding_is_rejected() {
         .execute("postgres", statement)
         .await
         .expect("a database");
-    let refused = rejection(&["--dsn", &server.dsn("latin")], &[]).await;
+    let rejected = rejection(&["--dsn", &server.dsn("latin")], &[]).await;
     assert!(
-        refused.contains("LATIN1") && refused.contains("UTF8"),
-        "{refused}"
+        rejected.contains("LATIN1") && rejected.contains("UTF8"),
+        "{rejected}"
     );
-    let refused = migrate(&server.dsn("latin"), &[])
+    let rejected = migrate(&server.dsn("latin"), &[])
         .await
         .expect_err("refused");
-    assert!(refused.contains("LATIN1"), "{refused}");
+    assert!(rejected.contains("LATIN1"), "{rejected}");
 }

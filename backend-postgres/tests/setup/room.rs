@@ -48,16 +48,16 @@ async fn full_log_partition_is_followed_by_another() {
         let committed = driver.commit(ops.collect()).await.expect("committed");
         assert_eq!(committed.events.len(), BATCH);
     }
-    let (mut up_to_revision, mut seen) = (start, 0);
-    while seen < CREATES {
+    let (mut up_to_revision, mut observed) = (start, 0);
+    while observed < CREATES {
         let page = driver
             .read_log(up_to_revision, 1 << 20)
             .await
             .expect("the log");
         let revisions: Vec<i64> = page.events.iter().map(|event| event.revision).collect();
-        let due: Vec<i64> = (up_to_revision + 1..).take(revisions.len()).collect();
-        assert_eq!(revisions, due);
-        seen += revisions.len();
+        let expected: Vec<i64> = (up_to_revision + 1..).take(revisions.len()).collect();
+        assert_eq!(revisions, expected);
+        observed += revisions.len();
         up_to_revision = page.up_to_revision;
     }
     driver.close().await;

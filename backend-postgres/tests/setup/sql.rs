@@ -110,6 +110,6 @@ async fn documented_sql_statements_run() {
         .simple_query(allowed)
         .await
         .expect("reports may read");
-    let refused = session.simple_query("SELECT * FROM ark.object").await;
-    assert!(refused.is_err(), "reports reads more than the view");
+    let rejected = session.simple_query("SELECT * FROM ark.object").await;
+    assert!(rejected.is_err(), "reports reads more than the view");
 }

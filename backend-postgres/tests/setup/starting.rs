@@ -27,14 +27,14 @@ async fn start_waits_for_unreachable_database() {
     let mut program = Program::new();
     program.serve(&[], &variables);
     program.says("waiting for the database").await;
-    let begun = Instant::now();
+    let started = Instant::now();
     program.terminate();
     let ended = program.ends().await;
     assert!(ended.status.success(), "{}", ended.said);
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        started.elapsed() < Duration::from_secs(5),
         "it waits on: {:?}",
-        begun.elapsed()
+        started.elapsed()
     );
 }
 
@@ -57,11 +57,11 @@ async fn standby_is_not_served_until_promoted() {
     proxy.set(Mode::Forward).await.expect("an open port");
     program.says("does not allow writes").await;
     let client = program.endpoint().client();
-    let asked = client
+    let requested = client
         .clone()
         .current_revision(CurrentRevisionRequest {})
         .await;
-    assert!(asked.is_err(), "a standby is served");
+    assert!(requested.is_err(), "a standby is served");
     // The standby becomes a primary.
     pair.kill_primary().await.expect("killed");
     pair.promote().await.expect("promoted");

@@ -77,11 +77,11 @@ enum Due {
 
 use Due::{Refuses, Serves};
 
-async fn check(server: &Server, flags: &[&str], due: &Due) {
+async fn check(server: &Server, flags: &[&str], expected: &Due) {
     let dsn = server.dsn("ark");
     let flags = [&["--dsn", &dsn][..], flags].concat();
     let mut program = Program::new();
-    match due {
+    match expected {
         Serves => {
             program.serve(&flags, &[]);
             program.answers().await;
@@ -105,7 +105,7 @@ async fn each_sslmode_verifies_as_in_libpq() {
     let (ours, strange) = (ours.as_str(), strange.as_str());
     let good = server(&files, "server").await;
     let elsewhere = server(&files, "elsewhere").await;
-    for (server, flags, due) in [
+    for (server, flags, expected) in [
         (
             &good,
             &["--sslmode", "disable"][..],
@@ -155,7 +155,7 @@ async fn each_sslmode_verifies_as_in_libpq() {
             Refuses("not valid for"),
         ),
     ] {
-        check(server, flags, &due).await;
+        check(server, flags, &expected).await;
     }
     let plain = Server::builder().start().await.expect("a server");
     plain.create_database("ark").await.expect("a database");

@@ -53,8 +53,8 @@ async fn moved_database_rejects_writes_until_it_is_back() {
     store.apply(create("a/x", "1")).await;
     let elsewhere = store.folder.path().join("elsewhere");
     std::fs::rename(store.path(), &elsewhere).expect("moved");
-    let refused = store.driver.commit(vec![create("a/y", "2")]).await;
-    let error = refused.expect_err("nobody would find it");
+    let rejected = store.driver.commit(vec![create("a/y", "2")]).await;
+    let error = rejected.expect_err("the file is gone");
     assert_eq!(error.reason(), Reason::NotReady);
     assert_eq!(error.outcome(), Outcome::NotApplied);
     assert!(error.message.contains("ark.db was removed"), "{error:?}");
@@ -64,8 +64,8 @@ async fn moved_database_rejects_writes_until_it_is_back() {
     assert_eq!(store.names(all()).await, ["a/x"]);
     // Another file at the path is not the database.
     std::fs::write(store.path(), vec![0; 8192]).expect("written");
-    let refused = store.driver.commit(vec![create("a/y", "2")]).await;
-    let error = refused.expect_err("another file");
+    let rejected = store.driver.commit(vec![create("a/y", "2")]).await;
+    let error = rejected.expect_err("another file");
     assert!(error.message.contains("was replaced"), "{error:?}");
     std::fs::rename(&elsewhere, store.path()).expect("back");
     store.apply(create("a/y", "2")).await;
@@ -79,8 +79,8 @@ async fn emptied_database_is_reported_dead() {
     store.apply(create("a/x", "1")).await;
     let file = std::fs::OpenOptions::new().write(true).open(store.path());
     file.expect("a file").set_len(0).expect("emptied");
-    let refused = store.driver.commit(vec![create("a/y", "2")]).await;
-    let error = refused.expect_err("nobody would find it");
+    let rejected = store.driver.commit(vec![create("a/y", "2")]).await;
+    let error = rejected.expect_err("the file is gone");
     assert_eq!(error.outcome(), Outcome::NotApplied);
     assert!(error.message.contains("was emptied"), "{error:?}");
     let health = store.driver.health().await;

@@ -152,7 +152,7 @@ async fn damaged_value_is_reported_and_others_are_served() {
     let named = |record: &Record| {
         let expected = "the stored value of queries.ark.mckinsey.com a/victim at revision";
         assert!(record.unreadable.starts_with(expected), "{record:?}");
-        assert_eq!(record.value, "", "nobody may take it for the value");
+        assert_eq!(record.value, "", "a damaged value is left out");
     };
     let (_, damaged) = store.driver.get(&key("a/victim"), 0).await.expect("get");
     named(&damaged.expect("there"));

@@ -51,13 +51,14 @@ async fn store_of_earlier_release_is_renumbered_once_in_order() {
         })
         .collect();
     // The six old revisions are renumbered in their order.
-    let due = [("m2", 1, 5), ("m3", 2, 3), ("m4", 4, 4)];
-    let due = due.map(|(name, created, changed)| (format!("default/{name}"), created, changed));
-    assert_eq!(numbers, due);
+    let expected = [("m2", 1, 5), ("m3", 2, 3), ("m4", 4, 4)];
+    let expected =
+        expected.map(|(name, created, changed)| (format!("default/{name}"), created, changed));
+    assert_eq!(numbers, expected);
     assert_eq!(header.revision, header.epoch + 5);
     for old in [NEWEST, NEWEST - 1] {
-        let refused = list(&driver, memories(old)).await.expect_err("refused");
-        assert_eq!(refused.reason(), Reason::FutureRevision);
+        let rejected = list(&driver, memories(old)).await.expect_err("refused");
+        assert_eq!(rejected.reason(), Reason::FutureRevision);
     }
     let written = driver.commit(vec![create("new", "1")]).await;
     let newest = written.expect("written").header.revision;
@@ -80,8 +81,8 @@ async fn object_without_newest_change_is_reported() {
         .and_then(|store| store.execute("DELETE FROM log WHERE path = 'default/m3'", []))
         .expect("damaged");
     for words in ["memories.ark.mckinsey.com default/m3", "restore a backup"] {
-        let refused = open(&Options::new(&file)).expect_err("refused").to_string();
-        assert!(refused.contains(words), "{refused}");
+        let rejected = open(&Options::new(&file)).expect_err("refused").to_string();
+        assert!(rejected.contains(words), "{rejected}");
     }
 }
 
@@ -125,7 +126,7 @@ async fn epoch_begins_above_all_revisions_of_the_store() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let file = folder.path().join("ark.db");
     open(&Options::new(&file)).expect("made").close().await;
-    for (newest, due) in [
+    for (newest, expected) in [
         (LAST_IMPORT + 7, Ok(LAST_IMPORT + 8)),
         (MAX_REVISION, Err("save it with `arkctl backup`")),
     ] {
@@ -133,13 +134,13 @@ async fn epoch_begins_above_all_revisions_of_the_store() {
         Connection::open(&file)
             .and_then(|store| store.execute(sql, [newest]))
             .expect("moved on");
-        match (open(&Options::new(&file)), due) {
-            (Ok(driver), Ok(due)) => {
-                assert_eq!(driver.header().await.expect("header").epoch, due);
+        match (open(&Options::new(&file)), expected) {
+            (Ok(driver), Ok(expected)) => {
+                assert_eq!(driver.header().await.expect("header").epoch, expected);
                 driver.close().await;
             }
-            (Err(error), Err(due)) => assert!(error.to_string().contains(due), "{error}"),
-            (opened, due) => panic!("{due:?}, and it is {opened:?}"),
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (opened, expected) => panic!("{expected:?}, and it is {opened:?}"),
         }
     }
 }

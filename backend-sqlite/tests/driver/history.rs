@@ -18,8 +18,8 @@ async fn log_pages_have_no_gaps() {
             .await;
     }
     let mut after = BASE;
-    let mut seen = Vec::new();
-    while seen.len() < 20 {
+    let mut observed = Vec::new();
+    while observed.len() < 20 {
         let page = store.driver.read_log(after, 3000).await.expect("log");
         assert!(!page.events.is_empty() && page.events.len() < 5);
         assert_eq!(
@@ -27,9 +27,9 @@ async fn log_pages_have_no_gaps() {
             Some(page.up_to_revision)
         );
         after = page.up_to_revision;
-        seen.extend(page.events.into_iter().map(|event| event.revision));
+        observed.extend(page.events.into_iter().map(|event| event.revision));
     }
-    assert_eq!(seen, (BASE + 1..=BASE + 20).collect::<Vec<_>>());
+    assert_eq!(observed, (BASE + 1..=BASE + 20).collect::<Vec<_>>());
     let empty = store.driver.read_log(after, 3000).await.expect("log");
     assert_eq!((empty.events.len(), empty.up_to_revision), (0, BASE + 20));
     let future = store
@@ -107,8 +107,8 @@ async fn revision_is_not_reused_after_full_compaction() {
 async fn compaction_rejects_future_and_ignores_past_revisions() {
     let store = Store::new();
     let last = store.apply(create("a/x", "1")).await;
-    let refused = store.driver.compact(last + 1).await.expect_err("refused");
-    assert_eq!(refused.reason(), Reason::FutureRevision);
+    let rejected = store.driver.compact(last + 1).await.expect_err("refused");
+    assert_eq!(rejected.reason(), Reason::FutureRevision);
     store.driver.compact(last).await.expect("compact");
     let header = store.driver.compact(last - 1).await.expect("nothing");
     assert_eq!(header.compact_revision, last);

@@ -50,9 +50,9 @@ async fn both_releases() -> (Store, Vec<Option<Origin>>) {
 
 #[tokio::test]
 async fn file_of_previous_schema_opens_without_origins() {
-    let (mut store, due) = both_releases().await;
+    let (mut store, expected) = both_releases().await;
     let events = store.log(BASE).await;
-    assert_eq!(origins(&events), due);
+    assert_eq!(origins(&events), expected);
     store.reopen().await;
     assert_eq!(store.log(BASE).await, events);
 }
@@ -73,15 +73,15 @@ async fn events_of_commit_equal_those_of_log() {
     let mut handed = store.commit(vec![long]).await.events;
     handed.extend(store.commit(vec![said_nothing]).await.events);
     assert_eq!(store.log(BASE).await, handed);
-    let kept = handed[0].origin.as_ref().expect("an origin");
-    assert_eq!(kept.manager, "é".repeat(64));
-    assert_eq!(kept.subresource, "s".repeat(32));
+    let stored = handed[0].origin.as_ref().expect("an origin");
+    assert_eq!(stored.manager, "é".repeat(64));
+    assert_eq!(stored.subresource, "s".repeat(32));
     assert_eq!(handed[1].origin, None);
 }
 
 #[tokio::test]
 async fn move_preserves_origins() {
-    let (source, due) = both_releases().await;
+    let (source, expected) = both_releases().await;
     let events = source.log(BASE).await;
     let before = Header {
         store_id: "source".to_owned(),
@@ -105,6 +105,6 @@ async fn move_preserves_origins() {
     imported.expect("imported");
     target.reopen().await;
     assert_eq!(target.log(BASE).await, events);
-    assert_eq!(origins(&target.log(BASE).await), due);
+    assert_eq!(origins(&target.log(BASE).await), expected);
     assert!(target.names(all()).await.is_empty());
 }

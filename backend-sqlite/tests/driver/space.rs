@@ -33,8 +33,12 @@ async fn full_store_serves_deletes_and_reads_and_recovers() {
     ));
     assert_eq!(store.names(all()).await, stored);
 
-    let (gone, kept) = stored.split_at(stored.len() - 10);
-    let first = vec![delete(&gone[0]), update(&kept[0], "new"), delete(&gone[1])];
+    let (gone, retained) = stored.split_at(stored.len() - 10);
+    let first = vec![
+        delete(&gone[0]),
+        update(&retained[0], "new"),
+        delete(&gone[1]),
+    ];
     let committed = store.commit(first).await;
     applied(&committed.results[0]);
     assert_eq!(refused(&committed.results[1]).reason(), Reason::NoSpace);
@@ -42,7 +46,7 @@ async fn full_store_serves_deletes_and_reads_and_recovers() {
     for name in &gone[2..] {
         store.apply(delete(name)).await;
     }
-    assert_eq!(store.names(all()).await, kept);
+    assert_eq!(store.names(all()).await, retained);
 
     let head = store.driver.header().await.expect("header");
     store.driver.compact(head.revision).await.expect("compact");

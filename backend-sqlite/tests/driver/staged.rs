@@ -65,8 +65,8 @@ async fn progress(store: &Store) -> Option<ImportProgress> {
     store.driver.import_progress().await.expect("progress")
 }
 
-fn refused<T: std::fmt::Debug>(answer: Result<T, BackendError>, due: Reason) {
-    let error = answer.expect_err("refused");
+fn refused<T: std::fmt::Debug>(response: Result<T, BackendError>, due: Reason) {
+    let error = response.expect_err("refused");
     assert_eq!(error.reason(), due, "{}", error.message);
 }
 
@@ -84,8 +84,8 @@ async fn invisible(store: &Store) {
     assert_eq!(driver.retention_target(keep, 0).await.expect("none"), None);
     let file = Connection::open(store.path()).expect("readable while in use");
     let count = "SELECT count(*) FROM resources";
-    let seen: i64 = file.query_row(count, [], |row| row.get(0)).expect("view");
-    assert_eq!(seen, 0, "the view for people shows half a store");
+    let observed: i64 = file.query_row(count, [], |row| row.get(0)).expect("view");
+    assert_eq!(observed, 0, "the view for people shows half a store");
 }
 
 #[tokio::test]
@@ -97,10 +97,10 @@ async fn import_in_several_calls_equals_one_call() {
     let records = records.map(|records| vec![ImportPart::Records(records)]);
     let events = exported.events.iter().take(2).cloned();
     let events = events.map(|event| vec![ImportPart::Events(vec![event])]);
-    let mut kept = 0;
+    let mut stored = 0;
     for parts in records.chain(events) {
         if let ImportPart::Records(records) = &parts[0] {
-            kept += records.len() as i64;
+            stored += records.len() as i64;
         }
         let header = call(&target, options(&exported.source, true), parts, true).await;
         assert_eq!(header.expect("kept"), empty);
@@ -110,9 +110,9 @@ async fn import_in_several_calls_equals_one_call() {
         let progress = progress(&target).await.expect("unfinished");
         assert_eq!(
             (&progress.source, progress.records),
-            (&exported.source, kept)
+            (&exported.source, stored)
         );
-        assert_eq!(progress.last, exported.records[kept as usize - 1].key);
+        assert_eq!(progress.last, exported.records[stored as usize - 1].key);
     }
     let reached = progress(&target).await.expect("unfinished").revision;
     assert_eq!(reached, exported.events[1].revision);
@@ -138,8 +138,8 @@ async fn misplaced_import_call_stores_nothing() {
     let (_source, exported) = exported().await;
     let target = Store::new();
     let first = vec![ImportPart::Records(exported.records[..3].to_vec())];
-    let kept = call(&target, options(&exported.source, true), first, true).await;
-    kept.expect("kept");
+    let stored = call(&target, options(&exported.source, true), first, true).await;
+    stored.expect("kept");
     let before = progress(&target).await;
     let other = Header {
         revision: exported.source.revision + 1,
@@ -157,8 +157,8 @@ async fn misplaced_import_call_stores_nothing() {
         (&exported.source, vec![backwards], true),
         (&exported.source, vec![events, rest()], true),
     ] {
-        let answer = call(&target, options(source, true), parts, whole).await;
-        refused(answer, Reason::Invalid);
+        let response = call(&target, options(source, true), parts, whole).await;
+        refused(response, Reason::Invalid);
         assert_eq!(progress(&target).await, before);
     }
 }
@@ -171,10 +171,10 @@ async fn discarded_import_leaves_nothing() {
         ImportPart::Records(exported.records),
         ImportPart::Events(exported.events),
     ];
-    let kept = call(&target, options(&exported.source, true), first, true).await;
-    kept.expect("kept");
+    let stored = call(&target, options(&exported.source, true), first, true).await;
+    stored.expect("kept");
     let (_other, other) = self::exported().await;
-    let anew = |parts, whole| {
+    let discarding = |parts, whole| {
         let discard = ImportOptions {
             discard: true,
             ..options(&other.source, false)
@@ -182,17 +182,17 @@ async fn discarded_import_leaves_nothing() {
         call(&target, discard, parts, whole)
     };
     let before = progress(&target).await;
-    refused(anew(Vec::new(), false).await, Reason::Invalid);
+    refused(discarding(Vec::new(), false).await, Reason::Invalid);
     assert_eq!(
         progress(&target).await,
         before,
         "a broken call drops nothing"
     );
     let one = vec![ImportPart::Records(other.records[..1].to_vec())];
-    let header = anew(one, true).await.expect("imported");
+    let header = discarding(one, true).await.expect("imported");
     assert_eq!(header.store_id, other.source.store_id);
     assert_eq!(target.names(all()).await, ["a-b/x"]);
-    refused(anew(Vec::new(), true).await, Reason::Invalid);
+    refused(discarding(Vec::new(), true).await, Reason::Invalid);
     assert_eq!(
         target.names(all()).await,
         ["a-b/x"],
@@ -208,8 +208,8 @@ async fn backup_of_unfinished_import_is_unfinished() {
         ImportPart::Records(exported.records),
         ImportPart::Events(exported.events[..2].to_vec()),
     ];
-    let kept = call(&target, options(&exported.source, true), first, true).await;
-    kept.expect("kept");
+    let stored = call(&target, options(&exported.source, true), first, true).await;
+    stored.expect("kept");
     let copy = target.folder.path().join("copy.db");
     backup::run(&target.path(), &copy).expect("backup");
     let copy = Store {
@@ -281,8 +281,8 @@ async fn write_ahead_log_stays_as_small_as_one_import_call() {
     for first in (0..RECORDS).step_by(CALL as usize) {
         let records = (first..first + CALL).map(record).collect();
         let part = vec![ImportPart::Records(records)];
-        let kept = call(&target, options(&source, true), part, true).await;
-        kept.expect("kept");
+        let stored = call(&target, options(&source, true), part, true).await;
+        stored.expect("kept");
         let size = std::fs::metadata(&log).expect("a log").len();
         assert!(size <= 8 << 20, "{size} bytes after record {first}");
     }

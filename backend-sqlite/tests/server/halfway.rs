@@ -128,8 +128,8 @@ async fn fence_is_atomic_under_kills() {
             "{found}: {known:?}"
         );
         if !found.is_empty() {
-            let refused = write(&client, op(Action::Create, "late", "v")).await;
-            refused.expect_err("fenced");
+            let rejected = write(&client, op(Action::Create, "late", "v")).await;
+            rejected.expect_err("fenced");
         }
         if !acknowledged_fence.0.is_empty() && found == acknowledged_fence.0 {
             assert_eq!(
@@ -238,10 +238,10 @@ async fn import_call_is_atomic_under_kills() {
         let described = describe(&client).await;
         reached = match described.import {
             Some(progress) => {
-                let kept = progress.records as usize;
-                assert_eq!(progress.last, record(kept - 1).key);
+                let retained = progress.records as usize;
+                assert_eq!(progress.last, record(retained - 1).key);
                 assert_eq!(progress.source, Some(source()));
-                kept
+                retained
             }
             None if described.header == Some(source_and_history()) => RECORDS,
             None => 0,

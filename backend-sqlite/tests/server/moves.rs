@@ -22,13 +22,13 @@ async fn following_export_fills_another_store() {
     for name in ["a", "b", "c"] {
         create(&from, name).await;
     }
-    let asked = ExportRequest {
+    let requested = ExportRequest {
         follow: true,
         ..ExportRequest::default()
     };
     let mut export = from
         .clone()
-        .export(asked)
+        .export(requested)
         .await
         .expect("export")
         .into_inner();

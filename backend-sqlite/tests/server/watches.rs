@@ -11,18 +11,19 @@ use crate::program::{Program, create, op, watch, write};
 
 /// Returns the revisions up to `last`, with a check of progress messages.
 async fn revisions(stream: &mut Streaming<WatchResponse>, last: i64) -> Vec<i64> {
-    let mut seen = Vec::new();
+    let mut observed = Vec::new();
     loop {
         let response = stream.message().await.expect("watch").expect("open");
         if let Some(Body::Events(batch)) = response.body {
-            seen.extend(batch.events.iter().map(|event| event.revision));
+            observed.extend(batch.events.iter().map(|event| event.revision));
         }
         assert!(
-            seen.last()
-                .is_none_or(|seen| *seen <= response.through_revision)
+            observed
+                .last()
+                .is_none_or(|observed| *observed <= response.through_revision)
         );
         if response.through_revision >= last {
-            return seen;
+            return observed;
         }
     }
 }
@@ -32,7 +33,7 @@ async fn watch_returns_changes_after_start_once_and_in_order() {
     let mut program = Program::new();
     let client = program.start().await;
     let first = create(&client, "a").await;
-    let mut late = watch(&client, 0).await.expect("watch");
+    let mut from_now = watch(&client, 0).await.expect("watch");
     let mut early = watch(&client, first).await.expect("watch");
     let mut history = watch(&client, first - 1).await.expect("watch");
     for number in 0..500 {
@@ -41,7 +42,7 @@ async fn watch_returns_changes_after_start_once_and_in_order() {
     let last = first + 500;
     let after: Vec<i64> = (first + 1..=last).collect();
     assert_eq!(revisions(&mut early, last).await, after);
-    assert_eq!(revisions(&mut late, last).await, after);
+    assert_eq!(revisions(&mut from_now, last).await, after);
     assert_eq!(
         revisions(&mut history, last).await,
         (first..=last).collect::<Vec<_>>()
@@ -107,6 +108,6 @@ async fn ranged_watch_returns_own_events_and_progress_over_others() {
     for name in ["x", "b", "y", "c", "z"] {
         create(&client, name).await;
     }
-    let seen = revisions(&mut stream, first + 5).await;
-    assert_eq!(seen, [first + 2, first + 4]);
+    let observed = revisions(&mut stream, first + 5).await;
+    assert_eq!(observed, [first + 2, first + 4]);
 }

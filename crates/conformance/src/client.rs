@@ -204,7 +204,7 @@ impl Client {
     /// If it violated the rules.
     pub async fn try_watch(&self, request: WatchRequest) -> Check<Result<Stream, Status>> {
         let opened = timeout(CALL, self.raw().watch(request.clone())).await;
-        let opened = opened.map_err(|_| late("a watch was not answered"))?;
+        let opened = opened.map_err(|_| timed_out("a watch was not answered"))?;
         match opened {
             Ok(response) => Stream::begin(response.into_inner(), request).await,
             Err(status) => Ok(Err(status)),
@@ -219,7 +219,7 @@ pub(crate) async fn collect(
     let (mut header, mut records, mut chunks, mut end) = (None, Vec::new(), Vec::new(), None);
     loop {
         let message = timeout(CALL, stream.message()).await;
-        let message = match message.map_err(|_| late("a list stood still"))? {
+        let message = match message.map_err(|_| timed_out("a list stood still"))? {
             Ok(Some(message)) => message,
             Ok(None) => break,
             Err(status) => return Ok(Err(status)),
@@ -249,16 +249,18 @@ pub(crate) async fn collect(
     }))
 }
 
-pub(crate) fn late(what: &str) -> Stop {
+pub(crate) fn timed_out(what: &str) -> Stop {
     Stop::Failed(format!("{what} within {} s", CALL.as_secs()))
 }
 
-fn unexpected(due: &str, verdict: &Verdict) -> Stop {
+fn unexpected(expected: &str, verdict: &Verdict) -> Stop {
     // Omit the value, which may be large.
-    let seen = match verdict {
+    let observed = match verdict {
         Verdict::Applied(applied) => format!("applied at {}", applied.revision),
         Verdict::Conflict(conflict) => format!("conflict {:?}", conflict.cause()),
         Verdict::Refused(error) => format!("refused {:?}: {}", error.reason(), error.message),
     };
-    Stop::Failed(format!("an operation was to be {due}, but: {seen}"))
+    Stop::Failed(format!(
+        "an operation was to be {expected}, but: {observed}"
+    ))
 }

@@ -70,8 +70,8 @@ pub async fn ready(
     let deadline = Instant::now() + READY;
     loop {
         // A channel delays reconnecting after a failure, so each attempt uses a new one.
-        let answer = timeout(READY, Client::new(endpoint).current()).await;
-        if matches!(answer, Ok(Ok(_))) {
+        let response = timeout(READY, Client::new(endpoint).current()).await;
+        if matches!(response, Ok(Ok(_))) {
             return Ok(());
         }
         if let Some(why) = driver_process.ended() {
@@ -91,7 +91,7 @@ pub async fn run(
     plan: Plan,
     mut on_row: impl FnMut(&Row),
 ) -> Vec<Row> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let driven = drive(driver_process, endpoint, plan).await;
     let mut rows = Vec::new();
     let mut tell = |row: Row| {
@@ -100,13 +100,13 @@ pub async fn run(
     };
     match driven {
         Ok(history) => {
-            tell(Row::new(BACK, begun, Ok(())));
+            tell(Row::new(BACK, started, Ok(())));
             for (id, rule) in history::RULES {
                 tell(Row::new(id, Instant::now(), rule(&history)));
             }
         }
         Err(stop) => {
-            tell(Row::new(BACK, begun, Err(stop)));
+            tell(Row::new(BACK, started, Err(stop)));
             for (id, _) in history::RULES {
                 let skipped = Stop::Skipped("the kills were not finished".to_owned());
                 tell(Row::new(id, Instant::now(), Err(skipped)));
@@ -249,14 +249,14 @@ impl Clients {
             }
         };
         let all = async { tokio::join!(writers.join_all(), watchers.join_all(), compaction) };
-        let late = |_| Stop::Failed("clients hang after the driver was killed".to_owned());
-        let (written, watched, ()) = timeout(DRAIN, all).await.map_err(late)?;
-        for (writer, on_row) in written {
-            history.written(on_row);
+        let timed_out = |_| Stop::Failed("clients hang after the driver was killed".to_owned());
+        let (written, watched, ()) = timeout(DRAIN, all).await.map_err(timed_out)?;
+        for (writer, results) in written {
+            history.written(results);
             self.writers.push(writer);
         }
-        for (watcher, on_row) in watched {
-            history.watched(on_row);
+        for (watcher, results) in watched {
+            history.watched(results);
             self.watchers.push(watcher);
         }
         self.writers.sort_by_key(Writer::number);
@@ -269,10 +269,10 @@ impl Clients {
         let listed = client.list(self.context.all(0)).await?;
         let head = listed.header.revision;
         for watcher in self.watchers {
-            let late = |_| Stop::Failed("a watcher never reaches the end".to_owned());
+            let timed_out = |_| Stop::Failed("a watcher never reaches the end".to_owned());
             let read = watcher.finish(&self.context, head);
-            let (watcher, on_row) = timeout(DRAIN, read).await.map_err(late)?;
-            history.watched(on_row);
+            let (watcher, results) = timeout(DRAIN, read).await.map_err(timed_out)?;
+            history.watched(results);
             history.finished(watcher);
         }
         ensure!(

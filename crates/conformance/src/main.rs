@@ -196,17 +196,17 @@ async fn with_restarts(
                 .unwrap_or(if arguments.long { LONG_KILLS } else { 50 }),
             seed: run_options.seed,
         };
-        let judged = crash::run(&mut process, endpoint, plan, |row| {
+        let crash_rows = crash::run(&mut process, endpoint, plan, |row| {
             if arguments.wants(row.id) {
                 tell(row);
             }
         });
-        let judged = judged.await;
-        rows.extend(judged.into_iter().filter(|row| arguments.wants(row.id)));
+        let crash_rows = crash_rows.await;
+        rows.extend(crash_rows.into_iter().filter(|row| arguments.wants(row.id)));
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let stopped = process.stop().await;
-    let row = Row::of(STOPS.0, begun, stopped);
+    let row = Row::of(STOPS.0, started, stopped);
     if arguments.wants(STOPS.0) {
         tell(&row);
         rows.push(row);

@@ -31,7 +31,7 @@ pub async fn writes(driver: &dyn Driver, mut tell: impl FnMut(String)) -> Result
 
 async fn measure(driver: &dyn Driver, action: Action, batch: usize) -> Result<String> {
     let writes = if batch == 1 { WRITES / 20 } else { WRITES };
-    let (begun, processor) = (Instant::now(), processor_time()?);
+    let (started, processor) = (Instant::now(), processor_time()?);
     let mut slowest = Duration::ZERO;
     for first in (0..writes).step_by(batch) {
         let ops = (first..first + batch).map(|number| op(action, batch, number));
@@ -42,7 +42,7 @@ async fn measure(driver: &dyn Driver, action: Action, batch: usize) -> Result<St
             .map_err(|error| anyhow!(error.message))?;
         slowest = slowest.max(one.elapsed());
     }
-    let (elapsed, processor) = (begun.elapsed(), processor_time()? - processor);
+    let (elapsed, processor) = (started.elapsed(), processor_time()? - processor);
     let each = |time: Duration| time.as_secs_f64() * 1e6 / writes as f64;
     Ok(format!(
         "{action:?} in batches of {batch}: {:.0} per s, {:.0} µs processor time per write, \

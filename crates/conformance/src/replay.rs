@@ -80,9 +80,9 @@ impl Replay {
             let path = record.key.as_ref().map(path_of).unwrap_or_default();
             (path, record.revision)
         };
-        let due: Vec<_> = self.records.values().map(brief).collect();
-        let seen: Vec<_> = records.iter().map(brief).collect();
-        same!(seen, due, "{what}");
+        let expected: Vec<_> = self.records.values().map(brief).collect();
+        let observed: Vec<_> = records.iter().map(brief).collect();
+        same!(observed, expected, "{what}");
         ensure!(
             records.iter().eq(self.records.values()),
             "{what}: a record differs from the one in its event"

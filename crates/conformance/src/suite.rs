@@ -46,8 +46,8 @@ pub async fn run_with(
     let mut rows = Vec::new();
     for case in cases {
         let context = CaseContext::new(endpoint, &described, run_options).with_empty(empty.clone());
-        let begun = Instant::now();
-        let row = Row::new(case.id, begun, run_one(case, context, run_options).await);
+        let started = Instant::now();
+        let row = Row::new(case.id, started, run_one(case, context, run_options).await);
         on_row(&row);
         rows.push(row);
     }
@@ -64,6 +64,8 @@ async fn run_one(case: &Case, context: CaseContext, run_options: RunOptions) -> 
     } else {
         CASE_TIMEOUT
     };
-    let late = |_| Stop::Failed(format!("did not end within {} s", patience.as_secs()));
-    timeout(patience, (case.run)(context)).await.map_err(late)?
+    let timed_out = |_| Stop::Failed(format!("did not end within {} s", patience.as_secs()));
+    timeout(patience, (case.run)(context))
+        .await
+        .map_err(timed_out)?
 }

@@ -62,23 +62,27 @@ impl Workload {
     /// Waits until the writers have made about `rounds` changes each, or one has failed;
     /// [`Self::finish_after`] returns the failure.
     pub(crate) async fn reach(&self, rounds: u64) -> Check {
-        let due = rounds * self.writers.len() as u64;
+        let expected = rounds * self.writers.len() as u64;
         let reached = async {
-            while self.changes.load(Ordering::Acquire) < due && !self.stop.is_cancelled() {
+            while self.changes.load(Ordering::Acquire) < expected && !self.stop.is_cancelled() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        let late = |_| Stop::Failed(format!("{due} writes took more than {WORKLOAD_TIMEOUT:?}"));
-        timeout(WORKLOAD_TIMEOUT, reached).await.map_err(late)
+        let timed_out = |_| {
+            Stop::Failed(format!(
+                "{expected} writes took more than {WORKLOAD_TIMEOUT:?}"
+            ))
+        };
+        timeout(WORKLOAD_TIMEOUT, reached).await.map_err(timed_out)
     }
 
     /// Waits until the writers have made about `rounds` changes each, then stops them; returns all
     /// changes.
     pub(crate) async fn finish_after(mut self, rounds: u64) -> Check<Vec<Change>> {
-        let due = rounds * self.writers.len() as u64;
+        let expected = rounds * self.writers.len() as u64;
         let mut all = Vec::new();
         let finish = async {
-            while self.changes.load(Ordering::Acquire) < due && !self.writers.is_empty() {
+            while self.changes.load(Ordering::Acquire) < expected && !self.writers.is_empty() {
                 tokio::select! {
                     // A writer ends early only by a failure.
                     Some(ended) = self.writers.join_next() => all.extend(joined(ended)?),
@@ -91,8 +95,12 @@ impl Workload {
             }
             Ok(all)
         };
-        let late = |_| Stop::Failed(format!("{due} writes took more than {WORKLOAD_TIMEOUT:?}"));
-        timeout(WORKLOAD_TIMEOUT, finish).await.map_err(late)?
+        let timed_out = |_| {
+            Stop::Failed(format!(
+                "{expected} writes took more than {WORKLOAD_TIMEOUT:?}"
+            ))
+        };
+        timeout(WORKLOAD_TIMEOUT, finish).await.map_err(timed_out)?
     }
 }
 

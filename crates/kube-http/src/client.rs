@@ -73,8 +73,8 @@ impl Client {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(body))?;
-        let answer = self.pool.request(request).await;
-        answer.map_err(|error| self.unreachable(&error))
+        let response = self.pool.request(request).await;
+        response.map_err(|error| self.unreachable(&error))
     }
 
     /// Sends bytes of JSON; returns the status and the complete response.
@@ -88,10 +88,10 @@ impl Client {
         body: Bytes,
     ) -> Result<(u16, Bytes), Error> {
         let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
-        let answer = timeout(RESPONSE_TIMEOUT, self.send(method, path, &headers, body)).await;
-        let answer = answer.map_err(|_| self.silent())??;
-        let status = answer.status().as_u16();
-        let (mut body, mut bytes) = (answer.into_body(), BytesMut::new());
+        let response = timeout(RESPONSE_TIMEOUT, self.send(method, path, &headers, body)).await;
+        let response = response.map_err(|_| self.silent())??;
+        let status = response.status().as_u16();
+        let (mut body, mut bytes) = (response.into_body(), BytesMut::new());
         loop {
             let frame = timeout(RESPONSE_TIMEOUT, body.frame()).await;
             let Some(frame) = frame.map_err(|_| self.silent())? else {
@@ -197,9 +197,9 @@ mod tests {
             ..Kubeconfig::default()
         };
         let client = Client::new(&config, false).expect("a client");
-        let answer = client.json("GET", "/version", None);
-        let answer = timeout(Duration::from_secs(3600), answer).await;
-        let error = answer.expect("an end").expect_err("nobody answers");
+        let response = client.json("GET", "/version", None);
+        let response = timeout(Duration::from_secs(3600), response).await;
+        let error = response.expect("an end").expect_err("no response");
         assert!(
             matches!(error, Error::Silent { .. } | Error::Unreachable { .. }),
             "{error}"

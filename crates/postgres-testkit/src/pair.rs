@@ -139,8 +139,8 @@ impl Pair {
     pub async fn pause_replay(&self) -> Result<()> {
         let session = self.standby.session(SUPERUSER).await?;
         session.text("select pg_wal_replay_pause()").await?;
-        let asked = "select pg_get_wal_replay_pause_state() = 'paused'";
-        holds(&session, "paused replay", asked).await
+        let requested = "select pg_get_wal_replay_pause_state() = 'paused'";
+        holds(&session, "paused replay", requested).await
     }
 
     /// Reverts [`Self::pause_replay`].
@@ -150,8 +150,8 @@ impl Pair {
     pub async fn resume_replay(&self) -> Result<()> {
         let session = self.standby.session(SUPERUSER).await?;
         session.text("select pg_wal_replay_resume()").await?;
-        let asked = "select pg_get_wal_replay_pause_state() = 'not paused'";
-        holds(&session, "replay", asked).await
+        let requested = "select pg_get_wal_replay_pause_state() = 'not paused'";
+        holds(&session, "replay", requested).await
     }
 
     /// Waits until the standby has replayed all current commits of the primary.
@@ -174,9 +174,9 @@ impl Pair {
         let session = self.primary.session(SUPERUSER).await?;
         let wanted = session.text("select pg_current_wal_flush_lsn()").await?;
         let wanted = wanted.unwrap_or_default();
-        let asked = format!("select {position} >= '{wanted}'::pg_lsn");
+        let requested = format!("select {position} >= '{wanted}'::pg_lsn");
         let session = self.standby.session(SUPERUSER).await?;
-        holds(&session, "the standby", &asked).await
+        holds(&session, "the standby", &requested).await
     }
 
     /// Waits until both servers report that replication runs, or that it does not.
@@ -195,8 +195,8 @@ impl Pair {
     async fn receives(&self, wanted: bool) -> Result<()> {
         let session = self.standby.session(SUPERUSER).await?;
         let receivers = "exists (select from pg_stat_wal_receiver where status = 'streaming')";
-        let asked = format!("select {wanted} = {receivers}");
-        holds(&session, "the standby's receiver", &asked).await
+        let requested = format!("select {wanted} = {receivers}");
+        holds(&session, "the standby's receiver", &requested).await
     }
 }
 
@@ -218,13 +218,13 @@ async fn standby(mut builder: Builder, primary: &Server, link: &Proxy) -> Result
 }
 
 /// Waits until a query returns true.
-async fn holds(session: &Session, what: &str, asked: &str) -> Result<()> {
+async fn holds(session: &Session, what: &str, requested: &str) -> Result<()> {
     let wait = Wait::begin(what);
     loop {
-        let answer = session.text(asked).await?;
-        if answer.as_deref() == Some("t") {
+        let response = session.text(requested).await?;
+        if response.as_deref() == Some("t") {
             return Ok(());
         }
-        wait.again(|| format!("{asked}: {answer:?}")).await?;
+        wait.again(|| format!("{requested}: {response:?}")).await?;
     }
 }

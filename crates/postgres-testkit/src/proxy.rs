@@ -89,11 +89,11 @@ impl Proxy {
     /// If another process took the port while the proxy refused connections.
     pub async fn set(&self, mode: Mode) -> Result<()> {
         let gone = |_| Error::State("the proxy's task has ended".to_owned());
-        let (done, answer) = oneshot::channel();
+        let (done, response) = oneshot::channel();
         let ordered = async {
             let sent = self.orders.send((mode, done)).await;
             sent.map_err(|_| gone(()))?;
-            answer.await.map_err(|_| gone(()))?
+            response.await.map_err(|_| gone(()))?
         };
         let ended = timeout(DEADLINE, ordered).await;
         ended.unwrap_or_else(|_| {

@@ -158,12 +158,12 @@ impl Server {
         let wait = Wait::begin(what);
         loop {
             self.process.check()?;
-            let seen = match Session::ask(&dsn, "select pg_is_in_recovery()").await {
-                Ok(answer) if wanted(answer.as_deref() == Some("t")) => return Ok(()),
-                Ok(answer) => format!("in recovery: {answer:?}"),
+            let observed = match Session::ask(&dsn, "select pg_is_in_recovery()").await {
+                Ok(response) if wanted(response.as_deref() == Some("t")) => return Ok(()),
+                Ok(response) => format!("in recovery: {response:?}"),
                 Err(error) => error.to_string(),
             };
-            let log = || format!("{seen}; its last lines:\n{}", self.process.tail());
+            let log = || format!("{observed}; its last lines:\n{}", self.process.tail());
             wait.again(log).await?;
         }
     }

@@ -234,9 +234,9 @@ mod tests {
     fn tls_only_rejects_plain_tcp_first() {
         let (certificate, key) = (Path::new("/c"), Path::new("/k"));
         let text = Builder::default().tls_only(certificate, key).access();
-        let refused = text.find("hostnossl").expect("a refusal");
+        let position = text.find("hostnossl").expect("a refusal");
         assert!(
-            refused < text.find("host all postgres").expect("trust"),
+            position < text.find("host all postgres").expect("trust"),
             "{text}"
         );
     }

@@ -122,8 +122,8 @@ impl Queue {
             reply,
             _room: room,
         };
-        self.requests.try_send(request).map_err(|refused| {
-            if matches!(refused, mpsc::error::TrySendError::Full(_)) {
+        self.requests.try_send(request).map_err(|rejected| {
+            if matches!(rejected, mpsc::error::TrySendError::Full(_)) {
                 overloaded("too many writes wait")
             } else {
                 closing()

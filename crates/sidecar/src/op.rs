@@ -111,13 +111,13 @@ mod tests {
             verb: format!("{}é", "v".repeat(31)),
             subresource: "s".repeat(33),
         };
-        let kept = Origin {
+        let stored = Origin {
             manager: "é".repeat(64),
             verb: "v".repeat(31),
             subresource: "s".repeat(32),
         };
-        assert_eq!(origin(Some(&long)), Some(kept.clone()));
-        assert_eq!(origin(Some(&kept)), Some(kept));
+        assert_eq!(origin(Some(&long)), Some(stored.clone()));
+        assert_eq!(origin(Some(&stored)), Some(stored));
     }
 
     #[test]

@@ -67,11 +67,11 @@ pub(crate) struct LogRateLimit(Arc<Mutex<Option<Instant>>>);
 impl LogRateLimit {
     fn may_log(&self) -> bool {
         let (mut last, now) = (self.0.lock(), Instant::now());
-        let due = last.is_none_or(|last| now.duration_since(last) >= SLOW_WRITE);
-        if due {
+        let expected = last.is_none_or(|last| now.duration_since(last) >= SLOW_WRITE);
+        if expected {
             *last = Some(now);
         }
-        due
+        expected
     }
 }
 
@@ -192,14 +192,15 @@ impl Backend for Service {
         or_status(self.gate.check())?;
         let connection = Connection::of(&request);
         let request = request.into_inner();
-        let asked = request.range.ok_or_else(|| invalid("no range"));
-        let asked = asked.and_then(|asked| range::check(&asked).map(|()| asked));
+        let requested = request.range.ok_or_else(|| invalid("no range"));
+        let requested =
+            requested.and_then(|requested| range::check(&requested).map(|()| requested));
         if let Some(after) = &request.after {
             or_status(key::check(after))?;
         }
         let limit = u64::try_from(request.limit).map_err(|_| invalid("a negative limit"));
         let query = ListQuery {
-            range: or_status(asked)?,
+            range: or_status(requested)?,
             after: request.after,
             limit: or_status(limit)?,
             revision: request.revision,

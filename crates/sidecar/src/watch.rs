@@ -84,7 +84,7 @@ impl Watch {
             cursor: if start == 0 { header.revision } else { start },
             progress_interval: match progress_interval {
                 0 => PROGRESS,
-                asked => Duration::from_millis(asked).max(PROGRESS_MIN),
+                requested => Duration::from_millis(requested).max(PROGRESS_MIN),
             },
         })
     }

@@ -86,8 +86,8 @@ fn read(cursors: &mut [Cursor<Thing>], woken: bool) -> usize {
     let mut context = Context::from_waker(Waker::noop());
     let mut delivered = 0;
     for cursor in cursors.iter_mut().filter(|_| woken) {
-        if let std::task::Poll::Ready(Ok(seen)) = cursor.poll_next(&mut context, &All, 64) {
-            delivered += seen.len();
+        if let std::task::Poll::Ready(Ok(observed)) = cursor.poll_next(&mut context, &All, 64) {
+            delivered += observed.len();
         }
     }
     delivered

@@ -89,12 +89,12 @@ impl<I: Item> Cursor<I> {
         let mut examined = MAX_EXAMINED;
         while examined > 0 {
             let events = self.read(max.max(1), &mut examined)?;
-            let seen: Vec<_> = events
+            let observed: Vec<_> = events
                 .iter()
                 .filter_map(|event| event.delivery_for(select))
                 .collect();
-            if !seen.is_empty() {
-                return Poll::Ready(Ok(seen));
+            if !observed.is_empty() {
+                return Poll::Ready(Ok(observed));
             }
             self.slot.waker.register(context.waker());
             // Check again: a change may have set the mark before the waker was registered.

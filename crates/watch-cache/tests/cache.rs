@@ -179,11 +179,14 @@ fn undecodable_item_wakes_every_cursor_in_its_scope() {
         red.each_mut().map(|cursor| poll(cursor, &wakes))
     };
     assert_eq!(seen(put("a/x", "blue", 2)), [None, None, None]);
-    let told = |revision| Some(Ok(vec![revision]));
+    let reported = |revision| Some(Ok(vec![revision]));
     // Into the unreadable state, within it, and out of it.
-    assert_eq!(seen(put("a/x", "?", 3)), [told(3), told(3), None]);
-    assert_eq!(seen(put("a/x", "?", 4)), [told(4), told(4), None]);
-    assert_eq!(seen(put("a/x", "blue", 5)), [told(5), told(5), None]);
+    assert_eq!(seen(put("a/x", "?", 3)), [reported(3), reported(3), None]);
+    assert_eq!(seen(put("a/x", "?", 4)), [reported(4), reported(4), None]);
+    assert_eq!(
+        seen(put("a/x", "blue", 5)),
+        [reported(5), reported(5), None]
+    );
     assert_eq!(seen(put("a/x", "blue", 6)), [None, None, None]);
 }
 
@@ -206,7 +209,7 @@ fn slow_cursor_ends_without_delaying_others() {
         assert_eq!(poll(&mut fast, &wakes), Some(Ok(vec![revision])));
     }
     let Some(Err(CursorError::Behind { oldest })) = poll(&mut slow, &wakes) else {
-        panic!("the slow one is told that it lost changes")
+        panic!("the slow cursor gets an error")
     };
     assert!(oldest > 80);
 }

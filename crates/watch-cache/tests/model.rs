@@ -297,7 +297,7 @@ impl World {
                 assert!(follower.at < oldest, "cut without need");
                 self.followers.swap_remove(at);
             }
-            Poll::Ready(Err(CursorError::Closed)) => panic!("nobody closed it"),
+            Poll::Ready(Err(CursorError::Closed)) => panic!("the collection is open"),
             Poll::Pending => {
                 assert_eq!(expected, []);
                 let progress = follower.cursor.progress();

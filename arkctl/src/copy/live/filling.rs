@@ -114,17 +114,18 @@ impl<'a> Filling<'a> {
         let mut options = options(&self.source, true);
         options.discard = std::mem::take(&mut self.discard);
         // An empty call is only needed to drop earlier content.
-        let kept = if matches!(first, Piece::Snapshot) && !options.discard {
+        let stored = if matches!(first, Piece::Snapshot) && !options.discard {
             Kept::end_of_snapshot()
         } else {
             call(&self.pair.target, options, first, &mut self.pipe).await?
         };
-        if kept.snapshot {
+        if stored.snapshot {
             self.snapshot = false;
             self.revision = self.source.revision;
         }
-        self.revision = kept.revision.unwrap_or(self.revision);
-        self.progress.add(kept.records + kept.events, kept.bytes);
+        self.revision = stored.revision.unwrap_or(self.revision);
+        self.progress
+            .add(stored.records + stored.events, stored.bytes);
         Ok(())
     }
 

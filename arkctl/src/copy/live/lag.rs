@@ -9,7 +9,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Lag {
     last: Sample,
-    told: Sample,
+    last_reported: Sample,
     /// Changes that the target lacks.
     behind: i64,
     /// Changes per second that the target imports, once known.
@@ -32,7 +32,7 @@ impl Lag {
         let first = Sample { at, head, kept };
         Self {
             last: first,
-            told: first,
+            last_reported: first,
             behind: head - kept,
             pace: None,
         }
@@ -44,11 +44,11 @@ impl Lag {
         let [_, pace] = rates(&self.last, &now);
         (self.last, self.pace) = (now, Some(pace));
         self.behind = head - kept;
-        if at.duration_since(self.told.at) < REPORT_INTERVAL {
+        if at.duration_since(self.last_reported.at) < REPORT_INTERVAL {
             return None;
         }
-        let [written, taken] = rates(&self.told, &now);
-        self.told = now;
+        let [written, taken] = rates(&self.last_reported, &now);
+        self.last_reported = now;
         let behind = self.behind;
         let trend = if taken > written {
             let seconds = behind as f64 / (taken - written);
@@ -87,14 +87,14 @@ mod tests {
 
     /// Returns the target's lag after samples of (seconds, head, stored revision), and the reports.
     fn after(samples: &[(u64, i64, i64)]) -> (bool, Vec<String>) {
-        let begun = Instant::now();
+        let started = Instant::now();
         let (_, head, kept) = samples[0];
-        let mut lag = Lag::new(begun, head, kept);
-        let told = samples[1..].iter().filter_map(|(second, head, kept)| {
-            lag.sample(begun + Duration::from_secs(*second), *head, *kept)
+        let mut lag = Lag::new(started, head, kept);
+        let reports = samples[1..].iter().filter_map(|(second, head, kept)| {
+            lag.sample(started + Duration::from_secs(*second), *head, *kept)
         });
-        let told = told.collect();
-        (lag.is_within(Duration::from_secs(1)), told)
+        let reports = reports.collect();
+        (lag.is_within(Duration::from_secs(1)), reports)
     }
 
     #[test]
@@ -110,21 +110,21 @@ mod tests {
 
     #[test]
     fn lag_report_states_whether_target_catches_up() {
-        let (_, told) = after(&[
+        let (_, reports) = after(&[
             (0, 1000, 0),
             (4, 1400, 400),
             (5, 1500, 1000),
             (6, 1500, 1100),
         ]);
         assert_eq!(
-            told,
+            reports,
             [
                 "500 changes behind; the source makes 100/s, the target takes 200/s: caught up in \
               about 5 s at this pace"
             ]
         );
-        let (_, told) = after(&[(0, 1000, 0), (10, 3000, 1000)]);
-        assert!(told[0].contains("2000 changes behind"), "{told:?}");
-        assert!(told[0].contains("does not catch up"), "{told:?}");
+        let (_, reports) = after(&[(0, 1000, 0), (10, 3000, 1000)]);
+        assert!(reports[0].contains("2000 changes behind"), "{reports:?}");
+        assert!(reports[0].contains("does not catch up"), "{reports:?}");
     }
 }

@@ -84,9 +84,9 @@ pub(super) fn difference(object: &Object, there: &Value) -> Option<String> {
 
 /// Looks up all objects; changes nothing.
 pub(crate) async fn look(cluster: &Cluster, objects: &[Object]) -> Result<Existing> {
-    let due = objects.iter().filter(|object| !is_gone(object));
+    let expected = objects.iter().filter(|object| !is_gone(object));
     let mut requests = Vec::new();
-    for object in due {
+    for object in expected {
         requests.push(one(cluster, object));
     }
     let found = stream::iter(requests).buffered(AT_ONCE);
@@ -111,14 +111,14 @@ enum Found {
 async fn one(cluster: &Cluster, object: &Object) -> Result<Found> {
     let path = object.kind.path(version(object), &object.key.namespace);
     let path = format!("{path}/{}", object.key.name);
-    let (status, answer) = cluster.send("GET", &path, None).await?;
+    let (status, response) = cluster.send("GET", &path, None).await?;
     match status {
         404 => Ok(Found::Nothing),
-        200 => Ok(match difference(object, &answer) {
+        200 => Ok(match difference(object, &response) {
             None => Found::Same,
             Some(what) => Found::Other(sentence(object, &what)),
         }),
-        _ => bail!("{}: {}", key::text(&object.key), message(&answer)),
+        _ => bail!("{}: {}", key::text(&object.key), message(&response)),
     }
 }
 
@@ -205,11 +205,11 @@ mod tests {
                 Some("metadata.finalizers"),
             ),
         ];
-        for (at, (change, due)) in changes.into_iter().enumerate() {
+        for (at, (change, expected)) in changes.into_iter().enumerate() {
             let mut there = wanted.clone();
             change(&mut there);
             let found = difference(&object(&wanted), &there);
-            assert_eq!(found.as_deref(), due, "change {at}");
+            assert_eq!(found.as_deref(), expected, "change {at}");
         }
         let mut living = wanted.clone();
         living["metadata"]["deletionTimestamp"] = Value::Null;

@@ -62,7 +62,7 @@ async fn headers(context: CaseContext) -> Check {
     let client = &context.client;
     let (first, key) = (context.create("ns/a", "1"), context.key("ns/a"));
     let mut raw = client.raw();
-    let mut seen: Vec<(&str, Option<Header>)> = vec![
+    let mut observed: Vec<(&str, Option<Header>)> = vec![
         ("Describe", client.describe().await?.header),
         ("Write", client.write(vec![first]).await?.header),
         ("Get", client.get(&key, 0).await?.header),
@@ -75,19 +75,19 @@ async fn headers(context: CaseContext) -> Check {
     let current = raw
         .current_revision(timed(CurrentRevisionRequest {}))
         .await?;
-    seen.push(("CurrentRevision", current.into_inner().header));
+    observed.push(("CurrentRevision", current.into_inner().header));
     let health = raw.health(timed(HealthRequest {})).await?;
-    seen.push(("Health", health.into_inner().header));
+    observed.push(("Health", health.into_inner().header));
     let mut watch = raw.watch(context.after(0)).await?.into_inner();
     let created = some(watch.message().await?, "first message of a watch")?;
-    seen.push(("Watch", created.header));
+    observed.push(("Watch", created.header));
     let mut export = raw.export(ExportRequest::default()).await?.into_inner();
     let first = some(export.message().await?, "first message of an export")?;
     if let Some(Part::Header(header)) = first.part {
-        seen.push(("Export", Some(header)));
+        observed.push(("Export", Some(header)));
     }
     let mut store = None;
-    for (call, header) in seen {
+    for (call, header) in observed {
         let header = some(header, &format!("header of {call}"))?;
         ensure!(!header.store_id.is_empty(), "{call}: no store_id");
         in_range(&header, call)?;

@@ -91,15 +91,15 @@ async fn health(context: &CaseContext) -> Check<HealthResponse> {
 }
 
 /// Waits until health reports the expected state.
-async fn healthy(context: &CaseContext, due: (State, Cause)) -> Check<HealthResponse> {
+async fn healthy(context: &CaseContext, expected: (State, Cause)) -> Check<HealthResponse> {
     let begun = Instant::now();
     loop {
         let now = health(context).await?;
-        if (now.state(), now.cause()) == due {
+        if (now.state(), now.cause()) == expected {
             return Ok(now);
         }
         if begun.elapsed() > TOLD {
-            same!((now.state(), now.cause()), due, "health");
+            same!((now.state(), now.cause()), expected, "health");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -193,8 +193,8 @@ async fn reason(context: CaseContext) -> Check {
         fenced: true,
         reason: String::new(),
     };
-    let answer = context.client.raw().fence(timed(request)).await;
-    refused(answer, Reason::Invalid)?;
+    let reply = context.client.raw().fence(timed(request)).await;
+    refused(reply, Reason::Invalid)?;
     context.client.apply(context.create("ns/a", "1")).await?;
     let came_to = async {
         for reason in ["first", "second"] {
@@ -300,22 +300,22 @@ async fn write_until_refused(
 async fn races(context: CaseContext) -> Check {
     for race in 0..RACES {
         let mut writers = JoinSet::new();
-        let (begun, mut seen) = watch::channel(false);
+        let (begun, mut observed) = watch::channel(false);
         for writer in 0..WRITERS {
             let prefix = format!("r{race}w{writer}");
             writers.spawn(write_until_refused(context.clone(), prefix, begun.clone()));
         }
         drop(begun);
         // Writers use new connections. If one fails or never writes, the check below reports it.
-        let _ = tokio::time::timeout(TOLD, seen.wait_for(|begun| *begun)).await;
+        let _ = tokio::time::timeout(TOLD, observed.wait_for(|begun| *begun)).await;
         // Fence at a different moment each time.
         tokio::time::sleep(Duration::from_millis(race as u64)).await;
         let header = fence(&context, Some(REASON)).await?;
         let written = tokio::time::timeout(TOLD, writers.join_all()).await;
         let came_to = async {
-            let late = |_| Stop::Failed("writes to a fenced store are not refused".to_owned());
+            let timed_out = |_| Stop::Failed("writes to a fenced store are not refused".to_owned());
             let mut acknowledged = Vec::new();
-            for of_writer in written.map_err(late)? {
+            for of_writer in written.map_err(timed_out)? {
                 acknowledged.extend(of_writer?);
             }
             settled(&context, &header, race, acknowledged).await

@@ -56,8 +56,8 @@ async fn keeps(context: CaseContext) -> Check {
         .await?
         .revision;
     let before = client.list(context.all(0)).await?;
-    let answer = client.compact(last).await?;
-    let header = some(answer.header, "header of Compact")?;
+    let response = client.compact(last).await?;
+    let header = some(response.header, "header of Compact")?;
     same!(header.compact_revision, last, "compact_revision");
     same!(header.revision, last, "revision after compaction");
     let after = client.list(context.all(0)).await?;
@@ -84,17 +84,17 @@ async fn boundary(context: CaseContext) -> Check {
     let second = client.apply(context.update("ns/a", "2", 0)).await?.revision;
     client.apply(context.create("ns/b", "1")).await?;
     let fourth = client.apply(context.delete("ns/b", 0)).await?.revision;
-    let mut due = Vec::new();
+    let mut expected = Vec::new();
     for revision in second..=fourth {
-        due.push(client.list(context.all(revision)).await?.records);
+        expected.push(client.list(context.all(revision)).await?.records);
     }
     client.compact(second).await?;
-    for (revision, due) in (second..=fourth).zip(due) {
+    for (revision, expected) in (second..=fourth).zip(expected) {
         let listed = client.list(context.all(revision)).await?;
-        same!(listed.records, due, "a list at {revision}");
+        same!(listed.records, expected, "a list at {revision}");
         let key = context.key("ns/a");
         let got = client.get(&key, revision).await?.record;
-        same!(got.as_ref(), due.first(), "a record at {revision}");
+        same!(got.as_ref(), expected.first(), "a record at {revision}");
     }
     for revision in [first, first - 1, 1] {
         let got = client.get(&context.key("ns/a"), revision).await;
@@ -139,8 +139,8 @@ async fn forward(context: CaseContext) -> Check {
     let second = client.apply(context.update("ns/a", "2", 0)).await?.revision;
     client.compact(second).await?;
     for revision in [second, first, 1] {
-        let answer = client.compact(revision).await?;
-        let header = some(answer.header, "header of Compact")?;
+        let response = client.compact(revision).await?;
+        let header = some(response.header, "header of Compact")?;
         same!(
             header.compact_revision,
             second,
@@ -154,22 +154,22 @@ async fn load(context: CaseContext) -> Check {
     let start = context.client.current().await?.revision;
     let mut watch = context.connect().watch(context.after(start)).await?;
     let load = Workload::start(&context, 4);
-    let mut seen = Vec::new();
+    let mut observed = Vec::new();
     for _ in 0..20 {
         let message = watch.next().await??;
-        seen.extend(message.events.iter().map(|event| event.revision));
+        observed.extend(message.events.iter().map(|event| event.revision));
         context.client.compact(watch.up_to_revision()).await?;
     }
-    let mut due: Vec<i64> = load
+    let mut expected: Vec<i64> = load
         .finish_after(30)
         .await?
         .iter()
         .map(|c| c.revision)
         .collect();
-    due.sort_unstable();
-    let last = some(due.last().copied(), "a change of the load")?;
+    expected.sort_unstable();
+    let last = some(expected.last().copied(), "a change of the load")?;
     let rest = watch.until(last).await?;
-    seen.extend(rest.iter().map(|event| event.revision));
-    same!(seen, due, "changes seen while history was dropped");
+    observed.extend(rest.iter().map(|event| event.revision));
+    same!(observed, expected, "changes seen while history was dropped");
     Ok(())
 }

@@ -221,8 +221,8 @@ async fn after(context: CaseContext) -> Check {
     };
     let mut export = Export::open(&context, request(first, true)).await?;
     let events = export.events(&context, last).await?;
-    let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
-    same!(seen, [last], "events of an export after {first}");
+    let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    same!(observed, [last], "events of an export after {first}");
     for (request, due) in [
         (request(first, false), Reason::Invalid),
         (request(last + 100, true), Reason::FutureRevision),
@@ -239,11 +239,11 @@ pub(super) async fn refuse_export(
     due: Reason,
 ) -> Check {
     let opened = context.client.raw().export(request).await;
-    let answer = match opened {
+    let reply = match opened {
         Ok(response) => response.into_inner().message().await,
         Err(status) => Err(status),
     };
-    refused(answer, due).map(drop)
+    refused(reply, due).map(drop)
 }
 
 async fn carries_on(context: CaseContext) -> Check {
@@ -267,9 +267,9 @@ async fn carries_on(context: CaseContext) -> Check {
         let after = all[..from].last().and_then(|record| record.key.clone());
         let mut export = Export::open(&context, rest(after)).await?;
         same!(export.header.revision, revision, "revision of an export");
-        let seen = export.snapshot(&context).await?;
+        let observed = export.snapshot(&context).await?;
         ensure!(
-            seen == all[from..],
+            observed == all[from..],
             "the rest of an export after {from} records is another one"
         );
     }
@@ -282,7 +282,7 @@ async fn carries_on(context: CaseContext) -> Check {
     let events = export.events(&context, last).await?;
     same!(events.len(), 3, "events after the rest of an export");
     client.compact(revision).await?;
-    for (asked, after_revision, due) in [
+    for (requested, after_revision, due) in [
         (revision, revision, Reason::Invalid),
         (revision - 1, 0, Reason::Compacted),
         (last + 100, 0, Reason::FutureRevision),
@@ -290,7 +290,7 @@ async fn carries_on(context: CaseContext) -> Check {
         let request = ExportRequest {
             follow: true,
             after_revision,
-            revision: asked,
+            revision: requested,
             ..ExportRequest::default()
         };
         refuse_export(&context, request, due).await?;

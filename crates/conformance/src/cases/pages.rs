@@ -59,13 +59,13 @@ const AWKWARD: [&str; 12] = [
 ];
 
 async fn order(context: CaseContext) -> Check {
-    let mut due: Vec<String> = AWKWARD.iter().map(|&path| path.to_owned()).collect();
-    for path in due.iter().rev() {
+    let mut expected: Vec<String> = AWKWARD.iter().map(|&path| path.to_owned()).collect();
+    for path in expected.iter().rev() {
         context.client.apply(context.create(path, "v")).await?;
     }
-    due.sort();
+    expected.sort();
     let listed = context.client.list(context.all(0)).await?;
-    same!(paths(&listed.records), due, "order of keys");
+    same!(paths(&listed.records), expected, "order of keys");
     ensure!(!listed.more, "a whole list says that more follows");
     // The order also holds for lists at a past revision.
     let at = listed.header.revision;
@@ -116,13 +116,13 @@ async fn ranges(context: CaseContext) -> Check {
         (other, &["a/other"]),
         (nothing, &[]),
     ];
-    for (range, due) in table {
+    for (range, expected) in table {
         let request = ListRequest {
             range: Some(range.clone()),
             ..ListRequest::default()
         };
         let listed = context.client.list(request).await?;
-        same!(paths(&listed.records), due, "keys of {range:?}");
+        same!(paths(&listed.records), expected, "keys of {range:?}");
     }
     Ok(())
 }
@@ -143,9 +143,13 @@ async fn more(context: CaseContext) -> Check {
                 ..ListRequest::default()
             };
             let listed = context.client.list(request).await?;
-            let due = (limit.min(count), limit < count);
-            let seen = (listed.records.len() as i64, listed.more);
-            same!(seen, due, "records and `more` at limit {limit} of {count}");
+            let expected = (limit.min(count), limit < count);
+            let observed = (listed.records.len() as i64, listed.more);
+            same!(
+                observed,
+                expected,
+                "records and `more` at limit {limit} of {count}"
+            );
         }
     }
     Ok(())
@@ -158,7 +162,7 @@ async fn pages(context: CaseContext) -> Check {
     context.client.apply_all(creates.collect()).await?;
     let whole = context.client.list(context.all(0)).await?;
     for limit in [1, 7, 40] {
-        let (mut seen, mut after, mut revision) = (Vec::new(), None, whole.header.revision);
+        let (mut observed, mut after, mut revision) = (Vec::new(), None, whole.header.revision);
         for page in 0..=whole.records.len() {
             let request = ListRequest {
                 after,
@@ -172,10 +176,10 @@ async fn pages(context: CaseContext) -> Check {
                 "revision of page {page}"
             );
             revision = listed.header.revision;
-            seen.extend(listed.records);
-            after = seen.last().and_then(|record| record.key.clone());
+            observed.extend(listed.records);
+            after = observed.last().and_then(|record| record.key.clone());
             ensure!(
-                whole.records.starts_with(&seen),
+                whole.records.starts_with(&observed),
                 "page {page} of {limit} is not from the snapshot"
             );
             if !listed.more {
@@ -197,7 +201,7 @@ async fn pages(context: CaseContext) -> Check {
                 .await?;
         }
         ensure!(
-            seen == whole.records,
+            observed == whole.records,
             "pages of {limit} differ from their snapshot"
         );
     }
@@ -208,12 +212,15 @@ async fn pages(context: CaseContext) -> Check {
         ..context.all(whole.header.revision)
     };
     let rest = context.client.list(request).await?.records;
-    let due = whole.records.iter().filter(|record| {
+    let expected = whole.records.iter().filter(|record| {
         let key = record.key.as_ref();
         key.map(path_of)
             .is_some_and(|path| path.as_str() > "n1/k01-0")
     });
-    ensure!(rest.iter().eq(due), "the page after a deleted key differs");
+    ensure!(
+        rest.iter().eq(expected),
+        "the page after a deleted key differs"
+    );
     Ok(())
 }
 
@@ -287,13 +294,13 @@ async fn slow(context: CaseContext) -> Check {
     let _ = context.client.compact(last).await;
     // Simulates a slow reader.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let mut seen = Vec::new();
+    let mut observed = Vec::new();
     loop {
         match stream.message().await {
             Ok(Some(message)) => match message.part {
-                Some(Part::Chunk(chunk)) => seen.extend(chunk.records),
+                Some(Part::Chunk(chunk)) => observed.extend(chunk.records),
                 Some(Part::Trailer(trailer)) => {
-                    same!(trailer.count, seen.len() as i64, "count in the trailer");
+                    same!(trailer.count, observed.len() as i64, "count in the trailer");
                     break;
                 }
                 _ => return Err(Stop::Failed("a part out of place".to_owned())),
@@ -309,7 +316,7 @@ async fn slow(context: CaseContext) -> Check {
         "revision of the slow list"
     );
     ensure!(
-        seen == whole.records,
+        observed == whole.records,
         "a slow list differs from its snapshot"
     );
     let after = collect(reader.raw().list(context.all(0)).await?.into_inner()).await??;

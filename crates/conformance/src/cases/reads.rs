@@ -53,10 +53,10 @@ async fn latest(context: CaseContext) -> Check {
             .apply(context.update("ns/a", format!("{round}"), revision))
             .await?
             .revision;
-        let answer = reader.get(&context.key("ns/a"), 0).await?;
-        let seen = answer.record.map(|record| record.revision);
-        same!(seen, Some(revision), "revision that Get sees");
-        let header = answer.header.unwrap_or_default();
+        let response = reader.get(&context.key("ns/a"), 0).await?;
+        let observed = response.record.map(|record| record.revision);
+        same!(observed, Some(revision), "revision that Get sees");
+        let header = response.header.unwrap_or_default();
         ensure!(
             header.revision >= revision,
             "Get's header is behind its record"
@@ -107,12 +107,12 @@ async fn get_at(context: CaseContext) -> Check {
         .until(last)
         .await?;
     for revision in before..=last {
-        let due = state_at(&events, revision)?;
+        let expected = state_at(&events, revision)?;
         for path in ["ns/a", "ns/b", "c"] {
-            let answer = context.client.get(&context.key(path), revision).await?;
+            let response = context.client.get(&context.key(path), revision).await?;
             same!(
-                answer.record.as_ref(),
-                due.get(path),
+                response.record.as_ref(),
+                expected.get(path),
                 "{path} at revision {revision}"
             );
         }
@@ -135,8 +135,8 @@ async fn list_at(context: CaseContext) -> Check {
             revision,
             "revision in the header of a list"
         );
-        let due = state_at(&events, revision)?;
-        due.matches(&listed.records, &format!("a list at revision {revision}"))?;
+        let expected = state_at(&events, revision)?;
+        expected.matches(&listed.records, &format!("a list at revision {revision}"))?;
     }
     Ok(())
 }
@@ -148,15 +148,15 @@ async fn future(context: CaseContext) -> Check {
         .await?
         .revision;
     for ahead in [1, 1 << 30, 1 << 45] {
-        let asked = current + ahead;
-        let got = context.client.get(&context.key("ns/a"), asked).await;
+        let requested = current + ahead;
+        let got = context.client.get(&context.key("ns/a"), requested).await;
         let error = refused(got, Reason::FutureRevision)?;
         same!(
             error.current_revision,
             current,
             "current_revision of Get's error"
         );
-        let listed = context.client.try_list(context.all(asked)).await?;
+        let listed = context.client.try_list(context.all(requested)).await?;
         let error = refused(listed, Reason::FutureRevision)?;
         same!(
             error.current_revision,

@@ -50,7 +50,7 @@ async fn increase(context: CaseContext) -> Check {
     // Under load: a revision acknowledged before an operation was sent is below that operation's
     // revision.
     let load = Workload::start(&context, 8);
-    let mut seen = BTreeSet::new();
+    let mut observed = BTreeSet::new();
     for change in load.finish_after(40).await? {
         ensure!(
             change.revision > change.known,
@@ -59,7 +59,7 @@ async fn increase(context: CaseContext) -> Check {
             change.known
         );
         ensure!(
-            seen.insert(change.revision),
+            observed.insert(change.revision),
             "R4: {} was given twice",
             change.revision
         );
@@ -113,8 +113,8 @@ async fn snapshots(context: CaseContext) -> Check {
     let events = watch.until(end).await?;
     for listed in lists {
         let revision = listed.header.revision;
-        let due = state_at(&events, revision)?;
-        due.matches(&listed.records, &format!("a list at revision {revision}"))?;
+        let expected = state_at(&events, revision)?;
+        expected.matches(&listed.records, &format!("a list at revision {revision}"))?;
     }
     Ok(())
 }

@@ -34,10 +34,10 @@ async fn slow(context: CaseContext) -> Check {
     let (mut worst, mut last) = (Duration::ZERO, start);
     for number in 0..CHANGES {
         let op = context.create(&format!("ns/{number}"), noise(number as u64, BYTES));
-        let begun = Instant::now();
+        let started = Instant::now();
         last = context.client.apply(op).await?.revision;
         let events = quick.until(last).await?;
-        worst = worst.max(begun.elapsed());
+        worst = worst.max(started.elapsed());
         same!(
             events.len(),
             1,
@@ -48,10 +48,10 @@ async fn slow(context: CaseContext) -> Check {
         worst < Duration::from_secs(5),
         "a change took {worst:?} to reach the quick watcher"
     );
-    let mut seen = Vec::new();
+    let mut observed = Vec::new();
     while sleeper.up_to_revision() < last {
         match sleeper.next().await? {
-            Ok(batch) => seen.extend(batch.events.iter().map(|event| event.revision)),
+            Ok(batch) => observed.extend(batch.events.iter().map(|event| event.revision)),
             Err(status) => {
                 let reason = from_status(&status).map(|error| error.reason());
                 same!(
@@ -59,14 +59,14 @@ async fn slow(context: CaseContext) -> Check {
                     Some(Reason::TooSlow),
                     "why the slow watcher was ended"
                 );
-                let due: Vec<i64> = (start + 1..).take(seen.len()).collect();
-                same!(seen, due, "what the slow watcher saw before");
+                let expected: Vec<i64> = (start + 1..).take(observed.len()).collect();
+                same!(observed, expected, "what the slow watcher saw before");
                 return Ok(());
             }
         }
     }
     same!(
-        seen.len(),
+        observed.len(),
         CHANGES,
         "changes that the slow watcher saw in the end"
     );
@@ -87,7 +87,7 @@ async fn leave(context: CaseContext) -> Check {
         watch.message().await?;
         drop((list, watch, raw, client));
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let listed = context.client.list(context.all(0)).await?;
     same!(listed.records.len(), 20, "records after readers left");
     let mut watch = context.client.watch(context.after(0)).await?;
@@ -98,7 +98,7 @@ async fn leave(context: CaseContext) -> Check {
         .revision;
     let events = watch.until(last).await?;
     same!(events.len(), 1, "events after readers left");
-    let took = begun.elapsed();
+    let took = started.elapsed();
     if took > Duration::from_secs(5) {
         return Err(Stop::Failed(format!(
             "the driver is slow after readers left: {took:?}"

@@ -199,24 +199,24 @@ async fn by_the_clock(context: CaseContext) -> Check {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let since = since.saturating_sub(Duration::from_secs(1_767_225_600 + 86_400));
-    let due = i64::try_from(since.as_millis()).unwrap_or_default() * 4096;
+    let expected = i64::try_from(since.as_millis()).unwrap_or_default() * 4096;
     let made = target.client.current().await?;
     import(&target, options, CallContent::default()).await?;
-    let begun = target.client.current().await?;
-    for (header, when) in [(&made, "a new store"), (&begun, "an import")] {
+    let started = target.client.current().await?;
+    for (header, when) in [(&made, "a new store"), (&started, "an import")] {
         in_range(header, when)?;
         let epoch = header.epoch;
         ensure!(
-            epoch >= due,
-            "{when} begins at {epoch}, the clock is past {due}"
+            epoch >= expected,
+            "{when} begins at {epoch}, the clock is past {expected}"
         );
     }
     ensure!(
-        begun.epoch > made.revision,
+        started.epoch > made.revision,
         "an import begins below the empty store"
     );
     let first = target.client.apply(target.create("first", "1")).await?;
-    same!(first.revision, begun.revision + 1, "the first revision");
+    same!(first.revision, started.revision + 1, "the first revision");
     Ok(())
 }
 
@@ -249,17 +249,17 @@ async fn fits_a_double(context: CaseContext) -> Check {
                 keep_epoch,
                 ..Options::default()
             };
-            let answer = import(&target, options, CallContent::default()).await;
-            refused(answer, Reason::Invalid)?;
+            let response = import(&target, options, CallContent::default()).await;
+            refused(response, Reason::Invalid)?;
         }
     }
-    let mut late = content.records.clone();
-    late[0].create_revision = late[0].revision + 1;
+    let mut newer = content.records.clone();
+    newer[0].create_revision = newer[0].revision + 1;
     let mut large = content.events.clone();
     large[0].revision = MAX_REVISION + 1;
-    for call_content in [records(&late), events(&large)] {
-        let answer = import(&target, content.options(false), call_content).await;
-        refused(answer, Reason::Invalid)?;
+    for call_content in [records(&newer), events(&large)] {
+        let response = import(&target, content.options(false), call_content).await;
+        refused(response, Reason::Invalid)?;
     }
     same!(
         target.client.current().await?,
@@ -276,18 +276,21 @@ async fn invisible(context: CaseContext) -> Check {
     for _ in 0..2 {
         import(&target, content.options(true), call_content).await?;
         call_content = events(&content.events);
-        let (client, due) = (&target.client, Reason::NotReady);
-        refused(client.write(vec![target.create("mine", "1")]).await, due)?;
-        refused(client.get(&target.key("plain"), 0).await, due)?;
-        refused(client.try_list(target.all(0)).await?, due)?;
-        refused(client.try_watch(target.after(0)).await?, due)?;
-        refused(client.compact(before.revision).await, due)?;
-        moves::refuse_export(&target, ExportRequest::default(), due).await?;
+        let (client, expected) = (&target.client, Reason::NotReady);
+        refused(
+            client.write(vec![target.create("mine", "1")]).await,
+            expected,
+        )?;
+        refused(client.get(&target.key("plain"), 0).await, expected)?;
+        refused(client.try_list(target.all(0)).await?, expected)?;
+        refused(client.try_watch(target.after(0)).await?, expected)?;
+        refused(client.compact(before.revision).await, expected)?;
+        moves::refuse_export(&target, ExportRequest::default(), expected).await?;
         let fence = FenceRequest {
             fenced: true,
             reason: "half a store".to_owned(),
         };
-        refused(client.raw().fence(timed(fence)).await, due)?;
+        refused(client.raw().fence(timed(fence)).await, expected)?;
         client.raw().health(timed(HealthRequest {})).await?;
         let now = client.current().await?;
         same!(now, before, "CurrentRevision of half a store");
@@ -310,12 +313,12 @@ async fn carries_on(context: CaseContext) -> Check {
     same!(reached.last, first[4].key, "the last record that is kept");
     broken(&target, &content, records(rest)).await?;
     // Read the rest from the source, which has changed meanwhile.
-    let asked = ExportRequest {
+    let requested = ExportRequest {
         revision: reached.revision,
         after: reached.last,
         ..ExportRequest::default()
     };
-    let mut export = Export::open(&original, asked).await?;
+    let mut export = Export::open(&original, requested).await?;
     let rest = export.snapshot(&original).await?;
     import(&target, content.options(true), records(&rest)).await?;
     let (first, rest) = content.events.split_at(2);
@@ -373,8 +376,8 @@ async fn one_source(context: CaseContext) -> Check {
     ] {
         let mut options = content.options(true);
         options.source.iter_mut().for_each(change);
-        let answer = import(&target, options, records(rest)).await;
-        refused(answer, Reason::Invalid)?;
+        let response = import(&target, options, records(rest)).await;
+        refused(response, Reason::Invalid)?;
         same!(progress(&target).await?, before, "progress");
     }
     let call_content = CallContent {
@@ -392,13 +395,13 @@ async fn in_order(context: CaseContext) -> Check {
     let swapped = [rest[1].clone(), rest[0].clone()];
     let wrong = [&content.records[4..], &content.records, &swapped];
     invalid(&target, &content, &wrong.map(records)).await?;
-    let (early, late) = content.events.split_at(2);
+    let (early, later) = content.events.split_at(2);
     let call_content = CallContent {
         records: rest,
         events: early,
     };
     import(&target, content.options(true), call_content).await?;
-    let backwards = [late[1].clone(), late[0].clone()];
+    let backwards = [later[1].clone(), later[0].clone()];
     let mut after_events = content.records[10].clone();
     if let Some(key) = &mut after_events.key {
         key.name.push('x');
@@ -406,7 +409,7 @@ async fn in_order(context: CaseContext) -> Check {
     let after_events = [after_events];
     let wrong = [events(early), events(&backwards), records(&after_events)];
     invalid(&target, &content, &wrong).await?;
-    import(&target, content.options(false), events(late)).await?;
+    import(&target, content.options(false), events(later)).await?;
     content.is_in(&original, &target).await
 }
 
@@ -414,8 +417,8 @@ async fn in_order(context: CaseContext) -> Check {
 async fn invalid(target: &CaseContext, content: &Content, calls: &[CallContent<'_>]) -> Check {
     let before = progress(target).await?;
     for call_content in calls {
-        let answer = import(target, content.options(true), *call_content).await;
-        refused(answer, Reason::Invalid)?;
+        let response = import(target, content.options(true), *call_content).await;
+        refused(response, Reason::Invalid)?;
         same!(progress(target).await?, before, "progress");
     }
     Ok(())
@@ -449,8 +452,8 @@ async fn discards(context: CaseContext) -> Check {
     import(&target, content.options(false), call_content).await?;
     content.is_in(&original, &target).await?;
     let before = target.client.list(context.all(0)).await?;
-    let answer = import(&target, discard(false), records(first)).await;
-    refused(answer, Reason::Invalid)?;
+    let response = import(&target, discard(false), records(first)).await;
+    refused(response, Reason::Invalid)?;
     let after = target.client.list(context.all(0)).await?;
     ensure!(
         (after.header, after.records) == (before.header, before.records),

@@ -57,21 +57,21 @@ pub(super) const CASES: &[Case] = &[
 async fn resume(context: CaseContext) -> Check {
     let client = &context.client;
     let before = client.current().await?.revision;
-    let mut due = Vec::new();
+    let mut expected = Vec::new();
     for round in 0..8 {
         let op = match round % 4 {
             0 => context.create("ns/a", format!("{round}")),
             3 => context.delete("ns/a", 0),
             _ => context.update("ns/a", format!("{round}"), 0),
         };
-        due.push(client.apply(op).await?.revision);
+        expected.push(client.apply(op).await?.revision);
     }
-    let last = due[7];
+    let last = expected[7];
     for start in before..=last {
         let mut watch = context.connect().watch(context.after(start)).await?;
         let events = watch.until(last).await?;
         let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
-        let rest: Vec<i64> = due.iter().copied().filter(|at| *at > start).collect();
+        let rest: Vec<i64> = expected.iter().copied().filter(|at| *at > start).collect();
         same!(seen, rest, "events after {start}");
     }
     Ok(())
@@ -134,7 +134,7 @@ async fn compacted(context: CaseContext) -> Check {
     client.apply(context.update("ns/a", "3", 0)).await?;
     client.compact(second).await?;
     for start in [first, first - 1, 1] {
-        let begun = Instant::now();
+        let started = Instant::now();
         let error = refused(
             client.try_watch(context.after(start)).await?,
             Reason::Compacted,
@@ -145,7 +145,7 @@ async fn compacted(context: CaseContext) -> Check {
             "compact_revision of the error"
         );
         ensure!(
-            begun.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_secs(5),
             "the refusal took too long"
         );
     }
@@ -182,7 +182,7 @@ async fn future(context: CaseContext) -> Check {
         .await?
         .revision;
     for ahead in [1, 1000, 1 << 41] {
-        let begun = Instant::now();
+        let started = Instant::now();
         let opened = context
             .client
             .try_watch(context.after(current + ahead))
@@ -194,7 +194,7 @@ async fn future(context: CaseContext) -> Check {
             "current_revision of the error"
         );
         ensure!(
-            begun.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_secs(5),
             "the refusal took too long"
         );
     }

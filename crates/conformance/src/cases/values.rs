@@ -238,11 +238,11 @@ async fn origins(context: CaseContext) -> Check {
         Origin::default(),
         origin("gc", "deletecollection", ""),
     ];
-    let mut due = given.clone().map(Some);
+    let mut expected = given.clone().map(Some);
     // Up to 128, 32 and 32 bytes are stored, cut at a character boundary.
-    due[3] = Some(filled(127, 31, 31, ""));
+    expected[3] = Some(filled(127, 31, 31, ""));
     // An origin with only empty parts is stored as none.
-    due[7] = None;
+    expected[7] = None;
     let start = context.client.current().await?.revision;
     let mut live = context.client.watch(context.after(start)).await?;
     let mut last = start;
@@ -256,7 +256,7 @@ async fn origins(context: CaseContext) -> Check {
         last = context.client.apply(op).await?.revision;
     }
     let mut past = context.connect().watch(context.after(start)).await?;
-    let mut seen = vec![
+    let mut observed = vec![
         ("a watch", live.until(last).await?),
         ("a watch of the past", past.until(last).await?),
     ];
@@ -267,11 +267,11 @@ async fn origins(context: CaseContext) -> Check {
             ..ExportRequest::default()
         };
         let mut export = Export::open(&context, follow).await?;
-        seen.push(("an export", export.events(&context, last).await?));
+        observed.push(("an export", export.events(&context, last).await?));
     }
-    for (from, events) in seen {
-        let seen: Vec<_> = events.into_iter().map(|event| event.origin).collect();
-        same!(seen, due, "origins in {from}");
+    for (from, events) in observed {
+        let observed: Vec<_> = events.into_iter().map(|event| event.origin).collect();
+        same!(observed, expected, "origins in {from}");
     }
     Ok(())
 }

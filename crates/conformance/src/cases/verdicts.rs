@@ -64,10 +64,10 @@ async fn independent(context: CaseContext) -> Check {
             Verdict::Refused(_) => "refused",
         })
         .collect();
-    let due = [
+    let expected = [
         "applied", "conflict", "applied", "refused", "conflict", "applied",
     ];
-    same!(kinds, due, "verdicts");
+    same!(kinds, expected, "verdicts");
     for (path, value) in [("ns/a", "1"), ("ns/there", "3"), ("ns/b", "1")] {
         same!(
             client.stored(&context.key(path)).await?.value,

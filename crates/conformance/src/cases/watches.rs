@@ -60,15 +60,15 @@ async fn reliable(context: CaseContext) -> Check {
     let start = context.client.current().await?.revision;
     let mut watchers = JoinSet::new();
     let load = Workload::start(&context, 8);
-    for late in [0, 5, 20, 50] {
+    for delay in [0, 5, 20, 50] {
         let context = context.clone();
         watchers.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(late)).await;
+            tokio::time::sleep(Duration::from_millis(delay)).await;
             let mut watch = context.connect().watch(context.after(start)).await?;
             let last = some(context.client.current().await.ok(), "current")?.revision;
             // Both during the load and after it.
             let mut events = watch.until(last).await?;
-            tokio::time::sleep(Duration::from_millis(late * 4)).await;
+            tokio::time::sleep(Duration::from_millis(delay * 4)).await;
             let last = context.client.current().await?.revision;
             events.extend(watch.until(last).await?);
             Ok::<_, Stop>((watch, events))
@@ -86,16 +86,16 @@ async fn reliable(context: CaseContext) -> Check {
     for watched in watchers.join_all().await {
         let (mut watch, mut events) = watched?;
         events.extend(watch.until(last).await?);
-        let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+        let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
         let missing: Vec<_> = due
             .iter()
-            .filter(|at| seen.binary_search(at).is_err())
+            .filter(|at| observed.binary_search(at).is_err())
             .collect();
         ensure!(
             missing.is_empty(),
             "V3: acknowledged but never shown: {missing:?}"
         );
-        let foreign: Vec<_> = seen
+        let foreign: Vec<_> = observed
             .iter()
             .filter(|at| due.binary_search(at).is_err())
             .collect();
@@ -133,13 +133,13 @@ async fn atomic(context: CaseContext) -> Check {
 
 async fn progress(context: CaseContext) -> Check {
     let mut watch = context.client.watch(context.after(0)).await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     for _ in 0..3 {
         let message = watch.next().await??;
         ensure!(message.progress, "an event in silence");
     }
     // The requested interval is 100 ms; the rest is slack for busy machines.
-    let took = begun.elapsed();
+    let took = started.elapsed();
     ensure!(
         took < Duration::from_secs(3),
         "three messages of progress took {took:?}"
@@ -205,11 +205,11 @@ async fn filter(context: CaseContext) -> Check {
             due.push(last);
         }
     }
-    let mut late = context.connect().watch(request).await?;
-    for watch in [&mut live, &mut late] {
+    let mut historical = context.connect().watch(request).await?;
+    for watch in [&mut live, &mut historical] {
         let events = watch.until(last).await?;
-        let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
-        same!(seen, due, "events in the ranges");
+        let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
+        same!(observed, due, "events in the ranges");
     }
     Ok(())
 }
@@ -231,10 +231,10 @@ async fn everything(context: CaseContext) -> Check {
         ..context.after(start)
     };
     let events = context.client.watch(request).await?.until(second).await?;
-    let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
     ensure!(
-        seen.contains(&first) && seen.contains(&second),
-        "a watch without ranges saw {seen:?}, not {first} and {second}"
+        observed.contains(&first) && observed.contains(&second),
+        "a watch without ranges saw {observed:?}, not {first} and {second}"
     );
     Ok(())
 }
@@ -252,14 +252,14 @@ async fn kinds(context: CaseContext) -> Check {
         .until(fourth)
         .await?;
     let brief = |event: &Event| (event.revision, event.r#type(), event.previous_revision);
-    let seen: Vec<_> = events.iter().map(brief).collect();
+    let observed: Vec<_> = events.iter().map(brief).collect();
     let due = [
         (first, Type::Created, 0),
         (second, Type::Updated, first),
         (third, Type::Deleted, second),
         (fourth, Type::Created, 0),
     ];
-    same!(seen, due, "events of one key");
+    same!(observed, due, "events of one key");
     same!(
         events[1].record.as_ref(),
         Some(&stored),
@@ -282,11 +282,11 @@ async fn honest(context: CaseContext) -> Check {
     };
     // For each message, the claimed revision and the events received until then.
     let mut watch = context.connect().watch(request).await?;
-    let (mut claims, mut seen) = (Vec::new(), Vec::new());
-    while claims.len() < 150 && seen.len() < 400 {
+    let (mut claims, mut observed) = (Vec::new(), Vec::new());
+    while claims.len() < 150 && observed.len() < 400 {
         let message = watch.next().await??;
-        seen.extend(message.events.iter().map(|event| event.revision));
-        claims.push((message.up_to_revision, seen.len()));
+        observed.extend(message.events.iter().map(|event| event.revision));
+        claims.push((message.up_to_revision, observed.len()));
     }
     let mut all: Vec<i64> = load
         .finish_after(1)

@@ -122,22 +122,27 @@ fn nothing_lost(history: &History) -> Check {
     }
     let listed = some(history.stored.as_ref(), "the list at the end")?;
     // Expected content: the last acknowledged change of each key.
-    let mut due: BTreeMap<&str, &Change> = BTreeMap::new();
+    let mut expected: BTreeMap<&str, &Change> = BTreeMap::new();
     for change in &history.acknowledged {
-        let last = due.entry(&change.path).or_insert(change);
+        let last = expected.entry(&change.path).or_insert(change);
         if change.revision > last.revision {
             *last = change;
         }
     }
-    let alive = due.values().filter(|change| change.kind != Type::Deleted);
-    let due: Vec<(&str, i64)> = alive.map(|c| (c.path.as_str(), c.revision)).collect();
-    let seen = listed.records.iter().map(|record| {
+    let alive = expected
+        .values()
+        .filter(|change| change.kind != Type::Deleted);
+    let expected: Vec<(&str, i64)> = alive.map(|c| (c.path.as_str(), c.revision)).collect();
+    let received = listed.records.iter().map(|record| {
         let path = record.key.as_ref().map(crate::context::path_of);
         (path.unwrap_or_default(), record.revision)
     });
-    let seen: Vec<(String, i64)> = seen.collect();
-    let seen: Vec<(&str, i64)> = seen.iter().map(|(path, at)| (path.as_str(), *at)).collect();
-    same!(seen, due, "records at the end");
+    let received: Vec<(String, i64)> = received.collect();
+    let received: Vec<(&str, i64)> = received
+        .iter()
+        .map(|(path, at)| (path.as_str(), *at))
+        .collect();
+    same!(received, expected, "records at the end");
     for watcher in &history.watchers {
         let shown: BTreeSet<i64> = watcher.changes().iter().map(|c| c.revision).collect();
         let missing = history
@@ -164,8 +169,8 @@ fn no_reuse(history: &History) -> Check {
         );
     }
     for change in history.watchers.iter().flat_map(Watcher::changes) {
-        let due = *given.entry(change.revision).or_insert(change);
-        same!(change, due, "what revision {} is", change.revision);
+        let expected = *given.entry(change.revision).or_insert(change);
+        same!(change, expected, "what revision {} is", change.revision);
     }
     Ok(())
 }
@@ -185,16 +190,19 @@ fn resumed(history: &History) -> Check {
         ensure!(false, "{problem}; {} such streams", history.torn.len());
     }
     let listed = some(history.stored.as_ref(), "the list at the end")?;
-    let mut due: Vec<&Change> = history.acknowledged.iter().collect();
-    due.sort_by_key(|change| change.revision);
+    let mut expected: Vec<&Change> = history.acknowledged.iter().collect();
+    expected.sort_by_key(|change| change.revision);
     for watcher in &history.watchers {
         // Every operation was settled, so watchers must have seen exactly the acknowledged changes.
-        let seen: Vec<&Change> = watcher.changes().iter().collect();
-        let first = due.partition_point(|change| change.revision <= watcher.start());
-        let due = &due[first..];
-        let odd = seen.iter().zip(due).find(|(seen, due)| seen != due);
+        let received: Vec<&Change> = watcher.changes().iter().collect();
+        let first = expected.partition_point(|change| change.revision <= watcher.start());
+        let expected = &expected[first..];
+        let odd = received
+            .iter()
+            .zip(expected)
+            .find(|(received, expected)| received != expected);
         ensure!(odd.is_none(), "a watcher saw, and was due to see: {odd:?}");
-        same!(seen.len(), due.len(), "changes that a watcher saw");
+        same!(received.len(), expected.len(), "changes that a watcher saw");
         if let Some(replay) = watcher.replay() {
             replay.matches(&listed.records, "the list at the end of a watch")?;
         }

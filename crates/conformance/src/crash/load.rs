@@ -121,11 +121,11 @@ impl Writer {
         };
         let revision = response.header.map_or(0, |header| header.revision);
         outcome.newest = outcome.newest.max(revision);
-        let mut refused = None;
+        let mut rejected = None;
         for (sent, result) in sent.into_iter().zip(response.results) {
             if let Some(Verdict::Refused(error)) = result.verdict {
                 self.open.push(sent);
-                refused = Some(error);
+                rejected = Some(error);
                 continue;
             }
             match self.take(&sent, result.verdict) {
@@ -135,7 +135,7 @@ impl Writer {
                 }
             }
         }
-        refused.map_or(Ok(()), |error| Err(WriteError::Refused(error)))
+        rejected.map_or(Ok(()), |error| Err(WriteError::Refused(error)))
     }
 
     /// Whether any operation has no response yet.
@@ -220,7 +220,7 @@ impl Writer {
             return Err(Stop::Failed(format!(
                 "{:?} of {path} was {}, although its writer alone changes it",
                 sent.kind,
-                verdict.as_ref().map_or("not judged".to_owned(), brief)
+                verdict.as_ref().map_or("undecided".to_owned(), brief)
             )));
         };
         let gone = sent.kind == Type::Deleted;
@@ -299,12 +299,12 @@ impl Watcher {
     pub(super) fn new(start: i64) -> Self {
         Self {
             replay: Some(Replay::default()),
-            ..Self::late(start)
+            ..Self::starting_at(start)
         }
     }
 
     /// Creates a watcher that starts at a later revision.
-    pub(super) fn late(start: i64) -> Self {
+    pub(super) fn starting_at(start: i64) -> Self {
         Self {
             start,
             up_to_revision: start,

@@ -88,8 +88,8 @@ impl Soak {
     /// # Errors
     /// If the store does not respond before any fault is injected.
     pub async fn start(endpoints: &[Endpoint], seed: u64, size: Size) -> Result<Self, String> {
-        let begun = begin(endpoints, seed).await;
-        let (contexts, start) = begun.map_err(|stop| stop.to_string())?;
+        let started = begin(endpoints, seed).await;
+        let (contexts, start) = started.map_err(|stop| stop.to_string())?;
         let shared = Arc::new(Shared {
             newest: AtomicI64::new(start),
             acknowledged: AtomicU64::new(0),
@@ -140,19 +140,19 @@ impl Soak {
     /// # Errors
     /// If that takes longer than `limit`.
     pub async fn progress(&self, more: u64, limit: Duration) -> Result<(), String> {
-        let due = self.acknowledged() + more;
+        let expected = self.acknowledged() + more;
         let reached = async {
-            while self.acknowledged() < due {
+            while self.acknowledged() < expected {
                 sleep(Duration::from_millis(2)).await;
             }
         };
-        let late = |_| {
+        let timed_out = |_| {
             format!(
                 "{more} changes took more than {limit:?}: {:?}",
                 self.errors()
             )
         };
-        timeout(limit, reached).await.map_err(late)
+        timeout(limit, reached).await.map_err(timed_out)
     }
 
     /// Stops the writers, settles open operations, lets every watcher read to the last change, and
@@ -177,8 +177,8 @@ impl Soak {
         };
         let ended: Check = ended.await;
         ended.map_err(|stop| format!("{stop}; {:?}", self.errors()))?;
-        let judged = history::RULES.iter();
-        let rows = judged.map(|(id, rule)| Row::new(id, Instant::now(), rule(&history)));
+        let rules = history::RULES.iter();
+        let rows = rules.map(|(id, rule)| Row::new(id, Instant::now(), rule(&history)));
         Ok(SoakReport {
             rows: rows.collect(),
             acknowledged: self.acknowledged(),
@@ -206,8 +206,8 @@ async fn drain(tasks: &mut JoinSet<History>, history: &mut History) -> Check {
         }
         Ok(())
     };
-    let late = |_| Stop::Failed(format!("clients do not end within {} s", DRAIN.as_secs()));
-    timeout(DRAIN, all).await.map_err(late)?
+    let timed_out = |_| Stop::Failed(format!("clients do not end within {} s", DRAIN.as_secs()));
+    timeout(DRAIN, all).await.map_err(timed_out)?
 }
 
 // === impl Shared ===
@@ -255,13 +255,13 @@ async fn write(
     while writer.has_open() || !shared.stop.is_cancelled() {
         let context = &contexts[at % contexts.len()];
         let before = history.changes();
-        let begun = Instant::now();
+        let started = Instant::now();
         let done = if writer.has_open() {
             writer.try_settle(&client, &mut history).await
         } else {
             step(&mut writer, context, &client, &mut history, starts.as_ref()).await
         };
-        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         shared.slowest.fetch_max(took, Ordering::AcqRel);
         shared.observe(history.newest());
         let made = history.changes() - before;
@@ -388,7 +388,7 @@ async fn follow_all(
     let mut watchers = JoinSet::new();
     while let Some(start) = starts.recv().await {
         for first in 0..contexts.len() {
-            let watcher = Watcher::late(start);
+            let watcher = Watcher::starting_at(start);
             watchers.spawn(follow(watcher, first, contexts.clone(), shared.clone()));
         }
     }

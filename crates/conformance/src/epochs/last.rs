@@ -45,12 +45,12 @@ pub async fn write_to_the_last_revision(driver: &dyn Driver) {
             ..create("a", 4)
         },
     ] {
-        let Verdict::Refused(refused) = commit(driver, op).await else {
+        let Verdict::Refused(rejected) = commit(driver, op).await else {
             panic!("a change above the last revision");
         };
-        assert_eq!(refused.reason(), Reason::NotReady);
-        assert_eq!(refused.outcome(), Outcome::NotApplied);
-        assert!(refused.message.contains("arkctl backup"), "{refused:?}");
+        assert_eq!(rejected.reason(), Reason::NotReady);
+        assert_eq!(rejected.outcome(), Outcome::NotApplied);
+        assert!(rejected.message.contains("arkctl backup"), "{rejected:?}");
     }
     // A retry whose first response was lost must return that it was applied.
     let again = commit(driver, create("b", 2)).await;

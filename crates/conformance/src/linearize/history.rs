@@ -122,16 +122,16 @@ impl Actor {
         let key = self.random.random_range(0..KEYS);
         let path = self.path(key);
         let begin = self.now();
-        let answer = self.client.get(&self.context.key(&path), 0).await?;
+        let reply = self.client.get(&self.context.key(&path), 0).await?;
         let end = self.now();
-        self.know(&path, answer.record.as_ref());
+        self.know(&path, reply.record.as_ref());
         let operation = Operation {
             begin,
             end: Some(end),
             action: Action::Get,
-            outcome: Outcome::Got(value(answer.record.as_ref())?),
+            outcome: Outcome::Got(value(reply.record.as_ref())?),
         };
-        self.note(path, operation, 0, answer.record);
+        self.note(path, operation, 0, reply.record);
         Ok(())
     }
 
@@ -152,9 +152,9 @@ impl Actor {
             request.set_timeout(Duration::from_micros(haste));
         }
         let begin = self.now();
-        let answer = self.send(request).await;
+        let reply = self.send(request).await;
         let end = self.now();
-        let verdicts = match answer {
+        let verdicts = match reply {
             None => vec![None; planned.len()],
             Some(verdicts) => verdicts?.into_iter().map(Some).collect(),
         };
@@ -215,8 +215,8 @@ impl Actor {
             }
             Some(Verdict::Conflict(conflict)) => {
                 self.know(&path, conflict.current.as_ref());
-                let seen = value(conflict.current.as_ref())?;
-                (Outcome::Conflict(seen), 0, conflict.current)
+                let observed = value(conflict.current.as_ref())?;
+                (Outcome::Conflict(observed), 0, conflict.current)
             }
             Some(Verdict::Applied(applied)) => {
                 match action {

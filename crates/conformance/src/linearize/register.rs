@@ -119,8 +119,8 @@ fn step(operation: &Operation, stored: Option<Value>) -> Option<Option<Value>> {
     };
     match operation.outcome {
         Outcome::Unknown => Some(if takes_effect { then } else { stored }),
-        Outcome::Got(seen) => (seen == stored).then_some(stored),
-        Outcome::Conflict(seen) => (!takes_effect && seen == stored).then_some(stored),
+        Outcome::Got(observed) => (observed == stored).then_some(stored),
+        Outcome::Conflict(observed) => (!takes_effect && observed == stored).then_some(stored),
         Outcome::Applied { deleted } => {
             let fits = match operation.action {
                 Action::Delete { .. } => deleted == stored,

@@ -131,9 +131,9 @@ impl Imported {
         // The import may lack commits that clients saw: a new epoch begins, and earlier revisions
         // are compacted.
         let header = state.header();
-        let begun = Head::begin(state.head().max_of(before), now)?;
+        let started = Head::begin(state.head().max_of(before), now)?;
         Ok(State::with(
-            begun.header(header.store_id),
+            started.header(header.store_id),
             state.at(header.revision).into_owned(),
         ))
     }

@@ -44,8 +44,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(store_id: String, now: SystemTime) -> Self {
-        let begun = Head::made(now);
-        Self::with(begun.header(store_id), Records::new())
+        let started = Head::made(now);
+        Self::with(started.header(store_id), Records::new())
     }
 
     /// Creates a store without history from the records at its revision.
@@ -75,8 +75,8 @@ impl State {
 
     /// Returns the same records in a new epoch, without history.
     pub(super) fn begin_epoch(&self, now: SystemTime) -> Result<Self, Exhausted> {
-        let begun = Head::begin(self.head(), now)?;
-        let header = begun.header(self.header.store_id.clone());
+        let started = Head::begin(self.head(), now)?;
+        let header = started.header(self.header.store_id.clone());
         Ok(Self::with(header, self.now.clone()))
     }
 

@@ -42,8 +42,8 @@ impl FaultyDriver {
 impl Driver for FaultyDriver {
     async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
         let committed = self.model.commit(ops).await;
-        if let Some(late) = self.commit_delay {
-            tokio::time::sleep(late).await;
+        if let Some(delay) = self.commit_delay {
+            tokio::time::sleep(delay).await;
         }
         assert!(!self.panics_after_commit, "as commanded");
         committed

@@ -45,8 +45,8 @@ async fn write(client: &mut Client, action: Action, name: &str, value: &'static 
 }
 
 async fn head(client: &mut Client) -> Header {
-    let answer = client.current_revision(CurrentRevisionRequest {}).await;
-    answer
+    let response = client.current_revision(CurrentRevisionRequest {}).await;
+    response
         .expect("current")
         .into_inner()
         .header
@@ -178,9 +178,9 @@ async fn planned_move_keeps_revisions_and_history() {
             assert_eq!(moved, get(&mut from, name, revision).await.expect("get"));
         }
     }
-    let refused = import(&mut to, &parts).await.expect_err("no longer empty");
+    let rejected = import(&mut to, &parts).await.expect_err("no longer empty");
     assert_eq!(
-        from_status(&refused).expect("typed").reason(),
+        from_status(&rejected).expect("typed").reason(),
         Reason::Invalid
     );
 
@@ -239,9 +239,9 @@ async fn incomplete_import_stores_nothing() {
     disordered.swap(1, broken_off.len() - 1);
     disordered.push(done.clone());
     for parts in [broken_off, &miscounted, &disordered] {
-        let refused = import(&mut to, parts).await.expect_err("refused");
+        let rejected = import(&mut to, parts).await.expect_err("refused");
         assert_eq!(
-            from_status(&refused).expect("typed").reason(),
+            from_status(&rejected).expect("typed").reason(),
             Reason::Invalid
         );
         assert_eq!(head(&mut to).await, before);
@@ -307,9 +307,9 @@ async fn import_rejection_does_not_wait_for_the_rest() {
     };
     let stream = tokio_stream::once(first).chain(tokio_stream::pending());
     let mut to = target.endpoint().client();
-    let refused = tokio::time::timeout(Duration::from_secs(60), to.import(stream)).await;
-    let refused = refused.expect("refused in time").expect_err("refused");
-    let refused = from_status(&refused).expect("typed").reason();
-    assert_eq!(refused, Reason::Invalid);
+    let rejected = tokio::time::timeout(Duration::from_secs(60), to.import(stream)).await;
+    let rejected = rejected.expect("refused in time").expect_err("refused");
+    let rejected = from_status(&rejected).expect("typed").reason();
+    assert_eq!(rejected, Reason::Invalid);
     target.stop().await;
 }

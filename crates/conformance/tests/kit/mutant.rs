@@ -201,19 +201,19 @@ impl Backend for FaultyProxy {
 
     async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
         let mut request = request.into_inner();
-        let asked = request.revision;
+        let requested = request.revision;
         if self.fault == Fault::ListsThePresent {
             request.revision = 0;
         }
         let opened = self.model.clone().list(request).await;
         self.changed(opened, move |proxy, message| {
-            proxy.lie_in_list(message, asked)
+            proxy.lie_in_list(message, requested)
         })
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
         let mut request = request.into_inner();
-        let asked = request.start_revision;
+        let requested = request.start_revision;
         if self.fault == Fault::WatchesEverything {
             request.ranges.clear();
         }
@@ -225,7 +225,7 @@ impl Backend for FaultyProxy {
             opened = self.model.clone().watch(request).await;
         }
         self.changed(opened, move |proxy, message| {
-            proxy.lie_in_watch(message, asked)
+            proxy.lie_in_watch(message, requested)
         })
     }
 

@@ -30,8 +30,8 @@ async fn run(arguments: &[&str]) -> Ran {
 async fn list_prints_every_case() {
     let ran = run(&["--list"]).await;
     assert_eq!(ran.code, Some(0));
-    let due = cases::all().len() + crash::rules().len() + 1;
-    assert_eq!(ran.output.lines().count(), due);
+    let expected = cases::all().len() + crash::rules().len() + 1;
+    assert_eq!(ran.output.lines().count(), expected);
     let some = run(&["--list", "--only", "W4-"]).await;
     assert_eq!(some.output.lines().count(), 1);
 }
@@ -69,11 +69,11 @@ async fn import_cases_require_empty_stores() {
 #[tokio::test]
 async fn errors_and_failed_cases_have_different_exit_codes() {
     let folder = tempfile::tempdir().expect("temporary directory");
-    let nobody = format!("unix://{}/s", folder.path().display());
-    let nothing = ["--endpoint", &nobody];
+    let unserved = format!("unix://{}/s", folder.path().display());
+    let nothing = ["--endpoint", &unserved];
     let ends = [
         "--endpoint",
-        &nobody,
+        &unserved,
         "--restart-command",
         "sh -c 'echo no luck >&2; exit 7'",
     ];
@@ -81,7 +81,7 @@ async fn errors_and_failed_cases_have_different_exit_codes() {
         (&[], "--endpoint"),
         (&["--endpoint", "http://host"], "must be unix:///PATH"),
         (
-            &["--endpoint", &nobody, "--only", "nonsense"],
+            &["--endpoint", &unserved, "--only", "nonsense"],
             "no case has that id",
         ),
         (&nothing, "error: unix://"),

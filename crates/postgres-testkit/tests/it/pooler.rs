@@ -3,8 +3,8 @@
 use postgres_testkit::{PoolMode, Pooler, Proxy, Server, Session};
 
 async fn backend(session: &Session) -> String {
-    let asked = session.text("select pg_backend_pid()").await;
-    asked.expect("an answer").expect("a row")
+    let requested = session.text("select pg_backend_pid()").await;
+    requested.expect("an answer").expect("a row")
 }
 
 #[tokio::test]

@@ -57,8 +57,8 @@ async fn ask(client: &mut TcpStream) {
 }
 
 async fn answered(client: &mut TcpStream) {
-    let answer = timeout(SOON, client.read_u8()).await.expect("in time");
-    assert_eq!(answer.expect("an answer"), b'x');
+    let response = timeout(SOON, client.read_u8()).await.expect("in time");
+    assert_eq!(response.expect("an answer"), b'x');
 }
 
 async fn silent(client: &mut TcpStream) {
@@ -103,10 +103,10 @@ async fn refuse_mode_closes_and_refuses_connections() {
     answered(&mut client).await;
     echo.set(Mode::Refuse).await;
     closed(&mut client).await;
-    let refused = TcpStream::connect(echo.proxy.address())
+    let rejected = TcpStream::connect(echo.proxy.address())
         .await
         .expect_err("an error");
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(rejected.kind(), std::io::ErrorKind::ConnectionRefused);
     echo.set(Mode::Forward).await;
     let mut client = echo.client().await;
     ask(&mut client).await;

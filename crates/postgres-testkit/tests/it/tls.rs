@@ -40,10 +40,10 @@ async fn server_offers_and_requires_tls() {
         .await
         .expect("a server");
     assert!(offers_tls(&server).await);
-    let refused = Session::connect(&server.dsn("postgres"))
+    let rejected = Session::connect(&server.dsn("postgres"))
         .await
         .expect_err("an error");
-    assert!(refused.to_string().contains("no encryption"), "{refused}");
+    assert!(rejected.to_string().contains("no encryption"), "{rejected}");
     assert!(
         server.session("postgres").await.is_ok(),
         "the kit's own way is the socket"

@@ -152,8 +152,8 @@ async fn requests_above_limits_are_rejected() {
     let many = (0..301)
         .map(|number| put(&number.to_string(), ""))
         .collect();
-    let refused = harness.queue.write(many).await.expect_err("refused");
-    assert_eq!(refused.reason(), Reason::TooLarge);
+    let rejected = harness.queue.write(many).await.expect_err("refused");
+    assert_eq!(rejected.reason(), Reason::TooLarge);
     let empty = harness
         .queue
         .write(Vec::new())
@@ -220,9 +220,9 @@ impl Driver for BlockingDriver {
         let text = |op: &Op| String::from_utf8_lossy(&op.value).into_owned();
         let values: Vec<String> = ops.iter().map(text).collect();
         if values.iter().any(|value| value == "fail") {
-            return Err(error(Reason::Internal, "told to"));
+            return Err(error(Reason::Internal, "as requested"));
         }
-        assert!(!values.iter().any(|value| value == "panic"), "told to");
+        assert!(!values.iter().any(|value| value == "panic"), "as requested");
         self.batches.lock().push(values);
         let results = ops.iter().map(|op| {
             let deleted = (op.action() == Action::Delete).then(|| Record {

@@ -234,8 +234,8 @@ fn heads_out_of_order_or_range_are_rejected() {
             revision,
             compact_revision,
         };
-        let due = if sound { Ok(head) } else { Err(Damaged(head)) };
-        assert_eq!(head.check(), due);
+        let expected = if sound { Ok(head) } else { Err(Damaged(head)) };
+        assert_eq!(head.check(), expected);
     }
 }
 

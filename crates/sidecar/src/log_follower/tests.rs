@@ -163,13 +163,13 @@ impl Followed {
     }
 
     /// Waits until a header is published; returns the elapsed time.
-    async fn reaches(&self, due: Header) -> Duration {
-        let begun = Instant::now();
+    async fn reaches(&self, expected: Header) -> Duration {
+        let started = Instant::now();
         let mut moved = self.fanout.subscribe();
-        while self.fanout.header() != due {
+        while self.fanout.header() != expected {
             moved.changed().await.expect("the ring lives");
         }
-        begun.elapsed()
+        started.elapsed()
     }
 }
 
@@ -179,30 +179,30 @@ async fn other_writers_changes_are_polled_rarely_when_idle() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     let reads = followed.others.reads.lock().len();
     assert!((40..=60).contains(&reads), "{reads} reads in a minute");
-    let due = followed.others.move_to(1, 11, 0);
-    assert!(followed.reaches(due).await <= Duration::from_millis(1250));
-    let due = followed.others.move_to(1, 12, 0);
-    assert!(followed.reaches(due).await <= Duration::from_millis(250));
+    let expected = followed.others.move_to(1, 11, 0);
+    assert!(followed.reaches(expected).await <= Duration::from_millis(1250));
+    let expected = followed.others.move_to(1, 12, 0);
+    assert!(followed.reaches(expected).await <= Duration::from_millis(250));
 }
 
 #[tokio::test(start_paused = true)]
 async fn hints_and_newer_headers_wake_the_log_follower() {
     let followed = Followed::start();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let due = followed.others.move_to(1, 11, 0);
+    let expected = followed.others.move_to(1, 11, 0);
     followed.others.hint.notify_one();
-    assert_eq!(followed.reaches(due).await, Duration::ZERO);
+    assert_eq!(followed.reaches(expected).await, Duration::ZERO);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let due = followed.others.move_to(1, 12, 0);
-    followed.log_follower.wake(&due);
-    assert_eq!(followed.reaches(due).await, Duration::ZERO);
+    let expected = followed.others.move_to(1, 12, 0);
+    followed.log_follower.wake(&expected);
+    assert_eq!(followed.reaches(expected).await, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn epoch_begun_by_another_writer_is_adopted() {
     let followed = Followed::start();
-    let due = followed.others.move_to(2, 1 << 41, 1 << 41);
-    followed.reaches(due).await;
+    let expected = followed.others.move_to(2, 1 << 41, 1 << 41);
+    followed.reaches(expected).await;
     assert!(matches!(
         followed.fanout.after(10, 1, 1000),
         crate::fanout::Found::EpochChanged
@@ -212,8 +212,8 @@ async fn epoch_begun_by_another_writer_is_adopted() {
 #[tokio::test(start_paused = true)]
 async fn changes_compacted_before_read_are_skipped() {
     let followed = Followed::start();
-    let due = followed.others.move_to(1, 100, 90);
-    followed.reaches(due).await;
+    let expected = followed.others.move_to(1, 100, 90);
+    followed.reaches(expected).await;
     assert!(matches!(
         followed.fanout.after(10, 1, 1000),
         crate::fanout::Found::Behind

@@ -36,11 +36,11 @@ async fn stalled_reader_is_cut_off_and_disconnected() {
     let stop = CancellationToken::new();
     let (sink, _messages, connection) = open(&Streams::new());
     assert_eq!(sink.send(chunk(1), None, &stop).await, Ok(true));
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(sink.send(chunk(1), None, &stop).await, Err(too_slow()));
-    assert_eq!(begun.elapsed(), READ_TIMEOUT);
+    assert_eq!(started.elapsed(), READ_TIMEOUT);
     sink.end(&too_slow(), &stop).await;
-    assert_eq!(begun.elapsed(), READ_TIMEOUT + FINAL_ERROR_TIMEOUT);
+    assert_eq!(started.elapsed(), READ_TIMEOUT + FINAL_ERROR_TIMEOUT);
     assert!(connection.is_closed());
 }
 
@@ -51,9 +51,9 @@ async fn shutdown_does_not_wait_for_readers() {
     assert_eq!(sink.send(chunk(1), None, &stop).await, Ok(true));
     stop.cancel();
     assert_eq!(sink.send(chunk(1), None, &stop).await, Err(closing()));
-    let begun = Instant::now();
+    let started = Instant::now();
     sink.end(&closing(), &stop).await;
-    assert_eq!(begun.elapsed(), SHUTDOWN_READ_TIMEOUT);
+    assert_eq!(started.elapsed(), SHUTDOWN_READ_TIMEOUT);
     assert!(!connection.is_closed());
 }
 
@@ -91,7 +91,7 @@ async fn unread_bytes_are_bounded_and_stalled_readers_yield() {
     // One reader that accepts messages, besides them.
     sleep(PRESSURE_TIMEOUT).await;
     let (sink, mut messages, _) = open(&streams);
-    let begun = Instant::now();
+    let started = Instant::now();
     let ended = async {
         let mut cut = 0;
         for (sink, messages) in unread {
@@ -111,7 +111,7 @@ async fn unread_bytes_are_bounded_and_stalled_readers_yield() {
             assert_eq!(sink.send(chunk(MIB), None, &stop).await, Ok(true));
             messages.next().await.expect("open").expect("a message");
         }
-        begun.elapsed()
+        started.elapsed()
     };
     let (cut, served) = tokio::join!(ended, served);
     assert_eq!(cut, sent, "those that hold something, and no others");

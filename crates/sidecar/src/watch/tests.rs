@@ -21,7 +21,7 @@ use crate::streams::Streams;
 async fn watch_of_unpublished_epoch_gets_no_events_of_the_last() {
     let others = Arc::new(Others::default());
     let fanout = Arc::new(Fanout::new(others.move_to(1, 10, 0)));
-    let begun = others.move_to(2, 1 << 41, 1 << 41);
+    let started = others.move_to(2, 1 << 41, 1 << 41);
     for start_revision in [0, 1 << 41] {
         let source = Source {
             driver: others.clone(),
@@ -42,7 +42,7 @@ async fn watch_of_unpublished_epoch_gets_no_events_of_the_last() {
         let read = async {
             for _ in 0..2 {
                 let message = messages.next().await.expect("open").expect("no error");
-                assert_eq!(message.header.as_ref(), Some(&begun));
+                assert_eq!(message.header.as_ref(), Some(&started));
                 assert_eq!(message.through_revision, 1 << 41);
                 assert!(!matches!(message.body, Some(Body::Events(_))));
             }

@@ -22,8 +22,12 @@ fn update(expect: u64, value: u64) -> Action {
     }
 }
 
-fn check(operations: &[Operation], due: Found) {
-    assert_eq!(linearizable(operations, 100_000), due, "{operations:#?}");
+fn check(operations: &[Operation], expected: Found) {
+    assert_eq!(
+        linearizable(operations, 100_000),
+        expected,
+        "{operations:#?}"
+    );
 }
 
 #[test]
@@ -77,13 +81,13 @@ fn stale_reads_and_lost_writes_are_not_linearizable() {
 #[test]
 fn unknown_outcome_may_be_either_but_not_both() {
     use Action::{Create, Get};
-    let begun = op(0, 0, Create(1), Outcome::Unknown);
+    let started = op(0, 0, Create(1), Outcome::Unknown);
     let absent = op(2, 3, Get, Outcome::Got(None));
     let present = |begin| op(begin, begin + 1, Get, Outcome::Got(Some(1)));
-    check(&[begun.clone(), absent.clone()], Found::Order);
-    check(&[begun.clone(), absent.clone(), present(4)], Found::Order);
+    check(&[started.clone(), absent.clone()], Found::Order);
+    check(&[started.clone(), absent.clone(), present(4)], Found::Order);
     let vanished = op(6, 7, Get, Outcome::Got(None));
-    check(&[begun, present(4), vanished], Found::None);
+    check(&[started, present(4), vanished], Found::None);
 }
 
 #[test]

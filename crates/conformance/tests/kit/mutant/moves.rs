@@ -23,13 +23,13 @@ impl FaultyProxy {
             }
             _ => {}
         }
-        let mut answer = self.model.clone().fence(request).await?;
+        let mut reply = self.model.clone().fence(request).await?;
         if self.fault == Fault::FencesTooEarly
-            && let Some(header) = &mut answer.get_mut().header
+            && let Some(header) = &mut reply.get_mut().header
         {
             header.revision -= 1;
         }
-        Ok(answer)
+        Ok(reply)
     }
 
     /// Rejects a read of a fenced store, if that is the fault.
