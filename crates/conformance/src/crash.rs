@@ -135,7 +135,7 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
         (reused, "No revision is given to two changes (R4)."),
         (
             back,
-            "The current revision is never below one that was told (R3).",
+            "The current revision is never below an observed one (R3).",
         ),
         (
             resumed,

@@ -95,7 +95,7 @@ async fn main() -> ExitCode {
 /// The last rule of a run with --restart-command.
 const STOPS: (&str, &str) = (
     "C7-stops-in-order",
-    "A driver that is told to stop by SIGTERM drains and ends with 0.",
+    "A driver drains on SIGTERM and exits with 0.",
 );
 
 impl Arguments {

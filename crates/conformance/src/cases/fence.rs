@@ -202,7 +202,7 @@ async fn reason(context: CaseContext) -> Check {
             let error = rejection(&context, context.create("ns/b", "1")).await?;
             ensure!(
                 error.message.contains(reason),
-                "the reason {reason} is told as {}",
+                "the reason {reason} is reported as {}",
                 error.message
             );
         }

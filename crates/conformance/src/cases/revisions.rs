@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "R3-current-revision-never-decreases",
         current,
-        "CurrentRevision is not below any revision that any caller was told before the call."
+        "CurrentRevision is not below any revision returned to any caller before the call."
     ),
     case!(
         "R4-no-revision-is-used-twice",
@@ -128,7 +128,7 @@ async fn current(context: CaseContext) -> Check {
         let header = client.current().await?;
         ensure!(
             header.revision >= known,
-            "current revision {} after {known} was told",
+            "current revision {} is below the observed {known}",
             header.revision
         );
         known = header.revision;

@@ -91,7 +91,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "E11-what-is-discarded-is-gone",
         discards,
-        "A call that discards begins anew, with another source if need be; it discards no store.",
+        "A call that discards starts over, even with another source; it never discards a store.",
         Export,
         Move
     ),
@@ -443,7 +443,7 @@ async fn discards(context: CaseContext) -> Check {
     same!(
         (reached.source, reached.records),
         (Some(content.source.clone()), 5),
-        "progress of an import that began anew"
+        "progress of an import that started over"
     );
     let call_content = CallContent {
         records: rest,

@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "V8-events-say-what-they-replaced",
         kinds,
-        "CREATED, UPDATED and DELETED are told apart, and name the revision they replaced."
+        "CREATED, UPDATED and DELETED are distinguished, and name the revision they replaced."
     ),
     case!(
         "V13-progress-only-after-its-events",

@@ -179,7 +179,7 @@ fn never_back(history: &History) -> Check {
     for (observed, head) in &history.starts {
         ensure!(
             head >= observed,
-            "the revision is {head}, after {observed} had been told"
+            "the revision is {head}, below the observed {observed}"
         );
     }
     Ok(())

@@ -190,7 +190,7 @@ impl Soak {
 
 async fn begin(endpoints: &[Endpoint], seed: u64) -> Check<(Vec<CaseContext>, i64)> {
     let first = endpoints.first();
-    let first = first.ok_or_else(|| Stop::Failed("a storm needs an endpoint".to_owned()))?;
+    let first = first.ok_or_else(|| Stop::Failed("a soak needs an endpoint".to_owned()))?;
     let described = Client::new(first).describe().await?;
     let context = CaseContext::new(first, &described, RunOptions { seed, long: false });
     let start = context.client.current().await?.revision;
@@ -225,7 +225,7 @@ impl Shared {
         match (reason, known) {
             (Some(Reason::NotReady | Reason::Overloaded), Some(error)) => {
                 let advised = error.retry_after_ms > 0;
-                (!advised).then(|| format!("a {call} says nothing of a retry: {}", error.message))
+                (!advised).then(|| format!("a {call} error without a retry hint: {}", error.message))
             }
             (_, Some(error)) => Some(format!("a {call} met {name}: {}", error.message)),
             (_, None) => Some(format!("a {call} broke without a typed error")),
