@@ -225,7 +225,8 @@ impl Shared {
         match (reason, known) {
             (Some(Reason::NotReady | Reason::Overloaded), Some(error)) => {
                 let advised = error.retry_after_ms > 0;
-                (!advised).then(|| format!("a {call} error without a retry hint: {}", error.message))
+                (!advised)
+                    .then(|| format!("a {call} error without a retry hint: {}", error.message))
             }
             (_, Some(error)) => Some(format!("a {call} met {name}: {}", error.message)),
             (_, None) => Some(format!("a {call} broke without a typed error")),
