@@ -7,43 +7,43 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::key;
 
-/// Looks after the data behind ark-apiserver: backup, restore, moves between drivers and to or from
-/// CRDs.
+/// Manages the data behind ark-apiserver: backup, restore, moves between drivers, and moves to or
+/// from CRDs.
 #[derive(Debug, Parser)]
 #[command(name = "arkctl", version)]
 pub struct Arguments {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write everything, as it is at one revision, to a file.
+    /// Write all records, as of one revision, to a file.
     Backup(Backup),
-    /// Fill an empty store from a file of `backup`; the epoch is bumped, so that clients list again.
+    /// Restore a backup file into an empty store; begins a new epoch, so that clients list again.
     Restore(Restore),
     /// Copy a store into an empty one, of any driver.
     Copy(Copy),
-    /// Read everything, and tell what cannot be read, or what differs from another store.
+    /// Read all records and report unreadable ones, or differences from another store.
     Verify(Verify),
     /// Drop history. Current objects are never dropped.
     Compact(Compact),
-    /// Every retained change of one object.
+    /// Show every retained change of one object.
     History(History),
-    /// Refuse writes, or serve them again.
+    /// Reject all writes, or lift that fence.
     Fence(Fence),
-    /// Fill an empty store from a cluster that keeps the kinds as CRDs.
+    /// Fill an empty store from a cluster that stores the kinds as CRDs.
     ImportCrds(ImportCrds),
-    /// Write everything to a cluster that has the kinds as CRDs.
+    /// Write all records to a cluster that has the kinds as CRDs.
     ExportCrds(ExportCrds),
 }
 
-/// Where to read from.
+/// Flags of the source store.
 #[derive(Debug, Args)]
 pub struct From {
-    /// The store to read: unix:///SOCKET, or https://HOST:PORT with its certificates.
+    /// Source store: unix:///SOCKET, or https://HOST:PORT with its certificates.
     #[arg(
         id = "from",
         long = "from",
@@ -51,7 +51,7 @@ pub struct From {
         env = "ARKCTL_FROM"
     )]
     pub endpoint: String,
-    /// PEM of the authority of the source's certificate; for https.
+    /// Certificate authority of the source, PEM; for https.
     #[arg(
         id = "from-ca",
         long = "from-ca",
@@ -59,7 +59,7 @@ pub struct From {
         requires_all = ["from-cert", "from-key"]
     )]
     pub ca: Option<PathBuf>,
-    /// PEM of our certificate for the source.
+    /// Client certificate for the source, PEM.
     #[arg(
         id = "from-cert",
         long = "from-cert",
@@ -67,7 +67,7 @@ pub struct From {
         requires_all = ["from-ca", "from-key"]
     )]
     pub cert: Option<PathBuf>,
-    /// PEM of its key.
+    /// Private key of the client certificate, PEM.
     #[arg(
         id = "from-key",
         long = "from-key",
@@ -77,13 +77,13 @@ pub struct From {
     pub key: Option<PathBuf>,
 }
 
-/// Where to write.
+/// Flags of the target store.
 #[derive(Debug, Args)]
 pub struct To {
-    /// The store to fill: unix:///SOCKET, or https://HOST:PORT with its certificates.
+    /// Target store: unix:///SOCKET, or https://HOST:PORT with its certificates.
     #[arg(id = "to", long = "to", value_name = "ENDPOINT", env = "ARKCTL_TO")]
     pub endpoint: String,
-    /// PEM of the authority of the target's certificate; for https.
+    /// Certificate authority of the target, PEM; for https.
     #[arg(
         id = "to-ca",
         long = "to-ca",
@@ -91,7 +91,7 @@ pub struct To {
         requires_all = ["to-cert", "to-key"]
     )]
     pub ca: Option<PathBuf>,
-    /// PEM of our certificate for the target.
+    /// Client certificate for the target, PEM.
     #[arg(
         id = "to-cert",
         long = "to-cert",
@@ -99,7 +99,7 @@ pub struct To {
         requires_all = ["to-ca", "to-key"]
     )]
     pub cert: Option<PathBuf>,
-    /// PEM of its key.
+    /// Private key of the client certificate, PEM.
     #[arg(
         id = "to-key",
         long = "to-key",
@@ -109,19 +109,19 @@ pub struct To {
     pub key: Option<PathBuf>,
 }
 
-/// Which store.
+/// Flags of the store.
 #[derive(Debug, Args)]
 pub struct At {
-    /// The store: unix:///SOCKET, or https://HOST:PORT with its certificates.
+    /// Store: unix:///SOCKET, or https://HOST:PORT with its certificates.
     #[arg(long = "at", value_name = "ENDPOINT", env = "ARKCTL_AT")]
     pub endpoint: String,
-    /// PEM of the authority of the store's certificate; for https.
+    /// Certificate authority of the store, PEM; for https.
     #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
     pub ca: Option<PathBuf>,
-    /// PEM of our certificate.
+    /// Client certificate, PEM.
     #[arg(long, value_name = "FILE", requires_all = ["ca", "key"])]
     pub cert: Option<PathBuf>,
-    /// PEM of its key.
+    /// Private key of the client certificate, PEM.
     #[arg(long, value_name = "FILE", requires_all = ["ca", "cert"])]
     pub key: Option<PathBuf>,
 }
@@ -132,13 +132,13 @@ pub struct At {
 #[command(mut_arg("from-cert", |arg| arg.visible_alias("cert")))]
 #[command(mut_arg("from-key", |arg| arg.visible_alias("key")))]
 pub struct Backup {
-    /// Where to read.
+    /// Source store.
     #[command(flatten)]
     pub from: From,
-    /// The file; replaced if it exists, once the new one is complete.
+    /// Backup file; an existing file is replaced once the new one is complete.
     #[arg(long = "to", value_name = "FILE")]
     pub file: PathBuf,
-    /// Compress with gzip: slower, and several times smaller.
+    /// Compress with gzip: slower, but several times smaller.
     #[arg(long)]
     pub compress: bool,
 }
@@ -149,10 +149,10 @@ pub struct Backup {
 #[command(mut_arg("to-cert", |arg| arg.visible_alias("cert")))]
 #[command(mut_arg("to-key", |arg| arg.visible_alias("key")))]
 pub struct Restore {
-    /// A file of `backup`.
+    /// File written by `backup`.
     #[arg(long = "from", value_name = "FILE")]
     pub file: PathBuf,
-    /// Where to write.
+    /// Target store.
     #[command(flatten)]
     pub to: To,
 }
@@ -161,33 +161,33 @@ pub struct Restore {
 #[derive(Debug, Args)]
 #[command(after_help = COPY_HELP)]
 pub struct Copy {
-    /// Where to read.
+    /// Source store.
     #[command(flatten)]
     pub from: From,
-    /// Where to write.
+    /// Target store.
     #[command(flatten)]
     pub to: To,
-    /// Copy while the source serves, then fence it and let the target take over: clients keep their
-    /// resourceVersions.
+    /// Copy while the source serves, then fence the source and let the target take over. Clients
+    /// keep their resourceVersions.
     #[arg(long)]
     pub live: bool,
-    /// With --live: stop once the target has caught up, before the source is fenced. The same command
-    /// without this flag carries on.
+    /// With --live: stop once the target has caught up, before the source is fenced. Repeat the
+    /// command without this flag to continue.
     #[arg(long, requires = "live")]
     pub no_cut_over: bool,
-    /// What clients of the fenced source are told.
+    /// Reason of the fence, sent to clients of the source.
     #[arg(long, requires = "live", value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Drop what an unfinished copy left in the target, and begin anew.
+    /// Drop the content of an unfinished copy in the target, and start over.
     #[arg(long)]
     pub restart: bool,
-    /// Without --live: stay in the source's epoch although it is not fenced, so that clients keep
-    /// their resourceVersions. Right only if nobody can write to the source any more, for instance
-    /// because its gateways are stopped: a change made there later would have the resourceVersion of
-    /// another change made here. A fenced source needs no such word.
+    /// Without --live: keep the source's epoch although it is not fenced, so that clients keep
+    /// their resourceVersions. Safe only if nothing can write to the source any more, for instance
+    /// because its gateways are stopped: a later change there would have the resourceVersion of a
+    /// different change in the target. Not needed for a fenced source.
     #[arg(long, conflicts_with = "live")]
     pub planned: bool,
-    /// Tell what would be copied, and what would be refused, and change nothing.
+    /// Report what would be copied and what would be rejected, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -202,23 +202,23 @@ target has taken over, the source's fence is lifted again; afterwards the source
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Which store.
+    /// Store to read.
     #[command(flatten)]
     pub at: At,
-    /// A store that should hold the same.
+    /// Store that should hold the same records.
     #[arg(long, value_name = "ENDPOINT")]
     pub against: Option<String>,
-    /// Compare both as they were at this revision, for instance the one of a move. Without it what is
-    /// current is compared.
+    /// Compare both stores at this revision, for instance that of a move. Without it the current
+    /// states are compared.
     #[arg(long, value_name = "R", requires = "against")]
     pub revision: Option<i64>,
-    /// PEM of the authority of the other store's certificate; for https.
+    /// Certificate authority of the other store, PEM; for https.
     #[arg(long, value_name = "FILE", requires_all = ["against_cert", "against_key"])]
     pub against_ca: Option<PathBuf>,
-    /// PEM of our certificate for the other store.
+    /// Client certificate for the other store, PEM.
     #[arg(long, value_name = "FILE", requires_all = ["against_ca", "against_key"])]
     pub against_cert: Option<PathBuf>,
-    /// PEM of its key.
+    /// Private key of the client certificate, PEM.
     #[arg(long, value_name = "FILE", requires_all = ["against_ca", "against_cert"])]
     pub against_key: Option<PathBuf>,
 }
@@ -227,39 +227,39 @@ pub struct Verify {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub struct Compact {
-    /// Which store.
+    /// Store to compact.
     #[command(flatten)]
     pub at: At,
     /// Drop the history up to this revision.
     #[arg(long, value_name = "R", required_unless_present = "all")]
     pub revision: Option<i64>,
-    /// Drop all of it. Watches that are behind are then answered 410, and list again.
+    /// Drop all history. Watches that are behind then get 410 and list again.
     #[arg(long, conflicts_with = "revision")]
     pub all: bool,
 }
 
-/// How to print.
+/// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Human-readable lines.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 /// `history`.
 #[derive(Debug, Args)]
 pub struct History {
-    /// Which store.
+    /// Store to read.
     #[command(flatten)]
     pub at: At,
-    /// RESOURCE.GROUP/NAMESPACE/NAME, or RESOURCE.GROUP/NAME for what has no namespace.
+    /// RESOURCE.GROUP/NAMESPACE/NAME, or RESOURCE.GROUP/NAME for a cluster-scoped object.
     #[arg(value_name = "KEY", value_parser = key::parse)]
     pub object: Key,
-    /// Show the fields that changed.
+    /// Show the changed fields.
     #[arg(long)]
     pub diff: bool,
-    /// How to print.
+    /// Output format.
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: Output,
 }
@@ -268,24 +268,24 @@ pub struct History {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub struct Fence {
-    /// Which store.
+    /// Store to fence.
     #[command(flatten)]
     pub at: At,
-    /// Refuse writes and tell clients this.
+    /// Reject writes with this reason, which clients see.
     #[arg(long, value_name = "TEXT", required_unless_present = "lift")]
     pub reason: Option<String>,
-    /// Serve writes again.
+    /// Lift the fence.
     #[arg(long, conflicts_with = "reason")]
     pub lift: bool,
 }
 
-/// Which cluster, and which kinds.
+/// Flags of the cluster and its kinds.
 #[derive(Debug, Args)]
 pub struct Cluster {
-    /// How to reach the cluster: a client certificate or a token.
+    /// Kubeconfig of the cluster, with a client certificate or a token.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
     pub kubeconfig: PathBuf,
-    /// The API group whose CRDs are meant; may be given several times.
+    /// API group of the CRDs; may be given several times.
     #[arg(
         id = "group",
         long = "group",
@@ -301,13 +301,13 @@ pub struct Cluster {
 #[command(mut_arg("to-cert", |arg| arg.visible_alias("cert")))]
 #[command(mut_arg("to-key", |arg| arg.visible_alias("key")))]
 pub struct ImportCrds {
-    /// Which cluster.
+    /// Source cluster.
     #[command(flatten)]
     pub cluster: Cluster,
-    /// Where to write.
+    /// Target store.
     #[command(flatten)]
     pub to: To,
-    /// Tell what would be imported, and change nothing.
+    /// Report what would be imported, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -318,26 +318,26 @@ pub struct ImportCrds {
 #[command(mut_arg("from-cert", |arg| arg.visible_alias("cert")))]
 #[command(mut_arg("from-key", |arg| arg.visible_alias("key")))]
 pub struct ExportCrds {
-    /// Where to read.
+    /// Source store.
     #[command(flatten)]
     pub from: From,
-    /// Which cluster.
+    /// Target cluster.
     #[command(flatten)]
     pub cluster: Cluster,
-    /// Write into the cluster's etcd (http:// or https://HOST:PORT), past kube-apiserver: uids,
-    /// timestamps, status and managedFields are then kept.
+    /// Write into the cluster's etcd (http:// or https://HOST:PORT), bypassing kube-apiserver: this
+    /// keeps uids, timestamps, status and managedFields.
     #[arg(long, value_name = "ENDPOINT", value_parser = etcd)]
     pub etcd: Option<String>,
-    /// PEM of the authority of etcd's certificate; for https.
+    /// Certificate authority of etcd, PEM; for https.
     #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_cert", "etcd_key"])]
     pub etcd_ca: Option<PathBuf>,
-    /// PEM of our certificate for etcd.
+    /// Client certificate for etcd, PEM.
     #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_ca", "etcd_key"])]
     pub etcd_cert: Option<PathBuf>,
-    /// PEM of its key.
+    /// Private key of the client certificate, PEM.
     #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_ca", "etcd_cert"])]
     pub etcd_key: Option<PathBuf>,
-    /// kube-apiserver's --etcd-prefix.
+    /// Value of kube-apiserver's --etcd-prefix.
     #[arg(
         long,
         default_value = "/registry",
@@ -345,12 +345,12 @@ pub struct ExportCrds {
         requires = "etcd"
     )]
     pub etcd_prefix: String,
-    /// Tell what would be exported, and what would be refused, and change nothing.
+    /// Report what would be exported and what would be rejected, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// An address of etcd.
+/// Parses an address of etcd.
 fn etcd(text: &str) -> Result<String, String> {
     let host = ["http://", "https://"]
         .iter()

@@ -1,4 +1,4 @@
-//! `backup` and `restore`: a store in a file.
+//! `backup` and `restore`: a store as a file.
 
 mod file;
 mod renumber;
@@ -19,16 +19,16 @@ use self::file::{Contents, Writer};
 use self::renumber::Renumbering;
 use crate::args;
 use crate::digest::{Digester, Summary};
+use crate::output::{self, Progress};
 use crate::store::{Export, Store, begin};
-use crate::tell::{self, Progress};
 
-/// Messages between the network and the file: a few MiB.
+/// Messages buffered between the network and the file: a few MiB.
 const AHEAD: usize = 8;
 
-/// Writes a snapshot to a file, which appears under its name only when it is complete.
+/// Writes a snapshot to a file. The file gets its final name only when it is complete.
 ///
 /// # Errors
-/// If the store cannot be read, holds an unreadable record, or the file cannot be written.
+/// If the store or one of its records is unreadable, or the file is not writable.
 pub async fn backup(arguments: &args::Backup) -> Result<()> {
     let store = Store::from(&arguments.from)?;
     let export = store.export(ExportRequest::default()).await?;
@@ -37,19 +37,19 @@ pub async fn backup(arguments: &args::Backup) -> Result<()> {
     let (path, compress) = (arguments.file.clone(), arguments.compress);
     let written = spawn_blocking(move || write(&path, compress, messages));
     let read = read(&store, export, sender).await;
-    // The writer's error is the cause of the reader's, if it has one.
+    // Report the writer's error first: if it has one, it caused the reader's.
     written.await??;
     let summary = read?;
-    tell::line(format_args!(
+    output::line(format_args!(
         "{}: revision {}",
         arguments.file.display(),
         header.revision
     ));
-    tell::line(summary);
+    output::line(summary);
     Ok(())
 }
 
-/// Sends the export to the writer, which takes the end of the channel for the end.
+/// Sends the export to the writer; closing the channel ends the file.
 async fn read(store: &Store, mut export: Export, sender: mpsc::Sender<Part>) -> Result<Summary> {
     let mut progress = Progress::new("saved", export.about_records);
     let (mut digester, mut count) = (Digester::default(), 0);
@@ -73,7 +73,7 @@ async fn read(store: &Store, mut export: Export, sender: mpsc::Sender<Part>) -> 
     Ok(digester.finish())
 }
 
-/// Writes what comes, and gives the file its name if the last was the trailer.
+/// Writes the messages, and renames the file if the last one was the trailer.
 fn write(path: &Path, compress: bool, mut messages: mpsc::Receiver<Part>) -> Result<()> {
     let mut writer = Writer::create(path, compress)?;
     let (mut records, mut whole) = (0, false);
@@ -96,15 +96,16 @@ fn write(path: &Path, compress: bool, mut messages: mpsc::Receiver<Part>) -> Res
     }
 }
 
-/// Fills an empty store from a file, whose hash is checked first.
+/// Fills an empty store from a file, after checking its hash.
 ///
 /// # Errors
-/// If the file is not a whole backup, or the driver refuses: then the store is as it was.
+/// If the file is not a complete backup, or the driver rejects it; the store is unchanged in this
+/// case.
 pub async fn restore(arguments: &args::Restore) -> Result<()> {
     let store = Store::to(&arguments.to)?;
     let path = arguments.file.clone();
     let contents = spawn_blocking(move || Contents::check(&path)).await??;
-    tell::line(format_args!(
+    output::line(format_args!(
         "{}: whole, {} records at revision {}",
         arguments.file.display(),
         contents.records(),
@@ -116,27 +117,27 @@ pub async fn restore(arguments: &args::Restore) -> Result<()> {
     feed.spawn_blocking(move || send(&contents, &target, &sender));
     let imported = store.import(ReceiverStream::new(requests)).await;
     let fed = feed.join_next().await.context("nothing was sent")?;
-    // What stopped the sender is why the driver complains.
+    // Report the sender's error first: it caused the driver's.
     let sent = fed?.with_context(|| arguments.file.display().to_string())?;
     let header = imported?;
     let compared = crate::verify::summary(&store, 0).await?;
     if sent.as_ref() != Some(&compared) {
         bail!(
-            "{}: what is there is not what the file holds, do not use it: report it as a bug of \
-             its driver, or look at its disk",
+            "{}: the store differs from the file, do not use it: report a bug of its driver, or check \
+             its disk",
             store.address
         );
     }
     let Header {
         revision, epoch, ..
     } = header;
-    tell::line(format_args!("restored: epoch {epoch}, revision {revision}"));
-    tell::line(compared);
+    output::line(format_args!("restored: epoch {epoch}, revision {revision}"));
+    output::line(compared);
     Ok(())
 }
 
-/// Sends the file as one call of Import; what was sent, or nothing if the driver refused: its answer
-/// says why.
+/// Sends the file as one call of Import. Returns what was sent, or nothing if the driver rejected
+/// it: its response holds the reason.
 fn send(
     contents: &Contents,
     target: &Header,
@@ -145,8 +146,8 @@ fn send(
     let renumbering = Renumbering::of(contents, target)?;
     let source = match &renumbering {
         Some(renumbering) => {
-            tell::line(format_args!(
-                "its revisions are above {LAST_IMPORT}, as before 0.2: they are numbered anew"
+            output::line(format_args!(
+                "its revisions are above {LAST_IMPORT}, as before 0.2: renumbering them"
             ));
             renumbering.header(contents.header())
         }
@@ -178,10 +179,10 @@ fn send(
         }
         progress.add(sent, bytes);
     }
-    // Without the closing message nothing is kept.
+    // Without the closing message the driver stores nothing.
     ensure!(
         records as u64 == expected,
-        "it holds {records} records and says {expected}"
+        "it holds {records} records, but its trailer says {expected}"
     );
     let part = Some(ImportPart::Done(Done { records, events: 0 }));
     let closed = requests.blocking_send(ImportRequest { part });

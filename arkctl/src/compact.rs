@@ -1,15 +1,15 @@
-//! `compact`: dropping history.
+//! `compact`: drops history.
 
 use anyhow::Result;
 
 use crate::args;
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
 /// Drops history up to a revision, or all of it.
 ///
 /// # Errors
-/// If the revision is above the current one, or the store cannot be reached.
+/// If the revision is above the current one, or the store is unreachable.
 pub async fn run(arguments: &args::Compact) -> Result<()> {
     let store = Store::at(&arguments.at)?;
     let revision = match arguments.revision {
@@ -17,8 +17,8 @@ pub async fn run(arguments: &args::Compact) -> Result<()> {
         None => store.head().await?.revision,
     };
     let header = store.compact(revision).await?;
-    tell::line(format_args!(
-        "history begins behind revision {}; the newest is {}",
+    output::line(format_args!(
+        "history begins after revision {}; the newest is {}",
         header.compact_revision, header.revision
     ));
     Ok(())

@@ -1,8 +1,8 @@
-//! `copy`: one store into another, of any driver.
+//! `copy`: copies one store into another, of any driver.
 //!
-//! Without `--live` the state at one revision goes over in a single call of Import. With it the
+//! Without `--live`, the state at one revision is copied in a single call of Import. With it, the
 //! target is filled in many calls while the source serves, follows the source's log, and takes over
-//! behind a fence; the module `live` has the order of steps.
+//! after the source is fenced; the module `live` documents the steps.
 
 mod fence;
 mod live;
@@ -20,7 +20,7 @@ use crate::args;
 use crate::key;
 use crate::store::{Store, can};
 
-/// The two stores of a copy, and what they said of themselves before it.
+/// The stores of a copy, with their descriptions from before it.
 pub(crate) struct Pair {
     pub(crate) source: Store,
     pub(crate) target: Store,
@@ -31,7 +31,7 @@ pub(crate) struct Pair {
 /// Copies a store.
 ///
 /// # Errors
-/// If one of the stores cannot be used, or what arrived is not what was sent.
+/// If one of the stores is unusable, or the target's content differs from what was sent.
 pub async fn run(arguments: &args::Copy) -> Result<()> {
     let source = Store::from(&arguments.from)?;
     let target = Store::to(&arguments.to)?;
@@ -56,7 +56,7 @@ pub async fn run(arguments: &args::Copy) -> Result<()> {
 }
 
 impl Pair {
-    /// What one of the drivers cannot do that the copy needs.
+    /// Returns the capability that the copy needs and a driver lacks.
     pub(crate) fn lack(&self, live: bool) -> Option<String> {
         let sides = [(&self.source, &self.from), (&self.target, &self.to)];
         for (store, described) in sides {
@@ -80,7 +80,7 @@ impl Pair {
             .then(|| "source and target are the same store".to_owned())
     }
 
-    /// Largest value that the target takes, bytes.
+    /// Maximum value size of the target in bytes.
     pub(crate) fn limit(&self) -> usize {
         let limit = self.to.limits.map_or(0, |limits| limits.value_bytes);
         usize::try_from(limit)
@@ -90,12 +90,17 @@ impl Pair {
     }
 }
 
-/// Why a record cannot be copied to a store that takes values of up to `limit` bytes.
+/// Returns the reason why a record cannot be copied to a store with values of up to `limit` bytes.
 pub(crate) fn obstacle(record: &Record, limit: usize) -> Option<String> {
     let key = || key::text(&record.key.clone().unwrap_or_default());
     if !record.unreadable.is_empty() {
         return Some(format!("{}: {}", key(), record.unreadable));
     }
     let size = record.value.len();
-    (size > limit).then(|| format!("{}: {size} bytes, and the target takes {limit}", key()))
+    (size > limit).then(|| {
+        format!(
+            "{}: {size} bytes, and the limit of the target is {limit}",
+            key()
+        )
+    })
 }

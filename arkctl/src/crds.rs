@@ -1,4 +1,4 @@
-//! `import-crds` and `export-crds`: the same kinds in a cluster, as CRDs.
+//! `import-crds` and `export-crds`: exchange with a cluster that stores the kinds as CRDs.
 
 mod api;
 mod cluster;

@@ -1,9 +1,10 @@
-//! What a store holds, in 32 bytes: equal for two stores exactly if their records are.
+//! Digest of a store's content in 32 bytes: equal for two stores exactly if their records are
+//! equal.
 //!
-//! The digest of a resource is the SHA-256 over its records in key order: key, revision, revision of
-//! its creation, value and index, each with its length. That of a store is the SHA-256 over the
-//! names, counts and digests of its resources. Times are left out: drivers keep them to different
-//! precision.
+//! The digest of a resource is the SHA-256 over its records in key order: key, revision, creation
+//! revision, value and index, each preceded by its length. The digest of a store is the SHA-256
+//! over the names, counts and digests of its resources. Times are omitted, because drivers store
+//! them with different precision.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +12,7 @@ use std::fmt;
 use backend_proto::v1::{Index, Record};
 use ring::digest::{Context as Digest, SHA256, SHA256_OUTPUT_LEN};
 
-/// Digests of a store's resources, while its records pass by.
+/// Computes digests of a store's resources from a stream of records.
 #[derive(Default)]
 pub(crate) struct Digester {
     open: Option<((String, String), Digest, Totals)>,
@@ -21,7 +22,7 @@ pub(crate) struct Digester {
 /// Group and plural name of a resource.
 type Resource = (String, String);
 
-/// Records of a resource.
+/// Record count and size of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) records: u64,
@@ -29,7 +30,7 @@ pub(crate) struct Totals {
     pub(crate) bytes: u64,
 }
 
-/// What a store holds.
+/// Summary of a store's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) resources: BTreeMap<Resource, (Totals, [u8; SHA256_OUTPUT_LEN])>,
@@ -38,7 +39,7 @@ pub(crate) struct Summary {
 // === impl Digester ===
 
 impl Digester {
-    /// Takes the next record in key order.
+    /// Adds the next record in key order.
     pub(crate) fn add(&mut self, record: &Record) {
         let key = record.key.clone().unwrap_or_default();
         let same = |open: &Resource| open.0 == key.group && open.1 == key.resource;
@@ -61,7 +62,7 @@ impl Digester {
         totals.bytes += record.value.len() as u64;
     }
 
-    /// All of it.
+    /// Returns the summary of all records.
     pub(crate) fn finish(mut self) -> Summary {
         self.close();
         self.done
@@ -103,7 +104,7 @@ fn index(hash: &mut Digest, index: Option<&Index>) {
 // === impl Summary ===
 
 impl Summary {
-    /// Records and bytes of all resources.
+    /// Returns records and bytes of all resources together.
     pub(crate) fn totals(&self) -> Totals {
         let mut sum = Totals::default();
         for (totals, _) in self.resources.values() {
@@ -113,7 +114,7 @@ impl Summary {
         sum
     }
 
-    /// The digest of everything.
+    /// Returns the digest of the store.
     pub(crate) fn digest(&self) -> String {
         let mut hash = Digest::new(&SHA256);
         for ((group, resource), (totals, digest)) in &self.resources {
@@ -127,7 +128,7 @@ impl Summary {
 }
 
 impl fmt::Display for Summary {
-    /// A line for each resource and one for all.
+    /// Prints a line per resource, and one for all.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((group, resource), (totals, digest)) in &self.resources {
             let Totals { records, bytes } = totals;
@@ -146,7 +147,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Lower-case hexadecimal.
+/// Encodes as lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_differs_shows() {
+    fn digest_differs_for_any_difference() {
         let original = digest(&[record("a"), record("b")]);
         assert_eq!(original, digest(&[record("a"), record("b")]));
         let changes: [fn(&mut Record); 6] = [

@@ -1,6 +1,6 @@
-//! The few words of etcd's v3 KV protocol that are needed: a transaction that puts keys which must
-//! not exist, and reads those that do. Messages hold only the fields that are used; numbers are
-//! those of etcd's API.
+//! The part of etcd's v3 KV protocol that arkctl needs: a transaction that puts keys which must not
+//! exist, and otherwise reads them. Messages hold only the used fields; numbers are those of etcd's
+//! API.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,23 +14,24 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic_prost::ProstCodec;
 
-/// Most puts, and bytes of their values, in one transaction: below etcd's defaults of 128 and 1.5 MiB.
+/// Maximum puts, and bytes of their values, per transaction: below etcd's defaults of 128 and 1.5
+/// MiB.
 const BATCH: (usize, usize) = (100, 1 << 20);
 /// Deadline of a transaction.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TXN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A key and its value.
 pub(crate) type Pair = (String, Bytes);
 
-/// A client.
+/// A client of etcd.
 #[derive(Clone, Debug)]
 pub(crate) struct Etcd(Channel);
 
-/// What became of some pairs.
+/// Result of creating some pairs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Created {
     pub(crate) new: usize,
-    /// The very value was there.
+    /// Keys that existed with the same value.
     pub(crate) present: usize,
 }
 
@@ -62,7 +63,7 @@ enum Operation {
     Put(Put),
 }
 
-/// That a key's create revision is 0: it does not exist.
+/// The condition that a key's create revision is 0: it does not exist.
 #[derive(Clone, PartialEq, Message)]
 struct Compare {
     /// 0 is EQUAL.
@@ -114,13 +115,14 @@ struct TxnResponse {
 }
 
 impl Etcd {
-    /// A client of `http://HOST:PORT`, or of `https://HOST:PORT` with authority, certificate and key.
+    /// Connects to `http://HOST:PORT`, or to `https://HOST:PORT` with authority, certificate and
+    /// key.
     pub(crate) async fn connect(address: &str, files: [&Option<PathBuf>; 3]) -> Result<Self> {
         let named = || format!("--etcd {address}");
         let mut endpoint = Endpoint::from_shared(address.to_owned())
             .with_context(named)?
             .connect_timeout(Duration::from_secs(5))
-            .timeout(PATIENCE);
+            .timeout(TXN_TIMEOUT);
         match files {
             [Some(ca), Some(cert), Some(key)] => {
                 let read = |path: &PathBuf| {
@@ -137,8 +139,8 @@ impl Etcd {
         Ok(Self(endpoint.connect().await.with_context(named)?))
     }
 
-    /// A sentence for each key that exists and has another value.
-    pub(crate) async fn look(&self, pairs: &[Pair]) -> Result<Vec<String>> {
+    /// Returns a message for each key that exists with another value.
+    pub(crate) async fn conflicts(&self, pairs: &[Pair]) -> Result<Vec<String>> {
         let (mut others, mut rest) = (Vec::new(), pairs);
         while !rest.is_empty() {
             let (batch, behind) = rest.split_at(batch_of(rest));
@@ -146,10 +148,10 @@ impl Etcd {
             if self.txn(batch, Vec::new()).await?.succeeded {
                 continue;
             }
-            // One of them exists.
+            // One of the keys exists: check them one by one.
             for pair in batch {
-                let answer = self.txn(std::slice::from_ref(pair), Vec::new()).await?;
-                if !answer.succeeded && !is_there(answer, pair) {
+                let reply = self.txn(std::slice::from_ref(pair), Vec::new()).await?;
+                if !reply.succeeded && !is_there(reply, pair) {
                     others.push(other(pair));
                 }
             }
@@ -157,7 +159,7 @@ impl Etcd {
         Ok(others)
     }
 
-    /// Creates keys that must not exist, or have the very value.
+    /// Creates keys that must not exist, or must have the same value.
     pub(crate) async fn create(
         &self,
         pairs: &[Pair],
@@ -171,7 +173,7 @@ impl Etcd {
             if self.txn(batch, puts(batch)).await?.succeeded {
                 created.new += batch.len();
             } else {
-                // One of them exists.
+                // One of the keys exists: create them one by one.
                 for pair in batch {
                     self.create_one(pair, &mut created).await?;
                 }
@@ -183,19 +185,19 @@ impl Etcd {
 
     async fn create_one(&self, pair: &Pair, created: &mut Created) -> Result<()> {
         let pairs = std::slice::from_ref(pair);
-        let answer = self.txn(pairs, puts(pairs)).await?;
-        if answer.succeeded {
+        let reply = self.txn(pairs, puts(pairs)).await?;
+        if reply.succeeded {
             created.new += 1;
             return Ok(());
         }
-        if !is_there(answer, pair) {
-            bail!("{}: it was not written over", other(pair));
+        if !is_there(reply, pair) {
+            bail!("{}: not overwritten", other(pair));
         }
         created.present += 1;
         Ok(())
     }
 
-    /// Does something if none of the keys exists, and else reads the first.
+    /// Runs `success` if none of the keys exists, and otherwise reads the first.
     async fn txn(&self, pairs: &[Pair], success: Vec<RequestOp>) -> Result<TxnResponse> {
         let absent = |(key, _): &Pair| Compare {
             result: 0,
@@ -208,7 +210,7 @@ impl Etcd {
         let request = Txn {
             compare: pairs.iter().map(absent).collect(),
             success,
-            // Which of several exists is found out one by one.
+            // If there are several keys, the caller checks them one by one.
             failure: vec![RequestOp {
                 request: Some(Operation::Range(read)),
             }],
@@ -217,9 +219,9 @@ impl Etcd {
         grpc.ready().await.context("etcd")?;
         let path = PathAndQuery::from_static("/etcdserverpb.KV/Txn");
         let codec = ProstCodec::<Txn, TxnResponse>::default();
-        let answer = grpc.unary(Request::new(request), path, codec).await;
-        let answer = answer.map_err(|status| anyhow!("etcd, {first}: {}", status.message()))?;
-        Ok(answer.into_inner())
+        let reply = grpc.unary(Request::new(request), path, codec).await;
+        let reply = reply.map_err(|status| anyhow!("etcd, {first}: {}", status.message()))?;
+        Ok(reply.into_inner())
     }
 }
 
@@ -234,12 +236,12 @@ fn puts(pairs: &[Pair]) -> Vec<RequestOp> {
     puts.collect()
 }
 
-/// Whether the key of a pair was found with its very value.
-fn is_there(answer: TxnResponse, pair: &Pair) -> bool {
-    let mut responses = answer.responses.into_iter();
+/// Whether the key of a pair was found with the same value.
+fn is_there(reply: TxnResponse, pair: &Pair) -> bool {
+    let mut responses = reply.responses.into_iter();
     let found = responses.find_map(|response| response.range);
     let found = found.and_then(|range| range.kvs.into_iter().next());
-    // kube-apiserver ends what it stores with a newline.
+    // kube-apiserver ends stored values with a newline.
     found.is_some_and(|found| found.value.trim_ascii_end() == &pair.1[..])
 }
 
@@ -247,7 +249,7 @@ fn other(pair: &Pair) -> String {
     format!("{} exists and is another object", pair.0)
 }
 
-/// How many of the pairs fit into a transaction; one always does.
+/// Returns how many of the pairs fit in a transaction; at least one.
 fn batch_of(pairs: &[Pair]) -> usize {
     let (count, limit) = BATCH;
     let mut bytes = 0;
@@ -263,15 +265,15 @@ mod tests {
     use super::{Pair, batch_of};
 
     #[test]
-    fn batches_have_bounds() {
+    fn etcd_batches_respect_limits() {
         let pair = |bytes: usize| -> Pair { ("k".to_owned(), vec![0; bytes].into()) };
-        for (pairs, due) in [
+        for (pairs, expected) in [
             (vec![pair(10); 250], 100),
             (vec![pair(400_000); 5], 2),
             (vec![pair(2 << 20); 5], 1),
             (vec![pair(1)], 1),
         ] {
-            assert_eq!(batch_of(&pairs), due);
+            assert_eq!(batch_of(&pairs), expected);
         }
     }
 }

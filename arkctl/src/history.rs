@@ -1,4 +1,4 @@
-//! `history`: every retained change of one object.
+//! `history`: shows every retained change of one object.
 
 mod diff;
 
@@ -11,20 +11,20 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::args::{self, Output};
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
 /// Prints the changes, oldest first.
 ///
 /// # Errors
-/// If the key is malformed, or the store cannot be read.
+/// If the key is malformed, or the store is unreadable.
 pub async fn run(arguments: &args::History) -> Result<()> {
     let key = &arguments.object;
     let store = Store::at(&arguments.at)?;
     let head = store.head().await?;
     let (begin, end) = (head.compact_revision, head.revision);
     let changes = changes(&store, key, begin, end).await?;
-    // What the first change replaced.
+    // The value that the first change replaced.
     let mut before = match changes.first() {
         Some(first) if first.previous_revision != 0 => value(&store, key, first).await?,
         _ => Bytes::new(),
@@ -35,7 +35,7 @@ pub async fn run(arguments: &args::History) -> Result<()> {
             || "and it does not exist".to_owned(),
             |record| format!("its last change was at {}", record.revision),
         );
-        tell::line(format_args!(
+        output::line(format_args!(
             "no change after revision {begin} is retained; {now}"
         ));
     }
@@ -51,14 +51,14 @@ pub async fn run(arguments: &args::History) -> Result<()> {
             .then(|| diff::fields(&parse(&before), &parse(&after)));
         match arguments.output {
             Output::Text => text(event, fields.as_deref().unwrap_or_default()),
-            Output::Json => tell::line(document(event, fields, &parse(&after))),
+            Output::Json => output::line(document(event, fields, &parse(&after))),
         }
         before = after;
     }
     Ok(())
 }
 
-/// The changes of a key after `begin` up to `end`.
+/// Returns the changes of a key after `begin` up to `end`.
 async fn changes(store: &Store, key: &Key, begin: i64, end: i64) -> Result<Vec<Event>> {
     let range = Range {
         group: key.group.clone(),
@@ -78,13 +78,13 @@ async fn changes(store: &Store, key: &Key, begin: i64, end: i64) -> Result<Vec<E
     let mut watch = store.watch(request).await?;
     loop {
         let message = watch.message().await;
-        let message = message.map_err(|status| store.refusal(&status))?;
+        let message = message.map_err(|status| store.rejection(&status))?;
         let Some(message) = message else {
             bail!("{}: the watch ended", store.address);
         };
         if let Some(Body::Events(events)) = message.body {
-            let due = |event: &Event| event.revision <= end;
-            changes.extend(events.events.into_iter().filter(due));
+            let expected = |event: &Event| event.revision <= end;
+            changes.extend(events.events.into_iter().filter(expected));
         }
         if message.through_revision >= end {
             return Ok(changes);
@@ -92,7 +92,7 @@ async fn changes(store: &Store, key: &Key, begin: i64, end: i64) -> Result<Vec<E
     }
 }
 
-/// The value that a change replaced; empty if it is no longer retained.
+/// Returns the value that a change replaced; empty if it is no longer retained.
 async fn value(store: &Store, key: &Key, event: &Event) -> Result<Bytes> {
     let found = store.get(key, event.revision - 1).await;
     Ok(found?.map(|record| record.value).unwrap_or_default())
@@ -121,14 +121,14 @@ fn text(event: &Event, fields: &[diff::Field]) {
     let (revision, time, what) = (event.revision, time(event), name(event.r#type()));
     let actor = or_dash(&event.actor);
     let origin = event.origin.as_ref().map(origin).unwrap_or_default();
-    tell::line(format_args!("{revision}  {time}  {what}  {actor}{origin}"));
+    output::line(format_args!("{revision}  {time}  {what}  {actor}{origin}"));
     for field in fields {
-        tell::line(format_args!("    {field}"));
+        output::line(format_args!("    {field}"));
     }
 }
 
-/// What follows the user: manager, and verb with its subresource. Nothing follows it in a line of a
-/// driver or a release that keeps no origins.
+/// Formats the columns after the user: manager, and verb with its subresource. Empty for changes
+/// without an origin, by drivers or releases that store none.
 fn origin(origin: &Origin) -> String {
     let (manager, verb) = (or_dash(&origin.manager), or_dash(&origin.verb));
     if origin.subresource.is_empty() {
@@ -144,7 +144,8 @@ fn or_dash(text: &str) -> String {
     printable(text)
 }
 
-/// A client chose these characters: none of them may steer the operator's terminal.
+/// Replaces control characters: clients choose these texts, and could otherwise send escape
+/// sequences to the operator's terminal.
 fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()

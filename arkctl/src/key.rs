@@ -1,11 +1,11 @@
-//! Keys in their order, and as people write them.
+//! Ordering, formatting and parsing of keys.
 
 use std::cmp::Ordering;
 
 use anyhow::{Result, bail};
 use backend_proto::v1::Key;
 
-/// Compares keys as the protocol orders them.
+/// Compares keys in the order of the protocol.
 pub(crate) fn order(a: &Key, b: &Key) -> Ordering {
     let resource = |key: &Key| (key.group.clone(), key.resource.clone());
     if a.group != b.group || a.resource != b.resource {
@@ -14,7 +14,7 @@ pub(crate) fn order(a: &Key, b: &Key) -> Ordering {
     path(a).cmp(path(b))
 }
 
-/// The bytes below a resource by which its keys are ordered.
+/// Returns the bytes that order the keys of a resource.
 fn path(key: &Key) -> impl Iterator<Item = u8> + '_ {
     let separator = if key.namespace.is_empty() { "" } else { "/" };
     key.namespace
@@ -23,7 +23,7 @@ fn path(key: &Key) -> impl Iterator<Item = u8> + '_ {
         .chain(key.name.bytes())
 }
 
-/// `queries.ark.mckinsey.com/default/a`.
+/// Formats as `queries.ark.mckinsey.com/default/a`.
 pub(crate) fn text(key: &Key) -> String {
     let Key {
         group,
@@ -38,7 +38,7 @@ pub(crate) fn text(key: &Key) -> String {
     }
 }
 
-/// Reads what [`text`] writes.
+/// Inverse of [`text`].
 pub(crate) fn parse(text: &str) -> Result<Key> {
     let mut parts = text.split('/');
     let (resource, first, second) = (parts.next(), parts.next(), parts.next());
@@ -60,7 +60,7 @@ mod tests {
     use super::{order, parse, text};
 
     #[test]
-    fn keys_are_ordered_as_etcd_orders_them() {
+    fn keys_sort_in_etcd_order() {
         let sorted = [
             "a.g/z/z",
             "b.g/a",

@@ -1,13 +1,14 @@
 //! The operator's tool for the data behind the gateway.
 //!
-//! It speaks `ark.backend.v1` to drivers, the Kubernetes API to clusters that keep the same kinds as
-//! CRDs, and to the latter's etcd where that API cannot say enough.
+//! It speaks `ark.backend.v1` to drivers, the Kubernetes API to clusters that store the same kinds
+//! as CRDs, and etcd's protocol where that API cannot preserve all fields.
 //!
 //! Invariants:
-//! - a target is never visible before all of it has arrived, and never changed unless it was empty;
-//! - a store is fenced only by `fence` and by `copy --live`; a fence raised by the latter stands after
-//!   it only if the target has taken over, or if that cannot be told;
-//! - every command may be killed at any moment and given again.
+//! - a target becomes visible only when its content is complete, and is changed only if it was
+//!   empty;
+//! - only `fence` and `copy --live` fence a store; a fence set by the latter remains only if the
+//!   target has taken over, or if that is unknown;
+//! - every command may be killed at any time and repeated.
 
 pub mod args;
 pub mod run;
@@ -24,7 +25,7 @@ mod digest;
 mod etcd;
 mod key;
 mod number;
+mod output;
 mod store;
-mod tell;
 
 pub use run::run;

@@ -1,4 +1,4 @@
-//! `arkctl`: see the library.
+//! The `arkctl` binary; see the library.
 
 #![expect(clippy::print_stderr, reason = "a command line talks to its user")]
 
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use arkctl::args::Arguments;
 use clap::Parser as _;
 
-/// What clap exits with when it does not understand an argument.
+/// Exit code of invalid arguments, the same as clap's.
 const MISUSE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -33,7 +33,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     runtime.block_on(arkctl::run(arguments))
 }
 
-/// Runs on a thread whose stack, unlike the main thread's, holds the deepest value.
+/// Runs on a thread whose stack, unlike the main thread's, suffices for the deepest value.
 fn on_deep_stack(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
     std::thread::Builder::new()
         .stack_size(kube_json::STACK_SIZE)
@@ -42,7 +42,7 @@ fn on_deep_stack(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> 
         .unwrap_or_else(|_| Err(anyhow::anyhow!("arkctl panicked")))
 }
 
-/// Whether an argument could not be understood: addresses are read where they are used.
+/// Whether an argument is invalid: addresses are parsed only when they are used.
 fn is_misuse(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<backend_client::Error>();
     matches!(error, Some(backend_client::Error::Address(_)))

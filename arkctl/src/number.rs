@@ -1,4 +1,4 @@
-//! Where `arkctl` begins when it assigns new revisions, docs/adr/0013-revisions-below-2-53.md.
+//! Base of new revisions that `arkctl` assigns, docs/adr/0013-revisions-below-2-53.md.
 
 use std::time::SystemTime;
 
@@ -6,8 +6,9 @@ use anyhow::{Result, ensure};
 use backend_proto::clock;
 use backend_proto::v1::Header;
 
-/// The epoch whose records are numbered above it, by this machine's clock and above an empty
-/// target: what is numbered later, in the place of that, never gets one of its numbers.
+/// Returns the epoch above which records are numbered. It follows this machine's clock and lies
+/// above the empty target, so that a later call for a replacement store never issues the same
+/// revisions.
 ///
 /// # Errors
 /// If the clock gives another call the same epoch.
@@ -18,7 +19,7 @@ pub(crate) fn base(target: &Header, now: SystemTime) -> Result<i64> {
         "this machine's clock is not between 2026 and 2091, and new revisions are numbered by it: \
          set it"
     );
-    // Its driver's clock may be ahead of ours.
+    // The clock of the target's driver may be ahead of this machine's.
     Ok(clock.max(target.revision))
 }
 
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_base_leaves_room_for_what_an_earlier_one_numbered() {
+    fn later_base_is_above_earlier_numbers() {
         let at = |seconds| UNIX_EPOCH + clock::START + Duration::from_secs(seconds);
         let empty = Header::default();
         let day = 86_400;
@@ -44,15 +45,15 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_gives_one_base_twice_is_refused() {
+    fn repeated_base_is_rejected() {
         let year = 366 * 86_400;
         for now in [
             UNIX_EPOCH,
             UNIX_EPOCH + clock::START,
             UNIX_EPOCH + clock::START + Duration::from_secs(66 * year),
         ] {
-            let refused = base(&Header::default(), now).expect_err("refused");
-            assert!(refused.to_string().ends_with("set it"), "{refused}");
+            let rejected = base(&Header::default(), now).expect_err("refused");
+            assert!(rejected.to_string().ends_with("set it"), "{rejected}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From the command line to the command.
+//! Dispatches the command line.
 
 use anyhow::Result;
 use futures_util::FutureExt as _;
@@ -6,12 +6,12 @@ use futures_util::FutureExt as _;
 use crate::args::{Arguments, Command};
 use crate::{backup, compact, copy, crds, fence, history, verify};
 
-/// Does what the command line asks for.
+/// Runs the command of the command line.
 ///
 /// # Errors
-/// One sentence for an operator.
+/// A message for operators.
 pub async fn run(arguments: Arguments) -> Result<()> {
-    // Boxed: each command's state is large, and one of them runs.
+    // Boxed, because the futures are large and only one of them runs.
     match arguments.command {
         Command::Backup(arguments) => backup::backup(&arguments).boxed().await,
         Command::Restore(arguments) => backup::restore(&arguments).boxed().await,

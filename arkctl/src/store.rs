@@ -1,4 +1,4 @@
-//! One store behind its driver: the calls of `ark.backend.v1` as commands make them.
+//! Client of one store: the calls of `ark.backend.v1` that commands need.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,38 +24,38 @@ use tonic::{Request, Status, Streaming};
 
 use crate::args;
 
-/// Deadline of a unary call, and longest silence of a stream that has something to say. A driver
-/// that sorts a large store, or waits for its disk, may take a while.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Deadline of a unary call, and timeout of the next message in a stream. Drivers may take long to
+/// sort a large store or to flush.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A store that calls can be made to.
+/// Client of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub(crate) address: String,
-    /// Short calls, on a connection that no stream delays.
+    /// Connection for unary calls, so that streams do not delay them.
     calls: BackendClient<Channel>,
     streams: BackendClient<Channel>,
 }
 
-/// An error of a call: whose, and what the driver said.
+/// Error of a call, with the store's address and the driver's error.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Rejection {
     address: String,
-    /// The typed error, unless the driver was not reached.
+    /// The typed error; `None` if the driver was unreachable.
     pub(crate) error: Option<BackendError>,
     message: String,
 }
 
-/// An export under way.
+/// An export in progress.
 #[derive(Debug)]
 pub(crate) struct Export {
-    /// What is exported.
+    /// Header of the snapshot.
     pub(crate) header: Header,
-    /// How many records its snapshot has, if the driver can tell; an estimate.
+    /// Estimated number of records in the snapshot, if the driver knows it.
     pub(crate) about_records: Option<u64>,
     address: String,
     stream: Streaming<ExportResponse>,
-    /// Records that came.
+    /// Records received so far.
     count: i64,
 }
 
@@ -75,7 +75,7 @@ impl Store {
         Self::open("--to", &to.endpoint, [&to.ca, &to.cert, &to.key])
     }
 
-    /// A store at an address; `files` are authority, certificate and key.
+    /// Opens a store at an address; `files` are authority, certificate and key.
     pub(crate) fn open(flag: &str, address: &str, files: [&Option<PathBuf>; 3]) -> Result<Self> {
         let tls = match files {
             [Some(ca), Some(cert), Some(key)] => Some(Tls {
@@ -84,7 +84,7 @@ impl Store {
                 key: read(key)?,
             }),
             [None, None, None] => None,
-            _ => bail!("{flag}: authority, certificate and key are needed together"),
+            _ => bail!("{flag}: certificate authority, certificate and key must be given together"),
         };
         let endpoint = Endpoint::parse(address, tls.as_ref()).context(flag.to_owned())?;
         Ok(Self {
@@ -94,73 +94,79 @@ impl Store {
         })
     }
 
-    pub(crate) async fn describe(&self) -> Result<DescribeResponse, Refusal> {
+    pub(crate) async fn describe(&self) -> Result<DescribeResponse, Rejection> {
         let request = DescribeRequest {
             protocol_minor: PROTOCOL_MINOR,
             client: concat!("arkctl ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        let answer = self.calls.clone().describe(timed(request)).await;
-        Ok(answer.map_err(|status| self.refusal(&status))?.into_inner())
+        let response = self.calls.clone().describe(timed(request)).await;
+        Ok(response
+            .map_err(|status| self.rejection(&status))?
+            .into_inner())
     }
 
-    pub(crate) async fn head(&self) -> Result<Header, Refusal> {
+    pub(crate) async fn head(&self) -> Result<Header, Rejection> {
         let request = timed(CurrentRevisionRequest {});
-        let answer = self.calls.clone().current_revision(request).await;
-        let answer = answer.map_err(|status| self.refusal(&status))?;
-        Ok(answer.into_inner().header.unwrap_or_default())
+        let response = self.calls.clone().current_revision(request).await;
+        let response = response.map_err(|status| self.rejection(&status))?;
+        Ok(response.into_inner().header.unwrap_or_default())
     }
 
-    pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<Option<Record>, Refusal> {
+    pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<Option<Record>, Rejection> {
         let request = timed(GetRequest {
             key: Some(key.clone()),
             revision,
         });
-        let answer = self.calls.clone().get(request).await;
-        Ok(answer
-            .map_err(|status| self.refusal(&status))?
+        let response = self.calls.clone().get(request).await;
+        Ok(response
+            .map_err(|status| self.rejection(&status))?
             .into_inner()
             .record)
     }
 
-    pub(crate) async fn compact(&self, revision: i64) -> Result<Header, Refusal> {
-        // Takes as long as there is history: no deadline.
-        let answer = self
+    pub(crate) async fn compact(&self, revision: i64) -> Result<Header, Rejection> {
+        // No deadline: the duration depends on the amount of history.
+        let response = self
             .calls
             .clone()
             .compact(CompactRequest { revision })
             .await;
-        let answer = answer.map_err(|status| self.refusal(&status))?;
-        Ok(answer.into_inner().header.unwrap_or_default())
+        let response = response.map_err(|status| self.rejection(&status))?;
+        Ok(response.into_inner().header.unwrap_or_default())
     }
 
-    /// Refuses writes with a reason, or with `None` serves them again.
-    pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Refusal> {
+    /// Fences the store with a reason, or with `None` lifts the fence.
+    pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Rejection> {
         let request = timed(FenceRequest {
             fenced: reason.is_some(),
             reason: reason.unwrap_or_default().to_owned(),
         });
-        let answer = self.calls.clone().fence(request).await;
-        let answer = answer.map_err(|status| self.refusal(&status))?;
-        Ok(answer.into_inner().header.unwrap_or_default())
+        let response = self.calls.clone().fence(request).await;
+        let response = response.map_err(|status| self.rejection(&status))?;
+        Ok(response.into_inner().header.unwrap_or_default())
     }
 
     pub(crate) async fn watch(
         &self,
         request: WatchRequest,
-    ) -> Result<Streaming<WatchResponse>, Refusal> {
-        let answer = self.streams.clone().watch(request).await;
-        Ok(answer.map_err(|status| self.refusal(&status))?.into_inner())
+    ) -> Result<Streaming<WatchResponse>, Rejection> {
+        let response = self.streams.clone().watch(request).await;
+        Ok(response
+            .map_err(|status| self.rejection(&status))?
+            .into_inner())
     }
 
-    /// Begins an export. If it is to be at a revision, it is.
+    /// Begins an export; fails if it is not at the requested revision.
     pub(crate) async fn export(&self, request: ExportRequest) -> Result<Export> {
         let wanted = request.revision;
-        let answer = self.streams.clone().export(request).await;
+        let response = self.streams.clone().export(request).await;
         let mut export = Export {
             header: Header::default(),
             about_records: None,
             address: self.address.clone(),
-            stream: answer.map_err(|status| self.refusal(&status))?.into_inner(),
+            stream: response
+                .map_err(|status| self.rejection(&status))?
+                .into_inner(),
             count: 0,
         };
         match export.message().await? {
@@ -182,7 +188,8 @@ impl Store {
         Ok(export)
     }
 
-    /// Whether the store holds nothing and has no history; whether it ever had, its driver knows.
+    /// Whether the store holds no records and no history. Whether it ever had any, only its driver
+    /// knows.
     pub(crate) async fn is_empty(&self) -> Result<bool> {
         let mut export = self.export(ExportRequest::default()).await?;
         let Header {
@@ -193,19 +200,19 @@ impl Store {
         Ok(revision == compact_revision && export.records().await?.is_none())
     }
 
-    /// One call of Import, whose requests begin with `options`.
-    pub(crate) async fn import<S>(&self, requests: S) -> Result<Header, Refusal>
+    /// Makes one call of Import, whose requests begin with `options`.
+    pub(crate) async fn import<S>(&self, requests: S) -> Result<Header, Rejection>
     where
         S: tokio_stream::Stream<Item = ImportRequest> + Send + 'static,
     {
-        let answer = self.streams.clone().import(requests).await;
-        let answer = answer.map_err(|status| self.refusal(&status))?;
-        Ok(answer.into_inner().header.unwrap_or_default())
+        let response = self.streams.clone().import(requests).await;
+        let response = response.map_err(|status| self.rejection(&status))?;
+        Ok(response.into_inner().header.unwrap_or_default())
     }
 
-    /// An error of a stream of this store.
-    pub(crate) fn refusal(&self, status: &Status) -> Refusal {
-        Refusal::of(&self.address, status)
+    /// Converts an error of a stream of this store.
+    pub(crate) fn rejection(&self, status: &Status) -> Rejection {
+        Rejection::of(&self.address, status)
     }
 }
 
@@ -214,7 +221,7 @@ pub(crate) fn can(described: &DescribeResponse, capability: Capability) -> bool 
     described.capabilities.contains(&(capability as i32))
 }
 
-/// The request that begins a call of Import.
+/// Returns the first request of a call of Import.
 pub(crate) fn begin(options: Options) -> ImportRequest {
     ImportRequest {
         part: Some(backend_proto::v1::import_request::Part::Options(options)),
@@ -223,7 +230,7 @@ pub(crate) fn begin(options: Options) -> ImportRequest {
 
 fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(PATIENCE);
+    request.set_timeout(CALL_TIMEOUT);
     request
 }
 
@@ -234,10 +241,10 @@ fn read(path: &PathBuf) -> Result<Vec<u8>> {
 // === impl Export ===
 
 impl Export {
-    /// The next part; `None` at an orderly end.
+    /// Returns the next part; `None` at the regular end.
     pub(crate) async fn next(&mut self) -> Result<Option<Part>> {
         while let Some(message) = self.message().await? {
-            // There is none if it is one of a later minor version.
+            // A part of a later minor version is absent here: skip it.
             if message.part.is_some() {
                 return Ok(message.part);
             }
@@ -247,27 +254,28 @@ impl Export {
 
     async fn message(&mut self) -> Result<Option<ExportResponse>> {
         let message = self.stream.message().await;
-        Ok(message.map_err(|status| Refusal::of(&self.address, &status))?)
+        Ok(message.map_err(|status| Rejection::of(&self.address, &status))?)
     }
 
-    /// The next records of the snapshot; `None` when it is complete.
+    /// Returns the next records of the snapshot; `None` when it is complete.
     pub(crate) async fn records(&mut self) -> Result<Option<Vec<Record>>> {
-        let part = timeout(PATIENCE, self.next()).await;
-        let part = part.with_context(|| format!("{}: an export stood still", self.address))?;
+        let part = timeout(CALL_TIMEOUT, self.next()).await;
+        let part =
+            part.with_context(|| format!("{}: timed out waiting for an export", self.address))?;
         match part? {
             Some(Part::Chunk(chunk)) => {
                 self.count += chunk.records.len() as i64;
                 Ok(Some(chunk.records))
             }
             Some(Part::Trailer(trailer)) if trailer.count == self.count => Ok(None),
-            _ => bail!("{}: an export broke off", self.address),
+            _ => bail!("{}: an export ended early", self.address),
         }
     }
 }
 
-// === impl Refusal ===
+// === impl Rejection ===
 
-impl Refusal {
+impl Rejection {
     fn of(address: &str, status: &Status) -> Self {
         let error = from_status(status);
         let message = match &error {
@@ -281,16 +289,16 @@ impl Refusal {
         }
     }
 
-    /// What kind of error it is, if the driver said so.
+    /// Returns the reason of the error, if the driver gave one.
     pub(crate) fn reason(&self) -> Option<Reason> {
         self.error.as_ref().map(BackendError::reason)
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.address, self.message)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for Rejection {}

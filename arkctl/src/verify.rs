@@ -1,4 +1,4 @@
-//! `verify`: reading everything, and comparing two stores.
+//! `verify`: reads all records, and compares two stores.
 
 mod compare;
 
@@ -9,16 +9,16 @@ pub(crate) use self::compare::{Comparison, compare};
 use crate::args;
 use crate::digest::{Digester, Summary};
 use crate::key;
+use crate::output::{self, Progress};
 use crate::store::Store;
-use crate::tell::{self, Progress};
 
-/// Most unreadable records that are named.
+/// Maximum number of unreadable records to print.
 const NAMED: usize = 20;
 
-/// Reads everything; with a second store, compares.
+/// Reads all records; compares with a second store if given.
 ///
 /// # Errors
-/// If a record is unreadable, the stores differ, or one of them cannot be read.
+/// If a record is unreadable, the stores differ, or one of them is unreadable.
 pub async fn run(arguments: &args::Verify) -> Result<()> {
     let store = Store::at(&arguments.at)?;
     let Some(against) = &arguments.against else {
@@ -37,22 +37,22 @@ pub async fn run(arguments: &args::Verify) -> Result<()> {
         None => newest(&store, &other).await?,
     };
     let compared = compare(&store, &other, revisions).await?;
-    tell::line(&compared.left);
+    output::line(&compared.left);
     if let Some(difference) = compared.difference {
         bail!("the stores differ: {difference}");
     }
-    tell::line("the stores hold the same");
+    output::line("the stores hold the same");
     Ok(())
 }
 
-/// Where two stores are compared that are to hold the same now.
+/// Returns the revisions at which to compare the current states of two stores.
 async fn newest(store: &Store, other: &Store) -> Result<[i64; 2]> {
     let (here, there) = (store.head().await?, other.head().await?);
     if here.revision == there.revision {
         return Ok([here.revision; 2]);
     }
-    tell::line(format_args!(
-        "the revisions differ, {} here and {} there: what is current is compared",
+    output::line(format_args!(
+        "the revisions differ, {} here and {} there: comparing the current states",
         here.revision, there.revision
     ));
     Ok([0, 0])
@@ -77,17 +77,15 @@ async fn alone(store: &Store) -> Result<()> {
         progress.add(records.len(), bytes);
     }
     progress.finish();
-    tell::line(format_args!("revision {}", export.header.revision));
-    tell::line(digester.finish());
+    output::line(format_args!("revision {}", export.header.revision));
+    output::line(digester.finish());
     if unreadable > 0 {
-        bail!(
-            "{unreadable} records cannot be read; they can be deleted, or restored from a backup"
-        );
+        bail!("{unreadable} records are unreadable; delete them, or restore a backup");
     }
     Ok(())
 }
 
-/// What a store holds at a revision; 0 means now.
+/// Returns the summary of a store at a revision; 0 means the current one.
 pub(crate) async fn summary(store: &Store, revision: i64) -> Result<Summary> {
     let request = ExportRequest {
         revision,

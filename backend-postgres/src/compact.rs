@@ -1,13 +1,13 @@
-//! Dropping history: the compact revision moves, and partitions of the log that lie below it go.
+//! Compaction: advances the compact revision and drops partitions of the log below it.
 
 use std::time::Duration;
 
 use sidecar::time::now;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
-use crate::store::{self, LOCK, Stand};
+use crate::store::{self, LOCK, StoreState};
 
 static MOVE: Statement = Statement {
     text: "UPDATE ark.store SET compact_revision = $1 WHERE revision = $2 RETURNING true",
@@ -19,42 +19,45 @@ static DROP: Statement = Statement {
     types: &[],
 };
 
-/// The first change that is young or among the last few; everything before it may go. Walks only
-/// what went out of age since the last time.
+/// First change that is retained by age or count; everything before it may be compacted. Scans only
+/// changes that expired since the last compaction.
 static KEPT: Statement = Statement {
     text: "SELECT revision FROM ark.log WHERE revision > $1 AND (revision > $2 OR time >= $3) \
            ORDER BY revision LIMIT 1",
     types: &[Type::INT8, Type::INT8, Type::INT8],
 };
 
-/// Makes `revision` the compact revision.
-pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<Stand, Error> {
+/// Advances the compact revision to `revision`.
+pub(crate) async fn move_to(connection: &Connection, revision: i64) -> Result<StoreState, Error> {
     connection.begin().await?;
-    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
-    stand.whole()?;
-    let head = stand.head;
+    let mut store_state =
+        StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT * 2).await?);
+    store_state.require_complete()?;
+    let head = store_state.head;
     if let Err(future) = head.reached(revision) {
-        connection.commit(ANSWER).await?;
+        connection.commit(READ_TIMEOUT).await?;
         return Err(future.into());
     }
     if revision > head.compact_revision {
         let parameters: [&(dyn ToSql + Sync); 2] = [&revision, &head.revision];
-        connection.query_one(&MOVE, &parameters, ANSWER).await?;
-        stand.head.compact_revision = revision;
+        connection
+            .query_one(&MOVE, &parameters, READ_TIMEOUT)
+            .await?;
+        store_state.head.compact_revision = revision;
     }
-    connection.commit(ANSWER * 4).await?;
-    Ok(stand)
+    connection.commit(READ_TIMEOUT * 4).await?;
+    Ok(store_state)
 }
 
-/// Drops partitions below the compact revision. One that is being read stays until the next time.
+/// Drops partitions below the compact revision. A partition in use is skipped until the next time.
 pub(crate) async fn drop_partitions(connection: &Connection) {
-    match connection.query(&DROP, &[], ANSWER * 4).await {
+    match connection.query(&DROP, &[], READ_TIMEOUT * 4).await {
         Ok(_) | Err(Error::Overloaded) => {}
         Err(error) => tracing::warn!(%error, "cannot drop partitions of the log"),
     }
 }
 
-/// The newest revision that is both older than `keep` and not among the last `keep_events`.
+/// Returns the newest revision that is both older than `keep` and not among the last `keep_events`.
 pub(crate) async fn target(
     connection: &Connection,
     keep: Duration,
@@ -69,8 +72,10 @@ pub(crate) async fn target(
     let age = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
     let horizon = now().saturating_sub(age);
     let parameters: [&(dyn ToSql + Sync); 3] = [&head.compact_revision, &highest, &horizon];
-    let rows = connection.query(&KEPT, &parameters, ANSWER * 4).await?;
-    let kept = rows.first().map_or(highest + 1, |row| row.get(0));
-    let old = (kept - 1).min(highest);
+    let rows = connection
+        .query(&KEPT, &parameters, READ_TIMEOUT * 4)
+        .await?;
+    let first_retained = rows.first().map_or(highest + 1, |row| row.get(0));
+    let old = (first_retained - 1).min(highest);
     Ok((old > head.compact_revision).then_some(old))
 }

@@ -1,5 +1,5 @@
-//! New connections. Every address of every host is tried, each with a head start before the next: one
-//! that is dead, or that never answers, takes no time from the others.
+//! New connections. Attempts to every address of every host start one after the other without
+//! waiting for the previous to fail, so that a dead host does not delay the others.
 
 use std::time::Duration;
 
@@ -17,27 +17,27 @@ use crate::error::{Error, describe};
 use crate::options::{Password, Target};
 use crate::tls::Tls;
 
-/// Longest wait for a new connection, of all hosts together.
-pub(crate) const CONNECT: Duration = Duration::from_millis(1500);
+/// Timeout of a new connection, over all hosts.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long one is tried before the next is, too; less if there are many.
+/// Delay between the starts of two attempts; shorter if there are many hosts.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// A client, and what moves its messages.
+/// A client, and the future that moves its messages.
 pub(crate) type Opened = (
     Client,
     Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,
 );
 
-/// One of several ways to the database, and what came of it.
+/// A connection attempt to one host or address.
 struct Attempt<F> {
     place: String,
     connecting: F,
 }
 
-/// Connects to the first host that answers and takes writes.
+/// Connects to the first host that responds and accepts writes.
 pub(crate) async fn connect(target: &Target) -> Result<Opened, Error> {
-    let deadline = Instant::now() + CONNECT;
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
     let password = match &target.password {
         Password::Configured => None,
         Password::File(path) => Some(std::fs::read_to_string(path).map_err(|error| {
@@ -75,7 +75,7 @@ fn is_shuffled(config: &Config) -> bool {
     config.get_load_balance_hosts() == LoadBalanceHosts::Random
 }
 
-/// A host as it is named in an error.
+/// Formats a host for error messages.
 fn place(config: &Config) -> String {
     let port = config.get_ports().first().copied().unwrap_or(5432);
     match config.get_hosts().first() {
@@ -85,7 +85,7 @@ fn place(config: &Config) -> String {
     }
 }
 
-/// Connects to one of the addresses of one host.
+/// Connects to any address of one host.
 async fn connect_host(config: Config, tls: &Tls, deadline: Instant) -> Result<Opened, Error> {
     let ([Host::Tcp(name)], []) = (config.get_hosts(), config.get_hostaddrs()) else {
         return connect_address(config, tls, deadline).await;
@@ -95,7 +95,7 @@ async fn connect_host(config: Config, tls: &Tls, deadline: Instant) -> Result<Op
     let found = found.map_err(|_| silent())?.map_err(unknown)?;
     let mut attempts: Vec<_> = found
         .map(|address| {
-            // The name stays, for the certificate.
+            // Keep the host name for the certificate check.
             let mut config = config.clone();
             config.hostaddr(address.ip());
             Attempt {
@@ -121,13 +121,13 @@ fn silent() -> Error {
     Error::Unreachable("no connection in time".to_owned())
 }
 
-/// The first attempt that succeeds. Each loses its head start before the next when it fails.
+/// Returns the first success. A failed attempt starts the next at once.
 async fn first_of<T, F>(attempts: Vec<Attempt<F>>) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
     let count = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-    let head_start = HEAD_START.min(CONNECT / count.saturating_add(1));
+    let head_start = HEAD_START.min(CONNECT_TIMEOUT / count.saturating_add(1));
     let mut failures = Vec::new();
     let mut waiting = attempts.into_iter().enumerate();
     let mut running = FuturesUnordered::new();
@@ -148,7 +148,7 @@ where
     }
 }
 
-/// Why none of several could be reached. Waiting helps if it helps with one of them.
+/// Combines the errors of all attempts. Retryable if any of them is.
 fn all_failed(mut failures: Vec<(usize, String, Error)>) -> Error {
     failures.sort_by_key(|(number, ..)| *number);
     if failures.len() == 1
@@ -157,15 +157,15 @@ fn all_failed(mut failures: Vec<(usize, String, Error)>) -> Error {
         return error;
     }
     let outage = failures.is_empty() || failures.iter().any(|(.., error)| error.is_outage());
-    let told = failures.iter().map(|(_, place, error)| match error {
+    let messages = failures.iter().map(|(_, place, error)| match error {
         Error::Unreachable(message) => format!("{place}: {message}"),
         error => format!("{place}: {error}"),
     });
-    let told = told.collect::<Vec<_>>().join("; ");
-    match (outage, told.is_empty()) {
+    let messages = messages.collect::<Vec<_>>().join("; ");
+    match (outage, messages.is_empty()) {
         (true, true) => Error::Unreachable("the host has no address".to_owned()),
-        (true, false) => Error::Unreachable(told),
-        (false, _) => Error::Refused(told),
+        (true, false) => Error::Unreachable(messages),
+        (false, _) => Error::Refused(messages),
     }
 }
 
@@ -175,14 +175,14 @@ fn cannot_connect(error: &tokio_postgres::Error) -> Error {
         return Error::Refused(format!("database: {sentence}"));
     }
     match error.code().map(|code| code.code().get(..2).unwrap_or("")) {
-        // The password, the role or the database: waiting does not help.
+        // Wrong password, role or database: a retry cannot succeed.
         Some("28" | "3D") => Error::Refused(format!("database: {sentence}")),
         _ => Error::Unreachable(sentence),
     }
 }
 
-/// Whether one side does not take the other's certificate, or does not speak TLS: waiting does not
-/// help. A connection that breaks during the handshake is another matter.
+/// Whether one side rejects the other's certificate or does not support TLS, so that a retry cannot
+/// succeed. A connection lost during the handshake is retryable.
 fn is_distrust(error: &tokio_postgres::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_never_answers_is_passed() {
+    async fn unresponsive_host_is_skipped() {
         let connected = first_of(attempts(vec![
             never(),
             never(),
@@ -246,22 +246,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_alive_is_used_however_late_others_are_tried() {
-        let late: Connecting = Box::pin(async {
+    async fn live_host_is_used_regardless_of_its_position() {
+        let slow: Connecting = Box::pin(async {
             tokio::time::sleep(super::HEAD_START * 2).await;
             Ok(0)
         });
-        let connected = first_of(attempts(vec![late, ready(down()), never()])).await;
+        let connected = first_of(attempts(vec![slow, ready(down()), never()])).await;
         assert_eq!(connected.expect("a connection"), 0);
     }
 
     #[tokio::test]
-    async fn waiting_helps_if_it_helps_with_one() {
+    async fn connection_error_is_retryable_if_any_host_is() {
         let failed = first_of(attempts(vec![ready(wrong()), ready(down())])).await;
-        let error = failed.expect_err("nobody");
+        let error = failed.expect_err("all failed");
         assert!(error.is_outage());
-        let told = error.to_string();
-        assert_eq!(told, "database: h0: wrong password; h1: down");
+        let messages = error.to_string();
+        assert_eq!(messages, "database: h0: wrong password; h1: down");
         let failed = first_of(attempts(vec![ready(wrong()), ready(wrong())])).await;
         assert!(matches!(failed, Err(Error::Refused(_))), "{failed:?}");
         let failed = first_of(attempts(vec![ready(wrong())])).await;

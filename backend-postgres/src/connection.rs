@@ -1,4 +1,4 @@
-//! One connection: its statements, its deadlines, and whether it can be used again.
+//! A connection: its statements, deadlines, and whether it is reusable.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,24 +18,24 @@ use crate::connect::connect;
 use crate::error::{Error, describe};
 use crate::options::Target;
 
-/// Longest wait for the answer to a read that clients wait for.
-pub(crate) const ANSWER: Duration = Duration::from_secs(2);
+/// Timeout of a read that a client waits for.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the server waits for locks, works on one statement, and suffers an open transaction in
-/// which nothing happens. The first is below what our callers wait for, so that a write that was not
-/// made is known not to have been made.
+/// Server-side timeouts: waiting for locks, running one statement, and idling in a transaction. The
+/// lock timeout is below the client-side timeouts, so that a write that could not get its lock
+/// fails with a definite outcome.
 const TIMEOUTS: [(&str, &str); 3] = [
     ("lock_timeout", "2500ms"),
     ("statement_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "10s"),
 ];
 
-/// Overrides the last of them for a snapshot, whose reader may be as slow as the kit allows: it cuts
-/// one that takes nothing for 60 s.
-const PATIENT: &str = "SET LOCAL idle_in_transaction_session_timeout = '75s'";
+/// Overrides the idle timeout for a snapshot. Its reader may be as slow as the kit allows: the kit
+/// cuts off readers after 60 s.
+const LONG_IDLE_TIMEOUT: &str = "SET LOCAL idle_in_transaction_session_timeout = '75s'";
 
-/// Every statement of ours is meant to walk an index, whatever the statistics say of a table that
-/// was empty a minute ago; and is planned once.
+/// Forces index scans and generic plans. Statistics of a table that was empty a minute ago would
+/// otherwise lead to sequential scans.
 const PLANNER: [(&str, &str); 7] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
@@ -46,17 +46,17 @@ const PLANNER: [(&str, &str); 7] = [
     ("work_mem", "64MB"),
 ];
 
-/// A commit that is told must be durable; what is stronger than `on` stays.
+/// Commits must be durable before they are acknowledged; settings stronger than `on` are kept.
 const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', LOCAL) \
      WHERE current_setting('synchronous_commit') = 'off'";
 
-/// What begins a transaction that reads.
+/// Transaction mode of reads.
 const SNAPSHOT: &str = "REPEATABLE READ READ ONLY";
 
-/// Dropping a partition takes the strongest lock of the log itself.
+/// Prevents dropping partitions, which takes the strongest lock of the parent table.
 const KEEP_LOG: &str = "LOCK TABLE ONLY ark.log IN ACCESS SHARE MODE;";
 
-/// A statement and the types of its parameters.
+/// A statement with its parameter types.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) text: &'static str,
@@ -70,19 +70,19 @@ pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(crate) struct Connection {
     client: Client,
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
-    /// Nothing outlives a transaction: no settings, no prepared statements.
+    /// Behind a transaction pooler: settings and prepared statements do not outlive a transaction.
     pooled: bool,
-    /// Not to be used again: an answer may be under way, or a transaction open.
-    spoiled: AtomicBool,
-    /// The store's epoch when the server was looked at; 0 before.
+    /// Not reusable: a response may be outstanding, or a transaction open.
+    poisoned: AtomicBool,
+    /// Epoch of the store when the server was inspected; 0 before.
     epoch: i64,
-    /// The server took back a promise, see [`Connection::take_warning`].
+    /// The server reported reduced durability, see [`Connection::take_warning`].
     warned: Arc<AtomicBool>,
     _driving: JoinSet<()>,
 }
 
 impl Connection {
-    /// Connects; `hints` is told of each notification.
+    /// Connects; notifications of the server are forwarded to `hints`.
     pub(crate) async fn open(
         target: &Target,
         pooled: bool,
@@ -96,50 +96,51 @@ impl Connection {
             client,
             prepared: Mutex::default(),
             pooled,
-            spoiled: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
             epoch: 0,
             warned,
             _driving: driving,
         };
         if !pooled {
             let text = limits("SET") + &SYNCHRONOUS.replace("LOCAL", "false");
-            connection.simple(&text, ANSWER).await?;
+            connection.simple(&text, READ_TIMEOUT).await?;
         }
         Ok(connection)
     }
 
-    /// Whether it may be handed out again.
+    /// Whether the connection may be reused.
     pub(crate) fn is_usable(&self) -> bool {
-        !self.spoiled.load(Ordering::Relaxed) && !self.client.is_closed()
+        !self.poisoned.load(Ordering::Relaxed) && !self.client.is_closed()
     }
 
-    /// Notes the epoch that the store was in when the server was looked at.
-    pub(crate) fn looked_at(self, epoch: i64) -> Self {
+    /// Records the epoch of the store when the server was inspected.
+    pub(crate) fn with_epoch(self, epoch: i64) -> Self {
         Self { epoch, ..self }
     }
 
-    /// The epoch that [`Connection::looked_at`] noted. A connection from before the epoch began may
-    /// lead to a server that went on without it: an old primary.
+    /// Returns the epoch recorded by [`Connection::with_epoch`]. A connection with an earlier epoch
+    /// may lead to an old primary.
     pub(crate) const fn epoch(&self) -> i64 {
         self.epoch
     }
 
-    /// Whether the server said, since this was asked last, that a commit is durable in fewer places
-    /// than it is configured to be.
+    /// Whether the server reported, since the last call, that a commit is durable on fewer servers
+    /// than configured.
     pub(crate) fn take_warning(&self) -> bool {
         self.warned.swap(false, Ordering::Relaxed)
     }
 
-    /// What begins a transaction that writes. One that is dropped before [`Connection::commit`]
-    /// takes the connection with it.
+    /// Returns the statements that begin a write transaction. Dropping the transaction before
+    /// [`Connection::commit`] makes the connection unusable.
     pub(crate) fn begin_text(&self) -> String {
         self.begin_as("READ COMMITTED READ WRITE", "")
     }
 
-    /// What commits. The server's limit on a statement must not cut short its wait for standbys.
+    /// Commits. Disables the statement timeout, which would cut short the wait for synchronous
+    /// standbys.
     pub(crate) const COMMIT: &'static str = "SET LOCAL statement_timeout = 0; COMMIT";
 
-    /// `first` comes before whatever takes a snapshot, but within the limits on waiting.
+    /// Runs `first` after the timeouts are set, but before any statement that takes the snapshot.
     fn begin_as(&self, kind: &str, first: &str) -> String {
         let mut text = format!("BEGIN ISOLATION LEVEL {kind};");
         if self.pooled {
@@ -153,39 +154,39 @@ impl Connection {
         text
     }
 
-    /// Begins a transaction that writes.
+    /// Begins a write transaction.
     pub(crate) async fn begin(&self) -> Result<(), Error> {
-        self.spoil();
-        self.simple(&self.begin_text(), ANSWER).await
+        self.poison();
+        self.simple(&self.begin_text(), READ_TIMEOUT).await
     }
 
-    /// Begins a transaction all of whose statements see the same state.
+    /// Begins a transaction whose statements all read the same snapshot.
     pub(crate) async fn begin_snapshot(&self) -> Result<(), Error> {
-        self.spoil();
-        let text = self.begin_as(SNAPSHOT, "") + PATIENT;
-        self.simple(&text, ANSWER).await
+        self.poison();
+        let text = self.begin_as(SNAPSHOT, "") + LONG_IDLE_TIMEOUT;
+        self.simple(&text, READ_TIMEOUT).await
     }
 
-    /// Begins a transaction all of whose statements see the same state, and the log behind it. Which
-    /// partitions there are is no part of a snapshot: one that is dropped is missing at once, so
-    /// nobody may drop any from before the snapshot is taken until the transaction ends.
-    pub(crate) async fn begin_past(&self) -> Result<(), Error> {
-        self.spoil();
-        let text = self.begin_as(SNAPSHOT, KEEP_LOG) + PATIENT;
-        self.simple(&text, ANSWER * 2).await
+    /// Begins a transaction whose statements all read the same snapshot, including history in the
+    /// log. Dropping a partition takes effect in existing snapshots too, so the log is locked
+    /// against it from before the snapshot until the transaction ends.
+    pub(crate) async fn begin_history_snapshot(&self) -> Result<(), Error> {
+        self.poison();
+        let text = self.begin_as(SNAPSHOT, KEEP_LOG) + LONG_IDLE_TIMEOUT;
+        self.simple(&text, READ_TIMEOUT * 2).await
     }
 
-    /// Commits what [`Connection::begin`] and its like began.
+    /// Commits a transaction begun by [`Connection::begin`] or its variants.
     pub(crate) async fn commit(&self, limit: Duration) -> Result<(), Error> {
         self.take_warning();
         self.simple(Self::COMMIT, limit).await?;
-        self.heal();
-        self.kept_everywhere()
+        self.clear_poison();
+        self.check_durability()
     }
 
-    /// After a commit: refuses to call it done if it is durable in fewer places than the server is
-    /// configured for. It is kept here, and another try waits again.
-    pub(crate) fn kept_everywhere(&self) -> Result<(), Error> {
+    /// Called after a commit: returns an error if it is durable on fewer servers than configured.
+    /// The commit is stored here, and a retry waits for the standbys again.
+    pub(crate) fn check_durability(&self) -> Result<(), Error> {
         if self.take_warning() {
             let message = "a commit did not reach the standbys";
             return Err(Error::Lost(message.to_owned()));
@@ -193,27 +194,27 @@ impl Connection {
         Ok(())
     }
 
-    /// Until told otherwise the connection is not to be used again.
-    pub(crate) fn spoil(&self) {
-        self.spoiled.store(true, Ordering::Relaxed);
+    /// Marks the connection as not reusable, until [`Connection::clear_poison`].
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Relaxed);
     }
 
-    /// Takes [`Connection::spoil`] back.
-    pub(crate) fn heal(&self) {
-        self.spoiled.store(false, Ordering::Relaxed);
+    /// Reverts [`Connection::poison`].
+    pub(crate) fn clear_poison(&self) {
+        self.poisoned.store(false, Ordering::Relaxed);
     }
 
-    /// Statements without parameters or answers.
+    /// Runs statements without parameters or rows.
     pub(crate) async fn simple(&self, text: &str, limit: Duration) -> Result<(), Error> {
         self.within(limit, self.client.batch_execute(text)).await
     }
 
-    /// The connection itself, for what is sent without waiting in between.
+    /// Returns the client, for pipelined statements.
     pub(crate) const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Makes sure that the statements need no round trip of their own when they are sent.
+    /// Prepares statements, so that sending them later needs no extra round trip.
     pub(crate) async fn prepare(&self, statements: &[&'static Statement]) -> Result<(), Error> {
         for statement in statements {
             if !self.pooled {
@@ -223,7 +224,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Rows of a statement; for use with others in one go, after [`Connection::prepare`].
+    /// Runs a prepared statement; for pipelining, after [`Connection::prepare`].
     pub(crate) async fn send(
         &self,
         statement: &'static Statement,
@@ -240,7 +241,7 @@ impl Connection {
         }
     }
 
-    /// Rows of a statement.
+    /// Runs a statement and returns its rows.
     pub(crate) async fn query(
         &self,
         statement: &'static Statement,
@@ -251,7 +252,7 @@ impl Connection {
         self.within(limit, self.send(statement, parameters)).await
     }
 
-    /// The one row of a statement.
+    /// Runs a statement and returns its only row.
     pub(crate) async fn query_one(
         &self,
         statement: &'static Statement,
@@ -264,7 +265,7 @@ impl Connection {
         rows.into_iter().next().ok_or_else(missing)
     }
 
-    /// Bounds the wait for an answer. Without one the connection is of no more use.
+    /// Applies a timeout to a response. After a timeout the connection is not reusable.
     pub(crate) async fn within<T>(
         &self,
         limit: Duration,
@@ -273,7 +274,7 @@ impl Connection {
         match timeout(limit, answer).await {
             Ok(answer) => Ok(answer?),
             Err(_) => {
-                self.spoil();
+                self.poison();
                 let seconds = limit.as_secs_f64();
                 Err(Error::Lost(format!("no answer within {seconds} s")))
             }
@@ -285,7 +286,7 @@ impl Connection {
             return Ok(());
         }
         let preparing = self.client.prepare_typed(statement.text, statement.types);
-        let prepared = self.within(ANSWER, preparing).await?;
+        let prepared = self.within(READ_TIMEOUT, preparing).await?;
         self.prepared.lock().insert(statement.text, prepared);
         Ok(())
     }
@@ -310,7 +311,7 @@ async fn drive<S>(
     while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
             Ok(AsyncMessage::Notice(notice)) => {
-                // Its text is in the language of the server.
+                // Compare the severity, because the message text is localized.
                 let serious = notice.parsed_severity() == Some(Severity::Warning);
                 if serious {
                     warned.store(true, Ordering::Relaxed);

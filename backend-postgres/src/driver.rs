@@ -1,4 +1,4 @@
-//! The [`Driver`] of the kit, on PostgreSQL.
+//! Implementation of [`Driver`] on PostgreSQL.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,36 +17,36 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::bell;
 use crate::compact;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::import;
 use crate::list;
 use crate::migrate;
+use crate::notifier;
 use crate::options::Options;
 use crate::pool::{Connector, Pool, read as reading};
 use crate::read;
 use crate::resources::Resources;
 use crate::shared::Shared;
-use crate::store::{self, Stand};
+use crate::store::{self, StoreState};
 use crate::write::VALUE_BYTES;
 use crate::writer::Writer;
 
-/// Connections for reads of one answer, and for lists, imports and housekeeping. With the one that
-/// writes and the one that listens: seven, whatever the load.
+/// Connections for short reads, and for lists, imports and maintenance. With one writer and one
+/// listener that makes seven, independent of the load.
 const READERS: usize = 3;
 const STREAMS: usize = 2;
 
-/// Longest wait for one of them.
+/// Timeout of waiting for a free connection.
 const WAIT: Duration = Duration::from_millis(1500);
 const STREAM_WAIT: Duration = Duration::from_secs(10);
 
-/// Pauses between attempts to reach the database at start: doubled from the first to the last.
+/// Backoff of connecting at start: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A store in a PostgreSQL database, which other processes may use, too.
+/// A store in a PostgreSQL database, which other processes may use too.
 pub struct PostgresDriver {
     shared: Arc<Shared>,
     resources: Arc<Resources>,
@@ -60,32 +60,37 @@ pub struct PostgresDriver {
 }
 
 impl PostgresDriver {
-    /// Connects, brings the schema up to date if our role may, and begins a new epoch if the database
-    /// may lack commits. A database that cannot be reached is waited for.
+    /// Connects, migrates the schema if the role may, and begins a new epoch if the database may
+    /// lack commits. Retries while the database is unreachable.
     ///
     /// # Errors
-    /// One sentence: what the database or our role lack.
+    /// A message that says what the database or the role lacks.
     pub async fn open(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let stop = CancellationToken::new();
-        let stand = reach(&options).await?;
-        let shared = Arc::new(Shared::new(&stand));
+        let store_state = reach(&options).await?;
+        let shared = Arc::new(Shared::new(&store_state));
         let resources = Arc::new(Resources::default());
         let connector = Connector::new(options.clone(), shared.clone());
-        let (told, news) = watch::channel(stand.head.revision);
+        let (committed, commits) = watch::channel(store_state.head.revision);
         let hints = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
         if let Some(target) = options.notify.clone() {
-            tasks.spawn(bell::run(
+            tasks.spawn(notifier::run(
                 target,
                 shared.clone(),
                 hints.clone(),
-                news,
+                commits,
                 stop.clone(),
             ));
         }
         Ok(Self {
-            writer: Writer::new(connector.clone(), shared.clone(), resources.clone(), told),
+            writer: Writer::new(
+                connector.clone(),
+                shared.clone(),
+                resources.clone(),
+                committed,
+            ),
             readers: Pool::new(connector.clone(), READERS, WAIT)?,
             streams: Pool::new(connector, STREAMS, STREAM_WAIT)?,
             shared,
@@ -98,20 +103,24 @@ impl PostgresDriver {
     }
 }
 
-/// Refuses a state that went back. The connection is not used again: it may lead to an old primary,
-/// where an epoch must not begin. Who connects anew looks at what is there now.
-fn seen(connection: &Connection, floor: &store::Floor, stand: Stand) -> Result<Stand, Error> {
-    if stand.went_back(floor) {
-        connection.spoil();
+/// Rejects a state older than `floor` and makes the connection unusable: it may lead to an old
+/// primary, where no epoch may begin. Reconnect and re-read the store row before starting an epoch.
+fn accept_state(
+    connection: &Connection,
+    floor: &store::Floor,
+    store_state: StoreState,
+) -> Result<StoreState, Error> {
+    if store_state.regressed(floor) {
+        connection.poison();
         return Err(Error::Lost("the database went back".to_owned()));
     }
-    Ok(stand)
+    Ok(store_state)
 }
 
-/// The first look at the database.
-async fn reach(options: &Options) -> Result<Stand, Error> {
+/// Reads the store for the first time.
+async fn reach(options: &Options) -> Result<StoreState, Error> {
     let mut pause = FIRST_PAUSE;
-    let mut told = String::new();
+    let mut logged_reason = String::new();
     loop {
         let look = async {
             migrate::at_start(options).await?;
@@ -123,9 +132,9 @@ async fn reach(options: &Options) -> Result<Stand, Error> {
         match look.await {
             Err(error) if error.is_outage() => {
                 let reason = error.to_string();
-                if reason != told {
+                if reason != logged_reason {
                     tracing::warn!(%error, "waiting for the database");
-                    told = reason;
+                    logged_reason = reason;
                 }
             }
             result => return result,
@@ -162,13 +171,13 @@ impl Driver for PostgresDriver {
     ) -> Result<(Header, Option<Record>), BackendError> {
         let floor = self.shared.floor();
         let read = reading!(self, connection => {
-            let (stand, found) = read::get(connection, &self.resources, key, revision).await?;
-            stand.whole()?;
-            Ok((seen(connection, &floor, stand)?, found))
+            let (store_state, found) = read::get(connection, &self.resources, key, revision).await?;
+            store_state.require_complete()?;
+            Ok((accept_state(connection, &floor, store_state)?, found))
         });
-        let (stand, found) = read?;
+        let (store_state, found) = read?;
         let record = found.map(|stored| stored.into_record(key.clone()));
-        Ok((self.shared.note(&stand), record))
+        Ok((self.shared.note(&store_state), record))
     }
 
     async fn resources(&self) -> Result<Vec<(String, String)>, BackendError> {
@@ -186,15 +195,16 @@ impl Driver for PostgresDriver {
         query: ListQuery,
         sink: mpsc::Sender<ListPart>,
     ) -> Result<(), BackendError> {
-        let (floor, begun) = (self.shared.floor(), Instant::now());
+        let (floor, started) = (self.shared.floor(), Instant::now());
         let connection = self.streams.get().await?;
-        let check = |stand: &Stand| {
-            stand.whole()?;
-            self.shared.note(&seen(&connection, &floor, stand.clone())?);
+        let check = |store_state: &StoreState| {
+            store_state.require_complete()?;
+            self.shared
+                .note(&accept_state(&connection, &floor, store_state.clone())?);
             Ok(())
         };
         let listed = list::run(&connection, &self.resources, &query, &sink, check).await;
-        Ok(self.shared.judge(begun, listed)?)
+        Ok(self.shared.record(started, listed)?)
     }
 
     async fn read_log(&self, after: i64, max_bytes: usize) -> Result<LogPage, BackendError> {
@@ -202,19 +212,19 @@ impl Driver for PostgresDriver {
         floor.revision = floor.revision.max(after);
         let read = reading!(self, connection => {
             let mut page = read::log(connection, after, max_bytes).await?;
-            page.stand.whole()?;
-            page.stand = seen(connection, &floor, page.stand)?;
+            page.store_state.require_complete()?;
+            page.store_state = accept_state(connection, &floor, page.store_state)?;
             Ok(page)
         });
         let page = read?;
-        let header = self.shared.note(&page.stand);
+        let header = self.shared.note(&page.store_state);
         let compact_revision = header.compact_revision;
         if after < compact_revision {
             return Err(RevisionError::Compacted { compact_revision }.into());
         }
         Ok(LogPage {
             events: page.events,
-            through: page.through,
+            up_to_revision: page.up_to_revision,
             header,
         })
     }
@@ -222,19 +232,19 @@ impl Driver for PostgresDriver {
     async fn header(&self) -> Result<Header, BackendError> {
         let floor = self.shared.floor();
         let read = reading!(self, connection => {
-            let stand = store::read(connection).await?;
-            seen(connection, &floor, stand)
+            let store_state = store::read(connection).await?;
+            accept_state(connection, &floor, store_state)
         });
         Ok(self.shared.note(&read?))
     }
 
     async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let connection = self.streams.get().await?;
         let moved = compact::move_to(&connection, revision).await;
-        let stand = self.shared.judge(begun, moved)?;
+        let store_state = self.shared.record(started, moved)?;
         compact::drop_partitions(&connection).await;
-        Ok(self.shared.note(&stand))
+        Ok(self.shared.note(&store_state))
     }
 
     async fn retention_target(
@@ -242,10 +252,10 @@ impl Driver for PostgresDriver {
         keep: Duration,
         keep_events: u64,
     ) -> Result<Option<i64>, BackendError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let connection = self.streams.get().await?;
         let target = compact::target(&connection, keep, keep_events).await;
-        Ok(self.shared.judge(begun, target)?)
+        Ok(self.shared.record(started, target)?)
     }
 
     async fn import(
@@ -253,12 +263,12 @@ impl Driver for PostgresDriver {
         options: ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, BackendError> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let connection = self.streams.get().await?;
         let resources = &self.resources;
         let now = (self.clock)();
         let imported = import::run(&connection, resources, &self.readers, &options, parts, now);
-        let imported = self.shared.judge(begun, imported.boxed().await);
+        let imported = self.shared.record(started, imported.boxed().await);
         Ok(self.shared.note(&imported?))
     }
 
@@ -275,7 +285,7 @@ impl Driver for PostgresDriver {
         Ok(self.shared.fenced())
     }
 
-    async fn news(&self) {
+    async fn changed(&self) {
         self.hints.notified().await;
     }
 

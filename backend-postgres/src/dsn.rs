@@ -1,7 +1,7 @@
-//! Connection texts: libpq's URLs and its `key=value` form.
+//! Connection strings: libpq's URLs and its `key=value` form.
 //!
-//! tokio-postgres reads both but knows neither the stricter `sslmode`s nor the files that go with
-//! them; so the text is taken apart here, what is ours taken out, and the rest handed on.
+//! tokio-postgres supports neither the stricter `sslmode`s nor their files. This module parses the
+//! string, takes these parameters out, and passes the others on.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use tokio_postgres::Config;
 
 use crate::error::Error;
 
-/// A connection text taken apart.
+/// A parsed connection string.
 #[derive(Clone, Default)]
 pub(crate) struct Dsn(BTreeMap<String, String>);
 
@@ -18,7 +18,7 @@ pub(crate) fn refuse(problem: &str) -> Error {
 }
 
 impl Dsn {
-    /// Reads a text. It may hold a password: no error repeats it.
+    /// Parses a connection string. It may hold a password, so errors never quote it.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let url = text
             .strip_prefix("postgres://")
@@ -38,17 +38,17 @@ impl Dsn {
         self.0.remove(key)
     }
 
-    /// What is left, as tokio-postgres has it.
+    /// Converts the remaining parameters for tokio-postgres.
     pub(crate) fn config(&self) -> Result<Config, Error> {
         let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
         let mut text = String::new();
         for (key, value) in &self.0 {
-            // Anything else is a name that we do not know, and may be part of a password.
+            // Do not quote an unknown key: it may be a part of a malformed password.
             if !key
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             {
-                return Err(refuse("a parameter has no proper name"));
+                return Err(refuse("a parameter has an invalid name"));
             }
             text.push_str(&format!("{key}='{}' ", quoted(value)));
         }
@@ -58,7 +58,7 @@ impl Dsn {
         })
     }
 
-    /// As [`Dsn::config`], once for each host.
+    /// As [`Dsn::config`], one per host.
     pub(crate) fn hosts(&self) -> Result<Vec<Config>, Error> {
         let count = self.config()?.get_hosts().len();
         let hosts = 0..count;
@@ -67,7 +67,7 @@ impl Dsn {
             .collect()
     }
 
-    /// What is said of one of several hosts.
+    /// Selects the parameters of one host.
     fn host(&self, place: usize, count: usize) -> Result<Self, Error> {
         let mut one = self.clone();
         for key in ["host", "hostaddr", "port"] {
@@ -76,7 +76,7 @@ impl Dsn {
             };
             let values: Vec<&str> = list.split(',').collect();
             let value = match values.len() {
-                // One port is all hosts'.
+                // A single port applies to all hosts.
                 1 if key == "port" => values[0],
                 given if given == count => values[place],
                 given => return Err(refuse(&format!("{key} names {given} of {count} hosts"))),
@@ -101,7 +101,7 @@ impl Dsn {
         let mut hosts_only = Vec::new();
         let mut ports = Vec::new();
         for one in hosts.split(',').filter(|one| !one.is_empty()) {
-            // An address of IPv6 is in brackets.
+            // An IPv6 address is in brackets.
             let (host, port) = match one.rsplit_once(':') {
                 Some((host, port)) if !port.contains(']') => (host, port),
                 _ => (one, ""),
@@ -143,7 +143,8 @@ impl Dsn {
     }
 }
 
-/// A value and what follows it: up to a space, or in quotes; a backslash takes what follows as it is.
+/// Parses a value: up to a space, or quoted; a backslash escapes the next character. Returns it
+/// with the rest of the text.
 fn value(text: &str) -> Result<(String, &str), Error> {
     let quoted = text.starts_with('\'');
     let mut value = String::new();
@@ -162,7 +163,7 @@ fn value(text: &str) -> Result<(String, &str), Error> {
     Ok((value, ""))
 }
 
-/// Undoes percent-encoding; a plus sign is one.
+/// Decodes percent-encoding; a plus sign stands for itself.
 fn decode(text: &str) -> Result<String, Error> {
     let encoded = format!("={}", text.replace('+', "%2B"));
     let decoded = form_urlencoded::parse(encoded.as_bytes()).next();
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_taken_apart() {
+    fn dsn_parses_url_and_key_value_forms() {
         let url = "postgresql://u:p%2Fq+@a:1,[::1]:2,%2Frun%2Fpg/d?sslmode=require&options=-c%20x";
         assert_eq!(get(url, "host").as_deref(), Some("a,::1,/run/pg"));
         assert_eq!(get(url, "port").as_deref(), Some("1,2,5432"));
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_never_repeats_the_text() {
+    fn dsn_errors_never_quote_the_dsn() {
         for text in [
             "hush hush",
             "password='hush",

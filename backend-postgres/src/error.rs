@@ -1,66 +1,66 @@
-//! What can go wrong, and how it is told to callers.
+//! Errors of the store, and their mapping to the protocol.
 
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use sidecar::head::{Damaged, Exhausted, RevisionError};
 use tokio_postgres::error::{DbError, SqlState};
 
-/// Trouble with the store. A conflict of a write is a verdict, not an error.
+/// Error of the store. A conflict of a write is a verdict, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The revision asked for cannot be read.
+    /// The requested revision is not readable.
     #[error(transparent)]
     Revision(#[from] RevisionError),
-    /// No revision is left.
+    /// No revision is left for a change.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// The request is malformed, or does not fit the state of the store.
+    /// The request is malformed, or invalid in the current state of the store.
     #[error("{0}")]
     Invalid(String),
-    /// The store is fenced, with the reason given then.
+    /// The store is fenced, with the given reason.
     #[error("{0}")]
     Fenced(String),
     /// An import into the store is unfinished.
     #[error("an import is unfinished: carry on with it, or discard it")]
     Importing,
-    /// Other writers held the store for too long.
+    /// The lock of the store was not free in time.
     #[error("other writers held the store for too long")]
     Overloaded,
     /// The disk of the database is full.
     #[error("the disk of the database is full")]
     NoSpace,
-    /// The database cannot be reached, or does not take writes; nothing was sent.
+    /// The database is unreachable or rejects writes; nothing was sent.
     #[error("database: {0}")]
     Unreachable(String),
-    /// The connection was lost, or no answer came, after something was sent.
+    /// The connection was lost or timed out after something was sent.
     #[error("database: {0}")]
     Lost(String),
-    /// What became of a commit could not be found out in time.
+    /// The outcome of a commit could not be determined in time.
     #[error("the outcome of a commit is not known: {0}")]
     OutcomeUnknown(String),
-    /// The database refused a statement; nothing of it was kept.
+    /// The database rejected a statement; nothing was stored.
     #[error("database: {message} ({code})")]
     Storage {
-        /// Its SQLSTATE.
+        /// SQLSTATE of the error.
         code: String,
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
-    /// What is stored is not what was written.
+    /// Stored data fails its checksum or is inconsistent.
     #[error("{0}")]
     Corrupt(String),
-    /// The role lacks a right, which the server names.
+    /// The role lacks a privilege, which the server names.
     #[error(
         "database: {0}: `backend-postgres migrate --grant ROLE` gives a role what it needs to serve"
     )]
     Denied(String),
-    /// The driver must not serve: a sentence that says what to do.
+    /// The driver must not serve; the message says what to do.
     #[error("{0}")]
     Refused(String),
 }
 
 impl Error {
-    /// Whether another try, on a new connection, may do better.
+    /// Whether a retry on a new connection may succeed.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Lost(_))
     }
@@ -75,13 +75,13 @@ impl From<Damaged> for Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(refusal) => refused(refusal),
+            Some(rejection) => refused(rejection),
             None => Self::Lost(describe(&error)),
         }
     }
 }
 
-/// The whole chain of an error's words.
+/// Joins the messages of an error's source chain.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -96,13 +96,13 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// Of PostgreSQL 17: the server ended a session because its transaction took too long.
+/// SQLSTATE of PostgreSQL 17: transaction timeout.
 const TRANSACTION_TIMEOUT: &str = "25P04";
 
-/// What a server's refusal means for us.
-fn refused(refusal: &DbError) -> Error {
-    let code = refusal.code();
-    let message = refusal.message().to_owned();
+/// Maps an error response of the server.
+fn refused(rejection: &DbError) -> Error {
+    let code = rejection.code();
+    let message = rejection.message().to_owned();
     let gone = [
         &SqlState::ADMIN_SHUTDOWN,
         &SqlState::CRASH_SHUTDOWN,
@@ -158,17 +158,17 @@ impl From<Error> for BackendError {
             Error::OutcomeUnknown(_) | Error::Lost(_) => Outcome::Unknown,
             _ => Outcome::NotApplied,
         };
-        let mut told = Self {
+        let mut converted = Self {
             reason: reason.into(),
             outcome: outcome.into(),
             message: error.to_string(),
             ..Self::default()
         };
         let passes = matches!(reason, Reason::NotReady | Reason::Overloaded);
-        // A refusal stands until somebody changes the database.
+        // Denied and refused are permanent until an operator changes the database.
         if passes && !matches!(error, Error::Denied(_) | Error::Refused(_)) {
-            told.retry_after_ms = 1000;
+            converted.retry_after_ms = 1000;
         }
-        told
+        converted
     }
 }

@@ -1,7 +1,7 @@
-//! Filling an empty store from an export, in one call or in several.
+//! Imports into an empty store, in one call or in several.
 //!
-//! Each call is one transaction that holds the lock on the row of `store`. Until the last one the
-//! row says that an import is unfinished, and nobody reads or writes.
+//! Each call is one transaction that holds the lock on the row of `store`. Until the last call the
+//! row says that an import is unfinished, and all reads and writes are rejected.
 
 mod events;
 
@@ -17,18 +17,18 @@ use tokio::sync::mpsc;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::pool::Pool;
 use crate::record::digest;
 use crate::resources::Resources;
-use crate::store::{self, LOCK, Stand, newest};
+use crate::store::{self, LOCK, StoreState, newest};
 
-/// Longest wait for the database to take a piece, and for the sender to send one.
-const PIECE: Duration = Duration::from_secs(60);
+/// Timeout of storing one part, and of receiving one.
+const PART_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Overrides of the session's limits: a piece may be large and its sender slow.
-const PATIENT: &str = "SET LOCAL statement_timeout = '60s'; \
+/// Overrides the session's timeouts, because a part may be large and its sender slow.
+const LONG_TIMEOUTS: &str = "SET LOCAL statement_timeout = '60s'; \
                        SET LOCAL idle_in_transaction_session_timeout = '120s'";
 
 static PROGRESS: Statement = Statement {
@@ -74,20 +74,21 @@ const COPY_TYPES: &[Type] = &[
     Type::BYTEA,
 ];
 
-/// One call's transaction.
+/// Transaction of one call.
 struct Import<'a> {
     connection: &'a Connection,
     resources: &'a Resources,
-    /// Ids of new resources are given in transactions of their own: they outlive this one.
+    /// Connections for assigning ids of new resources, which are committed independently of the
+    /// import.
     others: &'a Pool,
     progress: ImportProgress,
-    /// Whether it matters in which order records come.
+    /// Whether records must be in key order.
     ordered: bool,
 }
 
-/// How far an unfinished import has come.
+/// Reads the progress of an unfinished import.
 pub(crate) async fn progress(connection: &Connection) -> Result<Option<ImportProgress>, Error> {
-    let row = connection.query_one(&PROGRESS, &[], ANSWER).await?;
+    let row = connection.query_one(&PROGRESS, &[], READ_TIMEOUT).await?;
     let Some(source) = row.get::<_, Option<&[u8]>>(0) else {
         return Ok(None);
     };
@@ -101,7 +102,8 @@ pub(crate) async fn progress(connection: &Connection) -> Result<Option<ImportPro
     }))
 }
 
-/// Takes one call's parts; an error, or a channel that closes before `Done`, keeps nothing of them.
+/// Stores the parts of one call. After an error, or if the channel closes before `Done`, nothing of
+/// the call is stored.
 pub(crate) async fn run(
     connection: &Connection,
     resources: &Resources,
@@ -109,15 +111,15 @@ pub(crate) async fn run(
     options: &ImportOptions,
     mut parts: mpsc::Receiver<ImportPart>,
     now: SystemTime,
-) -> Result<Stand, Error> {
+) -> Result<StoreState, Error> {
     connection.begin().await?;
-    connection.simple(PATIENT, ANSWER).await?;
+    connection.simple(LONG_TIMEOUTS, READ_TIMEOUT).await?;
     if options.discard {
         let discard = "SELECT ark.discard_import()";
-        connection.simple(discard, PIECE).await?;
+        connection.simple(discard, PART_TIMEOUT).await?;
     }
-    let stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER * 2).await?);
-    let progress = start(connection, &stand, options).await?;
+    let store_state = StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT * 2).await?);
+    let progress = start(connection, &store_state, options).await?;
     let mut import = Import {
         connection,
         resources,
@@ -126,7 +128,7 @@ pub(crate) async fn run(
         progress,
     };
     loop {
-        let part = tokio::time::timeout(PIECE, parts.recv()).await;
+        let part = tokio::time::timeout(PART_TIMEOUT, parts.recv()).await;
         match part.map_err(|_| invalid("the import's sender fell silent"))? {
             Some(ImportPart::Records(records)) => import.records(&records).await?,
             Some(ImportPart::Events(events)) => import.events(&events).await?,
@@ -135,19 +137,19 @@ pub(crate) async fn run(
         }
     }
     if options.more {
-        import.keep(stand.head).await?;
+        import.keep(store_state.head).await?;
     } else {
-        import.finish(options, stand.head, now).await?;
+        import.finish(options, store_state.head, now).await?;
     }
-    let stand = store::read(connection).await?;
-    connection.commit(PIECE).await?;
-    Ok(stand)
+    let store_state = store::read(connection).await?;
+    connection.commit(PART_TIMEOUT).await?;
+    Ok(store_state)
 }
 
-/// Checks that the store may take this call, and where it goes on.
+/// Checks that the store may accept this call, and returns where it continues.
 async fn start(
     connection: &Connection,
-    stand: &Stand,
+    store_state: &StoreState,
     options: &ImportOptions,
 ) -> Result<ImportProgress, Error> {
     let source = &options.source;
@@ -160,11 +162,14 @@ async fn start(
             ))
         };
     }
-    let empty: bool = connection.query_one(&EMPTY, &[], ANSWER).await?.get(0);
-    if !empty || !stand.head.has_just_begun() {
+    let empty: bool = connection
+        .query_one(&EMPTY, &[], READ_TIMEOUT)
+        .await?
+        .get(0);
+    if !empty || !store_state.head.has_just_begun() {
         return Err(invalid("import needs an empty store"));
     }
-    if let Some(reason) = &stand.fenced {
+    if let Some(reason) = &store_state.fenced {
         return Err(Error::Fenced(reason.clone()));
     }
     Ok(ImportProgress {
@@ -187,28 +192,30 @@ impl Import<'_> {
             self.progress.last = Some(key);
         }
         let copying = self.connection.client().copy_in(COPY);
-        let sink = self.connection.within(PIECE, copying).await?;
+        let sink = self.connection.within(PART_TIMEOUT, copying).await?;
         let writer = BinaryCopyInWriter::new(sink, COPY_TYPES);
         let mut writer = std::pin::pin!(writer);
         for (record, id) in records.iter().zip(ids) {
             let row = Row::new(record, id);
             let columns = row.columns();
             let written = writer.as_mut().write(&columns);
-            self.connection.within(PIECE, written).await?;
+            self.connection.within(PART_TIMEOUT, written).await?;
         }
-        self.connection.within(PIECE, writer.finish()).await?;
+        self.connection
+            .within(PART_TIMEOUT, writer.finish())
+            .await?;
         self.progress.records += records.len() as i64;
         Ok(())
     }
 
-    /// The record's key, if the record may come next.
+    /// Returns the record's key, if the record may come next.
     fn check(&self, record: &Record) -> Result<Key, Error> {
         let key = record.key.clone();
         let key = key.ok_or_else(|| invalid("a record has no key"))?;
         if record.revision < 1 || record.revision > self.progress.source.revision {
             return Err(invalid("a record is newer than its snapshot"));
         }
-        // What the next call goes by; a single one may come as it likes.
+        // The next call continues after the last key; a single call may have any order.
         let last = self.progress.last.as_ref().filter(|_| self.ordered);
         if last.is_some_and(|last| order(last) >= order(&key)) {
             return Err(invalid("records out of order"));
@@ -227,7 +234,7 @@ impl Import<'_> {
         self.resources.id(&other, key).await
     }
 
-    /// Notes how far this came.
+    /// Stores the progress.
     async fn keep(&self, before: Head) -> Result<(), Error> {
         let progress = &self.progress;
         let source = progress.source.encode_to_vec();
@@ -240,12 +247,12 @@ impl Import<'_> {
             &before.revision,
         ];
         self.connection
-            .query_one(&KEEP, &parameters, ANSWER)
+            .query_one(&KEEP, &parameters, READ_TIMEOUT)
             .await?;
         Ok(())
     }
 
-    /// Makes the store what was imported.
+    /// Completes the import: sets the identity and numbers of the store.
     async fn finish(
         &self,
         options: &ImportOptions,
@@ -275,13 +282,13 @@ impl Import<'_> {
             &before.revision,
         ];
         self.connection
-            .query_one(&FINISH, &parameters, ANSWER)
+            .query_one(&FINISH, &parameters, READ_TIMEOUT)
             .await?;
         Ok(())
     }
 }
 
-/// What tells one exported snapshot from another.
+/// Identifies an exported snapshot.
 fn identity(source: &Header) -> (&str, i64, i64) {
     (&source.store_id, source.epoch, source.revision)
 }
@@ -337,7 +344,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// What keys are ordered by.
+/// Sort key of key order.
 fn order(key: &Key) -> (&str, &str, String) {
     (&key.group, &key.resource, path_of(key))
 }

@@ -1,8 +1,8 @@
-//! Ranges in key order, all pieces of one snapshot.
+//! Lists in key order, all chunks from one snapshot.
 //!
-//! State at revision r is the objects with a revision ≤ r, and for every key that changed after r
-//! what its first later change replaced. The second part, the *overlay*, is empty unless a past
-//! revision is asked for.
+//! State at revision r is the objects with a revision ≤ r and, for every key that changed after r,
+//! the value replaced by its first later change. The second part, the *overlay*, is empty unless a
+//! past revision is requested.
 
 mod overlay;
 
@@ -18,29 +18,29 @@ use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 
 use self::overlay::Overlay;
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::read::stored;
 use crate::resources::Resources;
 use crate::shared::header;
-use crate::store::{self, Stand};
+use crate::store::{self, StoreState};
 
-/// Longest life of a list: its snapshot keeps the database from cleaning up.
-const LIFE: Duration = Duration::from_secs(600);
+/// Maximum duration of a list: its snapshot prevents vacuum from removing dead rows.
+const MAX_DURATION: Duration = Duration::from_secs(600);
 
-/// Rows that one statement looks at: as many as a chunk will hold, going by the chunk before.
+/// Rows per statement, estimated from the previous chunk so that one statement fills one chunk.
 const FIRST_ROWS: i64 = 128;
 const MOST_ROWS: i64 = 4096;
 
-/// Of a record in a chunk, beside the record: its tag and length.
+/// Encoded bytes of a record in a chunk besides the record: its tag and length.
 const FRAME_BYTES: usize = 8;
 
-/// What a row costs beside its value.
+/// Estimated bytes of a row besides its value.
 const ROW_BYTES: i64 = 512;
 
-/// After every key.
+/// Sorts after every key.
 const LAST: &str = "\u{10ffff}";
-/// Behind a key: the smallest one after it, because names hold no byte below the space.
+/// Suffix that gives the next possible key: names hold no byte below the space.
 const NEXT: &str = "\u{1}";
 
 static OBJECTS: Statement = Statement {
@@ -63,17 +63,17 @@ static OBJECTS: Statement = Statement {
     ],
 };
 
-/// The keys of a range.
+/// Keys of a range.
 struct Bounds {
     resource: i32,
-    /// Keys not yet read start here.
+    /// First key not read yet.
     from: String,
-    /// Keys end before this, which the index is told, too.
+    /// Exclusive upper bound, used by the index scan.
     end: String,
     cluster_only: bool,
 }
 
-/// A list under way.
+/// A list in progress.
 struct List<'a> {
     connection: &'a Connection,
     query: &'a ListQuery,
@@ -92,52 +92,57 @@ struct Packer<'a> {
     limit: u64,
 }
 
-/// How a step ended.
+/// Result of a step.
 enum Step {
-    /// There is more to read.
+    /// More records remain.
     Continues,
-    /// All was sent; whether keys follow the limit.
+    /// Everything was sent; `more` if keys exist beyond the limit.
     Ended { more: bool },
-    /// The reader left.
+    /// The client disconnected.
     Left,
 }
 
-/// Streams a range into `sink`. `note` is told of the snapshot.
+/// Streams a range into `sink`; calls `note` with the state of the snapshot.
 pub(crate) async fn run(
     connection: &Connection,
     resources: &Resources,
     query: &ListQuery,
     sink: &mpsc::Sender<ListPart>,
-    check: impl Fn(&Stand) -> Result<(), Error>,
+    check: impl Fn(&StoreState) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let range = &query.range;
     if query.revision == 0 {
         connection.begin_snapshot().await?;
     } else {
-        connection.begin_past().await?;
+        connection.begin_history_snapshot().await?;
     }
-    let mut stand = store::read(connection).await?;
-    check(&stand)?;
-    // In the snapshot: a resource that is new to it, and missed, would be an empty list.
+    let mut store_state = store::read(connection).await?;
+    check(&store_state)?;
+    // Read inside the snapshot. A cached lookup could miss a resource that is new in it, and return
+    // an empty list.
     let id = resources
         .find(connection, &range.group, &range.resource)
         .await?;
-    let now = stand.head.revision;
-    let at = stand.head.readable(query.revision);
+    let now = store_state.head.revision;
+    let at = store_state.head.readable(query.revision);
     let at = match at {
         Ok(at) => at,
         Err(error) => {
-            connection.commit(ANSWER).await?;
+            connection.commit(READ_TIMEOUT).await?;
             return Err(error.into());
         }
     };
-    stand.head.revision = at;
-    if sink.send(ListPart::Header(header(&stand))).await.is_err() {
+    store_state.head.revision = at;
+    if sink
+        .send(ListPart::Header(header(&store_state)))
+        .await
+        .is_err()
+    {
         return Ok(());
     }
     let Some(bounds) = id.and_then(|id| Bounds::new(id, range, query.after.as_ref())) else {
-        connection.commit(ANSWER).await?;
-        // A reader that left needs no end.
+        connection.commit(READ_TIMEOUT).await?;
+        // The client may be gone already.
         let _ = sink.send(ListPart::End { more: false }).await;
         return Ok(());
     };
@@ -155,11 +160,11 @@ pub(crate) async fn run(
         out: Packer::new(sink, query.limit),
     };
     list.stream().await?;
-    connection.commit(ANSWER).await
+    connection.commit(READ_TIMEOUT).await
 }
 
 impl Bounds {
-    /// `None` if nothing can be in the range.
+    /// Returns `None` if the range is always empty.
     fn new(resource: i32, range: &Range, after: Option<&Key>) -> Option<Self> {
         let (first, end) = match (&range.namespace, &range.name) {
             (Some(namespace), Some(name)) => {
@@ -186,7 +191,7 @@ impl Bounds {
 
 impl List<'_> {
     async fn stream(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now() + LIFE;
+        let deadline = Instant::now() + MAX_DURATION;
         let mut rows = FIRST_ROWS;
         loop {
             match self.step(&mut rows).await? {
@@ -201,7 +206,7 @@ impl List<'_> {
         }
     }
 
-    /// Reads some objects, and what of the overlay lies before and between them.
+    /// Reads some objects, and the records of the overlay before and between them.
     async fn step(&mut self, most: &mut i64) -> Result<Step, Error> {
         let bounds = &self.bounds;
         let chunk = i64::try_from(CHUNK_BYTES).unwrap_or(i64::MAX);
@@ -215,7 +220,9 @@ impl List<'_> {
             &chunk,
             &ROW_BYTES,
         ];
-        let rows = self.connection.query(&OBJECTS, &parameters, ANSWER * 4);
+        let rows = self
+            .connection
+            .query(&OBJECTS, &parameters, READ_TIMEOUT * 4);
         let rows = rows.await?;
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let full = rows.last().is_some_and(|row| row.get("full"));
@@ -246,7 +253,7 @@ impl List<'_> {
         Ok(ended.unwrap_or(Step::Ended { more: false }))
     }
 
-    /// Sends what of the overlay lies before `path`, or all.
+    /// Sends the records of the overlay before `path`, or all.
     async fn overlay(&mut self, path: Option<&str>) -> Result<Option<Step>, Error> {
         let Self {
             connection,
@@ -281,7 +288,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Takes a record; tells if the list ends here.
+    /// Adds a record; returns a step if the list ends here.
     async fn add(&mut self, record: Record) -> Option<Step> {
         if self.limit > 0 && self.sent == self.limit {
             return Some(Step::Ended { more: true });
@@ -296,7 +303,7 @@ impl<'a> Packer<'a> {
         None
     }
 
-    /// `false` if the reader left.
+    /// Returns `false` if the client disconnected.
     async fn flush(&mut self) -> bool {
         self.bytes = 0;
         let chunk = std::mem::take(&mut self.chunk);
@@ -305,7 +312,7 @@ impl<'a> Packer<'a> {
 
     async fn end(&mut self, more: bool) {
         if self.flush().await {
-            // A reader that left needs no end.
+            // The client may be gone already.
             let _ = self.sink.send(ListPart::End { more }).await;
         }
     }

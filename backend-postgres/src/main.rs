@@ -1,4 +1,4 @@
-//! `backend-postgres`: the PostgreSQL driver as a process.
+//! `backend-postgres`: the PostgreSQL driver process.
 
 #![expect(
     clippy::print_stdout,
@@ -27,25 +27,26 @@ struct Serve {
     kit: sidecar::Options,
 }
 
-/// Brings the schema of the database to a version.
+/// Migrates the schema of the database to a version
 #[derive(Parser)]
 #[command(name = "backend-postgres migrate")]
 struct Migrate {
     #[command(flatten)]
     database: Arguments,
-    /// Version to go to, up or down [default: the newest]. 0 removes the store with everything in it.
+    /// Version to migrate to, up or down [default: the newest]. 0 removes the store with all its
+    /// data
     #[arg(long, value_name = "N")]
     to: Option<i32>,
-    /// Role that is to serve the store: gets what it needs for that, and nothing else.
+    /// Role that will serve the store: grants it the required privileges, and no others
     #[arg(long, value_name = "ROLE")]
     grant: Option<String>,
-    /// Needed for --to 0.
+    /// Confirms --to 0
     #[arg(long)]
     remove_everything: bool,
 }
 
-/// Begins a new epoch of the store: clients forget the revisions that they know, and list again. For
-/// a database that was set back by a snapshot of its disk; other restores are noticed.
+/// Begins a new epoch of the store: clients discard their revisions and list again. Needed for a
+/// database that was reset by a snapshot of its disk; other restores are detected automatically
 #[derive(Parser)]
 #[command(name = "backend-postgres new-epoch")]
 struct NewEpoch {
@@ -53,7 +54,7 @@ struct NewEpoch {
     database: Arguments,
 }
 
-/// These are parsed apart, so that the flags of serving stay required without them.
+/// Subcommands are parsed separately, so that the flags of serving stay required without them.
 const COMMANDS_HELP: &str = "\
 Other commands (each with --help):
   backend-postgres migrate [--to N] [--grant ROLE]   makes or changes the schema, as its owner
@@ -61,7 +62,7 @@ Other commands (each with --help):
 
 fn main() -> ExitCode {
     sidecar::logs::init();
-    // The first one wins, and this is the first.
+    // Fails only if a provider is installed already, which cannot be the case here.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let rest = || std::env::args_os().skip(1);
     let first = rest().next();
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
 fn run_migrate(arguments: &Migrate) -> anyhow::Result<()> {
     anyhow::ensure!(
         arguments.to != Some(0) || arguments.remove_everything,
-        "--to 0 removes the store with everything in it: add --remove-everything if that is meant"
+        "--to 0 removes the store with all its data: add --remove-everything to confirm"
     );
     let options = Options::new(&arguments.database)?;
     let migrated = migrate::run(&options, arguments.to, arguments.grant.as_deref());
@@ -108,7 +109,8 @@ fn serve(arguments: &Serve) -> anyhow::Result<()> {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    // It only moves messages between two sockets: one thread does so with fewer switches than two.
+    // The runtime only moves messages between two sockets; one worker does that with fewer context
+    // switches than two.
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

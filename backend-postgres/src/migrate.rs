@@ -1,7 +1,7 @@
-//! Versions of the schema: up at start or by `migrate`, down only by `migrate --to`.
+//! Schema migrations: up at start or by `migrate`, down only by `migrate --to`.
 //!
-//! The table `ark.schema_version` says which version the database has and the oldest program that
-//! can work with it, so that a database may be a step ahead of programs that still run.
+//! The table `ark.schema_version` holds the version of the database and the oldest compatible
+//! program version, so that a database may be one version ahead of running programs.
 
 use std::time::SystemTime;
 
@@ -9,20 +9,20 @@ use backend_proto::limits::LAST_IMPORT;
 use sidecar::head::Head;
 use tokio_postgres::types::Type;
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::options::Options;
 use crate::store::begin_epoch_anyway;
 
-/// A step between two versions.
+/// A migration between two versions.
 struct Migration {
     up: &'static str,
     down: &'static str,
-    /// The oldest version of a program that works with the result.
+    /// Oldest program version that works with the result.
     oldest: i32,
 }
 
-/// Version `n` of the schema is what the first `n` migrations make.
+/// Version `n` of the schema is the result of the first `n` migrations.
 const MIGRATIONS: &[Migration] = &[
     Migration {
         up: include_str!("schema/0001.up.sql"),
@@ -41,18 +41,18 @@ const MIGRATIONS: &[Migration] = &[
     },
 ];
 
-/// Versions that programs of this release cannot leave a store at: their revisions are numbered in
-/// another way.
+/// Versions at which this release cannot leave a store, because their revisions use another
+/// numbering.
 const LEFT_BEHIND: std::ops::Range<i32> = 1..2;
 
-/// Held by whoever changes the schema: `ark schema` as a number.
+/// Advisory lock held during migrations: `ark sche` as a number.
 const LOCK: i64 = 0x6172_6b20_7363_6865;
 
-/// Oldest server, as `server_version_num` has it.
+/// Oldest supported server, as `server_version_num`.
 const OLDEST_SERVER: i32 = 130_000;
 
-/// Looks the table up in the catalog and not by `to_regclass`, which may answer from before another
-/// process, for whose lock we waited, made it.
+/// Queries the catalog instead of `to_regclass`, whose cached result may predate the migration by
+/// another process that held the lock.
 static SERVER: Statement = Statement {
     text: "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'), \
            EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -75,13 +75,13 @@ static ROLE: Statement = Statement {
     types: &[Type::TEXT],
 };
 
-/// The newest version that this program knows.
+/// Returns the newest version known to this program.
 #[must_use]
 pub fn newest() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
-/// What a server holds.
+/// Schema version of a database.
 struct Found {
     /// 0 if there is no schema.
     version: i32,
@@ -89,7 +89,7 @@ struct Found {
 }
 
 async fn find(connection: &Connection) -> Result<Found, Error> {
-    let row = connection.query_one(&SERVER, &[], ANSWER).await?;
+    let row = connection.query_one(&SERVER, &[], READ_TIMEOUT).await?;
     let server: i32 = row.get(0);
     if server < OLDEST_SERVER {
         return Err(Error::Refused(format!(
@@ -109,13 +109,13 @@ async fn find(connection: &Connection) -> Result<Found, Error> {
             oldest: 0,
         });
     }
-    let rows = connection.query(&VERSION, &[], ANSWER).await?;
+    let rows = connection.query(&VERSION, &[], READ_TIMEOUT).await?;
     let row = rows
         .first()
         .map(|row| (row.get::<_, i32>(0), row.get::<_, i32>(1)));
     match row {
         Some((version, oldest)) if version >= 1 => Ok(Found { version, oldest }),
-        // Made and filled in one transaction.
+        // A schema without its version row: a migration creates and fills both in one transaction.
         found => {
             let found = found.map_or("no version".to_owned(), |(version, _)| {
                 format!("version {version}")
@@ -128,7 +128,7 @@ async fn find(connection: &Connection) -> Result<Found, Error> {
     }
 }
 
-/// Refuses a database that this program cannot work with.
+/// Rejects a database that this program is incompatible with.
 pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
     let Found { version, oldest } = find(connection).await?;
     let ours = newest();
@@ -147,17 +147,17 @@ pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Brings the schema to this program's version if it is older and our role may; the check of every
-/// later connection says what is wrong otherwise.
+/// Migrates the schema to this program's version if it is older and the role may; otherwise the
+/// check of every later connection returns the error.
 ///
 /// # Errors
-/// If the database cannot be reached, or the migration fails.
+/// If the database is unreachable, or the migration fails.
 pub(crate) async fn at_start(options: &Options) -> Result<(), Error> {
     let connection = Connection::open(&options.target, options.pooled, None).await?;
     if find(&connection).await?.version >= newest() {
         return Ok(());
     }
-    let row = connection.query_one(&MAY_CREATE, &[], ANSWER).await?;
+    let row = connection.query_one(&MAY_CREATE, &[], READ_TIMEOUT).await?;
     if !row.get::<_, bool>(0) {
         let role: String = row.get(1);
         tracing::warn!(
@@ -166,11 +166,12 @@ pub(crate) async fn at_start(options: &Options) -> Result<(), Error> {
         );
         return Ok(());
     }
-    let walked = walk(&connection, newest(), (options.clock)()).await;
+    let walked = migrate_to(&connection, newest(), (options.clock)()).await;
     walked.map_err(by_the_owner)
 }
 
-/// Serving needs fewer rights than what makes the schema.
+/// Replaces the advice on missing privileges: migrations need the owner, not the privileges of
+/// serving.
 fn by_the_owner(error: Error) -> Error {
     match error {
         Error::Denied(message) => Error::Refused(format!(
@@ -181,10 +182,10 @@ fn by_the_owner(error: Error) -> Error {
     }
 }
 
-/// Brings the schema to a version, and lets a role use it.
+/// Migrates the schema to a version, and grants a role access.
 ///
 /// # Errors
-/// One sentence: what is wrong with the version, the role or the database.
+/// A message that names the problem of the version, the role or the database.
 pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Result<i32, Error> {
     let to = to.unwrap_or_else(newest);
     if to < 0 || to > newest() {
@@ -202,7 +203,7 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
     }
     let connection = Connection::open(&options.target, options.pooled, None).await?;
     let migrated = async {
-        walk(&connection, to, (options.clock)()).await?;
+        migrate_to(&connection, to, (options.clock)()).await?;
         match grant.filter(|_| to > 0) {
             Some(role) => grant_to(&connection, role).await,
             None => Ok(()),
@@ -212,37 +213,37 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
     Ok(to)
 }
 
-/// Begins a new epoch: every revision from before is gone for clients, who list again. Needed after
-/// the database was set back in a way that cannot be told from a crash, such as a snapshot of its
-/// disk. Gives the epoch's number.
+/// Begins a new epoch: all earlier revisions become invalid for clients, who list again. Needed
+/// after the database was reset in a way that looks like a crash, such as a snapshot of its disk.
+/// Returns the number of the epoch.
 ///
 /// # Errors
-/// If the database cannot be reached, or holds no store, or an unfinished one.
+/// If the database is unreachable, or holds no store or an unfinished import.
 pub async fn new_epoch(options: &Options) -> Result<i64, Error> {
     let connection = Connection::open(&options.target, options.pooled, None).await?;
     check(&connection).await?;
-    let stand = begin_epoch_anyway(&connection, (options.clock)()).await?;
-    Ok(stand.head.epoch)
+    let store_state = begin_epoch_anyway(&connection, (options.clock)()).await?;
+    Ok(store_state.head.epoch)
 }
 
-/// One transaction per step, each alone in the database.
-async fn walk(connection: &Connection, to: i32, now: SystemTime) -> Result<(), Error> {
-    let patient = "SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '10min'";
+/// Runs one transaction per migration, under an exclusive advisory lock.
+async fn migrate_to(connection: &Connection, to: i32, now: SystemTime) -> Result<(), Error> {
+    let long_timeouts = "SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '10min'";
     loop {
-        let begin = format!("BEGIN; {patient}; SELECT pg_advisory_xact_lock({LOCK})");
-        connection.simple(&begin, ANSWER * 20).await?;
+        let begin = format!("BEGIN; {long_timeouts}; SELECT pg_advisory_xact_lock({LOCK})");
+        connection.simple(&begin, READ_TIMEOUT * 20).await?;
         let version = find(connection).await?.version;
         let Some(script) = step(version, to, now)? else {
-            return connection.simple("COMMIT", ANSWER).await;
+            return connection.simple("COMMIT", READ_TIMEOUT).await;
         };
         let limit = std::time::Duration::from_secs(660);
         connection.simple(&script, limit).await?;
-        connection.simple("COMMIT", ANSWER * 20).await?;
+        connection.simple("COMMIT", READ_TIMEOUT * 20).await?;
         tracing::info!(from = version, to, "schema migrated");
     }
 }
 
-/// The statements of the next step, if there is one.
+/// Returns the statements of the next migration, if there is one.
 fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error> {
     let migration =
         |version: i32| {
@@ -254,9 +255,9 @@ fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error>
             ))
         })
         };
-    let begun = Head::made(now).revision;
+    let started = Head::made(now).revision;
     let path = format!(
-        "SET LOCAL search_path = ark, pg_temp; SET LOCAL ark.clock_revision = '{begun}'; \
+        "SET LOCAL search_path = ark, pg_temp; SET LOCAL ark.clock_revision = '{started}'; \
          SET LOCAL ark.last_kept = '{LAST_IMPORT}';"
     );
     match version.cmp(&to) {
@@ -267,10 +268,10 @@ fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error>
                          CREATE TABLE ark.schema_version (version int NOT NULL, oldest int NOT NULL); \
                          INSERT INTO ark.schema_version VALUES (0, 0);";
             let (first, last) = if version == 0 {
-                // Of a store that was here before, clients may remember revisions.
+                // Clients may remember revisions of an existing store, so it begins a new epoch.
                 let begin = format!(
-                    "UPDATE store SET epoch = {begun}, revision = {begun}, \
-                     compact_revision = {begun};"
+                    "UPDATE store SET epoch = {started}, revision = {started}, \
+                     compact_revision = {started};"
                 );
                 (first, begin)
             } else {
@@ -298,9 +299,9 @@ fn step(version: i32, to: i32, now: SystemTime) -> Result<Option<String>, Error>
     }
 }
 
-/// What a role needs to serve, and no more: it owns nothing, and changes no table's form.
+/// Grants a role the privileges of serving, and no others: it owns nothing and cannot alter tables.
 async fn grant_to(connection: &Connection, role: &str) -> Result<(), Error> {
-    let row = connection.query_one(&ROLE, &[&role], ANSWER).await?;
+    let row = connection.query_one(&ROLE, &[&role], READ_TIMEOUT).await?;
     let role: String = row.get(0);
     let text = format!(
         "GRANT USAGE ON SCHEMA ark TO {role}; \
@@ -312,5 +313,5 @@ async fn grant_to(connection: &Connection, role: &str) -> Result<(), Error> {
          GRANT EXECUTE ON FUNCTION ark.extend_log(bigint, bigint, bigint), ark.drop_log(), \
            ark.discard_import(), ark.json_of(bytea) TO {role};"
     );
-    connection.simple(&text, ANSWER * 5).await
+    connection.simple(&text, READ_TIMEOUT * 5).await
 }

@@ -1,4 +1,4 @@
-//! How a database is reached.
+//! Options of connecting to a database.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -10,12 +10,12 @@ use crate::dsn::{self, Dsn};
 use crate::error::Error;
 use crate::tls::{Tls, Verify};
 
-/// Flags of the driver; libpq's names where it has them.
+/// Flags of the driver, named after libpq's parameters where one exists.
 #[derive(Clone, clap::Args)]
 pub struct Arguments {
-    /// Everything in one text: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, or
-    /// `host=… dbname=…`. Flags come before what it says. Best given by environment, because others
-    /// can read command lines.
+    /// Connection string with all parameters:
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, or `host=… dbname=…`. Flags
+    /// override it. Prefer the environment variable, because other users can read command lines.
     #[arg(
         long,
         env = "ARK_BACKEND_POSTGRES_DSN",
@@ -24,7 +24,7 @@ pub struct Arguments {
     )]
     pub dsn: Option<String>,
 
-    /// Server; several, separated by commas, are tried in turn for the one that takes writes. A path
+    /// Server host. Several, separated by commas, are tried for the one that accepts writes. A path
     /// is the directory of a unix socket.
     #[arg(long, env = "ARK_BACKEND_POSTGRES_HOST", value_name = "HOST")]
     pub host: Option<String>,
@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long, env = "ARK_BACKEND_POSTGRES_PORT", value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// Database.
+    /// Database name.
     #[arg(long, env = "ARK_BACKEND_POSTGRES_DATABASE", value_name = "NAME")]
     pub database: Option<String>,
 
@@ -42,28 +42,28 @@ pub struct Arguments {
     pub username: Option<String>,
 
     /// File that holds the password; read again for every connection. The environment variable
-    /// ARK_BACKEND_POSTGRES_PASSWORD works, too.
+    /// ARK_BACKEND_POSTGRES_PASSWORD works too.
     #[arg(long, env = "ARK_BACKEND_POSTGRES_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// disable, prefer, require, verify-ca or verify-full, as libpq has them [default: prefer].
+    /// TLS mode, as in libpq: disable, prefer, require, verify-ca or verify-full [default: prefer].
     #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLMODE", value_name = "MODE")]
     pub sslmode: Option<String>,
 
-    /// Authority of the server's certificate, PEM.
+    /// Certificate authority of the server's certificate, PEM.
     #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLROOTCERT", value_name = "FILE")]
     pub sslrootcert: Option<PathBuf>,
 
-    /// Our certificate, PEM.
+    /// Client certificate, PEM.
     #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLCERT", value_name = "FILE")]
     pub sslcert: Option<PathBuf>,
 
-    /// Its private key, PEM.
+    /// Private key of the client certificate, PEM.
     #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLKEY", value_name = "FILE")]
     pub sslkey: Option<PathBuf>,
 
-    /// What stands between us and the database: `none`, a `session` pooler, or a `transaction`
-    /// pooler, behind which nothing may outlive a transaction.
+    /// Pooler in front of the database: `none`, a `session` pooler, or a `transaction` pooler,
+    /// which drops session state after each transaction.
     #[arg(
         long,
         env = "ARK_BACKEND_POSTGRES_POOLER",
@@ -72,8 +72,9 @@ pub struct Arguments {
     )]
     pub pooler: Pooler,
 
-    /// Where to hear of changes by other sidecars, if not on the connections above: a DSN past a
-    /// transaction pooler. `none` hears nothing: others' changes then show within a poll, 0.25 s.
+    /// Connection string for notifications of changes by other sidecars; needed if the other flags
+    /// lead to a transaction pooler, which does not support LISTEN. With `none`, changes by others
+    /// are polled every 0.25 s.
     #[arg(
         long,
         env = "ARK_BACKEND_POSTGRES_NOTIFY_DSN",
@@ -83,53 +84,53 @@ pub struct Arguments {
     pub notify_dsn: Option<String>,
 }
 
-/// What stands between us and the database.
+/// Pooler between the driver and the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Pooler {
-    /// Nothing.
+    /// No pooler.
     None,
-    /// A pooler that gives a server connection to a client connection for its whole life.
+    /// A pooler that assigns a server connection for the life of the client connection.
     Session,
-    /// A pooler that gives it for one transaction.
+    /// A pooler that assigns a server connection for one transaction.
     Transaction,
 }
 
-/// Where the password comes from, at every connection.
+/// Source of the password of each connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Password {
-    /// None, or the one in the configuration.
+    /// In the configuration, or absent.
     Configured,
-    /// Read again each time, so that it can be changed while we run.
+    /// Read for each connection, so that the password can change at runtime.
     File(PathBuf),
 }
 
-/// One way to reach the database.
+/// Address and credentials of the database.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// One configuration for each host, in the order in which they are tried.
+    /// One configuration per host, in the order of attempts.
     pub(crate) hosts: Vec<Config>,
     pub(crate) password: Password,
     pub(crate) tls: Tls,
 }
 
-/// Everything the driver needs to know.
+/// Options of the driver.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The database.
+    /// Database that holds the store.
     pub(crate) target: Target,
-    /// Where to hear of others' changes; `None` does not.
+    /// Connection for notifications; `None` if they are not used.
     pub(crate) notify: Option<Target>,
-    /// Whether session state is lost with each transaction.
+    /// Whether a pooler drops session state after each transaction.
     pub(crate) pooled: bool,
-    /// What new epochs begin by.
+    /// Clock for the numbers of epochs.
     pub(crate) clock: fn() -> SystemTime,
 }
 
 impl Options {
-    /// Reads the flags.
+    /// Builds the options from flags.
     ///
     /// # Errors
-    /// One sentence that names the flag and what is wrong.
+    /// A message that names the flag and its problem.
     pub fn new(arguments: &Arguments) -> Result<Self, Error> {
         let target = Target::new(arguments)?;
         let pooled = arguments.pooler == Pooler::Transaction;
@@ -141,7 +142,7 @@ impl Options {
                 port: None,
                 ..arguments.clone()
             })?),
-            // What is listened for belongs to the session, which a transaction pooler takes away.
+            // LISTEN is session state, which a transaction pooler drops.
             None if pooled => None,
             None => Some(target.clone()),
         };
@@ -153,10 +154,10 @@ impl Options {
         })
     }
 
-    /// A database that a DSN names, reached directly.
+    /// Options for a direct connection to the database of a connection string.
     ///
     /// # Errors
-    /// One sentence about the DSN.
+    /// A message about the connection string.
     pub fn from_dsn(dsn: &str) -> Result<Self, Error> {
         let target = Target::from_dsn(Dsn::parse(dsn)?)?;
         Ok(Self {
@@ -167,7 +168,7 @@ impl Options {
         })
     }
 
-    /// The same with another clock than the machine's for new epochs to begin by.
+    /// Replaces the clock for the numbers of epochs.
     #[must_use]
     pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
         Self { clock, ..self }
@@ -218,7 +219,7 @@ impl Target {
             ("disable", _) => (SslMode::Disable, Verify::Nothing),
             ("prefer", _) => (SslMode::Prefer, Verify::Nothing),
             ("require", None) => (SslMode::Require, Verify::Nothing),
-            // As libpq: an authority that is there is used.
+            // As libpq: a given authority is verified in these modes too.
             ("require" | "verify-ca", Some(_)) => (SslMode::Require, Verify::Authority),
             ("verify-full", Some(_)) => (SslMode::Require, Verify::AuthorityAndName),
             ("verify-ca" | "verify-full", None) => {
@@ -254,7 +255,7 @@ mod tests {
     use super::Options;
 
     #[test]
-    fn a_dsn_is_read_as_libpq_reads_it() {
+    fn dsn_is_interpreted_as_in_libpq() {
         let options = Options::from_dsn("postgres://ark:s%40c@db:6000/store?sslmode=require");
         let hosts = options.expect("read").target.hosts;
         let config = hosts.first().expect("a host");
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_obeyed_is_refused_in_words() {
+    fn unsupported_options_are_rejected_with_reason() {
         for (dsn, part) in [
             (
                 "postgres://ark@db/store?sslmode=verify-full",
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_not_shown() {
+    fn passwords_are_not_printed() {
         let options = Options::from_dsn("postgres://ark:hush@db/store").expect("read");
         assert!(!format!("{options:?}").contains("hush"));
     }

@@ -1,5 +1,4 @@
-//! Connections that are handed out and taken back. Their number is fixed: it depends neither on
-//! watchers nor on requests.
+//! Connection pools. Their size is fixed, independent of the number of watchers and requests.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use deadpool::managed::{
 };
 use tokio::time::sleep;
 
-use crate::connect::CONNECT;
+use crate::connect::CONNECT_TIMEOUT;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::migrate;
@@ -19,15 +18,16 @@ use crate::options::Options;
 use crate::shared::Shared;
 use crate::store;
 
-/// How often who waits for a connection looks whether there is an outage.
-const LOOK: Duration = Duration::from_millis(1500);
+/// Interval at which a caller that waits for a connection checks for an outage.
+const POLL_INTERVAL: Duration = Duration::from_millis(1500);
 
-/// A read that met a dead connection is tried on another, if that was found out this fast.
-pub(crate) const SECOND_TRY: Duration = Duration::from_millis(500);
+/// A read that met a dead connection is retried on another one, if the failure came within this
+/// time.
+pub(crate) const RETRY_WITHIN: Duration = Duration::from_millis(500);
 
-/// Runs the block with a connection of a pool, and again with another if the first turns out to be
-/// dead; then takes note of how it ended. A macro, because no closure may lend its block both the
-/// connection and what is around it.
+/// Runs the block with a connection of a pool, retries it with another if the first is dead, and
+/// records the result. A macro, because a closure cannot lend its future both the connection and
+/// its environment.
 macro_rules! read {
     ($driver:expr, $connection:ident => $block:block) => {{
         let begun = std::time::Instant::now();
@@ -39,18 +39,18 @@ macro_rules! read {
                 $block
             };
             match once.await {
-                Err(Error::Lost(_)) if first && begun.elapsed() < crate::pool::SECOND_TRY => {
+                Err(Error::Lost(_)) if first && begun.elapsed() < crate::pool::RETRY_WITHIN => {
                     first = false;
                 }
                 result => break result,
             }
         };
-        $driver.shared.judge(begun, result)
+        $driver.shared.record(begun, result)
     }};
 }
 pub(crate) use read;
 
-/// Makes connections to a database that was looked at.
+/// Opens connections to a database and inspects it.
 #[derive(Clone)]
 pub(crate) struct Connector {
     options: Arc<Options>,
@@ -64,22 +64,22 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
 }
 
-/// A connection that goes back when dropped; one that cannot be used again is closed there and then,
+/// A connection that returns to the pool when dropped. An unusable one is closed immediately,
 /// because its transaction may hold locks.
-pub(crate) struct Lent(Option<Object<Connector>>);
+pub(crate) struct PooledConnection(Option<Object<Connector>>);
 
-impl Deref for Lent {
+impl Deref for PooledConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        // Taken by `drop` alone.
+        // `None` only during `drop`.
         self.0
             .as_ref()
             .unwrap_or_else(|| unreachable!("a connection that was given back"))
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(lent) = self.0.take_if(|lent| !lent.is_usable()) {
             drop(Object::take(lent));
@@ -92,17 +92,17 @@ impl Connector {
         Self { options, shared }
     }
 
-    /// A new connection to a server whose store lacks nothing that was seen, or began a new epoch.
+    /// Connects to a server whose store lacks no observed commit, or began a new epoch.
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
         let connection = Connection::open(&self.options.target, self.options.pooled, None).await?;
         migrate::check(&connection).await?;
         let now = (self.options.clock)();
-        let stand = store::inspect(&connection, &self.shared.floor(), now).await?;
-        self.shared.note(&stand);
-        Ok(connection.looked_at(stand.head.epoch))
+        let store_state = store::inspect(&connection, &self.shared.floor(), now).await?;
+        self.shared.note(&store_state);
+        Ok(connection.with_epoch(store_state.head.epoch))
     }
 
-    /// Whether a connection may be used again: it works, and is of the epoch that we are in.
+    /// Whether a connection is reusable: it works and was inspected in the current epoch.
     pub(crate) fn is_good(&self, connection: &Connection) -> bool {
         connection.is_usable() && connection.epoch() == self.shared.floor().epoch
     }
@@ -126,13 +126,13 @@ impl Manager for Connector {
 }
 
 impl Pool {
-    /// At most `size` connections; callers wait for one for at most `wait`.
+    /// Creates a pool of at most `size` connections; callers wait at most `wait` for one.
     pub(crate) fn new(connector: Connector, size: usize, wait: Duration) -> Result<Self, Error> {
         let shared = connector.shared.clone();
         let timeouts = Timeouts {
             wait: Some(wait),
-            // Connecting, looking, and perhaps beginning an epoch.
-            create: Some(CONNECT * 2),
+            // Time for connecting and for inspecting the server, which may begin an epoch.
+            create: Some(CONNECT_TIMEOUT * 2),
             recycle: None,
         };
         let connections = Managed::builder(connector)
@@ -147,23 +147,23 @@ impl Pool {
         })
     }
 
-    /// Takes a connection.
-    pub(crate) async fn get(&self) -> Result<Lent, Error> {
+    /// Acquires a connection.
+    pub(crate) async fn get(&self) -> Result<PooledConnection, Error> {
         let getting = self.connections.get();
         tokio::pin!(getting);
         let got = loop {
             tokio::select! {
                 got = &mut getting => break got,
-                // Who waits for others to end does not wait for an outage to end.
-                () = sleep(LOOK) => if self.shared.in_trouble() {
-                    return Err(self.shared.no_room());
+                // Fail early during an outage, when no other caller will return a connection soon.
+                () = sleep(POLL_INTERVAL) => if self.shared.in_outage() {
+                    return Err(self.shared.no_connection());
                 },
             }
         };
-        got.map(|lent| Lent(Some(lent)))
+        got.map(|lent| PooledConnection(Some(lent)))
             .map_err(|error| match error {
                 PoolError::Backend(error) => error,
-                PoolError::Timeout(TimeoutType::Wait) => self.shared.no_room(),
+                PoolError::Timeout(TimeoutType::Wait) => self.shared.no_connection(),
                 PoolError::Closed => Error::Unreachable("the driver is shutting down".to_owned()),
                 other => Error::Unreachable(other.to_string()),
             })

@@ -1,4 +1,4 @@
-//! Reads of one statement: a record, the log.
+//! Reads with a single statement: a record, and the log.
 
 use backend_proto::v1::{Event, Key};
 use bytes::Bytes;
@@ -8,22 +8,22 @@ use sidecar::time::timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::record::{DELETED, Stored};
 use crate::resources::Resources;
-use crate::store::{self, STAND, Stand, newest, stand};
+use crate::store::{self, STATE_COLUMNS, StoreState, newest, store_state};
 
-/// What an event costs beside its value.
+/// Estimated bytes of an event besides its value.
 const EVENT_BYTES: i64 = 512;
 
-/// Rows of the log that one read looks at.
+/// Maximum rows of the log per read.
 const LOG_ROWS: i64 = 1024;
 
 static CURRENT: Statement = Statement {
     text: concat!(
         "SELECT ",
-        stand!(),
+        store_state!(),
         ", o.revision, o.create_revision, o.created_at, o.time, o.sum, o.idx, o.value \
          FROM ",
         newest!(),
@@ -32,7 +32,7 @@ static CURRENT: Statement = Statement {
     types: &[Type::INT4, Type::TEXT],
 };
 
-/// The first change after a revision that replaced something as old as that revision.
+/// First change after a revision that replaced a value as old as that revision.
 static REPLACED: Statement = Statement {
     text: "SELECT previous, create_revision, created_at, old_time, old_sum, old_idx, old_value \
            FROM ark.log WHERE revision > $1 AND resource = $2 AND path = $3 \
@@ -40,8 +40,9 @@ static REPLACED: Statement = Statement {
     types: &[Type::INT8, Type::INT4, Type::TEXT],
 };
 
-/// How many records there are: counted while that takes milliseconds, and then as many as the planner
-/// would expect, from the last ANALYZE and the pages that have come since. NULL before there was one.
+/// Number of records. Counted exactly while that takes milliseconds; above that the planner's
+/// estimate, from the last ANALYZE and the growth of the table since. NULL before the first
+/// ANALYZE.
 static COUNT: Statement = Statement {
     text: "SELECT CASE
         WHEN size <= 16777216 THEN (SELECT count(*) FROM ark.object)
@@ -53,13 +54,13 @@ static COUNT: Statement = Statement {
     types: &[],
 };
 
-/// Changes after a revision, each with the value that it stored: that is in `object` until it is
-/// replaced, and then in the row of the change that replaced it. As many as fit a number of bytes,
-/// but one at least. That `previous > 0` is said because the index on it holds no others.
+/// Changes after a revision with their values. A value is in `object` until it is replaced, then in
+/// the log row of the change that replaced it. Returns as many rows as fit the number of bytes, at
+/// least one. The condition `previous > 0` is needed to match the partial index.
 static LOG: Statement = Statement {
     text: concat!(
         "SELECT ",
-        stand!(),
+        store_state!(),
         ", e.* FROM ",
         newest!(),
         " LEFT JOIN LATERAL (
@@ -88,68 +89,70 @@ static LOG: Statement = Statement {
     types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
 
-/// About how many records there are, if that is known.
+/// Returns the approximate number of records, if known.
 pub(crate) async fn count(connection: &Connection) -> Result<Option<u64>, Error> {
-    let row = connection.query_one(&COUNT, &[], ANSWER).await?;
+    let row = connection.query_one(&COUNT, &[], READ_TIMEOUT).await?;
     let count: Option<i64> = row.get(0);
     Ok(count.and_then(|count| u64::try_from(count).ok()))
 }
 
-/// Events of the log, and how far they reach.
+/// Events of the log, and the revision up to which they are complete.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) stand: Stand,
+    pub(crate) store_state: StoreState,
     pub(crate) events: Vec<Event>,
-    pub(crate) through: i64,
+    pub(crate) up_to_revision: i64,
 }
 
-/// One record at a revision, or the latest for 0.
+/// Returns a record at a revision, or the latest for 0.
 pub(crate) async fn get(
     connection: &Connection,
     resources: &Resources,
     key: &Key,
     revision: i64,
-) -> Result<(Stand, Option<Stored>), Error> {
+) -> Result<(StoreState, Option<Stored>), Error> {
     let (group, resource) = (key.group.as_str(), key.resource.as_str());
     let id = match resources.known(connection, group, resource) {
         Some(id) => id,
         None => {
-            // Before the search: what is not found then was not there at this state.
-            let stand = store::read(connection).await?;
-            stand.head.readable(revision)?;
+            // Read the state before the search: then a record that is not found did not exist at
+            // this state.
+            let store_state = store::read(connection).await?;
+            store_state.head.readable(revision)?;
             match resources.find(connection, group, resource).await? {
                 Some(id) => id,
-                None => return Ok((stand, None)),
+                None => return Ok((store_state, None)),
             }
         }
     };
-    // No text of the database holds a zero byte, and no path that is stored two slashes.
+    // PostgreSQL text cannot hold a zero byte, and no stored path holds two slashes, so the
+    // substitute matches nothing.
     let path = path_of(key).replace('\0', "//");
     if revision == 0 {
         let row = connection
-            .query_one(&CURRENT, &[&id, &path], ANSWER)
+            .query_one(&CURRENT, &[&id, &path], READ_TIMEOUT)
             .await?;
-        return Ok((Stand::read(&row), stored(&row, STAND)));
+        return Ok((StoreState::read(&row), stored(&row, STATE_COLUMNS)));
     }
-    connection.begin_past().await?;
+    connection.begin_history_snapshot().await?;
     let row = connection
-        .query_one(&CURRENT, &[&id, &path], ANSWER)
+        .query_one(&CURRENT, &[&id, &path], READ_TIMEOUT)
         .await?;
-    let stand = Stand::read(&row);
-    let at = stand.head.readable(revision);
-    let mut found = stored(&row, STAND).filter(|stored| stored.revision <= revision);
+    let store_state = StoreState::read(&row);
+    let at = store_state.head.readable(revision);
+    let mut found = stored(&row, STATE_COLUMNS).filter(|stored| stored.revision <= revision);
     if found.is_none() && at.is_ok() {
         let rows = connection
-            .query(&REPLACED, &[&revision, &id, &path], ANSWER * 4)
+            .query(&REPLACED, &[&revision, &id, &path], READ_TIMEOUT * 4)
             .await?;
         found = rows.first().and_then(|row| stored(row, 0));
     }
-    connection.commit(ANSWER).await?;
+    connection.commit(READ_TIMEOUT).await?;
     at?;
-    Ok((stand, found))
+    Ok((store_state, found))
 }
 
-/// Seven columns of a row as a stored value, unless they are absent.
+/// Reads seven columns of a row as a stored value; `None` if they are NULL.
 pub(crate) fn stored(row: &Row, first: usize) -> Option<Stored> {
     Some(Stored {
         revision: row.get::<_, Option<i64>>(first)?,
@@ -164,7 +167,7 @@ pub(crate) fn stored(row: &Row, first: usize) -> Option<Stored> {
     })
 }
 
-/// Events after a revision, about `max_bytes` of them.
+/// Returns events after a revision, about `max_bytes` of them.
 pub(crate) async fn log(
     connection: &Connection,
     after: i64,
@@ -173,23 +176,24 @@ pub(crate) async fn log(
     let most = i64::try_from(max_bytes).unwrap_or(i64::MAX);
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&after, &EVENT_BYTES, &LOG_ROWS, &most];
-    let rows = connection.query(&LOG, &parameters, ANSWER).await?;
-    let first = rows.first().map(Stand::read);
-    let stand = first.ok_or_else(|| Error::Refused("the table ark.store is empty".to_owned()))?;
+    let rows = connection.query(&LOG, &parameters, READ_TIMEOUT).await?;
+    let first = rows.first().map(StoreState::read);
+    let store_state =
+        first.ok_or_else(|| Error::Refused("the table ark.store is empty".to_owned()))?;
     let events: Vec<Event> = rows.iter().filter_map(event).collect();
-    // Nothing is left out within the page, and all of it is from one snapshot.
-    let through = events
+    // The page is from one snapshot and has no gaps, so it is complete up to its last event.
+    let up_to_revision = events
         .last()
-        .map_or(stand.head.revision, |event| event.revision);
+        .map_or(store_state.head.revision, |event| event.revision);
     Ok(Page {
-        stand,
+        store_state,
         events,
-        through,
+        up_to_revision,
     })
 }
 
 fn event(row: &Row) -> Option<Event> {
-    let column = |place: usize| STAND + place;
+    let column = |place: usize| STATE_COLUMNS + place;
     let revision: i64 = row.get::<_, Option<i64>>(column(0))?;
     let key = key_of(row.get(column(1)), row.get(column(2)), row.get(column(3)));
     let kind: i16 = row.get(column(4));

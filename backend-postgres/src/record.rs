@@ -1,4 +1,4 @@
-//! Rows ⇄ records.
+//! Conversion of rows to records.
 
 use backend_proto::v1::{Index, Key, Record};
 use bytes::Bytes;
@@ -7,10 +7,11 @@ use ring::digest::{Digest, SHA256};
 use sidecar::key::display;
 use sidecar::time::timestamp;
 
-/// `log.change` of a delete. Its numbers are those of `Event.Type` and `Op.Action` of the protocol.
+/// Value of `log.change` for a delete. The numbers are those of `Event.Type` and `Op.Action` in the
+/// protocol.
 pub(crate) const DELETED: i16 = 3;
 
-/// One stored value as its row has it.
+/// A stored value as in its row.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) revision: i64,
@@ -24,7 +25,8 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// The record, its value checked: one that is not what was written is told, not shown.
+    /// Converts to a record after verifying the value. A value that fails its checksum is left out
+    /// and reported in the record.
     pub(crate) fn into_record(self, key: Key) -> Record {
         let index = self.index.as_deref().map(Index::decode).transpose();
         let intact = match (&self.value, &self.sum) {
@@ -50,13 +52,13 @@ impl Stored {
     }
 }
 
-/// What is said of a value that is not what was written.
+/// Message about a value that fails its checksum.
 pub(crate) fn damaged(key: &Key, revision: i64) -> String {
     let name = display(key);
     format!("the stored value of {name} at revision {revision} fails its checksum")
 }
 
-/// SHA-256 of a value; the database can compute the same.
+/// Returns the SHA-256 of a value; PostgreSQL's `sha256` computes the same.
 pub(crate) fn digest(value: &[u8]) -> Digest {
     ring::digest::digest(&SHA256, value)
 }

@@ -1,4 +1,4 @@
-//! Ids of the resources of which something is or was stored.
+//! Ids of resources that have or had records.
 
 use std::collections::HashMap;
 
@@ -6,18 +6,17 @@ use backend_proto::v1::Key;
 use parking_lot::Mutex;
 use tokio_postgres::types::Type;
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 
-/// What is known. Within an epoch ids are never given twice and never taken back; with a new one
-/// everything is asked for again, because the database may have forgotten an id, or give it to
-/// another resource.
+/// Cache of ids. Within an epoch, ids are never changed or reused. A new epoch clears the cache,
+/// because the restored database may lack an id or assign it to another resource.
 #[derive(Debug, Default)]
 pub(crate) struct Resources(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// That of the connection over which the ids came.
+    /// Epoch of the connection that the ids were read on.
     epoch: i64,
     ids: HashMap<(String, String), i32>,
 }
@@ -38,7 +37,7 @@ static ALL: Statement = Statement {
 };
 
 impl Resources {
-    /// The id of a resource, if it was asked for before in the connection's epoch.
+    /// Returns the id of a resource, if it is cached for the connection's epoch.
     pub(crate) fn known(
         &self,
         connection: &Connection,
@@ -62,7 +61,7 @@ impl Resources {
         known.ids.insert(name, id);
     }
 
-    /// The id of a resource, if anything was ever stored of it.
+    /// Returns the id of a resource that has or had records.
     pub(crate) async fn find(
         &self,
         connection: &Connection,
@@ -70,12 +69,12 @@ impl Resources {
         resource: &str,
     ) -> Result<Option<i32>, Error> {
         let known = self.known(connection, group, resource);
-        // No text of the database holds a zero byte.
+        // PostgreSQL text cannot hold a zero byte, so no such resource exists.
         if known.is_some() || group.contains('\0') || resource.contains('\0') {
             return Ok(known);
         }
         let rows = connection
-            .query(&FIND, &[&group, &resource], ANSWER)
+            .query(&FIND, &[&group, &resource], READ_TIMEOUT)
             .await?;
         let id = rows.first().map(|row| row.get(0));
         if let Some(id) = id {
@@ -84,20 +83,22 @@ impl Resources {
         Ok(id)
     }
 
-    /// The id of a key's resource; a new one gets its id in a transaction of its own.
+    /// Returns the id of a key's resource; a new resource gets its id in a separate transaction.
     pub(crate) async fn id(&self, connection: &Connection, key: &Key) -> Result<i32, Error> {
         let (group, resource) = (key.group.as_str(), key.resource.as_str());
         if let Some(id) = self.find(connection, group, resource).await? {
             return Ok(id);
         }
-        connection.query(&ADD, &[&group, &resource], ANSWER).await?;
+        connection
+            .query(&ADD, &[&group, &resource], READ_TIMEOUT)
+            .await?;
         let id = self.find(connection, group, resource).await?;
         id.ok_or_else(|| Error::Corrupt("a resource lost its id".to_owned()))
     }
 
-    /// Group and plural of every resource, in key order.
+    /// Returns group and plural of every resource, in key order.
     pub(crate) async fn all(connection: &Connection) -> Result<Vec<(String, String)>, Error> {
-        let rows = connection.query(&ALL, &[], ANSWER).await?;
+        let rows = connection.query(&ALL, &[], READ_TIMEOUT).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! State that the parts of one driver share.
+//! State shared by the parts of one driver.
 
 use std::time::{Duration, Instant};
 
@@ -8,46 +8,48 @@ use sidecar::driver::DriverHealth;
 use sidecar::head::Head;
 
 use crate::error::Error;
-use crate::store::{Floor, Stand};
+use crate::store::{Floor, StoreState};
 
-/// An outage is told within this, by health and to every caller.
-pub(crate) const PROMISE: Duration = Duration::from_secs(5);
+/// Maximum time until health and every caller report an outage.
+pub(crate) const MAX_DETECTION_LATENCY: Duration = Duration::from_secs(5);
 
-/// Without an answer of the database for this long, nobody knows what others wrote. The log is read
-/// at least every 1.25 s.
-const SILENCE: Duration = Duration::from_secs(4);
+/// Time without a response from the database after which changes of other writers may be missed.
+/// The log is read at least every 1.25 s, so this allows for a few failed reads.
+const STALE_AFTER: Duration = Duration::from_secs(4);
 
-/// How often the kit asks for our health.
-const ASKED_EVERY: Duration = Duration::from_millis(500);
-const _: () = assert!(SILENCE.as_millis() + ASKED_EVERY.as_millis() < PROMISE.as_millis());
+/// Interval at which the kit polls the health.
+const HEALTH_POLL_INTERVAL: Duration = Duration::from_millis(500);
+const _: () = assert!(
+    STALE_AFTER.as_millis() + HEALTH_POLL_INTERVAL.as_millis() < MAX_DETECTION_LATENCY.as_millis()
+);
 
-/// What every part may look at.
+/// State that every part may read.
 #[derive(Debug)]
 pub(crate) struct Shared(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     store_id: String,
-    /// The highest head that was seen.
+    /// Highest observed head.
     head: Head,
     fenced: Option<String>,
-    /// The last answer of the database, and the trouble since.
-    heard: Instant,
-    trouble: Option<String>,
+    /// Time of the last response of the database, and the error since.
+    last_response: Instant,
+    outage: Option<String>,
 }
 
 impl Shared {
-    pub(crate) fn new(stand: &Stand) -> Self {
+    pub(crate) fn new(store_state: &StoreState) -> Self {
         Self(Mutex::new(State {
-            store_id: stand.store_id.clone(),
-            head: stand.head,
-            fenced: stand.fenced.clone(),
-            heard: Instant::now(),
-            trouble: None,
+            store_id: store_state.store_id.clone(),
+            head: store_state.head,
+            fenced: store_state.fenced.clone(),
+            last_response: Instant::now(),
+            outage: None,
         }))
     }
 
-    /// What an answer to a question asked now must not be below.
+    /// Returns the lower bound for the state of any read that begins now.
     pub(crate) fn floor(&self) -> Floor {
         let state = self.0.lock();
         Floor {
@@ -57,62 +59,63 @@ impl Shared {
         }
     }
 
-    /// Takes note of what the database said, and makes the header of it.
-    pub(crate) fn note(&self, stand: &Stand) -> Header {
+    /// Records a state read from the database, and returns its header.
+    pub(crate) fn note(&self, store_state: &StoreState) -> Header {
         let mut state = self.0.lock();
-        state.heard = Instant::now();
-        state.trouble = None;
-        state.fenced.clone_from(&stand.fenced);
-        if state.store_id == stand.store_id {
-            state.head = state.head.max(stand.head);
+        state.last_response = Instant::now();
+        state.outage = None;
+        state.fenced.clone_from(&store_state.fenced);
+        if state.store_id == store_state.store_id {
+            state.head = state.head.max(store_state.head);
         } else {
             // Another process imported a store.
-            state.store_id.clone_from(&stand.store_id);
-            state.head = stand.head;
+            state.store_id.clone_from(&store_state.store_id);
+            state.head = store_state.head;
         }
         drop(state);
-        header(stand)
+        header(store_state)
     }
 
-    /// Takes note of how a call to the database ended that began at a time.
-    pub(crate) fn judge<T>(&self, begun: Instant, result: Result<T, Error>) -> Result<T, Error> {
+    /// Records the result of a database call that began at `begun`.
+    pub(crate) fn record<T>(&self, begun: Instant, result: Result<T, Error>) -> Result<T, Error> {
         let mut state = self.0.lock();
         match &result {
-            // Others were answered meanwhile: it is that call's trouble and nobody else's.
-            Err(error) if error.is_outage() && state.heard > begun => {}
+            // Another call succeeded since this one began: this failure does not indicate an
+            // outage.
+            Err(error) if error.is_outage() && state.last_response > begun => {}
             Err(error @ (Error::Denied(_) | Error::Refused(_))) => {
-                state.trouble = Some(error.to_string());
+                state.outage = Some(error.to_string());
             }
             Err(error) if error.is_outage() => {
-                state.trouble = Some(error.to_string());
+                state.outage = Some(error.to_string());
             }
-            // Says nothing about the database.
+            // Contention says nothing about the database's availability.
             Err(Error::Overloaded) => {}
-            // Any other refusal is an answer.
+            // Any other error is a response of the database.
             _ => {
-                state.heard = Instant::now();
-                state.trouble = None;
+                state.last_response = Instant::now();
+                state.outage = None;
             }
         }
         drop(state);
         result
     }
 
-    /// Whether the last that was heard of the database is trouble.
-    pub(crate) fn in_trouble(&self) -> bool {
-        self.0.lock().trouble.is_some()
+    /// Whether the last call ended in an outage.
+    pub(crate) fn in_outage(&self) -> bool {
+        self.0.lock().outage.is_some()
     }
 
-    /// When the database answered last, if there was trouble since.
-    pub(crate) fn silent_since(&self) -> Option<Instant> {
+    /// Returns the time of the last response, if the database has been unreachable since.
+    pub(crate) fn unreachable_since(&self) -> Option<Instant> {
         let state = self.0.lock();
-        state.trouble.is_some().then_some(state.heard)
+        state.outage.is_some().then_some(state.last_response)
     }
 
-    /// Why no connection was free in time.
-    pub(crate) fn no_room(&self) -> Error {
-        match &self.0.lock().trouble {
-            Some(trouble) => Error::Unreachable(trouble.clone()),
+    /// Returns the error for a caller that got no connection in time.
+    pub(crate) fn no_connection(&self) -> Error {
+        match &self.0.lock().outage {
+            Some(outage) => Error::Unreachable(outage.clone()),
             None => Error::Overloaded,
         }
     }
@@ -123,10 +126,10 @@ impl Shared {
 
     pub(crate) fn health(&self) -> DriverHealth {
         let state = self.0.lock();
-        if let Some(trouble) = &state.trouble {
-            return DriverHealth::NotReady(trouble.clone());
+        if let Some(outage) = &state.outage {
+            return DriverHealth::NotReady(outage.clone());
         }
-        if state.heard.elapsed() > SILENCE {
+        if state.last_response.elapsed() > STALE_AFTER {
             return DriverHealth::NotReady("the database does not answer".to_owned());
         }
         match &state.fenced {
@@ -136,9 +139,9 @@ impl Shared {
     }
 }
 
-/// The header of a state.
-pub(crate) fn header(stand: &Stand) -> Header {
-    stand.head.header(stand.store_id.clone())
+/// Builds the header of a state.
+pub(crate) fn header(store_state: &StoreState) -> Header {
+    store_state.head.header(store_state.store_id.clone())
 }
 
 #[cfg(test)]
@@ -150,10 +153,10 @@ mod tests {
 
     use super::Shared;
     use crate::error::Error;
-    use crate::store::Stand;
+    use crate::store::StoreState;
 
     fn shared() -> Shared {
-        Shared::new(&Stand {
+        Shared::new(&StoreState {
             store_id: "a".to_owned(),
             head: Head::default(),
             fenced: None,
@@ -167,24 +170,24 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_lost_while_others_were_answered_is_no_outage() {
+    fn lost_call_is_no_outage_if_others_succeed() {
         let shared = shared();
         let begun = Instant::now();
         std::thread::sleep(Duration::from_millis(1));
-        shared.judge(Instant::now(), Ok(())).expect("an answer");
-        shared.judge(begun, lost()).expect_err("its own trouble");
+        shared.record(Instant::now(), Ok(())).expect("an answer");
+        shared.record(begun, lost()).expect_err("its own trouble");
         assert_eq!(shared.health(), DriverHealth::Ready);
-        assert_eq!(shared.silent_since(), None);
+        assert_eq!(shared.unreachable_since(), None);
     }
 
     #[test]
-    fn a_call_that_was_lost_while_nobody_was_answered_is_one_until_somebody_is() {
+    fn lost_call_is_an_outage_until_another_succeeds() {
         let shared = shared();
         std::thread::sleep(Duration::from_millis(1));
-        shared.judge(Instant::now(), lost()).expect_err("trouble");
+        shared.record(Instant::now(), lost()).expect_err("trouble");
         assert!(matches!(shared.health(), DriverHealth::NotReady(_)));
-        assert!(shared.silent_since().is_some());
-        shared.judge(Instant::now(), Ok(())).expect("an answer");
+        assert!(shared.unreachable_since().is_some());
+        shared.record(Instant::now(), Ok(())).expect("an answer");
         assert_eq!(shared.health(), DriverHealth::Ready);
     }
 }

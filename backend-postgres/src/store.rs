@@ -1,4 +1,4 @@
-//! The row of `store`: who the store is, where it stands, and when a new epoch begins.
+//! The row of `store`: identity and position of the store, and when a new epoch begins.
 
 use std::time::SystemTime;
 
@@ -6,20 +6,21 @@ use sidecar::head::Head;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 
-/// The columns that [`Stand::read`] expects, of `ark.store` under the alias `s`.
-macro_rules! stand {
+/// Columns of `ark.store` (alias `s`) that [`StoreState::read`] expects.
+macro_rules! store_state {
     () => {
         "s.store_id, s.epoch, s.revision, s.compact_revision, s.fenced, \
          s.import_source IS NOT NULL, \
          s.timeline = substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"
     };
 }
-pub(crate) use stand;
+pub(crate) use store_state;
 
-/// The row, as a table of that alias. Its many versions are not looked at: see the schema.
+/// The row as a subquery with that alias. It avoids a scan of the row's dead versions: see the
+/// schema.
 macro_rules! newest {
     () => {
         "(SELECT * FROM ark.store WHERE revision > 0 ORDER BY revision DESC LIMIT 1) s"
@@ -27,27 +28,27 @@ macro_rules! newest {
 }
 pub(crate) use newest;
 
-/// How many columns those are.
-pub(crate) const STAND: usize = 7;
+/// Number of these columns.
+pub(crate) const STATE_COLUMNS: usize = 7;
 
 static READ: Statement = Statement {
-    text: concat!("SELECT ", stand!(), " FROM ", newest!()),
+    text: concat!("SELECT ", store_state!(), " FROM ", newest!()),
     types: &[],
 };
 
-/// Reads the row and keeps everybody else from writing until the transaction ends. Who waited for
-/// another writer gets the version that it left, whose revision is another: the row stays the same.
+/// Reads the row and locks out other writers until the transaction ends. A statement that waited
+/// for another writer reads the version committed by it: the update changes the row in place.
 pub(crate) static LOCK: Statement = Statement {
     text: concat!(
         "SELECT ",
-        stand!(),
+        store_state!(),
         " FROM ark.store s WHERE s.revision > 0 ORDER BY s.revision DESC LIMIT 1 FOR UPDATE"
     ),
     types: &[],
 };
 
-/// Whether the row was written somewhere else, and where this is: cluster, database, table, and the
-/// timeline. A table that is made from a dump has another number than the one that was dumped.
+/// Whether the row was written elsewhere, and the current origin: cluster, database, table and
+/// timeline. A table restored from a dump has another OID than the dumped one.
 static ORIGIN: Statement = Statement {
     text: "SELECT s.origin <> h.origin, h.origin, \
            substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) \
@@ -59,7 +60,7 @@ static ORIGIN: Statement = Statement {
     types: &[],
 };
 
-/// Changes above the row's revision, seen in one snapshot with it. An unfinished import has the
+/// Changes above the row's revision, in one snapshot with the row. An unfinished import has
 /// revisions of its source.
 static BEHIND: Statement = Statement {
     text: concat!(
@@ -78,18 +79,18 @@ static BEGIN_EPOCH: Statement = Statement {
     types: &[Type::INT8, Type::INT8, Type::TEXT, Type::TEXT, Type::INT8],
 };
 
-/// The row of `store` as one statement saw it.
+/// The row of `store` as read by one statement.
 #[derive(Clone, Debug)]
-pub(crate) struct Stand {
+pub(crate) struct StoreState {
     pub(crate) store_id: String,
     pub(crate) head: Head,
     pub(crate) fenced: Option<String>,
     pub(crate) importing: bool,
-    /// The row was written on the timeline that the server is on.
+    /// Whether the row was written on the server's current timeline.
     pub(crate) here: bool,
 }
 
-impl Stand {
+impl StoreState {
     pub(crate) fn read(row: &Row) -> Self {
         Self {
             store_id: row.get(0),
@@ -104,28 +105,28 @@ impl Stand {
         }
     }
 
-    /// Refuses a row that cannot be that of a store.
-    pub(crate) fn sound(self) -> Result<Self, Error> {
+    /// Rejects a row with numbers that no valid store has.
+    pub(crate) fn validated(self) -> Result<Self, Error> {
         self.head.check()?;
         Ok(self)
     }
 
-    /// Refuses while an import is unfinished.
-    pub(crate) fn whole(&self) -> Result<(), Error> {
+    /// Returns an error while an import is unfinished.
+    pub(crate) fn require_complete(&self) -> Result<(), Error> {
         if self.importing {
             return Err(Error::Importing);
         }
         Ok(())
     }
 
-    /// Whether this may lack commits that somebody saw: it is on another timeline, or below `floor`.
-    pub(crate) fn went_back(&self, floor: &Floor) -> bool {
+    /// Whether this state may lack observed commits: it is on another timeline, or below `floor`.
+    pub(crate) fn regressed(&self, floor: &Floor) -> bool {
         let below = (self.head.epoch, self.head.revision) < (floor.epoch, floor.revision);
         !self.here || (self.store_id == floor.store_id && below)
     }
 }
 
-/// The highest state that this process ever saw.
+/// Highest state observed by this process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Floor {
     pub(crate) store_id: String,
@@ -144,14 +145,14 @@ impl Floor {
 }
 
 /// Reads the row of `store`.
-pub(crate) async fn read(connection: &Connection) -> Result<Stand, Error> {
-    let row = connection.query_one(&READ, &[], ANSWER).await?;
-    Stand::read(&row).sound()
+pub(crate) async fn read(connection: &Connection) -> Result<StoreState, Error> {
+    let row = connection.query_one(&READ, &[], READ_TIMEOUT).await?;
+    StoreState::read(&row).validated()
 }
 
-/// Refuses a row that is older than the changes beside it, whose revisions would be given out again.
+/// Rejects a row that is older than the newest change: revisions would be issued twice.
 async fn check_newest_row(connection: &Connection) -> Result<(), Error> {
-    let rows = connection.query(&BEHIND, &[], ANSWER).await?;
+    let rows = connection.query(&BEHIND, &[], READ_TIMEOUT).await?;
     match rows.first() {
         Some(row) => Err(Error::Refused(format!(
             "the row of the table ark.store is damaged: it has revision {}, and there are changes \
@@ -163,18 +164,18 @@ async fn check_newest_row(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-/// Looks at a server that was just connected to, and begins a new epoch if commits may be missing.
+/// Inspects a newly connected server, and begins a new epoch if commits may be missing.
 pub(crate) async fn inspect(
     connection: &Connection,
     floor: &Floor,
     now: SystemTime,
-) -> Result<Stand, Error> {
-    let stand = read(connection).await?;
+) -> Result<StoreState, Error> {
+    let store_state = read(connection).await?;
     check_newest_row(connection).await?;
-    if Place::look(connection).await?.foreign || stand.went_back(floor) {
+    if RowOrigin::look(connection).await?.foreign || store_state.regressed(floor) {
         return begin_epoch(connection, floor, now).await;
     }
-    Ok(stand)
+    Ok(store_state)
 }
 
 /// Begins a new epoch, unless another process just did.
@@ -182,54 +183,56 @@ pub(crate) async fn begin_epoch(
     connection: &Connection,
     floor: &Floor,
     now: SystemTime,
-) -> Result<Stand, Error> {
+) -> Result<StoreState, Error> {
     connection.begin().await?;
-    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?).sound()?;
-    let place = Place::look(connection).await?;
-    if place.foreign || stand.went_back(floor) {
-        let newest = stand.head.max_of(floor.head());
+    let mut store_state =
+        StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT).await?).validated()?;
+    let row_origin = RowOrigin::look(connection).await?;
+    if row_origin.foreign || store_state.regressed(floor) {
+        let newest = store_state.head.max_of(floor.head());
         tracing::warn!(
-            timeline = place.timeline,
-            was = stand.head.revision,
+            timeline = row_origin.timeline,
+            was = store_state.head.revision,
             seen = floor.revision,
             "the database may lack commits: a new epoch begins"
         );
-        place
-            .number_anew(connection, &mut stand, newest, now)
+        row_origin
+            .begin_above(connection, &mut store_state, newest, now)
             .await?;
     }
-    connection.commit(ANSWER * 4).await?;
-    Ok(stand)
+    connection.commit(READ_TIMEOUT * 4).await?;
+    Ok(store_state)
 }
 
-/// Begins a new epoch because somebody who knows more says so.
+/// Begins a new epoch unconditionally, at an operator's request.
 pub(crate) async fn begin_epoch_anyway(
     connection: &Connection,
     now: SystemTime,
-) -> Result<Stand, Error> {
+) -> Result<StoreState, Error> {
     connection.begin().await?;
-    let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?).sound()?;
-    stand.whole()?;
-    let place = Place::look(connection).await?;
-    let newest = stand.head;
-    place
-        .number_anew(connection, &mut stand, newest, now)
+    let mut store_state =
+        StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT).await?).validated()?;
+    store_state.require_complete()?;
+    let row_origin = RowOrigin::look(connection).await?;
+    let newest = store_state.head;
+    row_origin
+        .begin_above(connection, &mut store_state, newest, now)
         .await?;
-    connection.commit(ANSWER * 4).await?;
-    Ok(stand)
+    connection.commit(READ_TIMEOUT * 4).await?;
+    Ok(store_state)
 }
 
-/// Where the row of `store` is.
-struct Place {
-    /// It was written somewhere else.
+/// Origin of the row of `store`.
+struct RowOrigin {
+    /// Whether the row was written elsewhere.
     foreign: bool,
     origin: String,
     timeline: String,
 }
 
-impl Place {
+impl RowOrigin {
     async fn look(connection: &Connection) -> Result<Self, Error> {
-        let row = connection.query_one(&ORIGIN, &[], ANSWER).await?;
+        let row = connection.query_one(&ORIGIN, &[], READ_TIMEOUT).await?;
         Ok(Self {
             foreign: row.get(0),
             origin: row.get(1),
@@ -237,11 +240,11 @@ impl Place {
         })
     }
 
-    /// Puts the store into an epoch above `newest`.
-    async fn number_anew(
+    /// Begins an epoch above `newest`.
+    async fn begin_above(
         &self,
         connection: &Connection,
-        stand: &mut Stand,
+        store_state: &mut StoreState,
         newest: Head,
         now: SystemTime,
     ) -> Result<(), Error> {
@@ -251,23 +254,23 @@ impl Place {
             &head.revision,
             &self.origin,
             &self.timeline,
-            &stand.head.revision,
+            &store_state.head.revision,
         ];
         connection
-            .query_one(&BEGIN_EPOCH, &parameters, ANSWER)
+            .query_one(&BEGIN_EPOCH, &parameters, READ_TIMEOUT)
             .await?;
-        stand.head = head;
-        stand.here = true;
+        store_state.head = head;
+        store_state.here = true;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Floor, Head, Stand};
+    use super::{Floor, Head, StoreState};
 
-    fn stand(epoch: i64, revision: i64, here: bool) -> Stand {
-        Stand {
+    fn store_state(epoch: i64, revision: i64, here: bool) -> StoreState {
+        StoreState {
             store_id: "a".to_owned(),
             head: Head {
                 epoch,
@@ -281,21 +284,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_cannot_be_taken_back() {
+    fn state_below_observed_one_is_a_regression() {
         let floor = Floor {
             store_id: "a".to_owned(),
             epoch: 2,
             revision: 20,
         };
-        assert!(!stand(2, 20, true).went_back(&floor));
-        assert!(!stand(3, 1, true).went_back(&floor));
-        assert!(stand(2, 19, true).went_back(&floor));
-        assert!(stand(1, 99, true).went_back(&floor));
-        assert!(stand(2, 20, false).went_back(&floor));
+        assert!(!store_state(2, 20, true).regressed(&floor));
+        assert!(!store_state(3, 1, true).regressed(&floor));
+        assert!(store_state(2, 19, true).regressed(&floor));
+        assert!(store_state(1, 99, true).regressed(&floor));
+        assert!(store_state(2, 20, false).regressed(&floor));
         let other = Floor {
             store_id: "b".to_owned(),
             ..floor
         };
-        assert!(!stand(1, 1, true).went_back(&other));
+        assert!(!store_state(1, 1, true).regressed(&other));
     }
 }

@@ -1,4 +1,4 @@
-//! TLS to the database, with the four degrees of trust that libpq's `sslmode` names.
+//! TLS to the database, with the verification levels of libpq's `sslmode`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,31 +15,31 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Error;
 
-/// What of the server's certificate is looked at.
+/// Verification of the server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verify {
-    /// Nothing: encrypted, but to whoever answers.
+    /// No verification: encrypted, but without protection from an impostor.
     Nothing,
-    /// Who signed it.
+    /// Verifies the issuer.
     Authority,
-    /// Who signed it, and that it is for the host.
+    /// Verifies the issuer and the host name.
     AuthorityAndName,
 }
 
-/// How TLS is spoken.
+/// TLS configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls(Arc<ClientConfig>);
 
-/// The verifier of everything but [`Verify::AuthorityAndName`].
+/// Verifier for all levels but [`Verify::AuthorityAndName`].
 #[derive(Debug)]
 struct Lenient {
     provider: Arc<CryptoProvider>,
-    /// Absent: any certificate will do.
+    /// `None` accepts any certificate.
     authority: Option<Arc<WebPkiServerVerifier>>,
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the certificate files.
     pub(crate) fn new(
         verify: Verify,
         root: Option<PathBuf>,
@@ -72,7 +72,7 @@ impl Tls {
                     .map_err(|error| unreadable(&certificate, &error))?
             }
             _ => {
-                let problem = "sslcert and sslkey belong together";
+                let problem = "sslcert and sslkey must be given together";
                 return Err(Error::Refused(problem.to_owned()));
             }
         };
@@ -120,7 +120,7 @@ impl ServerCertVerifier for Lenient {
             now,
         );
         match verified {
-            // The name is judged last: all else was right.
+            // The verifier checks the name last: everything else is valid.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

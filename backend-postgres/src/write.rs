@@ -1,9 +1,9 @@
-//! One batch of operations as one statement, and its rows as verdicts.
+//! Batches of operations: one statement, and its rows as verdicts.
 //!
-//! The statement compares and swaps set-wise: it joins the operations with the objects they name and
-//! with the log rows that know their op_ids, judges each, numbers the winners in their order, and
-//! stores them. It runs after the row of `store` was locked by a statement of its own: its snapshot
-//! is then newer than the commit of whoever held the lock before.
+//! The statement is a set-wise compare-and-swap. It joins the operations with the objects they name
+//! and with the log rows of their op_ids, decides each, numbers the successful ones in order, and
+//! stores them. The row of `store` must be locked by an earlier, separate statement: then the
+//! snapshot of this statement includes the commit of the previous lock holder.
 
 mod batch;
 mod verdict;
@@ -14,10 +14,10 @@ use crate::connection::Statement;
 
 pub(crate) use batch::{Batch, origin};
 
-/// Largest value, bytes.
+/// Maximum size of a value in bytes.
 pub(crate) const VALUE_BYTES: usize = 32 << 20;
 
-/// Answers of [`APPLY`] about an operation.
+/// Results of [`APPLY`] for an operation.
 mod answer {
     pub(crate) const APPLIED: i16 = 0;
     pub(crate) const REPLAYED: i16 = 1;
@@ -31,10 +31,10 @@ mod answer {
     pub(crate) const EXHAUSTED: i16 = 9;
 }
 
-/// Judges and stores a batch. A fenced store still knows what it applied before: a retry that is told
-/// that it was not would be believed. No rows: the store may not be written, which the row that was
-/// locked explains. Where revisions are given, but the row of `store` is not found to count them, the
-/// division by the number of rows that were counted fails.
+/// Decides and stores a batch. On a fenced store it still finds operations that were already
+/// applied, because rejecting their retry as `NOT_APPLIED` would be wrong. It returns no rows if
+/// the store is not writable; the locked row says why. If revisions were assigned but the update of
+/// the row of `store` matched no row, a division by its row count fails the statement.
 pub(crate) static APPLY: Statement = Statement {
     text: "
 WITH s AS MATERIALIZED (

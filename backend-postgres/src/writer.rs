@@ -1,8 +1,9 @@
-//! Batches on their way into the database: sent in one go, sent again when the answer was lost.
+//! Commits batches: pipelined in one round trip, and sent again if the response is lost.
 //!
-//! What becomes of a commit whose answer never came is found out by sending the batch again: each
-//! operation has an op_id, and one that was applied answers with the verdict of its first time. That
-//! also settles the case in which the first attempt is still on its way to the server.
+//! The outcome of a commit without a response is determined by sending the batch again: each
+//! operation has an op_id, and an operation that was applied returns its first verdict. The lock on
+//! the row of `store` also covers the case that the first attempt is still on its way to the
+//! server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,30 +17,33 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::pool::Connector;
 use crate::resources::Resources;
-use crate::shared::{PROMISE, Shared};
-use crate::store::{LOCK, Stand};
+use crate::shared::{MAX_DETECTION_LATENCY, Shared};
+use crate::store::{LOCK, StoreState};
 use crate::write::{APPLY, Batch};
 
-/// How long a batch is tried before its callers are told that the database is out of reach; counted
-/// from the last answer of the database when it begins during an outage, and then tried once at least.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Longest wait for a connection of a batch that begins when patience has run out.
-const LAST_TRY: Duration = Duration::from_secs(1);
-const _: () = assert!(PATIENCE.as_millis() + LAST_TRY.as_millis() < PROMISE.as_millis());
-/// Longest wait for one attempt, which may have to wait for standbys.
-const ATTEMPT: Duration = Duration::from_secs(10);
-/// Longest wait for the answer to what begins an attempt, which waits for nobody.
-const BEGUN: Duration = Duration::from_secs(1);
-/// How often an attempt that waits looks whether others get answers.
-const LOOK: Duration = Duration::from_millis(250);
-/// Pauses between attempts: doubled from the first to the last.
+/// Retry budget of a batch, after which callers get the error that the database is unreachable.
+/// During an outage it counts from the last response of the database, but allows at least one
+/// attempt.
+const RETRY_BUDGET: Duration = Duration::from_secs(3);
+/// Timeout of connecting for a batch that begins after the retry budget is spent.
+const LAST_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+const _: () = assert!(
+    RETRY_BUDGET.as_millis() + LAST_ATTEMPT_TIMEOUT.as_millis() < MAX_DETECTION_LATENCY.as_millis()
+);
+/// Timeout of one attempt, which may wait for synchronous standbys.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of the first response in an attempt, which does not wait for standbys.
+const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Interval at which a pending attempt checks whether other calls get responses.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Backoff between attempts: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
-/// Room in the log beyond what a batch needs.
+/// Revisions by which the log is extended beyond the need of a batch.
 const MARGIN: i64 = 1024;
 
 static EXTEND: Statement = Statement {
@@ -52,29 +56,29 @@ static FENCE: Statement = Statement {
     types: &[Type::TEXT, Type::INT8],
 };
 
-/// The one connection that writes.
+/// The only writing connection.
 pub(crate) struct Writer {
     connector: Connector,
     shared: Arc<Shared>,
     resources: Arc<Resources>,
-    /// Revisions to tell other sidecars of.
-    told: watch::Sender<i64>,
+    /// Revisions for notifications to other sidecars.
+    committed_revisions: watch::Sender<i64>,
     connection: Mutex<Option<Connection>>,
 }
 
-/// Why an attempt did not end in a commit.
+/// Reason why an attempt did not commit.
 enum Failed {
-    /// Nothing of it was kept. Another attempt may do better.
+    /// Nothing was stored. A retry may succeed.
     Before(Error),
-    /// It may have been kept.
+    /// It may have been stored.
     Within(Error),
-    /// It may yet be kept: it hangs, while others are answered.
+    /// It may still be stored: this attempt hangs while other calls get responses.
     Hangs(String),
-    /// The log has no room for these revisions.
+    /// The log has no partition for these revisions.
     LogFull { first: i64, last: i64 },
-    /// The database went back.
-    Back,
-    /// Another attempt would end the same way.
+    /// The storage revision regressed.
+    Regressed,
+    /// A retry would fail the same way.
     Final(Error),
 }
 
@@ -83,13 +87,13 @@ impl Writer {
         connector: Connector,
         shared: Arc<Shared>,
         resources: Arc<Resources>,
-        told: watch::Sender<i64>,
+        committed_revisions: watch::Sender<i64>,
     ) -> Self {
         Self {
             connector,
             shared,
             resources,
-            told,
+            committed_revisions,
             connection: Mutex::new(None),
         }
     }
@@ -98,38 +102,42 @@ impl Writer {
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
         let mut slot = self.connection.lock().await;
         let mut batch = Batch::new(ops, now());
-        let deadline = self.shared.silent_since().unwrap_or_else(Instant::now) + PATIENCE;
-        let connected_by = deadline.max(Instant::now() + LAST_TRY);
+        let deadline = self.shared.unreachable_since().unwrap_or_else(Instant::now) + RETRY_BUDGET;
+        let connected_by = deadline.max(Instant::now() + LAST_ATTEMPT_TIMEOUT);
         let mut pause = FIRST_PAUSE;
         let mut uncertain = false;
         loop {
-            let begun = Instant::now();
+            let started = Instant::now();
             let (error, again) = match self.attempt(&mut slot, &mut batch, connected_by).await {
-                Ok((stand, rows)) => {
-                    let judged = batch.judge(&rows, stand.fenced.as_deref())?;
-                    let mut header = self.shared.note(&stand);
-                    if let Some(last) = judged.events.last() {
+                Ok((store_state, rows)) => {
+                    let verdicts = batch.into_verdicts(&rows, store_state.fenced.as_deref())?;
+                    let mut header = self.shared.note(&store_state);
+                    if let Some(last) = verdicts.events.last() {
                         header.revision = last.revision;
-                        self.committed(&stand, &header);
+                        self.committed(&store_state, &header);
                     }
                     return Ok(Committed {
                         header,
-                        results: judged.results,
-                        events: judged.events,
+                        results: verdicts.results,
+                        events: verdicts.events,
                     });
                 }
                 Err(Failed::LogFull { first, last }) => {
                     let extended = self.extend(&mut slot, first, last).await;
-                    // Others may use the room up before us, but not for ever.
-                    let late = Instant::now() > deadline;
-                    (extended.err().or(late.then_some(Error::Overloaded)), true)
+                    // Other writers may use up the extension first, so this retries, within the
+                    // budget.
+                    let timed_out = Instant::now() > deadline;
+                    (
+                        extended.err().or(timed_out.then_some(Error::Overloaded)),
+                        true,
+                    )
                 }
-                Err(Failed::Back) => {
-                    // A new connection looks at what is there, and begins an epoch if need be.
+                Err(Failed::Regressed) => {
+                    // Reconnecting inspects the store, and begins an epoch if necessary.
                     let back = "the database went back".to_owned();
                     (Some(Error::Lost(back)), true)
                 }
-                // What needs no room is not refused with what does.
+                // Retry the deletes, which need no space, without the writes that do.
                 Err(Failed::Final(Error::NoSpace)) if !uncertain && batch.keep_deletes() => {
                     (None, true)
                 }
@@ -140,20 +148,20 @@ impl Writer {
                 }
                 Err(Failed::Final(error)) => (Some(error), false),
                 Err(Failed::Hangs(message)) => {
-                    // No outage: readers and watchers need not hear of it.
+                    // Other calls get responses, so this is not an outage for readers and watchers.
                     *slot = None;
                     return Err(Error::OutcomeUnknown(message));
                 }
             };
             let Some(error) = error else { continue };
             *slot = None;
-            let told = self.shared.judge::<()>(begun, Err(error)).err();
-            let error = told.unwrap_or(Error::Overloaded);
-            let late = Instant::now() + pause > deadline;
-            if uncertain && (late || !again) {
+            let recorded = self.shared.record::<()>(started, Err(error)).err();
+            let error = recorded.unwrap_or(Error::Overloaded);
+            let timed_out = Instant::now() + pause > deadline;
+            if uncertain && (timed_out || !again) {
                 return Err(Error::OutcomeUnknown(error.to_string()));
             }
-            if late || !again {
+            if timed_out || !again {
                 return Err(match error {
                     Error::Lost(message) => Error::Unreachable(message),
                     error => error,
@@ -164,26 +172,29 @@ impl Writer {
         }
     }
 
-    /// Fences the store, or lifts that; the answer's revision is the last until it is lifted.
+    /// Fences the store or lifts the fence; the revision in the response is the last until it is
+    /// lifted.
     pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Error> {
         let mut slot = self.connection.lock().await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let result = async {
-            // Put back when done: if the caller leaves before, it is closed and its lock released.
+            // Put back when done. If the caller is gone before, dropping it closes it, which
+            // releases its lock.
             let connection = self.take(&mut slot).await?;
             connection.begin().await?;
-            let mut stand = Stand::read(&connection.query_one(&LOCK, &[], ANSWER).await?);
-            let base = stand.head.revision;
+            let mut store_state =
+                StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT).await?);
+            let base = store_state.head.revision;
             connection
-                .query_one(&FENCE, &[&reason, &base], ANSWER)
+                .query_one(&FENCE, &[&reason, &base], READ_TIMEOUT)
                 .await?;
-            connection.commit(ATTEMPT).await?;
-            stand.fenced = reason.map(ToOwned::to_owned);
+            connection.commit(ATTEMPT_TIMEOUT).await?;
+            store_state.fenced = reason.map(ToOwned::to_owned);
             *slot = Some(connection);
-            Ok(stand)
+            Ok(store_state)
         };
-        let stand = self.shared.judge(begun, result.await)?;
-        Ok(self.shared.note(&stand))
+        let store_state = self.shared.record(started, result.await)?;
+        Ok(self.shared.note(&store_state))
     }
 
     /// Closes the connection.
@@ -199,7 +210,7 @@ impl Writer {
         Ok(slot.insert(connection))
     }
 
-    /// The connection of the slot, or a new one if that is of no more use.
+    /// Takes the connection of the slot, or opens a new one if that is not usable.
     async fn take(&self, slot: &mut Option<Connection>) -> Result<Connection, Error> {
         match slot.take().filter(|it| self.connector.is_good(it)) {
             Some(connection) => Ok(connection),
@@ -207,16 +218,16 @@ impl Writer {
         }
     }
 
-    /// Sends lock, batch and commit without waiting in between.
+    /// Sends lock, batch and commit in one pipeline.
     async fn attempt(
         &self,
         slot: &mut Option<Connection>,
         batch: &mut Batch,
         connected_by: Instant,
-    ) -> Result<(Stand, Vec<tokio_postgres::Row>), Failed> {
+    ) -> Result<(StoreState, Vec<tokio_postgres::Row>), Failed> {
         let connecting = tokio::time::timeout_at(connected_by.into(), self.connected(slot));
-        let late = |_| Err(Error::Unreachable("no connection in time".to_owned()));
-        let connection = connecting.await.unwrap_or_else(late).map_err(unsent)?;
+        let timed_out = |_| Err(Error::Unreachable("no connection in time".to_owned()));
+        let connection = connecting.await.unwrap_or_else(timed_out).map_err(unsent)?;
         let floor = self.shared.floor();
         let mut ids = Vec::with_capacity(batch.rows.len());
         for key in batch.keys() {
@@ -226,86 +237,86 @@ impl Writer {
         batch.fill(ids);
         connection.prepare(&[&LOCK, &APPLY]).await.map_err(unsent)?;
         connection.take_warning();
-        connection.spoil();
+        connection.poison();
         let (begin, parameters) = (connection.begin_text(), batch.parameters());
         let alive = AtomicBool::new(false);
         let sent = join4(
             async {
-                let begun = connection.client().batch_execute(&begin).await;
+                let started = connection.client().batch_execute(&begin).await;
                 alive.store(true, Ordering::Relaxed);
-                begun
+                started
             },
             connection.send(&LOCK, &[]),
             connection.send(&APPLY, &parameters),
             connection.client().batch_execute(Connection::COMMIT),
         );
-        let (begun, locked, applied, committed) = self.patiently(sent, &alive).await?;
-        let locked = begun.and(locked).map_err(|error| refused(error.into()))?;
-        let stand = match locked.first() {
-            Some(row) => Stand::read(row),
+        let (started, locked, applied, committed) = self.while_progressing(sent, &alive).await?;
+        let locked = started.and(locked).map_err(|error| refused(error.into()))?;
+        let store_state = match locked.first() {
+            Some(row) => StoreState::read(row),
             None => {
                 let empty = "the table ark.store is empty".to_owned();
                 return Err(Failed::Final(Error::Refused(empty)));
             }
         };
         let applied = match applied.map_err(Error::from) {
-            // No partition of the log takes the revision.
+            // SQLSTATE check_violation: no partition of the log accepts the revision.
             Err(Error::Storage { code, .. }) if code == "23514" => {
-                let first = stand.head.revision + 1;
+                let first = store_state.head.revision + 1;
                 let last = first + batch.rows.len() as i64;
                 return Err(Failed::LogFull { first, last });
             }
             applied => applied.map_err(refused)?,
         };
-        // Whatever was refused above was rolled back by this.
+        // After an error above, this COMMIT was a rollback.
         committed.map_err(|error| Failed::Within(error.into()))?;
-        connection.heal();
-        // The next attempt finds it.
-        connection.kept_everywhere().map_err(Failed::Within)?;
-        if stand.went_back(&floor) || self.shared.floor().epoch > floor.epoch {
-            // Kept by an old primary, or where others wrote what is gone: of no use to anybody.
+        connection.clear_poison();
+        // A retry finds the commit by its op_ids.
+        connection.check_durability().map_err(Failed::Within)?;
+        if store_state.regressed(&floor) || self.shared.floor().epoch > floor.epoch {
+            // The commit is on an old primary, or in an epoch that has ended: it does not count.
             let message = "a commit was overtaken by a new epoch".to_owned();
             return Err(Failed::Within(Error::Lost(message)));
         }
         if applied.len() != batch.rows.len() {
-            return Err(unwritable(&stand));
+            return Err(unwritable(&store_state));
         }
-        Ok((stand, applied))
+        Ok((store_state, applied))
     }
 
-    /// Waits for the end of an attempt as long as there is hope: while it waits for a standby or a
-    /// slow disk, its beginning was answered, and reads are.
-    async fn patiently<T>(
+    /// Waits for an attempt while progress is possible: its first response came, and reads succeed,
+    /// so it may be waiting for a standby or a slow disk.
+    async fn while_progressing<T>(
         &self,
         sent: impl Future<Output = T>,
         alive: &AtomicBool,
     ) -> Result<T, Failed> {
         tokio::pin!(sent);
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
-            if let Ok(done) = tokio::time::timeout(LOOK, &mut sent).await {
+            if let Ok(done) = tokio::time::timeout(POLL_INTERVAL, &mut sent).await {
                 return Ok(done);
             }
-            let waited = begun.elapsed();
-            let unheard = waited >= BEGUN && !alive.load(Ordering::Relaxed);
-            let silent = self.shared.silent_since();
-            let silent = silent.is_some_and(|since| since.elapsed() >= ANSWER);
+            let waited = started.elapsed();
+            let unheard = waited >= FIRST_RESPONSE_TIMEOUT && !alive.load(Ordering::Relaxed);
+            let silent = self.shared.unreachable_since();
+            let silent = silent.is_some_and(|since| since.elapsed() >= READ_TIMEOUT);
             let message = || format!("a commit had no answer in {:.1} s", waited.as_secs_f64());
             if unheard || silent {
                 return Err(Failed::Within(Error::Lost(message())));
             }
-            if waited >= ATTEMPT {
+            if waited >= ATTEMPT_TIMEOUT {
                 return Err(Failed::Hangs(message()));
             }
         }
     }
 
-    /// After a commit: others are told.
-    fn committed(&self, stand: &Stand, header: &Header) {
-        let mut stand = stand.clone();
-        stand.head.revision = header.revision;
-        self.shared.note(&stand);
-        self.told.send_replace(header.revision);
+    /// After a commit: publishes the state and notifies other sidecars.
+    fn committed(&self, store_state: &StoreState, header: &Header) {
+        let mut store_state = store_state.clone();
+        store_state.head.revision = header.revision;
+        self.shared.note(&store_state);
+        self.committed_revisions.send_replace(header.revision);
     }
 
     async fn extend(
@@ -319,7 +330,7 @@ impl Writer {
     }
 }
 
-/// Makes room in the log for revisions.
+/// Extends the log by partitions for revisions.
 pub(crate) async fn extend_log(
     connection: &Connection,
     first: i64,
@@ -327,23 +338,23 @@ pub(crate) async fn extend_log(
 ) -> Result<(), Error> {
     let now = now();
     let row = connection
-        .query_one(&EXTEND, &[&first, &last, &now], ANSWER * 2)
+        .query_one(&EXTEND, &[&first, &last, &now], READ_TIMEOUT * 2)
         .await?;
     let end: i64 = row.get(0);
-    tracing::debug!(first, end, "the log has a new partition");
+    tracing::debug!(first, end, "added a partition to the log");
     Ok(())
 }
 
-/// Why a batch found the store not to be written.
-fn unwritable(stand: &Stand) -> Failed {
-    if stand.importing {
+/// Maps the state of a store that is not writable.
+fn unwritable(store_state: &StoreState) -> Failed {
+    if store_state.importing {
         Failed::Final(Error::Importing)
     } else {
-        Failed::Back
+        Failed::Regressed
     }
 }
 
-/// A failure before anything was sent.
+/// Maps an error before anything was sent.
 fn unsent(error: Error) -> Failed {
     if error.is_outage() || matches!(error, Error::Overloaded) {
         Failed::Before(error)
@@ -352,10 +363,10 @@ fn unsent(error: Error) -> Failed {
     }
 }
 
-/// A failure of a statement before the commit.
+/// Maps an error of a statement before the commit.
 fn refused(error: Error) -> Failed {
     match error {
-        // The rest was sent along: it may yet be done.
+        // The commit was pipelined behind it and may still run.
         Error::Lost(_) => Failed::Within(error),
         Error::Unreachable(_) | Error::Overloaded => Failed::Before(error),
         error => Failed::Final(error),

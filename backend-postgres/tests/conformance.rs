@@ -1,5 +1,5 @@
-//! The storage contract, sentence by sentence, against this driver behind the kit: directly, through
-//! each kind of pooler, as a role that owns nothing, and killed under load.
+//! Runs the conformance suite against this driver behind the kit: directly, through each kind of
+//! pooler, as a role that owns nothing, and with kills under load.
 
 #[path = "support/sidecar.rs"]
 mod sidecar_of;
@@ -12,20 +12,20 @@ use backend_postgres::{Options, migrate};
 use conformance::crash::process::Process;
 use conformance::crash::{self, Plan};
 use conformance::empty::{EmptyStore, EmptyStores};
-use conformance::{Effort, Endpoint, Report, cases, suite};
+use conformance::{Endpoint, Report, RunOptions, cases, suite};
 use postgres_testkit::{PoolMode, Pooler, Server};
 
 use sidecar_of::Sidecar;
 
 const SEED: u64 = 11;
 
-/// Kills under load; the suite's own command makes more.
+/// Number of kills under load; the suite's own command makes more.
 const KILLS: usize = 25;
 
-/// One way to a server: makes the flags of a database.
+/// A kind of connection to a server: builds the flags of a database.
 type Way = Box<dyn Fn(&Server, &str) -> Vec<String> + Send + Sync>;
 
-/// Makes databases and serves them one way.
+/// Creates databases and serves them over one kind of connection.
 struct Stores {
     server: Server,
     way: Way,
@@ -51,7 +51,7 @@ impl Stores {
             .create_database(&name)
             .await
             .expect("a database");
-        // As an owner, so that a role that owns nothing finds what it needs.
+        // Migrate as the owner and grant the privileges, because the role that serves owns nothing.
         let owner = Options::from_dsn(&owner).expect("a DSN");
         let grant = self.server.user_dsn(ROLE, &name).is_ok().then_some(ROLE);
         migrate::run(&owner, None, grant).await.expect("migrated");
@@ -77,21 +77,21 @@ impl EmptyStores for Stores {
 }
 
 async fn server() -> Server {
-    // Poolers keep the connections of every store that a sentence fills.
+    // Poolers keep connections open for the store of every case.
     let builder = Server::builder().setting("max_connections", "400");
     builder.start().await.expect("a server")
 }
 
-/// Every sentence holds, and none is skipped.
+/// Asserts that every case passes and none is skipped.
 async fn check(stores: Stores) {
     let stores = Arc::new(stores);
     let served = stores.serve_one().await;
-    let effort = Effort {
+    let run_options = RunOptions {
         seed: SEED,
         long: false,
     };
     let (cases, empty) = (cases::all(), Some(stores.clone() as _));
-    let rows = suite::run_with(&served.endpoint, empty, &cases, effort, |_| ()).await;
+    let rows = suite::run_with(&served.endpoint, empty, &cases, run_options, |_| ()).await;
     let rows = rows.expect("the driver answers");
     let report = Report { rows };
     assert!(!report.failed(), "{report}");
@@ -101,13 +101,13 @@ async fn check(stores: Stores) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds() {
+async fn every_conformance_case_passes() {
     let way = |server: &Server, name: &str| flags(&["--dsn", &server.dsn(name)]);
     check(Stores::new(server().await, way)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds_as_a_role_that_owns_nothing() {
+async fn every_conformance_case_passes_as_unprivileged_role() {
     let builder = Server::builder().user(ROLE, "hush");
     let server = builder.start().await.expect("a server");
     let way = |server: &Server, name: &str| {
@@ -117,7 +117,7 @@ async fn every_sentence_holds_as_a_role_that_owns_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds_through_a_session_pooler() {
+async fn every_conformance_case_passes_through_session_pooler() {
     let server = server().await;
     let pooler = Pooler::start(&server, PoolMode::Session).await;
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
@@ -127,7 +127,7 @@ async fn every_sentence_holds_through_a_session_pooler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds_through_a_transaction_pooler() {
+async fn every_conformance_case_passes_through_transaction_pooler() {
     let server = server().await;
     let pooler = Pooler::start(&server, PoolMode::Transaction).await;
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
@@ -146,7 +146,7 @@ async fn every_sentence_holds_through_a_transaction_pooler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_holds_without_notifications() {
+async fn every_conformance_case_passes_without_notifications() {
     let server = server().await;
     let pooler = Pooler::start(&server, PoolMode::Transaction).await;
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
@@ -165,7 +165,7 @@ async fn every_sentence_holds_without_notifications() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_driver_leaves_what_it_told() {
+async fn killed_driver_keeps_acknowledged_changes() {
     let server = server().await;
     let dsn = server.create_database("store").await.expect("a database");
     let folder = tempfile::tempdir().expect("temporary directory");

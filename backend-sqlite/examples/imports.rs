@@ -1,4 +1,4 @@
-//! What an import costs: records per second, in one call and in several.
+//! Measures imports: records per second, in one call and in several.
 //!
 //! `cargo run --release -p backend-sqlite --example imports -- [DIRECTORY]`
 
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 const VALUE_BYTES: usize = 2600;
 const RECORDS: i64 = 100_000;
 
-/// Records of one message: about 512 KiB.
+/// Records per message: about 512 KiB.
 const CHUNK: i64 = 180;
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,11 +44,11 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Seconds that an import of all records takes.
+/// Returns the seconds that an import of all records takes.
 async fn measure(folder: &Path, scattered: bool, of_call: i64) -> anyhow::Result<f64> {
     let options = Options::new(folder.join(format!("{scattered}-{of_call}.db")));
     let driver = SqliteDriver::open(&options, Arc::new(|_| std::process::exit(3)))?;
-    let begun = Instant::now();
+    let started = Instant::now();
     for first in (0..RECORDS).step_by(of_call as usize) {
         let last = (first + of_call).min(RECORDS);
         let (sender, receiver) = mpsc::channel(2);
@@ -74,14 +74,14 @@ async fn measure(folder: &Path, scattered: bool, of_call: i64) -> anyhow::Result
         let (imported, ()) = tokio::join!(driver.import(options, receiver), feed);
         imported.map_err(|error| anyhow::anyhow!(error.message))?;
     }
-    let took = begun.elapsed().as_secs_f64();
+    let took = started.elapsed().as_secs_f64();
     driver.close().await;
     std::fs::remove_file(&options.path)?;
     Ok(took)
 }
 
 fn record(number: i64, scattered: bool) -> Record {
-    // 7919 is prime: every number is met once.
+    // 7919 is prime, so this visits every number once.
     let place = if scattered {
         number * 7919 % RECORDS
     } else {
@@ -109,7 +109,7 @@ fn record(number: i64, scattered: bool) -> Record {
     }
 }
 
-/// Processor time of this process so far, from `/proc`, in ticks of 10 ms.
+/// Returns the CPU time of this process, from `/proc`, in ticks of 10 ms.
 fn processor_time() -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();
@@ -117,7 +117,7 @@ fn processor_time() -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// Bytes that this process wrote so far, to files or their caches.
+/// Returns the bytes that this process wrote to files or the page cache.
 fn written() -> anyhow::Result<u64> {
     let io = std::fs::read_to_string("/proc/self/io")?;
     let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));

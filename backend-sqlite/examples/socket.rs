@@ -1,4 +1,4 @@
-//! What a write costs through the socket: throughput, latency and the server's processor time.
+//! Measures writes through the socket: throughput, latency and CPU time of the server.
 //!
 //! `cargo run --release -p backend-sqlite --example socket -- PID /path/to/socket`
 
@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     let client = BackendClient::new(channel);
     for (clients, writes) in [(1, 1000), (16, 500), (64, 250)] {
-        let (begun, before) = (Instant::now(), processor_time(&arguments[1])?);
+        let (started, before) = (Instant::now(), processor_time(&arguments[1])?);
         let mut tasks = JoinSet::new();
         for number in 0..clients {
             tasks.spawn(create(
@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
         while let Some(done) = tasks.join_next().await {
             latencies.extend(done??);
         }
-        let (elapsed, used) = (begun.elapsed(), processor_time(&arguments[1])? - before);
+        let (elapsed, used) = (started.elapsed(), processor_time(&arguments[1])? - before);
         latencies.sort();
         let count = latencies.len();
         println!(
@@ -77,14 +77,14 @@ async fn create(
             value: Bytes::from(vec![b'v'; 2600]),
             ..Op::default()
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         client.write(WriteRequest { ops: vec![op] }).await?;
-        latencies.push(begun.elapsed());
+        latencies.push(started.elapsed());
     }
     Ok(latencies)
 }
 
-/// Processor time of a process so far, from `/proc`, in ticks of 10 ms.
+/// Returns the CPU time of a process, from `/proc`, in ticks of 10 ms.
 fn processor_time(pid: &str) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();

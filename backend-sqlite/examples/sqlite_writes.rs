@@ -1,4 +1,4 @@
-//! What a write costs: latency, throughput and processor time of the driver alone.
+//! Measures writes of the driver alone: latency, throughput and CPU time.
 //!
 //! `cargo run --release -p backend-sqlite --example sqlite_writes -- [DIRECTORY]`
 

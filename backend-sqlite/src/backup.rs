@@ -1,4 +1,4 @@
-//! Copies of databases, and what becomes of them.
+//! Backups of databases, and the mark that makes a restored one begin a new epoch.
 
 use std::path::Path;
 
@@ -14,13 +14,17 @@ use crate::schema;
 const MARK: &str = "UPDATE store SET restored = 1";
 
 /// Copies the database at `from` into the new file `to` from one snapshot, without stopping its
-/// writer. A server started on the copy begins a new epoch, because the original may have gone on.
+/// writer. A server started on the copy begins a new epoch, because the original may have committed
+/// more.
 ///
 /// # Errors
-/// A sentence that names the file; `to` then does not exist.
+/// A message that names the file; `to` does not exist in this case.
 pub fn run(from: &Path, to: &Path) -> Result<(), Error> {
     if to.exists() {
-        return Err(refuse(to, "the file exists: a backup never overwrites"));
+        return Err(refuse(
+            to,
+            "the file exists: choose another path, a backup never overwrites",
+        ));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(from, flags).map_err(|error| explain(from, &error))?;
@@ -40,11 +44,11 @@ pub fn run(from: &Path, to: &Path) -> Result<(), Error> {
         .map_err(|error| refuse(to, format!("cannot finish the backup: {error}")))
 }
 
-/// Marks a database, which must not be in use, as a copy like those of [`run`]: a server started on it
-/// begins a new epoch.
+/// Marks an unused database as a restored copy, as [`run`] marks its copies: the next server begins
+/// a new epoch.
 ///
 /// # Errors
-/// A sentence that names the file.
+/// A message that names the file.
 pub fn mark(options: &Options) -> Result<(), Error> {
     let path = &options.path;
     if !path.exists() {
@@ -57,21 +61,21 @@ pub fn mark(options: &Options) -> Result<(), Error> {
         return Err(refuse(path, "the file is empty"));
     }
     files::tighten(options);
-    lock.note_holder(&lock_path)?;
+    lock.write_pid(&lock_path)?;
     let connection = connection::writer(options)?;
     schema::check_owner(&connection, path)?;
     set_mark(&connection, path)?;
     connection
         .close()
         .map_err(|(_, error)| explain(path, &error))?;
-    // What the file of an unclean lock says is still to be looked into.
+    // Keep the note of an unclean stop: the next server must still verify the file.
     if !lock.was_unclean() {
         lock.release();
     }
     Ok(())
 }
 
-/// Marks the one row; `path` is what to name if it is missing.
+/// Sets the mark in the row of `store`; `path` is for the error if the row is missing.
 fn set_mark(connection: &Connection, path: &Path) -> Result<(), Error> {
     let marked = connection.execute(MARK, []);
     match marked.map_err(|error| explain(path, &error))? {
@@ -87,7 +91,7 @@ fn copy(source: &Connection, from: &Path, partial: &Path) -> Result<(), Error> {
     let name = partial
         .to_str()
         .ok_or_else(|| refuse(partial, "the name is not UTF-8"))?;
-    // SQLite fills an empty file, and keeps its mode.
+    // SQLite fills the empty file and keeps its mode.
     files::create(partial)?;
     source
         .execute("VACUUM INTO ?1", [name])

@@ -1,8 +1,8 @@
-//! Space that is kept back for what must go on when the disk is full.
+//! Reserved disk space for operations that must succeed on a full disk.
 //!
-//! A file beside the database holds it. It is given up in steps, and only when a delete or a
-//! compaction found no room: whatever else fills the disk cannot take it before. The last step is
-//! for a start: opening a database takes some room, too.
+//! A file beside the database reserves the space, so that other programs on the disk cannot use it.
+//! It shrinks in steps, only when a delete or a compaction runs out of space. The last step is
+//! reserved for a start, because opening a database takes some space too.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -14,37 +14,37 @@ use rustix::io::Errno;
 
 use crate::files;
 
-/// Steps in which the ballast is given up.
+/// Number of steps in which the ballast is released.
 const STEPS: u64 = 8;
 
-/// The file.
+/// The ballast file.
 #[derive(Debug)]
 pub(crate) struct Ballast {
     path: PathBuf,
-    /// Whether it was told that the file system cannot keep space back.
-    told: AtomicBool,
+    /// Whether the log says already that the file system cannot reserve space.
+    logged: AtomicBool,
 }
 
 impl Ballast {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            told: AtomicBool::new(false),
+            logged: AtomicBool::new(false),
         }
     }
 
-    /// Bytes that are kept back now.
+    /// Bytes reserved now.
     pub(crate) fn size(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
-    /// One step of a ballast of so many bytes.
+    /// Size of one step of a ballast of `bytes`.
     pub(crate) const fn step(bytes: u64) -> u64 {
         bytes.div_ceil(STEPS)
     }
 
-    /// Gives up one step of a ballast of so many bytes; `false` if none is left but the last, which
-    /// only a start may take.
+    /// Releases one step of a ballast of `bytes`. Returns `false` if only the last step is left,
+    /// which is released only when `starting`.
     pub(crate) fn release(&self, bytes: u64, starting: bool) -> bool {
         let (size, step) = (self.size(), Self::step(bytes));
         if size == 0 || (size <= step && !starting) {
@@ -60,13 +60,13 @@ impl Ballast {
         match released {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%error, "cannot give up what the ballast file keeps back");
+                tracing::warn!(%error, "cannot release space from the ballast file");
                 false
             }
         }
     }
 
-    /// Keeps so many bytes back if there is room; whether they are.
+    /// Reserves `bytes` if the disk has room; returns whether they are reserved.
     pub(crate) fn keep(&self, bytes: u64) -> bool {
         let size = self.size();
         if size >= bytes {
@@ -79,10 +79,10 @@ impl Ballast {
                 let full = error
                     .raw_os_error()
                     .is_some_and(|code| space.contains(&code));
-                if !full && !self.told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "this file system keeps no space back for a full disk");
+                if !full && !self.logged.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "this file system cannot reserve space for a full disk");
                 }
-                // What was given before the end came.
+                // Remove the part that was allocated before the disk was full.
                 if size == 0 {
                     let _ = std::fs::remove_file(&self.path);
                 }
@@ -97,7 +97,7 @@ impl Ballast {
             files::private(options.write(true).create(true).truncate(false)).open(&self.path)?;
         let allocated = rustix::fs::fallocate(&file, FallocateFlags::empty(), size, bytes - size);
         if allocated.is_err() {
-            // Some file systems keep the part that they had.
+            // Some file systems keep a partial allocation: shrink the file to its former size.
             let _ = file.set_len(size);
         }
         Ok(allocated?)
@@ -109,7 +109,7 @@ mod tests {
     use super::Ballast;
 
     #[test]
-    fn it_is_given_up_in_steps_and_the_last_is_for_a_start() {
+    fn ballast_is_released_in_steps_and_keeps_one_for_start() {
         let folder = tempfile::tempdir().expect("temporary directory");
         let ballast = Ballast::new(folder.path().join("ark.db.ballast"));
         let bytes = 8 << 12;

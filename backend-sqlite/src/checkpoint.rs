@@ -1,4 +1,4 @@
-//! Copying the write-ahead log into the database, away from the write path.
+//! Checkpoints of the write-ahead log, outside the write path.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,32 +16,33 @@ use crate::options::Options;
 use crate::shared::Shared;
 use crate::writer::OnFatal;
 
-/// New pages in the log that are worth a checkpoint: 6 MiB.
+/// New pages in the log that trigger a checkpoint: 6 MiB.
 const WORTH_PAGES: i32 = 1536;
 
-/// Pages in the log at which new writers wait a moment, so that it can begin anew: 64 MiB.
+/// Pages in the log at which new writers wait for a restart of the log: 64 MiB.
 const RESTART_PAGES: i64 = 16_384;
 
-/// How long a restart may hold up writers.
+/// How long a restart of the log may block writers.
 const RESTART_WAIT: Duration = Duration::from_millis(50);
 
-/// How long an import waits for the log to begin anew, and between attempts.
+/// How long an import waits for a restart of the log, and the pause between attempts.
 pub(crate) const IMPORT_WAIT: Duration = Duration::from_secs(5);
-const ANEW_PAUSE: Duration = Duration::from_millis(2);
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
-/// How long a writer without room waits for the log to begin anew.
+/// How long a writer on a full disk waits for a restart of the log.
 pub(crate) const FULL_WAIT: Duration = Duration::from_millis(500);
 
-/// The thread that checkpoints.
+/// The checkpoint thread.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
-    /// The thread, which lives as long as there is somebody to wake it: with the writer alone, both
-    /// connections would close at once, neither as the last, and the log would stay.
+    /// The thread and its wake-up channel. The thread must outlive the writer's connection: if both
+    /// closed at once, neither would be the last, and SQLite would not checkpoint and delete the
+    /// log.
     thread: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
 }
 
 impl Checkpointer {
-    /// Starts the thread; it ends with [`Self::join`].
+    /// Starts the thread; [`Self::join`] ends it.
     pub(crate) fn start(
         writer: &mut Connection,
         options: &Options,
@@ -50,7 +51,7 @@ impl Checkpointer {
         on_fatal: OnFatal,
     ) -> Result<Self, Error> {
         let connection = connection::checkpointer(&options.path)?;
-        // One wake-up waiting is as good as many.
+        // Capacity 1 coalesces wake-ups.
         let (wake, woken) = sync_channel(1);
         watch(writer, wake.clone())?;
         let thread = std::thread::Builder::new()
@@ -62,8 +63,8 @@ impl Checkpointer {
         })
     }
 
-    /// Ends the thread, whose connection is the last to close and so copies the whole log; call after
-    /// the writer is closed.
+    /// Ends the thread. Call after the writer is closed: the thread's connection is then the last
+    /// one, and its close checkpoints the whole log.
     pub(crate) fn join(&self) {
         let Some((wake, thread)) = self.thread.lock().take() else {
             return;
@@ -75,7 +76,7 @@ impl Checkpointer {
     }
 }
 
-/// Wakes the thread whenever the log has grown enough.
+/// Wakes the thread whenever the log has grown by [`WORTH_PAGES`].
 fn watch(writer: &mut Connection, wake: SyncSender<()>) -> Result<(), Error> {
     let mut mark = 0;
     writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
@@ -99,8 +100,8 @@ fn run(
     on_fatal: &OnFatal,
 ) {
     while woken.recv().is_ok() {
-        if shared.look_at(files).is_err() {
-            // An emptied file would look like one again.
+        if shared.check_files(files).is_err() {
+            // Creating the emptied file again would hide its loss.
             continue;
         }
         let result = checkpoint(connection, "PASSIVE").and_then(|pages| {
@@ -113,9 +114,9 @@ fn run(
         match result {
             Ok(pages) => tracing::debug!(pages, "checkpoint"),
             Err(error) => match error.sqlite_error_code() {
-                // Tried again when the log has grown further.
+                // Retried when the log has grown further.
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull) => {
-                    tracing::warn!(error = describe(&error), "checkpoint put off");
+                    tracing::warn!(error = describe(&error), "checkpoint postponed");
                 }
                 _ => {
                     let sentence = format!("checkpoint failed: {}", describe(&error));
@@ -128,16 +129,16 @@ fn run(
     }
 }
 
-/// Copies the whole log and begins it anew, on the connection that writes, once nobody reads it any
-/// more. For a writer that never pauses: the thread then never meets a moment at which nobody writes;
-/// and for one that has no other room.
-/// If that has to be put off, the log grows until next time.
-pub(crate) fn begin_anew(connection: &Connection, wait: Duration) -> Result<(), Error> {
+/// Checkpoints the whole log and restarts it, on the writer's connection, once no reader uses it.
+/// Needed for a writer that never pauses, because the thread's checkpoints then never reach the end
+/// of the log, and on a full disk, where the log has the only reusable space. If readers prevent
+/// it, the log grows until the next attempt.
+pub(crate) fn restart_log(connection: &Connection, wait: Duration) -> Result<(), Error> {
     copy_whole(connection, "RESTART", wait)
 }
 
-/// The same, and the log is a short file again.
-pub(crate) fn cut_off(connection: &Connection) -> Result<(), Error> {
+/// As [`restart_log`], and truncates the log file.
+pub(crate) fn truncate_log(connection: &Connection) -> Result<(), Error> {
     copy_whole(connection, "TRUNCATE", FULL_WAIT)
 }
 
@@ -150,7 +151,7 @@ fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(),
             .and_then(|mut checkpoint| checkpoint.query_row([], |row| row.get::<_, bool>(0)));
         let put_off = match busy {
             Ok(false) => return Ok(()),
-            Ok(true) => "somebody reads the write-ahead log",
+            Ok(true) => "a reader uses the write-ahead log",
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another checkpoint",
                 Some(ErrorCode::DiskFull) => return Ok(()),
@@ -158,15 +159,15 @@ fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(),
             },
         };
         if Instant::now() > deadline {
-            tracing::warn!(put_off, "the write-ahead log cannot begin anew");
+            tracing::warn!(put_off, "the write-ahead log cannot be restarted");
             return Ok(());
         }
-        // The thread copies the same pages: SQLite does not wait for another checkpoint.
-        std::thread::sleep(ANEW_PAUSE);
+        // The thread is checkpointing: SQLite fails at once instead of waiting for it.
+        std::thread::sleep(RETRY_PAUSE);
     }
 }
 
-/// Runs one checkpoint; the pages in the log.
+/// Runs one checkpoint; returns the number of pages in the log.
 fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
     let sql = format!("PRAGMA wal_checkpoint({mode})");
     connection

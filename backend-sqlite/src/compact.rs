@@ -1,7 +1,8 @@
-//! Dropping history.
+//! Compaction of history.
 //!
-//! Compaction first moves the compact revision, then sweeps: of the changes up to it, the row that
-//! each replaced goes, and a delete goes itself. What remains is each key's newest row.
+//! A compaction first advances the compact revision, then sweeps the log: of the changes up to it,
+//! the rows that they replaced are deleted, and so are rows of deletes. What remains is the newest
+//! row of each existing key.
 
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use crate::error::Error;
 use crate::record::change;
 use crate::schema::read_head;
 
-/// Rows of the log that one step looks at.
+/// Rows of the log per step: keeps the write transaction short.
 const STEP: i64 = 512;
 
-/// Makes `revision` the compact revision. Called inside a write transaction.
+/// Advances the compact revision to `revision`. Must run inside a write transaction.
 pub(crate) fn move_to(connection: &Connection, revision: i64, head: Head) -> Result<Head, Error> {
     head.reached(revision)?;
     if revision <= head.compact_revision {
@@ -31,9 +32,9 @@ pub(crate) fn move_to(connection: &Connection, revision: i64, head: Head) -> Res
     })
 }
 
-/// Removes rows that nobody can read any more; `true` if more wait. Nothing above `barrier` is
-/// touched, and nothing at all while an import is unfinished: its rows are those of another
-/// store's revisions. Called inside a write transaction.
+/// Deletes rows that are no longer readable; returns `true` if more remain. Rows above `barrier`
+/// stay. Does nothing while an import is unfinished, because its rows have revisions of the source
+/// store. Must run inside a write transaction.
 pub(crate) fn sweep(connection: &Connection, barrier: Option<i64>) -> Result<bool, Error> {
     let sql = "SELECT swept_revision, compact_revision, importing IS NOT NULL FROM store";
     let (swept, compact, importing): (i64, i64, bool) = connection
@@ -48,14 +49,14 @@ pub(crate) fn sweep(connection: &Connection, barrier: Option<i64>) -> Result<boo
     }
     let sql = "SELECT revision, change, previous FROM log \
                WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3";
-    let seen: Vec<(i64, i64, i64)> = connection
+    let observed: Vec<(i64, i64, i64)> = connection
         .prepare_cached(sql)?
         .query_map((swept, limit, STEP), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<Result<_, _>>()?;
     let mut delete = connection.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
-    for &(revision, change, previous) in &seen {
+    for &(revision, change, previous) in &observed {
         if previous > 0 {
             delete.execute([previous])?;
         }
@@ -63,8 +64,8 @@ pub(crate) fn sweep(connection: &Connection, barrier: Option<i64>) -> Result<boo
             delete.execute([revision])?;
         }
     }
-    let whole = (seen.len() as i64) < STEP;
-    let reached = match seen.last() {
+    let whole = (observed.len() as i64) < STEP;
+    let reached = match observed.last() {
         Some(&(revision, ..)) if !whole => revision,
         _ => limit,
     };
@@ -74,14 +75,14 @@ pub(crate) fn sweep(connection: &Connection, barrier: Option<i64>) -> Result<boo
     Ok(reached < limit)
 }
 
-/// The newest revision that is both older than `keep` and not among the last `keep_events`.
+/// Returns the newest revision that is both older than `keep` and not among the last `keep_events`.
 pub(crate) fn target(
     connection: &Connection,
     keep: Duration,
     keep_events: u64,
 ) -> Result<Option<i64>, Error> {
     let head = match read_head(connection) {
-        // There is no history yet.
+        // An unfinished import has no history.
         Err(Error::Importing) => return Ok(None),
         head => head?,
     };
@@ -89,7 +90,7 @@ pub(crate) fn target(
     let highest = head.revision.saturating_sub(events);
     let age = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
     let horizon = now().saturating_sub(age);
-    // Invariant: every retained change up to `old` is older than the horizon.
+    // Invariant of the binary search: every retained change up to `old` is older than the horizon.
     let (mut old, mut end) = (head.compact_revision, highest);
     while old < end {
         let middle = old + (end - old + 1) / 2;

@@ -9,14 +9,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::error::{Error, describe, no_room};
 use crate::options::Options;
 
-/// The oldest SQLite without the bug that corrupts a write-ahead log which two connections reset
-/// at once (3.7.0 to 3.51.2).
+/// Oldest accepted SQLite. Versions 3.7.0 to 3.51.2 corrupt a write-ahead log that two connections
+/// reset at once.
 const OLDEST: (i32, &str) = (3_051_003, "3.51.3");
 
-/// How long a connection waits for a foreign program's write lock.
+/// How long a connection waits for the write lock of another program, such as the `sqlite3` shell.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Refuses a SQLite that is too old.
+/// Rejects a SQLite that is too old.
 pub(crate) fn check_version(path: &Path) -> Result<(), Error> {
     if rusqlite::version_number() < OLDEST.0 {
         let problem = format!(
@@ -29,7 +29,7 @@ pub(crate) fn check_version(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The one connection that writes; makes the file if it is absent.
+/// Opens the only writing connection; creates the file if it is absent.
 pub(crate) fn writer(options: &Options) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -37,14 +37,15 @@ pub(crate) fn writer(options: &Options) -> Result<Connection, Error> {
     open(&options.path, flags)
 }
 
-/// Settings of the file and of the connection that writes; only once the file is known to be ours.
+/// Configures the file and the writing connection. Call only after the file is known to belong to
+/// this driver.
 pub(crate) fn configure_writer(connection: &Connection, options: &Options) -> Result<(), Error> {
     let set = |name: &str, value: &str| {
         connection
             .pragma_update(None, name, value)
             .map_err(|error| explain(&options.path, &error))
     };
-    // Both matter only before the first table exists.
+    // Both take effect only before the first table exists.
     set("page_size", "4096")?;
     set("auto_vacuum", "INCREMENTAL")?;
     let mode: String = connection
@@ -61,7 +62,7 @@ pub(crate) fn configure_writer(connection: &Connection, options: &Options) -> Re
     set("temp_store", "MEMORY")
 }
 
-/// A connection that only reads.
+/// Opens a read-only connection.
 pub(crate) fn reader(path: &Path, cache_kib: u32) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags)?;
@@ -70,7 +71,7 @@ pub(crate) fn reader(path: &Path, cache_kib: u32) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// A connection that only copies the write-ahead log into the database.
+/// Opens the connection that checkpoints.
 pub(crate) fn checkpointer(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags)?;
@@ -85,17 +86,19 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
         Connection::open_with_flags(path, flags).map_err(|error| explain(path, &error))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(BUSY)?;
-    // A mapped file turns an I/O error into a signal and a stray write into corruption.
+    // No memory mapping: an I/O error would become SIGBUS, and a stray write could corrupt the
+    // file.
     connection
         .pragma_update(None, "mmap_size", 0)
         .map_err(|error| explain(path, &error))?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    // Plans that depend on bound values are made anew for every value: a tenth of a write's time.
+    // Stable plans. Otherwise SQLite prepares statements again for each bound value, which took a
+    // tenth of the time of a write.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
-/// A refusal to open, from what SQLite says.
+/// Builds the error of opening a database from an SQLite error.
 pub(crate) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
     let said = describe(error);
     if no_room(error) {
@@ -109,7 +112,7 @@ pub(crate) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
     }
 }
 
-/// A refusal to open.
+/// Builds the error of opening a database.
 pub(crate) fn refuse(path: &Path, problem: impl Into<String>) -> Error {
     Error::Open {
         path: path.to_path_buf(),

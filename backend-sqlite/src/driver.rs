@@ -1,4 +1,4 @@
-//! The [`Driver`] of the kit, on SQLite.
+//! Implementation of [`Driver`] on SQLite.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::writer::Writer;
 
 pub use crate::writer::OnFatal;
 
-/// A store in one SQLite file, used by this process alone.
+/// A store in one SQLite file, used by one process at a time.
 #[derive(Debug)]
 pub struct SqliteDriver {
     shared: Arc<Shared>,
@@ -46,11 +46,11 @@ pub struct SqliteDriver {
 }
 
 impl SqliteDriver {
-    /// Opens the database, or makes it if the file is absent. `on_fatal` is called at most once
-    /// per thread, when the process must end because what is on disk is not known.
+    /// Opens the database, or creates it if the file is absent. `on_fatal` is called at most once
+    /// per thread, when the process must exit because the state on disk is unknown.
     ///
     /// # Errors
-    /// One sentence that names the file and what to do; the file is then as it was.
+    /// A message that names the file and the remedy; the file is unchanged in this case.
     pub fn open(options: &Options, on_fatal: OnFatal) -> Result<Self, Error> {
         let path = &options.path;
         connection::check_version(path)?;
@@ -62,17 +62,17 @@ impl SqliteDriver {
         if new {
             files::create(path)?;
         } else {
-            lock.note_holder(&lock_path)?;
+            lock.write_pid(&lock_path)?;
         }
         let space = Space::new(options);
-        space.make_way();
+        space.make_room();
         let mut connection = connection::writer(options)?;
         schema::check_owner(&connection, path)?;
         connection::configure_writer(&connection, options)?;
-        let shared = Arc::new(look(&connection, options)?);
+        let shared = Arc::new(read_store(&connection, options)?);
         let files = Arc::new(OpenFiles::of(options)?);
         if new {
-            lock.note_holder(&lock_path)?;
+            lock.write_pid(&lock_path)?;
         }
         let checkpointer = Checkpointer::start(
             &mut connection,
@@ -83,7 +83,7 @@ impl SqliteDriver {
         )?;
         let readers = Readers::start(options)?;
         let verifier = if lock.was_unclean() {
-            tracing::info!("the last stop was unclean: the database is checked in the background");
+            tracing::info!("the last stop was unclean: verifying the database in the background");
             Verifier::start(options, shared.clone())?
         } else {
             Verifier::default()
@@ -104,7 +104,7 @@ impl SqliteDriver {
 
     async fn list_into(&self, query: ListQuery, sink: mpsc::Sender<ListPart>) -> Result<(), Error> {
         let mut list = List::new(query, self.shared.pins.pin(0));
-        let mut begun = false;
+        let mut started = false;
         loop {
             let (next, step) = self
                 .readers
@@ -114,8 +114,8 @@ impl SqliteDriver {
                 })
                 .await?;
             list = next;
-            if !begun {
-                begun = true;
+            if !started {
+                started = true;
                 let header = self.shared.read(step.snapshot);
                 if sink.send(ListPart::Header(header)).await.is_err() {
                     return Ok(());
@@ -126,7 +126,7 @@ impl SqliteDriver {
                 return Ok(());
             }
             if let Some(more) = step.end {
-                // A caller that left needs no end.
+                // The caller may be gone already.
                 let _ = sink.send(ListPart::End { more }).await;
                 return Ok(());
             }
@@ -190,14 +190,14 @@ impl Driver for SqliteDriver {
             .await?;
         Ok(LogPage {
             events: page.events,
-            through: page.through,
+            up_to_revision: page.up_to_revision,
             header: self.shared.read(page.head),
         })
     }
 
     async fn header(&self) -> Result<Header, BackendError> {
-        // One process writes; its head is published before any verdict, and before the answer to
-        // any read that found it: no read is needed.
+        // No read is needed: only this process writes, and it publishes its head before it returns
+        // a verdict, or the response of a read that found a newer head.
         Ok(self.shared.header(self.shared.head()))
     }
 
@@ -248,14 +248,14 @@ impl Driver for SqliteDriver {
         self.writer.close();
         self.checkpointer.join();
         if let Some(lock) = self.lock.lock().take() {
-            Space::leave(&self.options);
+            Space::reserve_for_start(&self.options);
             lock.release();
         }
     }
 }
 
-/// Brings the schema up to date and reads what the file says of the store.
-fn look(connection: &Connection, options: &Options) -> Result<Shared, Error> {
+/// Migrates the schema and reads the state of the store.
+fn read_store(connection: &Connection, options: &Options) -> Result<Shared, Error> {
     let path = &options.path;
     let identity = schema::prepare(connection, path, (options.clock)())?;
     let Identity {

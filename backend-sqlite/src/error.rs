@@ -1,4 +1,4 @@
-//! What can go wrong, and how it is told to callers.
+//! Errors of the store, and their mapping to the protocol.
 
 use std::path::{Path, PathBuf};
 
@@ -7,30 +7,30 @@ use backend_proto::v1::backend_error::{Outcome, Reason};
 use rusqlite::ErrorCode;
 use sidecar::head::{self, Exhausted, RevisionError};
 
-/// Trouble with the store. A conflict of a write is a verdict, not an error.
+/// Error of the store. A conflict of a write is a verdict, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The revision asked for cannot be read.
+    /// The requested revision is not readable.
     #[error(transparent)]
     Revision(#[from] RevisionError),
-    /// No revision is left.
+    /// No revision is left for a change.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// The row of `store` cannot be that of a store.
+    /// The row of `store` has numbers that no valid store has.
     #[error(transparent)]
     Head(#[from] head::Damaged),
-    /// The row of `store` is older than the changes.
+    /// The row of `store` is older than the newest change.
     #[error(
         "the row of the table store is damaged: it has revision {revision}, and there are changes up \
          to {newest}: restore a backup"
     )]
     Behind {
-        /// That of the row.
+        /// Revision in the row.
         revision: i64,
-        /// That of the newest change.
+        /// Revision of the newest change.
         newest: i64,
     },
-    /// An object's newest change is not in the log.
+    /// The newest change of an object is missing in the log.
     #[error(
         "the object {key} is damaged: its change at revision {revision} is missing; restore a backup, \
          or delete its row of the table current, which gives the object up"
@@ -38,73 +38,73 @@ pub enum Error {
     Dangling {
         /// `resource.group namespace/name`.
         key: String,
-        /// Which row of the log is missing.
+        /// Revision of the missing row.
         revision: i64,
     },
-    /// The tables are not those of the version that the file says it has.
+    /// The tables do not match the schema version of the file.
     #[error(
         "the database says that it has schema version {version}, and its tables are others ({}): \
          restore a backup",
         describe(.source)
     )]
     NotOfItsVersion {
-        /// The version in the file's header.
+        /// Schema version in the file's header.
         version: usize,
-        /// What SQLite says of the next migration.
+        /// SQLite's error of the next migration.
         source: rusqlite::Error,
     },
-    /// A stored value does not have the bytes that were written.
+    /// A stored value does not match its checksum.
     #[error("the stored value of {key} at revision {revision} fails its checksum")]
     CorruptValue {
         /// `resource.group namespace/name`.
         key: String,
-        /// Which row of the log.
+        /// Revision of the damaged row.
         revision: i64,
     },
-    /// The request is malformed, or does not fit the state of the store.
+    /// The request is malformed, or invalid in the current state of the store.
     #[error("{0}")]
     Invalid(String),
-    /// Every write is refused, for the reason that was given with the fence.
+    /// The store is fenced and rejects every write, for the given reason.
     #[error("{0}")]
     Fenced(String),
-    /// An import in several calls is unfinished: nobody may see, or change, half a store.
+    /// An import in several calls is unfinished: the partial store must not be read or written.
     #[error("an import is unfinished: carry on with it, or discard it")]
     Importing,
     /// A queue of this process is full.
     #[error("too many requests wait for the database")]
     Overloaded,
-    /// The store was closed or its thread ended after a fatal error.
+    /// The store is closed, or its thread ended after a fatal error.
     #[error("the store is closed")]
     Closed,
-    /// Disk or quota is full, and not even a delete could be stored.
+    /// The disk or quota is full, even for a delete.
     #[error("the disk or quota of the database is full")]
     NoSpace,
-    /// A flush failed: what is on disk is not known.
+    /// A flush failed: the state on disk is unknown.
     #[error("the outcome of a commit is not known: {}", describe(.0))]
     OutcomeUnknown(#[source] rusqlite::Error),
-    /// The database refused a statement; nothing of it was kept.
+    /// SQLite rejected a statement; nothing was stored.
     #[error("{}", describe(.0))]
     Storage(#[from] rusqlite::Error),
-    /// A page of the database is damaged: what lies behind it cannot be read.
+    /// A page of the database is damaged and unreadable.
     #[error("{path} is damaged ({}): restore a backup", describe(.source), path = .path.display())]
     Damaged {
-        /// The database.
+        /// Path of the database.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// A file of the database is not where it was; nothing was stored.
+    /// A file of the database was moved or removed; nothing was stored.
     #[error("{0}")]
     FileLost(String),
-    /// A file of the database was lost while a change was stored.
+    /// A file of the database was lost during a commit.
     #[error("{0}")]
     FileLostMeanwhile(String),
-    /// The database cannot be opened. The sentence names the file and what to do.
+    /// The database cannot be opened. The message names the file and the remedy.
     #[error("{path}: {problem}", path = .path.display())]
     Open {
-        /// The database, or the file beside it, that cannot be used.
+        /// Path of the database, or of a file beside it.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Problem and remedy.
         problem: String,
     },
 }
@@ -119,7 +119,7 @@ impl Error {
         }
     }
 
-    /// Whether the file is damaged so that nothing read from it can be trusted.
+    /// Whether the file is so damaged that nothing read from it can be trusted.
     pub(crate) fn is_fatal(&self) -> bool {
         match self {
             Self::OutcomeUnknown(_) => true,
@@ -128,7 +128,7 @@ impl Error {
         }
     }
 
-    /// The same, with the name of the database if it is damaged.
+    /// Adds the path of the database if it is damaged.
     pub(crate) fn located(self, path: &Path) -> Self {
         match self {
             Self::Storage(source) if is_damage(&source) => Self::Damaged {
@@ -140,7 +140,7 @@ impl Error {
     }
 }
 
-/// Whether a page that had to be read is damaged.
+/// Whether SQLite failed to read a damaged page.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -176,7 +176,7 @@ impl From<Error> for BackendError {
             Error::OutcomeUnknown(_) | Error::FileLostMeanwhile(_) => Outcome::Unknown,
             _ => Outcome::NotApplied,
         };
-        let mut told = Self {
+        let mut converted = Self {
             reason: reason.into(),
             outcome: outcome.into(),
             message: error.to_string(),
@@ -186,13 +186,13 @@ impl From<Error> for BackendError {
             error,
             Error::Overloaded | Error::Fenced(_) | Error::Importing | Error::FileLost(_)
         ) {
-            told.retry_after_ms = 1000;
+            converted.retry_after_ms = 1000;
         }
-        told
+        converted
     }
 }
 
-/// SQLite's own words for a failure; never the statement.
+/// Returns SQLite's message without the statement.
 pub(crate) fn describe(error: &rusqlite::Error) -> String {
     match error.sqlite_error() {
         Some(failure) if failure.extended_code == IOERR_WRITE => format!(
@@ -204,19 +204,19 @@ pub(crate) fn describe(error: &rusqlite::Error) -> String {
     }
 }
 
-/// Extended code: the system refused a write, other than for a full disk.
+/// Extended code: the system rejected a write, other than for a full disk.
 const IOERR_WRITE: i32 = 10 | (3 << 8);
 
-/// Extended code: the index of the write-ahead log cannot grow, which is so when the disk is full.
+/// Extended code: the index of the write-ahead log cannot grow, which happens on a full disk.
 const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
 
-/// Whether there was no room for a statement. For a COMMIT ask [`nothing_stored`].
+/// Whether a statement failed because the disk is full. For a COMMIT use [`nothing_stored`].
 pub(crate) fn no_room(error: &rusqlite::Error) -> bool {
     let extended = error.sqlite_extended_error_code();
     nothing_stored(error) || extended == Some(IOERR_SHMSIZE)
 }
 
-/// Whether there was no room for a commit, so that nothing of it is in the log.
+/// Whether a COMMIT failed because the disk is full, so that nothing of it is in the log.
 pub(crate) fn nothing_stored(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_that_the_system_refused_says_where_to_look() {
+    fn failed_system_write_names_places_to_check() {
         let failure = rusqlite::ffi::Error::new(IOERR_WRITE);
         let error = rusqlite::Error::SqliteFailure(failure, None);
         assert!(

@@ -1,4 +1,4 @@
-//! The files of a store. Only their owner may read them, because a store holds secrets.
+//! Files of a store. Only their owner may read them, because a store holds secrets.
 
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -8,18 +8,18 @@ use crate::connection::refuse;
 use crate::error::Error;
 use crate::options::Options;
 
-/// What every file of a store may be used by: its owner.
+/// Mode of every file: owner only.
 const MODE: u32 = 0o600;
 
-/// Bytes of a database that holds anything: one page.
+/// Size of the smallest database: one page.
 const PAGE_BYTES: u64 = 4096;
 
-/// What lies beside a database.
+/// Suffixes of the files beside a database.
 const LOG: &str = "-wal";
 const BESIDE: [&str; 4] = [LOG, "-shm", ".lock", ".ballast"];
 
-/// Whether the files that are open are those that a start would find: what is written to others is
-/// lost with this process.
+/// Detects that an open file was moved or replaced: writes to it would be lost when the process
+/// ends.
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
     database: OpenFile,
@@ -29,27 +29,27 @@ pub(crate) struct OpenFiles {
 #[derive(Debug)]
 struct OpenFile {
     path: PathBuf,
-    /// Device and number.
+    /// Device and inode.
     identity: (u64, u64),
-    /// Bytes that it has at the least. Not more of the log: whoever copies it may cut it off.
+    /// Minimum size in bytes. 0 for the log, because a checkpoint may truncate it.
     least: u64,
 }
 
-/// What became of a file that is open.
+/// How an open file was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// It is elsewhere, and may come back.
+    /// The path no longer names the open file; it may be moved back.
     Gone(String),
-    /// Its content is gone.
+    /// The file was truncated.
     Emptied(String),
 }
 
-/// Lets a file that is made be used by its owner alone.
+/// Sets the mode of new files: owner only.
 pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(MODE)
 }
 
-/// Makes an empty file whose mode no umask changes; nothing if it is there.
+/// Creates an empty file with the mode, regardless of the umask; does nothing if it exists.
 pub(crate) fn create(path: &Path) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     match private(options.write(true).create_new(true)).open(path) {
@@ -61,7 +61,7 @@ pub(crate) fn create(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Takes the files of a store from everybody but their owner.
+/// Restricts the files of a store to their owner.
 pub(crate) fn tighten(options: &Options) {
     let beside = BESIDE.iter().map(|suffix| options.beside(suffix));
     for path in std::iter::once(options.path.clone()).chain(beside) {
@@ -75,15 +75,18 @@ pub(crate) fn tighten(options: &Options) {
         let (path_told, mode) = (path.display(), format!("{before:o}"));
         match std::fs::set_permissions(&path, Permissions::from_mode(MODE)) {
             Ok(()) => {
-                tracing::info!(path = %path_told, mode, "others could read it: mode set to 600")
+                tracing::info!(path = %path_told, mode, "other users could read the file: changed its mode to 600")
             }
-            // Such as a volume that belongs to somebody else and is ours by its group.
-            Err(error) => tracing::warn!(path = %path_told, mode, %error, "others can read it"),
+            // For example on a volume that another user owns and this process accesses by group.
+            Err(error) => {
+                tracing::warn!(path = %path_told, mode, %error, "other users can read the file, and its mode cannot be changed")
+            }
         }
     }
 }
 
-/// Refuses to begin an empty store where there was another one; whether there was none.
+/// Rejects a new empty store where traces of an earlier one exist; returns whether the store is
+/// new.
 pub(crate) fn check_new(options: &Options) -> Result<bool, Error> {
     let path = &options.path;
     let what = match std::fs::metadata(path) {
@@ -107,9 +110,10 @@ pub(crate) fn check_new(options: &Options) -> Result<bool, Error> {
 // === impl OpenFiles ===
 
 impl OpenFiles {
-    /// The files of a database that was just opened.
+    /// Records the identity of the files of a database that was just opened.
     ///
-    /// Never opens them: closing them again would give up SQLite's locks.
+    /// Never opens them: closing a file releases all POSIX locks of the process on it, including
+    /// SQLite's.
     pub(crate) fn of(options: &Options) -> Result<Self, Error> {
         Ok(Self {
             database: OpenFile::at(options.path.clone(), PAGE_BYTES)?,
@@ -117,7 +121,7 @@ impl OpenFiles {
         })
     }
 
-    /// What is lost, if anything is. Two system calls.
+    /// Checks that no file was lost, with two system calls.
     pub(crate) fn check(&self) -> Result<(), Lost> {
         self.database.check()?;
         self.log.check()

@@ -1,4 +1,4 @@
-//! Filling an empty store from an export, each call inside one transaction.
+//! Imports into an empty store; each call is one transaction.
 
 use std::cmp::Ordering;
 use std::time::SystemTime;
@@ -18,31 +18,31 @@ use crate::record::{change, checksum};
 use crate::staged;
 use crate::write::ResourceIds;
 
-/// Bytes of values that are put into the order of revisions before they are stored.
+/// Bytes of values that are sorted by revision before they are stored.
 const SORTED_BYTES: usize = 16 << 20;
 
-/// What a call made.
+/// Result of one call of an import.
 pub(crate) enum Filled {
-    /// More calls must follow before anything is visible.
+    /// More calls must follow before the content is visible.
     Staged(ImportProgress),
-    /// The store is that of the export.
+    /// The import is complete.
     Whole(Head),
 }
 
-/// Content on its way in.
+/// An import in progress.
 struct Import<'a> {
     connection: &'a Connection,
     resources: ResourceIds,
-    /// What is kept, this call's part included.
+    /// Progress, including this call.
     kept: ImportProgress,
-    /// Whether records must come in key order: those of an import in several calls.
+    /// Whether records must be in key order: required for an import in several calls.
     ordered: bool,
-    /// Records that are not stored yet, and their bytes.
+    /// Records not stored yet, and their bytes.
     pending: Vec<Record>,
     pending_bytes: usize,
 }
 
-/// One row of the log to be.
+/// A new row of the log.
 struct NewRow<'a> {
     revision: i64,
     change: i64,
@@ -53,8 +53,8 @@ struct NewRow<'a> {
     record: &'a Record,
 }
 
-/// Takes all parts of one call; an error, or a channel that closes before `Done`, keeps nothing of
-/// it. Called inside a write transaction.
+/// Reads all parts of one call. After an error, or if the channel closes before `Done`, nothing of
+/// the call is stored. Must run inside a write transaction.
 pub(crate) fn fill(
     connection: &Connection,
     head: Head,
@@ -80,7 +80,7 @@ pub(crate) fn fill(
 }
 
 impl<'a> Import<'a> {
-    /// Carries on with an unfinished import, or begins with an empty store.
+    /// Continues an unfinished import, or begins one in an empty store.
     fn begin(
         connection: &'a Connection,
         head: Head,
@@ -139,8 +139,8 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Stores what has come, in the order of revisions: that of the rows in `log`. A row that comes
-    /// between two others makes SQLite write both again, and most rows fill a page.
+    /// Stores the pending records sorted by revision, the order of rows in `log`. Inserting a row
+    /// between others makes SQLite rewrite both neighbours, and most rows fill a page.
     fn store_pending(&mut self) -> Result<(), Error> {
         let mut records = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
@@ -164,7 +164,7 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Notes the last record: whoever carries on begins after it, so none may come before it.
+    /// Records the last key: the next call continues after it, so records must be in order.
     fn follow(&mut self, record: &Record) -> Result<(), Error> {
         self.kept.records += 1;
         if !self.ordered {
@@ -263,7 +263,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// Commits who the store now is.
+    /// Sets the identity and numbers of the finished store.
     fn finish(
         &self,
         options: &ImportOptions,
@@ -301,7 +301,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// What tells one exported snapshot from another.
+/// Identifies an exported snapshot.
 fn identity(source: &Header) -> (&str, i64, i64) {
     (&source.store_id, source.epoch, source.revision)
 }
@@ -315,7 +315,7 @@ fn check_empty(connection: &Connection, head: Head) -> Result<(), Error> {
     Ok(())
 }
 
-/// The order of keys.
+/// Compares keys in key order.
 fn in_order(one: &Key, other: &Key) -> Ordering {
     let path = |key: &Key| path_of(key);
     one.group

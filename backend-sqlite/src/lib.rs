@@ -1,16 +1,16 @@
 //! SQLite driver for the Backend protocol.
 //!
-//! Every change is one row of the table `log`, numbered by its revision and holding the value; the
-//! table `current` says which row is the newest of each key. A write therefore stores its value
-//! once, a watch reads `log` in order, and a list walks `current` in key order.
+//! Every change is one row of the table `log`, keyed by its revision and holding the value; the
+//! table `current` names the newest row of each key. Therefore a write stores its value once, a
+//! watch reads `log` in order, and a list scans `current` in key order.
 //!
 //! Invariants:
-//! - one thread writes, in transactions that are flushed before their verdicts are given;
-//! - the row of `store` holds the newest revision, so that it is never used again even when
-//!   compaction has removed the row that had it;
-//! - a row of `log` at or below the compact revision stays while it is a key's current row or the
-//!   row that a newer retained change replaced: state at the compact revision and later can be
-//!   read, and every retained change knows its predecessor.
+//! - one thread writes, in transactions that are flushed before their verdicts are returned;
+//! - the row of `store` holds the newest revision, so that the revision is never reused even when
+//!   compaction has deleted its row;
+//! - a row of `log` at or below the compact revision stays while it is the current row of a key, or
+//!   was replaced by a retained change: state at the compact revision and later is readable, and
+//!   every retained change has its predecessor.
 
 pub mod backup;
 pub mod driver;

@@ -1,9 +1,9 @@
-//! Ranges in key order, read in short transactions but from one revision.
+//! Lists in key order: short transactions, all reading state at one revision.
 //!
-//! State at revision r is the current rows with a revision ≤ r, and for every key that changed
-//! after r the row that its first later change replaced. The second part is the *overlay*: it is
-//! brought up to date in the same transaction in which a chunk of current rows is read, so the
-//! two always fit together although the store moves on between chunks.
+//! State at revision r is the current rows with a revision ≤ r and, for every key that changed
+//! after r, the row replaced by its first later change. The second part is the *overlay*. It is
+//! updated in the same transaction that reads a chunk of current rows, so both always match
+//! although the store changes between chunks.
 
 use std::collections::BTreeMap;
 
@@ -22,38 +22,38 @@ use crate::read::{self, resource_id};
 use crate::record::{Entry, columns};
 use crate::schema::read_head;
 
-/// Rows of the log that one step adds to the overlay: keeps a read transaction short.
+/// Rows of the log added to the overlay per step: keeps read transactions short.
 const OVERLAY_STEP: i64 = 4096;
 
-/// Of a record in a chunk, beside the record: its tag and length.
+/// Encoded bytes of a record in a chunk besides the record: its tag and length.
 const FRAME_BYTES: usize = 8;
 
-/// A list under way.
+/// A list in progress.
 #[derive(Debug)]
 pub(crate) struct List {
     query: ListQuery,
     pin: Pin,
-    /// The snapshot, once the first step has run.
+    /// Head of the snapshot, set by the first step.
     snapshot: Option<Head>,
-    /// Keys not yet sent start here.
+    /// First key not sent yet.
     from: String,
-    /// The overlay knows every change up to here.
+    /// Revision up to which the overlay is complete.
     scanned: i64,
     overlay: BTreeMap<String, i64>,
     sent: u64,
 }
 
-/// What one step found.
+/// Result of one step.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// The snapshot; the same in every step.
+    /// Head of the snapshot; the same in every step.
     pub(crate) snapshot: Head,
     pub(crate) records: Vec<Record>,
-    /// Set by the last step: whether more keys follow the limit.
+    /// Set by the last step: whether more keys exist beyond the limit.
     pub(crate) end: Option<bool>,
 }
 
-/// The keys of a range: from `List::from` up to `end`.
+/// Keys from `List::from` up to `end`.
 struct Bounds {
     resource: i64,
     end: Value,
@@ -61,7 +61,7 @@ struct Bounds {
 }
 
 impl List {
-    /// A list that reads nothing yet; `pin` must hold everything.
+    /// Creates a list. `pin` must pin all revisions until the snapshot is known.
     pub(crate) fn new(query: ListQuery, pin: Pin) -> Self {
         let range = &query.range;
         let first = match (&range.namespace, &range.name) {
@@ -69,7 +69,7 @@ impl List {
             (Some(namespace), None) if !namespace.is_empty() => format!("{namespace}/"),
             _ => String::new(),
         };
-        // Names hold no zero byte: a key with one appended is the smallest key after it.
+        // Names hold no zero byte: the key with one appended is the next possible key.
         let after = query.after.as_ref().map(|key| path_of(key) + "\0");
         let from = after.map_or(first.clone(), |after| after.max(first));
         Self {
@@ -83,7 +83,7 @@ impl List {
         }
     }
 
-    /// Reads the next chunk. Called inside a read transaction.
+    /// Reads the next chunk. Must run inside a read transaction.
     pub(crate) fn step(&mut self, connection: &Connection) -> Result<Step, Error> {
         let now = read_head(connection)?;
         let snapshot = self.snapshot(now)?;
@@ -124,7 +124,7 @@ impl List {
 
     fn bounds(&self, resource: i64) -> Bounds {
         let range = &self.query.range;
-        // A blob is greater than every text.
+        // In SQLite a blob sorts after every text.
         let unbounded = Value::Blob(Vec::new());
         let end = match (&range.namespace, &range.name) {
             (Some(namespace), Some(name)) => Value::Text(path(namespace, name) + "\0"),
@@ -141,7 +141,7 @@ impl List {
         }
     }
 
-    /// Adds changes after the snapshot to the overlay; `false` if more of them wait.
+    /// Adds changes after the snapshot to the overlay; returns `false` if more remain.
     fn follow(
         &mut self,
         connection: &Connection,
@@ -176,7 +176,7 @@ impl List {
     }
 
     /// Merges current rows and overlay in key order until the chunk is full, the limit is reached
-    /// or the range ends; the answer is that of [`Step::end`].
+    /// or the range ends. Returns the value of [`Step::end`].
     fn read(
         &mut self,
         connection: &Connection,
@@ -218,11 +218,11 @@ impl List {
     }
 }
 
-/// Records on their way out, in key order.
+/// Collects records in key order.
 struct Chunk<'a> {
     group: &'a str,
     resource: &'a str,
-    /// How many more the limit allows; `None` for all.
+    /// Records that the limit still allows; `None` if unlimited.
     room: Option<u64>,
     bytes: usize,
     last: Option<String>,
@@ -241,8 +241,8 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Takes a record, or answers why not: `Some(None)` the chunk is full, `Some(Some(true))` the
-    /// limit is reached.
+    /// Adds a record. If it does not fit, returns the reason: `Some(None)` if the chunk is full,
+    /// `Some(Some(true))` if the limit is reached.
     fn add(&mut self, path: &str, record: Record) -> Option<Option<bool>> {
         if self
             .room
@@ -250,7 +250,7 @@ impl<'a> Chunk<'a> {
         {
             return Some(Some(true));
         }
-        // A record's index may be larger than its value.
+        // Count the encoded record: its index may be larger than its value.
         let size = record.encoded_len() + FRAME_BYTES;
         if !self.records.is_empty() && self.bytes + size > CHUNK_BYTES {
             return Some(None);
@@ -261,7 +261,7 @@ impl<'a> Chunk<'a> {
         None
     }
 
-    /// Takes what the overlay has below `before`; answers as [`Chunk::add`].
+    /// Adds the records of the overlay below `before`; returns as [`Chunk::add`].
     fn overlay(
         &mut self,
         connection: &Connection,
@@ -290,7 +290,7 @@ impl<'a> Chunk<'a> {
         Ok(None)
     }
 
-    /// The smallest key after those taken.
+    /// Returns the smallest key after the added ones.
     fn next(&self, from: &str) -> String {
         self.last
             .as_ref()

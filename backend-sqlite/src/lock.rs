@@ -1,6 +1,6 @@
-//! One process per database.
+//! Lock file that allows one process per database.
 //!
-//! SQLite itself lets several processes write; two drivers that each number revisions must not.
+//! SQLite itself allows several writing processes, but two drivers would both assign revisions.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
@@ -11,8 +11,8 @@ use rustix::fs::FlockOperation;
 use crate::error::Error;
 use crate::files;
 
-/// Holds the lock file until dropped. The file's content is the pid of the holder; it is emptied
-/// by an orderly close, so that a left-over pid tells of an unclean stop.
+/// Holds the lock file until dropped. The file contains the pid of the holder. An orderly close
+/// empties it, so a remaining pid indicates an unclean stop.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
@@ -20,7 +20,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock at once or says who has it.
+    /// Takes the lock, or fails at once and names the holder.
     pub(crate) fn take(path: &Path) -> Result<Self, Error> {
         let open = |path: &Path| {
             let mut options = OpenOptions::new();
@@ -30,11 +30,11 @@ impl Lock {
         let mut file = open(path).map_err(|error| refuse(path, format!("cannot open: {error}")))?;
         let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         let mut holder = String::new();
-        // The content is for people; a lock without it is still a lock.
+        // The content is informational; the lock is valid without it.
         let _ = file.read_to_string(&mut holder);
         if locked.is_err() {
             let holder = match holder.trim() {
-                "" => "that is just starting".to_owned(),
+                "" => "that is starting".to_owned(),
                 pid => pid.to_owned(),
             };
             let problem =
@@ -45,17 +45,18 @@ impl Lock {
         Ok(Self { file, unclean })
     }
 
-    /// Notes who has the lock, once there is a database: a note beside none tells that one was lost.
-    pub(crate) fn note_holder(&mut self, path: &Path) -> Result<(), Error> {
+    /// Writes the pid, once the database exists: a pid without a database means that the database
+    /// was lost.
+    pub(crate) fn write_pid(&mut self, path: &Path) -> Result<(), Error> {
         match write_holder(&mut self.file, &format!("{}\n", std::process::id())) {
-            // The lock holds all the same; an unclean stop is not noticed at the next start.
+            // The lock is valid without the pid; only detection of an unclean stop is lost.
             Err(error)
                 if matches!(
                     error.kind(),
                     ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
                 ) =>
             {
-                tracing::warn!(%error, "cannot note the process in the lock file");
+                tracing::warn!(%error, "cannot write the process id to the lock file");
                 Ok(())
             }
             written => written.map_err(|error| refuse(path, format!("cannot write: {error}"))),
@@ -67,7 +68,7 @@ impl Lock {
         self.unclean
     }
 
-    /// Notes an orderly close and gives the lock up.
+    /// Records an orderly close and releases the lock.
     pub(crate) fn release(mut self) {
         if let Err(error) = write_holder(&mut self.file, "") {
             tracing::warn!(%error, "cannot empty the lock file");
@@ -75,7 +76,7 @@ impl Lock {
     }
 }
 
-/// In place, because a full disk has no other.
+/// Overwrites in place, because a full disk has no room for a new file.
 fn write_holder(file: &mut File, content: &str) -> std::io::Result<()> {
     file.rewind()?;
     file.write_all(content.as_bytes())?;

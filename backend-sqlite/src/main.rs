@@ -1,4 +1,4 @@
-//! `backend-sqlite`: the SQLite driver as a process.
+//! `backend-sqlite`: the SQLite driver process.
 
 #![expect(clippy::print_stderr, reason = "a command line talks to its user")]
 
@@ -14,14 +14,14 @@ use tokio::signal::unix::{SignalKind, signal};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Exit code when what is on disk is not known: look before starting again.
+/// Exit code when the state on disk is unknown: inspect the log before a restart.
 const FATAL: i32 = 3;
 
 /// Serves one SQLite database over ark.backend.v1.
 #[derive(Parser)]
 #[command(name = "backend-sqlite", version, after_help = COMMANDS_HELP)]
 struct Serve {
-    /// The database; made if it is absent, in a directory that exists.
+    /// Database file; created if absent, in a directory that must exist
     #[arg(long, env = "ARK_BACKEND_SQLITE_PATH", value_name = "FILE")]
     path: PathBuf,
     #[command(flatten)]
@@ -32,25 +32,25 @@ struct Serve {
 #[derive(Parser)]
 #[command(name = "backend-sqlite backup")]
 struct Backup {
-    /// The database.
+    /// Database file
     #[arg(long, value_name = "FILE")]
     path: PathBuf,
-    /// The copy; must not exist.
+    /// Path of the copy; must not exist
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
 }
 
-/// Marks a database as set back, for one that was restored by other means than `backup`: the next
-/// server begins a new epoch, so that clients forget the revisions that they know, and list again.
+/// Marks a database that was restored by other means than `backup`: the next server begins a new
+/// epoch, so that clients discard their revisions and list again.
 #[derive(Parser)]
 #[command(name = "backend-sqlite new-epoch")]
 struct NewEpoch {
-    /// The database; not in use.
+    /// Database file; must not be in use
     #[arg(long, env = "ARK_BACKEND_SQLITE_PATH", value_name = "FILE")]
     path: PathBuf,
 }
 
-/// These are parsed apart, so that the flags of serving stay required without them.
+/// Subcommands are parsed separately, so that the flags of serving stay required without them.
 const COMMANDS_HELP: &str = "\
 Other commands (each with --help):
   backend-sqlite backup --path FILE --to FILE   copies a database that may be in use
@@ -85,14 +85,15 @@ fn serve(options: &Serve) -> anyhow::Result<()> {
         eprintln!("error: {line}");
         std::process::exit(FATAL);
     };
-    // The driver has threads of its own: this runtime only moves messages, and one thread does so
-    // with fewer switches than two.
+    // The driver has its own threads, so this runtime only moves messages; one worker does that
+    // with fewer context switches than two.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     let entered = runtime.enter();
-    // A file that would be larger than a limit of the process is then an error, and not its end.
+    // Handle SIGXFSZ: exceeding the file size limit (ulimit -f) is then a write error instead of
+    // the end of the process.
     let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     drop(entered);
     let store = Options::new(&options.path);

@@ -1,31 +1,31 @@
-//! How a store is opened.
+//! Options of opening a store.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// What a [`crate::SqliteDriver`] is opened with.
+/// Options of [`crate::SqliteDriver::open`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The database file; the files `-wal`, `-shm`, `.lock` and `.ballast` live beside it.
+    /// Path of the database file; the files `-wal`, `-shm`, `.lock` and `.ballast` are beside it.
     pub path: PathBuf,
-    /// Threads that read.
+    /// Number of reader threads.
     pub readers: usize,
-    /// Page cache of the writer, KiB.
+    /// Page cache of the writer in KiB.
     pub writer_cache_kib: u32,
-    /// Page cache of each reader, KiB.
+    /// Page cache of each reader in KiB.
     pub reader_cache_kib: u32,
-    /// Space kept back so that deletes can still be stored on a full disk, bytes.
+    /// Bytes of disk reserved for deletes on a full disk.
     pub ballast_bytes: u64,
-    /// Free space below which the store refuses creates and updates, bytes.
+    /// Free bytes below which the store rejects creates and updates.
     pub low_space_bytes: u64,
-    /// Largest size of the database file in pages of 4 KiB, `ballast_bytes` of it kept back.
+    /// Maximum size of the database file in pages of 4 KiB, of which `ballast_bytes` are reserved.
     pub max_pages: Option<u32>,
-    /// The clock that epochs are numbered by.
+    /// Clock for the numbers of epochs.
     pub clock: fn() -> SystemTime,
 }
 
 impl Options {
-    /// The defaults for a database at `path`.
+    /// Default options for a database at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -39,7 +39,7 @@ impl Options {
         }
     }
 
-    /// A file beside the database: its name with `suffix` appended.
+    /// Path of a file beside the database: its name with `suffix` appended.
     pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(suffix);

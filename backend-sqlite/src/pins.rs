@@ -1,18 +1,18 @@
 //! Revisions that running lists still read.
 //!
-//! A list reads in short transactions, so nothing in SQLite keeps its snapshot alive: it pins its
-//! revision here and the sweep of old rows stays below the lowest pin.
+//! A list reads in short transactions, so no SQLite snapshot preserves its revision. It pins the
+//! revision here, and the sweep of compacted rows stays below the lowest pin.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// The pinned revisions, counted.
+/// Pinned revisions with their reference counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pins(Arc<Mutex<BTreeMap<i64, usize>>>);
 
-/// Keeps one revision readable until dropped.
+/// Keeps a revision readable until dropped.
 #[derive(Debug)]
 pub(crate) struct Pin {
     pins: Pins,
@@ -20,7 +20,7 @@ pub(crate) struct Pin {
 }
 
 impl Pins {
-    /// Pins `revision`; 0 keeps everything.
+    /// Pins `revision`; 0 pins everything.
     pub(crate) fn pin(&self, revision: i64) -> Pin {
         *self.0.lock().entry(revision).or_default() += 1;
         Pin {
@@ -29,7 +29,7 @@ impl Pins {
         }
     }
 
-    /// The lowest pinned revision: rows that were replaced at or below it may go.
+    /// Returns the lowest pinned revision: rows replaced at or below it may be deleted.
     pub(crate) fn lowest(&self) -> Option<i64> {
         self.0.lock().keys().next().copied()
     }
@@ -46,7 +46,7 @@ impl Pins {
 }
 
 impl Pin {
-    /// Moves the pin to the revision that its list turned out to read.
+    /// Moves the pin to the snapshot revision of its list.
     pub(crate) fn move_to(&mut self, revision: i64) {
         let moved = self.pins.pin(revision);
         *self = moved;

@@ -1,4 +1,4 @@
-//! Reads inside one short transaction.
+//! Reads, each inside one short transaction.
 
 use std::collections::{HashMap, hash_map};
 
@@ -14,15 +14,15 @@ use crate::error::Error;
 use crate::record::{Entry, change, columns};
 use crate::schema::read_head;
 
-/// Events of the log and how far they reach.
+/// Events of the log, and the revision up to which they are complete.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) events: Vec<Event>,
-    pub(crate) through: i64,
+    pub(crate) up_to_revision: i64,
     pub(crate) head: Head,
 }
 
-/// Runs `body` in one read transaction, so that all its statements see the same state.
+/// Runs `body` in one read transaction, so that all its statements read the same state.
 pub(crate) fn transaction<T>(
     connection: &Connection,
     body: impl FnOnce(&Connection) -> Result<T, Error>,
@@ -33,7 +33,7 @@ pub(crate) fn transaction<T>(
     result
 }
 
-/// The id of a resource, if anything was ever stored of it.
+/// Returns the id of a resource that has or had records.
 pub(crate) fn resource_id(
     connection: &Connection,
     group: &str,
@@ -46,7 +46,7 @@ pub(crate) fn resource_id(
         .optional()?)
 }
 
-/// Group and plural of every resource, in key order.
+/// Returns group and plural of every resource, in key order.
 pub(crate) fn resources(connection: &Connection) -> Result<Vec<(String, String)>, Error> {
     let sql = "SELECT api_group, resource FROM resource ORDER BY api_group, resource";
     let mut statement = connection.prepare_cached(sql)?;
@@ -54,14 +54,14 @@ pub(crate) fn resources(connection: &Connection) -> Result<Vec<(String, String)>
     Ok(names.collect::<Result<_, _>>()?)
 }
 
-/// How many records there are. Walks the table of current keys, which has no values.
+/// Counts the records by a scan of `current`, which holds no values.
 pub(crate) fn count(connection: &Connection) -> Result<u64, Error> {
     let mut statement = connection.prepare_cached("SELECT count(*) FROM current")?;
     let count: i64 = statement.query_row([], |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-/// The newest row of a key that exists.
+/// Returns the newest row of an existing key.
 pub(crate) fn current(
     connection: &Connection,
     key: &Key,
@@ -81,7 +81,7 @@ pub(crate) fn current(
         .transpose()
 }
 
-/// One row of the log.
+/// Returns one row of the log.
 pub(crate) fn entry(
     connection: &Connection,
     key: Key,
@@ -93,7 +93,7 @@ pub(crate) fn entry(
     rows.next()?.map(|row| Entry::read(row, key)).transpose()
 }
 
-/// One record at a revision, or the latest for 0.
+/// Returns a record at a revision, or the latest for 0.
 pub(crate) fn get(
     connection: &Connection,
     key: &Key,
@@ -112,7 +112,7 @@ pub(crate) fn get(
     if at == head.revision {
         return Ok((head, None));
     }
-    // The first change after `at` names the row that was current then.
+    // The first change of the key after `at` names the row that was current at `at`.
     let sql = "SELECT previous FROM log WHERE revision > ?1 AND resource = ?2 AND path = ?3 \
                AND previous BETWEEN 1 AND ?1 LIMIT 1";
     let replaced: Option<i64> = connection
@@ -126,7 +126,7 @@ pub(crate) fn get(
     Ok((head, found))
 }
 
-/// Events after a revision, until their values exceed `max_bytes`.
+/// Returns events after a revision, until their values exceed `max_bytes`.
 pub(crate) fn log(connection: &Connection, after: i64, max_bytes: usize) -> Result<Page, Error> {
     let head = read_head(connection)?;
     head.follows(after)?;
@@ -141,20 +141,20 @@ pub(crate) fn log(connection: &Connection, after: i64, max_bytes: usize) -> Resu
     let mut names = Names::default();
     let mut events = Vec::new();
     let mut bytes = 0;
-    let mut through = head.revision;
+    let mut up_to_revision = head.revision;
     while let Some(row) = rows.next()? {
         let event = event(connection, row, &mut names)?;
         let revision = event.revision;
         bytes += event.record.as_ref().map_or(0, |record| record.value.len()) + 256;
         events.push(event);
         if bytes >= max_bytes {
-            through = revision;
+            up_to_revision = revision;
             break;
         }
     }
     Ok(Page {
         events,
-        through,
+        up_to_revision,
         head,
     })
 }
@@ -166,7 +166,7 @@ fn event(connection: &Connection, row: &Row<'_>, names: &mut Names) -> Result<Ev
     let entry = Entry::read(row, key.clone())?;
     let revision = entry.record.revision;
     let record = if entry.change == change::DELETED {
-        // Kept by the sweep as long as this row is retained.
+        // The sweep keeps the predecessor as long as this row is retained.
         self::entry(connection, key.clone(), entry.previous)?
             .ok_or_else(|| Error::CorruptValue {
                 key: sidecar::key::display(&key),
@@ -192,7 +192,7 @@ fn event(connection: &Connection, row: &Row<'_>, names: &mut Names) -> Result<Ev
     })
 }
 
-/// Group and resource by id, read once per transaction.
+/// Cache of group and resource by id, for one transaction.
 #[derive(Default)]
 pub(crate) struct Names(HashMap<i64, (String, String)>);
 

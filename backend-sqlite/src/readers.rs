@@ -1,4 +1,4 @@
-//! Threads that read.
+//! Reader threads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::read;
 
-/// Reads that may wait; more are refused with `OVERLOADED`.
+/// Maximum queued reads; more are rejected with `OVERLOADED`.
 const QUEUE: usize = 4096;
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
-/// A few threads, each with a read-only connection, serving one queue.
+/// A thread pool with one read-only connection per thread and a shared queue.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    /// Absent once closed.
+    /// `None` once closed.
     queue: Mutex<Option<SyncSender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     path: Arc<Path>,
-    /// Whether it was told that the database is damaged.
-    told: Arc<AtomicBool>,
+    /// Whether the damage of the database is logged already.
+    logged: Arc<AtomicBool>,
 }
 
 impl Readers {
-    /// Opens the connections and starts their threads.
+    /// Opens the connections and starts the threads.
     pub(crate) fn start(options: &Options) -> Result<Self, Error> {
         let (queue, jobs) = sync_channel::<Job>(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
@@ -50,28 +50,28 @@ impl Readers {
             queue: Mutex::new(Some(queue)),
             threads: Mutex::new(threads),
             path: options.path.as_path().into(),
-            told: Arc::default(),
+            logged: Arc::default(),
         })
     }
 
-    /// Runs `body` in a read transaction on one of the threads.
+    /// Runs `body` in a read transaction on a reader thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         body: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
-        let (path, told) = (Arc::clone(&self.path), Arc::clone(&self.told));
+        let (reply, received) = oneshot::channel();
+        let (path, logged) = (Arc::clone(&self.path), Arc::clone(&self.logged));
         let job: Job = Box::new(move |connection| {
-            // A caller that went away needs no read.
-            if !answer.is_closed() {
+            // Skip the read if the caller is gone.
+            if !reply.is_closed() {
                 let read = read::transaction(connection, body);
                 let read = read.map_err(|error| error.located(&path));
                 if let Err(error @ Error::Damaged { .. }) = &read
-                    && !told.swap(true, Ordering::Relaxed)
+                    && !logged.swap(true, Ordering::Relaxed)
                 {
-                    tracing::error!(%error, "a page cannot be read");
+                    tracing::error!(%error, "a page of the database is unreadable");
                 }
-                let _ = answer.send(read);
+                let _ = reply.send(read);
             }
         });
         let sent = match self.queue.lock().as_ref() {
@@ -79,10 +79,10 @@ impl Readers {
             None => Err(Error::Closed),
         };
         sent?;
-        answered.await.map_err(|_| Error::Closed)?
+        received.await.map_err(|_| Error::Closed)?
     }
 
-    /// Finishes the queue and ends the threads.
+    /// Finishes the queued reads and ends the threads.
     pub(crate) fn close(&self) {
         drop(self.queue.lock().take());
         for thread in self.threads.lock().drain(..) {
@@ -95,7 +95,8 @@ impl Readers {
 
 fn serve(connection: &Connection, jobs: &Mutex<Receiver<Job>>) {
     loop {
-        // The waiting thread holds the queue; the others wait for it. Only one can get a job.
+        // One thread waits in recv while holding the lock; the others wait for the lock. A job goes
+        // to exactly one.
         let job = jobs.lock().recv();
         match job {
             Ok(job) => job(connection),

@@ -1,4 +1,4 @@
-//! Rows of `log` ⇄ records and events.
+//! Conversion of rows of `log` to records and events.
 
 use backend_proto::v1::{Index, Key, Record};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use sidecar::time::timestamp;
 
 use crate::error::Error;
 
-/// The columns that [`Entry::read`] expects, in its order, of `log` under the alias `l`.
+/// Columns of `log` (alias `l`) in the order that [`Entry::read`] expects.
 macro_rules! columns {
     () => {
         "l.revision, l.create_revision, l.created_at, l.time, l.idx, l.crc, l.value, l.change, \
@@ -18,28 +18,29 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// `log.change`: the same numbers as `Event.Type` of the protocol.
+/// Values of `log.change`: the numbers of `Event.Type` in the protocol.
 pub(crate) mod change {
     pub(crate) const CREATED: i64 = 1;
     pub(crate) const UPDATED: i64 = 2;
     pub(crate) const DELETED: i64 = 3;
 }
 
-/// One row of `log`, its value checked: one that is not what was written is left out.
+/// One row of `log` with a verified value; a value that fails its checksum is left out.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) record: Record,
     pub(crate) change: i64,
     pub(crate) previous: i64,
     pub(crate) actor: String,
-    /// Commit time, nanoseconds since 1970.
+    /// Commit time in nanoseconds since 1970.
     pub(crate) time: i64,
-    /// When the record was created, nanoseconds since 1970.
+    /// Creation time of the record in nanoseconds since 1970.
     pub(crate) created_at: i64,
 }
 
 impl Entry {
-    /// Reads a row of [`columns`] and checks its value; a damaged one is told in the record.
+    /// Reads a row of [`columns`] and verifies its value. A damaged value is reported in the
+    /// record.
     pub(crate) fn read(row: &Row<'_>, key: Key) -> Result<Self, Error> {
         let revision = row.get(0)?;
         let created_at = row.get(2)?;
@@ -83,7 +84,7 @@ fn unexpected(error: rusqlite::types::FromSqlError) -> Error {
     Error::Storage(rusqlite::Error::from(error))
 }
 
-/// CRC32C of a value.
+/// Returns the CRC32C of a value.
 pub(crate) fn checksum(value: &[u8]) -> u32 {
     crc32c::crc32c(value)
 }

@@ -1,5 +1,5 @@
-//! Stores of releases before 0.2, whose revisions held the epoch in their upper bits and exceed
-//! 2^53 (docs/adr/0013-revisions-below-2-53.md).
+//! Upgrade of stores of releases before 0.2, whose revisions held the epoch in their upper bits and
+//! exceed 2^53 (docs/adr/0013-revisions-below-2-53.md).
 
 use std::time::SystemTime;
 
@@ -9,9 +9,9 @@ use sidecar::head::Head;
 
 use crate::error::Error;
 
-/// Gives every record a revision of a new epoch, in the order of the old ones, and drops the
-/// history. Records that were created by their newest change still are. Called inside a write
-/// transaction; `None` if the store's revisions are small enough.
+/// Renumbers every record into a new epoch, in the order of the old revisions, and drops the
+/// history. Records whose newest change created them keep that property. Must run inside a write
+/// transaction. Returns `None` if the store's revisions are small enough.
 pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Head>, Error> {
     let sql = "SELECT epoch, revision, importing IS NOT NULL FROM store";
     let (epoch, revision, importing) = connection.query_row(sql, [], |row| {
@@ -22,8 +22,11 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Hea
         return Ok(None);
     }
     if importing {
-        // Its source has to be renumbered first: then it is another source.
-        tracing::warn!("an unfinished import is dropped: copy again once its source was upgraded");
+        // The source must be upgraded too, which gives it a new identity: the import cannot
+        // continue.
+        tracing::warn!(
+            "dropping an unfinished import: repeat the copy after its source is upgraded"
+        );
         crate::staged::discard(connection)?;
     }
     check_changes(connection)?;
@@ -31,7 +34,7 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Hea
         "DELETE FROM log WHERE revision NOT IN (SELECT revision FROM current);
          UPDATE log SET create_revision = min(create_revision, revision);",
     )?;
-    // Above whatever was issued in the range that stays in use.
+    // Also above revisions that were issued in the valid range.
     let sql = "SELECT coalesce(max(revision), 0) FROM log WHERE revision <= ?1";
     let newest: i64 = connection.query_row(sql, [LAST_IMPORT], |row| row.get(0))?;
     let begun = Head::begin(
@@ -42,8 +45,8 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Hea
         },
         now,
     )?;
-    // New numbers are above the small old ones and below the large ones, so that no row meets
-    // another's number while the rows are renumbered one by one.
+    // New numbers lie above the small old ones and below the large ones, so that renumbering row by
+    // row never collides.
     connection.execute_batch(
         "CREATE TEMP TABLE numbers (old INTEGER PRIMARY KEY, new INTEGER NOT NULL) STRICT",
     )?;
@@ -76,7 +79,7 @@ pub(crate) fn run(connection: &Connection, now: SystemTime) -> Result<Option<Hea
     Ok(Some(head))
 }
 
-/// Refuses objects without a change, which have no place in the order.
+/// Rejects objects without a change, which have no place in the order.
 fn check_changes(connection: &Connection) -> Result<(), Error> {
     let sql = "SELECT coalesce(r.resource || '.' || r.api_group, '?') || ' ' || c.path, c.revision \
                FROM current c LEFT JOIN resource r ON r.id = c.resource \

@@ -1,4 +1,4 @@
-//! Tables, their versions and the checks before a file is trusted.
+//! Schema, migrations, and the checks before a file is trusted.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::connection::{explain, refuse};
 use crate::error::{Error, is_damage};
 use crate::renumber;
 
-/// `ArkB`: marks a SQLite file as ours.
+/// `ArkB`: the `application_id` of this driver's files.
 const APPLICATION_ID: i32 = 0x4172_6b42;
 
-/// Version `n` of the schema is what the first `n` migrations make.
+/// Version `n` of the schema is the result of the first `n` migrations.
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
@@ -22,19 +22,19 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0004.sql"),
 ];
 
-/// The version since which revisions are at most 2^53 - 1.
+/// First schema version whose revisions are at most 2^53 - 1.
 const SMALL_REVISIONS: usize = 3;
 
-/// What a store says of itself.
+/// State of the store as read at start.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) store_id: String,
     pub(crate) head: Head,
-    /// Why the store is fenced, if it is.
+    /// Reason of the fence, if the store is fenced.
     pub(crate) fenced: Option<String>,
 }
 
-/// Refuses a path that is no database before SQLite touches it.
+/// Rejects a path that is not a database before SQLite opens it.
 pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -65,7 +65,7 @@ pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
     Err(refuse(path, problem))
 }
 
-/// Refuses a database of another program or of a newer one of ours. Changes nothing.
+/// Rejects a database of another program or of a newer release, without changing it.
 pub(crate) fn check_owner(connection: &Connection, path: &Path) -> Result<(), Error> {
     let explained = |error: rusqlite::Error| explain(path, &error);
     let application: i32 = connection
@@ -97,18 +97,18 @@ pub(crate) fn check_owner(connection: &Connection, path: &Path) -> Result<(), Er
     Ok(())
 }
 
-/// Brings the file to this program's schema and reads who the store is. A restored store starts a
-/// new epoch, because commits that somebody saw may be missing from it.
+/// Migrates the file to this release's schema and reads its state. A restored store begins a new
+/// epoch, because it may lack commits that clients saw.
 pub(crate) fn prepare(
     connection: &Connection,
     path: &Path,
     now: SystemTime,
 ) -> Result<Identity, Error> {
-    let begun = identify(connection, now).map_err(|error| match error {
+    let started = identify(connection, now).map_err(|error| match error {
         Error::Storage(error) => explain(path, &error),
         error => refuse(path, error.to_string()),
     });
-    begun?.ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))
+    started?.ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))
 }
 
 fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>, Error> {
@@ -123,12 +123,12 @@ fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>
         return Ok(Some(identity));
     }
     let head = begin_epoch(connection, identity.head, now)?;
-    tracing::info!(epoch = head.epoch, "restored store starts a new epoch");
+    tracing::info!(epoch = head.epoch, "restored store begins a new epoch");
     Ok(Some(Identity { head, ..identity }))
 }
 
-/// Refuses a row of `store` that is older than the changes beside it, whose revisions would be given
-/// out again. An unfinished import has the revisions of its source.
+/// Rejects a row of `store` that is older than the newest change: revisions would be issued twice.
+/// An unfinished import has revisions of its source.
 fn check_newest_row(connection: &Connection) -> Result<(), Error> {
     let sql = "SELECT s.revision, (SELECT max(revision) FROM log) AS newest FROM store s \
                WHERE importing IS NULL AND newest > s.revision";
@@ -138,13 +138,13 @@ fn check_newest_row(connection: &Connection) -> Result<(), Error> {
     match found {
         Ok(Some((revision, newest))) => Err(Error::Behind { revision, newest }),
         Ok(None) => Ok(()),
-        // Objects on sound pages are served: a damaged one is told when it is read.
+        // Serve objects on intact pages; a damaged object returns its error when it is read.
         Err(error) if is_damage(&error) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Begins an epoch above `newest`, with all history before it gone.
+/// Begins an epoch above `newest`; all history before it counts as compacted.
 fn begin_epoch(connection: &Connection, newest: Head, now: SystemTime) -> Result<Head, Error> {
     let head = Head::begin(newest, now)?;
     connection.execute(
@@ -154,8 +154,7 @@ fn begin_epoch(connection: &Connection, newest: Head, now: SystemTime) -> Result
     Ok(head)
 }
 
-/// The row of `store` as far as it moves, as the state that a read shows; refused while an import
-/// is unfinished.
+/// Reads the head of a readable state; fails while an import is unfinished.
 pub(crate) fn read_head(connection: &Connection) -> Result<Head, Error> {
     let sql = "SELECT epoch, revision, compact_revision, importing IS NOT NULL FROM store";
     let mut statement = connection.prepare_cached(sql)?;
@@ -206,7 +205,7 @@ fn migrate(connection: &Connection, version: usize, now: SystemTime) -> Result<(
     Ok(())
 }
 
-/// A statement that fits no table is of a file whose version is not that of its tables.
+/// Maps an SQL error of a statement to a mismatch of file version and tables.
 fn not_of_its_version(error: rusqlite::Error, version: usize) -> Error {
     if error.sqlite_error_code() == Some(ErrorCode::Unknown) {
         return Error::NotOfItsVersion {

@@ -1,4 +1,4 @@
-//! State that the threads of one store share.
+//! State shared by the threads of a store.
 
 use backend_proto::v1::Header;
 use parking_lot::{Mutex, RwLock};
@@ -9,17 +9,17 @@ use crate::error::Error;
 use crate::files::{Lost, OpenFiles};
 use crate::pins::Pins;
 
-/// What every part of the driver may look at.
+/// State that every part of the driver may read.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Changes only with an import.
+    /// Changes only by an import.
     store_id: RwLock<String>,
     head: RwLock<Head>,
-    /// Of everything but the fence.
+    /// Health without the fence.
     health: Mutex<DriverHealth>,
     fenced: RwLock<Option<String>>,
     importing: RwLock<Option<ImportProgress>>,
-    /// Why no write is taken although the database works.
+    /// Reason why writes are rejected although the database works.
     file_lost: RwLock<Option<String>>,
     pub(crate) pins: Pins,
 }
@@ -37,19 +37,19 @@ impl Shared {
         }
     }
 
-    /// The newest durable head.
+    /// Returns the newest durable head.
     pub(crate) fn head(&self) -> Head {
         *self.head.read()
     }
 
-    /// Publishes a head; only after its commit.
+    /// Publishes a head; call only after its commit.
     pub(crate) fn publish(&self, head: Head) {
         *self.head.write() = head;
     }
 
-    /// The header of a head that a read found in the database. A commit is durable and can be
-    /// read a little before the writer publishes it: what is told here must not be told less of
-    /// later.
+    /// Returns the header for a head that a read found in the database. Readers see a durable
+    /// commit shortly before the writer publishes it. Publish it here too, so that a later response
+    /// never has a lower revision.
     pub(crate) fn read(&self, found: Head) -> Header {
         let mut head = self.head.write();
         // An import publishes its epoch together with its identity.
@@ -61,7 +61,7 @@ impl Shared {
         self.header(found)
     }
 
-    /// Takes over the identity of an imported store.
+    /// Adopts the identity of an imported store.
     pub(crate) fn adopt(&self, store_id: String, head: Head) {
         *self.store_id.write() = store_id;
         self.publish(head);
@@ -71,28 +71,28 @@ impl Shared {
         head.header(self.store_id.read().clone())
     }
 
-    /// Why the store is fenced, if it is.
+    /// Returns the reason of the fence, if the store is fenced.
     pub(crate) fn fenced(&self) -> Option<String> {
         self.fenced.read().clone()
     }
 
-    /// Publishes the fence, or that there is none; only after its commit.
+    /// Publishes the fence or its removal; call only after the commit.
     pub(crate) fn set_fenced(&self, reason: Option<String>) {
         *self.fenced.write() = reason;
     }
 
-    /// How far an unfinished import has come.
+    /// Returns the progress of an unfinished import.
     pub(crate) fn importing(&self) -> Option<ImportProgress> {
         self.importing.read().clone()
     }
 
-    /// Publishes the progress of an import, or its end; only after its commit.
+    /// Publishes the progress of an import, or its end; call only after the commit.
     pub(crate) fn set_importing(&self, progress: Option<ImportProgress>) {
         *self.importing.write() = progress;
     }
 
-    /// Refuses while an import is unfinished.
-    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+    /// Returns an error while an import is unfinished.
+    pub(crate) fn check_complete(&self) -> Result<(), Error> {
         match *self.importing.read() {
             Some(_) => Err(Error::Importing),
             None => Ok(()),
@@ -105,15 +105,15 @@ impl Shared {
         match (health, lost, self.fenced()) {
             (dead @ DriverHealth::Dead(_), ..) => dead,
             (_, Some(lost), _) => DriverHealth::NotReady(lost),
-            // A fence refuses whatever a full disk does.
+            // The fence rejects every write, so it has precedence over a full disk.
             (_, None, Some(reason)) => DriverHealth::Fenced(reason),
             (health, None, None) => health,
         }
     }
 
-    /// Publishes what became of the files, and tells an operator when that is news; the refusal if
-    /// they are not what they were.
-    pub(crate) fn look_at(&self, files: &OpenFiles) -> Result<(), Error> {
+    /// Checks the files, publishes the result, and logs a change of it. Returns an error if a file
+    /// was lost.
+    pub(crate) fn check_files(&self, files: &OpenFiles) -> Result<(), Error> {
         let lost = match files.check() {
             Ok(()) => None,
             Err(Lost::Emptied(sentence)) => {
@@ -126,14 +126,14 @@ impl Shared {
         if *known != lost {
             match &lost {
                 Some(sentence) => tracing::error!("{sentence}"),
-                None => tracing::info!("the files of the database are back"),
+                None => tracing::info!("the files of the database are in place again"),
             }
             known.clone_from(&lost);
         }
         lost.map_or(Ok(()), |sentence| Err(Error::FileLost(sentence)))
     }
 
-    /// Changes health; `Dead` is final.
+    /// Sets the health; `Dead` is final.
     pub(crate) fn set_health(&self, health: DriverHealth) {
         let mut now = self.health.lock();
         if !matches!(*now, DriverHealth::Dead(_)) {
@@ -157,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_that_a_read_told_is_not_taken_back() {
+    fn header_never_falls_below_revision_of_a_read() {
         let shared = Shared::new("store".to_owned(), head(1, 10, 5));
-        let told = shared.read(head(1, 11, 5));
-        assert_eq!((told.revision, shared.head()), (11, head(1, 11, 5)));
-        // A read of an older snapshot tells its own revision and moves nothing.
-        let told = shared.read(head(1, 7, 6));
-        assert_eq!((told.revision, shared.head()), (7, head(1, 11, 6)));
+        let header_read = shared.read(head(1, 11, 5));
+        assert_eq!((header_read.revision, shared.head()), (11, head(1, 11, 5)));
+        // A read of an older snapshot returns its own revision and does not change the head.
+        let header_read = shared.read(head(1, 7, 6));
+        assert_eq!((header_read.revision, shared.head()), (7, head(1, 11, 6)));
         shared.read(head(2, 100, 100));
         assert_eq!(shared.head(), head(1, 11, 6));
     }

@@ -1,9 +1,9 @@
-//! Room on the disk.
+//! Disk space.
 //!
-//! Creates and updates are refused while there is little of it; deletes and compaction go on, with
-//! what the [`Ballast`] keeps back if they must. Room is what the disk has and what the files of the
-//! database have inside: unused pages, and the write-ahead log, which begins anew once it is copied.
-//! A page limit is treated like a disk: a part of it is kept back.
+//! Creates and updates are rejected when little space is left. Deletes and compaction continue, if
+//! necessary with the space that the [`Ballast`] reserves. Available space is what the disk has
+//! free plus what the database files can reuse: unused pages, and the write-ahead log once it is
+//! checkpointed. A page limit is treated like a disk: a part of it is reserved.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,21 +17,22 @@ use crate::options::Options;
 
 const PAGE_BYTES: u64 = 4096;
 
-/// How often the file system is asked.
+/// Interval between checks of the file system.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 
-/// How long creates and updates are refused at the least after one found no room: a quota that the
-/// file system does not tell of would otherwise be found anew all the time.
+/// Minimum time to reject creates and updates after one found no space. Needed for quotas that the
+/// file system does not report, which every write would otherwise run into again.
 const REFUSE_FOR: Duration = Duration::from_secs(1);
 
-/// The largest parts of a small file system that are kept back and counted as little.
+/// Divisors of the size of a small file system: largest ballast, and largest threshold of low
+/// space.
 const BALLAST_PART: u64 = 8;
 const LOW_PART: u64 = 16;
 
-/// What opening a database, and a first delete in it, take.
+/// Bytes needed to open a database and to store a first delete.
 const START_BYTES: u64 = 1 << 20;
 
-/// Whether there is room, and what is kept back for the time when there is none.
+/// Whether space is available, and the reserve for a full disk.
 #[derive(Debug)]
 pub(crate) struct Space {
     folder: PathBuf,
@@ -40,17 +41,17 @@ pub(crate) struct Space {
     ballast_bytes: u64,
     low_bytes: u64,
     max_pages: Option<u32>,
-    /// Largest size of a file, if the process was started with such a limit.
+    /// File size limit of the process (`RLIMIT_FSIZE`), if set.
     file_bytes: Option<u64>,
-    /// Whether deletes may have all pages of the limit.
+    /// Whether deletes may use all pages of the limit.
     lifted: bool,
     full: bool,
-    /// When something last found no room.
-    found_none: Option<Instant>,
+    /// Time of the last failure for lack of space.
+    last_failure: Option<Instant>,
     probed: Option<Instant>,
 }
 
-/// What the file system says.
+/// Sizes of the file system.
 #[derive(Clone, Copy, Debug)]
 struct Disk {
     available: u64,
@@ -59,7 +60,7 @@ struct Disk {
 }
 
 impl Space {
-    /// Full until [`Space::begin`].
+    /// Counts as full until [`Space::begin`].
     pub(crate) fn new(options: &Options) -> Self {
         let folder = match options.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -75,34 +76,34 @@ impl Space {
             file_bytes: getrlimit(Resource::Fsize).current,
             lifted: true,
             full: true,
-            found_none: None,
+            last_failure: None,
             probed: None,
         }
     }
 
-    /// Makes room for opening the database, on a disk that has none.
-    pub(crate) fn make_way(&self) {
+    /// Releases ballast on a full disk until the database can be opened.
+    pub(crate) fn make_room(&self) {
         loop {
             let disk = self.disk();
             if disk.available >= START_BYTES || !self.ballast.release(disk.ballast, true) {
                 return;
             }
-            tracing::warn!("the disk is full: space that was kept back is used for the start");
+            tracing::warn!("disk is full: using reserved space for the start");
         }
     }
 
-    /// Looks for the first time; whether creates and updates are refused.
+    /// Makes the first check; returns whether creates and updates are rejected.
     pub(crate) fn begin(&mut self, connection: &Connection) -> Result<bool, Error> {
         self.probe(connection)?;
         Ok(self.full)
     }
 
-    /// Whether creates and updates are refused.
+    /// Whether creates and updates are rejected.
     pub(crate) fn is_full(&self) -> bool {
         self.full
     }
 
-    /// One sentence for an operator.
+    /// Returns a message for operators.
     pub(crate) fn explain(&self) -> String {
         format!(
             "{} has too little free space: creates and updates are refused until there is more",
@@ -110,7 +111,7 @@ impl Space {
         )
     }
 
-    /// Looks, at most every [`PROBE_EVERY`]. `true` if fullness changed.
+    /// Checks the space, at most every [`PROBE_EVERY`]. Returns `true` if fullness changed.
     pub(crate) fn probe(&mut self, connection: &Connection) -> Result<bool, Error> {
         if self.probed.is_some_and(|at| at.elapsed() < PROBE_EVERY) {
             return Ok(false);
@@ -121,8 +122,11 @@ impl Space {
         let room = self.room(connection, disk.available)?;
         let before = self.full;
         self.full = if before {
-            // The same for a start and for the end of a full disk.
-            let refusing = self.found_none.is_some_and(|at| at.elapsed() < REFUSE_FOR);
+            // The same condition at the start and for leaving the full state; the factor 2 is the
+            // hysteresis.
+            let refusing = self
+                .last_failure
+                .is_some_and(|at| at.elapsed() < REFUSE_FOR);
             refusing || !whole || room < 2 * disk.low
         } else {
             room < disk.low
@@ -133,13 +137,14 @@ impl Space {
         Ok(self.full != before)
     }
 
-    /// Notes that something found no room.
+    /// Records a failure for lack of space.
     pub(crate) fn enter(&mut self) {
         self.full = true;
-        self.found_none = Some(Instant::now());
+        self.last_failure = Some(Instant::now());
     }
 
-    /// Gives up some of what is kept back, for something that must go on; `false` if nothing is left.
+    /// Releases a part of the reserve for an operation that must succeed; returns `false` if
+    /// nothing is left.
     pub(crate) fn release(&mut self, connection: &Connection) -> Result<bool, Error> {
         if let (Some(pages), false) = (self.max_pages, self.lifted) {
             limit_pages(connection, pages)?;
@@ -150,15 +155,15 @@ impl Space {
         Ok(self.ballast.release(disk.ballast, false))
     }
 
-    /// Whether the log comes near a limit of file sizes. A write beyond it is no full disk to SQLite, but
-    /// a failed one, whose outcome nobody knows.
+    /// Whether the log approaches the file size limit. SQLite reports a write beyond that limit as
+    /// a failed write with an unknown outcome, not as a full disk.
     pub(crate) fn log_is_long(&self) -> bool {
         let log = || std::fs::metadata(&self.log).map_or(0, |log| log.len());
         self.file_bytes.is_some_and(|limit| log() > limit / 2)
     }
 
-    /// Whether unused pages of the database should go back to the disk, because that is what is
-    /// short: for the ballast, or for the log.
+    /// Whether unused pages should be returned to the disk because the ballast or the log needs
+    /// them.
     pub(crate) fn wants_pages(&self) -> bool {
         let disk = self.disk();
         let missing = disk.ballast.saturating_sub(self.ballast.size());
@@ -166,12 +171,12 @@ impl Space {
         self.full && disk.available + log < missing + 3 * disk.low
     }
 
-    /// Keeps enough back for the next start, once the database is closed.
-    pub(crate) fn leave(options: &Options) {
+    /// Reserves space for the next start, after the database is closed.
+    pub(crate) fn reserve_for_start(options: &Options) {
         let space = Self::new(options);
         let bytes = space.disk().ballast;
         if bytes > 0 {
-            // Without it the next start may need somebody to free space first.
+            // Without it the next start may need an operator to free space first.
             let _ = space.ballast.keep(Ballast::step(bytes));
         }
     }
@@ -185,7 +190,7 @@ impl Space {
         }
     }
 
-    /// Bytes that can be written.
+    /// Returns the number of bytes that can be written.
     fn room(&self, connection: &Connection, available: u64) -> Result<u64, Error> {
         let pages = |name: &str| -> Result<u64, Error> {
             let pages: u32 = connection.pragma_query_value(None, name, |row| row.get(0))?;
@@ -212,30 +217,30 @@ impl Space {
         self.ballast_bytes / PAGE_BYTES
     }
 
-    /// Keeps pages of a limit back again.
+    /// Reserves the pages of the limit again.
     fn keep_pages(&mut self, connection: &Connection) -> Result<(), Error> {
         if let (Some(pages), true) = (self.max_pages, self.lifted) {
-            let kept = u32::try_from(self.ballast_pages()).unwrap_or(u32::MAX);
-            limit_pages(connection, pages.saturating_sub(kept))?;
+            let reserved = u32::try_from(self.ballast_pages()).unwrap_or(u32::MAX);
+            limit_pages(connection, pages.saturating_sub(reserved))?;
             self.lifted = false;
         }
         Ok(())
     }
 
-    /// Makes the ballast whole if there is room for it; whether it is.
+    /// Restores the ballast if there is room; returns whether it is complete.
     fn keep_ballast(&self) -> bool {
         let disk = self.disk();
         let missing = disk.ballast.saturating_sub(self.ballast.size());
         if missing == 0 {
             return true;
         }
-        // Not the room that the log needs.
+        // Leave the space that the log needs.
         disk.available >= missing.saturating_add(disk.low) && self.ballast.keep(disk.ballast)
     }
 }
 
-/// Free bytes of a file system, and all. One that does not tell is taken to have room; a full one
-/// shows when it is written to.
+/// Returns free and total bytes of a file system. If it does not report them, space counts as
+/// unlimited; a full disk then shows at the first failed write.
 fn disk(folder: &Path) -> (u64, u64) {
     rustix::fs::statvfs(folder).map_or((u64::MAX, u64::MAX), |stat| {
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);

@@ -1,11 +1,11 @@
-//! A write transaction, and what is known when it fails.
+//! Write transactions, and the outcome of a failure.
 
 use rusqlite::Connection;
 
 use crate::error::{Error, nothing_stored};
 
-/// Runs `body` between BEGIN IMMEDIATE and COMMIT. A failure before COMMIT leaves nothing; a
-/// failed COMMIT leaves nothing only if there was no room for it.
+/// Runs `body` between BEGIN IMMEDIATE and COMMIT. A failure before COMMIT stores nothing. A failed
+/// COMMIT stores nothing only if the disk was full; otherwise its outcome is unknown.
 pub(crate) fn run<T>(
     connection: &Connection,
     body: impl FnOnce(&Connection) -> Result<T, Error>,
@@ -22,7 +22,7 @@ pub(crate) fn run<T>(
         },
         Err(error) => Err(error),
     };
-    // SQLite rolls some failures back by itself.
+    // SQLite rolls back by itself after some failures.
     if !connection.is_autocommit() {
         execute("ROLLBACK")?;
     }

@@ -1,5 +1,5 @@
-//! Looking for damage after an unclean stop, in the background and in slices, so that neither the
-//! start nor the writers wait for it.
+//! Verification of the database after an unclean stop: in the background and in slices, so that it
+//! delays neither the start nor writers.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -17,14 +17,14 @@ use crate::read;
 use crate::record::checksum;
 use crate::shared::Shared;
 
-/// Lets the first clients have the machine to themselves.
+/// Delay after the start, so that reconnecting clients do not compete with the verification.
 const DELAY: Duration = Duration::from_secs(5);
 
-/// Rows of one slice, and the pause after it.
+/// Rows per slice, and the pause after each.
 const SLICE: i64 = 256;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The thread that looks, if there is reason to.
+/// The verification thread, if one is needed.
 #[derive(Debug, Default)]
 pub(crate) struct Verifier {
     running: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
@@ -44,7 +44,7 @@ impl Verifier {
         })
     }
 
-    /// Stops looking.
+    /// Stops the verification.
     pub(crate) fn close(&self) {
         let Some((stop, thread)) = self.running.lock().take() else {
             return;
@@ -59,7 +59,7 @@ impl Verifier {
 fn run(connection: &Connection, stopped: &Receiver<()>, shared: &Shared) {
     match verify(connection, stopped) {
         Ok(Some(damaged)) if damaged.is_empty() => {
-            tracing::info!("the database is sound after the unclean stop");
+            tracing::info!("verified the database after the unclean stop: no damage found");
         }
         Ok(Some(damaged)) => {
             tracing::error!(?damaged, "stored values fail their checksum");
@@ -73,7 +73,7 @@ fn run(connection: &Connection, stopped: &Receiver<()>, shared: &Shared) {
     }
 }
 
-/// Paths of damaged values; `None` if stopped before the end.
+/// Returns the keys of damaged values; `None` if stopped early.
 pub(crate) fn verify(
     connection: &Connection,
     stopped: &Receiver<()>,
@@ -100,7 +100,7 @@ pub(crate) fn verify(
     }
 }
 
-/// The small tables as SQLite sees them.
+/// Checks the small tables with SQLite's integrity check.
 fn check_structure(connection: &Connection) -> Result<(), Error> {
     for table in ["store", "resource", "current"] {
         let verdict: String =
@@ -114,7 +114,7 @@ fn check_structure(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks some values of the log; the last revision looked at.
+/// Verifies the values of one slice of the log; returns the last revision checked.
 fn slice(
     connection: &Connection,
     after: i64,

@@ -1,4 +1,4 @@
-//! One batch of operations inside one transaction.
+//! Batches of operations, each in one transaction.
 
 use std::collections::HashMap;
 
@@ -11,35 +11,35 @@ use backend_proto::v1::{BackendError, Event, Key, Op, OpResult, Record};
 use rusqlite::{Connection, OptionalExtension as _};
 use sidecar::head::Head;
 use sidecar::key::path_of;
-use sidecar::op::{actor, invalid, origin, refusal, refused};
+use sidecar::op::{actor, invalid, origin, refused, rejection};
 use sidecar::time::timestamp;
 
 use crate::error::Error;
 use crate::read;
 use crate::record::{Entry, change, checksum};
 
-/// Largest value, bytes.
+/// Maximum size of a value in bytes.
 pub(crate) const VALUE_BYTES: usize = 32 << 20;
 
-/// Ids of the rows of `resource`. Dropped with a transaction that is rolled back, because it may
-/// have added one.
+/// Cache of the ids in `resource`. Dropped after a rollback, because the transaction may have added
+/// one.
 #[derive(Debug, Default)]
 pub(crate) struct ResourceIds(HashMap<String, HashMap<String, i64>>);
 
-/// A batch under way.
+/// A batch in progress.
 pub(crate) struct Batch<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) resources: &'a mut ResourceIds,
-    /// Creates and updates are refused.
+    /// Whether creates and updates are rejected.
     pub(crate) full: bool,
-    /// The newest revision so far.
+    /// Newest revision so far.
     pub(crate) revision: i64,
-    /// Commit time, nanoseconds since 1970.
+    /// Commit time in nanoseconds since 1970.
     pub(crate) now: i64,
     pub(crate) events: Vec<Event>,
 }
 
-/// Where one operation points.
+/// Key of one operation.
 struct Target<'a> {
     op: &'a Op,
     key: &'a Key,
@@ -48,11 +48,11 @@ struct Target<'a> {
 }
 
 impl Batch<'_> {
-    /// Applies one operation or says why not. An error spoils the whole batch.
+    /// Applies one operation and returns its verdict. An error fails the whole batch.
     pub(crate) fn apply(&mut self, op: &Op) -> Result<OpResult, Error> {
-        let verdict = match (refusal(op, VALUE_BYTES), op.key.as_ref()) {
+        let verdict = match (rejection(op, VALUE_BYTES), op.key.as_ref()) {
             (None, Some(key)) => self.decide(op, key)?,
-            // Without a key there is a refusal.
+            // An operation without a key has a refusal.
             (refused, _) => Verdict::Refused(refused.unwrap_or_default()),
         };
         Ok(OpResult {
@@ -60,7 +60,7 @@ impl Batch<'_> {
         })
     }
 
-    /// The verdict over an operation that was applied before, given again; nothing is stored.
+    /// Returns the verdict of an operation that was already applied; stores nothing.
     pub(crate) fn remembered(&mut self, op: &Op) -> Result<Option<Verdict>, Error> {
         let Some(key) = op.key.as_ref() else {
             return Ok(None);
@@ -69,7 +69,7 @@ impl Batch<'_> {
         self.replay(op, key, resource, &path_of(key))
     }
 
-    /// Notes the newest revision in the row of `store`, if the batch changed anything.
+    /// Stores the newest revision in the row of `store`, if the batch changed anything.
     pub(crate) fn finish(&self) -> Result<(), Error> {
         if !self.events.is_empty() {
             self.connection
@@ -98,7 +98,7 @@ impl Batch<'_> {
         if let Some(conflict) = conflict(op, current.as_ref()) {
             return Ok(Verdict::Conflict(conflict));
         }
-        // What is damaged can only be removed: an update may be made from what it was.
+        // A damaged record can only be deleted: the client may base an update on its content.
         let damaged = current.as_ref().map(|entry| &entry.record.unreadable);
         if let (Action::Update, Some(damage)) = (op.action(), damaged.filter(|it| !it.is_empty())) {
             return Ok(Verdict::Refused(refused(Reason::Corrupt, damage)));
@@ -117,13 +117,13 @@ impl Batch<'_> {
             (Action::Update, Some(current)) => self.update(&target, &current)?,
             (Action::Delete, Some(current)) => self.delete(&target, current)?,
             (Action::Create, None) => self.create(&target)?,
-            // Refused above, or a conflict.
+            // Rejected above, or a conflict.
             _ => return Ok(Verdict::Refused(invalid("the operation has no action"))),
         };
         Ok(Verdict::Applied(applied))
     }
 
-    /// The first verdict of an operation that was applied before.
+    /// Returns the first verdict of an operation that was already applied.
     fn replay(
         &self,
         op: &Op,
@@ -240,9 +240,9 @@ impl Batch<'_> {
         record: &Record,
         created_at: i64,
     ) -> Result<(), Error> {
-        let kept = change != change::DELETED;
-        let index = record.index.as_ref().filter(|_| kept);
-        let value = kept.then_some(record.value.as_ref());
+        let retained = change != change::DELETED;
+        let index = record.index.as_ref().filter(|_| retained);
+        let value = retained.then_some(record.value.as_ref());
         let op_id = (!target.op.op_id.is_empty()).then_some(target.op.op_id.as_ref());
         let origin = origin(target.op.origin.as_ref()).unwrap_or_default();
         let sql = "INSERT INTO log (revision, resource, path, change, previous, create_revision, \
@@ -269,7 +269,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Counts the change and hands it to the watchers.
+    /// Assigns the revision of the change and adds its event.
     fn applied(&mut self, op: &Op, kind: Type, previous: i64, record: Record) -> Applied {
         self.revision += 1;
         self.events.push(Event {
@@ -289,7 +289,7 @@ impl Batch<'_> {
 }
 
 impl ResourceIds {
-    /// The id of a key's resource, if anything was ever stored of it.
+    /// Returns the id of a key's resource, if it has one.
     pub(crate) fn get(&mut self, connection: &Connection, key: &Key) -> Result<Option<i64>, Error> {
         let known = self.0.get(&key.group).and_then(|of| of.get(&key.resource));
         if let Some(id) = known {
@@ -302,7 +302,7 @@ impl ResourceIds {
         Ok(id)
     }
 
-    /// Gives a new resource its id.
+    /// Inserts a new resource.
     pub(crate) fn add(&mut self, connection: &Connection, key: &Key) -> Result<i64, Error> {
         connection
             .prepare_cached("INSERT INTO resource (api_group, resource) VALUES (?1, ?2)")?
@@ -318,7 +318,7 @@ impl ResourceIds {
     }
 }
 
-/// Why the expectations of an operation are not met.
+/// Returns the unmet precondition of an operation.
 fn conflict(op: &Op, current: Option<&Entry>) -> Option<Conflict> {
     let cause = match (op.action(), current) {
         (Action::Create, Some(_)) => Cause::Exists,

@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The writer thread.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -24,56 +24,58 @@ use crate::transaction;
 use crate::write::{Batch, ResourceIds};
 use sidecar::time::now;
 
-/// Commands that may wait; the kit sends one batch at a time, so more than a few is a fault.
+/// Maximum queued commands. The kit sends one batch at a time, so more than a few indicate a bug.
 const QUEUE: usize = 64;
 
-/// How long the thread waits for work before it tidies up.
+/// Idle time before maintenance runs.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The same while creates and updates are refused: whoever waits for room should not wait for us.
+/// As [`IDLE`] while creates and updates are rejected: maintenance may free the space that clients
+/// need.
 const IDLE_FULL: Duration = Duration::from_millis(250);
 
-/// Unused pages that are left in the file for reuse, and pages given back per idle second.
+/// Unused pages kept in the file for reuse, and pages returned to the disk per idle second.
 const SPARE_PAGES: u32 = 2048;
 const VACUUM_PAGES: u32 = 200;
 
-/// Pages given back at once when the disk is full: each is copied, which takes room in the log.
+/// Pages returned at once when the disk is full. Each is copied first, which takes space in the
+/// log.
 const RECLAIM_PAGES: u32 = 256;
 
-/// Called with one line when the process must end, because what is on disk is not known.
+/// Called with one line when the process must exit because the state on disk is unknown.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
-type Answer<T> = oneshot::Sender<Result<T, Error>>;
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
-/// What the thread can be asked to do.
+/// Commands for the thread.
 enum Command {
-    Commit(Vec<Op>, Answer<Committed>),
-    MoveCompact(i64, Answer<Header>),
-    Sweep(Answer<bool>),
-    Import(ImportOptions, mpsc::Receiver<ImportPart>, Answer<Header>),
-    Fence(Option<String>, Answer<Header>),
+    Commit(Vec<Op>, Reply<Committed>),
+    MoveCompact(i64, Reply<Header>),
+    Sweep(Reply<bool>),
+    Import(ImportOptions, mpsc::Receiver<ImportPart>, Reply<Header>),
+    Fence(Option<String>, Reply<Header>),
 }
 
-/// Hands work to the thread.
+/// Sends commands to the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// Absent once closed.
+    /// `None` once closed.
     queue: Mutex<Option<SyncSender<Command>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The thread's own state.
+/// State of the thread.
 struct Worker {
     connection: Connection,
     shared: Arc<Shared>,
     files: Arc<OpenFiles>,
-    /// Why nothing is written any more: what the database holds was not told.
+    /// Reason why writes ended: the outcome of an earlier commit is unknown.
     lost: Option<String>,
     resources: ResourceIds,
     space: Space,
-    /// What new epochs begin by.
+    /// Clock for the numbers of epochs.
     clock: fn() -> SystemTime,
-    tidied: Instant,
+    maintained_at: Instant,
     on_fatal: OnFatal,
 }
 
@@ -98,7 +100,7 @@ impl Writer {
             resources: ResourceIds::default(),
             space,
             clock,
-            tidied: Instant::now(),
+            maintained_at: Instant::now(),
             on_fatal,
         };
         let thread = std::thread::Builder::new()
@@ -110,38 +112,38 @@ impl Writer {
         })
     }
 
-    /// Applies a batch in one transaction; answers after the flush.
+    /// Applies a batch in one transaction; returns after the flush.
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
-        self.ask(|answer| Command::Commit(ops, answer)).await
+        self.ask(|reply| Command::Commit(ops, reply)).await
     }
 
-    /// Moves the compact revision.
+    /// Advances the compact revision.
     pub(crate) async fn move_compact(&self, revision: i64) -> Result<Header, Error> {
-        self.ask(|answer| Command::MoveCompact(revision, answer))
+        self.ask(|reply| Command::MoveCompact(revision, reply))
             .await
     }
 
-    /// Removes some compacted rows; whether more wait.
+    /// Deletes some compacted rows; returns whether more remain.
     pub(crate) async fn sweep(&self) -> Result<bool, Error> {
         self.ask(Command::Sweep).await
     }
 
-    /// Fills the empty store.
+    /// Imports into the empty store.
     pub(crate) async fn import(
         &self,
         options: ImportOptions,
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Header, Error> {
-        self.ask(|answer| Command::Import(options, parts, answer))
+        self.ask(|reply| Command::Import(options, parts, reply))
             .await
     }
 
-    /// Refuses every write after those already asked for, with a reason, or serves them again.
+    /// Fences the store after the queued writes, with a reason, or lifts the fence.
     pub(crate) async fn fence(&self, reason: Option<String>) -> Result<Header, Error> {
-        self.ask(|answer| Command::Fence(reason, answer)).await
+        self.ask(|reply| Command::Fence(reason, reply)).await
     }
 
-    /// Finishes what is queued and closes the connection.
+    /// Finishes the queued commands and closes the connection.
     pub(crate) fn close(&self) {
         drop(self.queue.lock().take());
         if let Some(thread) = self.thread.lock().take()
@@ -151,19 +153,19 @@ impl Writer {
         }
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (reply, responded) = oneshot::channel();
         let sent = match self.queue.lock().as_ref() {
             Some(queue) => queue
-                .try_send(command(answer))
-                .map_err(|refused| match refused {
+                .try_send(command(reply))
+                .map_err(|rejected| match rejected {
                     TrySendError::Full(_) => Error::Overloaded,
                     TrySendError::Disconnected(_) => Error::Closed,
                 }),
             None => Err(Error::Closed),
         };
         sent?;
-        answered.await.map_err(|_| Error::Closed)?
+        responded.await.map_err(|_| Error::Closed)?
     }
 }
 
@@ -174,7 +176,7 @@ impl Worker {
         match self.space.begin(&self.connection) {
             Ok(true) => self.report_space(),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "cannot tell how much space is left"),
+            Err(error) => tracing::warn!(%error, "cannot determine the free space"),
         }
         loop {
             let idle = if self.space.is_full() {
@@ -189,23 +191,23 @@ impl Worker {
             };
             let busy = command.is_some();
             if let Some(fatal) = command.and_then(|command| self.serve(command)) {
-                self.die(&fatal);
+                self.exit_process(&fatal);
                 return;
             }
-            // Clients that try again and again must not keep it from being done.
-            let due = self.space.is_full() && self.tidied.elapsed() >= idle;
-            if busy && !due {
+            // Maintenance on a full disk must run even if clients retry without pause.
+            let expected = self.space.is_full() && self.maintained_at.elapsed() >= idle;
+            if busy && !expected {
                 continue;
             }
-            self.tidied = Instant::now();
-            match self.tidy() {
+            self.maintained_at = Instant::now();
+            match self.run_maintenance() {
                 Err(error) if error.is_fatal() => {
-                    self.die(&error.to_string());
+                    self.exit_process(&error.to_string());
                     return;
                 }
-                // Told when it was found.
+                // Logged when it was detected.
                 Ok(()) | Err(Error::FileLost(_)) => {}
-                Err(error) => tracing::warn!(%error, "cannot tidy up"),
+                Err(error) => tracing::warn!(%error, "maintenance failed"),
             }
         }
         if let Err((_, error)) = self.connection.close() {
@@ -213,32 +215,32 @@ impl Worker {
         }
     }
 
-    /// Does one command; a sentence if the process must end.
+    /// Runs one command; returns a message if the process must exit.
     fn serve(&mut self, command: Command) -> Option<String> {
         match command {
-            Command::Commit(ops, answer) => tell(answer, self.commit(&ops)),
-            Command::MoveCompact(revision, answer) => tell(answer, self.move_compact(revision)),
-            Command::Sweep(answer) => tell(answer, self.sweep()),
-            Command::Import(options, parts, answer) => tell(answer, self.import(&options, parts)),
-            Command::Fence(reason, answer) => tell(answer, self.fence(reason)),
+            Command::Commit(ops, reply) => respond(reply, self.commit(&ops)),
+            Command::MoveCompact(revision, reply) => respond(reply, self.move_compact(revision)),
+            Command::Sweep(reply) => respond(reply, self.sweep()),
+            Command::Import(options, parts, reply) => respond(reply, self.import(&options, parts)),
+            Command::Fence(reason, reply) => respond(reply, self.fence(reason)),
         }
     }
 
     fn commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
         self.probe();
-        self.shared.check_whole()?;
+        self.shared.check_complete()?;
         if self.space.log_is_long() {
-            checkpoint::cut_off(&self.connection)?;
+            checkpoint::truncate_log(&self.connection)?;
         }
         match self.shared.fenced() {
-            Some(reason) => self.remember(ops, reason),
+            Some(reason) => self.replay_fenced(ops, reason),
             None => self.with_room(|worker| worker.try_commit(ops)),
         }
     }
 
-    /// What a fenced store still answers: the verdicts over operations that it applied before. Told
-    /// that such a one is not applied, its caller would believe it.
-    fn remember(&mut self, ops: &[Op], reason: String) -> Result<Committed, Error> {
+    /// Serves writes of a fenced store: returns the verdicts of operations that were already
+    /// applied. The rejection `NOT_APPLIED` would be wrong for these.
+    fn replay_fenced(&mut self, ops: &[Op], reason: String) -> Result<Committed, Error> {
         let head = self.shared.head();
         let mut batch = Batch {
             connection: &self.connection,
@@ -254,9 +256,9 @@ impl Worker {
         if remembered.iter().all(Option::is_none) {
             return Err(fenced);
         }
-        let refused = Verdict::Refused(fenced.into());
+        let rejected = Verdict::Refused(fenced.into());
         let results = remembered.into_iter().map(|verdict| OpResult {
-            verdict: verdict.or_else(|| Some(refused.clone())),
+            verdict: verdict.or_else(|| Some(rejected.clone())),
         });
         Ok(Committed {
             header: self.shared.header(head),
@@ -265,9 +267,9 @@ impl Worker {
         })
     }
 
-    /// Refuses every write from here on, or lifts that: what was asked before has been answered.
+    /// Fences the store or lifts the fence; every earlier command is finished.
     fn fence(&mut self, reason: Option<String>) -> Result<Header, Error> {
-        self.shared.check_whole()?;
+        self.shared.check_complete()?;
         self.with_room(|worker| {
             worker.transaction(|connection| {
                 connection.execute("UPDATE store SET fenced = ?1", [&reason])?;
@@ -278,8 +280,9 @@ impl Worker {
         Ok(self.shared.header(self.shared.head()))
     }
 
-    /// Does something that needs little room. On a full disk first with what the log has, then
-    /// without creates and updates, and then with what was kept back, as little of it as will do.
+    /// Runs an operation that needs little space. On a full disk it retries with ever more space:
+    /// first the reusable space of the log, then without creates and updates, then the reserve, in
+    /// steps.
     fn with_room<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         let mut result = work(self);
         for attempt in 0.. {
@@ -288,7 +291,7 @@ impl Worker {
                 _ => break,
             }
             match attempt {
-                0 => checkpoint::begin_anew(&self.connection, checkpoint::FULL_WAIT)?,
+                0 => checkpoint::restart_log(&self.connection, checkpoint::FULL_WAIT)?,
                 1 if !self.space.is_full() => {
                     self.space.enter();
                     self.report_space();
@@ -335,7 +338,7 @@ impl Worker {
     }
 
     fn move_compact(&mut self, revision: i64) -> Result<Header, Error> {
-        self.shared.check_whole()?;
+        self.shared.check_complete()?;
         let head = self.shared.head();
         let head = self.with_room(|worker| {
             worker.transaction(|connection| compact::move_to(connection, revision, head))
@@ -366,8 +369,9 @@ impl Worker {
         let head = match filled {
             Filled::Staged(progress) => {
                 self.shared.set_importing(Some(progress));
-                // Calls follow each other closely, and nobody else is served meanwhile.
-                checkpoint::begin_anew(&self.connection, checkpoint::IMPORT_WAIT)?;
+                // Calls of an import follow each other closely, and no other client is served
+                // meanwhile.
+                checkpoint::restart_log(&self.connection, checkpoint::IMPORT_WAIT)?;
                 before
             }
             Filled::Whole(head) => {
@@ -386,10 +390,11 @@ impl Worker {
         if let Some(sentence) = &self.lost {
             return Err(Error::FileLost(sentence.clone()));
         }
-        self.shared.look_at(&self.files)?;
+        self.shared.check_files(&self.files)?;
         let done = transaction::run(&self.connection, body)?;
-        if let Err(Error::FileLost(sentence)) = self.shared.look_at(&self.files) {
-            // It is stored in a file that no start finds, and watchers do not hear of it.
+        if let Err(Error::FileLost(sentence)) = self.shared.check_files(&self.files) {
+            // The change is in a file that the next start will not open, and watchers must not get
+            // it.
             self.shared.set_health(DriverHealth::Dead(sentence.clone()));
             self.lost = Some(sentence.clone());
             return Err(Error::FileLostMeanwhile(sentence));
@@ -397,9 +402,9 @@ impl Worker {
         Ok(done)
     }
 
-    /// What there is to do when nobody asks for anything.
-    fn tidy(&mut self) -> Result<(), Error> {
-        self.shared.look_at(&self.files)?;
+    /// Runs maintenance while idle.
+    fn run_maintenance(&mut self) -> Result<(), Error> {
+        self.shared.check_files(&self.files)?;
         self.probe();
         while self.sweep()? {}
         let unused: u32 = self
@@ -407,15 +412,15 @@ impl Worker {
             .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if unused > 0 && self.space.wants_pages() {
             self.with_room(|worker| worker.vacuum(RECLAIM_PAGES))?;
-            // The file gets shorter when the log is copied into it.
-            checkpoint::begin_anew(&self.connection, checkpoint::FULL_WAIT)?;
+            // The file shrinks when the log is checkpointed into it.
+            checkpoint::restart_log(&self.connection, checkpoint::FULL_WAIT)?;
         } else if unused > SPARE_PAGES {
             self.vacuum(VACUUM_PAGES)?;
         }
         Ok(())
     }
 
-    /// Gives unused pages back.
+    /// Returns unused pages to the disk.
     fn vacuum(&self, pages: u32) -> Result<(), Error> {
         let sql = format!("PRAGMA incremental_vacuum({pages})");
         let mut statement = self.connection.prepare(&sql)?;
@@ -428,7 +433,7 @@ impl Worker {
         match self.space.probe(&self.connection) {
             Ok(true) => self.report_space(),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "cannot tell how much space is left"),
+            Err(error) => tracing::warn!(%error, "cannot determine the free space"),
         }
     }
 
@@ -438,13 +443,13 @@ impl Worker {
             tracing::error!("{message}");
             self.shared.set_health(DriverHealth::NoSpace(message));
         } else {
-            tracing::info!("there is space again: creates and updates are served");
+            tracing::info!("space is available again: accepting creates and updates");
             self.shared.set_health(DriverHealth::Ready);
         }
     }
 
-    /// Tells why, gives the last answers time to leave, and ends the process.
-    fn die(self, sentence: &str) {
+    /// Logs the reason, lets the last responses leave, and ends the process.
+    fn exit_process(self, sentence: &str) {
         self.shared
             .set_health(DriverHealth::Dead(sentence.to_owned()));
         tracing::error!("{sentence}");
@@ -453,10 +458,10 @@ impl Worker {
     }
 }
 
-/// Answers a caller, who needs no answer if it left; a sentence if the process must end.
-fn tell<T>(answer: Answer<T>, result: Result<T, Error>) -> Option<String> {
+/// Sends the result to the caller, who may be gone; returns a message if the process must exit.
+fn respond<T>(reply: Reply<T>, result: Result<T, Error>) -> Option<String> {
     let failed = result.as_ref().err().filter(|error| error.is_fatal());
     let sentence = failed.map(ToString::to_string);
-    let _ = answer.send(result);
+    let _ = reply.send(result);
     sentence
 }

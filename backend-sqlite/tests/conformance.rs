@@ -1,14 +1,14 @@
-//! The storage contract, sentence by sentence, against this driver behind the kit.
+//! Runs the conformance suite against this driver behind the kit.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use backend_sqlite::SqliteDriver;
 use conformance::empty::{EmptyStore, EmptyStores};
-use conformance::{Effort, Report, Served, cases, suite};
+use conformance::{Report, RunOptions, Served, cases, suite};
 use tempfile::TempDir;
 
-/// A store in a directory of its own, behind the kit.
+/// Serves a new store in a temporary directory.
 async fn serve() -> (Served, TempDir) {
     let folder = tempfile::tempdir().expect("temporary directory");
     let store = backend_sqlite::Options::new(folder.path().join("ark.db"));
@@ -18,7 +18,7 @@ async fn serve() -> (Served, TempDir) {
     (served.expect("a socket"), folder)
 }
 
-/// Empty stores for the sentences about imports.
+/// Creates empty stores for the cases of imports.
 struct Empty;
 
 #[async_trait]
@@ -30,15 +30,15 @@ impl EmptyStores for Empty {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_sentence_of_the_contract_holds() {
+async fn every_conformance_case_passes() {
     let (served, _folder) = serve().await;
-    let effort = Effort {
+    let run_options = RunOptions {
         seed: 11,
         long: false,
     };
     let cases = cases::all();
     let empty = Some(Arc::new(Empty) as _);
-    let rows = suite::run_with(&served.endpoint(), empty, &cases, effort, |_| ()).await;
+    let rows = suite::run_with(&served.endpoint(), empty, &cases, run_options, |_| ()).await;
     let rows = rows.expect("the driver answers");
     let report = Report { rows };
     assert!(!report.failed(), "{report}");

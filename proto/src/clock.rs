@@ -1,21 +1,22 @@
-//! The clock by which stores and tools number, docs/adr/0013-revisions-below-2-53.md.
+//! The clock for new epochs and revisions, docs/adr/0013-revisions-below-2-53.md.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// 2026-01-01T00:00:00Z, where the clock starts.
+/// Start of the clock, 2026-01-01T00:00:00Z.
 pub const START: Duration = Duration::from_secs(1_767_225_600);
 
-/// Revisions per millisecond of the clock: more than any store commits, so that a store never
-/// catches up with the clock and what is numbered later is numbered above.
+/// Revisions per millisecond of the clock. No store commits that many, so revisions never overtake
+/// the clock, and later epochs get greater numbers.
 pub const REVISIONS_PER_MILLI: i64 = 1 << 12;
 
-/// The last millisecond that the clock counts: 2091-01-01T00:00:00Z, 65 years after [`START`].
+/// Last millisecond of the clock: 2091-01-01T00:00:00Z, 65 years after [`START`].
 const END_MILLIS: i64 = 2_051_222_400_000;
 
-/// What [`revision_at`] gives for every time from 2091 on.
+/// Value of [`revision_at`] for all times from 2091 on.
 pub const LAST: i64 = END_MILLIS * REVISIONS_PER_MILLI;
 
-/// The revision of a time: at least 1, which every time up to 2026 has, and at most [`LAST`].
+/// Returns the revision of a time: at least 1, the value for all times up to 2026, and at most
+/// [`LAST`].
 #[must_use]
 pub fn revision_at(now: SystemTime) -> i64 {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn later_times_have_larger_revisions_from_2026_to_2091() {
+    fn revision_at_increases_from_2026_to_2091() {
         let at = |millis| revision_at(UNIX_EPOCH + START + Duration::from_millis(millis));
         assert_eq!(revision_at(UNIX_EPOCH), 1);
         assert_eq!((at(0), at(1), at(2)), (1, 4096, 8192));

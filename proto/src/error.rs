@@ -1,6 +1,6 @@
-//! [`BackendError`] ⇄ gRPC status.
+//! Conversion between [`BackendError`] and gRPC status.
 //!
-//! The typed error rides as one `google.protobuf.Any` in the `google.rpc.Status` of the
+//! The typed error is one `google.protobuf.Any` in the `google.rpc.Status` of the
 //! `grpc-status-details-bin` trailer.
 
 use prost::Message as _;
@@ -12,7 +12,7 @@ pub use crate::v1::backend_error::{Outcome, Reason};
 /// Type URL of the detail.
 const TYPE_URL: &str = "type.googleapis.com/ark.backend.v1.BackendError";
 
-/// The gRPC code that goes with a reason (the table in the `.proto`).
+/// Returns the gRPC code of a reason (the table in the `.proto`).
 #[must_use]
 pub const fn code_of(reason: Reason) -> Code {
     match reason {
@@ -29,7 +29,7 @@ pub const fn code_of(reason: Reason) -> Code {
     }
 }
 
-/// Wraps a typed error into the status that carries it.
+/// Wraps a typed error into a status.
 #[must_use]
 pub fn to_status(error: &BackendError) -> Status {
     let code = code_of(error.reason());
@@ -45,10 +45,10 @@ pub fn to_status(error: &BackendError) -> Status {
     Status::with_details(code, error.message.clone(), details.encode_to_vec().into())
 }
 
-/// The typed error of a status, if it carries one.
+/// Returns the typed error of a status, if it carries one.
 ///
-/// A status without a detail comes from the transport or from another program: the caller decides
-/// what its bare code means.
+/// A status without it comes from the transport or from another program; the caller must interpret
+/// the bare code.
 #[must_use]
 pub fn from_status(status: &Status) -> Option<BackendError> {
     let details = tonic_types::pb::Status::decode(status.details()).ok()?;
@@ -64,7 +64,7 @@ mod tests {
     use super::{BackendError, Outcome, Reason, code_of, from_status, to_status};
 
     #[test]
-    fn typed_errors_survive_the_wire() {
+    fn typed_errors_round_trip_through_status() {
         let error = BackendError {
             reason: Reason::Compacted.into(),
             outcome: Outcome::NotApplied.into(),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_status_has_no_typed_error() {
+    fn foreign_status_has_no_typed_error() {
         assert_eq!(
             from_status(&tonic::Status::unavailable("connection refused")),
             None

@@ -1,13 +1,13 @@
-//! What cannot be imported, for drivers that refuse it and tools that tell so before.
+//! Validation of imports, for drivers that reject and tools that check in advance.
 
 use crate::limits::LAST_IMPORT;
 use crate::v1::Header;
 
-/// Why a store with this header is no source of an import; `None` if it may be one.
+/// Returns the reason why a store with this header cannot be imported; `None` if it can.
 ///
-/// Whatever begins an epoch counts on from the source's revision, so that must leave room.
+/// A new epoch continues above the source's revision, so enough revisions must be left.
 #[must_use]
-pub fn refusal(source: &Header) -> Option<String> {
+pub fn rejection(source: &Header) -> Option<String> {
     let Header {
         epoch,
         revision,
@@ -22,7 +22,7 @@ pub fn refusal(source: &Header) -> Option<String> {
     (!in_order).then(|| message.to_owned())
 }
 
-/// The refusal of something above [`LAST_IMPORT`].
+/// Returns the error for a revision above [`LAST_IMPORT`].
 #[must_use]
 pub fn too_large(what: &str) -> String {
     format!(
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_in_order_and_leave_room() {
+    fn import_source_must_be_in_order_and_leave_room() {
         for (epoch, compact_revision, revision, fits) in [
             (1, 1, 1, true),
             (1, 5, LAST_IMPORT, true),
@@ -53,7 +53,7 @@ mod tests {
                 revision,
                 compact_revision,
             };
-            assert_eq!(refusal(&source).is_none(), fits, "{source:?}");
+            assert_eq!(rejection(&source).is_none(), fits, "{source:?}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The Backend protocol `ark.backend.v1`, as Rust types.
 //!
 //! [`v1`] is generated from `proto/ark/backend/v1/backend.proto` and checked in; the test `drift`
-//! fails when the two differ and rewrites the file when run with `UPDATE=1`. The contract of every
-//! call and field is documented in the `.proto`.
+//! fails if the two differ, and rewrites the file when run with `UPDATE=1`. The `.proto` documents
+//! the contract of every call and field.
 //!
-//! [`error`] turns the typed [`v1::BackendError`] into a gRPC status and back; nothing is ever
-//! guessed from a message text. [`clock`] numbers what is given new revisions.
+//! [`error`] converts the typed [`v1::BackendError`] to a gRPC status and back; message texts are
+//! never parsed. [`clock`] gives the numbers of new epochs and revisions.
 
 pub mod clock;
 pub mod error;
@@ -20,6 +20,6 @@ pub mod v1 {
     include!("gen/ark.backend.v1.rs");
 }
 
-/// Metadata of a Write call: the `Audit-ID` of requests that it carries writes of, one value each and
-/// perhaps not of all. A driver names them in its log when the call is slow or fails.
+/// Metadata of a Write call: the `Audit-ID` of the API requests whose writes it carries, one value
+/// each, possibly not of all. A driver logs them when the call is slow or fails.
 pub const AUDIT_ID_METADATA: &str = "audit-id";

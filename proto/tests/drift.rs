@@ -1,4 +1,4 @@
-//! The checked-in code is what the `.proto` generates; `UPDATE=1` rewrites it.
+//! Test that the checked-in code matches the `.proto`; `UPDATE=1` rewrites it.
 
 use std::path::Path;
 

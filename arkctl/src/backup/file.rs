@@ -1,14 +1,15 @@
-//! The file of a backup.
+//! Format of a backup file.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 8 | `arkback` and a newline |
 //! | 1 | version of the format, 1 |
-//! | 1 | how the body is compressed: 0 not at all, 1 gzip |
-//! | … | the body: `ark.backend.v1.ExportResponse` messages, each behind its length as a varint: the header, chunks of records in key order, the trailer |
+//! | 1 | compression of the body: 0 none, 1 gzip |
+//! | … | the body: `ark.backend.v1.ExportResponse` messages, each preceded by its length as a
+//! varint: the header, chunks of records in key order, the trailer |
 //! | 8 | number of messages, big-endian |
 //! | 8 | number of records, big-endian |
-//! | 32 | SHA-256 of every byte before |
+//! | 32 | SHA-256 of all preceding bytes |
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
@@ -28,16 +29,16 @@ use ring::digest::{Context as Digest, SHA256};
 
 const MAGIC: &[u8; 8] = b"arkback\n";
 const VERSION: u8 = 1;
-/// Magic, version and compression.
+/// Bytes of magic, version and compression.
 const HEAD: u64 = 10;
-/// Counts and hash.
+/// Bytes of the counts and the hash.
 const TAIL: u64 = 48;
-/// What is wrong if a message cannot be read.
+/// Error of an incomplete or malformed message.
 const SHORT: &str = "a message cannot be read";
-/// Bytes read or written at once.
+/// Size of the I/O buffers.
 const BUFFER: usize = 1 << 20;
 
-/// A file being written, under a name that says so.
+/// Writes a file under the temporary name `PATH.partial`.
 pub(super) struct Writer {
     path: PathBuf,
     partial: PathBuf,
@@ -50,13 +51,13 @@ enum Body {
     Gzip(Box<GzEncoder<Hashing>>),
 }
 
-/// Hashes what is written.
+/// A file with the running hash of the written bytes.
 struct Hashing {
     file: BufWriter<File>,
     hash: Digest,
 }
 
-/// A file whose hash is right.
+/// A file with a verified hash.
 #[derive(Debug)]
 pub(super) struct Contents {
     path: PathBuf,
@@ -68,7 +69,7 @@ pub(super) struct Contents {
 // === impl Writer ===
 
 impl Writer {
-    /// Begins `PATH.partial`; what an earlier attempt left there is lost.
+    /// Creates `PATH.partial`, replacing that of an earlier attempt.
     pub(super) fn create(path: &Path, compress: bool) -> Result<Self> {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
@@ -103,13 +104,13 @@ impl Writer {
         written.with_context(|| self.partial.display().to_string())
     }
 
-    /// Removes what was written.
+    /// Removes the partial file.
     pub(super) fn discard(self) {
-        // Nothing depends on it: the next backup writes over it.
+        // Errors are ignored: the next backup replaces the file.
         let _ = std::fs::remove_file(self.partial);
     }
 
-    /// Makes the file durable, then gives it its name.
+    /// Flushes the file to disk, then renames it to its final name.
     pub(super) fn finish(self, records: u64) -> Result<()> {
         let mut out = match self.body {
             Body::Plain(out) => *out,
@@ -134,7 +135,7 @@ impl Writer {
     }
 }
 
-/// A new file that only we may read: a store holds secrets.
+/// Creates a file that only its owner may read, because a store holds secrets.
 fn private(path: &Path) -> io::Result<File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -159,7 +160,7 @@ impl Write for Hashing {
 // === impl Contents ===
 
 impl Contents {
-    /// Reads the whole file and compares its hash.
+    /// Reads the whole file and verifies its hash.
     pub(super) fn check(path: &Path) -> Result<Self> {
         Self::checked(path).with_context(|| path.display().to_string())
     }
@@ -168,9 +169,9 @@ impl Contents {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut head = [0; HEAD as usize];
-        ensure!(length >= HEAD + TAIL, "this is no backup: it is too short");
+        ensure!(length >= HEAD + TAIL, "not a backup: the file is too short");
         file.read_exact(&mut head)?;
-        ensure!(head.starts_with(MAGIC), "this is no backup of arkctl");
+        ensure!(head.starts_with(MAGIC), "not a backup of arkctl");
         let version = head[8];
         ensure!(
             version == VERSION,
@@ -203,7 +204,7 @@ impl Contents {
         Ok(contents)
     }
 
-    /// The store's header at the backup.
+    /// Returns the store's header at the time of the backup.
     pub(super) const fn header(&self) -> &Header {
         &self.header
     }
@@ -212,7 +213,7 @@ impl Contents {
         self.records
     }
 
-    /// The chunks in order.
+    /// Returns the chunks in order.
     pub(super) fn chunks(&self) -> Result<impl Iterator<Item = Result<Chunk>>> {
         let parts = self.messages()?;
         Ok(parts.filter_map(|part| match part {
@@ -239,7 +240,7 @@ impl Contents {
     }
 }
 
-/// Hashes all that is read.
+/// Adds all remaining bytes to the hash.
 fn feed(hash: &mut Digest, mut from: impl Read) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -250,7 +251,7 @@ fn feed(hash: &mut Digest, mut from: impl Read) -> io::Result<()> {
     }
 }
 
-/// The next message.
+/// Reads the next message.
 fn message(body: &mut dyn Read) -> Result<Part> {
     let (mut length, mut shift) = (0_usize, 0);
     loop {

@@ -1,5 +1,5 @@
-//! Backups whose revisions no driver takes: those of releases before 0.2, which exceed 2^53, and of
-//! stores that ran out of them
+//! Renumbering of backups whose revisions no driver accepts: those of releases before 0.2, which
+//! exceed 2^53, and of stores whose revisions were exhausted
 //! (docs/adr/0013-revisions-below-2-53.md).
 
 use std::time::SystemTime;
@@ -11,18 +11,19 @@ use backend_proto::v1::{Header, Record};
 use super::file::Contents;
 use crate::number;
 
-/// The new numbers of a backup's revisions.
+/// The mapping of a backup's revisions to new ones.
 pub(super) struct Renumbering {
-    /// The new epoch. The newest numbers that were ever given to this content are not in the file,
-    /// which may be restored again later: so it is not 1.
+    /// The new epoch. It is not 1, because the newest revisions issued for this content are not in
+    /// the file, and the file may be restored again later.
     base: i64,
-    /// Every revision in the backup, ascending: a revision's place, above `base`, is its new number.
+    /// Every revision in the backup in ascending order. A revision's new number is `base` plus its
+    /// position.
     old: Vec<i64>,
 }
 
 impl Renumbering {
-    /// Numbers above what [`number::base`] gives for the target, if the backup's revisions are too
-    /// large. Reads the whole file once more, and takes 16 bytes of memory for each record.
+    /// Numbers the revisions above [`number::base`] for the target, if the backup's revisions are
+    /// too large. Reads the whole file once more, and takes 16 bytes of memory per record.
     pub(super) fn of(contents: &Contents, target: &Header) -> Result<Option<Self>> {
         if contents.header().revision <= LAST_IMPORT {
             return Ok(None);
@@ -39,7 +40,7 @@ impl Renumbering {
         Ok(Some(Self { base, old }))
     }
 
-    /// The header that goes with the new numbers.
+    /// Returns the header with the new numbers.
     pub(super) fn header(&self, old: &Header) -> Header {
         let revision = self.base + self.old.len() as i64;
         Header {
@@ -50,7 +51,7 @@ impl Renumbering {
         }
     }
 
-    /// Gives a record of the file its new numbers.
+    /// Renumbers a record of the file.
     pub(super) fn apply(&self, record: &mut Record) {
         let place = |old| self.old.partition_point(|number| *number <= old) as i64;
         let number = |old| self.base + place(old);

@@ -1,32 +1,32 @@
-//! The source's fence, which must not stand longer than it is needed, nor be lifted too early.
+//! Fence of the source. It must not stay longer than needed, nor be lifted too early.
 
 use anyhow::Result;
 use backend_proto::v1::Header;
 
 use super::Pair;
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
-/// The fence of a source whose target is about to take over.
+/// Fence of a source whose target is about to take over.
 pub(super) struct Fence<'a> {
     source: &'a Store,
-    /// What clients are told: of the fence that was found, or of the one to be raised.
+    /// Reason of the existing fence, or of the one to be set.
     reason: String,
     state: State,
 }
 
-/// Whose the fence is. Only one that this copy raised may be lifted, and only while no closing call
-/// can be under way: from such a call on the target may begin to serve at any moment, although it
-/// does not yet say so.
+/// Fence ownership. Lift only a fence that this copy set, and never once a closing call may be in
+/// flight: from then on the target may begin to serve at any moment, even if it does not report so
+/// yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// There is none.
+    /// The source is not fenced.
     Absent,
-    /// This run's, or that of an earlier run of this copy that cannot have made the closing call.
+    /// Set by this run, or by an earlier run of this copy that cannot have made the closing call.
     Ours,
-    /// An earlier run's, which may have made the closing call.
+    /// Set by an earlier run, which may have made the closing call.
     Closing,
-    /// Somebody else had fenced the source before: it is theirs to lift.
+    /// Set by someone else before this copy, who must lift it.
     Foreign,
 }
 
@@ -45,10 +45,10 @@ impl<'a> Fence<'a> {
             _ if found.is_empty() => State::Absent,
             _ if *found != reason => State::Foreign,
             _ if moved => State::Ours,
-            // The closing call is made when everything up to the fence is kept, and not before.
+            // The closing call is made only when everything up to the fence is stored.
             Some(import) if import.revision >= source.revision => State::Closing,
             Some(_) => State::Ours,
-            // The target knows nothing of a copy that would have raised it.
+            // The target has no unfinished import, so this copy has not set the fence.
             None => State::Foreign,
         };
         Self {
@@ -67,47 +67,47 @@ impl<'a> Fence<'a> {
         self.state == State::Closing
     }
 
-    /// The target has taken over: no closing call can do anything any more.
+    /// Records that the target has taken over: a closing call in flight has no further effect.
     pub(super) fn closed(&mut self) {
         if self.state == State::Closing {
             self.state = State::Ours;
         }
     }
 
-    /// From now on no change comes after the answer's revision.
+    /// Sets the fence; no change follows the revision in the response.
     pub(super) async fn raise(&mut self) -> Result<Header> {
         if self.state == State::Foreign {
             return Ok(self.source.head().await?);
         }
-        // Before the call, because an error may come after it was done.
+        // Set the state before the call: a failed call may have set the fence.
         if self.state == State::Absent {
             self.state = State::Ours;
         }
         Ok(self.source.fence(Some(&self.reason)).await?)
     }
 
-    /// Lifts the fence, if that is ours to do, because the target does not take over; or tells that
-    /// it stands.
+    /// Lifts the fence if this copy owns it, because the target does not take over; otherwise
+    /// reports that it stays.
     pub(super) async fn lift(&mut self) {
         let address = &self.source.address;
         let reason = &self.reason;
         match self.state {
             State::Absent => {}
-            State::Foreign => tell::line(format_args!(
+            State::Foreign => output::line(format_args!(
                 "{address} stays fenced, as it was before: {reason}"
             )),
-            State::Closing => tell::line(format_args!(
-                "{address} stays fenced: {reason}. An earlier run may have told the target to take \
-                 over; give the same command again"
+            State::Closing => output::line(format_args!(
+                "{address} stays fenced: {reason}; an earlier run may have made the closing \
+                 call; repeat the command"
             )),
             State::Ours => match self.source.fence(None).await {
                 Ok(_) => {
                     self.state = State::Absent;
-                    tell::line(format_args!(
-                        "{address}: the fence is lifted, writes are served again"
+                    output::line(format_args!(
+                        "{address}: lifted the fence, writes are accepted again"
                     ));
                 }
-                Err(error) => tell::line(format_args!(
+                Err(error) => output::line(format_args!(
                     "the fence could not be lifted ({error}): do it with arkctl fence --at \
                      {address} --lift"
                 )),

@@ -1,15 +1,16 @@
-//! A copy of a store that serves meanwhile.
+//! Copy of a store that keeps serving.
 //!
-//! 1. the snapshot, in calls of Import that are kept one by one (`more`);
-//! 2. the source's log after it, until the target can take what it lacks in about a second;
-//! 3. a fence around the source, and the rest of the log up to it;
-//! 4. the closing call in the source's epoch: from here on the target serves;
-//! 5. both are read at the fence's revision and compared.
+//! 1. Import the snapshot, in calls that are each stored (`more`).
+//! 2. Follow the source's log, until the target is about a second behind.
+//! 3. Fence the source, and import the rest of the log up to the fence.
+//! 4. Make the closing call in the source's epoch: from here on the target serves.
+//! 5. Read both stores at the fence's revision and compare them.
 //!
-//! Until the fourth step a failure lifts the fence, and nothing has happened that a client could
-//! see. Whether it may be lifted after the fourth has begun, the module `close` decides. If the comparison fails, the target is fenced, so that it gives no revision a second time,
-//! and then the source is opened again: it is unharmed. A killed copy is carried on from what the
-//! target tells of its unfinished import; a complete one is compared again.
+//! A failure before step 4 lifts the fence; clients have seen no change. From step 4 on, the module
+//! `close` decides whether the fence may be lifted. If the comparison fails, the target is fenced,
+//! so that it issues no revision a second time, and then the source, which is intact, is unfenced.
+//! A killed copy continues from the progress of the target's unfinished import; a complete copy is
+//! compared again.
 
 mod close;
 mod filling;
@@ -30,24 +31,25 @@ use super::Pair;
 use super::fence::Fence;
 use super::state::State;
 use crate::args;
-use crate::store::Refusal;
-use crate::tell;
+use crate::output;
+use crate::store::Rejection;
 use crate::verify::{self, Comparison};
 
-/// How long the source is fenced at most before the target has everything: else the fence is lifted.
-const LONGEST: Duration = Duration::from_secs(10);
-/// How often a copy begins again because the target had not come to rest.
+/// Maximum time for which the source is fenced before the target has everything; then the fence is
+/// lifted.
+const MAX_FENCED: Duration = Duration::from_secs(10);
+/// Maximum number of restarts because an earlier run's call was still in flight.
 const ATTEMPTS: u32 = 5;
-/// How long the closing call is tried while it is not known what came of it.
-const CLOSING: Duration = Duration::from_secs(30);
-/// Between two attempts at something that ends by itself.
+/// Retry budget of the closing call while its outcome is unknown.
+const CLOSING_BUDGET: Duration = Duration::from_secs(30);
+/// Pause between polls of a condition that resolves by itself.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What to do when the copy cannot be carried on.
-pub(super) const GONE: &str =
-    "the source has dropped history that the copy needs: give the command again with --restart";
+/// Remedy if the copy cannot continue.
+pub(super) const HISTORY_COMPACTED: &str =
+    "the source has dropped history that the copy needs: repeat the command with --restart";
 
-/// Moves the store, or with `--no-cut-over` brings the target close.
+/// Moves the store, or with `--no-fence_revision-over` brings the target close to the source.
 pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
     let mut stop = Stop::listen()?;
     for attempt in 1.. {
@@ -58,15 +60,15 @@ pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
         if reason(&error) != Some(Reason::Invalid) || attempt == ATTEMPTS {
             return Err(error);
         }
-        // A call of a run that was killed may have been kept after this one had looked. Whoever does
-        // not answer now is not why the copy failed.
-        let looks =
+        // A call of a killed run may have been stored after this run read the state. An unreachable
+        // store here is not the error to report.
+        let descriptions =
             async { futures_util::try_join!(pair.source.describe(), pair.target.describe()) };
-        let looks = tokio::select! {
-            looks = looks => looks,
+        let descriptions = tokio::select! {
+            descriptions = descriptions => descriptions,
             _ = stop.asked() => return Err(error),
         };
-        let Ok((from, to)) = looks else {
+        let Ok((from, to)) = descriptions else {
             return Err(error);
         };
         if to.import == pair.to.import {
@@ -82,7 +84,7 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
     let moved = matches!(state, Ok(State::Moved { .. }));
     let mut fence = Fence::new(pair, arguments.reason.as_deref(), moved);
     if let Ok(State::Moved { revision }) = state {
-        tell::line("the target has taken over already");
+        output::line("the target has taken over already");
         return finish(pair, revision, fence, stop).await;
     }
     let filled = async { fill(pair, state?, arguments.no_cut_over, &mut fence).await };
@@ -90,7 +92,10 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
         filled = filled => filled,
         interrupted = stop.asked() => Err(interrupted),
     };
-    let Filled { source, cut } = match filled {
+    let Filled {
+        source,
+        fence_revision,
+    } = match filled {
         Ok(Some(filled)) => filled,
         Ok(None) => return Ok(()),
         Err(error) => {
@@ -102,32 +107,32 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
     let closing = Closing {
         pair,
         source,
-        cut,
+        fence_revision,
         again,
     };
-    match closing.run(CLOSING, stop).await {
+    match closing.run(CLOSING_BUDGET, stop).await {
         Closed::Surely => {
             fence.closed();
-            finish(pair, cut, fence, stop).await
+            finish(pair, fence_revision, fence, stop).await
         }
-        Closed::No(refusal) => {
+        Closed::No(rejection) => {
             fence.lift().await;
-            Err(refusal.into())
+            Err(rejection.into())
         }
         Closed::Unknown(error) => Err(error.context(
-            "whether the target has taken over cannot be told: the source stays fenced; give the \
-             same command again once the target answers",
+            "whether the target has taken over cannot be told: the source stays fenced; repeat the \
+             command once the target responds",
         )),
     }
 }
 
-/// A target that holds everything up to the fence.
+/// A target with everything up to the fence.
 struct Filled {
     source: Header,
-    cut: i64,
+    fence_revision: i64,
 }
 
-/// Steps 1 to 3; `None` if there is to be no third.
+/// Runs steps 1 to 3; returns `None` with `--no-fence_revision-over`, which omits step 3.
 async fn fill(
     pair: &Pair,
     state: State,
@@ -144,75 +149,86 @@ async fn fill(
             "" => "nothing is fenced".to_owned(),
             reason => format!("the source is fenced: {reason}"),
         };
-        tell::line(format_args!("caught up at revision {revision}; {fenced}"));
+        output::line(format_args!("caught up at revision {revision}; {fenced}"));
         return Ok(None);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let fenced = fence.raise().await?;
     ensure!(
         fenced.epoch == filling.source.epoch,
         "the source began a new epoch: use --restart"
     );
-    let cut = fenced.revision;
-    filling
-        .progress
-        .step(format_args!("the source is fenced at revision {cut}"));
-    timeout(LONGEST, filling.reach(cut)).await.with_context(|| {
-        let seconds = LONGEST.as_secs();
-        format!(
-            "the target did not take the last changes within {seconds} s of the fence; the same \
-             command carries on"
-        )
-    })??;
-    let milliseconds = begun.elapsed().as_millis();
+    let fence_revision = fenced.revision;
+    filling.progress.step(format_args!(
+        "the source is fenced at revision {fence_revision}"
+    ));
+    timeout(MAX_FENCED, filling.reach(fence_revision))
+        .await
+        .with_context(|| {
+            let seconds = MAX_FENCED.as_secs();
+            format!(
+                "the target did not take the last changes within {seconds} s of the fence; repeat \
+             the command to continue"
+            )
+        })??;
+    let milliseconds = started.elapsed().as_millis();
     filling.progress.finish();
-    tell::line(format_args!(
+    output::line(format_args!(
         "the target has everything, {milliseconds} ms after the fence"
     ));
     Ok(Some(Filled {
         source: filling.source,
-        cut,
+        fence_revision,
     }))
 }
 
-/// Step 5.
-async fn finish(pair: &Pair, cut: i64, mut fence: Fence<'_>, stop: &mut Stop) -> Result<()> {
+/// Runs step 5.
+async fn finish(
+    pair: &Pair,
+    fence_revision: i64,
+    mut fence: Fence<'_>,
+    stop: &mut Stop,
+) -> Result<()> {
     let source = &pair.source;
     let compared = tokio::select! {
-        compared = compare(pair, cut) => compared,
+        compared = compare(pair, fence_revision) => compared,
         interrupted = stop.asked() => Err(interrupted),
     };
     let compared = compared.context(
-        "the target serves, but was not compared; the source stays fenced. Give the same command \
-         again to compare",
+        "the target serves, but was not compared; the source stays fenced; repeat the command to \
+         compare them",
     )?;
     let Some(difference) = compared.difference else {
-        tell::line(format_args!(
-            "moved at revision {cut}; both stores hold the same:"
+        output::line(format_args!(
+            "moved at revision {fence_revision}; both stores hold the same:"
         ));
-        tell::line(compared.left);
-        tell::line(format_args!("{} stays fenced", source.address));
+        output::line(compared.left);
+        output::line(format_args!("{} stays fenced", source.address));
         return Ok(());
     };
     let wrong = anyhow!("the target differs from the source: {difference}");
-    if !withdraw(pair, cut).await.unwrap_or(false) {
+    if !withdraw(pair, fence_revision).await.unwrap_or(false) {
         return Err(wrong.context(
-            "the target was used already, or cannot be fenced: both stay as they are, for a person \
-             to decide",
+            "the target has new writes, or cannot be fenced: both stores are left unchanged, decide \
+             which one to use",
         ));
     }
     fence.lift().await;
     Err(wrong.context("the target is fenced, so that the source can serve again"))
 }
 
-/// Reads both stores. A target's driver that did not see the end of the closing commit, because it
-/// was restarted or the database kept it waiting, takes a moment to find out that it may be read.
-async fn compare(pair: &Pair, cut: i64) -> Result<Comparison> {
-    let begun = Instant::now();
+/// Compares both stores, with retries. A target's driver that missed the end of the closing commit,
+/// because of a restart or a blocked database, needs a moment to become readable.
+async fn compare(pair: &Pair, fence_revision: i64) -> Result<Comparison> {
+    let started = Instant::now();
     loop {
-        let compared = verify::compare(&pair.source, &pair.target, [cut, cut]).await;
+        let compared =
+            verify::compare(&pair.source, &pair.target, [fence_revision, fence_revision]).await;
         match &compared {
-            Err(error) if reason(error) == Some(Reason::NotReady) && begun.elapsed() < CLOSING => {
+            Err(error)
+                if reason(error) == Some(Reason::NotReady)
+                    && started.elapsed() < CLOSING_BUDGET =>
+            {
                 sleep(PAUSE).await;
             }
             _ => return compared,
@@ -220,29 +236,31 @@ async fn compare(pair: &Pair, cut: i64) -> Result<Comparison> {
     }
 }
 
-/// Fences a target that is not to be used; `false` if somebody has used it.
-async fn withdraw(pair: &Pair, cut: i64) -> Result<bool, Refusal> {
+/// Fences a target that must not be used; returns `false` if it has new writes.
+async fn withdraw(pair: &Pair, fence_revision: i64) -> Result<bool, Rejection> {
     let target = &pair.target;
-    if target.head().await?.revision != cut {
+    if target.head().await?.revision != fence_revision {
         return Ok(false);
     }
     let reason = format!("not a true copy of {}: do not use", pair.source.address);
-    let unused = target.fence(Some(&reason)).await?.revision == cut;
+    let unused = target.fence(Some(&reason)).await?.revision == fence_revision;
     if !unused {
         target.fence(None).await?;
     }
     Ok(unused)
 }
 
-/// What kind of refusal of a driver an error is.
+/// Returns the driver's reason in an error.
 fn reason(error: &anyhow::Error) -> Option<Reason> {
-    error.downcast_ref::<Refusal>().and_then(Refusal::reason)
+    error
+        .downcast_ref::<Rejection>()
+        .and_then(Rejection::reason)
 }
 
-/// Says what to do about history that is gone.
+/// Adds the remedy to an error about compacted history.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     if reason(&error) == Some(Reason::Compacted) {
-        return error.context(GONE);
+        return error.context(HISTORY_COMPACTED);
     }
     error
 }

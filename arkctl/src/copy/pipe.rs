@@ -1,6 +1,6 @@
-//! An export on its way into calls of Import.
+//! Transfer of an export into calls of Import.
 //!
-//! One task reads ahead while the other side stores, so that both drivers work at the same time.
+//! A task reads ahead while the target stores, so that both drivers work in parallel.
 
 use std::time::{Duration, Instant};
 
@@ -18,15 +18,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::obstacle;
 use crate::store::{Export, Store, begin};
 
-/// Pieces of at most 512 KiB that are read ahead: as much as a call takes.
+/// Messages of at most 512 KiB that are read ahead: as much as one call imports.
 const AHEAD: usize = 32;
-/// A call of Import is closed beyond this many bytes of values, or records and events.
+/// Limits of one call of Import, in bytes of values, and in records and events.
 const CALL_BYTES: usize = 16 << 20;
 const CALL_RECORDS: usize = 8_000;
-/// A call is closed when nothing more came for this long.
-const LINGER: Duration = Duration::from_millis(30);
-/// A call that has events is closed after this long, however many more come: until then the target
-/// does not keep them.
+/// A call is closed when no message arrives for this long.
+const MAX_GAP: Duration = Duration::from_millis(30);
+/// A call with events is closed after this long in any case, because the target stores them only
+/// then.
 const FOLLOW: Duration = Duration::from_millis(200);
 
 /// A part of an export.
@@ -38,22 +38,22 @@ pub(super) enum Piece {
     Events(Vec<Event>),
 }
 
-/// An export being read ahead.
+/// An export that is read ahead.
 pub(super) struct Pipe {
     pieces: mpsc::Receiver<Result<Piece>>,
-    /// The error that ended the export, which the next call gets.
+    /// Error that ended the export; the next call returns it.
     failed: Option<anyhow::Error>,
     _reader: JoinSet<()>,
 }
 
-/// What a call of Import has kept.
+/// What a call of Import has stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Kept {
     pub(super) records: usize,
     pub(super) events: usize,
     /// Bytes of values.
     pub(super) bytes: usize,
-    /// The snapshot is complete.
+    /// Whether the snapshot is complete.
     pub(super) snapshot: bool,
     /// Revision of the newest event.
     pub(super) revision: Option<i64>,
@@ -62,13 +62,13 @@ pub(super) struct Kept {
 // === impl Pipe ===
 
 impl Pipe {
-    /// Begins to read; `snapshot` says whether records come first, and `limit` what the target takes.
+    /// Starts reading. `snapshot`: records come first; `limit`: maximum value size of the target.
     pub(super) fn start(export: Export, snapshot: bool, limit: usize) -> Self {
         let (sink, pieces) = mpsc::channel(AHEAD);
         let mut reader = JoinSet::new();
         reader.spawn(async move {
             if let Err(error) = read(export, snapshot, limit, &sink).await {
-                // Nobody may be left to be told.
+                // The receiver may be dropped already.
                 let _ = sink.send(Err(error)).await;
             }
         });
@@ -79,7 +79,7 @@ impl Pipe {
         }
     }
 
-    /// Waits for the next piece. May be dropped without loss.
+    /// Waits for the next message. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Piece> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -112,21 +112,26 @@ async fn read(
     Ok(())
 }
 
-/// One call of Import with `first` and what comes close behind it.
+/// Makes one call of Import with `first` and the messages that follow it closely.
 pub(super) async fn call(
     target: &Store,
     options: Options,
     first: Piece,
     pipe: &mut Pipe,
 ) -> Result<Kept> {
-    // Two messages are enough: the pipe is the buffer.
+    // A small buffer suffices, because the pipe reads ahead.
     let (sender, requests) = mpsc::channel(2);
     let import = target.import(ReceiverStream::new(requests));
     let feed = feed(options, first, pipe, sender);
-    let (imported, kept) = tokio::join!(import, feed);
-    // A sender that found nobody listening has no cause of its own.
+    let (imported, stored) = tokio::join!(import, feed);
+    // Report the import's error first: it caused the sender's.
     imported?;
-    kept.ok_or_else(|| anyhow!("{}: the import was answered too early", target.address))
+    stored.ok_or_else(|| {
+        anyhow!(
+            "{}: the import ended before it was complete",
+            target.address
+        )
+    })
 }
 
 async fn feed(
@@ -136,22 +141,22 @@ async fn feed(
     sender: mpsc::Sender<ImportRequest>,
 ) -> Option<Kept> {
     sender.send(begin(options)).await.ok()?;
-    let (mut kept, mut next) = (Kept::default(), Some(first));
-    let begun = Instant::now();
+    let (mut stored, mut next) = (Kept::default(), Some(first));
+    let started = Instant::now();
     while let Some(piece) = next {
-        if let Some(part) = kept.count(piece) {
+        if let Some(part) = stored.count(piece) {
             let part = Some(part);
             sender.send(ImportRequest { part }).await.ok()?;
         }
-        if kept.bytes >= CALL_BYTES || kept.records + kept.events >= CALL_RECORDS {
+        if stored.bytes >= CALL_BYTES || stored.records + stored.events >= CALL_RECORDS {
             break;
         }
-        if kept.events > 0 && begun.elapsed() > FOLLOW {
+        if stored.events > 0 && started.elapsed() > FOLLOW {
             break;
         }
-        next = match timeout(LINGER, pipe.next()).await {
+        next = match timeout(MAX_GAP, pipe.next()).await {
             Ok(Ok(piece)) => Some(piece),
-            // What came before is kept; the next call fails.
+            // What was sent before is stored; the next call returns the error.
             Ok(Err(error)) => {
                 pipe.failed = Some(error);
                 None
@@ -160,18 +165,18 @@ async fn feed(
         };
     }
     let done = Done {
-        records: kept.records as i64,
-        events: kept.events as i64,
+        records: stored.records as i64,
+        events: stored.events as i64,
     };
     let part = Some(Part::Done(done));
     sender.send(ImportRequest { part }).await.ok()?;
-    Some(kept)
+    Some(stored)
 }
 
 // === impl Kept ===
 
 impl Kept {
-    /// Nothing but the news that no more records come.
+    /// Records the end of the snapshot and nothing else.
     pub(super) fn end_of_snapshot() -> Self {
         Self {
             snapshot: true,
@@ -179,7 +184,7 @@ impl Kept {
         }
     }
 
-    /// Counts a piece, and gives what is to be sent of it.
+    /// Counts a message, and returns the part of it to send.
     fn count(&mut self, piece: Piece) -> Option<Part> {
         match piece {
             Piece::Records(records) => {

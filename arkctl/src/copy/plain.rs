@@ -1,4 +1,4 @@
-//! A copy of the state at one revision, in a single call of Import: whole or nothing.
+//! Copy of the state at one revision, in a single atomic call of Import.
 
 use anyhow::{Result, bail, ensure};
 use backend_proto::v1::import_request::{Done, Options, Part};
@@ -10,14 +10,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{Pair, obstacle};
 use crate::args;
 use crate::digest::{Digester, Summary};
+use crate::output::{self, Progress};
 use crate::store::{Export, begin};
-use crate::tell::{self, Progress};
 use crate::verify;
 
-/// Chunks of at most 512 KiB on their way.
+/// Chunks of at most 512 KiB buffered between source and target.
 const AHEAD: usize = 16;
 
-/// Copies, and compares what arrived with what was sent.
+/// Copies, and compares the target's content with what was sent.
 pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let Pair { source, target, .. } = pair;
     if pair.to.import.is_some() && !arguments.restart {
@@ -38,10 +38,11 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let (imported, sent) = tokio::join!(import, feed);
     let sent = match (imported, sent) {
         (Ok(imported), Ok(sent)) => (imported, sent),
-        // What stopped the sender is why the driver complains, unless it was the driver.
+        // Report the sender's error first, because it caused the driver's, unless the sender
+        // stopped for the driver.
         (Err(_), Err(Stop::Here(error))) => return Err(error),
-        (Err(refusal), _) => return Err(refusal.into()),
-        (Ok(_), Err(stop)) => bail!("the target took a copy that was not complete: {stop:?}"),
+        (Err(rejection), _) => return Err(rejection.into()),
+        (Ok(_), Err(stop)) => bail!("the target accepted an incomplete copy: {stop:?}"),
     };
     let (imported, summary) = sent;
     compare(pair, &header, &summary).await?;
@@ -49,21 +50,21 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
         epoch, revision, ..
     } = imported;
     let from = header.revision;
-    tell::line(format_args!(
+    output::line(format_args!(
         "copied revision {from}: now epoch {epoch}, revision {revision}"
     ));
-    tell::line(summary);
+    output::line(summary);
     Ok(())
 }
 
-/// Why a target is refused that a live copy has begun to fill.
+/// Error for a target that an unfinished live copy has filled.
 pub(super) fn unfinished(target: &str) -> String {
     format!(
-        "{target}: an unfinished copy is there: carry it on with --live, or drop it with --restart"
+        "{target}: it holds an unfinished copy: continue it with --live, or drop it with --restart"
     )
 }
 
-/// What arrived must be what was sent.
+/// Compares the target's content with what was sent.
 async fn compare(pair: &Pair, header: &Header, sent: &Summary) -> Result<()> {
     let Pair { source, target, .. } = pair;
     if verify::summary(target, 0).await? == *sent {
@@ -71,13 +72,13 @@ async fn compare(pair: &Pair, header: &Header, sent: &Summary) -> Result<()> {
     }
     let compared = verify::compare(source, target, [header.revision, 0]).await?;
     let difference = compared.difference.unwrap_or_default();
-    bail!("the target does not hold what was sent, do not use it: {difference}")
+    bail!("the target differs from what was sent, do not use it: {difference}")
 }
 
-/// Why no more was sent.
+/// Reason why sending ended.
 #[derive(Debug)]
 enum Stop {
-    /// The target's answer tells it.
+    /// The target ended the call; its response holds the reason.
     Target,
     Here(anyhow::Error),
 }
@@ -88,7 +89,8 @@ impl<E: Into<anyhow::Error>> From<E> for Stop {
     }
 }
 
-/// Sends the export; dropping the sender before the closing message keeps nothing.
+/// Sends the export. If it fails, it drops the sender without the closing message, and the target
+/// stores nothing.
 async fn feed(
     pair: &Pair,
     mut export: Export,
@@ -128,14 +130,14 @@ async fn feed(
     Ok(digester.finish())
 }
 
-/// In one epoch a change that is missing here would have its resourceVersion given again.
+/// In one epoch, a change missing in the target would have its resourceVersion issued again.
 async fn still(pair: &Pair, revision: i64) -> Result<()> {
     let source = &pair.source;
     let now = source.describe().await?;
     let head = now.header.unwrap_or_default().revision;
     ensure!(
         head == revision && (now.fenced == pair.from.fenced),
-        "{}: it was written to meanwhile, so the epoch cannot be kept; nothing was copied",
+        "{}: it changed during the copy, so the epoch cannot be kept; nothing was copied",
         source.address
     );
     Ok(())

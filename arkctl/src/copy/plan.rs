@@ -1,4 +1,4 @@
-//! `copy --dry-run`: what would be copied, and what would be refused.
+//! `copy --dry-run`: reports what would be copied and rejected.
 
 use anyhow::{Result, bail};
 use backend_proto::import;
@@ -9,17 +9,17 @@ use super::{Pair, live, obstacle, plain};
 use crate::args;
 use crate::digest::Digester;
 use crate::key;
+use crate::output::{self, Progress};
 use crate::store::Store;
-use crate::tell::{self, Progress};
 
-/// Tells, and changes nothing.
+/// Reports, and changes nothing.
 pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let mut obstacles: Vec<String> = pair.lack(arguments.live).into_iter().collect();
-    tell::line(described("source", &pair.source, &pair.from));
-    tell::line(described("target", &pair.target, &pair.to));
+    output::line(described("source", &pair.source, &pair.from));
+    output::line(described("target", &pair.target, &pair.to));
     obstacles.extend(target(pair, arguments).await?);
     let mut export = pair.source.export(ExportRequest::default()).await?;
-    obstacles.extend(import::refusal(&export.header));
+    obstacles.extend(import::rejection(&export.header));
     let mut progress = Progress::new("read", export.about_records);
     let mut digester = Digester::default();
     while let Some(records) = export.records().await? {
@@ -31,33 +31,33 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
         progress.add(records.len(), bytes);
     }
     progress.finish();
-    tell::line(format_args!(
+    output::line(format_args!(
         "would be copied, at revision {}:",
         export.header.revision
     ));
-    tell::line(digester.finish());
+    output::line(digester.finish());
     let keeps = arguments.live || arguments.planned || !pair.from.fenced.is_empty();
-    tell::line(if keeps {
+    output::line(if keeps {
         "the epoch would be kept: clients keep their resourceVersions"
     } else {
-        "the epoch would be bumped: clients list again"
+        "a new epoch would begin: clients list again"
     });
     for obstacle in &obstacles {
-        tell::line(format_args!("would be refused: {obstacle}"));
+        output::line(format_args!("would be rejected: {obstacle}"));
     }
     if !obstacles.is_empty() {
-        bail!("the copy would be refused");
+        bail!("the copy would be rejected");
     }
     Ok(())
 }
 
-/// Tells what the target holds; what it would refuse.
+/// Reports the content of the target; returns the reason why it would reject the copy.
 async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
     let address = &pair.target.address;
     if let Some(import) = &pair.to.import {
         let last = import.last.as_ref().map(key::text).unwrap_or_default();
         let (records, revision) = (import.records, import.revision);
-        tell::line(format_args!(
+        output::line(format_args!(
             "the target holds an unfinished copy: {records} records up to {last}, revision \
              {revision}"
         ));
@@ -68,7 +68,7 @@ async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
         Err(error) => return Ok(Some(error.to_string())),
     };
     if let Some(State::Moved { .. }) = state {
-        tell::line("the target has taken over already: both would be compared");
+        output::line("the target has taken over already: both would be compared");
         return Ok(None);
     }
     if !pair.to.fenced.is_empty() {
@@ -83,17 +83,17 @@ async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
         });
     }
     if pair.target.is_empty().await? {
-        tell::line("the target is empty");
+        output::line("the target is empty");
         return Ok(None);
     }
     Ok(Some(format!("{address}: the store is not empty")))
 }
 
-/// What to do if the source has dropped the history after a revision.
+/// Returns the remedy if the source has compacted the history after a revision.
 fn gone(pair: &Pair, revision: i64) -> Option<String> {
     let source = pair.from.header.clone().unwrap_or_default();
     let gone = revision < source.compact_revision;
-    gone.then(|| live::GONE.to_owned())
+    gone.then(|| live::HISTORY_COMPACTED.to_owned())
 }
 
 fn described(side: &str, store: &Store, described: &DescribeResponse) -> String {

@@ -1,22 +1,22 @@
-//! Where a move begins: with what an earlier run left.
+//! Initial state of a move, which may continue an earlier run.
 
 use anyhow::{Result, ensure};
 use backend_proto::v1::{Header, ImportProgress, Key};
 
 use super::Pair;
 
-/// What is to be done next.
+/// Remaining work.
 pub(super) enum State {
     /// Everything.
     Fresh {
-        /// After dropping what is there.
+        /// Drop the target's unfinished import first.
         discard: bool,
     },
-    /// The records of the snapshot after a key, then the log.
+    /// Records of the snapshot after a key, then the log.
     Records {
         source: Header,
         last: Option<Key>,
-        /// How many there are so far.
+        /// Number of records so far.
         records: u64,
     },
     /// The log after a revision.
@@ -26,7 +26,7 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Judges by what both stores said of themselves.
+    /// Determines the state from the descriptions of both stores.
     pub(super) fn of(pair: &Pair, restart: bool) -> Result<Self> {
         let from = pair.from.header.clone().unwrap_or_default();
         let to = pair.to.header.clone().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Objects created through a kube-apiserver, which gives them new uids.
+//! Creates objects through a kube-apiserver, which assigns new uids.
 
 mod existing;
 
@@ -9,16 +9,16 @@ use api_types::meta::Meta;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Map, Value, json};
 
-pub(super) use self::existing::{Looked, look};
+pub(super) use self::existing::{Existing, look};
 use self::existing::{difference, sentence};
 use super::cluster::{Cluster, message};
 use super::outgoing::Object;
 use crate::key;
-use crate::tell::Progress;
+use crate::output::Progress;
 
-/// Requests under way at once.
+/// Concurrent requests.
 const AT_ONCE: usize = 8;
-/// What kube-apiserver sets itself.
+/// Metadata fields that kube-apiserver sets itself.
 const SERVERS_OWN: [&str; 8] = [
     "uid",
     "creationTimestamp",
@@ -30,36 +30,36 @@ const SERVERS_OWN: [&str; 8] = [
     "deletionGracePeriodSeconds",
 ];
 
-/// What becomes of every object.
+/// Losses that apply to every object.
 pub(super) const WARNING: &str = "\
 through the API every object gets a new uid, creationTimestamp and generation and loses its
 managedFields; ownerReferences are rewritten to the new uids, and anything else that remembers a uid
 is wrong afterwards. With --etcd everything is kept.";
 
-/// What became of an object.
-struct Made {
+/// Result of one object.
+struct CreatedObject {
     old: String,
     new: String,
-    fate: Fate,
+    fate: Creation,
 }
 
-/// How an object came to be there.
-enum Fate {
+/// How an object was created.
+enum Creation {
     Created,
-    /// An earlier run had created it.
+    /// An earlier run created it.
     Completed,
-    /// Another has the name, and was not touched: a sentence.
+    /// Another object has the name and was left unchanged; with a message.
     Other(String),
 }
 
-/// What is lost of some objects, a sentence each.
+/// Returns a message for each loss of some objects.
 pub(super) fn losses(objects: &[Object]) -> Vec<String> {
     let uids = uids(objects);
     let count = |test: &dyn Fn(&Object) -> bool| objects.iter().filter(|it| test(it)).count();
     let gone = count(&|it| is_gone(it));
     let ending = count(&|it| Meta::of(&it.parsed).is_deleting()) - gone;
     let strangers = count(&|it| owners(it).any(|uid| !uids.contains(uid)));
-    let told = [
+    let counts = [
         (
             gone,
             "are being deleted and have no finalizers: they are not created",
@@ -70,25 +70,26 @@ pub(super) fn losses(objects: &[Object]) -> Vec<String> {
         ),
         (
             strangers,
-            "have owners outside the store: their references are left as they are, and \
+            "have owners outside the store: their references are left unchanged, and \
                      the cluster deletes the objects if it has no such owner",
         ),
     ];
-    let told = told.into_iter().filter(|(count, _)| *count > 0);
-    told.map(|(count, what)| format!("{count} objects {what}"))
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    counts
+        .map(|(count, what)| format!("{count} objects {what}"))
         .collect()
 }
 
-/// Creates all objects, owners before what they own.
+/// Creates all objects, owners before dependents.
 ///
 /// # Errors
-/// If the cluster refuses one, or at the end if others have some of the names.
+/// If the cluster rejects one, or at the end if other objects have some of the names.
 pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()> {
     let known = uids(&objects);
     let mut pending: Vec<Object> = objects.into_iter().filter(|it| !is_gone(it)).collect();
     let mut made: HashMap<String, String> = HashMap::new();
     let mut progress = Progress::new("created", Some(pending.len() as u64));
-    let mut looked = Looked::default();
+    let mut looked = Existing::default();
     while !pending.is_empty() {
         let waits = |object: &Object| {
             owners(object).any(|uid| known.contains(uid) && !made.contains_key(uid))
@@ -109,80 +110,81 @@ pub(super) async fn create(cluster: &Cluster, objects: Vec<Object>) -> Result<()
         pending = later;
         let done = wave(cluster, &now, &known, &made).await?;
         let (mut records, mut bytes) = (0, 0);
-        for (object, Made { old, new, fate }) in now.iter().zip(done) {
+        for (object, CreatedObject { old, new, fate }) in now.iter().zip(done) {
             match fate {
-                Fate::Created => {
+                Creation::Created => {
                     records += 1;
                     bytes += object.value.len();
                 }
-                Fate::Completed => looked.same += 1,
-                Fate::Other(what) => looked.others.push(what),
+                Creation::Completed => looked.same += 1,
+                Creation::Other(what) => looked.others.push(what),
             }
             made.insert(old, new);
         }
         progress.add(records, bytes);
     }
     progress.finish();
-    looked.tell("left as they are")
+    looked.report("left unchanged")
 }
 
-/// Creates objects that do not wait for each other.
+/// Creates objects that do not depend on each other.
 async fn wave(
     cluster: &Cluster,
     objects: &[Object],
     known: &HashSet<String>,
     made: &HashMap<String, String>,
-) -> Result<Vec<Made>> {
+) -> Result<Vec<CreatedObject>> {
     let mut requests = Vec::with_capacity(objects.len());
     for object in objects {
         requests.push(one(cluster, object, known, made));
     }
-    // In order, so that each answer is known by its object.
-    let answers = stream::iter(requests).buffered(AT_ONCE);
-    answers.try_collect().await
+    // Ordered, so that results match their objects.
+    let responses = stream::iter(requests).buffered(AT_ONCE);
+    responses.try_collect().await
 }
 
-/// Creates an object and completes it, unless another has its name.
+/// Creates an object and completes it, unless another object has its name.
 async fn one(
     cluster: &Cluster,
     object: &Object,
     known: &HashSet<String>,
     made: &HashMap<String, String>,
-) -> Result<Made> {
+) -> Result<CreatedObject> {
     let named = || key::text(&object.key);
     let path = object.kind.path(version(object), &object.key.namespace);
     let own = format!("{path}/{}", object.key.name);
     let body = body(object, known, made);
-    let (status, mut answer) = cluster.send("POST", &path, Some(&body)).await?;
-    let mut fate = Fate::Created;
-    if status == 409 && answer["reason"] == "AlreadyExists" {
+    let (status, mut response) = cluster.send("POST", &path, Some(&body)).await?;
+    let mut fate = Creation::Created;
+    if status == 409 && response["reason"] == "AlreadyExists" {
         let (status, there) = cluster.send("GET", &own, None).await?;
         if status != 200 {
             bail!("{}, which is there: {}", named(), message(&there));
         }
-        answer = there;
-        fate = match difference(object, &answer) {
-            None => Fate::Completed,
-            Some(what) => Fate::Other(sentence(object, &what)),
+        response = there;
+        fate = match difference(object, &response) {
+            None => Creation::Completed,
+            Some(what) => Creation::Other(sentence(object, &what)),
         };
     } else if status != 201 {
-        bail!("{}: {}", named(), message(&answer));
+        bail!("{}: {}", named(), message(&response));
     }
-    let new = Meta::of(&answer).uid().to_owned();
+    let new = Meta::of(&response).uid().to_owned();
     if new.is_empty() {
-        bail!("{}: no uid was given", named());
+        bail!("{}: the response has no uid", named());
     }
-    if !matches!(fate, Fate::Other(_)) {
-        let created = matches!(fate, Fate::Created);
-        complete(cluster, object, &own, answer, created)
+    if !matches!(fate, Creation::Other(_)) {
+        let created = matches!(fate, Creation::Created);
+        complete(cluster, object, &own, response, created)
             .await
             .with_context(named)?;
     }
     let old = Meta::of(&object.parsed).uid().to_owned();
-    Ok(Made { old, new, fate })
+    Ok(CreatedObject { old, new, fate })
 }
 
-/// Gives an object that we made its status, then asks for its deletion if that was so.
+/// Writes the status of an object that an `export-crds` run created, then deletes it if it was
+/// being deleted.
 async fn complete(
     cluster: &Cluster,
     object: &Object,
@@ -192,29 +194,30 @@ async fn complete(
 ) -> Result<()> {
     let meta = Meta::of(&there);
     let (uid, ending) = (meta.uid().to_owned(), meta.is_deleting());
-    // A new one may have a status by default; an earlier one has ours, if that run came so far.
-    let due = has_status(object) && (created || there.get("status").is_none());
-    if let (true, Some(wanted)) = (due, object.parsed.get("status")) {
+    // A new object may have a default status, to be replaced. An object of an earlier run keeps its
+    // status, which that run wrote.
+    let expected = has_status(object) && (created || there.get("status").is_none());
+    if let (true, Some(wanted)) = (expected, object.parsed.get("status")) {
         there["status"] = wanted.clone();
         let path = format!("{path}/status");
-        let (status, answer) = cluster.send("PUT", &path, Some(&there)).await?;
+        let (status, response) = cluster.send("PUT", &path, Some(&there)).await?;
         if status != 200 {
-            bail!("its status: {}", message(&answer));
+            bail!("its status: {}", message(&response));
         }
     }
     if Meta::of(&object.parsed).is_deleting() && !ending {
-        // Whoever has the name by now, only what we made is deleted.
+        // The uid precondition prevents deleting another object that has the name by now.
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": {"uid": uid}});
-        let (status, answer) = cluster.send("DELETE", path, Some(&options)).await?;
+        let (status, response) = cluster.send("DELETE", path, Some(&options)).await?;
         if !matches!(status, 200 | 202) {
-            bail!("its deletion: {}", message(&answer));
+            bail!("its deletion: {}", message(&response));
         }
     }
     Ok(())
 }
 
-/// The object as it is to be created.
+/// Returns the object as it is to be created.
 fn body(object: &Object, known: &HashSet<String>, made: &HashMap<String, String>) -> Value {
     let mut body = object.parsed.clone();
     body["apiVersion"] = format!("{}/{}", object.kind.group, version(object)).into();
@@ -227,7 +230,7 @@ fn body(object: &Object, known: &HashSet<String>, made: &HashMap<String, String>
     body
 }
 
-/// References to objects of the store get their new uids; those to objects not made yet go.
+/// Replaces the uids of owner references; references to objects not created yet are removed.
 fn rewrite_owners(
     metadata: &mut Map<String, Value>,
     known: &HashSet<String>,
@@ -262,13 +265,13 @@ fn owners(object: &Object) -> impl Iterator<Item = &str> {
     references.map(|reference| reference.uid)
 }
 
-/// Being deleted with nothing left to wait for.
+/// Whether the object is being deleted and has no finalizers left.
 fn is_gone(object: &Object) -> bool {
     let meta = Meta::of(&object.parsed);
     meta.is_deleting() && meta.finalizers().next().is_none()
 }
 
-/// The version to use: the object's own if it is served.
+/// Returns the version to use: the object's own if it is served.
 fn version(object: &Object) -> &str {
     let mut versions = object.kind.versions.iter();
     let served = versions.any(|(name, served, _)| *name == object.version && *served);

@@ -1,4 +1,4 @@
-//! The cluster: its CRDs, and objects as bytes.
+//! Access to the cluster: its CRDs, and objects as bytes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use serde_json::Value;
 
 use crate::args;
 
-/// Objects in a page of a list.
+/// Objects per page of a list.
 const PAGE: usize = 500;
 
-/// A cluster that can be asked.
+/// A client of the cluster.
 #[derive(Debug)]
 pub(super) struct Cluster {
     client: Client,
     groups: Vec<String>,
 }
 
-/// A kind that the cluster keeps as a CRD.
+/// A kind that the cluster stores as a CRD.
 #[derive(Clone, Debug)]
 pub(super) struct Kind {
     pub(super) group: String,
     pub(super) plural: String,
     pub(super) namespaced: bool,
-    /// The version in which objects are stored.
+    /// The storage version.
     pub(super) storage: String,
-    /// All versions, with whether each is served and has the subresource status.
+    /// All versions, each with whether it is served and has the status subresource.
     pub(super) versions: Vec<(String, bool, bool)>,
-    /// The fields of field selectors of all versions.
+    /// Selectable fields of all versions.
     pub(super) selectable: Vec<SelectableField>,
 }
 
@@ -47,12 +47,12 @@ impl Cluster {
         })
     }
 
-    /// Whether an API group is meant.
+    /// Whether an API group is selected.
     pub(super) fn means(&self, group: &str) -> bool {
         self.groups.iter().any(|it| it == group)
     }
 
-    /// Sends JSON; status and JSON of the answer.
+    /// Sends JSON; returns status code and JSON of the response.
     pub(super) async fn send(
         &self,
         method: &str,
@@ -62,11 +62,12 @@ impl Cluster {
         let body = body.map(kube_json::to_vec).unwrap_or_default();
         let (status, bytes) = self.client.bytes(method, path, Bytes::from(body)).await?;
         let answer = kube_json::reparse(&bytes);
-        let answer = answer.with_context(|| format!("{method} {path}: {status}, and no JSON"))?;
+        let answer = answer
+            .with_context(|| format!("{method} {path}: {status}, and the response is not JSON"))?;
         Ok((status, answer))
     }
 
-    /// An answer of success.
+    /// Gets a path; fails unless the status is 200.
     async fn get(&self, path: &str) -> Result<Value> {
         let (status, answer) = self.send("GET", path, None).await?;
         if status == 200 {
@@ -75,7 +76,7 @@ impl Cluster {
         bail!("GET {path}: {}", message(&answer))
     }
 
-    /// Whether there is such a namespace.
+    /// Whether a namespace exists.
     pub(super) async fn has_namespace(&self, name: &str) -> Result<bool> {
         let path = format!("/api/v1/namespaces/{name}");
         let (status, answer) = self.send("GET", &path, None).await?;
@@ -86,7 +87,7 @@ impl Cluster {
         }
     }
 
-    /// The kinds of the groups, by group and plural name.
+    /// Returns the kinds of the groups, by group and plural name.
     pub(super) async fn kinds(&self) -> Result<Vec<Kind>> {
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
         let mut kinds = Vec::new();
@@ -107,7 +108,7 @@ impl Cluster {
         Ok(kinds)
     }
 
-    /// The APIServices that hand kinds to another server, which is then asked instead of the CRDs.
+    /// Returns the APIServices that delegate the kinds to another server, which hides the CRDs.
     pub(super) async fn handed_over(&self, kinds: &[Arc<Kind>]) -> Result<Vec<String>> {
         let versions = kinds.iter().flat_map(|kind| {
             let versions = kind.versions.iter();
@@ -119,7 +120,7 @@ impl Cluster {
             let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
             let (status, answer) = self.send("GET", &path, None).await?;
             match status {
-                // What kube-apiserver serves itself has no service.
+                // An APIService without a service is served by kube-apiserver itself.
                 200 if answer["spec"]["service"].is_object() => handed_over.push(name),
                 200 | 404 => {}
                 _ => bail!("GET {path}: {}", message(&answer)),
@@ -128,8 +129,8 @@ impl Cluster {
         Ok(handed_over)
     }
 
-    /// Hands out every object of a kind in its storage version, a page at a time; the
-    /// resourceVersion of the list.
+    /// Passes every object of a kind in its storage version to a callback, page by page; returns
+    /// the list's resourceVersion.
     pub(super) async fn list(
         &self,
         kind: &Kind,
@@ -162,7 +163,7 @@ impl Cluster {
             }
             let token = text(&page["metadata"]["continue"]);
             if token.is_empty() {
-                // All pages are of one revision, which each of them tells.
+                // All pages have the same revision.
                 return Ok(text(&page["metadata"]["resourceVersion"]));
             }
             more = format!("&continue={token}");
@@ -170,19 +171,19 @@ impl Cluster {
     }
 }
 
-/// That APIServices are in the way, and what to do; nothing if there are none.
+/// Returns the message and remedy for delegating APIServices; nothing if there are none.
 pub(super) fn in_the_way(handed_over: &[String]) -> Option<String> {
     let names = handed_over.join(" ");
     (!names.is_empty()).then(|| {
         format!(
             "the cluster hands the kinds to another server, which would answer instead of the \
-             CRDs: kubectl delete apiservice {names}, and give the same command again once kubectl \
+             CRDs: kubectl delete apiservice {names}, and repeat the command once kubectl \
              lists the kinds from the CRDs"
         )
     })
 }
 
-/// What an answer says is wrong.
+/// Returns the error message in a response.
 pub(super) fn message(answer: &Value) -> &str {
     answer["message"]
         .as_str()
@@ -220,7 +221,7 @@ impl Kind {
         })
     }
 
-    /// Where objects of a version are.
+    /// Returns the path of objects in a version.
     pub(super) fn path(&self, version: &str, namespace: &str) -> String {
         let Self { group, plural, .. } = self;
         if namespace.is_empty() {

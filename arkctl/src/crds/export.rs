@@ -1,4 +1,4 @@
-//! `export-crds`: a cluster from a store.
+//! `export-crds`: writes a store's content to a cluster.
 
 use anyhow::{Result, ensure};
 
@@ -7,14 +7,15 @@ use super::cluster::{Cluster, in_the_way};
 use super::outgoing::{NAMED, Object, Outgoing};
 use crate::args;
 use crate::etcd::{Etcd, Pair};
+use crate::output::{self, Progress};
 use crate::store::Store;
-use crate::tell::{self, Progress};
 
-/// Writes everything to a cluster, through its API or into its etcd.
+/// Writes all objects to a cluster, through its API or into its etcd.
 ///
 /// # Errors
-/// If something stands against it: then nothing was written; if the cluster refuses an object, which
-/// is named: then the same command carries on; or at the end, if other objects have some of the names.
+/// If there are obstacles; nothing is written in this case. If the cluster rejects an object, which
+/// is named; the same command continues from there. Or at the end, if other objects have some of
+/// the names.
 pub async fn run(arguments: &args::ExportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::from(&arguments.from)?;
@@ -37,15 +38,15 @@ async fn through_api(
     } = outgoing;
     obstacles.extend(in_the_way(&handed_over));
     refuse(&obstacles)?;
-    tell::line(api::WARNING);
+    output::line(api::WARNING);
     for loss in api::losses(&objects) {
-        tell::line(loss);
+        output::line(loss);
     }
     if !arguments.dry_run {
         return api::create(cluster, objects).await;
     }
     let looked = api::look(cluster, &objects).await?;
-    looked.tell("they would be left as they are")?;
+    looked.report("they would be left unchanged")?;
     free();
     Ok(())
 }
@@ -59,7 +60,7 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
     refuse(&obstacles)?;
     if !handed_over.is_empty() {
         let names = handed_over.join(" ");
-        tell::line(format_args!(
+        output::line(format_args!(
             "the cluster hands the kinds to another server: what is written is seen after kubectl \
              delete apiservice {names}"
         ));
@@ -76,7 +77,7 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
         .iter()
         .map(|object| (path(etcd_prefix, object), object.value.clone()))
         .collect();
-    refuse(&etcd.look(&pairs).await?)?;
+    refuse(&etcd.conflicts(&pairs).await?)?;
     if arguments.dry_run {
         free();
         return Ok(());
@@ -90,30 +91,30 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
         .await?;
     progress.finish();
     let (new, present) = (created.new, created.present);
-    tell::line(format_args!(
-        "{new} objects created, {present} were there already"
+    output::line(format_args!(
+        "{new} objects created, {present} existed already"
     ));
     Ok(())
 }
 
-/// Names what stands against the export.
+/// Prints the obstacles to the export.
 ///
 /// # Errors
-/// If something does.
+/// If there are any.
 fn refuse(obstacles: &[String]) -> Result<()> {
     for obstacle in obstacles.iter().take(NAMED) {
-        tell::line(format_args!("in the way: {obstacle}"));
+        output::line(format_args!("obstacle: {obstacle}"));
     }
     let count = obstacles.len();
-    ensure!(count == 0, "nothing was written: in the way are {count}");
+    ensure!(count == 0, "nothing was written: {count} obstacles");
     Ok(())
 }
 
 fn free() {
-    tell::line("nothing is in the way, and nothing was written");
+    output::line("no obstacles; nothing was written");
 }
 
-/// Where kube-apiserver keeps an object.
+/// Returns kube-apiserver's etcd key of an object.
 fn path(prefix: &str, object: &Object) -> String {
     let prefix = prefix.trim_end_matches('/');
     let key = &object.key;

@@ -1,4 +1,4 @@
-//! `import-crds`: a store from a cluster.
+//! `import-crds`: fills a store from a cluster.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,16 +22,16 @@ use crate::copy::obstacle;
 use crate::digest::{Digester, Summary};
 use crate::key;
 use crate::number;
+use crate::output;
 use crate::store::{Store, begin, can};
-use crate::tell;
 use crate::verify;
 
-/// Bytes of values in one message.
+/// Bytes of values per message.
 const CHUNK: usize = backend_proto::limits::CHUNK_BYTES;
 
-/// An object on its way into the store.
+/// An object to be imported.
 struct Entry {
-    /// The cluster's resourceVersion, which orders the new revisions.
+    /// The cluster's resourceVersion, which determines the order of the new revisions.
     order: i64,
     record: Record,
 }
@@ -39,7 +39,8 @@ struct Entry {
 /// Fills an empty store from a cluster.
 ///
 /// # Errors
-/// If the cluster cannot be read, or the driver refuses: then the store is as it was.
+/// If the cluster is unreadable, or the driver rejects the import; the store is unchanged in this
+/// case.
 pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::to(&arguments.to)?;
@@ -53,40 +54,41 @@ pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
         obstacles.push("the store is not empty".to_owned());
     }
     if arguments.dry_run {
-        tell::line("would be imported:");
-        tell::line(&summary);
+        output::line("would be imported:");
+        output::line(&summary);
     }
     for obstacle in obstacles.iter().take(NAMED) {
-        tell::line(format_args!("in the way: {obstacle}"));
+        output::line(format_args!("obstacle: {obstacle}"));
     }
     if let Some(first) = obstacles.first() {
         let count = obstacles.len();
         bail!(
-            "{}: nothing was imported: {first} ({count} in the way)",
+            "{}: nothing was imported: {first} ({count} obstacles)",
             store.address
         );
     }
     if arguments.dry_run {
-        tell::line("nothing is in the way, and nothing was imported");
+        output::line("no obstacles; nothing was imported");
         return Ok(());
     }
     let requests = requests(header, records);
     let header = store.import(tokio_stream::iter(requests)).await?;
     if verify::summary(&store, 0).await? != summary {
         bail!(
-            "{}: what is there is not what was sent: do not use it",
+            "{}: the target differs from what was sent: do not use it",
             store.address
         );
     }
     let Header {
         epoch, revision, ..
     } = header;
-    tell::line(format_args!("imported: epoch {epoch}, revision {revision}"));
-    tell::line(summary);
+    output::line(format_args!("imported: epoch {epoch}, revision {revision}"));
+    output::line(summary);
     Ok(())
 }
 
-/// A sentence for everything that a store would refuse, apart from what it holds.
+/// Returns a message for every reason to reject the records that does not depend on the store's
+/// content.
 fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
     let mut obstacles = Vec::new();
     if !can(described, Capability::Export) {
@@ -99,7 +101,7 @@ fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
         ));
     }
     if described.import.is_some() {
-        obstacles.push("an unfinished copy is there: give the driver a new database".to_owned());
+        obstacles.push("it holds an unfinished copy: use a new database".to_owned());
     }
     let limit = described.limits.map_or(0, |limits| limits.value_bytes);
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
@@ -108,7 +110,7 @@ fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
     obstacles
 }
 
-/// Every object of every kind.
+/// Reads every object of every kind.
 async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
     let kinds: Vec<Arc<Kind>> = cluster.kinds().await?.into_iter().map(Arc::new).collect();
     if let Some(obstacle) = in_the_way(&cluster.handed_over(&kinds).await?) {
@@ -123,7 +125,7 @@ async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
         });
         let resource_version = listed.await?;
         let count = entries.len() - before;
-        tell::line(format_args!(
+        output::line(format_args!(
             "{}.{}: {count} objects at resourceVersion {resource_version}",
             kind.plural, kind.group
         ));
@@ -131,7 +133,7 @@ async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The object as the gateway would store it.
+/// Converts an object to the record that the gateway would store.
 fn entry(kind: &Kind, mut object: Value) -> Result<Entry> {
     let meta = Meta::of(&object);
     let key = Key {
@@ -141,7 +143,7 @@ fn entry(kind: &Kind, mut object: Value) -> Result<Entry> {
         name: meta.name().to_owned(),
     };
     let Ok(order) = meta.resource_version().parse() else {
-        bail!("{}: its resourceVersion is no number", key::text(&key));
+        bail!("{}: its resourceVersion is not a number", key::text(&key));
     };
     let created = meta.creation_timestamp();
     let updated = updated(&object).max(created);
@@ -164,7 +166,7 @@ fn entry(kind: &Kind, mut object: Value) -> Result<Entry> {
     Ok(Entry { order, record })
 }
 
-/// When the object was last changed, as far as its managed fields tell.
+/// Returns the time of the last change according to managedFields.
 fn updated(object: &Value) -> Option<Timestamp> {
     let managed = object["metadata"]["managedFields"].as_array()?;
     let times = managed.iter().filter_map(|entry| entry["time"].as_str());
@@ -178,9 +180,9 @@ fn wire(time: Timestamp) -> Time {
     }
 }
 
-/// New revisions above `base` in the order of the old ones, and the records in key order. They are
-/// above those of the cluster, too, as far as these fit into a double, as etcd's do; an import begins
-/// a new epoch, so that the store begins above all of them.
+/// Assigns new revisions above `base` in the order of the old ones; returns the records in key
+/// order. If the cluster's revisions fit in a double, as etcd's do, the new ones are above these
+/// too. An import begins a new epoch, so that the store begins above all of them.
 fn number(mut entries: Vec<Entry>, base: i64) -> (Header, Vec<Record>) {
     entries.sort_by_key(|entry| entry.order);
     let fits = |order: &i64| (0..=LAST_IMPORT / 2).contains(order);
@@ -212,7 +214,7 @@ fn summary(records: &[Record]) -> Summary {
     digester.finish()
 }
 
-/// One call of Import.
+/// Returns the requests of one call of Import.
 fn requests(source: Header, records: Vec<Record>) -> impl Iterator<Item = ImportRequest> {
     let options = Options {
         source: Some(source),
@@ -247,7 +249,7 @@ mod tests {
     use crate::key;
 
     #[test]
-    fn whatever_a_store_would_refuse_is_named() {
+    fn import_obstacles_are_reported() {
         let open = DescribeResponse {
             capabilities: vec![Capability::Export.into()],
             limits: Some(Limits {
@@ -273,7 +275,7 @@ mod tests {
             capabilities: Vec::new(),
             ..open.clone()
         };
-        for (described, bytes, due) in [
+        for (described, bytes, expected) in [
             (&open, 10, None),
             (&open, 11, Some("r.g/n/a: 11 bytes")),
             (&fenced, 10, Some("fenced (moving)")),
@@ -281,14 +283,14 @@ mod tests {
             (&plain, 10, Some("neither export nor import")),
         ] {
             let found = obstacles(described, &[record(bytes)]);
-            assert_eq!(found.len(), usize::from(due.is_some()), "{found:?}");
-            let due = due.unwrap_or_default();
-            assert!(found.iter().all(|it| it.contains(due)), "{found:?}");
+            assert_eq!(found.len(), usize::from(expected.is_some()), "{found:?}");
+            let expected = expected.unwrap_or_default();
+            assert!(found.iter().all(|it| it.contains(expected)), "{found:?}");
         }
     }
 
     #[test]
-    fn revisions_are_new_and_in_the_old_order() {
+    fn imported_revisions_are_new_and_keep_their_order() {
         let entry = |path: &str, order| Entry {
             order,
             record: Record {
@@ -305,7 +307,7 @@ mod tests {
         let revisions: Vec<i64> = records.iter().map(|it| it.revision).collect();
         assert_eq!(revisions, [102, 103, 101]);
         assert_eq!((header.epoch, header.revision), (100, 103));
-        // Above those of the cluster, unless a store numbered them before 0.2.
+        // Above the cluster's revisions, except those of a store before 0.2, which are too large.
         let old = 240_000 << 40;
         let (header, records) = number(vec![entry("r.g/n/a", old), entry("r.g/n/b", 700)], 100);
         assert_eq!((header.epoch, header.revision), (700, 702));

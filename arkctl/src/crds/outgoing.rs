@@ -1,4 +1,4 @@
-//! A store's objects, matched with the kinds of the cluster they go to.
+//! A store's objects, matched with the kinds of the target cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,29 +10,29 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, Kind};
 use crate::key;
+use crate::output;
 use crate::store::Store;
-use crate::tell;
 
-/// Most obstacles that are named.
+/// Maximum number of obstacles to print.
 pub(super) const NAMED: usize = 20;
 
-/// An object on its way into the cluster.
+/// An object to be exported.
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) kind: Arc<Kind>,
     pub(super) key: Key,
-    /// The version it is stored in.
+    /// Version in which it is stored.
     pub(super) version: String,
     pub(super) value: Bytes,
     pub(super) parsed: Value,
 }
 
-/// What is to go, and what stands against it.
+/// The objects, and obstacles to their export.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) objects: Vec<Object>,
     pub(super) obstacles: Vec<String>,
-    /// APIServices that hand the kinds to another server.
+    /// APIServices that delegate the kinds to another server.
     pub(super) handed_over: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Outgoing {
 type Kinds = BTreeMap<(String, String), Arc<Kind>>;
 
 impl Outgoing {
-    /// Reads the store, and asks the cluster what it has.
+    /// Reads the store and the cluster's kinds.
     pub(super) async fn read(store: &Store, cluster: &Cluster) -> Result<Self> {
         let kinds: Vec<Arc<Kind>> = cluster.kinds().await?.into_iter().map(Arc::new).collect();
         let handed_over = cluster.handed_over(&kinds).await?;
@@ -66,9 +66,9 @@ impl Outgoing {
         }
         let revision = export.header.revision;
         let count = outgoing.len();
-        tell::line(format_args!("{count} objects at revision {revision}"));
+        output::line(format_args!("{count} objects at revision {revision}"));
         if others > 0 {
-            tell::line(format_args!(
+            output::line(format_args!(
                 "{others} objects of other groups are left out"
             ));
         }
@@ -81,7 +81,7 @@ impl Outgoing {
     }
 }
 
-/// A sentence for each namespace that the cluster lacks.
+/// Returns a message for each missing namespace.
 async fn missing(cluster: &Cluster, objects: &[Object]) -> Result<Vec<String>> {
     let namespaces = objects.iter().map(|it| it.key.namespace.as_str());
     let namespaces: BTreeSet<&str> = namespaces.filter(|name| !name.is_empty()).collect();
@@ -101,7 +101,7 @@ fn object(kinds: &Kinds, key: Key, record: Record) -> Result<Object> {
     let kind = kinds
         .get(&(key.group.clone(), key.resource.clone()))
         .context("the cluster has no CRD for it")?;
-    let parsed = kube_json::reparse(&record.value).context("its value is no JSON")?;
+    let parsed = kube_json::reparse(&record.value).context("its value is not JSON")?;
     let version = parsed["apiVersion"]
         .as_str()
         .and_then(|it| it.rsplit_once('/'));

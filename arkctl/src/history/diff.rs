@@ -1,24 +1,24 @@
-//! What differs between two values of an object.
+//! Differences between two values of an object.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Value, json};
 
-/// Longest text of a value that is shown to people, characters.
+/// Maximum characters shown of a value.
 const SHOWN: usize = 60;
 
-/// A field that changed.
+/// A changed field.
 #[derive(Debug, PartialEq)]
 pub(super) struct Field {
     path: String,
-    /// `None`: it was not there.
+    /// `None` if the field did not exist.
     old: Option<Value>,
     new: Option<Value>,
 }
 
-/// The fields that differ, in the order of their paths. Managed fields are left out: they say who
-/// changed what, and change with everything.
+/// Returns the changed fields in the order of their paths. managedFields are omitted, because they
+/// change with everything.
 pub(super) fn fields(old: &Value, new: &Value) -> Vec<Field> {
     let mut found = Vec::new();
     let present = |value: &Value| (!value.is_null()).then(|| value.clone());
@@ -38,7 +38,7 @@ fn compare(path: String, old: Option<&Value>, new: Option<&Value>, found: &mut V
     let empty = Value::Object(serde_json::Map::new());
     let either = (old.unwrap_or(&empty), new.unwrap_or(&empty));
     match either {
-        // A whole object that came or went is told by its fields.
+        // An added or removed object is shown as its fields.
         (Value::Object(before), Value::Object(after))
             if !before.is_empty() || !after.is_empty() =>
         {
@@ -101,13 +101,13 @@ mod tests {
     use super::fields;
 
     #[test]
-    fn changes_are_told_by_path() {
+    fn changed_fields_are_listed_by_path() {
         let managed = |time: &str| json!([{"time": time}]);
         let old = json!({"metadata": {"managedFields": managed("1"), "uid": "u"},
             "spec": {"a": 1, "list": [1, 2], "gone": true}});
         let new = json!({"metadata": {"managedFields": managed("2"), "uid": "u"},
             "spec": {"a": 2, "list": [1, 3, 4]}, "status": {"phase": "done"}});
-        let told: Vec<String> = fields(&old, &new).iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = fields(&old, &new).iter().map(ToString::to_string).collect();
         let expected = [
             "spec.a: 1 → 2",
             "spec.gone: true → (none)",
@@ -115,7 +115,7 @@ mod tests {
             "spec.list[2]: (none) → 4",
             "status.phase: (none) → \"done\"",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(lines, expected);
         assert_eq!(fields(&old, &old), []);
         let created: Vec<String> = fields(&Value::Null, &json!({"a": {"b": 1}}))
             .iter()

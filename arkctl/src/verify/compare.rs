@@ -1,4 +1,4 @@
-//! Two stores side by side, in key order.
+//! Comparison of two stores, merged in key order.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -8,26 +8,26 @@ use backend_proto::v1::{ExportRequest, Key, Record};
 
 use crate::digest::{Digester, Summary};
 use crate::key;
+use crate::output::Progress;
 use crate::store::{Export, Store};
-use crate::tell::Progress;
 
-/// What came of it.
+/// Result of a comparison.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    /// What the first store holds; only part of it if there is a difference.
+    /// Summary of the first store; partial if there is a difference.
     pub(crate) left: Summary,
-    /// The first key that differs, and how.
+    /// The first key that differs, and the kind of difference.
     pub(crate) difference: Option<String>,
 }
 
-/// One side.
+/// One of the stores.
 struct Side {
     export: Export,
     ready: VecDeque<Record>,
     complete: bool,
 }
 
-/// Compares what two stores hold at a revision each; 0 means now.
+/// Compares two stores, each at a revision; 0 means the current one.
 pub(crate) async fn compare(
     left: &Store,
     right: &Store,
@@ -69,7 +69,7 @@ fn missing(record: &Record, store: &Store) -> String {
     format!("{} is missing in {}", key::text(&key), store.address)
 }
 
-/// How two records differ that should be the same.
+/// Returns the difference between two records that should be equal.
 fn differ(one: &Record, other: &Record, left: &Store, right: &Store) -> Option<String> {
     let key = |record: &Record| record.key.clone().unwrap_or_default();
     let (first, second): (Key, Key) = (key(one), key(other));
@@ -82,9 +82,9 @@ fn differ(one: &Record, other: &Record, left: &Store, right: &Store) -> Option<S
     let what = if one.revision != other.revision {
         format!("revisions {} and {}", one.revision, other.revision)
     } else if one.create_revision != other.create_revision {
-        "the revisions of its creation".to_owned()
+        "creation revisions".to_owned()
     } else if one.unreadable != other.unreadable {
-        "it cannot be read in one of the two".to_owned()
+        "unreadable in one of the stores".to_owned()
     } else if one.value != other.value {
         "the values".to_owned()
     } else if index(one) != index(other) {
@@ -110,7 +110,7 @@ impl Side {
         })
     }
 
-    /// Makes a record ready, unless there is none left; how many records and bytes of values came.
+    /// Reads the next record, if any; returns the number of records and bytes received.
     async fn fill(&mut self) -> Result<(usize, usize)> {
         let mut fresh = (0, 0);
         while self.ready.is_empty() && !self.complete {

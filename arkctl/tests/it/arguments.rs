@@ -1,4 +1,4 @@
-//! What is understood, and over mutual TLS.
+//! Tests of arguments, also over mutual TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Kind, Store, program, run};
 
 #[tokio::test]
-async fn what_cannot_be_understood_is_told_from_what_fails() {
+async fn invalid_arguments_and_failures_have_different_exit_codes() {
     let folder = tempfile::tempdir().expect("temporary directory");
-    let nobody = format!("unix://{}", folder.path().join("nobody").display());
+    let unserved = format!("unix://{}", folder.path().join("unserved").display());
     let key = "queries.ark.mckinsey.com/ns/a";
     let one_certificate = ["verify", "--at", "https://a:1", "--cert", "f"];
     let etcd = [
@@ -23,31 +23,38 @@ async fn what_cannot_be_understood_is_told_from_what_fails() {
         "--kubeconfig",
         "f",
         "--from",
-        &nobody,
+        &unserved,
         "--etcd",
     ];
-    for (arguments, due) in [
-        (vec!["verify", "--at", &nobody], 1),
+    for (arguments, expected) in [
+        (vec!["verify", "--at", &unserved], 1),
         (vec!["verify", "--at", "nonsense"], 2),
         (vec!["verify", "--at", "unix://relative"], 2),
         (vec!["verify", "--at", "https://without.certificates:1"], 2),
         (one_certificate.to_vec(), 2),
-        (vec!["verify", "--at", &nobody, "--against", "nonsense"], 2),
+        (
+            vec!["verify", "--at", &unserved, "--against", "nonsense"],
+            2,
+        ),
         (vec!["backup", "--from", "nonsense", "--to", "f"], 2),
         (vec!["restore", "--from", "f", "--to", "nonsense"], 2),
-        (vec!["copy", "--from", &nobody, "--to", "nonsense"], 2),
-        (vec!["history", "--at", &nobody, key], 1),
-        (vec!["history", "--at", &nobody, "queries/ns/a"], 2),
+        (vec!["copy", "--from", &unserved, "--to", "nonsense"], 2),
+        (vec!["history", "--at", &unserved, key], 1),
+        (vec!["history", "--at", &unserved, "queries/ns/a"], 2),
         ([&etcd[..], &["http://127.0.0.1:1"]].concat(), 1),
         ([&etcd[..], &["127.0.0.1:1"]].concat(), 2),
     ] {
         let output = program(&arguments).output().await.expect("started");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(due), "{arguments:?}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{arguments:?}: {stderr}"
+        );
     }
 }
 
-/// A store over mutual TLS; its address.
+/// Serves a store over mutual TLS; returns its address.
 async fn serve(
     certificates: &Certificates,
     stop: &CancellationToken,
@@ -78,7 +85,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_speaks_mutual_tls() {
+async fn every_command_supports_mutual_tls() {
     let source = Store::start(Kind::Model).await;
     source.fill(100, 500).await;
     let certificates = Certificates::create(source.folder()).expect("certificates");
@@ -120,7 +127,7 @@ async fn every_command_speaks_mutual_tls() {
     for command in commands {
         run(&command).await.expect(command[0]);
     }
-    // A copy has another epoch: what differs are the revisions.
+    // A copy has another epoch, so the revisions differ.
     let verify = [
         &["verify", "--at", &one, "--against", &one],
         &short[..],
@@ -128,7 +135,7 @@ async fn every_command_speaks_mutual_tls() {
     ]
     .concat();
     run(&verify).await.expect("the same");
-    // Two of the commands need a cluster as well: that they know the names is seen without one.
+    // Two of the commands also need a cluster; parsing of the names is testable without one.
     for command in ["import-crds", "export-crds"] {
         let side = if command == "import-crds" {
             "--to"
@@ -140,10 +147,10 @@ async fn every_command_speaks_mutual_tls() {
         let failed = program(&arguments).output().await.expect("started");
         assert_eq!(failed.status.code(), Some(1), "{command}");
     }
-    // Where there are two stores, a short name would be that of neither.
+    // A command with two stores does not accept the short names.
     let copy = [&["copy", "--from", &one, "--to", &other], &short[..]].concat();
-    let refused = program(&copy).output().await.expect("started");
-    assert_eq!(refused.status.code(), Some(2));
+    let rejected = program(&copy).output().await.expect("started");
+    assert_eq!(rejected.status.code(), Some(2));
     stop.cancel();
     while let Some(ended) = server.join_next().await {
         ended.expect("served");

@@ -1,4 +1,4 @@
-//! `copy --live` whose closing call gets no clear answer.
+//! Tests of `copy --live` whose closing call gets no definite response.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,31 +9,31 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-use crate::liar::{Liar, Trouble};
+use crate::faulty_driver::{FaultyDriver, ImportFault};
 use crate::store::{Kind, Store, op, program, run, write};
 
-/// A source with something in it, and a target that is in trouble.
-async fn stores(trouble: Trouble) -> (Store, Store, Arc<Liar>) {
+/// Starts a source with content, and a target that fails.
+async fn stores(fault: ImportFault) -> (Store, Store, Arc<FaultyDriver>) {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
-    let driver = Liar::with(trouble);
+    let driver = FaultyDriver::with(fault);
     let folder = tempfile::tempdir().expect("temporary directory");
     let target = Store::serve(folder, driver.clone()).await;
     (source, target, driver)
 }
 
-/// Starts a run, and waits until so many of its calls met the trouble.
-async fn run_into_trouble(driver: &Liar, arguments: &[&str], calls: u32) -> Child {
+/// Starts a run, and waits until `calls` of its calls failed.
+async fn run_until_failing(driver: &FaultyDriver, arguments: &[&str], calls: u32) -> Child {
     let before = driver.met();
     let mut run = program(arguments).spawn().expect("started");
     tokio::select! {
-        () = driver.trouble(before + calls) => {}
+        () = driver.fault(before + calls) => {}
         ended = run.wait() => panic!("it gave up: {ended:?}"),
     }
     run
 }
 
-/// Ends a run as Ctrl-C does; what it said.
+/// Interrupts a run with SIGINT; returns its output.
 async fn interrupt(run: Child) -> String {
     let id = run.id().expect("it runs").to_string();
     let mut kill = Command::new("kill");
@@ -45,25 +45,25 @@ async fn interrupt(run: Child) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_stands_while_a_closing_commit_is_under_way() {
-    let (source, target, driver) = stores(Trouble::Standby).await;
+async fn fence_stays_while_closing_commit_is_pending() {
+    let (source, target, driver) = stores(ImportFault::Standby).await;
     let (from, to) = (source.address(), target.address());
     let copy = ["copy", "--from", &from, "--to", &to, "--live"];
     let restart = ["copy", "--from", &from, "--to", &to, "--live", "--restart"];
     let reason = format!("moved to {to}");
-    // The outcome is unknown, and then the store is held by the commit, twice.
-    let first = run_into_trouble(&driver, &copy, 3).await;
-    let told = interrupt(first).await;
-    assert!(told.contains("cannot be told"), "{told}");
+    // The first outcome is unknown, and the next two calls fail because the commit holds the store.
+    let first = run_until_failing(&driver, &copy, 3).await;
+    let printed = interrupt(first).await;
+    assert!(printed.contains("cannot be told"), "{printed}");
     assert_eq!(source.describe().await.fenced, reason);
-    // Another run hears of nothing but the store that is held; beginning anew is refused, too.
-    let refused = run(&restart).await.expect_err("it is held");
-    assert!(refused.contains("stays fenced"), "{refused}");
+    // Another run finds the store held too, and --restart is rejected.
+    let rejected = run(&restart).await.expect_err("it is held");
+    assert!(rejected.contains("stays fenced"), "{rejected}");
     assert_eq!(source.describe().await.fenced, reason);
-    let second = run_into_trouble(&driver, &copy, 2).await;
+    let second = run_until_failing(&driver, &copy, 2).await;
     assert_eq!(source.describe().await.fenced, reason);
     driver.commit_at_last().await;
-    // Nobody told the kit, which looks whenever Import is called, whatever for.
+    // The kit refreshes the import state on every call of Import, even an invalid one.
     let nothing = target.client().import(tokio_stream::empty()).await;
     nothing.expect_err("no options");
     let moved = second.wait_with_output().await.expect("output");
@@ -77,18 +77,18 @@ async fn a_fence_stands_while_a_closing_commit_is_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closing_call_without_an_answer_can_be_interrupted() {
-    let (source, target, driver) = stores(Trouble::Silence).await;
+async fn closing_call_without_response_can_be_interrupted() {
+    let (source, target, driver) = stores(ImportFault::Silence).await;
     let (from, to) = (source.address(), target.address());
     let copy = ["copy", "--from", &from, "--to", &to, "--live"];
-    let run = run_into_trouble(&driver, &copy, 1).await;
-    let told = interrupt(run).await;
-    assert!(told.contains("cannot be told"), "{told}");
+    let run = run_until_failing(&driver, &copy, 1).await;
+    let printed = interrupt(run).await;
+    assert!(printed.contains("cannot be told"), "{printed}");
     assert_eq!(source.describe().await.fenced, format!("moved to {to}"));
     source.stop().await;
 }
 
-/// Stands before a target, and can vanish as its process would.
+/// A relay in front of a target that can vanish as if the process died.
 struct Relay {
     _connections: JoinSet<()>,
 }
@@ -103,7 +103,7 @@ impl Relay {
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut server = UnixStream::connect(&target).await.expect("connected");
                 open.spawn(async move {
-                    // Either side may leave at any moment.
+                    // Either side may close at any time.
                     let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
                 });
             }
@@ -115,18 +115,18 @@ impl Relay {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_dies_at_the_closing_call_leaves_the_fence_and_a_word_about_it() {
-    let (source, target, driver) = stores(Trouble::Silence).await;
+async fn fence_stays_and_is_reported_when_target_dies_at_closing_call() {
+    let (source, target, driver) = stores(ImportFault::Silence).await;
     let socket = target.folder().join("relay");
     let relay = Relay::at(&socket, &target.folder().join("s"));
     let (from, to) = (source.address(), format!("unix://{}", socket.display()));
     let copy = ["copy", "--from", &from, "--to", &to, "--live"];
-    let run = run_into_trouble(&driver, &copy, 1).await;
+    let run = run_until_failing(&driver, &copy, 1).await;
     drop(relay);
-    // It goes on trying; nobody has to wait for that here.
-    let told = interrupt(run).await;
-    assert!(told.contains("cannot be told"), "{told}");
-    assert!(told.contains("stays fenced"), "{told}");
+    // The run retries; interrupt it instead of waiting for the deadline.
+    let printed = interrupt(run).await;
+    assert!(printed.contains("cannot be told"), "{printed}");
+    assert!(printed.contains("stays fenced"), "{printed}");
     assert_eq!(source.describe().await.fenced, format!("moved to {to}"));
     source.stop().await;
 }

@@ -1,4 +1,4 @@
-//! `copy` without `--live`.
+//! Tests of `copy` without `--live`.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use tokio::sync::mpsc;
 use crate::store::{Kind, Store, op, run, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_begins_a_new_epoch_unless_nothing_can_follow() {
+async fn copy_begins_new_epoch_unless_source_is_fenced_or_planned() {
     // Whether the source is fenced, the flag, and whether the epoch is kept.
     let cases = [
         (false, None, false),
         (false, Some("--planned"), true),
         (true, None, true),
     ];
-    for (fenced, flag, kept) in cases {
+    for (fenced, flag, keeps_epoch) in cases {
         let source = Store::start(Kind::Sqlite).await;
         source.fill(300, 500).await;
         if fenced {
@@ -32,17 +32,17 @@ async fn a_copy_begins_a_new_epoch_unless_nothing_can_follow() {
         let (from, to) = (source.address(), target.address());
         let mut arguments = vec!["copy", "--from", &from, "--to", &to];
         arguments.extend(flag);
-        let told = run(&arguments).await.expect("copied");
-        assert!(told.contains("all: 300 records"), "{told}");
+        let output = run(&arguments).await.expect("copied");
+        assert!(output.contains("all: 300 records"), "{output}");
         assert_eq!(source.records(0).await, target.records(0).await);
         let (here, there) = (source.head().await, target.head().await);
-        assert_eq!(here.epoch == there.epoch, kept, "{told}");
-        assert_eq!(here.revision == there.revision, kept, "{told}");
-        let refused = run(&["copy", "--from", &from, "--to", &to]).await;
-        let refused = refused.expect_err("no longer empty");
+        assert_eq!(here.epoch == there.epoch, keeps_epoch, "{output}");
+        assert_eq!(here.revision == there.revision, keeps_epoch, "{output}");
+        let rejected = run(&["copy", "--from", &from, "--to", &to]).await;
+        let rejected = rejected.expect_err("no longer empty");
         assert!(
-            refused.contains("empty") || refused.contains("same"),
-            "{refused}"
+            rejected.contains("empty") || rejected.contains("same"),
+            "{rejected}"
         );
         assert_eq!(target.head().await, there);
         source.stop().await;
@@ -51,7 +51,7 @@ async fn a_copy_begins_a_new_epoch_unless_nothing_can_follow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dry_run_tells_and_changes_nothing() {
+async fn copy_dry_run_reports_and_changes_nothing() {
     let source = Store::start(Kind::Model).await;
     source.fill(20, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -60,13 +60,13 @@ async fn a_dry_run_tells_and_changes_nothing() {
     for live in [None, Some("--live")] {
         let mut arguments = vec!["copy", "--from", &from, "--to", &to, "--dry-run"];
         arguments.extend(live);
-        let told = run(&arguments).await.expect("told");
+        let output = run(&arguments).await.expect("printed");
         for word in [
             "queries.ark.mckinsey.com: 20 records",
             "target is empty",
-            "epoch would be",
+            "epoch would",
         ] {
-            assert!(told.contains(word), "{told}");
+            assert!(output.contains(word), "{output}");
         }
         assert_eq!(target.describe().await.import, None);
         assert_eq!(target.head().await, before);
@@ -74,15 +74,15 @@ async fn a_dry_run_tells_and_changes_nothing() {
     write(&mut target.client(), vec![op(Action::Create, "ns/a", "{}")])
         .await
         .expect("written");
-    let refused = run(&["copy", "--from", &from, "--to", &to, "--dry-run"]).await;
-    let refused = refused.expect_err("not empty");
-    assert!(refused.contains("not empty"), "{refused}");
+    let rejected = run(&["copy", "--from", &from, "--to", &to, "--dry-run"]).await;
+    let rejected = rejected.expect_err("not empty");
+    assert!(rejected.contains("not empty"), "{rejected}");
     source.stop().await;
     target.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
+async fn copy_dry_run_reports_unfinished_copy() {
     let source = Store::start(Kind::Sqlite).await;
     let other = Store::start(Kind::Sqlite).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -99,10 +99,10 @@ async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
         .expect("near");
     let unfinished = target.describe().await.import;
     let update = |value: &'static str| vec![op(Action::Update, "ns/q000001", value)];
-    // A dry run, and then the run, are refused with the same words.
+    // A dry run and the real run fail with the same message.
     let cases: [(&String, &[&str], &str); 3] = [
         (&wrong, &["--live"], "of another store"),
-        (&wrong, &[], "an unfinished copy is there"),
+        (&wrong, &[], "it holds an unfinished copy"),
         (&from, &["--live"], "dropped history"),
     ];
     for (from, flags, words) in cases {
@@ -118,26 +118,26 @@ async fn a_dry_run_tells_what_becomes_of_an_unfinished_copy() {
             let live = flags.contains(&"--live");
             let last = (live || last == "--dry-run").then_some(last);
             let flags: Vec<_> = flags.iter().copied().chain(last).collect();
-            let refused = run(&copy(from, &flags)).await.expect_err("refused");
-            assert!(refused.contains(words), "{flags:?}: {refused}");
+            let rejected = run(&copy(from, &flags)).await.expect_err("refused");
+            assert!(rejected.contains(words), "{flags:?}: {rejected}");
             assert_eq!(target.describe().await.import, unfinished);
         }
     }
-    let told = run(&copy(&from, &["--live", "--restart", "--dry-run"])).await;
-    told.expect("it would be dropped");
+    let output = run(&copy(&from, &["--live", "--restart", "--dry-run"])).await;
+    output.expect("it would be dropped");
     assert_eq!(target.describe().await.import, unfinished);
     run(&copy(&from, &["--live", "--restart"]))
         .await
         .expect("moved");
-    let told = run(&copy(&from, &["--live", "--dry-run"])).await;
-    let told = told.expect("it would be compared");
-    assert!(told.contains("taken over already"), "{told}");
+    let output = run(&copy(&from, &["--live", "--dry-run"])).await;
+    let output = output.expect("it would be compared");
+    assert!(output.contains("taken over already"), "{output}");
     source.stop().await;
     other.stop().await;
     target.stop().await;
 }
 
-/// A store whose revisions leave no room for another one's.
+/// Starts a store whose revisions are near the maximum.
 async fn far_along() -> Store {
     let model = ModelDriver::new();
     let source = Header {
@@ -160,7 +160,7 @@ async fn far_along() -> Store {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_cannot_be_copied_is_told_so_before_and_its_backup_is_numbered_anew() {
+async fn exhausted_store_is_rejected_by_copy_and_renumbered_by_restore() {
     let source = far_along().await;
     source.fill(3, 100).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -168,10 +168,10 @@ async fn a_store_that_cannot_be_copied_is_told_so_before_and_its_backup_is_numbe
     for dry_run in [Some("--dry-run"), None] {
         let mut arguments = vec!["copy", "--from", &from, "--to", &to];
         arguments.extend(dry_run);
-        let refused = run(&arguments).await.expect_err("refused");
+        let rejected = run(&arguments).await.expect_err("refused");
         assert!(
-            refused.contains("the source has a revision above"),
-            "{refused}"
+            rejected.contains("the source has a revision above"),
+            "{rejected}"
         );
     }
     let file = source.folder().join("backup");

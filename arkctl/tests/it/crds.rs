@@ -1,4 +1,4 @@
-//! `import-crds` and `export-crds`, against a real kube-apiserver and its etcd.
+//! Tests of `import-crds` and `export-crds`, against a real kube-apiserver and its etcd.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -62,11 +62,11 @@ impl Cluster {
         self.kubeconfig.to_str().expect("a path")
     }
 
-    async fn send(&self, method: &str, path: &str, body: &Value, due: u16) -> Value {
+    async fn send(&self, method: &str, path: &str, body: &Value, expected: u16) -> Value {
         let sent = self.client.json(method, path, Some(body)).await;
-        let (status, answer) = sent.expect("answered");
-        assert_eq!(status, due, "{method} {path}: {answer}");
-        answer
+        let (status, response) = sent.expect("answered");
+        assert_eq!(status, expected, "{method} {path}: {response}");
+        response
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -101,7 +101,7 @@ fn widget() -> Value {
         "metadata": {"name": "w"}, "spec": {}})
 }
 
-/// Some objects: an owner with a status, what it owns, and one that is being deleted.
+/// Creates an owner with a status, its dependent, and an object that is being deleted.
 async fn populate(cluster: &Cluster) {
     let mut owner = cluster
         .send("POST", MEMORIES, &memory("z-owner", None), 201)
@@ -118,7 +118,7 @@ async fn populate(cluster: &Cluster) {
     cluster.send("DELETE", &ending, &Value::Null, 200).await;
 }
 
-/// The objects of a list, by name, without their resourceVersions.
+/// Returns the objects of a list by name, without their resourceVersions.
 async fn objects(cluster: &Cluster, path: &str) -> Vec<Value> {
     let mut list = cluster.get(path).await;
     let mut items = list["items"].as_array_mut().expect("a list").split_off(0);
@@ -168,7 +168,7 @@ async fn export(cluster: &Cluster, store: &Store, extra: &[&str]) -> Result<Stri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn objects_move_from_a_cluster_and_back() {
+async fn crd_objects_round_trip_through_a_store() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
     cluster.send("POST", WIDGETS, &widget(), 201).await;
@@ -177,13 +177,13 @@ async fn objects_move_from_a_cluster_and_back() {
     let old = old_versions(&cluster.get(MEMORIES).await);
     let store = Store::start(Kind::Sqlite).await;
     let dry_run = [&BOTH_GROUPS[..], &["--dry-run"]].concat();
-    let told = import(&cluster, &store, &dry_run).await.expect("told");
+    let output = import(&cluster, &store, &dry_run).await.expect("printed");
     for word in [
         "memories.ark.mckinsey.com: 3 records",
         "widgets.judge.example.com: 1 records",
-        "nothing is in the way",
+        "no obstacles",
     ] {
-        assert!(told.contains(word), "{told}");
+        assert!(output.contains(word), "{output}");
     }
     assert_eq!(store.records(0).await, []);
     import(&cluster, &store, &BOTH_GROUPS)
@@ -195,28 +195,28 @@ async fn objects_move_from_a_cluster_and_back() {
     assert_eq!(values(&records), before);
     check_records(&records, &before, &old);
     for arguments in [&dry_run[..], &BOTH_GROUPS] {
-        let refused = import(&cluster, &store, arguments).await;
-        let refused = refused.expect_err("no longer empty");
-        assert!(refused.contains("empty"), "{refused}");
+        let rejected = import(&cluster, &store, arguments).await;
+        let rejected = rejected.expect_err("no longer empty");
+        assert!(rejected.contains("empty"), "{rejected}");
     }
     check_another_import_has_other_numbers(&cluster, &store).await;
 
     let back = Cluster::start().await;
     let etcd = back.started.store.clone();
     let into_etcd = [&BOTH_GROUPS[..], &["--etcd", &etcd]].concat();
-    let told = export(&back, &store, &into_etcd).await.expect("exported");
-    assert!(told.contains("4 objects created"), "{told}");
+    let output = export(&back, &store, &into_etcd).await.expect("exported");
+    assert!(output.contains("4 objects created"), "{output}");
     assert_eq!(objects(&back, MEMORIES).await, before);
     assert_eq!(objects(&back, WIDGETS).await, widgets);
     let again = export(&back, &store, &into_etcd).await.expect("again");
-    assert!(again.contains("0 objects created, 4 were there"), "{again}");
+    assert!(again.contains("0 objects created, 4 existed"), "{again}");
     check_etcd_is_not_written_over(&back, &store, &into_etcd).await;
     back.stop().await;
     cluster.stop().await;
     store.stop().await;
 }
 
-/// A client that holds what the first import showed is told that it changed.
+/// Asserts that a client with revisions of the first import must list again at the second.
 async fn check_another_import_has_other_numbers(cluster: &Cluster, first: &Store) {
     let second = Store::start(Kind::Model).await;
     let imported = import(cluster, &second, &BOTH_GROUPS).await;
@@ -239,19 +239,19 @@ async fn check_etcd_is_not_written_over(back: &Cluster, store: &Store, into_etcd
     for extra in [None, Some("--dry-run")] {
         let mut arguments = into_etcd.to_vec();
         arguments.extend(extra);
-        let refused = export(back, store, &arguments).await;
-        let refused = refused.expect_err("it differs");
+        let rejected = export(back, store, &arguments).await;
+        let rejected = rejected.expect_err("it differs");
         assert!(
-            refused.contains("z-owner exists and is another"),
-            "{refused}"
+            rejected.contains("z-owner exists and is another"),
+            "{rejected}"
         );
-        assert!(refused.contains("nothing was written"), "{refused}");
+        assert!(rejected.contains("nothing was written"), "{rejected}");
     }
     assert_eq!(back.get(&path).await, other);
     assert_eq!(objects(back, WIDGETS).await, [] as [Value; 0]);
 }
 
-/// The records of objects that were imported, whose old versions are given.
+/// Checks the records of imported objects against their old versions.
 fn check_records(records: &[Record], objects: &[Value], old: &[i64]) {
     let mut by_old: Vec<(i64, i64)> = Vec::new();
     for ((record, object), old) in records.iter().zip(objects).zip(old) {
@@ -280,14 +280,14 @@ fn check_records(records: &[Record], objects: &[Value], old: &[i64]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn through_the_api_owners_come_first() {
+async fn export_through_api_creates_owners_first() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
     cluster.send("POST", WIDGETS, &widget(), 201).await;
     let before = objects(&cluster, MEMORIES).await;
     let store = Store::start(Kind::Model).await;
     import(&cluster, &store, &[]).await.expect("imported");
-    // The same cluster, emptied: every kind is there, and no object.
+    // The same cluster, emptied: it has every kind, and no objects.
     for name in ["a-owned", "m-ending", "z-owner"] {
         let path = format!("{MEMORIES}/{name}");
         let mut object = cluster.get(&path).await;
@@ -298,15 +298,15 @@ async fn through_the_api_owners_come_first() {
         }
     }
     assert_eq!(objects(&cluster, MEMORIES).await, [] as [Value; 0]);
-    let told = export(&cluster, &store, &["--dry-run"])
+    let output = export(&cluster, &store, &["--dry-run"])
         .await
-        .expect("told");
-    assert!(told.contains("new uid"), "{told}");
+        .expect("printed");
+    assert!(output.contains("new uid"), "{output}");
     assert_eq!(objects(&cluster, MEMORIES).await, [] as [Value; 0]);
     export(&cluster, &store, &[]).await.expect("exported");
     check_created(&before, &objects(&cluster, MEMORIES).await);
     let again = export(&cluster, &store, &[]).await.expect("again");
-    assert!(again.contains("3 objects were there already"), "{again}");
+    assert!(again.contains("3 objects exist already"), "{again}");
     cluster
         .send("DELETE", &format!("{NAMESPACE}/moving"), &Value::Null, 200)
         .await;
@@ -314,7 +314,7 @@ async fn through_the_api_owners_come_first() {
     store.stop().await;
 }
 
-/// What was created is what was there, but for what the server sets.
+/// Asserts that the created objects equal the originals, except for fields that the server sets.
 fn check_created(before: &[Value], after: &[Value]) {
     assert_eq!(before.len(), after.len());
     for (old, new) in before.iter().zip(after) {
@@ -340,12 +340,12 @@ fn check_created(before: &[Value], after: &[Value]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_objects_of_a_name_are_not_touched() {
+async fn export_leaves_other_objects_of_same_name_unchanged() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
     let store = Store::start(Kind::Model).await;
     import(&cluster, &store, &[]).await.expect("imported");
-    // The store's is being deleted; this one is somebody's.
+    // The stored object is being deleted; this one belongs to someone else.
     let stranger = format!("{MEMORIES}/m-ending");
     let mut ending = cluster.get(&stranger).await;
     ending["metadata"]["finalizers"] = json!([]);
@@ -353,7 +353,7 @@ async fn other_objects_of_a_name_are_not_touched() {
     let mut live = memory("m-ending", None);
     live["spec"]["address"]["value"] = "http://elsewhere.example.com".into();
     let live = cluster.send("POST", MEMORIES, &live, 201).await;
-    // This one is as a run leaves it that was killed before it had written the status.
+    // As left by a run that was killed before it wrote the status.
     let owner = format!("{MEMORIES}/z-owner");
     let whole = cluster.get(&owner).await;
     let mut object = whole.clone();
@@ -365,33 +365,33 @@ async fn other_objects_of_a_name_are_not_touched() {
         .await;
     for dry_run in [true, false] {
         let flag = dry_run.then_some("--dry-run");
-        let told = export(&cluster, &store, flag.as_slice()).await;
-        let told = told.expect_err("one differs");
+        let output = export(&cluster, &store, flag.as_slice()).await;
+        let output = output.expect_err("one differs");
         for word in [
-            "m-ending is there and differs (spec)",
-            "2 objects were there already",
+            "m-ending exists and differs (spec)",
+            "2 objects exist already",
             "1 objects of these names",
         ] {
-            assert!(told.contains(word), "{told}");
+            assert!(output.contains(word), "{output}");
         }
         assert_eq!(cluster.get(&stranger).await, live);
         let status = &cluster.get(&owner).await["status"];
-        let due = if dry_run {
+        let expected = if dry_run {
             &Value::Null
         } else {
             &whole["status"]
         };
-        assert_eq!(status, due);
+        assert_eq!(status, expected);
     }
     cluster.stop().await;
     store.stop().await;
 }
 
-/// How long kube-apiserver may take to serve CRDs again, on a busy machine.
+/// Timeout until kube-apiserver serves the CRDs again, with slack for busy machines.
 const SERVED: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_that_another_server_has_is_neither_read_nor_written() {
+async fn crds_of_delegated_group_are_neither_read_nor_written() {
     let cluster = Cluster::start().await;
     populate(&cluster).await;
     let before = objects(&cluster, MEMORIES).await;
@@ -405,22 +405,22 @@ async fn a_group_that_another_server_has_is_neither_read_nor_written() {
     service["spec"]["service"] = json!({"namespace": "moving", "name": "gateway"});
     service["spec"]["insecureSkipTLSVerify"] = true.into();
     cluster.send("PUT", API_SERVICE, &service, 200).await;
-    for refused in [
+    for rejected in [
         export(&cluster, &store, &[]).await,
         export(&cluster, &store, &["--dry-run"]).await,
         import(&cluster, &empty, &[]).await,
         import(&cluster, &empty, &["--dry-run"]).await,
     ] {
-        let refused = refused.expect_err("another server would answer");
+        let rejected = rejected.expect_err("another server would answer");
         let fix = "kubectl delete apiservice v1alpha1.ark.mckinsey.com";
-        assert!(refused.contains(fix), "{refused}");
+        assert!(rejected.contains(fix), "{rejected}");
     }
     assert_eq!(empty.records(0).await, []);
-    // etcd can be filled before the CRDs are served again.
+    // etcd accepts writes before the CRDs are served again.
     let etcd = cluster.started.store.clone();
-    let told = export(&cluster, &store, &["--etcd", &etcd]).await;
-    let told = told.expect("they are there");
-    assert!(told.contains("is seen after kubectl delete"), "{told}");
+    let output = export(&cluster, &store, &["--etcd", &etcd]).await;
+    let output = output.expect("they are there");
+    assert!(output.contains("is seen after kubectl delete"), "{output}");
     cluster.send("DELETE", API_SERVICE, &Value::Null, 200).await;
     let deadline = Instant::now() + SERVED;
     loop {
@@ -432,9 +432,9 @@ async fn a_group_that_another_server_has_is_neither_read_nor_written() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(objects(&cluster, MEMORIES).await, before);
-    let told = export(&cluster, &store, &["--dry-run"]).await;
-    let told = told.expect("nothing is in the way");
-    assert!(told.contains("3 objects were there already"), "{told}");
+    let output = export(&cluster, &store, &["--dry-run"]).await;
+    let output = output.expect("no obstacles");
+    assert!(output.contains("3 objects exist already"), "{output}");
     cluster.stop().await;
     store.stop().await;
     empty.stop().await;

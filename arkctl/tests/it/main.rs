@@ -1,11 +1,11 @@
-//! The tool as operators use it: the program, against drivers behind the kit.
+//! Tests of the arkctl process, against drivers behind the kit.
 
 mod arguments;
 mod backups;
 mod closings;
 mod copies;
 mod crds;
-mod liar;
-mod looks;
+mod faulty_driver;
+mod inspection;
 mod moves;
 mod store;

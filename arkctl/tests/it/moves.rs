@@ -1,4 +1,4 @@
-//! `copy --live`.
+//! Tests of `copy --live`.
 
 use std::time::Duration;
 
@@ -7,17 +7,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::liar::Liar;
+use crate::faulty_driver::FaultyDriver;
 use crate::store::{Client, Kind, Store, op, program, run, write};
 
-/// Writes all the time until it is told to stop, or refused; the newest revision it was told.
+/// Writes continuously until stopped or rejected; returns the newest acknowledged revision.
 async fn load(mut client: Client, stop: CancellationToken) -> (i64, Option<Status>) {
     let mut newest = 0;
     for at in 0_usize.. {
         if stop.is_cancelled() {
             break;
         }
-        // Nine steps: two objects that come, change and go, and one that comes and changes.
+        // Nine steps: two objects that are created, updated and deleted, and one that is created
+        // and updated.
         let path = format!("ns/load{:05}", at / 3);
         let action = match at % 9 {
             0 | 3 | 6 => Action::Create,
@@ -27,13 +28,14 @@ async fn load(mut client: Client, stop: CancellationToken) -> (i64, Option<Statu
         let op = op(action, &path, format!(r#"{{"at":{at}}}"#));
         match write(&mut client, vec![op]).await {
             Ok(revision) => newest = revision,
-            Err(refused) => return (newest, Some(refused)),
+            Err(rejected) => return (newest, Some(rejected)),
         }
     }
     (newest, None)
 }
 
-/// The same at the revision, except for times, which drivers may keep to another precision.
+/// Asserts equal records at the revision, except for times, which drivers store with different
+/// precision.
 async fn assert_same(source: &Store, target: &Store, revision: i64) {
     assert_eq!(
         source.records(revision).await,
@@ -42,7 +44,7 @@ async fn assert_same(source: &Store, target: &Store, revision: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_live_copy_loses_no_acknowledged_write() {
+async fn live_copy_loses_no_acknowledged_write() {
     for (from, to) in [(Kind::Sqlite, Kind::Model), (Kind::Model, Kind::Sqlite)] {
         let source = Store::start(from).await;
         source.fill(2000, 2000).await;
@@ -51,25 +53,25 @@ async fn a_live_copy_loses_no_acknowledged_write() {
         let stop = CancellationToken::new();
         writers.spawn(load(source.client(), stop.clone()));
         let (from, to) = (source.address(), target.address());
-        let told = run(&["copy", "--from", &from, "--to", &to, "--live"])
+        let output = run(&["copy", "--from", &from, "--to", &to, "--live"])
             .await
             .expect("moved");
-        let (newest, refused) = writers.join_next().await.expect("a writer").expect("wrote");
-        let refused = refused.expect("the source is fenced");
+        let (newest, rejected) = writers.join_next().await.expect("a writer").expect("wrote");
+        let rejected = rejected.expect("the source is fenced");
         assert!(
-            refused.message().contains(&format!("moved to {to}")),
-            "{refused}"
+            rejected.message().contains(&format!("moved to {to}")),
+            "{rejected}"
         );
         let (here, there) = (source.head().await, target.head().await);
-        assert!(newest > 0 && newest <= here.revision, "{newest} {told}");
+        assert!(newest > 0 && newest <= here.revision, "{newest} {output}");
         assert_eq!((here.epoch, here.revision), (there.epoch, there.revision));
         assert_eq!(here.store_id, there.store_id);
         assert_same(&source, &target, 0).await;
-        // Again: it is compared, and nothing happens.
+        // A repeated command only compares.
         let again = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
         let again = again.expect("it is there");
         assert!(again.contains("taken over already"), "{again}");
-        // The target serves.
+        // The target accepts writes.
         let create = vec![op(Action::Create, "ns/after", "{}")];
         let next = write(&mut target.client(), create).await.expect("written");
         assert_eq!(next, here.revision + 1);
@@ -79,7 +81,7 @@ async fn a_live_copy_loses_no_acknowledged_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_cut_over_the_source_serves_on() {
+async fn source_serves_after_copy_without_cut_over() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -88,8 +90,8 @@ async fn without_cut_over_the_source_serves_on() {
     let mut near = copy.to_vec();
     near.push("--no-cut-over");
     for round in 0..3 {
-        let told = run(&near).await.expect("near");
-        assert!(told.contains("caught up"), "{told}");
+        let output = run(&near).await.expect("near");
+        assert!(output.contains("caught up"), "{output}");
         let create = vec![op(Action::Create, &format!("ns/{round}"), "{}")];
         write(&mut source.client(), create)
             .await
@@ -108,7 +110,7 @@ async fn without_cut_over_the_source_serves_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn history_that_is_gone_asks_for_a_restart() {
+async fn compacted_history_requires_restart_of_copy() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -123,13 +125,13 @@ async fn history_that_is_gone_asks_for_a_restart() {
     run(&["compact", "--at", &from, "--all"])
         .await
         .expect("dropped");
-    // As a run leaves it that was killed behind its fence.
+    // As left by a run that was killed after it set the fence.
     let reason = format!("moved to {to}");
     run(&["fence", "--at", &from, "--reason", &reason])
         .await
         .expect("fenced");
-    let refused = run(&copy).await.expect_err("compacted");
-    assert!(refused.contains("--restart"), "{refused}");
+    let rejected = run(&copy).await.expect_err("compacted");
+    assert!(rejected.contains("--restart"), "{rejected}");
     assert_eq!(source.describe().await.fenced, "");
     let plain = run(&["copy", "--from", &from, "--to", &to]).await;
     plain.expect_err("an unfinished copy is there");
@@ -140,7 +142,7 @@ async fn history_that_is_gone_asks_for_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_is_not_empty_is_refused_and_nothing_fenced() {
+async fn live_copy_rejects_nonempty_target_without_fencing() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(30, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -149,9 +151,9 @@ async fn a_store_that_is_not_empty_is_refused_and_nothing_fenced() {
         .expect("written");
     let before = target.head().await;
     let (from, to) = (source.address(), target.address());
-    let refused = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
-    let refused = refused.expect_err("not empty");
-    assert!(refused.contains("empty"), "{refused}");
+    let rejected = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
+    let rejected = rejected.expect_err("not empty");
+    assert!(rejected.contains("empty"), "{rejected}");
     assert_eq!(source.describe().await.fenced, "");
     assert_eq!(target.head().await, before);
     source.stop().await;
@@ -159,11 +161,11 @@ async fn a_store_that_is_not_empty_is_refused_and_nothing_fenced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_differs_is_fenced_and_the_source_serves_again() {
+async fn differing_target_is_fenced_and_source_unfenced() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let folder = tempfile::tempdir().expect("temporary directory");
-    let target = Store::serve(folder, Liar::about("q000123")).await;
+    let target = Store::serve(folder, FaultyDriver::about("q000123")).await;
     let (from, to) = (source.address(), target.address());
     let failed = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
     let failed = failed.expect_err("it differs");
@@ -172,20 +174,20 @@ async fn a_target_that_differs_is_fenced_and_the_source_serves_again() {
     write(&mut source.client(), change("ns/new"))
         .await
         .expect("the source serves");
-    let refused = write(&mut target.client(), change("ns/new")).await;
-    let refused = refused.expect_err("the target is fenced");
-    assert!(refused.message().contains("not a true copy"), "{refused}");
+    let rejected = write(&mut target.client(), change("ns/new")).await;
+    let rejected = rejected.expect_err("the target is fenced");
+    assert!(rejected.message().contains("not a true copy"), "{rejected}");
     source.stop().await;
     target.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_that_was_killed_before_it_was_compared_is_compared() {
+async fn move_killed_before_comparison_is_compared_on_rerun() {
     for used in [false, true] {
         let source = Store::start(Kind::Sqlite).await;
         source.fill(300, 500).await;
         let folder = tempfile::tempdir().expect("temporary directory");
-        let target = Store::serve(folder, Liar::about("q000123")).await;
+        let target = Store::serve(folder, FaultyDriver::about("q000123")).await;
         let (from, to) = (source.address(), target.address());
         let reason = format!("moved to {to}");
         run(&["fence", "--at", &from, "--reason", &reason])
@@ -203,7 +205,7 @@ async fn a_move_that_was_killed_before_it_was_compared_is_compared() {
         let failed = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
         let failed = failed.expect_err("it differs");
         assert!(failed.contains("ns/q000123 (the values)"), "{failed}");
-        // Whoever was written to is not touched.
+        // A target with new writes is left unchanged.
         assert_eq!(source.describe().await.fenced.is_empty(), !used, "{failed}");
         assert_eq!(target.describe().await.fenced.is_empty(), used, "{failed}");
         source.stop().await;
@@ -212,7 +214,7 @@ async fn a_move_that_was_killed_before_it_was_compared_is_compared() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_stands_while_it_is_not_known_who_serves() {
+async fn fence_stays_while_takeover_is_unknown() {
     let source = Store::start(Kind::Sqlite).await;
     source.fill(300, 500).await;
     let target = Store::start(Kind::Sqlite).await;
@@ -227,7 +229,7 @@ async fn a_fence_stands_while_it_is_not_known_who_serves() {
         "--no-cut-over",
     ];
     run(&near).await.expect("near");
-    // As a run leaves it that was killed behind its fence.
+    // As left by a run that was killed after it set the fence.
     let reason = format!("moved to {to}");
     run(&["fence", "--at", &from, "--reason", &reason])
         .await
@@ -235,14 +237,14 @@ async fn a_fence_stands_while_it_is_not_known_who_serves() {
     target.stop().await;
     let copy = ["copy", "--from", &from, "--to", &to, "--live"];
     run(&copy).await.expect_err("the target is gone");
-    // Whether it took over is not known: nothing is lifted.
+    // The outcome is unknown, so the fence stays.
     assert_eq!(source.describe().await.fenced, reason);
     source.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
-    // Whether the target keeps everything up to the fence, and may have been told to take over.
+async fn fence_of_earlier_run_is_lifted_or_reported() {
+    // Whether the target stores everything up to the fence, and may have received the closing call.
     for complete in [false, true] {
         let source = Store::start(Kind::Sqlite).await;
         source.fill(30, 500).await;
@@ -251,28 +253,28 @@ async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
         let copy = ["copy", "--from", &from, "--to", &to, "--live"];
         let with = |flag: &'static str| copy.iter().copied().chain([flag]).collect::<Vec<_>>();
         run(&with("--no-cut-over")).await.expect("near");
-        // More than the target takes in a snapshot: nobody can begin anew.
+        // Larger than the target accepts in a snapshot, so a restart is impossible.
         let large = vec![op(Action::Create, "ns/large", "x".repeat(5 << 20))];
         write(&mut source.client(), large).await.expect("written");
         if complete {
             run(&with("--no-cut-over")).await.expect("near");
         }
-        // As a run leaves it that was killed behind its fence.
+        // As left by a run that was killed after it set the fence.
         let reason = format!("moved to {to}");
         run(&["fence", "--at", &from, "--reason", &reason])
             .await
             .expect("fenced");
         if complete {
-            let told = run(&with("--no-cut-over")).await.expect("near");
+            let output = run(&with("--no-cut-over")).await.expect("near");
             let fenced = format!("the source is fenced: {reason}");
-            assert!(told.contains(&fenced), "{told}");
+            assert!(output.contains(&fenced), "{output}");
         }
         let failed = run(&with("--restart")).await.expect_err("too large");
         assert!(failed.contains("ns/large"), "{failed}");
         let word = if complete {
             "stays fenced"
         } else {
-            "the fence is lifted"
+            "lifted the fence"
         };
         assert!(failed.contains(word), "{failed}");
         assert_eq!(source.describe().await.fenced.is_empty(), !complete);
@@ -281,11 +283,11 @@ async fn a_fence_of_an_earlier_run_is_lifted_or_told() {
     }
 }
 
-/// How often a copy is killed before it is let be.
+/// Number of kills before the copy may complete.
 const KILLS: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_copy_is_carried_on() {
+async fn killed_copy_continues_on_rerun() {
     let mut killed = 0;
     for round in 0..10_u64 {
         let kinds = [Kind::Sqlite, Kind::Model];
@@ -306,11 +308,11 @@ async fn a_killed_copy_is_carried_on() {
             let ended = tokio::time::timeout(patience, child.wait()).await;
             if let Ok(status) = ended {
                 let moved = status.expect("waited").success();
-                let told = child.wait_with_output().await.expect("output");
+                let output = child.wait_with_output().await.expect("output");
                 assert!(
                     moved,
                     "round {round}: {}",
-                    String::from_utf8_lossy(&told.stderr)
+                    String::from_utf8_lossy(&output.stderr)
                 );
                 break;
             }

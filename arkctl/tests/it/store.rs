@@ -1,4 +1,4 @@
-//! Drivers behind the kit, each on a socket of its own, and the program under test.
+//! Drivers behind the kit, each on its own socket, and the arkctl process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -28,7 +28,7 @@ pub(crate) struct Store {
     folder: TempDir,
 }
 
-/// The drivers that everything is tried with.
+/// Drivers under test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Model,
@@ -72,18 +72,14 @@ impl Store {
     }
 
     pub(crate) async fn head(&self) -> Header {
-        let answer = self
+        let reply = self
             .client()
             .current_revision(CurrentRevisionRequest {})
             .await;
-        answer
-            .expect("current")
-            .into_inner()
-            .header
-            .expect("header")
+        reply.expect("current").into_inner().header.expect("header")
     }
 
-    /// Everything at a revision; 0 is now.
+    /// Returns all records at a revision; 0 is the current one.
     pub(crate) async fn records(&self, revision: i64) -> Vec<Record> {
         let request = ExportRequest {
             revision,
@@ -99,7 +95,7 @@ impl Store {
         records
     }
 
-    /// Writes `count` records whose values are `size` bytes.
+    /// Writes `count` records with values of `size` bytes.
     pub(crate) async fn fill(&self, count: usize, size: usize) {
         let mut client = self.client();
         let ops: Vec<Op> = (0..count)
@@ -161,7 +157,7 @@ pub(crate) fn op(action: Action, path: &str, value: impl Into<bytes::Bytes>) -> 
     }
 }
 
-/// Writes operations that must all be applied; the newest revision.
+/// Writes operations that must all be applied; returns the newest revision.
 pub(crate) async fn write(client: &mut Client, ops: Vec<Op>) -> Result<i64, Status> {
     let response = client.write(WriteRequest { ops }).await?.into_inner();
     let mut newest = 0;
@@ -174,7 +170,7 @@ pub(crate) async fn write(client: &mut Client, ops: Vec<Op>) -> Result<i64, Stat
     Ok(newest)
 }
 
-/// The program with some arguments.
+/// Returns the command with arguments.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_arkctl"));
     command
@@ -186,17 +182,17 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the program; what it printed, as a success or as a failure.
+/// Runs the command; returns its output as success or failure.
 pub(crate) async fn run(arguments: &[&str]) -> Result<String, String> {
     let Output {
         status,
         stdout,
         stderr,
     } = program(arguments).output().await.expect("started");
-    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let decode = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if status.success() {
-        Ok(told(&stdout))
+        Ok(decode(&stdout))
     } else {
-        Err(format!("{}{}", told(&stdout), told(&stderr)))
+        Err(format!("{}{}", decode(&stdout), decode(&stderr)))
     }
 }

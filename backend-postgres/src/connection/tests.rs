@@ -1,4 +1,4 @@
-//! What a server says beside its answers, in its own language.
+//! Tests of notices that accompany responses, in the server's language.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use super::Connection;
 use crate::error::Error;
 use crate::options::Options;
 
-/// A message of the server.
+/// Encodes a message of the server.
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("a short message");
     [&[kind][..], &length.to_be_bytes(), body].concat()
 }
 
-/// A notice of a German server.
+/// Encodes a notice of a server with German messages.
 fn notice(local: &str, severity: &str) -> Vec<u8> {
     let body = format!("S{local}\0V{severity}\0C01000\0Mstorniere Warten\0\0");
     message(b'N', body.as_bytes())
 }
 
-/// The answer to SHOW: off.
+/// Encodes the response to SHOW: off.
 fn off() -> Vec<u8> {
     let column = [
         0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0,
@@ -31,7 +31,7 @@ fn off() -> Vec<u8> {
     [message(b'T', &columns), row].concat()
 }
 
-/// Answers one client: every statement is done, and every COMMIT told with a notice.
+/// Serves one client: every statement succeeds, and every COMMIT sends the notice.
 async fn serve(mut client: TcpStream, notice: Vec<u8>) -> std::io::Result<()> {
     let ready = message(b'Z', b"I");
     let length = client.read_u32().await?;
@@ -43,20 +43,20 @@ async fn serve(mut client: TcpStream, notice: Vec<u8>) -> std::io::Result<()> {
         let mut text = vec![0; client.read_u32().await? as usize - 4];
         client.read_exact(&mut text).await?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         if text.starts_with("SHOW") {
-            answer.extend(off());
+            response.extend(off());
         }
         if text.contains("COMMIT") {
-            answer.extend(&notice);
+            response.extend(&notice);
         }
-        answer.extend(message(b'C', b"DONE\0"));
-        answer.extend(&ready);
-        client.write_all(&answer).await?;
+        response.extend(message(b'C', b"DONE\0"));
+        response.extend(&ready);
+        client.write_all(&response).await?;
     }
 }
 
-/// What becomes of a commit with such a notice.
+/// Commits on a server that sends the notice; returns the result.
 async fn commit(notice: Vec<u8>) -> Result<(), Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -78,10 +78,13 @@ async fn commit(notice: Vec<u8>) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn a_commit_that_is_only_local_is_told_in_every_language() {
+async fn commit_without_standbys_is_detected_in_any_server_language() {
     let committed = commit(notice("WARNUNG", "WARNING")).await;
     let error = committed.expect_err("only local");
-    let told = error.to_string();
-    assert!(told.contains("did not reach the standbys"), "{told}");
+    let message_text = error.to_string();
+    assert!(
+        message_text.contains("did not reach the standbys"),
+        "{message_text}"
+    );
     commit(notice("HINWEIS", "NOTICE")).await.expect("durable");
 }

@@ -1,4 +1,4 @@
-//! Changes after the snapshot, applied to it as they once were.
+//! Applies the changes after an imported snapshot.
 
 use std::collections::HashSet;
 
@@ -7,13 +7,14 @@ use backend_proto::v1::{Event, Record};
 use sidecar::time::nanos;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Import, PIECE, Row, invalid};
+use super::{Import, PART_TIMEOUT, Row, invalid};
 use crate::connection::Statement;
 use crate::error::Error;
 use crate::write::origin;
 use crate::writer::extend_log;
 
-/// Applies events on different keys; answers how many do not follow what was there.
+/// Applies events on different keys; returns the number of events that do not match the stored
+/// state.
 static APPLY: Statement = Statement {
     text: "
 WITH event AS MATERIALIZED (
@@ -66,7 +67,7 @@ SELECT count(*) FROM event WHERE coalesce(old_revision, 0) <> previous",
     ],
 };
 
-/// Events as the columns that the statement takes.
+/// Events as column arrays for the statement.
 #[derive(Default)]
 struct Columns<'a> {
     change: Vec<i16>,
@@ -132,7 +133,7 @@ impl<'a> Columns<'a> {
 }
 
 impl Import<'_> {
-    /// Takes events; runs of different keys go in one statement.
+    /// Stores events; runs of events on different keys go in one statement.
     pub(super) async fn events(&mut self, events: &[Event]) -> Result<(), Error> {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return Ok(());
@@ -169,7 +170,7 @@ impl Import<'_> {
         let parameters = run.parameters();
         let row = self
             .connection
-            .query_one(&APPLY, &parameters, PIECE)
+            .query_one(&APPLY, &parameters, PART_TIMEOUT)
             .await?;
         let stray: i64 = row.get(0);
         if stray > 0 {

@@ -1,7 +1,8 @@
-//! The overlay of a list of the past: what later changes replaced.
+//! Overlay of a list at a past revision: the values that later changes replaced.
 //!
-//! Some keys are read ahead, and of those the values of as many as fit a chunk: their keys lie
-//! scattered between those of the objects, and one question for each would be most of a list's time.
+//! Keys are read ahead in batches, and then the values of as many keys as fit a chunk. The keys are
+//! scattered between those of the objects, and one query per key would dominate the duration of the
+//! list.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,13 +10,13 @@ use backend_proto::limits::CHUNK_BYTES;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{Bounds, NEXT, ROW_BYTES};
-use crate::connection::{ANSWER, Connection, Statement};
+use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::read::stored;
 use crate::record::Stored;
 
-/// Keys that are read ahead. Each time all of the log after the revision is walked: few would make
-/// that often, many take memory.
+/// Keys read ahead per query. Each query scans the whole log after the revision, so few keys would
+/// repeat that scan, and many would use much memory.
 const KEYS: u64 = 1 << 15;
 
 static CHANGES: Statement = Statement {
@@ -40,29 +41,30 @@ static REPLACED: Statement = Statement {
     types: &[Type::INT8_ARRAY],
 };
 
-/// What is left of an overlay.
+/// The remaining part of an overlay.
 pub(super) struct Overlay {
     at: i64,
-    /// Keys that are read at a time.
+    /// Maximum keys per query.
     most: i64,
-    /// Where keys start that were not read yet, if there are any.
+    /// First key not read yet, or `None` if all keys are read.
     unread: Option<String>,
-    /// In order, those whose values were not read yet.
+    /// Changes whose values are not read yet, in key order.
     changes: VecDeque<Change>,
-    /// In order, what comes before all others.
+    /// Values read already, in key order; all before `changes`.
     ready: VecDeque<(String, Stored)>,
 }
 
-/// The first change of a key after the list's revision.
+/// First change of a key after the list's revision.
 struct Change {
     path: String,
     revision: i64,
-    /// Of the value that it replaced.
+    /// Size of the replaced value.
     bytes: i64,
 }
 
 impl Overlay {
-    /// That of a list at a revision; `limit` is how many records the list will have at most, or 0.
+    /// Creates the overlay at a revision; `limit` is the maximum number of records of the list, or
+    /// 0.
     pub(super) fn new(at: i64, limit: u64, from: &str) -> Self {
         let most = match limit {
             0 => KEYS,
@@ -77,7 +79,7 @@ impl Overlay {
         }
     }
 
-    /// That of a list of the newest revision.
+    /// Creates the empty overlay of a list at the newest revision.
     pub(super) fn empty() -> Self {
         Self {
             at: 0,
@@ -88,7 +90,7 @@ impl Overlay {
         }
     }
 
-    /// Takes the next key with what it held, if it comes before `path`.
+    /// Returns the next key and its value, if it sorts before `path`.
     pub(super) async fn next(
         &mut self,
         connection: &Connection,
@@ -123,7 +125,9 @@ impl Overlay {
             &bounds.cluster_only,
             &self.most,
         ];
-        let rows = connection.query(&CHANGES, &parameters, ANSWER * 4).await?;
+        let rows = connection
+            .query(&CHANGES, &parameters, READ_TIMEOUT * 4)
+            .await?;
         let last = rows.last().filter(|_| rows.len() as i64 == self.most);
         self.unread = last.map(|row| row.get::<_, String>(0) + NEXT);
         let changes = rows.iter().map(|row| Change {
@@ -135,7 +139,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// Reads what the next changes replaced: one at least, and as many as fit a chunk.
+    /// Reads the values of the next changes: at least one, and as many as fit a chunk.
     async fn read_values(&mut self, connection: &Connection) -> Result<(), Error> {
         let mut room = CHUNK_BYTES as i64;
         let mut count = 0;
@@ -149,7 +153,9 @@ impl Overlay {
         let changes: Vec<Change> = self.changes.drain(..count).collect();
         let revisions: Vec<i64> = changes.iter().map(|change| change.revision).collect();
         let parameters: [&(dyn ToSql + Sync); 1] = [&revisions];
-        let rows = connection.query(&REPLACED, &parameters, ANSWER * 4).await?;
+        let rows = connection
+            .query(&REPLACED, &parameters, READ_TIMEOUT * 4)
+            .await?;
         let mut values: HashMap<i64, Stored> = rows
             .iter()
             .filter_map(|row| Some((row.get(0), stored(row, 1)?)))

@@ -1,4 +1,4 @@
-//! Operations as the columns that the statement takes.
+//! Operations as column arrays for the statement.
 
 use backend_proto::limits::LAST_WRITE;
 use backend_proto::v1::op::Action;
@@ -13,15 +13,15 @@ use super::VALUE_BYTES;
 use crate::error::Error;
 use crate::record::digest;
 
-/// A batch on its way: what is wrong with some operations whatever the store holds, and the columns
-/// of the others.
+/// A batch: the refusals of operations that are invalid in any state, and the columns of the
+/// others.
 pub(crate) struct Batch {
     pub(crate) ops: Vec<Op>,
-    /// Per operation: its refusal, or nothing.
+    /// Refusal per operation, or `None`.
     pub(crate) refused: Vec<Option<BackendError>>,
-    /// Places in `ops` of the rows of the columns.
+    /// For each row of the columns, the index in `ops`.
     pub(crate) rows: Vec<usize>,
-    /// Commit time, nanoseconds since 1970.
+    /// Commit time in nanoseconds since 1970.
     pub(crate) now: i64,
     columns: Columns,
 }
@@ -44,15 +44,15 @@ struct Columns {
     subresource: Vec<String>,
 }
 
-/// Bytes that are shared, not copied, until they are on the wire.
+/// Bytes that are shared, not copied, until they are sent.
 #[derive(Debug)]
 struct Blob(Bytes);
 
 impl Batch {
-    /// Checks the operations.
+    /// Validates the operations.
     pub(crate) fn new(mut ops: Vec<Op>, now: i64) -> Self {
-        // Every operation has an identity of its own, so that one whose answer is lost on the way
-        // can be sent again: the same each time.
+        // Every operation gets an op_id, so that a batch whose response is lost can be sent again;
+        // the id stays the same in every attempt.
         for op in ops.iter_mut().filter(|op| op.op_id.is_empty()) {
             op.op_id = Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes());
         }
@@ -65,41 +65,41 @@ impl Batch {
         };
         let mut ids = std::collections::HashSet::new();
         for (place, op) in batch.ops.iter().enumerate() {
-            let mut refusal = op::refusal(op, VALUE_BYTES);
-            if refusal.is_none() && !ids.insert(op.op_id.clone()) {
-                refusal = Some(op::invalid("this op_id was used for another key"));
+            let mut rejection = op::rejection(op, VALUE_BYTES);
+            if rejection.is_none() && !ids.insert(op.op_id.clone()) {
+                rejection = Some(op::invalid("this op_id was used for another key"));
             }
-            if refusal.is_none() {
+            if rejection.is_none() {
                 batch.rows.push(place);
             }
-            batch.refused.push(refusal);
+            batch.refused.push(rejection);
         }
         batch
     }
 
-    /// Refuses, for want of space, whatever stores a value, and keeps the rest; `false` if that
-    /// changes nothing or leaves nothing.
+    /// Rejects, for lack of space, operations that store a value, and keeps the others. Returns
+    /// `false` if that changes nothing or leaves nothing.
     pub(crate) fn keep_deletes(&mut self) -> bool {
         let deletes = |row: &usize| self.ops[*row].action() == Action::Delete;
-        let (kept, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| deletes(row));
-        if kept.is_empty() || others.is_empty() {
+        let (retained, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| deletes(row));
+        if retained.is_empty() || others.is_empty() {
             return false;
         }
         for row in others {
             self.refused[row] = Some(Error::NoSpace.into());
         }
-        self.rows = kept;
+        self.rows = retained;
         true
     }
 
-    /// The keys whose resources must be known, per row.
+    /// Returns the keys whose resource ids are needed, per row.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
         let keys = self.rows.iter().map(|&row| self.ops[row].key.as_ref());
-        // Every row has one: see `refusal`.
+        // Every row has a key: see `rejection`.
         keys.flatten()
     }
 
-    /// Fills the columns; `resources` are the ids of the rows' resources.
+    /// Fills the columns; `resources` are the resource ids per row.
     pub(crate) fn fill(&mut self, resources: Vec<i32>) {
         let mut columns = Columns {
             resource: resources,
@@ -135,7 +135,7 @@ impl Batch {
         self.columns = columns;
     }
 
-    /// The statement's parameters.
+    /// Returns the statement's parameters.
     pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 16] {
         let columns = &self.columns;
         [
@@ -175,18 +175,18 @@ impl ToSql for Blob {
     tokio_postgres::types::to_sql_checked!();
 }
 
-/// The actor as it is kept: the database cannot hold a zero byte.
+/// Returns the stored part of the actor, without zero bytes, which PostgreSQL cannot store.
 pub(crate) fn actor(op: &Op) -> String {
     op::actor(op).replace('\0', "")
 }
 
-/// The origin as it is kept, likewise.
+/// Returns the stored part of the origin, likewise.
 pub(crate) fn origin(origin: Option<&Origin>) -> Option<Origin> {
     let Origin {
         manager,
         verb,
         subresource,
     } = op::origin(origin)?;
-    let kept = |part: String| part.replace('\0', "");
-    op::origin_of(kept(manager), kept(verb), kept(subresource))
+    let retained = |part: String| part.replace('\0', "");
+    op::origin_of(retained(manager), retained(verb), retained(subresource))
 }

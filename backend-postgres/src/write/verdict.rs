@@ -1,4 +1,4 @@
-//! The statement's rows as verdicts and events.
+//! Rows of the statement as verdicts and events.
 
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::event::Type;
@@ -18,26 +18,30 @@ use crate::error::Error;
 use crate::record::{Stored, damaged};
 
 /// Verdicts in the order of the operations, and events in the order of their revisions.
-pub(crate) struct Judged {
+pub(crate) struct Verdicts {
     pub(crate) results: Vec<OpResult>,
     pub(crate) events: Vec<Event>,
 }
 
-/// A row of the statement: what it says of one operation, and of the record that the operation found.
+/// A row of the statement: the result of one operation, and the record it found.
 struct Answer {
     verdict: i16,
-    /// The op_id is known from the very key that the operation names.
+    /// Whether the op_id was found with the key that the operation names.
     here: bool,
     revision: i64,
     found: Stored,
 }
 
 impl Batch {
-    /// Reads the rows of the statement that was given this batch, on a store that is fenced or not.
+    /// Reads the statement's rows for this batch; `fenced` is the reason of the fence, if set.
     ///
     /// # Errors
-    /// If it is, and no operation was applied before.
-    pub(crate) fn judge(self, rows: &[Row], fenced: Option<&str>) -> Result<Judged, Error> {
+    /// If the store is fenced and no operation was already applied.
+    pub(crate) fn into_verdicts(
+        self,
+        rows: &[Row],
+        fenced: Option<&str>,
+    ) -> Result<Verdicts, Error> {
         let refused = |row: &Row| row.get::<_, i16>(1) == answer::FENCED;
         if let Some(reason) = fenced
             && !rows.is_empty()
@@ -49,7 +53,7 @@ impl Batch {
         let mut verdicts: Vec<Option<Verdict>> = self
             .refused
             .into_iter()
-            .map(|refusal| refusal.map(Verdict::Refused))
+            .map(|rejection| rejection.map(Verdict::Refused))
             .collect();
         let mut events = Vec::new();
         for (row, &place) in rows.iter().zip(&self.rows) {
@@ -58,13 +62,13 @@ impl Batch {
                     verdict: answer::FENCED,
                     ..
                 } => (Verdict::Refused(fence.clone()), None),
-                answer => answer.judge(&self.ops[place], self.now),
+                answer => answer.into_verdict(&self.ops[place], self.now),
             };
             verdicts[place] = Some(verdict);
             events.extend(event);
         }
         let results = verdicts.into_iter().map(|verdict| OpResult { verdict });
-        Ok(Judged {
+        Ok(Verdicts {
             results: results.collect(),
             events,
         })
@@ -90,7 +94,7 @@ impl Answer {
         }
     }
 
-    fn judge(self, op: &Op, now: i64) -> (Verdict, Option<Event>) {
+    fn into_verdict(self, op: &Op, now: i64) -> (Verdict, Option<Event>) {
         let conflict = |cause: Cause, current| {
             let cause = cause.into();
             (Verdict::Conflict(Conflict { cause, current }), None)
@@ -102,8 +106,8 @@ impl Answer {
                 (Verdict::Applied(applied), Some(event))
             }
             answer::REPLAYED if !self.here => {
-                let refusal = refused(Reason::Invalid, "this op_id was used for another key");
-                (Verdict::Refused(refusal), None)
+                let rejection = refused(Reason::Invalid, "this op_id was used for another key");
+                (Verdict::Refused(rejection), None)
             }
             answer::REPLAYED => {
                 let deleted = self.found.value.is_some();

@@ -1,4 +1,4 @@
-//! How long a change takes from one sidecar to a watcher on another.
+//! Measures the time from a change on one sidecar to a watcher on another.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::sidecar_of::Sidecar;
 const WRITES: usize = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_is_soon_seen_on_another_sidecar() {
+async fn change_reaches_watcher_on_another_sidecar_soon() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let (here, there) = (

@@ -1,4 +1,4 @@
-//! The server's log as a count of what clients sent, and clients that make it grow.
+//! Counts the statements of clients by the server's log, and makes the calls that are counted.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use postgres_testkit::{Server, Session};
 use tokio::time::timeout;
 use tonic::Streaming;
 
-/// Longest wait for any answer.
+/// Timeout of any response.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A place in the log of a server.
+/// A position in the log of a server.
 pub(crate) struct Mark(usize);
 
 impl Mark {
@@ -22,12 +22,12 @@ impl Mark {
         Self(text(server).len())
     }
 
-    /// What was logged since.
+    /// Returns the log since the position.
     pub(crate) fn since(&self, server: &Server) -> String {
         text(server).get(self.0..).unwrap_or_default().to_owned()
     }
 
-    /// Statements that drivers sent since; needs `log_statement = all`.
+    /// Returns the drivers' statements since the position; needs `log_statement = all`.
     pub(crate) fn statements(&self, server: &Server) -> Vec<String> {
         let said = self.since(server);
         let lines = said.lines().filter(|line| line.contains("@ark LOG:"));
@@ -43,7 +43,7 @@ impl Mark {
     }
 }
 
-/// A remark by which the test's own statements are known.
+/// SQL comment that marks the test's own statements.
 pub(crate) const OURS: &str = "/* test */";
 
 fn text(server: &Server) -> String {
@@ -51,10 +51,10 @@ fn text(server: &Server) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The answer to a question of the test's own.
+/// Runs a query of the test itself and returns its result.
 pub(crate) async fn ask(session: &Session, question: &str) -> String {
-    let answer = session.text(&format!("{OURS} {question}")).await;
-    answer.expect("asked").unwrap_or_default()
+    let reply = session.text(&format!("{OURS} {question}")).await;
+    reply.expect("asked").unwrap_or_default()
 }
 
 pub(crate) fn key(name: &str) -> Key {
@@ -76,11 +76,11 @@ pub(crate) fn op(action: Action, name: &str, value: &str) -> Op {
     }
 }
 
-/// Writes one operation; its revision.
+/// Writes one operation; returns its revision.
 pub(crate) async fn write(endpoint: &Endpoint, op: Op) -> i64 {
     let mut client = endpoint.client();
-    let answer = timeout(DEADLINE, client.write(WriteRequest { ops: vec![op] })).await;
-    let response = answer.expect("in time").expect("an answer").into_inner();
+    let reply = timeout(DEADLINE, client.write(WriteRequest { ops: vec![op] })).await;
+    let response = reply.expect("in time").expect("an answer").into_inner();
     let result = response.results.into_iter().next();
     match result.and_then(|result| result.verdict) {
         Some(Verdict::Applied(applied)) => applied.revision,
@@ -88,7 +88,7 @@ pub(crate) async fn write(endpoint: &Endpoint, op: Op) -> i64 {
     }
 }
 
-/// Opens a watch that tells of progress seldom, and takes its first message.
+/// Opens a watch with rare progress messages, and reads its first message.
 pub(crate) async fn watch(endpoint: &Endpoint, start: i64) -> Streaming<WatchResponse> {
     let request = WatchRequest {
         start_revision: start,
@@ -98,25 +98,25 @@ pub(crate) async fn watch(endpoint: &Endpoint, start: i64) -> Streaming<WatchRes
     let mut client = endpoint.client();
     let opened = timeout(DEADLINE, client.watch(request)).await;
     let mut stream = opened.expect("in time").expect("watch").into_inner();
-    through(&mut stream).await;
+    up_to_revision(&mut stream).await;
     stream
 }
 
-/// The next message's progress.
-pub(crate) async fn through(stream: &mut Streaming<WatchResponse>) -> i64 {
+/// Returns the progress of the next message.
+pub(crate) async fn up_to_revision(stream: &mut Streaming<WatchResponse>) -> i64 {
     let message = timeout(DEADLINE, stream.message()).await.expect("in time");
     message.expect("watch").expect("open").through_revision
 }
 
 /// Reads a watch until it has reached a revision.
 pub(crate) async fn reach(stream: &mut Streaming<WatchResponse>, revision: i64) {
-    let begun = Instant::now();
-    while through(stream).await < revision {
-        assert!(begun.elapsed() < DEADLINE, "an event is missing");
+    let started = Instant::now();
+    while up_to_revision(stream).await < revision {
+        assert!(started.elapsed() < DEADLINE, "an event is missing");
     }
 }
 
-/// A server that logs every statement, a database, and its DSN.
+/// Starts a server that logs every statement; returns it with the DSN of a database.
 pub(crate) async fn talkative(builder: postgres_testkit::Builder) -> (Server, String) {
     let builder = builder.setting("log_statement", "all");
     let server = builder.start().await.expect("a server");

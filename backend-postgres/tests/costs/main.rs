@@ -1,5 +1,5 @@
-//! What the driver costs the server: connections, statements, the log's growth, and how its
-//! statements are carried out. And how long a change takes to a watcher elsewhere.
+//! Tests of the load on the server: connections, statements, growth of the log and query plans.
+//! Also the latency of a change to a watcher on another sidecar.
 
 mod latency;
 mod log;

@@ -1,5 +1,5 @@
-//! How the server carries out the driver's statements at 100,000 objects: by `auto_explain`, which
-//! logs the plan of whatever really ran.
+//! Tests of the query plans at 100,000 objects, by `auto_explain`, which logs the plans of the
+//! statements that actually ran.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use tokio::time::timeout;
 use crate::log::{DEADLINE, Mark, OURS, ask, key, op, reach, watch, write};
 use crate::sidecar_of::Sidecar;
 
-/// Objects, of which every other one was changed once.
+/// Number of objects; every second one was updated once.
 const OBJECTS: i64 = 100_000;
 
-/// 100,000 creates after the revision of the store, and 50,000 updates after those; young, so that they
-/// are not compacted.
+/// 100,000 creates after the revision of the store, then 50,000 updates; recent, so that they are
+/// not compacted.
 const FILL: &str = "
     select ark.extend_log(s.revision + 1, s.revision + 160000, 0) from ark.store s;
     create temp table made as
@@ -41,11 +41,11 @@ const FILL: &str = "
         octet_length(value), 0, sha256(value), value from made where n % 2 = 0;
     update ark.store set revision = revision + 150000";
 
-/// What one statement's plans read at most: rows of one scan.
+/// Per statement, the maximum number of rows of one scan.
 type Costs = BTreeMap<&'static str, u64>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_walks_an_index_at_100_000_objects() {
+async fn every_statement_uses_an_index_at_100_000_objects() {
     let builder = Server::builder()
         .setting("session_preload_libraries", "auto_explain")
         .setting("auto_explain.log_min_duration", "0")
@@ -61,22 +61,25 @@ async fn everything_walks_an_index_at_100_000_objects() {
         .batch_execute(&format!("begin; {OURS} {FILL}; commit"))
         .await
         .expect("filled");
-    // As after a large import, and later.
+    // As after a large import, and as after the next ANALYZE.
     for (moment, whole) in [("before statistics", true), ("with statistics", false)] {
         let mark = Mark::now(&server);
         if whole {
             list_everything(&sidecar.endpoint, base).await;
         }
         work(&sidecar.endpoint, base).await;
-        // So many are not counted: the statistics know, if there are any.
-        let told = about_records(&sidecar.endpoint).await;
-        let due = if whole {
+        // So many records are not counted: the estimate needs statistics.
+        let estimate = about_records(&sidecar.endpoint).await;
+        let expected = if whole {
             0..=0
         } else {
             OBJECTS..=OBJECTS * 11 / 10
         };
-        assert!(due.contains(&told), "about {told} records {moment}");
-        let costs = judge(&mark.since(&server));
+        assert!(
+            expected.contains(&estimate),
+            "about {estimate} records {moment}"
+        );
+        let costs = check_plans(&mark.since(&server));
         println!("{moment}, most rows of one scan: {costs:?}");
         for statement in NAMES.map(|(name, _)| name) {
             assert!(
@@ -89,7 +92,7 @@ async fn everything_walks_an_index_at_100_000_objects() {
     sidecar.stop().await;
 }
 
-/// All objects, as they are and as they were before the updates.
+/// Lists all objects, at the current revision and before the updates.
 async fn list_everything(endpoint: &Endpoint, base: i64) {
     for revision in [0, base + OBJECTS] {
         let listed = list(endpoint, None, None, 0, revision).await;
@@ -97,25 +100,25 @@ async fn list_everything(endpoint: &Endpoint, base: i64) {
     }
 }
 
-/// How many records an export says that there are.
+/// Returns the number of records that an export announces.
 async fn about_records(endpoint: &Endpoint) -> i64 {
     let export = endpoint.client().export(ExportRequest::default()).await;
     let first = export.expect("export").into_inner().message().await;
     first.expect("export").expect("a header").about_records
 }
 
-/// Every kind of call.
+/// Makes every kind of call.
 async fn work(endpoint: &Endpoint, base: i64) {
     let middle = base + OBJECTS;
     let some = |name: &str| Some(name.to_owned());
-    for (namespace, name, limit, revision, due) in [
+    for (namespace, name, limit, revision, expected) in [
         (None, None, 500, 0, 500),
         (some("ns8"), None, 0, 0, 1000),
         (some("ns8"), some("o108"), 0, 0, 1),
         (some("ns8"), None, 0, middle, 1000),
     ] {
         let listed = list(endpoint, namespace, name, limit, revision).await;
-        assert!(listed >= due, "{listed} of {due}");
+        assert!(listed >= expected, "{listed} of {expected}");
     }
     let last = Key {
         namespace: "ns0".to_owned(),
@@ -194,8 +197,7 @@ async fn list(
     records
 }
 
-/// By what the statements that must be fast are known, and what they are called here. The first
-/// that fits counts.
+/// Prefixes of the statements that must be fast, with their names here. The first match counts.
 pub(crate) const NAMES: [(&str, &str); 8] = [
     ("apply", "WITH s AS MATERIALIZED"),
     ("read_log", "LEFT JOIN LATERAL"),
@@ -207,7 +209,7 @@ pub(crate) const NAMES: [(&str, &str); 8] = [
     ("lock", "FOR UPDATE"),
 ];
 
-/// Rows that one scan of a statement may read. What is read of the past grows with what changed since.
+/// Maximum rows of one scan of a statement. Reads at a past revision grow with the changes since.
 fn most(statement: &str) -> u64 {
     match statement {
         "apply" | "lock" | "get" => 1,
@@ -217,8 +219,8 @@ fn most(statement: &str) -> u64 {
     }
 }
 
-/// Looks at every plan in the log.
-fn judge(log: &str) -> Costs {
+/// Checks every plan in the log.
+fn check_plans(log: &str) -> Costs {
     let mut costs = Costs::new();
     for plan in plans(log) {
         let text = plan["Query Text"].as_str().unwrap_or_default().to_owned();
@@ -237,7 +239,8 @@ fn judge(log: &str) -> Costs {
     costs
 }
 
-/// The plans in a log: each begins on the line after its duration, all of whose lines are indented.
+/// Returns the plans in a log. Each begins on the line after its duration, and all its lines are
+/// indented.
 pub(crate) fn plans(log: &str) -> Vec<Value> {
     let mut plans = Vec::new();
     let mut lines = log.lines().peekable();
@@ -254,7 +257,7 @@ pub(crate) fn plans(log: &str) -> Vec<Value> {
     plans
 }
 
-/// Demands of a node and those below it that tables that grow are walked by an index, in its order.
+/// Asserts that a node and its children read growing tables by an index, in its order.
 fn look(name: &str, node: &Value, read: &mut u64) {
     let kind = node["Node Type"].as_str().unwrap_or_default();
     let table = node["Relation Name"].as_str().unwrap_or_default();
@@ -270,7 +273,8 @@ fn look(name: &str, node: &Value, read: &mut u64) {
         }
     }
     if kind.contains("Sort") {
-        // A batch, a page that was read in order anyway, one row, or some keys; never what is stored.
+        // Sorted input may be a batch, a page that was read in order anyway, one row, or some keys;
+        // never the stored data.
         let rows = node["Actual Rows"].as_u64().unwrap_or(u64::MAX);
         let most = match name {
             "apply" | "read_log" | "get in the past" => Some(1024),

@@ -1,5 +1,5 @@
-//! What writes cost while somebody holds a snapshot from before them: a backup, a long report, a list.
-//! It keeps every version of a row that changes with each commit.
+//! Tests the cost of writes while a long transaction holds an older snapshot: a backup, a report,
+//! or a list. The snapshot prevents vacuum from removing the dead versions of the row of `store`.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use crate::sidecar_of::Sidecar;
 /// Commits while the snapshot is held.
 const WRITES: u64 = 2000;
 
-/// What those leave of the row at least, in bytes.
+/// Minimum bytes of the dead row versions that these commits leave.
 const LEFT: u64 = WRITES * 100;
 
-/// Pages of the row's table and its index that one scan may touch: down the index, and one version.
+/// Maximum pages of the table and its index per scan: the descent of the index, and one version.
 const PAGES: u64 = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_that_somebody_holds_makes_no_statement_dearer() {
+async fn held_snapshot_does_not_slow_statements() {
     let builder = Server::builder()
         .setting("session_preload_libraries", "auto_explain")
         .setting("auto_explain.log_analyze", "on")
@@ -39,7 +39,7 @@ async fn a_snapshot_that_somebody_holds_makes_no_statement_dearer() {
     ask(&holder, "begin isolation level repeatable read").await;
     ask(&holder, "select 1").await;
     for number in 0..WRITES {
-        // Each its own, so that only the row of the store is what everybody changes.
+        // Separate keys, so that the row of `store` is the only shared one.
         let name = format!("q{number}");
         write(&sidecar.endpoint, op(Action::Create, &name, "1")).await;
     }
@@ -76,7 +76,7 @@ async fn a_snapshot_that_somebody_holds_makes_no_statement_dearer() {
     sidecar.stop().await;
 }
 
-/// By statement, the most pages that one scan of the table `store` touched.
+/// Returns, per statement, the maximum pages of one scan of the table `store`.
 fn touched(log: &str) -> BTreeMap<&'static str, u64> {
     let mut most = BTreeMap::new();
     for plan in plans(log) {
@@ -100,11 +100,11 @@ fn look(node: &Value, most: &mut u64) {
     }
 }
 
-/// Sidecars that wait for the row at once.
+/// Concurrent sidecars that wait for the row.
 const WRITERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_for_other_writers_counts_on_where_they_stopped() {
+async fn waiting_writer_continues_after_revision_of_previous_writer() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let session = server.session("ark").await.expect("a session");
@@ -132,16 +132,16 @@ async fn who_waits_for_other_writers_counts_on_where_they_stopped() {
             revisions
         });
     let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
-    let due = WRITERS.to_string();
-    let all_wait = async { while ask(&session, waiting).await != due {} };
+    let expected = WRITERS.to_string();
+    let all_wait = async { while ask(&session, waiting).await != expected {} };
     let (written, ()) = tokio::join!(join_all(writes), async {
         timeout(DEADLINE, all_wait).await.expect("everybody waits");
         ask(&holder, "rollback").await;
     });
     let mut revisions = written.concat();
     revisions.sort_unstable();
-    let due: Vec<i64> = (base + 1..).take(revisions.len()).collect();
-    assert_eq!(revisions, due);
+    let expected: Vec<i64> = (base + 1..).take(revisions.len()).collect();
+    assert_eq!(revisions, expected);
     for sidecar in sidecars {
         sidecar.stop().await;
     }

@@ -1,4 +1,5 @@
-//! Connections and statements do not grow with watchers, and idleness costs next to nothing.
+//! Tests that connections and statements do not grow with watchers, and that an idle driver sends
+//! almost none.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::log::{Mark, ask, op, reach, talkative, watch, write};
 use crate::sidecar_of::Sidecar;
 
-/// Writes of one count.
+/// Writes per measurement.
 const WRITES: u64 = 40;
 
 const CONNECTIONS: &str =
@@ -20,8 +21,9 @@ async fn connections(session: &Session) -> u32 {
     ask(session, CONNECTIONS).await.parse().expect("a number")
 }
 
-/// How many statements came with writes, and how many by the clock or with a new connection: those
-/// depend on how long the machine takes. What comes with writes has the same text each time.
+/// Returns the number of statements caused by writes, and of those caused by timers or new
+/// connections, which depend on the speed of the machine. The former have the same text for each
+/// write.
 fn of_writes(sent: &[&String]) -> (usize, usize) {
     let mut kinds: HashMap<&str, usize> = HashMap::new();
     for statement in sent {
@@ -34,7 +36,7 @@ fn of_writes(sent: &[&String]) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn neither_connections_nor_statements_grow_with_watchers() {
+async fn connections_and_statements_are_independent_of_watchers() {
     let (server, dsn) = talkative(Server::builder()).await;
     let sidecar = Sidecar::start(&["--dsn", &dsn]).await;
     let session = server.session("ark").await.expect("a session");
@@ -71,7 +73,7 @@ async fn neither_connections_nor_statements_grow_with_watchers() {
             connections <= 8,
             "{count} watchers: {connections} connections"
         );
-        // BEGIN, lock, apply, COMMIT (two in one message), and the hint, which may be merged.
+        // BEGIN, lock, apply, COMMIT (two in one message), and NOTIFY, which may be coalesced.
         assert!(
             written <= 5.2,
             "{count} watchers: {written} statements per write"
@@ -90,10 +92,9 @@ async fn neither_connections_nor_statements_grow_with_watchers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_sidecar_asks_once_a_second_and_writes_nothing() {
+async fn idle_sidecar_polls_once_a_second_and_writes_nothing() {
     const IDLE: Duration = Duration::from_secs(20);
-    // What a server does by itself while nothing happens is kept out: statistics of tables and
-    // snapshots for standbys.
+    // Exclude what an idle server writes by itself: statistics, and snapshots for standbys.
     let builder = Server::builder()
         .setting("autovacuum", "off")
         .setting("wal_level", "minimal")
@@ -125,14 +126,14 @@ async fn an_idle_sidecar_asks_once_a_second_and_writes_nothing() {
 
 const POSITION: &str = "select pg_current_wal_insert_lsn()";
 
-/// Waits until what the start left has been written.
+/// Waits until the writes of the start are flushed.
 async fn settle(session: &Session) {
     ask(session, "checkpoint").await;
     let (mut position, mut since) = (ask(session, POSITION).await, Instant::now());
-    let begun = Instant::now();
+    let started = Instant::now();
     while since.elapsed() < Duration::from_secs(3) {
         assert!(
-            begun.elapsed() < Duration::from_secs(20),
+            started.elapsed() < Duration::from_secs(20),
             "the server never settles"
         );
         sleep(Duration::from_millis(100)).await;

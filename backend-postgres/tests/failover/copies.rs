@@ -1,4 +1,4 @@
-//! A store that is started again, or put back, or copied, without a promotion.
+//! Tests of stores that are restarted, restored or copied without a promotion.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use postgres_testkit::{Programs, Proxy, Server, Stop};
 use crate::scene::{Scene, reason};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_crashes_and_comes_back_stays_in_its_epoch() {
+async fn crashed_server_keeps_its_epoch() {
     let mut server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("made");
     let scene = Scene::start(&dsn).await;
@@ -26,10 +26,10 @@ async fn a_server_that_crashes_and_comes_back_stays_in_its_epoch() {
     assert_eq!(ends.lists, [1, 1], "{:?}", ends.reasons);
 }
 
-/// A copy of the data directory is put back: the server is on the timeline it always was, but a
-/// sidecar remembers more.
+/// Restores a copy of the data directory: the timeline is the same, but the sidecars observed newer
+/// revisions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_that_is_put_back_begins_an_epoch() {
+async fn restored_disk_snapshot_begins_an_epoch() {
     let mut server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("made");
     let scene = Scene::start(&dsn).await;
@@ -51,9 +51,9 @@ async fn a_snapshot_that_is_put_back_begins_an_epoch() {
     scene.finish(&dsn).await;
 }
 
-/// A dump that is read into another cluster may be of any age.
+/// Restores a dump in another cluster. The dump may be of any age.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dump_in_another_cluster_begins_an_epoch() {
+async fn dump_restored_in_another_cluster_begins_an_epoch() {
     let mut server = Server::builder().start().await.expect("a server");
     let database = server.create_database("ark").await.expect("made");
     let proxy = Proxy::start(server.address()).await.expect("a proxy");
@@ -76,9 +76,9 @@ async fn a_dump_in_another_cluster_begins_an_epoch() {
     scene.finish(&dsn).await;
 }
 
-/// A dump that is read again where it was made: only the tables are others.
+/// Restores a dump in its own database: only the tables have other OIDs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dump_in_its_own_database_begins_an_epoch() {
+async fn dump_restored_in_same_database_begins_an_epoch() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("made");
     let mut scene = Scene::start(&dsn).await;
@@ -89,10 +89,10 @@ async fn a_dump_in_its_own_database_begins_an_epoch() {
     scene.create(0, "lost/one").await;
     scene.writes().await;
     let ledger = scene.ledger.clone();
-    let mut told = 0;
-    // Nobody is left who could remember.
+    let mut observed = 0;
+    // All sidecars restart, so none has observed the lost revisions.
     let again = async || {
-        told = ledger.newest();
+        observed = ledger.newest();
         let drop = "drop schema ark cascade";
         server.execute("ark", drop).await.expect("dropped");
         load(&file, &dsn).await;
@@ -100,21 +100,24 @@ async fn a_dump_in_its_own_database_begins_an_epoch() {
     scene.restart(&dsn, again).await;
     let header = scene.epoch_after(before.epoch).await;
     assert!(!scene.shows("lost/one").await);
-    scene.history_is_gone(told, &header).await;
+    scene.history_is_gone(observed, &header).await;
     assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }
 
-/// Somebody who knows more than the sidecars can says that an epoch is over.
+/// An operator may end an epoch for reasons that the sidecars cannot detect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_epoch_that_is_ordered_begins_while_everybody_works() {
+async fn requested_epoch_begins_under_load() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("made");
     let scene = Scene::start(&dsn).await;
     let before = scene.header(0).await;
-    let kept = scene.create(0, "kept/one").await;
-    let bench = &scene.benches[1];
-    let opened = bench.client.try_watch(bench.after(before.revision)).await;
+    let stored = scene.create(0, "kept/one").await;
+    let context = &scene.contexts[1];
+    let opened = context
+        .client
+        .try_watch(context.after(before.revision))
+        .await;
     let mut watch = opened.expect("sound").expect("a watch");
     let options = Options::from_dsn(&dsn).expect("a DSN");
     let epoch = migrate::new_epoch(&options).await.expect("an epoch");
@@ -127,7 +130,7 @@ async fn an_epoch_that_is_ordered_begins_while_everybody_works() {
     };
     assert_eq!(reason(&end), Reason::EpochChanged, "{end}");
     assert!(scene.shows("kept/one").await);
-    scene.history_is_gone(kept, &header).await;
+    scene.history_is_gone(stored, &header).await;
     assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }
@@ -140,7 +143,7 @@ async fn dump(database: &str, file: &Path) {
     shell(&format!("'{program}' -f '{file}' '{database}'"));
 }
 
-/// Reads a dump into a database.
+/// Restores a dump into a database.
 async fn load(file: &Path, database: &str) {
     let programs = Programs::find().await.expect("programs");
     let program = programs.path("psql").expect("psql");

@@ -1,4 +1,4 @@
-//! Everything that anybody was told.
+//! Ledger of everything that clients have observed.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,16 +10,16 @@ use backend_proto::v1::{Event, Header};
 use conformance::path_of;
 use parking_lot::Mutex;
 
-/// What a revision means.
+/// The meaning of a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fact {
     pub(crate) path: String,
     pub(crate) kind: Type,
-    /// The text that was stored, which no other write has; for a delete, the revision deleted.
+    /// Stored value, unique to its write; for a delete, the deleted revision.
     pub(crate) text: String,
 }
 
-/// Shared by all who are told something.
+/// Ledger shared by all clients.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger(Arc<Mutex<Book>>);
 
@@ -34,7 +34,7 @@ struct Book {
 // === impl Ledger ===
 
 impl Ledger {
-    /// A writer was told that its change has this revision.
+    /// Records a writer's acknowledged change.
     pub(crate) fn acknowledged(&self, revision: i64, fact: Fact) {
         let mut book = self.0.lock();
         book.note(revision, fact);
@@ -44,7 +44,7 @@ impl Ledger {
         }
     }
 
-    /// A watcher was told of a change.
+    /// Records a watcher's event.
     pub(crate) fn event(&self, event: &Event) {
         let record = event.record.clone().unwrap_or_default();
         let text = match event.r#type() {
@@ -59,7 +59,7 @@ impl Ledger {
         self.0.lock().note(event.revision, fact);
     }
 
-    /// Somebody was told where the store stands.
+    /// Records an observed header.
     pub(crate) fn header(&self, header: &Header) {
         let mut book = self.0.lock();
         book.epochs.insert(header.epoch);
@@ -70,7 +70,7 @@ impl Ledger {
         }
     }
 
-    /// Whether two revisions are of one epoch, as far as headers told.
+    /// Whether two revisions are in one epoch, according to the observed headers.
     pub(crate) fn are_of_one_epoch(&self, one: i64, other: i64) -> bool {
         let book = self.0.lock();
         let epoch = |revision| book.epochs.range(..=revision).next_back().copied();
@@ -81,7 +81,7 @@ impl Ledger {
         self.0.lock().problems.push(problem);
     }
 
-    /// How many writes were acknowledged in an epoch.
+    /// Number of acknowledged writes in an epoch.
     pub(crate) fn writes_in(&self, epoch: i64) -> usize {
         let book = self.0.lock();
         let next = book.epochs.range(epoch + 1..).next().copied();
@@ -89,27 +89,27 @@ impl Ledger {
         book.acknowledged.range(epoch..upto).count()
     }
 
-    /// The newest revision that anybody was told of.
+    /// Newest observed revision.
     pub(crate) fn newest(&self) -> i64 {
         let book = self.0.lock();
         book.facts.last_key_value().map_or(0, |(newest, _)| *newest)
     }
 
-    /// Acknowledged revisions after one and up to another.
-    pub(crate) fn between(&self, after: i64, through: i64) -> Vec<i64> {
+    /// Acknowledged revisions after `after`, up to and including the second argument.
+    pub(crate) fn between(&self, after: i64, up_to_revision: i64) -> Vec<i64> {
         let book = self.0.lock();
         book.acknowledged
-            .range((Bound::Excluded(after), Bound::Included(through)))
+            .range((Bound::Excluded(after), Bound::Included(up_to_revision)))
             .copied()
             .collect()
     }
 
-    /// All epochs that headers told of.
+    /// All observed epochs.
     pub(crate) fn epochs(&self) -> Vec<i64> {
         self.0.lock().epochs.iter().copied().collect()
     }
 
-    /// Fails if anything was wrong.
+    /// Fails if an inconsistency was recorded.
     pub(crate) fn check(&self) {
         let book = self.0.lock();
         let count = book.problems.len();

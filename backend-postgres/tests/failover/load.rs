@@ -1,42 +1,42 @@
-//! Writers that go on whatever happens, as controllers do: after anything but success they look.
+//! Writers that retry forever, like controllers: after any error they read the current state.
 
 use std::time::Duration;
 
 use backend_proto::v1::Key;
 use backend_proto::v1::event::Type;
 use backend_proto::v1::op_result::Verdict;
-use conformance::{Bench, Client};
+use conformance::{CaseContext, Client};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Fact, Ledger};
 
-/// Writers at each sidecar, and keys of each.
+/// Writers per sidecar, and keys per writer.
 const WRITERS: usize = 3;
 const KEYS: usize = 6;
 
-/// Between two writes of one writer, and before another look after trouble.
+/// Pause between two writes of a writer, and before a retry.
 const PAUSE: Duration = Duration::from_millis(5);
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Writers under way.
+/// Running writers.
 pub(crate) struct Load {
     stop: CancellationToken,
     writers: JoinSet<()>,
 }
 
 impl Load {
-    /// Starts writers at each workplace.
-    pub(crate) fn start(benches: &[Bench], ledger: &Ledger) -> Self {
+    /// Starts writers at each sidecar.
+    pub(crate) fn start(contexts: &[CaseContext], ledger: &Ledger) -> Self {
         let stop = CancellationToken::new();
         let mut writers = JoinSet::new();
-        for (place, bench) in benches.iter().enumerate() {
+        for (place, context) in contexts.iter().enumerate() {
             for number in 0..WRITERS {
                 let name = format!("w{place}-{number}");
                 let writer = Writer {
-                    bench: bench.clone(),
-                    client: bench.connect(),
+                    context: context.clone(),
+                    client: context.connect(),
                     name,
                     ledger: ledger.clone(),
                     stored: [None; KEYS],
@@ -47,7 +47,7 @@ impl Load {
         Self { stop, writers }
     }
 
-    /// Stops between two writes.
+    /// Stops the writers between two writes.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
         while let Some(ended) = self.writers.join_next().await {
@@ -57,7 +57,7 @@ impl Load {
 }
 
 struct Writer {
-    bench: Bench,
+    context: CaseContext,
     client: Client,
     name: String,
     ledger: Ledger,
@@ -81,18 +81,24 @@ impl Writer {
         format!("{}/k{slot}", self.name)
     }
 
-    /// One write; whether it was acknowledged.
+    /// Makes one write; returns whether it was acknowledged.
     async fn write(&mut self, round: usize) -> bool {
         let slot = round % KEYS;
         let path = self.path(slot);
         let text = format!("{}.{round}", self.name);
         let (kind, text, op) = match self.stored[slot] {
-            None => (Type::Created, text.clone(), self.bench.create(&path, text)),
-            Some(at) if (round / KEYS + slot) % 4 == 3 => {
-                (Type::Deleted, at.to_string(), self.bench.delete(&path, at))
-            }
+            None => (
+                Type::Created,
+                text.clone(),
+                self.context.create(&path, text),
+            ),
+            Some(at) if (round / KEYS + slot) % 4 == 3 => (
+                Type::Deleted,
+                at.to_string(),
+                self.context.delete(&path, at),
+            ),
             Some(at) => {
-                let op = self.bench.update(&path, text.clone(), at);
+                let op = self.context.update(&path, text.clone(), at);
                 (Type::Updated, text, op)
             }
         };
@@ -106,9 +112,9 @@ impl Writer {
         true
     }
 
-    /// Finds out what is stored.
+    /// Reads the current state of a key.
     async fn look(&mut self, slot: usize, stop: &CancellationToken) {
-        let key: Key = self.bench.key(&self.path(slot));
+        let key: Key = self.context.key(&self.path(slot));
         while !stop.is_cancelled() {
             sleep(RETRY).await;
             if let Ok(found) = self.client.get(&key, 0).await {

@@ -1,8 +1,8 @@
-//! What clients of the store see when its database loses commits, or might have: fail-overs to a
-//! standby, restores of earlier times, copies.
+//! Tests of clients when the database loses commits, or might have: fail-overs to a standby,
+//! restores of earlier times, copies.
 //!
-//! Real servers under load from two sidecars. Whatever anybody is ever told of a revision goes into
-//! one [`ledger`], which knows at once when a revision means two things.
+//! Real servers run under load from two sidecars. All observations of clients go into one
+//! [`ledger`], which fails as soon as a revision has two meanings.
 
 mod ledger;
 mod load;

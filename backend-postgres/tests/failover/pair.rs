@@ -1,10 +1,10 @@
-//! Fail-overs to an asynchronous standby.
+//! Tests of fail-overs to an asynchronous standby.
 
 use postgres_testkit::{Pair, Proxy, Server};
 
 use crate::scene::Scene;
 
-/// A fail-over that loses commits, seen through whatever leads clients to the new primary.
+/// Runs a fail-over that loses commits; `moves` is the proxy that leads clients to the new primary.
 async fn fail_over(pair: &mut Pair, dsn: &str, moves: Option<&Proxy>) {
     let scene = Scene::start(dsn).await;
     let before = scene.header(0).await;
@@ -29,7 +29,7 @@ async fn fail_over(pair: &mut Pair, dsn: &str, moves: Option<&Proxy>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commits_that_a_fail_over_lost_are_never_mistaken_for_others() {
+async fn commits_lost_in_fail_over_are_never_confused_with_later_ones() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let database = pair.primary().create_database("ark").await.expect("made");
     let proxy = Proxy::start(pair.primary().address())
@@ -40,28 +40,28 @@ async fn commits_that_a_fail_over_lost_are_never_mistaken_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dsn_with_both_servers_finds_the_new_primary() {
+async fn dsn_with_both_servers_finds_new_primary() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     pair.primary().create_database("ark").await.expect("made");
     let dsn = pair.dsn("ark");
     fail_over(&mut pair, &dsn, None).await;
 }
 
-/// Nobody can know that nothing was lost: a needless epoch costs everybody a list.
+/// Sidecars cannot know that nothing was lost, and a needless epoch costs only one list per client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promotion_that_lost_nothing_begins_an_epoch_too() {
+async fn lossless_promotion_begins_an_epoch() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     pair.primary().create_database("ark").await.expect("made");
     let dsn = pair.dsn("ark");
     let scene = Scene::start(&dsn).await;
     let before = scene.header(0).await;
-    let kept = scene.create(0, "kept/one").await;
+    let stored = scene.create(0, "kept/one").await;
     pair.received().await.expect("the standby has it");
     pair.kill_primary().await.expect("a crash");
     pair.promote().await.expect("a promotion");
     let header = scene.epoch_after(before.epoch).await;
     assert!(scene.shows("kept/one").await);
-    scene.history_is_gone(kept, &header).await;
+    scene.history_is_gone(stored, &header).await;
     assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }

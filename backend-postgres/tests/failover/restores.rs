@@ -1,18 +1,18 @@
-//! Restores of an earlier time.
+//! Tests of restores of an earlier time.
 
 use std::time::{Duration, Instant};
 
 use backend_proto::v1::op_result::Verdict;
-use conformance::{Bench, path_of};
+use conformance::{CaseContext, path_of};
 use postgres_testkit::{Archive, Server};
 use tokio::time::sleep;
 
 use crate::scene::Scene;
 use crate::sidecar::{DEADLINE, Sidecar};
 
-/// The database forgets a kind, and gives its number to another.
+/// The database loses a resource and assigns its id to another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kind_that_was_lost_is_not_taken_for_another() {
+async fn lost_resource_is_not_confused_with_reused_id() {
     let mut archive = Archive::start(Server::builder()).await.expect("a server");
     let dsn = archive.server().create_database("ark").await.expect("made");
     archive.base_backup().await.expect("a backup");
@@ -24,61 +24,64 @@ async fn a_kind_that_was_lost_is_not_taken_for_another() {
     store(&lost[1], "a/two").await;
     archive.restore_to(&point).await.expect("a restore");
     scene.epoch_after(before.epoch).await;
-    // The second sidecar may think that it knows the number of the kind that was lost.
+    // The second sidecar may have cached the id of the lost resource.
     store(&other[0], "b/one").await;
     let start = scene.header(1).await.revision;
     store(&lost[1], "a/three").await;
     store(&lost[0], "a/four").await;
-    let late = Sidecar::start(&dsn).await;
-    for bench in [&lost[0], &lost[1], &lost[0].at(&late.endpoint())] {
-        assert_eq!(paths(bench).await, ["a/four", "a/three"]);
-        assert_eq!(seen_after(bench, start).await, ["a/three", "a/four"]);
+    let fresh_sidecar = Sidecar::start(&dsn).await;
+    for context in [&lost[0], &lost[1], &lost[0].at(&fresh_sidecar.endpoint())] {
+        assert_eq!(paths(context).await, ["a/four", "a/three"]);
+        assert_eq!(seen_after(context, start).await, ["a/three", "a/four"]);
     }
-    for bench in &other {
-        assert_eq!(paths(bench).await, ["b/one"]);
+    for context in &other {
+        assert_eq!(paths(context).await, ["b/one"]);
     }
-    late.stop().await;
+    fresh_sidecar.stop().await;
     scene.finish(&dsn).await;
 }
 
-async fn store(bench: &Bench, path: &str) {
-    let op = bench.create(path, "a value");
-    let verdict = bench.client.verdict(op).await;
+async fn store(context: &CaseContext, path: &str) {
+    let op = context.create(path, "a value");
+    let verdict = context.client.verdict(op).await;
     assert!(matches!(verdict, Ok(Verdict::Applied(_))), "{verdict:?}");
 }
 
-/// The first two changes after a revision.
-async fn seen_after(bench: &Bench, start: i64) -> Vec<String> {
+/// Returns the first two changes after a revision.
+async fn seen_after(context: &CaseContext, start: i64) -> Vec<String> {
     let begin = Instant::now();
     let mut stream = loop {
-        let opened = bench.client.try_watch(bench.after(start)).await;
+        let opened = context.client.try_watch(context.after(start)).await;
         match opened.expect("sound") {
             Ok(stream) => break stream,
-            // Health lags behind a little.
-            Err(refused) => assert!(begin.elapsed() < DEADLINE, "{refused}"),
+            // The published health is polled, so it may lag.
+            Err(rejected) => assert!(begin.elapsed() < DEADLINE, "{rejected}"),
         }
         sleep(Duration::from_millis(50)).await;
     };
-    let mut seen = Vec::new();
-    while seen.len() < 2 {
-        let told = stream.next().await.expect("sound").expect("events");
-        let records = told.events.iter().filter_map(|event| event.record.as_ref());
+    let mut received = Vec::new();
+    while received.len() < 2 {
+        let observed = stream.next().await.expect("sound").expect("events");
+        let records = observed
+            .events
+            .iter()
+            .filter_map(|event| event.record.as_ref());
         let keys = records.filter_map(|record| record.key.as_ref());
-        seen.extend(keys.map(path_of));
-        assert!(begin.elapsed() < DEADLINE, "{seen:?}");
+        received.extend(keys.map(path_of));
+        assert!(begin.elapsed() < DEADLINE, "{received:?}");
     }
-    seen
+    received
 }
 
-async fn paths(bench: &Bench) -> Vec<String> {
-    let listed = bench.client.try_list(bench.all(0)).await;
+async fn paths(context: &CaseContext) -> Vec<String> {
+    let listed = context.client.try_list(context.all(0)).await;
     let records = listed.expect("sound").expect("a list").records;
     let keys = records.iter().filter_map(|record| record.key.as_ref());
     keys.map(path_of).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restore_begins_an_epoch_and_another_one_another() {
+async fn each_restore_begins_its_own_epoch() {
     let mut archive = Archive::start(Server::builder()).await.expect("a server");
     let dsn = archive.server().create_database("ark").await.expect("made");
     archive.base_backup().await.expect("a backup");
@@ -101,9 +104,10 @@ async fn a_restore_begins_an_epoch_and_another_one_another() {
     assert_eq!(ends.lists, [3, 3], "{:?}", ends.reasons);
 }
 
-/// The database goes back to before an epoch began, and nobody is left who saw it.
+/// The database is restored to before an epoch began, and no running process has observed that
+/// epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_epoch_is_new_even_if_all_forgot_the_last_one() {
+async fn epoch_is_new_even_if_no_process_remembers_the_last() {
     let mut archive = Archive::start(Server::builder()).await.expect("a server");
     let dsn = archive.server().create_database("ark").await.expect("made");
     archive.base_backup().await.expect("a backup");
@@ -112,14 +116,14 @@ async fn an_epoch_is_new_even_if_all_forgot_the_last_one() {
     scene.writes().await;
     for _ in 0..3 {
         let ledger = scene.ledger.clone();
-        let mut told = 0;
+        let mut observed = 0;
         let back = async || {
-            told = ledger.newest();
+            observed = ledger.newest();
             archive.restore_to(&point).await.expect("a restore");
         };
         scene.restart(&dsn, back).await;
-        let header = scene.begun_above(told).await;
-        scene.history_is_gone(told, &header).await;
+        let header = scene.begun_above(observed).await;
+        scene.history_is_gone(observed, &header).await;
     }
     scene.finish(&dsn).await;
 }

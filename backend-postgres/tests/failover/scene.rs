@@ -1,4 +1,4 @@
-//! Sidecars on one database, writers and watchers at each, and what must hold at the end.
+//! Sidecars on one database, with writers and watchers at each, and the final assertions.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use backend_proto::error::from_status;
 use backend_proto::v1::Header;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::op_result::Verdict;
-use conformance::{Bench, Client, Effort};
+use conformance::{CaseContext, Client, RunOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -18,21 +18,21 @@ use crate::load::Load;
 use crate::sidecar::{DEADLINE, Sidecar, eventually};
 use crate::watcher::Watcher;
 
-/// Writes that show that writing goes on.
-const SOME: usize = 60;
+/// Number of writes that counts as progress.
+const PROGRESS_WRITES: usize = 60;
 
-/// How often each sidecar is asked where the store stands.
-const GLANCE: Duration = Duration::from_millis(3);
+/// Interval at which each sidecar's header is read.
+const HEADER_INTERVAL: Duration = Duration::from_millis(3);
 
-const EFFORT: Effort = Effort {
+const RUN_OPTIONS: RunOptions = RunOptions {
     seed: 1,
     long: false,
 };
 
-/// A store in use.
+/// A store under load.
 pub(crate) struct Scene {
     pub(crate) ledger: Ledger,
-    pub(crate) benches: Vec<Bench>,
+    pub(crate) contexts: Vec<CaseContext>,
     sidecars: Vec<Sidecar>,
     load: Load,
     watchers: JoinSet<Watcher>,
@@ -41,28 +41,28 @@ pub(crate) struct Scene {
     stop: CancellationToken,
 }
 
-/// What watchers came to.
+/// Results of the watchers.
 pub(crate) struct Ends {
-    /// Why watches ended, per watcher.
+    /// Reasons why watches ended, per watcher.
     pub(crate) reasons: Vec<Vec<Reason>>,
-    /// Lists that each watcher needed.
+    /// Number of lists per watcher.
     pub(crate) lists: Vec<usize>,
 }
 
 // === impl Scene ===
 
 impl Scene {
-    /// Two sidecars under load, some writes later.
+    /// Starts two sidecars under load, and waits for some writes.
     pub(crate) async fn start(dsn: &str) -> Self {
         let ledger = Ledger::default();
         let (first, second) = tokio::join!(Sidecar::start(dsn), Sidecar::start(dsn));
         let sidecars = vec![first, second];
-        let benches = workplaces(&sidecars).await;
+        let contexts = contexts(&sidecars).await;
         let (target, reached) = watch::channel(i64::MAX);
         let mut scene = Self {
-            load: Load::start(&benches, &ledger),
+            load: Load::start(&contexts, &ledger),
             ledger,
-            benches,
+            contexts,
             sidecars,
             watchers: JoinSet::new(),
             target,
@@ -75,23 +75,23 @@ impl Scene {
     }
 
     fn look_on(&mut self, target: &watch::Receiver<i64>) {
-        for bench in &self.benches {
-            let watcher = Watcher::new(bench, &self.ledger, target.clone());
+        for context in &self.contexts {
+            let watcher = Watcher::new(context, &self.ledger, target.clone());
             self.watchers.spawn(watcher.work());
-            let (client, ledger) = (bench.connect(), self.ledger.clone());
+            let (client, ledger) = (context.connect(), self.ledger.clone());
             let stop = self.stop.clone();
             self.glances.spawn(async move {
                 while !stop.is_cancelled() {
                     if let Ok(header) = client.current().await {
                         ledger.header(&header);
                     }
-                    sleep(GLANCE).await;
+                    sleep(HEADER_INTERVAL).await;
                 }
             });
         }
     }
 
-    /// Stops the sidecars, and starts others which remember nothing; their clients go on.
+    /// Replaces the sidecars by new ones without observed state; their clients continue.
     pub(crate) async fn restart(&mut self, dsn: &str, between: impl AsyncFnOnce()) {
         let mut folders = Vec::new();
         for sidecar in self.sidecars.drain(..) {
@@ -102,21 +102,21 @@ impl Scene {
         self.sidecars = futures_util::future::join_all(starting).await;
     }
 
-    /// Waits until more writes were acknowledged, in the newest epoch.
+    /// Waits for further acknowledged writes in the newest epoch.
     pub(crate) async fn writes(&self) {
         let epoch = self.header(0).await.epoch;
         let before = self.ledger.writes_in(epoch);
         eventually("writes go on", async || {
-            self.ledger.writes_in(epoch) >= before + SOME
+            self.ledger.writes_in(epoch) >= before + PROGRESS_WRITES
         })
         .await;
     }
 
-    /// Where a sidecar says that the store stands, as soon as it can.
+    /// Returns the header at a sidecar, with retries.
     pub(crate) async fn header(&self, place: usize) -> Header {
         let begin = std::time::Instant::now();
         loop {
-            match self.benches[place].client.current().await {
+            match self.contexts[place].client.current().await {
                 Ok(header) => {
                     self.ledger.header(&header);
                     return header;
@@ -127,7 +127,7 @@ impl Scene {
         }
     }
 
-    /// Waits until all sidecars are in one epoch after this, and work in it.
+    /// Waits until all sidecars serve one later epoch, and accept writes in it.
     pub(crate) async fn epoch_after(&self, before: i64) -> Header {
         eventually("all sidecars are in a later epoch", async || {
             let first = self.header(0).await.epoch;
@@ -139,35 +139,38 @@ impl Scene {
         self.header(0).await
     }
 
-    /// Waits until all sidecars are where everything up to a revision is gone, and work there. If all
-    /// who saw it have forgotten it, the epoch may have the number of one that was lost.
+    /// Waits until all sidecars serve a state in which revisions up to `old` are compacted, and
+    /// accept writes. If no process remembers the lost epoch, the new one may have the same number.
     pub(crate) async fn begun_above(&self, old: i64) -> Header {
-        eventually("all sidecars are above what anybody was told", async || {
-            let first = self.header(0).await;
-            let second = self.header(1).await;
-            let lower = first.compact_revision.min(second.compact_revision);
-            lower > old && first.epoch == second.epoch
-        })
+        eventually(
+            "all sidecars are above every observed revision",
+            async || {
+                let first = self.header(0).await;
+                let second = self.header(1).await;
+                let lower = first.compact_revision.min(second.compact_revision);
+                lower > old && first.epoch == second.epoch
+            },
+        )
         .await;
         self.writes().await;
         self.header(0).await
     }
 
-    /// Waits until the sidecars' own readers of the log know of an epoch.
+    /// Waits until the log follower of a sidecar has published an epoch.
     pub(crate) async fn published(&self, place: usize, old: i64) -> Status {
         let begin = std::time::Instant::now();
-        let bench = &self.benches[place];
+        let context = &self.contexts[place];
         loop {
-            let opened = bench.client.try_watch(bench.after(old)).await;
+            let opened = context.client.try_watch(context.after(old)).await;
             let ended = match opened.expect("a sound watch") {
                 Ok(mut stream) => loop {
                     if let Err(end) = stream.next().await.expect("a sound watch") {
                         break end;
                     }
                 },
-                Err(refused) => refused,
+                Err(rejected) => rejected,
             };
-            // A watch that began in the last moment of an epoch ends with it.
+            // A watch that began just before the epoch ended gets its error.
             if reason(&ended) == Reason::Compacted {
                 return ended;
             }
@@ -176,17 +179,17 @@ impl Scene {
         }
     }
 
-    /// Stops the writers; everything must fit together. The DSN is for a sidecar that remembers
-    /// nothing.
+    /// Stops the writers and checks that all observations are consistent; `dsn` is for a sidecar
+    /// without observed state.
     pub(crate) async fn finish(mut self, dsn: &str) -> Ends {
         self.load.stop().await;
         self.stop.cancel();
         while self.glances.join_next().await.is_some() {}
         let head = self.header(0).await;
         assert_eq!(head, self.header(1).await, "both sidecars");
-        let late = Sidecar::start(dsn).await;
-        let bench = self.benches[0].at(&late.endpoint());
-        let header = bench.client.current().await.expect("an answer");
+        let fresh_sidecar = Sidecar::start(dsn).await;
+        let context = self.contexts[0].at(&fresh_sidecar.endpoint());
+        let header = context.client.current().await.expect("an answer");
         assert_eq!(header, head, "a sidecar that starts only now");
         assert!(self.ledger.newest() <= head.revision, "{head:?}");
         self.target.send_replace(head.revision);
@@ -202,8 +205,8 @@ impl Scene {
             watched
         });
         let watched = watched.await.expect("watchers that see everything");
-        for bench in self.benches.iter().chain([&bench]) {
-            let listed = bench.client.try_list(bench.all(0)).await;
+        for context in self.contexts.iter().chain([&context]) {
+            let listed = context.client.try_list(context.all(0)).await;
             let listed = listed.expect("a sound list").expect("a list");
             for watcher in &watched {
                 watcher.matches(&listed);
@@ -215,55 +218,54 @@ impl Scene {
         }
         let known = [Reason::NotReady, Reason::EpochChanged, Reason::Compacted];
         for reason in ends.reasons.iter().flatten() {
-            // Nothing is typed while a sidecar is not there.
+            // Errors are untyped while a sidecar is down.
             let typed = known.contains(reason) || *reason == Reason::Unspecified;
             assert!(typed, "{:?}", ends.reasons);
         }
         self.ledger.check();
-        late.stop().await;
+        fresh_sidecar.stop().await;
         for sidecar in self.sidecars {
             sidecar.stop().await;
         }
         ends
     }
 
-    /// What a revision of an earlier epoch is good for: nothing but a clear refusal, whoever is
-    /// asked.
+    /// Asserts that every call with a revision of an earlier epoch is rejected at every sidecar.
     pub(crate) async fn history_is_gone(&self, old: i64, header: &Header) {
         assert!(header.compact_revision > old, "{header:?} after {old}");
-        for (place, bench) in self.benches.iter().enumerate() {
+        for (place, context) in self.contexts.iter().enumerate() {
             self.published(place, old).await;
-            let listed = bench.client.try_list(bench.all(old)).await;
-            let refused = listed.expect("a sound list").expect_err("an old list");
-            assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
-            let got = bench.client.get(&bench.key("any/any"), old).await;
-            let refused = got.expect_err("an old get");
-            assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
+            let listed = context.client.try_list(context.all(old)).await;
+            let rejected = listed.expect("a sound list").expect_err("an old list");
+            assert_eq!(reason(&rejected), Reason::Compacted, "{rejected}");
+            let got = context.client.get(&context.key("any/any"), old).await;
+            let rejected = got.expect_err("an old get");
+            assert_eq!(reason(&rejected), Reason::Compacted, "{rejected}");
         }
     }
 
-    /// A write of our own through a sidecar; its revision.
+    /// Creates a record through a sidecar; returns its revision.
     pub(crate) async fn create(&self, place: usize, path: &str) -> i64 {
-        let bench = &self.benches[place];
-        let op = bench.create(path, "an acknowledged value");
-        match bench.client.verdict(op).await {
+        let context = &self.contexts[place];
+        let op = context.create(path, "an acknowledged value");
+        match context.client.verdict(op).await {
             Ok(Verdict::Applied(applied)) => applied.revision,
             other => panic!("{other:?}"),
         }
     }
 
-    /// Workplaces with a kind of their own.
-    pub(crate) async fn kind(&self) -> Vec<Bench> {
-        workplaces(&self.sidecars).await
+    /// Returns contexts with a new resource.
+    pub(crate) async fn kind(&self) -> Vec<CaseContext> {
+        contexts(&self.sidecars).await
     }
 
-    /// Whether every sidecar shows a key, by get and by list.
+    /// Whether every sidecar returns a key, by get and by list.
     pub(crate) async fn shows(&self, path: &str) -> bool {
         let mut shown = Vec::new();
-        for bench in &self.benches {
-            let got = bench.client.get(&bench.key(path), 0).await;
+        for context in &self.contexts {
+            let got = context.client.get(&context.key(path), 0).await;
             shown.push(got.expect("an answer").record.is_some());
-            let listed = bench.client.try_list(bench.all(0)).await;
+            let listed = context.client.try_list(context.all(0)).await;
             let listed = listed.expect("a sound list").expect("a list");
             let mut keys = listed.records.iter().filter_map(|it| it.key.clone());
             shown.push(keys.any(|key| conformance::path_of(&key) == path));
@@ -280,11 +282,11 @@ pub(crate) fn reason(status: &Status) -> Reason {
     from_status(status).map_or(Reason::Unspecified, |error| error.reason())
 }
 
-/// A workplace at each sidecar, with the same keys.
-pub(crate) async fn workplaces(sidecars: &[Sidecar]) -> Vec<Bench> {
+/// Returns a context per sidecar, with the same keys.
+pub(crate) async fn contexts(sidecars: &[Sidecar]) -> Vec<CaseContext> {
     let endpoint = sidecars[0].endpoint();
     let described = Client::new(&endpoint).describe().await;
-    let model = Bench::new(&endpoint, &described.expect("an answer"), EFFORT);
+    let model = CaseContext::new(&endpoint, &described.expect("an answer"), RUN_OPTIONS);
     let sidecars = sidecars.iter();
     sidecars.map(|it| model.at(&it.endpoint())).collect()
 }

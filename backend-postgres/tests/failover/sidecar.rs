@@ -1,4 +1,4 @@
-//! The driver behind the kit, in this process.
+//! The driver behind the kit, in the test process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use backend_postgres::{Options, PostgresDriver};
 use conformance::{Endpoint, Served};
 use tempfile::TempDir;
 
-/// Longest wait of these tests for anything, on a busy machine.
+/// Timeout of these tests, with slack for busy machines.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
-/// A sidecar that serves; gone when dropped.
+/// A serving sidecar; stopped when dropped.
 pub(crate) struct Sidecar {
     served: Served,
     folder: TempDir,
@@ -22,7 +22,7 @@ impl Sidecar {
         Self::start_in(tempfile::tempdir().expect("a directory"), dsn).await
     }
 
-    /// As [`Self::start`], where another one served.
+    /// As [`Self::start`], on the socket of an earlier sidecar.
     pub(crate) async fn start_in(folder: TempDir, dsn: &str) -> Self {
         let options = Options::from_dsn(dsn).expect("a DSN");
         let opened = tokio::time::timeout(DEADLINE, PostgresDriver::open(options)).await;
@@ -38,14 +38,14 @@ impl Sidecar {
         self.served.endpoint()
     }
 
-    /// Ends it in order; where it served.
+    /// Stops the sidecar in order; returns its directory.
     pub(crate) async fn stop(self) -> TempDir {
         self.served.stop().await.expect("a sidecar that stops");
         self.folder
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
     let begin = std::time::Instant::now();
     while !holds().await {

@@ -1,19 +1,20 @@
-//! An old primary that lives on beside the new one: only new connections get to the new one.
+//! Tests of an old primary that stays up beside the new one; only new connections reach the new
+//! one.
 
 use std::time::Duration;
 
 use backend_proto::v1::backend_error::Reason;
 use postgres_testkit::{Mode, Pair, Proxy, Server};
 
-use crate::scene::{Scene, reason, workplaces};
+use crate::scene::{Scene, contexts, reason};
 use crate::sidecar::{Sidecar, eventually};
 
-/// Connections of a sidecar that end, of those that it has: some stay where they are.
+/// Terminates some of a sidecar's connections; the others stay on the old primary.
 const FEW: &str = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
      where datname = 'ark' and pid <> pg_backend_pid() order by pid limit 4) as few";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
+async fn connections_to_old_primary_do_not_restore_its_epoch() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let database = pair.primary().create_database("ark").await.expect("made");
     let proxy = Proxy::start(pair.primary().address())
@@ -28,7 +29,8 @@ async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
     let lost = scene.create(0, "lost/one").await;
     let session = pair.primary().session("ark").await.expect("a session");
     session.text(FEW).await.expect("some end");
-    // Whoever is led to both servers meanwhile must decide for one; an epoch of each is the limit.
+    // A sidecar with connections to both servers must settle on one; at most one epoch per server
+    // may begin.
     eventually("a sidecar finds the new primary", async || {
         let first = scene.header(0).await;
         let second = scene.header(1).await;
@@ -45,18 +47,18 @@ async fn connections_to_an_old_primary_do_not_bring_its_epoch_back() {
     assert_eq!(ends.lists, [2, 2], "{:?}", ends.reasons);
 }
 
-/// A fail-over that nobody had to wait for: watches learn of it by the epoch alone.
+/// No connection breaks, so a watch can only end because of the new epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_under_way_ends_with_its_epoch() {
+async fn open_watch_ends_with_its_epoch() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let database = pair.primary().create_database("ark").await.expect("made");
     let proxy = Proxy::start(pair.primary().address())
         .await
         .expect("a proxy");
     let sidecar = Sidecar::start(&proxy.dsn(&database)).await;
-    let bench = workplaces(std::slice::from_ref(&sidecar)).await.remove(0);
-    let old = bench.client.current().await.expect("an answer").revision;
-    let opened = bench.client.try_watch(bench.after(old)).await;
+    let context = contexts(std::slice::from_ref(&sidecar)).await.remove(0);
+    let old = context.client.current().await.expect("an answer").revision;
+    let opened = context.client.try_watch(context.after(old)).await;
     let mut stream = opened.expect("sound").expect("a watch");
     pair.caught_up().await.expect("the standby has it");
     pair.promote().await.expect("a promotion");
@@ -64,13 +66,13 @@ async fn a_watch_under_way_ends_with_its_epoch() {
     proxy.set(Mode::Cut).await.expect("all connections end");
     let end = loop {
         match stream.next().await.expect("sound") {
-            Ok(told) => assert_eq!(told.through, old),
+            Ok(message) => assert_eq!(message.up_to_revision, old),
             Err(end) => break end,
         }
     };
     assert_eq!(reason(&end), Reason::EpochChanged, "{end}");
-    let opened = bench.client.try_watch(bench.after(old)).await;
-    let refused = opened.expect("sound").map(drop).expect_err("an old start");
-    assert_eq!(reason(&refused), Reason::Compacted, "{refused}");
+    let opened = context.client.try_watch(context.after(old)).await;
+    let rejected = opened.expect("sound").map(drop).expect_err("an old start");
+    assert_eq!(reason(&rejected), Reason::Compacted, "{rejected}");
     sidecar.stop().await;
 }

@@ -1,11 +1,11 @@
-//! A client that lists and watches for ever: resumes where it was, and lists again if told to.
+//! A client that lists and watches forever: it resumes where it was, and lists again when required.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
-use conformance::{Bench, Client, Listed, Replay, Stop};
+use conformance::{CaseContext, Client, Listed, Replay, Stop};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tonic::Status;
@@ -14,25 +14,29 @@ use crate::ledger::Ledger;
 
 const RETRY: Duration = Duration::from_millis(50);
 
-/// What a watcher came to.
+/// State of a watcher.
 pub(crate) struct Watcher {
-    bench: Bench,
+    context: CaseContext,
     client: Client,
     ledger: Ledger,
-    /// Where it is to stop.
+    /// Revision at which it stops.
     target: watch::Receiver<i64>,
     state: Replay,
     cursor: i64,
-    /// Why its watches ended or did not start, in order.
+    /// Reasons why its watches ended or were rejected, in order.
     pub(crate) ends: Vec<Reason>,
     pub(crate) lists: usize,
 }
 
 impl Watcher {
-    pub(crate) fn new(bench: &Bench, ledger: &Ledger, target: watch::Receiver<i64>) -> Self {
+    pub(crate) fn new(
+        context: &CaseContext,
+        ledger: &Ledger,
+        target: watch::Receiver<i64>,
+    ) -> Self {
         Self {
-            bench: bench.clone(),
-            client: bench.connect(),
+            context: context.clone(),
+            client: context.connect(),
             ledger: ledger.clone(),
             target,
             state: Replay::default(),
@@ -42,7 +46,7 @@ impl Watcher {
         }
     }
 
-    /// Goes on until everything up to the target was seen.
+    /// Runs until it has received everything up to the target.
     pub(crate) async fn work(mut self) -> Self {
         let mut fresh = false;
         while self.cursor < *self.target.borrow() {
@@ -65,7 +69,7 @@ impl Watcher {
         self
     }
 
-    /// Fails unless a list shows what the events made.
+    /// Fails unless a list equals the state built from events.
     pub(crate) fn matches(&self, listed: &Listed) {
         let matched = self.state.matches(&listed.records, "the list at the end");
         matched.expect("a watcher with everything");
@@ -74,7 +78,7 @@ impl Watcher {
     async fn list(&mut self) {
         self.lists += 1;
         loop {
-            match self.client.try_list(self.bench.all(0)).await {
+            match self.client.try_list(self.context.all(0)).await {
                 Ok(Ok(listed)) => {
                     self.ledger.header(&listed.header);
                     self.cursor = listed.header.revision;
@@ -90,46 +94,46 @@ impl Watcher {
         }
     }
 
-    /// One watch, to the target or to its end.
+    /// Runs one watch, to the target or to its end.
     async fn follow(&mut self) -> Result<(), Status> {
         let start = self.cursor;
-        let opened = self.client.try_watch(self.bench.after(start)).await;
-        let mut stream = self.sound(opened)??;
-        let mut seen = BTreeSet::new();
+        let opened = self.client.try_watch(self.context.after(start)).await;
+        let mut stream = self.check_rules(opened)??;
+        let mut observed = BTreeSet::new();
         let end = loop {
             if self.cursor >= *self.target.borrow() {
                 break Ok(());
             }
-            let told = stream.next().await;
-            let told = match self.sound(told)? {
-                Ok(told) => told,
+            let message = stream.next().await;
+            let message = match self.check_rules(message)? {
+                Ok(message) => message,
                 Err(end) => break Err(end),
             };
-            for event in &told.events {
+            for event in &message.events {
                 self.ledger.event(event);
-                seen.insert(event.revision);
+                observed.insert(event.revision);
                 if !self.ledger.are_of_one_epoch(event.revision, start) {
                     let revision = event.revision;
                     let problem = format!("a watch from {start} went on to {revision}");
                     self.ledger.problem(problem);
                 }
                 let applied = self.state.apply(event);
-                self.sound(applied)?;
+                self.check_rules(applied)?;
             }
-            self.cursor = told.through;
+            self.cursor = message.up_to_revision;
         };
-        for due in self.ledger.between(start, self.cursor) {
-            if !seen.contains(&due) {
+        for expected in self.ledger.between(start, self.cursor) {
+            if !observed.contains(&expected) {
                 let cursor = self.cursor;
-                let problem = format!("a watch from {start} to {cursor} left out {due}");
+                let problem = format!("a watch from {start} to {cursor} left out {expected}");
                 self.ledger.problem(problem);
             }
         }
         end
     }
 
-    /// A broken rule is a problem for good; the watch is over.
-    fn sound<T>(&self, checked: Result<T, Stop>) -> Result<T, Status> {
+    /// Records a broken rule; the watch ends.
+    fn check_rules<T>(&self, checked: Result<T, Stop>) -> Result<T, Status> {
         checked.map_err(|stop| {
             self.broken(&stop);
             Status::internal(stop.to_string())

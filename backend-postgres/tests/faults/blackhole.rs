@@ -1,5 +1,5 @@
-//! The database is out of reach: in a black hole, where nothing is refused and nothing answers, and
-//! behind a closed port. Everybody is told soon, and everything works again by itself.
+//! Tests of an unreachable database: behind a black hole, where packets vanish, and behind a closed
+//! port. Every call must fail soon, and everything must recover without intervention.
 
 use std::time::{Duration, Instant};
 
@@ -19,14 +19,14 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::calls::{Ended, create, current, get, list, state, until};
 use crate::sidecar_of::Sidecar;
 
-/// By when everybody knows, and every call is answered, on a busy machine. The driver's own limits
-/// add up to less than the 5 s that are promised, or it does not compile.
+/// Upper bound for detection and for every call, with slack for busy machines. A compile-time
+/// assertion in the driver keeps the sum of its own timeouts below 5 s.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the database is away.
+/// Duration of the outage.
 const AWAY: Duration = Duration::from_secs(10);
 
-/// Of each kind of call; more than there are connections.
+/// Callers per kind of call; more than there are connections.
 const CALLERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,7 +39,7 @@ async fn a_closed_port() {
     check(Mode::Refuse).await;
 }
 
-#[expect(clippy::print_stdout, reason = "figures for whoever runs the test")]
+#[expect(clippy::print_stdout, reason = "measurements are printed")]
 async fn check(mode: Mode) {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
@@ -47,7 +47,7 @@ async fn check(mode: Mode) {
     let sidecar = Sidecar::start(&["--dsn", &proxy.dsn(&dsn)]).await;
     let endpoint = &sidecar.endpoint;
     create(endpoint, "witness").await.expect("written");
-    // All connections are in use once, so that all are hung up on.
+    // Use every connection once, so that all are affected.
     for _ in 0..CALLERS {
         tokio::join!(get(endpoint, "witness"), list(endpoint), list(endpoint))
             .0
@@ -92,7 +92,7 @@ async fn watch(endpoint: &Endpoint) -> Streaming<WatchResponse> {
     stream
 }
 
-/// The error that ends a watch, in time.
+/// Returns the error that ends a watch, within the limit.
 async fn end(stream: &mut Streaming<WatchResponse>) -> BackendError {
     let ended = async {
         loop {
@@ -106,13 +106,16 @@ async fn end(stream: &mut Streaming<WatchResponse>) -> BackendError {
 
 async fn serving(endpoint: &Endpoint) -> bool {
     let mut client = HealthClient::new(endpoint.channel());
-    let answer = client.check(HealthCheckRequest::default()).await;
-    let status = answer.expect("health always answers").into_inner().status();
+    let response = client.check(HealthCheckRequest::default()).await;
+    let status = response
+        .expect("health always answers")
+        .into_inner()
+        .status();
     status == ServingStatus::Serving
 }
 
-/// Calls of every kind, one after the other by several callers, as long as the database is away:
-/// kind, time and end of each.
+/// Makes calls of every kind from several callers during the outage; returns kind, duration and
+/// result of each.
 fn call_meanwhile(endpoint: &Endpoint) -> JoinSet<Vec<(&'static str, Duration, Ended)>> {
     let mut calls = JoinSet::new();
     let until = Instant::now() + AWAY;
@@ -121,7 +124,7 @@ fn call_meanwhile(endpoint: &Endpoint) -> JoinSet<Vec<(&'static str, Duration, E
         calls.spawn(async move {
             let mut ends = Vec::new();
             while Instant::now() < until {
-                let begun = Instant::now();
+                let started = Instant::now();
                 let (kind, ended) = match caller % 4 {
                     0 => {
                         let name = uuid::Uuid::new_v4().to_string();
@@ -131,8 +134,8 @@ fn call_meanwhile(endpoint: &Endpoint) -> JoinSet<Vec<(&'static str, Duration, E
                     2 => ("list", list(&endpoint).await),
                     _ => ("current revision", current(&endpoint).await),
                 };
-                ends.push((kind, begun.elapsed(), ended));
-                // As clients do, but sooner than told.
+                ends.push((kind, started.elapsed(), ended));
+                // Clients retry too, but only after the advised delay.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             ends
@@ -141,7 +144,8 @@ fn call_meanwhile(endpoint: &Endpoint) -> JoinSet<Vec<(&'static str, Duration, E
     calls
 }
 
-/// Each call failed in time, with a typed error that says to come again.
+/// Asserts that each call failed in time, with a typed and retryable error; returns the longest
+/// duration.
 async fn answered(calls: JoinSet<Vec<(&'static str, Duration, Ended)>>) -> Duration {
     let ends: Vec<_> = calls.join_all().await.into_iter().flatten().collect();
     let kinds = ["write", "get", "list", "current revision"];

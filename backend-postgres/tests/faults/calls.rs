@@ -1,4 +1,4 @@
-//! Single calls of clients.
+//! Single client calls.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use conformance::Endpoint;
 use tokio::time::timeout;
 use tonic::Streaming;
 
-/// Longest wait for any answer: what the driver promises is shorter.
+/// Timeout of any response; the driver's own limits are shorter.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How a call ended: what the driver said of trouble, or nothing.
+/// Result of a call: the driver's error, if it failed.
 pub(crate) type Ended = Result<(), BackendError>;
 
 pub(crate) fn key(name: &str) -> Key {
@@ -40,8 +40,8 @@ pub(crate) fn op(action: Action, name: &str) -> Op {
     }
 }
 
-/// An error must be a typed one.
-fn told(status: &tonic::Status) -> BackendError {
+/// Returns the typed error; fails if there is none.
+fn typed_error(status: &tonic::Status) -> BackendError {
     from_status(status).unwrap_or_else(|| panic!("an untyped error: {status:?}"))
 }
 
@@ -51,10 +51,10 @@ async fn soon<T>(
     let answer = timeout(DEADLINE, answer).await.expect("an answer");
     answer
         .map(tonic::Response::into_inner)
-        .map_err(|status| told(&status))
+        .map_err(|status| typed_error(&status))
 }
 
-/// Writes one operation, which must be applied or refused.
+/// Writes one operation, which must be applied or fail with a typed error.
 pub(crate) async fn write(endpoint: &Endpoint, op: Op) -> Ended {
     let request = WriteRequest { ops: vec![op] };
     let response = soon(endpoint.client().write(request)).await?;
@@ -88,7 +88,7 @@ pub(crate) async fn get(endpoint: &Endpoint, name: &str) -> Ended {
     Ok(())
 }
 
-/// Lists; a list is whole or an error.
+/// Lists; the list must be complete or fail with a typed error.
 pub(crate) async fn list(endpoint: &Endpoint) -> Ended {
     let range = Range {
         group: key("").group,
@@ -105,7 +105,7 @@ pub(crate) async fn list(endpoint: &Endpoint) -> Ended {
         let message = timeout(DEADLINE, stream.message())
             .await
             .expect("an answer");
-        match message.map_err(|status| told(&status))? {
+        match message.map_err(|status| typed_error(&status))? {
             Some(_) => parts += 1,
             None => break,
         }
@@ -115,8 +115,8 @@ pub(crate) async fn list(endpoint: &Endpoint) -> Ended {
 }
 
 pub(crate) async fn current(endpoint: &Endpoint) -> Ended {
-    let asked = CurrentRevisionRequest {};
-    soon(endpoint.client().current_revision(asked))
+    let requested = CurrentRevisionRequest {};
+    soon(endpoint.client().current_revision(requested))
         .await
         .map(drop)
 }
@@ -126,7 +126,7 @@ pub(crate) async fn state(endpoint: &Endpoint) -> health_response::State {
     health.expect("health always answers").state()
 }
 
-/// Reads a watch until the event of a name.
+/// Reads a watch until the event with a name.
 pub(crate) async fn event(stream: &mut Streaming<WatchResponse>, name: &str) {
     loop {
         let message = timeout(DEADLINE, stream.message())
@@ -143,16 +143,16 @@ pub(crate) async fn event(stream: &mut Streaming<WatchResponse>, name: &str) {
     }
 }
 
-/// Waits until something holds; how long it took.
+/// Waits until a condition holds; returns the elapsed time.
 pub(crate) async fn until(
     what: &str,
     limit: Duration,
     mut holds: impl AsyncFnMut() -> bool,
 ) -> Duration {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !holds().await {
-        assert!(begun.elapsed() < limit, "{what} took more than {limit:?}");
+        assert!(started.elapsed() < limit, "{what} took more than {limit:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    begun.elapsed()
+    started.elapsed()
 }

@@ -1,4 +1,5 @@
-//! A fence holds once it is told, and one that nobody waits for holds nobody up.
+//! Tests that a fence is durable once acknowledged, and that an abandoned fence call does not block
+//! writers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::load::store;
 
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Ends the wait for a standby of whoever waits for one.
+/// Cancels all waits for a synchronous standby.
 const CANCEL: &str = "select pg_cancel_backend(pid) from pg_stat_activity \
      where wait_event = 'SyncRep'";
 
@@ -25,15 +26,15 @@ const WAITS: &str = "select count(*) > 0 from pg_stat_activity \
 
 const LOCK: &str = "begin; select from ark.store for update";
 
-/// Waits until a question is answered with this: `t` or `f`.
-async fn answered(session: &Session, question: &str, due: &str) {
+/// Waits until a query returns `t` or `f`.
+async fn answered(session: &Session, question: &str, expected: &str) {
     until(question, LIMIT, async || {
-        session.text(question).await.expect("asked").as_deref() == Some(due)
+        session.text(question).await.expect("asked").as_deref() == Some(expected)
     })
     .await;
 }
 
-/// Ends every wait for a standby, for ever.
+/// Cancels waits for a standby, forever.
 async fn cancel(session: &Session) {
     loop {
         session.text(CANCEL).await.expect("asked");
@@ -50,7 +51,7 @@ async fn fence(endpoint: &Endpoint) -> Result<(), tonic::Status> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_that_did_not_reach_the_standbys_is_not_told() {
+async fn fence_is_not_acknowledged_before_it_reaches_standbys() {
     let (server, _, sidecars) = store(Server::builder(), 1).await;
     let endpoint = &sidecars[0].endpoint;
     create(endpoint, "a").await.expect("written");
@@ -58,10 +59,10 @@ async fn a_fence_that_did_not_reach_the_standbys_is_not_told() {
     let standbys = "synchronous_standby_names";
     server.set(standbys, "nobody").await.expect("set");
     let mut error = None;
-    // The server heeds the setting in its own time; until then nobody waits.
+    // The server applies the setting asynchronously; until then nothing waits for a standby.
     until("a fence that waits for a standby", LIMIT, async || {
         error = tokio::select! {
-            told = fence(endpoint) => told.err(),
+            reported = fence(endpoint) => reported.err(),
             () = cancel(&session) => None,
         };
         error.is_some()
@@ -77,24 +78,24 @@ async fn a_fence_that_did_not_reach_the_standbys_is_not_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_whose_caller_left_holds_no_lock() {
+async fn abandoned_fence_call_releases_its_lock() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let options = Options::from_dsn(&dsn).expect("a DSN");
     let driver = Arc::new(PostgresDriver::open(options).await.expect("a store"));
     let session = server.session("ark").await.expect("a session");
-    // Within one transaction activity is always as it was seen first.
-    let looking = server.session("ark").await.expect("a session");
+    // A separate session: within one transaction, pg_stat_activity does not change.
+    let observer = server.session("ark").await.expect("a session");
     session.batch_execute(LOCK).await.expect("locked");
     let mut call = JoinSet::new();
     let fencing = driver.clone();
     call.spawn(async move { fencing.fence(Some("moving".to_owned())).await });
-    answered(&looking, WAITS, "t").await;
-    // The caller leaves, and the call gets the lock.
+    answered(&observer, WAITS, "t").await;
+    // The caller disconnects, and then its call gets the lock.
     call.shutdown().await;
     session.batch_execute("commit").await.expect("released");
-    answered(&looking, WAITS, "f").await;
-    // Shorter than the server suffers an idle transaction.
+    answered(&observer, WAITS, "f").await;
+    // Shorter than the server's timeout of an idle transaction.
     let patient = format!("set lock_timeout = '5s'; {LOCK}; commit");
     session.batch_execute(&patient).await.expect("a free lock");
     driver.close().await;

@@ -1,13 +1,13 @@
-//! Several hosts, one of which is dead: a machine without power refuses nothing and answers nothing.
+//! Tests of several hosts with a dead one: a machine without power does not respond at all.
 
 use postgres_testkit::{Mode, Proxy, Server};
 
 use crate::calls::{create, get, list};
-use crate::patience::TERMINATE;
+use crate::retry_budget::TERMINATE;
 use crate::sidecar_of::Sidecar;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_host_that_never_answers_is_passed() {
+async fn unresponsive_first_host_is_skipped() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let dead = Proxy::start(server.address()).await.expect("a proxy");
@@ -19,7 +19,7 @@ async fn a_first_host_that_never_answers_is_passed() {
     create(endpoint, "a").await.expect("written");
     get(endpoint, "a").await.expect("read");
     list(endpoint).await.expect("listed");
-    // Every connection anew.
+    // Replace every connection.
     server.execute("ark", TERMINATE).await.expect("terminated");
     create(endpoint, "b").await.expect("written");
     get(endpoint, "b").await.expect("read");

@@ -1,24 +1,24 @@
-//! The load that all faults meet, and the verdict over it.
+//! The load of all fault tests, and the checks at its end.
 
 use std::time::Duration;
 
 use conformance::Report;
-use conformance::crash::storm::{Aftermath, Size, Storm};
+use conformance::crash::soak::{Size, Soak, SoakReport};
 use postgres_testkit::Server;
 
 use crate::sidecar_of::Sidecar;
 
-/// How long the load may take to get on after trouble has passed.
+/// Timeout until the load progresses after a fault has ended.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(15);
 
-/// What most tests put on a store.
+/// Load of most tests.
 pub(crate) const SIZE: Size = Size {
     writers: 6,
     watchers: 4,
     from_every_revision: false,
 };
 
-/// Sidecars on one database.
+/// Starts sidecars on one database.
 pub(crate) async fn sidecars(dsns: &[String]) -> Vec<Sidecar> {
     let mut sidecars = Vec::new();
     for dsn in dsns {
@@ -27,7 +27,7 @@ pub(crate) async fn sidecars(dsns: &[String]) -> Vec<Sidecar> {
     sidecars
 }
 
-/// A server of the builder with one database, its DSN, and sidecars on it.
+/// Starts a server with one database; returns it with the DSN and sidecars.
 pub(crate) async fn store(
     builder: postgres_testkit::Builder,
     count: usize,
@@ -38,29 +38,29 @@ pub(crate) async fn store(
     (server, dsn, sidecars)
 }
 
-pub(crate) async fn storm(sidecars: &[Sidecar], seed: u64, size: Size) -> Storm {
+pub(crate) async fn soak(sidecars: &[Sidecar], seed: u64, size: Size) -> Soak {
     let endpoints: Vec<_> = sidecars.iter().map(|one| one.endpoint.clone()).collect();
-    let started = Storm::start(&endpoints, seed, size).await;
+    let started = Soak::start(&endpoints, seed, size).await;
     started.expect("the store answers")
 }
 
-/// Ends the load, demands that all that was told holds, and stops the sidecars.
-#[expect(clippy::print_stdout, reason = "figures for whoever runs the test")]
-pub(crate) async fn judge(what: &str, storm: Storm, sidecars: Vec<Sidecar>) -> Aftermath {
-    let aftermath = storm
+/// Ends the load, asserts all guarantees, and stops the sidecars.
+#[expect(clippy::print_stdout, reason = "measurements are printed")]
+pub(crate) async fn finish_soak(what: &str, soak: Soak, sidecars: Vec<Sidecar>) -> SoakReport {
+    let soak_report = soak
         .finish()
         .await
         .unwrap_or_else(|why| panic!("{what}: {why}"));
     let report = Report {
-        rows: aftermath.rows.clone(),
+        rows: soak_report.rows.clone(),
     };
     println!(
         "{what}: {} changes, the slowest {:?}, troubles {:?}",
-        aftermath.acknowledged, aftermath.slowest, aftermath.troubles
+        soak_report.acknowledged, soak_report.slowest, soak_report.errors
     );
     assert!(!report.failed(), "{what}: {report}");
     for sidecar in sidecars {
         sidecar.stop().await;
     }
-    aftermath
+    soak_report
 }

@@ -1,4 +1,4 @@
-//! A commit is done, and its answer is lost on the way: the writer is told the truth all the same.
+//! Tests of a commit whose response is lost: the writer must still get the correct result.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use postgres_testkit::{Mode, Proxy, Server, Session};
 use crate::calls::{create, op, until};
 use crate::sidecar_of::Sidecar;
 
-/// A commit waits until it is let: so its answer can be lost after it was sent and before it is done.
+/// Makes a commit wait for permission, so that its connection can be cut after it was sent and
+/// before it completes.
 const SLOWLY: &str = "
     create function ark.hang() returns trigger language plpgsql as $$
     begin perform pg_advisory_xact_lock_shared(1); return null; end $$;
@@ -32,7 +33,7 @@ async fn revision(session: &Session) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_is_found_again() {
+async fn write_with_lost_response_is_applied_once() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     let proxy = Proxy::start(server.address()).await.expect("a proxy");
@@ -62,8 +63,8 @@ async fn a_lost_answer_is_found_again() {
             until("its end", LIMIT, async || revision(&session).await > before).await;
             proxy.set(Mode::Cut).await.expect("cut");
         };
-        let (told, ()) = tokio::join!(write(&sidecar.endpoint, op), lose);
-        assert_eq!(told, before + 1, "{what}");
+        let (applied_at, ()) = tokio::join!(write(&sidecar.endpoint, op), lose);
+        assert_eq!(applied_at, before + 1, "{what}");
         assert_eq!(
             revision(&session).await,
             before + 1,
@@ -73,7 +74,7 @@ async fn a_lost_answer_is_found_again() {
     sidecar.stop().await;
 }
 
-/// Writes one operation; the revision at which it was applied.
+/// Writes one operation; returns the revision at which it was applied.
 async fn write(endpoint: &Endpoint, op: Op) -> i64 {
     let response = endpoint
         .client()

@@ -1,5 +1,5 @@
-//! Trouble under load: whatever happens to the server or on the way to it, what was acknowledged is
-//! there once, watches are whole, and trouble is told as trouble.
+//! Tests of faults under load, of the server and the network: acknowledged changes exist exactly
+//! once, watches are complete, and failures are typed errors.
 
 mod blackhole;
 mod calls;
@@ -7,8 +7,8 @@ mod fences;
 mod hosts;
 mod load;
 mod lost_answers;
-mod patience;
 mod restarts;
+mod retry_budget;
 #[path = "../support/sidecar.rs"]
 mod sidecar_of;
 mod slow_commits;

@@ -1,19 +1,19 @@
-//! Commits that hang inside the server, on three sidecars, two of them at the end of a slow network.
-//! A log that is numbered before its commits are ordered loses events here.
+//! Tests of commits that hang inside the server, on three sidecars, two of them behind a slow
+//! network. A driver that assigns log revisions before the commit order is fixed loses events here.
 
 use std::time::Duration;
 
-use conformance::crash::storm::Size;
+use conformance::crash::soak::Size;
 use postgres_testkit::{Mode, Proxy, Server};
 
-use crate::load::{judge, sidecars, storm};
+use crate::load::{finish_soak, sidecars, soak};
 
-/// Every commit waits in a trigger, that is with all its changes made and its locks held. Most wait
-/// for as long as a busy disk may take, so that commits of three sidecars overlap often; some for
-/// longer than others' patience with a lock (2.5 s); two for longer than a statement may take (10 s,
-/// which must not count for a commit) and the driver waits for an attempt (10 s): their outcome is
-/// unknown until the op_id tells. Beyond that nothing else begins to happen, so longer ones would
-/// only take time; `ARK_LONGEST_COMMIT` (seconds) makes those two as long as wished.
+/// Makes every commit wait in a trigger, with all its changes made and its locks held. Most wait as
+/// long as a busy disk may take, so that commits of three sidecars overlap often. Some exceed the
+/// other writers' lock timeout (2.5 s). Two exceed the statement timeout (10 s, which must not
+/// apply to a commit) and the driver's timeout of an attempt (10 s), so that their outcome is
+/// unknown until a retry with the op_id. Longer waits add no further case; `ARK_LONGEST_COMMIT`
+/// (seconds) sets the duration of these two.
 const DELAYS: &str = "
     create sequence ark.commits;
     create function ark.hang() returns trigger language plpgsql as $$
@@ -27,7 +27,7 @@ const DELAYS: &str = "
     create constraint trigger hang after update of revision on ark.store
       deferrable initially deferred for each row execute function ark.hang()";
 
-/// Commits after the last of the long ones.
+/// Whether commits followed the last of the long ones.
 const LAST: &str = "select last_value > 150 from ark.commits";
 
 const SIZE: Size = Size {
@@ -37,7 +37,7 @@ const SIZE: Size = Size {
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_event_is_lost_while_commits_hang() {
+async fn watchers_miss_no_event_while_commits_hang() {
     let builder = Server::builder();
     let server = builder.start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
@@ -47,17 +47,17 @@ async fn no_event_is_lost_while_commits_hang() {
     let longest: u64 = longest.map_or(11, |text| text.parse().expect("seconds"));
     let trigger = DELAYS.replace("LONGEST", &longest.to_string());
     server.execute("ark", &trigger).await.expect("a trigger");
-    let storm = storm(&sidecars, 24, SIZE).await;
+    let soak = soak(&sidecars, 24, SIZE).await;
     let session = server.session("ark").await.expect("a session");
     let limit = Duration::from_secs(58 + 2 * longest);
     crate::calls::until("150 commits", limit, async || {
         session.text(LAST).await.expect("asked").as_deref() == Some("t")
     })
     .await;
-    let aftermath = judge("hanging commits", storm, sidecars).await;
-    assert!(aftermath.acknowledged > 150, "the load was too small");
-    // The long ones were noticed, or they were not long.
-    assert!(aftermath.slowest > Duration::from_secs(9), "{aftermath:?}");
+    let report = finish_soak("hanging commits", soak, sidecars).await;
+    assert!(report.acknowledged > 150, "the load was too small");
+    // Asserts that the long commits took place.
+    assert!(report.slowest > Duration::from_secs(9), "{report:?}");
 }
 
 async fn proxy(server: &Server, milliseconds: u64) -> Proxy {

@@ -1,4 +1,4 @@
-//! Readers of lists that take their time: that is nobody's trouble but theirs.
+//! Tests that slow readers of lists do not affect other clients.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use tonic::{Status, Streaming};
 use crate::calls::{create, current, event, key, op, until, write};
 use crate::load::store;
 
-/// Far more than fits between the database and a reader.
+/// Far more than fits in the buffers between the database and a reader.
 const RECORDS: usize = 48;
 const BYTES: usize = 512 << 10;
 
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// Writes what a list takes long to read, and begins to read it.
+/// Writes the records of a long list, and begins to read it.
 async fn long_list(endpoint: &Endpoint) -> Streaming<ListResponse> {
     for number in 0..RECORDS {
         let mut large = op(Action::Create, &format!("n{number}"));
@@ -39,7 +39,7 @@ async fn long_list(endpoint: &Endpoint) -> Streaming<ListResponse> {
     opened.expect("a list").into_inner()
 }
 
-/// Waits until a list has been waiting for its reader for some seconds; its process in the database.
+/// Waits until a list has waited for its reader for some seconds; returns its backend pid.
 async fn stuck(session: &Session, seconds: u32) -> String {
     let question = format!(
         "select pid from pg_stat_activity where application_name = 'backend-postgres' \
@@ -55,7 +55,7 @@ async fn stuck(session: &Session, seconds: u32) -> String {
     found.expect("a process")
 }
 
-/// Reads to the end: how many records the list says it had.
+/// Reads to the end; returns the record count in the list's trailer.
 async fn rest(mut list: Streaming<ListResponse>) -> Result<Option<i64>, Status> {
     let mut count = None;
     loop {
@@ -69,9 +69,9 @@ async fn rest(mut list: Streaming<ListResponse>) -> Result<Option<i64>, Status> 
     }
 }
 
-/// Ten seconds is what the database suffers of other transactions.
+/// The pause exceeds the timeout of other idle transactions, ten seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_pauses_gets_the_rest() {
+async fn pausing_reader_gets_the_rest_of_the_list() {
     let (server, _, sidecars) = store(Server::builder(), 1).await;
     let list = long_list(&sidecars[0].endpoint).await;
     let session = server.session("ark").await.expect("a session");
@@ -84,7 +84,7 @@ async fn a_reader_that_pauses_gets_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_that_is_lost_ends_no_watch() {
+async fn lost_list_connection_ends_no_watch() {
     let (server, _, sidecars) = store(Server::builder(), 1).await;
     let endpoint = &sidecars[0].endpoint;
     let list = long_list(endpoint).await;
@@ -98,7 +98,7 @@ async fn a_list_that_is_lost_ends_no_watch() {
     session.text(&terminate).await.expect("terminated");
     rest(list).await.expect_err("a list that was lost");
     for number in 0..5 {
-        // Health is looked at in between.
+        // Longer than the interval at which health is polled.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let name = format!("after{number}");
         create(endpoint, &name).await.expect("written");

@@ -1,4 +1,4 @@
-//! The disk of the database is full: the server says so at every row that needs room.
+//! Tests of a full database disk, simulated by the server's error for every row that needs space.
 
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op::Action;
@@ -7,7 +7,7 @@ use postgres_testkit::Server;
 use crate::calls::{create, current, get, list, op, write};
 use crate::load::store;
 
-/// What a full disk does to rows of objects; a row of the log is small and may still find room.
+/// Simulates a full disk for rows of objects; a row of the log is small and may still fit.
 const FULL: &str = "
     create function ark.full() returns trigger language plpgsql as $$
     begin
@@ -17,7 +17,7 @@ const FULL: &str = "
       for each row execute function ark.full()";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_what_needs_room() {
+async fn full_disk_rejects_writes_but_not_deletes() {
     let (server, _, sidecars) = store(Server::builder(), 1).await;
     let endpoint = &sidecars[0].endpoint;
     for name in ["a", "b", "c", "d"] {
@@ -38,15 +38,15 @@ async fn a_full_disk_refuses_what_needs_room() {
     get(endpoint, "a").await.expect("read");
     list(endpoint).await.expect("listed");
     current(endpoint).await.expect("answered");
-    // Also in the midst of others' writes, which may share its transaction.
+    // Together with concurrent writes, which may share a transaction.
     let names: Vec<String> = (0..16).map(|number| format!("more{number}")).collect();
     let more = names.iter().map(|name| create(endpoint, name));
-    let (refused, deleted) = tokio::join!(
+    let (rejected, deleted) = tokio::join!(
         futures_util::future::join_all(more),
         write(endpoint, op(Action::Delete, "c"))
     );
     deleted.expect("deleted among creates that have no room");
-    for ended in refused {
+    for ended in rejected {
         let error = ended.expect_err("no room");
         assert_eq!(error.reason(), Reason::NoSpace, "{}", error.message);
     }

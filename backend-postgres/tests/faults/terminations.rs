@@ -1,4 +1,4 @@
-//! Sessions of the driver are terminated one after the other: writers, readers, listeners.
+//! Tests of sessions of the driver being terminated one by one: writer, readers, listener.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::calls::{create, event};
-use crate::load::{RECOVERY, SIZE, judge, store, storm};
+use crate::load::{RECOVERY, SIZE, finish_soak, soak, store};
 use crate::sidecar_of::Sidecar;
 
 const TERMINATIONS: usize = 200;
 
-/// Terminates one session of a driver at random; what it last did.
+/// Terminates a random session of a driver; returns its last statement.
 async fn terminate(session: &Session, random: &mut StdRng) -> Option<String> {
     let number: u32 = random.random();
     let statement = format!(
@@ -36,7 +36,7 @@ async fn listeners(session: &Session) -> String {
         .expect("a number")
 }
 
-/// What every session of a driver did last.
+/// Returns the last statement of every session of a driver.
 async fn sessions(session: &Session) -> String {
     let all = "select string_agg(state || ' ' || left(query, 60), ' | ') from pg_stat_activity \
          where application_name = 'backend-postgres'";
@@ -45,23 +45,23 @@ async fn sessions(session: &Session) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_terminated_sessions() {
+async fn load_survives_two_hundred_terminated_sessions() {
     let (server, _, sidecars) = store(Server::builder(), 2).await;
-    let storm = storm(&sidecars, 21, SIZE).await;
+    let soak = soak(&sidecars, 21, SIZE).await;
     let session = server.session("ark").await.expect("a session");
     let mut random = StdRng::seed_from_u64(21);
-    let mut heard = 0;
+    let mut last_response = 0;
     for number in 0..TERMINATIONS {
         let did = terminate(&session, &mut random).await;
-        heard +=
+        last_response +=
             usize::from(did.is_some_and(|did| did.contains("LISTEN") || did.contains("notify")));
-        // Every so often in quick succession, else when the load has got on.
+        // Four out of five wait for progress; the others follow in quick succession.
         if number % 5 != 0 {
-            storm.progress(3, RECOVERY).await.expect("the load goes on");
+            soak.progress(3, RECOVERY).await.expect("the load goes on");
         }
     }
-    assert!(heard > 0, "no listener was terminated");
-    // The listeners come back, after a pause that grows to 2 s.
+    assert!(last_response > 0, "no listener was terminated");
+    // The listeners reconnect, after a backoff of up to 2 s.
     let deadline = Instant::now() + RECOVERY;
     while listeners(&session).await != "2" {
         assert!(
@@ -71,19 +71,19 @@ async fn two_hundred_terminated_sessions() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let aftermath = judge("200 terminations", storm, sidecars).await;
-    assert!(aftermath.acknowledged > 600, "the load was too small");
-    // The driver goes on by itself: a writer is not told of a lost session.
-    let told = aftermath.troubles.get("write: NOT_READY").copied();
-    assert!(told.unwrap_or(0) < 5, "{:?}", aftermath.troubles);
+    let report = finish_soak("200 terminations", soak, sidecars).await;
+    assert!(report.acknowledged > 600, "the load was too small");
+    // The driver retries by itself: a lost session is not reported to writers.
+    let not_ready = report.errors.get("write: NOT_READY").copied();
+    assert!(not_ready.unwrap_or(0) < 5, "{:?}", report.errors);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_hint_costs_at_most_the_poll() {
+async fn lost_notification_delays_at_most_one_poll() {
     let (_server, dsn, mut sidecars) = store(Server::builder(), 1).await;
-    // Every hint is lost on a sidecar that does not listen.
-    let deaf = ["--dsn", &dsn, "--notify-dsn", "none"];
-    sidecars.push(Sidecar::start(&deaf).await);
+    // A sidecar that does not listen gets no notifications.
+    let unnotified = ["--dsn", &dsn, "--notify-dsn", "none"];
+    sidecars.push(Sidecar::start(&unnotified).await);
     let watch = sidecars[1]
         .endpoint
         .client()
@@ -93,16 +93,16 @@ async fn a_lost_hint_costs_at_most_the_poll() {
     stream.message().await.expect("watch").expect("its start");
     let mut worst = Duration::ZERO;
     for number in 0..8 {
-        // Idle for longer each time: the poll has become rare by then.
+        // Idle for ever longer, so that the poll interval has grown to its maximum.
         tokio::time::sleep(Duration::from_millis(number * 200)).await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let name = format!("n{number}");
         create(&sidecars[0].endpoint, &name).await.expect("written");
         event(&mut stream, &name).await;
-        worst = worst.max(begun.elapsed());
+        worst = worst.max(started.elapsed());
     }
     println!("without hints an event takes at most {worst:?}");
-    // The idle poll is 1.25 s; without one nothing would ever come.
+    // The idle poll interval is 1.25 s; without polling no event would ever arrive.
     assert!(worst < Duration::from_secs(5), "{worst:?}");
     for sidecar in sidecars {
         sidecar.stop().await;

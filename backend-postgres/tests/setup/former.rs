@@ -1,4 +1,4 @@
-//! Stores of releases before 0.2, and where epochs begin.
+//! Tests of stores of releases before 0.2, and of where epochs begin.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,11 +15,11 @@ use sidecar::driver::Driver;
 
 use crate::program::{database, migrate};
 
-/// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the second,
-/// m4 was created in the second, m1 deleted.
+/// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the
+/// second, m4 was created in the second, m1 was deleted.
 const FORMER: &str = include_str!("../fixtures/before-0.2.sql");
 
-/// Makes the dump look as if it had been written here.
+/// Sets the dump's origin to this database.
 const AT_HOME: &str = "update ark.store s set origin = concat_ws('/', c.system_identifier, d.oid, \
     s.tableoid) from pg_control_system() c, pg_database d where d.datname = current_database()";
 
@@ -29,7 +29,7 @@ async fn open(dsn: &str, clock: fn() -> SystemTime) -> PostgresDriver {
 }
 
 #[tokio::test]
-async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
+async fn store_of_earlier_release_is_renumbered_once_in_order() {
     let (server, dsn) = database(Server::builder()).await;
     server.execute("ark", FORMER).await.expect("loaded");
     server.execute("ark", AT_HOME).await.expect("moved");
@@ -43,9 +43,9 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
         "select string_agg(concat_ws(' ', path, create_revision - {epoch}, revision - {epoch}), \
          ', ' order by path) from ark.object"
     );
-    let due = "default/m2 1 5, default/m3 2 3, default/m4 4 4";
+    let expected = "default/m2 1 5, default/m3 2 3, default/m4 4 4";
     let numbers = || async { session.text(&numbers).await.expect("asked") };
-    assert_eq!(numbers().await.as_deref(), Some(due));
+    assert_eq!(numbers().await.as_deref(), Some(expected));
     let log = session.text("select count(*) from ark.log").await;
     assert_eq!(log.expect("asked").as_deref(), Some("0"));
     let op = Op {
@@ -72,7 +72,7 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
 }
 
 #[tokio::test]
-async fn an_owner_of_the_schema_who_may_make_nothing_else_renumbers_a_store() {
+async fn schema_owner_without_other_privileges_can_renumber() {
     let (server, _) = database(Server::builder().user("keeper", "hush-hush")).await;
     let load = format!(
         "grant create on database ark to keeper; revoke temporary on database ark from public; \
@@ -90,7 +90,7 @@ async fn an_owner_of_the_schema_who_may_make_nothing_else_renumbers_a_store() {
 }
 
 #[tokio::test]
-async fn a_dump_of_an_earlier_release_is_renumbered_and_begins_another_epoch() {
+async fn dump_of_earlier_release_is_renumbered_in_a_new_epoch() {
     let (server, dsn) = database(Server::builder()).await;
     server.execute("ark", FORMER).await.expect("loaded");
     let driver = open(&dsn, SystemTime::now).await;
@@ -100,7 +100,7 @@ async fn a_dump_of_an_earlier_release_is_renumbered_and_begins_another_epoch() {
 }
 
 #[tokio::test]
-async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
+async fn epoch_begins_above_all_revisions_of_the_store() {
     let (server, dsn) = database(Server::builder()).await;
     open(&dsn, SystemTime::now).await.close().await;
     let newest = LAST_IMPORT + 7;
@@ -109,14 +109,14 @@ async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
     );
     server.execute("ark", &moved).await.expect("moved on");
     let options = || Options::from_dsn(&dsn).expect("a DSN");
-    for due in [newest + 1, newest + 2] {
+    for expected in [newest + 1, newest + 2] {
         let epoch = new_epoch(&options()).await.expect("a new epoch");
-        assert_eq!(epoch, due);
+        assert_eq!(epoch, expected);
     }
 }
 
 #[tokio::test]
-async fn nothing_is_written_above_the_last_revision() {
+async fn writes_above_last_revision_are_rejected() {
     let (_server, dsn) = database(Server::builder()).await;
     let driver = open(&dsn, SystemTime::now).await;
     write_to_the_last_revision(&driver).await;
@@ -149,7 +149,7 @@ impl Stores for Databases {
 
     async fn restore(&mut self, from: &mut Self::Store, clock: fn() -> SystemTime) -> Self::Store {
         let name = self.next();
-        // A template must not be in use.
+        // The source of CREATE DATABASE … TEMPLATE must not be in use.
         from.1.close().await;
         let copy = format!("create database {name} template {}", from.0);
         self.server
@@ -166,7 +166,7 @@ impl Stores for Databases {
     }
 }
 
-// One test: the histories share a clock.
+// One test for all properties, because the histories share a global clock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revisions_stay_in_range_and_are_unique_over_random_histories() {
     for seed in 0..2 {

@@ -1,4 +1,4 @@
-//! Getting to serve: the schema, roles, TLS, and what the program refuses, in one sentence each.
+//! Tests of the start: schema, roles, TLS, and rejections with their messages.
 
 mod former;
 mod migrations;

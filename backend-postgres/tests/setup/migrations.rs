@@ -1,4 +1,4 @@
-//! The schema goes up, down and up again, also when several programs begin at once.
+//! Tests of migrations up, down and up again, also by concurrent processes.
 
 use postgres_testkit::{PoolMode, Pooler, Server, Session};
 
@@ -10,7 +10,7 @@ async fn version(session: &Session) -> Option<String> {
 }
 
 #[tokio::test]
-async fn up_down_and_up_again() {
+async fn schema_migrates_up_down_and_up() {
     let (server, dsn) = database(Server::builder()).await;
     let session = server.session("ark").await.expect("a session");
     assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 3"));
@@ -30,8 +30,8 @@ async fn up_down_and_up_again() {
     );
     for unknown in ["-1", "4"] {
         let flag = format!("--to={unknown}");
-        let refused = migrate(&dsn, &[&flag]).await.expect_err("refused");
-        assert!(refused.contains("knows the versions 0 to 3"), "{refused}");
+        let rejected = migrate(&dsn, &[&flag]).await.expect_err("refused");
+        assert!(rejected.contains("knows the versions 0 to 3"), "{rejected}");
     }
     let down = migrate(&dsn, &["--to", "0", "--remove-everything"]).await;
     assert_eq!(down.as_deref(), Ok("schema version 0"));
@@ -48,7 +48,7 @@ async fn up_down_and_up_again() {
 }
 
 #[tokio::test]
-async fn programs_that_migrate_at_once_take_turns() {
+async fn concurrent_migrations_are_serialized() {
     let (server, dsn) = database(Server::builder()).await;
     let mut programs: Vec<Program> = (0..3).map(|_| Program::new()).collect();
     for program in &mut programs {
@@ -70,15 +70,15 @@ async fn programs_that_migrate_at_once_take_turns() {
     assert_eq!(rows.as_deref(), Some("1"));
 }
 
-/// Settings and statements that outlive a transaction are met by whoever gets the connection next.
+/// Session settings and prepared statements would affect the next client of a pooled connection.
 #[tokio::test]
-async fn a_poolers_connections_are_left_as_they_were() {
+async fn migration_leaves_no_session_state_in_pooled_connections() {
     let (server, direct) = database(Server::builder()).await;
     let pooler = Pooler::start(&server, PoolMode::Transaction).await;
     let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
     let dsn = pooler.dsn("ark");
     let pooled = ["--pooler", "transaction"];
-    // The second meets what the first left.
+    // The second migration reuses the connection of the first.
     for _ in 0..2 {
         let migrated = migrate(&dsn, &pooled).await;
         assert_eq!(migrated.as_deref(), Ok("schema version 3"));
@@ -96,7 +96,7 @@ async fn a_poolers_connections_are_left_as_they_were() {
                 (select count(*) from pg_prepared_statements))";
     let mut sessions = Vec::new();
     for _ in 0..10 {
-        // Each keeps its connection: together they have all that there are.
+        // Each session keeps its connection: together they hold all of the pool.
         let session = Session::connect(&dsn).await.expect("a session");
         session.batch_execute("begin").await.expect("begun");
         let left = session.text(left).await.expect("asked");

@@ -1,4 +1,4 @@
-//! Names that no record can have.
+//! Tests of names that no record can have.
 
 use backend_postgres::{Options, PostgresDriver};
 use backend_proto::v1::op::Action;
@@ -42,7 +42,7 @@ async fn list(driver: &PostgresDriver, key: &Key) -> usize {
 }
 
 #[tokio::test]
-async fn a_zero_byte_is_in_no_name() {
+async fn names_with_zero_bytes_are_not_found() {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
     let driver = PostgresDriver::open(options).await.expect("opened");
@@ -54,7 +54,7 @@ async fn a_zero_byte_is_in_no_name() {
         ..Op::default()
     };
     let committed = driver.commit(vec![op]).await.expect("committed");
-    for (key, due) in [
+    for (key, expected) in [
         (there, true),
         (key("group", "things", "default", "a\0"), false),
         (key("group", "things", "default\0a", "a"), false),
@@ -63,10 +63,10 @@ async fn a_zero_byte_is_in_no_name() {
     ] {
         for revision in [0, committed.header.revision] {
             let (header, found) = driver.get(&key, revision).await.expect("an answer");
-            assert_eq!(found.is_some(), due, "{key:?} at {revision}");
+            assert_eq!(found.is_some(), expected, "{key:?} at {revision}");
             assert_eq!(header.revision, committed.header.revision);
         }
-        assert_eq!(list(&driver, &key).await, usize::from(due), "{key:?}");
+        assert_eq!(list(&driver, &key).await, usize::from(expected), "{key:?}");
     }
     driver.close().await;
     drop(server);

@@ -1,4 +1,4 @@
-//! How changes were requested, as the log keeps it: across releases, roles and moves.
+//! Tests of the origins of changes in the log: across releases, roles and moves.
 
 use backend_postgres::{Options, PostgresDriver};
 use backend_proto::v1::op::Action;
@@ -7,9 +7,9 @@ use postgres_testkit::{Server, Session};
 use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
 use tokio::sync::mpsc;
 
-use crate::program::{database, migrate, refusal};
+use crate::program::{database, migrate, rejection};
 
-/// Logs in as this role, who owns nothing.
+/// A login role that owns nothing.
 const ROLE: &str = "runtime";
 
 async fn open(dsn: &str) -> PostgresDriver {
@@ -41,15 +41,15 @@ fn op(action: Action, value: &str, origin: Option<Origin>) -> Op {
     }
 }
 
-/// Applies one operation; its event.
+/// Applies one operation; returns its event.
 async fn apply(driver: &PostgresDriver, op: Op) -> Event {
     let committed = driver.commit(vec![op]).await.expect("committed");
     committed.events.into_iter().next().expect("applied")
 }
 
 async fn log(driver: &PostgresDriver) -> Vec<Event> {
-    let begun = driver.header().await.expect("header").compact_revision;
-    let page = driver.read_log(begun, usize::MAX).await.expect("log");
+    let started = driver.header().await.expect("header").compact_revision;
+    let page = driver.read_log(started, usize::MAX).await.expect("log");
     page.events
 }
 
@@ -57,8 +57,8 @@ fn origins(events: &[Event]) -> Vec<Option<Origin>> {
     events.iter().map(|event| event.origin.clone()).collect()
 }
 
-/// A read of the log in the form that programs of schema version 2 have it. They may still run beside
-/// this one, with statements that they prepared before the migration.
+/// The read of the log by programs of schema version 2. They may still run beside this release,
+/// with statements prepared before the migration.
 const PREPARED_BEFORE: &str = "prepare log_before(bigint) as
     select s.revision, e.* from ark.store s left join lateral (
       select l.revision, l.actor, l.old_value from (
@@ -66,7 +66,7 @@ const PREPARED_BEFORE: &str = "prepare log_before(bigint) as
         from (select * from ark.log where revision > $1 order by revision limit 1024) t) l) e on true;
     execute log_before(0)";
 
-/// Writes a change as those programs do.
+/// Writes a change as these programs do.
 async fn update_as_before(session: &Session) {
     let sql = "begin;
         insert into ark.log (revision, resource, path, change, previous, create_revision, created_at,
@@ -81,7 +81,7 @@ async fn update_as_before(session: &Session) {
 }
 
 #[tokio::test]
-async fn a_store_of_the_release_before_shows_its_changes_without_origins_and_moves() {
+async fn store_of_previous_release_has_no_origins_and_can_be_moved() {
     let (server, dsn) = database(Server::builder()).await;
     let session = server.session("ark").await.expect("a session");
     let driver = open(&dsn).await;
@@ -90,7 +90,7 @@ async fn a_store_of_the_release_before_shows_its_changes_without_origins_and_mov
     let before = log(&driver).await;
     assert_eq!(origins(&before), [Some(origin("create")), None]);
     driver.close().await;
-    // As that release left it.
+    // Revert to the schema of that release.
     migrate(&dsn, &["--to", "2"]).await.expect("migrated");
     let columns = "select count(*) from information_schema.columns where table_schema = 'ark' \
                    and table_name like 'log%' and column_name in ('manager', 'verb', 'subresource')";
@@ -136,7 +136,7 @@ async fn a_store_of_the_release_before_shows_its_changes_without_origins_and_mov
 }
 
 #[tokio::test]
-async fn what_is_handed_to_watchers_is_what_the_log_shows() {
+async fn events_of_commit_equal_those_of_log() {
     let (_server, dsn) = database(Server::builder()).await;
     let driver = open(&dsn).await;
     let odd = Origin {
@@ -153,31 +153,31 @@ async fn what_is_handed_to_watchers_is_what_the_log_shows() {
         apply(&driver, op(Action::Update, "2", Some(zeros))).await,
     ];
     assert_eq!(log(&driver).await, handed);
-    let kept = Origin {
+    let stored = Origin {
         manager: format!("a{}", "é".repeat(63)),
         verb: String::new(),
         subresource: "s".repeat(32),
     };
-    assert_eq!(origins(&handed), [Some(kept), None]);
+    assert_eq!(origins(&handed), [Some(stored), None]);
     driver.close().await;
 }
 
 #[tokio::test]
-async fn a_role_that_may_create_nothing_needs_migrate_once() {
+async fn unprivileged_role_needs_migrate_once() {
     let (server, _) = database(Server::builder().user(ROLE, "hush-hush")).await;
     let owner = server.dsn("ark");
     migrate(&owner, &["--grant", ROLE]).await.expect("migrated");
     migrate(&owner, &["--to", "2"]).await.expect("as before");
     let dsn = server.user_dsn(ROLE, "ark").expect("the role");
-    let refused = refusal(&["--dsn", &dsn], &[]).await;
+    let rejected = rejection(&["--dsn", &dsn], &[]).await;
     for words in [
         "has schema version 2",
         "needs 3",
         "backend-postgres migrate",
     ] {
-        assert!(refused.contains(words), "{refused}");
+        assert!(rejected.contains(words), "{rejected}");
     }
-    // What it was granted before reaches the new columns.
+    // The earlier grant covers the new columns.
     migrate(&owner, &[]).await.expect("migrated");
     let driver = open(&dsn).await;
     let created = apply(&driver, op(Action::Create, "1", Some(origin("create")))).await;

@@ -1,4 +1,4 @@
-//! What was dropped from the log is told, not left out.
+//! Tests that reads of compacted history fail instead of returning partial results.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn write(driver: &PostgresDriver, action: Action, value: &str) -> i64 {
     committed.header.revision
 }
 
-/// How many records there were at a revision.
+/// Returns the number of records at a revision.
 async fn list(driver: &PostgresDriver, revision: i64) -> Result<usize, BackendError> {
     let query = ListQuery {
         range: Range {
@@ -56,7 +56,7 @@ async fn list(driver: &PostgresDriver, revision: i64) -> Result<usize, BackendEr
     Ok(records)
 }
 
-/// Waits until so many sessions wait for locks.
+/// Waits until `count` sessions wait for locks.
 async fn blocked(session: &Session, count: usize) {
     let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
     let all = async {
@@ -68,7 +68,7 @@ async fn blocked(session: &Session, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_of_the_past_during_which_it_is_dropped_is_refused() {
+async fn past_read_fails_if_its_history_is_dropped() {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
     let driver = PostgresDriver::open(options).await.expect("opened");
@@ -76,7 +76,7 @@ async fn a_read_of_the_past_during_which_it_is_dropped_is_refused() {
     write(&driver, Action::Update, "2").await;
     assert_eq!(list(&driver, first).await, Ok(1));
 
-    // Whoever drops has the log to himself; everybody else has begun before he is done.
+    // Dropping takes an exclusive lock on the log; the other sessions began before it is granted.
     let (dropper, session) = (
         Session::connect(&dsn).await.expect("a session"),
         Session::connect(&dsn).await.expect("a session"),
@@ -99,20 +99,20 @@ async fn a_read_of_the_past_during_which_it_is_dropped_is_refused() {
     let left = "select count(*) from ark.log_partition";
     let left = session.text(left).await.expect("asked");
     assert_eq!(left.as_deref(), Some("0"));
-    for (name, answer) in [
+    for (name, response) in [
         ("list", listed.map(|_| ())),
         ("get", got.map(|_| ())),
         ("log", read.map(|_| ())),
     ] {
-        let refused = answer.expect_err(name);
-        assert_eq!(refused.reason(), Reason::Compacted, "{name}: {refused:?}");
+        let rejected = response.expect_err(name);
+        assert_eq!(rejected.reason(), Reason::Compacted, "{name}: {rejected:?}");
     }
     driver.close().await;
     drop(server);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_read_of_the_past_is_not_dropped_meanwhile() {
+async fn history_is_not_dropped_during_a_past_read() {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
     let driver = PostgresDriver::open(options).await.expect("opened");
@@ -122,7 +122,7 @@ async fn what_is_read_of_the_past_is_not_dropped_meanwhile() {
         Session::connect(&dsn).await.expect("a session"),
         Session::connect(&dsn).await.expect("a session"),
     );
-    // Stops a list between its snapshot and the end of its reading.
+    // Blocks a list between its snapshot and its last read.
     let stop = "begin; lock table ark.object in access exclusive mode";
     session.batch_execute(stop).await.expect("locked");
     let compact = "update ark.store set compact_revision = \

@@ -1,4 +1,4 @@
-//! The program as an operator runs it.
+//! The driver process as operators run it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,16 +9,16 @@ use conformance::Endpoint;
 use postgres_testkit::Server;
 use tempfile::TempDir;
 
-/// Longest that anything here may take.
+/// Timeout of these tests.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A socket, a log and the program that may run.
+/// A socket, a log file and the process.
 pub(crate) struct Program {
     pub(crate) folder: TempDir,
     child: Option<Child>,
 }
 
-/// How a run ended, and what it said.
+/// Result of a run: exit status and output.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) said: String,
@@ -44,12 +44,12 @@ impl Program {
         self.folder.path().join("log")
     }
 
-    /// What it said so far.
+    /// Returns the log so far.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
 
-    /// Starts to serve.
+    /// Starts the process.
     pub(crate) fn serve(&mut self, flags: &[&str], variables: &[(&str, &str)]) -> u32 {
         let log = std::fs::File::create(self.log()).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_backend-postgres"));
@@ -64,14 +64,14 @@ impl Program {
         id
     }
 
-    /// Waits until it answers.
+    /// Waits until it responds.
     pub(crate) async fn answers(&mut self) {
-        let begun = Instant::now();
-        let asked = CurrentRevisionRequest {};
+        let started = Instant::now();
+        let requested = CurrentRevisionRequest {};
         while self
             .endpoint()
             .client()
-            .current_revision(asked)
+            .current_revision(requested)
             .await
             .is_err()
         {
@@ -83,7 +83,7 @@ impl Program {
                 .expect("asked");
             assert!(ended.is_none(), "{}", self.said());
             assert!(
-                begun.elapsed() < DEADLINE,
+                started.elapsed() < DEADLINE,
                 "it never answers: {}",
                 self.said()
             );
@@ -91,12 +91,12 @@ impl Program {
         }
     }
 
-    /// Waits until it has said something.
+    /// Waits until the log contains a text.
     pub(crate) async fn says(&self, words: &str) {
-        let begun = Instant::now();
+        let started = Instant::now();
         while !self.said().contains(words) {
             assert!(
-                begun.elapsed() < DEADLINE,
+                started.elapsed() < DEADLINE,
                 "not {words:?}, but: {}",
                 self.said()
             );
@@ -104,15 +104,15 @@ impl Program {
         }
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it exits.
     pub(crate) async fn ends(&mut self) -> Ended {
         let child = self.child.as_mut().expect("started");
-        let begun = Instant::now();
+        let started = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().expect("asked") {
                 break status;
             }
-            assert!(begun.elapsed() < DEADLINE, "it never ends");
+            assert!(started.elapsed() < DEADLINE, "it never ends");
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         self.child = None;
@@ -122,7 +122,7 @@ impl Program {
         }
     }
 
-    /// Asks it to stop.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let id = self.child.as_ref().expect("started").id();
         let id = i32::try_from(id)
@@ -142,8 +142,8 @@ impl Drop for Program {
     }
 }
 
-/// The one line with which the program refuses to serve.
-pub(crate) async fn refusal(flags: &[&str], variables: &[(&str, &str)]) -> String {
+/// Returns the one-line message with which the process refuses to serve.
+pub(crate) async fn rejection(flags: &[&str], variables: &[(&str, &str)]) -> String {
     let mut program = Program::new();
     let quiet = [variables, &[("ARK_LOG", "off")]].concat();
     program.serve(flags, &quiet);
@@ -158,7 +158,7 @@ fn sentence(said: &str) -> String {
     said.trim_end().to_owned()
 }
 
-/// Runs `migrate`: what it printed, or its one line of refusal.
+/// Runs `migrate`; returns its output or its one-line error message.
 pub(crate) async fn migrate(dsn: &str, flags: &[&str]) -> Result<String, String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backend-postgres"));
     command
@@ -175,7 +175,7 @@ pub(crate) async fn migrate(dsn: &str, flags: &[&str]) -> Result<String, String>
     Err(sentence(&text(output.stderr)))
 }
 
-/// A server of the builder, and a database with a DSN.
+/// Starts a server with one database; returns it with the DSN.
 pub(crate) async fn database(builder: postgres_testkit::Builder) -> (Server, String) {
     let server = builder.start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");

@@ -1,13 +1,13 @@
-//! What the program refuses to work with: one sentence that says what to do, and an exit.
+//! Tests of rejected databases: a one-line message with the remedy, and an exit code.
 
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{Key, Op};
 use postgres_testkit::{Server, Session};
 use sidecar::Driver as _;
 
-use crate::program::{database, migrate, refusal};
+use crate::program::{database, migrate, rejection};
 
-/// Logs in as this role, who owns nothing.
+/// A login role that owns nothing.
 const ROLE: &str = "runtime";
 const PASSWORD: &str = "hush-hush";
 
@@ -19,9 +19,9 @@ async fn role() -> (Server, String, Session) {
 }
 
 #[tokio::test]
-async fn a_schema_that_does_not_fit() {
+async fn incompatible_schema_is_rejected() {
     let (server, dsn, session) = role().await;
-    let missing = refusal(&["--dsn", &dsn], &[]).await;
+    let missing = rejection(&["--dsn", &dsn], &[]).await;
     assert!(
         missing.contains("schema version 0, this program needs 3"),
         "{missing}"
@@ -43,7 +43,7 @@ async fn a_schema_that_does_not_fit() {
     let newer = "update ark.schema_version set version = 7, oldest = 5";
     session.batch_execute(newer).await.expect("changed");
     for dsn in [&dsn, &owner] {
-        let newer = refusal(&["--dsn", dsn], &[]).await;
+        let newer = rejection(&["--dsn", dsn], &[]).await;
         assert!(newer.contains("schema version 7"), "{newer}");
         assert!(
             newer.contains("this one knows up to 3: upgrade it"),
@@ -59,12 +59,12 @@ async fn a_schema_that_does_not_fit() {
         ("delete from ark.schema_version", "has no version"),
     ] {
         session.batch_execute(change).await.expect("changed");
-        for refused in [
-            refusal(&["--dsn", &owner], &[]).await,
+        for rejected in [
+            rejection(&["--dsn", &owner], &[]).await,
             migrate(&owner, &[]).await.expect_err("refused"),
         ] {
-            assert!(refused.contains(words), "{refused}");
-            assert!(refused.contains("restore a backup"), "{refused}");
+            assert!(rejected.contains(words), "{rejected}");
+            assert!(rejected.contains("restore a backup"), "{rejected}");
         }
     }
     let newer = "insert into ark.schema_version values (7, 5)";
@@ -74,7 +74,7 @@ async fn a_schema_that_does_not_fit() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_of_the_store() {
+async fn damaged_store_row_is_rejected() {
     let (server, dsn) = database(Server::builder()).await;
     let options = || backend_postgres::Options::from_dsn(&dsn).expect("a DSN");
     let driver = backend_postgres::PostgresDriver::open(options()).await;
@@ -112,7 +112,7 @@ async fn a_damaged_row_of_the_store() {
     ] {
         let damaged = format!("update ark.store set {damage}");
         session.batch_execute(&damaged).await.expect("damaged");
-        let line = refusal(&["--dsn", &dsn], &[]).await;
+        let line = rejection(&["--dsn", &dsn], &[]).await;
         assert!(line.contains(words), "{damage}: {line}");
         assert!(line.contains("restore a backup"), "{damage}: {line}");
         let repaired = format!("update ark.store set {repair}");
@@ -121,10 +121,10 @@ async fn a_damaged_row_of_the_store() {
 }
 
 #[tokio::test]
-async fn a_role_without_rights() {
+async fn role_without_privileges_is_rejected() {
     let (server, dsn, session) = role().await;
     migrate(&server.dsn("ark"), &[]).await.expect("migrated");
-    let nothing = refusal(&["--dsn", &dsn], &[]).await;
+    let nothing = rejection(&["--dsn", &dsn], &[]).await;
     assert!(
         nothing.contains("permission denied for schema ark"),
         "{nothing}"
@@ -136,18 +136,18 @@ async fn a_role_without_rights() {
         unknown.contains("role \"nobody there\" does not exist"),
         "{unknown}"
     );
-    // One right of several is missing.
+    // Revoke one of the granted privileges.
     migrate(&server.dsn("ark"), &["--grant", ROLE])
         .await
         .expect("granted");
     let less = format!("revoke select on ark.store from {ROLE}");
     session.batch_execute(&less).await.expect("revoked");
-    let less = refusal(&["--dsn", &dsn], &[]).await;
+    let less = rejection(&["--dsn", &dsn], &[]).await;
     assert!(less.contains("permission denied for table store"), "{less}");
 }
 
 #[tokio::test]
-async fn logins_that_fail() {
+async fn failed_logins_are_reported() {
     let (server, dsn, _session) = role().await;
     let wrong = dsn.replace(PASSWORD, "wrong-word");
     let port = server.port().to_string();
@@ -156,12 +156,12 @@ async fn logins_that_fail() {
     let by_variable = [("ARK_BACKEND_POSTGRES_PASSWORD", "wrong-word")];
     let by_dsn = [("ARK_BACKEND_POSTGRES_DSN", wrong.as_str())];
     for (flags, variables) in [(&flags[..], &by_variable), (&[], &by_dsn)] {
-        let refused = refusal(flags, variables).await;
+        let rejected = rejection(flags, variables).await;
         assert!(
-            refused.contains("password authentication failed"),
-            "{refused}"
+            rejected.contains("password authentication failed"),
+            "{rejected}"
         );
-        assert!(!refused.contains("wrong-word"), "{refused}");
+        assert!(!rejected.contains("wrong-word"), "{rejected}");
     }
     let nobody = dsn.replace(ROLE, "nobody");
     let nowhere = format!("{dsn}-not");
@@ -169,30 +169,30 @@ async fn logins_that_fail() {
         (&nobody, "nobody"),
         (&nowhere, "\"ark-not\" does not exist"),
     ] {
-        let refused = refusal(&["--dsn", dsn], &[]).await;
-        assert!(refused.contains(words), "{refused}");
-        assert!(!refused.contains(PASSWORD), "{refused}");
+        let rejected = rejection(&["--dsn", dsn], &[]).await;
+        assert!(rejected.contains(words), "{rejected}");
+        assert!(!rejected.contains(PASSWORD), "{rejected}");
     }
     let file = ["--password-file", "/nowhere/password"];
-    let refused = refusal(&[&flags[..], &file].concat(), &[]).await;
-    assert!(refused.contains("/nowhere/password"), "{refused}");
+    let rejected = rejection(&[&flags[..], &file].concat(), &[]).await;
+    assert!(rejected.contains("/nowhere/password"), "{rejected}");
 }
 
 #[tokio::test]
-async fn a_database_of_another_encoding() {
+async fn database_with_other_encoding_is_rejected() {
     let (server, _) = database(Server::builder()).await;
     let statement = "create database latin encoding 'LATIN1' template template0";
     server
         .execute("postgres", statement)
         .await
         .expect("a database");
-    let refused = refusal(&["--dsn", &server.dsn("latin")], &[]).await;
+    let rejected = rejection(&["--dsn", &server.dsn("latin")], &[]).await;
     assert!(
-        refused.contains("LATIN1") && refused.contains("UTF8"),
-        "{refused}"
+        rejected.contains("LATIN1") && rejected.contains("UTF8"),
+        "{rejected}"
     );
-    let refused = migrate(&server.dsn("latin"), &[])
+    let rejected = migrate(&server.dsn("latin"), &[])
         .await
         .expect_err("refused");
-    assert!(refused.contains("LATIN1"), "{refused}");
+    assert!(rejected.contains("LATIN1"), "{rejected}");
 }

@@ -1,4 +1,4 @@
-//! The log has room wherever revisions go on.
+//! Tests that the log is extended wherever revisions continue.
 
 use backend_postgres::{Options, PostgresDriver};
 use backend_proto::v1::event::Type;
@@ -39,7 +39,7 @@ async fn open(dsn: &str) -> PostgresDriver {
 }
 
 #[tokio::test]
-async fn a_partition_that_is_used_up_is_followed_by_another() {
+async fn full_log_partition_is_followed_by_another() {
     let (server, dsn) = database(Server::builder()).await;
     let driver = open(&dsn).await;
     let start = driver.header().await.expect("header").revision;
@@ -48,24 +48,27 @@ async fn a_partition_that_is_used_up_is_followed_by_another() {
         let committed = driver.commit(ops.collect()).await.expect("committed");
         assert_eq!(committed.events.len(), BATCH);
     }
-    let (mut through, mut seen) = (start, 0);
-    while seen < CREATES {
-        let page = driver.read_log(through, 1 << 20).await.expect("the log");
+    let (mut up_to_revision, mut observed) = (start, 0);
+    while observed < CREATES {
+        let page = driver
+            .read_log(up_to_revision, 1 << 20)
+            .await
+            .expect("the log");
         let revisions: Vec<i64> = page.events.iter().map(|event| event.revision).collect();
-        let due: Vec<i64> = (through + 1..).take(revisions.len()).collect();
-        assert_eq!(revisions, due);
-        seen += revisions.len();
-        through = page.through;
+        let expected: Vec<i64> = (up_to_revision + 1..).take(revisions.len()).collect();
+        assert_eq!(revisions, expected);
+        observed += revisions.len();
+        up_to_revision = page.up_to_revision;
     }
     driver.close().await;
     drop(server);
 }
 
 #[tokio::test]
-async fn an_import_may_lead_to_an_epoch_before_what_the_log_was_made_for() {
+async fn log_is_extended_for_epoch_below_existing_partitions() {
     let (server, dsn) = database(Server::builder()).await;
     let driver = open(&dsn).await;
-    // An empty store after a fail-over: in a later epoch, whose partition is there.
+    // An empty store after a fail-over: in a later epoch, whose partition exists.
     let later = "update ark.store set epoch = 5, revision = 5::bigint << 40, \
                  compact_revision = 5::bigint << 40; \
                  select ark.extend_log((5::bigint << 40) + 1, (5::bigint << 40) + 1, 0)";

@@ -1,4 +1,4 @@
-//! The view for people, as docs/sql.md shows it.
+//! Tests of the SQL view that docs/sql.md documents.
 
 use backend_postgres::{Options, PostgresDriver};
 use backend_proto::v1::op::Action;
@@ -24,7 +24,8 @@ fn create(namespace: &str, name: &str, value: &[u8]) -> Op {
     }
 }
 
-/// A database with three objects, one of which is no JSON, and the revision of the first.
+/// Creates a database with three objects, one of which is not JSON; returns the revision of the
+/// first.
 async fn filled() -> (Server, String, i64) {
     let (server, dsn) = database(Server::builder()).await;
     let options = Options::from_dsn(&dsn).expect("a DSN");
@@ -40,7 +41,7 @@ async fn filled() -> (Server, String, i64) {
 }
 
 #[tokio::test]
-async fn the_view_has_the_documented_columns() {
+async fn sql_view_has_documented_columns() {
     let (server, dsn, revision) = filled().await;
     let session = Session::connect(&dsn).await.expect("a session");
     let revision = revision.to_string();
@@ -77,7 +78,7 @@ async fn the_view_has_the_documented_columns() {
 }
 
 #[tokio::test]
-async fn the_documented_statements_run() {
+async fn documented_sql_statements_run() {
     let (server, dsn, _) = filled().await;
     server
         .execute("ark", "CREATE ROLE reports")
@@ -102,13 +103,13 @@ async fn the_documented_statements_run() {
         let row = |message: &_| matches!(message, tokio_postgres::SimpleQueryMessage::Row(_));
         rows.push(found.iter().filter(|message| row(message)).count());
     }
-    // Three grants; nothing that is not done; one object with the label; a view.
+    // Three grants; no object that is not done; one object with the label; a view.
     assert_eq!(rows, [0, 0, 0, 0, 1, 0]);
     let allowed = "SET ROLE reports; SELECT count(*) FROM ark.resources";
     session
         .simple_query(allowed)
         .await
         .expect("reports may read");
-    let refused = session.simple_query("SELECT * FROM ark.object").await;
-    assert!(refused.is_err(), "reports reads more than the view");
+    let rejected = session.simple_query("SELECT * FROM ark.object").await;
+    assert!(rejected.is_err(), "reports reads more than the view");
 }

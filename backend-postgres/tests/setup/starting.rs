@@ -1,4 +1,5 @@
-//! Starts at a bad moment, and what others can see of a process.
+//! Tests of starts while the database is unavailable, and of what other users can see of the
+//! process.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::program::{Program, database};
 const PASSWORD: &str = "hush-hush";
 
 #[tokio::test]
-async fn a_database_that_is_down_is_waited_for() {
+async fn start_waits_for_unreachable_database() {
     let (mut server, dsn) = database(Server::builder()).await;
     server.stop(Stop::Fast).await.expect("stopped");
     let variables = [("ARK_BACKEND_POSTGRES_DSN", dsn.as_str())];
@@ -26,19 +27,19 @@ async fn a_database_that_is_down_is_waited_for() {
     let mut program = Program::new();
     program.serve(&[], &variables);
     program.says("waiting for the database").await;
-    let begun = Instant::now();
+    let started = Instant::now();
     program.terminate();
     let ended = program.ends().await;
     assert!(ended.status.success(), "{}", ended.said);
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        started.elapsed() < Duration::from_secs(5),
         "it waits on: {:?}",
-        begun.elapsed()
+        started.elapsed()
     );
 }
 
 #[tokio::test]
-async fn a_standby_is_not_served() {
+async fn standby_is_not_served_until_promoted() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     pair.primary()
         .create_database("ark")
@@ -52,23 +53,23 @@ async fn a_standby_is_not_served() {
     let mut program = Program::new();
     program.serve(&[], &[("ARK_BACKEND_POSTGRES_DSN", &dsn)]);
     program.says("waiting for the database").await;
-    // What it waits for is told again when that changes.
+    // A changed reason for waiting is logged again.
     proxy.set(Mode::Forward).await.expect("an open port");
     program.says("does not allow writes").await;
     let client = program.endpoint().client();
-    let asked = client
+    let requested = client
         .clone()
         .current_revision(CurrentRevisionRequest {})
         .await;
-    assert!(asked.is_err(), "a standby is served");
-    // It becomes a primary.
+    assert!(requested.is_err(), "a standby is served");
+    // The standby becomes a primary.
     pair.kill_primary().await.expect("killed");
     pair.promote().await.expect("promoted");
     program.answers().await;
 }
 
 #[tokio::test]
-async fn a_password_is_in_no_command_line_and_no_log() {
+async fn password_appears_in_no_command_line_and_no_log() {
     let (server, _) = database(Server::builder().user("ark", PASSWORD)).await;
     server
         .execute("ark", "grant create on database ark to ark")

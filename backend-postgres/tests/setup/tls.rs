@@ -1,4 +1,4 @@
-//! TLS to the database: what each `sslmode` believes, and certificates as logins.
+//! Tests of TLS to the database: the verification of each `sslmode`, and client certificates.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use postgres_testkit::Server;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
-use crate::program::{Program, path, refusal};
+use crate::program::{Program, path, rejection};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
-/// Certificates of an authority and of a stranger, as files.
+/// Certificate files of a trusted and of an untrusted authority.
 struct Files(TempDir);
 
 impl Files {
@@ -34,7 +34,7 @@ impl Files {
         std::fs::write(self.0.path().join(name), pem).expect("a file");
     }
 
-    /// A certificate for a host, whose common name is that of a role.
+    /// Issues a certificate for a host, with a role as its common name.
     fn issue(&self, name: &str, authority: &Authority, host: &str, role: &str) {
         let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, role);
@@ -67,21 +67,21 @@ async fn server(files: &Files, certificate: &str) -> Server {
     server
 }
 
-/// What becomes of a start.
+/// Expected result of a start.
 enum Due {
     /// It serves, over TLS.
     Serves,
-    /// It ends, or waits, with these words.
+    /// It exits, or keeps waiting, with this message.
     Refuses(&'static str),
 }
 
 use Due::{Refuses, Serves};
 
-async fn check(server: &Server, flags: &[&str], due: &Due) {
+async fn check(server: &Server, flags: &[&str], expected: &Due) {
     let dsn = server.dsn("ark");
     let flags = [&["--dsn", &dsn][..], flags].concat();
     let mut program = Program::new();
-    match due {
+    match expected {
         Serves => {
             program.serve(&flags, &[]);
             program.answers().await;
@@ -92,20 +92,20 @@ async fn check(server: &Server, flags: &[&str], due: &Due) {
             assert_eq!(open.as_deref(), Some("0"), "{flags:?}: not encrypted");
         }
         Refuses(words) => {
-            let said = refusal(&flags, &[]).await;
+            let said = rejection(&flags, &[]).await;
             assert!(said.contains(words), "{flags:?}: {said}");
         }
     }
 }
 
 #[tokio::test]
-async fn each_mode_believes_what_libpq_does() {
+async fn each_sslmode_verifies_as_in_libpq() {
     let files = Files::new();
     let (ours, strange) = (files.path("authority"), files.path("stranger"));
     let (ours, strange) = (ours.as_str(), strange.as_str());
     let good = server(&files, "server").await;
     let elsewhere = server(&files, "elsewhere").await;
-    for (server, flags, due) in [
+    for (server, flags, expected) in [
         (
             &good,
             &["--sslmode", "disable"][..],
@@ -155,7 +155,7 @@ async fn each_mode_believes_what_libpq_does() {
             Refuses("not valid for"),
         ),
     ] {
-        check(server, flags, &due).await;
+        check(server, flags, &expected).await;
     }
     let plain = Server::builder().start().await.expect("a server");
     plain.create_database("ark").await.expect("a database");
@@ -168,7 +168,7 @@ async fn each_mode_believes_what_libpq_does() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_a_login() {
+async fn client_certificate_authenticates() {
     let files = Files::new();
     let server = server(&files, "server").await;
     let made = "create role ark login; grant create on database ark to ark";
@@ -189,20 +189,20 @@ async fn a_certificate_is_a_login() {
     program.serve(&[&start[..], &ours].concat(), &[]);
     program.answers().await;
 
-    let none = refusal(&start, &[]).await;
+    let none = rejection(&start, &[]).await;
     assert!(none.contains("certificate"), "{none}");
-    let half = refusal(&[&start[..], &ours[..2]].concat(), &[]).await;
-    assert!(half.contains("belong together"), "{half}");
+    let half = rejection(&[&start[..], &ours[..2]].concat(), &[]).await;
+    assert!(half.contains("must be given together"), "{half}");
     let (certificate, key) = of("server");
     let other = ["--sslcert", &certificate, "--sslkey", &key];
-    let other = refusal(&[&start[..], &other].concat(), &[]).await;
+    let other = rejection(&[&start[..], &other].concat(), &[]).await;
     assert!(
         other.contains("certificate authentication failed"),
         "{other}"
     );
     let (certificate, key) = of("false");
     let strange = ["--sslcert", &certificate, "--sslkey", &key];
-    let strange = refusal(&[&start[..], &strange].concat(), &[]).await;
+    let strange = rejection(&[&start[..], &strange].concat(), &[]).await;
     assert!(
         strange.contains("certificate") || strange.contains("UnknownCA"),
         "{strange}"

@@ -1,4 +1,4 @@
-//! The driver behind the kit, in this process.
+//! The driver behind the kit, in the test process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use conformance::{Endpoint, Served};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-/// Longest a sidecar may take to open or to end.
+/// Timeout of opening or stopping a sidecar.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A store in a database, served until this is dropped.
+/// A store in a database, served until dropped.
 pub(crate) struct Sidecar {
     pub(crate) endpoint: Endpoint,
     served: Served,
     _folder: TempDir,
 }
 
-/// The flags as the program has them.
+/// The flags of the driver process.
 #[derive(clap::Parser)]
 struct Flags {
     #[command(flatten)]
     database: Arguments,
 }
 
-/// Options from flags.
+/// Parses flags into options.
 fn options(flags: &[&str]) -> Options {
     let flags = ["backend-postgres"].iter().chain(flags);
     Options::new(&Flags::parse_from(flags).database).expect("good flags")
@@ -47,7 +47,7 @@ impl Sidecar {
         }
     }
 
-    /// Stops in order.
+    /// Stops the sidecar in order.
     pub(crate) async fn stop(self) {
         let ended = timeout(DEADLINE, self.served.stop()).await;
         ended.expect("it ends in time").expect("served");

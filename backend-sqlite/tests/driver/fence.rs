@@ -1,4 +1,4 @@
-//! A store that takes no more writes.
+//! Tests of fences.
 
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op_result::Verdict;
@@ -25,7 +25,7 @@ async fn fence(store: &Store, reason: Option<&str>) -> i64 {
 }
 
 #[tokio::test]
-async fn a_fence_outlives_a_restart_and_is_lifted() {
+async fn fence_survives_restart_until_lifted() {
     let mut store = Store::new();
     store.apply(create("a/x", "1")).await;
     assert_eq!(fence(&store, Some(REASON)).await, BASE + 1);
@@ -50,7 +50,7 @@ async fn a_fence_outlives_a_restart_and_is_lifted() {
 }
 
 #[tokio::test]
-async fn what_was_applied_before_is_still_told() {
+async fn fenced_store_returns_verdicts_of_applied_operations() {
     let store = Store::new();
     let known = Op {
         op_id: vec![7; 16].into(),
@@ -58,16 +58,16 @@ async fn what_was_applied_before_is_still_told() {
     };
     let revision = store.apply(known.clone()).await;
     fence(&store, Some(REASON)).await;
-    let told = store.commit(vec![create("a/y", "1"), known]).await;
-    fenced(refused(&told.results[0]));
-    let again = applied(&told.results[1]);
+    let response = store.commit(vec![create("a/y", "1"), known]).await;
+    fenced(refused(&response.results[0]));
+    let again = applied(&response.results[1]);
     assert_eq!((again.revision, again.replayed), (revision, true));
-    assert!(told.events.is_empty());
-    assert_eq!(told.header.revision, revision);
+    assert!(response.events.is_empty());
+    assert_eq!(response.header.revision, revision);
 }
 
 #[tokio::test]
-async fn a_fence_binds_imports_and_backups() {
+async fn fence_applies_to_imports_and_backups() {
     let store = Store::new();
     fence(&store, Some(REASON)).await;
     let options = ImportOptions {

@@ -1,4 +1,4 @@
-//! Files that must not be opened, damage, restarts and backups.
+//! Tests of rejected files, damage, restarts and backups.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::store::{
     BASE, Store, all, applied, clock, create, delete, key, list, open, path, refused, update,
 };
 
-fn refusal(path: &Path) -> String {
+fn rejection(path: &Path) -> String {
     let error = open(&Options::new(path)).expect_err("refused");
     let line = error.to_string();
     assert!(
@@ -25,9 +25,9 @@ fn refusal(path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_second_owner_is_refused_with_the_pid_of_the_first() {
+async fn second_process_is_rejected_with_pid_of_first() {
     let store = Store::new();
-    let line = refusal(&store.path());
+    let line = rejection(&store.path());
     assert!(
         line.contains(&format!("process {}", std::process::id())),
         "{line}"
@@ -40,7 +40,7 @@ async fn a_second_owner_is_refused_with_the_pid_of_the_first() {
 }
 
 #[tokio::test]
-async fn foreign_and_newer_files_are_refused_untouched() {
+async fn foreign_and_newer_files_are_rejected_unchanged() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let text = folder.path().join("text.db");
     std::fs::write(&text, "this is a letter, not a database").expect("write");
@@ -61,7 +61,7 @@ async fn foreign_and_newer_files_are_refused_untouched() {
         (&missing, "does not exist"),
     ] {
         let before = std::fs::read(path).ok();
-        let line = refusal(path);
+        let line = rejection(path);
         assert!(line.contains(words), "{line}");
         let untouched = std::fs::read(path).ok() == before;
         assert!(untouched, "{} changed", path.display());
@@ -69,7 +69,7 @@ async fn foreign_and_newer_files_are_refused_untouched() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_that_of_the_tables_is_refused() {
+async fn schema_version_that_mismatches_tables_is_rejected() {
     let folder = tempfile::tempdir().expect("temporary directory");
     for (version, words) in [
         (-1, "schema version -1, which no program made"),
@@ -83,14 +83,14 @@ async fn a_version_that_is_not_that_of_the_tables_is_refused() {
         Connection::open(&path)
             .and_then(|file| file.pragma_update(None, "user_version", version))
             .expect("changed");
-        let line = refusal(&path);
+        let line = rejection(&path);
         assert!(line.contains(words), "{line}");
         assert!(line.ends_with("restore a backup"), "{line}");
     }
 }
 
 #[tokio::test]
-async fn a_store_without_its_row_is_neither_marked_nor_copied() {
+async fn database_without_store_row_is_neither_marked_nor_copied() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let path = folder.path().join("ark.db");
     open(&Options::new(&path)).expect("made").close().await;
@@ -107,7 +107,7 @@ async fn a_store_without_its_row_is_neither_marked_nor_copied() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_of_the_store_is_refused() {
+async fn damaged_store_row_is_rejected() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let sound = folder.path().join("sound.db");
     let driver = open(&Options::new(&sound)).expect("made");
@@ -130,14 +130,14 @@ async fn a_damaged_row_of_the_store_is_refused() {
         Connection::open(&path)
             .and_then(|file| file.execute_batch(&sql))
             .expect("damaged");
-        let line = refusal(&path);
+        let line = rejection(&path);
         assert!(line.contains(words), "{damage}: {line}");
         assert!(line.ends_with("restore a backup"), "{damage}: {line}");
     }
 }
 
 #[tokio::test]
-async fn a_damaged_value_is_named_and_nothing_else_suffers() {
+async fn damaged_value_is_reported_and_others_are_served() {
     let store = Store::new();
     for name in ["a/good", "a/victim"] {
         store.apply(create(name, "a value to be damaged")).await;
@@ -152,10 +152,10 @@ async fn a_damaged_value_is_named_and_nothing_else_suffers() {
     let named = |record: &Record| {
         let expected = "the stored value of queries.ark.mckinsey.com a/victim at revision";
         assert!(record.unreadable.starts_with(expected), "{record:?}");
-        assert_eq!(record.value, "", "nobody may take it for the value");
+        assert_eq!(record.value, "", "a damaged value is left out");
     };
-    let (_, victim) = store.driver.get(&key("a/victim"), 0).await.expect("get");
-    named(&victim.expect("there"));
+    let (_, damaged) = store.driver.get(&key("a/victim"), 0).await.expect("get");
+    named(&damaged.expect("there"));
     let listed = store.list(all()).await.expect("list").records;
     assert_eq!(
         (path(&listed[0]), &listed[0].unreadable),
@@ -166,15 +166,15 @@ async fn a_damaged_value_is_named_and_nothing_else_suffers() {
     named(events[1].record.as_ref().expect("a record"));
     store.apply(update("a/good", "still writable")).await;
 
-    let refusal = store.commit(vec![update("a/victim", "from what?")]).await;
-    assert_eq!(refused(&refusal.results[0]).reason(), Reason::Corrupt);
+    let rejection = store.commit(vec![update("a/victim", "from what?")]).await;
+    assert_eq!(refused(&rejection.results[0]).reason(), Reason::Corrupt);
     let gone = store.commit(vec![delete("a/victim")]).await;
     named(applied(&gone.results[0]).deleted.as_ref().expect("deleted"));
     assert_eq!(store.names(all()).await, ["a/good"]);
 }
 
 #[tokio::test]
-async fn a_closed_store_is_one_file() {
+async fn closed_store_is_a_single_file() {
     let mut store = Store::new();
     for round in 0..40 {
         store.apply(create(&format!("a/{round}"), "v")).await;
@@ -185,7 +185,7 @@ async fn a_closed_store_is_one_file() {
     }
 }
 
-/// Bytes that this thread has read from files so far.
+/// Returns the bytes that this thread has read from files.
 fn read_by_this_thread() -> u64 {
     let io = std::fs::read_to_string("/proc/thread-self/io").expect("Linux");
     let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
@@ -193,7 +193,7 @@ fn read_by_this_thread() -> u64 {
 }
 
 #[tokio::test]
-async fn many_objects_open_fast() {
+async fn opening_does_not_read_the_objects() {
     let mut store = Store::new();
     let value = "v".repeat(2600);
     for batch in 0..200 {
@@ -205,7 +205,7 @@ async fn many_objects_open_fast() {
     assert!(size > 50_000 * 2600, "{size}");
     let before = read_by_this_thread();
     store.open_again();
-    // Not a time, which a busy machine would stretch: whatever opening takes, it does not look at
+    // Count bytes instead of time, which depends on the load of the machine: opening must not read
     // the objects.
     let read = read_by_this_thread() - before;
     assert!(0 < read && read < 1 << 20, "{read} bytes of {size}");
@@ -213,7 +213,7 @@ async fn many_objects_open_fast() {
 }
 
 #[tokio::test]
-async fn a_backup_under_load_is_one_moment_of_the_store() {
+async fn backup_under_load_is_a_consistent_snapshot() {
     let store = Store::new();
     let stop = Arc::new(AtomicBool::new(false));
     let mut tasks = tokio::task::JoinSet::new();
@@ -265,7 +265,7 @@ async fn a_backup_under_load_is_one_moment_of_the_store() {
         store.driver.header().await.expect("header").store_id
     );
     restored.close().await;
-    // The epoch that began on the first copy is unknown to the second, but not to clients.
+    // The epoch that began on the first copy is unknown to the second copy, but known to clients.
     let mut newest = header.revision;
     for _ in 0..2 {
         let once_more = store.folder.path().join("once-more.db");

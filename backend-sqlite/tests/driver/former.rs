@@ -1,4 +1,4 @@
-//! Stores of releases before 0.2, and where epochs begin.
+//! Tests of stores of releases before 0.2, and of where epochs begin.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 
 use crate::store::{Store, all, at, create, list, open, path};
 
-/// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the second,
-/// m4 was created in the second, m1 deleted.
+/// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the
+/// second, m4 was created in the second, m1 was deleted.
 const FORMER: &[u8] = include_bytes!("../fixtures/before-0.2.db");
-/// Its newest revision.
+/// Newest revision of [`FORMER`].
 const NEWEST: i64 = 263_279_296_198_320_132;
 
 fn memories(revision: i64) -> ListQuery {
@@ -36,7 +36,7 @@ fn former() -> (TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
+async fn store_of_earlier_release_is_renumbered_once_in_order() {
     let (_folder, file) = former();
     let driver = open(&Options::new(&file)).expect("opened");
     let listed = list(&driver, memories(0)).await.expect("listed");
@@ -50,14 +50,15 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
             (path(it), from(it.create_revision), from(it.revision))
         })
         .collect();
-    // Six numbers were in use, whose order is kept.
-    let due = [("m2", 1, 5), ("m3", 2, 3), ("m4", 4, 4)];
-    let due = due.map(|(name, created, changed)| (format!("default/{name}"), created, changed));
-    assert_eq!(numbers, due);
+    // The six old revisions are renumbered in their order.
+    let expected = [("m2", 1, 5), ("m3", 2, 3), ("m4", 4, 4)];
+    let expected =
+        expected.map(|(name, created, changed)| (format!("default/{name}"), created, changed));
+    assert_eq!(numbers, expected);
     assert_eq!(header.revision, header.epoch + 5);
     for old in [NEWEST, NEWEST - 1] {
-        let refused = list(&driver, memories(old)).await.expect_err("refused");
-        assert_eq!(refused.reason(), Reason::FutureRevision);
+        let rejected = list(&driver, memories(old)).await.expect_err("refused");
+        assert_eq!(rejected.reason(), Reason::FutureRevision);
     }
     let written = driver.commit(vec![create("new", "1")]).await;
     let newest = written.expect("written").header.revision;
@@ -74,19 +75,19 @@ async fn a_store_of_an_earlier_release_is_renumbered_once_in_the_old_order() {
 }
 
 #[tokio::test]
-async fn an_object_without_its_newest_change_is_named() {
+async fn object_without_newest_change_is_reported() {
     let (_folder, file) = former();
     Connection::open(&file)
         .and_then(|store| store.execute("DELETE FROM log WHERE path = 'default/m3'", []))
         .expect("damaged");
     for words in ["memories.ark.mckinsey.com default/m3", "restore a backup"] {
-        let refused = open(&Options::new(&file)).expect_err("refused").to_string();
-        assert!(refused.contains(words), "{refused}");
+        let rejected = open(&Options::new(&file)).expect_err("refused").to_string();
+        assert!(rejected.contains(words), "{rejected}");
     }
 }
 
 #[tokio::test]
-async fn a_clock_before_2026_renumbers_above_the_old_epoch() {
+async fn clock_before_2026_renumbers_above_old_epoch() {
     let (_folder, file) = former();
     let options = Options {
         clock: crate::store::clock,
@@ -99,7 +100,7 @@ async fn a_clock_before_2026_renumbers_above_the_old_epoch() {
 }
 
 #[tokio::test]
-async fn a_backup_of_an_earlier_release_opens_in_a_new_epoch() {
+async fn backup_of_earlier_release_opens_in_a_new_epoch() {
     let (folder, file) = former();
     let copy = folder.path().join("copy.db");
     backup::run(&file, &copy).expect("copied");
@@ -121,11 +122,11 @@ async fn a_backup_of_an_earlier_release_opens_in_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
+async fn epoch_begins_above_all_revisions_of_the_store() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let file = folder.path().join("ark.db");
     open(&Options::new(&file)).expect("made").close().await;
-    for (newest, due) in [
+    for (newest, expected) in [
         (LAST_IMPORT + 7, Ok(LAST_IMPORT + 8)),
         (MAX_REVISION, Err("save it with `arkctl backup`")),
     ] {
@@ -133,24 +134,24 @@ async fn an_epoch_begins_above_the_store_however_large_its_revisions_are() {
         Connection::open(&file)
             .and_then(|store| store.execute(sql, [newest]))
             .expect("moved on");
-        match (open(&Options::new(&file)), due) {
-            (Ok(driver), Ok(due)) => {
-                assert_eq!(driver.header().await.expect("header").epoch, due);
+        match (open(&Options::new(&file)), expected) {
+            (Ok(driver), Ok(expected)) => {
+                assert_eq!(driver.header().await.expect("header").epoch, expected);
                 driver.close().await;
             }
-            (Err(error), Err(due)) => assert!(error.to_string().contains(due), "{error}"),
-            (opened, due) => panic!("{due:?}, and it is {opened:?}"),
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (opened, expected) => panic!("{expected:?}, and it is {opened:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn nothing_is_written_above_the_last_revision() {
+async fn writes_above_last_revision_are_rejected() {
     let store = Store::new();
     write_to_the_last_revision(&*store.driver).await;
 }
 
-/// Files in a folder.
+/// Database files in a temporary directory.
 struct Files {
     folder: TempDir,
     count: usize,
@@ -194,7 +195,7 @@ impl Stores for Files {
     }
 }
 
-// One test: the histories share a clock.
+// One test for all properties, because the histories share a global clock.
 #[tokio::test]
 async fn revisions_stay_in_range_and_are_unique_over_random_histories() {
     for seed in 0..12 {
@@ -206,7 +207,7 @@ async fn revisions_stay_in_range_and_are_unique_over_random_histories() {
 }
 
 #[tokio::test]
-async fn a_store_that_was_made_in_the_place_of_another_begins_above_it() {
+async fn store_created_in_place_of_another_begins_above_it() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let file = folder.path().join("ark.db");
     let mut newest = 0;

@@ -1,4 +1,4 @@
-//! The log, retention and compaction.
+//! Tests of the log, retention and compaction.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sidecar::driver::Driver as _;
 use crate::store::{BASE, Store, all, at, create, delete, key, path, update};
 
 #[tokio::test]
-async fn the_log_comes_in_pages_without_gaps() {
+async fn log_pages_have_no_gaps() {
     let store = Store::new();
     for number in 0..20 {
         store
@@ -18,20 +18,20 @@ async fn the_log_comes_in_pages_without_gaps() {
             .await;
     }
     let mut after = BASE;
-    let mut seen = Vec::new();
-    while seen.len() < 20 {
+    let mut observed = Vec::new();
+    while observed.len() < 20 {
         let page = store.driver.read_log(after, 3000).await.expect("log");
         assert!(!page.events.is_empty() && page.events.len() < 5);
         assert_eq!(
             page.events.last().map(|event| event.revision),
-            Some(page.through)
+            Some(page.up_to_revision)
         );
-        after = page.through;
-        seen.extend(page.events.into_iter().map(|event| event.revision));
+        after = page.up_to_revision;
+        observed.extend(page.events.into_iter().map(|event| event.revision));
     }
-    assert_eq!(seen, (BASE + 1..=BASE + 20).collect::<Vec<_>>());
+    assert_eq!(observed, (BASE + 1..=BASE + 20).collect::<Vec<_>>());
     let empty = store.driver.read_log(after, 3000).await.expect("log");
-    assert_eq!((empty.events.len(), empty.through), (0, BASE + 20));
+    assert_eq!((empty.events.len(), empty.up_to_revision), (0, BASE + 20));
     let future = store
         .driver
         .read_log(BASE + 21, 1)
@@ -86,12 +86,12 @@ async fn compaction_keeps_state_and_later_history() {
         ("a/moved".to_owned(), &b"3"[..])
     );
     assert_eq!(store.names(all()).await, ["a/kept", "a/late"]);
-    // kept, moved=3, late=1, and the two later rows.
+    // The rows kept, moved=3, late=1, and the two later ones.
     assert_eq!(rows_of_log(&store), 5);
 }
 
 #[tokio::test]
-async fn no_revision_is_used_again_after_everything_was_compacted() {
+async fn revision_is_not_reused_after_full_compaction() {
     let mut store = Store::new();
     store.apply(create("a/x", "1")).await;
     let last = store.apply(delete("a/x")).await;
@@ -104,18 +104,18 @@ async fn no_revision_is_used_again_after_everything_was_compacted() {
 }
 
 #[tokio::test]
-async fn compaction_beyond_the_present_is_refused_and_backwards_is_nothing() {
+async fn compaction_rejects_future_and_ignores_past_revisions() {
     let store = Store::new();
     let last = store.apply(create("a/x", "1")).await;
-    let refused = store.driver.compact(last + 1).await.expect_err("refused");
-    assert_eq!(refused.reason(), Reason::FutureRevision);
+    let rejected = store.driver.compact(last + 1).await.expect_err("refused");
+    assert_eq!(rejected.reason(), Reason::FutureRevision);
     store.driver.compact(last).await.expect("compact");
     let header = store.driver.compact(last - 1).await.expect("nothing");
     assert_eq!(header.compact_revision, last);
 }
 
 #[tokio::test]
-async fn retention_needs_both_age_and_number() {
+async fn retention_requires_age_and_count() {
     let store = Store::new();
     for number in 0..10 {
         store.apply(create(&format!("a/{number}"), "1")).await;

@@ -1,4 +1,4 @@
-//! Moving a store's content into another.
+//! Tests of moving content to another store.
 
 use backend_proto::v1::Header;
 use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
@@ -26,7 +26,7 @@ async fn import(
     store.driver.import(options, receiver).await
 }
 
-/// A store with three records and what changed after them.
+/// Exports three records and the changes after them.
 async fn exported() -> (Store, Header, Vec<ImportPart>) {
     let source = Store::new();
     for name in ["a/x", "a/y", "b"] {
@@ -46,7 +46,7 @@ async fn exported() -> (Store, Header, Vec<ImportPart>) {
 }
 
 #[tokio::test]
-async fn a_planned_move_keeps_revisions_and_history() {
+async fn planned_move_keeps_revisions_and_history() {
     let (source, header, parts) = exported().await;
     let mut target = Store::new();
     let moved = import(&target, &header, true, parts).await.expect("import");
@@ -67,13 +67,13 @@ async fn a_planned_move_keeps_revisions_and_history() {
 }
 
 #[tokio::test]
-async fn a_restore_starts_a_new_epoch() {
+async fn restore_begins_a_new_epoch() {
     let (source, header, parts) = exported().await;
     let target = Store::new();
     let restored = import(&target, &header, false, parts)
         .await
         .expect("import");
-    // By the clock: the same backup may have been restored elsewhere before.
+    // The epoch is from the clock: the same backup may have been restored elsewhere before.
     assert!(restored.epoch > 2);
     assert_eq!(restored.compact_revision, restored.revision);
     let there = target.list(all()).await.expect("list");
@@ -84,7 +84,7 @@ async fn a_restore_starts_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn an_import_that_breaks_off_leaves_nothing() {
+async fn aborted_import_stores_nothing() {
     let (_source, header, mut parts) = exported().await;
     parts.pop();
     let target = Store::new();

@@ -1,4 +1,4 @@
-//! Ranges, order, limits and snapshots.
+//! Tests of ranges, order, limits and snapshots.
 
 use backend_proto::v1::Range;
 use backend_proto::v1::backend_error::Reason;
@@ -18,7 +18,7 @@ async fn filled() -> Store {
 }
 
 #[tokio::test]
-async fn ranges_are_in_key_order() {
+async fn lists_are_in_key_order() {
     let store = filled().await;
     let scoped = |namespace: Option<&str>, name: Option<&str>| ListQuery {
         range: Range {
@@ -66,7 +66,7 @@ async fn ranges_are_in_key_order() {
 }
 
 #[tokio::test]
-async fn a_limit_tells_whether_more_follow() {
+async fn limited_list_reports_whether_more_follow() {
     let store = filled().await;
     for limit in 1..=8 {
         let listed = store
@@ -81,7 +81,7 @@ async fn a_limit_tells_whether_more_follow() {
 }
 
 #[tokio::test]
-async fn every_retained_revision_can_be_listed_and_read() {
+async fn every_retained_revision_is_readable() {
     let store = Store::new();
     let mut expected: Vec<(i64, Vec<(String, String)>)> = vec![(BASE, Vec::new())];
     let ops = [
@@ -130,7 +130,7 @@ async fn every_retained_revision_can_be_listed_and_read() {
 }
 
 #[tokio::test]
-async fn a_long_list_stays_at_its_revision_while_the_store_moves_on() {
+async fn long_list_stays_at_its_revision_during_changes() {
     let store = Store::new();
     let value = "v".repeat(100 << 10);
     for number in 0..30 {
@@ -143,7 +143,7 @@ async fn a_long_list_stays_at_its_revision_while_the_store_moves_on() {
     let Some(ListPart::Header(header)) = parts.recv().await else {
         panic!("no header first");
     };
-    // The first chunk is on its way; everything behind it changes, and history is compacted.
+    // After the first chunk was sent, change everything behind it and compact the history.
     for number in 0..30 {
         let name = format!("a/{number:02}");
         let op = if number % 2 == 0 {
@@ -174,7 +174,7 @@ async fn a_long_list_stays_at_its_revision_while_the_store_moves_on() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_ends_the_list() {
+async fn disconnected_reader_ends_the_list() {
     let store = filled().await;
     let (sink, parts) = mpsc::channel(1);
     drop(parts);

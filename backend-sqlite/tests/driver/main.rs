@@ -1,13 +1,13 @@
-//! The driver at its border: the kit's trait, and the files it leaves.
+//! Tests of the driver through the kit's trait, and of the files it creates.
 
 mod fence;
+mod file_locations;
 mod files;
 mod former;
 mod history;
 mod import;
 mod lists;
 mod origins;
-mod places;
 mod space;
 mod sql;
 mod staged;

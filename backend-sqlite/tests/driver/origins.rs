@@ -1,4 +1,4 @@
-//! How changes were requested, as the log keeps it.
+//! Tests of the origins of changes in the log.
 
 use backend_proto::v1::{Event, Header, Op, Origin};
 use rusqlite::Connection;
@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::store::{BASE, Store, all, create, delete, update};
 
-/// Makes a file one of schema version 3.
+/// Reverts a file to schema version 3.
 const BEFORE: &str = "ALTER TABLE log DROP COLUMN manager; ALTER TABLE log DROP COLUMN verb;
     ALTER TABLE log DROP COLUMN subresource; PRAGMA user_version = 3;";
 
@@ -30,7 +30,7 @@ fn origins(events: &[Event]) -> Vec<Option<Origin>> {
     events.iter().map(|event| event.origin.clone()).collect()
 }
 
-/// Changes of one release each; what the newer one kept.
+/// Makes changes under the old and the new schema; returns the origins read with the new one.
 async fn both_releases() -> (Store, Vec<Option<Origin>>) {
     let mut store = Store::new();
     store.apply(by(create("a/x", "1"), "create")).await;
@@ -49,16 +49,16 @@ async fn both_releases() -> (Store, Vec<Option<Origin>>) {
 }
 
 #[tokio::test]
-async fn a_file_of_the_schema_before_opens_and_shows_old_changes_without_origins() {
-    let (mut store, due) = both_releases().await;
+async fn file_of_previous_schema_opens_without_origins() {
+    let (mut store, expected) = both_releases().await;
     let events = store.log(BASE).await;
-    assert_eq!(origins(&events), due);
+    assert_eq!(origins(&events), expected);
     store.reopen().await;
     assert_eq!(store.log(BASE).await, events);
 }
 
 #[tokio::test]
-async fn what_is_handed_to_watchers_is_what_the_log_shows() {
+async fn events_of_commit_equal_those_of_log() {
     let store = Store::new();
     let mut long = by(create("a/x", "1"), "create");
     long.origin = Some(Origin {
@@ -73,15 +73,15 @@ async fn what_is_handed_to_watchers_is_what_the_log_shows() {
     let mut handed = store.commit(vec![long]).await.events;
     handed.extend(store.commit(vec![said_nothing]).await.events);
     assert_eq!(store.log(BASE).await, handed);
-    let kept = handed[0].origin.as_ref().expect("an origin");
-    assert_eq!(kept.manager, "é".repeat(64));
-    assert_eq!(kept.subresource, "s".repeat(32));
+    let stored = handed[0].origin.as_ref().expect("an origin");
+    assert_eq!(stored.manager, "é".repeat(64));
+    assert_eq!(stored.subresource, "s".repeat(32));
     assert_eq!(handed[1].origin, None);
 }
 
 #[tokio::test]
-async fn a_move_carries_origins() {
-    let (source, due) = both_releases().await;
+async fn move_preserves_origins() {
+    let (source, expected) = both_releases().await;
     let events = source.log(BASE).await;
     let before = Header {
         store_id: "source".to_owned(),
@@ -105,6 +105,6 @@ async fn a_move_carries_origins() {
     imported.expect("imported");
     target.reopen().await;
     assert_eq!(target.log(BASE).await, events);
-    assert_eq!(origins(&target.log(BASE).await), due);
+    assert_eq!(origins(&target.log(BASE).await), expected);
     assert!(target.names(all()).await.is_empty());
 }

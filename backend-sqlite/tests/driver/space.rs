@@ -1,4 +1,4 @@
-//! A full quota: deletes and reads go on, and so does everything when there is room again.
+//! Tests of a full quota: deletes and reads continue, and writes resume once there is space.
 
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::op_result::Verdict;
@@ -7,7 +7,7 @@ use sidecar::driver::{Driver as _, DriverHealth};
 use crate::store::{Store, all, applied, create, delete, refused, update};
 
 #[tokio::test]
-async fn a_full_store_serves_deletes_and_reads_and_recovers() {
+async fn full_store_serves_deletes_and_reads_and_recovers() {
     let store = Store::with(|options| {
         options.max_pages = Some(600);
         options.ballast_bytes = 100 * 4096;
@@ -33,8 +33,12 @@ async fn a_full_store_serves_deletes_and_reads_and_recovers() {
     ));
     assert_eq!(store.names(all()).await, stored);
 
-    let (gone, kept) = stored.split_at(stored.len() - 10);
-    let first = vec![delete(&gone[0]), update(&kept[0], "new"), delete(&gone[1])];
+    let (gone, retained) = stored.split_at(stored.len() - 10);
+    let first = vec![
+        delete(&gone[0]),
+        update(&retained[0], "new"),
+        delete(&gone[1]),
+    ];
     let committed = store.commit(first).await;
     applied(&committed.results[0]);
     assert_eq!(refused(&committed.results[1]).reason(), Reason::NoSpace);
@@ -42,11 +46,11 @@ async fn a_full_store_serves_deletes_and_reads_and_recovers() {
     for name in &gone[2..] {
         store.apply(delete(name)).await;
     }
-    assert_eq!(store.names(all()).await, kept);
+    assert_eq!(store.names(all()).await, retained);
 
     let head = store.driver.header().await.expect("header");
     store.driver.compact(head.revision).await.expect("compact");
-    // Recovery is noticed by whoever looks next, at most every 250 ms.
+    // Space is checked at most every 250 ms.
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     while store.driver.health().await != DriverHealth::Ready {
         assert!(tokio::time::Instant::now() < deadline, "never ready again");

@@ -1,4 +1,4 @@
-//! The view for people, as docs/sql.md shows it.
+//! Tests of the SQL view that docs/sql.md documents.
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -7,7 +7,7 @@ use crate::store::{Store, create, delete};
 const QUERY: &str = r#"{"apiVersion":"ark.mckinsey.com/v1alpha1","kind":"Query","metadata":{"annotations":{"note":"x"},"generation":3,"labels":{"app.kubernetes.io/name":"agents","team":"blue"},"name":"weather","namespace":"default","uid":"0b5f"},"spec":{"input":"Rain?","big":9007199254740993},"status":{"phase":"done"}}"#;
 
 #[tokio::test]
-async fn the_view_has_the_documented_columns() {
+async fn sql_view_has_documented_columns() {
     let store = Store::new();
     let revision = store.apply(create("default/weather", QUERY)).await;
     store.apply(create("cluster", r#"{"kind":"Thing"}"#)).await;
@@ -51,7 +51,7 @@ async fn the_view_has_the_documented_columns() {
 }
 
 #[tokio::test]
-async fn the_documented_statements_run() {
+async fn documented_sql_statements_run() {
     let store = Store::new();
     store.apply(create("default/weather", QUERY)).await;
     let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sql.md");
@@ -74,6 +74,6 @@ async fn the_documented_statements_run() {
         }
         rows.push(count);
     }
-    // The one object is done, counts as one, and has both labels.
+    // The only object is done, counts as one, and has both labels.
     assert_eq!(rows, [0, 1, 1, 1]);
 }

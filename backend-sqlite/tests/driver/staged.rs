@@ -1,4 +1,4 @@
-//! An import in several calls: what is kept, what is seen, and what is refused.
+//! Tests of imports in several calls: what is stored, visible and rejected.
 
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::{BackendError, Event, Header, Record};
@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 
 use crate::store::{BASE, Store, all, at, create, delete, key, list, open, update};
 
-/// What a store had, to be brought into another.
+/// Content of an exported store.
 struct Exported {
     source: Header,
     records: Vec<Record>,
     events: Vec<Event>,
 }
 
-/// Five records, and three changes after them.
+/// Exports five records and three changes after them.
 async fn exported() -> (Store, Exported) {
     let store = Store::new();
     for name in ["a/y", "a/x", "b", "a-b/x", "c"] {
@@ -34,7 +34,7 @@ async fn exported() -> (Store, Exported) {
     (store, exported)
 }
 
-/// One call; `whole` without `Done` is a stream that broke.
+/// Makes one call; `whole` without `Done` simulates a stream that broke.
 async fn call(
     store: &Store,
     options: ImportOptions,
@@ -65,12 +65,12 @@ async fn progress(store: &Store) -> Option<ImportProgress> {
     store.driver.import_progress().await.expect("progress")
 }
 
-fn refused<T: std::fmt::Debug>(answer: Result<T, BackendError>, due: Reason) {
-    let error = answer.expect_err("refused");
+fn refused<T: std::fmt::Debug>(response: Result<T, BackendError>, due: Reason) {
+    let error = response.expect_err("refused");
     assert_eq!(error.reason(), due, "{}", error.message);
 }
 
-/// Nobody sees or changes anything.
+/// Asserts that the store rejects reads and writes.
 async fn invisible(store: &Store) {
     let driver = &store.driver;
     let due = Reason::NotReady;
@@ -84,12 +84,12 @@ async fn invisible(store: &Store) {
     assert_eq!(driver.retention_target(keep, 0).await.expect("none"), None);
     let file = Connection::open(store.path()).expect("readable while in use");
     let count = "SELECT count(*) FROM resources";
-    let seen: i64 = file.query_row(count, [], |row| row.get(0)).expect("view");
-    assert_eq!(seen, 0, "the view for people shows half a store");
+    let observed: i64 = file.query_row(count, [], |row| row.get(0)).expect("view");
+    assert_eq!(observed, 0, "the view for people shows half a store");
 }
 
 #[tokio::test]
-async fn several_calls_and_restarts_make_what_one_call_makes() {
+async fn import_in_several_calls_equals_one_call() {
     let (source, exported) = exported().await;
     let mut target = Store::new();
     let empty = target.driver.header().await.expect("header");
@@ -97,10 +97,10 @@ async fn several_calls_and_restarts_make_what_one_call_makes() {
     let records = records.map(|records| vec![ImportPart::Records(records)]);
     let events = exported.events.iter().take(2).cloned();
     let events = events.map(|event| vec![ImportPart::Events(vec![event])]);
-    let mut kept = 0;
+    let mut stored = 0;
     for parts in records.chain(events) {
         if let ImportPart::Records(records) = &parts[0] {
-            kept += records.len() as i64;
+            stored += records.len() as i64;
         }
         let header = call(&target, options(&exported.source, true), parts, true).await;
         assert_eq!(header.expect("kept"), empty);
@@ -110,9 +110,9 @@ async fn several_calls_and_restarts_make_what_one_call_makes() {
         let progress = progress(&target).await.expect("unfinished");
         assert_eq!(
             (&progress.source, progress.records),
-            (&exported.source, kept)
+            (&exported.source, stored)
         );
-        assert_eq!(progress.last, exported.records[kept as usize - 1].key);
+        assert_eq!(progress.last, exported.records[stored as usize - 1].key);
     }
     let reached = progress(&target).await.expect("unfinished").revision;
     assert_eq!(reached, exported.events[1].revision);
@@ -134,12 +134,12 @@ async fn several_calls_and_restarts_make_what_one_call_makes() {
 }
 
 #[tokio::test]
-async fn a_call_out_of_place_keeps_nothing_of_itself() {
+async fn misplaced_import_call_stores_nothing() {
     let (_source, exported) = exported().await;
     let target = Store::new();
     let first = vec![ImportPart::Records(exported.records[..3].to_vec())];
-    let kept = call(&target, options(&exported.source, true), first, true).await;
-    kept.expect("kept");
+    let stored = call(&target, options(&exported.source, true), first, true).await;
+    stored.expect("kept");
     let before = progress(&target).await;
     let other = Header {
         revision: exported.source.revision + 1,
@@ -157,24 +157,24 @@ async fn a_call_out_of_place_keeps_nothing_of_itself() {
         (&exported.source, vec![backwards], true),
         (&exported.source, vec![events, rest()], true),
     ] {
-        let answer = call(&target, options(source, true), parts, whole).await;
-        refused(answer, Reason::Invalid);
+        let response = call(&target, options(source, true), parts, whole).await;
+        refused(response, Reason::Invalid);
         assert_eq!(progress(&target).await, before);
     }
 }
 
 #[tokio::test]
-async fn what_is_discarded_leaves_no_trace() {
+async fn discarded_import_leaves_nothing() {
     let (_source, exported) = exported().await;
     let target = Store::new();
     let first = vec![
         ImportPart::Records(exported.records),
         ImportPart::Events(exported.events),
     ];
-    let kept = call(&target, options(&exported.source, true), first, true).await;
-    kept.expect("kept");
+    let stored = call(&target, options(&exported.source, true), first, true).await;
+    stored.expect("kept");
     let (_other, other) = self::exported().await;
-    let anew = |parts, whole| {
+    let discarding = |parts, whole| {
         let discard = ImportOptions {
             discard: true,
             ..options(&other.source, false)
@@ -182,17 +182,17 @@ async fn what_is_discarded_leaves_no_trace() {
         call(&target, discard, parts, whole)
     };
     let before = progress(&target).await;
-    refused(anew(Vec::new(), false).await, Reason::Invalid);
+    refused(discarding(Vec::new(), false).await, Reason::Invalid);
     assert_eq!(
         progress(&target).await,
         before,
         "a broken call drops nothing"
     );
     let one = vec![ImportPart::Records(other.records[..1].to_vec())];
-    let header = anew(one, true).await.expect("imported");
+    let header = discarding(one, true).await.expect("imported");
     assert_eq!(header.store_id, other.source.store_id);
     assert_eq!(target.names(all()).await, ["a-b/x"]);
-    refused(anew(Vec::new(), true).await, Reason::Invalid);
+    refused(discarding(Vec::new(), true).await, Reason::Invalid);
     assert_eq!(
         target.names(all()).await,
         ["a-b/x"],
@@ -201,15 +201,15 @@ async fn what_is_discarded_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_backup_of_half_a_store_is_half_a_store() {
+async fn backup_of_unfinished_import_is_unfinished() {
     let (source, exported) = exported().await;
     let target = Store::new();
     let first = vec![
         ImportPart::Records(exported.records),
         ImportPart::Events(exported.events[..2].to_vec()),
     ];
-    let kept = call(&target, options(&exported.source, true), first, true).await;
-    kept.expect("kept");
+    let stored = call(&target, options(&exported.source, true), first, true).await;
+    stored.expect("kept");
     let copy = target.folder.path().join("copy.db");
     backup::run(&target.path(), &copy).expect("backup");
     let copy = Store {
@@ -218,7 +218,7 @@ async fn a_backup_of_half_a_store_is_half_a_store() {
     };
     assert_eq!(progress(&copy).await, progress(&target).await);
     refused(list(&copy.driver, all()).await, Reason::NotReady);
-    // Idle time, in which history would be swept.
+    // Longer than the idle time after which history would be swept.
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     let last = vec![ImportPart::Events(exported.events[2..].to_vec())];
     let last = call(&copy, options(&exported.source, false), last, true).await;
@@ -233,7 +233,7 @@ async fn a_backup_of_half_a_store_is_half_a_store() {
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_schema_is_brought_up_to_date() {
+async fn store_of_first_schema_is_migrated() {
     let mut store = Store::new();
     store.apply(create("a/x", "1")).await;
     store.driver.close().await;
@@ -258,7 +258,7 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn the_log_stays_as_small_as_one_call() {
+async fn write_ahead_log_stays_as_small_as_one_import_call() {
     const RECORDS: i64 = 8_000;
     const CALL: i64 = 200;
     let source = Header {
@@ -267,7 +267,7 @@ async fn the_log_stays_as_small_as_one_call() {
         revision: BASE + RECORDS,
         ..Header::default()
     };
-    // Every revision once, in no order: as in a store that has been used for long.
+    // Every revision once, in random order: as in a store in long use.
     let record = |number: i64| Record {
         key: Some(key(&format!("a/{number:05}"))),
         revision: BASE + 1 + number * 3_001 % RECORDS,
@@ -281,8 +281,8 @@ async fn the_log_stays_as_small_as_one_call() {
     for first in (0..RECORDS).step_by(CALL as usize) {
         let records = (first..first + CALL).map(record).collect();
         let part = vec![ImportPart::Records(records)];
-        let kept = call(&target, options(&source, true), part, true).await;
-        kept.expect("kept");
+        let stored = call(&target, options(&source, true), part, true).await;
+        stored.expect("kept");
         let size = std::fs::metadata(&log).expect("a log").len();
         assert!(size <= 8 << 20, "{size} bytes after record {first}");
     }

@@ -1,4 +1,4 @@
-//! A store in a temporary directory and short words for what tests do with it.
+//! A store in a temporary directory, with helpers for tests.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use sidecar::driver::{Committed, Driver as _, ListPart, ListQuery};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-/// Where a new store begins by [`clock`].
+/// Revision at which a new store begins under [`clock`].
 pub(crate) const BASE: i64 = 1;
 
-/// A clock before 2026: epochs begin above what the store remembers.
+/// A clock before 2026: epochs begin just above the newest revision in the store.
 pub(crate) fn clock() -> SystemTime {
     UNIX_EPOCH
 }
@@ -28,7 +28,7 @@ pub(crate) struct Store {
     pub(crate) folder: TempDir,
 }
 
-/// A whole list.
+/// A complete list.
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) header: Header,
@@ -61,7 +61,7 @@ impl Store {
         self.open_again();
     }
 
-    /// Opens it once it is closed.
+    /// Reopens the store after it was closed.
     pub(crate) fn open_again(&mut self) {
         let mut options = Options::new(self.path());
         options.ballast_bytes = 0;
@@ -72,7 +72,7 @@ impl Store {
         self.driver.commit(ops).await.expect("commit")
     }
 
-    /// Applies one operation that must succeed; its revision.
+    /// Applies one operation that must succeed; returns its revision.
     pub(crate) async fn apply(&self, op: Op) -> i64 {
         applied(&self.commit(vec![op]).await.results[0]).revision
     }
@@ -194,7 +194,7 @@ pub(crate) fn applied(result: &OpResult) -> &Applied {
     }
 }
 
-/// The cause of a conflict and the value it carries.
+/// Returns the cause of a conflict and the value of its record.
 pub(crate) fn conflict(result: &OpResult) -> (Cause, Option<Bytes>) {
     match &result.verdict {
         Some(Verdict::Conflict(conflict)) => {

@@ -1,4 +1,4 @@
-//! Verdicts, revisions and retries.
+//! Tests of verdicts, revisions and retries.
 
 use backend_proto::v1::Op;
 use backend_proto::v1::backend_error::Reason;
@@ -10,7 +10,7 @@ use sidecar::driver::Driver as _;
 use crate::store::{BASE, Store, applied, conflict, create, delete, key, refused, update};
 
 #[tokio::test]
-async fn a_batch_numbers_its_winners_and_tells_losers_why() {
+async fn batch_numbers_winners_and_returns_conflicts_to_losers() {
     let store = Store::new();
     store.apply(create("a/taken", "old")).await;
     let expecting = |op: Op, revision: i64| Op {
@@ -65,7 +65,7 @@ async fn a_batch_numbers_its_winners_and_tells_losers_why() {
 }
 
 #[tokio::test]
-async fn an_update_with_the_stored_bytes_changes_nothing() {
+async fn update_with_stored_bytes_is_a_noop() {
     let store = Store::new();
     let created = store.apply(create("a/x", "same")).await;
     let committed = store.commit(vec![update("a/x", "same")]).await;
@@ -77,7 +77,7 @@ async fn an_update_with_the_stored_bytes_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_delete_hands_back_the_last_record() {
+async fn delete_returns_the_last_record() {
     let store = Store::new();
     store.apply(create("a/x", "1")).await;
     let updated = store.apply(update("a/x", "2")).await;
@@ -95,7 +95,7 @@ async fn a_delete_hands_back_the_last_record() {
 }
 
 #[tokio::test]
-async fn a_retry_gets_the_first_verdict_even_after_a_restart() {
+async fn retry_gets_first_verdict_after_restart() {
     let mut store = Store::new();
     let with_id = |op: Op, id: u8| Op {
         op_id: Bytes::from(vec![id; 16]),
@@ -123,7 +123,7 @@ async fn a_retry_gets_the_first_verdict_even_after_a_restart() {
 }
 
 #[tokio::test]
-async fn malformed_operations_are_refused_alone() {
+async fn malformed_operations_are_rejected_individually() {
     let store = Store::new();
     let keyed = |path: &str| create(path, "1");
     let nameless = keyed("a/");
@@ -168,7 +168,7 @@ async fn malformed_operations_are_refused_alone() {
 }
 
 #[tokio::test]
-async fn values_come_back_byte_for_byte() {
+async fn values_are_returned_byte_for_byte() {
     let mut store = Store::new();
     let values = [
         "",

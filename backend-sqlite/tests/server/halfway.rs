@@ -1,4 +1,4 @@
-//! kill -9 while a store is fenced or filled: each call is kept whole or not at all.
+//! Tests of kill -9 during a fence or an import: each call is atomic.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use crate::program::{Client, Program, create, list, op, write};
 
 const KILLS: u64 = 20;
-/// Longest wait for a first fence.
+/// Timeout of the first fence.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// Records of the import, those of one call, and those of one message.
+/// Number of records in the import, in one call, and in one message.
 const RECORDS: usize = 1200;
 const CALL: usize = 40;
 const MESSAGE: usize = 10;
@@ -47,28 +47,28 @@ async fn fence(client: &Client, reason: &str) -> Result<i64, tonic::Status> {
     Ok(response.header.expect("header").revision)
 }
 
-/// The fence as its caller knows it.
+/// Client's knowledge of the fence.
 #[derive(Clone, Debug, Default)]
 struct Fenced {
-    /// The last one that was acknowledged, empty if it was lifted, and its revision.
-    told: (String, i64),
-    /// The one that was never answered.
+    /// Reason and revision of the last acknowledged fence; an empty reason if it was lifted.
+    acknowledged: (String, i64),
+    /// Reason of the fence whose call failed without a response.
     open: String,
 }
 
-/// Fences and lifts until the call fails; `told` hears of each that was acknowledged.
-async fn fence_until_dead(client: Client, told: watch::Sender<usize>) -> Fenced {
+/// Sets and lifts fences until a call fails; counts acknowledged calls in `count`.
+async fn fence_until_dead(client: Client, count: watch::Sender<usize>) -> Fenced {
     let mut known = Fenced::default();
     for number in 0.. {
-        known.open = if known.told.0.is_empty() {
+        known.open = if known.acknowledged.0.is_empty() {
             format!("fence {number}")
         } else {
             String::new()
         };
         match fence(&client, &known.open).await {
             Ok(revision) => {
-                known.told = (known.open.clone(), revision);
-                told.send_modify(|count| *count += 1);
+                known.acknowledged = (known.open.clone(), revision);
+                count.send_modify(|count| *count += 1);
             }
             Err(_) => break,
         }
@@ -77,7 +77,7 @@ async fn fence_until_dead(client: Client, told: watch::Sender<usize>) -> Fenced 
     known
 }
 
-/// Creates objects, as far as the fence lets it, until the store is gone; what was acknowledged.
+/// Creates objects, retrying while fenced, until the store is gone; returns the acknowledged ones.
 async fn write_until_dead(client: Client, prefix: String) -> Vec<(i64, String)> {
     let mut acknowledged = Vec::new();
     for number in 0.. {
@@ -92,7 +92,7 @@ async fn write_until_dead(client: Client, prefix: String) -> Vec<(i64, String)> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_is_there_or_not_after_a_kill() {
+async fn fence_is_atomic_under_kills() {
     let mut program = Program::new();
     let mut acknowledged = Vec::new();
     let mut fences = 0;
@@ -106,30 +106,37 @@ async fn a_fence_is_there_or_not_after_a_kill() {
             ));
         }
         let mut fencer = JoinSet::new();
-        let (told, mut heard) = watch::channel(0);
-        fencer.spawn(fence_until_dead(client, told));
-        // Every other kill comes when fences are there, however slow the machine; the others may
-        // come before the first.
+        let (count, mut counted) = watch::channel(0);
+        fencer.spawn(fence_until_dead(client, count));
+        // Every second kill waits for a fence, however slow the machine; the others may come before
+        // the first fence.
         if round % 2 == 1 {
-            let first = tokio::time::timeout(FIRST, heard.wait_for(|count| *count > 0));
+            let first = tokio::time::timeout(FIRST, counted.wait_for(|count| *count > 0));
             first.await.expect("in time").expect("the store lives");
         }
         tokio::time::sleep(Duration::from_millis(20 + (round * 7) % 60)).await;
         program.kill();
         acknowledged.extend(writers.join_all().await.into_iter().flatten());
         let known = fencer.join_next().await.expect("a task").expect("fencer");
-        fences += usize::from(known.told.1 > 0);
+        fences += usize::from(known.acknowledged.1 > 0);
 
         let client = program.start().await;
         let found = describe(&client).await.fenced;
-        let told = &known.told;
-        assert!(found == told.0 || found == known.open, "{found}: {known:?}");
+        let acknowledged_fence = &known.acknowledged;
+        assert!(
+            found == acknowledged_fence.0 || found == known.open,
+            "{found}: {known:?}"
+        );
         if !found.is_empty() {
-            let refused = write(&client, op(Action::Create, "late", "v")).await;
-            refused.expect_err("fenced");
+            let rejected = write(&client, op(Action::Create, "late", "v")).await;
+            rejected.expect_err("fenced");
         }
-        if !told.0.is_empty() && found == told.0 {
-            assert_eq!(revision(&client).await, told.1, "a change after the fence");
+        if !acknowledged_fence.0.is_empty() && found == acknowledged_fence.0 {
+            assert_eq!(
+                revision(&client).await,
+                acknowledged_fence.1,
+                "a change after the fence"
+            );
         }
         fence(&client, "").await.expect("lifted");
         program.kill();
@@ -172,7 +179,7 @@ fn record(number: usize) -> Record {
     }
 }
 
-/// Brings the records from one on, a call's worth, as a stream that takes its time.
+/// Imports one call's worth of records from `first` on, as a slow stream.
 async fn bring(client: &Client, first: usize) -> Result<(), tonic::Status> {
     let last = (first + CALL).min(RECORDS);
     let options = Options {
@@ -199,7 +206,8 @@ async fn bring(client: &Client, first: usize) -> Result<(), tonic::Status> {
     Ok(())
 }
 
-/// Carries on until the store is gone or whole; records that were acknowledged.
+/// Continues the import until the store is gone or the import complete; returns the number of
+/// acknowledged records.
 async fn import_until_dead(client: Client, mut reached: usize) -> usize {
     while reached < RECORDS && bring(&client, reached).await.is_ok() {
         reached = (reached + CALL).min(RECORDS);
@@ -208,19 +216,19 @@ async fn import_until_dead(client: Client, mut reached: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_of_an_import_is_kept_whole_or_not_at_all() {
+async fn import_call_is_atomic_under_kills() {
     let mut program = Program::new();
     let (mut reached, mut kills) = (0, 0);
     while reached < RECORDS {
         let client = program.start().await;
         let mut importer = JoinSet::new();
         importer.spawn(import_until_dead(client, reached));
-        // Another moment of the work each time, and later ones where the machine is slow.
+        // Kill at a different moment each time, and later on slow machines.
         let moment = 3 + (kills * 5) % 17 + kills / 4;
         tokio::time::sleep(Duration::from_millis(moment)).await;
         program.kill();
         kills += 1;
-        let told = importer
+        let confirmed = importer
             .join_next()
             .await
             .expect("a task")
@@ -230,16 +238,19 @@ async fn a_call_of_an_import_is_kept_whole_or_not_at_all() {
         let described = describe(&client).await;
         reached = match described.import {
             Some(progress) => {
-                let kept = progress.records as usize;
-                assert_eq!(progress.last, record(kept - 1).key);
+                let retained = progress.records as usize;
+                assert_eq!(progress.last, record(retained - 1).key);
                 assert_eq!(progress.source, Some(source()));
-                kept
+                retained
             }
             None if described.header == Some(source_and_history()) => RECORDS,
             None => 0,
         };
-        let next = (told + CALL).min(RECORDS);
-        assert!(reached == told || reached == next, "{reached} after {told}");
+        let next = (confirmed + CALL).min(RECORDS);
+        assert!(
+            reached == confirmed || reached == next,
+            "{reached} after {confirmed}"
+        );
         program.kill();
         assert!(kills < 500, "the import never ends");
     }
@@ -249,7 +260,7 @@ async fn a_call_of_an_import_is_kept_whole_or_not_at_all() {
     assert_eq!(create(&client, "next").await, source().revision + 1);
 }
 
-/// The header of the store once it is whole: its history begins at the snapshot.
+/// Returns the header of the source; its history begins at the snapshot.
 fn source_and_history() -> Header {
     Header {
         compact_revision: source().revision,

@@ -1,5 +1,5 @@
-//! kill -9 under load: nothing acknowledged is lost, nothing is applied twice, no revision is used
-//! again, and a watcher that resumes sees every change once and in order.
+//! Tests of kill -9 under load: no acknowledged change is lost, none is applied twice, no revision
+//! is reused, and a watcher that resumes gets every change once and in order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::program::{Client, Program, list, op, watch, write};
 const KILLS: usize = 50;
 const WRITERS: usize = 8;
 
-/// What the clients know across all rounds.
+/// What the clients have observed in all rounds.
 #[derive(Default)]
 struct Known {
-    /// Name by acknowledged revision.
+    /// Names by acknowledged revision.
     acknowledged: BTreeMap<i64, String>,
-    /// Sent, but never answered.
+    /// Operations sent without a response.
     open: Vec<Op>,
     seen: Vec<Event>,
     cursor: i64,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_kills_under_load() {
+async fn store_survives_fifty_kills_under_load() {
     let mut program = Program::new();
     let mut known = Known::default();
     for round in 0..KILLS {
@@ -42,7 +42,7 @@ async fn fifty_kills_under_load() {
         }
         let mut watcher = JoinSet::new();
         watcher.spawn(watch_until_dead(client.clone(), known.cursor));
-        // Another moment of the work each time.
+        // Kill at a different moment each time.
         tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 7) % 60)).await;
         program.kill();
         while let Some(written) = writers.join_next().await {
@@ -63,7 +63,7 @@ async fn fifty_kills_under_load() {
     known.check_end(&client).await;
 }
 
-/// Creates objects until the call fails; what was acknowledged, and the one that was not.
+/// Creates objects until a call fails; returns the acknowledged ones and the failed operation.
 async fn write_until_dead(client: Client, prefix: String) -> (Vec<(i64, String)>, Op) {
     let mut acknowledged = Vec::new();
     loop {
@@ -79,7 +79,8 @@ async fn write_until_dead(client: Client, prefix: String) -> (Vec<(i64, String)>
     }
 }
 
-/// Watches until the stream breaks; the events, and how far they reached.
+/// Watches until the stream breaks; returns the events and the revision up to which they are
+/// complete.
 async fn watch_until_dead(client: Client, start: i64) -> (Vec<Event>, i64) {
     let (mut events, mut cursor) = (Vec::new(), start);
     let Ok(mut stream) = watch(&client, start).await else {
@@ -98,12 +99,12 @@ async fn watch_until_dead(client: Client, start: i64) -> (Vec<Event>, i64) {
 }
 
 impl Known {
-    /// The store is not behind anything that anybody was told.
+    /// Checks that the store is not behind any observed revision.
     async fn check_head(&mut self, client: &Client) {
         let (header, _) = list(client).await;
-        let told = self.acknowledged.keys().next_back().copied().unwrap_or(0);
+        let acknowledged_revision = self.acknowledged.keys().next_back().copied().unwrap_or(0);
         assert!(
-            header.revision >= told.max(self.cursor),
+            header.revision >= acknowledged_revision.max(self.cursor),
             "the store went back"
         );
         if self.cursor == 0 {
@@ -111,7 +112,7 @@ impl Known {
         }
     }
 
-    /// Repeats what was never answered: it must be applied once, now or then.
+    /// Repeats operations without a response: each must be applied exactly once.
     async fn settle(&mut self, client: &Client) {
         for op in std::mem::take(&mut self.open) {
             let name = op.key.as_ref().expect("key").name.clone();

@@ -1,4 +1,4 @@
-//! The program on its socket: what clients see, and what a kill leaves.
+//! Tests of the driver process: its socket, and recovery from kills.
 
 mod halfway;
 mod kills;

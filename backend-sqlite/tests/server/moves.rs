@@ -1,4 +1,4 @@
-//! Export and import on the wire, and health.
+//! Tests of export, import and health over gRPC.
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
@@ -16,19 +16,19 @@ fn request(part: Part) -> ImportRequest {
 }
 
 #[tokio::test]
-async fn an_export_that_follows_fills_another_store() {
+async fn following_export_fills_another_store() {
     let mut source = Program::new();
     let from = source.start().await;
     for name in ["a", "b", "c"] {
         create(&from, name).await;
     }
-    let asked = ExportRequest {
+    let requested = ExportRequest {
         follow: true,
         ..ExportRequest::default()
     };
     let mut export = from
         .clone()
-        .export(asked)
+        .export(requested)
         .await
         .expect("export")
         .into_inner();
@@ -50,7 +50,7 @@ async fn an_export_that_follows_fills_another_store() {
             }
             Exported::Trailer(trailer) => {
                 assert_eq!((trailer.count, records), (3, 3));
-                // What happens after the snapshot follows it.
+                // A change after the snapshot follows it in the export.
                 write(&from, op(Action::Delete, "b", ""))
                     .await
                     .expect("deleted");
@@ -94,7 +94,7 @@ async fn an_export_that_follows_fills_another_store() {
 }
 
 #[tokio::test]
-async fn a_record_without_its_value_is_not_imported() {
+async fn record_without_value_is_not_imported() {
     let mut program = Program::new();
     let client = program.start().await;
     let damaged = Record {
@@ -123,7 +123,7 @@ async fn a_record_without_its_value_is_not_imported() {
 }
 
 #[tokio::test]
-async fn a_serving_program_is_ready() {
+async fn serving_process_is_ready() {
     let mut program = Program::new();
     let mut client = program.start().await;
     let health = client

@@ -1,4 +1,4 @@
-//! Starting, killing and calling the program.
+//! Starts, kills and calls the driver process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,7 +21,7 @@ use tonic::{Status, Streaming};
 
 pub(crate) type Client = BackendClient<Channel>;
 
-/// A database and, between start and stop, the process that serves it.
+/// A database and, between start and stop, its process.
 pub(crate) struct Program {
     pub(crate) folder: TempDir,
     child: Option<Child>,
@@ -43,13 +43,13 @@ impl Program {
         self.folder.path().join("s")
     }
 
-    /// Starts the program and waits until it answers.
+    /// Starts the process and waits until it responds.
     pub(crate) async fn start(&mut self) -> Client {
         let command = command(&self.database(), &self.socket());
         self.start_as(command).await
     }
 
-    /// The same with a command that starts it in its own way.
+    /// As [`Self::start`], with a given command.
     pub(crate) async fn start_as(&mut self, mut command: Command) -> Client {
         let child = command.stderr(Stdio::null()).spawn();
         let child = child.expect("the program starts");
@@ -74,13 +74,13 @@ impl Program {
         Pid::from_raw(pid).expect("a process")
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("started");
         child.wait().expect("wait")
     }
 
-    /// kill -9.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("started");
         child.kill().expect("kill");
@@ -132,7 +132,7 @@ pub(crate) fn op(action: Action, name: &str, value: impl Into<Bytes>) -> Op {
     }
 }
 
-/// Writes one operation; revision and header, or the error of the call.
+/// Writes one operation; returns revision and header, or the error of the call.
 pub(crate) async fn write(client: &Client, op: Op) -> Result<(i64, Header), Status> {
     let request = WriteRequest { ops: vec![op] };
     let response = client.clone().write(request).await?.into_inner();

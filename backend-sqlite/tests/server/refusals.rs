@@ -1,4 +1,4 @@
-//! What the program refuses, each with one clear line and an exit code.
+//! Tests of rejected starts: each with a one-line message and an exit code.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::program::{Program, client, command, create, list, op, write};
 
-fn refusal(mut command: Command) -> String {
+fn rejection(mut command: Command) -> String {
     let output = command
         .env("ARK_LOG", "off")
         .output()
@@ -26,7 +26,7 @@ fn refusal(mut command: Command) -> String {
 }
 
 #[tokio::test]
-async fn bad_addresses_files_and_rivals() {
+async fn invalid_addresses_files_and_second_process_are_rejected() {
     let mut program = Program::new();
     program.start().await;
     let folder = program.folder.path();
@@ -42,18 +42,18 @@ async fn bad_addresses_files_and_rivals() {
         (command(&letter, &free), "not a SQLite database"),
         (
             command(&folder.join("other.db"), &letter),
-            "a file that is no socket",
+            "a file that is not a socket",
         ),
         (command(Path::new("/proc/ark.db"), &free), "/proc/ark.db"),
     ];
     for (command, words) in cases {
-        let line = refusal(command);
+        let line = rejection(command);
         assert!(line.contains(words), "{line}");
     }
 }
 
 #[tokio::test]
-async fn the_end_of_standard_input_is_an_orderly_stop() {
+async fn closed_standard_input_stops_in_order() {
     let program = Program::new();
     let (database, socket) = (program.database(), program.socket());
     let serve = || {
@@ -63,7 +63,7 @@ async fn the_end_of_standard_input_is_an_orderly_stop() {
     };
     let mut no_pipe = serve();
     no_pipe.stdin(Stdio::null());
-    let line = refusal(no_pipe);
+    let line = rejection(no_pipe);
     assert!(line.contains("needs a pipe as standard input"), "{line}");
 
     let mut child = serve().stdin(Stdio::piped()).spawn().expect("starts");
@@ -76,7 +76,7 @@ async fn the_end_of_standard_input_is_an_orderly_stop() {
     }
     assert_eq!(child.try_wait().expect("wait"), None);
     drop(child.stdin.take());
-    // Nobody else asks it to stop.
+    // Only the closed standard input stops the process.
     let status = tokio::task::spawn_blocking(move || child.wait()).await;
     assert!(status.expect("joined").expect("waited").success());
     let lock = database.with_extension("db.lock");
@@ -84,12 +84,12 @@ async fn the_end_of_standard_input_is_an_orderly_stop() {
 }
 
 #[tokio::test]
-async fn a_failing_disk_ends_the_process_with_the_outcome_unknown() {
+async fn failing_disk_ends_the_process_with_unknown_outcome() {
     let mut program = Program::new();
     let client = program.start().await;
     create(&client, "before").await;
-    // A file size limit makes writes fail with an error that is not "disk full". One that was there
-    // at the start would be room to reckon with.
+    // The file size limit makes writes fail with an error other than "disk full". Set it after the
+    // start, because the driver takes a limit into account that it finds at the start.
     let limit = Rlimit {
         current: Some(400 << 10),
         maximum: None,
@@ -105,7 +105,7 @@ async fn a_failing_disk_ends_the_process_with_the_outcome_unknown() {
     }
     let error = failed.expect("a typed error");
     assert_eq!(error.outcome(), Outcome::Unknown);
-    // It ends by itself, and tells so.
+    // The process exits by itself, with the code for an unknown outcome.
     assert_eq!(program.ended().code(), Some(3));
     let client = program.start().await;
     let (_, records) = list(&client).await;

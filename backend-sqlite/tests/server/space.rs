@@ -1,4 +1,4 @@
-//! A disk that is full: what goes on, and that all of it does once there is room.
+//! Tests of a full disk: which calls continue, and that all resume once there is space.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use crate::program::{Client, Program, client, command, list, op};
 
-/// Room is found within seconds; a busy machine takes its time.
+/// Recovery takes seconds; the rest is slack for busy machines.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Why an operation was refused; `None` if it was applied.
-async fn refusal(client: &Client, op: Op) -> Option<Reason> {
+/// Returns the reason of a rejection; `None` if the operation was applied.
+async fn rejection(client: &Client, op: Op) -> Option<Reason> {
     let request = WriteRequest { ops: vec![op] };
     match client.clone().write(request).await {
         Ok(response) => match response.into_inner().results.remove(0).verdict {
@@ -36,13 +36,13 @@ async fn state(client: &Client) -> health_response::State {
     health.expect("health").into_inner().state()
 }
 
-/// Creates objects until there is no room; their names.
+/// Creates objects until the disk is full; returns their names.
 async fn fill(client: &Client, bytes: usize) -> Vec<String> {
     let mut names = Vec::new();
     loop {
         let name = format!("n{:04}", names.len());
         let create = op(Action::Create, &name, vec![b'v'; bytes]);
-        match refusal(client, create).await {
+        match rejection(client, create).await {
             None => names.push(name),
             Some(reason) => {
                 assert_eq!(reason, Reason::NoSpace);
@@ -53,17 +53,17 @@ async fn fill(client: &Client, bytes: usize) -> Vec<String> {
     }
 }
 
-/// Everything can be deleted, and then there is room again, although history is young.
+/// Deletes all objects and waits for space, although their history is still retained.
 async fn empty(client: &Client, names: Vec<String>, bytes: usize) {
     assert_eq!(list(client).await.1.len(), names.len());
     for name in names {
-        assert_eq!(refusal(client, op(Action::Delete, &name, "")).await, None);
+        assert_eq!(rejection(client, op(Action::Delete, &name, "")).await, None);
     }
     let deadline = Instant::now() + SOON;
     loop {
-        // Clients that try again and again do not keep room from being made.
+        // Clients that retry without pause must not prevent the space from being freed.
         let create = op(Action::Create, "again", vec![b'v'; bytes]);
-        match refusal(client, create).await {
+        match rejection(client, create).await {
             None => break,
             Some(reason) => assert_eq!(reason, Reason::NoSpace),
         }
@@ -78,7 +78,7 @@ async fn empty(client: &Client, names: Vec<String>, bytes: usize) {
 }
 
 #[tokio::test]
-async fn room_is_back_once_objects_are_deleted() {
+async fn deleting_objects_frees_space() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let mut options = Options::new(folder.path().join("ark.db"));
     options.max_pages = Some(8192);
@@ -96,8 +96,8 @@ async fn room_is_back_once_objects_are_deleted() {
     served.stop().await.expect("stopped");
 }
 
-/// Runs a shell script in a mount namespace of its own, with a small file system at a path; `false`
-/// if that is not allowed here.
+/// Returns a shell script in its own mount namespace with a small file system at `folder`; `None`
+/// where mounting is not permitted.
 fn namespaced(folder: &Path, mib: usize) -> Option<Command> {
     let may = Command::new("unshare")
         .args(["-rm", "mount", "-t", "tmpfs", "none"])
@@ -115,16 +115,16 @@ fn namespaced(folder: &Path, mib: usize) -> Option<Command> {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_no_reason_not_to_start() {
+async fn driver_starts_on_full_disk() {
     let program = Program::new();
     let disk = program.folder.path().join("disk");
     std::fs::create_dir(&disk).expect("a directory");
-    // Where a user may not mount anything there is no full disk to be had.
+    // Skip where mounting is not permitted.
     let Some(mut shell) = namespaced(&disk, 64) else {
         return;
     };
-    // Starts, stops, fills the disk to the last byte, and starts again; at a full disk the socket is
-    // elsewhere, as it mostly is.
+    // Start, stop, fill the disk to the last byte, and start again. The socket is on another disk,
+    // as in most deployments.
     let line = format!("{:?}", command(&disk.join("ark.db"), &program.socket()));
     let script = format!(
         "{line} & first=$!; until [ -S {socket} ]; do sleep 0.05; done; sleep 2; \
@@ -158,7 +158,7 @@ async fn a_full_disk_is_no_reason_not_to_start() {
     };
     full.await;
     let create = op(Action::Create, "a", "v");
-    assert_eq!(refusal(&client, create).await, Some(Reason::NoSpace));
+    assert_eq!(rejection(&client, create).await, Some(Reason::NoSpace));
     let delete = op(Action::Delete, "a", "");
     let request = WriteRequest { ops: vec![delete] };
     let deleted = client.clone().write(request).await.expect("an answer");

@@ -1,4 +1,4 @@
-//! Watches on the wire.
+//! Tests of watches over gRPC.
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
@@ -9,30 +9,31 @@ use tonic::Streaming;
 
 use crate::program::{Program, create, op, watch, write};
 
-/// Revisions up to `last`, and the last progress.
+/// Returns the revisions up to `last`, with a check of progress messages.
 async fn revisions(stream: &mut Streaming<WatchResponse>, last: i64) -> Vec<i64> {
-    let mut seen = Vec::new();
+    let mut observed = Vec::new();
     loop {
         let response = stream.message().await.expect("watch").expect("open");
         if let Some(Body::Events(batch)) = response.body {
-            seen.extend(batch.events.iter().map(|event| event.revision));
+            observed.extend(batch.events.iter().map(|event| event.revision));
         }
         assert!(
-            seen.last()
-                .is_none_or(|seen| *seen <= response.through_revision)
+            observed
+                .last()
+                .is_none_or(|observed| *observed <= response.through_revision)
         );
         if response.through_revision >= last {
-            return seen;
+            return observed;
         }
     }
 }
 
 #[tokio::test]
-async fn a_watch_sees_what_follows_its_start_once_and_in_order() {
+async fn watch_returns_changes_after_start_once_and_in_order() {
     let mut program = Program::new();
     let client = program.start().await;
     let first = create(&client, "a").await;
-    let mut late = watch(&client, 0).await.expect("watch");
+    let mut from_now = watch(&client, 0).await.expect("watch");
     let mut early = watch(&client, first).await.expect("watch");
     let mut history = watch(&client, first - 1).await.expect("watch");
     for number in 0..500 {
@@ -41,12 +42,12 @@ async fn a_watch_sees_what_follows_its_start_once_and_in_order() {
     let last = first + 500;
     let after: Vec<i64> = (first + 1..=last).collect();
     assert_eq!(revisions(&mut early, last).await, after);
-    assert_eq!(revisions(&mut late, last).await, after);
+    assert_eq!(revisions(&mut from_now, last).await, after);
     assert_eq!(
         revisions(&mut history, last).await,
         (first..=last).collect::<Vec<_>>()
     );
-    // A server that was restarted has an empty ring: the log takes its place.
+    // After a restart the ring is empty: the watch reads the log.
     program.kill();
     let client = program.start().await;
     let mut resumed = watch(&client, first).await.expect("watch");
@@ -54,7 +55,7 @@ async fn a_watch_sees_what_follows_its_start_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn starts_outside_history_are_refused_with_their_bounds() {
+async fn watch_starts_outside_history_are_rejected_with_bounds() {
     let mut program = Program::new();
     let client = program.start().await;
     create(&client, "a").await;
@@ -77,13 +78,13 @@ async fn starts_outside_history_are_refused_with_their_bounds() {
         (error.reason(), error.current_revision),
         (Reason::FutureRevision, deleted)
     );
-    // Exactly at the compact revision the next change is still seen.
+    // A watch from the compact revision still gets the next change.
     let mut stream = watch(&client, compact).await.expect("watch");
     assert_eq!(revisions(&mut stream, deleted).await, [deleted]);
 }
 
 #[tokio::test]
-async fn a_range_sees_its_own_events_and_progress_over_the_others() {
+async fn ranged_watch_returns_own_events_and_progress_over_others() {
     let mut program = Program::new();
     let client = program.start().await;
     let first = create(&client, "a").await;
@@ -107,6 +108,6 @@ async fn a_range_sees_its_own_events_and_progress_over_the_others() {
     for name in ["x", "b", "y", "c", "z"] {
         create(&client, name).await;
     }
-    let seen = revisions(&mut stream, first + 5).await;
-    assert_eq!(seen, [first + 2, first + 4]);
+    let observed = revisions(&mut stream, first + 5).await;
+    assert_eq!(observed, [first + 2, first + 4]);
 }

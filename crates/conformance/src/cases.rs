@@ -1,7 +1,7 @@
-//! The contract, one named case for each sentence.
+//! The contract as named cases, one per rule.
 //!
-//! An id begins with the number of its sentence: R revisions, W writes, B values, L reads and
-//! lists, V watches, H history, E export and import, F fences, D the driver itself.
+//! An id begins with the number of its rule: R revisions, W writes, B values, L reads and lists, V
+//! watches, H history, E export and import, F fences, D description of the driver.
 
 mod copy;
 mod describe;
@@ -23,35 +23,35 @@ mod writes;
 use backend_proto::v1::describe_response::Capability;
 use futures_util::future::BoxFuture;
 
-use crate::bench::Bench;
 use crate::check::Check;
+use crate::context::CaseContext;
 
-/// One sentence of the contract and the program that tries it.
+/// A rule of the contract with the function that tests it.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Sentence number and slug; unique.
+    /// Number of the rule and a slug; unique.
     pub id: &'static str,
-    /// The sentence.
+    /// The rule, in one sentence.
     pub sentence: &'static str,
-    /// What a driver must offer for the sentence to bind it.
+    /// Capabilities that the driver must have for the rule to apply.
     pub needs: &'static [Capability],
-    pub(crate) run: fn(Bench) -> BoxFuture<'static, Check>,
+    pub(crate) run: fn(CaseContext) -> BoxFuture<'static, Check>,
 }
 
-/// A row of a table of cases.
+/// Builds a row of a table of cases.
 macro_rules! case {
     ($id:literal, $run:path, $sentence:literal $(, $needs:ident)*) => {
         $crate::cases::Case {
             id: $id,
             sentence: $sentence,
             needs: &[$(backend_proto::v1::describe_response::Capability::$needs),*],
-            run: |bench| Box::pin($run(bench)),
+            run: |context| Box::pin($run(context)),
         }
     };
 }
 use case;
 
-/// Every case, in the order in which they are best read.
+/// Returns every case, in reading order.
 #[must_use]
 pub fn all() -> Vec<Case> {
     [
@@ -79,7 +79,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn ids_are_unique_and_say_their_sentence() {
+    fn case_ids_are_unique_and_well_formed() {
         let mut ids = HashSet::new();
         for case in super::all() {
             assert!(ids.insert(case.id), "{} occurs twice", case.id);

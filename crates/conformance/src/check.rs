@@ -1,22 +1,22 @@
-//! How a case says that a promise was broken.
+//! Results of cases, and assertions.
 
 use backend_proto::error::{code_of, from_status};
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use tonic::Status;
 
-/// Why a case did not run to its end.
+/// Reason why a case ended early.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Stop {
-    /// The driver broke the contract; the sentence says what was seen and what was due.
+    /// The driver violated the contract; the message says what was observed and expected.
     #[error("{0}")]
     Failed(String),
-    /// The driver does not have what the case needs, and says so itself.
+    /// The driver lacks a capability that the case needs, according to its description.
     #[error("{0}")]
     Skipped(String),
 }
 
-/// What a case, or a part of one, comes to.
+/// Result of a case or a part of it.
 pub type Check<T = ()> = Result<T, Stop>;
 
 impl From<Status> for Stop {
@@ -31,7 +31,7 @@ impl From<Status> for Stop {
     }
 }
 
-/// Breaks a case off unless something holds.
+/// Ends a case with a failure unless a condition holds.
 macro_rules! ensure {
     ($holds:expr, $($sentence:tt)+) => {
         if !$holds {
@@ -40,7 +40,7 @@ macro_rules! ensure {
     };
 }
 
-/// Breaks a case off unless what was seen is what was due.
+/// Ends a case with a failure unless the observed value equals the expected one.
 macro_rules! same {
     ($seen:expr, $due:expr, $($what:tt)+) => {{
         let (seen, due) = (&$seen, &$due);
@@ -55,13 +55,13 @@ macro_rules! same {
 
 pub(crate) use {ensure, same};
 
-/// A value that must be there.
+/// Returns a value that must be present.
 pub(crate) fn some<T>(found: Option<T>, what: &str) -> Check<T> {
     found.ok_or_else(|| Stop::Failed(format!("{what} is missing")))
 }
 
-/// Demands that a call failed as the protocol says: the reason, the code that goes with it, the
-/// outcome that nothing was stored, and a sentence for an operator.
+/// Asserts that a call failed as the protocol requires: with the reason, its gRPC code, the outcome
+/// that nothing was stored, and a message.
 pub(crate) fn refused<T>(answer: Result<T, Status>, due: Reason) -> Check<BackendError> {
     let Err(status) = answer else {
         return Err(Stop::Failed(format!(

@@ -1,4 +1,4 @@
-//! Calls of `ark.backend.v1` as cases make them: with deadlines, and taken apart.
+//! Calls of `ark.backend.v1` with deadlines and checked responses, as cases need them.
 
 use std::time::Duration;
 
@@ -19,31 +19,31 @@ use crate::check::{Check, Stop, ensure, same, some};
 use crate::stream::Stream;
 use backend_client::Endpoint;
 
-/// Deadline of a unary call, and of one message of a list.
+/// Deadline of a unary call, and timeout of one message of a list.
 pub(crate) const CALL: Duration = Duration::from_secs(20);
 
-/// Newest minor version of the protocol that the suite speaks.
+/// Newest minor version of the protocol that the suite supports.
 const MINOR: u32 = backend_proto::limits::PROTOCOL_MINOR;
 
-/// One connection.
+/// A client with its own connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     raw: BackendClient<Channel>,
 }
 
-/// A whole list.
+/// A complete list.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// The snapshot that all records belong to.
+    /// Header of the snapshot that all records belong to.
     pub header: Header,
     /// The records, in key order.
     pub records: Vec<Record>,
-    /// Encoded size and number of records of every chunk.
+    /// Encoded size and number of records, per chunk.
     pub(crate) chunks: Vec<(usize, usize)>,
     pub(crate) more: bool,
 }
 
-/// A request with the deadline of unary calls.
+/// Builds a request with the deadline of unary calls.
 pub(crate) fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(CALL);
@@ -53,7 +53,7 @@ pub(crate) fn timed<T>(message: T) -> Request<T> {
 // === impl Client ===
 
 impl Client {
-    /// A connection to an endpoint, made by the first call.
+    /// Creates a client that connects on its first call.
     #[must_use]
     pub fn new(endpoint: &Endpoint) -> Self {
         Self {
@@ -61,15 +61,15 @@ impl Client {
         }
     }
 
-    /// The generated client, for calls that have no helper.
+    /// Returns the generated client, for calls without a helper.
     pub(crate) fn raw(&self) -> BackendClient<Channel> {
         self.raw.clone()
     }
 
-    /// Asks who the driver is.
+    /// Calls Describe.
     ///
     /// # Errors
-    /// As the driver has it.
+    /// The driver's error.
     pub async fn describe(&self) -> Result<DescribeResponse, Status> {
         let request = DescribeRequest {
             protocol_minor: MINOR,
@@ -84,7 +84,7 @@ impl Client {
         Ok(response.into_inner())
     }
 
-    /// The verdicts over several operations, one for each.
+    /// Writes several operations; returns one verdict for each.
     pub(crate) async fn verdicts(&self, ops: Vec<Op>) -> Check<Vec<Verdict>> {
         let count = ops.len();
         let response = self.write(ops).await?;
@@ -96,7 +96,7 @@ impl Client {
         verdicts.map(|found| some(found, "a verdict")).collect()
     }
 
-    /// The verdict over one operation.
+    /// Writes one operation; returns its verdict.
     ///
     /// # Errors
     /// If the call failed.
@@ -113,7 +113,7 @@ impl Client {
         }
     }
 
-    /// Writes operations of one request that must all be applied; their revisions.
+    /// Writes operations in one request that must all be applied; returns their revisions.
     pub(crate) async fn apply_all(&self, ops: Vec<Op>) -> Check<Vec<i64>> {
         let verdicts = self.verdicts(ops).await?.into_iter();
         verdicts
@@ -124,7 +124,7 @@ impl Client {
             .collect()
     }
 
-    /// Writes an operation whose expectations are not met.
+    /// Writes an operation whose precondition must not hold.
     pub(crate) async fn conflict(&self, op: Op) -> Check<Conflict> {
         match self.verdict(op).await? {
             Verdict::Conflict(conflict) => Ok(conflict),
@@ -132,7 +132,7 @@ impl Client {
         }
     }
 
-    /// Writes an operation that alone must be refused.
+    /// Writes a single operation that must be rejected.
     pub(crate) async fn refuse(&self, op: Op) -> Check<BackendError> {
         match self.verdict(op).await? {
             Verdict::Refused(error) => Ok(error),
@@ -140,10 +140,10 @@ impl Client {
         }
     }
 
-    /// A record at a revision; 0 for the latest.
+    /// Gets a record at a revision; 0 for the latest.
     ///
     /// # Errors
-    /// As the driver has it.
+    /// The driver's error.
     pub async fn get(&self, key: &Key, revision: i64) -> Result<GetResponse, Status> {
         let request = GetRequest {
             key: Some(key.clone()),
@@ -152,17 +152,17 @@ impl Client {
         Ok(self.raw().get(timed(request)).await?.into_inner())
     }
 
-    /// The latest record of a key.
+    /// Gets the latest record of a key.
     pub(crate) async fn latest(&self, key: &Key) -> Check<Option<Record>> {
         Ok(self.get(key, 0).await?.record)
     }
 
-    /// The latest record of a key that must exist.
+    /// Gets the latest record of a key that must exist.
     pub(crate) async fn stored(&self, key: &Key) -> Check<Record> {
         some(self.latest(key).await?, "a stored record")
     }
 
-    /// The header of `CurrentRevision`.
+    /// Calls `CurrentRevision`; returns the header.
     ///
     /// # Errors
     /// If the call failed.
@@ -177,10 +177,10 @@ impl Client {
         Ok(self.raw().compact(request).await?.into_inner())
     }
 
-    /// A list whose stream may fail; the shape of the stream is checked.
+    /// Lists; the stream may fail, but its message sequence is checked.
     ///
     /// # Errors
-    /// If the list broke the rules.
+    /// If the list violated the rules.
     pub async fn try_list(&self, request: ListRequest) -> Check<Result<Listed, Status>> {
         let stream = match self.raw().list(request).await {
             Ok(response) => response.into_inner(),
@@ -193,18 +193,18 @@ impl Client {
         Ok(self.try_list(request).await??)
     }
 
-    /// A watch that must be accepted.
+    /// Starts a watch that must be accepted.
     pub(crate) async fn watch(&self, request: WatchRequest) -> Check<Stream> {
         Ok(self.try_watch(request).await??)
     }
 
-    /// A watch up to its first message, which may be an error.
+    /// Starts a watch and reads its first message, which may be an error.
     ///
     /// # Errors
-    /// If it broke the rules.
+    /// If it violated the rules.
     pub async fn try_watch(&self, request: WatchRequest) -> Check<Result<Stream, Status>> {
         let opened = timeout(CALL, self.raw().watch(request.clone())).await;
-        let opened = opened.map_err(|_| late("a watch was not answered"))?;
+        let opened = opened.map_err(|_| timed_out("a watch was not answered"))?;
         match opened {
             Ok(response) => Stream::begin(response.into_inner(), request).await,
             Err(status) => Ok(Err(status)),
@@ -212,14 +212,14 @@ impl Client {
     }
 }
 
-/// Reads a list to its end: header, chunks, trailer, and nothing else.
+/// Reads a list to its end and checks the sequence: header, chunks, trailer.
 pub(crate) async fn collect(
     mut stream: Streaming<backend_proto::v1::ListResponse>,
 ) -> Check<Result<Listed, Status>> {
     let (mut header, mut records, mut chunks, mut end) = (None, Vec::new(), Vec::new(), None);
     loop {
         let message = timeout(CALL, stream.message()).await;
-        let message = match message.map_err(|_| late("a list stood still"))? {
+        let message = match message.map_err(|_| timed_out("a list stood still"))? {
             Ok(Some(message)) => message,
             Ok(None) => break,
             Err(status) => return Ok(Err(status)),
@@ -249,16 +249,18 @@ pub(crate) async fn collect(
     }))
 }
 
-pub(crate) fn late(what: &str) -> Stop {
+pub(crate) fn timed_out(what: &str) -> Stop {
     Stop::Failed(format!("{what} within {} s", CALL.as_secs()))
 }
 
-fn unexpected(due: &str, verdict: &Verdict) -> Stop {
-    // A record may be large: its value is left out.
-    let seen = match verdict {
+fn unexpected(expected: &str, verdict: &Verdict) -> Stop {
+    // Omit the value, which may be large.
+    let observed = match verdict {
         Verdict::Applied(applied) => format!("applied at {}", applied.revision),
         Verdict::Conflict(conflict) => format!("conflict {:?}", conflict.cause()),
         Verdict::Refused(error) => format!("refused {:?}: {}", error.reason(), error.message),
     };
-    Stop::Failed(format!("an operation was to be {due}, but: {seen}"))
+    Stop::Failed(format!(
+        "an operation was to be {expected}, but: {observed}"
+    ))
 }

@@ -1,13 +1,12 @@
-//! Kills under load, and what is owed after each (R3, R4, R5, V5, W5).
+//! Kills under load, and the guarantees after each restart (R3, R4, R5, V5, W5).
 //!
-//! Writers change keys of their own, so that every operation must be applied; watchers resume from
-//! where they were. All that anybody was told is kept, and in the end held against what the store
-//! then shows.
+//! Each writer changes its own keys, so that every operation must be applied; watchers resume where
+//! they were. All responses are recorded, and at the end checked against the content of the store.
 
 pub mod process;
-pub mod storm;
+pub mod soak;
 
-mod evidence;
+mod history;
 mod load;
 
 use std::time::{Duration, Instant};
@@ -18,94 +17,97 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use self::evidence::Evidence;
+use self::history::History;
 use self::load::{Watcher, Writer};
-use crate::bench::{Bench, Effort};
 use crate::check::{Check, Stop, ensure};
 use crate::client::Client;
+use crate::context::{CaseContext, RunOptions};
 use crate::report::Row;
 use backend_client::Endpoint;
 
 const WRITERS: usize = 6;
 const WATCHERS: usize = 3;
 
-/// How long a driver may take to serve after it was started.
+/// Timeout of a start, until the driver serves.
 const READY: Duration = Duration::from_secs(60);
-/// How long clients may take to notice that the driver is gone, and to read to the end.
+/// Timeout of clients to detect the kill, and to read to the end.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Moment of a kill, milliseconds after the load began.
+/// Range of the time of a kill, in milliseconds after the load began.
 const KILL_AFTER_MS: std::ops::Range<u64> = 30..300;
-/// Every so many rounds, history is compacted while the kill comes near.
+/// Every this many rounds, history is compacted shortly before the kill.
 const COMPACT_EVERY: usize = 5;
 
-/// A driver that can be killed.
+/// A driver process that can be killed.
 #[async_trait]
-pub trait Victim: Send {
-    /// Starts it on its endpoint, without waiting until it serves.
+pub trait ProcessUnderTest: Send {
+    /// Starts the process, without waiting until it serves.
     async fn start(&mut self) -> Result<(), String>;
 
-    /// Whether it ended by itself; a sentence about that.
+    /// Returns a message if the process ended by itself.
     fn ended(&mut self) -> Option<String>;
 
-    /// Kills it as a power failure of its process would: nothing of it runs on.
+    /// Kills the process and all its children with SIGKILL, as a power failure would.
     async fn kill(&mut self) -> Result<(), String>;
 }
 
-/// How often to kill, and with which luck.
+/// Number of kills, and their seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Kills.
+    /// Number of kills.
     pub kills: usize,
-    /// Seed of the moments.
+    /// Seed of the random times.
     pub seed: u64,
 }
 
-/// Waits until the driver at `endpoint` answers.
+/// Waits until the driver at `endpoint` responds.
 ///
 /// # Errors
-/// A sentence, if it ends or does not answer in time.
-pub async fn ready(victim: &mut dyn Victim, endpoint: &Endpoint) -> Result<(), String> {
+/// If it ends or does not respond in time.
+pub async fn ready(
+    driver_process: &mut dyn ProcessUnderTest,
+    endpoint: &Endpoint,
+) -> Result<(), String> {
     let deadline = Instant::now() + READY;
     loop {
-        // A connection that failed is not tried again at once: each try has its own.
-        let answer = timeout(READY, Client::new(endpoint).current()).await;
-        if matches!(answer, Ok(Ok(_))) {
+        // A channel delays reconnecting after a failure, so each attempt uses a new one.
+        let response = timeout(READY, Client::new(endpoint).current()).await;
+        if matches!(response, Ok(Ok(_))) {
             return Ok(());
         }
-        if let Some(why) = victim.ended() {
+        if let Some(why) = driver_process.ended() {
             return Err(why);
         }
         if Instant::now() > deadline {
-            return Err(format!("it does not answer within {} s", READY.as_secs()));
+            return Err(format!("no response within {} s", READY.as_secs()));
         }
         sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Kills the driver, which must be stopped, again and again under load; leaves it running.
+/// Kills the driver repeatedly under load; it must be stopped before, and is left running.
 pub async fn run(
-    victim: &mut dyn Victim,
+    driver_process: &mut dyn ProcessUnderTest,
     endpoint: &Endpoint,
     plan: Plan,
-    mut told: impl FnMut(&Row),
+    mut on_row: impl FnMut(&Row),
 ) -> Vec<Row> {
-    let begun = Instant::now();
-    let driven = drive(victim, endpoint, plan).await;
+    let started = Instant::now();
+    let driven = drive(driver_process, endpoint, plan).await;
     let mut rows = Vec::new();
     let mut tell = |row: Row| {
-        told(&row);
+        on_row(&row);
         rows.push(row);
     };
     match driven {
-        Ok(evidence) => {
-            tell(Row::new(BACK, begun, Ok(())));
-            for (id, judge) in evidence::SENTENCES {
-                tell(Row::new(id, Instant::now(), judge(&evidence)));
+        Ok(history) => {
+            tell(Row::new(BACK, started, Ok(())));
+            for (id, rule) in history::RULES {
+                tell(Row::new(id, Instant::now(), rule(&history)));
             }
         }
         Err(stop) => {
-            tell(Row::new(BACK, begun, Err(stop)));
-            for (id, _) in evidence::SENTENCES {
+            tell(Row::new(BACK, started, Err(stop)));
+            for (id, _) in history::RULES {
                 let skipped = Stop::Skipped("the kills were not finished".to_owned());
                 tell(Row::new(id, Instant::now(), Err(skipped)));
             }
@@ -114,13 +116,13 @@ pub async fn run(
     rows
 }
 
-/// The first sentence of crash mode; the others are [`evidence::SENTENCES`].
+/// The first rule of crash mode; the others are [`history::RULES`].
 const BACK: &str = "C1-comes-back-after-every-kill";
 
-/// The ids of crash mode with their sentences.
+/// Returns the ids and rules of crash mode.
 #[must_use]
-pub fn sentences() -> Vec<(&'static str, &'static str)> {
-    let [lost, reused, back, resumed, settled] = evidence::SENTENCES.map(|(id, _)| id);
+pub fn rules() -> Vec<(&'static str, &'static str)> {
+    let [lost, reused, back, resumed, settled] = history::RULES.map(|(id, _)| id);
     vec![
         (
             BACK,
@@ -133,7 +135,7 @@ pub fn sentences() -> Vec<(&'static str, &'static str)> {
         (reused, "No revision is given to two changes (R4)."),
         (
             back,
-            "The current revision is never below one that was told (R3).",
+            "The current revision is never below an observed one (R3).",
         ),
         (
             resumed,
@@ -148,128 +150,136 @@ pub fn sentences() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// Everything that goes on between two starts.
-async fn drive(victim: &mut dyn Victim, endpoint: &Endpoint, plan: Plan) -> Check<Evidence> {
-    let trouble = |what: &str, why: String| Stop::Failed(format!("{what}: {why}"));
+/// Runs all rounds.
+async fn drive(
+    driver_process: &mut dyn ProcessUnderTest,
+    endpoint: &Endpoint,
+    plan: Plan,
+) -> Check<History> {
+    let failed = |what: &str, why: String| Stop::Failed(format!("{what}: {why}"));
     let mut random = StdRng::seed_from_u64(plan.seed);
-    let mut evidence = Evidence::default();
+    let mut history = History::default();
     let mut clients: Option<Clients> = None;
     let mut kill = 0;
     loop {
         let at = format!("start {kill} of {}", plan.kills);
-        victim.start().await.map_err(|why| trouble(&at, why))?;
-        ready(victim, endpoint)
+        driver_process
+            .start()
             .await
-            .map_err(|why| trouble(&at, why))?;
+            .map_err(|why| failed(&at, why))?;
+        ready(driver_process, endpoint)
+            .await
+            .map_err(|why| failed(&at, why))?;
         let mut at_work = match clients.take() {
             Some(clients) => clients,
             None => Clients::new(endpoint, plan.seed).await?,
         };
-        at_work.settle(&mut evidence).await?;
+        at_work.settle(&mut history).await?;
         if kill == plan.kills {
-            at_work.finish(&mut evidence).await?;
-            return Ok(evidence);
+            at_work.finish(&mut history).await?;
+            return Ok(history);
         }
         let moment = Duration::from_millis(random.random_range(KILL_AFTER_MS));
         let compact = kill % COMPACT_EVERY == COMPACT_EVERY - 1;
-        let working = at_work.work(&mut evidence, compact.then_some(moment / 2));
+        let working = at_work.work(&mut history, compact.then_some(moment / 2));
         let killing = async {
             sleep(moment).await;
-            victim.kill().await
+            driver_process.kill().await
         };
         let (worked, killed) = tokio::join!(working, killing);
-        killed.map_err(|why| trouble(&format!("kill {kill}"), why))?;
+        killed.map_err(|why| failed(&format!("kill {kill}"), why))?;
         clients = Some(worked?);
         kill += 1;
     }
 }
 
-/// The writers and watchers, and what they know.
+/// The writers and watchers with their state.
 struct Clients {
-    bench: Bench,
+    context: CaseContext,
     writers: Vec<Writer>,
     watchers: Vec<Watcher>,
 }
 
 impl Clients {
     async fn new(endpoint: &Endpoint, seed: u64) -> Check<Self> {
-        let effort = Effort { seed, long: false };
+        let run_options = RunOptions { seed, long: false };
         let described = Client::new(endpoint).describe().await?;
-        let bench = Bench::new(endpoint, &described, effort);
-        let start = bench.client.current().await?.revision;
+        let context = CaseContext::new(endpoint, &described, run_options);
+        let start = context.client.current().await?.revision;
         Ok(Self {
             writers: (0..WRITERS).map(Writer::new).collect(),
             watchers: (0..WATCHERS).map(|_| Watcher::new(start)).collect(),
-            bench,
+            context,
         })
     }
 
-    /// What is owed right after a start: the store is where it was, and open outcomes are told.
-    async fn settle(&mut self, evidence: &mut Evidence) -> Check {
-        let client = self.bench.connect();
-        evidence.restarted(client.current().await?.revision);
+    /// Checks right after a start: the store has all observed revisions, and repeated operations
+    /// return their outcome.
+    async fn settle(&mut self, history: &mut History) -> Check {
+        let client = self.context.connect();
+        history.restarted(client.current().await?.revision);
         for writer in &mut self.writers {
-            writer.settle(&client, evidence).await?;
+            writer.settle(&client, history).await?;
         }
         Ok(())
     }
 
-    /// Works until the driver is gone.
-    async fn work(mut self, evidence: &mut Evidence, compact: Option<Duration>) -> Check<Self> {
+    /// Runs the load until the driver is gone.
+    async fn work(mut self, history: &mut History, compact: Option<Duration>) -> Check<Self> {
         let mut writers = JoinSet::new();
         for writer in self.writers.drain(..) {
-            writers.spawn(writer.work(self.bench.clone()));
+            writers.spawn(writer.work(self.context.clone()));
         }
-        // Nobody needs what is below the last watcher; open outcomes lie above it.
+        // Compact up to the slowest watcher's position; unsettled operations have later revisions.
         let oldest = self
             .watchers
             .iter()
-            .map(Watcher::through)
+            .map(Watcher::up_to_revision)
             .min()
             .unwrap_or(0);
         let mut watchers = JoinSet::new();
         for watcher in self.watchers.drain(..) {
-            watchers.spawn(watcher.work(self.bench.clone()));
+            watchers.spawn(watcher.work(self.context.clone()));
         }
         let compaction = async {
             if let Some(after) = compact {
                 sleep(after).await;
-                // The kill may swallow the answer.
-                let _ = self.bench.connect().compact(oldest).await;
+                // The kill may come before the response.
+                let _ = self.context.connect().compact(oldest).await;
             }
         };
         let all = async { tokio::join!(writers.join_all(), watchers.join_all(), compaction) };
-        let late = |_| Stop::Failed("clients hang after the driver was killed".to_owned());
-        let (written, watched, ()) = timeout(DRAIN, all).await.map_err(late)?;
-        for (writer, told) in written {
-            evidence.written(told);
+        let timed_out = |_| Stop::Failed("clients hang after the driver was killed".to_owned());
+        let (written, watched, ()) = timeout(DRAIN, all).await.map_err(timed_out)?;
+        for (writer, results) in written {
+            history.written(results);
             self.writers.push(writer);
         }
-        for (watcher, told) in watched {
-            evidence.watched(told);
+        for (watcher, results) in watched {
+            history.watched(results);
             self.watchers.push(watcher);
         }
         self.writers.sort_by_key(Writer::number);
         Ok(self)
     }
 
-    /// Reads to the end, and notes what the store holds.
-    async fn finish(self, evidence: &mut Evidence) -> Check {
-        let client = self.bench.connect();
-        let listed = client.list(self.bench.all(0)).await?;
+    /// Reads to the end, and records the content of the store.
+    async fn finish(self, history: &mut History) -> Check {
+        let client = self.context.connect();
+        let listed = client.list(self.context.all(0)).await?;
         let head = listed.header.revision;
         for watcher in self.watchers {
-            let late = |_| Stop::Failed("a watcher never reaches the end".to_owned());
-            let read = watcher.finish(&self.bench, head);
-            let (watcher, told) = timeout(DRAIN, read).await.map_err(late)?;
-            evidence.watched(told);
-            evidence.finished(watcher);
+            let timed_out = |_| Stop::Failed("a watcher never reaches the end".to_owned());
+            let read = watcher.finish(&self.context, head);
+            let (watcher, results) = timeout(DRAIN, read).await.map_err(timed_out)?;
+            history.watched(results);
+            history.finished(watcher);
         }
         ensure!(
-            evidence.changes() > 0,
+            history.changes() > 0,
             "nothing was acknowledged: the load is no load"
         );
-        evidence.stored(listed);
+        history.stored(listed);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Empty stores of the driver under test: sentences about imports fill them.
+//! Empty stores of the driver under test, for cases about imports.
 
 use std::any::Any;
 use std::fs::DirBuilder;
@@ -8,36 +8,35 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 use crate::crash::process::Process;
-use crate::crash::{Victim as _, ready};
+use crate::crash::{ProcessUnderTest as _, ready};
 use backend_client::Endpoint;
 
-/// Serves empty stores.
+/// A source of served empty stores.
 #[async_trait]
 pub trait EmptyStores: Send + Sync {
-    /// Serves a store that nothing was ever written to; each time another one, beside those
-    /// served before.
+    /// Serves a new store without any writes; earlier ones stay served.
     async fn serve(&self) -> Result<EmptyStore, String>;
 }
 
-/// A store that is served until this is dropped.
+/// A store that is served until dropped.
 pub struct EmptyStore {
     pub(crate) endpoint: Endpoint,
     _server: Box<dyn Any + Send + Sync>,
 }
 
-/// Empty stores from a shell command, which is run once for each.
+/// Starts empty stores with a shell command, run once per store.
 #[derive(Debug)]
 pub struct Command {
     command: String,
 }
 
-/// A directory that goes with its last user.
+/// A directory that is removed when dropped.
 struct Folder(PathBuf);
 
 // === impl EmptyStore ===
 
 impl EmptyStore {
-    /// A store at `endpoint`, whose server ends when `server` is dropped.
+    /// Wraps a store at `endpoint` whose server ends when `server` is dropped.
     pub fn new(endpoint: Endpoint, server: impl Any + Send + Sync) -> Self {
         Self {
             endpoint,
@@ -49,8 +48,8 @@ impl EmptyStore {
 // === impl Command ===
 
 impl Command {
-    /// A command that serves at `$ENDPOINT` what it keeps in the directory `$FOLDER`, where beside
-    /// the socket only its own output goes.
+    /// Builds stores with a command that serves at `$ENDPOINT` and stores its data in the directory
+    /// `$FOLDER`. Besides the data, that directory holds only the socket and the command's output.
     #[must_use]
     pub fn new(command: &str) -> Self {
         Self {
@@ -73,7 +72,7 @@ impl EmptyStores for Command {
             .logging_in(&folder.0);
         process.start().await?;
         ready(&mut process, &endpoint).await?;
-        // In this order: the process is killed, then its directory goes.
+        // Drop order: the process is killed first, then its directory is removed.
         Ok(EmptyStore::new(endpoint, (process, folder)))
     }
 }
@@ -91,7 +90,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Whoever was killed may still hold a file: what is left is in the temporary directory.
+        // A killed process may still hold a file; the rest stays in the temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,8 +1,8 @@
-//! Random histories of stores, for any driver that can be opened in a test's process: stores that
-//! are made, restored, imported and moved while the clock jumps.
+//! Random histories of stores that are created, restored, imported and moved while the clock jumps,
+//! for any driver that can be opened in the test process.
 //!
-//! A driver's tests implement [`Stores`] and call [`walk`] with a number of seeds. The suite over a
-//! socket cannot set a driver's clock; this can.
+//! A driver's tests implement [`Stores`] and call [`walk`] with several seeds. The suite over a
+//! socket cannot set a driver's clock; this module can.
 
 mod last;
 
@@ -27,49 +27,49 @@ const YEAR_2026: i64 = 1_767_225_600_000;
 const YEAR_2091: i64 = 3_818_448_000_000;
 const DAY: i64 = 86_400_000;
 
-/// Steps of one history.
+/// Steps per history.
 const STEPS: usize = 24;
 
-/// Where stores come from.
+/// A source of stores.
 #[async_trait]
 pub trait Stores: Send {
-    /// A store, and whatever keeps it.
+    /// A store with its resources.
     type Store: Send;
 
-    /// An empty store whose epochs begin by `clock`.
+    /// Creates an empty store whose epochs are numbered by `clock`.
     async fn make(&mut self, clock: fn() -> SystemTime) -> Self::Store;
 
-    /// A copy of a store that knows that it is one, opened: it begins a new epoch. The store serves
-    /// on, if need be reopened.
+    /// Opens a copy of a store that is marked as restored: it begins a new epoch. The original
+    /// continues to serve, if necessary after reopening.
     async fn restore(&mut self, from: &mut Self::Store, clock: fn() -> SystemTime) -> Self::Store;
 
-    /// The store's driver.
+    /// Returns the store's driver.
     fn driver(&self, store: &Self::Store) -> Arc<dyn Driver>;
 }
 
-/// The clock of [`walk`], milliseconds since 1970.
+/// The clock of [`walk`] in milliseconds since 1970.
 static CLOCK: AtomicI64 = AtomicI64::new(0);
 
-/// What the drivers of [`walk`] are opened with. One history at a time may use it in a process.
+/// Clock of the drivers in [`walk`]. Global, so one process runs one history at a time.
 fn clock() -> SystemTime {
     let millis = CLOCK.load(Ordering::SeqCst);
     UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
 }
 
-/// How a history treats the clock.
+/// How a history sets the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// It runs within one day, as clocks do: then no number is given to two changes, whatever the
-    /// stores forgot.
+    /// The clock advances within one day. Then no revision is issued twice, whatever a restore
+    /// lost.
     OneDay,
-    /// It is set to any time from 1970 to 2091: then numbers stay below 2^53.
+    /// The clock is set to any time from 1970 to 2091. Then revisions stay below 2^53.
     Jumps,
 }
 
-/// Plays the history of a seed.
+/// Runs the history of a seed.
 ///
 /// # Panics
-/// With one sentence if a store broke the rules of revisions.
+/// If a store violates the rules of revisions.
 pub async fn walk<S: Stores>(mut stores: S, seed: u64, mode: Clock) {
     let mut random = StdRng::seed_from_u64(seed);
     CLOCK.store(
@@ -85,11 +85,11 @@ pub async fn walk<S: Stores>(mut stores: S, seed: u64, mode: Clock) {
     let mut backup = stores.restore(&mut serving, clock).await;
     for step in 0..STEPS {
         walk.turn(&mut random);
-        // What takes the place of the store that serves.
+        // Choose what replaces the serving store.
         match random.random_range(0..9) {
             0 => serving = stores.make(clock).await,
             1 => serving = stores.restore(&mut serving, clock).await,
-            // Everything since the backup is forgotten.
+            // Everything since the backup is lost.
             2 | 3 => serving = stores.restore(&mut backup, clock).await,
             4 => backup = stores.restore(&mut serving, clock).await,
             turn @ (5 | 6) => {
@@ -105,14 +105,14 @@ pub async fn walk<S: Stores>(mut stores: S, seed: u64, mode: Clock) {
 }
 
 struct Walk {
-    /// Every revision given to a change, and the text that it stored.
+    /// Every revision issued to a change, with the stored text.
     issued: BTreeMap<i64, String>,
     mode: Clock,
     seed: u64,
 }
 
 impl Walk {
-    /// Time passes.
+    /// Advances or sets the clock.
     fn turn(&self, random: &mut StdRng) {
         let millis = match self.mode {
             Clock::OneDay => {
@@ -152,7 +152,7 @@ impl Walk {
         }
     }
 
-    /// An empty store that gets the content of another.
+    /// Imports a store's content into an empty store.
     async fn import<S: Stores>(
         &self,
         stores: &mut S,
@@ -207,7 +207,7 @@ impl Walk {
     }
 }
 
-/// Everything that a history stored.
+/// Lists all records of a history.
 async fn list(driver: &dyn Driver) -> (Header, Vec<Record>) {
     let query = ListQuery {
         range: Range {

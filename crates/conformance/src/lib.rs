@@ -1,20 +1,18 @@
-//! The storage contract `ark.backend.v1` as a suite that judges any driver.
+//! Conformance suite of the storage contract `ark.backend.v1`, for any driver.
 //!
-//! [`cases::all`] names every sentence of the contract; [`suite::run`] tries them over a driver's
-//! endpoint; [`crash::run`] kills a driver under load and looks at what is left. [`ModelDriver`]
-//! keeps everything in memory: it is what the suite itself is tested with, and the example for
-//! authors of drivers.
+//! [`cases::all`] lists every rule of the contract; [`suite::run`] tests them over a driver's
+//! endpoint; [`crash::run`] kills a driver under load and checks the result. [`ModelDriver`] stores
+//! everything in memory; it tests the suite itself, and is the example for authors of drivers.
 //!
 //! Invariants:
-//! - the suite knows the protocol and nothing of any driver;
-//! - a case works in a group of its own, so that it neither depends on what the store holds nor on
-//!   the cases before it; the suite must be the only writer meanwhile;
-//! - a case that needs an empty store asks for one ([`empty::EmptyStores`]), and is skipped where
-//!   none can be had;
-//! - what cases are made of serves other tests of the contract, too: [`Bench`], [`Client`],
+//! - the suite depends on the protocol only, not on any driver;
+//! - a case has its own API group, so that it is independent of the store's content and of other
+//!   cases; the suite must be the only writer meanwhile;
+//! - a case that needs an empty store requests one ([`empty::EmptyStores`]), and is skipped if none
+//!   is available;
+//! - the building blocks of cases also serve other tests of the contract: [`CaseContext`], [`Client`],
 //!   [`Stream`], [`Replay`];
-//! - every sentence can fail: `tests/kit/mutants.rs` has drivers that break
-//!   one each, and are caught.
+//! - every rule can fail: `tests/kit/mutants.rs` has a driver that violates it and is detected.
 
 pub mod cases;
 pub mod crash;
@@ -26,20 +24,20 @@ pub mod report;
 pub mod served;
 pub mod suite;
 
-mod bench;
 mod check;
 mod client;
+mod context;
 mod linearize;
-mod load;
 mod replay;
 mod stream;
+mod workload;
 
 pub use backend_client::Endpoint;
-pub use bench::{Bench, Effort, path_of};
 pub use check::{Check, Stop};
 pub use client::{Client, Listed};
+pub use context::{CaseContext, RunOptions, path_of};
 pub use model::ModelDriver;
 pub use replay::Replay;
 pub use report::Report;
 pub use served::Served;
-pub use stream::{Stream, Told};
+pub use stream::{Stream, WatchMessage};

@@ -1,8 +1,9 @@
-//! Linearizability of random concurrent histories (W3), and watches held against them (V1 to V8).
+//! Linearizability of random concurrent histories (W3), and watches checked against them (V1 to
+//! V8).
 //!
-//! Clients pick operations on a few keys at random and note when each call began and ended and
-//! what it said. Keys are independent, so each is searched by itself for an order of its operations
-//! that a register could have shown.
+//! Clients run random operations on a few keys and record begin, end and result of each call. Keys
+//! are independent, so each key's operations are checked separately for a linearization as a
+//! register.
 
 mod history;
 mod register;
@@ -14,32 +15,32 @@ use backend_proto::v1::{Event, Record};
 
 use self::history::{Recorded, record};
 use self::register::{Found, Outcome, linearizable};
-use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, same, some};
+use crate::context::CaseContext;
 use crate::replay::Replay;
 
-/// Histories of one run, each with its own seed.
+/// Histories per run, each with its own seed.
 const HISTORIES: u64 = 4;
 
-/// States that one search may visit: far more than an honest history needs.
+/// Maximum states per search: far more than a correct history needs.
 const STATES: usize = 2_000_000;
 
-pub(crate) async fn case(bench: Bench) -> Check {
-    let factor = if bench.effort.long { 10 } else { 1 };
+pub(crate) async fn case(context: CaseContext) -> Check {
+    let factor = if context.run_options.long { 10 } else { 1 };
     for number in 0..HISTORIES * factor {
-        one(&bench, number).await?;
+        one(&context, number).await?;
     }
     Ok(())
 }
 
-async fn one(bench: &Bench, number: u64) -> Check {
-    let start = bench.client.current().await?.revision;
-    let seed = bench.effort.seed.wrapping_add(number);
-    let history = record(bench, seed, &format!("h{number}")).await?;
-    let last = bench.client.current().await?.revision;
-    let events = bench
+async fn one(context: &CaseContext, number: u64) -> Check {
+    let start = context.client.current().await?.revision;
+    let seed = context.run_options.seed.wrapping_add(number);
+    let history = record(context, seed, &format!("h{number}")).await?;
+    let last = context.client.current().await?.revision;
+    let events = context
         .connect()
-        .watch(bench.after(start))
+        .watch(context.after(start))
         .await?
         .until(last)
         .await?;
@@ -51,7 +52,7 @@ async fn one(bench: &Bench, number: u64) -> Check {
     check_events(&history, &events).map_err(blame)
 }
 
-/// Demands an order for the operations of each key.
+/// Asserts that the operations of each key have a linearization.
 fn check_registers(history: &[Recorded]) -> Check {
     let mut keys: BTreeMap<&str, Vec<register::Operation>> = BTreeMap::new();
     for recorded in history {
@@ -76,7 +77,7 @@ fn check_registers(history: &[Recorded]) -> Check {
     Ok(())
 }
 
-/// Holds everything that clients were told against the events of the whole history.
+/// Checks all results of clients against the events of the whole history.
 fn check_events(history: &[Recorded], events: &[Event]) -> Check {
     let mut replay = Replay::default();
     replay.apply_all(events)?;
@@ -99,7 +100,8 @@ fn check_events(history: &[Recorded], events: &[Event]) -> Check {
             check_shown(shown, &by_revision)?;
         }
     }
-    // An event that nobody was told of belongs to an operation whose outcome stayed open.
+    // An event without a matching acknowledgement must belong to an operation with an unknown
+    // outcome.
     for event in events
         .iter()
         .filter(|event| !claimed.contains_key(&event.revision))
@@ -112,7 +114,7 @@ fn check_events(history: &[Recorded], events: &[Event]) -> Check {
     check_real_time(history)
 }
 
-/// A record that a read or a conflict showed must be the one of its event.
+/// Asserts that a record in a read or a conflict equals that of its event.
 fn check_shown(shown: &Record, by_revision: &HashMap<i64, &Event>) -> Check {
     let event = by_revision.get(&shown.revision).copied();
     let event = some(
@@ -127,7 +129,7 @@ fn check_shown(shown: &Record, by_revision: &HashMap<i64, &Event>) -> Check {
     Ok(())
 }
 
-/// R1: what was acknowledged before an operation began has the smaller revision.
+/// R1: a change acknowledged before an operation began has the smaller revision.
 fn check_real_time(history: &[Recorded]) -> Check {
     let applied = history.iter().filter_map(|recorded| {
         let acknowledged = matches!(recorded.operation.outcome, Outcome::Applied { .. });

@@ -1,4 +1,4 @@
-//! `backend-conformance`: judges a driver by the contract `ark.backend.v1`.
+//! `backend-conformance`: checks a driver against the contract `ark.backend.v1`.
 
 #![expect(
     clippy::print_stdout,
@@ -16,59 +16,61 @@ use backend_client::Tls;
 use clap::Parser;
 use conformance::cases::{self, Case};
 use conformance::crash::process::Process;
-use conformance::crash::{self, Plan, Victim as _};
+use conformance::crash::{self, Plan, ProcessUnderTest as _};
 use conformance::empty::{self, EmptyStores};
 use conformance::report::Row;
-use conformance::{Effort, Endpoint, Report, suite};
+use conformance::{Endpoint, Report, RunOptions, suite};
 
-/// Exit code when the driver could not be judged.
+/// Exit code if the suite could not run.
 const TROUBLE: u8 = 2;
 
-/// Kills of a long run.
+/// Number of kills with --long.
 const LONG_KILLS: usize = 500;
 
-/// Judges a driver by the contract ark.backend.v1.
+/// Checks a driver against the contract ark.backend.v1.
 ///
-/// With --restart-command the driver is started here, killed under load, and started again.
-/// Without it, it must be running, and there are no kills. It must serve nobody else meanwhile.
+/// With --restart-command this program starts the driver, kills it under load, and restarts it.
+/// Without it, the driver must be running and is not killed. No other client may use the driver
+/// meanwhile.
 #[derive(Debug, Parser)]
 #[command(name = "backend-conformance", version)]
 struct Arguments {
-    /// Where the driver serves: unix:///PATH, or https://HOST:PORT with --ca, --cert and --key.
+    /// Endpoint of the driver: unix:///PATH, or https://HOST:PORT with --ca, --cert and --key.
     #[arg(long, value_name = "ADDRESS", required_unless_present = "list")]
     endpoint: Option<String>,
-    /// Authority of the driver's certificate, PEM.
+    /// Certificate authority of the driver, PEM.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Our certificate, PEM.
+    /// Client certificate, PEM.
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// Private key of the client certificate, PEM.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Shell command that serves the endpoint; killed with SIGKILL and run again on the same data.
+    /// Shell command that serves the endpoint; it is killed with SIGKILL and restarted on the same
+    /// data.
     #[arg(long, value_name = "COMMAND")]
     restart_command: Option<String>,
-    /// Shell command that serves at $ENDPOINT an empty store, kept in the fresh directory $FOLDER;
-    /// run for every store that a sentence about imports fills. Without it they are skipped.
+    /// Shell command that serves an empty store at $ENDPOINT, with its data in the new directory
+    /// $FOLDER; run once per store for cases about imports. Without it these cases are skipped.
     #[arg(long, value_name = "COMMAND")]
     empty_command: Option<String>,
-    /// Only sentences whose id holds this text.
+    /// Run only cases whose id contains this text.
     #[arg(long, value_name = "PATTERN")]
     only: Option<String>,
     /// Also write the result as JUnit XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Ten times the random histories, and 500 kills.
+    /// Run ten times the random histories, and 500 kills.
     #[arg(long)]
     long: bool,
-    /// Kills under load [default: 50, with --long 500].
+    /// Number of kills under load [default: 50, with --long 500].
     #[arg(long, value_name = "N")]
     kills: Option<usize>,
-    /// Name the sentences and stop.
+    /// List the cases and exit.
     #[arg(long)]
     list: bool,
-    /// Seed of everything random; printed by every run.
+    /// Seed of all random choices; every run prints it.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -80,7 +82,7 @@ async fn main() -> ExitCode {
         list(&arguments);
         return ExitCode::SUCCESS;
     }
-    match judge(&arguments).await {
+    match run_suite(&arguments).await {
         Ok(report) if report.failed() => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
@@ -90,10 +92,10 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The last sentence of a run with --restart-command.
+/// The last rule of a run with --restart-command.
 const STOPS: (&str, &str) = (
     "C7-stops-in-order",
-    "A driver that is told to stop by SIGTERM drains and ends with 0.",
+    "A driver drains on SIGTERM and exits with 0.",
 );
 
 impl Arguments {
@@ -118,7 +120,7 @@ impl Arguments {
                 cert: read(cert)?,
                 key: read(key)?,
             })),
-            _ => bail!("--ca, --cert and --key belong together"),
+            _ => bail!("--ca, --cert and --key must be given together"),
         }
     }
 }
@@ -126,18 +128,18 @@ impl Arguments {
 fn list(arguments: &Arguments) {
     let cases = cases::all();
     let named = cases.iter().map(|case| (case.id, case.sentence));
-    let all = named.chain(crash::sentences()).chain([STOPS]);
+    let all = named.chain(crash::rules()).chain([STOPS]);
     for (id, sentence) in all.filter(|(id, _)| arguments.wants(id)) {
         println!("{id:<58} {sentence}");
     }
 }
 
-async fn judge(arguments: &Arguments) -> Result<Report> {
+async fn run_suite(arguments: &Arguments) -> Result<Report> {
     let address = arguments.endpoint.as_deref().unwrap_or_default();
     let endpoint = Endpoint::parse(address, arguments.tls()?.as_ref());
     let endpoint = endpoint.context("--endpoint")?;
     let seed = arguments.seed.unwrap_or_else(rand::random);
-    let effort = Effort {
+    let run_options = RunOptions {
         seed,
         long: arguments.long,
     };
@@ -146,14 +148,14 @@ async fn judge(arguments: &Arguments) -> Result<Report> {
     cases.retain(|case| arguments.wants(case.id));
     let rows = match &arguments.restart_command {
         None => {
-            ensure!(!cases.is_empty(), "no sentence has that id; see --list");
-            suite::run_with(&endpoint, arguments.empty(), &cases, effort, tell)
+            ensure!(!cases.is_empty(), "no case has that id; see --list");
+            suite::run_with(&endpoint, arguments.empty(), &cases, run_options, tell)
                 .await
                 .map_err(|status| anyhow::anyhow!("{address}: {}", status.message()))?
         }
         Some(command) => {
             let process = Process::new(command, &endpoint).context("--restart-command")?;
-            with_restarts(arguments, process, &endpoint, &cases, effort).await?
+            with_restarts(arguments, process, &endpoint, &cases, run_options).await?
         }
     };
     let report = Report { rows };
@@ -169,42 +171,42 @@ fn tell(row: &Row) {
     println!("{row}");
 }
 
-/// Starts the driver, runs everything, stops it.
+/// Starts the driver, runs all cases, and stops the driver.
 async fn with_restarts(
     arguments: &Arguments,
     mut process: Process,
     endpoint: &Endpoint,
     cases: &[Case],
-    effort: Effort,
+    run_options: RunOptions,
 ) -> Result<Vec<Row>> {
-    let crash = crash::sentences().iter().any(|(id, _)| arguments.wants(id));
+    let crash = crash::rules().iter().any(|(id, _)| arguments.wants(id));
     ensure!(
         crash || arguments.wants(STOPS.0) || !cases.is_empty(),
-        "no sentence has that id; see --list"
+        "no case has that id; see --list"
     );
     start(&mut process, endpoint).await?;
-    let mut rows = suite::run_with(endpoint, arguments.empty(), cases, effort, tell)
+    let mut rows = suite::run_with(endpoint, arguments.empty(), cases, run_options, tell)
         .await
-        .map_err(|status| anyhow::anyhow!("the driver does not answer: {}", status.message()))?;
+        .map_err(|status| anyhow::anyhow!("no response from the driver: {}", status.message()))?;
     if crash {
         process.kill().await.map_err(anyhow::Error::msg)?;
         let plan = Plan {
             kills: arguments
                 .kills
                 .unwrap_or(if arguments.long { LONG_KILLS } else { 50 }),
-            seed: effort.seed,
+            seed: run_options.seed,
         };
-        let judged = crash::run(&mut process, endpoint, plan, |row| {
+        let crash_rows = crash::run(&mut process, endpoint, plan, |row| {
             if arguments.wants(row.id) {
                 tell(row);
             }
         });
-        let judged = judged.await;
-        rows.extend(judged.into_iter().filter(|row| arguments.wants(row.id)));
+        let crash_rows = crash_rows.await;
+        rows.extend(crash_rows.into_iter().filter(|row| arguments.wants(row.id)));
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let stopped = process.stop().await;
-    let row = Row::of(STOPS.0, begun, stopped);
+    let row = Row::of(STOPS.0, started, stopped);
     if arguments.wants(STOPS.0) {
         tell(&row);
         rows.push(row);
@@ -213,7 +215,7 @@ async fn with_restarts(
     if report.failed() {
         println!("the driver's own output is in {}", process.log().display());
     } else {
-        // Of no interest any more.
+        // The log of a successful run is not needed.
         let _ = std::fs::remove_file(process.log());
     }
     Ok(report.rows)

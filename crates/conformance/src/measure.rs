@@ -1,4 +1,4 @@
-//! What a write costs a driver: latency, throughput and processor time, without kit or wire.
+//! Measures writes of a driver: latency, throughput and CPU time, without kit and transport.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use sidecar::Driver;
 const VALUE_BYTES: usize = 2600;
 const WRITES: usize = 20_000;
 
-/// Measures an empty store and hands each line of the result to `tell`.
+/// Measures an empty store and passes each line of the result to `tell`.
 ///
 /// # Errors
 /// If a write fails.
@@ -31,7 +31,7 @@ pub async fn writes(driver: &dyn Driver, mut tell: impl FnMut(String)) -> Result
 
 async fn measure(driver: &dyn Driver, action: Action, batch: usize) -> Result<String> {
     let writes = if batch == 1 { WRITES / 20 } else { WRITES };
-    let (begun, processor) = (Instant::now(), processor_time()?);
+    let (started, processor) = (Instant::now(), processor_time()?);
     let mut slowest = Duration::ZERO;
     for first in (0..writes).step_by(batch) {
         let ops = (first..first + batch).map(|number| op(action, batch, number));
@@ -42,7 +42,7 @@ async fn measure(driver: &dyn Driver, action: Action, batch: usize) -> Result<St
             .map_err(|error| anyhow!(error.message))?;
         slowest = slowest.max(one.elapsed());
     }
-    let (elapsed, processor) = (begun.elapsed(), processor_time()? - processor);
+    let (elapsed, processor) = (started.elapsed(), processor_time()? - processor);
     let each = |time: Duration| time.as_secs_f64() * 1e6 / writes as f64;
     Ok(format!(
         "{action:?} in batches of {batch}: {:.0} per s, {:.0} µs processor time per write, \
@@ -55,7 +55,7 @@ async fn measure(driver: &dyn Driver, action: Action, batch: usize) -> Result<St
 }
 
 fn op(action: Action, batch: usize, number: usize) -> Op {
-    // Spread over the key space, as names of real objects are.
+    // Spread keys over the key space, as real object names are.
     let spread = (number * 2_654_435_761) % 4_294_967_296;
     let batch = if action == Action::Create { batch } else { 64 };
     Op {
@@ -77,7 +77,7 @@ fn op(action: Action, batch: usize, number: usize) -> Op {
     }
 }
 
-/// Processor time of this process so far, from `/proc`, in ticks of 10 ms.
+/// Returns the CPU time of this process, from `/proc`, in ticks of 10 ms.
 fn processor_time() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();

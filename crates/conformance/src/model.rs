@@ -1,10 +1,8 @@
-//! A driver that keeps everything in memory: the oracle of the suite, and the example to read
-//! before writing a driver.
+//! In-memory driver: the oracle of the suite, and the example for authors of drivers.
 //!
-//! It is small because it does the simplest right thing everywhere: one lock, one list of changes,
-//! and reads of the past by replaying that list. Nothing survives the value itself, which is the
-//! one promise of the contract it cannot keep; a clone shares the store, so a "restarted" server
-//! can be given the store of the one before.
+//! It is simple rather than fast: one lock, one list of changes, and reads of past revisions by
+//! replaying that list. It is not durable, which is the one rule of the contract it violates. A
+//! clone shares the store, so that a "restarted" server can serve the store of the previous one.
 
 mod errors;
 mod import;
@@ -28,7 +26,7 @@ use tokio::sync::mpsc;
 use self::import::Imported;
 use self::state::State;
 
-/// The largest value the model takes, bytes.
+/// Maximum size of a value in bytes.
 pub const VALUE_BYTES: usize = 4 << 20;
 
 /// The in-memory driver.
@@ -38,26 +36,26 @@ pub struct ModelDriver {
     clock: fn() -> SystemTime,
 }
 
-/// Everything behind the lock.
+/// State behind the lock.
 #[derive(Clone, Debug)]
 struct Store {
     state: State,
-    /// What an unfinished import brought so far, apart from the state, which stays empty.
+    /// Content of an unfinished import, separate from the state, which stays empty.
     staged: Option<Imported>,
-    /// Why every write is refused.
+    /// Reason of the fence, if set.
     fenced: Option<String>,
 }
 
 // === impl ModelDriver ===
 
 impl ModelDriver {
-    /// An empty store with an identity of its own.
+    /// Creates an empty store with a new identity.
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(SystemTime::now)
     }
 
-    /// An empty store whose epochs begin by another clock than the machine's.
+    /// Creates an empty store with another clock for its epochs.
     #[must_use]
     pub fn with_clock(clock: fn() -> SystemTime) -> Self {
         let store = Store {
@@ -71,7 +69,7 @@ impl ModelDriver {
         }
     }
 
-    /// A copy of the store as a restore makes it: it begins a new epoch.
+    /// Returns a restored copy of the store, which begins a new epoch.
     ///
     /// # Panics
     /// If no revision is left for it.
@@ -86,8 +84,8 @@ impl ModelDriver {
         copy
     }
 
-    /// A copy of the store as it is now, which from here on goes its own way. A clone, in
-    /// contrast, is another handle on the same store.
+    /// Returns an independent copy of the store. A clone, in contrast, is another handle of the
+    /// same store.
     #[must_use]
     pub fn fork(&self) -> Self {
         Self {
@@ -100,16 +98,17 @@ impl ModelDriver {
 // === impl Store ===
 
 impl Store {
-    /// Refuses while an import is unfinished: a call may have passed the kit's gate just before.
-    fn check_whole(&self) -> Result<(), BackendError> {
+    /// Returns an error while an import is unfinished: a call may have passed the kit's gate just
+    /// before.
+    fn check_complete(&self) -> Result<(), BackendError> {
         match self.staged {
             Some(_) => Err(errors::not_ready("an import is unfinished")),
             None => Ok(()),
         }
     }
 
-    /// What a fenced store answers: the verdicts over operations that it applied before, because
-    /// their callers would believe that they were not.
+    /// Serves writes of a fenced store: returns the verdicts of operations that were already
+    /// applied. The rejection `NOT_APPLIED` would be wrong for these.
     fn remember(&self, ops: &[Op], reason: &str) -> Result<Vec<OpResult>, BackendError> {
         let remembered = ops.iter().map(|op| self.state.remembered(op));
         let remembered: Vec<_> = remembered.collect();
@@ -149,9 +148,9 @@ impl Driver for ModelDriver {
 
     async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
         let now = SystemTime::now().into();
-        // The lock is the transaction: nobody reads between two operations of the batch.
+        // The lock is the transaction: no read can run between two operations of the batch.
         let mut store = self.store.lock();
-        store.check_whole()?;
+        store.check_complete()?;
         if let Some(reason) = &store.fenced {
             return Ok(Committed {
                 header: store.state.header(),
@@ -176,7 +175,7 @@ impl Driver for ModelDriver {
     ) -> Result<(Header, Option<Record>), BackendError> {
         let state = &self.store.lock().state;
         let at = state.readable(revision)?;
-        let record = state.at(at).get(&state::place(key)).cloned();
+        let record = state.at(at).get(&state::sort_key(key)).cloned();
         Ok((state.header(), record))
     }
 
@@ -193,8 +192,8 @@ impl Driver for ModelDriver {
         query: ListQuery,
         sink: mpsc::Sender<ListPart>,
     ) -> Result<(), BackendError> {
-        // The whole answer is taken in one step; a driver with a database reads piece by piece
-        // from one snapshot instead, so that a list costs no more memory than a chunk.
+        // Copies the whole list at once. A driver on a database reads chunk by chunk from one
+        // snapshot instead, so that a list needs memory for one chunk only.
         let (header, mut records) = {
             let state = &self.store.lock().state;
             let at = state.readable(query.revision)?;
@@ -213,7 +212,7 @@ impl Driver for ModelDriver {
         parts.extend(chunks(records).into_iter().map(ListPart::Records));
         parts.push(ListPart::End { more });
         for part in parts {
-            // The channel holds little, so this waits for the reader. A reader that left is no
+            // The channel is small, so this waits for the reader. A disconnected reader is not an
             // error.
             if sink.send(part).await.is_err() {
                 break;
@@ -231,11 +230,11 @@ impl Driver for ModelDriver {
         if after < header.compact_revision {
             return Err(errors::compacted(header.compact_revision));
         }
-        let (mut events, mut bytes, mut through) = (Vec::new(), 0, header.revision);
+        let (mut events, mut bytes, mut up_to_revision) = (Vec::new(), 0, header.revision);
         for event in state.changes_after(after) {
-            // At least one, or a large event would never be read.
+            // At least one event, so that one larger than the limit can be read.
             if bytes >= max_bytes && !events.is_empty() {
-                through = event.revision - 1;
+                up_to_revision = event.revision - 1;
                 break;
             }
             bytes += event.encoded_len();
@@ -243,7 +242,7 @@ impl Driver for ModelDriver {
         }
         Ok(LogPage {
             events,
-            through,
+            up_to_revision,
             header,
         })
     }
@@ -254,7 +253,7 @@ impl Driver for ModelDriver {
 
     async fn compact(&self, revision: i64) -> Result<Header, BackendError> {
         let mut store = self.store.lock();
-        store.check_whole()?;
+        store.check_complete()?;
         store.state.compact(revision)?;
         Ok(store.state.header())
     }
@@ -276,7 +275,7 @@ impl Driver for ModelDriver {
     ) -> Result<Header, BackendError> {
         let earlier = self.store.lock().staged.clone();
         let known = earlier.as_ref().map(Imported::progress);
-        // Built aside, so that nothing is visible, or kept, before the last part.
+        // Collected outside the store, so that nothing is visible or stored before the last part.
         let imported = import::receive(&options, earlier, parts).await?;
         let mut store = self.store.lock();
         if let Some(reason) = &store.fenced {
@@ -304,9 +303,9 @@ impl Driver for ModelDriver {
     }
 
     async fn fence(&self, reason: Option<String>) -> Result<Header, BackendError> {
-        // Under the lock that every commit takes: none is under way, and the next sees the fence.
+        // Commits take the same lock: none is in progress, and the next one reads the fence.
         let mut store = self.store.lock();
-        store.check_whole()?;
+        store.check_complete()?;
         store.fenced = reason;
         Ok(store.state.header())
     }
@@ -325,9 +324,9 @@ impl Driver for ModelDriver {
     async fn close(&self) {}
 }
 
-/// Cuts records into pieces that stay below the bound on a chunk; a large record is alone.
+/// Splits records into chunks below the size limit; a larger record is a chunk by itself.
 fn chunks(records: Vec<Record>) -> Vec<Vec<Record>> {
-    // Of the frame around each record: tag and length.
+    // Bytes of the frame around each record: tag and length.
     const FRAME: usize = 8;
     let (mut chunks, mut bytes) = (Vec::<Vec<Record>>::new(), 0);
     for record in records {

@@ -1,14 +1,14 @@
-//! State made from events, to hold lists and reads against.
+//! State built from events, to check lists and reads against.
 
 use std::collections::BTreeMap;
 
 use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Record};
 
-use crate::bench::path_of;
 use crate::check::{Check, ensure, same, some};
+use crate::context::path_of;
 
-/// Records of one group and resource, by path, as the events so far made them.
+/// Records of one group and resource by path, after the events so far.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     records: BTreeMap<String, Record>,
@@ -18,7 +18,7 @@ pub struct Replay {
 // === impl Replay ===
 
 impl Replay {
-    /// The state that a list at `revision` shows.
+    /// Builds the state of a list at `revision`.
     #[must_use]
     pub fn from_list(records: &[Record], revision: i64) -> Self {
         let keyed = records.iter().filter_map(|record| {
@@ -31,7 +31,7 @@ impl Replay {
         }
     }
 
-    /// Takes the next event; it must follow from the state before it (V3, V8).
+    /// Applies the next event, which must follow from the current state (V3, V8).
     ///
     /// # Errors
     /// If it does not.
@@ -71,7 +71,7 @@ impl Replay {
         events.iter().try_for_each(|event| self.apply(event))
     }
 
-    /// Demands that a list holds exactly this state, in key order.
+    /// Asserts that a list equals this state, in key order.
     ///
     /// # Errors
     /// If it does not.
@@ -80,9 +80,9 @@ impl Replay {
             let path = record.key.as_ref().map(path_of).unwrap_or_default();
             (path, record.revision)
         };
-        let due: Vec<_> = self.records.values().map(brief).collect();
-        let seen: Vec<_> = records.iter().map(brief).collect();
-        same!(seen, due, "{what}");
+        let expected: Vec<_> = self.records.values().map(brief).collect();
+        let observed: Vec<_> = records.iter().map(brief).collect();
+        same!(observed, expected, "{what}");
         ensure!(
             records.iter().eq(self.records.values()),
             "{what}: a record differs from the one in its event"
@@ -95,7 +95,7 @@ impl Replay {
     }
 }
 
-/// The state at `revision` that events from the beginning make.
+/// Builds the state at `revision` from all events since the beginning.
 pub(crate) fn state_at(events: &[Event], revision: i64) -> Check<Replay> {
     let mut replay = Replay::default();
     for event in events.iter().take_while(|event| event.revision <= revision) {

@@ -1,33 +1,33 @@
-//! What a run found, for people and for machines.
+//! Results of a run, as text and as JUnit XML.
 
 use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::check::{Check, Stop};
 
-/// What a case came to.
+/// Result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The sentence holds.
+    /// The rule holds.
     Passed,
-    /// It does not; what was seen.
+    /// The rule is violated; with the observation.
     Failed(String),
-    /// It does not bind this driver; why.
+    /// The rule does not apply to this driver; with the reason.
     Skipped(String),
 }
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The case.
+    /// Id of the case.
     pub id: &'static str,
-    /// What it came to.
+    /// Result of the case.
     pub verdict: Verdict,
-    /// How long it took.
+    /// Duration of the case.
     pub took: Duration,
 }
 
-/// All lines of a run.
+/// All rows of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// In the order of the run.
@@ -49,7 +49,7 @@ impl Row {
         }
     }
 
-    /// A line about something outside the cases, which failed with a sentence or did not.
+    /// Builds a row for a check outside the cases.
     #[must_use]
     pub fn of(id: &'static str, begun: Instant, result: Result<(), String>) -> Self {
         Self::new(id, begun, result.map_err(Stop::Failed))
@@ -74,7 +74,7 @@ impl fmt::Display for Row {
 
 // === impl Report ===
 
-/// The whole table.
+/// Formats the whole table.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.rows {
@@ -85,7 +85,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// Whether any sentence does not hold.
+    /// Whether any rule is violated.
     #[must_use]
     pub fn failed(&self) -> bool {
         self.count(|verdict| matches!(verdict, Verdict::Failed(_))) > 0
@@ -95,7 +95,7 @@ impl Report {
         self.rows.iter().filter(|row| which(&row.verdict)).count()
     }
 
-    /// The last line: how many passed, failed and were skipped.
+    /// Returns the last line: numbers of passed, failed and skipped cases.
     #[must_use]
     pub fn summary(&self) -> String {
         format!(
@@ -106,7 +106,7 @@ impl Report {
         )
     }
 
-    /// The run as JUnit XML.
+    /// Returns the run as JUnit XML.
     #[must_use]
     pub fn junit(&self) -> String {
         let took: Duration = self.rows.iter().map(|row| row.took).sum();
@@ -140,7 +140,7 @@ impl Report {
     }
 }
 
-/// Text as an attribute of XML, without the characters that XML cannot hold.
+/// Escapes text for an XML attribute, without characters that XML cannot hold.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -165,7 +165,7 @@ mod tests {
     use crate::check::Stop;
 
     #[test]
-    fn a_report_counts_and_escapes() {
+    fn report_counts_and_escapes() {
         let now = Instant::now();
         let failed = Stop::Failed("a < \"b\"\u{0}".to_owned());
         let report = Report {

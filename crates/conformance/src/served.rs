@@ -9,7 +9,8 @@ use sidecar::{Driver, Error, Options};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// A driver that the kit serves at a unix socket; gone when dropped, without its last rites.
+/// A driver that the kit serves at a unix socket. Dropping it aborts the server without an orderly
+/// shutdown.
 #[derive(Debug)]
 pub struct Served {
     socket: PathBuf,
@@ -21,14 +22,16 @@ impl Served {
     /// Serves a driver at a socket whose directory exists.
     ///
     /// # Errors
-    /// If the socket cannot be used.
+    /// If the socket is unusable.
     pub async fn at(socket: &Path, driver: Arc<dyn Driver>) -> Result<Self, Error> {
         let options = Options::at(format!("unix://{}", socket.display()));
         let listener = Listener::bind(&options).await?;
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
-        let told = stop.clone();
-        server.spawn(async move { sidecar::serve(driver, listener, &options, told).await });
+        let shutdown_signal = stop.clone();
+        server.spawn(
+            async move { sidecar::serve(driver, listener, &options, shutdown_signal).await },
+        );
         Ok(Self {
             socket: socket.to_path_buf(),
             stop,
@@ -36,19 +39,19 @@ impl Served {
         })
     }
 
-    /// Where it serves.
+    /// Returns its endpoint.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::unix(&self.socket)
     }
 
-    /// Ends it in order: clients are drained, the driver is closed.
+    /// Stops in order: drains clients and closes the driver.
     ///
     /// # Errors
     /// As [`sidecar::serve`].
     pub async fn stop(mut self) -> Result<(), Error> {
         self.stop.cancel();
-        // One task, which does not panic unless the driver does.
+        // The only task; it panics only if the driver does.
         match self.server.join_next().await {
             Some(Ok(served)) => served,
             Some(Err(panicked)) => Err(Error::Open(panicked.to_string())),

@@ -1,4 +1,4 @@
-//! A watch as cases read it: every message is held against the rules of watches.
+//! A watch whose messages are checked against the rules of watches.
 
 mod rules;
 
@@ -12,7 +12,7 @@ use tonic::{Status, Streaming};
 pub(crate) use self::rules::Rules;
 use crate::check::{Check, Stop, some};
 
-/// Longest silence of a watch that has something to say.
+/// Timeout of the next message.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// An open watch.
@@ -21,21 +21,21 @@ pub struct Stream {
     rules: Rules,
 }
 
-/// What one message said.
+/// Content of one message.
 #[derive(Clone, Debug)]
-pub struct Told {
-    /// Its events, in revision order.
+pub struct WatchMessage {
+    /// Events in revision order.
     pub events: Vec<Event>,
-    /// Everything up to here was handed over.
-    pub through: i64,
-    /// A message without events.
+    /// Revision up to which everything was sent.
+    pub up_to_revision: i64,
+    /// Whether the message has no events.
     pub progress: bool,
 }
 
 // === impl Stream ===
 
 impl Stream {
-    /// Takes the first message, which must say where the watch starts.
+    /// Reads the first message, which must contain the start of the watch.
     pub(crate) async fn begin(
         mut messages: Streaming<WatchResponse>,
         request: WatchRequest,
@@ -49,41 +49,41 @@ impl Stream {
         Ok(Ok(Self { messages, rules }))
     }
 
-    /// Everything up to here was handed over.
-    pub(crate) fn through(&self) -> i64 {
-        self.rules.through()
+    /// Returns the revision up to which everything was received.
+    pub(crate) fn up_to_revision(&self) -> i64 {
+        self.rules.up_to_revision()
     }
 
-    /// The next message, or the error that ends the watch.
+    /// Returns the next message, or the error that ends the watch.
     ///
     /// # Errors
-    /// If it broke the rules.
-    pub async fn next(&mut self) -> Check<Result<Told, Status>> {
+    /// If it violated the rules.
+    pub async fn next(&mut self) -> Check<Result<WatchMessage, Status>> {
         let message = match timeout(SILENCE, self.messages.message()).await {
             Ok(Ok(message)) => some(message, "an error at the end of a watch")?,
             Ok(Err(status)) => return Ok(Err(status)),
             Err(_) => return Err(silent()),
         };
         self.rules.check(&message)?;
-        let through = message.through_revision;
+        let up_to_revision = message.through_revision;
         Ok(Ok(match message.body {
-            Some(Body::Events(batch)) => Told {
+            Some(Body::Events(batch)) => WatchMessage {
                 events: batch.events,
-                through,
+                up_to_revision,
                 progress: false,
             },
-            _ => Told {
+            _ => WatchMessage {
                 events: Vec::new(),
-                through,
+                up_to_revision,
                 progress: true,
             },
         }))
     }
 
-    /// All events up to a revision, which must be handed over.
+    /// Returns all events up to a revision, which must be reached.
     pub(crate) async fn until(&mut self, revision: i64) -> Check<Vec<Event>> {
         let mut events = Vec::new();
-        while self.through() < revision {
+        while self.up_to_revision() < revision {
             events.extend(self.next().await??.events);
         }
         Ok(events)

@@ -1,4 +1,4 @@
-//! The model's revisions over random histories.
+//! Tests of the model's revisions over random histories.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -28,11 +28,11 @@ impl Stores for Models {
 }
 
 #[tokio::test]
-async fn nothing_is_written_above_the_last_revision() {
+async fn writes_above_last_revision_are_rejected() {
     write_to_the_last_revision(&ModelDriver::new()).await;
 }
 
-// One test: the histories share a clock.
+// One test for all properties, because the histories share a global clock.
 #[tokio::test]
 async fn revisions_stay_in_range_and_are_unique_over_random_histories() {
     for seed in 0..200 {

@@ -1,4 +1,4 @@
-//! The HTTP client of one server.
+//! HTTP client of one kube-apiserver.
 
 use std::time::Duration;
 
@@ -17,13 +17,12 @@ use tokio::time::timeout;
 use crate::Error;
 use crate::kubeconfig::Kubeconfig;
 
-/// How long a TCP connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Longest silence of a server that owes an answer or the rest of one; kube-apiserver gives up after
-/// one minute.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Timeout of the TCP connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of the next bytes of a response. kube-apiserver itself times out after one minute.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A client that speaks HTTP/1.1 with the credentials of a kubeconfig.
+/// An HTTP/1.1 client with the credentials of a kubeconfig.
 #[derive(Clone, Debug)]
 pub struct Client {
     server: String,
@@ -32,14 +31,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for the kubeconfig's server; without `identity` it shows no credentials.
+    /// Creates a client for the kubeconfig's server; without `identity` it sends no credentials.
     ///
     /// # Errors
-    /// When the kubeconfig's certificates are malformed.
+    /// If the kubeconfig's certificates are malformed.
     pub fn new(config: &Kubeconfig, identity: bool) -> Result<Self, Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(config, identity).map_err(Error::Certificates)?)
             .https_only()
@@ -53,11 +52,11 @@ impl Client {
         })
     }
 
-    /// Sends a request; `path` may hold characters a URI does not allow. It has no deadline once the
-    /// server is connected to, because a watch may have nothing to say for long.
+    /// Sends a request; `path` may hold characters that a URI does not permit. There is no timeout
+    /// after connecting, because a watch may be idle for long.
     ///
     /// # Errors
-    /// When the request is malformed or the server cannot be reached.
+    /// If the request is malformed or the server is unreachable.
     pub async fn send(
         &self,
         method: &str,
@@ -74,14 +73,14 @@ impl Client {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(body))?;
-        let answer = self.pool.request(request).await;
-        answer.map_err(|error| self.unreachable(&error))
+        let response = self.pool.request(request).await;
+        response.map_err(|error| self.unreachable(&error))
     }
 
-    /// Sends bytes of JSON and reads the whole answer with its status.
+    /// Sends bytes of JSON; returns the status and the complete response.
     ///
     /// # Errors
-    /// When the server cannot be reached, falls silent for two minutes, or breaks off.
+    /// If the server is unreachable, sends nothing for two minutes, or disconnects.
     pub async fn bytes(
         &self,
         method: &str,
@@ -89,12 +88,12 @@ impl Client {
         body: Bytes,
     ) -> Result<(u16, Bytes), Error> {
         let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
-        let answer = timeout(PATIENCE, self.send(method, path, &headers, body)).await;
-        let answer = answer.map_err(|_| self.silent())??;
-        let status = answer.status().as_u16();
-        let (mut body, mut bytes) = (answer.into_body(), BytesMut::new());
+        let response = timeout(RESPONSE_TIMEOUT, self.send(method, path, &headers, body)).await;
+        let response = response.map_err(|_| self.silent())??;
+        let status = response.status().as_u16();
+        let (mut body, mut bytes) = (response.into_body(), BytesMut::new());
         loop {
-            let frame = timeout(PATIENCE, body.frame()).await;
+            let frame = timeout(RESPONSE_TIMEOUT, body.frame()).await;
             let Some(frame) = frame.map_err(|_| self.silent())? else {
                 return Ok((status, bytes.freeze()));
             };
@@ -105,10 +104,10 @@ impl Client {
         }
     }
 
-    /// Sends JSON and reads the JSON answer with its status.
+    /// Sends JSON; returns the status and the JSON response.
     ///
     /// # Errors
-    /// When the server cannot be reached or answers something other than JSON.
+    /// If the server is unreachable or its response is not JSON.
     pub async fn json(
         &self,
         method: &str,
@@ -124,12 +123,12 @@ impl Client {
     fn silent(&self) -> Error {
         Error::Silent {
             server: self.server.clone(),
-            seconds: PATIENCE.as_secs(),
+            seconds: RESPONSE_TIMEOUT.as_secs(),
         }
     }
 
     fn unreachable(&self, error: &dyn std::error::Error) -> Error {
-        // The outer error says no more than that something failed.
+        // The outer error only says that the connection failed.
         let cause = error.source().map(|source| format!(": {source}"));
         Error::Unreachable {
             server: self.server.clone(),
@@ -160,7 +159,7 @@ fn tls(config: &Kubeconfig, identity: bool) -> Result<rustls::ClientConfig, Stri
     tls.map_err(|error| said(&error))
 }
 
-/// Percent-encodes what must not stand in a path or query, and nothing else.
+/// Percent-encodes characters that are illegal in a path or query, and no others.
 fn escape(path: &str) -> String {
     const ILLEGAL: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
         .add(b' ')
@@ -188,9 +187,9 @@ mod tests {
     use crate::Error;
     use crate::kubeconfig::Kubeconfig;
 
-    /// The clock is moved on whenever everybody waits.
+    /// The paused clock advances whenever all tasks wait.
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_says_nothing_is_given_up() {
+    async fn unresponsive_server_times_out() {
         let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = silent.local_addr().expect("an address");
         let config = Kubeconfig {
@@ -198,9 +197,9 @@ mod tests {
             ..Kubeconfig::default()
         };
         let client = Client::new(&config, false).expect("a client");
-        let answer = client.json("GET", "/version", None);
-        let answer = timeout(Duration::from_secs(3600), answer).await;
-        let error = answer.expect("an end").expect_err("nobody answers");
+        let response = client.json("GET", "/version", None);
+        let response = timeout(Duration::from_secs(3600), response).await;
+        let error = response.expect("an end").expect_err("no response");
         assert!(
             matches!(error, Error::Silent { .. } | Error::Unreachable { .. }),
             "{error}"

@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 
 use crate::Error;
 
-/// What a client needs: the current context of a kubeconfig with its files read in.
+/// The current context of a kubeconfig, with the content of the files it names.
 #[derive(Clone, Debug, Default)]
 pub struct Kubeconfig {
-    /// `https://host:port`.
+    /// URL of the server, `https://host:port`.
     pub server: String,
-    /// PEM of the authorities the server's certificate is checked against.
+    /// Certificate authorities of the server, PEM.
     pub ca: Vec<u8>,
-    /// PEM of the client certificate; empty if there is none.
+    /// Client certificate, PEM; empty if there is none.
     pub certificate: Vec<u8>,
-    /// PEM of its key.
+    /// Private key of the client certificate, PEM.
     pub key: Vec<u8>,
-    /// A bearer token instead of, or beside, the certificate.
+    /// Bearer token, instead of or besides the certificate.
     pub token: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Kubeconfig {
     /// Reads the current context of `file`.
     ///
     /// # Errors
-    /// When the file is missing, is no kubeconfig, or uses neither a client certificate nor a
+    /// If the file is missing, is not a kubeconfig, or has neither a client certificate nor a
     /// token.
     pub fn load(file: &Path) -> Result<Self, Error> {
         let text = read(file)?;
@@ -58,10 +58,10 @@ impl Kubeconfig {
         Ok(loaded)
     }
 
-    /// Writes this as a kubeconfig whose context uses `namespace`.
+    /// Writes a kubeconfig whose context has the default namespace `namespace`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self, file: &Path, namespace: &str) -> Result<PathBuf, Error> {
         let mut user = json!({
             "client-certificate-data": BASE64.encode(&self.certificate),
@@ -110,7 +110,8 @@ fn named(config: &Value, list: &str, name: &str) -> Result<Value, Error> {
         .ok_or_else(|| Error::Kubeconfig(format!("{list} have no {name:?}")))
 }
 
-/// `KEY-data` in base64, or the file that `KEY` names; `None` if there is neither.
+/// Returns `KEY-data` decoded from base64, or the content of the file `KEY`; `None` if neither is
+/// set.
 fn pem(value: &Value, key: &str, folder: &Path) -> Result<Option<Vec<u8>>, Error> {
     if let Some(data) = value[&format!("{key}-data")].as_str() {
         let decoded = BASE64.decode(data.trim());

@@ -1,7 +1,7 @@
-//! Talking to a kube-apiserver without types of its objects: kubeconfig files, and requests whose
-//! bodies are bytes or JSON.
+//! Access to a kube-apiserver without typed objects: kubeconfig files, and requests whose bodies
+//! are bytes or JSON.
 //!
-//! It knows no resources, retries nothing, and watches nothing.
+//! This crate knows no resources, does not retry, and does not watch.
 
 pub mod client;
 pub mod kubeconfig;
@@ -9,43 +9,43 @@ pub mod kubeconfig;
 pub use client::Client;
 pub use kubeconfig::Kubeconfig;
 
-/// What went wrong, as a sentence for an operator.
+/// Error of a request or a kubeconfig; the message is for operators.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// Which one.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// Cause of the failure.
         source: std::io::Error,
     },
-    /// The kubeconfig is malformed or asks for something that is not supported.
+    /// The kubeconfig is malformed or uses an unsupported feature.
     #[error("kubeconfig: {0}")]
     Kubeconfig(String),
-    /// The certificates do not fit.
+    /// The certificates are invalid.
     #[error("the kubeconfig's certificates cannot be used: {0}")]
     Certificates(String),
-    /// The request cannot be made.
+    /// The request is malformed.
     #[error("{0}")]
     Request(#[from] http::Error),
-    /// The server cannot be reached, or broke off.
-    #[error("{server} cannot be reached: {reason}")]
+    /// The server is unreachable, or disconnected.
+    #[error("cannot reach {server}: {reason}")]
     Unreachable {
-        /// Its address.
+        /// Address of the server.
         server: String,
-        /// Why.
+        /// Cause of the failure.
         reason: String,
     },
-    /// The server is there and does not go on.
-    #[error("{server} said nothing for {seconds} s")]
+    /// The server sent nothing within the timeout.
+    #[error("no response from {server} within {seconds} s")]
     Silent {
-        /// Its address.
+        /// Address of the server.
         server: String,
-        /// How long it was waited for.
+        /// Timeout in seconds.
         seconds: u64,
     },
-    /// The answer is not what was asked for.
-    #[error("the answer is no JSON: {0}")]
+    /// The response is not JSON.
+    #[error("the response is not JSON: {0}")]
     Answer(#[from] serde_json::Error),
 }

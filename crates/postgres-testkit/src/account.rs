@@ -1,4 +1,4 @@
-//! Whom servers run as: PostgreSQL and pgbouncer refuse to be root.
+//! User account of the servers: PostgreSQL and pgbouncer refuse to run as root.
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
@@ -7,15 +7,15 @@ use std::process::Command;
 
 use crate::error::{Error, Result};
 
-/// The account for root's servers; every system has it.
+/// Account of the servers if the test runs as root; exists on every system.
 const UNPRIVILEGED: &str = "nobody";
 
-/// Whom servers run as.
+/// User account of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Account {
-    /// Whoever runs the test.
+    /// The user who runs the test.
     Ourselves,
-    /// Somebody else, because we are root.
+    /// An unprivileged user, because the test runs as root.
     Other {
         /// User id.
         uid: u32,
@@ -27,7 +27,7 @@ pub(crate) enum Account {
 // === impl Account ===
 
 impl Account {
-    /// The account of this process's servers.
+    /// Returns the account for this process's servers.
     pub(crate) fn current() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Ourselves);
@@ -42,7 +42,7 @@ impl Account {
         })
     }
 
-    /// The user id of the servers.
+    /// Returns the user id of the servers.
     pub(crate) fn uid(self) -> u32 {
         match self {
             Self::Ourselves => rustix::process::geteuid().as_raw(),
@@ -50,7 +50,8 @@ impl Account {
         }
     }
 
-    /// A command that runs under the account, in `/` and without the settings of our own clients.
+    /// Builds a command that runs as the account, in `/`, without environment variables of
+    /// PostgreSQL clients.
     pub(crate) fn command(self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         if let Self::Other { uid, gid } = self {
@@ -65,7 +66,7 @@ impl Account {
         command
     }
 
-    /// Gives a file or directory of ours to the account.
+    /// Changes the owner of a file or directory to the account.
     pub(crate) fn own(self, path: &Path) -> Result<()> {
         match self {
             Self::Ourselves => Ok(()),
@@ -89,7 +90,7 @@ mod tests {
     use super::{Account, find};
 
     #[test]
-    fn the_account_is_read_by_its_whole_name() {
+    fn account_is_matched_by_full_name() {
         let users = "nobody2:x:1:2::/:/bin/sh\nnobody:x:65534:65533::/:/bin/false\n";
         let expected = Account::Other {
             uid: 65534,

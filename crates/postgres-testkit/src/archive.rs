@@ -1,4 +1,4 @@
-//! A server that can be put back to an earlier time.
+//! A server with point-in-time recovery.
 
 use std::path::PathBuf;
 
@@ -9,30 +9,30 @@ use crate::scratch::Scratch;
 use crate::server::{SUPERUSER, Server, Stop};
 use crate::settings::{Builder, line, literal};
 
-/// Copies to `$2` what of the log in `$1` a killed server had not archived.
+/// Copies to `$2` the segments of the log in `$1` that a killed server had not archived.
 const SALVAGE: &str = r#"
 for file in "$1"/pg_wal/0*; do
   [ ! -f "$file" ] || [ -e "$2/${file##*/}" ] || cp "$file" "$2/" || exit 1
 done
 "#;
 
-/// A moment to which a server is put back.
+/// Target of a recovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// What [`Archive::restore_point`] marked.
+    /// A restore point made by [`Archive::restore_point`].
     Point(String),
-    /// A time of the server's clock, as [`Archive::clock`] writes it: the last state before it. A
-    /// later commit must have been made, or the server refuses to start.
+    /// A time of the server's clock, as returned by [`Archive::clock`]: the last state before it. A
+    /// later commit must exist, or the server refuses to start.
     Time(String),
-    /// The last that was committed.
+    /// The last commit.
     Latest,
 }
 
-/// A server whose log is archived, and its backups.
+/// A server with an archived log, and its base backups.
 #[derive(Debug)]
 pub struct Archive {
     server: Server,
-    /// The log under `wal`, and the backups.
+    /// Holds the log under `wal`, and the backups.
     scratch: Scratch,
     wal: PathBuf,
     base: Option<PathBuf>,
@@ -51,7 +51,7 @@ impl Archive {
         let scratch = Scratch::new()?;
         let wal = scratch.folder("wal")?;
         let folder = wal.display();
-        // Renamed last, so that a file which is there is whole.
+        // Rename last, so that an existing file is always complete.
         let command = format!(
             "test ! -f '{folder}/%f' && cp '%p' '{folder}/%f.part' \
              && mv '{folder}/%f.part' '{folder}/%f'"
@@ -69,21 +69,21 @@ impl Archive {
         })
     }
 
-    /// The server; the same address before and after a restore.
+    /// Returns the server; its address survives restores.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// As [`Self::server`], to stop or kill it.
+    /// As [`Self::server`], for stopping or killing it.
     pub fn server_mut(&mut self) -> &mut Server {
         &mut self.server
     }
 
-    /// Takes the backup from which the next restores start; done when its log is archived.
+    /// Takes the base backup for the next restores; returns when its log is archived.
     ///
     /// # Errors
-    /// If the server refuses.
+    /// If the server returns an error.
     pub async fn base_backup(&mut self) -> Result<()> {
         self.backups += 1;
         let name = format!("base{}", self.backups);
@@ -92,10 +92,10 @@ impl Archive {
         Ok(())
     }
 
-    /// Marks this moment with a name.
+    /// Creates a named restore point.
     ///
     /// # Errors
-    /// If the server refuses.
+    /// If the server returns an error.
     pub async fn restore_point(&self, name: &str) -> Result<Target> {
         let session = self.server.session(SUPERUSER).await?;
         let statement = format!("select pg_create_restore_point({})", literal(name));
@@ -103,28 +103,27 @@ impl Archive {
         Ok(Target::Point(name.to_owned()))
     }
 
-    /// The server's clock, for [`Target::Time`].
+    /// Reads the server's clock, for [`Target::Time`].
     ///
     /// # Errors
-    /// If the server does not answer.
+    /// If the server does not respond.
     pub async fn clock(&self) -> Result<Target> {
         let session = self.server.session(SUPERUSER).await?;
         let now = session.text("select clock_timestamp()").await?;
         Ok(Target::Time(now.unwrap_or_default()))
     }
 
-    /// Stops the server, if it runs, and starts it on the same port with the data of an earlier
-    /// moment; done when it accepts writes. Its history goes on from there, on a new timeline, and
-    /// later restores follow that one.
+    /// Restores the server to a target on the same port, after stopping it if it runs; returns when
+    /// it accepts writes. Its history continues on a new timeline, which later restores follow.
     ///
     /// # Errors
-    /// Without a backup before the moment; with the server's log if it does not get there.
+    /// If there is no backup before the target; if recovery fails, with the server's log.
     pub async fn restore_to(&mut self, target: &Target) -> Result<()> {
         let base = self.base.clone().ok_or_else(|| {
             Error::State("there is no backup to restore: call base_backup".to_owned())
         })?;
         if self.server.is_running() {
-            // An ordinary stop archives the last piece of the log.
+            // A regular stop archives the last segment of the log.
             self.server.stop(Stop::Fast).await?;
         }
         self.salvage().await?;
@@ -140,7 +139,7 @@ impl Archive {
         self.server
             .answers("the end of recovery", |recovers| !recovers)
             .await?;
-        // The next start recovers nothing.
+        // The next start is not a recovery.
         self.server.configure("")?;
         self.server.scratch().remove(&old).await
     }

@@ -1,6 +1,6 @@
-//! A copy of a running server's data directory.
+//! Copies the data directory of a running server.
 //!
-//! By the server's own functions and not by `pg_basebackup`, which small installations lack.
+//! Uses the server's backup functions instead of `pg_basebackup`, which small installations lack.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use crate::run::run;
 use crate::scratch::Scratch;
 use crate::server::{SUPERUSER, Server};
 
-/// Copies `$1` to `$2` by way of `$3`. Files that change or vanish meanwhile are what the log of the
-/// backup repairs; tar says so with exit code 1.
+/// Copies `$1` to `$2` by way of `$3`. The backup's log repairs files that change or vanish
+/// meanwhile, which tar reports with exit code 1.
 const COPY: &str = r#"
 tar -C "$1" --exclude='./postmaster.*' --exclude='./pg_wal/*' --exclude='./pg_replslot/*' \
   --exclude='./pg_dynshmem/*' --exclude='./pg_stat_tmp/*' -cf "$3" . || [ $? -eq 1 ] || exit 1
@@ -20,13 +20,13 @@ tar -C "$2" -xpf "$3" && rm "$3"
 /// When a backup is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wal {
-    /// Once the log that it needs is archived.
+    /// Once the required log is archived.
     Archived,
-    /// At once; the log will be streamed.
+    /// At once, because the log will be streamed.
     Streamed,
 }
 
-/// Takes a backup into a new directory of a scratch directory; with its label, without any log.
+/// Takes a backup into a new directory, with its label but without any log.
 pub(crate) async fn take(server: &Server, to: &Scratch, name: &str, wal: Wal) -> Result<PathBuf> {
     let folder = to.folder(name)?;
     let session = server.session(SUPERUSER).await?;
@@ -47,7 +47,7 @@ pub(crate) async fn take(server: &Server, to: &Scratch, name: &str, wal: Wal) ->
     Ok(folder)
 }
 
-/// Copies a backup, which stays, to a directory that is not there yet.
+/// Copies a backup to a directory that does not exist yet.
 pub(crate) async fn copy(scratch: &Scratch, from: &Path, to: &Path) -> Result<()> {
     let mut command = scratch.account().command("cp");
     command.arg("-a").arg(from).arg(to);

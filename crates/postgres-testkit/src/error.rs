@@ -1,71 +1,71 @@
-//! What can go wrong with a server that a test wants.
+//! Errors of the testkit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Lines of a log that a complaint quotes.
+/// Lines of a log quoted in an error.
 const QUOTED: usize = 12;
 
-/// Result of everything in this crate.
+/// Result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why there is no server, or not in the state that was asked for.
+/// Error of a server or of a tool.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A program is not on this machine.
-    #[error("{program} is not here (looked in {looked}); {advice}")]
+    /// A program is not installed.
+    #[error("{program} not found (searched {looked}); {advice}")]
     Missing {
-        /// Its name.
+        /// Name of the program.
         program: &'static str,
-        /// Where it was looked for.
+        /// Directories that were searched.
         looked: String,
-        /// What to do.
+        /// How to install it.
         advice: String,
     },
-    /// The operating system refused something.
+    /// A system call failed.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done.
+        /// Attempted operation.
         doing: String,
-        /// Why not.
+        /// Cause of the failure.
         source: std::io::Error,
     },
     /// A program ended with a failure.
     #[error("{program} failed: {said}")]
     Failed {
-        /// The program and what it was for.
+        /// The program and its purpose.
         program: String,
-        /// The end of what it printed.
+        /// The end of its output.
         said: String,
     },
-    /// Something did not happen in time.
+    /// A wait reached its deadline.
     #[error("waited {waited:?} for {what}; {last}")]
-    Late {
-        /// What was waited for.
+    DeadlineExceeded {
+        /// Awaited condition.
         what: String,
-        /// How long.
+        /// Duration of the wait.
         waited: Duration,
-        /// The last that was known, such as the end of a log.
+        /// Last known state, such as the end of a log.
         last: String,
     },
     /// A server ended by itself.
     #[error("the server ended with {status}; its last lines:\n{log}")]
     Ended {
-        /// Its exit status.
+        /// Exit status of the server.
         status: std::process::ExitStatus,
         /// The end of its log.
         log: String,
     },
-    /// A server refused a statement.
-    #[error("{doing}: {}", told(source))]
+    /// A server rejected a statement.
+    #[error("{doing}: {}", server_message(source))]
     Sql {
-        /// The statement, or what it was for.
+        /// The statement or its purpose.
         doing: String,
-        /// Why not.
+        /// The server's error.
         source: tokio_postgres::Error,
     },
-    /// The call does not fit the state, such as starting what runs.
+    /// The call is invalid in this state, such as starting a running server.
     #[error("{0}")]
     State(String),
 }
@@ -73,13 +73,13 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// For `map_err` on operations on files and processes.
+    /// For `map_err` on operations with files and processes.
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let doing = doing.into();
         |source| Self::Io { doing, source }
     }
 
-    /// For `map_err` on operations on one path.
+    /// For `map_err` on operations with one path.
     pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         Self::io(path.display().to_string())
     }
@@ -90,26 +90,26 @@ impl Error {
         |source| Self::Sql { doing, source }
     }
 
-    /// Whether a server ended because somebody else has its port.
+    /// Whether a server ended because another process uses its port.
     pub(crate) fn is_port_taken(&self) -> bool {
         matches!(self, Self::Ended { log, .. } if log.contains("Address already in use"))
     }
 }
 
-/// A server's error prints as `db error` unless one asks for the cause.
-fn told(error: &tokio_postgres::Error) -> String {
+/// Returns the server's message: the error itself displays as `db error` only.
+fn server_message(error: &tokio_postgres::Error) -> String {
     error
         .as_db_error()
         .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// The last lines of a text.
+/// Returns the last lines of a text.
 pub(crate) fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(QUOTED)..].join("\n")
 }
 
-/// The last lines of a log file; empty if there is none.
+/// Returns the last lines of a log file; empty if there is none.
 pub(crate) fn tail_of(log: &PathBuf) -> String {
     tail(&String::from_utf8_lossy(
         &std::fs::read(log).unwrap_or_default(),

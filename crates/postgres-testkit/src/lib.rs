@@ -57,5 +57,5 @@ pub use server::{Server, Stop};
 pub use session::Session;
 pub use settings::Builder;
 
-/// How long a server may take to do what it was asked.
+/// Timeout of every operation of a server.
 pub const DEADLINE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! `postgres-testkit`: one throw-away server in the foreground.
+//! `postgres-testkit`: runs one temporary server in the foreground.
 
 #![expect(
     clippy::print_stdout,
@@ -14,48 +14,48 @@ use postgres_testkit::{PoolMode, Pooler, Server};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Where a command finds the DSN.
+/// Environment variable with the DSN for the command.
 const VARIABLE: &str = "ARK_BACKEND_POSTGRES_DSN";
 
-/// Starts a PostgreSQL server with a database of its own, prints its DSN on one line, and serves
-/// until Ctrl-C or SIGTERM; then everything of it is removed. With a command it runs that instead of
-/// printing, with the DSN in ARK_BACKEND_POSTGRES_DSN, and ends with it.
+/// Starts a temporary PostgreSQL server with one database, prints the DSN on one line, and serves
+/// until SIGINT or SIGTERM; then removes all files. With a command, it runs the command with the
+/// DSN in ARK_BACKEND_POSTGRES_DSN instead of printing it, and ends with the command.
 #[derive(Debug, Parser)]
 #[command(name = "postgres-testkit", version)]
 struct Arguments {
-    /// The database to make.
+    /// Name of the database.
     #[arg(long, value_name = "NAME", default_value = "ark")]
     database: String,
     /// TCP port on 127.0.0.1 [default: a free one].
     #[arg(long)]
     port: Option<u16>,
-    /// Commits reach the disk, as in production; without it they survive only a crash of the server.
+    /// Flush commits to disk, as in production; without it they survive only a crash of the server.
     #[arg(long)]
     fsync: bool,
-    /// A line of postgresql.conf; may be repeated.
+    /// Setting of postgresql.conf; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
-    /// Put a pgbouncer in front, and print its DSN.
+    /// Put a pgbouncer in front of the server, and print its DSN.
     #[arg(long, value_enum)]
     pool: Option<Pool>,
-    /// The command and its arguments.
+    /// Command and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
-/// How the pooler shares connections.
+/// Pooling mode of pgbouncer.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Pool {
-    /// Until the client disconnects.
+    /// Assigns a server connection until the client disconnects.
     Session,
-    /// For one transaction.
+    /// Assigns a server connection for one transaction.
     Transaction,
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    // Before the start, so that no signal finds us unprepared.
+    // Register before the start, so that no signal is missed.
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -65,7 +65,7 @@ async fn main() -> Result<ExitCode> {
     }
 }
 
-/// Serves until it is dropped, or until the command ends.
+/// Serves until dropped, or until the command ends.
 async fn serve(arguments: &Arguments) -> Result<ExitCode> {
     let mut builder = Server::builder().fsync(arguments.fsync);
     if let Some(port) = arguments.port {
@@ -96,7 +96,7 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode> {
     }
     println!("{dsn}");
     let (version, log) = (server.programs().version(), server.log().display());
-    eprintln!("PostgreSQL {version}, log in {log}; Ctrl-C ends and removes it");
+    eprintln!("PostgreSQL {version}, log in {log}; Ctrl-C stops and removes it");
     std::future::pending::<()>().await;
     drop(pooler);
     Ok(ExitCode::SUCCESS)

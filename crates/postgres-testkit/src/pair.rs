@@ -1,4 +1,4 @@
-//! A primary with an asynchronous standby, and what a fail-over does to both.
+//! A primary with an asynchronous standby, and fail-overs between them.
 
 use crate::backup::{self, Wal};
 use crate::error::{Error, Result};
@@ -9,12 +9,12 @@ use crate::session::Session;
 use crate::settings::Builder;
 use crate::wait::Wait;
 
-/// Enough of the log for a standby that was cut off for a test's time.
+/// Size of the log kept for a standby that is disconnected during a test.
 const KEPT: &str = "512MB";
 
 /// A primary and a standby that streams from it through a [`Proxy`].
 ///
-/// The standby is asynchronous: a commit does not wait for it. To lose commits for certain, call
+/// The standby is asynchronous: a commit does not wait for it. To lose commits reliably, call
 /// [`Pair::cut_replication`] before them and [`Pair::promote`] after them.
 #[derive(Debug)]
 pub struct Pair {
@@ -26,10 +26,10 @@ pub struct Pair {
 // === impl Pair ===
 
 impl Pair {
-    /// Starts both, with the same settings, and waits until the standby streams.
+    /// Starts both servers with the same settings, and waits until the standby streams.
     ///
     /// # Errors
-    /// As for a [`Server`]; if the builder excludes TCP, over which they stream.
+    /// As for a [`Server`]; if the builder disables TCP, which replication needs.
     pub async fn start(builder: Builder) -> Result<Self> {
         if builder.without_tcp {
             return Err(Error::State("a pair streams over TCP".to_owned()));
@@ -48,34 +48,34 @@ impl Pair {
         Ok(pair)
     }
 
-    /// The server that began as the primary.
+    /// Returns the original primary.
     #[must_use]
     pub fn primary(&self) -> &Server {
         &self.primary
     }
 
-    /// As [`Self::primary`], to stop it or to start it again.
+    /// As [`Self::primary`], for stopping or restarting it.
     pub fn primary_mut(&mut self) -> &mut Server {
         &mut self.primary
     }
 
-    /// The server that began as the standby.
+    /// Returns the original standby.
     #[must_use]
     pub fn standby(&self) -> &Server {
         &self.standby
     }
 
-    /// As [`Self::standby`], to stop it or to start it again.
+    /// As [`Self::standby`], for stopping or restarting it.
     pub fn standby_mut(&mut self) -> &mut Server {
         &mut self.standby
     }
 
-    /// What lies between them, for delays.
+    /// Returns the proxy between them, for delays.
     pub fn link(&mut self) -> &mut Proxy {
         &mut self.link
     }
 
-    /// A DSN with both servers, for clients which look for the one that can be written.
+    /// Returns a DSN with both servers, for clients that select the writable one.
     #[must_use]
     pub fn dsn(&self, database: &str) -> String {
         let first = self.primary.dsn(database);
@@ -84,21 +84,21 @@ impl Pair {
         format!("{both}?target_session_attrs=read-write")
     }
 
-    /// SIGKILL to all processes of the primary; done when they are gone and the standby noticed.
+    /// Kills all processes of the primary with SIGKILL; returns when they are gone and the standby
+    /// has noticed.
     ///
     /// # Errors
-    /// If a process survives, or the standby goes on streaming.
+    /// If a process survives, or the standby still streams.
     pub async fn kill_primary(&mut self) -> Result<()> {
         self.primary.kill9().await?;
         self.receives(false).await
     }
 
-    /// Makes the standby a primary; done when it accepts writes. What it had received is replayed
-    /// first, also when replay was paused; what it had not received is lost. The old primary is
-    /// not stopped.
+    /// Promotes the standby; returns when it accepts writes. The received log is replayed first,
+    /// even if replay was paused; everything not received is lost. The old primary is not stopped.
     ///
     /// # Errors
-    /// If it does not become one in time.
+    /// If the promotion does not finish in time.
     pub async fn promote(&mut self) -> Result<()> {
         let session = self.standby.session(SUPERUSER).await?;
         let promoted = session.text("select pg_promote(true, 60)").await?;
@@ -111,60 +111,61 @@ impl Pair {
             .await
     }
 
-    /// Stops streaming; done when both ends know. Commits of the primary are lost from now on if
-    /// the standby is promoted.
+    /// Stops replication; returns when both sides have noticed. Later commits of the primary are
+    /// lost if the standby is promoted.
     ///
     /// # Errors
-    /// If a server does not answer.
+    /// If a server does not respond.
     pub async fn cut_replication(&mut self) -> Result<()> {
         self.link.set(Mode::Refuse).await?;
         self.streams(false).await
     }
 
-    /// Lets the standby stream again; done when it has all that the primary had by then.
+    /// Resumes replication; returns when the standby has everything that the primary had at the
+    /// call.
     ///
     /// # Errors
-    /// If it does not, for instance because its timeline has parted.
+    /// If it does not catch up, for instance because the timelines diverged.
     pub async fn restore_replication(&mut self) -> Result<()> {
         self.link.set(Mode::Forward).await?;
         self.streams(true).await?;
         self.caught_up().await
     }
 
-    /// Freezes what the standby shows, while it still receives; done when it is frozen.
+    /// Pauses replay on the standby, which still receives; returns when it is paused.
     ///
     /// # Errors
-    /// If the standby refuses.
+    /// If the standby returns an error.
     pub async fn pause_replay(&self) -> Result<()> {
         let session = self.standby.session(SUPERUSER).await?;
         session.text("select pg_wal_replay_pause()").await?;
-        let asked = "select pg_get_wal_replay_pause_state() = 'paused'";
-        holds(&session, "paused replay", asked).await
+        let requested = "select pg_get_wal_replay_pause_state() = 'paused'";
+        holds(&session, "paused replay", requested).await
     }
 
-    /// Undoes [`Self::pause_replay`].
+    /// Reverts [`Self::pause_replay`].
     ///
     /// # Errors
-    /// If the standby refuses.
+    /// If the standby returns an error.
     pub async fn resume_replay(&self) -> Result<()> {
         let session = self.standby.session(SUPERUSER).await?;
         session.text("select pg_wal_replay_resume()").await?;
-        let asked = "select pg_get_wal_replay_pause_state() = 'not paused'";
-        holds(&session, "replay", asked).await
+        let requested = "select pg_get_wal_replay_pause_state() = 'not paused'";
+        holds(&session, "replay", requested).await
     }
 
-    /// Waits until the standby shows all that is committed on the primary now.
+    /// Waits until the standby has replayed all current commits of the primary.
     ///
     /// # Errors
-    /// If it does not get there in time.
+    /// If it does not in time.
     pub async fn caught_up(&self) -> Result<()> {
         self.reaches("pg_last_wal_replay_lsn()").await
     }
 
-    /// Waits until the standby has all that is committed on the primary now, shown or not.
+    /// Waits until the standby has received all current commits of the primary, replayed or not.
     ///
     /// # Errors
-    /// If it does not get there in time.
+    /// If it does not in time.
     pub async fn received(&self) -> Result<()> {
         self.reaches("pg_last_wal_receive_lsn()").await
     }
@@ -173,12 +174,12 @@ impl Pair {
         let session = self.primary.session(SUPERUSER).await?;
         let wanted = session.text("select pg_current_wal_flush_lsn()").await?;
         let wanted = wanted.unwrap_or_default();
-        let asked = format!("select {position} >= '{wanted}'::pg_lsn");
+        let requested = format!("select {position} >= '{wanted}'::pg_lsn");
         let session = self.standby.session(SUPERUSER).await?;
-        holds(&session, "the standby", &asked).await
+        holds(&session, "the standby", &requested).await
     }
 
-    /// Waits until both servers agree whether they stream.
+    /// Waits until both servers report that replication runs, or that it does not.
     async fn streams(&self, wanted: bool) -> Result<()> {
         let session = self.primary.session(SUPERUSER).await?;
         let senders = "exists (select from pg_stat_replication where state = 'streaming')";
@@ -194,8 +195,8 @@ impl Pair {
     async fn receives(&self, wanted: bool) -> Result<()> {
         let session = self.standby.session(SUPERUSER).await?;
         let receivers = "exists (select from pg_stat_wal_receiver where status = 'streaming')";
-        let asked = format!("select {wanted} = {receivers}");
-        holds(&session, "the standby's receiver", &asked).await
+        let requested = format!("select {wanted} = {receivers}");
+        holds(&session, "the standby's receiver", &requested).await
     }
 }
 
@@ -208,7 +209,7 @@ async fn standby(mut builder: Builder, primary: &Server, link: &Proxy) -> Result
     let source = format!("host=127.0.0.1 port={port} user={SUPERUSER} application_name=standby");
     let builder = builder
         .setting("primary_conninfo", &source)
-        // A standby that was cut off is back quickly, and tells soon what it has.
+        // A disconnected standby reconnects quickly, and reports its progress soon.
         .setting("wal_retrieve_retry_interval", "100ms")
         .setting("wal_receiver_status_interval", "1s");
     let mut server = Server::prepare(builder, primary.programs().clone(), scratch, data)?;
@@ -216,14 +217,14 @@ async fn standby(mut builder: Builder, primary: &Server, link: &Proxy) -> Result
     Ok(server)
 }
 
-/// Waits until a question is answered with yes.
-async fn holds(session: &Session, what: &str, asked: &str) -> Result<()> {
+/// Waits until a query returns true.
+async fn holds(session: &Session, what: &str, requested: &str) -> Result<()> {
     let wait = Wait::begin(what);
     loop {
-        let answer = session.text(asked).await?;
-        if answer.as_deref() == Some("t") {
+        let response = session.text(requested).await?;
+        if response.as_deref() == Some("t") {
             return Ok(());
         }
-        wait.again(|| format!("{asked}: {answer:?}")).await?;
+        wait.again(|| format!("{requested}: {response:?}")).await?;
     }
 }

@@ -13,22 +13,22 @@ use crate::session::Session;
 use crate::wait::Wait;
 use crate::{ports, server};
 
-/// Where distributions put a daemon that is not on everybody's `PATH`.
+/// Directory in which distributions install daemons, and which is often missing in `PATH`.
 const SYSTEM: &str = "/usr/sbin";
 
-/// When a client gives its server connection back.
+/// When a client's server connection returns to the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolMode {
-    /// When it disconnects.
+    /// When the client disconnects.
     Session,
-    /// After each transaction: what belongs to a session, such as LISTEN, does not work.
+    /// After each transaction. Session state, such as LISTEN, does not work.
     Transaction,
 }
 
-/// A pooler; dropped, it is killed and its files are removed.
+/// A pooler; when dropped, it is killed and its files are removed.
 ///
-/// It lets in `postgres` and the server's users without asking for passwords, and shows the server
-/// those that it was given.
+/// It accepts `postgres` and the server's users without passwords, and logs in at the server with
+/// the known ones.
 #[derive(Debug)]
 pub struct Pooler {
     port: u16,
@@ -39,7 +39,7 @@ pub struct Pooler {
 // === impl Pooler ===
 
 impl Pooler {
-    /// The program `pgbouncer`.
+    /// Finds the program `pgbouncer`.
     ///
     /// # Errors
     /// [`Error::Missing`] if it is neither on the `PATH` nor in `/usr/sbin`.
@@ -61,10 +61,10 @@ impl Pooler {
             })
     }
 
-    /// Starts one in front of a server, over its unix socket.
+    /// Starts a pooler in front of a server, over its unix socket.
     ///
     /// # Errors
-    /// If the program is missing, or with the end of its log.
+    /// If the program is missing; if it does not start, with the end of its log.
     pub async fn start(server: &Server, mode: PoolMode) -> Result<Self> {
         let folder = server.socket_dir().display().to_string();
         Self::launch(&folder, server.port(), server.users(), mode).await
@@ -87,7 +87,7 @@ impl Pooler {
     ) -> Result<Self> {
         let program = Self::find()?;
         let scratch = Scratch::new()?;
-        // Its working directory, by which the keeper knows it.
+        // Its working directory, by which the keeper identifies the process.
         let folder = scratch.folder("pooler")?;
         let own = ports::free()?;
         let (file, list) = (folder.join("pgbouncer.ini"), folder.join("users"));
@@ -119,13 +119,13 @@ impl Pooler {
         }
     }
 
-    /// Where a client finds a database through the pooler, as the superuser.
+    /// Returns the DSN of a database through the pooler, as the superuser.
     #[must_use]
     pub fn dsn(&self, database: &str) -> String {
         server::tcp_dsn(self.port, database)
     }
 
-    /// Where it listens.
+    /// Returns the listening address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         ports::local(self.port)
@@ -135,7 +135,7 @@ impl Pooler {
 impl Drop for Pooler {
     fn drop(&mut self) {
         self.scratch.close();
-        // Killed by the keeper; only its exit status is left to fetch.
+        // The keeper kills it; only the exit status must be collected.
         let _ = self.process.reap();
     }
 }
@@ -163,7 +163,7 @@ fn configuration(host: &str, port: u16, own: u16, list: &Path, mode: PoolMode) -
     )
 }
 
-/// Names and passwords, one user a line.
+/// Formats names and passwords, one user per line.
 fn user_list(users: &[(String, String)]) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let mut lines = format!("{} \"\"\n", quoted(SUPERUSER));

@@ -1,4 +1,4 @@
-//! Ports that nobody takes by accident.
+//! Free TCP ports outside the ephemeral range.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -6,17 +6,17 @@ use rand::Rng as _;
 
 use crate::error::{Error, Result};
 
-/// Below the ports that the kernel gives to outgoing connections, so that a server which is down
-/// for a moment finds its port free when it comes back.
+/// Below the kernel's range for outgoing connections, so that the port of a server is still free
+/// when the server restarts.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
-/// How many are tried; most are free.
+/// Number of attempts; most ports are free.
 const TRIES: usize = 200;
 
-/// A port of 127.0.0.1 on which nobody listens; another process may take it before it is used.
+/// Returns a port of 127.0.0.1 without a listener; another process may take it before it is used.
 ///
 /// # Errors
-/// [`Error::State`] if there is none among many.
+/// [`Error::State`] if no free port was found.
 pub fn free() -> Result<u16> {
     let mut random = rand::rng();
     (0..TRIES)
@@ -25,7 +25,7 @@ pub fn free() -> Result<u16> {
         .ok_or_else(|| Error::State(format!("no free port among {TRIES} of {RANGE:?}")))
 }
 
-/// The address of a port on this machine.
+/// Returns the local address of a port.
 pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }

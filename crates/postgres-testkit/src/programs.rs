@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are.
+//! Locations of PostgreSQL's programs.
 
 use std::path::{Path, PathBuf};
 
@@ -6,16 +6,16 @@ use crate::account::Account;
 use crate::error::{Error, Result};
 use crate::run::run;
 
-/// A directory of programs that overrides every other place.
+/// Environment variable with a directory that overrides all others.
 pub const OVERRIDE: &str = "ARK_POSTGRES_BIN";
 
-/// The oldest version whose backup functions have the names we call.
+/// Oldest supported version: earlier ones have other names of the backup functions.
 const OLDEST: u32 = 15;
 
-/// What every installation must have.
+/// Programs that every installation must have.
 const NEEDED: [&str; 2] = ["initdb", "postgres"];
 
-/// Where Debian and its kin keep one directory per version.
+/// Directory of Debian's packages, with one subdirectory per version.
 const PACKAGED: &str = "/usr/lib/postgresql";
 
 /// An installation of PostgreSQL.
@@ -28,12 +28,12 @@ pub struct Programs {
 // === impl Programs ===
 
 impl Programs {
-    /// Looks in `ARK_POSTGRES_BIN`, or else `PATH`, `/usr/lib/postgresql/*/bin` (newest first) and the
-    /// cache directories that `dev/bootstrap` fills; the first that is new enough wins.
+    /// Searches `ARK_POSTGRES_BIN`, or else `PATH`, `/usr/lib/postgresql/*/bin` (newest first) and
+    /// the cache directories that `dev/bootstrap` fills; returns the first supported version.
     ///
     /// # Errors
-    /// [`Error::Missing`] with what to do; [`Error::Failed`] if the account of the servers cannot
-    /// run what was found.
+    /// [`Error::Missing`] with the remedy; [`Error::Failed`] if the servers' account cannot run the
+    /// program.
     pub async fn find() -> Result<Self> {
         let account = Account::current()?;
         let mut looked = Vec::new();
@@ -53,10 +53,10 @@ impl Programs {
         Err(missing("initdb", &looked))
     }
 
-    /// The path of a program; the optional ones, such as `pg_ctl`, may be absent.
+    /// Returns the path of a program; optional ones, such as `pg_ctl`, may be absent.
     ///
     /// # Errors
-    /// [`Error::Missing`] if this installation does not have it.
+    /// [`Error::Missing`] if the installation lacks it.
     pub fn path(&self, program: &'static str) -> Result<PathBuf> {
         let path = self.folder.join(program);
         if path.is_file() {
@@ -65,21 +65,21 @@ impl Programs {
         Err(missing(program, &[self.folder.display().to_string()]))
     }
 
-    /// The version, such as `15.18`.
+    /// Returns the version, such as `15.18`.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 }
 
-/// The cache directory of this user, where `dev/bootstrap` also puts programs.
+/// Returns the cache directory of this user, in which `dev/bootstrap` also installs programs.
 pub(crate) fn cache() -> Option<PathBuf> {
     let set = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     Some(set.or_else(home)?.join("ark-apiserver"))
 }
 
-/// Directories on the `PATH`.
+/// Returns the directories on the `PATH`.
 pub(crate) fn path_folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).collect()
@@ -91,7 +91,7 @@ fn places() -> Vec<PathBuf> {
     }
     let mut places = path_folders();
     places.extend(versions_in(Path::new(PACKAGED)));
-    // Root's own cache is closed to the account that servers run as.
+    // Root's own cache is not accessible to the servers' account.
     let caches = [cache(), Some(PathBuf::from("/var/cache/ark-apiserver"))];
     for cache in caches.into_iter().flatten() {
         places.extend(versions_in(&cache.join("postgres")));
@@ -99,8 +99,8 @@ fn places() -> Vec<PathBuf> {
     places
 }
 
-/// The directory of a whole installation, if this is one. A link on the `PATH` stands for the
-/// directory that it points into, where the rest is.
+/// Returns the directory of a complete installation. Resolves a link on the `PATH` to the directory
+/// with the other programs.
 fn installation(place: &Path) -> Option<PathBuf> {
     let real = place.join("initdb").canonicalize().ok()?;
     let folder = real.parent()?;
@@ -119,7 +119,7 @@ async fn version_of(folder: &Path, account: Account) -> Result<String> {
     Ok(version_in(&run(ask, &what).await?))
 }
 
-/// The `bin` directories of the versions in a directory, newest first.
+/// Returns the `bin` directories of the versions in a directory, newest first.
 fn versions_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut versions: Vec<(Vec<u32>, PathBuf)> = entries
@@ -134,7 +134,7 @@ fn versions_in(folder: &Path) -> Vec<PathBuf> {
     versions.into_iter().rev().map(|(_, bin)| bin).collect()
 }
 
-/// `postgres (PostgreSQL) 15.18 (vendor's words)` → `15.18`.
+/// Parses `postgres (PostgreSQL) 15.18 (vendor's words)` → `15.18`.
 fn version_in(printed: &str) -> String {
     let word = printed.split_whitespace().nth(2);
     word.unwrap_or("unknown").to_owned()
@@ -156,7 +156,7 @@ mod tests {
     use super::{installation, version_in, versions_in};
 
     #[test]
-    fn versions_are_compared_as_numbers() {
+    fn versions_compare_numerically() {
         let folder = tempfile::tempdir().expect("a folder");
         for version in ["9.6", "18.1.0", "15"] {
             std::fs::create_dir_all(folder.path().join(version).join("bin")).expect("a version");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stands_for_the_whole_installation() {
+    fn link_resolves_to_its_installation() {
         let folder = tempfile::tempdir().expect("a folder");
         let (real, links) = (folder.path().join("real"), folder.path().join("links"));
         std::fs::create_dir_all(&real).expect("a folder");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vendor_is_no_part_of_the_version() {
+    fn vendor_is_not_part_of_version() {
         assert_eq!(
             version_in("postgres (PostgreSQL) 15.18 (Debian 15.18-0)\n"),
             "15.18"

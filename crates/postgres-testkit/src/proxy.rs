@@ -1,4 +1,4 @@
-//! A TCP proxy that does what networks do.
+//! A TCP proxy that simulates network faults.
 
 mod listener;
 mod pump;
@@ -14,30 +14,31 @@ use crate::DEADLINE;
 use crate::error::{Error, Result};
 use listener::Listener;
 
-/// What happens to connections.
+/// Treatment of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Bytes pass.
+    /// Forwards bytes.
     Forward,
-    /// A black hole: connections are open, new ones too, and nothing moves, not even their end.
+    /// A black hole: connections stay open and new ones are accepted, but no bytes pass, not even a
+    /// close.
     Hang,
-    /// Connections are closed and new ones are refused.
+    /// Closes connections and refuses new ones.
     Refuse,
-    /// Connections are closed once; then as [`Mode::Forward`].
+    /// Closes connections once; then as [`Mode::Forward`].
     Cut,
-    /// Every piece (at most 16 KiB) waits for a random time.
+    /// Delays every piece (at most 16 KiB) by a random time.
     Delay {
-        /// The shortest wait.
+        /// Minimum delay.
         min: Duration,
-        /// The longest.
+        /// Maximum delay.
         max: Duration,
     },
 }
 
-/// An order to the listener; answered when it is carried out.
+/// A command to the listener, with a channel for its result.
 pub(crate) type Order = (Mode, oneshot::Sender<Result<()>>);
 
-/// A proxy in front of one address; its connections are closed when it is dropped.
+/// A proxy in front of one address; when dropped, its connections are closed.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -54,7 +55,7 @@ impl Proxy {
     /// # Errors
     /// If there is no free port.
     pub async fn start(target: SocketAddr) -> Result<Self> {
-        // One order at a time; who gives the next one waits.
+        // One command at a time; further callers wait.
         let (orders, inbox) = mpsc::channel(1);
         let (target, targets) = watch::channel(target);
         let listener = Listener::bind(targets).await?;
@@ -69,34 +70,34 @@ impl Proxy {
         })
     }
 
-    /// Where clients connect; the same for life.
+    /// Returns the address for clients; it never changes.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A DSN of a server, with the proxy's address in place of the server's.
+    /// Returns a server's DSN with the proxy's address.
     #[must_use]
     pub fn dsn(&self, of_server: &str) -> String {
         let target = self.target.borrow().to_string();
         of_server.replacen(&target, &self.address.to_string(), 1)
     }
 
-    /// Changes the mode; done when it is so: closed connections are closed, a refusing port refuses.
+    /// Changes the mode; returns once it is in effect: connections are closed, or the port refuses.
     ///
     /// # Errors
-    /// If somebody took the port while it refused.
+    /// If another process took the port while the proxy refused connections.
     pub async fn set(&self, mode: Mode) -> Result<()> {
         let gone = |_| Error::State("the proxy's task has ended".to_owned());
-        let (done, answer) = oneshot::channel();
+        let (done, response) = oneshot::channel();
         let ordered = async {
             let sent = self.orders.send((mode, done)).await;
             sent.map_err(|_| gone(()))?;
-            answer.await.map_err(|_| gone(()))?
+            response.await.map_err(|_| gone(()))?
         };
         let ended = timeout(DEADLINE, ordered).await;
         ended.unwrap_or_else(|_| {
-            Err(Error::Late {
+            Err(Error::DeadlineExceeded {
                 what: format!("the proxy to {mode:?}"),
                 waited: DEADLINE,
                 last: "no answer of its task".to_owned(),
@@ -104,13 +105,13 @@ impl Proxy {
         })
     }
 
-    /// Forwards new connections to another server, as an address that moves in a fail-over; those
-    /// that are open stay where they are.
+    /// Forwards new connections to another server, like an address that moves in a fail-over; open
+    /// connections are not moved.
     pub fn move_to(&self, target: SocketAddr) {
         self.target.send_replace(target);
     }
 
-    /// Closes everything and waits for the tasks; drop does it without waiting.
+    /// Closes everything and waits for the tasks; dropping does it without waiting.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }

@@ -1,4 +1,4 @@
-//! Commands that end, with a deadline.
+//! Runs commands with a deadline.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::DEADLINE;
 use crate::error::{Error, Result, tail};
 
-/// Runs a command to its end and returns what it printed; `what` names it in complaints.
+/// Runs a command to its end and returns its output; `what` names it in errors.
 pub(crate) async fn run(command: Command, what: &str) -> Result<String> {
     let child = tokio::process::Command::from(command)
         .stdin(Stdio::null())
@@ -17,7 +17,7 @@ pub(crate) async fn run(command: Command, what: &str) -> Result<String> {
         .spawn()
         .map_err(Error::io(what))?;
     let ended = timeout(DEADLINE, child.wait_with_output()).await;
-    let output = ended.map_err(|_| Error::Late {
+    let output = ended.map_err(|_| Error::DeadlineExceeded {
         what: what.to_owned(),
         waited: DEADLINE,
         last: "it was killed".to_owned(),

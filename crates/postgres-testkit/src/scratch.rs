@@ -1,10 +1,10 @@
-//! A temporary directory with a keeper.
+//! A temporary directory with a keeper process.
 //!
-//! `Drop` is not enough: a test binary can be killed, and then its servers would live on. So each
-//! directory has a keeper, a shell in a process group of its own that reads from a pipe of ours. When
-//! the other end closes, for whatever reason, it kills every process that works in the directory and
-//! removes it. Dropping a [`Scratch`] closes the pipe and waits for the keeper: there is one way out,
-//! and every test goes it.
+//! `Drop` does not suffice: a test binary can be killed, and its servers would stay. Therefore each
+//! directory has a keeper, a shell in its own process group that reads from a pipe. When the other
+//! end closes, for any reason, the keeper kills every process that works in the directory and
+//! removes it. Dropping a [`Scratch`] closes the pipe and waits for the keeper, so that every test
+//! uses this one cleanup path.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -18,14 +18,15 @@ use crate::error::{Error, Result};
 use crate::run::run;
 use crate::wait::INTERVAL;
 
-/// A socket's path has at most 107 bytes; the directory leaves that much for the rest.
+/// Maximum length of the path. A socket's path has at most 107 bytes; the limit leaves room for the
+/// rest.
 const LONGEST: usize = 60;
 
-/// How long a keeper may take.
+/// Timeout of the keeper.
 const KEEPER: Duration = Duration::from_secs(20);
 
-/// Kills all that works in `$1`, until nothing does. A process is known by its working directory,
-/// which a server and its children do not leave, and not by a number that may be another's by now.
+/// Kills all processes in `$1`, until there are none. A process is identified by its working
+/// directory, which a server and its children never leave, because its pid may have been reused.
 const KILL: &str = r#"
 kill_all() {
   tries=0
@@ -40,7 +41,7 @@ kill_all() {
 }
 "#;
 
-/// A killed server leaves its segment of shared memory, which outlives its directory.
+/// Removes the shared memory segment of a killed server, which outlives the directory.
 const REMOVE: &str = r#"
 remove() {
   kill_all "$1"
@@ -53,7 +54,7 @@ remove() {
 }
 "#;
 
-/// A directory of the servers' account that is gone, with all that runs in it, when this is.
+/// A directory of the servers' account; when dropped, it is removed with all its processes.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -65,10 +66,11 @@ pub struct Scratch {
 // === impl Scratch ===
 
 impl Scratch {
-    /// Makes a directory under `TMPDIR`, or `/tmp` where that is too long for sockets, mode 0700.
+    /// Creates a directory with mode 0700 under `TMPDIR`, or under `/tmp` if that is too long for
+    /// sockets.
     ///
     /// # Errors
-    /// If it cannot be made or given to the account, or if there is no shell.
+    /// If it cannot be created or given to the account, or if there is no shell.
     pub(crate) fn new() -> Result<Self> {
         let account = Account::current()?;
         let wanted = std::env::temp_dir();
@@ -100,7 +102,7 @@ impl Scratch {
         })
     }
 
-    /// The directory.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -110,7 +112,7 @@ impl Scratch {
         self.account
     }
 
-    /// Makes a directory in it, for the account alone.
+    /// Creates a subdirectory that only the account can access.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         let mut builder = DirBuilder::new();
@@ -122,7 +124,7 @@ impl Scratch {
         Ok(path)
     }
 
-    /// Writes a file of the account, which alone can read it.
+    /// Writes a file that only the account can read.
     pub(crate) fn write(&self, path: &Path, text: impl AsRef<[u8]>) -> Result<()> {
         std::fs::write(path, text).map_err(Error::at(path))?;
         let private = std::fs::Permissions::from_mode(0o600);
@@ -130,21 +132,21 @@ impl Scratch {
         self.account.own(path)
     }
 
-    /// Sends SIGKILL to all that works in a directory, and waits until it is gone.
+    /// Sends SIGKILL to all processes in a directory, and waits until they are gone.
     pub(crate) async fn kill(&self, folder: &Path) -> Result<()> {
         let mut command = shell(self.account, "kill_all \"$1\"");
         command.arg(folder);
         run(command, "killing a server").await.map(|_| ())
     }
 
-    /// Removes a directory of a server, with what still works in it.
+    /// Removes a server's directory and its remaining processes.
     pub(crate) async fn remove(&self, folder: &Path) -> Result<()> {
         let mut command = shell(self.account, "remove \"$1\"");
         command.arg(folder);
         run(command, "removing a server").await.map(|_| ())
     }
 
-    /// Kills and removes everything; also done by drop.
+    /// Kills and removes everything; dropping does it too.
     pub(crate) fn close(&mut self) {
         if self.pipe.take().is_none() {
             return;
@@ -152,14 +154,14 @@ impl Scratch {
         let begin = Instant::now();
         while matches!(self.keeper.try_wait(), Ok(None)) {
             if begin.elapsed() > KEEPER {
-                // It will not end by itself; the directory is all that is left to us.
+                // The keeper does not end by itself; continue with the directory.
                 let _ = self.keeper.kill();
                 let _ = self.keeper.wait();
                 break;
             }
             std::thread::sleep(INTERVAL / 2);
         }
-        // Normally gone; nobody can be told if it cannot be removed.
+        // Usually removed already; a failure cannot be reported here.
         let _ = std::fs::remove_dir_all(&self.path);
     }
 }
@@ -170,7 +172,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A shell of the account with the functions above; its arguments follow.
+/// Builds a shell of the account with the functions above; its arguments follow.
 fn shell(account: Account, script: &str) -> Command {
     let mut command = account.command("/bin/sh");
     command

@@ -16,25 +16,25 @@ use crate::wait::Wait;
 use crate::{ports, template};
 use process::Process;
 
-/// The superuser, who needs no password.
+/// Name of the superuser, who needs no password.
 pub const SUPERUSER: &str = "postgres";
 
-/// How often another port is tried when somebody took the first between our look and the start.
+/// Number of attempts if another process takes the port between the search and the start.
 const PORT_TRIES: usize = 5;
 
-/// What need not be escaped in a part of a DSN.
+/// Characters that must be escaped in a part of a DSN.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
-/// How a server is stopped.
+/// How to stop a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Clients are disconnected, everything is written: the ordinary end.
+    /// Regular shutdown: clients are disconnected and everything is written.
     Fast,
-    /// At once, so that the next start recovers; but unlike a crash the server tells its clients.
+    /// Immediate shutdown: the next start recovers; but unlike in a crash, clients are notified.
     Immediate,
 }
 
-/// A server in a directory of its own; dropped, it is killed and its files are removed.
+/// A server in its own directory; when dropped, it is killed and its files are removed.
 #[derive(Debug)]
 pub struct Server {
     builder: Builder,
@@ -49,7 +49,7 @@ pub struct Server {
 // === impl Server ===
 
 impl Server {
-    /// A server to be.
+    /// Returns a builder with default settings.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
@@ -71,7 +71,8 @@ impl Server {
         Ok(server)
     }
 
-    /// A server on a data directory that is already in its scratch directory; not yet started.
+    /// Prepares a server on an existing data directory in its scratch directory, without starting
+    /// it.
     pub(crate) fn prepare(
         builder: Builder,
         programs: Programs,
@@ -106,7 +107,7 @@ impl Server {
         self.start_again().await
     }
 
-    /// Writes the configuration files anew, with more lines for the time being.
+    /// Rewrites the configuration files, with additional temporary lines.
     pub(crate) fn configure(&self, more: &str) -> Result<()> {
         let tls = self.builder.tls.as_ref();
         let tls = tls.map(|tls| {
@@ -134,17 +135,16 @@ impl Server {
         self.scratch.write(&self.data.join("pg_hba.conf"), access)
     }
 
-    /// Starts a server that was stopped or killed, on the same port and data, and waits until it
-    /// answers.
+    /// Starts a stopped or killed server on the same port and data, and waits until it responds.
     ///
     /// # Errors
-    /// If it runs; [`Error::Ended`] or [`Error::Late`] with the end of its log.
+    /// If it runs; [`Error::Ended`] or [`Error::DeadlineExceeded`] with the end of its log.
     pub async fn start_again(&mut self) -> Result<()> {
         self.launch()?;
         self.answers("an answer", |_| true).await
     }
 
-    /// Starts the process without waiting for an answer.
+    /// Starts the process without waiting for a response.
     pub(crate) fn launch(&mut self) -> Result<()> {
         let postgres = self.programs.path("postgres")?;
         let mut command = self.scratch.account().command(postgres);
@@ -152,18 +152,18 @@ impl Server {
         self.process.start(command)
     }
 
-    /// Waits until the server answers, in recovery or not as wanted.
+    /// Waits until the server responds, in recovery or not as wanted.
     pub(crate) async fn answers(&mut self, what: &str, wanted: fn(bool) -> bool) -> Result<()> {
         let dsn = self.socket_dsn(SUPERUSER);
         let wait = Wait::begin(what);
         loop {
             self.process.check()?;
-            let seen = match Session::ask(&dsn, "select pg_is_in_recovery()").await {
-                Ok(answer) if wanted(answer.as_deref() == Some("t")) => return Ok(()),
-                Ok(answer) => format!("in recovery: {answer:?}"),
+            let observed = match Session::ask(&dsn, "select pg_is_in_recovery()").await {
+                Ok(response) if wanted(response.as_deref() == Some("t")) => return Ok(()),
+                Ok(response) => format!("in recovery: {response:?}"),
                 Err(error) => error.to_string(),
             };
-            let log = || format!("{seen}; its last lines:\n{}", self.process.tail());
+            let log = || format!("{observed}; its last lines:\n{}", self.process.tail());
             wait.again(log).await?;
         }
     }
@@ -171,17 +171,17 @@ impl Server {
     /// Stops the server and waits until it is gone.
     ///
     /// # Errors
-    /// If it does not run, or does not stop in time (it is killed then).
+    /// If it does not run, or does not stop in time, in which case it is killed.
     pub async fn stop(&mut self, how: Stop) -> Result<()> {
         let ended = self.process.stop(how).await;
-        if matches!(ended, Err(Error::Late { .. })) {
+        if matches!(ended, Err(Error::DeadlineExceeded { .. })) {
             self.kill9().await?;
         }
         ended
     }
 
-    /// Sends SIGKILL to the server and all its processes, as if the machine had lost them, and waits
-    /// until they are gone. Nothing is flushed, no client is told.
+    /// Kills the server and all its processes with SIGKILL, and waits until they are gone. Nothing
+    /// is flushed, and clients are not notified.
     ///
     /// # Errors
     /// If a process survives.
@@ -190,12 +190,12 @@ impl Server {
         self.process.reap()
     }
 
-    /// Whether the process is there.
+    /// Whether the process is running.
     pub fn is_running(&mut self) -> bool {
         self.process.is_running()
     }
 
-    /// Where a client finds a database, as the superuser: over TCP, or the socket without TCP.
+    /// Returns the DSN of a database, as the superuser: over TCP, or over the socket without TCP.
     #[must_use]
     pub fn dsn(&self, database: &str) -> String {
         if self.builder.without_tcp {
@@ -224,80 +224,80 @@ impl Server {
         Ok(self.dsn(database).replacen("//postgres@", &login, 1))
     }
 
-    /// The host of TCP connections.
+    /// Returns the host of TCP connections.
     #[must_use]
     pub fn host(&self) -> &'static str {
         "127.0.0.1"
     }
 
-    /// The port, which stays the same for life.
+    /// Returns the port, which never changes.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The address of TCP connections, for a [`Proxy`](crate::Proxy).
+    /// Returns the address of TCP connections, for a [`Proxy`](crate::Proxy).
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         ports::local(self.port)
     }
 
-    /// The directory of the unix socket.
+    /// Returns the directory of the unix socket.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
         &self.sockets
     }
 
-    /// The data directory.
+    /// Returns the data directory.
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The file with all that the server said.
+    /// Returns the path of the server's log.
     #[must_use]
     pub fn log(&self) -> &Path {
         self.process.log()
     }
 
-    /// The programs it was started with.
+    /// Returns the programs that run the server.
     #[must_use]
     pub fn programs(&self) -> &Programs {
         &self.programs
     }
 
-    /// A connection of the superuser.
+    /// Connects as the superuser.
     ///
     /// # Errors
-    /// If the server does not answer.
+    /// If the server does not respond.
     pub async fn session(&self, database: &str) -> Result<Session> {
         Session::connect(&self.socket_dsn(database)).await
     }
 
-    /// Runs statements in one go as the superuser.
+    /// Runs several statements as the superuser.
     ///
     /// # Errors
-    /// If the server refuses one.
+    /// If the server rejects one.
     pub async fn execute(&self, database: &str, statements: &str) -> Result<()> {
         let session = self.session(database).await?;
         let done = session.batch_execute(statements).await;
         done.map_err(Error::sql(statements))
     }
 
-    /// Makes an empty database, and returns its DSN.
+    /// Creates an empty database, and returns its DSN.
     ///
     /// # Errors
-    /// If the server refuses.
+    /// If the server returns an error.
     pub async fn create_database(&self, name: &str) -> Result<String> {
         let statement = format!("create database {}", identifier(name));
         self.execute(SUPERUSER, &statement).await?;
         Ok(self.dsn(name))
     }
 
-    /// Changes a setting at run time; one that needs a restart counts from the next start.
+    /// Changes a setting at runtime; a setting that needs a restart takes effect at the next start.
     ///
     /// # Errors
-    /// If the server refuses.
+    /// If the server rejects it.
     pub async fn set(&self, name: &str, value: &str) -> Result<()> {
         let session = self.session(SUPERUSER).await?;
         let change = format!("alter system set {} = {}", identifier(name), literal(value));
@@ -316,7 +316,7 @@ impl Server {
         &self.builder.users
     }
 
-    /// Another data directory in the same place, for the next start.
+    /// Sets another data directory for the next start.
     pub(crate) fn move_to(&mut self, data: PathBuf) {
         self.data = data;
     }
@@ -325,12 +325,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.scratch.close();
-        // Killed by the keeper; only its exit status is left to fetch.
+        // The keeper kills it; only the exit status must be collected.
         let _ = self.process.reap();
     }
 }
 
-/// The DSN of a port on this machine, as the superuser.
+/// Returns the DSN of a local port, as the superuser.
 pub(crate) fn tcp_dsn(port: u16, database: &str) -> String {
     format!(
         "postgres://{SUPERUSER}@127.0.0.1:{port}/{}",

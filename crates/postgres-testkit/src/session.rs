@@ -1,4 +1,4 @@
-//! A client's connection that owns its task.
+//! A client connection that owns its task.
 
 use std::ops::Deref;
 
@@ -9,7 +9,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::DEADLINE;
 use crate::error::{Error, Result};
 
-/// A connection without TLS; gone when dropped.
+/// A connection without TLS; closed when dropped.
 #[derive(Debug)]
 pub struct Session {
     client: Client,
@@ -22,11 +22,11 @@ impl Session {
     /// Connects.
     ///
     /// # Errors
-    /// If the server refuses, or does not answer within [`DEADLINE`].
+    /// If the server rejects it, or does not respond within [`DEADLINE`].
     pub async fn connect(dsn: &str) -> Result<Self> {
         let connecting = timeout(DEADLINE, tokio_postgres::connect(dsn, NoTls)).await;
         let (client, connection) = connecting
-            .map_err(|_| Error::Late {
+            .map_err(|_| Error::DeadlineExceeded {
                 what: format!("a connection to {dsn}"),
                 waited: DEADLINE,
                 last: "no answer".to_owned(),
@@ -34,7 +34,7 @@ impl Session {
             .map_err(Error::sql(format!("connecting to {dsn}")))?;
         let mut owner = JoinSet::new();
         owner.spawn(async move {
-            // Its end is told by the client's next call.
+            // The client's next call returns the error.
             let _ = connection.await;
         });
         Ok(Self {
@@ -43,15 +43,15 @@ impl Session {
         })
     }
 
-    /// Connects for one question.
+    /// Connects for one query.
     pub(crate) async fn ask(dsn: &str, statement: &str) -> Result<Option<String>> {
         Self::connect(dsn).await?.text(statement).await
     }
 
-    /// The first column of the first row in which it is not null, as text.
+    /// Returns the first non-null value in the first column, as text.
     ///
     /// # Errors
-    /// If the server refuses.
+    /// If the server rejects the statement.
     pub async fn text(&self, statement: &str) -> Result<Option<String>> {
         let messages = self.simple_query(statement).await;
         let messages = messages.map_err(Error::sql(statement))?;

@@ -1,11 +1,11 @@
-//! What kind of server a test wants.
+//! Settings of a server.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::server::Server;
 
-/// A server to be; [`Builder::start`] makes it.
+/// Builder of a server; [`Builder::start`] starts it.
 #[derive(Debug, Clone, Default)]
 pub struct Builder {
     pub(crate) settings: Vec<(String, String)>,
@@ -18,7 +18,7 @@ pub struct Builder {
     pub(crate) rules: Vec<String>,
 }
 
-/// The files of a server that speaks TLS.
+/// TLS files of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Tls {
     pub(crate) certificate: PathBuf,
@@ -27,14 +27,14 @@ pub(crate) struct Tls {
     pub(crate) clients: Option<PathBuf>,
 }
 
-/// Copies of a server's files for TLS that its account can read.
+/// Copies of the TLS files that the server's account can read.
 pub(crate) struct TlsFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) clients: Option<PathBuf>,
 }
 
-/// Where a server's files are, for its configuration.
+/// Paths for the server's configuration.
 pub(crate) struct Layout<'a> {
     pub(crate) sockets: &'a Path,
     pub(crate) port: u16,
@@ -44,29 +44,30 @@ pub(crate) struct Layout<'a> {
 // === impl Builder ===
 
 impl Builder {
-    /// A setting of `postgresql.conf`; the last of a name wins, also over those of this crate.
+    /// Adds a setting of `postgresql.conf`; the last one of a name wins, also over this crate's
+    /// own.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Whether commits reach the disk; without (the default) they survive the server's crash, but
-    /// not the machine's, and are faster.
+    /// Sets whether commits are flushed to disk. Without it (the default) they survive a crash of
+    /// the server, but not of the machine, and are faster.
     #[must_use]
     pub fn fsync(mut self, on: bool) -> Self {
         self.fsync = on;
         self
     }
 
-    /// Only the unix socket, which every server has.
+    /// Disables TCP; the unix socket is always available.
     #[must_use]
     pub fn without_tcp(mut self) -> Self {
         self.without_tcp = true;
         self
     }
 
-    /// The TCP port on 127.0.0.1, which also names the socket; otherwise a free one is found.
+    /// Sets the TCP port on 127.0.0.1, which also names the socket; otherwise a free one is chosen.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
@@ -85,7 +86,8 @@ impl Builder {
         self
     }
 
-    /// The authority of clients' certificates, a PEM file, which is copied; after [`Self::tls`].
+    /// Sets the authority of client certificates, a PEM file, which is copied; call after
+    /// [`Self::tls`].
     #[must_use]
     pub fn client_authority(mut self, authority: &Path) -> Self {
         if let Some(tls) = &mut self.tls {
@@ -94,14 +96,14 @@ impl Builder {
         self
     }
 
-    /// A line of `pg_hba.conf` before all others, such as `hostssl all app all cert`.
+    /// Adds a line of `pg_hba.conf` before all others, such as `hostssl all app all cert`.
     #[must_use]
     pub fn access_rule(mut self, line: &str) -> Self {
         self.rules.push(line.to_owned());
         self
     }
 
-    /// As [`Self::tls`], and refuses TCP connections without it.
+    /// As [`Self::tls`], and rejects TCP connections without it.
     #[must_use]
     pub fn tls_only(mut self, certificate: &Path, key: &Path) -> Self {
         self = self.tls(certificate, key);
@@ -111,31 +113,31 @@ impl Builder {
         self
     }
 
-    /// A user who must show a password (SCRAM-SHA-256), on the socket too; `postgres`, the
-    /// superuser, needs none.
+    /// Adds a user with a password (SCRAM-SHA-256), required on the socket too; the superuser
+    /// `postgres` needs none.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned()));
         self
     }
 
-    /// A cluster with a system identifier of its own, for tests in which identity matters; takes
-    /// seconds more.
+    /// Initializes a cluster with a unique system identifier, for tests in which identity matters;
+    /// takes seconds longer.
     #[must_use]
     pub fn unique(mut self) -> Self {
         self.unique = true;
         self
     }
 
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it responds.
     ///
     /// # Errors
-    /// If the programs are missing, or with the end of the server's log.
+    /// If the programs are missing; if it does not start, with the end of its log.
     pub async fn start(self) -> Result<Server> {
         Server::start(self).await
     }
 
-    /// The whole `postgresql.conf`.
+    /// Builds `postgresql.conf`.
     pub(crate) fn configuration(&self, layout: &Layout<'_>) -> String {
         let address = if self.without_tcp { "" } else { "127.0.0.1" };
         let on = |on: bool| if on { "on" } else { "off" };
@@ -148,7 +150,7 @@ impl Builder {
             ),
             ("fsync", on(self.fsync).to_owned()),
             ("full_page_writes", on(self.fsync).to_owned()),
-            // In files of the data directory: what is in /dev/shm outlives a killed server.
+            // In files of the data directory: segments in /dev/shm outlive a killed server.
             ("dynamic_shared_memory_type", "mmap".to_owned()),
             ("log_line_prefix", "%m [%p] %u@%d ".to_owned()),
             ("timezone", "UTC".to_owned()),
@@ -167,7 +169,7 @@ impl Builder {
         own.chain(wanted).collect()
     }
 
-    /// The whole `pg_hba.conf`.
+    /// Builds `pg_hba.conf`.
     pub(crate) fn access(&self) -> String {
         let mut lines: Vec<&str> = self.rules.iter().map(String::as_str).collect();
         lines.extend([
@@ -187,17 +189,17 @@ impl Builder {
     }
 }
 
-/// A line of `postgresql.conf`.
+/// Formats a line of `postgresql.conf`.
 pub(crate) fn line(name: &str, value: &str) -> String {
     format!("{name} = {}\n", literal(value))
 }
 
-/// A text in quotes, for SQL and for `postgresql.conf`.
+/// Quotes a literal for SQL and `postgresql.conf`.
 pub(crate) fn literal(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }
 
-/// A name in quotes, for SQL.
+/// Quotes an identifier for SQL.
 pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -209,7 +211,7 @@ mod tests {
     use super::{Builder, Layout, identifier, line};
 
     #[test]
-    fn a_tests_setting_comes_after_ours() {
+    fn setting_of_test_overrides_default() {
         let layout = Layout {
             sockets: Path::new("/s"),
             port: 7,
@@ -229,12 +231,12 @@ mod tests {
     }
 
     #[test]
-    fn tls_only_refuses_before_anything_over_tcp_is_trusted() {
+    fn tls_only_rejects_plain_tcp_first() {
         let (certificate, key) = (Path::new("/c"), Path::new("/k"));
         let text = Builder::default().tls_only(certificate, key).access();
-        let refused = text.find("hostnossl").expect("a refusal");
+        let position = text.find("hostnossl").expect("a refusal");
         assert!(
-            refused < text.find("host all postgres").expect("trust"),
+            position < text.find("host all postgres").expect("trust"),
             "{text}"
         );
     }

@@ -1,4 +1,4 @@
-//! An empty cluster to copy: making one takes seconds, a copy takes a tenth of one.
+//! A template of an empty cluster: initdb takes seconds, a copy a tenth of a second.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,14 @@ use crate::run::run;
 use crate::scratch::Scratch;
 use crate::wait::Wait;
 
-/// Changed with [`initialize`], so that no older template is taken.
+/// Version of the template; increment it with changes of [`initialize`], so that older templates
+/// are not used.
 const EDITION: u32 = 1;
 
-/// Makes the empty cluster `data` in a scratch directory, by copying the machine's template, which
-/// is made if there is none.
+/// Creates the empty cluster `data` in a scratch directory by copying the machine's template, which
+/// is created if absent.
 ///
-/// All copies have one system identifier; `unique` makes a cluster of its own instead.
+/// All copies have the same system identifier; `unique` initializes a new cluster instead.
 pub(crate) async fn cluster(
     programs: &Programs,
     scratch: &Scratch,
@@ -26,7 +27,7 @@ pub(crate) async fn cluster(
     let Some(templates) = cache().map(|cache| cache.join("postgres-templates")) else {
         return initialize(programs, scratch, &data).await;
     };
-    // A machine without a home still has servers, only slower ones.
+    // Without a writable home directory, initialize each cluster, which is slower.
     if unique || std::fs::create_dir_all(&templates).is_err() {
         return initialize(programs, scratch, &data).await;
     }
@@ -42,14 +43,14 @@ pub(crate) async fn cluster(
     Ok(data)
 }
 
-/// Makes a template under another name first, so that one which is there is whole.
+/// Creates a template under a temporary name and renames it, so that an existing one is complete.
 async fn make(programs: &Programs, templates: &Path, template: &Path) -> Result<()> {
     let scratch = Scratch::new()?;
     let data = scratch.path().join("data");
     let data = initialize(programs, &scratch, &data).await?;
     let part = templates.join("part");
     if part.exists() {
-        // Of a process that was killed; we hold the lock.
+        // Left by a killed process; the lock is held here.
         std::fs::remove_dir_all(&part).map_err(Error::at(&part))?;
     }
     copy(&data, &part).await?;
@@ -66,14 +67,14 @@ async fn initialize(programs: &Programs, scratch: &Scratch, data: &Path) -> Resu
     Ok(data.to_path_buf())
 }
 
-/// By ourselves, who may read our cache, keeping the owner.
+/// Copies as the test's user, who may read the cache, and preserves the owner.
 async fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut command = Command::new("cp");
     command.arg("-a").arg(from).arg(to);
     run(command, "cp -a of an empty cluster").await.map(|_| ())
 }
 
-/// Waits for the machine's lock on templates; it is open as long as the file is.
+/// Waits for the machine-wide lock on templates, held while the file is open.
 async fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).map_err(Error::at(path))?;
     let wait = Wait::begin("the lock on templates");

@@ -1,4 +1,4 @@
-//! Waiting until something is really so.
+//! Polling of a condition with a deadline.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use tokio::time::{Instant, sleep};
 use crate::DEADLINE;
 use crate::error::{Error, Result};
 
-/// How often a state is looked at.
+/// Poll interval.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
 
-/// A wait that has begun: the caller looks, and calls [`Wait::again`] before each next look.
+/// A wait in progress: the caller checks the condition, and calls [`Wait::again`] before each
+/// further check.
 pub(crate) struct Wait<'a> {
     what: &'a str,
     begin: Instant,
@@ -19,16 +20,17 @@ pub(crate) struct Wait<'a> {
 // === impl Wait ===
 
 impl<'a> Wait<'a> {
-    /// Begins to wait for something.
+    /// Begins a wait.
     pub(crate) fn begin(what: &'a str) -> Self {
         let begin = Instant::now();
         Self { what, begin }
     }
 
-    /// Pauses before the next look; [`Error::Late`], with what was seen last, after the deadline.
+    /// Pauses until the next check; returns [`Error::DeadlineExceeded`] with the last known state after the
+    /// deadline.
     pub(crate) async fn again(&self, last: impl FnOnce() -> String) -> Result<()> {
         if self.begin.elapsed() > DEADLINE {
-            return Err(Error::Late {
+            return Err(Error::DeadlineExceeded {
                 what: self.what.to_owned(),
                 waited: DEADLINE,
                 last: last(),

@@ -14,23 +14,26 @@ use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::driver::Driver;
+use crate::log_follower::LogFollower;
 use crate::metrics::Metrics;
 use crate::refuse::{closing, error, lost, overloaded};
-use crate::tail::Tail;
 
-/// Most operations and about the most bytes of one batch.
+/// Upper bounds of one batch. Both are approximate by one operation; they bound the time that a
+/// commit holds the store.
 const BATCH_OPS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// About the most bytes of the records in one answer, and of those that the deletes of one batch are
-/// expected to give: far below the largest message. One record alone may be larger.
+/// Soft limit, in bytes, of the records in one response, and of the records that the deletes of one
+/// batch are expected to return. Half of the largest gRPC message, so that the one record that may
+/// exceed it still fits.
 const ANSWER_BYTES: usize = MAX_MESSAGE_BYTES / 2;
 
-/// Requests and KiB of values that may wait; more are refused with `OVERLOADED`.
+/// Limits of the queue, in requests and in KiB of values. A full queue rejects with `OVERLOADED`,
+/// so that memory stays bounded and clients back off.
 const QUEUE_REQUESTS: usize = 4096;
 const QUEUE_KIB: usize = 192 << 10;
 
-/// Hands requests to the batcher.
+/// Sends requests to the batcher.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     requests: mpsc::Sender<Request>,
@@ -38,23 +41,24 @@ pub(crate) struct Queue {
     limits: Limits,
 }
 
-/// Turns requests into batches; one per process.
+/// Groups requests into batches; one per process, because commits are serialized.
 #[derive(Debug)]
 pub(crate) struct Batcher {
     requests: mpsc::Receiver<Request>,
-    /// Operations that wait, in the order in which they came.
+    /// Waiting operations, in order of arrival.
     waiting: VecDeque<Unit>,
-    /// Requests some of whose operations have no verdict yet.
+    /// Requests that still lack a verdict for an operation.
     open: HashMap<u64, Open>,
     next: u64,
-    /// Bytes of the largest record that was deleted lately, which the next may have as well.
+    /// Size in bytes of the largest record deleted recently: the estimate for the next delete,
+    /// whose record size is unknown before it commits.
     deleted: usize,
 }
 
 #[derive(Debug)]
 struct Request {
     ops: Vec<Op>,
-    answer: oneshot::Sender<Result<WriteResponse, BackendError>>,
+    reply: oneshot::Sender<Result<WriteResponse, BackendError>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -71,16 +75,16 @@ struct Open {
     /// Bytes of the records in `results`.
     bytes: usize,
     missing: usize,
-    /// The error of the calls that failed, if every one did so far.
+    /// Error of the failed calls, if all calls failed so far.
     failed: Option<BackendError>,
     any_verdict: bool,
-    answer: oneshot::Sender<Result<WriteResponse, BackendError>>,
+    reply: oneshot::Sender<Result<WriteResponse, BackendError>>,
     _room: OwnedSemaphorePermit,
 }
 
 // === impl Queue ===
 
-/// A queue and the batcher that serves it.
+/// Creates a queue and its batcher.
 pub(crate) fn new(limits: Limits) -> (Queue, Batcher) {
     let (sender, requests) = mpsc::channel(QUEUE_REQUESTS);
     let queue = Queue {
@@ -99,7 +103,7 @@ pub(crate) fn new(limits: Limits) -> (Queue, Batcher) {
 }
 
 impl Queue {
-    /// Applies operations; answers when every one has its verdict.
+    /// Applies operations; returns when each has its verdict.
     pub(crate) async fn write(&self, ops: Vec<Op>) -> Result<WriteResponse, BackendError> {
         let bytes: usize = ops.iter().map(|op| op.value.len()).sum();
         let most = |limit: i64| usize::try_from(limit).unwrap_or(usize::MAX);
@@ -112,43 +116,49 @@ impl Queue {
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(kib);
         let room = room.map_err(|_| overloaded("too many bytes wait to be written"))?;
-        let (answer, answered) = oneshot::channel();
+        let (reply, received) = oneshot::channel();
         let request = Request {
             ops,
-            answer,
+            reply,
             _room: room,
         };
-        self.requests.try_send(request).map_err(|refused| {
-            if matches!(refused, mpsc::error::TrySendError::Full(_)) {
+        self.requests.try_send(request).map_err(|rejected| {
+            if matches!(rejected, mpsc::error::TrySendError::Full(_)) {
                 overloaded("too many writes wait")
             } else {
                 closing()
             }
         })?;
-        // The batcher is gone, and nobody knows what became of its last batch.
-        answered.await.map_err(|_| lost())?
+        // The batcher ended; the outcome of its last batch is unknown.
+        received.await.map_err(|_| lost())?
     }
 }
 
 // === impl Batcher ===
 
 impl Batcher {
-    /// Serves until every [`Queue`] is dropped and nothing waits.
-    pub(crate) async fn run(mut self, driver: Arc<dyn Driver>, tail: Tail, metrics: Metrics) {
+    /// Runs until every [`Queue`] is dropped and no operation waits.
+    pub(crate) async fn run(
+        mut self,
+        driver: Arc<dyn Driver>,
+        log_follower: LogFollower,
+        metrics: Metrics,
+    ) {
         loop {
             if self.waiting.is_empty() {
                 match self.requests.recv().await {
-                    Some(request) => self.take(request, &tail),
+                    Some(request) => self.take(request, &log_follower),
                     None => return,
                 }
             }
-            // What has arrived meanwhile may still be in its socket: that is read first.
+            // Let connection tasks read requests that arrived during the commit, so that they join
+            // this batch.
             tokio::task::yield_now().await;
             while self.waiting.len() < BATCH_OPS {
                 let Ok(request) = self.requests.try_recv() else {
                     break;
                 };
-                self.take(request, &tail);
+                self.take(request, &log_follower);
             }
             let batch = self.next_batch();
             if batch.is_empty() {
@@ -163,7 +173,7 @@ impl Batcher {
                 Ok(committed) => {
                     let header = committed.header;
                     metrics.committed(committed.events.len());
-                    tail.publish(committed.events, header.clone());
+                    log_follower.publish(committed.events, header.clone());
                     let deleted = committed.results.iter().map(deleted_bytes).max();
                     self.deleted = deleted.unwrap_or(0).max(self.deleted / 2);
                     for (place, result) in places.into_iter().zip(committed.results) {
@@ -171,7 +181,7 @@ impl Batcher {
                     }
                 }
                 Err(failed) => {
-                    let header = tail.header();
+                    let header = log_follower.header();
                     for place in places {
                         self.settle(place, Err(failed.clone()), &header);
                     }
@@ -180,10 +190,10 @@ impl Batcher {
         }
     }
 
-    fn take(&mut self, request: Request, tail: &Tail) {
+    fn take(&mut self, request: Request, log_follower: &LogFollower) {
         if request.ops.is_empty() {
-            let _ = request.answer.send(Ok(WriteResponse {
-                header: Some(tail.header()),
+            let _ = request.reply.send(Ok(WriteResponse {
+                header: Some(log_follower.header()),
                 results: Vec::new(),
             }));
             return;
@@ -199,7 +209,7 @@ impl Batcher {
                 missing: count,
                 failed: None,
                 any_verdict: false,
-                answer: request.answer,
+                reply: request.reply,
                 _room: request._room,
             },
         );
@@ -211,12 +221,13 @@ impl Batcher {
         }));
     }
 
-    /// The longest start of the queue without a key twice; later operations on its keys wait.
+    /// Takes the longest prefix of the queue without a duplicate key; later operations on these
+    /// keys wait for the next batch.
     fn next_batch(&mut self) -> Vec<Unit> {
         let mut batch: Vec<Unit> = Vec::new();
         let mut later = VecDeque::new();
         let mut keys: HashSet<Key> = HashSet::new();
-        let (mut bytes, mut answer) = (0, 0);
+        let (mut bytes, mut reply) = (0, 0);
         while let Some(unit) = self.waiting.pop_front() {
             if self.abandoned(&unit) {
                 continue;
@@ -226,7 +237,7 @@ impl Batcher {
                 Action::Delete => self.deleted,
                 _ => 0,
             };
-            let large = bytes + size > BATCH_BYTES || answer + record > ANSWER_BYTES;
+            let large = bytes + size > BATCH_BYTES || reply + record > ANSWER_BYTES;
             if batch.len() >= BATCH_OPS || (!batch.is_empty() && large) {
                 later.push_back(unit);
                 break;
@@ -234,7 +245,7 @@ impl Batcher {
             let key = unit.op.key.clone().unwrap_or_default();
             if keys.insert(key) {
                 bytes += size;
-                answer += record;
+                reply += record;
                 batch.push(unit);
             } else {
                 later.push_back(unit);
@@ -245,13 +256,14 @@ impl Batcher {
         batch
     }
 
-    /// Drops what nobody waits for, if nothing of its request has been sent to the driver.
+    /// Drops an operation whose caller is gone, unless another operation of its request was already
+    /// sent to the driver.
     fn abandoned(&mut self, unit: &Unit) -> bool {
         let Some(open) = self.open.get(&unit.request) else {
             return true;
         };
         let untouched = open.missing == open.results.len();
-        if untouched && open.answer.is_closed() {
+        if untouched && open.reply.is_closed() {
             self.open.remove(&unit.request);
             return true;
         }
@@ -285,8 +297,8 @@ impl Batcher {
         let Some(done) = self.open.remove(&id) else {
             return;
         };
-        // A caller that left needs no answer.
-        let _ = done.answer.send(match done.failed {
+        // The receiver is dropped if the caller is gone.
+        let _ = done.reply.send(match done.failed {
             Some(failed) if !done.any_verdict => Err(failed),
             _ => Ok(WriteResponse {
                 header: Some(header.clone()),
@@ -299,7 +311,7 @@ impl Batcher {
 // === impl Open ===
 
 impl Open {
-    /// The result, as far as there is room for its record in the answer.
+    /// Returns the result, without its record if the response has no room for it.
     fn fit(&mut self, result: OpResult) -> OpResult {
         let bytes = record(&result).map_or(0, Record::encoded_len);
         if bytes == 0 || self.bytes == 0 || self.bytes + bytes <= ANSWER_BYTES {
@@ -320,7 +332,7 @@ impl Open {
     }
 }
 
-/// The record that a verdict shows.
+/// Returns the record in a verdict.
 fn record(result: &OpResult) -> Option<&Record> {
     match result.verdict.as_ref()? {
         Verdict::Applied(Applied { deleted, .. }) => deleted.as_ref(),

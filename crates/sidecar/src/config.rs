@@ -1,4 +1,4 @@
-//! Flags that every driver has.
+//! Flags common to all drivers.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,15 +19,15 @@ pub struct Options {
     #[arg(long, env = "ARK_BACKEND_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Authority whose client certificates are let in, PEM; needed for `tcp://`.
+    /// Certificate authority of client certificates, PEM; needed for `tcp://`.
     #[arg(long, env = "ARK_BACKEND_TLS_CLIENT_CA", value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,
 
-    /// Another user id that may use the unix socket, beside our own and root.
+    /// User id that may use the unix socket, besides the driver's own user and root.
     #[arg(long, env = "ARK_BACKEND_ALLOW_UID", value_name = "UID")]
     pub allow_uid: Option<u32>,
 
-    /// Serve Prometheus metrics over plain HTTP here.
+    /// Serve Prometheus metrics over plain HTTP at this address.
     #[arg(long, env = "ARK_BACKEND_METRICS_LISTEN", value_name = "HOST:PORT")]
     pub metrics_listen: Option<SocketAddr>,
 
@@ -40,7 +40,7 @@ pub struct Options {
     )]
     pub keep_seconds: u64,
 
-    /// Keep at least this many changes, however old.
+    /// Keep at least this many changes, regardless of age.
     #[arg(
         long,
         env = "ARK_BACKEND_KEEP_EVENTS",
@@ -49,14 +49,14 @@ pub struct Options {
     )]
     pub keep_events: u64,
 
-    /// Stop in an orderly way when standard input, a pipe, is closed at its other end: when the
-    /// process that started this one is gone.
+    /// Shut down when standard input, a pipe, is closed at the other end: the parent process has
+    /// ended.
     #[arg(long, env = "ARK_BACKEND_EXIT_ON_STDIN_CLOSE")]
     pub exit_on_stdin_close: bool,
 }
 
 impl Options {
-    /// The defaults for a server at `listen`.
+    /// Default options for a server at `listen`.
     pub fn at(listen: impl Into<String>) -> Self {
         Self {
             listen: listen.into(),

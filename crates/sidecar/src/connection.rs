@@ -1,4 +1,4 @@
-//! Connections that can be closed from this side, whatever the other does.
+//! Connections that the server can close regardless of the peer.
 
 use std::io;
 use std::pin::Pin;
@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TlsConnectInfo};
 
-/// A connection, as calls on it know it.
+/// Handle of a connection, available to the calls on it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Connection(CancellationToken);
 
 impl Connection {
-    /// The connection that a call came on.
+    /// Returns the connection of a call.
     pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
         let extensions = request.extensions();
         let plain = extensions.get::<Self>();
@@ -22,14 +22,14 @@ impl Connection {
                 .get::<TlsConnectInfo<Self>>()
                 .map(|it| it.get_ref())
         };
-        // A call in a test has none.
+        // Calls made by unit tests have no connection.
         plain
             .cloned()
             .or_else(|| tls().cloned())
             .unwrap_or_default()
     }
 
-    /// Ends it and every call on it; what they hold is given back.
+    /// Closes the connection and ends every call on it, which releases the memory they hold.
     pub(crate) fn close(&self) {
         self.0.cancel();
     }
@@ -72,7 +72,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Closable<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Whoever serves a connection always waits to read from it.
+        // The HTTP/2 server always polls for reads, so checking here suffices.
         if self.closed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }

@@ -1,4 +1,4 @@
-//! Everything in the store, and the changes after it.
+//! Exports: a snapshot of the store, followed by the changes after it.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{key, list, reader};
 
 type Sink = reader::Sink<ExportResponse>;
 
-/// Checks what is asked for.
+/// Validates the request.
 pub(crate) fn check(request: &ExportRequest) -> Result<(), BackendError> {
     if request.after_revision != 0 && !request.follow {
         return Err(invalid("an export without its snapshot must follow"));
@@ -28,7 +28,7 @@ pub(crate) fn check(request: &ExportRequest) -> Result<(), BackendError> {
     request.after.as_ref().map_or(Ok(()), key::check)
 }
 
-/// Streams the export until it is complete or the reader leaves.
+/// Streams the export until it is complete or the client disconnects.
 pub(crate) async fn run(source: Source, request: ExportRequest, sink: Sink) {
     let stop = source.stop.clone();
     if let Err(error) = feed(source, &request, &sink).await {
@@ -46,7 +46,8 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
         header.revision = request.revision;
     }
     let start = header.revision;
-    // Registered before the snapshot is read, so that a start that is too old is refused first.
+    // Register the watch before reading the snapshot: a start revision that is too old must be
+    // rejected before any records are sent.
     let mut watch = Watch::start(
         source,
         WatchRequest {
@@ -76,7 +77,7 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
     watch.feed(sink, changes).await
 }
 
-/// The message of an export for one of a watch, if there is one.
+/// Converts a message of a watch into one of an export, if there is an equivalent.
 fn changes(response: WatchResponse) -> Option<ExportResponse> {
     match response.body {
         Some(Body::Events(events)) => Some(response_of(Part::Events(events))),
@@ -84,7 +85,8 @@ fn changes(response: WatchResponse) -> Option<ExportResponse> {
     }
 }
 
-/// What the caller's progress is measured by; nothing is refused for want of it.
+/// Returns the total for progress reports. An error counts as unknown, because the export does not
+/// depend on it.
 async fn about_records(driver: &dyn Driver) -> i64 {
     match driver.about_records().await {
         Ok(count) => count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)),
@@ -95,7 +97,7 @@ async fn about_records(driver: &dyn Driver) -> i64 {
     }
 }
 
-/// Sends all records after a key as of `revision`; `false` if the reader left.
+/// Sends all records after a key as of `revision`; `false` if the client disconnected.
 async fn records(
     driver: &Arc<dyn Driver>,
     revision: i64,

@@ -1,7 +1,7 @@
-//! One ring of recent changes that all watchers read with cursors of their own.
+//! One ring buffer of recent changes, which all watchers read with their own cursors.
 //!
-//! A watcher that falls out of the ring reads the driver's log instead: it costs reads, but neither
-//! memory nor anybody else's time.
+//! A watcher that falls behind the ring reads the driver's log instead. That costs reads, but no
+//! memory, and does not delay other watchers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-/// Bytes of values that the ring holds.
+/// Bytes of values in the ring.
 const RING_BYTES: usize = 4 << 20;
 
-/// Values up to this size are copied into the ring: as they came they are slices that keep the
-/// whole read buffer of their connection alive.
+/// Values up to this size are copied into the ring. A received value is a slice of its connection's
+/// read buffer, and would keep the whole buffer allocated.
 const COPY_BYTES: usize = 256 << 10;
 
-/// What an event costs beside its value.
+/// Estimated bytes of an event besides its value.
 const EVENT_BYTES: usize = 512;
 
-/// The ring and the news that it moved.
+/// The ring, with a notification for each change of it.
 #[derive(Debug)]
 pub(crate) struct Fanout {
     ring: RwLock<Ring>,
@@ -30,23 +30,23 @@ pub(crate) struct Fanout {
 
 #[derive(Debug)]
 struct Ring {
-    /// Every change after `floor` up to `header.revision` is here.
+    /// Holds every change after `floor` up to `header.revision`.
     events: VecDeque<Arc<Event>>,
     floor: i64,
     bytes: usize,
     header: Header,
 }
 
-/// What a cursor finds.
+/// Result of reading at a cursor.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// The next events, and how far they reach.
+    /// The next events, and the revision up to which they are complete.
     Events {
         events: Vec<Arc<Event>>,
-        through: i64,
+        up_to_revision: i64,
         header: Header,
     },
-    /// The cursor is older than the ring: read the log.
+    /// The cursor is older than the ring: read the log instead.
     Behind,
     /// The cursor belongs to an earlier epoch.
     EpochChanged,
@@ -65,23 +65,23 @@ impl Fanout {
         }
     }
 
-    /// The newest published header.
+    /// Returns the newest published header.
     pub(crate) fn header(&self) -> Header {
         self.ring.read().header.clone()
     }
 
-    /// Is told whenever the ring moves.
+    /// Notifies of every change of the ring.
     pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
         self.moved.subscribe()
     }
 
-    /// Takes the events that follow what is here; `false` if changes of other writers lie between,
-    /// which the tail must read first.
+    /// Appends the events that follow the ring's newest. Returns `false` if changes of other
+    /// writers lie between, which must first be read from the log.
     pub(crate) fn publish(&self, events: Vec<Event>, header: Header) -> bool {
         let mut ring = self.ring.write();
-        let through = ring.header.revision;
+        let up_to_revision = ring.header.revision;
         if ring.is_past(&header) {
-            // Read before the epoch began, told after.
+            // Read before the new epoch began, but published after it.
             return true;
         }
         if header.epoch != ring.header.epoch || header.store_id != ring.header.store_id {
@@ -92,18 +92,23 @@ impl Fanout {
         }
         let follows = events
             .first()
-            .is_none_or(|event| event.revision <= through + 1);
+            .is_none_or(|event| event.revision <= up_to_revision + 1);
         if !follows {
             return false;
         }
-        let news = events.into_iter().filter(|event| event.revision > through);
-        for event in news {
+        let new_events = events
+            .into_iter()
+            .filter(|event| event.revision > up_to_revision);
+        for event in new_events {
             ring.push(event);
         }
-        // What other writers did after the last event is not here yet.
-        let reached = ring.events.back().map_or(through, |event| event.revision);
-        let complete = reached.max(through) == header.revision;
-        let revision = reached.max(through);
+        // Other writers' changes after the last event are not in the ring yet.
+        let reached = ring
+            .events
+            .back()
+            .map_or(up_to_revision, |event| event.revision);
+        let complete = reached.max(up_to_revision) == header.revision;
+        let revision = reached.max(up_to_revision);
         let compact_revision = header.compact_revision.max(ring.header.compact_revision);
         ring.header = Header {
             revision,
@@ -115,7 +120,7 @@ impl Fanout {
         complete
     }
 
-    /// Notes a header without events, such as one after a compaction or an import.
+    /// Publishes a header without events, such as after a compaction or an import.
     pub(crate) fn adopt(&self, header: &Header) {
         let mut ring = self.ring.write();
         if ring.is_past(header) {
@@ -132,8 +137,8 @@ impl Fanout {
         self.moved.send_replace(());
     }
 
-    /// Goes on at a header although changes before it are missing here: watchers behind it read the
-    /// log, which says why.
+    /// Continues at a header although earlier changes are missing here. Watchers behind it read the
+    /// log, which returns the error for the gap.
     pub(crate) fn skip_to(&self, header: Header) {
         let mut ring = self.ring.write();
         if !ring.is_past(&header) {
@@ -143,8 +148,8 @@ impl Fanout {
         self.moved.send_replace(());
     }
 
-    /// Events after `cursor`, about `max_bytes` of them. The cursor may be ahead of what was
-    /// published: then there is nothing yet.
+    /// Returns events after `cursor`, about `max_bytes` of them. A cursor ahead of the published
+    /// revision gets none.
     pub(crate) fn after(&self, cursor: i64, epoch: i64, max_bytes: usize) -> Found {
         let ring = self.ring.read();
         if ring.header.epoch != epoch {
@@ -158,7 +163,7 @@ impl Fanout {
             .partition_point(|event| event.revision <= cursor);
         let mut events = Vec::new();
         let mut bytes = 0;
-        let mut through = ring.header.revision.max(cursor);
+        let mut up_to_revision = ring.header.revision.max(cursor);
         for event in ring.events.range(first..) {
             bytes += size(event);
             if bytes > max_bytes && !events.is_empty() {
@@ -167,11 +172,11 @@ impl Fanout {
             events.push(event.clone());
         }
         if first + events.len() < ring.events.len() {
-            through = events.last().map_or(cursor, |event| event.revision);
+            up_to_revision = events.last().map_or(cursor, |event| event.revision);
         }
         Found::Events {
             events,
-            through,
+            up_to_revision,
             header: ring.header.clone(),
         }
     }
@@ -194,7 +199,7 @@ impl Ring {
         }
     }
 
-    /// Whether a header is of an epoch that is over.
+    /// Whether a header belongs to an earlier epoch.
     fn is_past(&self, header: &Header) -> bool {
         header.store_id == self.header.store_id && header.epoch < self.header.epoch
     }

@@ -1,4 +1,4 @@
-//! Closed while an import is unfinished: nobody may see, or change, half a store.
+//! Rejects calls while an import is unfinished: a partial store must not be read or written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,25 +10,26 @@ use tokio::sync::Mutex;
 use crate::driver::Driver;
 use crate::refuse::not_ready;
 
-/// Whether calls are let through.
+/// Whether calls are admitted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     importing: Arc<AtomicBool>,
-    /// One question at a time, so that an older answer never replaces a newer one.
-    asking: Arc<Mutex<()>>,
+    /// Serializes refreshes, so that an older response never overwrites a newer one.
+    refreshing: Arc<Mutex<()>>,
 }
 
 impl Gate {
-    /// Asks the driver whether an import is unfinished; closed while that cannot be told.
+    /// Asks the driver whether an import is unfinished. The gate stays closed while the driver
+    /// returns an error.
     pub(crate) async fn refresh(&self, driver: &dyn Driver) -> Result<(), BackendError> {
-        let _asking = self.asking.lock().await;
+        let _refreshing = self.refreshing.lock().await;
         let progress = driver.import_progress().await;
         let importing = progress.as_ref().map_or(true, Option::is_some);
         self.importing.store(importing, Ordering::Release);
         progress.map(|_| ())
     }
 
-    /// Refuses while an import is unfinished.
+    /// Returns an error while an import is unfinished.
     pub(crate) fn check(&self) -> Result<(), BackendError> {
         if self.importing.load(Ordering::Acquire) {
             return Err(not_ready(

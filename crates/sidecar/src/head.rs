@@ -1,4 +1,4 @@
-//! Where a store stands, and which revisions can be asked for.
+//! Position of a store (epoch, revision, compact revision), and which revisions are readable.
 
 use std::time::SystemTime;
 
@@ -9,48 +9,48 @@ use backend_proto::v1::{BackendError, Header};
 
 use crate::refuse;
 
-/// Where a store stands. Ordered by age: epochs only grow, and revisions within them.
+/// Position of a store. Ordered by age: epochs only grow, and revisions grow within an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Head {
     /// See [`Header::epoch`].
     pub epoch: i64,
     /// Newest committed and durable revision.
     pub revision: i64,
-    /// Newest revision whose history is gone.
+    /// Newest revision whose history was compacted.
     pub compact_revision: i64,
 }
 
-/// A revision that cannot be read.
+/// Reason why a revision is not readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevisionError {
-    /// It is no longer retained.
+    /// The revision is no longer retained.
     #[error("history up to revision {compact_revision} is gone")]
     Compacted {
         /// The current compact revision.
         compact_revision: i64,
     },
-    /// It does not exist yet.
+    /// The revision does not exist yet.
     #[error("revision {asked} is above the current revision {current}")]
     Future {
-        /// What the caller asked for.
+        /// Requested revision.
         asked: i64,
-        /// The newest committed revision.
+        /// Newest committed revision.
         current: i64,
     },
 }
 
-/// No revision is left for a change, or an epoch.
+/// No revision is left for a change or an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the store is at revision {newest}, and none is left for this: save it with `arkctl \
      backup` and restore that into an empty store, which numbers it anew"
 )]
 pub struct Exhausted {
-    /// The newest revision that the store remembers.
+    /// Newest revision in the store.
     pub newest: i64,
 }
 
-/// Numbers that no store has.
+/// Numbers that no valid store has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the row of the table store is damaged: it has epoch {}, compact revision {} and revision {}, \
@@ -60,10 +60,10 @@ pub struct Exhausted {
 pub struct Damaged(pub Head);
 
 impl Head {
-    /// The head that a store was left with, as far as it can be one.
+    /// Validates the head read from a store.
     ///
     /// # Errors
-    /// If its numbers are not in order, or not in range.
+    /// If its numbers are out of order or out of range.
     pub const fn check(self) -> Result<Self, Damaged> {
         let in_order = 1 <= self.epoch
             && self.epoch <= self.compact_revision
@@ -76,22 +76,22 @@ impl Head {
         }
     }
 
-    /// Where a store begins that is only made now: see [`Self::begin`].
+    /// Returns the head of a newly created store: see [`Self::begin`].
     #[must_use]
     pub fn made(now: SystemTime) -> Self {
         Self::at(clock::revision_at(now))
     }
 
-    /// Where a new epoch begins: above `newest`, the newest epoch and revision that the store
-    /// remembers, and not before the clock.
+    /// Returns the head at which a new epoch begins: above `newest`, the newest epoch and revision
+    /// in the store, and not below the clock.
     ///
-    /// A restored store, or one made in place of another, does not remember the revisions that it
-    /// issued since; clients do. The clock puts the new epoch above them: 4096 revisions per
-    /// millisecond since 2026 are more than any store issues. History before the epoch counts as
-    /// compacted, so that every reader lists again (docs/adr/0013-revisions-below-2-53.md).
+    /// A restored store, or one created in place of another, lacks revisions that were issued to
+    /// clients. The clock puts the new epoch above them: no store issues 4096 revisions per
+    /// millisecond, counted from 2026. History before the epoch counts as compacted, so that every
+    /// client lists again (docs/adr/0013-revisions-below-2-53.md).
     ///
     /// # Errors
-    /// If `newest` leaves no room below [`MAX_REVISION`].
+    /// If no revision is left between `newest` and [`MAX_REVISION`].
     pub fn begin(newest: Self, now: SystemTime) -> Result<Self, Exhausted> {
         let newest = newest.epoch.max(newest.revision);
         if newest >= MAX_REVISION {
@@ -100,7 +100,7 @@ impl Head {
         Ok(Self::at(clock::revision_at(now).max(newest + 1)))
     }
 
-    /// The beginning of an epoch.
+    /// Head of an epoch without changes.
     const fn at(revision: i64) -> Self {
         Self {
             epoch: revision,
@@ -109,11 +109,11 @@ impl Head {
         }
     }
 
-    /// Whether another change may follow `newest`.
+    /// Checks that another change may follow `newest`.
     ///
     /// # Errors
-    /// If it would be above [`LAST_WRITE`]. Ask after looking for the operation's op_id: one that was
-    /// applied before gets its first verdict.
+    /// If its revision would exceed [`LAST_WRITE`]. Check after the lookup of the operation's
+    /// op_id: a retry of an applied operation must get its first verdict.
     pub const fn check_room(newest: i64) -> Result<(), Exhausted> {
         if newest >= LAST_WRITE {
             return Err(Exhausted { newest });
@@ -121,7 +121,7 @@ impl Head {
         Ok(())
     }
 
-    /// The larger of each number of two heads: what must not be issued again by either store.
+    /// Takes the maximum of each number: no revision of either store may be issued again.
     #[must_use]
     pub fn max_of(self, other: Self) -> Self {
         Self {
@@ -131,14 +131,14 @@ impl Head {
         }
     }
 
-    /// Whether nothing was ever written in the epoch. The store may hold what an earlier epoch or
-    /// an import left.
+    /// Whether the epoch has no changes yet. The store may still hold records of an earlier epoch
+    /// or an import.
     #[must_use]
     pub const fn has_just_begun(self) -> bool {
         self.revision == self.epoch
     }
 
-    /// The header of an answer.
+    /// Converts into the header of a response.
     #[must_use]
     pub const fn header(self, store_id: String) -> Header {
         Header {
@@ -149,10 +149,10 @@ impl Head {
         }
     }
 
-    /// The revision whose state a read gets that asks for `revision`; 0 stands for the newest.
+    /// Returns the revision at which a read of `revision` is served; 0 means the newest.
     ///
     /// # Errors
-    /// If state at that revision is gone, or not there yet.
+    /// If the state at that revision is compacted or does not exist yet.
     pub const fn readable(self, revision: i64) -> Result<i64, RevisionError> {
         if revision == 0 {
             return Ok(self.revision);
@@ -163,10 +163,10 @@ impl Head {
         }
     }
 
-    /// Whether every change after `revision` can be read.
+    /// Checks that every change after `revision` is readable.
     ///
     /// # Errors
-    /// If some of them are gone, or `revision` is not there yet.
+    /// If some of them are compacted, or `revision` does not exist yet.
     pub const fn follows(self, revision: i64) -> Result<(), RevisionError> {
         if revision < self.compact_revision {
             return Err(RevisionError::Compacted {
@@ -176,10 +176,10 @@ impl Head {
         self.reached(revision)
     }
 
-    /// Whether `revision` was reached.
+    /// Checks that `revision` exists.
     ///
     /// # Errors
-    /// If it was not.
+    /// If it does not.
     pub const fn reached(self, revision: i64) -> Result<(), RevisionError> {
         if revision > self.revision {
             return Err(RevisionError::Future {

@@ -1,4 +1,5 @@
-//! Health: the driver's view, asked regularly, as our own message and as grpc.health.v1.
+//! Polls the driver's health and publishes it as the Backend service's own message and as
+//! grpc.health.v1.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,15 @@ use tonic_health::server::HealthReporter;
 use crate::driver::{Driver, DriverHealth};
 use crate::gate::Gate;
 
-const EVERY: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Longest wait for the driver's answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout of one health call. A driver must return within a second: see [`Driver::health`].
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Name of our service for probes.
+/// Service name for grpc.health.v1 probes.
 const SERVICE: &str = "ark.backend.v1.Backend";
 
-/// Asks the driver and publishes what it says until told to stop.
+/// Polls the driver and publishes its health until shutdown.
 pub(crate) async fn run(
     driver: Arc<dyn Driver>,
     gate: Gate,
@@ -31,14 +32,14 @@ pub(crate) async fn run(
 ) {
     loop {
         if gate.check().is_err() {
-            // Whoever finishes the import may do so through another process. Asked again as long as
-            // there is no answer.
-            let _ = tokio::time::timeout(PATIENCE, gate.refresh(driver.as_ref())).await;
+            // Another process may finish the import, so poll for that too. A timeout leaves the
+            // gate closed until the next poll.
+            let _ = tokio::time::timeout(HEALTH_TIMEOUT, gate.refresh(driver.as_ref())).await;
         }
-        let now = tokio::time::timeout(PATIENCE, driver.health())
+        let now = tokio::time::timeout(HEALTH_TIMEOUT, driver.health())
             .await
             .unwrap_or_else(|_| DriverHealth::NotReady("the store does not answer".to_owned()));
-        let serving = match told(&now, &gate) {
+        let serving = match published(&now, &gate) {
             DriverHealth::Ready | DriverHealth::NoSpace(_) | DriverHealth::Fenced(_) => {
                 ServingStatus::Serving
             }
@@ -54,22 +55,22 @@ pub(crate) async fn run(
         });
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
-/// What clients are told: half a store does not serve, however well its driver is.
-fn told(health: &DriverHealth, gate: &Gate) -> DriverHealth {
+/// Returns the published health. An unfinished import is not ready, whatever the driver reports.
+fn published(health: &DriverHealth, gate: &Gate) -> DriverHealth {
     match gate.check() {
         Err(closed) if *health == DriverHealth::Ready => DriverHealth::NotReady(closed.message),
         _ => health.clone(),
     }
 }
 
-/// The answer to `Health`.
+/// Builds the response to `Health`.
 pub(crate) fn response(health: &DriverHealth, gate: &Gate, header: Header) -> HealthResponse {
-    let health = told(health, gate);
+    let health = published(health, gate);
     let (state, cause, message) = match &health {
         DriverHealth::Ready => (State::Ready, Cause::Unspecified, ""),
         DriverHealth::Fenced(why) => (State::ReadOnly, Cause::Fenced, why.as_str()),

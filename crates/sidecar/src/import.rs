@@ -1,4 +1,4 @@
-//! Content on its way into an empty store.
+//! Imports into an empty store.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use tonic::{Status, Streaming};
 use crate::driver::{Driver, ImportOptions, ImportPart};
 use crate::refuse::{closing, error, invalid, status, unimplemented};
 
-/// Messages between the stream and the driver.
+/// Messages buffered between the stream and the driver.
 const AHEAD: usize = 2;
 
-/// What arrived.
+/// Counters of the received content.
 #[derive(Default)]
 struct Count {
     records: i64,
     events: i64,
 }
 
-/// Feeds the stream to the driver. Without a closing message that agrees with what arrived, the
-/// driver keeps nothing.
+/// Feeds the stream to the driver. Unless the closing message matches the received counts, the
+/// driver stores nothing.
 pub(crate) async fn run(
     driver: Arc<dyn Driver>,
     mut stream: Streaming<ImportRequest>,
@@ -36,12 +36,12 @@ pub(crate) async fn run(
     let source = options
         .source
         .ok_or_else(|| status(&invalid("an import needs the source's header")))?;
-    if let Some(refusal) = import::refusal(&source) {
-        return Err(status(&invalid(&refusal)));
+    if let Some(rejection) = import::rejection(&source) {
+        return Err(status(&invalid(&rejection)));
     }
     if (options.more || options.discard) && !driver.describe().moves {
-        let refusal = unimplemented("this driver cannot import in several calls");
-        return Err(status(&refusal));
+        let rejection = unimplemented("this driver cannot import in several calls");
+        return Err(status(&rejection));
     }
     let options = ImportOptions {
         source,
@@ -54,7 +54,7 @@ pub(crate) async fn run(
     let feed = feed(stream, sender);
     tokio::pin!(importing, feed);
     let (imported, fed) = tokio::select! {
-        // A refusal does not wait for what the caller might send next.
+        // Return a rejection at once, without waiting for the client's next message.
         imported = &mut importing => {
             let header = imported.map_err(|error| status(&error))?;
             (Ok(header), feed.await)
@@ -104,14 +104,14 @@ async fn feed(
                 if (done.records, done.events) != (count.records, count.events) {
                     return refuse(invalid("the import is not what its sender counted"));
                 }
-                // The driver's own answer tells whether it took it.
+                // The driver's own result says whether it accepted this part.
                 let _ = sender.send(ImportPart::Done).await;
                 return Ok(count);
             }
             Some(Part::Options(_)) | None => return refuse(invalid("a part out of place")),
         };
         if sender.send(part).await.is_err() {
-            // The driver refused; its answer says why.
+            // The driver rejected the content; its result says why.
             return Ok(count);
         }
     }
@@ -128,7 +128,8 @@ fn too_large(what: &str) -> BackendError {
     invalid(&import::too_large(what))
 }
 
-/// Why records cannot be taken: one of them lost its value, or was created after its revision.
+/// Returns the reason to reject records: a missing value, or a creation revision above the record's
+/// own.
 fn fault<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<BackendError> {
     records.into_iter().find_map(|record| {
         if !record.unreadable.is_empty() {
@@ -151,7 +152,7 @@ mod tests {
     use super::{LAST_IMPORT, fault};
 
     #[test]
-    fn records_were_created_before_they_changed() {
+    fn records_with_invalid_create_revision_are_rejected() {
         for (create_revision, revision, fits) in [
             (1, 1, true),
             (3, 9, true),

@@ -1,16 +1,16 @@
-//! Keys as drivers store them: one text whose byte order is the order of keys within a resource.
+//! Storage form of keys: one string whose byte order is the order of keys within a resource.
 
 use backend_proto::v1::{BackendError, Key};
 
 use crate::refuse::invalid;
 
-/// The text: `namespace/name`, or `name` of a cluster-scoped record.
+/// Returns `namespace/name`, or `name` for a cluster-scoped record.
 #[must_use]
 pub fn path_of(key: &Key) -> String {
     path(&key.namespace, &key.name)
 }
 
-/// [`path_of`] of a key's parts.
+/// [`path_of`] from the parts of a key.
 #[must_use]
 pub fn path(namespace: &str, name: &str) -> String {
     if namespace.is_empty() {
@@ -20,7 +20,7 @@ pub fn path(namespace: &str, name: &str) -> String {
     }
 }
 
-/// The reverse of [`path_of`].
+/// Inverse of [`path_of`].
 #[must_use]
 pub fn key_of(group: &str, resource: &str, path: &str) -> Key {
     let (namespace, name) = path.split_once('/').unwrap_or(("", path));
@@ -32,12 +32,12 @@ pub fn key_of(group: &str, resource: &str, path: &str) -> Key {
     }
 }
 
-/// Refuses a key whose text could be another's, or none that a database takes.
+/// Rejects a key that is ambiguous as a path, or that databases cannot store.
 pub(crate) fn check(key: &Key) -> Result<(), BackendError> {
     check_parts([&key.group, &key.resource, &key.namespace, &key.name])
 }
 
-/// [`check`] of some of a key's parts.
+/// [`check`] for some parts of a key.
 pub(crate) fn check_parts<'a>(
     parts: impl IntoIterator<Item = &'a String>,
 ) -> Result<(), BackendError> {
@@ -47,7 +47,7 @@ pub(crate) fn check_parts<'a>(
     Ok(())
 }
 
-/// A key for people: `resource.group namespace/name`.
+/// Formats a key for operators: `resource.group namespace/name`.
 #[must_use]
 pub fn display(key: &Key) -> String {
     let path = path_of(key);

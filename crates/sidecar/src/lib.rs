@@ -1,13 +1,13 @@
-//! Driver kit: everything a storage driver would write again.
+//! Driver kit: the parts that every storage driver needs.
 //!
-//! A driver author implements [`Driver`] and calls [`run`]. The kit batches writes, hands changes
-//! out to watchers, serves `ark.backend.v1` on a unix socket or over mutual TLS, drops old history,
+//! A driver implements [`Driver`] and calls [`run`]. The kit batches writes, fans out changes to
+//! watchers, serves `ark.backend.v1` on a unix socket or over mutual TLS, compacts old history,
 //! answers health probes and shuts down in order.
 //!
 //! Invariants:
 //! - one [`Driver::commit`] at a time; two operations on one key never share a batch;
-//! - a change is published to watchers before its writer is answered, so that a watch begun after
-//!   an answer starts behind it;
+//! - a change is published to watchers before its write returns, so that a watch started after the
+//!   response begins behind it;
 //! - backend reads per write do not depend on the number of watchers: they share one ring.
 
 pub mod config;
@@ -27,6 +27,7 @@ mod gate;
 mod health;
 mod import;
 mod list;
+mod log_follower;
 mod metrics;
 mod parent;
 mod range;
@@ -36,7 +37,6 @@ mod retention;
 mod run;
 mod service;
 mod streams;
-mod tail;
 mod watch;
 
 pub use config::Options;

@@ -1,4 +1,4 @@
-//! Lists on their way to a reader.
+//! Streams lists from the driver to a client.
 
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::Reason;
@@ -10,11 +10,11 @@ use crate::driver::{Driver, ListPart, ListQuery};
 use crate::reader::Sink;
 use crate::refuse::{closing, error};
 
-/// Parts between driver and reader: the driver reads one ahead.
+/// Parts buffered between driver and client: the driver reads one ahead.
 const AHEAD: usize = 1;
 
-/// Runs one list of the driver into `sink`; `wrap` makes a message of each part, or leaves it out.
-/// Answers how many records were sent, or `None` if the reader left.
+/// Runs one list of the driver into `sink`; `wrap` converts each part into a message, or skips it.
+/// Returns the number of records sent, or `None` if the client disconnected.
 pub(crate) async fn pump<M: prost::Message>(
     driver: &dyn Driver,
     query: ListQuery,
@@ -24,7 +24,7 @@ pub(crate) async fn pump<M: prost::Message>(
 ) -> Result<Option<i64>, BackendError> {
     let _place = sink.list().await?;
     let (sender, parts) = mpsc::channel(AHEAD);
-    // The receiver moves in, so that the driver finds its sink closed once forwarding ends.
+    // Move the receiver in: when forwarding ends it is dropped, which closes the driver's sink.
     let forward = async {
         let forward = forward(parts, sink, wrap, stop);
         let stopped = || Err(closing());

@@ -1,4 +1,4 @@
-//! Where the kit serves: a unix socket for the same pod, or TCP with mutual TLS.
+//! Listening address: a unix socket for the same pod, or TCP with mutual TLS.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -9,29 +9,29 @@ use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::config::Options;
 
-/// What keeps the kit from serving at an address. Each is a sentence for an operator.
+/// Error of binding the listening address; the message is for operators.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither `unix://` nor `tcp://`.
+    /// The address is neither `unix://` nor `tcp://`.
     #[error("--listen {0}: must be unix:///PATH or tcp://HOST:PORT")]
     Address(String),
-    /// Mutual TLS lacks a file.
+    /// A file for mutual TLS is missing.
     #[error("--listen {0}: tcp:// needs --tls-cert, --tls-key and --tls-client-ca")]
     NoTls(String),
     /// A certificate or key cannot be read.
     #[error("cannot read {path}: {source}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: std::io::Error,
     },
-    /// Another process serves there, or something else is in the way.
+    /// Another process serves at the address, or another file is in its place.
     #[error("cannot listen on {address}: {problem}")]
     Bind {
-        /// The address.
+        /// Address to listen on.
         address: String,
-        /// What is in the way and what to do.
+        /// Obstacle, and how to remove it.
         problem: String,
     },
 }
@@ -41,12 +41,12 @@ pub enum Error {
 pub enum Listener {
     /// A unix socket; the file is removed when the kit stops.
     Unix(UnixListener, PathBuf),
-    /// TCP, with the TLS that every client must use.
+    /// TCP, with mandatory mutual TLS.
     Tcp(TcpListener, Box<ServerTlsConfig>),
 }
 
 impl Listener {
-    /// Binds what `options.listen` says.
+    /// Binds `options.listen`.
     ///
     /// # Errors
     /// If the address is malformed, in use, or lacks its certificates.
@@ -71,8 +71,9 @@ impl Listener {
     }
 }
 
-/// Whether the process at the other end may use the socket: our own user, root, or the one allowed.
-pub(crate) fn may_enter(stream: &UnixStream, allowed: Option<u32>) -> bool {
+/// Whether the peer process may use the socket: the driver's own user, root, or the allowed user
+/// id.
+pub(crate) fn is_permitted(stream: &UnixStream, allowed: Option<u32>) -> bool {
     let ours = rustix::process::geteuid().as_raw();
     stream.peer_cred().is_ok_and(|peer| {
         let uid = peer.uid();
@@ -84,12 +85,12 @@ async fn bind_unix(path: &Path) -> Result<UnixListener, Error> {
     let name = path.display().to_string();
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
-            return Err(refuse(&name, "a file that is no socket is in the way"));
+            return Err(refuse(&name, "a file that is not a socket exists there"));
         }
         if UnixStream::connect(path).await.is_ok() {
             return Err(refuse(&name, "another process serves there: stop it first"));
         }
-        // Left over by a process that was killed.
+        // Socket of a killed process: nothing accepts on it.
         std::fs::remove_file(path).map_err(|error| refuse(&name, error.to_string()))?;
     }
     let listener = UnixListener::bind(path).map_err(|error| refuse(&name, error.to_string()))?;

@@ -1,10 +1,10 @@
-//! What a driver's process says, on standard error.
+//! Logging of a driver process, on standard error.
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-/// Writes logs from here on, at the level of `ARK_LOG` (`info` if it is absent). Called once, first.
+/// Initializes logging at the level of `ARK_LOG` (default `info`). Call once, before anything logs.
 pub fn init() {
     let filter = EnvFilter::builder()
         .with_env_var("ARK_LOG")
@@ -14,7 +14,8 @@ pub fn init() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        // Told on standard error, which panics if that is what failed: whoever started us may be gone.
+        // Internal errors are printed to standard error, and printing panics if standard error is
+        // closed. The parent process may have closed it.
         .log_internal_errors(false)
         .init();
 }

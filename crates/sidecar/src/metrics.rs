@@ -1,4 +1,4 @@
-//! Counters of the kit, and the tiny listener that shows them.
+//! Metrics of the kit, and a minimal HTTP listener for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Longest a scrape may take.
-const SCRAPE: Duration = Duration::from_secs(5);
+/// Timeout of one scrape.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Scrapes at a time; more wait to be accepted.
+/// Concurrent scrapes; further connections wait in the accept queue.
 const SCRAPES: usize = 8;
 
-/// What the kit counts; cheap to clone.
+/// Metrics of the kit; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Arc<Mutex<Registry>>,
@@ -46,11 +46,19 @@ impl Metrics {
             registry: Arc::default(),
         };
         registry.register("batch_ops", "Operations per commit", batches);
-        registry.register("events", "Changes committed here", metrics.events.clone());
-        registry.register("log_reads", "Reads of the log", metrics.log_reads.clone());
-        registry.register("lists", "Lists begun", metrics.lists.clone());
-        registry.register("gets", "Records asked for", metrics.gets.clone());
-        registry.register("watches", "Watches open now", metrics.watches.clone());
+        registry.register(
+            "events",
+            "Changes committed by this process",
+            metrics.events.clone(),
+        );
+        registry.register(
+            "log_reads",
+            "Reads of the change log",
+            metrics.log_reads.clone(),
+        );
+        registry.register("lists", "Lists started", metrics.lists.clone());
+        registry.register("gets", "Records requested by key", metrics.gets.clone());
+        registry.register("watches", "Open watches", metrics.watches.clone());
         *metrics.registry.lock() = registry;
         metrics
     }
@@ -75,13 +83,13 @@ impl Metrics {
         self.gets.inc();
     }
 
-    /// Counts an open watch until dropped.
+    /// Counts an open watch until the guard is dropped.
     pub(crate) fn watch(&self) -> OpenWatch {
         self.watches.inc();
         OpenWatch(self.watches.clone())
     }
 
-    /// Answers every request on `listener` with the metrics until told to stop.
+    /// Serves the metrics on `listener` until shutdown.
     pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let mut scrapes = JoinSet::new();
         loop {
@@ -92,8 +100,8 @@ impl Metrics {
                     if let Ok((stream, _)) = accepted {
                         let text = self.text();
                         scrapes.spawn(async move {
-                            // A scraper that hangs or leaves is no concern of ours.
-                            let _ = tokio::time::timeout(SCRAPE, answer(stream, text)).await;
+                            // A slow or disconnected scraper is not an error of the driver.
+                            let _ = tokio::time::timeout(SCRAPE_TIMEOUT, answer(stream, text)).await;
                         });
                     }
                 }

@@ -1,4 +1,4 @@
-//! What every driver asks of an operation before it looks at the store.
+//! Checks of an operation that do not depend on the store, shared by all drivers.
 
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op::Action;
@@ -6,23 +6,23 @@ use backend_proto::v1::{BackendError, Op, Origin};
 
 use crate::key;
 
-/// Bytes of `Op.actor` that are kept.
+/// Stored bytes of `Op.actor`; the rest is cut off.
 const ACTOR_BYTES: usize = 256;
 
-/// Bytes of the parts of an [`Origin`] that are kept.
+/// Stored bytes of the parts of an [`Origin`]; the rest is cut off.
 const MANAGER_BYTES: usize = 128;
 const VERB_BYTES: usize = 32;
 const SUBRESOURCE_BYTES: usize = 32;
 
-/// Bytes of `Op.op_id`, if there is one: drivers index it.
+/// Bytes of `Op.op_id`, if set: a UUID. Drivers index it.
 const OP_ID_BYTES: usize = 16;
 
-/// Most bytes of group, resource, namespace and name.
+/// Maximum bytes of group, resource, namespace and name: the limits of the Kubernetes API.
 const KEY_BYTES: [usize; 4] = [253, 63, 63, 253];
 
-/// Why an operation cannot be stored whatever the state of the store; `None` if it may be.
+/// Returns the reason why an operation is invalid in any state of the store, or `None`.
 #[must_use]
-pub fn refusal(op: &Op, value_bytes: usize) -> Option<BackendError> {
+pub fn rejection(op: &Op, value_bytes: usize) -> Option<BackendError> {
     if !op.op_id.is_empty() && op.op_id.len() != OP_ID_BYTES {
         return Some(invalid("the op_id has not 16 bytes"));
     }
@@ -35,8 +35,8 @@ pub fn refusal(op: &Op, value_bytes: usize) -> Option<BackendError> {
     if key.resource.is_empty() || key.name.is_empty() {
         return Some(invalid("the key has no resource or no name"));
     }
-    if let Err(refusal) = key::check(key) {
-        return Some(refusal);
+    if let Err(rejection) = key::check(key) {
+        return Some(rejection);
     }
     let parts = [&key.group, &key.resource, &key.namespace, &key.name];
     let lengths = parts.iter().map(|part| part.len());
@@ -49,13 +49,14 @@ pub fn refusal(op: &Op, value_bytes: usize) -> Option<BackendError> {
     None
 }
 
-/// The first bytes of the actor that are whole characters.
+/// Returns the stored part of the actor: its first bytes, cut at a character boundary.
 #[must_use]
 pub fn actor(op: &Op) -> &str {
     start(&op.actor, ACTOR_BYTES)
 }
 
-/// The first bytes of each part of an origin that are whole characters; `None` if all are empty.
+/// Returns the stored part of an origin: the first bytes of each part, cut at a character boundary;
+/// `None` if all are empty.
 #[must_use]
 pub fn origin(origin: Option<&Origin>) -> Option<Origin> {
     let origin = origin?;
@@ -66,8 +67,8 @@ pub fn origin(origin: Option<&Origin>) -> Option<Origin> {
     )
 }
 
-/// The origin that a store kept; `None` if all parts are empty, so that a change of an earlier
-/// release shows none and a stored change reads as it was handed to watchers.
+/// Builds an origin from stored columns; `None` if all parts are empty, so that changes of earlier
+/// releases have none, and a stored change equals the one sent to watchers.
 #[must_use]
 pub fn origin_of(manager: String, verb: String, subresource: String) -> Option<Origin> {
     let origin = Origin {
@@ -82,13 +83,13 @@ fn start(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// The refusal of an operation that is malformed.
+/// Rejection of a malformed operation.
 #[must_use]
 pub fn invalid(message: &str) -> BackendError {
     refused(Reason::Invalid, message)
 }
 
-/// The refusal of one operation; nothing of it was stored.
+/// Rejection of one operation; nothing of it was stored.
 #[must_use]
 pub fn refused(reason: Reason, message: &str) -> BackendError {
     BackendError {
@@ -104,23 +105,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_cut_at_whole_characters() {
+    fn origin_is_truncated_at_character_boundary() {
         let long = Origin {
             manager: "é".repeat(100),
             verb: format!("{}é", "v".repeat(31)),
             subresource: "s".repeat(33),
         };
-        let kept = Origin {
+        let stored = Origin {
             manager: "é".repeat(64),
             verb: "v".repeat(31),
             subresource: "s".repeat(32),
         };
-        assert_eq!(origin(Some(&long)), Some(kept.clone()));
-        assert_eq!(origin(Some(&kept)), Some(kept));
+        assert_eq!(origin(Some(&long)), Some(stored.clone()));
+        assert_eq!(origin(Some(&stored)), Some(stored));
     }
 
     #[test]
-    fn an_origin_that_says_nothing_is_none() {
+    fn empty_origin_is_none() {
         assert_eq!(origin(None), None);
         assert_eq!(origin(Some(&Origin::default())), None);
         assert_eq!(origin_of(String::new(), String::new(), String::new()), None);

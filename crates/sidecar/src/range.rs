@@ -1,11 +1,11 @@
-//! Which keys a range holds.
+//! Validation and matching of key ranges.
 
 use backend_proto::v1::{BackendError, Event, Key, Range};
 
 use crate::key;
 use crate::refuse::invalid;
 
-/// Refuses a range that names too little, or what no key can be.
+/// Rejects a range without group or resource, or with parts that no key can have.
 pub(crate) fn check(range: &Range) -> Result<(), BackendError> {
     if range.resource.is_empty() {
         return Err(invalid("the range names no resource"));
@@ -17,7 +17,7 @@ pub(crate) fn check(range: &Range) -> Result<(), BackendError> {
     key::check_parts(parts.chain(&range.namespace).chain(&range.name))
 }
 
-/// Whether an event is in one of the ranges; none means every event.
+/// Whether an event is in one of the ranges; an empty list matches every event.
 pub(crate) fn holds(ranges: &[Range], event: &Event) -> bool {
     let key = event.record.as_ref().and_then(|record| record.key.as_ref());
     ranges.is_empty() || key.is_some_and(|key| ranges.iter().any(|range| has(range, key)))

@@ -1,4 +1,4 @@
-//! Readers of streams: how long they are waited for.
+//! Clients that read streams, with timeouts for clients that stop reading.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::connection::Connection;
 use crate::refuse::{closing, status, too_slow};
 use crate::streams::{Reading, Room, Streams, Unread};
 
-/// How long a reader may take nothing before it is cut.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a reader may accept no message before its stream is ended.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a reader that was cut may take nothing before its connection is closed: only that gives
-/// back what the transport holds for it.
-const LAST_WORD: Duration = Duration::from_secs(10);
+/// How long the reader of an ended stream may accept no message before its connection is closed.
+/// Only closing releases what the transport buffers for it.
+const FINAL_ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a reader may take nothing once the kit stops.
-const STOPPING: Duration = Duration::from_secs(1);
+/// As [`READ_TIMEOUT`], during shutdown.
+const SHUTDOWN_READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where messages to a reader go.
+/// Sends messages to a reader.
 #[derive(Debug)]
 pub(crate) struct Sink<M> {
     queue: mpsc::Sender<Sent<M>>,
@@ -35,17 +35,18 @@ pub(crate) struct Sink<M> {
     connection: Connection,
 }
 
-/// Messages as their reader takes them.
+/// Messages, in the order in which the transport polls them.
 #[derive(Debug)]
 pub(crate) struct Messages<M> {
     queue: mpsc::Receiver<Sent<M>>,
-    /// The last one, which the transport asks to be followed only once it has room again.
+    /// The message yielded last. It counts as unread until the next poll, which the transport makes
+    /// only once it has room.
     last: Option<Unread>,
 }
 
 type Sent<M> = (Result<M, Status>, Unread);
 
-/// A stream to a reader on a connection, with so many messages ready.
+/// Creates a stream to a reader on a connection, with the given number of buffered messages.
 pub(crate) fn channel<M>(
     streams: &Streams,
     connection: Connection,
@@ -69,8 +70,8 @@ pub(crate) fn channel<M>(
 // === impl Sink ===
 
 impl<M: prost::Message> Sink<M> {
-    /// Hands a message over, in the room that was made for it or in what is there; `false` if the
-    /// reader left.
+    /// Sends a message, using the reserved room if given, else reserving some; `false` if the
+    /// reader disconnected.
     pub(crate) async fn send(
         &self,
         message: M,
@@ -83,7 +84,7 @@ impl<M: prost::Message> Sink<M> {
                 None => self.streams.room(message.encoded_len()).await?,
             };
             let message = (Ok(message), self.reading.send(Some(room)));
-            match timeout(PATIENCE, self.queue.send(message)).await {
+            match timeout(READ_TIMEOUT, self.queue.send(message)).await {
                 Ok(sent) => Ok(sent.is_ok()),
                 Err(_) => Err(too_slow()),
             }
@@ -97,43 +98,44 @@ impl<M: prost::Message> Sink<M> {
 }
 
 impl<M> Sink<M> {
-    /// Room for a message of so many bytes, before they are read.
+    /// Reserves room for a message of `bytes`, before it is read from the driver.
     pub(crate) async fn room(&self, bytes: usize) -> Result<Room, BackendError> {
         self.streams.room(bytes).await
     }
 
-    /// A place among the lists.
+    /// Acquires a slot for a list.
     pub(crate) async fn list(&self) -> Result<Room, BackendError> {
         self.streams.list().await
     }
 
-    /// Waits until the reader left.
+    /// Waits until the reader disconnects.
     pub(crate) async fn closed(&self) {
         self.queue.closed().await;
     }
 
-    /// Waits until others need what the reader does not take, and says why nothing follows.
+    /// Waits until the room held by this reader is needed for others, and returns the error to end
+    /// its stream with.
     pub(crate) async fn cut(&self) -> BackendError {
         self.reading.cut().await;
         too_slow()
     }
 
-    /// Tells a reader why nothing follows. It may have left already. If it does not take even this,
-    /// its connection is closed.
+    /// Ends the stream with an error. The reader may be disconnected already. If it does not accept
+    /// even this message, its connection is closed.
     pub(crate) async fn end(self, error: &BackendError, stop: &CancellationToken) {
         let stopping = async {
             stop.cancelled().await;
-            sleep(STOPPING).await;
+            sleep(SHUTDOWN_READ_TIMEOUT).await;
         };
-        let told = async {
+        let last_message = async {
             let message = (Err(status(error)), self.reading.send(None));
             if self.queue.send(message).await.is_ok() {
                 self.queue.closed().await;
             }
         };
         tokio::select! {
-            told = timeout(LAST_WORD, told) => if told.is_err() {
-                tracing::warn!("a client does not read: its connection is closed");
+            last_message = timeout(FINAL_ERROR_TIMEOUT, last_message) => if last_message.is_err() {
+                tracing::warn!("client stopped reading: closing its connection");
                 self.connection.close();
             },
             () = stopping => {}

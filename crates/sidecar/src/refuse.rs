@@ -1,11 +1,11 @@
-//! Typed errors of the kit's own.
+//! Errors that the kit itself returns.
 
 use backend_proto::error::to_status;
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use tonic::Status;
 
-/// A refusal after which nothing was stored.
+/// A rejection after which nothing was stored.
 pub(crate) fn error(reason: Reason, message: impl Into<String>) -> BackendError {
     BackendError {
         reason: reason.into(),
@@ -41,7 +41,7 @@ pub(crate) fn closing() -> BackendError {
     error(Reason::NotReady, "the driver is shutting down")
 }
 
-/// The answer to a write after which nobody can tell what was stored.
+/// Error of a write whose outcome is unknown.
 pub(crate) fn lost() -> BackendError {
     BackendError {
         outcome: Outcome::Unknown.into(),

@@ -1,4 +1,4 @@
-//! Dropping history that nobody needs.
+//! Periodic compaction of old history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
 
-/// How often the rule is applied, and how often while the disk is full.
-const EVERY: Duration = Duration::from_secs(60);
-const EVERY_FULL: Duration = Duration::from_secs(1);
+/// Interval between compactions, and the interval while the disk is full.
+const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL_WHEN_FULL: Duration = Duration::from_secs(1);
 
-/// How much shorter history gets each time that the disk is still full.
-const SHORTER: u64 = 4;
+/// Divisor of the retention each time that the disk is still full.
+const SHRINK_FACTOR: u64 = 4;
 
-/// What is kept: changes younger than `keep`, and the last `keep_events` whatever their age.
+/// Retention rule: keeps changes younger than `keep`, and the last `keep_events` regardless of age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retention {
     pub(crate) keep: Duration,
@@ -25,8 +25,8 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    /// Applies the rule until told to stop. On a full disk history is shorter than the rule says, down
-    /// to what frees enough: values that were deleted or replaced lie in it.
+    /// Applies the rule until shutdown. While the disk is full, the retention shrinks until enough
+    /// is freed: history holds deleted and replaced values.
     pub(crate) async fn run(
         self,
         driver: Arc<dyn Driver>,
@@ -39,11 +39,11 @@ impl Retention {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY_FULL) => waited += EVERY_FULL,
+                () = tokio::time::sleep(INTERVAL_WHEN_FULL) => waited += INTERVAL_WHEN_FULL,
             }
             let full = matches!(*health.borrow(), DriverHealth::NoSpace(_));
             rule = if full { rule.shorter() } else { self };
-            if !full && waited < EVERY {
+            if !full && waited < INTERVAL {
                 continue;
             }
             waited = Duration::ZERO;
@@ -53,11 +53,11 @@ impl Retention {
         }
     }
 
-    /// What is kept if this was too much.
+    /// Returns the next shorter retention.
     const fn shorter(self) -> Self {
         Self {
             keep: Duration::ZERO,
-            keep_events: self.keep_events / SHORTER,
+            keep_events: self.keep_events / SHRINK_FACTOR,
         }
     }
 
@@ -73,7 +73,11 @@ impl Retention {
             fanout.adopt(&header);
             if full {
                 let kept = self.keep_events;
-                tracing::warn!(revision, kept, "the disk is full: history is shorter");
+                tracing::warn!(
+                    revision,
+                    kept,
+                    "disk is full: shortened the retention of history"
+                );
             } else {
                 tracing::debug!(revision, "dropped history");
             }
@@ -89,7 +93,7 @@ mod tests {
     use super::Retention;
 
     #[test]
-    fn history_can_get_as_short_as_it_must() {
+    fn retention_shrinks_as_far_as_needed() {
         let mut rule = Retention {
             keep: Duration::from_secs(3600),
             keep_events: 10_000,

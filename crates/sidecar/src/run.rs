@@ -1,4 +1,4 @@
-//! Wiring, and the order of shutdown.
+//! Wiring of the kit's tasks, and the order of shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,80 +27,80 @@ use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
 use crate::gate::Gate;
 use crate::health;
-use crate::listen::{self, Listener, may_enter};
+use crate::listen::{self, Listener, is_permitted};
+use crate::log_follower::LogFollower;
 use crate::metrics::Metrics;
 use crate::parent::Parent;
 use crate::refuse::closing;
 use crate::retention::Retention;
-use crate::service::{Pace, Service};
+use crate::service::{LogRateLimit, Service};
 use crate::streams::{STREAMS, Streams};
-use crate::tail::Tail;
 
-/// How long calls under way may take to end once told to stop, and then what they left behind: less
-/// than those who stop us usually wait.
-const DRAIN: Duration = Duration::from_secs(10);
-const FINISH: Duration = Duration::from_secs(5);
+/// Shutdown timeouts: `DRAIN_TIMEOUT` for calls in progress, then `FINISH_TIMEOUT` for background tasks. The sum is
+/// below the 30 s that a kubelet waits before SIGKILL.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pause before the store is looked at again at the start.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Pause between attempts to read the store at start.
+const START_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Bytes that a reader of a stream may have in flight.
+/// HTTP/2 flow-control window per stream and per connection: bytes in flight to a reader.
 const WINDOW: u32 = 2 << 20;
 
-/// Why a driver does not serve, or no longer does.
+/// Reason why a driver does not serve, or stopped serving.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be used.
+    /// The listening address is unusable.
     #[error(transparent)]
     Listen(#[from] listen::Error),
-    /// The driver does not open.
+    /// The driver failed to open its store.
     #[error("{0}")]
     Open(String),
-    /// The store cannot be read.
+    /// The store is unreadable.
     #[error("{}", .0.message)]
     Driver(BackendError),
-    /// Signals, standard input or the metrics listener cannot be used.
+    /// Signals, standard input or the metrics listener are unusable.
     #[error("{what}: {source}")]
     System {
-        /// What was tried.
+        /// Failed operation.
         what: String,
-        /// Why it failed.
+        /// Cause of the failure.
         source: std::io::Error,
     },
     /// The listener failed.
     #[error("cannot serve: {0}")]
     Serve(#[from] tonic::transport::Error),
     /// A task of the kit or of the driver panicked.
-    #[error("a fault of the driver: {0}; start it again")]
+    #[error("a driver task panicked: {0}; restart the driver")]
     Fault(#[from] tokio::task::JoinError),
 }
 
-/// Serves `driver` until SIGINT or SIGTERM, or until standard input is closed if so asked; then
-/// drains, closes it and returns.
+/// Serves `driver` until SIGINT or SIGTERM, or until standard input is closed if the options say
+/// so; then drains, closes the driver and returns.
 ///
 /// # Errors
-/// One sentence for an operator.
+/// A message for operators.
 pub async fn run(driver: Arc<dyn Driver>, options: &Options) -> Result<(), Error> {
     let opened = std::future::ready(Ok::<_, std::convert::Infallible>(driver));
     run_once_open(opened, options).await
 }
 
-/// As [`run`], with a driver that takes its time to open, such as one that waits for a database. When
-/// told to stop meanwhile, it is dropped.
+/// As [`run`], for a driver that opens slowly, such as one that waits for its database. A shutdown
+/// in the meantime drops the opening future.
 ///
 /// # Errors
-/// As [`run`], or the words of the driver that does not open.
+/// As [`run`], or the driver's error of opening.
 pub async fn run_once_open<E: std::fmt::Display>(
     opening: impl Future<Output = Result<Arc<dyn Driver>, E>>,
     options: &Options,
 ) -> Result<(), Error> {
     let stop = CancellationToken::new();
     let signals = StopSignals::new(options)?;
-    let told = async {
+    let shutdown_signal = async {
         let reason = signals.first().await;
         tracing::info!(reason, "stopping");
         stop.cancel();
-        // Never ends the select below: serving ends it.
+        // Only the serving branch ends the select below.
         std::future::pending::<()>().await;
     };
     let serving = async {
@@ -117,11 +117,11 @@ pub async fn run_once_open<E: std::fmt::Display>(
     };
     tokio::select! {
         result = serving => result,
-        () = told => Ok(()),
+        () = shutdown_signal => Ok(()),
     }
 }
 
-/// Everything that can tell us to stop.
+/// Sources of a shutdown request.
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -147,7 +147,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the first of them and names it.
+    /// Waits for the first request and returns its name.
     async fn first(mut self) -> &'static str {
         let parent = async {
             match self.parent {
@@ -166,7 +166,7 @@ impl StopSignals {
 /// Serves `driver` on `listener` until `stop` is cancelled, then drains and closes it.
 ///
 /// # Errors
-/// As [`run`]; the driver is closed then, too.
+/// As [`run`]; the driver is closed in that case too.
 pub async fn serve(
     driver: Arc<dyn Driver>,
     listener: Listener,
@@ -201,10 +201,10 @@ async fn serve_open(
         served = accept(server, routes, listener, options, &stop) => served,
         fault = fault(&mut background) => Err(fault.into()),
     };
-    // Serving may have failed by itself.
+    // Cancel here as well: serving may have ended by an error.
     stop.cancel();
     tasks.close();
-    // The last queue went with the service: the batcher ends after what it holds.
+    // The service held the last queue; the batcher ends after the requests it holds.
     let finish = async {
         tasks.wait().await;
         let mut faults = Ok(());
@@ -213,26 +213,27 @@ async fn serve_open(
         }
         faults
     };
-    let finished = timeout(FINISH, finish).await.unwrap_or_else(|_| {
-        tracing::warn!("streams or background tasks did not end in time");
+    let finished = timeout(FINISH_TIMEOUT, finish).await.unwrap_or_else(|_| {
+        tracing::warn!("streams or background tasks did not end before the shutdown timeout");
         Ok(())
     });
     served.and(finished.map_err(Error::from))
 }
 
-/// Waits until a background task panics: without it others would wait for ever.
+/// Waits until a background task panics. Without this, its clients would wait forever.
 async fn fault(background: &mut JoinSet<()>) -> JoinError {
     loop {
         match background.join_next().await {
             Some(Err(fault)) => return fault,
-            // Told to stop.
+            // Ended by shutdown.
             Some(Ok(())) => {}
             None => std::future::pending().await,
         }
     }
 }
 
-/// Starts everything but the listener: the service, the service for probes, and the tasks.
+/// Starts everything but the listener: the service, the health service for probes, and the
+/// background tasks.
 async fn start(
     driver: Arc<dyn Driver>,
     options: &Options,
@@ -241,10 +242,10 @@ async fn start(
 ) -> Result<(Service, HealthServer<impl Health>, JoinSet<()>), Error> {
     let description = driver.describe();
     let gate = Gate::default();
-    let header = look(driver.as_ref(), &gate, stop).await?;
+    let header = read_store(driver.as_ref(), &gate, stop).await?;
     let fanout = Arc::new(Fanout::new(header));
     let metrics = Metrics::new();
-    let tail = Tail::new(fanout.clone());
+    let log_follower = LogFollower::new(fanout.clone());
     let (queue, batcher) = batch::new(description.limits);
     let (health_sender, health) = watch::channel(DriverHealth::Ready);
     let (reporter, probes) = tonic_health::server::health_reporter();
@@ -271,20 +272,20 @@ async fn start(
     ));
     background.spawn(retention.run(driver.clone(), fanout.clone(), health.clone(), stop.clone()));
     if description.multi_writer {
-        let follow = tail
+        let follow = log_follower
             .clone()
             .follow(driver.clone(), metrics.clone(), stop.clone());
         background.spawn(follow);
     }
-    background.spawn(batcher.run(driver.clone(), tail.clone(), metrics.clone()));
+    background.spawn(batcher.run(driver.clone(), log_follower.clone(), metrics.clone()));
     let service = Service {
-        failed_writes: Pace::default(),
+        failed_writes: LogRateLimit::default(),
         driver,
         description,
         queue,
         fanout,
         gate,
-        tail,
+        log_follower,
         health,
         metrics,
         streams: Streams::new(),
@@ -294,10 +295,14 @@ async fn start(
     Ok((service, probes, background))
 }
 
-/// Where the store is, and whether it is whole, as soon as it can be reached: one that is out of reach
-/// for a moment is no reason to end the process.
-async fn look(driver: &dyn Driver, gate: &Gate, stop: &CancellationToken) -> Result<Header, Error> {
-    let mut told = false;
+/// Reads the header and the import state, with retries until they are reachable: a short outage of
+/// the store must not end the process.
+async fn read_store(
+    driver: &dyn Driver,
+    gate: &Gate,
+    stop: &CancellationToken,
+) -> Result<Header, Error> {
+    let mut logged = false;
     loop {
         let looked = async {
             gate.refresh(driver).await?;
@@ -305,21 +310,21 @@ async fn look(driver: &dyn Driver, gate: &Gate, stop: &CancellationToken) -> Res
         };
         match looked.await {
             Err(error) if error.reason() == Reason::NotReady => {
-                if !told {
-                    tracing::warn!(error = error.message, "waiting for the store");
+                if !logged {
+                    tracing::warn!(error = error.message, "cannot read the store, retrying");
                 }
-                told = true;
+                logged = true;
             }
             looked => return looked.map_err(Error::Driver),
         }
         tokio::select! {
             () = stop.cancelled() => return Err(Error::Driver(closing())),
-            () = sleep(LOOK_AGAIN) => {}
+            () = sleep(START_RETRY_INTERVAL) => {}
         }
     }
 }
 
-/// Accepts connections until told to stop.
+/// Accepts connections until shutdown.
 async fn accept(
     mut server: Server,
     routes: Routes,
@@ -327,25 +332,25 @@ async fn accept(
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let told = stop.clone().cancelled_owned();
+    let shutdown_signal = stop.clone().cancelled_owned();
     match listener {
         Listener::Unix(listener, path) => {
             let allowed = options.allow_uid;
             let incoming = UnixListenerStream::new(listener).filter(move |accepted| {
                 let enters = accepted
                     .as_ref()
-                    .map_or(true, |stream| may_enter(stream, allowed));
+                    .map_or(true, |stream| is_permitted(stream, allowed));
                 if !enters {
-                    tracing::warn!("a user who may not use the socket was turned away");
+                    tracing::warn!("rejected a connection to the unix socket: user is not allowed");
                 }
                 enters
             });
             let incoming = incoming.map(|accepted| accepted.map(Closable::new));
             let serving = server
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, told);
+                .serve_with_incoming_shutdown(incoming, shutdown_signal);
             let served = drained(serving, stop).await;
-            // A successor may have removed it already.
+            // The next process may have replaced the file already, so a failure is ignored.
             let _ = std::fs::remove_file(path);
             served
         }
@@ -355,25 +360,25 @@ async fn accept(
             let serving = server
                 .tls_config(*tls)?
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, told);
+                .serve_with_incoming_shutdown(incoming, shutdown_signal);
             drained(serving, stop).await
         }
     }
 }
 
-/// Serves, and once told to stop waits for calls under way, but not for ever.
+/// Serves until shutdown, then waits for calls in progress, at most [`DRAIN_TIMEOUT`].
 async fn drained(
     serving: impl Future<Output = Result<(), tonic::transport::Error>>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let deadline = async {
         stop.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
         result = serving => result.map_err(Error::from),
         () = deadline => {
-            tracing::warn!("connections did not end in time");
+            tracing::warn!("connections did not end before the drain timeout");
             Ok(())
         }
     }

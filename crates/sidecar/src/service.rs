@@ -1,4 +1,4 @@
-//! The calls of `ark.backend.v1`, each a few lines over the kit's parts.
+//! The calls of `ark.backend.v1`, implemented with the kit's parts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,24 +26,24 @@ use crate::connection::Connection;
 use crate::driver::{Description, Driver, DriverHealth, ListQuery};
 use crate::fanout::Fanout;
 use crate::gate::Gate;
+use crate::log_follower::LogFollower;
 use crate::metrics::Metrics;
 use crate::reader::{self, Messages};
 use crate::refuse::{closing, invalid, status};
 use crate::streams::Streams;
-use crate::tail::Tail;
 use crate::watch::{self as watching, Source, Watch};
 use crate::{export, health, import, key, list, range};
 
-/// Messages ready for a reader of a list.
+/// Messages buffered per reader of a list.
 const AHEAD: usize = 1;
 
-/// A call of Write that takes longer has a line in the log.
+/// Writes that take longer are logged.
 const SLOW_WRITE: Duration = Duration::from_secs(1);
 
-/// Oldest minor version of the protocol that is spoken.
+/// Oldest supported minor version of the protocol.
 const PROTOCOL_MINOR_MIN: u32 = 1;
 
-/// The server.
+/// Implementation of the gRPC service.
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) driver: Arc<dyn Driver>,
@@ -51,27 +51,27 @@ pub(crate) struct Service {
     pub(crate) queue: Queue,
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) gate: Gate,
-    pub(crate) tail: Tail,
+    pub(crate) log_follower: LogFollower,
     pub(crate) health: watch::Receiver<DriverHealth>,
     pub(crate) metrics: Metrics,
     pub(crate) streams: Streams,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
-    pub(crate) failed_writes: Pace,
+    pub(crate) failed_writes: LogRateLimit,
 }
 
-/// Lets one log line pass per [`SLOW_WRITE`]: on a full disk every call fails.
+/// Rate limit of one log line per [`SLOW_WRITE`]: on a full disk every call fails.
 #[derive(Clone, Default)]
-pub(crate) struct Pace(Arc<Mutex<Option<Instant>>>);
+pub(crate) struct LogRateLimit(Arc<Mutex<Option<Instant>>>);
 
-impl Pace {
+impl LogRateLimit {
     fn may_log(&self) -> bool {
         let (mut last, now) = (self.0.lock(), Instant::now());
-        let due = last.is_none_or(|last| now.duration_since(last) >= SLOW_WRITE);
-        if due {
+        let expected = last.is_none_or(|last| now.duration_since(last) >= SLOW_WRITE);
+        if expected {
             *last = Some(now);
         }
-        due
+        expected
     }
 }
 
@@ -89,7 +89,7 @@ impl Service {
     }
 }
 
-/// The requests that a call carries writes of, for the log.
+/// Returns the audit ids of the API requests behind a write, for the log.
 fn audit_ids(metadata: &MetadataMap) -> String {
     let ids = metadata.get_all(AUDIT_ID_METADATA).into_iter();
     let ids: Vec<&str> = ids.filter_map(|id| id.to_str().ok()).collect();
@@ -124,8 +124,9 @@ impl Backend for Service {
         if self.description.moves {
             capabilities.push(Capability::Move.into());
         }
-        // In this order: whoever is told of no import gets the header of after it, and a driver may
-        // learn from its header what it tells next.
+        // The order matters. The import state is read first, so that "no import" comes with a
+        // header from after the import. The driver may also update its description while reading
+        // the header.
         let import = or_status(self.driver.import_progress().await)?;
         let header = or_status(self.driver.header().await)?;
         let fenced = or_status(self.driver.fenced().await)?;
@@ -191,14 +192,15 @@ impl Backend for Service {
         or_status(self.gate.check())?;
         let connection = Connection::of(&request);
         let request = request.into_inner();
-        let asked = request.range.ok_or_else(|| invalid("no range"));
-        let asked = asked.and_then(|asked| range::check(&asked).map(|()| asked));
+        let requested = request.range.ok_or_else(|| invalid("no range"));
+        let requested =
+            requested.and_then(|requested| range::check(&requested).map(|()| requested));
         if let Some(after) = &request.after {
             or_status(key::check(after))?;
         }
         let limit = u64::try_from(request.limit).map_err(|_| invalid("a negative limit"));
         let query = ListQuery {
-            range: or_status(asked)?,
+            range: or_status(requested)?,
             after: request.after,
             limit: or_status(limit)?,
             revision: request.revision,
@@ -230,7 +232,7 @@ impl Backend for Service {
         _request: Request<CurrentRevisionRequest>,
     ) -> Answer<CurrentRevisionResponse> {
         let header = or_status(self.driver.header().await)?;
-        self.tail.nudge(&header);
+        self.log_follower.wake(&header);
         Ok(Response::new(CurrentRevisionResponse {
             header: Some(header),
         }))
@@ -259,19 +261,19 @@ impl Backend for Service {
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {
         let (driver, stream) = (self.driver.clone(), request.into_inner());
         let (fanout, gate) = (self.fanout.clone(), self.gate.clone());
-        // In a task, because a caller that leaves ends this call: what the driver made of its parts
-        // must be heeded all the same.
+        // Run in a task: a client that disconnects cancels this call, but the import's result must
+        // still be published.
         let imported = self.tasks.spawn(async move {
             let imported = import::run(driver.clone(), stream).await;
             if let Ok(Some(header)) = imported.as_ref().map(|response| response.header.as_ref()) {
                 fanout.adopt(header);
             }
-            // Whatever became of this call, earlier ones may have left an unfinished import. The
-            // answer is the import's all the same.
+            // Refresh whatever the result was: earlier calls may have left an unfinished import.
+            // The response is that of the import in any case.
             if let Err(error) = gate.refresh(driver.as_ref()).await {
                 tracing::warn!(
                     error = error.message,
-                    "whether an import is unfinished is asked again"
+                    "cannot read the import state, retrying"
                 );
             }
             imported

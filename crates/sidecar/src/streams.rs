@@ -1,8 +1,8 @@
-//! How many streams there are, and how much they hold for readers that do not read.
+//! Limits on the number of streams, and on the memory they hold for readers that stop reading.
 //!
-//! What a stream has sent and its reader has not taken counts, in the queue and in the transport. When
-//! that is too much altogether, whoever wants to send waits, and readers that took nothing for a
-//! while are cut.
+//! A message counts from when it is sent until its reader accepts it, both in the queue and in the
+//! transport. When the total reaches the limit, senders wait, and readers that accepted nothing for
+//! [`PRESSURE_TIMEOUT`] are cut off.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -16,23 +16,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::refuse::overloaded;
 
-/// Streams at once; more are refused with `OVERLOADED`. A gateway has a few.
+/// Maximum concurrent streams; more are rejected with `OVERLOADED`. A gateway uses a few.
 pub(crate) const STREAMS: usize = 1024;
 
-/// Lists read from the driver at once; more wait. Each holds three chunks beside what counts below.
+/// Maximum concurrent lists at the driver; more wait. Each holds three chunks besides the room
+/// counted below.
 const LISTS: usize = 32;
 
-/// KiB that were sent and not taken, of all streams together.
+/// Total KiB of sent but unread messages, of all streams together.
 const ROOM_KIB: usize = 64 << 10;
 
-/// Most KiB that one message counts: a record of any size can be sent.
+/// Maximum KiB that one message counts, so that a record of any size can be sent.
 const MESSAGE_KIB: usize = 16 << 10;
 
-/// How long a reader may take nothing while others wait for room.
-pub(crate) const PRESSED: Duration = Duration::from_secs(5);
+/// How long a reader may accept nothing while other streams wait for room.
+pub(crate) const PRESSURE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long room is waited for.
-const WAIT: Duration = Duration::from_secs(60);
+/// Timeout of waiting for room.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All streams of a process.
 #[derive(Clone, Debug)]
@@ -43,24 +44,24 @@ pub(crate) struct Streams {
     open: Arc<Mutex<Vec<Weak<Reading>>>>,
 }
 
-/// What is known of one reader.
+/// State of one reader.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// Messages that were sent and not taken.
+    /// Number of sent but unread messages.
     unread: AtomicUsize,
-    /// When one was last taken.
+    /// Time at which a message was last accepted.
     taken: Mutex<Instant>,
     cut: CancellationToken,
     _slot: OwnedSemaphorePermit,
 }
 
-/// Room for one message, or a place among the lists, until dropped.
+/// Room for one message, or a slot of the lists, until dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A message that its reader has not taken.
+/// A message that its reader has not accepted.
 #[derive(Debug)]
 pub(crate) struct Unread {
     reading: Arc<Reading>,
@@ -79,7 +80,7 @@ impl Streams {
         }
     }
 
-    /// One more stream, if there are not too many.
+    /// Registers a stream, unless there are too many.
     pub(crate) fn open(&self) -> Result<Arc<Reading>, BackendError> {
         let slot = match self.slots.clone().try_acquire_owned() {
             Ok(slot) => slot,
@@ -101,14 +102,14 @@ impl Streams {
         Ok(reading)
     }
 
-    /// Room for a message of so many bytes.
+    /// Reserves room for a message of `bytes`.
     pub(crate) async fn room(&self, bytes: usize) -> Result<Room, BackendError> {
         let kib = (bytes / 1024 + 1).min(MESSAGE_KIB);
         self.acquire(&self.room, u32::try_from(kib).unwrap_or(u32::MAX))
             .await
     }
 
-    /// A place among the lists.
+    /// Acquires a slot for a list.
     pub(crate) async fn list(&self) -> Result<Room, BackendError> {
         self.acquire(&self.lists, 1).await
     }
@@ -117,25 +118,25 @@ impl Streams {
         let acquired = async {
             let mut acquired = std::pin::pin!(of.clone().acquire_many_owned(count));
             loop {
-                match timeout(PRESSED, &mut acquired).await {
+                match timeout(PRESSURE_TIMEOUT, &mut acquired).await {
                     Ok(acquired) => return acquired.ok(),
                     Err(_) => self.cut_unread(),
                 }
             }
         };
-        match timeout(WAIT, acquired).await {
+        match timeout(ROOM_TIMEOUT, acquired).await {
             Ok(Some(permit)) => Ok(Room { _permit: permit }),
             _ => Err(overloaded("readers that take nothing hold all the room")),
         }
     }
 
-    /// Cuts readers that took nothing for a while.
+    /// Cuts off readers that accepted nothing for [`PRESSURE_TIMEOUT`].
     fn cut_unread(&self) {
         let mut open = self.open.lock();
         open.retain(|reading| reading.strong_count() > 0);
         for reading in open.iter().filter_map(Weak::upgrade) {
             if reading.unread.load(Ordering::Acquire) > 0
-                && reading.taken.lock().elapsed() >= PRESSED
+                && reading.taken.lock().elapsed() >= PRESSURE_TIMEOUT
             {
                 reading.cut.cancel();
             }
@@ -146,7 +147,7 @@ impl Streams {
 // === impl Reading ===
 
 impl Reading {
-    /// Counts a message until it is taken.
+    /// Counts a message until it is accepted.
     pub(crate) fn send(self: &Arc<Self>, room: Option<Room>) -> Unread {
         if self.unread.fetch_add(1, Ordering::AcqRel) == 0 {
             *self.taken.lock() = Instant::now();
@@ -157,7 +158,7 @@ impl Reading {
         }
     }
 
-    /// Waits until others need what this reader does not take.
+    /// Waits until the room held by this reader is needed for others.
     pub(crate) async fn cut(&self) {
         self.cut.cancelled().await;
     }

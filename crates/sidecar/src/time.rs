@@ -1,10 +1,10 @@
-//! Times as drivers store them: nanoseconds since 1970.
+//! Storage form of times: nanoseconds since 1970.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost_types::Timestamp;
 
-/// As the wire has them.
+/// Converts to the protobuf type.
 #[must_use]
 pub fn timestamp(nanos: i64) -> Timestamp {
     Timestamp {
@@ -13,7 +13,7 @@ pub fn timestamp(nanos: i64) -> Timestamp {
     }
 }
 
-/// The reverse of [`timestamp`]; an absent time is 1970.
+/// Inverse of [`timestamp`]; an absent time is 1970.
 #[must_use]
 pub fn nanos(time: Option<&Timestamp>) -> i64 {
     time.map_or(0, |time| {
@@ -23,7 +23,7 @@ pub fn nanos(time: Option<&Timestamp>) -> i64 {
     })
 }
 
-/// The wall clock.
+/// Reads the wall clock.
 #[must_use]
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

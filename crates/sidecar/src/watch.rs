@@ -1,4 +1,4 @@
-//! One watch: a cursor into the ring, or into the log where the ring begins too late.
+//! One watch: a cursor into the ring, or into the log if the cursor is older than the ring.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,11 @@ use crate::reader::Sink;
 use crate::refuse::{closing, compacted, epoch_changed, future, not_ready};
 use crate::streams::Room;
 
-/// Progress after this much silence, unless asked otherwise, and at the least.
+/// Default and minimum idle time after which a watch sends a progress message.
 const PROGRESS: Duration = Duration::from_secs(1);
 const PROGRESS_MIN: Duration = Duration::from_millis(50);
 
-/// Messages ready for a reader beside what HTTP/2 buffers.
+/// Messages buffered per reader, besides those that HTTP/2 buffers.
 pub(crate) const AHEAD: usize = 2;
 
 /// What a watch reads from.
@@ -39,22 +39,22 @@ pub(crate) struct Watch {
     source: Source,
     ranges: Vec<Range>,
     epoch: i64,
-    /// Everything up to here was handed over.
+    /// Revision up to which everything was sent.
     cursor: i64,
-    silence: Duration,
+    progress_interval: Duration,
 }
 
-/// Some events in order, and how far they reach.
+/// Events in order, and the revision up to which they are complete.
 struct Batch {
     events: Vec<Event>,
-    through: i64,
+    up_to_revision: i64,
     header: Header,
-    /// Where they are, if they were read for this watch alone.
+    /// Room reserved for them, if they were read for this watch alone.
     room: Option<Room>,
 }
 
 impl Watch {
-    /// Checks where a watch may start.
+    /// Validates the start revision.
     pub(crate) async fn start(source: Source, request: WatchRequest) -> Result<Self, BackendError> {
         reachable(&source.health.borrow())?;
         for range in &request.ranges {
@@ -63,10 +63,11 @@ impl Watch {
         let start = request.start_revision;
         let mut header = source.fanout.header();
         if start == 0 || start > header.revision || start < header.compact_revision {
-            // A reader may have been shown a commit that is not published yet, or a store that another
-            // process imported in the place of an empty one, whose revisions were larger.
+            // The start may be above the ring's header: the client may have read a commit that is
+            // not published yet. Or another process imported a store with larger revisions in place
+            // of an empty one.
             header = source.driver.header().await?;
-            // It may be the first to tell of an epoch that has begun.
+            // This header may be the first of a new epoch.
             source.fanout.adopt(&header);
         }
         if start > header.revision {
@@ -75,27 +76,28 @@ impl Watch {
         if start != 0 && start < header.compact_revision {
             return Err(compacted(header.compact_revision));
         }
-        let silence = u64::try_from(request.progress_interval_ms).unwrap_or(0);
+        let progress_interval = u64::try_from(request.progress_interval_ms).unwrap_or(0);
         Ok(Self {
             source,
             ranges: request.ranges,
             epoch: header.epoch,
             cursor: if start == 0 { header.revision } else { start },
-            silence: match silence {
+            progress_interval: match progress_interval {
                 0 => PROGRESS,
-                asked => Duration::from_millis(asked).max(PROGRESS_MIN),
+                requested => Duration::from_millis(requested).max(PROGRESS_MIN),
             },
         })
     }
 
-    /// Hands changes over until the reader leaves, an error ends the watch, or the kit stops.
+    /// Sends changes until the reader disconnects, an error ends the watch, or the kit stops.
     pub(crate) async fn run(mut self, sink: Sink<WatchResponse>) {
         if let Err(error) = self.feed(&sink, Some).await {
             sink.end(&error, &self.source.stop).await;
         }
     }
 
-    /// As [`Watch::run`]; `wrap` makes the reader's message of one of a watch, or leaves it out.
+    /// As [`Watch::run`]; `wrap` converts each message of the watch into the reader's type, or
+    /// skips it.
     pub(crate) async fn feed<M: prost::Message>(
         &mut self,
         sink: &Sink<M>,
@@ -112,17 +114,17 @@ impl Watch {
         if !self.send(sink, wrap, (header, created), None).await? {
             return Ok(());
         }
-        let mut told = Instant::now();
+        let mut last_sent = Instant::now();
         loop {
             moved.mark_unchanged();
             let Batch {
                 events,
-                through,
+                up_to_revision,
                 header,
                 room,
             } = self.next(sink).await?;
-            let advanced = through > self.cursor;
-            self.cursor = through;
+            let advanced = up_to_revision > self.cursor;
+            self.cursor = up_to_revision;
             if events.is_empty() {
                 drop(room);
             } else {
@@ -130,7 +132,7 @@ impl Watch {
                 if !self.send(sink, wrap, (header, body), room).await? {
                     return Ok(());
                 }
-                told = Instant::now();
+                last_sent = Instant::now();
             }
             if advanced && self.cursor < self.source.fanout.header().revision {
                 continue;
@@ -140,23 +142,23 @@ impl Watch {
                 () = sink.closed() => return Ok(()),
                 cut = sink.cut() => return Err(cut),
                 _ = moved.changed() => {}
-                // Progress would say that nothing happened, which nobody can know now.
+                // No progress message: while the store is unreachable, changes may have happened.
                 _ = health.changed() => reachable(&health.borrow_and_update())?,
-                () = tokio::time::sleep_until(told + self.silence) => {
+                () = tokio::time::sleep_until(last_sent + self.progress_interval) => {
                     let header = self.source.fanout.header();
                     if header.epoch == self.epoch && header.revision == self.cursor {
                         let progress = (header, Body::Progress(Progress {}));
                         if !self.send(sink, wrap, progress, None).await? {
                             return Ok(());
                         }
-                        told = Instant::now();
+                        last_sent = Instant::now();
                     }
                 }
             }
         }
     }
 
-    /// What follows the cursor, as far as the ranges want it.
+    /// Returns the events after the cursor that match the ranges.
     async fn next<M>(&self, sink: &Sink<M>) -> Result<Batch, BackendError> {
         match self
             .source
@@ -165,7 +167,7 @@ impl Watch {
         {
             Found::Events {
                 events,
-                through,
+                up_to_revision,
                 header,
             } => Ok(Batch {
                 events: events
@@ -173,7 +175,7 @@ impl Watch {
                     .filter(|event| range::holds(&self.ranges, event))
                     .map(|event| Event::clone(event))
                     .collect(),
-                through,
+                up_to_revision,
                 header,
                 room: None,
             }),
@@ -190,7 +192,7 @@ impl Watch {
                     .retain(|event| range::holds(&self.ranges, event));
                 Ok(Batch {
                     events: page.events,
-                    through: page.through,
+                    up_to_revision: page.up_to_revision,
                     header: page.header,
                     room: Some(room),
                 })
@@ -198,7 +200,7 @@ impl Watch {
         }
     }
 
-    /// `false` if the reader left.
+    /// Returns `false` if the reader disconnected.
     async fn send<M: prost::Message>(
         &self,
         sink: &Sink<M>,
@@ -218,7 +220,7 @@ impl Watch {
     }
 }
 
-/// Refuses while changes of other writers could be missed.
+/// Returns an error while changes of other writers could be missed.
 fn reachable(health: &DriverHealth) -> Result<(), BackendError> {
     match health {
         DriverHealth::NotReady(why) | DriverHealth::Dead(why) => Err(not_ready(why.as_str())),

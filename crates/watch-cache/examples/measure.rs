@@ -1,4 +1,4 @@
-//! What one change costs, with and without watchers: `cargo run --release -p watch-cache --example
+//! Measures one change, with and without watchers: `cargo run --release -p watch-cache --example
 //! measure`.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
@@ -33,7 +33,7 @@ impl Item for Thing {
         visit(Attribute::Label, "app", "x");
     }
 
-    fn restamped(&self, revision: u64) -> Self {
+    fn with_resource_version(&self, revision: u64) -> Self {
         Self(self.0.clone(), revision)
     }
 }
@@ -81,13 +81,13 @@ fn follow(cache: &Arc<Cache<Thing>>, count: usize, namespace: &str) -> Vec<Curso
     cursors
 }
 
-/// What an executor would do: poll those that were woken, here all or none.
+/// Polls the cursors that were woken, here all or none, as an executor would.
 fn read(cursors: &mut [Cursor<Thing>], woken: bool) -> usize {
     let mut context = Context::from_waker(Waker::noop());
     let mut delivered = 0;
     for cursor in cursors.iter_mut().filter(|_| woken) {
-        if let std::task::Poll::Ready(Ok(seen)) = cursor.poll_next(&mut context, &All, 64) {
-            delivered += seen.len();
+        if let std::task::Poll::Ready(Ok(observed)) = cursor.poll_next(&mut context, &All, 64) {
+            delivered += observed.len();
         }
     }
     delivered

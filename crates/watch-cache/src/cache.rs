@@ -1,4 +1,4 @@
-//! One collection: its items now, its history, and who follows it.
+//! A collection: its current items, its history, and its followers.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::item::Item;
 use crate::ring::Ring;
 use crate::snapshot::{Entry, Items, Snapshot};
 
-/// One collection of a store.
+/// A collection of a store.
 ///
-/// [`Cache::apply`] is for the one writer; everything else may be called by anybody at any time.
+/// Only one writer may call [`Cache::apply`]; all other methods may be called concurrently.
 pub struct Cache<I: Item> {
-    /// Newest state. Swapped after the ring has its changes, so that what a snapshot lacks is
-    /// always in the ring.
+    /// Newest state. Replaced after the ring has the changes, so that a change missing in a
+    /// snapshot is always in the ring.
     view: ArcSwap<View<I>>,
     ring: RwLock<Ring<I>>,
     index: Mutex<Index>,
@@ -28,30 +28,30 @@ pub struct Cache<I: Item> {
 /// A change to apply.
 #[derive(Debug)]
 pub enum Change<I> {
-    /// The item exists now; its revision is that of the change.
+    /// Creates or replaces an item; the item's revision is that of the change.
     Put(Arc<I>),
-    /// The item exists no more.
+    /// Deletes an item.
     Delete {
-        /// Its key.
+        /// Key of the item.
         key: String,
         /// Revision of the change.
         revision: u64,
     },
 }
 
-/// Why there is no state at a revision.
+/// Reason why no state is available at a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AtError {
-    /// It is no longer retained.
+    /// The revision is no longer retained.
     #[error("history begins at revision {oldest}")]
     Compacted {
-        /// The oldest revision that is.
+        /// The oldest retained revision.
         oldest: u64,
     },
-    /// It does not exist yet.
+    /// The revision does not exist yet.
     #[error("the newest revision is {current}")]
     Future {
-        /// The newest revision that does.
+        /// The newest revision.
         current: u64,
     },
 }
@@ -65,7 +65,7 @@ struct View<I: Item> {
 }
 
 impl<I: Item> Cache<I> {
-    /// A collection with these items, which are its state at `revision`. History begins here.
+    /// Creates a collection from its items at `revision`, where its history begins.
     pub(crate) fn new(
         items: impl IntoIterator<Item = Arc<I>>,
         revision: u64,
@@ -85,9 +85,9 @@ impl<I: Item> Cache<I> {
         }
     }
 
-    /// Applies changes in revision order; those at or below the revision of the first load or of
-    /// an earlier change are ignored, so that a replay does no harm. Gives the number of changes
-    /// that made sense (a delete of a missing item does not).
+    /// Applies changes in revision order. Ignores changes at or below the revision of the first
+    /// load or of an earlier change, so that a replay is harmless. Returns the number of effective
+    /// changes (a delete of a missing item is not one).
     pub fn apply(&self, changes: impl IntoIterator<Item = Change<I>>) -> usize {
         let view = self.view.load_full();
         let mut next = View {
@@ -108,14 +108,14 @@ impl<I: Item> Cache<I> {
         events.len()
     }
 
-    /// The newest state. Its revision is the frontier's, or that of the last change if that is
-    /// ahead.
+    /// Returns the newest state. Its revision is the frontier's, or that of the last change if that
+    /// is greater.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<I> {
-        // The order matters: a view loaded after the frontier holds every change up to it.
-        let through = self.frontier.through();
+        // Load the frontier first: a view loaded after it holds every change up to it.
+        let up_to_revision = self.frontier.up_to_revision();
         let view = self.view.load();
-        let revision = through.max(view.revision);
+        let revision = up_to_revision.max(view.revision);
         Snapshot {
             items: view.items.clone(),
             revision,
@@ -123,7 +123,7 @@ impl<I: Item> Cache<I> {
         }
     }
 
-    /// The item with a key now.
+    /// Returns the current item with a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Arc<I>> {
         self.view
@@ -133,10 +133,10 @@ impl<I: Item> Cache<I> {
             .map(|entry| Arc::clone(&entry.0))
     }
 
-    /// The state at exactly a revision.
+    /// Returns the state at exactly a revision.
     ///
     /// # Errors
-    /// If history does not reach back that far, or the revision does not exist yet.
+    /// If the revision is no longer retained, or does not exist yet.
     pub fn at(&self, revision: u64) -> Result<Snapshot<I>, AtError> {
         let newest = self.snapshot();
         if revision > newest.revision {
@@ -163,15 +163,16 @@ impl<I: Item> Cache<I> {
         })
     }
 
-    /// Keeps a snapshot at hand while history reaches back to it: later pages will ask for it.
+    /// Stores a snapshot as a checkpoint while its revision is retained, for later pages of the
+    /// same list.
     pub fn pin(&self, snapshot: &Snapshot<I>) {
         self.ring.write().pin(snapshot.changed, &snapshot.items);
     }
 
-    /// A cursor that reads every change above a revision, which may lie in the future.
+    /// Returns a cursor that reads every change above a revision, which may lie in the future.
     ///
     /// # Errors
-    /// The oldest possible start, if history does not reach back that far.
+    /// The oldest possible start, if the revision is no longer retained.
     pub fn follow(self: &Arc<Self>, after: u64, interest: Interest) -> Result<Cursor<I>, AtError> {
         let ring = self.ring.read();
         if after < ring.floor() {
@@ -187,12 +188,12 @@ impl<I: Item> Cache<I> {
         Ok(Cursor::new(Arc::clone(self), slot, scope, first, after))
     }
 
-    /// Drops the oldest retained change; gives whether there was one.
+    /// Drops the oldest retained change; returns whether there was one.
     pub(crate) fn evict(&self) -> bool {
         self.ring.write().evict()
     }
 
-    /// Ends every cursor, now and in future: this collection is no longer kept up to date.
+    /// Ends every current and future cursor: this collection is no longer updated.
     pub(crate) fn close(&self) {
         self.ring.write().closed = true;
         let mut wakers = Vec::new();
@@ -200,13 +201,13 @@ impl<I: Item> Cache<I> {
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
 
-    /// Number of items now, and bytes they hold.
+    /// Returns the number of current items, and their bytes.
     pub(crate) fn current_usage(&self) -> (usize, usize) {
         let view = self.view.load();
         (view.items.len(), view.bytes)
     }
 
-    /// Bytes that history holds, and the revision of its oldest change.
+    /// Returns the bytes of the history, and the revision of its oldest change.
     pub(crate) fn history_usage(&self) -> (usize, Option<u64>) {
         let ring = self.ring.read();
         (ring.bytes(), ring.oldest_revision())
@@ -250,7 +251,7 @@ impl<I: Item> Cache<I> {
 }
 
 impl<I: Item> View<I> {
-    /// Applies one change; gives the event and the state after it.
+    /// Applies one change; returns the event and the state after it.
     fn apply(&mut self, change: Change<I>) -> Option<(Arc<Event<I>>, Items<I>)> {
         let (revision, previous, current) = match change {
             Change::Put(item) if item.revision() > self.revision => {

@@ -1,4 +1,4 @@
-//! Following a collection's changes.
+//! Cursors that follow a collection's changes.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -10,36 +10,36 @@ use crate::event::{Delivery, Event};
 use crate::interest::{IDLE, Slot};
 use crate::item::{Item, Scope, Select};
 
-/// Changes looked at in one poll, and so at most under one hold of the ring's lock. A selector that sees none
-/// of them must not keep its thread until the end of the history.
-const LOOK: usize = 1024;
-/// Bytes of changes taken at once, about: the last state of a deleted item is made when it is taken,
-/// which costs as much time as the item is large.
-const TAKEN_BYTES: usize = 4 << 20;
+/// Maximum changes examined per poll, and so per acquisition of the ring's lock. Without it, a
+/// selector that matches none of them would block its thread until the end of the history.
+const MAX_EXAMINED: usize = 1024;
+/// Approximate maximum bytes of changes returned per poll. The last state of a deleted item is
+/// created when it is read, which takes time in proportion to its size.
+const MAX_TAKEN_BYTES: usize = 4 << 20;
 
 /// A position in a collection's ring of changes. Dropping it ends the watch.
 pub struct Cursor<I: Item> {
     cache: Arc<Cache<I>>,
     slot: Arc<Slot>,
     scope: Scope,
-    /// Number of the first change not yet read.
+    /// Number of the first unread change.
     position: u64,
-    /// Changes at or below this revision are not wanted.
+    /// Changes at or below this revision are skipped.
     after: u64,
-    /// Revision of the last change read that lies in the scope.
+    /// Revision of the last read change within the scope.
     read: u64,
 }
 
-/// Why a cursor ended.
+/// Reason why a cursor ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Cut {
-    /// Changes it had not read are no longer retained.
+pub enum CursorError {
+    /// Unread changes are no longer retained.
     #[error("fell behind: history begins at revision {oldest}")]
     Behind {
         /// The oldest revision from which changes are retained.
         oldest: u64,
     },
-    /// The collection is no longer kept up to date.
+    /// The collection is no longer updated.
     #[error("the collection was dropped")]
     Closed,
 }
@@ -62,16 +62,17 @@ impl<I: Item> Cursor<I> {
         }
     }
 
-    /// Waits for changes that `select` sees: at least one, at most `max`. Looks at a bounded number of
-    /// changes before other tasks have their turn. Cancel safe.
+    /// Waits for changes that `select` matches: at least one, at most `max`. Yields to other tasks
+    /// after a bounded number of changes. Cancel-safe.
     ///
     /// # Errors
-    /// If the cursor was cut; asking again gives the same error or goes on behind a gap, so do not.
+    /// If the cursor ended. Do not poll again: a further poll returns the same error, or continues
+    /// after the gap.
     pub async fn next(
         &mut self,
         select: &dyn Select<I>,
         max: usize,
-    ) -> Result<Vec<Delivery<I>>, Cut> {
+    ) -> Result<Vec<Delivery<I>>, CursorError> {
         poll_fn(|context| self.poll_next(context, select, max)).await
     }
 
@@ -84,19 +85,19 @@ impl<I: Item> Cursor<I> {
         context: &mut Context<'_>,
         select: &dyn Select<I>,
         max: usize,
-    ) -> Poll<Result<Vec<Delivery<I>>, Cut>> {
-        let mut looks = LOOK;
-        while looks > 0 {
-            let events = self.read(max.max(1), &mut looks)?;
-            let seen: Vec<_> = events
+    ) -> Poll<Result<Vec<Delivery<I>>, CursorError>> {
+        let mut examined = MAX_EXAMINED;
+        while examined > 0 {
+            let events = self.read(max.max(1), &mut examined)?;
+            let observed: Vec<_> = events
                 .iter()
-                .filter_map(|event| event.seen_by(select))
+                .filter_map(|event| event.delivery_for(select))
                 .collect();
-            if !seen.is_empty() {
-                return Poll::Ready(Ok(seen));
+            if !observed.is_empty() {
+                return Poll::Ready(Ok(observed));
             }
             self.slot.waker.register(context.waker());
-            // A change that came before the waker was registered has left its mark.
+            // Check again: a change may have set the mark before the waker was registered.
             if self.slot.pending.load(Ordering::Acquire) == IDLE {
                 return Poll::Pending;
             }
@@ -105,44 +106,48 @@ impl<I: Item> Cursor<I> {
         Poll::Pending
     }
 
-    /// The revision up to which this cursor has handed out everything it will ever hand out, or
-    /// `None` while changes wait to be read. A change that was read before its mark came counts
-    /// as waiting until [`Cursor::poll_next`] is polled again.
+    /// Returns the revision up to which this cursor has returned everything it will ever return, or
+    /// `None` while unread changes are pending. A change that was read before its mark was set
+    /// counts as pending until [`Cursor::poll_next`] is polled again.
     #[must_use]
     pub fn progress(&self) -> Option<u64> {
-        // The order matters: every change up to the frontier has left its mark before it moved.
-        let through = self.cache.frontier().through();
+        // Load the frontier first: every change up to it set its mark before the frontier advanced.
+        let up_to_revision = self.cache.frontier().up_to_revision();
         let idle = self.slot.pending.load(Ordering::Acquire) == IDLE;
-        idle.then(|| through.max(self.read))
+        idle.then(|| up_to_revision.max(self.read))
     }
 
-    /// Takes unread changes of the scope out of the ring, and counts those that it looks at.
-    fn read(&mut self, max: usize, looks: &mut usize) -> Result<Vec<Arc<Event<I>>>, Cut> {
+    /// Takes unread changes of the scope out of the ring, and counts the examined ones in `examined`.
+    fn read(
+        &mut self,
+        max: usize,
+        examined: &mut usize,
+    ) -> Result<Vec<Arc<Event<I>>>, CursorError> {
         let pending = self.slot.pending.swap(IDLE, Ordering::AcqRel);
         if pending == IDLE {
             return Ok(Vec::new());
         }
         let ring = self.cache.ring().read();
         if ring.closed {
-            return Err(Cut::Closed);
+            return Err(CursorError::Closed);
         }
-        // What lies before the mark does not concern this cursor, whether retained or not.
+        // Changes before the mark do not concern this cursor, whether retained or not.
         let from = self.position.max(pending);
         if from < ring.first() {
-            return Err(Cut::Behind {
+            return Err(CursorError::Behind {
                 oldest: ring.floor(),
             });
         }
         let (mut events, mut bytes) = (Vec::new(), 0);
         self.position = from;
-        for event in ring.from(from).take(*looks) {
+        for event in ring.from(from).take(*examined) {
             self.position += 1;
-            *looks -= 1;
+            *examined -= 1;
             if event.revision() > self.after && self.scope.contains(event.key()) {
                 self.read = event.revision();
                 events.push(Arc::clone(event));
                 bytes += event.cost();
-                if events.len() == max || bytes > TAKEN_BYTES {
+                if events.len() == max || bytes > MAX_TAKEN_BYTES {
                     break;
                 }
             }

@@ -1,24 +1,24 @@
-//! One change, and how a selector sees it.
+//! A change, and its form for a selector.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::item::{Item, Select};
 
-/// Memory that a retained change needs besides the item it replaced, bytes: itself, and the tree
-/// nodes that snapshots around it do not share.
+/// Estimated bytes of a retained change besides the replaced item: the event, and the tree nodes
+/// that adjacent snapshots do not share.
 const EVENT_OVERHEAD: usize = 768;
 
-/// One change of one item; shared by the ring and all cursors.
+/// A change of one item; shared by the ring and all cursors.
 #[derive(Debug)]
 pub struct Event<I> {
     revision: u64,
     previous: Option<Arc<I>>,
     current: Option<Arc<I>>,
-    /// `previous` stamped with this change's revision, made when first asked for.
+    /// `previous` with this change's revision; created on first use.
     last_state: OnceLock<Arc<I>>,
 }
 
-/// What a selector makes of a change.
+/// Effect of a change on a selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Created, or began to match.
@@ -29,10 +29,10 @@ pub enum Kind {
     Deleted,
 }
 
-/// A change as one watcher sees it.
+/// A change as delivered to one watcher.
 #[derive(Debug)]
 pub struct Delivery<I> {
-    /// What happened.
+    /// Effect of the change.
     pub kind: Kind,
     /// The new item; for `Deleted` the last selected one, with the change's revision.
     pub item: Arc<I>,
@@ -54,25 +54,25 @@ impl<I: Item> Event<I> {
         }
     }
 
-    /// Revision of the change.
+    /// Returns the revision of the change.
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The item before the change.
+    /// Returns the item before the change.
     #[must_use]
     pub const fn previous(&self) -> Option<&Arc<I>> {
         self.previous.as_ref()
     }
 
-    /// The item after the change.
+    /// Returns the item after the change.
     #[must_use]
     pub const fn current(&self) -> Option<&Arc<I>> {
         self.current.as_ref()
     }
 
-    /// Key of the item.
+    /// Returns the key of the item.
     pub(crate) fn key(&self) -> &str {
         self.current
             .as_ref()
@@ -80,8 +80,9 @@ impl<I: Item> Event<I> {
             .map_or("", |item| item.key())
     }
 
-    /// The change as a selector sees it (semantics F.8), or `None` if it does not concern it.
-    pub fn seen_by(&self, select: &dyn Select<I>) -> Option<Delivery<I>> {
+    /// Returns the change as a selector sees it (semantics F.8), or `None` if it does not concern
+    /// it.
+    pub fn delivery_for(&self, select: &dyn Select<I>) -> Option<Delivery<I>> {
         let before = self
             .previous
             .as_deref()
@@ -100,23 +101,24 @@ impl<I: Item> Event<I> {
         })
     }
 
-    /// The item as it was, stamped with this change's revision. One for all watchers.
+    /// Returns the item before the change with this change's revision. Created once, for all
+    /// watchers.
     fn last_state(&self) -> Option<Arc<I>> {
         let previous = self.previous.as_ref()?;
-        let make = || Arc::new(previous.restamped(self.revision));
+        let make = || Arc::new(previous.with_resource_version(self.revision));
         Some(Arc::clone(self.last_state.get_or_init(make)))
     }
 
-    /// Bytes that retaining this change costs. The new item is not counted: it is current, or the
-    /// previous one of a later change.
+    /// Returns the bytes that retaining this change costs. The new item is not counted: it is
+    /// current, or the previous item of a later change.
     pub(crate) fn cost(&self) -> usize {
         EVENT_OVERHEAD + self.previous.as_ref().map_or(0, |item| item.size())
     }
 
-    /// The change is no longer recent.
-    pub(crate) fn cool(&self) {
+    /// Drops the encodings of a change that is no longer recent.
+    pub(crate) fn evict_encodings(&self) {
         for item in self.current.iter().chain(self.last_state.get()) {
-            item.cool();
+            item.evict_encodings();
         }
     }
 }

@@ -1,67 +1,72 @@
-//! Up to which revision the collections are complete, and waiting for it.
+//! The revision up to which all collections are complete.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-/// The newest revision up to which every change has been applied to every collection.
+/// The newest revision up to which every change is applied to every collection.
 #[derive(Debug)]
 pub struct Frontier {
-    through: AtomicU64,
+    up_to_revision: AtomicU64,
     moved: watch::Sender<State>,
 }
 
-/// The collections were dropped; ask their successors.
+/// The collections were dropped; use the group that replaces this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the collections were dropped")]
 pub struct FrontierClosed;
 
 #[derive(Clone, Copy, Debug)]
 struct State {
-    through: u64,
+    up_to_revision: u64,
     closed: bool,
 }
 
 impl Frontier {
-    pub(crate) fn new(through: u64) -> Self {
+    pub(crate) fn new(up_to_revision: u64) -> Self {
         let moved = watch::Sender::new(State {
-            through,
+            up_to_revision,
             closed: false,
         });
         Self {
-            through: AtomicU64::new(through),
+            up_to_revision: AtomicU64::new(up_to_revision),
             moved,
         }
     }
 
-    /// Where it is.
+    /// Returns the revision.
     #[must_use]
-    pub fn through(&self) -> u64 {
-        self.through.load(Ordering::Acquire)
+    pub fn up_to_revision(&self) -> u64 {
+        self.up_to_revision.load(Ordering::Acquire)
     }
 
-    /// Moves it forward; call after the changes were applied. Never moves back.
-    pub fn advance(&self, through: u64) {
-        if self.through.fetch_max(through, Ordering::AcqRel) < through {
-            self.moved
-                .send_modify(|state| state.through = state.through.max(through));
+    /// Advances to a revision; call after its changes were applied. Never goes back.
+    pub fn advance(&self, up_to_revision: u64) {
+        if self
+            .up_to_revision
+            .fetch_max(up_to_revision, Ordering::AcqRel)
+            < up_to_revision
+        {
+            self.moved.send_modify(|state| {
+                state.up_to_revision = state.up_to_revision.max(up_to_revision)
+            });
         }
     }
 
-    /// Waits until it has reached a revision. Set a deadline around it.
+    /// Waits until a revision is reached. Callers must apply a timeout.
     ///
     /// # Errors
     /// If the collections were dropped.
     pub async fn reached(&self, revision: u64) -> Result<(), FrontierClosed> {
-        if self.through() >= revision {
+        if self.up_to_revision() >= revision {
             return Ok(());
         }
         let mut moved = self.moved.subscribe();
         let state = moved
-            .wait_for(|state| state.closed || state.through >= revision)
+            .wait_for(|state| state.closed || state.up_to_revision >= revision)
             .await;
         match state {
-            Ok(state) if state.through >= revision => Ok(()),
+            Ok(state) if state.up_to_revision >= revision => Ok(()),
             Ok(_) | Err(_) => Err(FrontierClosed),
         }
     }

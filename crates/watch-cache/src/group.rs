@@ -10,22 +10,22 @@ use crate::cache::Cache;
 use crate::frontier::Frontier;
 use crate::item::Item;
 
-/// Bounds of memory, bytes.
+/// Memory limits in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For history alone.
+    /// Limit of the history.
     pub history: usize,
-    /// For current items and history together. Current items are never dropped: when they alone
-    /// are above it there is no history.
+    /// Limit of current items and history together. Current items are never dropped: if they alone
+    /// exceed it, there is no history.
     pub total: usize,
 }
 
-/// What a group holds.
+/// Memory usage of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Items now.
+    /// Number of current items.
     pub items: usize,
-    /// Bytes of the items now.
+    /// Bytes of current items.
     pub current: usize,
     /// Bytes of retained changes.
     pub history: usize,
@@ -39,17 +39,17 @@ pub struct Group<K, I: Item> {
 }
 
 impl<K: Hash + Eq, I: Item> Group<K, I> {
-    /// A group without collections, complete up to a revision.
+    /// Creates a group without collections, complete up to a revision.
     #[must_use]
-    pub fn new(through: u64, limits: Limits) -> Self {
+    pub fn new(up_to_revision: u64, limits: Limits) -> Self {
         Self {
             caches: RwLock::default(),
-            frontier: Arc::new(Frontier::new(through)),
+            frontier: Arc::new(Frontier::new(up_to_revision)),
             limits,
         }
     }
 
-    /// Adds a collection with these items, which are its state at `revision`.
+    /// Adds a collection with its items at `revision`.
     pub fn insert(&self, key: K, items: impl IntoIterator<Item = Arc<I>>, revision: u64) {
         let cache = Arc::new(Cache::new(items, revision, Arc::clone(&self.frontier)));
         if let Some(replaced) = self.caches.write().insert(key, cache) {
@@ -64,19 +64,19 @@ impl<K: Hash + Eq, I: Item> Group<K, I> {
         }
     }
 
-    /// A collection.
+    /// Returns a collection.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Arc<Cache<I>>> {
         self.caches.read().get(key).map(Arc::clone)
     }
 
-    /// The frontier of all collections.
+    /// Returns the frontier of all collections.
     #[must_use]
     pub fn frontier(&self) -> &Frontier {
         &self.frontier
     }
 
-    /// Ends all cursors and all waiting: this group is no longer kept up to date.
+    /// Ends all cursors and waits: this group is no longer updated.
     pub fn close(&self) {
         for cache in self.caches.read().values() {
             cache.close();
@@ -84,7 +84,7 @@ impl<K: Hash + Eq, I: Item> Group<K, I> {
         self.frontier.close();
     }
 
-    /// What is held now.
+    /// Returns the current memory usage.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
@@ -97,7 +97,7 @@ impl<K: Hash + Eq, I: Item> Group<K, I> {
         usage
     }
 
-    /// Drops the oldest changes, whosever they are, until history fits its bounds.
+    /// Drops the oldest changes of any collection, until the history is within its limits.
     pub fn enforce(&self) {
         let usage = self.usage();
         let limit = self

@@ -1,4 +1,4 @@
-//! Which cursors a change concerns.
+//! Index of the cursors that a change concerns.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,32 +10,32 @@ use futures_util::task::AtomicWaker;
 use crate::event::Event;
 use crate::item::{Attribute, Item, Scope, namespace_of};
 
-/// No change waits for the cursor.
+/// No pending change.
 pub(crate) const IDLE: u64 = u64::MAX;
 
-/// What a cursor wants to be woken for. A hint: it may be woken for more, never for less.
+/// Changes for which a cursor must be woken. It may be woken for others too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// Where.
+    /// Scope of the cursor.
     pub scope: Scope,
-    /// An attribute value that every wanted item has, if there is one.
+    /// An attribute value that every selected item has, if there is one.
     pub equality: Option<(Attribute, Box<str>, Box<str>)>,
 }
 
-/// A cursor's place in the index, shared with the writer.
+/// A cursor's entry in the index, shared with the writer.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// Sequence number of the first change that concerns the cursor and that it has not read, or
-    /// [`IDLE`]. Changes between the cursor and this one do not concern it.
+    /// Sequence number of the first unread change that concerns the cursor, or [`IDLE`]. Changes
+    /// between the cursor's position and this one do not concern it.
     pub(crate) pending: AtomicU64,
     pub(crate) waker: AtomicWaker,
     scope: Scope,
     bucket: BucketKey,
-    /// Position in the bucket; changed under the index's lock only.
+    /// Position in the bucket; modified only under the index's lock.
     position: AtomicUsize,
 }
 
-/// All slots, each in the one bucket that is likely smallest.
+/// All slots, each in the single bucket that is likely smallest.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     all: Bucket,
@@ -46,7 +46,7 @@ pub(crate) struct Index {
 }
 
 type Bucket = Vec<Arc<Slot>>;
-/// By name and by value of an attribute.
+/// Buckets by name and value of an attribute.
 type Equalities = HashMap<Box<str>, HashMap<Box<str>, Bucket>>;
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ enum BucketKey {
 }
 
 impl Interest {
-    /// Everything in a scope.
+    /// Interest in all items of a scope.
     #[must_use]
     pub const fn in_scope(scope: Scope) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Interest {
 }
 
 impl Slot {
-    /// A slot whose cursor has not read the change `first` and what follows.
+    /// Creates a slot whose cursor has not read the change `first` and later ones.
     pub(crate) fn new(interest: Interest, first: u64) -> Self {
         let bucket = match (&interest.scope, interest.equality) {
             (Scope::Key(key), _) => BucketKey::Key(key.clone()),
@@ -88,7 +88,7 @@ impl Slot {
         }
     }
 
-    /// Notes that change `seq` concerns the cursor; gives its waker if it sleeps.
+    /// Records that change `seq` concerns the cursor; returns its waker if it sleeps.
     fn mark(&self, seq: u64) -> Option<Waker> {
         (self.pending.fetch_min(seq, Ordering::AcqRel) == IDLE).then(|| self.waker.take())?
     }
@@ -113,7 +113,7 @@ impl Index {
         }
     }
 
-    /// Marks every slot that the change may concern and collects the wakers of those that sleep.
+    /// Marks every slot that the change may concern, and collects the wakers of those that sleep.
     pub(crate) fn mark<I: Item>(&self, event: &Event<I>, seq: u64, wakers: &mut Vec<Waker>) {
         let key = event.key();
         let namespace = namespace_of(key);
@@ -128,13 +128,14 @@ impl Index {
             return;
         }
         let mut items = event.previous().into_iter().chain(event.current());
-        if items.any(|item| item.opaque()) {
+        if items.any(|item| item.undecodable()) {
             let slots = self.equal_buckets().flatten();
             let inside = slots.filter(|slot| slot.scope.contains(key));
             wakers.extend(inside.filter_map(|slot| slot.mark(seq)));
             return;
         }
-        // By what the item has, never by what is watched: watchers may name any number of attributes.
+        // Look up the item's attributes, not the watched ones: watchers may name any number of
+        // attributes.
         for item in event.previous().into_iter().chain(event.current()) {
             item.attributes(&mut |attribute, name, value| {
                 let values = self.equalities(attribute).get(name);
@@ -146,7 +147,7 @@ impl Index {
         }
     }
 
-    /// Wakes everybody, for an end that concerns all.
+    /// Wakes all cursors, for an end that concerns all.
     pub(crate) fn mark_all(&self, wakers: &mut Vec<Waker>) {
         let buckets = self
             .namespaces
@@ -190,7 +191,7 @@ impl Index {
         }
     }
 
-    /// Drops an empty bucket, so that the index does not grow with what was once watched.
+    /// Drops an empty bucket, so that the index does not grow with past watches.
     fn forget(&mut self, key: &BucketKey) {
         match key {
             BucketKey::All => {}

@@ -1,36 +1,36 @@
-//! What the cache must know of the items it keeps.
+//! Traits of cached items.
 
 use std::sync::Arc;
 
 /// One immutable item at one revision.
 pub trait Item: Send + Sync + Sized + 'static {
-    /// Unique key within the collection; lists are in the byte order of keys. A key in a namespace
-    /// is `namespace/name`.
+    /// Unique key within the collection; lists are in byte order of keys. A namespaced key is
+    /// `namespace/name`.
     fn key(&self) -> &str;
 
-    /// Revision of the change that made this item.
+    /// Revision of the change that created this item.
     fn revision(&self) -> u64;
 
-    /// Bytes of memory that this item holds, about.
+    /// Approximate memory of this item in bytes.
     fn size(&self) -> usize;
 
     /// Calls `visit` for every attribute that an [`Interest`](crate::Interest) may name.
     fn attributes(&self, visit: &mut dyn FnMut(Attribute, &str, &str));
 
-    /// Whether the item's attributes cannot be told: it may have any, so that its changes concern
-    /// every [`Interest`](crate::Interest) in its scope.
-    fn opaque(&self) -> bool {
+    /// Whether the item's attributes are unknown, for instance because its value is undecodable.
+    /// Its changes then concern every [`Interest`](crate::Interest) in its scope.
+    fn undecodable(&self) -> bool {
         false
     }
 
-    /// The same item with another revision: the last state of a deleted item, at the delete.
-    fn restamped(&self, revision: u64) -> Self;
+    /// Returns the item with another revision: the last state of a deleted item, at the delete.
+    fn with_resource_version(&self, revision: u64) -> Self;
 
-    /// The change that made this item is no longer recent: encodings made for watchers may go.
-    fn cool(&self) {}
+    /// Drops encodings made for watchers: the change that created this item is no longer recent.
+    fn evict_encodings(&self) {}
 }
 
-/// Kinds of attributes.
+/// Kind of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Attribute {
     /// A label.
@@ -39,9 +39,9 @@ pub enum Attribute {
     Field,
 }
 
-/// Chooses items. Must be a pure function of the item.
+/// A selector of items. Must be a pure function of the item.
 pub trait Select<I>: Send + Sync {
-    /// Whether the item is chosen.
+    /// Whether the item is selected.
     fn matches(&self, item: &I) -> bool;
 }
 
@@ -63,7 +63,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether a key lies in this scope.
+    /// Whether a key is in this scope.
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         match self {
@@ -76,7 +76,7 @@ impl Scope {
     }
 }
 
-/// The namespace of a key, if it has one.
+/// Returns the namespace of a key, if it has one.
 pub(crate) fn namespace_of(key: &str) -> Option<&str> {
     key.split_once('/').map(|(namespace, _)| namespace)
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::Scope;
 
     #[test]
-    fn a_namespace_does_not_contain_its_namesakes() {
+    fn namespace_scope_excludes_prefix_matches() {
         let scope = Scope::Namespace("a".into());
         let inside = ["a/x", "a/y", "a-b/x", "ab/x", "a"].map(|key| scope.contains(key));
         assert_eq!(inside, [true, true, false, false, false]);

@@ -7,14 +7,14 @@ use crate::event::Event;
 use crate::item::Item;
 use crate::snapshot::{Entry, Items};
 
-/// A snapshot is kept every so many changes, so that any retained revision is at most as many
-/// steps away.
+/// Interval of checkpoints in changes: bounds the number of changes to rewind for any retained
+/// revision.
 const CHECKPOINT_EVERY: u64 = 256;
 
-/// Changes older than this many lose encodings that were made for watchers.
+/// Changes older than this many drop the encodings made for watchers.
 const RECENT: usize = 512;
 
-/// Changes in revision order, numbered without gaps, and snapshots among them.
+/// Changes in revision order, numbered without gaps, and checkpoints among them.
 pub(crate) struct Ring<I: Item> {
     events: VecDeque<Arc<Event<I>>>,
     /// Number of the first retained change.
@@ -40,7 +40,7 @@ impl<I: Item> Ring<I> {
         }
     }
 
-    /// Appends a change; `after` is the state it leads to. Gives the change's number.
+    /// Appends a change; `after` is the state after it. Returns the change's number.
     pub(crate) fn push(&mut self, event: Arc<Event<I>>, after: &Items<I>) -> u64 {
         let seq = self.next();
         if seq.is_multiple_of(CHECKPOINT_EVERY) {
@@ -49,12 +49,12 @@ impl<I: Item> Ring<I> {
         self.bytes += event.cost();
         self.events.push_back(event);
         if let Some(cooled) = self.events.len().checked_sub(RECENT + 1) {
-            self.events[cooled].cool();
+            self.events[cooled].evict_encodings();
         }
         seq
     }
 
-    /// Drops the oldest change; gives whether there was one.
+    /// Drops the oldest change; returns whether there was one.
     pub(crate) fn evict(&mut self) -> bool {
         let Some(event) = self.events.pop_front() else {
             return false;
@@ -66,7 +66,7 @@ impl<I: Item> Ring<I> {
         true
     }
 
-    /// Keeps the state after the change `revision` at hand, as somebody will ask for it again.
+    /// Stores the state after the change `revision` as a checkpoint, because it will be read again.
     pub(crate) fn pin(&mut self, revision: u64, items: &Items<I>) {
         if revision >= self.floor {
             self.checkpoints
@@ -75,7 +75,8 @@ impl<I: Item> Ring<I> {
         }
     }
 
-    /// State at a retained revision below that of `newest`, which is the state at `newest_at`.
+    /// Returns the state at a retained revision below that of `newest`, which is the state at
+    /// `newest_at`.
     pub(crate) fn rewind(&self, revision: u64, newest: &Items<I>, newest_at: u64) -> Items<I> {
         let start = self
             .events
@@ -100,7 +101,7 @@ impl<I: Item> Ring<I> {
         items
     }
 
-    /// Number of the first retained change above a revision.
+    /// Returns the number of the first retained change above a revision.
     pub(crate) fn number_after(&self, revision: u64) -> u64 {
         self.first
             + self
@@ -108,18 +109,18 @@ impl<I: Item> Ring<I> {
                 .partition_point(|event| event.revision() <= revision) as u64
     }
 
-    /// Retained changes from a number on.
+    /// Returns the retained changes from a number on.
     pub(crate) fn from(&self, number: u64) -> impl Iterator<Item = &Arc<Event<I>>> {
         let start = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.events.range(start.min(self.events.len())..)
     }
 
-    /// Number of the oldest retained change.
+    /// Returns the number of the oldest retained change.
     pub(crate) const fn first(&self) -> u64 {
         self.first
     }
 
-    /// Number of the change that comes next.
+    /// Returns the number of the next change.
     pub(crate) fn next(&self) -> u64 {
         self.first + self.events.len() as u64
     }

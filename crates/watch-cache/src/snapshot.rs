@@ -9,8 +9,8 @@ use imbl::OrdSet;
 
 use crate::item::{Item, Scope};
 
-/// Items fetched from the tree at once while walking.
-const WALK_CHUNK: usize = 256;
+/// Items fetched from the tree at once while iterating.
+const ITER_CHUNK: usize = 256;
 
 /// All items of a collection, ordered by key.
 pub(crate) type Items<I> = OrdSet<Entry<I>>;
@@ -26,8 +26,8 @@ pub struct Snapshot<I: Item> {
     pub(crate) changed: u64,
 }
 
-/// Walks a part of a snapshot in key order without holding more than a few items.
-pub struct Walk<I: Item> {
+/// Iterates over a part of a snapshot in key order, holding only a few items at a time.
+pub struct Iter<I: Item> {
     items: Items<I>,
     scope: Scope,
     chunk: std::vec::IntoIter<Arc<I>>,
@@ -36,19 +36,19 @@ pub struct Walk<I: Item> {
 }
 
 impl<I: Item> Snapshot<I> {
-    /// The revision.
+    /// Returns the revision.
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The item with this key.
+    /// Returns the item with a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Arc<I>> {
         self.items.get(key).map(|entry| &entry.0)
     }
 
-    /// Number of items in the collection.
+    /// Returns the number of items in the collection.
     #[must_use]
     pub fn len(&self) -> usize {
         self.items.len()
@@ -60,11 +60,11 @@ impl<I: Item> Snapshot<I> {
         self.items.is_empty()
     }
 
-    /// Walks the items of a scope from a key on (`Unbounded`: from the first).
+    /// Iterates over the items of a scope from a key on (`Unbounded`: from the first).
     #[must_use]
-    pub fn walk(&self, scope: Scope, from: Bound<String>) -> Walk<I> {
+    pub fn iter(&self, scope: Scope, from: Bound<String>) -> Iter<I> {
         let items = self.items.clone();
-        Walk {
+        Iter {
             items,
             scope,
             chunk: Vec::new().into_iter(),
@@ -73,7 +73,7 @@ impl<I: Item> Snapshot<I> {
         }
     }
 
-    /// Number of items of a scope behind a bound.
+    /// Returns the number of items of a scope after a bound.
     #[must_use]
     pub fn count(&self, scope: &Scope, from: Bound<&str>) -> usize {
         match (scope, from) {
@@ -89,7 +89,7 @@ impl<I: Item> Snapshot<I> {
     }
 }
 
-impl<I: Item> Walk<I> {
+impl<I: Item> Iter<I> {
     fn fill(&mut self) {
         if let Scope::Key(key) = &self.scope {
             self.done = true;
@@ -105,10 +105,10 @@ impl<I: Item> Walk<I> {
         let (low, high) = bounds(&self.scope, as_str(&self.from));
         let range = self.items.range::<_, str>((as_str(&low), as_str(&high)));
         let chunk: Vec<_> = range
-            .take(WALK_CHUNK)
+            .take(ITER_CHUNK)
             .map(|entry| Arc::clone(&entry.0))
             .collect();
-        self.done = chunk.len() < WALK_CHUNK;
+        self.done = chunk.len() < ITER_CHUNK;
         if let Some(last) = chunk.last() {
             self.from = Bound::Excluded(last.key().to_owned());
         }
@@ -116,7 +116,7 @@ impl<I: Item> Walk<I> {
     }
 }
 
-impl<I: Item> Iterator for Walk<I> {
+impl<I: Item> Iterator for Iter<I> {
     type Item = Arc<I>;
 
     fn next(&mut self) -> Option<Arc<I>> {
@@ -132,8 +132,8 @@ impl<I: Item> Iterator for Walk<I> {
     }
 }
 
-/// The key range of a scope behind `from`. A namespace is the keys between `ns/` and `ns0`, as `0`
-/// is the byte after `/`.
+/// Returns the key range of a scope after `from`. A namespace is the keys between `ns/` and `ns0`,
+/// because `0` is the byte after `/`.
 fn bounds(scope: &Scope, from: Bound<&str>) -> (Bound<String>, Bound<String>) {
     let Scope::Namespace(namespace) = scope else {
         return (from.map(str::to_owned), Bound::Unbounded);
@@ -149,7 +149,7 @@ fn bounds(scope: &Scope, from: Bound<&str>) -> (Bound<String>, Bound<String>) {
     } else {
         Bound::Included(first)
     };
-    // A start behind the namespace leaves nothing; the tree refuses ranges that go backwards.
+    // A start after the namespace leaves nothing; the tree panics on inverted ranges.
     if let (Bound::Included(low) | Bound::Excluded(low), Bound::Excluded(high)) = (&low, &end)
         && low >= high
     {

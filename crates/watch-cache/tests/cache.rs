@@ -1,11 +1,12 @@
-//! Single promises of the cache that a random walk does not pin down.
+//! Tests of single guarantees that the random tests do not cover reliably.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use watch_cache::{
-    Attribute, Change, Cursor, Cut, FrontierClosed, Group, Interest, Item, Limits, Scope, Select,
+    Attribute, Change, Cursor, CursorError, FrontierClosed, Group, Interest, Item, Limits, Scope,
+    Select,
 };
 
 const LIMITS: Limits = Limits {
@@ -17,7 +18,7 @@ struct Thing {
     key: String,
     revision: u64,
     team: String,
-    /// How often its attributes were asked for.
+    /// Number of times its attributes were read.
     asked: AtomicUsize,
 }
 
@@ -25,7 +26,7 @@ struct All;
 struct Nothing;
 
 #[derive(Default)]
-struct Bell(AtomicUsize);
+struct WakeCounter(AtomicUsize);
 
 impl Item for Thing {
     fn key(&self) -> &str {
@@ -42,16 +43,16 @@ impl Item for Thing {
 
     fn attributes(&self, visit: &mut dyn FnMut(Attribute, &str, &str)) {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        if !self.opaque() {
+        if !self.undecodable() {
             visit(Attribute::Label, "team", &self.team);
         }
     }
 
-    fn opaque(&self) -> bool {
+    fn undecodable(&self) -> bool {
         self.team == "?"
     }
 
-    fn restamped(&self, revision: u64) -> Self {
+    fn with_resource_version(&self, revision: u64) -> Self {
         Self {
             key: self.key.clone(),
             revision,
@@ -73,7 +74,7 @@ impl Select<Thing> for Nothing {
     }
 }
 
-impl Wake for Bell {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -94,9 +95,12 @@ fn group(limits: Limits) -> Group<&'static str, Thing> {
     group
 }
 
-/// Polls once; gives the revisions handed out, or `None` if it waits.
-fn poll(cursor: &mut Cursor<Thing>, bell: &Arc<Bell>) -> Option<Result<Vec<u64>, Cut>> {
-    let waker = Waker::from(Arc::clone(bell));
+/// Polls once; returns the revisions of the delivered changes, or `None` if pending.
+fn poll(
+    cursor: &mut Cursor<Thing>,
+    wakes: &Arc<WakeCounter>,
+) -> Option<Result<Vec<u64>, CursorError>> {
+    let waker = Waker::from(Arc::clone(wakes));
     match cursor.poll_next(&mut Context::from_waker(&waker), &All, 100) {
         Poll::Ready(seen) => {
             Some(seen.map(|seen| seen.iter().map(|delivery| delivery.revision).collect()))
@@ -106,7 +110,7 @@ fn poll(cursor: &mut Cursor<Thing>, bell: &Arc<Bell>) -> Option<Result<Vec<u64>,
 }
 
 #[test]
-fn unrelated_changes_wake_nobody_and_cut_nobody() {
+fn unrelated_changes_neither_wake_nor_end_cursors() {
     let group = group(Limits {
         history: 10_000,
         total: usize::MAX,
@@ -123,23 +127,23 @@ fn unrelated_changes_wake_nobody_and_cut_nobody() {
     ];
     let mut idle = interests.map(|interest| {
         let mut cursor = cache.follow(1, interest).expect("retained");
-        let bell = Arc::new(Bell::default());
-        assert_eq!(poll(&mut cursor, &bell), None);
-        (cursor, bell)
+        let wakes = Arc::new(WakeCounter::default());
+        assert_eq!(poll(&mut cursor, &wakes), None);
+        (cursor, wakes)
     });
     for revision in 2..1000 {
         cache.apply([put("noisy/x", "blue", revision)]);
         group.enforce();
     }
     assert!(group.usage().history <= 10_000);
-    for (cursor, bell) in &mut idle {
-        assert_eq!(bell.0.load(Ordering::SeqCst), 0);
-        assert_eq!(poll(cursor, bell), None);
+    for (cursor, wakes) in &mut idle {
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+        assert_eq!(poll(cursor, wakes), None);
     }
     cache.apply([put("quiet/x", "red", 1000), put("noisy/quiet", "red", 1001)]);
-    let seen = idle.map(|(mut cursor, bell)| {
-        assert_eq!(bell.0.load(Ordering::SeqCst), 1);
-        poll(&mut cursor, &bell)
+    let seen = idle.map(|(mut cursor, wakes)| {
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        poll(&mut cursor, &wakes)
     });
     assert_eq!(
         seen,
@@ -152,7 +156,7 @@ fn unrelated_changes_wake_nobody_and_cut_nobody() {
 }
 
 #[test]
-fn what_may_have_any_attribute_concerns_everybody_in_its_scope() {
+fn undecodable_item_wakes_every_cursor_in_its_scope() {
     let group = group(LIMITS);
     let cache = group.get(&"things").expect("inserted");
     let red_in = |scope| Interest {
@@ -164,42 +168,48 @@ fn what_may_have_any_attribute_concerns_everybody_in_its_scope() {
         Scope::Namespace("a".into()),
         Scope::Namespace("b".into()),
     ];
-    let bell = Arc::new(Bell::default());
+    let wakes = Arc::new(WakeCounter::default());
     let mut red = scopes.map(|scope| {
         let mut cursor = cache.follow(1, red_in(scope)).expect("retained");
-        assert_eq!(poll(&mut cursor, &bell), None);
+        assert_eq!(poll(&mut cursor, &wakes), None);
         cursor
     });
     let mut seen = |change| {
         cache.apply([change]);
-        red.each_mut().map(|cursor| poll(cursor, &bell))
+        red.each_mut().map(|cursor| poll(cursor, &wakes))
     };
     assert_eq!(seen(put("a/x", "blue", 2)), [None, None, None]);
-    let told = |revision| Some(Ok(vec![revision]));
-    // Into the unknown, within it, and out of it.
-    assert_eq!(seen(put("a/x", "?", 3)), [told(3), told(3), None]);
-    assert_eq!(seen(put("a/x", "?", 4)), [told(4), told(4), None]);
-    assert_eq!(seen(put("a/x", "blue", 5)), [told(5), told(5), None]);
+    let reported = |revision| Some(Ok(vec![revision]));
+    // Into the unreadable state, within it, and out of it.
+    assert_eq!(seen(put("a/x", "?", 3)), [reported(3), reported(3), None]);
+    assert_eq!(seen(put("a/x", "?", 4)), [reported(4), reported(4), None]);
+    assert_eq!(
+        seen(put("a/x", "blue", 5)),
+        [reported(5), reported(5), None]
+    );
     assert_eq!(seen(put("a/x", "blue", 6)), [None, None, None]);
 }
 
 #[test]
-fn a_slow_cursor_is_cut_and_holds_up_nobody() {
+fn slow_cursor_ends_without_delaying_others() {
     let group = group(Limits {
         history: 10_000,
         total: usize::MAX,
     });
     let cache = group.get(&"things").expect("inserted");
-    let (bell, everything) = (Arc::new(Bell::default()), Interest::in_scope(Scope::All));
+    let (wakes, everything) = (
+        Arc::new(WakeCounter::default()),
+        Interest::in_scope(Scope::All),
+    );
     let mut slow = cache.follow(1, everything.clone()).expect("retained");
     let mut fast = cache.follow(1, everything).expect("retained");
     for revision in 2..100 {
         cache.apply([put("a/x", "red", revision)]);
         group.enforce();
-        assert_eq!(poll(&mut fast, &bell), Some(Ok(vec![revision])));
+        assert_eq!(poll(&mut fast, &wakes), Some(Ok(vec![revision])));
     }
-    let Some(Err(Cut::Behind { oldest })) = poll(&mut slow, &bell) else {
-        panic!("the slow one is told that it lost changes")
+    let Some(Err(CursorError::Behind { oldest })) = poll(&mut slow, &wakes) else {
+        panic!("the slow cursor gets an error")
     };
     assert!(oldest > 80);
 }
@@ -221,7 +231,7 @@ fn current_items_are_never_evicted() {
 }
 
 #[test]
-fn a_selector_that_sees_nothing_gives_its_thread_back() {
+fn cursor_yields_while_selector_matches_nothing() {
     let group = group(Limits {
         history: usize::MAX,
         ..LIMITS
@@ -230,8 +240,8 @@ fn a_selector_that_sees_nothing_gives_its_thread_back() {
     let interest = Interest::in_scope(Scope::All);
     let mut cursor = cache.follow(1, interest).expect("retained");
     cache.apply((2..5_002).map(|revision| put("a/x", "red", revision)));
-    let bell = Arc::new(Bell::default());
-    let waker = Waker::from(Arc::clone(&bell));
+    let wakes = Arc::new(WakeCounter::default());
+    let waker = Waker::from(Arc::clone(&wakes));
     let mut polls = 0;
     while cursor.progress().is_none() {
         polls += 1;
@@ -241,14 +251,14 @@ fn a_selector_that_sees_nothing_gives_its_thread_back() {
     }
     assert!(polls >= 4, "5,000 changes in {polls} polls");
     assert_eq!(
-        bell.0.load(Ordering::SeqCst),
+        wakes.0.load(Ordering::SeqCst),
         polls - 1,
         "asks to be polled again"
     );
 }
 
 #[test]
-fn a_change_is_looked_at_once_whatever_is_watched() {
+fn attributes_are_read_once_per_change() {
     let group = group(LIMITS);
     let cache = group.get(&"things").expect("inserted");
     let watched = |name: String| {
@@ -264,13 +274,13 @@ fn a_change_is_looked_at_once_whatever_is_watched() {
     };
     cache.apply([Change::Put(Arc::clone(&thing))]);
     assert_eq!(thing.asked.load(Ordering::SeqCst), 1);
-    let bell = Arc::new(Bell::default());
+    let wakes = Arc::new(WakeCounter::default());
     let last = cursors.last_mut().expect("one");
-    assert_eq!(poll(last, &bell), Some(Ok(vec![2])));
+    assert_eq!(poll(last, &wakes), Some(Ok(vec![2])));
 }
 
 #[test]
-fn a_replay_of_known_changes_does_nothing() {
+fn replayed_changes_are_ignored() {
     let group = group(LIMITS);
     let cache = group.get(&"things").expect("inserted");
     assert_eq!(cache.apply([put("a/x", "red", 2), put("a/x", "red", 3)]), 2);
@@ -279,21 +289,21 @@ fn a_replay_of_known_changes_does_nothing() {
 }
 
 #[test]
-fn a_future_start_hands_out_nothing_older() {
+fn cursor_with_future_start_skips_earlier_changes() {
     let group = group(LIMITS);
     let cache = group.get(&"things").expect("inserted");
-    let bell = Arc::new(Bell::default());
+    let wakes = Arc::new(WakeCounter::default());
     let mut cursor = cache
         .follow(5, Interest::in_scope(Scope::All))
         .expect("may be ahead");
     for revision in 2..8 {
         cache.apply([put("a/x", "red", revision)]);
     }
-    assert_eq!(poll(&mut cursor, &bell), Some(Ok(vec![6, 7])));
+    assert_eq!(poll(&mut cursor, &wakes), Some(Ok(vec![6, 7])));
 }
 
 #[test]
-fn the_last_state_is_stamped_once_for_all() {
+fn last_state_is_created_once_for_all_watchers() {
     let group = group(LIMITS);
     let cache = group.get(&"things").expect("inserted");
     cache.apply([
@@ -319,7 +329,7 @@ fn the_last_state_is_stamped_once_for_all() {
 }
 
 #[tokio::test]
-async fn closing_ends_cursors_and_waiting() {
+async fn close_ends_cursors_and_waits() {
     let group = group(LIMITS);
     let cache = group.get(&"things").expect("inserted");
     let mut cursor = cache
@@ -327,5 +337,8 @@ async fn closing_ends_cursors_and_waiting() {
         .expect("retained");
     let ends = async { tokio::join!(cursor.next(&All, 1), group.frontier().reached(9)) };
     let (ends, ()) = tokio::join!(ends, async { group.close() });
-    assert!(matches!(ends, (Err(Cut::Closed), Err(FrontierClosed))));
+    assert!(matches!(
+        ends,
+        (Err(CursorError::Closed), Err(FrontierClosed))
+    ));
 }

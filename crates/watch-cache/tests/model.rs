@@ -1,4 +1,4 @@
-//! The cache against a naive model that keeps every state and every change.
+//! Tests of the cache against a naive model that stores every state and every change.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use proptest::prelude::*;
 use watch_cache::{
-    AtError, Attribute, Change, Cursor, Cut, Group, Interest, Item, Kind, Limits, Scope, Select,
+    AtError, Attribute, Change, Cursor, CursorError, Group, Interest, Item, Kind, Limits, Scope,
+    Select,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Item for Thing {
         visit(Attribute::Label, "color", self.color);
     }
 
-    fn restamped(&self, revision: u64) -> Self {
+    fn with_resource_version(&self, revision: u64) -> Self {
         Self {
             revision,
             ..self.clone()
@@ -55,7 +56,7 @@ impl Select<Thing> for Color {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Changes that are applied together; `None` deletes.
+    /// Applies changes together; `None` deletes.
     Apply(Vec<(usize, Option<usize>)>),
     /// Only other collections changed.
     Elsewhere,
@@ -110,9 +111,9 @@ type State = BTreeMap<String, Thing>;
 
 /// Counts wakes.
 #[derive(Default)]
-struct Bell(AtomicUsize);
+struct WakeCounter(AtomicUsize);
 
-impl Wake for Bell {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -122,11 +123,11 @@ struct Follower {
     cursor: Cursor<Thing>,
     scope: Scope,
     color: Color,
-    /// Revision of the last thing handed out, or where it began.
+    /// Revision of the last delivered change, or of the start.
     at: u64,
-    bell: Arc<Bell>,
-    /// Wakes counted when it last had to wait; `None` if it need not.
-    asleep: Option<usize>,
+    wakes: Arc<WakeCounter>,
+    /// Number of wakes when it last had to wait; `None` if it is not waiting.
+    waiting_since: Option<usize>,
 }
 
 struct World {
@@ -191,7 +192,7 @@ impl World {
         self.group.enforce();
     }
 
-    /// The changes between two revisions as a follower should see them.
+    /// Returns the changes between two revisions that a follower should see.
     fn expected(&self, follower: &Follower) -> Vec<(Kind, Thing)> {
         let mut seen = Vec::new();
         for revision in follower.at + 1..=self.revision {
@@ -237,14 +238,14 @@ impl World {
         ) {
             Ok(cursor) => {
                 assert!(after >= oldest);
-                let bell = Arc::new(Bell::default());
+                let wakes = Arc::new(WakeCounter::default());
                 self.followers.push(Follower {
                     cursor,
                     scope,
                     color,
                     at: after,
-                    bell,
-                    asleep: None,
+                    wakes,
+                    waiting_since: None,
                 });
             }
             Err(error) => assert_eq!(
@@ -254,7 +255,7 @@ impl World {
         }
     }
 
-    /// Where history begins, as the cache says.
+    /// Returns the revision at which the cache's history begins.
     fn oldest(&self) -> u64 {
         match self.cache().at(1) {
             Err(AtError::Compacted { oldest }) => oldest,
@@ -270,14 +271,14 @@ impl World {
         let oldest = self.oldest();
         let expected = self.expected(&self.followers[at]);
         let follower = &mut self.followers[at];
-        let rung = follower.bell.0.load(Ordering::SeqCst);
-        if let (Some(asleep), false) = (follower.asleep.take(), expected.is_empty()) {
+        let rung = follower.wakes.0.load(Ordering::SeqCst);
+        if let (Some(waiting_since), false) = (follower.waiting_since.take(), expected.is_empty()) {
             assert!(
-                rung > asleep,
+                rung > waiting_since,
                 "a sleeper is woken when something concerns it"
             );
         }
-        let waker = Waker::from(Arc::clone(&follower.bell));
+        let waker = Waker::from(Arc::clone(&follower.wakes));
         let color = follower.color;
         match follower
             .cursor
@@ -292,16 +293,16 @@ impl World {
                     .collect();
                 assert_eq!(seen, expected[..seen.len()]);
             }
-            Poll::Ready(Err(Cut::Behind { .. })) => {
+            Poll::Ready(Err(CursorError::Behind { .. })) => {
                 assert!(follower.at < oldest, "cut without need");
                 self.followers.swap_remove(at);
             }
-            Poll::Ready(Err(Cut::Closed)) => panic!("nobody closed it"),
+            Poll::Ready(Err(CursorError::Closed)) => panic!("the collection is open"),
             Poll::Pending => {
                 assert_eq!(expected, []);
                 let progress = follower.cursor.progress();
                 assert_eq!(progress, Some(self.revision));
-                follower.asleep = Some(rung);
+                follower.waiting_since = Some(rung);
             }
         }
     }
@@ -329,8 +330,8 @@ impl World {
                 Bound::Excluded("a/x"),
                 Bound::Included("b/x"),
             ] {
-                let walk = snapshot.walk(scope.clone(), from.map(str::to_owned));
-                let walked: Vec<_> = walk.map(|thing| (*thing).clone()).collect();
+                let iter = snapshot.iter(scope.clone(), from.map(str::to_owned));
+                let walked: Vec<_> = iter.map(|thing| (*thing).clone()).collect();
                 let range = self
                     .state(revision)
                     .range::<str, _>((from, Bound::Unbounded));

@@ -18,7 +18,7 @@ pub struct Listing {
 }
 
 /// Walks a [`Listing`] in key order; memory does not grow with the list.
-pub struct ListingIter(watch_cache::Walk<Stored>);
+pub struct ListingIter(watch_cache::Iter<Stored>);
 
 impl Listing {
     /// The snapshot's revision: the `metadata.resourceVersion` of the list.
@@ -31,7 +31,7 @@ impl Listing {
     #[must_use]
     pub fn iter(&self) -> ListingIter {
         let from = self.start.clone().map_or(Bound::Unbounded, Bound::Included);
-        ListingIter(self.snapshot.walk(self.scope.clone(), from))
+        ListingIter(self.snapshot.iter(self.scope.clone(), from))
     }
 
     /// How many objects of the scope come after a key.

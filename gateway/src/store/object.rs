@@ -200,11 +200,11 @@ impl Item for Stored {
         }
     }
 
-    fn opaque(&self) -> bool {
+    fn undecodable(&self) -> bool {
         self.unreadable.is_some()
     }
 
-    fn restamped(&self, revision: u64) -> Self {
+    fn with_resource_version(&self, revision: u64) -> Self {
         // Both cannot fail for what can be read: the bytes were spliced once, and the revision is a
         // change's.
         let bytes = set_resource_version(&self.bytes, revision).map(Bytes::from);
@@ -221,7 +221,7 @@ impl Item for Stored {
         }
     }
 
-    fn cool(&self) {
+    fn evict_encodings(&self) {
         self.renderings.clear();
     }
 }

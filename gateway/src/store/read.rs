@@ -49,7 +49,7 @@ impl Inner {
         }
         Err(StoreError::Compacted {
             requested: revision.get(),
-            oldest: self.now()?.frontier().through(),
+            oldest: self.now()?.frontier().up_to_revision(),
         })
     }
 
@@ -83,7 +83,7 @@ impl Inner {
             Phase::Ready | Phase::Initializing { .. } | Phase::Damaged { .. } => {
                 StoreError::FutureRevision {
                     requested,
-                    current: generation.frontier().through(),
+                    current: generation.frontier().up_to_revision(),
                     start_of_watch: false,
                 }
             }
@@ -94,7 +94,7 @@ impl Inner {
     async fn exact(&self, revision: Revision) -> Result<Arc<Generation>, StoreError> {
         self.expect_current(revision)?;
         let (generation, requested) = (self.now()?, revision.get());
-        if generation.frontier().through() >= requested {
+        if generation.frontier().up_to_revision() >= requested {
             return Ok(generation);
         }
         let current = self
@@ -118,7 +118,7 @@ impl Inner {
     /// store issues. The caches may lag behind the store, which is asked only then.
     async fn expect_issued(&self, revision: Revision) -> Result<(), StoreError> {
         let requested = revision.get();
-        let reached = self.now()?.frontier().through() >= requested;
+        let reached = self.now()?.frontier().up_to_revision() >= requested;
         if reached || revision.is_too_large_for_a_store() {
             return Ok(());
         }
@@ -181,7 +181,7 @@ impl Inner {
             return Ok(());
         }
         let mut turn = self.walks.begin();
-        for object in snapshot.walk(scope.clone(), std::ops::Bound::Unbounded) {
+        for object in snapshot.iter(scope.clone(), std::ops::Bound::Unbounded) {
             if let Some(trouble) = object.trouble() {
                 return Err(trouble);
             }
@@ -210,7 +210,7 @@ impl Inner {
                 if initial {
                     self.expect_readable(&snapshot, &scope).await?;
                 }
-                let walk = initial.then(|| snapshot.walk(scope, std::ops::Bound::Unbounded));
+                let walk = initial.then(|| snapshot.iter(scope, std::ops::Bound::Unbounded));
                 (snapshot.revision(), cache, walk)
             }
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_types::revision::Revision;
-use watch_cache::{Attribute, Cursor, Cut, Delivery, Interest, Kind, Scope, Select, Walk};
+use watch_cache::{Attribute, Cursor, CursorError, Delivery, Interest, Iter, Kind, Scope, Select};
 
 use crate::compute::Turn;
 use crate::store::{StoreError, Stored};
@@ -78,7 +78,7 @@ impl WatchItem {
 pub struct Watcher {
     cursor: Cursor<Stored>,
     /// Objects that existed at the start, as far as not handed out.
-    initial: Option<Walk<Stored>>,
+    initial: Option<Iter<Stored>>,
     /// For those.
     turn: Turn,
     chosen: Chosen,
@@ -93,7 +93,7 @@ struct Chosen(Arc<dyn Filter>);
 impl Watcher {
     pub(super) fn new(
         cursor: Cursor<Stored>,
-        initial: Option<Walk<Stored>>,
+        initial: Option<Iter<Stored>>,
         turn: Turn,
         filter: Arc<dyn Filter>,
         started: u64,
@@ -176,13 +176,13 @@ impl Watcher {
         items
     }
 
-    fn cut(&self, cut: Cut) -> StoreError {
+    fn cut(&self, cut: CursorError) -> StoreError {
         match cut {
-            Cut::Behind { oldest } => StoreError::Compacted {
+            CursorError::Behind { oldest } => StoreError::Compacted {
                 requested: self.started,
                 oldest,
             },
-            Cut::Closed => StoreError::EpochChanged,
+            CursorError::Closed => StoreError::EpochChanged,
         }
     }
 }

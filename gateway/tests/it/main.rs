@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
-#[path = "../../../crates/conformance/tests/kit/bent.rs"]
-mod bent;
 mod busy;
 mod fake;
+#[path = "../../../crates/conformance/tests/kit/faulty_driver.rs"]
+mod faulty_driver;
 
 mod reads;
 mod store;

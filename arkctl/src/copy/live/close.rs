@@ -1,20 +1,22 @@
-//! The closing call, behind which the target serves.
+//! The closing call, after which the target serves.
 //!
-//! Only one of both stores may serve, so the fence is lifted only if the target cannot take over any
-//! more. Who can tell? Not silence: a request without an answer may still be carried out. Nor
-//! trouble (`NOT_READY`, `OVERLOADED`, `INTERNAL`…), which is not about the request; a driver may
-//! even be in trouble after it has done what was asked. Nor the answer to a later call: it speaks
-//! of that call, while an earlier one may still wait for its commit, for instance until a standby
-//! database returns. Nor `Describe`, which does not see commits that are under way, so that "the
-//! import is unfinished" is no news.
+//! Only one of the two stores may serve, so the fence may be lifted only if it is certain that the
+//! target cannot take over any more. These are no proof of that:
 //!
-//! Hence:
+//! - no response: the request may still be executed;
+//! - an error that is not about the request (`NOT_READY`, `OVERLOADED`, `INTERNAL`…): a driver may
+//!   fail after it has executed the request;
+//! - the response to a later call: an earlier call may still wait for its commit, for instance
+//!   until a standby returns;
+//! - `Describe` with an unfinished import: it does not see commits in progress.
 //!
-//! - *It did not take over* is believed if the first closing call that any run made is refused, and
-//!   the refusal is about the request: it, or what it asks for, was judged and nothing was stored.
-//! - *It took over* is believed whenever the target says so, in an answer or in `Describe`.
-//! - Everything else is tried again until the deadline, and then the fence stays. The only way from
-//!   there is that the target takes over after all, or that a person removes it.
+//! Therefore:
+//!
+//! - The target *did not take over* if the first closing call of any run is rejected for a reason
+//!   about the request itself: the request was validated and nothing was stored.
+//! - The target *took over* as soon as it reports so, in a response or in `Describe`.
+//! - Everything else is retried until the deadline, and then the fence stays. It ends only when the
+//!   target takes over after all, or when an operator lifts it.
 
 use std::time::Duration;
 
@@ -28,34 +30,34 @@ use super::PAUSE;
 use super::filling::options;
 use super::stop::Stop;
 use crate::copy::Pair;
-use crate::store::{Refusal, begin};
+use crate::store::{Rejection, begin};
 
-/// How long an answer is waited for before another attempt is made.
-const ANSWER: Duration = Duration::from_secs(10);
+/// Timeout of one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How the target stands after the closing call.
+/// Outcome of the closing call.
 #[derive(Debug)]
 pub(super) enum Closed {
-    /// It has taken over.
+    /// The target has taken over.
     Surely,
-    /// It has not, and will not.
-    No(Refusal),
-    /// It may have, or may yet.
+    /// The target has not taken over, and will not.
+    No(Rejection),
+    /// The target may have taken over, or may yet do so.
     Unknown(anyhow::Error),
 }
 
-/// What is to be closed.
+/// The closing call of one copy.
 pub(super) struct Closing<'a> {
     pub(super) pair: &'a Pair,
     pub(super) source: Header,
     /// Revision of the fence.
-    pub(super) cut: i64,
-    /// An earlier run may have made the call.
+    pub(super) fence_revision: i64,
+    /// Whether an earlier run may have made the call.
     pub(super) again: bool,
 }
 
 impl Closing<'_> {
-    /// Makes the call, for as long as `within` if need be.
+    /// Makes the call, with retries for at most `within`.
     pub(super) async fn run(&self, within: Duration, stop: &mut Stop) -> Closed {
         let mut last = None;
         let unknown = tokio::select! {
@@ -66,11 +68,11 @@ impl Closing<'_> {
             interrupted = stop.asked() => Some(interrupted),
         };
         let address = &self.pair.target.address;
-        let silence = || anyhow!("{address}: the closing call is not answered");
+        let silence = || anyhow!("{address}: no response to the closing call");
         Closed::Unknown(unknown.or(last).unwrap_or_else(silence))
     }
 
-    /// Ends when something can be believed; `last` is what was told meanwhile.
+    /// Returns once the outcome is certain; sets `last` to the latest error meanwhile.
     async fn attempts(&self, last: &mut Option<anyhow::Error>) -> Closed {
         let target = &self.pair.target;
         let mut first = !self.again;
@@ -80,39 +82,40 @@ impl Closing<'_> {
             };
             let requests = [begin(options(&self.source, false)), done];
             let import = target.import(tokio_stream::iter(requests));
-            let refusal = match timeout(ANSWER, import).await {
+            let rejection = match timeout(ATTEMPT_TIMEOUT, import).await {
                 Ok(Ok(_)) => return Closed::Surely,
-                Ok(Err(refusal)) => Some(refusal),
+                Ok(Err(rejection)) => Some(rejection),
                 Err(_) => None,
             };
-            let described = timeout(ANSWER, target.describe()).await;
+            let described = timeout(ATTEMPT_TIMEOUT, target.describe()).await;
             let described = described.ok().and_then(Result::ok);
             if described.as_ref().is_some_and(|it| self.has_taken_over(it)) {
                 return Closed::Surely;
             }
-            if let Some(refusal) = refusal {
-                if first && described.is_some() && refusal.error.as_ref().is_some_and(is_verdict) {
-                    return Closed::No(refusal);
+            if let Some(rejection) = rejection {
+                if first && described.is_some() && rejection.error.as_ref().is_some_and(is_verdict)
+                {
+                    return Closed::No(rejection);
                 }
-                // As a text: nobody is to take it for a refusal of the copy.
-                *last = Some(anyhow!("{refusal}"));
+                // Converted to a string, so that it is not taken for a rejection of the copy.
+                *last = Some(anyhow!("{rejection}"));
             }
             first = false;
             sleep(PAUSE).await;
         }
     }
 
-    /// Judges by the revision alone: the target may have begun another epoch since, and clients may
-    /// have written to it.
+    /// Decides by the revision alone: the target may have begun another epoch since, and have new
+    /// writes.
     fn has_taken_over(&self, target: &DescribeResponse) -> bool {
         let header = target.header.clone().unwrap_or_default();
         target.import.is_none()
             && header.store_id == self.source.store_id
-            && header.revision >= self.cut
+            && header.revision >= self.fence_revision
     }
 }
 
-/// Whether a refusal is about the request, and says that nothing came of it.
+/// Whether an error is about the request and says that nothing was stored.
 fn is_verdict(error: &BackendError) -> bool {
     let about_the_request = matches!(
         error.reason(),
@@ -127,10 +130,10 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn silence_is_no_answer_for_ever() {
+    async fn closing_call_without_response_times_out() {
         let folder = tempfile::tempdir().expect("temporary directory");
         let socket = folder.path().join("s");
-        // Connections are made, and nobody reads them.
+        // The socket accepts connections, but nothing reads them.
         let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
         let address = format!("unix://{}", socket.display());
         let open = || Store::open("--to", &address, [&None, &None, &None]).expect("an address");
@@ -143,7 +146,7 @@ mod tests {
         let closing = Closing {
             pair: &pair,
             source: Header::default(),
-            cut: 1,
+            fence_revision: 1,
             again: false,
         };
         let mut stop = Stop::listen().expect("signals");
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_refusals_that_are_about_the_request_are_verdicts() {
+    fn only_errors_about_the_request_are_definite() {
         let verdicts = |outcome: Outcome| {
             (0..20)
                 .filter_map(|reason| Reason::try_from(reason).ok())

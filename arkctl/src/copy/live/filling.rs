@@ -1,4 +1,4 @@
-//! Steps 1 and 2, and the end of step 3: what the target gets.
+//! Steps 1 and 2, and the end of step 3: filling the target.
 
 use std::time::{Duration, Instant};
 
@@ -11,25 +11,26 @@ use super::lag::Lag;
 use crate::copy::Pair;
 use crate::copy::pipe::{Kept, Piece, Pipe, call};
 use crate::copy::state::State;
-use crate::tell::{self, Progress};
+use crate::output::{self, Progress};
 
-/// How close the target comes before the source is fenced: writes wait about this long.
-const CLOSE: Duration = Duration::from_secs(1);
-/// Longest silence of a source that has changes we lack.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum lag of the target before the source is fenced, which is about how long writes are
+/// rejected.
+const MAX_LAG: Duration = Duration::from_secs(1);
+/// Timeout of the next message from a source that has changes the target lacks.
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A target being filled.
 pub(super) struct Filling<'a> {
     pair: &'a Pair,
     pipe: Pipe,
     pub(super) progress: Progress,
-    /// The header that all calls of this import give.
+    /// Header of the source, the same in all calls of an import.
     pub(super) source: Header,
-    /// The next call drops what an earlier import left.
+    /// Whether the next call must drop the content of an earlier import.
     discard: bool,
-    /// Records still come.
+    /// Whether the snapshot is incomplete.
     snapshot: bool,
-    /// Everything up to here is kept.
+    /// Revision up to which everything is stored in the target.
     pub(super) revision: i64,
 }
 
@@ -39,7 +40,7 @@ impl<'a> Filling<'a> {
             follow: true,
             ..ExportRequest::default()
         };
-        // What an earlier run has brought is no part of the progress of this one.
+        // Records imported by an earlier run do not count for this run's progress.
         let mut brought = 0;
         let (request, known, discard) = match state {
             State::Fresh { discard } => (follow, None, discard),
@@ -66,7 +67,7 @@ impl<'a> Filling<'a> {
             State::Moved { .. } => bail!("the target has taken over already"),
         };
         if known.is_some() {
-            tell::line("carrying on with an unfinished copy");
+            output::line("continuing an unfinished copy");
         }
         let revision = request.after_revision;
         let export = pair.source.export(request).await?;
@@ -83,7 +84,7 @@ impl<'a> Filling<'a> {
         })
     }
 
-    /// Steps 1 and 2.
+    /// Runs steps 1 and 2.
     pub(super) async fn come_close(&mut self) -> Result<()> {
         while self.snapshot {
             self.step().await?;
@@ -92,41 +93,43 @@ impl<'a> Filling<'a> {
         self.progress.step("the snapshot is complete");
         let mut head = self.pair.source.head().await?.revision;
         let mut lag = Lag::new(Instant::now(), head, self.revision);
-        while !lag.is_within(CLOSE) {
-            let look = Instant::now() + CLOSE;
-            while self.revision < head && Instant::now() < look {
+        while !lag.is_within(MAX_LAG) {
+            let sample = Instant::now() + MAX_LAG;
+            while self.revision < head && Instant::now() < sample {
                 self.step().await?;
             }
             head = self.pair.source.head().await?.revision;
-            if let Some(told) = lag.look(Instant::now(), head, self.revision) {
-                self.progress.step(told);
+            if let Some(report) = lag.sample(Instant::now(), head, self.revision) {
+                self.progress.step(report);
             }
         }
         Ok(())
     }
 
-    /// Waits for something, and keeps it with what is close behind.
+    /// Waits for the next message, and imports it with those that follow closely.
     async fn step(&mut self) -> Result<()> {
-        let first = timeout(PATIENCE, self.pipe.next()).await;
-        let first = first.context("the source has changes, and does not hand them out")??;
+        let first = timeout(SOURCE_TIMEOUT, self.pipe.next()).await;
+        let first =
+            first.context("the source has changes, but its export does not return them")??;
         let mut options = options(&self.source, true);
         options.discard = std::mem::take(&mut self.discard);
-        // An empty call would say nothing, unless something is to be dropped.
-        let kept = if matches!(first, Piece::Snapshot) && !options.discard {
+        // An empty call is only needed to drop earlier content.
+        let stored = if matches!(first, Piece::Snapshot) && !options.discard {
             Kept::end_of_snapshot()
         } else {
             call(&self.pair.target, options, first, &mut self.pipe).await?
         };
-        if kept.snapshot {
+        if stored.snapshot {
             self.snapshot = false;
             self.revision = self.source.revision;
         }
-        self.revision = kept.revision.unwrap_or(self.revision);
-        self.progress.add(kept.records + kept.events, kept.bytes);
+        self.revision = stored.revision.unwrap_or(self.revision);
+        self.progress
+            .add(stored.records + stored.events, stored.bytes);
         Ok(())
     }
 
-    /// Keeps everything up to a revision of the source.
+    /// Imports everything up to a revision of the source.
     pub(super) async fn reach(&mut self, revision: i64) -> Result<()> {
         while self.revision < revision {
             self.step().await?;
@@ -135,7 +138,7 @@ impl<'a> Filling<'a> {
     }
 }
 
-/// The options of every call.
+/// Returns the import options of every call.
 pub(super) fn options(source: &Header, more: bool) -> Options {
     Options {
         source: Some(source.clone()),

@@ -1,54 +1,54 @@
-//! How far a target is behind its source, and whether it comes closer.
+//! Lag of a target behind its source, and whether it shrinks.
 
 use std::time::{Duration, Instant};
 
-/// How often the operator is told.
-const EVERY: Duration = Duration::from_secs(5);
+/// Interval of progress reports.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the last looks at source and target have shown.
+/// Lag and rates from the latest samples.
 #[derive(Debug)]
 pub(super) struct Lag {
-    last: Look,
-    told: Look,
+    last: Sample,
+    last_reported: Sample,
     /// Changes that the target lacks.
     behind: i64,
-    /// Changes that the target takes in a second, as far as is known.
+    /// Changes per second that the target imports, once known.
     pace: Option<f64>,
 }
 
-/// Both at one moment.
+/// Revisions of both stores at one time.
 #[derive(Clone, Copy, Debug)]
-struct Look {
+struct Sample {
     at: Instant,
     /// Newest revision of the source.
     head: i64,
-    /// Newest revision that the target keeps.
+    /// Newest revision stored in the target.
     kept: i64,
 }
 
 impl Lag {
-    /// The first look.
+    /// Starts with the first sample.
     pub(super) fn new(at: Instant, head: i64, kept: i64) -> Self {
-        let first = Look { at, head, kept };
+        let first = Sample { at, head, kept };
         Self {
             last: first,
-            told: first,
+            last_reported: first,
             behind: head - kept,
             pace: None,
         }
     }
 
-    /// Another look; a line for the operator if it is time for one.
-    pub(super) fn look(&mut self, at: Instant, head: i64, kept: i64) -> Option<String> {
-        let now = Look { at, head, kept };
+    /// Adds a sample; returns a progress report if one is due.
+    pub(super) fn sample(&mut self, at: Instant, head: i64, kept: i64) -> Option<String> {
+        let now = Sample { at, head, kept };
         let [_, pace] = rates(&self.last, &now);
         (self.last, self.pace) = (now, Some(pace));
         self.behind = head - kept;
-        if at.duration_since(self.told.at) < EVERY {
+        if at.duration_since(self.last_reported.at) < REPORT_INTERVAL {
             return None;
         }
-        let [written, taken] = rates(&self.told, &now);
-        self.told = now;
+        let [written, taken] = rates(&self.last_reported, &now);
+        self.last_reported = now;
         let behind = self.behind;
         let trend = if taken > written {
             let seconds = behind as f64 / (taken - written);
@@ -63,15 +63,16 @@ impl Lag {
         ))
     }
 
-    /// Whether what the target lacks would take it less than `time`.
+    /// Whether the target can import the missing changes within `time`.
     pub(super) fn is_within(&self, time: Duration) -> bool {
         let takes = self.pace.unwrap_or(0.0) * time.as_secs_f64();
         self.behind as f64 <= takes
     }
 }
 
-/// Changes a second that the source made and the target took between two looks.
-fn rates(before: &Look, after: &Look) -> [f64; 2] {
+/// Returns the changes per second made by the source and imported by the target between two
+/// samples.
+fn rates(before: &Sample, after: &Sample) -> [f64; 2] {
     let seconds = after.at.duration_since(before.at).as_secs_f64().max(0.001);
     let rate = |changes: i64| changes as f64 / seconds;
     [
@@ -84,20 +85,20 @@ fn rates(before: &Look, after: &Look) -> [f64; 2] {
 mod tests {
     use super::*;
 
-    /// A target's lag after looks at these seconds, heads and kept revisions; what was told.
-    fn after(looks: &[(u64, i64, i64)]) -> (bool, Vec<String>) {
-        let begun = Instant::now();
-        let (_, head, kept) = looks[0];
-        let mut lag = Lag::new(begun, head, kept);
-        let told = looks[1..].iter().filter_map(|(second, head, kept)| {
-            lag.look(begun + Duration::from_secs(*second), *head, *kept)
+    /// Returns the target's lag after samples of (seconds, head, stored revision), and the reports.
+    fn after(samples: &[(u64, i64, i64)]) -> (bool, Vec<String>) {
+        let started = Instant::now();
+        let (_, head, kept) = samples[0];
+        let mut lag = Lag::new(started, head, kept);
+        let reports = samples[1..].iter().filter_map(|(second, head, kept)| {
+            lag.sample(started + Duration::from_secs(*second), *head, *kept)
         });
-        let told = told.collect();
-        (lag.is_within(Duration::from_secs(1)), told)
+        let reports = reports.collect();
+        (lag.is_within(Duration::from_secs(1)), reports)
     }
 
     #[test]
-    fn a_source_is_fenced_when_the_rest_takes_a_second() {
+    fn source_is_fenced_when_lag_is_below_a_second() {
         assert!(after(&[(0, 100, 100)]).0, "nothing is missing");
         assert!(!after(&[(0, 101, 100)]).0, "nothing is known of the pace");
         assert!(after(&[(0, 200, 100), (1, 250, 200)]).0, "half a second");
@@ -108,22 +109,22 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_learns_the_trend() {
-        let (_, told) = after(&[
+    fn lag_report_states_whether_target_catches_up() {
+        let (_, reports) = after(&[
             (0, 1000, 0),
             (4, 1400, 400),
             (5, 1500, 1000),
             (6, 1500, 1100),
         ]);
         assert_eq!(
-            told,
+            reports,
             [
                 "500 changes behind; the source makes 100/s, the target takes 200/s: caught up in \
               about 5 s at this pace"
             ]
         );
-        let (_, told) = after(&[(0, 1000, 0), (10, 3000, 1000)]);
-        assert!(told[0].contains("2000 changes behind"), "{told:?}");
-        assert!(told[0].contains("does not catch up"), "{told:?}");
+        let (_, reports) = after(&[(0, 1000, 0), (10, 3000, 1000)]);
+        assert!(reports[0].contains("2000 changes behind"), "{reports:?}");
+        assert!(reports[0].contains("does not catch up"), "{reports:?}");
     }
 }

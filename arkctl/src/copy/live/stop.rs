@@ -1,19 +1,19 @@
-//! Somebody who wants the copy to stop.
+//! Interruption of a copy by the operator.
 
 use std::io;
 
 use anyhow::anyhow;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ctrl-C and SIGTERM. Once they are listened to they do nothing by themselves any more, for the
-/// rest of the process: whatever may take long has to be waited for together with [`Stop::asked`].
+/// SIGINT and SIGTERM. Once registered, they no longer end the process: any long operation must be
+/// awaited together with [`Stop::asked`].
 pub(super) struct Stop {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Stop {
-    /// Listens; what comes while nobody waits is not forgotten.
+    /// Registers the signals; those that arrive before [`Stop::asked`] are remembered.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -21,13 +21,13 @@ impl Stop {
         })
     }
 
-    /// Ends with an error when the copy is to stop.
+    /// Returns an error when the copy is interrupted.
     pub(super) async fn asked(&mut self) -> anyhow::Error {
         tokio::select! {
             Some(()) = self.interrupt.recv() => {}
             Some(()) = self.terminate.recv() => {}
             else => std::future::pending().await,
         }
-        anyhow!("interrupted; the same command carries on")
+        anyhow!("interrupted; repeat the command to continue")
     }
 }

@@ -1,7 +1,7 @@
-//! Objects that are there under the names of those that are to be created.
+//! Existing objects with the names of those to be created.
 //!
-//! Only one that an earlier run made may be touched. It is told by what it holds: whatever else has
-//! the name is somebody's.
+//! Only objects that an earlier run created may be changed. They are recognized by their content;
+//! any other object with the name belongs to someone else.
 
 use anyhow::{Result, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -11,29 +11,29 @@ use super::{AT_ONCE, has_status, is_gone, version};
 use crate::crds::cluster::{Cluster, message};
 use crate::crds::outgoing::{NAMED, Object};
 use crate::key;
-use crate::tell;
+use crate::output;
 
-/// What a look at the cluster found.
+/// Result of looking for existing objects.
 #[derive(Debug, Default)]
-pub(crate) struct Looked {
-    /// Objects that are as they would be created.
+pub(crate) struct Existing {
+    /// Number of objects that are as they would be created.
     pub(crate) same: usize,
-    /// A sentence for each of the others.
+    /// A message for each of the others.
     pub(crate) others: Vec<String>,
 }
 
-impl Looked {
-    /// Tells it, and what becomes of the others.
+impl Existing {
+    /// Reports the result, and the consequence for the others.
     ///
     /// # Errors
     /// If there are others.
-    pub(crate) fn tell(&self, others: &str) -> Result<()> {
+    pub(crate) fn report(&self, others: &str) -> Result<()> {
         let Self { same, .. } = self;
         if *same > 0 {
-            tell::line(format_args!("{same} objects were there already"));
+            output::line(format_args!("{same} objects exist already"));
         }
         for what in self.others.iter().take(NAMED) {
-            tell::line(what);
+            output::line(what);
         }
         let count = self.others.len();
         if count > 0 {
@@ -47,8 +47,8 @@ impl Looked {
     }
 }
 
-/// What differs first between an object to be created and the one that is there; `None` if the latter
-/// is what an earlier run made of the former, perhaps without its status and its deletion.
+/// Returns the first difference between an object to be created and an existing one. `None` if an
+/// earlier run created the existing one, perhaps without its status and its deletion.
 pub(super) fn difference(object: &Object, there: &Value) -> Option<String> {
     let wanted = &object.parsed;
     for field in ["labels", "annotations", "finalizers"] {
@@ -57,7 +57,7 @@ pub(super) fn difference(object: &Object, there: &Value) -> Option<String> {
             return Some(format!("metadata.{field}"));
         }
     }
-    // The status is written after the object; it may also be one that the cluster gave by itself.
+    // The status is written after the object, and the cluster may have set a default one.
     let apart = has_status(object);
     let written = |it: &Value| -> Map<String, Value> {
         let mut fields = it.as_object().cloned().unwrap_or_default();
@@ -82,16 +82,16 @@ pub(super) fn difference(object: &Object, there: &Value) -> Option<String> {
     (ending(there) && !ending(wanted)).then(|| "it is being deleted".to_owned())
 }
 
-/// Looks for all objects and changes nothing.
-pub(crate) async fn look(cluster: &Cluster, objects: &[Object]) -> Result<Looked> {
-    let due = objects.iter().filter(|object| !is_gone(object));
+/// Looks up all objects; changes nothing.
+pub(crate) async fn look(cluster: &Cluster, objects: &[Object]) -> Result<Existing> {
+    let expected = objects.iter().filter(|object| !is_gone(object));
     let mut requests = Vec::new();
-    for object in due {
+    for object in expected {
         requests.push(one(cluster, object));
     }
     let found = stream::iter(requests).buffered(AT_ONCE);
     let found: Vec<Found> = found.try_collect().await?;
-    let mut looked = Looked::default();
+    let mut looked = Existing::default();
     for found in found {
         match found {
             Found::Nothing => {}
@@ -111,23 +111,23 @@ enum Found {
 async fn one(cluster: &Cluster, object: &Object) -> Result<Found> {
     let path = object.kind.path(version(object), &object.key.namespace);
     let path = format!("{path}/{}", object.key.name);
-    let (status, answer) = cluster.send("GET", &path, None).await?;
+    let (status, response) = cluster.send("GET", &path, None).await?;
     match status {
         404 => Ok(Found::Nothing),
-        200 => Ok(match difference(object, &answer) {
+        200 => Ok(match difference(object, &response) {
             None => Found::Same,
             Some(what) => Found::Other(sentence(object, &what)),
         }),
-        _ => bail!("{}: {}", key::text(&object.key), message(&answer)),
+        _ => bail!("{}: {}", key::text(&object.key), message(&response)),
     }
 }
 
-/// That another object has the name.
+/// Returns the message that another object has the name.
 pub(super) fn sentence(object: &Object, what: &str) -> String {
-    format!("{} is there and differs ({what})", key::text(&object.key))
+    format!("{} exists and differs ({what})", key::text(&object.key))
 }
 
-/// A field, unless it says nothing.
+/// Returns a field unless it is empty.
 fn content(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| match value {
         Value::Null => false,
@@ -165,11 +165,11 @@ mod tests {
         }
     }
 
-    /// A change to what is there, and what it is called.
+    /// A change of the existing object, and the difference it must be reported as.
     type Change = (fn(&mut Value), Option<&'static str>);
 
     #[test]
-    fn only_what_an_earlier_run_made_is_the_same() {
+    fn existing_object_matches_only_if_created_by_earlier_run() {
         let wanted = json!({
             "apiVersion": "g/v1", "kind": "R",
             "metadata": {"name": "a", "labels": {"l": "1"}, "annotations": {},
@@ -181,7 +181,7 @@ mod tests {
             (|it| it["metadata"]["uid"] = "new".into(), None),
             (|it| it["metadata"]["ownerReferences"] = json!([{}]), None),
             (|it| it["metadata"]["annotations"] = Value::Null, None),
-            // Made, but for its status and its deletion.
+            // As created, but without status and deletion.
             (
                 |it| {
                     it.as_object_mut().expect("an object").remove("status");
@@ -205,11 +205,11 @@ mod tests {
                 Some("metadata.finalizers"),
             ),
         ];
-        for (at, (change, due)) in changes.into_iter().enumerate() {
+        for (at, (change, expected)) in changes.into_iter().enumerate() {
             let mut there = wanted.clone();
             change(&mut there);
             let found = difference(&object(&wanted), &there);
-            assert_eq!(found.as_deref(), due, "change {at}");
+            assert_eq!(found.as_deref(), expected, "change {at}");
         }
         let mut living = wanted.clone();
         living["metadata"]["deletionTimestamp"] = Value::Null;

@@ -1,4 +1,4 @@
-//! The whole of a store, taken out of it, and put into another in one call or in several.
+//! Content of a store: exported, and imported into another store in one call or several.
 
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::list_response::Chunk;
@@ -10,22 +10,22 @@ use backend_proto::v1::{
 use tonic::Status;
 
 use super::moves::Export;
-use crate::bench::Bench;
 use crate::check::{Check, ensure, same, some};
+use crate::context::CaseContext;
 
-/// A second resource, so that key order is more than that of paths.
+/// A second resource, so that key order differs from path order.
 const OTHER: &str = "others";
 
-/// A store's snapshot, and what changed after it.
+/// Snapshot of a store, and the changes after it.
 pub(super) struct Content {
     pub(super) source: Header,
     pub(super) records: Vec<Record>,
     pub(super) events: Vec<Event>,
 }
 
-/// What a call brings.
+/// Content of one call of Import.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Load<'a> {
+pub(super) struct CallContent<'a> {
     pub(super) records: &'a [Record],
     pub(super) events: &'a [Event],
 }
@@ -33,8 +33,8 @@ pub(super) struct Load<'a> {
 // === impl Content ===
 
 impl Content {
-    /// Fills an empty store and takes everything out of it.
-    pub(super) async fn of(store: &Bench) -> Check<Self> {
+    /// Fills an empty store and exports it.
+    pub(super) async fn of(store: &CaseContext) -> Check<Self> {
         let client = &store.client;
         let paths = ["b/x", "a/y", "plain", "a/x", "a-b/x", "a/z"];
         let created = paths.map(|path| labelled(store.create(path, "1"), "first"));
@@ -73,7 +73,7 @@ impl Content {
         })
     }
 
-    /// The options of a call that carries on, or of the last.
+    /// Options of a call that continues an import, or of the last call.
     pub(super) fn options(&self, more: bool) -> Options {
         Options {
             source: Some(self.source.clone()),
@@ -83,8 +83,8 @@ impl Content {
         }
     }
 
-    /// Demands that a store is the exported one, with its history after the snapshot.
-    pub(super) async fn is_in(&self, original: &Bench, target: &Bench) -> Check {
+    /// Asserts that a store equals the exported one, with its history after the snapshot.
+    pub(super) async fn is_in(&self, original: &CaseContext, target: &CaseContext) -> Check {
         let (there, here) = (
             target.client.current().await?,
             original.client.current().await?,
@@ -121,7 +121,7 @@ impl Content {
     }
 }
 
-/// An operation on the second resource.
+/// Moves an operation to the second resource.
 fn other(op: Op) -> Op {
     let key = op.key.clone().map(|key| Key {
         resource: OTHER.to_owned(),
@@ -130,9 +130,9 @@ fn other(op: Op) -> Op {
     Op { key, ..op }
 }
 
-/// What the second resource holds.
-pub(super) fn others(bench: &Bench, revision: i64) -> ListRequest {
-    let mut request = bench.all(revision);
+/// Builds a list of the second resource.
+pub(super) fn others(context: &CaseContext, revision: i64) -> ListRequest {
+    let mut request = context.all(revision);
     if let Some(range) = &mut request.range {
         OTHER.clone_into(&mut range.resource);
     }
@@ -156,16 +156,16 @@ fn labelled(op: Op, label: &str) -> Op {
     }
 }
 
-/// The messages of a call but for the closing one.
-pub(super) fn parts(options: Options, load: Load<'_>) -> Vec<ImportRequest> {
+/// Returns the messages of a call except the closing one.
+pub(super) fn parts(options: Options, call_content: CallContent<'_>) -> Vec<ImportRequest> {
     let mut parts = vec![Part::Options(options)];
-    // Several messages, so that a call is more than one step.
-    parts.extend(load.records.chunks(2).map(|records| {
+    // Several messages, so that the driver handles a call in several steps.
+    parts.extend(call_content.records.chunks(2).map(|records| {
         Part::Chunk(Chunk {
             records: records.to_vec(),
         })
     }));
-    parts.extend(load.events.chunks(2).map(|events| {
+    parts.extend(call_content.events.chunks(2).map(|events| {
         Part::Events(Events {
             events: events.to_vec(),
         })
@@ -176,17 +176,17 @@ pub(super) fn parts(options: Options, load: Load<'_>) -> Vec<ImportRequest> {
         .collect()
 }
 
-/// One whole call.
+/// Makes one complete call.
 pub(super) async fn import(
-    store: &Bench,
+    store: &CaseContext,
     options: Options,
-    load: Load<'_>,
+    call_content: CallContent<'_>,
 ) -> Result<ImportResponse, Status> {
-    let mut parts = parts(options, load);
+    let mut parts = parts(options, call_content);
     parts.push(ImportRequest {
         part: Some(Part::Done(Done {
-            records: load.records.len() as i64,
-            events: load.events.len() as i64,
+            records: call_content.records.len() as i64,
+            events: call_content.events.len() as i64,
         })),
     });
     send(store, parts).await
@@ -194,15 +194,15 @@ pub(super) async fn import(
 
 /// Sends messages and ends the stream.
 pub(super) async fn send(
-    store: &Bench,
+    store: &CaseContext,
     parts: Vec<ImportRequest>,
 ) -> Result<ImportResponse, Status> {
     let stream = tokio_stream::iter(parts);
     Ok(store.client.raw().import(stream).await?.into_inner())
 }
 
-/// How far Describe says that an import has come.
-pub(super) async fn progress(store: &Bench) -> Check<ImportProgress> {
+/// Returns the progress of an import from Describe.
+pub(super) async fn progress(store: &CaseContext) -> Check<ImportProgress> {
     let described = store.client.describe().await?;
     some(described.import, "Describe.import of an unfinished import")
 }

@@ -1,4 +1,4 @@
-//! D: what a driver says of itself, and what every answer carries.
+//! D: the driver's description, and the header of every response.
 
 use backend_proto::limits::{MAX_REVISION, PROTOCOL_MINOR};
 use backend_proto::v1::export_response::Part;
@@ -6,11 +6,11 @@ use backend_proto::v1::health_response::State;
 use backend_proto::v1::{CurrentRevisionRequest, ExportRequest, Header, HealthRequest};
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, ensure, same, some};
 use crate::client::timed;
+use crate::context::CaseContext;
 
-/// Minor versions that a driver may lie behind and still be spoken to.
+/// Supported difference between the minor versions of driver and client.
 const APART: u32 = 2;
 
 pub(super) const CASES: &[Case] = &[
@@ -32,15 +32,16 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn describe(bench: Bench) -> Check {
-    let first = bench.client.describe().await?;
+async fn describe(context: CaseContext) -> Check {
+    let first = context.client.describe().await?;
     ensure!(!first.driver.is_empty(), "the driver has no name");
     ensure!(
         !first.driver_version.is_empty(),
         "the driver has no version"
     );
     let (oldest, newest) = (first.protocol_minor_min, first.protocol_minor_max);
-    // What was added since is offered as a capability, so that whoever is that much older is right.
+    // Later additions are announced as capabilities, so an older version within this distance is
+    // valid.
     ensure!(
         oldest <= PROTOCOL_MINOR && PROTOCOL_MINOR <= newest + APART,
         "minor version {PROTOCOL_MINOR} does not work with {oldest} to {newest}"
@@ -51,42 +52,42 @@ async fn describe(bench: Bench) -> Check {
         "the limits allow nothing: {limits:?}"
     );
     ensure!(!first.capabilities.contains(&0), "a capability UNSPECIFIED");
-    let mut again = bench.connect().describe().await?;
+    let mut again = context.connect().describe().await?;
     again.header.clone_from(&first.header);
     same!(again, first, "the second Describe");
     Ok(())
 }
 
-async fn headers(bench: Bench) -> Check {
-    let client = &bench.client;
-    let (first, key) = (bench.create("ns/a", "1"), bench.key("ns/a"));
+async fn headers(context: CaseContext) -> Check {
+    let client = &context.client;
+    let (first, key) = (context.create("ns/a", "1"), context.key("ns/a"));
     let mut raw = client.raw();
-    let mut seen: Vec<(&str, Option<Header>)> = vec![
+    let mut observed: Vec<(&str, Option<Header>)> = vec![
         ("Describe", client.describe().await?.header),
         ("Write", client.write(vec![first]).await?.header),
         ("Get", client.get(&key, 0).await?.header),
         (
             "Get of nothing",
-            client.get(&bench.key("none"), 0).await?.header,
+            client.get(&context.key("none"), 0).await?.header,
         ),
-        ("List", Some(client.list(bench.all(0)).await?.header)),
+        ("List", Some(client.list(context.all(0)).await?.header)),
     ];
     let current = raw
         .current_revision(timed(CurrentRevisionRequest {}))
         .await?;
-    seen.push(("CurrentRevision", current.into_inner().header));
+    observed.push(("CurrentRevision", current.into_inner().header));
     let health = raw.health(timed(HealthRequest {})).await?;
-    seen.push(("Health", health.into_inner().header));
-    let mut watch = raw.watch(bench.after(0)).await?.into_inner();
+    observed.push(("Health", health.into_inner().header));
+    let mut watch = raw.watch(context.after(0)).await?.into_inner();
     let created = some(watch.message().await?, "first message of a watch")?;
-    seen.push(("Watch", created.header));
+    observed.push(("Watch", created.header));
     let mut export = raw.export(ExportRequest::default()).await?.into_inner();
     let first = some(export.message().await?, "first message of an export")?;
     if let Some(Part::Header(header)) = first.part {
-        seen.push(("Export", Some(header)));
+        observed.push(("Export", Some(header)));
     }
     let mut store = None;
-    for (call, header) in seen {
+    for (call, header) in observed {
         let header = some(header, &format!("header of {call}"))?;
         ensure!(!header.store_id.is_empty(), "{call}: no store_id");
         in_range(&header, call)?;
@@ -100,7 +101,7 @@ async fn headers(bench: Bench) -> Check {
     Ok(())
 }
 
-/// Demands the order and the range of a header's numbers.
+/// Asserts order and range of a header's numbers.
 pub(super) fn in_range(header: &Header, call: &str) -> Check {
     let Header {
         epoch,
@@ -120,8 +121,8 @@ pub(super) fn in_range(header: &Header, call: &str) -> Check {
     Ok(())
 }
 
-async fn ready(bench: Bench) -> Check {
-    let health = bench.client.raw().health(timed(HealthRequest {})).await?;
+async fn ready(context: CaseContext) -> Check {
+    let health = context.client.raw().health(timed(HealthRequest {})).await?;
     same!(health.into_inner().state(), State::Ready, "health");
     Ok(())
 }

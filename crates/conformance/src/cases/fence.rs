@@ -1,4 +1,4 @@
-//! F: a store that takes no more writes.
+//! F: fenced stores.
 
 use std::time::{Duration, Instant};
 
@@ -13,17 +13,17 @@ use tokio::task::JoinSet;
 
 use super::moves::Export;
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, refused, same, some};
 use crate::client::timed;
+use crate::context::CaseContext;
 
-/// The reason that the cases give.
+/// Reason of the fences in these cases.
 const REASON: &str = "the store moved to fence.conformance.test";
 
-/// How long health may take to tell of a fence, and of its end.
+/// Maximum time until health reports a fence, and its end.
 const TOLD: Duration = Duration::from_secs(5);
 
-/// Fences that race with writers.
+/// Number of fences that race with writers, and of the writers.
 const RACES: usize = 12;
 const WRITERS: usize = 6;
 
@@ -49,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case!(
         "F4-a-fence-is-told",
-        told,
+        reported,
         "Describe tells the reason of a fence, and Health READ_ONLY because of it, as long as it \
          stands.",
         Move
@@ -76,49 +76,49 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn fence(bench: &Bench, reason: Option<&str>) -> Check<Header> {
+async fn fence(context: &CaseContext, reason: Option<&str>) -> Check<Header> {
     let request = FenceRequest {
         fenced: reason.is_some(),
         reason: reason.unwrap_or_default().to_owned(),
     };
-    let response = bench.client.raw().fence(timed(request)).await?;
+    let response = context.client.raw().fence(timed(request)).await?;
     some(response.into_inner().header, "header of Fence")
 }
 
-async fn health(bench: &Bench) -> Check<HealthResponse> {
-    let response = bench.client.raw().health(timed(HealthRequest {})).await?;
+async fn health(context: &CaseContext) -> Check<HealthResponse> {
+    let response = context.client.raw().health(timed(HealthRequest {})).await?;
     Ok(response.into_inner())
 }
 
-/// Waits until health says what it must.
-async fn healthy(bench: &Bench, due: (State, Cause)) -> Check<HealthResponse> {
+/// Waits until health reports the expected state.
+async fn healthy(context: &CaseContext, expected: (State, Cause)) -> Check<HealthResponse> {
     let begun = Instant::now();
     loop {
-        let now = health(bench).await?;
-        if (now.state(), now.cause()) == due {
+        let now = health(context).await?;
+        if (now.state(), now.cause()) == expected {
             return Ok(now);
         }
         if begun.elapsed() > TOLD {
-            same!((now.state(), now.cause()), due, "health");
+            same!((now.state(), now.cause()), expected, "health");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Lifts the fence whatever a case came to: the next one needs a store that takes writes.
-async fn lift(bench: &Bench, came_to: Check) -> Check {
+/// Lifts the fence whatever the result of a case: later cases need a writable store.
+async fn lift(context: &CaseContext, came_to: Check) -> Check {
     let lifted = async {
-        fence(bench, None).await?;
-        healthy(bench, (State::Ready, Cause::Unspecified)).await
+        fence(context, None).await?;
+        healthy(context, (State::Ready, Cause::Unspecified)).await
     };
     let lifted = lifted.await;
     came_to?;
     lifted.map(drop)
 }
 
-/// The refusal of a write: of the whole call, or of its one operation.
-async fn refusal(bench: &Bench, op: Op) -> Check<BackendError> {
-    let response = match bench.client.write(vec![op]).await {
+/// Returns the error of a rejected write: of the whole call, or of its only operation.
+async fn rejection(context: &CaseContext, op: Op) -> Check<BackendError> {
+    let response = match context.client.write(vec![op]).await {
         Err(status) => return refused::<()>(Err(status), Reason::NotReady),
         Ok(response) => response,
     };
@@ -135,13 +135,13 @@ async fn refusal(bench: &Bench, op: Op) -> Check<BackendError> {
     }
 }
 
-async fn replays(bench: Bench) -> Check {
-    let known = bench.create("ns/a", "1");
-    let stored = bench.client.apply(known.clone()).await?;
-    fence(&bench, Some(REASON)).await?;
+async fn replays(context: CaseContext) -> Check {
+    let known = context.create("ns/a", "1");
+    let stored = context.client.apply(known.clone()).await?;
+    fence(&context, Some(REASON)).await?;
     let came_to = async {
-        let ops = vec![bench.create("ns/b", "1"), known];
-        let response = bench.client.write(ops).await?;
+        let ops = vec![context.create("ns/b", "1"), known];
+        let response = context.client.write(ops).await?;
         let verdicts: Vec<_> = response.results.into_iter().map(|it| it.verdict).collect();
         match verdicts.as_slice() {
             [
@@ -157,20 +157,20 @@ async fn replays(bench: Bench) -> Check {
         }
     };
     let came_to = came_to.await;
-    lift(&bench, came_to).await
+    lift(&context, came_to).await
 }
 
-async fn refuses(bench: Bench) -> Check {
-    let stored = bench.client.apply(bench.create("ns/a", "1")).await?;
-    let header = fence(&bench, Some(REASON)).await?;
+async fn refuses(context: CaseContext) -> Check {
+    let stored = context.client.apply(context.create("ns/a", "1")).await?;
+    let header = fence(&context, Some(REASON)).await?;
     let came_to = async {
         same!(header.revision, stored.revision, "revision of the fence");
         for op in [
-            bench.create("ns/b", "1"),
-            bench.update("ns/a", "2", stored.revision),
-            bench.delete("ns/a", 0),
+            context.create("ns/b", "1"),
+            context.update("ns/a", "2", stored.revision),
+            context.delete("ns/a", 0),
         ] {
-            let error = refusal(&bench, op).await?;
+            let error = rejection(&context, op).await?;
             ensure!(
                 error.message.contains(REASON),
                 "a refusal does not say why: {}",
@@ -178,74 +178,78 @@ async fn refuses(bench: Bench) -> Check {
             );
             ensure!(error.retry_after_ms > 0, "a refusal without retry_after_ms");
         }
-        let listed = bench.client.list(bench.all(0)).await?;
+        let listed = context.client.list(context.all(0)).await?;
         same!(listed.header.revision, header.revision, "revision");
         same!(listed.records.len(), 1, "records of a fenced store");
         same!(listed.records[0].value, "1", "the record");
         Ok(())
     };
     let came_to = came_to.await;
-    lift(&bench, came_to).await
+    lift(&context, came_to).await
 }
 
-async fn reason(bench: Bench) -> Check {
+async fn reason(context: CaseContext) -> Check {
     let request = FenceRequest {
         fenced: true,
         reason: String::new(),
     };
-    let answer = bench.client.raw().fence(timed(request)).await;
-    refused(answer, Reason::Invalid)?;
-    bench.client.apply(bench.create("ns/a", "1")).await?;
+    let reply = context.client.raw().fence(timed(request)).await;
+    refused(reply, Reason::Invalid)?;
+    context.client.apply(context.create("ns/a", "1")).await?;
     let came_to = async {
         for reason in ["first", "second"] {
-            fence(&bench, Some(reason)).await?;
-            let error = refusal(&bench, bench.create("ns/b", "1")).await?;
+            fence(&context, Some(reason)).await?;
+            let error = rejection(&context, context.create("ns/b", "1")).await?;
             ensure!(
                 error.message.contains(reason),
-                "the reason {reason} is told as {}",
+                "the reason {reason} is reported as {}",
                 error.message
             );
         }
         Ok(())
     };
     let came_to = came_to.await;
-    lift(&bench, came_to).await
+    lift(&context, came_to).await
 }
 
-async fn reads(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
-    let mut open = client.watch(bench.after(first)).await?;
-    let last = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
-    let header = fence(&bench, Some(REASON)).await?;
+async fn reads(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?.revision;
+    let mut open = client.watch(context.after(first)).await?;
+    let last = client.apply(context.update("ns/a", "2", 0)).await?.revision;
+    let header = fence(&context, Some(REASON)).await?;
     let came_to = async {
-        let there = client.stored(&bench.key("ns/a")).await?;
+        let there = client.stored(&context.key("ns/a")).await?;
         same!(there.value, "2", "the latest record");
-        let before = client.get(&bench.key("ns/a"), first).await?.record;
+        let before = client.get(&context.key("ns/a"), first).await?.record;
         same!(some(before, "a past record")?.value, "1", "a past record");
-        same!(client.list(bench.all(0)).await?.records, [there], "a list");
+        same!(
+            client.list(context.all(0)).await?.records,
+            [there],
+            "a list"
+        );
         same!(client.current().await?.revision, last, "CurrentRevision");
         same!(header.revision, last, "revision of the fence");
-        for watch in [&mut open, &mut client.watch(bench.after(first)).await?] {
+        for watch in [&mut open, &mut client.watch(context.after(first)).await?] {
             let events = watch.until(last).await?;
             same!(events.len(), 1, "events of a watch");
-            // It goes on, although nothing can happen.
+            // The watch continues, although no changes can happen.
             ensure!(watch.next().await??.progress, "no progress");
         }
-        let mut export = Export::open(&bench, ExportRequest::default()).await?;
-        same!(export.snapshot(&bench).await?.len(), 1, "an export");
+        let mut export = Export::open(&context, ExportRequest::default()).await?;
+        same!(export.snapshot(&context).await?.len(), 1, "an export");
         Ok(())
     };
     let came_to = came_to.await;
-    lift(&bench, came_to).await
+    lift(&context, came_to).await
 }
 
-async fn told(bench: Bench) -> Check {
-    fence(&bench, Some(REASON)).await?;
+async fn reported(context: CaseContext) -> Check {
+    fence(&context, Some(REASON)).await?;
     let came_to = async {
-        let described = bench.client.describe().await?;
+        let described = context.client.describe().await?;
         same!(described.fenced, REASON, "Describe.fenced");
-        let health = healthy(&bench, (State::ReadOnly, Cause::Fenced)).await?;
+        let health = healthy(&context, (State::ReadOnly, Cause::Fenced)).await?;
         ensure!(
             health.message.contains(REASON),
             "health does not say why: {}",
@@ -254,24 +258,24 @@ async fn told(bench: Bench) -> Check {
         Ok(())
     };
     let came_to = came_to.await;
-    lift(&bench, came_to).await?;
-    let described = bench.client.describe().await?;
+    lift(&context, came_to).await?;
+    let described = context.client.describe().await?;
     same!(described.fenced, "", "Describe.fenced after it was lifted");
     Ok(())
 }
 
-/// Creates records until one is refused, and says when one was acknowledged; path and revision of
-/// each that was.
+/// Creates records until one is rejected, and signals the first acknowledgement; returns path and
+/// revision of the acknowledged ones.
 async fn write_until_refused(
-    bench: Bench,
+    context: CaseContext,
     prefix: String,
     begun: watch::Sender<bool>,
 ) -> Check<Vec<(String, i64)>> {
-    let client = bench.connect();
+    let client = context.connect();
     let mut acknowledged = Vec::new();
     loop {
         let path = format!("{prefix}/{:05}", acknowledged.len());
-        match client.write(vec![bench.create(&path, "1")]).await {
+        match client.write(vec![context.create(&path, "1")]).await {
             Ok(response) => {
                 let verdict = response.results.into_iter().next();
                 match verdict.and_then(|result| result.verdict) {
@@ -293,39 +297,40 @@ async fn write_until_refused(
     }
 }
 
-async fn races(bench: Bench) -> Check {
+async fn races(context: CaseContext) -> Check {
     for race in 0..RACES {
         let mut writers = JoinSet::new();
-        let (begun, mut seen) = watch::channel(false);
+        let (begun, mut observed) = watch::channel(false);
         for writer in 0..WRITERS {
             let prefix = format!("r{race}w{writer}");
-            writers.spawn(write_until_refused(bench.clone(), prefix, begun.clone()));
+            writers.spawn(write_until_refused(context.clone(), prefix, begun.clone()));
         }
         drop(begun);
-        // Their connections are new; should they fail, or never write, the race says so below.
-        let _ = tokio::time::timeout(TOLD, seen.wait_for(|begun| *begun)).await;
-        // Another moment of the work each time.
+        // Writers use new connections. If one fails or never writes, the check below reports it.
+        let _ = tokio::time::timeout(TOLD, observed.wait_for(|begun| *begun)).await;
+        // Fence at a different moment each time.
         tokio::time::sleep(Duration::from_millis(race as u64)).await;
-        let header = fence(&bench, Some(REASON)).await?;
+        let header = fence(&context, Some(REASON)).await?;
         let written = tokio::time::timeout(TOLD, writers.join_all()).await;
         let came_to = async {
-            let late = |_| Stop::Failed("writes to a fenced store are not refused".to_owned());
+            let timed_out = |_| Stop::Failed("writes to a fenced store are not refused".to_owned());
             let mut acknowledged = Vec::new();
-            for of_writer in written.map_err(late)? {
+            for of_writer in written.map_err(timed_out)? {
                 acknowledged.extend(of_writer?);
             }
-            settled(&bench, &header, race, acknowledged).await
+            settled(&context, &header, race, acknowledged).await
         };
         let came_to = came_to.await;
-        fence(&bench, None).await?;
+        fence(&context, None).await?;
         came_to?;
     }
-    lift(&bench, Ok(())).await
+    lift(&context, Ok(())).await
 }
 
-/// Demands that exactly what was acknowledged in a race is there, and no revision after the fence.
+/// Asserts that exactly the acknowledged records of a race exist, and that no revision follows the
+/// fence.
 async fn settled(
-    bench: &Bench,
+    context: &CaseContext,
     header: &Header,
     race: usize,
     mut acknowledged: Vec<(String, i64)>,
@@ -337,13 +342,13 @@ async fn settled(
         "a write was acknowledged at {newest:?}, the fence at {}",
         header.revision
     );
-    let now = bench.client.current().await?;
+    let now = context.client.current().await?;
     same!(now.revision, header.revision, "revision after the fence");
-    let listed = bench.client.list(bench.all(0)).await?;
+    let listed = context.client.list(context.all(0)).await?;
     let of_race = format!("r{race}w");
     let mut stored: Vec<(String, i64)> = Vec::new();
     for record in listed.records {
-        let path = record.key.as_ref().map(crate::bench::path_of);
+        let path = record.key.as_ref().map(crate::context::path_of);
         stored.extend(path.map(|path| (path, record.revision)));
     }
     stored.retain(|(path, _)| path.starts_with(&of_race));
@@ -358,14 +363,14 @@ async fn settled(
     Ok(())
 }
 
-async fn lifted(bench: Bench) -> Check {
-    let header = fence(&bench, Some(REASON)).await?;
-    let again = fence(&bench, Some(REASON)).await;
-    lift(&bench, again.map(drop)).await?;
-    let written = bench.client.apply(bench.create("ns/a", "1")).await?;
+async fn lifted(context: CaseContext) -> Check {
+    let header = fence(&context, Some(REASON)).await?;
+    let again = fence(&context, Some(REASON)).await;
+    lift(&context, again.map(drop)).await?;
+    let written = context.client.apply(context.create("ns/a", "1")).await?;
     same!(written.revision, header.revision + 1, "the next revision");
-    // Lifting what does not stand is nothing.
-    lift(&bench, Ok(())).await?;
-    bench.client.apply(bench.create("ns/b", "1")).await?;
+    // Lifting an absent fence has no effect.
+    lift(&context, Ok(())).await?;
+    context.client.apply(context.create("ns/b", "1")).await?;
     Ok(())
 }

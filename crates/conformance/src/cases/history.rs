@@ -3,9 +3,9 @@
 use backend_proto::v1::backend_error::Reason;
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, refused, same, some};
-use crate::load::Load;
+use crate::context::CaseContext;
+use crate::workload::Workload;
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -41,23 +41,26 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn keeps(bench: Bench) -> Check {
-    let client = &bench.client;
-    client.apply(bench.create("ns/old", "1")).await?;
+async fn keeps(context: CaseContext) -> Check {
+    let client = &context.client;
+    client.apply(context.create("ns/old", "1")).await?;
     for round in 0..5 {
         client
-            .apply(bench.create("ns/again", format!("{round}")))
+            .apply(context.create("ns/again", format!("{round}")))
             .await?;
-        client.apply(bench.delete("ns/again", 0)).await?;
+        client.apply(context.delete("ns/again", 0)).await?;
     }
-    client.apply(bench.create("ns/new", "1")).await?;
-    let last = client.apply(bench.update("ns/new", "2", 0)).await?.revision;
-    let before = client.list(bench.all(0)).await?;
-    let answer = client.compact(last).await?;
-    let header = some(answer.header, "header of Compact")?;
+    client.apply(context.create("ns/new", "1")).await?;
+    let last = client
+        .apply(context.update("ns/new", "2", 0))
+        .await?
+        .revision;
+    let before = client.list(context.all(0)).await?;
+    let response = client.compact(last).await?;
+    let header = some(response.header, "header of Compact")?;
     same!(header.compact_revision, last, "compact_revision");
     same!(header.revision, last, "revision after compaction");
-    let after = client.list(bench.all(0)).await?;
+    let after = client.list(context.all(0)).await?;
     same!(after.records, before.records, "records after compaction");
     same!(
         after.header.compact_revision,
@@ -65,43 +68,43 @@ async fn keeps(bench: Bench) -> Check {
         "compact_revision in a list's header"
     );
     same!(
-        client.latest(&bench.key("ns/again")).await?,
+        client.latest(&context.key("ns/again")).await?,
         None,
         "a deleted record"
     );
     client
-        .apply(bench.update("ns/old", "2", before.records[1].revision))
+        .apply(context.update("ns/old", "2", before.records[1].revision))
         .await?;
     Ok(())
 }
 
-async fn boundary(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
-    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
-    client.apply(bench.create("ns/b", "1")).await?;
-    let fourth = client.apply(bench.delete("ns/b", 0)).await?.revision;
-    let mut due = Vec::new();
+async fn boundary(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?.revision;
+    let second = client.apply(context.update("ns/a", "2", 0)).await?.revision;
+    client.apply(context.create("ns/b", "1")).await?;
+    let fourth = client.apply(context.delete("ns/b", 0)).await?.revision;
+    let mut expected = Vec::new();
     for revision in second..=fourth {
-        due.push(client.list(bench.all(revision)).await?.records);
+        expected.push(client.list(context.all(revision)).await?.records);
     }
     client.compact(second).await?;
-    for (revision, due) in (second..=fourth).zip(due) {
-        let listed = client.list(bench.all(revision)).await?;
-        same!(listed.records, due, "a list at {revision}");
-        let key = bench.key("ns/a");
+    for (revision, expected) in (second..=fourth).zip(expected) {
+        let listed = client.list(context.all(revision)).await?;
+        same!(listed.records, expected, "a list at {revision}");
+        let key = context.key("ns/a");
         let got = client.get(&key, revision).await?.record;
-        same!(got.as_ref(), due.first(), "a record at {revision}");
+        same!(got.as_ref(), expected.first(), "a record at {revision}");
     }
     for revision in [first, first - 1, 1] {
-        let got = client.get(&bench.key("ns/a"), revision).await;
+        let got = client.get(&context.key("ns/a"), revision).await;
         let error = refused(got, Reason::Compacted)?;
         same!(
             error.compact_revision,
             second,
             "compact_revision of Get's error"
         );
-        let listed = client.try_list(bench.all(revision)).await?;
+        let listed = client.try_list(context.all(revision)).await?;
         let error = refused(listed, Reason::Compacted)?;
         same!(
             error.compact_revision,
@@ -112,9 +115,9 @@ async fn boundary(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn future(bench: Bench) -> Check {
-    let client = &bench.client;
-    let current = client.apply(bench.create("ns/a", "1")).await?.revision;
+async fn future(context: CaseContext) -> Check {
+    let client = &context.client;
+    let current = client.apply(context.create("ns/a", "1")).await?.revision;
     let before = client.current().await?;
     let error = refused(client.compact(current + 1).await, Reason::FutureRevision)?;
     same!(
@@ -130,14 +133,14 @@ async fn future(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn forward(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
-    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
+async fn forward(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?.revision;
+    let second = client.apply(context.update("ns/a", "2", 0)).await?.revision;
     client.compact(second).await?;
     for revision in [second, first, 1] {
-        let answer = client.compact(revision).await?;
-        let header = some(answer.header, "header of Compact")?;
+        let response = client.compact(revision).await?;
+        let header = some(response.header, "header of Compact")?;
         same!(
             header.compact_revision,
             second,
@@ -147,26 +150,26 @@ async fn forward(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn load(bench: Bench) -> Check {
-    let start = bench.client.current().await?.revision;
-    let mut watch = bench.connect().watch(bench.after(start)).await?;
-    let load = Load::start(&bench, 4);
-    let mut seen = Vec::new();
+async fn load(context: CaseContext) -> Check {
+    let start = context.client.current().await?.revision;
+    let mut watch = context.connect().watch(context.after(start)).await?;
+    let load = Workload::start(&context, 4);
+    let mut observed = Vec::new();
     for _ in 0..20 {
-        let told = watch.next().await??;
-        seen.extend(told.events.iter().map(|event| event.revision));
-        bench.client.compact(watch.through()).await?;
+        let message = watch.next().await??;
+        observed.extend(message.events.iter().map(|event| event.revision));
+        context.client.compact(watch.up_to_revision()).await?;
     }
-    let mut due: Vec<i64> = load
+    let mut expected: Vec<i64> = load
         .finish_after(30)
         .await?
         .iter()
         .map(|c| c.revision)
         .collect();
-    due.sort_unstable();
-    let last = some(due.last().copied(), "a change of the load")?;
+    expected.sort_unstable();
+    let last = some(expected.last().copied(), "a change of the load")?;
     let rest = watch.until(last).await?;
-    seen.extend(rest.iter().map(|event| event.revision));
-    same!(seen, due, "changes seen while history was dropped");
+    observed.extend(rest.iter().map(|event| event.revision));
+    same!(observed, expected, "changes seen while history was dropped");
     Ok(())
 }

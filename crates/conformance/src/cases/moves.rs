@@ -10,12 +10,12 @@ use tokio::time::timeout;
 use tonic::Streaming;
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, refused, same, some};
-use crate::load::Load;
+use crate::context::CaseContext;
 use crate::replay::Replay;
+use crate::workload::Workload;
 
-/// Longest silence of an export that has something to say.
+/// Timeout of the next message of an export.
 const SILENCE: Duration = Duration::from_secs(20);
 
 pub(super) const CASES: &[Case] = &[
@@ -56,15 +56,15 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// An export under way.
+/// An export in progress.
 pub(super) struct Export {
     stream: Streaming<ExportResponse>,
     pub(super) header: Header,
 }
 
 impl Export {
-    pub(super) async fn open(bench: &Bench, request: ExportRequest) -> Check<Self> {
-        let mut raw = bench.connect().raw();
+    pub(super) async fn open(context: &CaseContext, request: ExportRequest) -> Check<Self> {
+        let mut raw = context.connect().raw();
         let stream = raw.export(request).await?.into_inner();
         let mut export = Self {
             stream,
@@ -102,8 +102,8 @@ impl Export {
             .transpose()
     }
 
-    /// The records of this case in the snapshot, which must be complete.
-    pub(super) async fn snapshot(&mut self, bench: &Bench) -> Check<Vec<Record>> {
+    /// Returns this case's records in the snapshot, after checking its shape.
+    pub(super) async fn snapshot(&mut self, context: &CaseContext) -> Check<Vec<Record>> {
         let (mut records, mut last, mut count) = (Vec::new(), None, 0);
         loop {
             match some(self.next().await?, "trailer of an export")? {
@@ -117,7 +117,7 @@ impl Export {
                             "an export is not in key order"
                         );
                         last = Some(resource);
-                        if key.group == bench.group() {
+                        if key.group == context.group() {
                             records.push(record);
                         }
                     }
@@ -131,8 +131,8 @@ impl Export {
         }
     }
 
-    /// Events of this case up to a revision.
-    pub(super) async fn events(&mut self, bench: &Bench, last: i64) -> Check<Vec<Event>> {
+    /// Returns this case's events up to a revision.
+    pub(super) async fn events(&mut self, context: &CaseContext, last: i64) -> Check<Vec<Event>> {
         let (mut events, mut reached) = (Vec::new(), self.header.revision);
         while reached < last {
             let Some(Part::Events(batch)) = self.next().await? else {
@@ -148,7 +148,7 @@ impl Export {
                 );
                 reached = event.revision;
                 let key = event.record.as_ref().and_then(|record| record.key.as_ref());
-                if key.is_some_and(|key| key.group == bench.group()) {
+                if key.is_some_and(|key| key.group == context.group()) {
                     events.push(event);
                 }
             }
@@ -157,13 +157,13 @@ impl Export {
     }
 }
 
-async fn snapshot(bench: Bench) -> Check {
-    let load = Load::start(&bench, 4);
+async fn snapshot(context: CaseContext) -> Check {
+    let load = Workload::start(&context, 4);
     load.reach(4).await?;
     let mut exports = Vec::new();
     for _ in 0..5 {
-        let mut export = Export::open(&bench, ExportRequest::default()).await?;
-        let records = export.snapshot(&bench).await?;
+        let mut export = Export::open(&context, ExportRequest::default()).await?;
+        let records = export.snapshot(&context).await?;
         ensure!(
             export.next().await?.is_none(),
             "an export went on after its trailer"
@@ -172,7 +172,7 @@ async fn snapshot(bench: Bench) -> Check {
     }
     load.finish_after(20).await?;
     for (revision, records) in exports {
-        let listed = bench.client.list(bench.all(revision)).await?;
+        let listed = context.client.list(context.all(revision)).await?;
         ensure!(
             listed.records == records,
             "an export differs from the list at {revision}"
@@ -181,37 +181,37 @@ async fn snapshot(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn follow(bench: Bench) -> Check {
-    let load = Load::start(&bench, 4);
+async fn follow(context: CaseContext) -> Check {
+    let load = Workload::start(&context, 4);
     load.reach(4).await?;
     let request = ExportRequest {
         follow: true,
         ..ExportRequest::default()
     };
-    let mut export = Export::open(&bench, request).await?;
-    let records = export.snapshot(&bench).await?;
+    let mut export = Export::open(&context, request).await?;
+    let records = export.snapshot(&context).await?;
     load.finish_after(20).await?;
-    let last = bench
+    let last = context
         .client
-        .apply(bench.create("ns/last", "1"))
+        .apply(context.create("ns/last", "1"))
         .await?
         .revision;
-    let events = export.events(&bench, last).await?;
+    let events = export.events(&context, last).await?;
     let mut replay = Replay::from_list(&records, export.header.revision);
     replay.apply_all(&events)?;
-    let listed = bench.client.list(bench.all(0)).await?;
+    let listed = context.client.list(context.all(0)).await?;
     replay.matches(&listed.records, "an export and what followed it")
 }
 
-async fn after(bench: Bench) -> Check {
-    let first = bench
+async fn after(context: CaseContext) -> Check {
+    let first = context
         .client
-        .apply(bench.create("ns/a", "1"))
+        .apply(context.create("ns/a", "1"))
         .await?
         .revision;
-    let last = bench
+    let last = context
         .client
-        .apply(bench.create("ns/b", "1"))
+        .apply(context.create("ns/b", "1"))
         .await?
         .revision;
     let request = |after_revision, follow| ExportRequest {
@@ -219,39 +219,43 @@ async fn after(bench: Bench) -> Check {
         after_revision,
         ..ExportRequest::default()
     };
-    let mut export = Export::open(&bench, request(first, true)).await?;
-    let events = export.events(&bench, last).await?;
-    let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
-    same!(seen, [last], "events of an export after {first}");
+    let mut export = Export::open(&context, request(first, true)).await?;
+    let events = export.events(&context, last).await?;
+    let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    same!(observed, [last], "events of an export after {first}");
     for (request, due) in [
         (request(first, false), Reason::Invalid),
         (request(last + 100, true), Reason::FutureRevision),
     ] {
-        refuse_export(&bench, request, due).await?;
+        refuse_export(&context, request, due).await?;
     }
     Ok(())
 }
 
-/// Demands that an export is refused, as a call or with its first message.
-pub(super) async fn refuse_export(bench: &Bench, request: ExportRequest, due: Reason) -> Check {
-    let opened = bench.client.raw().export(request).await;
-    let answer = match opened {
+/// Asserts that an export is rejected, either by the call or by its first message.
+pub(super) async fn refuse_export(
+    context: &CaseContext,
+    request: ExportRequest,
+    due: Reason,
+) -> Check {
+    let opened = context.client.raw().export(request).await;
+    let reply = match opened {
         Ok(response) => response.into_inner().message().await,
         Err(status) => Err(status),
     };
-    refused(answer, due).map(drop)
+    refused(reply, due).map(drop)
 }
 
-async fn carries_on(bench: Bench) -> Check {
-    let client = &bench.client;
-    let ops = (0..20).map(|number| bench.create(&format!("ns{}/{number}", number % 3), "1"));
+async fn carries_on(context: CaseContext) -> Check {
+    let client = &context.client;
+    let ops = (0..20).map(|number| context.create(&format!("ns{}/{number}", number % 3), "1"));
     client.apply_all(ops.collect()).await?;
-    let mut export = Export::open(&bench, ExportRequest::default()).await?;
-    let (revision, all) = (export.header.revision, export.snapshot(&bench).await?);
+    let mut export = Export::open(&context, ExportRequest::default()).await?;
+    let (revision, all) = (export.header.revision, export.snapshot(&context).await?);
     let moved_on = vec![
-        bench.create("ns0/0a", "2"),
-        bench.update("ns1/1", "2", 0),
-        bench.delete("ns2/2", 0),
+        context.create("ns0/0a", "2"),
+        context.update("ns1/1", "2", 0),
+        context.delete("ns2/2", 0),
     ];
     let last = client.apply_all(moved_on).await?[2];
     let rest = |after: Option<Key>| ExportRequest {
@@ -261,11 +265,11 @@ async fn carries_on(bench: Bench) -> Check {
     };
     for from in [0, 1, 7, 20] {
         let after = all[..from].last().and_then(|record| record.key.clone());
-        let mut export = Export::open(&bench, rest(after)).await?;
+        let mut export = Export::open(&context, rest(after)).await?;
         same!(export.header.revision, revision, "revision of an export");
-        let seen = export.snapshot(&bench).await?;
+        let observed = export.snapshot(&context).await?;
         ensure!(
-            seen == all[from..],
+            observed == all[from..],
             "the rest of an export after {from} records is another one"
         );
     }
@@ -273,12 +277,12 @@ async fn carries_on(bench: Bench) -> Check {
         follow: true,
         ..rest(all[6].key.clone())
     };
-    let mut export = Export::open(&bench, follow).await?;
-    same!(export.snapshot(&bench).await?, all[7..], "the rest");
-    let events = export.events(&bench, last).await?;
+    let mut export = Export::open(&context, follow).await?;
+    same!(export.snapshot(&context).await?, all[7..], "the rest");
+    let events = export.events(&context, last).await?;
     same!(events.len(), 3, "events after the rest of an export");
     client.compact(revision).await?;
-    for (asked, after_revision, due) in [
+    for (requested, after_revision, due) in [
         (revision, revision, Reason::Invalid),
         (revision - 1, 0, Reason::Compacted),
         (last + 100, 0, Reason::FutureRevision),
@@ -286,18 +290,18 @@ async fn carries_on(bench: Bench) -> Check {
         let request = ExportRequest {
             follow: true,
             after_revision,
-            revision: asked,
+            revision: requested,
             ..ExportRequest::default()
         };
-        refuse_export(&bench, request, due).await?;
+        refuse_export(&context, request, due).await?;
     }
     Ok(())
 }
 
-async fn occupied(bench: Bench) -> Check {
-    bench.client.apply(bench.create("ns/a", "1")).await?;
-    let before = bench.client.list(bench.all(0)).await?;
-    let source = bench.client.current().await?;
+async fn occupied(context: CaseContext) -> Check {
+    context.client.apply(context.create("ns/a", "1")).await?;
+    let before = context.client.list(context.all(0)).await?;
+    let source = context.client.current().await?;
     let parts = [
         ImportPart::Options(Options {
             source: Some(source),
@@ -310,13 +314,13 @@ async fn occupied(bench: Bench) -> Check {
         }),
     ];
     let requests = parts.map(|part| ImportRequest { part: Some(part) });
-    let imported = bench
+    let imported = context
         .client
         .raw()
         .import(tokio_stream::iter(requests))
         .await;
     refused(imported, Reason::Invalid)?;
-    let after = bench.client.list(bench.all(0)).await?;
+    let after = context.client.list(context.all(0)).await?;
     same!(after.header, before.header, "header after a refused import");
     same!(
         after.records,

@@ -1,4 +1,4 @@
-//! L: ranges, order, pages and the shape of a list's stream.
+//! L: ranges, order, pages and the message sequence of a list.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use backend_proto::v1::list_response::Part;
 use backend_proto::v1::{Index, Key, ListRequest, Range, Record};
 
 use super::{Case, case};
-use crate::bench::{Bench, noise, path_of};
 use crate::check::{Check, Stop, ensure, same, some};
 use crate::client::collect;
+use crate::context::{CaseContext, noise, path_of};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -53,25 +53,28 @@ fn paths(records: &[Record]) -> Vec<String> {
         .collect()
 }
 
-/// Names whose order as text, as key and as pairs differ.
+/// Names whose order differs as text, as key and as pair of namespace and name.
 const AWKWARD: [&str; 12] = [
     "a", "a-b", "a-b/x", "a.b/x", "a/a", "a/x", "a/x-1", "a/x.y", "a0/x", "aa/x", "b", "é/ü",
 ];
 
-async fn order(bench: Bench) -> Check {
-    let mut due: Vec<String> = AWKWARD.iter().map(|&path| path.to_owned()).collect();
-    for path in due.iter().rev() {
-        bench.client.apply(bench.create(path, "v")).await?;
+async fn order(context: CaseContext) -> Check {
+    let mut expected: Vec<String> = AWKWARD.iter().map(|&path| path.to_owned()).collect();
+    for path in expected.iter().rev() {
+        context.client.apply(context.create(path, "v")).await?;
     }
-    due.sort();
-    let listed = bench.client.list(bench.all(0)).await?;
-    same!(paths(&listed.records), due, "order of keys");
+    expected.sort();
+    let listed = context.client.list(context.all(0)).await?;
+    same!(paths(&listed.records), expected, "order of keys");
     ensure!(!listed.more, "a whole list says that more follows");
-    // The order is that of the records as they were, too.
+    // The order also holds for lists at a past revision.
     let at = listed.header.revision;
-    bench.client.apply(bench.delete("a/x", 0)).await?;
-    bench.client.apply(bench.update("a-b/x", "w", 0)).await?;
-    let past = bench.client.list(bench.all(at)).await?;
+    context.client.apply(context.delete("a/x", 0)).await?;
+    context
+        .client
+        .apply(context.update("a-b/x", "w", 0))
+        .await?;
+    let past = context.client.list(context.all(at)).await?;
     ensure!(
         past.records == listed.records,
         "a list at {at} differs after later changes"
@@ -79,59 +82,59 @@ async fn order(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn ranges(bench: Bench) -> Check {
+async fn ranges(context: CaseContext) -> Check {
     for path in AWKWARD {
-        bench.client.apply(bench.create(path, "v")).await?;
+        context.client.apply(context.create(path, "v")).await?;
     }
     let elsewhere = Key {
         resource: "thingsx".to_owned(),
-        ..bench.key("a/other")
+        ..context.key("a/other")
     };
-    let mut op = bench.create("a/other", "v");
+    let mut op = context.create("a/other", "v");
     op.key = Some(elsewhere.clone());
-    bench.client.apply(op).await?;
+    context.client.apply(op).await?;
     let named = |namespace: &str, name: &str| Range {
         name: Some(name.to_owned()),
-        ..bench.range_of(namespace)
+        ..context.range_of(namespace)
     };
     let other = Range {
         resource: elsewhere.resource.clone(),
-        ..bench.range()
+        ..context.range()
     };
     let nothing = Range {
         resource: "thing".to_owned(),
-        ..bench.range()
+        ..context.range()
     };
     let table: [(Range, &[&str]); 9] = [
-        (bench.range_of("a"), &["a/a", "a/x", "a/x-1", "a/x.y"]),
-        (bench.range_of("a-b"), &["a-b/x"]),
-        (bench.range_of("missing"), &[]),
-        (bench.range_of(""), &["a", "a-b", "b"]),
+        (context.range_of("a"), &["a/a", "a/x", "a/x-1", "a/x.y"]),
+        (context.range_of("a-b"), &["a-b/x"]),
+        (context.range_of("missing"), &[]),
+        (context.range_of(""), &["a", "a-b", "b"]),
         (named("a", "x"), &["a/x"]),
         (named("a", "missing"), &[]),
         (named("", "a"), &["a"]),
         (other, &["a/other"]),
         (nothing, &[]),
     ];
-    for (range, due) in table {
+    for (range, expected) in table {
         let request = ListRequest {
             range: Some(range.clone()),
             ..ListRequest::default()
         };
-        let listed = bench.client.list(request).await?;
-        same!(paths(&listed.records), due, "keys of {range:?}");
+        let listed = context.client.list(request).await?;
+        same!(paths(&listed.records), expected, "keys of {range:?}");
     }
     Ok(())
 }
 
-async fn more(bench: Bench) -> Check {
+async fn more(context: CaseContext) -> Check {
     for path in AWKWARD {
-        bench.client.apply(bench.create(path, "v")).await?;
+        context.client.apply(context.create(path, "v")).await?;
     }
     for (range, count) in [
-        (bench.range(), 12),
-        (bench.range_of("a"), 4),
-        (bench.range_of(""), 3),
+        (context.range(), 12),
+        (context.range_of("a"), 4),
+        (context.range_of(""), 3),
     ] {
         for limit in 1..=count + 1 {
             let request = ListRequest {
@@ -139,79 +142,89 @@ async fn more(bench: Bench) -> Check {
                 limit,
                 ..ListRequest::default()
             };
-            let listed = bench.client.list(request).await?;
-            let due = (limit.min(count), limit < count);
-            let seen = (listed.records.len() as i64, listed.more);
-            same!(seen, due, "records and `more` at limit {limit} of {count}");
+            let listed = context.client.list(request).await?;
+            let expected = (limit.min(count), limit < count);
+            let observed = (listed.records.len() as i64, listed.more);
+            same!(
+                observed,
+                expected,
+                "records and `more` at limit {limit} of {count}"
+            );
         }
     }
     Ok(())
 }
 
-async fn pages(bench: Bench) -> Check {
+async fn pages(context: CaseContext) -> Check {
     let paths =
         |round: i32| (0..40).map(move |number| format!("n{}/k{number:02}-{round}", number % 3));
-    let creates = paths(0).map(|path| bench.create(&path, noise(1, 500)));
-    bench.client.apply_all(creates.collect()).await?;
-    let whole = bench.client.list(bench.all(0)).await?;
+    let creates = paths(0).map(|path| context.create(&path, noise(1, 500)));
+    context.client.apply_all(creates.collect()).await?;
+    let whole = context.client.list(context.all(0)).await?;
     for limit in [1, 7, 40] {
-        let (mut seen, mut after, mut revision) = (Vec::new(), None, whole.header.revision);
+        let (mut observed, mut after, mut revision) = (Vec::new(), None, whole.header.revision);
         for page in 0..=whole.records.len() {
             let request = ListRequest {
                 after,
                 limit,
-                ..bench.all(revision)
+                ..context.all(revision)
             };
-            let listed = bench.client.list(request).await?;
+            let listed = context.client.list(request).await?;
             same!(
                 listed.header.revision,
                 whole.header.revision,
                 "revision of page {page}"
             );
             revision = listed.header.revision;
-            seen.extend(listed.records);
-            after = seen.last().and_then(|record| record.key.clone());
+            observed.extend(listed.records);
+            after = observed.last().and_then(|record| record.key.clone());
             ensure!(
-                whole.records.starts_with(&seen),
+                whole.records.starts_with(&observed),
                 "page {page} of {limit} is not from the snapshot"
             );
             if !listed.more {
                 break;
             }
-            // Something ahead of, at and behind the mark changes between pages.
+            // Change a key before, at and after the continuation key between pages.
             let at = some(
                 after.as_ref().map(path_of),
                 "a record on a page that is not the last",
             )?;
             let between = format!("{at}-between-{limit}");
-            bench.client.apply(bench.create(&between, "new")).await?;
-            bench
+            context
                 .client
-                .apply(bench.update(&at, format!("{limit} {page}"), 0))
+                .apply(context.create(&between, "new"))
+                .await?;
+            context
+                .client
+                .apply(context.update(&at, format!("{limit} {page}"), 0))
                 .await?;
         }
         ensure!(
-            seen == whole.records,
+            observed == whole.records,
             "pages of {limit} differ from their snapshot"
         );
     }
-    // A mark that no longer exists, or never did, is a place all the same.
-    bench.client.apply(bench.delete("n1/k01-0", 0)).await?;
+    // A continuation key need not exist.
+    context.client.apply(context.delete("n1/k01-0", 0)).await?;
     let request = ListRequest {
-        after: Some(bench.key("n1/k01-0")),
-        ..bench.all(whole.header.revision)
+        after: Some(context.key("n1/k01-0")),
+        ..context.all(whole.header.revision)
     };
-    let rest = bench.client.list(request).await?.records;
-    let due = whole.records.iter().filter(|record| {
+    let rest = context.client.list(request).await?.records;
+    let expected = whole.records.iter().filter(|record| {
         let key = record.key.as_ref();
         key.map(path_of)
             .is_some_and(|path| path.as_str() > "n1/k01-0")
     });
-    ensure!(rest.iter().eq(due), "the page after a deleted key differs");
+    ensure!(
+        rest.iter().eq(expected),
+        "the page after a deleted key differs"
+    );
     Ok(())
 }
 
-async fn chunks(bench: Bench) -> Check {
+async fn chunks(context: CaseContext) -> Check {
     let labels = |number: usize| Index {
         labels: (0..40)
             .map(|n| (format!("{number}/{n}"), "x".repeat(60)))
@@ -223,20 +236,20 @@ async fn chunks(bench: Bench) -> Check {
     ];
     let mut created = 0;
     for (number, size) in sizes.into_iter().enumerate() {
-        bench
+        context
             .client
-            .apply(bench.create(&format!("big/{number}"), noise(4, size)))
+            .apply(context.create(&format!("big/{number}"), noise(4, size)))
             .await?;
         created += 1;
     }
-    // What is around a value counts, too.
+    // Metadata around a value counts toward the size of a chunk.
     for number in 0..200 {
-        let mut op = bench.create(&format!("labels/{number:03}"), "v".repeat(100));
+        let mut op = context.create(&format!("labels/{number:03}"), "v".repeat(100));
         op.index = Some(labels(number));
-        bench.client.apply(op).await?;
+        context.client.apply(op).await?;
         created += 1;
     }
-    let listed = bench.client.list(bench.all(0)).await?;
+    let listed = context.client.list(context.all(0)).await?;
     same!(listed.records.len(), created, "records");
     for (bytes, count) in &listed.chunks {
         ensure!(
@@ -248,16 +261,16 @@ async fn chunks(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn slow(bench: Bench) -> Check {
+async fn slow(context: CaseContext) -> Check {
     const RECORDS: usize = 120;
-    // More than a connection buffers, so that the driver is held up in the middle.
+    // More than connections buffer, so that the driver is blocked in the middle.
     for number in 0..RECORDS {
-        let op = bench.create(&format!("ns/k{number:03}"), noise(number as u64, 80_000));
-        bench.client.apply(op).await?;
+        let op = context.create(&format!("ns/k{number:03}"), noise(number as u64, 80_000));
+        context.client.apply(op).await?;
     }
-    let whole = bench.client.list(bench.all(0)).await?;
-    let reader = bench.connect();
-    let mut stream = reader.raw().list(bench.all(0)).await?.into_inner();
+    let whole = context.client.list(context.all(0)).await?;
+    let reader = context.connect();
+    let mut stream = reader.raw().list(context.all(0)).await?.into_inner();
     let first = some(stream.message().await?, "first message of a list")?;
     let Some(Part::Header(header)) = first.part else {
         return Err(Stop::Failed(
@@ -268,32 +281,32 @@ async fn slow(bench: Bench) -> Check {
     for number in 0..RECORDS {
         let path = format!("ns/k{number:03}");
         let op = match number % 3 {
-            0 => bench.delete(&path, 0),
-            _ => bench.update(&path, "small", 0),
+            0 => context.delete(&path, 0),
+            _ => context.update(&path, "small", 0),
         };
-        last = bench.client.apply(op).await?.revision;
-        bench
+        last = context.client.apply(op).await?.revision;
+        context
             .client
-            .apply(bench.create(&format!("{path}-new"), "new"))
+            .apply(context.create(&format!("{path}-new"), "new"))
             .await?;
     }
-    // A driver that does not compact says so; that is another case.
-    let _ = bench.client.compact(last).await;
-    // Reads on only now, as a reader does that was busy.
+    // A driver that rejects compaction fails in another case.
+    let _ = context.client.compact(last).await;
+    // Simulates a slow reader.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let mut seen = Vec::new();
+    let mut observed = Vec::new();
     loop {
         match stream.message().await {
             Ok(Some(message)) => match message.part {
-                Some(Part::Chunk(chunk)) => seen.extend(chunk.records),
+                Some(Part::Chunk(chunk)) => observed.extend(chunk.records),
                 Some(Part::Trailer(trailer)) => {
-                    same!(trailer.count, seen.len() as i64, "count in the trailer");
+                    same!(trailer.count, observed.len() as i64, "count in the trailer");
                     break;
                 }
                 _ => return Err(Stop::Failed("a part out of place".to_owned())),
             },
             Ok(None) => return Err(Stop::Failed("a list ended without its trailer".to_owned())),
-            // Allowed: an error is no short list.
+            // An error is permitted; a short list is not.
             Err(_) => return Ok(()),
         }
     }
@@ -303,10 +316,10 @@ async fn slow(bench: Bench) -> Check {
         "revision of the slow list"
     );
     ensure!(
-        seen == whole.records,
+        observed == whole.records,
         "a slow list differs from its snapshot"
     );
-    let after = collect(reader.raw().list(bench.all(0)).await?.into_inner()).await??;
+    let after = collect(reader.raw().list(context.all(0)).await?.into_inner()).await??;
     same!(
         after.records.len(),
         RECORDS + RECORDS * 2 / 3,

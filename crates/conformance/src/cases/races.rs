@@ -1,4 +1,4 @@
-//! W: operations that meet, and operations that are sent twice.
+//! W: concurrent and repeated operations.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use tonic::Request;
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, ensure, same};
+use crate::context::CaseContext;
 use crate::linearize;
 
-/// Operations that race for one key.
+/// Concurrent operations on one key.
 const RIVALS: usize = 16;
 
 pub(super) const CASES: &[Case] = &[
@@ -55,11 +55,11 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Sends operations at once, each on its own connection, and takes their verdicts.
-async fn race(bench: &Bench, ops: Vec<Op>) -> Check<Vec<Verdict>> {
+/// Sends operations concurrently on separate connections; returns their verdicts.
+async fn race(context: &CaseContext, ops: Vec<Op>) -> Check<Vec<Verdict>> {
     let mut tasks = JoinSet::new();
     for op in ops {
-        let client = bench.connect();
+        let client = context.connect();
         tasks.spawn(async move { client.verdict(op).await });
     }
     let verdicts = tasks.join_all().await;
@@ -74,14 +74,14 @@ fn winners(verdicts: &[Verdict]) -> Vec<i64> {
     applied.collect()
 }
 
-async fn creates(bench: Bench) -> Check {
+async fn creates(context: CaseContext) -> Check {
     for round in 0..5 {
         let path = format!("ns/r{round}");
-        let ops = (0..RIVALS).map(|rival| bench.create(&path, format!("{rival}")));
-        let verdicts = race(&bench, ops.collect()).await?;
+        let ops = (0..RIVALS).map(|rival| context.create(&path, format!("{rival}")));
+        let verdicts = race(&context, ops.collect()).await?;
         let winners = winners(&verdicts);
         same!(winners.len(), 1, "winners of a race of creates");
-        let stored = bench.client.stored(&bench.key(&path)).await?;
+        let stored = context.client.stored(&context.key(&path)).await?;
         same!(stored.revision, winners[0], "revision after the race");
         for verdict in verdicts {
             if let Verdict::Conflict(conflict) = verdict {
@@ -93,29 +93,29 @@ async fn creates(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn updates(bench: Bench) -> Check {
-    let mut expected = bench
+async fn updates(context: CaseContext) -> Check {
+    let mut expected = context
         .client
-        .apply(bench.create("ns/a", "0"))
+        .apply(context.create("ns/a", "0"))
         .await?
         .revision;
     for round in 0..5 {
         let value = |rival| format!("{round} {rival}");
-        let ops = (0..RIVALS).map(|rival| bench.update("ns/a", value(rival), expected));
-        let winners = winners(&race(&bench, ops.collect()).await?);
+        let ops = (0..RIVALS).map(|rival| context.update("ns/a", value(rival), expected));
+        let winners = winners(&race(&context, ops.collect()).await?);
         same!(winners.len(), 1, "winners of a race of updates");
         expected = winners[0];
     }
     Ok(())
 }
 
-async fn op_ids(bench: Bench) -> Check {
-    let client = &bench.client;
-    let create = bench.create("ns/a", "1");
+async fn op_ids(context: CaseContext) -> Check {
+    let client = &context.client;
+    let create = context.create("ns/a", "1");
     let first = client.apply(create.clone()).await?;
-    let update = bench.update("ns/a", "2", first.revision);
+    let update = context.update("ns/a", "2", first.revision);
     let second = client.apply(update.clone()).await?;
-    // An expectation that no longer holds does not matter: the answer is the first one.
+    // A repeated operation returns its first verdict, even if its expected revision is outdated.
     for (op, due) in [(create.clone(), &first), (update.clone(), &second)] {
         let again = client.apply(op).await?;
         ensure!(
@@ -128,11 +128,11 @@ async fn op_ids(bench: Bench) -> Check {
             "revision of an op_id sent again"
         );
     }
-    let stored = client.stored(&bench.key("ns/a")).await?;
+    let stored = client.stored(&context.key("ns/a")).await?;
     same!(stored.value, "2", "value after operations sent again");
-    let delete = bench.delete("ns/a", second.revision);
+    let delete = context.delete("ns/a", second.revision);
     let third = client.apply(delete.clone()).await?;
-    client.apply(bench.create("ns/a", "3")).await?;
+    client.apply(context.create("ns/a", "3")).await?;
     let again = client.apply(delete).await?;
     ensure!(
         again.replayed,
@@ -151,16 +151,16 @@ async fn op_ids(bench: Bench) -> Check {
     for op in [create, update] {
         client.apply(op).await?;
     }
-    let stored = client.stored(&bench.key("ns/a")).await?;
+    let stored = client.stored(&context.key("ns/a")).await?;
     same!(stored.value, "3", "value after a delete was sent again");
-    // Without an id nothing is remembered.
+    // Without an op_id, a repetition is not detected.
     let nameless = Op {
         op_id: bytes::Bytes::new(),
-        ..bench.update("ns/a", "4", 0)
+        ..context.update("ns/a", "4", 0)
     };
     let fourth = client.apply(nameless.clone()).await?;
     ensure!(!fourth.replayed, "an operation without op_id was replayed");
-    client.apply(bench.update("ns/a", "5", 0)).await?;
+    client.apply(context.update("ns/a", "5", 0)).await?;
     let fifth = client.apply(nameless).await?;
     ensure!(
         !fifth.replayed && fifth.revision > fourth.revision,
@@ -169,36 +169,36 @@ async fn op_ids(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn op_id_elsewhere(bench: Bench) -> Check {
-    let first = bench.create("ns/a", "1");
-    bench.client.apply(first.clone()).await?;
+async fn op_id_elsewhere(context: CaseContext) -> Check {
+    let first = context.create("ns/a", "1");
+    context.client.apply(first.clone()).await?;
     let elsewhere = Op {
-        key: Some(bench.key("ns/b")),
+        key: Some(context.key("ns/b")),
         ..first
     };
-    let error = bench.client.refuse(elsewhere).await?;
+    let error = context.client.refuse(elsewhere).await?;
     same!(
         error.reason(),
         Reason::Invalid,
         "reason over an op_id of another key"
     );
     same!(
-        bench.client.latest(&bench.key("ns/b")).await?,
+        context.client.latest(&context.key("ns/b")).await?,
         None,
         "the other record"
     );
     Ok(())
 }
 
-async fn op_ids_that_meet(bench: Bench) -> Check {
-    client_race(&bench, bench.create("ns/a", "1")).await?;
-    client_race(&bench, bench.update("ns/a", "2", 0)).await?;
-    client_race(&bench, bench.delete("ns/a", 0)).await
+async fn op_ids_that_meet(context: CaseContext) -> Check {
+    client_race(&context, context.create("ns/a", "1")).await?;
+    client_race(&context, context.update("ns/a", "2", 0)).await?;
+    client_race(&context, context.delete("ns/a", 0)).await
 }
 
-async fn client_race(bench: &Bench, op: Op) -> Check {
-    let before = bench.client.current().await?.revision;
-    let verdicts = race(bench, vec![op; RIVALS]).await?;
+async fn client_race(context: &CaseContext, op: Op) -> Check {
+    let before = context.client.current().await?.revision;
+    let verdicts = race(context, vec![op; RIVALS]).await?;
     let revisions = winners(&verdicts);
     same!(revisions.len(), RIVALS, "verdicts APPLIED over one op_id");
     let first = revisions[0];
@@ -208,30 +208,30 @@ async fn client_race(bench: &Bench, op: Op) -> Check {
     );
     same!(first, before + 1, "revision of the one change");
     same!(
-        bench.client.current().await?.revision,
+        context.client.current().await?.revision,
         first,
         "current revision after it"
     );
     Ok(())
 }
 
-async fn deadlines(bench: Bench) -> Check {
+async fn deadlines(context: CaseContext) -> Check {
     let mut unknown = Vec::new();
     for round in 0..100_u64 {
-        let op = bench.create(&format!("ns/k{round}"), "v".repeat(10_000));
+        let op = context.create(&format!("ns/k{round}"), "v".repeat(10_000));
         let mut request = Request::new(WriteRequest {
             ops: vec![op.clone()],
         });
         request.set_timeout(Duration::from_micros(100 + round * 40));
-        if bench.client.raw().write(request).await.is_err() {
+        if context.client.raw().write(request).await.is_err() {
             unknown.push(op);
         }
     }
     for op in unknown {
         let path = op.key.clone().unwrap_or_default();
-        let before = bench.client.latest(&path).await?;
-        let applied = bench.client.apply(op.clone()).await?;
-        let again = bench.client.apply(op).await?;
+        let before = context.client.latest(&path).await?;
+        let applied = context.client.apply(op.clone()).await?;
+        let again = context.client.apply(op).await?;
         same!(
             again.revision,
             applied.revision,
@@ -242,7 +242,7 @@ async fn deadlines(bench: Bench) -> Check {
             same!(applied.revision, before.revision, "its revision");
         }
     }
-    let listed = bench.client.list(bench.all(0)).await?;
+    let listed = context.client.list(context.all(0)).await?;
     same!(
         listed.records.len(),
         100,

@@ -1,12 +1,12 @@
-//! L: reads of the latest and of the past.
+//! L: reads at the latest and at past revisions.
 
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::{GetRequest, Key, ListRequest, Range};
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, ensure, refused, same};
 use crate::client::timed;
+use crate::context::CaseContext;
 use crate::replay::state_at;
 
 pub(super) const CASES: &[Case] = &[
@@ -40,28 +40,28 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn latest(bench: Bench) -> Check {
-    let reader = bench.connect();
-    let mut revision = bench
+async fn latest(context: CaseContext) -> Check {
+    let reader = context.connect();
+    let mut revision = context
         .client
-        .apply(bench.create("ns/a", "0"))
+        .apply(context.create("ns/a", "0"))
         .await?
         .revision;
     for round in 1..50 {
-        revision = bench
+        revision = context
             .client
-            .apply(bench.update("ns/a", format!("{round}"), revision))
+            .apply(context.update("ns/a", format!("{round}"), revision))
             .await?
             .revision;
-        let answer = reader.get(&bench.key("ns/a"), 0).await?;
-        let seen = answer.record.map(|record| record.revision);
-        same!(seen, Some(revision), "revision that Get sees");
-        let header = answer.header.unwrap_or_default();
+        let response = reader.get(&context.key("ns/a"), 0).await?;
+        let observed = response.record.map(|record| record.revision);
+        same!(observed, Some(revision), "revision that Get sees");
+        let header = response.header.unwrap_or_default();
         ensure!(
             header.revision >= revision,
             "Get's header is behind its record"
         );
-        let listed = reader.list(bench.all(0)).await?;
+        let listed = reader.list(context.all(0)).await?;
         same!(
             listed.records[0].revision,
             revision,
@@ -77,20 +77,20 @@ async fn latest(bench: Bench) -> Check {
     Ok(())
 }
 
-/// Some changes of three keys; the revision before the first and that of the last.
-async fn changes(bench: &Bench) -> Check<(i64, i64)> {
-    let client = &bench.client;
+/// Makes changes of three keys; returns the revision before the first and that of the last.
+async fn changes(context: &CaseContext) -> Check<(i64, i64)> {
+    let client = &context.client;
     let before = client.current().await?.revision;
     let mut last = before;
     for round in 0..6 {
         for name in ["ns/a", "ns/b", "c"] {
             let value = format!("{round}");
             let op = match (round, name) {
-                (0, _) => bench.create(name, value),
-                (2, "ns/b") => bench.delete(name, 0),
-                (3, "ns/b") => bench.create(name, value),
-                (5, "c") => bench.delete(name, 0),
-                _ => bench.update(name, value, 0),
+                (0, _) => context.create(name, value),
+                (2, "ns/b") => context.delete(name, 0),
+                (3, "ns/b") => context.create(name, value),
+                (5, "c") => context.delete(name, 0),
+                _ => context.update(name, value, 0),
             };
             last = client.apply(op).await?.revision;
         }
@@ -98,21 +98,21 @@ async fn changes(bench: &Bench) -> Check<(i64, i64)> {
     Ok((before, last))
 }
 
-async fn get_at(bench: Bench) -> Check {
-    let (before, last) = changes(&bench).await?;
-    let events = bench
+async fn get_at(context: CaseContext) -> Check {
+    let (before, last) = changes(&context).await?;
+    let events = context
         .client
-        .watch(bench.after(before))
+        .watch(context.after(before))
         .await?
         .until(last)
         .await?;
     for revision in before..=last {
-        let due = state_at(&events, revision)?;
+        let expected = state_at(&events, revision)?;
         for path in ["ns/a", "ns/b", "c"] {
-            let answer = bench.client.get(&bench.key(path), revision).await?;
+            let response = context.client.get(&context.key(path), revision).await?;
             same!(
-                answer.record.as_ref(),
-                due.get(path),
+                response.record.as_ref(),
+                expected.get(path),
                 "{path} at revision {revision}"
             );
         }
@@ -120,43 +120,43 @@ async fn get_at(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn list_at(bench: Bench) -> Check {
-    let (before, last) = changes(&bench).await?;
-    let events = bench
+async fn list_at(context: CaseContext) -> Check {
+    let (before, last) = changes(&context).await?;
+    let events = context
         .client
-        .watch(bench.after(before))
+        .watch(context.after(before))
         .await?
         .until(last)
         .await?;
     for revision in before..=last {
-        let listed = bench.client.list(bench.all(revision)).await?;
+        let listed = context.client.list(context.all(revision)).await?;
         same!(
             listed.header.revision,
             revision,
             "revision in the header of a list"
         );
-        let due = state_at(&events, revision)?;
-        due.matches(&listed.records, &format!("a list at revision {revision}"))?;
+        let expected = state_at(&events, revision)?;
+        expected.matches(&listed.records, &format!("a list at revision {revision}"))?;
     }
     Ok(())
 }
 
-async fn future(bench: Bench) -> Check {
-    let current = bench
+async fn future(context: CaseContext) -> Check {
+    let current = context
         .client
-        .apply(bench.create("ns/a", "1"))
+        .apply(context.create("ns/a", "1"))
         .await?
         .revision;
     for ahead in [1, 1 << 30, 1 << 45] {
-        let asked = current + ahead;
-        let got = bench.client.get(&bench.key("ns/a"), asked).await;
+        let requested = current + ahead;
+        let got = context.client.get(&context.key("ns/a"), requested).await;
         let error = refused(got, Reason::FutureRevision)?;
         same!(
             error.current_revision,
             current,
             "current_revision of Get's error"
         );
-        let listed = bench.client.try_list(bench.all(asked)).await?;
+        let listed = context.client.try_list(context.all(requested)).await?;
         let error = refused(listed, Reason::FutureRevision)?;
         same!(
             error.current_revision,
@@ -167,8 +167,8 @@ async fn future(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn malformed(bench: Bench) -> Check {
-    let mut raw = bench.client.raw();
+async fn malformed(context: CaseContext) -> Check {
+    let mut raw = context.client.raw();
     let keyless = GetRequest {
         key: None,
         revision: 0,
@@ -176,61 +176,61 @@ async fn malformed(bench: Bench) -> Check {
     refused(raw.get(timed(keyless)).await, Reason::Invalid)?;
     let nameless = Range {
         name: Some("a".to_owned()),
-        ..bench.range()
+        ..context.range()
     };
     let nowhere = Range {
         resource: String::new(),
-        ..bench.range()
+        ..context.range()
     };
-    bench.client.apply(bench.create("ns/a", "1")).await?;
-    for key in impossible(&bench) {
-        refused(bench.client.get(&key, 0).await, Reason::Invalid)?;
+    context.client.apply(context.create("ns/a", "1")).await?;
+    for key in impossible(&context) {
+        refused(context.client.get(&key, 0).await, Reason::Invalid)?;
         let after = ListRequest {
             after: Some(key.clone()),
-            ..bench.all(0)
+            ..context.all(0)
         };
-        refused(bench.client.try_list(after).await?, Reason::Invalid)?;
+        refused(context.client.try_list(after).await?, Reason::Invalid)?;
         let request = ListRequest {
             range: Some(range_of(key)),
             ..ListRequest::default()
         };
-        refused(bench.client.try_list(request).await?, Reason::Invalid)?;
+        refused(context.client.try_list(request).await?, Reason::Invalid)?;
     }
     for range in [None, Some(nameless), Some(nowhere)] {
         let request = ListRequest {
             range,
             ..ListRequest::default()
         };
-        refused(bench.client.try_list(request).await?, Reason::Invalid)?;
+        refused(context.client.try_list(request).await?, Reason::Invalid)?;
     }
     let negative = ListRequest {
         limit: -1,
-        ..bench.all(0)
+        ..context.all(0)
     };
-    refused(bench.client.try_list(negative).await?, Reason::Invalid)?;
+    refused(context.client.try_list(negative).await?, Reason::Invalid)?;
     Ok(())
 }
 
-/// Keys that nothing can have, of which the first reads like that of `ns/a`.
-pub(super) fn impossible(bench: &Bench) -> Vec<Key> {
+/// Invalid keys; the first has the same path as `ns/a`.
+pub(super) fn impossible(context: &CaseContext) -> Vec<Key> {
     let whole = Key {
         namespace: String::new(),
         name: "ns/a".to_owned(),
-        ..bench.key("ns/a")
+        ..context.key("ns/a")
     };
-    let mut keys = vec![whole, bench.key("ns/a\0"), bench.key("ns\0/a")];
+    let mut keys = vec![whole, context.key("ns/a\0"), context.key("ns\0/a")];
     for spoilt in ["\0", "/"] {
-        let mut key = bench.key("ns/a");
+        let mut key = context.key("ns/a");
         key.group.push_str(spoilt);
         keys.push(key);
-        let mut key = bench.key("ns/a");
+        let mut key = context.key("ns/a");
         key.resource.push_str(spoilt);
         keys.push(key);
     }
     keys
 }
 
-/// The range that only holds a key.
+/// Range of exactly one key.
 pub(super) fn range_of(key: Key) -> Range {
     Range {
         group: key.group,

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, same, some};
-use crate::load::Load;
+use crate::context::CaseContext;
 use crate::replay::state_at;
+use crate::workload::Workload;
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "R3-current-revision-never-decreases",
         current,
-        "CurrentRevision is not below any revision that any caller was told before the call."
+        "CurrentRevision is not below any revision returned to any caller before the call."
     ),
     case!(
         "R4-no-revision-is-used-twice",
@@ -37,19 +37,20 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn increase(bench: Bench) -> Check {
-    let mut last = bench.client.current().await?.revision;
+async fn increase(context: CaseContext) -> Check {
+    let mut last = context.client.current().await?.revision;
     for round in 0..10 {
-        let names = (0..8).map(|number| bench.create(&format!("ns/r{round}-{number}"), "v"));
-        let revisions = bench.client.apply_all(names.collect()).await?;
+        let names = (0..8).map(|number| context.create(&format!("ns/r{round}-{number}"), "v"));
+        let revisions = context.client.apply_all(names.collect()).await?;
         for revision in revisions {
             ensure!(revision > last, "{revision} was given after {last}");
             last = revision;
         }
     }
-    // With many writers: what was answered before an operation was sent is below its revision.
-    let load = Load::start(&bench, 8);
-    let mut seen = BTreeSet::new();
+    // Under load: a revision acknowledged before an operation was sent is below that operation's
+    // revision.
+    let load = Workload::start(&context, 8);
+    let mut observed = BTreeSet::new();
     for change in load.finish_after(40).await? {
         ensure!(
             change.revision > change.known,
@@ -58,7 +59,7 @@ async fn increase(bench: Bench) -> Check {
             change.known
         );
         ensure!(
-            seen.insert(change.revision),
+            observed.insert(change.revision),
             "R4: {} was given twice",
             change.revision
         );
@@ -66,28 +67,28 @@ async fn increase(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn losers(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+async fn losers(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?.revision;
     let before = client.current().await?.revision;
-    client.conflict(bench.create("ns/a", "2")).await?;
+    client.conflict(context.create("ns/a", "2")).await?;
     client
-        .conflict(bench.update("ns/a", "2", first - 1))
+        .conflict(context.update("ns/a", "2", first - 1))
         .await?;
-    client.conflict(bench.delete("ns/a", first - 1)).await?;
-    client.conflict(bench.delete("ns/missing", 0)).await?;
+    client.conflict(context.delete("ns/a", first - 1)).await?;
+    client.conflict(context.delete("ns/missing", 0)).await?;
     same!(
         client.current().await?.revision,
         before,
         "current revision after losers"
     );
     let batch = vec![
-        bench.create("ns/b", "1"),
-        bench.create("ns/a", "2"),
-        bench.create("ns/c", "1"),
+        context.create("ns/b", "1"),
+        context.create("ns/a", "2"),
+        context.create("ns/c", "1"),
     ];
     client.write(batch).await?;
-    let (b, c) = (bench.key("ns/b"), bench.key("ns/c"));
+    let (b, c) = (context.key("ns/b"), context.key("ns/c"));
     let (b, c) = (client.stored(&b).await?, client.stored(&c).await?);
     same!(
         c.revision,
@@ -97,54 +98,54 @@ async fn losers(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn snapshots(bench: Bench) -> Check {
-    let start = bench.client.current().await?.revision;
-    let load = Load::start(&bench, 6);
+async fn snapshots(context: CaseContext) -> Check {
+    let start = context.client.current().await?.revision;
+    let load = Workload::start(&context, 6);
     load.reach(4).await?;
-    let reader = bench.connect();
+    let reader = context.connect();
     let mut lists = Vec::new();
     while lists.len() < 30 {
-        lists.push(reader.list(bench.all(0)).await?);
+        lists.push(reader.list(context.all(0)).await?);
     }
     load.finish_after(40).await?;
-    let end = bench.client.current().await?.revision;
-    let mut watch = bench.connect().watch(bench.after(start)).await?;
+    let end = context.client.current().await?.revision;
+    let mut watch = context.connect().watch(context.after(start)).await?;
     let events = watch.until(end).await?;
     for listed in lists {
         let revision = listed.header.revision;
-        let due = state_at(&events, revision)?;
-        due.matches(&listed.records, &format!("a list at revision {revision}"))?;
+        let expected = state_at(&events, revision)?;
+        expected.matches(&listed.records, &format!("a list at revision {revision}"))?;
     }
     Ok(())
 }
 
-async fn current(bench: Bench) -> Check {
-    let load = Load::start(&bench, 4);
-    let (one, other) = (bench.connect(), bench.connect());
+async fn current(context: CaseContext) -> Check {
+    let load = Workload::start(&context, 4);
+    let (one, other) = (context.connect(), context.connect());
     let mut known = 0;
     for round in 0..200 {
         let client = if round % 2 == 0 { &one } else { &other };
         let header = client.current().await?;
         ensure!(
             header.revision >= known,
-            "current revision {} after {known} was told",
+            "current revision {} is below the observed {known}",
             header.revision
         );
         known = header.revision;
-        // Reads tell revisions, too: of these CurrentRevision must not fall short either.
-        let told = match round % 3 {
-            0 => Some(client.list(bench.all(0)).await?.header),
-            1 => client.get(&bench.key("w0/k0"), 0).await?.header,
+        // Reads return revisions too; CurrentRevision must not return less afterwards.
+        let message = match round % 3 {
+            0 => Some(client.list(context.all(0)).await?.header),
+            1 => client.get(&context.key("w0/k0"), 0).await?.header,
             _ => None,
         };
-        known = known.max(told.map_or(0, |header| header.revision));
+        known = known.max(message.map_or(0, |header| header.revision));
         if round % 50 == 25 {
-            // A driver that does not compact says so; that is another case.
+            // A driver that rejects compaction fails in another case.
             let _ = client.compact(known).await;
         }
     }
-    let told = load.finish_after(20).await?;
-    let newest = told.iter().map(|change| change.revision).max();
+    let message = load.finish_after(20).await?;
+    let newest = message.iter().map(|change| change.revision).max();
     let newest = some(newest, "a change of the load")?;
     let end = one.current().await?.revision;
     ensure!(
@@ -154,15 +155,15 @@ async fn current(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn reuse(bench: Bench) -> Check {
-    let client = &bench.client;
+async fn reuse(context: CaseContext) -> Check {
+    let client = &context.client;
     let mut given = BTreeSet::new();
     for round in 0..3 {
         let created = client
-            .apply(bench.create("ns/a", format!("{round}")))
+            .apply(context.create("ns/a", format!("{round}")))
             .await?;
-        let deleted = client.apply(bench.delete("ns/a", 0)).await?;
-        // The newest change of the store is a delete, and compaction takes it away.
+        let deleted = client.apply(context.delete("ns/a", 0)).await?;
+        // The newest change of the store is a delete, whose row compaction removes.
         client.compact(deleted.revision).await.map_err(Stop::from)?;
         let current = client.current().await?.revision;
         ensure!(

@@ -1,4 +1,4 @@
-//! V: readers that are slow, and readers that leave.
+//! V: slow readers, and readers that disconnect.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
 
 use super::{Case, case};
-use crate::bench::{Bench, noise};
 use crate::check::{Check, Stop, ensure, same};
+use crate::context::{CaseContext, noise};
 
-/// Changes, and the size of each: together far more than connections buffer.
+/// Number and size of the changes: together far more than connections buffer.
 const CHANGES: usize = 150;
 const BYTES: usize = 120_000;
 
@@ -27,17 +27,17 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn slow(bench: Bench) -> Check {
-    let start = bench.client.current().await?.revision;
-    let mut sleeper = bench.connect().watch(bench.after(start)).await?;
-    let mut quick = bench.connect().watch(bench.after(start)).await?;
+async fn slow(context: CaseContext) -> Check {
+    let start = context.client.current().await?.revision;
+    let mut sleeper = context.connect().watch(context.after(start)).await?;
+    let mut quick = context.connect().watch(context.after(start)).await?;
     let (mut worst, mut last) = (Duration::ZERO, start);
     for number in 0..CHANGES {
-        let op = bench.create(&format!("ns/{number}"), noise(number as u64, BYTES));
-        let begun = Instant::now();
-        last = bench.client.apply(op).await?.revision;
+        let op = context.create(&format!("ns/{number}"), noise(number as u64, BYTES));
+        let started = Instant::now();
+        last = context.client.apply(op).await?.revision;
         let events = quick.until(last).await?;
-        worst = worst.max(begun.elapsed());
+        worst = worst.max(started.elapsed());
         same!(
             events.len(),
             1,
@@ -48,10 +48,10 @@ async fn slow(bench: Bench) -> Check {
         worst < Duration::from_secs(5),
         "a change took {worst:?} to reach the quick watcher"
     );
-    let mut seen = Vec::new();
-    while sleeper.through() < last {
+    let mut observed = Vec::new();
+    while sleeper.up_to_revision() < last {
         match sleeper.next().await? {
-            Ok(told) => seen.extend(told.events.iter().map(|event| event.revision)),
+            Ok(batch) => observed.extend(batch.events.iter().map(|event| event.revision)),
             Err(status) => {
                 let reason = from_status(&status).map(|error| error.reason());
                 same!(
@@ -59,46 +59,46 @@ async fn slow(bench: Bench) -> Check {
                     Some(Reason::TooSlow),
                     "why the slow watcher was ended"
                 );
-                let due: Vec<i64> = (start + 1..).take(seen.len()).collect();
-                same!(seen, due, "what the slow watcher saw before");
+                let expected: Vec<i64> = (start + 1..).take(observed.len()).collect();
+                same!(observed, expected, "what the slow watcher saw before");
                 return Ok(());
             }
         }
     }
     same!(
-        seen.len(),
+        observed.len(),
         CHANGES,
         "changes that the slow watcher saw in the end"
     );
     Ok(())
 }
 
-async fn leave(bench: Bench) -> Check {
+async fn leave(context: CaseContext) -> Check {
     for number in 0..20 {
-        let op = bench.create(&format!("ns/{number}"), noise(number, 100_000));
-        bench.client.apply(op).await?;
+        let op = context.create(&format!("ns/{number}"), noise(number, 100_000));
+        context.client.apply(op).await?;
     }
     for _ in 0..50 {
-        let client = bench.connect();
+        let client = context.connect();
         let mut raw = client.raw();
-        let mut list = raw.list(bench.all(0)).await?.into_inner();
+        let mut list = raw.list(context.all(0)).await?.into_inner();
         list.message().await?;
-        let mut watch = raw.watch(bench.after(0)).await?.into_inner();
+        let mut watch = raw.watch(context.after(0)).await?.into_inner();
         watch.message().await?;
         drop((list, watch, raw, client));
     }
-    let begun = Instant::now();
-    let listed = bench.client.list(bench.all(0)).await?;
+    let started = Instant::now();
+    let listed = context.client.list(context.all(0)).await?;
     same!(listed.records.len(), 20, "records after readers left");
-    let mut watch = bench.client.watch(bench.after(0)).await?;
-    let last = bench
+    let mut watch = context.client.watch(context.after(0)).await?;
+    let last = context
         .client
-        .apply(bench.create("ns/last", "1"))
+        .apply(context.create("ns/last", "1"))
         .await?
         .revision;
     let events = watch.until(last).await?;
     same!(events.len(), 1, "events after readers left");
-    let took = begun.elapsed();
+    let took = started.elapsed();
     if took > Duration::from_secs(5) {
         return Err(Stop::Failed(format!(
             "the driver is slow after readers left: {took:?}"

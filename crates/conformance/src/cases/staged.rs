@@ -11,13 +11,13 @@ use backend_proto::v1::{
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use super::copy::{Content, Load, import, others, parts, progress, send};
+use super::copy::{CallContent, Content, import, others, parts, progress, send};
 use super::describe::in_range;
 use super::moves::{self, Export};
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, ensure, refused, same};
 use crate::client::timed;
+use crate::context::CaseContext;
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -91,40 +91,40 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "E11-what-is-discarded-is-gone",
         discards,
-        "A call that discards begins anew, with another source if need be; it discards no store.",
+        "A call that discards starts over, even with another source; it never discards a store.",
         Export,
         Move
     ),
 ];
 
-/// Two stores: one with content, taken out of it, and an empty one.
-async fn pair(bench: &Bench) -> Check<(Bench, Content, Bench)> {
-    let original = bench.empty().await?;
+/// Returns two stores: one with exported content, and an empty one.
+async fn pair(context: &CaseContext) -> Check<(CaseContext, Content, CaseContext)> {
+    let original = context.empty().await?;
     let content = Content::of(&original).await?;
-    Ok((original, content, bench.empty().await?))
+    Ok((original, content, context.empty().await?))
 }
 
-fn records(records: &[Record]) -> Load<'_> {
-    Load {
+fn records(records: &[Record]) -> CallContent<'_> {
+    CallContent {
         records,
-        ..Load::default()
+        ..CallContent::default()
     }
 }
 
-fn events(events: &[Event]) -> Load<'_> {
-    Load {
+fn events(events: &[Event]) -> CallContent<'_> {
+    CallContent {
         events,
-        ..Load::default()
+        ..CallContent::default()
     }
 }
 
-async fn one_call(bench: Bench) -> Check {
-    let (original, content, target) = pair(&bench).await?;
-    let load = Load {
+async fn one_call(context: CaseContext) -> Check {
+    let (original, content, target) = pair(&context).await?;
+    let call_content = CallContent {
         records: &content.records,
         events: &content.events,
     };
-    let imported = import(&target, content.options(false), load).await?;
+    let imported = import(&target, content.options(false), call_content).await?;
     same!(
         (imported.records, imported.events),
         (11, 5),
@@ -133,8 +133,8 @@ async fn one_call(bench: Bench) -> Check {
     content.is_in(&original, &target).await
 }
 
-/// Brings everything in calls of a few records or events each, but for the last call.
-async fn stage(content: &Content, target: &Bench) -> Check {
+/// Imports everything except the last call, in calls of a few records or events.
+async fn stage(content: &Content, target: &CaseContext) -> Check {
     for some in content.records.chunks(4) {
         import(target, content.options(true), records(some)).await?;
     }
@@ -144,10 +144,10 @@ async fn stage(content: &Content, target: &Bench) -> Check {
     Ok(())
 }
 
-async fn several_calls(bench: Bench) -> Check {
-    let (original, content, target) = pair(&bench).await?;
+async fn several_calls(context: CaseContext) -> Check {
+    let (original, content, target) = pair(&context).await?;
     stage(&content, &target).await?;
-    import(&target, content.options(false), Load::default()).await?;
+    import(&target, content.options(false), CallContent::default()).await?;
     let described = target.client.describe().await?;
     ensure!(
         described.import.is_none(),
@@ -156,14 +156,14 @@ async fn several_calls(bench: Bench) -> Check {
     content.is_in(&original, &target).await
 }
 
-async fn new_epoch(bench: Bench) -> Check {
-    let (original, content, target) = pair(&bench).await?;
+async fn new_epoch(context: CaseContext) -> Check {
+    let (original, content, target) = pair(&context).await?;
     stage(&content, &target).await?;
     let last = Options {
         keep_epoch: false,
         ..content.options(false)
     };
-    import(&target, last, Load::default()).await?;
+    import(&target, last, CallContent::default()).await?;
     let header = target.client.current().await?;
     let source = &content.source;
     same!(header.store_id, source.store_id, "store after an import");
@@ -172,18 +172,18 @@ async fn new_epoch(bench: Bench) -> Check {
         after > before,
         "epoch {after} after an import from {before}"
     );
-    for at in [bench.all(0), others(&bench, 0)] {
+    for at in [context.all(0), others(&context, 0)] {
         let there = target.client.list(at.clone()).await?.records;
         let here = original.client.list(at).await?.records;
         ensure!(there == here, "an import changed records");
     }
-    let past = bench.all(content.source.revision);
+    let past = context.all(content.source.revision);
     refused(target.client.try_list(past).await?, Reason::Compacted)?;
     Ok(())
 }
 
-async fn by_the_clock(bench: Bench) -> Check {
-    let target = bench.empty().await?;
+async fn by_the_clock(context: CaseContext) -> Check {
+    let target = context.empty().await?;
     let source = Header {
         store_id: "of a test".to_owned(),
         epoch: 1,
@@ -194,34 +194,34 @@ async fn by_the_clock(bench: Bench) -> Check {
         source: Some(source),
         ..Options::default()
     };
-    // What is lost by a clock that is a day behind is not judged here.
+    // This check tolerates a clock that is up to a day slow.
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let since = since.saturating_sub(Duration::from_secs(1_767_225_600 + 86_400));
-    let due = i64::try_from(since.as_millis()).unwrap_or_default() * 4096;
+    let expected = i64::try_from(since.as_millis()).unwrap_or_default() * 4096;
     let made = target.client.current().await?;
-    import(&target, options, Load::default()).await?;
-    let begun = target.client.current().await?;
-    for (header, when) in [(&made, "a new store"), (&begun, "an import")] {
+    import(&target, options, CallContent::default()).await?;
+    let started = target.client.current().await?;
+    for (header, when) in [(&made, "a new store"), (&started, "an import")] {
         in_range(header, when)?;
         let epoch = header.epoch;
         ensure!(
-            epoch >= due,
-            "{when} begins at {epoch}, the clock is past {due}"
+            epoch >= expected,
+            "{when} begins at {epoch}, the clock is past {expected}"
         );
     }
     ensure!(
-        begun.epoch > made.revision,
+        started.epoch > made.revision,
         "an import begins below the empty store"
     );
     let first = target.client.apply(target.create("first", "1")).await?;
-    same!(first.revision, begun.revision + 1, "the first revision");
+    same!(first.revision, started.revision + 1, "the first revision");
     Ok(())
 }
 
-async fn fits_a_double(bench: Bench) -> Check {
-    let (_, content, target) = pair(&bench).await?;
+async fn fits_a_double(context: CaseContext) -> Check {
+    let (_, content, target) = pair(&context).await?;
     let before = target.client.current().await?;
     let source = &content.source;
     let with = |epoch, compact_revision, revision| Header {
@@ -249,17 +249,17 @@ async fn fits_a_double(bench: Bench) -> Check {
                 keep_epoch,
                 ..Options::default()
             };
-            let answer = import(&target, options, Load::default()).await;
-            refused(answer, Reason::Invalid)?;
+            let response = import(&target, options, CallContent::default()).await;
+            refused(response, Reason::Invalid)?;
         }
     }
-    let mut late = content.records.clone();
-    late[0].create_revision = late[0].revision + 1;
+    let mut newer = content.records.clone();
+    newer[0].create_revision = newer[0].revision + 1;
     let mut large = content.events.clone();
     large[0].revision = MAX_REVISION + 1;
-    for load in [records(&late), events(&large)] {
-        let answer = import(&target, content.options(false), load).await;
-        refused(answer, Reason::Invalid)?;
+    for call_content in [records(&newer), events(&large)] {
+        let response = import(&target, content.options(false), call_content).await;
+        refused(response, Reason::Invalid)?;
     }
     same!(
         target.client.current().await?,
@@ -269,35 +269,38 @@ async fn fits_a_double(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn invisible(bench: Bench) -> Check {
-    let (original, content, target) = pair(&bench).await?;
+async fn invisible(context: CaseContext) -> Check {
+    let (original, content, target) = pair(&context).await?;
     let before = target.client.current().await?;
-    let mut load = records(&content.records);
+    let mut call_content = records(&content.records);
     for _ in 0..2 {
-        import(&target, content.options(true), load).await?;
-        load = events(&content.events);
-        let (client, due) = (&target.client, Reason::NotReady);
-        refused(client.write(vec![target.create("mine", "1")]).await, due)?;
-        refused(client.get(&target.key("plain"), 0).await, due)?;
-        refused(client.try_list(target.all(0)).await?, due)?;
-        refused(client.try_watch(target.after(0)).await?, due)?;
-        refused(client.compact(before.revision).await, due)?;
-        moves::refuse_export(&target, ExportRequest::default(), due).await?;
+        import(&target, content.options(true), call_content).await?;
+        call_content = events(&content.events);
+        let (client, expected) = (&target.client, Reason::NotReady);
+        refused(
+            client.write(vec![target.create("mine", "1")]).await,
+            expected,
+        )?;
+        refused(client.get(&target.key("plain"), 0).await, expected)?;
+        refused(client.try_list(target.all(0)).await?, expected)?;
+        refused(client.try_watch(target.after(0)).await?, expected)?;
+        refused(client.compact(before.revision).await, expected)?;
+        moves::refuse_export(&target, ExportRequest::default(), expected).await?;
         let fence = FenceRequest {
             fenced: true,
             reason: "half a store".to_owned(),
         };
-        refused(client.raw().fence(timed(fence)).await, due)?;
+        refused(client.raw().fence(timed(fence)).await, expected)?;
         client.raw().health(timed(HealthRequest {})).await?;
         let now = client.current().await?;
         same!(now, before, "CurrentRevision of half a store");
     }
-    import(&target, content.options(false), Load::default()).await?;
+    import(&target, content.options(false), CallContent::default()).await?;
     content.is_in(&original, &target).await
 }
 
-async fn carries_on(bench: Bench) -> Check {
-    let (original, content, target) = pair(&bench).await?;
+async fn carries_on(context: CaseContext) -> Check {
+    let (original, content, target) = pair(&context).await?;
     let (first, rest) = content.records.split_at(5);
     import(&target, content.options(true), records(first)).await?;
     let reached = progress(&target).await?;
@@ -309,13 +312,13 @@ async fn carries_on(bench: Bench) -> Check {
     same!(reached.source, Some(content.source.clone()), "the source");
     same!(reached.last, first[4].key, "the last record that is kept");
     broken(&target, &content, records(rest)).await?;
-    // The rest as the source gives it: the original has moved on meanwhile.
-    let asked = ExportRequest {
+    // Read the rest from the source, which has changed meanwhile.
+    let requested = ExportRequest {
         revision: reached.revision,
         after: reached.last,
         ..ExportRequest::default()
     };
-    let mut export = Export::open(&original, asked).await?;
+    let mut export = Export::open(&original, requested).await?;
     let rest = export.snapshot(&original).await?;
     import(&target, content.options(true), records(&rest)).await?;
     let (first, rest) = content.events.split_at(2);
@@ -330,14 +333,14 @@ async fn carries_on(bench: Bench) -> Check {
             "progress among the events"
         );
     }
-    import(&target, content.options(false), Load::default()).await?;
+    import(&target, content.options(false), CallContent::default()).await?;
     content.is_in(&original, &target).await
 }
 
-/// Calls that break off in three ways; none may leave a trace.
-async fn broken(target: &Bench, content: &Content, load: Load<'_>) -> Check {
+/// Makes calls that are aborted in three ways; none may have an effect.
+async fn broken(target: &CaseContext, content: &Content, call_content: CallContent<'_>) -> Check {
     let before = progress(target).await?;
-    let parts = |more| parts(content.options(more), load);
+    let parts = |more| parts(content.options(more), call_content);
     refused(send(target, parts(false)).await, Reason::Invalid)?;
     let mut miscounted = parts(true);
     miscounted.push(ImportRequest {
@@ -347,7 +350,7 @@ async fn broken(target: &Bench, content: &Content, load: Load<'_>) -> Check {
         })),
     });
     refused(send(target, miscounted).await, Reason::Invalid)?;
-    // A caller that sends everything but the end, and leaves.
+    // A caller that sends everything except the end, and disconnects.
     let waiting = tokio_stream::iter(parts(true)).chain(futures_util::stream::pending());
     let mut raw = target.connect().raw();
     let left = timeout(Duration::from_millis(200), raw.import(waiting)).await;
@@ -361,8 +364,8 @@ async fn broken(target: &Bench, content: &Content, load: Load<'_>) -> Check {
     Ok(())
 }
 
-async fn one_source(bench: Bench) -> Check {
-    let (original, content, target) = pair(&bench).await?;
+async fn one_source(context: CaseContext) -> Check {
+    let (original, content, target) = pair(&context).await?;
     let (first, rest) = content.records.split_at(5);
     import(&target, content.options(true), records(first)).await?;
     let before = progress(&target).await?;
@@ -373,32 +376,32 @@ async fn one_source(bench: Bench) -> Check {
     ] {
         let mut options = content.options(true);
         options.source.iter_mut().for_each(change);
-        let answer = import(&target, options, records(rest)).await;
-        refused(answer, Reason::Invalid)?;
+        let response = import(&target, options, records(rest)).await;
+        refused(response, Reason::Invalid)?;
         same!(progress(&target).await?, before, "progress");
     }
-    let load = Load {
+    let call_content = CallContent {
         records: rest,
         events: &content.events,
     };
-    import(&target, content.options(false), load).await?;
+    import(&target, content.options(false), call_content).await?;
     content.is_in(&original, &target).await
 }
 
-async fn in_order(bench: Bench) -> Check {
-    let (original, content, target) = pair(&bench).await?;
+async fn in_order(context: CaseContext) -> Check {
+    let (original, content, target) = pair(&context).await?;
     let (first, rest) = content.records.split_at(5);
     import(&target, content.options(true), records(first)).await?;
     let swapped = [rest[1].clone(), rest[0].clone()];
     let wrong = [&content.records[4..], &content.records, &swapped];
     invalid(&target, &content, &wrong.map(records)).await?;
-    let (early, late) = content.events.split_at(2);
-    let load = Load {
+    let (early, later) = content.events.split_at(2);
+    let call_content = CallContent {
         records: rest,
         events: early,
     };
-    import(&target, content.options(true), load).await?;
-    let backwards = [late[1].clone(), late[0].clone()];
+    import(&target, content.options(true), call_content).await?;
+    let backwards = [later[1].clone(), later[0].clone()];
     let mut after_events = content.records[10].clone();
     if let Some(key) = &mut after_events.key {
         key.name.push('x');
@@ -406,25 +409,25 @@ async fn in_order(bench: Bench) -> Check {
     let after_events = [after_events];
     let wrong = [events(early), events(&backwards), records(&after_events)];
     invalid(&target, &content, &wrong).await?;
-    import(&target, content.options(false), events(late)).await?;
+    import(&target, content.options(false), events(later)).await?;
     content.is_in(&original, &target).await
 }
 
-/// Demands that calls are refused and leave no trace.
-async fn invalid(target: &Bench, content: &Content, calls: &[Load<'_>]) -> Check {
+/// Asserts that calls are rejected without any effect.
+async fn invalid(target: &CaseContext, content: &Content, calls: &[CallContent<'_>]) -> Check {
     let before = progress(target).await?;
-    for load in calls {
-        let answer = import(target, content.options(true), *load).await;
-        refused(answer, Reason::Invalid)?;
+    for call_content in calls {
+        let response = import(target, content.options(true), *call_content).await;
+        refused(response, Reason::Invalid)?;
         same!(progress(target).await?, before, "progress");
     }
     Ok(())
 }
 
-async fn discards(bench: Bench) -> Check {
-    let (_, unwanted, target) = pair(&bench).await?;
+async fn discards(context: CaseContext) -> Check {
+    let (_, unwanted, target) = pair(&context).await?;
     stage(&unwanted, &target).await?;
-    let original = bench.empty().await?;
+    let original = context.empty().await?;
     let content = Content::of(&original).await?;
     let discard = |more| Options {
         discard: true,
@@ -440,18 +443,18 @@ async fn discards(bench: Bench) -> Check {
     same!(
         (reached.source, reached.records),
         (Some(content.source.clone()), 5),
-        "progress of an import that began anew"
+        "progress of an import that started over"
     );
-    let load = Load {
+    let call_content = CallContent {
         records: rest,
         events: &content.events,
     };
-    import(&target, content.options(false), load).await?;
+    import(&target, content.options(false), call_content).await?;
     content.is_in(&original, &target).await?;
-    let before = target.client.list(bench.all(0)).await?;
-    let answer = import(&target, discard(false), records(first)).await;
-    refused(answer, Reason::Invalid)?;
-    let after = target.client.list(bench.all(0)).await?;
+    let before = target.client.list(context.all(0)).await?;
+    let response = import(&target, discard(false), records(first)).await;
+    refused(response, Reason::Invalid)?;
+    let after = target.client.list(context.all(0)).await?;
     ensure!(
         (after.header, after.records) == (before.header, before.records),
         "a refused import discarded a store"

@@ -1,4 +1,4 @@
-//! V: where a watch may start, and what it owes from there.
+//! V: start revisions of watches, and what a watch must return from there.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use backend_proto::v1::event::Type;
 use backend_proto::v1::{Range, WatchRequest};
 
 use super::{Case, case, reads};
-use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, refused, same};
-use crate::load::Load;
+use crate::context::CaseContext;
 use crate::replay::Replay;
+use crate::workload::Workload;
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -54,44 +54,44 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn resume(bench: Bench) -> Check {
-    let client = &bench.client;
+async fn resume(context: CaseContext) -> Check {
+    let client = &context.client;
     let before = client.current().await?.revision;
-    let mut due = Vec::new();
+    let mut expected = Vec::new();
     for round in 0..8 {
         let op = match round % 4 {
-            0 => bench.create("ns/a", format!("{round}")),
-            3 => bench.delete("ns/a", 0),
-            _ => bench.update("ns/a", format!("{round}"), 0),
+            0 => context.create("ns/a", format!("{round}")),
+            3 => context.delete("ns/a", 0),
+            _ => context.update("ns/a", format!("{round}"), 0),
         };
-        due.push(client.apply(op).await?.revision);
+        expected.push(client.apply(op).await?.revision);
     }
-    let last = due[7];
+    let last = expected[7];
     for start in before..=last {
-        let mut watch = bench.connect().watch(bench.after(start)).await?;
+        let mut watch = context.connect().watch(context.after(start)).await?;
         let events = watch.until(last).await?;
         let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
-        let rest: Vec<i64> = due.iter().copied().filter(|at| *at > start).collect();
+        let rest: Vec<i64> = expected.iter().copied().filter(|at| *at > start).collect();
         same!(seen, rest, "events after {start}");
     }
     Ok(())
 }
 
-async fn zero(bench: Bench) -> Check {
-    let old = bench
+async fn zero(context: CaseContext) -> Check {
+    let old = context
         .client
-        .apply(bench.create("ns/old", "1"))
+        .apply(context.create("ns/old", "1"))
         .await?
         .revision;
-    let mut watch = bench.client.watch(bench.after(0)).await?;
+    let mut watch = context.client.watch(context.after(0)).await?;
     ensure!(
-        watch.through() >= old,
+        watch.up_to_revision() >= old,
         "a watch from 0 starts at {}, below {old}",
-        watch.through()
+        watch.up_to_revision()
     );
-    let new = bench
+    let new = context
         .client
-        .apply(bench.create("ns/new", "1"))
+        .apply(context.create("ns/new", "1"))
         .await?
         .revision;
     let events = watch.until(new).await?;
@@ -100,24 +100,24 @@ async fn zero(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn list_then_watch(bench: Bench) -> Check {
-    let load = Load::start(&bench, 6);
+async fn list_then_watch(context: CaseContext) -> Check {
+    let load = Workload::start(&context, 6);
     load.reach(4).await?;
-    let reader = bench.connect();
+    let reader = context.connect();
     for _ in 0..60 {
-        let listed = reader.list(bench.all(0)).await?;
+        let listed = reader.list(context.all(0)).await?;
         let start = listed.header.revision;
-        let mut watch = reader.watch(bench.after(start)).await?;
-        // Then a list at a later revision is this list with the events between.
+        let mut watch = reader.watch(context.after(start)).await?;
+        // A list at a later revision equals this list plus the events between.
         let mut replay = Replay::from_list(&listed.records, start);
         let events = watch.next().await??.events;
         replay.apply_all(&events)?;
-        let later = reader.list(bench.all(watch.through())).await?;
+        let later = reader.list(context.all(watch.up_to_revision())).await?;
         replay.matches(&later.records, "a list and what followed it")?;
-        // Any revision that anybody was told will do.
+        // Any issued revision is a valid start.
         let current = reader.current().await?.revision;
-        reader.watch(bench.after(current)).await?;
-        let now = reader.watch(bench.after(0)).await?.through();
+        reader.watch(context.after(current)).await?;
+        let now = reader.watch(context.after(0)).await?.up_to_revision();
         ensure!(
             now >= current,
             "a watch from 0 starts at {now}, below {current}"
@@ -127,16 +127,16 @@ async fn list_then_watch(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn compacted(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
-    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
-    client.apply(bench.update("ns/a", "3", 0)).await?;
+async fn compacted(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?.revision;
+    let second = client.apply(context.update("ns/a", "2", 0)).await?.revision;
+    client.apply(context.update("ns/a", "3", 0)).await?;
     client.compact(second).await?;
     for start in [first, first - 1, 1] {
-        let begun = Instant::now();
+        let started = Instant::now();
         let error = refused(
-            client.try_watch(bench.after(start)).await?,
+            client.try_watch(context.after(start)).await?,
             Reason::Compacted,
         )?;
         same!(
@@ -145,21 +145,21 @@ async fn compacted(bench: Bench) -> Check {
             "compact_revision of the error"
         );
         ensure!(
-            begun.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_secs(5),
             "the refusal took too long"
         );
     }
     Ok(())
 }
 
-async fn at_compact(bench: Bench) -> Check {
-    let client = &bench.client;
-    let created = client.apply(bench.create("ns/a", "1")).await?.revision;
-    let deleted = client.apply(bench.delete("ns/a", 0)).await?.revision;
-    let again = client.apply(bench.create("ns/a", "2")).await?.revision;
+async fn at_compact(context: CaseContext) -> Check {
+    let client = &context.client;
+    let created = client.apply(context.create("ns/a", "1")).await?.revision;
+    let deleted = client.apply(context.delete("ns/a", 0)).await?.revision;
+    let again = client.apply(context.create("ns/a", "2")).await?.revision;
     client.compact(created).await?;
     let events = client
-        .watch(bench.after(created))
+        .watch(context.after(created))
         .await?
         .until(again)
         .await?;
@@ -175,15 +175,18 @@ async fn at_compact(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn future(bench: Bench) -> Check {
-    let current = bench
+async fn future(context: CaseContext) -> Check {
+    let current = context
         .client
-        .apply(bench.create("ns/a", "1"))
+        .apply(context.create("ns/a", "1"))
         .await?
         .revision;
     for ahead in [1, 1000, 1 << 41] {
-        let begun = Instant::now();
-        let opened = bench.client.try_watch(bench.after(current + ahead)).await?;
+        let started = Instant::now();
+        let opened = context
+            .client
+            .try_watch(context.after(current + ahead))
+            .await?;
         let error = refused(opened, Reason::FutureRevision)?;
         same!(
             error.current_revision,
@@ -191,29 +194,29 @@ async fn future(bench: Bench) -> Check {
             "current_revision of the error"
         );
         ensure!(
-            begun.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_secs(5),
             "the refusal took too long"
         );
     }
     Ok(())
 }
 
-async fn malformed(bench: Bench) -> Check {
+async fn malformed(context: CaseContext) -> Check {
     let nowhere = Range {
         resource: String::new(),
-        ..bench.range()
+        ..context.range()
     };
     let nameless = Range {
         name: Some("a".to_owned()),
-        ..bench.range()
+        ..context.range()
     };
-    let impossible = reads::impossible(&bench).into_iter().map(reads::range_of);
+    let impossible = reads::impossible(&context).into_iter().map(reads::range_of);
     for range in [nowhere, nameless].into_iter().chain(impossible) {
         let request = WatchRequest {
-            ranges: vec![bench.range(), range],
+            ranges: vec![context.range(), range],
             ..WatchRequest::default()
         };
-        match bench.client.try_watch(request).await? {
+        match context.client.try_watch(request).await? {
             Ok(_) => return Err(Stop::Failed("a malformed range was watched".to_owned())),
             Err(status) => refused::<()>(Err(status), Reason::Invalid)?,
         };

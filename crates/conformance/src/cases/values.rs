@@ -1,4 +1,4 @@
-//! B: what comes back is what was written.
+//! B: reads return what was written.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::moves::Export;
 use super::{Case, case};
-use crate::bench::{Bench, ORIGINS, noise};
 use crate::check::{Check, Stop, ensure, same, some};
+use crate::context::{CaseContext, ORIGINS, noise};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -48,14 +48,14 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// The record of a path from Get, from List and from the event of its revision.
-async fn everywhere(bench: &Bench, path: &str) -> Check<[Record; 3]> {
-    let client = &bench.client;
-    let stored = client.stored(&bench.key(path)).await?;
-    let listed = client.list(bench.all(0)).await?;
+/// Returns the record of a path from Get, from List and from its event.
+async fn everywhere(context: &CaseContext, path: &str) -> Check<[Record; 3]> {
+    let client = &context.client;
+    let stored = client.stored(&context.key(path)).await?;
+    let listed = client.list(context.all(0)).await?;
     let mut records = listed.records.into_iter();
     let listed = records.find(|record| record.key == stored.key);
-    let event = event(bench, stored.revision).await?;
+    let event = event(context, stored.revision).await?;
     Ok([
         stored,
         some(listed, "a record in its list")?,
@@ -63,13 +63,13 @@ async fn everywhere(bench: &Bench, path: &str) -> Check<[Record; 3]> {
     ])
 }
 
-async fn event(bench: &Bench, revision: i64) -> Check<Event> {
-    let mut watch = bench.connect().watch(bench.after(revision - 1)).await?;
+async fn event(context: &CaseContext, revision: i64) -> Check<Event> {
+    let mut watch = context.connect().watch(context.after(revision - 1)).await?;
     let mut events = watch.until(revision).await?.into_iter();
     some(events.find(|event| event.revision == revision), "an event")
 }
 
-async fn exact(bench: Bench) -> Check {
+async fn exact(context: CaseContext) -> Check {
     let values: [Bytes; 6] = [
         Bytes::new(),
         (0..=255).collect(),
@@ -80,11 +80,11 @@ async fn exact(bench: Bench) -> Check {
     ];
     for (number, value) in values.iter().enumerate() {
         let path = format!("ns/v{number}");
-        bench
+        context
             .client
-            .apply(bench.create(&path, value.clone()))
+            .apply(context.create(&path, value.clone()))
             .await?;
-        for (record, from) in everywhere(&bench, &path)
+        for (record, from) in everywhere(&context, &path)
             .await?
             .iter()
             .zip(["Get", "List", "Watch"])
@@ -92,9 +92,9 @@ async fn exact(bench: Bench) -> Check {
             ensure!(record.value == value, "{from} changed value {number}");
         }
     }
-    // The empty value is a value: writing it over another is a change.
-    let before = bench.client.stored(&bench.key("ns/v1")).await?.revision;
-    let applied = bench.client.apply(bench.update("ns/v1", "", 0)).await?;
+    // The empty value is a value: replacing another one by it is a change.
+    let before = context.client.stored(&context.key("ns/v1")).await?.revision;
+    let applied = context.client.apply(context.update("ns/v1", "", 0)).await?;
     ensure!(
         !applied.noop && applied.revision > before,
         "an empty value was taken for a no-op"
@@ -102,40 +102,40 @@ async fn exact(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn largest(bench: Bench) -> Check {
-    let most = usize::try_from(bench.limits().value_bytes).unwrap_or(0);
+async fn largest(context: CaseContext) -> Check {
+    let most = usize::try_from(context.limits().value_bytes).unwrap_or(0);
     let value = noise(2, most);
-    bench
+    context
         .client
-        .apply(bench.create("ns/big", value.clone()))
+        .apply(context.create("ns/big", value.clone()))
         .await?;
-    for (record, from) in everywhere(&bench, "ns/big")
+    for (record, from) in everywhere(&context, "ns/big")
         .await?
         .iter()
         .zip(["Get", "List", "Watch"])
     {
         ensure!(record.value == value, "{from} changed the largest value");
     }
-    let gone = bench.client.apply(bench.delete("ns/big", 0)).await?;
+    let gone = context.client.apply(context.delete("ns/big", 0)).await?;
     let deleted = some(gone.deleted, "the deleted record")?;
     ensure!(deleted.value == value, "delete changed the largest value");
     Ok(())
 }
 
-async fn too_large(bench: Bench) -> Check {
-    let limits = bench.limits();
+async fn too_large(context: CaseContext) -> Check {
+    let limits = context.limits();
     let most = usize::try_from(limits.value_bytes).unwrap_or(0);
     if limits.write_bytes <= limits.value_bytes {
-        // Then the whole request is above its limit.
-        let op = bench.create("ns/big", noise(3, most + 1));
-        crate::check::refused(bench.client.write(vec![op]).await, Reason::TooLarge)?;
+        // The whole request exceeds the limit.
+        let op = context.create("ns/big", noise(3, most + 1));
+        crate::check::refused(context.client.write(vec![op]).await, Reason::TooLarge)?;
         return Ok(());
     }
     let batch = vec![
-        bench.create("ns/big", noise(3, most + 1)),
-        bench.create("ns/small", "1"),
+        context.create("ns/big", noise(3, most + 1)),
+        context.create("ns/small", "1"),
     ];
-    let verdicts = bench.client.verdicts(batch).await?;
+    let verdicts = context.client.verdicts(batch).await?;
     let Verdict::Refused(error) = &verdicts[0] else {
         return Err(Stop::Failed(
             "a value above the limit was not refused".to_owned(),
@@ -151,14 +151,14 @@ async fn too_large(bench: Bench) -> Check {
         "it harmed the operation beside it"
     );
     same!(
-        bench.client.latest(&bench.key("ns/big")).await?,
+        context.client.latest(&context.key("ns/big")).await?,
         None,
         "the refused record"
     );
     Ok(())
 }
 
-async fn index(bench: Bench) -> Check {
+async fn index(context: CaseContext) -> Check {
     let pairs = |prefix: &str| -> HashMap<String, String> {
         let numbers = 0..20;
         numbers
@@ -171,26 +171,26 @@ async fn index(bench: Bench) -> Check {
         fields: pairs(".spec"),
         owner_uids: vec!["b".to_owned(), "a".to_owned()],
     };
-    let mut op = bench.create("ns/a", "1");
+    let mut op = context.create("ns/a", "1");
     op.index = Some(index.clone());
-    bench.client.apply(op).await?;
-    for record in everywhere(&bench, "ns/a").await? {
+    context.client.apply(op).await?;
+    for record in everywhere(&context, "ns/a").await? {
         same!(record.index.as_ref(), Some(&index), "index");
     }
     Ok(())
 }
 
-async fn times(bench: Bench) -> Check {
+async fn times(context: CaseContext) -> Check {
     let order = |time: &Option<prost_types::Timestamp>| {
         time.as_ref().map(|time| (time.seconds, time.nanos))
     };
-    bench.client.apply(bench.create("ns/a", "1")).await?;
-    let first = bench.client.stored(&bench.key("ns/a")).await?;
+    context.client.apply(context.create("ns/a", "1")).await?;
+    let first = context.client.stored(&context.key("ns/a")).await?;
     ensure!(order(&first.created_at) > Some((0, 0)), "no created_at");
-    let mut op = bench.update("ns/a", "2", 0);
+    let mut op = context.update("ns/a", "2", 0);
     op.actor = format!("{}é", "u".repeat(255));
-    bench.client.apply(op).await?;
-    for record in everywhere(&bench, "ns/a").await? {
+    context.client.apply(op).await?;
+    for record in everywhere(&context, "ns/a").await? {
         same!(
             record.created_at,
             first.created_at,
@@ -201,16 +201,16 @@ async fn times(bench: Bench) -> Check {
             "updated_at lies before created_at"
         );
     }
-    let updated = bench.client.stored(&bench.key("ns/a")).await?;
-    let event = event(&bench, updated.revision).await?;
+    let updated = context.client.stored(&context.key("ns/a")).await?;
+    let event = event(&context, updated.revision).await?;
     ensure!(event.time.is_some(), "an event without its time");
-    // At most 256 bytes are kept; half a character is none.
+    // Up to 256 bytes are stored, cut at a character boundary.
     same!(event.actor, "u".repeat(255), "actor of an event");
     Ok(())
 }
 
-async fn origins(bench: Bench) -> Check {
-    if !bench.has_origins() {
+async fn origins(context: CaseContext) -> Check {
+    if !context.has_origins() {
         let sentence = format!("the driver speaks no minor version {ORIGINS}");
         return Err(Stop::Skipped(sentence));
     }
@@ -238,40 +238,40 @@ async fn origins(bench: Bench) -> Check {
         Origin::default(),
         origin("gc", "deletecollection", ""),
     ];
-    let mut due = given.clone().map(Some);
-    // At most 128, 32 and 32 bytes are kept; half a character is none.
-    due[3] = Some(filled(127, 31, 31, ""));
-    // An origin that says nothing is none.
-    due[7] = None;
-    let start = bench.client.current().await?.revision;
-    let mut live = bench.client.watch(bench.after(start)).await?;
+    let mut expected = given.clone().map(Some);
+    // Up to 128, 32 and 32 bytes are stored, cut at a character boundary.
+    expected[3] = Some(filled(127, 31, 31, ""));
+    // An origin with only empty parts is stored as none.
+    expected[7] = None;
+    let start = context.client.current().await?.revision;
+    let mut live = context.client.watch(context.after(start)).await?;
     let mut last = start;
     for (step, given) in given.into_iter().enumerate() {
         let mut op = match step {
-            0 => bench.create("ns/a", "0"),
-            8 => bench.delete("ns/a", 0),
-            _ => bench.update("ns/a", step.to_string(), 0),
+            0 => context.create("ns/a", "0"),
+            8 => context.delete("ns/a", 0),
+            _ => context.update("ns/a", step.to_string(), 0),
         };
         op.origin = Some(given);
-        last = bench.client.apply(op).await?.revision;
+        last = context.client.apply(op).await?.revision;
     }
-    let mut past = bench.connect().watch(bench.after(start)).await?;
-    let mut seen = vec![
+    let mut past = context.connect().watch(context.after(start)).await?;
+    let mut observed = vec![
         ("a watch", live.until(last).await?),
         ("a watch of the past", past.until(last).await?),
     ];
-    if bench.has(Capability::Export) {
+    if context.has(Capability::Export) {
         let follow = ExportRequest {
             follow: true,
             after_revision: start,
             ..ExportRequest::default()
         };
-        let mut export = Export::open(&bench, follow).await?;
-        seen.push(("an export", export.events(&bench, last).await?));
+        let mut export = Export::open(&context, follow).await?;
+        observed.push(("an export", export.events(&context, last).await?));
     }
-    for (from, events) in seen {
-        let seen: Vec<_> = events.into_iter().map(|event| event.origin).collect();
-        same!(seen, due, "origins in {from}");
+    for (from, events) in observed {
+        let observed: Vec<_> = events.into_iter().map(|event| event.origin).collect();
+        same!(observed, expected, "origins in {from}");
     }
     Ok(())
 }

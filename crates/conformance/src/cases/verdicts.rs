@@ -1,14 +1,14 @@
-//! W: requests of several operations, and what is refused whatever the store holds.
+//! W: requests with several operations, and operations that are invalid in any state.
 
 use backend_proto::v1::Op;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op_result::Verdict;
 
 use super::{Case, case};
-use crate::bench::{Bench, noise};
 use crate::check::{Check, ensure, refused, same};
+use crate::context::{CaseContext, noise};
 
-/// Requests are not made larger than this many operations, whatever a driver allows.
+/// Upper bound of operations per request, even if a driver allows more.
 const MOST_OPS: i64 = 10_000;
 
 pub(super) const CASES: &[Case] = &[
@@ -40,20 +40,20 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn independent(bench: Bench) -> Check {
-    let client = &bench.client;
-    client.apply(bench.create("ns/there", "1")).await?;
+async fn independent(context: CaseContext) -> Check {
+    let client = &context.client;
+    client.apply(context.create("ns/there", "1")).await?;
     let nameless = Op {
-        key: Some(bench.key("ns/")),
-        ..bench.create("ns/x", "1")
+        key: Some(context.key("ns/")),
+        ..context.create("ns/x", "1")
     };
     let batch = vec![
-        bench.create("ns/a", "1"),
-        bench.create("ns/there", "2"),
-        bench.update("ns/there", "3", 0),
+        context.create("ns/a", "1"),
+        context.create("ns/there", "2"),
+        context.update("ns/there", "3", 0),
         nameless,
-        bench.delete("ns/never", 0),
-        bench.create("ns/b", "1"),
+        context.delete("ns/never", 0),
+        context.create("ns/b", "1"),
     ];
     let verdicts = client.verdicts(batch).await?;
     let kinds: Vec<&str> = verdicts
@@ -64,13 +64,13 @@ async fn independent(bench: Bench) -> Check {
             Verdict::Refused(_) => "refused",
         })
         .collect();
-    let due = [
+    let expected = [
         "applied", "conflict", "applied", "refused", "conflict", "applied",
     ];
-    same!(kinds, due, "verdicts");
+    same!(kinds, expected, "verdicts");
     for (path, value) in [("ns/a", "1"), ("ns/there", "3"), ("ns/b", "1")] {
         same!(
-            client.stored(&bench.key(path)).await?.value,
+            client.stored(&context.key(path)).await?.value,
             value,
             "value of {path}"
         );
@@ -78,16 +78,16 @@ async fn independent(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn same_key(bench: Bench) -> Check {
-    let client = &bench.client;
+async fn same_key(context: CaseContext) -> Check {
+    let client = &context.client;
     let batch = vec![
-        bench.create("ns/a", "1"),
-        bench.create("ns/b", "1"),
-        bench.update("ns/a", "2", 0),
-        bench.delete("ns/a", 0),
-        bench.create("ns/a", "3"),
-        bench.update("ns/a", "4", 0),
-        bench.delete("ns/b", 0),
+        context.create("ns/a", "1"),
+        context.create("ns/b", "1"),
+        context.update("ns/a", "2", 0),
+        context.delete("ns/a", 0),
+        context.create("ns/a", "3"),
+        context.update("ns/a", "4", 0),
+        context.delete("ns/b", 0),
     ];
     let revisions = client.apply_all(batch).await?;
     let of_a: Vec<i64> = [0, 2, 3, 4, 5].iter().map(|&at| revisions[at]).collect();
@@ -95,7 +95,7 @@ async fn same_key(bench: Bench) -> Check {
         of_a.is_sorted_by(|a, b| a < b),
         "revisions of one key: {of_a:?}"
     );
-    let stored = client.stored(&bench.key("ns/a")).await?;
+    let stored = client.stored(&context.key("ns/a")).await?;
     same!(
         (stored.value, stored.revision),
         ("4".into(), of_a[4]),
@@ -103,19 +103,19 @@ async fn same_key(bench: Bench) -> Check {
     );
     same!(stored.create_revision, of_a[3], "create_revision");
     same!(
-        client.latest(&bench.key("ns/b")).await?,
+        client.latest(&context.key("ns/b")).await?,
         None,
         "the record deleted last"
     );
     Ok(())
 }
 
-async fn too_many(bench: Bench) -> Check {
-    let most = bench.limits().write_ops;
+async fn too_many(context: CaseContext) -> Check {
+    let most = context.limits().write_ops;
     let make = |count: i64| -> Vec<Op> {
         let numbers = 0..count;
         numbers
-            .map(|number| bench.create(&format!("ns/n{number:05}"), "v"))
+            .map(|number| context.create(&format!("ns/n{number:05}"), "v"))
             .collect()
     };
     if most > MOST_OPS {
@@ -123,10 +123,10 @@ async fn too_many(bench: Bench) -> Check {
             "{most} operations are allowed"
         )));
     }
-    refused(bench.client.write(make(most + 1)).await, Reason::TooLarge)?;
-    let listed = bench.client.list(bench.all(0)).await?;
+    refused(context.client.write(make(most + 1)).await, Reason::TooLarge)?;
+    let listed = context.client.list(context.all(0)).await?;
     same!(listed.records.len(), 0, "records after a refused request");
-    let revisions = bench.client.apply_all(make(most)).await?;
+    let revisions = context.client.apply_all(make(most)).await?;
     ensure!(
         revisions.is_sorted_by(|a, b| a < b),
         "revisions are not in order of operations"
@@ -134,8 +134,8 @@ async fn too_many(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn malformed(bench: Bench) -> Check {
-    let good = bench.create("ns/a", "1");
+async fn malformed(context: CaseContext) -> Check {
+    let good = context.create("ns/a", "1");
     let bad = [
         Op {
             key: None,
@@ -145,9 +145,9 @@ async fn malformed(bench: Bench) -> Check {
             action: 0,
             ..good.clone()
         },
-        bench.create("ns/", "1"),
-        bench.create("ns/a/b", "1"),
-        bench.create("ns/a\0", "1"),
+        context.create("ns/", "1"),
+        context.create("ns/a/b", "1"),
+        context.create("ns/a\0", "1"),
     ];
     let ids = [1, 15, 17, 5000].map(|length| Op {
         op_id: noise(4, length),
@@ -155,7 +155,7 @@ async fn malformed(bench: Bench) -> Check {
     });
     let bad: Vec<Op> = bad.into_iter().chain(ids).collect();
     for op in &bad {
-        let error = bench.client.refuse(op.clone()).await?;
+        let error = context.client.refuse(op.clone()).await?;
         same!(error.reason(), Reason::Invalid, "reason over {op:?}");
         same!(
             error.outcome(),
@@ -163,10 +163,10 @@ async fn malformed(bench: Bench) -> Check {
             "outcome of a refused operation"
         );
     }
-    let listed = bench.client.list(bench.all(0)).await?;
+    let listed = context.client.list(context.all(0)).await?;
     same!(listed.records.len(), 0, "records after refused operations");
     let batch: Vec<Op> = bad.into_iter().chain([good]).collect();
-    let verdicts = bench.client.verdicts(batch).await?;
+    let verdicts = context.client.verdicts(batch).await?;
     ensure!(
         matches!(verdicts.last(), Some(Verdict::Applied(_))),
         "malformed operations harmed the one beside them"
@@ -174,25 +174,25 @@ async fn malformed(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn keys(bench: Bench) -> Check {
-    let client = &bench.client;
+async fn keys(context: CaseContext) -> Check {
+    let client = &context.client;
     let long = format!("{}/{}", "n".repeat(63), "x".repeat(253));
-    client.apply(bench.create(&long, "1")).await?;
+    client.apply(context.create(&long, "1")).await?;
     same!(
-        client.stored(&bench.key(&long)).await?.value,
+        client.stored(&context.key(&long)).await?.value,
         "1",
         "value under a long key"
     );
-    let listed = client.list(bench.all(0)).await?;
+    let listed = client.list(context.all(0)).await?;
     same!(listed.records.len(), 1, "records under long keys");
     for path in [
         format!("ns/{}", "x".repeat(254)),
         format!("{}/x", "n".repeat(64)),
     ] {
-        let error = client.refuse(bench.create(&path, "1")).await?;
+        let error = client.refuse(context.create(&path, "1")).await?;
         same!(error.reason(), Reason::TooLarge, "reason over a long key");
     }
-    let mut op = bench.create("ns/a", "1");
+    let mut op = context.create("ns/a", "1");
     if let Some(key) = &mut op.key {
         key.group = "g".repeat(254);
     }

@@ -1,5 +1,5 @@
-//! V: what an open watch shows. The rules that hold within any stream are in `stream::rules`;
-//! every case that watches holds them.
+//! V: content of open watches. The rules that hold within any stream are in `stream::rules`; every
+//! case with a watch checks them.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use backend_proto::v1::{Event, Range, WatchRequest};
 use tokio::task::JoinSet;
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, Stop, ensure, same, some};
-use crate::load::Load;
+use crate::context::CaseContext;
 use crate::replay::Replay;
+use crate::workload::Workload;
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "V8-events-say-what-they-replaced",
         kinds,
-        "CREATED, UPDATED and DELETED are told apart, and name the revision they replaced."
+        "CREATED, UPDATED and DELETED are distinguished, and name the revision they replaced."
     ),
     case!(
         "V13-progress-only-after-its-events",
@@ -56,20 +56,20 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn reliable(bench: Bench) -> Check {
-    let start = bench.client.current().await?.revision;
+async fn reliable(context: CaseContext) -> Check {
+    let start = context.client.current().await?.revision;
     let mut watchers = JoinSet::new();
-    let load = Load::start(&bench, 8);
-    for late in [0, 5, 20, 50] {
-        let bench = bench.clone();
+    let load = Workload::start(&context, 8);
+    for delay in [0, 5, 20, 50] {
+        let context = context.clone();
         watchers.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(late)).await;
-            let mut watch = bench.connect().watch(bench.after(start)).await?;
-            let last = some(bench.client.current().await.ok(), "current")?.revision;
-            // While the load goes on, and after it.
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+            let mut watch = context.connect().watch(context.after(start)).await?;
+            let last = some(context.client.current().await.ok(), "current")?.revision;
+            // Both during the load and after it.
             let mut events = watch.until(last).await?;
-            tokio::time::sleep(Duration::from_millis(late * 4)).await;
-            let last = bench.client.current().await?.revision;
+            tokio::time::sleep(Duration::from_millis(delay * 4)).await;
+            let last = context.client.current().await?.revision;
             events.extend(watch.until(last).await?);
             Ok::<_, Stop>((watch, events))
         });
@@ -82,20 +82,20 @@ async fn reliable(bench: Bench) -> Check {
         .collect();
     due.sort_unstable();
     let last = some(due.last().copied(), "a change of the load")?;
-    let listed = bench.client.list(bench.all(0)).await?;
+    let listed = context.client.list(context.all(0)).await?;
     for watched in watchers.join_all().await {
         let (mut watch, mut events) = watched?;
         events.extend(watch.until(last).await?);
-        let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+        let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
         let missing: Vec<_> = due
             .iter()
-            .filter(|at| seen.binary_search(at).is_err())
+            .filter(|at| observed.binary_search(at).is_err())
             .collect();
         ensure!(
             missing.is_empty(),
             "V3: acknowledged but never shown: {missing:?}"
         );
-        let foreign: Vec<_> = seen
+        let foreign: Vec<_> = observed
             .iter()
             .filter(|at| due.binary_search(at).is_err())
             .collect();
@@ -110,19 +110,19 @@ async fn reliable(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn atomic(bench: Bench) -> Check {
-    let start = bench.client.current().await?.revision;
-    // More than one message holds, and more than a server is likely to keep at hand.
+async fn atomic(context: CaseContext) -> Check {
+    let start = context.client.current().await?.revision;
+    // More than one message holds, and more than servers typically buffer.
     let mut last = start;
     for number in 0..80 {
         let batch =
-            (0..4).map(|part| bench.create(&format!("n{part}/k{number}"), "v".repeat(30_000)));
-        let revisions = bench.client.apply_all(batch.collect()).await?;
+            (0..4).map(|part| context.create(&format!("n{part}/k{number}"), "v".repeat(30_000)));
+        let revisions = context.client.apply_all(batch.collect()).await?;
         last = revisions.into_iter().max().unwrap_or(last);
     }
-    let events = bench
+    let events = context
         .connect()
-        .watch(bench.after(start))
+        .watch(context.after(start))
         .await?
         .until(last)
         .await?;
@@ -131,15 +131,15 @@ async fn atomic(bench: Bench) -> Check {
     replay.apply_all(&events)
 }
 
-async fn progress(bench: Bench) -> Check {
-    let mut watch = bench.client.watch(bench.after(0)).await?;
-    let begun = Instant::now();
+async fn progress(context: CaseContext) -> Check {
+    let mut watch = context.client.watch(context.after(0)).await?;
+    let started = Instant::now();
     for _ in 0..3 {
-        let told = watch.next().await??;
-        ensure!(told.progress, "an event in silence");
+        let message = watch.next().await??;
+        ensure!(message.progress, "an event in silence");
     }
-    // 100 ms were asked for; a busy machine gets leeway.
-    let took = begun.elapsed();
+    // The requested interval is 100 ms; the rest is slack for busy machines.
+    let took = started.elapsed();
     ensure!(
         took < Duration::from_secs(3),
         "three messages of progress took {took:?}"
@@ -147,27 +147,27 @@ async fn progress(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn foreign(bench: Bench) -> Check {
-    let mut watch = bench
+async fn foreign(context: CaseContext) -> Check {
+    let mut watch = context
         .client
         .watch(WatchRequest {
-            ranges: vec![bench.range_of("watched")],
-            ..bench.after(0)
+            ranges: vec![context.range_of("watched")],
+            ..context.after(0)
         })
         .await?;
     let mut last = 0;
     for number in 0..20 {
-        last = bench
+        last = context
             .client
-            .apply(bench.create(&format!("other/{number}"), "v"))
+            .apply(context.create(&format!("other/{number}"), "v"))
             .await?
             .revision;
     }
     let events = watch.until(last).await?;
     same!(events.len(), 0, "events of another namespace");
-    let mine = bench
+    let mine = context
         .client
-        .apply(bench.create("watched/a", "v"))
+        .apply(context.create("watched/a", "v"))
         .await?
         .revision;
     let events = watch.until(mine).await?;
@@ -175,83 +175,91 @@ async fn foreign(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn filter(bench: Bench) -> Check {
-    let start = bench.client.current().await?.revision;
+async fn filter(context: CaseContext) -> Check {
+    let start = context.client.current().await?.revision;
     let named = |namespace: &str, name: &str| Range {
         name: Some(name.to_owned()),
-        ..bench.range_of(namespace)
+        ..context.range_of(namespace)
     };
     let ranges = vec![
-        bench.range_of("a"),
+        context.range_of("a"),
         named("a", "x"),
         named("b", "x"),
         named("", "c"),
-        bench.range_of("a"),
+        context.range_of("a"),
     ];
     let request = WatchRequest {
         ranges,
-        ..bench.after(start)
+        ..context.after(start)
     };
-    let mut live = bench.client.watch(request.clone()).await?;
+    let mut live = context.client.watch(request.clone()).await?;
     let (mut due, mut last) = (Vec::new(), start);
     let paths = ["a/x", "a/y", "b/x", "b/y", "c", "x", "a", "a-b/x", "aa/x"];
     for path in paths {
-        last = bench.client.apply(bench.create(path, "v")).await?.revision;
+        last = context
+            .client
+            .apply(context.create(path, "v"))
+            .await?
+            .revision;
         if ["a/x", "a/y", "b/x", "c"].contains(&path) {
             due.push(last);
         }
     }
-    let mut late = bench.connect().watch(request).await?;
-    for watch in [&mut live, &mut late] {
+    let mut historical = context.connect().watch(request).await?;
+    for watch in [&mut live, &mut historical] {
         let events = watch.until(last).await?;
-        let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
-        same!(seen, due, "events in the ranges");
+        let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
+        same!(observed, due, "events in the ranges");
     }
     Ok(())
 }
 
-async fn everything(bench: Bench) -> Check {
-    let start = bench.client.current().await?.revision;
-    let mut op = bench.create("ns/b", "v");
+async fn everything(context: CaseContext) -> Check {
+    let start = context.client.current().await?.revision;
+    let mut op = context.create("ns/b", "v");
     if let Some(key) = &mut op.key {
         key.resource = "others".to_owned();
     }
-    let first = bench.client.apply(bench.create("a", "v")).await?.revision;
-    let second = bench.client.apply(op).await?.revision;
+    let first = context
+        .client
+        .apply(context.create("a", "v"))
+        .await?
+        .revision;
+    let second = context.client.apply(op).await?.revision;
     let request = WatchRequest {
         ranges: Vec::new(),
-        ..bench.after(start)
+        ..context.after(start)
     };
-    let events = bench.client.watch(request).await?.until(second).await?;
-    let seen: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    let events = context.client.watch(request).await?.until(second).await?;
+    let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
     ensure!(
-        seen.contains(&first) && seen.contains(&second),
-        "a watch without ranges saw {seen:?}, not {first} and {second}"
+        observed.contains(&first) && observed.contains(&second),
+        "a watch without ranges saw {observed:?}, not {first} and {second}"
     );
     Ok(())
 }
 
-async fn kinds(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
-    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
-    let stored = client.stored(&bench.key("ns/a")).await?;
-    let third = client.apply(bench.delete("ns/a", 0)).await?.revision;
-    let fourth = client.apply(bench.create("ns/a", "2")).await?.revision;
+async fn kinds(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?.revision;
+    let second = client.apply(context.update("ns/a", "2", 0)).await?.revision;
+    let stored = client.stored(&context.key("ns/a")).await?;
+    let third = client.apply(context.delete("ns/a", 0)).await?.revision;
+    let fourth = client.apply(context.create("ns/a", "2")).await?.revision;
     let events = client
-        .watch(bench.after(first - 1))
+        .watch(context.after(first - 1))
         .await?
         .until(fourth)
         .await?;
     let brief = |event: &Event| (event.revision, event.r#type(), event.previous_revision);
-    let seen: Vec<_> = events.iter().map(brief).collect();
+    let observed: Vec<_> = events.iter().map(brief).collect();
     let due = [
         (first, Type::Created, 0),
         (second, Type::Updated, first),
         (third, Type::Deleted, second),
         (fourth, Type::Created, 0),
     ];
-    same!(seen, due, "events of one key");
+    same!(observed, due, "events of one key");
     same!(
         events[1].record.as_ref(),
         Some(&stored),
@@ -265,20 +273,20 @@ async fn kinds(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn honest(bench: Bench) -> Check {
-    let start = bench.client.current().await?.revision;
-    let load = Load::start(&bench, 4);
+async fn honest(context: CaseContext) -> Check {
+    let start = context.client.current().await?.revision;
+    let load = Workload::start(&context, 4);
     let request = WatchRequest {
         progress_interval_ms: 1,
-        ..bench.after(start)
+        ..context.after(start)
     };
-    // What each message claimed, beside the events that had arrived by then.
-    let mut watch = bench.connect().watch(request).await?;
-    let (mut claims, mut seen) = (Vec::new(), Vec::new());
-    while claims.len() < 150 && seen.len() < 400 {
-        let told = watch.next().await??;
-        seen.extend(told.events.iter().map(|event| event.revision));
-        claims.push((told.through, seen.len()));
+    // For each message, the claimed revision and the events received until then.
+    let mut watch = context.connect().watch(request).await?;
+    let (mut claims, mut observed) = (Vec::new(), Vec::new());
+    while claims.len() < 150 && observed.len() < 400 {
+        let message = watch.next().await??;
+        observed.extend(message.events.iter().map(|event| event.revision));
+        claims.push((message.up_to_revision, observed.len()));
     }
     let mut all: Vec<i64> = load
         .finish_after(1)
@@ -287,12 +295,12 @@ async fn honest(bench: Bench) -> Check {
         .map(|c| c.revision)
         .collect();
     all.sort_unstable();
-    for (through, had) in claims {
-        let due = all.partition_point(|revision| *revision <= through);
+    for (up_to_revision, had) in claims {
+        let due = all.partition_point(|revision| *revision <= up_to_revision);
         same!(
             had,
             due,
-            "V13: events handed over when progress {through} was told"
+            "V13: events handed over when progress {up_to_revision} was told"
         );
     }
     Ok(())

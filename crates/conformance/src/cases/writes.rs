@@ -1,12 +1,12 @@
-//! W: what an operation needs to be applied, and what a loser is told.
+//! W: preconditions of operations, and the verdicts of losers.
 
 use backend_proto::v1::Index;
 use backend_proto::v1::op_result::Verdict;
 use backend_proto::v1::op_result::conflict::Cause;
 
 use super::{Case, case};
-use crate::bench::Bench;
 use crate::check::{Check, ensure, same, some};
+use crate::context::CaseContext;
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -51,14 +51,14 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-async fn create(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?;
+async fn create(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?;
     ensure!(
         !first.noop && !first.replayed,
         "a first create is {first:?}"
     );
-    let conflict = client.conflict(bench.create("ns/a", "2")).await?;
+    let conflict = client.conflict(context.create("ns/a", "2")).await?;
     same!(conflict.cause(), Cause::Exists, "cause");
     let current = some(conflict.current, "the stored record")?;
     same!(
@@ -67,28 +67,28 @@ async fn create(bench: Bench) -> Check {
         "revision of the record in the way"
     );
     same!(current.value, "1", "value of the record in the way");
-    let stored = client.stored(&bench.key("ns/a")).await?;
+    let stored = client.stored(&context.key("ns/a")).await?;
     same!(stored, current, "the stored record after a loser");
     same!(stored.create_revision, first.revision, "create_revision");
-    // The same name elsewhere is another key.
-    client.apply(bench.create("other/a", "1")).await?;
-    client.apply(bench.create("a", "1")).await?;
+    // The same name in another namespace is another key.
+    client.apply(context.create("other/a", "1")).await?;
+    client.apply(context.create("a", "1")).await?;
     Ok(())
 }
 
-async fn recreate(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?;
-    client.apply(bench.update("ns/a", "2", 0)).await?;
-    let updated = client.stored(&bench.key("ns/a")).await?;
+async fn recreate(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?;
+    client.apply(context.update("ns/a", "2", 0)).await?;
+    let updated = client.stored(&context.key("ns/a")).await?;
     same!(
         updated.create_revision,
         first.revision,
         "create_revision after an update"
     );
-    client.apply(bench.delete("ns/a", 0)).await?;
-    let second = client.apply(bench.create("ns/a", "3")).await?;
-    let stored = client.stored(&bench.key("ns/a")).await?;
+    client.apply(context.delete("ns/a", 0)).await?;
+    let second = client.apply(context.create("ns/a", "3")).await?;
+    let stored = client.stored(&context.key("ns/a")).await?;
     same!(
         stored.create_revision,
         second.revision,
@@ -98,15 +98,15 @@ async fn recreate(bench: Bench) -> Check {
     Ok(())
 }
 
-async fn update(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
+async fn update(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?.revision;
     let second = client
-        .apply(bench.update("ns/a", "2", first))
+        .apply(context.update("ns/a", "2", first))
         .await?
         .revision;
     for wrong in [first, second + 1, first - 1] {
-        let conflict = client.conflict(bench.update("ns/a", "3", wrong)).await?;
+        let conflict = client.conflict(context.update("ns/a", "3", wrong)).await?;
         same!(conflict.cause(), Cause::Revision, "cause");
         let current = some(conflict.current, "the stored record")?;
         same!(
@@ -115,32 +115,32 @@ async fn update(bench: Bench) -> Check {
             "the record in the way"
         );
     }
-    // Not even the stored bytes make a wrong expectation right.
-    let conflict = client.conflict(bench.update("ns/a", "2", first)).await?;
+    // A wrong expected revision is a conflict even if the stored value is the same.
+    let conflict = client.conflict(context.update("ns/a", "2", first)).await?;
     same!(
         conflict.cause(),
         Cause::Revision,
         "cause of a no-op with a wrong expectation"
     );
     same!(
-        client.stored(&bench.key("ns/a")).await?.value,
+        client.stored(&context.key("ns/a")).await?.value,
         "2",
         "value after losers"
     );
-    let any = client.apply(bench.update("ns/a", "4", 0)).await?;
+    let any = client.apply(context.update("ns/a", "4", 0)).await?;
     same!(
-        client.stored(&bench.key("ns/a")).await?.revision,
+        client.stored(&context.key("ns/a")).await?.revision,
         any.revision,
         "revision"
     );
     Ok(())
 }
 
-async fn delete(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "1")).await?.revision;
-    let second = client.apply(bench.update("ns/a", "2", 0)).await?.revision;
-    let conflict = client.conflict(bench.delete("ns/a", first)).await?;
+async fn delete(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "1")).await?.revision;
+    let second = client.apply(context.update("ns/a", "2", 0)).await?.revision;
+    let conflict = client.conflict(context.delete("ns/a", first)).await?;
     same!(conflict.cause(), Cause::Revision, "cause");
     let current = some(conflict.current, "the stored record")?;
     same!(
@@ -149,49 +149,51 @@ async fn delete(bench: Bench) -> Check {
         "revision of the record in the way"
     );
     ensure!(
-        client.latest(&bench.key("ns/a")).await?.is_some(),
+        client.latest(&context.key("ns/a")).await?.is_some(),
         "a loser deleted"
     );
-    let gone = client.apply(bench.delete("ns/a", second)).await?;
+    let gone = client.apply(context.delete("ns/a", second)).await?;
     ensure!(
         gone.revision > second,
         "a delete has no revision of its own"
     );
     same!(
-        client.latest(&bench.key("ns/a")).await?,
+        client.latest(&context.key("ns/a")).await?,
         None,
         "the record after its delete"
     );
     Ok(())
 }
 
-async fn missing(bench: Bench) -> Check {
-    let client = &bench.client;
-    let gone = client.apply(bench.create("ns/gone", "1")).await?.revision;
-    client.apply(bench.delete("ns/gone", gone)).await?;
+async fn missing(context: CaseContext) -> Check {
+    let client = &context.client;
+    let gone = client.apply(context.create("ns/gone", "1")).await?.revision;
+    client.apply(context.delete("ns/gone", gone)).await?;
     for path in ["ns/never", "ns/gone"] {
         let ops = [
-            bench.update(path, "1", 0),
-            bench.update(path, "1", gone),
-            bench.delete(path, 0),
-            bench.delete(path, gone),
+            context.update(path, "1", 0),
+            context.update(path, "1", gone),
+            context.delete(path, 0),
+            context.delete(path, gone),
         ];
         for op in ops {
             let conflict = client.conflict(op).await?;
             same!(conflict.cause(), Cause::NotFound, "cause at {path}");
             same!(conflict.current, None, "record in the way at {path}");
         }
-        same!(client.latest(&bench.key(path)).await?, None, "{path}");
+        same!(client.latest(&context.key(path)).await?, None, "{path}");
     }
     Ok(())
 }
 
-async fn noop(bench: Bench) -> Check {
-    let client = &bench.client;
-    let first = client.apply(bench.create("ns/a", "same")).await?.revision;
+async fn noop(context: CaseContext) -> Check {
+    let client = &context.client;
+    let first = client.apply(context.create("ns/a", "same")).await?.revision;
     let before = client.current().await?.revision;
     for expected in [0, first] {
-        let again = client.apply(bench.update("ns/a", "same", expected)).await?;
+        let again = client
+            .apply(context.update("ns/a", "same", expected))
+            .await?;
         ensure!(again.noop, "an update with the stored bytes is no no-op");
         same!(again.revision, first, "revision of a no-op");
     }
@@ -201,25 +203,29 @@ async fn noop(bench: Bench) -> Check {
         "current revision after no-ops"
     );
     let last = client
-        .apply(bench.update("ns/a", "other", 0))
+        .apply(context.update("ns/a", "other", 0))
         .await?
         .revision;
-    let events = client.watch(bench.after(first)).await?.until(last).await?;
+    let events = client
+        .watch(context.after(first))
+        .await?
+        .until(last)
+        .await?;
     let revisions: Vec<i64> = events.iter().map(|event| event.revision).collect();
     same!(revisions, [last], "events after no-ops");
     Ok(())
 }
 
-async fn uid(bench: Bench) -> Check {
-    let client = &bench.client;
-    let mut create = bench.create("ns/a", "1");
+async fn uid(context: CaseContext) -> Check {
+    let client = &context.client;
+    let mut create = context.create("ns/a", "1");
     create.index = Some(Index {
         uid: "uid-1".to_owned(),
         ..Index::default()
     });
     let index = create.index.clone();
     client.apply(create).await?;
-    let ops = || [bench.update("ns/a", "2", 0), bench.delete("ns/a", 0)];
+    let ops = || [context.update("ns/a", "2", 0), context.delete("ns/a", 0)];
     for mut op in ops() {
         op.expected_uid = "uid-2".to_owned();
         let conflict = client.conflict(op).await?;
@@ -233,26 +239,26 @@ async fn uid(bench: Bench) -> Check {
         client.apply(op).await?;
     }
     same!(
-        client.latest(&bench.key("ns/a")).await?,
+        client.latest(&context.key("ns/a")).await?,
         None,
         "the record after its delete"
     );
     Ok(())
 }
 
-async fn last_state(bench: Bench) -> Check {
-    let client = &bench.client;
-    client.apply(bench.create("ns/a", "1")).await?;
-    client.apply(bench.update("ns/a", "2", 0)).await?;
-    let stored = client.stored(&bench.key("ns/a")).await?;
-    let verdict = client.verdict(bench.delete("ns/a", 0)).await?;
+async fn last_state(context: CaseContext) -> Check {
+    let client = &context.client;
+    client.apply(context.create("ns/a", "1")).await?;
+    client.apply(context.update("ns/a", "2", 0)).await?;
+    let stored = client.stored(&context.key("ns/a")).await?;
+    let verdict = client.verdict(context.delete("ns/a", 0)).await?;
     let Verdict::Applied(applied) = verdict else {
         return Err(crate::check::Stop::Failed(
             "a delete was not applied".to_owned(),
         ));
     };
     same!(applied.deleted, Some(stored), "the deleted record");
-    let update = client.apply(bench.create("ns/a", "3")).await?;
+    let update = client.apply(context.create("ns/a", "3")).await?;
     same!(update.deleted, None, "the deleted record of a create");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Writers and watchers that outlive the driver.
+//! Writers and watchers that survive restarts of the driver.
 
 use backend_proto::error::from_status;
 use backend_proto::v1::event::Type;
@@ -6,30 +6,30 @@ use backend_proto::v1::op_result::Verdict;
 use backend_proto::v1::{BackendError, Event, Op, Origin, Record};
 use tonic::Status;
 
-use super::evidence::{Change, Evidence};
-use crate::bench::{Bench, path_of};
+use super::history::{Change, History};
 use crate::check::{Check, Stop, same};
 use crate::client::Client;
+use crate::context::{CaseContext, path_of};
 use crate::replay::Replay;
 
-/// Keys of each writer.
+/// Keys per writer.
 const KEYS: usize = 8;
 
-/// Bytes of a value beside its number.
+/// Bytes of a value besides its number.
 const FILLER: usize = 300;
 
-/// Changes keys that nobody else changes.
+/// A writer of keys that no other writer changes.
 #[derive(Debug)]
 pub(super) struct Writer {
     number: usize,
     /// Revision and value of each key.
     stored: [Option<(i64, u64)>; KEYS],
     round: usize,
-    /// Sent, but not answered.
+    /// Operations sent without a response.
     open: Vec<Sent>,
 }
 
-/// One operation on its way.
+/// A sent operation.
 #[derive(Clone, Debug)]
 struct Sent {
     op: Op,
@@ -38,30 +38,30 @@ struct Sent {
     value: u64,
 }
 
-/// What a writer was told in one life of the driver.
+/// Responses to a writer in one run of the driver.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) changes: Vec<Change>,
     /// Newest revision in any header.
     pub(super) newest: i64,
-    /// A verdict that cannot be if nothing is lost.
+    /// A verdict that is only possible if a change was lost.
     pub(super) problem: Option<String>,
 }
 
-/// Why an operation is open.
+/// Reason why an operation is unsettled.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum WriteError {
     /// The call failed.
     Call(Status),
-    /// This operation of the call was refused.
+    /// This operation of the call was rejected.
     Refused(BackendError),
 }
 
-// === impl Trouble ===
+// === impl WriteError ===
 
-impl Trouble {
-    /// What the driver said; `None` if the call broke without a word of it.
-    pub(super) fn told(&self) -> Option<BackendError> {
+impl WriteError {
+    /// Returns the driver's error; `None` if the call broke without one.
+    pub(super) fn typed(&self) -> Option<BackendError> {
         match self {
             Self::Call(status) => from_status(status),
             Self::Refused(error) => Some(error.clone()),
@@ -86,107 +86,108 @@ impl Writer {
     }
 
     /// Writes until a call fails.
-    pub(super) async fn work(mut self, bench: Bench) -> (Self, Written) {
-        let client = bench.connect();
-        let mut told = Written::default();
-        while told.problem.is_none() {
-            match self.step(&bench, &client, &mut told).await {
+    pub(super) async fn work(mut self, context: CaseContext) -> (Self, Written) {
+        let client = context.connect();
+        let mut outcome = Written::default();
+        while outcome.problem.is_none() {
+            match self.step(&context, &client, &mut outcome).await {
                 Ok(()) => {}
-                Err(Trouble::Call(_)) => break,
-                Err(Trouble::Refused(error)) => {
-                    told.problem = Some(format!("an operation was refused: {}", error.message));
+                Err(WriteError::Call(_)) => break,
+                Err(WriteError::Refused(error)) => {
+                    outcome.problem = Some(format!("an operation was refused: {}", error.message));
                 }
             }
         }
-        (self, told)
+        (self, outcome)
     }
 
-    /// Sends the next operations; what became of them is open if that fails.
+    /// Sends the next operations; they are unsettled if that fails.
     pub(super) async fn step(
         &mut self,
-        bench: &Bench,
+        context: &CaseContext,
         client: &Client,
-        told: &mut Written,
-    ) -> Result<(), Trouble> {
-        // Every other writer sends two operations at once.
+        outcome: &mut Written,
+    ) -> Result<(), WriteError> {
+        // Every second writer sends two operations per request.
         let count = 1 + self.number % 2;
-        let sent: Vec<Sent> = (0..count).map(|_| self.plan(bench)).collect();
+        let sent: Vec<Sent> = (0..count).map(|_| self.plan(context)).collect();
         let ops = sent.iter().map(|sent| sent.op.clone()).collect();
         let response = match client.write(ops).await {
             Ok(response) => response,
             Err(status) => {
                 self.open = sent;
-                return Err(Trouble::Call(status));
+                return Err(WriteError::Call(status));
             }
         };
         let revision = response.header.map_or(0, |header| header.revision);
-        told.newest = told.newest.max(revision);
-        let mut refused = None;
+        outcome.newest = outcome.newest.max(revision);
+        let mut rejected = None;
         for (sent, result) in sent.into_iter().zip(response.results) {
             if let Some(Verdict::Refused(error)) = result.verdict {
                 self.open.push(sent);
-                refused = Some(error);
+                rejected = Some(error);
                 continue;
             }
             match self.take(&sent, result.verdict) {
-                Ok(change) => told.changes.push(change),
+                Ok(change) => outcome.changes.push(change),
                 Err(Stop::Failed(problem) | Stop::Skipped(problem)) => {
-                    told.problem = Some(problem);
+                    outcome.problem = Some(problem);
                 }
             }
         }
-        refused.map_or(Ok(()), |error| Err(Trouble::Refused(error)))
+        rejected.map_or(Ok(()), |error| Err(WriteError::Refused(error)))
     }
 
-    /// Whether anything was sent and not answered.
+    /// Whether any operation has no response yet.
     pub(super) fn has_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// As [`Writer::settle`], while there may be trouble still: what is not told stays open.
+    /// As [`Writer::settle`], while calls may still fail: operations without a response stay
+    /// unsettled.
     pub(super) async fn try_settle(
         &mut self,
         client: &Client,
-        evidence: &mut Evidence,
-    ) -> Result<(), Trouble> {
+        history: &mut History,
+    ) -> Result<(), WriteError> {
         while let Some(sent) = self.open.first().cloned() {
             let verdict = told_of(client, &sent.op).await?;
             let again = told_of(client, &sent.op).await?;
             self.open.remove(0);
-            self.close(&sent, verdict, &again, evidence);
+            self.close(&sent, verdict, &again, history);
         }
         Ok(())
     }
 
-    /// Sends again what was not answered: its op_id tells.
-    pub(super) async fn settle(&mut self, client: &Client, evidence: &mut Evidence) -> Check {
+    /// Repeats operations without a response, to get their verdict by op_id.
+    pub(super) async fn settle(&mut self, client: &Client, history: &mut History) -> Check {
         for sent in std::mem::take(&mut self.open) {
             let verdict = client.verdict(sent.op.clone()).await?;
             let again = client.verdict(sent.op.clone()).await?;
-            self.close(&sent, verdict, &again, evidence);
+            self.close(&sent, verdict, &again, history);
         }
         Ok(())
     }
 
-    /// Takes what an operation turned out to be; a second question must have the same answer.
-    fn close(&mut self, sent: &Sent, verdict: Verdict, again: &Verdict, evidence: &mut Evidence) {
+    /// Records the verdict of an operation, and checks that a repetition returns the same.
+    fn close(&mut self, sent: &Sent, verdict: Verdict, again: &Verdict, history: &mut History) {
         match (&verdict, again) {
             (Verdict::Applied(first), Verdict::Applied(second))
                 if first.revision == second.revision && second.replayed => {}
-            _ => evidence.unsettled(format!(
+            _ => history.unsettled(format!(
                 "an open operation was first {}, then {}",
                 brief(&verdict),
                 brief(again)
             )),
         }
         match self.take(sent, Some(verdict)) {
-            Ok(change) => evidence.settled(change),
-            Err(Stop::Failed(problem) | Stop::Skipped(problem)) => evidence.unsettled(problem),
+            Ok(change) => history.settled(change),
+            Err(Stop::Failed(problem) | Stop::Skipped(problem)) => history.unsettled(problem),
         }
     }
 
-    /// The next operation: it goes round the keys, creating, updating twice, deleting.
-    fn plan(&mut self, bench: &Bench) -> Sent {
+    /// Plans the next operation: creates, updates twice and deletes each key in turn.
+    fn plan(&mut self, context: &CaseContext) -> Sent {
         let slot = self.round % KEYS;
         let number = self.round as u64;
         self.round += 1;
@@ -195,12 +196,12 @@ impl Writer {
         let bytes = format!("{fresh} {}", "v".repeat(FILLER));
         let life = self.round / KEYS + slot;
         let (kind, value, mut op) = match self.stored[slot] {
-            None => (Type::Created, fresh, bench.create(&path, bytes)),
-            Some((at, value)) if life % 4 == 3 => (Type::Deleted, value, bench.delete(&path, at)),
-            Some((at, _)) => (Type::Updated, fresh, bench.update(&path, bytes, at)),
+            None => (Type::Created, fresh, context.create(&path, bytes)),
+            Some((at, value)) if life % 4 == 3 => (Type::Deleted, value, context.delete(&path, at)),
+            Some((at, _)) => (Type::Updated, fresh, context.update(&path, bytes, at)),
         };
-        // Each its own, so that a driver that mixes them up is found out.
-        op.origin = bench.has_origins().then(|| Origin {
+        // Unique origins, to detect a driver that mixes them up.
+        op.origin = context.has_origins().then(|| Origin {
             manager: format!("writer {}", self.number),
             verb: format!("{kind:?}").to_lowercase(),
             subresource: format!("{number}"),
@@ -219,7 +220,7 @@ impl Writer {
             return Err(Stop::Failed(format!(
                 "{:?} of {path} was {}, although its writer alone changes it",
                 sent.kind,
-                verdict.as_ref().map_or("not judged".to_owned(), brief)
+                verdict.as_ref().map_or("undecided".to_owned(), brief)
             )));
         };
         let gone = sent.kind == Type::Deleted;
@@ -234,21 +235,23 @@ impl Writer {
     }
 }
 
-/// The verdict over one operation, unless there is trouble.
-async fn told_of(client: &Client, op: &Op) -> Result<Verdict, Trouble> {
+/// Writes one operation; returns its verdict.
+async fn told_of(client: &Client, op: &Op) -> Result<Verdict, WriteError> {
     let response = client
         .write(vec![op.clone()])
         .await
-        .map_err(Trouble::Call)?;
+        .map_err(WriteError::Call)?;
     let verdict = response
         .results
         .into_iter()
         .next()
         .and_then(|result| result.verdict);
     match verdict {
-        Some(Verdict::Refused(error)) => Err(Trouble::Refused(error)),
+        Some(Verdict::Refused(error)) => Err(WriteError::Refused(error)),
         Some(verdict) => Ok(verdict),
-        None => Err(Trouble::Call(Status::internal("a write without a verdict"))),
+        None => Err(WriteError::Call(Status::internal(
+            "a write without a verdict",
+        ))),
     }
 }
 
@@ -261,29 +264,29 @@ fn brief(verdict: &Verdict) -> String {
     }
 }
 
-/// Follows the changes across all lives of the driver.
+/// A watcher that continues across restarts of the driver.
 #[derive(Debug)]
 pub(super) struct Watcher {
     start: i64,
-    through: i64,
-    /// The state that all its events make, if it began where there was none.
+    up_to_revision: i64,
+    /// State built from its events, if it began at an empty range.
     replay: Option<Replay>,
     changes: Vec<Change>,
 }
 
-/// What a watcher found wrong in one life of the driver, and how far it came.
+/// Problem found by a watcher in one run of the driver, and its position.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    pub(super) through: i64,
+    pub(super) up_to_revision: i64,
     pub(super) problem: Option<String>,
 }
 
 /// How one stream of a watcher ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The last revision was handed over.
+    /// The last revision was received.
     Reached,
-    /// The watch was not accepted.
+    /// The watch was rejected.
     Refused(Status),
     /// The stream broke.
     Broke(Status),
@@ -292,19 +295,19 @@ pub(super) enum End {
 // === impl Watcher ===
 
 impl Watcher {
-    /// A watcher from where nothing was written yet.
+    /// Creates a watcher that starts before the first write.
     pub(super) fn new(start: i64) -> Self {
         Self {
             replay: Some(Replay::default()),
-            ..Self::late(start)
+            ..Self::starting_at(start)
         }
     }
 
-    /// A watcher from some later revision.
-    pub(super) fn late(start: i64) -> Self {
+    /// Creates a watcher that starts at a later revision.
+    pub(super) fn starting_at(start: i64) -> Self {
         Self {
             start,
-            through: start,
+            up_to_revision: start,
             replay: None,
             changes: Vec::new(),
         }
@@ -314,8 +317,8 @@ impl Watcher {
         self.start
     }
 
-    pub(super) fn through(&self) -> i64 {
-        self.through
+    pub(super) fn up_to_revision(&self) -> i64 {
+        self.up_to_revision
     }
 
     pub(super) fn changes(&self) -> &[Change] {
@@ -327,50 +330,69 @@ impl Watcher {
     }
 
     /// Watches until the stream breaks.
-    pub(super) async fn work(mut self, bench: Bench) -> (Self, Watched) {
-        let ended = self.follow(&bench, || i64::MAX).await;
+    pub(super) async fn work(mut self, context: CaseContext) -> (Self, Watched) {
+        let ended = self.follow(&context, || i64::MAX).await;
         let problem = match ended {
-            // A typed refusal is one even when the kill is near: it must not be.
+            // A typed rejection is a failure, even close to a kill.
             Ok(End::Refused(status)) if from_status(&status).is_some() => {
                 Some(Stop::from(status).to_string())
             }
             Ok(_) => None,
             Err(stop) => Some(stop.to_string()),
         };
-        let through = self.through;
-        (self, Watched { through, problem })
+        let up_to_revision = self.up_to_revision;
+        (
+            self,
+            Watched {
+                up_to_revision,
+                problem,
+            },
+        )
     }
 
     /// Watches up to a revision, which must be reached.
-    pub(super) async fn finish(mut self, bench: &Bench, head: i64) -> (Self, Watched) {
-        let problem = match self.follow(bench, || head).await {
+    pub(super) async fn finish(mut self, context: &CaseContext, head: i64) -> (Self, Watched) {
+        let problem = match self.follow(context, || head).await {
             Ok(End::Reached) => None,
             Ok(End::Refused(status) | End::Broke(status)) => Some(Stop::from(status).to_string()),
             Err(stop) => Some(stop.to_string()),
         };
-        let through = self.through;
-        (self, Watched { through, problem })
+        let up_to_revision = self.up_to_revision;
+        (
+            self,
+            Watched {
+                up_to_revision,
+                problem,
+            },
+        )
     }
 
-    /// One stream, from where the last one ended.
-    pub(super) async fn follow(&mut self, bench: &Bench, last: impl Fn() -> i64) -> Check<End> {
-        let opened = bench.connect().try_watch(bench.after(self.through)).await;
+    /// Runs one stream, from where the last one ended.
+    pub(super) async fn follow(
+        &mut self,
+        context: &CaseContext,
+        last: impl Fn() -> i64,
+    ) -> Check<End> {
+        let opened = context
+            .connect()
+            .try_watch(context.after(self.up_to_revision))
+            .await;
         let mut stream = match opened? {
             Ok(stream) => stream,
             Err(status) => return Ok(End::Refused(status)),
         };
-        while self.through < last() {
-            let told = match stream.next().await? {
-                Ok(told) => told,
+        while self.up_to_revision < last() {
+            let outcome = match stream.next().await? {
+                Ok(outcome) => outcome,
                 Err(status) => return Ok(End::Broke(status)),
             };
             if let Some(replay) = &mut self.replay {
-                replay.apply_all(&told.events)?;
+                replay.apply_all(&outcome.events)?;
             }
-            for event in &told.events {
+            for event in &outcome.events {
                 self.changes.push(change(event)?);
             }
-            self.through = told.through;
+            self.up_to_revision = outcome.up_to_revision;
         }
         Ok(End::Reached)
     }
@@ -389,7 +411,7 @@ fn change(event: &Event) -> Check<Change> {
     Ok(change)
 }
 
-/// The number that a value begins with; 0 of a value that no writer wrote.
+/// Returns the number at the start of a value; 0 if no writer wrote it.
 fn value_of(record: &Record) -> u64 {
     let text = std::str::from_utf8(&record.value).unwrap_or_default();
     let number = text.split(' ').next().unwrap_or_default();

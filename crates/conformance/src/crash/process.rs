@@ -1,4 +1,4 @@
-//! A driver as a process of ours.
+//! A driver as a child process.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -11,16 +11,16 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::Victim;
+use super::ProcessUnderTest;
 use backend_client::Endpoint;
 
-/// How long a process may take to be gone after SIGKILL, and after SIGTERM.
+/// Timeout of the end of a process after SIGKILL, and after SIGTERM.
 const GONE: Duration = Duration::from_secs(30);
 
-/// Bytes of the log that a complaint quotes.
+/// Bytes of the log quoted in errors.
 const QUOTED: usize = 2000;
 
-/// A command that serves an endpoint, in a process group of its own.
+/// A command that serves an endpoint, in its own process group.
 #[derive(Debug)]
 pub struct Process {
     command: String,
@@ -32,11 +32,11 @@ pub struct Process {
 // === impl Process ===
 
 impl Process {
-    /// Prepares a command for `sh -c exec`; makes the directory of its socket, for its user
-    /// alone, if it is absent.
+    /// Prepares a command for `sh -c exec`. Creates the directory of its socket, accessible to its
+    /// user only, if it is absent.
     ///
     /// # Errors
-    /// If the directory cannot be made.
+    /// If the directory cannot be created.
     pub fn new(command: &str, endpoint: &Endpoint) -> std::io::Result<Self> {
         if let Some(folder) = endpoint.socket().and_then(Path::parent)
             && !folder.exists()
@@ -55,30 +55,30 @@ impl Process {
         })
     }
 
-    /// Sets a variable of the command's environment.
+    /// Sets an environment variable of the command.
     #[must_use]
     pub fn with(mut self, name: &str, value: String) -> Self {
         self.variables.push((name.to_owned(), value));
         self
     }
 
-    /// Keeps the driver's own output in a folder, to go with it.
+    /// Writes the driver's output to a file in `folder`.
     #[must_use]
     pub fn logging_in(mut self, folder: &Path) -> Self {
         self.log = folder.join("log");
         self
     }
 
-    /// Where the driver's own output goes.
+    /// Returns the path of the driver's output.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Asks the process to stop by SIGTERM and waits; demands exit code 0.
+    /// Stops the process with SIGTERM and waits; the exit code must be 0.
     ///
     /// # Errors
-    /// A sentence, if it does not stop in time or not with 0.
+    /// If it does not stop in time, or with another exit code.
     pub async fn stop(&mut self) -> Result<(), String> {
         let Some(mut child) = self.child.take() else {
             return Err("it does not run".to_owned());
@@ -87,7 +87,7 @@ impl Process {
         kill_process(pid, Signal::TERM).map_err(|error| format!("SIGTERM: {error}"))?;
         let Ok(ended) = timeout(GONE, child.wait()).await else {
             let seconds = GONE.as_secs();
-            // It will never end by itself.
+            // It did not react to SIGTERM, so it would never end.
             let _ = kill_process_group(pid, Signal::KILL);
             return Err(format!("it does not stop within {seconds} s after SIGTERM"));
         };
@@ -112,7 +112,7 @@ impl Process {
 }
 
 #[async_trait]
-impl Victim for Process {
+impl ProcessUnderTest for Process {
     async fn start(&mut self) -> Result<(), String> {
         let log = |error: std::io::Error| format!("{}: {error}", self.log.display());
         let (output, errors) = (self.output().map_err(log)?, self.output().map_err(log)?);
@@ -137,7 +137,7 @@ impl Victim for Process {
     }
 
     async fn kill(&mut self) -> Result<(), String> {
-        // One that ended by itself under load would look like a kill that came too late.
+        // A process that had crashed before the kill must be reported as such.
         if let Some(why) = self.ended() {
             return Err(why);
         }
@@ -154,7 +154,7 @@ impl Victim for Process {
 }
 
 impl Drop for Process {
-    /// Whoever started others leaves none of them behind.
+    /// Kills the whole process group, so that no child of the process survives.
     fn drop(&mut self) {
         if let Some(pid) = self.child.as_ref().and_then(|child| pid_of(child).ok()) {
             let _ = kill_process_group(pid, Signal::KILL);

@@ -1,5 +1,5 @@
-//! The end of revisions. The suite over a socket cannot come near it: the kit imports no store that
-//! is above `LAST_IMPORT`.
+//! Exhaustion of revisions. The suite over a socket cannot test it, because the kit imports no
+//! store above `LAST_IMPORT`.
 
 use backend_proto::limits::LAST_WRITE;
 use backend_proto::v1::backend_error::{Outcome, Reason};
@@ -10,10 +10,11 @@ use bytes::Bytes;
 use sidecar::driver::{Driver, ImportOptions, ImportPart};
 use tokio::sync::mpsc;
 
-/// Lets a driver with an empty store write up to the last revision of changes, and beyond.
+/// Asserts that a driver with an empty store writes up to the last revision of changes, and no
+/// further.
 ///
 /// # Panics
-/// If it refuses earlier, or does not refuse what would be above.
+/// If it rejects earlier, or accepts a change above.
 pub async fn write_to_the_last_revision(driver: &dyn Driver) {
     let source = Header {
         store_id: "last".to_owned(),
@@ -44,14 +45,14 @@ pub async fn write_to_the_last_revision(driver: &dyn Driver) {
             ..create("a", 4)
         },
     ] {
-        let Verdict::Refused(refused) = commit(driver, op).await else {
+        let Verdict::Refused(rejected) = commit(driver, op).await else {
             panic!("a change above the last revision");
         };
-        assert_eq!(refused.reason(), Reason::NotReady);
-        assert_eq!(refused.outcome(), Outcome::NotApplied);
-        assert!(refused.message.contains("arkctl backup"), "{refused:?}");
+        assert_eq!(rejected.reason(), Reason::NotReady);
+        assert_eq!(rejected.outcome(), Outcome::NotApplied);
+        assert!(rejected.message.contains("arkctl backup"), "{rejected:?}");
     }
-    // A retry whose first answer was lost learns that it was applied.
+    // A retry whose first response was lost must return that it was applied.
     let again = commit(driver, create("b", 2)).await;
     assert_eq!(revision_of(&again), Some(LAST_WRITE));
     let header = driver.header().await.expect("header");

@@ -1,4 +1,4 @@
-//! Clients that act at random and write down what they were told.
+//! Clients that run random operations and record the results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 use tonic::Request;
 
 use super::register::{Action, Operation, Outcome, Value};
-use crate::bench::{Bench, path_of};
 use crate::check::{Check, Stop, ensure, some};
 use crate::client::{Client, timed};
+use crate::context::{CaseContext, path_of};
 
 const CLIENTS: u64 = 6;
 const KEYS: u64 = 3;
-/// Calls of each client.
+/// Calls per client.
 const CALLS: usize = 50;
 
 /// One operation of a history.
@@ -31,12 +31,12 @@ pub(crate) struct Recorded {
     pub(crate) operation: Operation,
     /// Revision of an applied change.
     pub(crate) revision: i64,
-    /// Records that the answer showed.
+    /// Records in the response.
     pub(crate) shown: Vec<Record>,
 }
 
 impl Recorded {
-    /// Whether an event can be that of this operation.
+    /// Checks that an event matches this operation.
     pub(crate) fn fits(&self, event: &Event) -> Check {
         let record = some(event.record.as_ref(), "record of an event")?;
         let path = record.key.as_ref().map(path_of);
@@ -58,28 +58,28 @@ impl Recorded {
     }
 }
 
-/// One client and what it knows.
+/// A client and its state.
 struct Actor {
-    bench: Bench,
+    context: CaseContext,
     client: Client,
     random: StdRng,
-    /// Orders all calls of the history.
+    /// Logical clock that orders all calls of the history.
     clock: Arc<AtomicU64>,
     values: Arc<AtomicU64>,
-    /// What was last seen of a key: its revision and value.
+    /// Last observed revision and value of each key.
     known: HashMap<String, (i64, Value)>,
     prefix: String,
     history: Vec<Recorded>,
 }
 
 /// Runs the clients on keys under `prefix`; the same seed makes the same choices.
-pub(crate) async fn record(bench: &Bench, seed: u64, prefix: &str) -> Check<Vec<Recorded>> {
+pub(crate) async fn record(context: &CaseContext, seed: u64, prefix: &str) -> Check<Vec<Recorded>> {
     let (clock, values) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(1)));
     let mut actors = JoinSet::new();
     for number in 0..CLIENTS {
         let actor = Actor {
-            client: bench.connect(),
-            bench: bench.clone(),
+            client: context.connect(),
+            context: context.clone(),
             random: StdRng::seed_from_u64(seed.wrapping_mul(CLIENTS).wrapping_add(number)),
             clock: clock.clone(),
             values: values.clone(),
@@ -122,21 +122,21 @@ impl Actor {
         let key = self.random.random_range(0..KEYS);
         let path = self.path(key);
         let begin = self.now();
-        let answer = self.client.get(&self.bench.key(&path), 0).await?;
+        let reply = self.client.get(&self.context.key(&path), 0).await?;
         let end = self.now();
-        self.know(&path, answer.record.as_ref());
+        self.know(&path, reply.record.as_ref());
         let operation = Operation {
             begin,
             end: Some(end),
             action: Action::Get,
-            outcome: Outcome::Got(value(answer.record.as_ref())?),
+            outcome: Outcome::Got(value(reply.record.as_ref())?),
         };
-        self.note(path, operation, 0, answer.record);
+        self.note(path, operation, 0, reply.record);
         Ok(())
     }
 
-    /// Writes `count` operations on different keys in one request, sometimes too hastily to hear
-    /// the answer.
+    /// Writes `count` operations on different keys in one request, sometimes with a deadline too
+    /// short for the response.
     async fn write(&mut self, count: u64) -> Check {
         let first = self.random.random_range(0..KEYS);
         let mut planned = Vec::new();
@@ -152,9 +152,9 @@ impl Actor {
             request.set_timeout(Duration::from_micros(haste));
         }
         let begin = self.now();
-        let answer = self.send(request).await;
+        let reply = self.send(request).await;
         let end = self.now();
-        let verdicts = match answer {
+        let verdicts = match reply {
             None => vec![None; planned.len()],
             Some(verdicts) => verdicts?.into_iter().map(Some).collect(),
         };
@@ -164,7 +164,7 @@ impl Actor {
         Ok(())
     }
 
-    /// The verdicts; `None` if the call failed, which leaves the outcome open.
+    /// Returns the verdicts; `None` if the call failed, so that the outcome is unknown.
     async fn send(&self, request: Request<WriteRequest>) -> Option<Check<Vec<Verdict>>> {
         let count = request.get_ref().ops.len();
         let response = self.client.raw().write(request).await.ok()?.into_inner();
@@ -188,12 +188,15 @@ impl Actor {
         let known = known.filter(|_| self.random.random_range(0..4) != 0);
         let (expected, expect) = known.map_or((0, None), |(at, value)| (at, Some(value)));
         match self.random.random_range(0..6) {
-            0..2 => (Action::Create(value), self.bench.create(path, bytes)),
+            0..2 => (Action::Create(value), self.context.create(path, bytes)),
             2..5 => {
-                let op = self.bench.update(path, bytes, expected);
+                let op = self.context.update(path, bytes, expected);
                 (Action::Update { expect, value }, op)
             }
-            _ => (Action::Delete { expect }, self.bench.delete(path, expected)),
+            _ => (
+                Action::Delete { expect },
+                self.context.delete(path, expected),
+            ),
         }
     }
 
@@ -212,8 +215,8 @@ impl Actor {
             }
             Some(Verdict::Conflict(conflict)) => {
                 self.know(&path, conflict.current.as_ref());
-                let seen = value(conflict.current.as_ref())?;
-                (Outcome::Conflict(seen), 0, conflict.current)
+                let observed = value(conflict.current.as_ref())?;
+                (Outcome::Conflict(observed), 0, conflict.current)
             }
             Some(Verdict::Applied(applied)) => {
                 match action {
@@ -258,7 +261,7 @@ impl Actor {
     }
 }
 
-/// The value of a record that was shown, which must be one that a history writes.
+/// Returns the value of a record, which must be one of the history's values.
 fn value(record: Option<&Record>) -> Check<Option<Value>> {
     let value = record.map(|record| some(value_of(record), "a value that was ever written"));
     value.transpose()

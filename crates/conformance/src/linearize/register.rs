@@ -1,79 +1,79 @@
-//! The search: is there an order of operations on one key that a register could have shown?
+//! Linearizability check of operations on one register.
 //!
-//! After Wing and Gong, with Lowe's memory of visited states: an operation may come next if no
-//! other one that is not yet placed ended before it began. Each write has a value of its own, so a
-//! state is the set of placed operations and the value that the register holds.
+//! The algorithm is that of Wing and Gong with Lowe's cache of visited states: an operation may
+//! come next if no other unplaced operation ended before it began. Every write has a unique value,
+//! so a state is the set of placed operations and the register's value.
 
 use std::collections::HashSet;
 
-/// A value; every write of a history has its own.
+/// A value, unique to its write.
 pub(crate) type Value = u64;
 
-/// What an operation asked for. `expect` is the value that must be stored; none means any.
+/// A requested operation. `expect` is the value that must be stored; `None` means any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Reads.
+    /// Reads the value.
     Get,
-    /// Stores where nothing is.
+    /// Stores a value if there is none.
     Create(Value),
-    /// Replaces.
+    /// Replaces the value.
     Update {
-        /// What must be stored.
+        /// Required stored value.
         expect: Option<Value>,
-        /// The new value.
+        /// New value.
         value: Value,
     },
-    /// Removes.
+    /// Removes the value.
     Delete {
-        /// What must be stored.
+        /// Required stored value.
         expect: Option<Value>,
     },
 }
 
-/// What an operation was told.
+/// Result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It took effect; a delete was shown what it removed.
+    /// It was applied.
     Applied {
-        /// What a delete removed.
+        /// Value removed by a delete, as returned to the client.
         deleted: Option<Value>,
     },
-    /// It took no effect because this was stored, or nothing.
+    /// It was not applied because of this stored value, or because there was none.
     Conflict(Option<Value>),
-    /// It read this, or nothing.
+    /// It read this value, or none.
     Got(Option<Value>),
-    /// No answer: it may take effect at any time after it began, or never.
+    /// No response: it may be applied at any time after it began, or never.
     Unknown,
 }
 
 /// One operation on the register.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
-    /// When the call was made.
+    /// Logical time of the call.
     pub(crate) begin: u64,
-    /// When it was answered; never for [`Outcome::Unknown`].
+    /// Logical time of the response; `None` for [`Outcome::Unknown`].
     pub(crate) end: Option<u64>,
-    /// What was asked.
+    /// Requested operation.
     pub(crate) action: Action,
-    /// What was answered.
+    /// Result of the operation.
     pub(crate) outcome: Outcome,
 }
 
-/// What a search finds.
+/// Result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// There is an order.
+    /// A linearization exists.
     Order,
-    /// There is none.
+    /// No linearization exists.
     None,
-    /// The search was broken off.
+    /// The search reached its limit.
     Undecided,
 }
 
-/// Which operations are placed, and what the register then holds.
+/// Placed operations as a bit set, and the register's value after them.
 type State = (Vec<u64>, Option<Value>);
 
-/// Searches an order, beginning with an empty register and visiting at most `limit` states.
+/// Searches a linearization from an empty register, visiting at most `limit` states.
 pub(crate) fn linearizable(operations: &[Operation], limit: usize) -> Found {
     let words = operations.len().div_ceil(64);
     let mut visited: HashSet<State> = HashSet::new();
@@ -81,7 +81,7 @@ pub(crate) fn linearizable(operations: &[Operation], limit: usize) -> Found {
     while let Some((placed, stored)) = open.pop() {
         let missing = |at: usize| placed[at / 64] & (1 << (at % 64)) == 0;
         let left = || operations.iter().enumerate().filter(|(at, _)| missing(*at));
-        // Operations without an end need not take place.
+        // Operations without an end need not be placed.
         let Some(first_end) = left().filter_map(|(_, operation)| operation.end).min() else {
             return Found::Order;
         };
@@ -107,7 +107,7 @@ pub(crate) fn linearizable(operations: &[Operation], limit: usize) -> Found {
     Found::None
 }
 
-/// What the register holds after an operation whose outcome fits; `None` if it does not fit.
+/// Returns the register's value after an operation; `None` if the operation's result is impossible.
 fn step(operation: &Operation, stored: Option<Value>) -> Option<Option<Value>> {
     let meets =
         |expect: Option<Value>| stored.is_some() && expect.is_none_or(|e| stored == Some(e));
@@ -119,8 +119,8 @@ fn step(operation: &Operation, stored: Option<Value>) -> Option<Option<Value>> {
     };
     match operation.outcome {
         Outcome::Unknown => Some(if takes_effect { then } else { stored }),
-        Outcome::Got(seen) => (seen == stored).then_some(stored),
-        Outcome::Conflict(seen) => (!takes_effect && seen == stored).then_some(stored),
+        Outcome::Got(observed) => (observed == stored).then_some(stored),
+        Outcome::Conflict(observed) => (!takes_effect && observed == stored).then_some(stored),
         Outcome::Applied { deleted } => {
             let fits = match operation.action {
                 Action::Delete { .. } => deleted == stored,

@@ -1,4 +1,4 @@
-//! Refusals of the model, as the protocol wants them: typed, with the outcome.
+//! Errors of the model as the protocol requires: typed, with their outcome.
 
 use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
@@ -6,8 +6,8 @@ use backend_proto::v1::backend_error::{Outcome, Reason};
 pub(super) fn refuse(reason: Reason, message: impl Into<String>) -> BackendError {
     BackendError {
         reason: reason.into(),
-        // Memory never leaves an outcome open. A driver whose commit can fail half-way must say
-        // UNKNOWN then.
+        // The outcome is always known in memory. A driver whose commit can fail halfway must return
+        // UNKNOWN.
         outcome: Outcome::NotApplied.into(),
         message: message.into(),
         ..BackendError::default()

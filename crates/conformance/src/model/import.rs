@@ -1,4 +1,4 @@
-//! An import on its way in, kept apart from the store until it is whole.
+//! Import in progress, kept separate from the store until it is complete.
 
 use std::time::SystemTime;
 
@@ -10,20 +10,20 @@ use sidecar::head::{Exhausted, Head};
 use tokio::sync::mpsc;
 
 use super::errors::invalid;
-use super::state::{Records, State, place};
+use super::state::{Records, State, sort_key};
 
-/// What calls of one import brought so far.
+/// Content of all calls of an import so far.
 #[derive(Clone, Debug)]
 pub(super) struct Imported {
     source: Header,
     records: Records,
     events: Vec<Event>,
-    /// Whether records must come in key order: those of an import in several calls.
+    /// Whether records must be in key order: required for an import in several calls.
     ordered: bool,
 }
 
-/// Takes the parts of one call up to `Done`, to follow what earlier calls brought. A channel that
-/// closes before it means: keep nothing of this call.
+/// Receives the parts of one call up to `Done` and appends them to earlier calls. If the channel
+/// closes before `Done`, nothing of the call is stored.
 pub(super) async fn receive(
     options: &ImportOptions,
     earlier: Option<Imported>,
@@ -40,7 +40,7 @@ pub(super) async fn receive(
     }
 }
 
-/// What tells one exported snapshot from another.
+/// Identifies an exported snapshot.
 fn identity(source: &Header) -> (&str, i64, i64) {
     (&source.store_id, source.epoch, source.revision)
 }
@@ -62,7 +62,7 @@ impl Imported {
         }
     }
 
-    /// Where whoever carries on begins.
+    /// Returns the progress from which the next call continues.
     pub(super) fn progress(&self) -> ImportProgress {
         let newest = self.events.last().map(|event| event.revision);
         let last = self.records.last_key_value();
@@ -84,12 +84,12 @@ impl Imported {
             if record.revision < 1 || record.revision > self.source.revision {
                 return Err(invalid("a record is newer than its snapshot"));
             }
-            let (place, last) = (place(key), self.records.last_key_value());
-            // Whoever carries on begins after the last: none may come before it.
-            if self.ordered && last.is_some_and(|(last, _)| *last >= place) {
+            let (sort_key, last) = (sort_key(key), self.records.last_key_value());
+            // The next call continues after the last key, so records must be in order.
+            if self.ordered && last.is_some_and(|(last, _)| *last >= sort_key) {
                 return Err(invalid("records out of key order"));
             }
-            self.records.insert(place, record);
+            self.records.insert(sort_key, record);
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Imported {
         Ok(())
     }
 
-    /// The store that the import makes, in place of an empty one at `before`.
+    /// Builds the imported store, replacing an empty one at `before`.
     pub(super) fn into_state(
         self,
         before: Head,
@@ -128,12 +128,12 @@ impl Imported {
         if keep_epoch {
             return Ok(state);
         }
-        // Commits that somebody saw may be missing: everything revisioned so far is past, and no
-        // old revision can be asked for.
+        // The import may lack commits that clients saw: a new epoch begins, and earlier revisions
+        // are compacted.
         let header = state.header();
-        let begun = Head::begin(state.head().max_of(before), now)?;
+        let started = Head::begin(state.head().max_of(before), now)?;
         Ok(State::with(
-            begun.header(header.store_id),
+            started.header(header.store_id),
             state.at(header.revision).into_owned(),
         ))
     }

@@ -1,7 +1,7 @@
-//! The store: records at the compact revision, and every change since.
+//! State of the store: the records at the compact revision, and every change since.
 //!
-//! State at a revision is the records at the compact revision with the changes up to that revision
-//! replayed. That makes every read at a past revision right by construction.
+//! State at a revision is the records at the compact revision plus the changes up to that revision.
+//! That makes reads at past revisions correct by construction.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -21,34 +21,34 @@ use sidecar::op;
 use super::VALUE_BYTES;
 use super::errors::{compacted, future, invalid};
 
-/// Where a key stands in the order of keys: group, resource, and `namespace/name` or `name`.
-pub(super) type Place = (String, String, String);
+/// Sort key of a key: group, resource, and `namespace/name` or `name`.
+pub(super) type SortKey = (String, String, String);
 
-/// Records by place.
-pub(super) type Records = BTreeMap<Place, Record>;
+/// Records by sort key.
+pub(super) type Records = BTreeMap<SortKey, Record>;
 
 /// A store.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     header: Header,
-    /// The records at `header.compact_revision`.
+    /// Records at `header.compact_revision`.
     base: Records,
-    /// The records now: `base` with `log` replayed, kept at hand because most reads want it.
+    /// Current records: `base` with `log` applied, cached because most reads need them.
     now: Records,
-    /// Every change after the compact revision, oldest first.
+    /// Changes after the compact revision, oldest first.
     log: VecDeque<Event>,
-    /// Revision of each operation that was applied, by its op_id, as long as the log has it.
+    /// Revision of each applied operation in the log, by op_id.
     applied: HashMap<Bytes, i64>,
     resources: BTreeSet<(String, String)>,
 }
 
 impl State {
     pub(super) fn new(store_id: String, now: SystemTime) -> Self {
-        let begun = Head::made(now);
-        Self::with(begun.header(store_id), Records::new())
+        let started = Head::made(now);
+        Self::with(started.header(store_id), Records::new())
     }
 
-    /// A store without history, whose records are those of its revision.
+    /// Creates a store without history from the records at its revision.
     pub(super) fn with(header: Header, records: Records) -> Self {
         let resources = records.keys().map(|(group, resource, _)| (group, resource));
         Self {
@@ -73,14 +73,14 @@ impl State {
         }
     }
 
-    /// The same records in a new epoch, without history.
+    /// Returns the same records in a new epoch, without history.
     pub(super) fn begin_epoch(&self, now: SystemTime) -> Result<Self, Exhausted> {
-        let begun = Head::begin(self.head(), now)?;
-        let header = begun.header(self.header.store_id.clone());
+        let started = Head::begin(self.head(), now)?;
+        let header = started.header(self.header.store_id.clone());
         Ok(Self::with(header, self.now.clone()))
     }
 
-    /// Whether nothing was ever stored.
+    /// Whether the store never had records.
     pub(super) fn is_empty(&self) -> bool {
         self.head().has_just_begun() && self.now.is_empty()
     }
@@ -89,14 +89,14 @@ impl State {
         self.resources.iter().cloned().collect()
     }
 
-    /// How many records there are.
+    /// Number of records.
     pub(super) fn count(&self) -> u64 {
         self.now.len() as u64
     }
 
     // ----- reads -----
 
-    /// The revision that a read asks for; 0 is the newest.
+    /// Returns the revision at which a read is served; 0 is the newest.
     pub(super) fn readable(&self, asked: i64) -> Result<i64, BackendError> {
         match asked {
             0 => Ok(self.header.revision),
@@ -108,7 +108,7 @@ impl State {
         }
     }
 
-    /// The records at a revision that [`State::readable`] allowed.
+    /// Returns the records at a revision validated by [`State::readable`].
     pub(super) fn at(&self, revision: i64) -> Cow<'_, Records> {
         if revision == self.header.revision {
             return Cow::Borrowed(&self.now);
@@ -121,10 +121,10 @@ impl State {
         Cow::Owned(records)
     }
 
-    /// What a list asks for, one record beyond its limit included so that the caller sees
-    /// whether more follow.
+    /// Returns the records of a list, plus one beyond its limit, which tells the caller that more
+    /// exist.
     pub(super) fn select(&self, revision: i64, query: &ListQuery) -> Vec<Record> {
-        let after = query.after.as_ref().map(place);
+        let after = query.after.as_ref().map(sort_key);
         let limit = match query.limit {
             0 => usize::MAX,
             limit => usize::try_from(limit)
@@ -134,13 +134,13 @@ impl State {
         self.at(revision)
             .iter()
             .filter(|(_, record)| holds(&query.range, record))
-            .filter(|(place, _)| after.as_ref().is_none_or(|after| *place > after))
+            .filter(|(sort_key, _)| after.as_ref().is_none_or(|after| *sort_key > after))
             .take(limit)
             .map(|(_, record)| record.clone())
             .collect()
     }
 
-    /// Changes after a revision, oldest first.
+    /// Returns changes after a revision, oldest first.
     pub(super) fn changes_after(&self, revision: i64) -> impl Iterator<Item = &Event> {
         let first = self.log.partition_point(|event| event.revision <= revision);
         self.log.range(first..)
@@ -148,7 +148,7 @@ impl State {
 
     // ----- writes -----
 
-    /// Applies one operation, or says why not.
+    /// Applies one operation and returns its verdict.
     pub(super) fn apply(&mut self, op: Op, now: Timestamp) -> OpResult {
         let verdict = self.decide(op, now).unwrap_or_else(Verdict::Refused);
         OpResult {
@@ -156,7 +156,7 @@ impl State {
         }
     }
 
-    /// The verdict over an operation that was applied before, given again; nothing is stored.
+    /// Returns the verdict of an operation that was already applied; stores nothing.
     pub(super) fn remembered(&self, op: &Op) -> Option<Verdict> {
         let key = op.key.as_ref()?;
         let first = self.replayed(op, key).transpose()?;
@@ -165,12 +165,12 @@ impl State {
 
     fn decide(&mut self, op: Op, now: Timestamp) -> Result<Verdict, BackendError> {
         let key = check(&op)?;
-        // First of all: a repeated operation must not be judged by the state it made itself.
+        // Check the op_id first: a repeated operation must not conflict with the state it created.
         if let Some(first) = self.replayed(&op, &key)? {
             return Ok(Verdict::Applied(first));
         }
         Head::check_room(self.header.revision)?;
-        let current = self.now.get(&place(&key)).cloned();
+        let current = self.now.get(&sort_key(&key)).cloned();
         if let Some(cause) = conflict(&op, current.as_ref()) {
             return Ok(Verdict::Conflict(Conflict {
                 cause: cause.into(),
@@ -198,7 +198,7 @@ impl State {
         Ok(Verdict::Applied(applied))
     }
 
-    /// The first verdict of an operation that was applied before.
+    /// Returns the first verdict of an operation that was already applied.
     fn replayed(&self, op: &Op, key: &Key) -> Result<Option<Applied>, BackendError> {
         let Some(&revision) = self.applied.get(&op.op_id) else {
             return Ok(None);
@@ -215,7 +215,7 @@ impl State {
         }))
     }
 
-    /// The change that an allowed operation makes, under the next revision.
+    /// Builds the change of a permitted operation, with the next revision.
     fn change(&self, op: Op, key: Key, current: Option<Record>, now: Timestamp) -> Event {
         let revision = self.header.revision + 1;
         let actor = op::actor(&op).to_owned();
@@ -252,7 +252,7 @@ impl State {
         }
     }
 
-    /// Makes a change part of the store.
+    /// Appends a change to the log and applies it.
     pub(super) fn record(&mut self, event: Event, op_id: Bytes) {
         let key = key_of(&event);
         self.resources.insert((key.group, key.resource));
@@ -266,7 +266,7 @@ impl State {
 
     // ----- history -----
 
-    /// Drops changes up to `revision`; what they made stays in `base`.
+    /// Drops changes up to `revision`; their result stays in `base`.
     pub(super) fn compact(&mut self, revision: i64) -> Result<(), BackendError> {
         if revision > self.header.revision {
             return Err(future(revision, self.header.revision));
@@ -281,7 +281,7 @@ impl State {
         Ok(())
     }
 
-    /// The newest revision that is both older than the horizon and not among the last
+    /// Returns the newest revision that is both older than the horizon and not among the last
     /// `keep_events`.
     pub(super) fn retention_target(&self, horizon: Timestamp, keep_events: u64) -> Option<i64> {
         let keep = usize::try_from(keep_events).unwrap_or(usize::MAX);
@@ -297,27 +297,27 @@ impl State {
 
 /// Applies a change to records.
 fn replay(records: &mut Records, event: &Event) {
-    let place = place(&key_of(event));
+    let sort_key = sort_key(&key_of(event));
     match &event.record {
         Some(record) if event.r#type() != Type::Deleted => {
-            records.insert(place, record.clone());
+            records.insert(sort_key, record.clone());
         }
         _ => {
-            records.remove(&place);
+            records.remove(&sort_key);
         }
     }
 }
 
-/// Why an operation can never be stored; its key otherwise.
+/// Returns the key of an operation, or the reason why it is invalid in any state.
 fn check(op: &Op) -> Result<Key, BackendError> {
-    match op::refusal(op, VALUE_BYTES) {
-        // Without a key there is a refusal.
+    match op::rejection(op, VALUE_BYTES) {
+        // An operation without a key has a refusal.
         None => Ok(op.key.clone().unwrap_or_default()),
-        Some(refusal) => Err(refusal),
+        Some(rejection) => Err(rejection),
     }
 }
 
-/// Which expectation of an operation is not met.
+/// Returns the unmet precondition of an operation.
 fn conflict(op: &Op, current: Option<&Record>) -> Option<Cause> {
     match (op.action(), current) {
         (Action::Create, Some(_)) => Some(Cause::Exists),
@@ -346,8 +346,8 @@ fn key_of(event: &Event) -> Key {
     key.unwrap_or_default()
 }
 
-/// Where a key stands.
-pub(super) fn place(key: &Key) -> Place {
+/// Returns the sort key of a key.
+pub(super) fn sort_key(key: &Key) -> SortKey {
     let path = if key.namespace.is_empty() {
         key.name.clone()
     } else {

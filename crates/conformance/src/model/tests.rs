@@ -1,4 +1,4 @@
-//! What the suite cannot see from outside: chunks, pages of the log, and retention.
+//! Tests of what the suite cannot observe: chunks, pages of the log, and retention.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn filled(count: usize, bytes: usize) -> ModelDriver {
 }
 
 #[test]
-fn chunks_are_bounded_and_lose_nothing() {
+fn chunks_are_bounded_and_complete() {
     let record = |bytes: usize| Record {
         value: vec![0; bytes].into(),
         ..Record::default()
@@ -45,14 +45,14 @@ fn chunks_are_bounded_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn the_log_is_read_in_pages_without_gaps() {
+async fn log_pages_have_no_gaps() {
     let model = filled(10, 1000).await;
     let head = model.header().await.expect("header").revision;
     let (mut after, mut pages) = (head - 10, Vec::new());
     while after < head {
         let page = model.read_log(after, 2500).await.expect("page");
         assert_eq!(page.events[0].revision, after + 1);
-        after = page.through;
+        after = page.up_to_revision;
         pages.push(page.events.len());
     }
     assert_eq!(pages.iter().sum::<usize>(), 10);
@@ -60,7 +60,7 @@ async fn the_log_is_read_in_pages_without_gaps() {
 }
 
 #[tokio::test]
-async fn retention_keeps_the_young_and_the_last() {
+async fn retention_keeps_recent_and_last_changes() {
     let model = filled(10, 1).await;
     let head = model.header().await.expect("header").revision;
     let target = |keep, events| model.retention_target(Duration::from_secs(keep), events);
@@ -70,7 +70,7 @@ async fn retention_keeps_the_young_and_the_last() {
 }
 
 #[tokio::test]
-async fn a_clone_shares_the_store_and_a_fork_does_not() {
+async fn clone_shares_the_store_and_fork_does_not() {
     let model = filled(1, 1).await;
     let (clone, fork) = (model.clone(), model.fork());
     let revision = |model: &ModelDriver| {
@@ -84,7 +84,7 @@ async fn a_clone_shares_the_store_and_a_fork_does_not() {
 }
 
 #[tokio::test]
-async fn a_store_that_has_begun_an_epoch_and_holds_nothing_is_empty() {
+async fn store_without_records_in_a_new_epoch_is_empty() {
     let model = ModelDriver::new();
     let options = ImportOptions {
         source: model.header().await.expect("header"),

@@ -1,4 +1,4 @@
-//! The rules that hold within one stream, whatever happens in the store.
+//! Rules that hold within one stream in any case.
 
 use backend_proto::v1::event::Type;
 use backend_proto::v1::watch_response::Body;
@@ -6,11 +6,11 @@ use backend_proto::v1::{Event, Range, WatchRequest, WatchResponse};
 
 use crate::check::{Check, ensure, same, some};
 
-/// What a stream has said so far.
+/// State of a stream so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     ranges: Vec<Range>,
-    through: i64,
+    up_to_revision: i64,
     store_id: String,
     epoch: i64,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Rules {
 // === impl Rules ===
 
 impl Rules {
-    /// Holds the first message against the request.
+    /// Checks the first message against the request.
     pub(crate) fn begin(request: WatchRequest, first: &WatchResponse) -> Check<Self> {
         let header = some(first.header.clone(), "header of a watch message")?;
         let Some(Body::Created(created)) = &first.body else {
@@ -38,17 +38,17 @@ impl Rules {
         same!(first.through_revision, start, "V6: progress at the start");
         Ok(Self {
             ranges: request.ranges,
-            through: start,
+            up_to_revision: start,
             store_id: header.store_id,
             epoch: header.epoch,
         })
     }
 
-    pub(crate) fn through(&self) -> i64 {
-        self.through
+    pub(crate) fn up_to_revision(&self) -> i64 {
+        self.up_to_revision
     }
 
-    /// Holds a later message against what came before it.
+    /// Checks a later message against the previous ones.
     pub(crate) fn check(&mut self, message: &WatchResponse) -> Check {
         let header = some(message.header.as_ref(), "header of a watch message")?;
         same!(
@@ -57,15 +57,15 @@ impl Rules {
             "R3: store_id within a watch"
         );
         same!(header.epoch, self.epoch, "R3: epoch within a watch");
-        let through = message.through_revision;
+        let up_to_revision = message.through_revision;
         ensure!(
-            through >= self.through,
-            "V6: progress went back from {} to {through}",
-            self.through
+            up_to_revision >= self.up_to_revision,
+            "V6: progress went back from {} to {up_to_revision}",
+            self.up_to_revision
         );
         ensure!(
-            through <= header.revision,
-            "V6: progress {through} is above the store's revision {}",
+            up_to_revision <= header.revision,
+            "V6: progress {up_to_revision} is above the store's revision {}",
             header.revision
         );
         match some(message.body.as_ref(), "body of a watch message")? {
@@ -73,27 +73,27 @@ impl Rules {
             Body::Progress(_) => {}
             Body::Events(batch) => {
                 ensure!(!batch.events.is_empty(), "a message with no events");
-                let mut last = self.through;
+                let mut last = self.up_to_revision;
                 for event in &batch.events {
                     self.check_event(event, last)?;
                     last = event.revision;
                 }
                 ensure!(
-                    through >= last,
-                    "V6: progress {through} is below the event {last} of its own message"
+                    up_to_revision >= last,
+                    "V6: progress {up_to_revision} is below the event {last} of its own message"
                 );
             }
         }
-        self.through = through;
+        self.up_to_revision = up_to_revision;
         Ok(())
     }
 
     fn check_event(&self, event: &Event, last: i64) -> Check {
         let revision = event.revision;
         ensure!(
-            revision > self.through,
+            revision > self.up_to_revision,
             "V6: event {revision} came after progress {}",
-            self.through
+            self.up_to_revision
         );
         ensure!(revision != last, "V2, V4: revision {revision} came twice");
         ensure!(

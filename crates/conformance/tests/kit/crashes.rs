@@ -1,12 +1,12 @@
-//! Crash mode on the model, as a process that is killed would be; and on one that lies about what
-//! is durable.
+//! Tests of crash mode: the model as a process that is killed, and a variant that loses
+//! acknowledged changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance::crash::{self, Plan, Victim};
+use conformance::crash::{self, Plan, ProcessUnderTest};
 use conformance::report::{Row, Verdict};
 use conformance::{Endpoint, ModelDriver};
 use sidecar::Options;
@@ -17,21 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 const KILLS: usize = 8;
 
-/// What a restarted driver finds.
+/// State after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disk {
-    /// Everything that was acknowledged.
+    /// All acknowledged changes.
     Honest,
-    /// Only what it found when it was started.
+    /// Only the state at the previous start.
     Lazy,
 }
 
-/// A server in a runtime of its own, which a kill drops without a word.
+/// A server in its own runtime, which a kill drops without shutdown.
 struct InProcess {
     folder: TempDir,
     disk: Disk,
     model: ModelDriver,
-    /// What the lazy disk holds.
+    /// State of the lazy disk.
     synced: ModelDriver,
     runtime: Option<Runtime>,
 }
@@ -62,7 +62,7 @@ impl Drop for InProcess {
 }
 
 #[async_trait]
-impl Victim for InProcess {
+impl ProcessUnderTest for InProcess {
     async fn start(&mut self) -> Result<(), String> {
         let runtime = Runtime::new().map_err(|error| error.to_string())?;
         let options = Options::at(format!("unix://{}", self.socket().display()));
@@ -83,7 +83,7 @@ impl Victim for InProcess {
 
     async fn kill(&mut self) -> Result<(), String> {
         if let Some(runtime) = self.runtime.take() {
-            // Waits for threads that are in the middle of a step, but for no task.
+            // Waits for threads that are executing a step, but not for tasks.
             let dropped =
                 tokio::task::spawn_blocking(|| runtime.shutdown_timeout(Duration::from_secs(5)));
             dropped.await.map_err(|error| error.to_string())?;
@@ -96,14 +96,14 @@ impl Victim for InProcess {
     }
 }
 
-async fn judge(disk: Disk) -> Vec<Row> {
-    let mut victim = InProcess::new(disk);
-    let endpoint = Endpoint::unix(&victim.socket());
+async fn run_crash_mode(disk: Disk) -> Vec<Row> {
+    let mut process = InProcess::new(disk);
+    let endpoint = Endpoint::unix(&process.socket());
     let plan = Plan {
         kills: KILLS,
         seed: 5,
     };
-    crash::run(&mut victim, &endpoint, plan, |_| ()).await
+    crash::run(&mut process, &endpoint, plan, |_| ()).await
 }
 
 fn failed(rows: &[Row]) -> Vec<&'static str> {
@@ -114,17 +114,17 @@ fn failed(rows: &[Row]) -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_model_survives_kills() {
-    let rows = judge(Disk::Honest).await;
-    assert_eq!(rows.len(), crash::sentences().len());
+async fn model_passes_crash_mode() {
+    let rows = run_crash_mode(Disk::Honest).await;
+    assert_eq!(rows.len(), crash::rules().len());
     for row in rows {
         assert_eq!(row.verdict, Verdict::Passed, "{row}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_acknowledges_before_it_is_durable_is_caught() {
-    let failed = failed(&judge(Disk::Lazy).await);
+async fn store_that_acknowledges_before_durability_is_detected() {
+    let failed = failed(&run_crash_mode(Disk::Lazy).await);
     for id in [
         "C2-nothing-acknowledged-is-lost",
         "C3-no-revision-is-used-twice",

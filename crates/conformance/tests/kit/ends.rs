@@ -1,4 +1,4 @@
-//! How a served driver ends.
+//! Tests of the end of a served driver.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use sidecar::{Error, Options};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::bent::Bent;
+use crate::faulty_driver::FaultyDriver;
 
 #[tokio::test]
-async fn a_driver_that_panics_ends_and_does_not_call_its_commit_not_applied() {
+async fn panicking_driver_ends_without_claiming_not_applied() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let socket = folder.path().join("s");
     let options = Options::at(format!("unix://{}", socket.display()));
     let listener = Listener::bind(&options).await.expect("a socket");
-    let driver = Arc::new(Bent {
-        commits_panic: true,
-        ..Bent::new(ModelDriver::new())
+    let driver = Arc::new(FaultyDriver {
+        panics_after_commit: true,
+        ..FaultyDriver::new(ModelDriver::new())
     });
     let stop = CancellationToken::new();
     let mut server = JoinSet::new();
@@ -38,9 +38,9 @@ async fn a_driver_that_panics_ends_and_does_not_call_its_commit_not_applied() {
     };
     let mut client = Endpoint::unix(&socket).client();
     let lost = client.write(WriteRequest { ops: vec![op] }).await;
-    // Unless the connection broke first, which leaves the outcome open by itself.
-    let told = backend_proto::error::from_status(&lost.expect_err("lost"));
-    assert!(told.is_none_or(|error| error.outcome() == Outcome::Unknown));
+    // A typed error with the outcome, or a broken connection, which leaves the outcome unknown.
+    let typed = backend_proto::error::from_status(&lost.expect_err("lost"));
+    assert!(typed.is_none_or(|error| error.outcome() == Outcome::Unknown));
     let ended = tokio::time::timeout(Duration::from_secs(60), server.join_next()).await;
     let ended = ended.expect("it ends by itself").expect("one server");
     assert!(matches!(ended.expect("no panic"), Err(Error::Fault(_))));

@@ -1,22 +1,23 @@
-//! The model keeps every sentence, also where its commits are seen before they are acknowledged.
+//! Tests that the model passes every case, also if its commits are visible before they are
+//! acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use conformance::{Effort, ModelDriver, Report, cases, suite};
+use conformance::{ModelDriver, Report, RunOptions, cases, suite};
 use sidecar::Driver;
 
-use crate::bent::Bent;
+use crate::faulty_driver::FaultyDriver;
 use crate::served::{Empty, Served};
 
 async fn passes(wrap: fn(ModelDriver) -> Arc<dyn Driver>) {
     let served = Served::start(wrap(ModelDriver::new())).await;
-    let effort = Effort {
+    let run_options = RunOptions {
         seed: 7,
         long: false,
     };
     let (endpoint, empty) = (served.endpoint(), Some(Arc::new(Empty(wrap)) as _));
-    let rows = suite::run_with(&endpoint, empty, &cases::all(), effort, |_| ()).await;
+    let rows = suite::run_with(&endpoint, empty, &cases::all(), run_options, |_| ()).await;
     let rows = rows.expect("the driver answers");
     let report = Report { rows };
     assert!(!report.failed(), "{report}");
@@ -25,18 +26,17 @@ async fn passes(wrap: fn(ModelDriver) -> Arc<dyn Driver>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_model_passes_every_case() {
+async fn model_passes_every_case() {
     passes(|model| Arc::new(model)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_driver_whose_commits_are_seen_early_passes_every_case() {
+async fn driver_with_early_visible_commits_passes_every_case() {
     passes(|model| {
-        Arc::new(Bent {
-            // As a database that is asked over a network: readers may see a commit well before the
-            // answer to it arrives.
-            commits_late: Some(Duration::from_millis(3)),
-            ..Bent::new(model)
+        Arc::new(FaultyDriver {
+            // Like a database over a network: readers may see a commit before its response arrives.
+            commit_delay: Some(Duration::from_millis(3)),
+            ..FaultyDriver::new(model)
         })
     })
     .await;

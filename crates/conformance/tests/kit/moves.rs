@@ -1,4 +1,4 @@
-//! An export of one model fills another, which then keeps the same contract.
+//! Tests of imports from one model into another, which then passes the same cases.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,12 +14,12 @@ use backend_proto::v1::{
     CurrentRevisionRequest, ExportRequest, GetRequest, Header, ImportRequest, ImportResponse, Key,
     Op, Record, WriteRequest,
 };
-use conformance::{Effort, ModelDriver, Report, cases, suite};
+use conformance::{ModelDriver, Report, RunOptions, cases, suite};
 use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::bent::Bent;
+use crate::faulty_driver::FaultyDriver;
 use crate::served::Served;
 
 type Client = BackendClient<Channel>;
@@ -45,8 +45,8 @@ async fn write(client: &mut Client, action: Action, name: &str, value: &'static 
 }
 
 async fn head(client: &mut Client) -> Header {
-    let answer = client.current_revision(CurrentRevisionRequest {}).await;
-    answer
+    let response = client.current_revision(CurrentRevisionRequest {}).await;
+    response
         .expect("current")
         .into_inner()
         .header
@@ -61,7 +61,7 @@ async fn get(client: &mut Client, name: &str, revision: i64) -> Result<Option<Re
     Ok(client.get(request).await?.into_inner().record)
 }
 
-/// Everything of a store, and two changes made while it was exported, as an import.
+/// Exports a store, with two changes made during the export, as parts of an import.
 async fn exported(client: &mut Client) -> Vec<Part> {
     for name in ["a", "b", "c"] {
         write(client, Action::Create, name, "1").await;
@@ -112,7 +112,7 @@ async fn import(client: &mut Client, parts: &[Part]) -> Result<ImportResponse, S
         .into_inner())
 }
 
-/// The first of two calls that bring the same.
+/// Returns the first of two equivalent calls.
 fn first_of_two(parts: &[Part]) -> Vec<Part> {
     let mut first = parts[..2].to_vec();
     if let [Part::Options(options), Part::Chunk(_)] = &mut first[..] {
@@ -125,7 +125,7 @@ fn first_of_two(parts: &[Part]) -> Vec<Part> {
     first
 }
 
-/// The second: everything but the records.
+/// Returns the second of two equivalent calls: everything but the records.
 fn second_of_two(parts: &[Part]) -> Vec<Part> {
     let mut second = parts.to_vec();
     second.remove(1);
@@ -159,7 +159,7 @@ fn restore(parts: &[Part]) -> Vec<Part> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_planned_move_keeps_revisions_and_history() {
+async fn planned_move_keeps_revisions_and_history() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let mut from = source.endpoint().client();
     let parts = exported(&mut from).await;
@@ -178,19 +178,19 @@ async fn a_planned_move_keeps_revisions_and_history() {
             assert_eq!(moved, get(&mut from, name, revision).await.expect("get"));
         }
     }
-    let refused = import(&mut to, &parts).await.expect_err("no longer empty");
+    let rejected = import(&mut to, &parts).await.expect_err("no longer empty");
     assert_eq!(
-        from_status(&refused).expect("typed").reason(),
+        from_status(&rejected).expect("typed").reason(),
         Reason::Invalid
     );
 
-    let effort = Effort {
+    let run_options = RunOptions {
         seed: 3,
         long: false,
     };
     let mut cases = cases::all();
     cases.retain(|case| !case.id.starts_with("W3"));
-    let rows = suite::run(&target.endpoint(), &cases, effort, |_| ()).await;
+    let rows = suite::run(&target.endpoint(), &cases, run_options, |_| ()).await;
     let rows = rows.expect("the target answers");
     let report = Report { rows };
     assert!(!report.failed(), "{report}");
@@ -199,7 +199,7 @@ async fn a_planned_move_keeps_revisions_and_history() {
 }
 
 #[tokio::test]
-async fn a_restore_begins_a_new_epoch() {
+async fn restore_begins_a_new_epoch() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let mut from = source.endpoint().client();
     let parts = restore(&exported(&mut from).await);
@@ -223,7 +223,7 @@ async fn a_restore_begins_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn an_import_that_is_not_whole_leaves_nothing() {
+async fn incomplete_import_stores_nothing() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let parts = exported(&mut source.endpoint().client()).await;
     let target = Served::start(Arc::new(ModelDriver::new())).await;
@@ -239,9 +239,9 @@ async fn an_import_that_is_not_whole_leaves_nothing() {
     disordered.swap(1, broken_off.len() - 1);
     disordered.push(done.clone());
     for parts in [broken_off, &miscounted, &disordered] {
-        let refused = import(&mut to, parts).await.expect_err("refused");
+        let rejected = import(&mut to, parts).await.expect_err("refused");
         assert_eq!(
-            from_status(&refused).expect("typed").reason(),
+            from_status(&rejected).expect("typed").reason(),
             Reason::Invalid
         );
         assert_eq!(head(&mut to).await, before);
@@ -253,14 +253,14 @@ async fn an_import_that_is_not_whole_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_one_process_has_imported_every_process_serves() {
+async fn import_by_one_process_is_served_by_all() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let parts = exported(&mut source.endpoint().client()).await;
     let store = ModelDriver::new();
     let one = Served::start(Arc::new(store.clone())).await;
     let mut to = one.endpoint().client();
     import(&mut to, &first_of_two(&parts)).await.expect("begun");
-    // It finds the import unfinished, and is not the one that finishes it.
+    // This server finds the import unfinished, and another one finishes it.
     let other = Served::start(Arc::new(store)).await;
     let mut there = other.endpoint().client();
     let closed = get(&mut there, "a", 0).await.expect_err("half a store");
@@ -275,10 +275,10 @@ async fn what_one_process_has_imported_every_process_serves() {
 }
 
 #[tokio::test]
-async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
+async fn completed_import_is_acknowledged_despite_later_read_errors() {
     let source = Served::start(Arc::new(ModelDriver::new())).await;
     let parts = exported(&mut source.endpoint().client()).await;
-    let driver = Bent::new(ModelDriver::new());
+    let driver = FaultyDriver::new(ModelDriver::new());
     let silent = Arc::clone(&driver.silent);
     let target = Served::start(Arc::new(driver)).await;
     let mut to = target.endpoint().client();
@@ -286,7 +286,7 @@ async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
     silent.store(true, Ordering::Relaxed);
     let imported = import(&mut to, &parts).await.expect("imported");
     assert_eq!((imported.records, imported.events), (3, 2));
-    // Nobody knows that the store is whole, until somebody does.
+    // The gate stays closed until a refresh of the import state succeeds.
     assert!(get(&mut to, "a", 0).await.is_err());
     silent.store(false, Ordering::Relaxed);
     serves(&mut to).await;
@@ -295,10 +295,10 @@ async fn an_import_that_was_made_is_told_whatever_cannot_be_read_after_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_does_not_wait_for_the_rest_of_an_import() {
+async fn import_rejection_does_not_wait_for_the_rest() {
     let target = Served::start(Arc::new(ModelDriver::new())).await;
     let options = Options {
-        // Of no epoch.
+        // The header has no epoch.
         source: Some(Header::default()),
         ..Options::default()
     };
@@ -307,9 +307,9 @@ async fn a_refusal_does_not_wait_for_the_rest_of_an_import() {
     };
     let stream = tokio_stream::once(first).chain(tokio_stream::pending());
     let mut to = target.endpoint().client();
-    let refused = tokio::time::timeout(Duration::from_secs(60), to.import(stream)).await;
-    let refused = refused.expect("refused in time").expect_err("refused");
-    let refused = from_status(&refused).expect("typed").reason();
-    assert_eq!(refused, Reason::Invalid);
+    let rejected = tokio::time::timeout(Duration::from_secs(60), to.import(stream)).await;
+    let rejected = rejected.expect("refused in time").expect_err("refused");
+    let rejected = from_status(&rejected).expect("typed").reason();
+    assert_eq!(rejected, Reason::Invalid);
     target.stop().await;
 }

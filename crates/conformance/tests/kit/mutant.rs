@@ -1,8 +1,8 @@
-//! A server between the suite and the model that tells one lie.
+//! A proxy between the suite and the model that injects one fault.
 //!
-//! It speaks the protocol like any driver; each [`Lie`] changes what passes through in one way.
+//! It implements the protocol like any driver; each [`Fault`] changes the responses in one way.
 
-mod lies;
+mod faults;
 mod moves;
 mod streams;
 
@@ -34,10 +34,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status, Streaming};
 
-pub(crate) use self::lies::Lie;
+pub(crate) use self::faults::Fault;
 use crate::served::Served;
 
-/// The model behind a liar, each on a socket of its own.
+/// The model behind a faulty proxy, each on its own socket.
 pub(crate) struct Mutant {
     folder: TempDir,
     model: Served,
@@ -45,8 +45,8 @@ pub(crate) struct Mutant {
     server: JoinSet<()>,
 }
 
-/// Empty stores that tell a lie.
-pub(crate) struct Empty(pub(crate) Lie);
+/// Empty stores with a fault.
+pub(crate) struct Empty(pub(crate) Fault);
 
 #[async_trait]
 impl EmptyStores for Empty {
@@ -57,21 +57,21 @@ impl EmptyStores for Empty {
 }
 
 impl Mutant {
-    pub(crate) async fn start(lie: Lie) -> Self {
-        let model = match lie {
-            Lie::IgnoresTheClock => ModelDriver::with_clock(|| SystemTime::UNIX_EPOCH),
+    pub(crate) async fn start(fault: Fault) -> Self {
+        let model = match fault {
+            Fault::IgnoresTheClock => ModelDriver::with_clock(|| SystemTime::UNIX_EPOCH),
             _ => ModelDriver::new(),
         };
         let model = Served::start(Arc::new(model)).await;
         let folder = tempfile::tempdir().expect("temporary directory");
-        let liar = Liar {
-            lie,
+        let proxy = FaultyProxy {
+            fault,
             model: model.endpoint().client(),
             count: Arc::new(AtomicU64::new(0)),
         };
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
-        server.spawn(serve(liar, Self::at(folder.path()), stop.clone()));
+        server.spawn(serve(proxy, Self::at(folder.path()), stop.clone()));
         Self {
             folder,
             model,
@@ -89,7 +89,7 @@ impl Mutant {
     }
 
     pub(crate) async fn stop(mut self) {
-        // First, so that the liar's streams end.
+        // Stop the model first, so that the proxy's streams end.
         self.model.stop().await;
         self.stop.cancel();
         while let Some(ended) = self.server.join_next().await {
@@ -99,13 +99,13 @@ impl Mutant {
 }
 
 fn serve(
-    liar: Liar,
+    proxy: FaultyProxy,
     socket: PathBuf,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
-    // Bound before the future runs, so that clients find it.
+    // Bind before the future runs, so that clients can connect at once.
     let listener = UnixListener::bind(socket).expect("bind");
-    let service = BackendServer::new(liar)
+    let service = BackendServer::new(proxy)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     async move {
@@ -118,10 +118,10 @@ fn serve(
     }
 }
 
-/// The server.
+/// The proxy.
 #[derive(Clone)]
-pub(crate) struct Liar {
-    lie: Lie,
+pub(crate) struct FaultyProxy {
+    fault: Fault,
     model: BackendClient<Channel>,
     count: Arc<AtomicU64>,
 }
@@ -129,16 +129,16 @@ pub(crate) struct Liar {
 type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
-impl Liar {
-    /// Whether it is time to lie again.
+impl FaultyProxy {
+    /// Whether to inject the fault now: true for every `nth` call.
     fn every(&self, nth: u64) -> bool {
         self.count.fetch_add(1, Ordering::Relaxed) % nth == nth - 1
     }
 
-    /// An error as the model gave it, or without what makes it typed.
+    /// Passes an error of the model on, without its details if that is the fault.
     fn pass(&self, status: &Status) -> Status {
-        match self.lie {
-            Lie::UntypedErrors => Status::new(status.code(), status.message()),
+        match self.fault {
+            Fault::UntypedErrors => Status::new(status.code(), status.message()),
             _ => Status::with_details(
                 status.code(),
                 status.message(),
@@ -154,21 +154,21 @@ impl Liar {
         }
     }
 
-    /// A stream whose messages `change` turns into any number of messages.
+    /// Maps each message of a stream to any number of messages by `change`.
     fn changed<T: Send + 'static>(
         &self,
         answer: Answer<Streaming<T>>,
         change: impl Fn(&Self, T) -> Vec<T> + Send + 'static,
     ) -> Answer<Messages<T>> {
-        let liar = self.clone();
+        let proxy = self.clone();
         let stream = answer.map_err(|status| self.pass(&status))?.into_inner();
         let messages = stream.flat_map(move |message| {
             futures_util::stream::iter(match message {
-                Ok(message) => change(&liar, message)
+                Ok(message) => change(&proxy, message)
                     .into_iter()
                     .map(Ok)
                     .collect::<Vec<_>>(),
-                Err(status) => vec![Err(liar.pass(&status))],
+                Err(status) => vec![Err(proxy.pass(&status))],
             })
         });
         Ok(Response::new(messages.boxed()))
@@ -176,7 +176,7 @@ impl Liar {
 }
 
 #[tonic::async_trait]
-impl Backend for Liar {
+impl Backend for FaultyProxy {
     type ListStream = Messages<ListResponse>;
     type WatchStream = Messages<WatchResponse>;
     type ExportStream = Messages<ExportResponse>;
@@ -201,20 +201,20 @@ impl Backend for Liar {
 
     async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
         let mut request = request.into_inner();
-        let asked = request.revision;
-        if self.lie == Lie::ListsThePresent {
+        let requested = request.revision;
+        if self.fault == Fault::ListsThePresent {
             request.revision = 0;
         }
         let opened = self.model.clone().list(request).await;
-        self.changed(opened, move |liar, message| {
-            liar.lie_in_list(message, asked)
+        self.changed(opened, move |proxy, message| {
+            proxy.lie_in_list(message, requested)
         })
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
         let mut request = request.into_inner();
-        let asked = request.start_revision;
-        if self.lie == Lie::WatchesEverything {
+        let requested = request.start_revision;
+        if self.fault == Fault::WatchesEverything {
             request.ranges.clear();
         }
         let mut opened = self.model.clone().watch(request.clone()).await;
@@ -224,8 +224,8 @@ impl Backend for Liar {
             request.start_revision = start;
             opened = self.model.clone().watch(request).await;
         }
-        self.changed(opened, move |liar, message| {
-            liar.lie_in_watch(message, asked)
+        self.changed(opened, move |proxy, message| {
+            proxy.lie_in_watch(message, requested)
         })
     }
 
@@ -238,13 +238,13 @@ impl Backend for Liar {
             .clone()
             .current_revision(request.into_inner())
             .await;
-        if self.lie == Lie::LargeRevisions
+        if self.fault == Fault::LargeRevisions
             && let Ok(response) = &mut answer
             && let Some(header) = &mut response.get_mut().header
         {
             header.revision += 1 << 53;
         }
-        if self.lie == Lie::StaleCurrentRevision
+        if self.fault == Fault::StaleCurrentRevision
             && let Ok(response) = &mut answer
             && let Some(header) = &mut response.get_mut().header
         {
@@ -259,13 +259,13 @@ impl Backend for Liar {
 
     async fn export(&self, request: Request<ExportRequest>) -> Answer<Self::ExportStream> {
         let mut request = request.into_inner();
-        match self.lie {
-            Lie::ExportsAnew => request.after = None,
-            Lie::ExportsThePresent => request.revision = 0,
+        match self.fault {
+            Fault::ExportsAnew => request.after = None,
+            Fault::ExportsThePresent => request.revision = 0,
             _ => {}
         }
         let opened = self.model.clone().export(request).await;
-        self.changed(opened, |liar, message| liar.lie_in_export(message))
+        self.changed(opened, |proxy, message| proxy.lie_in_export(message))
     }
 
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Answer<ImportResponse> {
@@ -280,7 +280,7 @@ impl Backend for Liar {
 
     async fn health(&self, request: Request<HealthRequest>) -> Answer<HealthResponse> {
         let mut answer = self.model.clone().health(request.into_inner()).await;
-        if self.lie == Lie::HidesAFence
+        if self.fault == Fault::HidesAFence
             && let Ok(response) = &mut answer
         {
             response.get_mut().set_state(State::Ready);

@@ -1,4 +1,4 @@
-//! The command line: what it prints, and its exit codes.
+//! Tests of the command line: output and exit codes.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ struct Ran {
     errors: String,
 }
 
-/// Runs the program to its end, while servers of the test go on.
+/// Runs the program to its end, without blocking the test's servers.
 async fn run(arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backend-conformance"));
     command.args(arguments);
@@ -27,17 +27,17 @@ async fn run(arguments: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn it_lists_every_sentence() {
+async fn list_prints_every_case() {
     let ran = run(&["--list"]).await;
     assert_eq!(ran.code, Some(0));
-    let due = cases::all().len() + crash::sentences().len() + 1;
-    assert_eq!(ran.output.lines().count(), due);
+    let expected = cases::all().len() + crash::rules().len() + 1;
+    assert_eq!(ran.output.lines().count(), expected);
     let some = run(&["--list", "--only", "W4-"]).await;
     assert_eq!(some.output.lines().count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_driver_is_judged() {
+async fn running_driver_is_checked() {
     let served = Served::start(Arc::new(ModelDriver::new())).await;
     let endpoint = format!("unix://{}", served.socket().display());
     let folder = tempfile::tempdir().expect("temporary directory");
@@ -52,7 +52,7 @@ async fn a_running_driver_is_judged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentences_about_imports_need_empty_stores() {
+async fn import_cases_require_empty_stores() {
     let served = Served::start(Arc::new(ModelDriver::new())).await;
     let endpoint = format!("unix://{}", served.socket().display());
     let only = ["--endpoint", &endpoint, "--only", "E6-"];
@@ -67,13 +67,13 @@ async fn sentences_about_imports_need_empty_stores() {
 }
 
 #[tokio::test]
-async fn trouble_is_told_apart_from_failure() {
+async fn errors_and_failed_cases_have_different_exit_codes() {
     let folder = tempfile::tempdir().expect("temporary directory");
-    let nobody = format!("unix://{}/s", folder.path().display());
-    let nothing = ["--endpoint", &nobody];
+    let unserved = format!("unix://{}/s", folder.path().display());
+    let nothing = ["--endpoint", &unserved];
     let ends = [
         "--endpoint",
-        &nobody,
+        &unserved,
         "--restart-command",
         "sh -c 'echo no luck >&2; exit 7'",
     ];
@@ -81,8 +81,8 @@ async fn trouble_is_told_apart_from_failure() {
         (&[], "--endpoint"),
         (&["--endpoint", "http://host"], "must be unix:///PATH"),
         (
-            &["--endpoint", &nobody, "--only", "nonsense"],
-            "no sentence has that id",
+            &["--endpoint", &unserved, "--only", "nonsense"],
+            "no case has that id",
         ),
         (&nothing, "error: unix://"),
         (&ends, "no luck"),

@@ -1,4 +1,4 @@
-//! A driver behind the driver kit, on a socket of its own.
+//! A driver behind the driver kit, on its own socket.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use conformance::{Endpoint, ModelDriver};
 use sidecar::Driver;
 use tempfile::TempDir;
 
-/// A served driver in a directory of its own; [`Served::stop`] ends it in order.
+/// A served driver in its own directory; [`Served::stop`] ends it in order.
 pub(crate) struct Served {
     served: conformance::Served,
     folder: TempDir,
@@ -38,7 +38,7 @@ impl Served {
     }
 }
 
-/// Empty stores of the model, each as a driver that `wrap` makes of it.
+/// Empty stores of the model, each wrapped by a function.
 pub(crate) struct Empty<W>(pub(crate) W);
 
 #[async_trait]

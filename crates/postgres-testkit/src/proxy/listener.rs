@@ -1,4 +1,4 @@
-//! The task that accepts, and owns the connections.
+//! Task that accepts connections and owns them.
 
 use std::net::SocketAddr;
 
@@ -11,13 +11,13 @@ use super::{Mode, Order};
 use crate::error::{Error, Result};
 use crate::ports;
 
-/// How often another port is tried when somebody took the first between our look and the bind.
+/// Number of attempts if another process takes the port between the search and the bind.
 const TRIES: usize = 5;
 
-/// A port, and the connections through it.
+/// A listening port, and the connections through it.
 pub(super) struct Listener {
     address: SocketAddr,
-    /// None while it refuses.
+    /// `None` while connections are refused.
     socket: Option<TcpListener>,
     target: watch::Receiver<SocketAddr>,
     flow: watch::Sender<Flow>,
@@ -50,21 +50,21 @@ impl Listener {
         self.address
     }
 
-    /// Accepts and obeys until nobody can give orders.
+    /// Accepts connections and executes commands until the proxy is dropped.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
             tokio::select! {
                 order = orders.recv() => {
                     let Some((mode, done)) = order else { return };
                     let result = self.obey(mode).await;
-                    // Who gave it up does not wait for the answer.
+                    // The caller may be gone.
                     let _ = done.send(result);
                 }
                 client = accept(self.socket.as_ref()) => {
                     let (target, flow) = (self.target.clone(), self.flow.subscribe());
                     self.connections.spawn(pump::connection(client, target, flow));
                 }
-                // Ended connections are not kept.
+                // Collect ended connections.
                 Some(_) = self.connections.join_next() => {}
             }
         }
@@ -72,7 +72,7 @@ impl Listener {
 
     async fn obey(&mut self, mode: Mode) -> Result<()> {
         if mode == Mode::Refuse {
-            // First, so that no connection slips in between.
+            // Close the listener first, so that no connection slips in between.
             self.socket = None;
         } else if self.socket.is_none() {
             let bound = TcpListener::bind(self.address).await;
@@ -90,7 +90,8 @@ impl Listener {
     }
 }
 
-/// The next client; never one without a socket, or while the system has no descriptors.
+/// Accepts the next client. Waits forever without a socket, and while the system has no
+/// descriptors.
 async fn accept(socket: Option<&TcpListener>) -> TcpStream {
     let Some(socket) = socket else {
         return std::future::pending().await;
@@ -98,7 +99,7 @@ async fn accept(socket: Option<&TcpListener>) -> TcpStream {
     loop {
         match socket.accept().await {
             Ok((client, _)) => return client,
-            // The client's fault or a shortage; the next try may do.
+            // A failed handshake or a shortage of descriptors; retry.
             Err(_) => tokio::time::sleep(crate::wait::INTERVAL).await,
         }
     }

@@ -1,4 +1,4 @@
-//! One connection: bytes both ways, as the mode allows.
+//! One connection: forwards bytes both ways, as the mode permits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// The largest piece.
+/// Maximum size of a piece.
 const PIECE: usize = 16 * 1024;
 
-/// How bytes move.
+/// Flow of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// At once.
+    /// Forwards at once.
     Free,
-    /// Not at all.
+    /// Forwards nothing.
     Stopped,
-    /// Each piece after a random time.
+    /// Forwards each piece after a random delay.
     Slow {
-        /// The shortest.
+        /// Minimum delay.
         min: Duration,
-        /// The longest.
+        /// Maximum delay.
         max: Duration,
     },
 }
 
-/// Why a direction ended.
+/// Reason why a direction ended.
 enum End {
     /// The peer or the proxy is gone.
     Broken,
@@ -39,7 +39,7 @@ pub(super) async fn connection(
     target: watch::Receiver<SocketAddr>,
     mut flow: watch::Receiver<Flow>,
 ) {
-    // In a black hole the client is connected, to nothing.
+    // In a black hole the client's connection is open, but leads nowhere.
     if gate(&mut flow).await.is_err() {
         return;
     }
@@ -47,12 +47,12 @@ pub(super) async fn connection(
     let Ok(mut server) = TcpStream::connect(target).await else {
         return;
     };
-    // Best effort: without it small messages are late, and still right.
+    // Best effort: without it, small messages are only delayed.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    // The first break ends both; an orderly end of one direction leaves the other open.
+    // A broken direction ends both; a regular end of one leaves the other open.
     let _ = tokio::try_join!(
         direction(from_client, to_server, flow.clone()),
         direction(from_server, to_client, flow),
@@ -83,7 +83,7 @@ async fn direction(
     }
 }
 
-/// Writes a piece, and holds the rest of it back when the mode says so meanwhile.
+/// Writes a piece; stops in the middle if the mode changes.
 async fn deliver(
     mut piece: &[u8],
     to: &mut (impl AsyncWrite + Unpin),
@@ -103,13 +103,13 @@ async fn deliver(
     Ok(())
 }
 
-/// Waits until bytes may move.
+/// Waits until bytes may pass.
 async fn gate(flow: &mut watch::Receiver<Flow>) -> Result<(), End> {
     let open = flow.wait_for(|flow| *flow != Flow::Stopped).await;
     open.map(|_| ()).map_err(|_| End::Broken)
 }
 
-/// Waits as a slow network does, and then while nothing may move.
+/// Waits for the delay, and then while nothing may pass.
 async fn delay(flow: &mut watch::Receiver<Flow>) -> Result<(), End> {
     let now = *flow.borrow();
     if let Flow::Slow { min, max } = now {

@@ -11,7 +11,7 @@ use super::Stop;
 use crate::error::{Error, Result, tail_of};
 use crate::wait::Wait;
 
-/// A child of ours whose output goes to a log.
+/// A child process whose output goes to a log.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Option<Child>,
@@ -29,12 +29,12 @@ impl Process {
         &self.log
     }
 
-    /// The end of the log.
+    /// Returns the end of the log.
     pub(crate) fn tail(&self) -> String {
         tail_of(&self.log)
     }
 
-    /// Starts the command, outside of our process group: Ctrl-C is ours to handle.
+    /// Starts the command in its own process group, so that Ctrl-C reaches only the test.
     pub(crate) fn start(&mut self, mut command: Command) -> Result<()> {
         if self.is_running() {
             return Err(Error::State("the server runs already".to_owned()));
@@ -61,7 +61,7 @@ impl Process {
             .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// An error if it ended by itself.
+    /// Returns an error if the process ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
         let Some(child) = &mut self.child else {
             return Err(Error::State("the server was not started".to_owned()));
@@ -75,7 +75,7 @@ impl Process {
         }
     }
 
-    /// Asks it to stop and waits.
+    /// Signals the process to stop, and waits.
     pub(crate) async fn stop(&mut self, how: Stop) -> Result<()> {
         self.check()?;
         let signal = match how {
@@ -94,10 +94,10 @@ impl Process {
         Ok(())
     }
 
-    /// Fetches the exit status of one that was killed.
+    /// Collects the exit status of a killed process.
     pub(crate) fn reap(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
-            // Nothing to do for one that is dead; never wait for one that is not.
+            // No effect on a dead process; prevents waiting forever for a live one.
             child.kill().map_err(Error::io("SIGKILL"))?;
             child.wait().map_err(Error::io("waiting"))?;
         }

@@ -1,4 +1,4 @@
-//! A server that goes back in time.
+//! Tests of point-in-time recovery.
 
 use postgres_testkit::{Archive, Server, Session, Target};
 
@@ -15,7 +15,7 @@ async fn shows(archive: &Archive, dsn: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_server_is_put_back_to_points_and_times() {
+async fn server_is_restored_to_points_and_times() {
     let mut archive = Archive::start(Server::builder()).await.expect("a server");
     let dsn = archive.server().dsn("postgres");
     let session = Session::connect(&dsn).await.expect("a session");
@@ -40,7 +40,7 @@ async fn a_server_is_put_back_to_points_and_times() {
 }
 
 #[tokio::test]
-async fn a_killed_server_loses_nothing_that_was_committed() {
+async fn killed_server_loses_no_commit_in_recovery() {
     let mut archive = Archive::start(Server::builder()).await.expect("a server");
     let dsn = archive.server().dsn("postgres");
     archive.base_backup().await.expect("a backup");
@@ -54,7 +54,7 @@ async fn a_killed_server_loses_nothing_that_was_committed() {
         .expect("a restore");
     shows(&archive, &dsn, "1").await;
 
-    // From there, with a new backup and an ordinary restart.
+    // Continue with a new backup and a regular restart.
     archive.base_backup().await.expect("a backup");
     let session = Session::connect(&dsn).await.expect("a session");
     insert(&session, 2).await;

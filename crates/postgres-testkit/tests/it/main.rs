@@ -1,4 +1,4 @@
-//! The kit against the PostgreSQL of this machine.
+//! Tests of the testkit with the PostgreSQL of this machine.
 
 mod archive;
 mod pair;
@@ -9,7 +9,7 @@ mod tls;
 
 use postgres_testkit::Session;
 
-/// A table of numbers, to see which commits are there.
+/// Creates a table of numbers, to check which commits exist.
 async fn make_table(session: &Session) {
     session
         .batch_execute("create table t (n bigint primary key)")

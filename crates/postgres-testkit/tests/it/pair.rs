@@ -1,11 +1,11 @@
-//! A primary and a standby.
+//! Tests of a primary and a standby.
 
 use postgres_testkit::{Pair, Server, Session};
 
 use crate::{insert, make_table, numbers};
 
 #[tokio::test]
-async fn commits_after_the_cut_are_lost_and_those_before_are_kept() {
+async fn commits_after_replication_cut_are_lost() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let primary = Session::connect(&pair.dsn("postgres"))
         .await
@@ -37,14 +37,14 @@ async fn commits_after_the_cut_are_lost_and_those_before_are_kept() {
         .expect("the other one");
     assert_eq!(numbers(&moved).await, "1 2");
     insert(&moved, 4).await;
-    // The old primary comes back with what only it has.
+    // The old primary restarts with the commits that only it has.
     pair.primary_mut().start_again().await.expect("a start");
     let old = pair.primary().session("postgres").await.expect("a session");
     assert_eq!(numbers(&old).await, "1 2 3");
 }
 
 #[tokio::test]
-async fn paused_replay_shows_the_past_until_it_goes_on_or_promotes() {
+async fn paused_replay_shows_old_state_until_resumed_or_promoted() {
     let mut pair = Pair::start(Server::builder()).await.expect("a pair");
     let primary = pair.primary().session("postgres").await.expect("a session");
     make_table(&primary).await;

@@ -1,14 +1,14 @@
-//! A pooler.
+//! Tests of a pooler.
 
 use postgres_testkit::{PoolMode, Pooler, Proxy, Server, Session};
 
 async fn backend(session: &Session) -> String {
-    let asked = session.text("select pg_backend_pid()").await;
-    asked.expect("an answer").expect("a row")
+    let requested = session.text("select pg_backend_pid()").await;
+    requested.expect("an answer").expect("a row")
 }
 
 #[tokio::test]
-async fn a_session_is_shared_by_transactions_only_in_their_mode() {
+async fn session_state_is_shared_only_in_transaction_mode() {
     let server = Server::builder().start().await.expect("a server");
     let dsn = server.create_database("ark").await.expect("a database");
     for (mode, shared) in [(PoolMode::Session, false), (PoolMode::Transaction, true)] {
@@ -29,7 +29,7 @@ async fn a_session_is_shared_by_transactions_only_in_their_mode() {
 }
 
 #[tokio::test]
-async fn a_pooler_shows_passwords_and_may_stand_behind_a_proxy() {
+async fn pooler_passes_passwords_and_works_behind_proxy() {
     let server = Server::builder()
         .user("ann", "secret")
         .start()

@@ -1,4 +1,4 @@
-//! A network, in front of an echo: no database is needed to see what it does.
+//! Tests of the proxy in front of an echo server.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Long enough to see that nothing comes.
+/// Long enough to establish that nothing arrives.
 const SILENCE: Duration = Duration::from_millis(150);
-/// When something must have come.
+/// Timeout of an expected event.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server that sends back what it gets, behind a proxy.
+/// An echo server behind a proxy.
 struct Echo {
     proxy: Proxy,
     _tasks: JoinSet<()>,
@@ -57,8 +57,8 @@ async fn ask(client: &mut TcpStream) {
 }
 
 async fn answered(client: &mut TcpStream) {
-    let answer = timeout(SOON, client.read_u8()).await.expect("in time");
-    assert_eq!(answer.expect("an answer"), b'x');
+    let response = timeout(SOON, client.read_u8()).await.expect("in time");
+    assert_eq!(response.expect("an answer"), b'x');
 }
 
 async fn silent(client: &mut TcpStream) {
@@ -78,7 +78,7 @@ async fn closed(client: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn in_a_black_hole_connections_stay_and_go_on_afterwards() {
+async fn hang_mode_keeps_connections_and_resumes() {
     let echo = Echo::start().await;
     let mut old = echo.client().await;
     ask(&mut old).await;
@@ -96,17 +96,17 @@ async fn in_a_black_hole_connections_stay_and_go_on_afterwards() {
 }
 
 #[tokio::test]
-async fn a_refusal_closes_and_refuses_until_it_ends() {
+async fn refuse_mode_closes_and_refuses_connections() {
     let echo = Echo::start().await;
     let mut client = echo.client().await;
     ask(&mut client).await;
     answered(&mut client).await;
     echo.set(Mode::Refuse).await;
     closed(&mut client).await;
-    let refused = TcpStream::connect(echo.proxy.address())
+    let rejected = TcpStream::connect(echo.proxy.address())
         .await
         .expect_err("an error");
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(rejected.kind(), std::io::ErrorKind::ConnectionRefused);
     echo.set(Mode::Forward).await;
     let mut client = echo.client().await;
     ask(&mut client).await;
@@ -114,7 +114,7 @@ async fn a_refusal_closes_and_refuses_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_cut_closes_once_also_what_hangs() {
+async fn cut_mode_closes_connections_once() {
     let echo = Echo::start().await;
     for before in [Mode::Forward, Mode::Hang] {
         echo.set(before).await;
@@ -134,7 +134,7 @@ async fn a_cut_closes_once_also_what_hangs() {
 }
 
 #[tokio::test]
-async fn a_delay_counts_both_ways() {
+async fn delay_mode_delays_both_directions() {
     let echo = Echo::start().await;
     let (min, max) = (Duration::from_millis(40), Duration::from_millis(60));
     echo.set(Mode::Delay { min, max }).await;
@@ -146,7 +146,7 @@ async fn a_delay_counts_both_ways() {
 }
 
 #[tokio::test]
-async fn the_end_of_one_direction_passes_and_a_drop_closes() {
+async fn half_close_is_forwarded_and_drop_closes() {
     let echo = Echo::start().await;
     let mut client = echo.client().await;
     ask(&mut client).await;
@@ -168,7 +168,7 @@ async fn the_end_of_one_direction_passes_and_a_drop_closes() {
 }
 
 #[tokio::test]
-async fn a_database_behind_it_is_another_one_after_a_move() {
+async fn moved_proxy_forwards_to_another_database() {
     let one = Server::builder().start().await.expect("a server");
     let other = Server::builder().start().await.expect("a server");
     let proxy = Proxy::start(one.address()).await.expect("a proxy");

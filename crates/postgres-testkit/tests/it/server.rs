@@ -1,4 +1,4 @@
-//! One server.
+//! Tests of one server.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use postgres_testkit::{Error, Server, Session, Stop};
 
 use crate::{insert, make_table, numbers};
 
-/// A server whose table holds 1, with a transaction open that has written 2.
+/// Creates a table with the row 1, and an open transaction that has inserted 2.
 async fn with_a_table(server: &Server) -> Session {
     let session = server.session("postgres").await.expect("a session");
     make_table(&session).await;
@@ -25,7 +25,7 @@ async fn shows(server: &Server, expected: &str) {
     assert_eq!(numbers(&session).await, expected);
 }
 
-/// Segments of shared memory of the whole machine, of which a leak would be one.
+/// Returns the shared memory segment of a server, as listed machine-wide.
 fn segment_of(data: &Path) -> String {
     let file = std::fs::read_to_string(data.join("postmaster.pid")).expect("its state");
     let line = file.lines().nth(6).expect("a segment").to_owned();
@@ -43,7 +43,7 @@ fn is_gone(folder: &Path, port: u16) -> bool {
 }
 
 #[tokio::test]
-async fn commits_survive_stops_and_crashes_and_only_commits() {
+async fn only_commits_survive_stops_and_crashes() {
     let mut server = Server::builder().start().await.expect("a server");
     let (port, dsn) = (server.port(), server.dsn("postgres"));
     let open = with_a_table(&server).await;
@@ -64,7 +64,7 @@ async fn commits_survive_stops_and_crashes_and_only_commits() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_after_a_drop_and_after_a_crash() {
+async fn drop_and_crash_leave_nothing() {
     let mut segments = Vec::new();
     for crash in [false, true] {
         let mut server = Server::builder().start().await.expect("a server");
@@ -84,7 +84,7 @@ async fn nothing_is_left_after_a_drop_and_after_a_crash() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_when_a_test_panics() {
+async fn panicking_test_leaves_nothing() {
     let mut set = tokio::task::JoinSet::new();
     let (sender, receiver) = tokio::sync::oneshot::channel();
     set.spawn(async move {
@@ -104,7 +104,7 @@ async fn nothing_is_left_when_a_test_panics() {
 }
 
 #[test]
-fn nothing_is_left_when_the_holder_is_killed() {
+fn killed_test_process_leaves_nothing() {
     let mut holder = Command::new(env!("CARGO_BIN_EXE_postgres-testkit"))
         .args(["--database", "mine", "--set", "work_mem=5MB"])
         .stdout(Stdio::piped())
@@ -117,8 +117,8 @@ fn nothing_is_left_when_the_holder_is_killed() {
         line
     };
     let dsn = line(holder.stdout.as_mut().expect("stdout"));
-    let told = line(holder.stderr.as_mut().expect("stderr"));
-    let log = told
+    let message = line(holder.stderr.as_mut().expect("stderr"));
+    let log = message
         .split("log in ")
         .nth(1)
         .and_then(|rest| rest.split(';').next());
@@ -136,7 +136,7 @@ fn nothing_is_left_when_the_holder_is_killed() {
         .expect("a port");
     assert!(dsn.ends_with("/mine\n"), "{dsn}");
     assert!(folder.exists() && TcpStream::connect(("127.0.0.1", port)).is_ok());
-    // SIGKILL: it cannot clean up.
+    // SIGKILL, so that it cannot clean up.
     holder.kill().expect("a kill");
     holder.wait().expect("its end");
     let begin = Instant::now();
@@ -151,7 +151,7 @@ fn nothing_is_left_when_the_holder_is_killed() {
 }
 
 #[tokio::test]
-async fn a_server_has_the_settings_and_users_it_was_given() {
+async fn server_has_given_settings_and_users() {
     let builder = Server::builder()
         .setting("work_mem", "5MB")
         .user("ann", "it's: \"a\" secret/");
@@ -199,7 +199,7 @@ async fn a_server_has_the_settings_and_users_it_was_given() {
 }
 
 #[tokio::test]
-async fn a_server_without_tcp_is_reached_by_its_socket() {
+async fn server_without_tcp_is_reachable_by_socket() {
     let server = Server::builder()
         .without_tcp()
         .fsync(true)
@@ -215,11 +215,11 @@ async fn a_server_without_tcp_is_reached_by_its_socket() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_start_says_why() {
+async fn failed_server_start_reports_reason() {
     let started = Server::builder().setting("work_mem", "much").start().await;
-    let told = started.expect_err("an error").to_string();
+    let message = started.expect_err("an error").to_string();
     assert!(
-        told.contains("invalid value for parameter \"work_mem\""),
-        "{told}"
+        message.contains("invalid value for parameter \"work_mem\""),
+        "{message}"
     );
 }

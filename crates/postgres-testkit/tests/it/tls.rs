@@ -1,10 +1,10 @@
-//! A server with a certificate.
+//! Tests of a server with TLS.
 
 use postgres_testkit::{Server, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// The message by which a client asks for TLS: its length, and a code.
+/// The SSLRequest message of the PostgreSQL protocol: its length, and a code.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 async fn offers_tls(server: &Server) -> bool {
@@ -16,7 +16,7 @@ async fn offers_tls(server: &Server) -> bool {
 }
 
 #[tokio::test]
-async fn a_server_speaks_tls_and_may_demand_it() {
+async fn server_offers_and_requires_tls() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let folder = tempfile::tempdir().expect("a folder");
     let (certificate, key) = (folder.path().join("crt"), folder.path().join("key"));
@@ -40,10 +40,10 @@ async fn a_server_speaks_tls_and_may_demand_it() {
         .await
         .expect("a server");
     assert!(offers_tls(&server).await);
-    let refused = Session::connect(&server.dsn("postgres"))
+    let rejected = Session::connect(&server.dsn("postgres"))
         .await
         .expect_err("an error");
-    assert!(refused.to_string().contains("no encryption"), "{refused}");
+    assert!(rejected.to_string().contains("no encryption"), "{rejected}");
     assert!(
         server.session("postgres").await.is_ok(),
         "the kit's own way is the socket"

@@ -1,4 +1,4 @@
-//! Batching over a driver whose commits the test holds up and inspects.
+//! Tests of batching, over a driver whose commits the test blocks and inspects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,27 +19,27 @@ use crate::driver::{
     LogPage,
 };
 use crate::fanout::Fanout;
+use crate::log_follower::LogFollower;
 use crate::metrics::Metrics;
 use crate::refuse::error;
-use crate::tail::Tail;
 
-/// Commits when it gets a permit; the values of every batch are kept. A value `fail` fails it, and
-/// `panic` panics. Every record that is deleted has 20 MiB.
-struct Held {
+/// Commits when it gets a permit and records the values of every batch. The value `fail` fails the
+/// batch, `panic` panics. Every deleted record has 20 MiB.
+struct BlockingDriver {
     permits: Semaphore,
     batches: Mutex<Vec<Vec<String>>>,
     large: Bytes,
 }
 
-struct Bench {
-    driver: Arc<Held>,
+struct Harness {
+    driver: Arc<BlockingDriver>,
     queue: Queue,
     _batcher: JoinSet<()>,
 }
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
-        let driver = Arc::new(Held {
+        let driver = Arc::new(BlockingDriver {
             permits: Semaphore::new(0),
             batches: Mutex::default(),
             large: vec![0; 20 << 20].into(),
@@ -49,9 +49,9 @@ impl Bench {
             write_ops: 300,
             write_bytes: 8 << 20,
         });
-        let tail = Tail::new(Arc::new(Fanout::new(Header::default())));
+        let log_follower = LogFollower::new(Arc::new(Fanout::new(Header::default())));
         let mut tasks = JoinSet::new();
-        tasks.spawn(batcher.run(driver.clone(), tail, Metrics::new()));
+        tasks.spawn(batcher.run(driver.clone(), log_follower, Metrics::new()));
         Self {
             driver,
             queue,
@@ -59,7 +59,7 @@ impl Bench {
         }
     }
 
-    /// Queues one request and lets the batcher see it.
+    /// Queues one request and yields, so that the batcher takes it.
     async fn send(&self, writers: &mut JoinSet<Result<usize, BackendError>>, ops: Vec<Op>) {
         let queue = self.queue.clone();
         writers.spawn(async move { Ok(queue.write(ops).await?.results.len()) });
@@ -89,27 +89,27 @@ fn put(name: &str, value: &str) -> Op {
 }
 
 #[tokio::test]
-async fn what_queues_during_a_commit_is_the_next_batch() {
-    let bench = Bench::new();
+async fn requests_queued_during_commit_form_next_batch() {
+    let harness = Harness::new();
     let mut writers = JoinSet::new();
     for name in ["a", "b", "c", "d"] {
-        bench.send(&mut writers, vec![put(name, name)]).await;
+        harness.send(&mut writers, vec![put(name, name)]).await;
     }
     assert_eq!(
-        bench.finish(writers).await,
+        harness.finish(writers).await,
         [vec!["a"], vec!["b", "c", "d"]]
     );
 }
 
 #[tokio::test]
-async fn two_operations_on_one_key_go_to_successive_batches_in_order() {
-    let bench = Bench::new();
+async fn operations_on_one_key_go_to_successive_batches() {
+    let harness = Harness::new();
     let mut writers = JoinSet::new();
-    bench.send(&mut writers, vec![put("first", "0")]).await;
+    harness.send(&mut writers, vec![put("first", "0")]).await;
     let ops = vec![put("x", "1"), put("x", "2"), put("y", "3"), put("x", "4")];
-    bench.send(&mut writers, ops).await;
-    bench.send(&mut writers, vec![put("y", "5")]).await;
-    let batches = bench.finish(writers).await;
+    harness.send(&mut writers, ops).await;
+    harness.send(&mut writers, vec![put("y", "5")]).await;
+    let batches = harness.finish(writers).await;
     assert_eq!(
         batches,
         [vec!["0"], vec!["1", "3"], vec!["2", "5"], vec!["4"]]
@@ -117,27 +117,27 @@ async fn two_operations_on_one_key_go_to_successive_batches_in_order() {
 }
 
 #[tokio::test]
-async fn a_writer_that_left_before_its_turn_writes_nothing() {
-    let bench = Bench::new();
+async fn disconnected_writer_in_queue_writes_nothing() {
+    let harness = Harness::new();
     let mut writers = JoinSet::new();
-    bench.send(&mut writers, vec![put("a", "a")]).await;
+    harness.send(&mut writers, vec![put("a", "a")]).await;
     let mut leaver = JoinSet::new();
-    bench
+    harness
         .send(&mut leaver, vec![put("b", "b"), put("b", "b")])
         .await;
-    bench.send(&mut writers, vec![put("c", "c")]).await;
+    harness.send(&mut writers, vec![put("c", "c")]).await;
     leaver.shutdown().await;
-    assert_eq!(bench.finish(writers).await, [vec!["a"], vec!["c"]]);
+    assert_eq!(harness.finish(writers).await, [vec!["a"], vec!["c"]]);
 }
 
 #[tokio::test]
-async fn a_failed_commit_is_the_error_of_its_calls_and_of_no_other() {
-    let bench = Bench::new();
-    bench.driver.permits.add_permits(1000);
-    let failed = bench.queue.write(vec![put("a", "fail")]).await;
+async fn failed_commit_fails_only_its_own_calls() {
+    let harness = Harness::new();
+    harness.driver.permits.add_permits(1000);
+    let failed = harness.queue.write(vec![put("a", "fail")]).await;
     assert_eq!(failed.expect_err("failed").reason(), Reason::Internal);
-    // One operation of two was committed before the other failed.
-    let both = bench
+    // The first of the two operations was committed before the second failed.
+    let both = harness
         .queue
         .write(vec![put("a", "fine"), put("a", "fail")])
         .await;
@@ -147,14 +147,18 @@ async fn a_failed_commit_is_the_error_of_its_calls_and_of_no_other() {
 }
 
 #[tokio::test]
-async fn requests_above_the_limits_are_refused() {
-    let bench = Bench::new();
+async fn requests_above_limits_are_rejected() {
+    let harness = Harness::new();
     let many = (0..301)
         .map(|number| put(&number.to_string(), ""))
         .collect();
-    let refused = bench.queue.write(many).await.expect_err("refused");
-    assert_eq!(refused.reason(), Reason::TooLarge);
-    let empty = bench.queue.write(Vec::new()).await.expect("nothing to do");
+    let rejected = harness.queue.write(many).await.expect_err("refused");
+    assert_eq!(rejected.reason(), Reason::TooLarge);
+    let empty = harness
+        .queue
+        .write(Vec::new())
+        .await
+        .expect("nothing to do");
     assert!(empty.results.is_empty());
 }
 
@@ -166,12 +170,12 @@ fn delete(name: &str) -> Op {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_into_an_answer_is_told_without_its_record() {
-    let bench = Bench::new();
-    bench.driver.permits.add_permits(1000);
+async fn records_beyond_response_limit_are_omitted() {
+    let harness = Harness::new();
+    harness.driver.permits.add_permits(1000);
     let ops = vec![delete("a"), put("b", "b"), delete("c"), delete("d")];
-    let results = bench.queue.write(ops).await.expect("answered").results;
-    let told: Vec<_> = results
+    let results = harness.queue.write(ops).await.expect("answered").results;
+    let verdicts: Vec<_> = results
         .into_iter()
         .map(|result| match result.verdict.expect("a verdict") {
             Verdict::Applied(applied) => Ok(applied.deleted.is_some()),
@@ -180,33 +184,33 @@ async fn what_does_not_fit_into_an_answer_is_told_without_its_record() {
         })
         .collect();
     let full = Err((Reason::Overloaded, Outcome::Applied));
-    assert_eq!(told, [Ok(true), Ok(false), full, full]);
+    assert_eq!(verdicts, [Ok(true), Ok(false), full, full]);
 }
 
 #[tokio::test]
-async fn after_large_deletes_batches_hold_few_of_them() {
-    let bench = Bench::new();
+async fn batches_after_large_deletes_hold_few_deletes() {
+    let harness = Harness::new();
     let mut writers = JoinSet::new();
-    bench.send(&mut writers, vec![delete("a")]).await;
+    harness.send(&mut writers, vec![delete("a")]).await;
     let ops = vec![delete("b"), delete("c"), put("d", "d"), delete("e")];
-    bench.send(&mut writers, ops).await;
-    let batches = bench.finish(writers).await;
+    harness.send(&mut writers, ops).await;
+    let batches = harness.finish(writers).await;
     assert_eq!(batches, [vec!["a"], vec!["b"], vec!["c", "d"], vec!["e"]]);
 }
 
 #[tokio::test]
-async fn a_batcher_that_is_lost_leaves_the_outcome_open() {
-    let bench = Bench::new();
-    bench.driver.permits.add_permits(1000);
-    let lost = bench.queue.write(vec![put("a", "panic")]).await;
+async fn lost_batcher_leaves_outcome_unknown() {
+    let harness = Harness::new();
+    harness.driver.permits.add_permits(1000);
+    let lost = harness.queue.write(vec![put("a", "panic")]).await;
     assert_eq!(lost.expect_err("lost").outcome(), Outcome::Unknown);
-    // What is not taken any more is surely not made.
-    let closed = bench.queue.write(vec![put("a", "a")]).await;
+    // A request that the batcher never took was not applied.
+    let closed = harness.queue.write(vec![put("a", "a")]).await;
     assert_eq!(closed.expect_err("closed").outcome(), Outcome::NotApplied);
 }
 
 #[async_trait]
-impl Driver for Held {
+impl Driver for BlockingDriver {
     fn describe(&self) -> Description {
         unreachable!("not asked in these tests")
     }
@@ -216,9 +220,9 @@ impl Driver for Held {
         let text = |op: &Op| String::from_utf8_lossy(&op.value).into_owned();
         let values: Vec<String> = ops.iter().map(text).collect();
         if values.iter().any(|value| value == "fail") {
-            return Err(error(Reason::Internal, "told to"));
+            return Err(error(Reason::Internal, "as requested"));
         }
-        assert!(!values.iter().any(|value| value == "panic"), "told to");
+        assert!(!values.iter().any(|value| value == "panic"), "as requested");
         self.batches.lock().push(values);
         let results = ops.iter().map(|op| {
             let deleted = (op.action() == Action::Delete).then(|| Record {

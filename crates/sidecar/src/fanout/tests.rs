@@ -1,4 +1,4 @@
-//! The ring as a cursor sees it.
+//! Tests of the ring through cursors.
 
 use backend_proto::v1::{Event, Header, Record};
 use bytes::Bytes;
@@ -25,25 +25,31 @@ fn event(revision: i64, bytes: usize) -> Event {
     }
 }
 
-/// Revisions after `cursor` and how far they reach; `None` if the ring begins too late.
+/// Returns the revisions after `cursor` and the revision up to which they are complete; `None` if
+/// the ring no longer reaches back to the cursor.
 fn after(fanout: &Fanout, cursor: i64, max_bytes: usize) -> Option<(Vec<i64>, i64)> {
     match fanout.after(cursor, 1, max_bytes) {
         Found::Events {
-            events, through, ..
-        } => Some((events.iter().map(|event| event.revision).collect(), through)),
+            events,
+            up_to_revision,
+            ..
+        } => Some((
+            events.iter().map(|event| event.revision).collect(),
+            up_to_revision,
+        )),
         Found::Behind => None,
         Found::EpochChanged => panic!("the epoch did not change"),
     }
 }
 
 #[test]
-fn cursors_read_what_follows_them_in_pages() {
+fn cursors_read_following_events_in_pages() {
     let fanout = Fanout::new(header(1, 10));
     assert_eq!(after(&fanout, 10, 1000), Some((vec![], 10)));
     assert_eq!(after(&fanout, 9, 1000), None);
     assert!(fanout.publish(vec![event(11, 0), event(12, 0)], header(1, 12)));
     assert!(fanout.publish(vec![event(13, 0)], header(1, 13)));
-    // An event counts 512 bytes beside its value.
+    // An event counts 512 bytes besides its value.
     assert_eq!(after(&fanout, 10, 1024), Some((vec![11, 12], 12)));
     assert_eq!(after(&fanout, 10, 1), Some((vec![11], 11)));
     assert_eq!(after(&fanout, 12, 1024), Some((vec![13], 13)));
@@ -51,7 +57,7 @@ fn cursors_read_what_follows_them_in_pages() {
 }
 
 #[test]
-fn a_cursor_ahead_of_the_ring_waits_and_never_goes_back() {
+fn cursor_ahead_of_ring_waits() {
     let fanout = Fanout::new(header(1, 10));
     fanout.publish(vec![event(11, 0)], header(1, 11));
     assert_eq!(after(&fanout, 12, 1000), Some((vec![], 12)));
@@ -60,7 +66,7 @@ fn a_cursor_ahead_of_the_ring_waits_and_never_goes_back() {
 }
 
 #[test]
-fn a_full_ring_forgets_its_oldest() {
+fn full_ring_drops_its_oldest_event() {
     let fanout = Fanout::new(header(1, 0));
     let half = RING_BYTES / 2;
     for revision in 1..=3 {
@@ -71,21 +77,21 @@ fn a_full_ring_forgets_its_oldest() {
 }
 
 #[test]
-fn changes_of_other_writers_are_waited_for() {
+fn commits_wait_for_earlier_changes_of_other_writers() {
     let fanout = Fanout::new(header(1, 10));
-    // 11 was another writer's: 12 must not be shown before it.
+    // Revision 11 belongs to another writer: 12 must not be visible before it.
     assert!(!fanout.publish(vec![event(12, 0)], header(1, 12)));
     assert_eq!(after(&fanout, 10, 1000), Some((vec![], 10)));
-    // 13 was another writer's: nothing above 12 may be claimed.
+    // Revision 13 belongs to another writer: the ring must not claim more than 12.
     assert!(!fanout.publish(vec![event(11, 0), event(12, 0)], header(1, 13)));
     assert_eq!(after(&fanout, 10, 9999), Some((vec![11, 12], 12)));
-    // The log repeats what is here already.
+    // The log repeats events that the ring already holds.
     assert!(fanout.publish(vec![event(12, 0), event(13, 0)], header(1, 13)));
     assert_eq!(after(&fanout, 10, 9999), Some((vec![11, 12, 13], 13)));
 }
 
 #[test]
-fn a_new_epoch_ends_old_cursors() {
+fn new_epoch_ends_old_cursors() {
     let fanout = Fanout::new(header(1, 10));
     fanout.adopt(&header(2, 100));
     assert!(matches!(fanout.after(10, 1, 1000), Found::EpochChanged));
@@ -93,7 +99,7 @@ fn a_new_epoch_ends_old_cursors() {
 }
 
 #[test]
-fn what_was_read_before_an_epoch_began_does_not_bring_the_old_one_back() {
+fn stale_header_does_not_restore_old_epoch() {
     let fanout = Fanout::new(header(1, 10));
     assert!(fanout.publish(vec![event(101, 0)], header(2, 101)));
     assert!(fanout.publish(vec![event(11, 0)], header(1, 11)));
@@ -103,7 +109,7 @@ fn what_was_read_before_an_epoch_began_does_not_bring_the_old_one_back() {
 }
 
 #[test]
-fn changes_that_are_gone_are_skipped_and_the_log_says_so() {
+fn compacted_changes_are_skipped_in_the_ring() {
     let fanout = Fanout::new(header(1, 10));
     fanout.skip_to(header(1, 50));
     assert_eq!(after(&fanout, 10, 1000), None);
@@ -111,7 +117,7 @@ fn changes_that_are_gone_are_skipped_and_the_log_says_so() {
 }
 
 #[test]
-fn another_store_begins_anew() {
+fn another_store_replaces_the_ring() {
     let fanout = Fanout::new(header(1, 10));
     let other = Header {
         store_id: "other".to_owned(),

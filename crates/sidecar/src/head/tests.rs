@@ -1,4 +1,4 @@
-//! Where epochs begin, by example and over every order of events.
+//! Tests of where epochs begin: examples, and properties over random sequences of events.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,7 +26,7 @@ fn head(epoch: i64, revision: i64) -> Head {
 }
 
 #[test]
-fn an_epoch_begins_at_the_clock_or_above_what_is_remembered() {
+fn epoch_begins_at_clock_or_above_newest_revision() {
     let begin = |newest, now| Head::begin(newest, now).map(|begun| begun.epoch);
     let made = |now| Head::made(now).epoch;
     assert_eq!(made(UNIX_EPOCH), 1);
@@ -36,7 +36,7 @@ fn an_epoch_begins_at_the_clock_or_above_what_is_remembered() {
     assert_eq!(begin(head(9, 5), at(0)), Ok(10));
     assert_eq!(begin(head(1, 4095), at(1)), Ok(4096));
     assert_eq!(begin(head(1, 4096), at(1)), Ok(4097));
-    // The clock counts up to 2091, and what is remembered up to the end.
+    // The clock counts until 2091; revisions in the store count up to the maximum.
     let last = i64::try_from(YEARS_65).expect("fits") * REVISIONS_PER_MILLI;
     assert_eq!((made(at(YEARS_65)), made(at(10 * YEARS_65))), (last, last));
     let end = MAX_REVISION;
@@ -47,7 +47,7 @@ fn an_epoch_begins_at_the_clock_or_above_what_is_remembered() {
 }
 
 #[test]
-fn an_epoch_has_just_begun_until_the_first_write() {
+fn epoch_has_just_begun_until_first_write() {
     let begun = Head::made(at(7));
     assert!(begun.has_just_begun());
     let revision = begun.revision + 1;
@@ -59,27 +59,28 @@ fn an_epoch_has_just_begun_until_the_first_write() {
     assert!(!written.has_just_begun());
 }
 
-/// What may happen to the stores behind one address.
+/// Events that change the store behind one address.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Time passes, and the store that serves commits so many changes per millisecond.
+    /// Time passes, and the serving store commits `rate` changes per millisecond.
     Write { millis: u64, rate: u64 },
-    /// A backup is taken of the store that serves.
+    /// The serving store is backed up.
     Backup,
-    /// A new store takes its place.
+    /// A new store replaces it.
     Make,
-    /// A backup is restored in its place.
+    /// A restored backup replaces it.
     Restore(usize),
-    /// A standby that lacks some commits takes over; the sidecar remembers where the store was.
+    /// A standby that lacks some commits takes over; `remembered` if the sidecar kept the last
+    /// head.
     FailOver { lost: i64, remembered: bool },
     /// The content is imported into a new store, which begins an epoch.
     Import,
-    /// The clock is set.
+    /// The wall clock is set.
     SetClock(u64),
 }
 
 fn steps(clocks: bool) -> impl Strategy<Value = Vec<Step>> {
-    // At most a day in all, and at most a thousand changes per millisecond.
+    // At most a day in total, and at most a thousand changes per millisecond.
     let write =
         (1_u64..2_000_000, 0_u64..1_000).prop_map(|(millis, rate)| Step::Write { millis, rate });
     let other = prop_oneof![
@@ -98,18 +99,18 @@ fn steps(clocks: bool) -> impl Strategy<Value = Vec<Step>> {
     }
 }
 
-/// The stores behind one address, one after the other.
+/// The successive stores behind one address.
 struct Lineage {
     millis: u64,
     serving: Head,
     backups: Vec<Head>,
-    /// Every revision given to a change: first and last of each run.
+    /// Every revision issued to a change, as ranges: first to last.
     issued: BTreeMap<i64, i64>,
 }
 
 impl Lineage {
     fn begin(&mut self, newest: Head) {
-        // A process does not start twice within a millisecond.
+        // Two starts of a process are at least a millisecond apart.
         self.millis += 1;
         self.serving = Head::begin(newest, at(self.millis)).expect("room");
     }
@@ -185,7 +186,7 @@ fn play(start: u64, steps: Vec<Step>) -> Lineage {
 
 proptest! {
     #[test]
-    fn no_number_is_given_to_two_changes_in_any_order_of_events(
+    fn no_revision_is_issued_twice_in_any_order_of_events(
         start in 0_u64..YEARS_65 - 86_400_000,
         steps in steps(false),
     ) {
@@ -193,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn no_revision_exceeds_a_double_whatever_the_clock_says(
+    fn no_revision_exceeds_a_double_at_any_clock(
         start in 0_u64..YEARS_65,
         steps in steps(true),
     ) {
@@ -201,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn a_store_that_remembers_never_goes_back_whatever_the_clock_says(
+    fn revisions_never_decrease_at_any_clock(
         first in 1_i64..MAX_REVISION - 50_000,
         clocks in vec(0_u64..2 * YEARS_65, 1..40),
     ) {
@@ -215,7 +216,7 @@ proptest! {
 }
 
 #[test]
-fn heads_are_in_order_and_in_range() {
+fn heads_out_of_order_or_range_are_rejected() {
     let end = MAX_REVISION;
     for (epoch, compact_revision, revision, sound) in [
         (1, 1, 1, true),
@@ -233,13 +234,13 @@ fn heads_are_in_order_and_in_range() {
             revision,
             compact_revision,
         };
-        let due = if sound { Ok(head) } else { Err(Damaged(head)) };
-        assert_eq!(head.check(), due);
+        let expected = if sound { Ok(head) } else { Err(Damaged(head)) };
+        assert_eq!(head.check(), expected);
     }
 }
 
 #[test]
-fn what_can_be_read_lies_between_compaction_and_now() {
+fn readable_revisions_lie_between_compaction_and_head() {
     let head = Head {
         epoch: 1,
         revision: 20,

@@ -1,4 +1,4 @@
-//! Readers that do not read, on a clock of the test's own.
+//! Tests of readers that stop reading, under tokio's paused clock.
 
 use backend_proto::v1::list_response::{Chunk, Part};
 use backend_proto::v1::{ListResponse, Record};
@@ -6,14 +6,14 @@ use tokio::time::{Instant, sleep};
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{LAST_WORD, Messages, PATIENCE, STOPPING, Sink, channel};
+use super::{FINAL_ERROR_TIMEOUT, Messages, READ_TIMEOUT, SHUTDOWN_READ_TIMEOUT, Sink, channel};
 use crate::connection::Connection;
 use crate::refuse::{closing, too_slow};
-use crate::streams::{PRESSED, STREAMS, Streams};
+use crate::streams::{PRESSURE_TIMEOUT, STREAMS, Streams};
 
 const MIB: usize = 1 << 20;
 
-/// A message of about so many bytes.
+/// Builds a message of about `bytes`.
 fn chunk(bytes: usize) -> ListResponse {
     let record = Record {
         value: vec![0; bytes].into(),
@@ -32,33 +32,33 @@ fn open(streams: &Streams) -> (Sink<ListResponse>, Messages<ListResponse>, Conne
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_takes_nothing_is_cut_and_its_connection_closed() {
+async fn stalled_reader_is_cut_off_and_disconnected() {
     let stop = CancellationToken::new();
     let (sink, _messages, connection) = open(&Streams::new());
     assert_eq!(sink.send(chunk(1), None, &stop).await, Ok(true));
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(sink.send(chunk(1), None, &stop).await, Err(too_slow()));
-    assert_eq!(begun.elapsed(), PATIENCE);
+    assert_eq!(started.elapsed(), READ_TIMEOUT);
     sink.end(&too_slow(), &stop).await;
-    assert_eq!(begun.elapsed(), PATIENCE + LAST_WORD);
+    assert_eq!(started.elapsed(), READ_TIMEOUT + FINAL_ERROR_TIMEOUT);
     assert!(connection.is_closed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_kit_waits_for_no_reader() {
+async fn shutdown_does_not_wait_for_readers() {
     let stop = CancellationToken::new();
     let (sink, _messages, connection) = open(&Streams::new());
     assert_eq!(sink.send(chunk(1), None, &stop).await, Ok(true));
     stop.cancel();
     assert_eq!(sink.send(chunk(1), None, &stop).await, Err(closing()));
-    let begun = Instant::now();
+    let started = Instant::now();
     sink.end(&closing(), &stop).await;
-    assert_eq!(begun.elapsed(), STOPPING);
+    assert_eq!(started.elapsed(), SHUTDOWN_READ_TIMEOUT);
     assert!(!connection.is_closed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_takes_its_last_word_keeps_its_connection() {
+async fn reader_that_accepts_final_error_keeps_its_connection() {
     let stop = CancellationToken::new();
     let (sink, mut messages, connection) = open(&Streams::new());
     let read = async move {
@@ -75,27 +75,31 @@ async fn a_reader_that_takes_its_last_word_keeps_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_read_is_bounded_and_given_to_those_who_read() {
+async fn unread_bytes_are_bounded_and_stalled_readers_yield() {
     let (streams, stop) = (Streams::new(), CancellationToken::new());
-    // Many that read nothing.
+    // Many readers that accept nothing fill the shared room.
     let mut unread = Vec::new();
     let mut sent = 0;
     for _ in 0..100 {
         let (sink, messages, _) = open(&streams);
-        let sending = tokio::time::timeout(PRESSED / 2, sink.send(chunk(MIB), None, &stop));
+        let sending =
+            tokio::time::timeout(PRESSURE_TIMEOUT / 2, sink.send(chunk(MIB), None, &stop));
         sent += usize::from(sending.await.is_ok());
         unread.push((sink, messages));
     }
     assert!(sent < 64, "{sent} MiB are held");
-    // One that reads, beside them.
-    sleep(PRESSED).await;
+    // One reader that accepts messages, besides them.
+    sleep(PRESSURE_TIMEOUT).await;
     let (sink, mut messages, _) = open(&streams);
-    let begun = Instant::now();
+    let started = Instant::now();
     let ended = async {
         let mut cut = 0;
         for (sink, messages) in unread {
-            // As the kit does: it ends the stream, and the transport lets it go.
-            if tokio::time::timeout(PRESSED * 2, sink.cut()).await.is_ok() {
+            // The kit ends the stream in this case, and the transport then drops it.
+            if tokio::time::timeout(PRESSURE_TIMEOUT * 2, sink.cut())
+                .await
+                .is_ok()
+            {
                 drop(messages);
                 cut += 1;
             }
@@ -107,15 +111,15 @@ async fn what_is_not_read_is_bounded_and_given_to_those_who_read() {
             assert_eq!(sink.send(chunk(MIB), None, &stop).await, Ok(true));
             messages.next().await.expect("open").expect("a message");
         }
-        begun.elapsed()
+        started.elapsed()
     };
     let (cut, served) = tokio::join!(ended, served);
     assert_eq!(cut, sent, "those that hold something, and no others");
-    assert!(served <= PRESSED * 2, "{served:?}");
+    assert!(served <= PRESSURE_TIMEOUT * 2, "{served:?}");
 }
 
 #[tokio::test]
-async fn streams_are_counted_until_they_are_gone() {
+async fn streams_are_counted_until_dropped() {
     let streams = Streams::new();
     let mut open: Vec<_> = (0..STREAMS).map(|_| self::open(&streams)).collect();
     channel::<ListResponse>(&streams, Connection::default(), 1).expect_err("one too many");

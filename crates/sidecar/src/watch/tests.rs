@@ -1,4 +1,4 @@
-//! Where watches start while the store moves.
+//! Tests of the start of watches while the store changes.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use super::{AHEAD, Source, Watch};
 use crate::connection::Connection;
 use crate::driver::DriverHealth;
 use crate::fanout::Fanout;
+use crate::log_follower::tests::Others;
 use crate::metrics::Metrics;
 use crate::reader::channel;
 use crate::streams::Streams;
-use crate::tail::tests::Others;
 
 #[tokio::test]
-async fn a_watch_of_an_epoch_that_is_not_published_yet_is_none_of_the_last() {
+async fn watch_of_unpublished_epoch_gets_no_events_of_the_last() {
     let others = Arc::new(Others::default());
     let fanout = Arc::new(Fanout::new(others.move_to(1, 10, 0)));
-    let begun = others.move_to(2, 1 << 41, 1 << 41);
+    let started = others.move_to(2, 1 << 41, 1 << 41);
     for start_revision in [0, 1 << 41] {
         let source = Source {
             driver: others.clone(),
@@ -42,7 +42,7 @@ async fn a_watch_of_an_epoch_that_is_not_published_yet_is_none_of_the_last() {
         let read = async {
             for _ in 0..2 {
                 let message = messages.next().await.expect("open").expect("no error");
-                assert_eq!(message.header.as_ref(), Some(&begun));
+                assert_eq!(message.header.as_ref(), Some(&started));
                 assert_eq!(message.through_revision, 1 << 41);
                 assert!(!matches!(message.body, Some(Body::Events(_))));
             }

@@ -86,7 +86,7 @@ impl<'a> Follower<'a> {
     async fn resume(&self) -> Result<ChangeStream, Void> {
         let mut pauses = backoff();
         loop {
-            let through = self.generation.frontier().through();
+            let through = self.generation.frontier().up_to_revision();
             let mut error = match self.inner.backend.watch(through).await {
                 Ok(mut stream) => match stream.first().await {
                     Ok(()) => return Ok(stream),
@@ -144,7 +144,7 @@ impl<'a> Follower<'a> {
         let budget = LoadBudget::new(self.inner.config.load_bytes());
         let kept = |it: &ResourceId| self.resources.contains(it) && !reload.changed.contains(it);
         for resource in resources.iter().filter(|resource| !kept(resource)) {
-            let through = self.generation.frontier().through();
+            let through = self.generation.frontier().up_to_revision();
             match list(self.inner, resource, through, &budget).await {
                 Ok((objects, at)) if at == through => {
                     self.generation.insert(resource.clone(), objects, at);

@@ -54,7 +54,7 @@ pub(super) async fn load(
     let generation = Arc::new(group);
     let mut changes = inner.backend.watch(start).await?;
     changes.first().await?;
-    while generation.frontier().through() < newest {
+    while generation.frontier().up_to_revision() < newest {
         let batch = changes.next().await?;
         apply(inner, &generation, &resources, batch).await;
     }

@@ -9,7 +9,7 @@ use gateway::admission::Chain;
 use parking_lot::Mutex;
 
 use super::world::{Running, thing};
-use crate::bent::Bent;
+use crate::faulty_driver::FaultyDriver;
 
 /// Log lines.
 #[derive(Clone, Default)]
@@ -38,9 +38,9 @@ async fn a_slow_write_is_named_in_the_response_and_in_both_logs() {
     tracing::subscriber::set_global_default(subscriber).expect("the only one");
     let folder = tempfile::tempdir().expect("a directory");
     let socket = folder.path().join("s");
-    let driver = Bent {
-        commits_late: Some(Duration::from_millis(1_200)),
-        ..Bent::new(ModelDriver::new())
+    let driver = FaultyDriver {
+        commit_delay: Some(Duration::from_millis(1_200)),
+        ..FaultyDriver::new(ModelDriver::new())
     };
     let served = Served::at(&socket, Arc::new(driver)).await;
     let served = served.expect("a socket");

@@ -1,4 +1,4 @@
-//! Histories with and without an order.
+//! Tests of histories with and without a linearization.
 
 use proptest::prelude::*;
 
@@ -22,12 +22,16 @@ fn update(expect: u64, value: u64) -> Action {
     }
 }
 
-fn check(operations: &[Operation], due: Found) {
-    assert_eq!(linearizable(operations, 100_000), due, "{operations:#?}");
+fn check(operations: &[Operation], expected: Found) {
+    assert_eq!(
+        linearizable(operations, 100_000),
+        expected,
+        "{operations:#?}"
+    );
 }
 
 #[test]
-fn what_a_register_shows_has_an_order() {
+fn correct_register_histories_are_linearizable() {
     use Action::{Create, Delete, Get};
     check(&[], Found::Order);
     check(
@@ -50,7 +54,7 @@ fn what_a_register_shows_has_an_order() {
 }
 
 #[test]
-fn stale_reads_and_lost_writes_have_none() {
+fn stale_reads_and_lost_writes_are_not_linearizable() {
     use Action::{Create, Get};
     let stale = [
         op(0, 1, Create(1), APPLIED),
@@ -75,19 +79,19 @@ fn stale_reads_and_lost_writes_have_none() {
 }
 
 #[test]
-fn an_open_outcome_may_be_either_but_not_both() {
+fn unknown_outcome_may_be_either_but_not_both() {
     use Action::{Create, Get};
-    let begun = op(0, 0, Create(1), Outcome::Unknown);
+    let started = op(0, 0, Create(1), Outcome::Unknown);
     let absent = op(2, 3, Get, Outcome::Got(None));
     let present = |begin| op(begin, begin + 1, Get, Outcome::Got(Some(1)));
-    check(&[begun.clone(), absent.clone()], Found::Order);
-    check(&[begun.clone(), absent.clone(), present(4)], Found::Order);
+    check(&[started.clone(), absent.clone()], Found::Order);
+    check(&[started.clone(), absent.clone(), present(4)], Found::Order);
     let vanished = op(6, 7, Get, Outcome::Got(None));
-    check(&[begun, present(4), vanished], Found::None);
+    check(&[started, present(4), vanished], Found::None);
 }
 
 #[test]
-fn a_search_without_room_is_undecided() {
+fn search_at_its_limit_is_undecided() {
     let mut many: Vec<Operation> = (0..20)
         .map(|value| op(0, 0, Action::Create(value), Outcome::Unknown))
         .collect();
@@ -97,7 +101,7 @@ fn a_search_without_room_is_undecided() {
 }
 
 prop_compose! {
-    /// Overlapping operations whose outcomes are those of a register in the order given.
+    /// Generates overlapping operations whose results are those of a register in the given order.
     fn honest()(plan in prop::collection::vec((0..4_u8, any::<bool>(), 0..40_u64), 1..24))
         -> Vec<Operation> {
         let mut stored = None;
@@ -111,7 +115,7 @@ prop_compose! {
                 2 => Action::Update { expect, value },
                 _ => Action::Delete { expect },
             };
-            // It takes place at 100 × at, somewhere within its interval.
+            // The operation takes effect at 100 × at, within its interval.
             let place = 100 * at as u64 + 50;
             let open = Operation { begin: place.saturating_sub(stretch * 10),
                 end: None, action, outcome: Outcome::Unknown };
@@ -131,12 +135,12 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn every_history_of_a_register_has_an_order(operations in honest()) {
+    fn every_generated_register_history_is_linearizable(operations in honest()) {
         prop_assert_eq!(linearizable(&operations, 1_000_000), Found::Order);
     }
 
     #[test]
-    fn a_read_of_what_nobody_wrote_has_none(operations in honest()) {
+    fn read_of_unwritten_value_is_not_linearizable(operations in honest()) {
         let mut operations = operations;
         let end = operations.iter().filter_map(|operation| operation.end).max().unwrap_or(0);
         operations.push(op(0, end, Action::Get, Outcome::Got(Some(u64::MAX))));

@@ -1,4 +1,4 @@
-//! Lies told when a store is fenced or moved.
+//! Faults of fences and moves.
 
 use backend_proto::error::to_status;
 use backend_proto::limits::MAX_REVISION;
@@ -10,31 +10,31 @@ use backend_proto::v1::{
 };
 use tonic::{Response, Status, Streaming};
 
-use super::{Answer, Liar, Lie};
+use super::{Answer, Fault, FaultyProxy};
 
-impl Liar {
+impl FaultyProxy {
     pub(super) async fn lie_in_fence(&self, mut request: FenceRequest) -> Answer<FenceResponse> {
-        match self.lie {
-            Lie::IgnoresAFence => request.fenced = false,
-            Lie::ForgetsTheReason if request.fenced => request.reason = "because".to_owned(),
-            Lie::NeverLifts if !request.fenced => {
+        match self.fault {
+            Fault::IgnoresAFence => request.fenced = false,
+            Fault::ForgetsTheReason if request.fenced => request.reason = "because".to_owned(),
+            Fault::NeverLifts if !request.fenced => {
                 request.fenced = true;
                 request.reason = "for ever".to_owned();
             }
             _ => {}
         }
-        let mut answer = self.model.clone().fence(request).await?;
-        if self.lie == Lie::FencesTooEarly
-            && let Some(header) = &mut answer.get_mut().header
+        let mut reply = self.model.clone().fence(request).await?;
+        if self.fault == Fault::FencesTooEarly
+            && let Some(header) = &mut reply.get_mut().header
         {
             header.revision -= 1;
         }
-        Ok(answer)
+        Ok(reply)
     }
 
-    /// Refuses a read of a fenced store, if that is the lie.
-    pub(super) async fn lie_in_fenced_read(&self) -> Result<(), Status> {
-        if self.lie != Lie::FencesReads {
+    /// Rejects a read of a fenced store, if that is the fault.
+    pub(super) async fn fault_in_fenced_read(&self) -> Result<(), Status> {
+        if self.fault != Fault::FencesReads {
             return Ok(());
         }
         let reason = self.described().await?.fenced;
@@ -50,10 +50,10 @@ impl Liar {
     }
 
     pub(super) fn lie_in_describe(&self, response: &mut DescribeResponse) {
-        match (self.lie, &mut response.import) {
-            (Lie::HidesAFence, _) => response.fenced.clear(),
-            (Lie::KnowsNoOrigins, _) => response.protocol_minor_max = 2,
-            (Lie::ForgetsProgress, Some(import)) => import.last = None,
+        match (self.fault, &mut response.import) {
+            (Fault::HidesAFence, _) => response.fenced.clear(),
+            (Fault::KnowsNoOrigins, _) => response.protocol_minor_max = 2,
+            (Fault::ForgetsProgress, Some(import)) => import.last = None,
             _ => {}
         }
     }
@@ -71,16 +71,16 @@ impl Liar {
             }
         };
         let whole = matches!(parts.last(), Some(Part::Done(_)));
-        if let Some(status) = broken.filter(|_| self.lie != Lie::KeepsBrokenCalls) {
+        if let Some(status) = broken.filter(|_| self.fault != Fault::KeepsBrokenCalls) {
             return Err(status);
         }
         for part in &mut parts {
-            self.lie_in_part(part).await?;
+            self.fault_in_part(part).await?;
         }
-        if !whole && self.lie == Lie::KeepsBrokenCalls {
+        if !whole && self.fault == Fault::KeepsBrokenCalls {
             parts.push(count(&parts));
         }
-        if whole && self.lie == Lie::LosesImportedEvents {
+        if whole && self.fault == Fault::LosesImportedEvents {
             parts.retain(|part| !matches!(part, Part::Events(_)));
             parts.pop();
             parts.push(count(&parts));
@@ -100,8 +100,8 @@ impl Liar {
         Ok(described.into_inner())
     }
 
-    async fn lie_in_part(&self, part: &mut Part) -> Result<(), Status> {
-        if let (Part::Events(batch), Lie::LosesImportedOrigins) = (&mut *part, self.lie) {
+    async fn fault_in_part(&self, part: &mut Part) -> Result<(), Status> {
+        if let (Part::Events(batch), Fault::LosesImportedOrigins) = (&mut *part, self.fault) {
             for event in &mut batch.events {
                 event.origin = None;
             }
@@ -109,18 +109,18 @@ impl Liar {
         let Part::Options(options) = part else {
             return Ok(());
         };
-        match self.lie {
-            Lie::ShowsHalfAStore => options.more = false,
-            Lie::DiscardsNothing => options.discard = false,
-            Lie::KeepsTheEpoch => options.keep_epoch = true,
-            Lie::TakesLargeRevisions => {
+        match self.fault {
+            Fault::ShowsHalfAStore => options.more = false,
+            Fault::DiscardsNothing => options.discard = false,
+            Fault::KeepsTheEpoch => options.keep_epoch = true,
+            Fault::TakesLargeRevisions => {
                 let large = |source: &Header| source.revision > MAX_REVISION;
                 if let Some(source) = options.source.as_mut().filter(|it| large(it)) {
                     source.revision = MAX_REVISION >> 1;
                     source.compact_revision = source.compact_revision.min(source.revision);
                 }
             }
-            Lie::TakesAnySource => {
+            Fault::TakesAnySource => {
                 if let Some(import) = self.described().await?.import {
                     options.source = import.source;
                 }
@@ -131,7 +131,7 @@ impl Liar {
     }
 }
 
-/// A closing message that agrees with what was sent.
+/// Returns a closing message whose counts match the sent parts.
 fn count(parts: &[Part]) -> Part {
     let (mut records, mut events) = (0, 0);
     for part in parts {

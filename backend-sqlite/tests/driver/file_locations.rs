@@ -1,4 +1,4 @@
-//! Files that are elsewhere, empty, damaged or open to everybody.
+//! Tests of files that are moved, truncated, damaged or readable by others.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[tokio::test]
-async fn only_the_owner_may_read_any_file() {
+async fn files_are_readable_by_owner_only() {
     let mut store = Store::with(|options| options.ballast_bytes = 1 << 20);
     store.apply(create("a/secret", "s3cr3t")).await;
     let names = [
@@ -38,7 +38,7 @@ async fn only_the_owner_may_read_any_file() {
     backup::run(&store.path(), &copy).expect("a backup");
     assert_eq!(mode(&copy), 0o600);
     store.driver.close().await;
-    // As an older release made them.
+    // Older releases created the files with this mode.
     let files = files.iter().filter(|file| file.exists());
     files.clone().for_each(|file| set_mode(file, 0o644));
     store.open_again();
@@ -48,24 +48,24 @@ async fn only_the_owner_may_read_any_file() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_moved_away_takes_no_writes_until_it_is_back() {
+async fn moved_database_rejects_writes_until_it_is_back() {
     let store = Store::new();
     store.apply(create("a/x", "1")).await;
     let elsewhere = store.folder.path().join("elsewhere");
     std::fs::rename(store.path(), &elsewhere).expect("moved");
-    let refused = store.driver.commit(vec![create("a/y", "2")]).await;
-    let error = refused.expect_err("nobody would find it");
+    let rejected = store.driver.commit(vec![create("a/y", "2")]).await;
+    let error = rejected.expect_err("the file is gone");
     assert_eq!(error.reason(), Reason::NotReady);
     assert_eq!(error.outcome(), Outcome::NotApplied);
     assert!(error.message.contains("ark.db was removed"), "{error:?}");
     let health = store.driver.health().await;
     assert!(matches!(health, DriverHealth::NotReady(_)), "{health:?}");
-    // What is there can still be read.
+    // Reads of the open file continue.
     assert_eq!(store.names(all()).await, ["a/x"]);
-    // Another file in its place is not it.
+    // Another file at the path is not the database.
     std::fs::write(store.path(), vec![0; 8192]).expect("written");
-    let refused = store.driver.commit(vec![create("a/y", "2")]).await;
-    let error = refused.expect_err("another file");
+    let rejected = store.driver.commit(vec![create("a/y", "2")]).await;
+    let error = rejected.expect_err("another file");
     assert!(error.message.contains("was replaced"), "{error:?}");
     std::fs::rename(&elsewhere, store.path()).expect("back");
     store.apply(create("a/y", "2")).await;
@@ -74,13 +74,13 @@ async fn a_database_that_is_moved_away_takes_no_writes_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_emptied_is_dead_and_says_so() {
+async fn emptied_database_is_reported_dead() {
     let store = Store::new();
     store.apply(create("a/x", "1")).await;
     let file = std::fs::OpenOptions::new().write(true).open(store.path());
     file.expect("a file").set_len(0).expect("emptied");
-    let refused = store.driver.commit(vec![create("a/y", "2")]).await;
-    let error = refused.expect_err("nobody would find it");
+    let rejected = store.driver.commit(vec![create("a/y", "2")]).await;
+    let error = rejected.expect_err("the file is gone");
     assert_eq!(error.outcome(), Outcome::NotApplied);
     assert!(error.message.contains("was emptied"), "{error:?}");
     let health = store.driver.health().await;
@@ -88,7 +88,7 @@ async fn a_database_that_is_emptied_is_dead_and_says_so() {
 }
 
 #[tokio::test]
-async fn an_empty_store_is_not_begun_in_the_place_of_another() {
+async fn new_store_is_rejected_where_another_existed() {
     for emptied in [true, false] {
         for (left, content) in [("-wal", "frames"), (".ballast", "zeros"), (".lock", "17\n")] {
             let folder = tempfile::tempdir().expect("temporary directory");
@@ -102,12 +102,12 @@ async fn an_empty_store_is_not_begun_in_the_place_of_another() {
             let what = if emptied { "empty" } else { "missing" };
             assert!(line.contains(what) && line.contains(left), "{line}");
             assert!(line.contains("restore a backup"), "{line}");
-            // The way out that it names.
+            // Follow the remedy that the message names.
             std::fs::remove_file(&beside).expect("removed");
             open(&options).expect("a new store").close().await;
         }
     }
-    // A path that is really new, and one where only an empty file was made.
+    // A new path, and one with only an empty file.
     let folder = tempfile::tempdir().expect("temporary directory");
     let options = Options::new(folder.path().join("ark.db"));
     std::fs::write(&options.path, "").expect("written");
@@ -115,7 +115,7 @@ async fn an_empty_store_is_not_begun_in_the_place_of_another() {
 }
 
 #[tokio::test]
-async fn a_damaged_page_is_an_error_that_names_the_database() {
+async fn damaged_page_is_an_error_naming_the_database() {
     let mut store = Store::new();
     let value = "v".repeat(3000);
     for number in 0..200 {
@@ -123,7 +123,7 @@ async fn a_damaged_page_is_an_error_that_names_the_database() {
     }
     store.driver.close().await;
     let mut bytes = std::fs::read(store.path()).expect("a file");
-    // The last values, and nothing of what leads to the first.
+    // Damage the pages of the last values, but none of the index pages above the first.
     let sound = bytes.len() / 4096 * 3 / 4;
     for page in bytes.chunks_mut(4096).skip(sound) {
         page[..100].fill(0xff);
@@ -134,7 +134,7 @@ async fn a_damaged_page_is_an_error_that_names_the_database() {
     assert_eq!(error.reason(), Reason::Corrupt);
     assert!(error.message.contains("ark.db is damaged"), "{error:?}");
     assert!(error.message.contains("restore a backup"), "{error:?}");
-    // What lies elsewhere is served.
+    // Objects on intact pages are served.
     let read = store.driver.get(&crate::store::key("a/000"), 0).await;
     assert!(read.is_ok(), "{read:?}");
 }

@@ -1,4 +1,4 @@
-//! The one reader of the log: keeps the ring complete when other processes write too.
+//! The only reader of the log: keeps the ring complete when other processes write too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +12,26 @@ use crate::driver::Driver;
 use crate::fanout::Fanout;
 use crate::metrics::Metrics;
 
-/// How often the log is read for changes of other writers: soon after news, seldom when idle. The
-/// drivers tell their health by these reads, which must turn red within 5 s.
+/// Intervals between reads of the log for other writers' changes: `BUSY` after a change was found,
+/// growing to `IDLE`. Drivers derive their health from these reads, and must report a lost store
+/// within 5 s.
 const BUSY: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_millis(1250);
 
 /// Pause after a read that failed.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Bytes of one read of the log.
+/// Maximum bytes of one read of the log.
 const READ_BYTES: usize = 1 << 20;
 
 /// Publishes changes, from commits and from the log.
 #[derive(Clone, Debug)]
-pub(crate) struct Tail {
+pub(crate) struct LogFollower {
     fanout: Arc<Fanout>,
     gap: Arc<Notify>,
 }
 
-impl Tail {
+impl LogFollower {
     pub(crate) fn new(fanout: Arc<Fanout>) -> Self {
         Self {
             fanout,
@@ -42,22 +43,23 @@ impl Tail {
         self.fanout.header()
     }
 
-    /// Publishes a commit; what other writers did before it is read from the log first.
+    /// Publishes a commit. Changes that other writers made before it are first read from the log.
     pub(crate) fn publish(&self, events: Vec<Event>, header: Header) {
         if !self.fanout.publish(events, header) {
             self.gap.notify_one();
         }
     }
 
-    /// Hurries if the store is ahead of what was published: somebody was just told so, and waits.
-    pub(crate) fn nudge(&self, now: &Header) {
+    /// Reads the log at once if the store is ahead of the published revision: the client that just
+    /// got `now` may wait for it.
+    pub(crate) fn wake(&self, now: &Header) {
         let known = self.fanout.header();
         if (known.epoch, known.revision) < (now.epoch, now.revision) {
             self.gap.notify_one();
         }
     }
 
-    /// Follows the log until told to stop; only for drivers with several writers.
+    /// Follows the log until shutdown; only for multi-writer drivers.
     pub(crate) async fn follow(
         self,
         driver: Arc<dyn Driver>,
@@ -70,7 +72,7 @@ impl Tail {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.gap.notified() => {}
-                () = driver.news() => {}
+                () = driver.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
             wait = match self.catch_up(driver.as_ref(), &metrics).await {
@@ -86,27 +88,27 @@ impl Tail {
                 }
             };
             if failing {
-                tracing::info!("the log can be read again");
+                tracing::info!("reading the log works again");
             }
             failing = false;
         }
     }
 
-    /// Reads to the end of the log; whether anything was new.
+    /// Reads to the end of the log; returns whether it held new changes.
     async fn catch_up(&self, driver: &dyn Driver, metrics: &Metrics) -> Result<bool, BackendError> {
-        let mut news = false;
+        let mut changed = false;
         loop {
             let after = self.header().revision;
             metrics.log_read();
             let page = match driver.read_log(after, READ_BYTES).await {
                 Err(error) if error.reason() == Reason::Compacted => {
-                    // Another epoch began, or others dropped what was not read in time: watchers
-                    // are told when they come to the hole.
+                    // A new epoch began, or another process compacted changes that were not read
+                    // yet. Watchers get the error when their cursor reaches the gap.
                     self.fanout.skip_to(driver.header().await?);
                     return Ok(true);
                 }
                 Err(error) if error.reason() == Reason::FutureRevision => {
-                    // Another process imported a store in the place of an empty one: its revisions may
+                    // Another process imported a store in place of an empty one: its revisions may
                     // be smaller.
                     let (known, now) = (self.header(), driver.header().await?);
                     if known.store_id == now.store_id && known.epoch == now.epoch {
@@ -117,11 +119,11 @@ impl Tail {
                 }
                 page => page?,
             };
-            let done = page.events.is_empty() || page.through >= page.header.revision;
-            news |= !page.events.is_empty();
+            let done = page.events.is_empty() || page.up_to_revision >= page.header.revision;
+            changed |= !page.events.is_empty();
             self.fanout.publish(page.events, page.header);
             if done {
-                return Ok(news);
+                return Ok(changed);
             }
         }
     }

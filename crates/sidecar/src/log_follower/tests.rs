@@ -1,4 +1,4 @@
-//! When the log is read, on a clock of the test's own.
+//! Tests of when the log is read, under tokio's paused clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Tail;
+use super::LogFollower;
 use crate::driver::{
     Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ListPart, ListQuery,
     LogPage,
@@ -20,7 +20,7 @@ use crate::fanout::Fanout;
 use crate::metrics::Metrics;
 use crate::refuse::{compacted, unimplemented};
 
-/// A store that others write to.
+/// A store with other writers.
 #[derive(Default)]
 pub(crate) struct Others {
     header: Mutex<Header>,
@@ -29,7 +29,7 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// What others did to it.
+    /// Simulates a change by another writer.
     pub(crate) fn move_to(&self, epoch: i64, revision: i64, compact_revision: i64) -> Header {
         let header = header(epoch, revision, compact_revision);
         *self.header.lock() = header.clone();
@@ -85,7 +85,7 @@ impl Driver for Others {
         });
         Ok(LogPage {
             events: events.collect(),
-            through: header.revision,
+            up_to_revision: header.revision,
             header,
         })
     }
@@ -114,7 +114,7 @@ impl Driver for Others {
         Err(unimplemented("import"))
     }
 
-    async fn news(&self) {
+    async fn changed(&self) {
         self.hint.notified().await;
     }
 
@@ -134,11 +134,11 @@ fn header(epoch: i64, revision: i64, compact_revision: i64) -> Header {
     }
 }
 
-/// A tail that follows a store, which stands at revision 10.
+/// A tail that follows a store at revision 10.
 struct Followed {
     others: Arc<Others>,
     fanout: Arc<Fanout>,
-    tail: Tail,
+    log_follower: LogFollower,
     _tasks: JoinSet<()>,
 }
 
@@ -146,62 +146,63 @@ impl Followed {
     fn start() -> Self {
         let others = Arc::new(Others::default());
         let fanout = Arc::new(Fanout::new(others.move_to(1, 10, 0)));
-        let tail = Tail::new(fanout.clone());
+        let log_follower = LogFollower::new(fanout.clone());
         let mut tasks = JoinSet::new();
         let stop = CancellationToken::new();
         tasks.spawn(
-            tail.clone()
+            log_follower
+                .clone()
                 .follow(others.clone(), Metrics::new(), stop.clone()),
         );
         Self {
             others,
             fanout,
-            tail,
+            log_follower,
             _tasks: tasks,
         }
     }
 
-    /// Waits until a header is published; how long that took.
-    async fn reaches(&self, due: Header) -> Duration {
-        let begun = Instant::now();
+    /// Waits until a header is published; returns the elapsed time.
+    async fn reaches(&self, expected: Header) -> Duration {
+        let started = Instant::now();
         let mut moved = self.fanout.subscribe();
-        while self.fanout.header() != due {
+        while self.fanout.header() != expected {
             moved.changed().await.expect("the ring lives");
         }
-        begun.elapsed()
+        started.elapsed()
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn others_changes_are_found_by_polling_seldom_when_idle() {
+async fn other_writers_changes_are_polled_rarely_when_idle() {
     let followed = Followed::start();
     tokio::time::sleep(Duration::from_secs(60)).await;
     let reads = followed.others.reads.lock().len();
     assert!((40..=60).contains(&reads), "{reads} reads in a minute");
-    let due = followed.others.move_to(1, 11, 0);
-    assert!(followed.reaches(due).await <= Duration::from_millis(1250));
-    let due = followed.others.move_to(1, 12, 0);
-    assert!(followed.reaches(due).await <= Duration::from_millis(250));
+    let expected = followed.others.move_to(1, 11, 0);
+    assert!(followed.reaches(expected).await <= Duration::from_millis(1250));
+    let expected = followed.others.move_to(1, 12, 0);
+    assert!(followed.reaches(expected).await <= Duration::from_millis(250));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_and_a_reader_who_was_told_of_more_hurry_the_tail() {
+async fn hints_and_newer_headers_wake_the_log_follower() {
     let followed = Followed::start();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let due = followed.others.move_to(1, 11, 0);
+    let expected = followed.others.move_to(1, 11, 0);
     followed.others.hint.notify_one();
-    assert_eq!(followed.reaches(due).await, Duration::ZERO);
+    assert_eq!(followed.reaches(expected).await, Duration::ZERO);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let due = followed.others.move_to(1, 12, 0);
-    followed.tail.nudge(&due);
-    assert_eq!(followed.reaches(due).await, Duration::ZERO);
+    let expected = followed.others.move_to(1, 12, 0);
+    followed.log_follower.wake(&expected);
+    assert_eq!(followed.reaches(expected).await, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_epoch_that_others_began_is_adopted() {
+async fn epoch_begun_by_another_writer_is_adopted() {
     let followed = Followed::start();
-    let due = followed.others.move_to(2, 1 << 41, 1 << 41);
-    followed.reaches(due).await;
+    let expected = followed.others.move_to(2, 1 << 41, 1 << 41);
+    followed.reaches(expected).await;
     assert!(matches!(
         followed.fanout.after(10, 1, 1000),
         crate::fanout::Found::EpochChanged
@@ -209,10 +210,10 @@ async fn an_epoch_that_others_began_is_adopted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_dropped_before_it_was_read_is_skipped() {
+async fn changes_compacted_before_read_are_skipped() {
     let followed = Followed::start();
-    let due = followed.others.move_to(1, 100, 90);
-    followed.reaches(due).await;
+    let expected = followed.others.move_to(1, 100, 90);
+    followed.reaches(expected).await;
     assert!(matches!(
         followed.fanout.after(10, 1, 1000),
         crate::fanout::Found::Behind

@@ -1,4 +1,4 @@
-//! What the operator sees: lines on standard output, progress on standard error.
+//! Output: results on standard output, progress on standard error.
 
 #![expect(
     clippy::print_stdout,
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How often a line tells the progress where there is no terminal.
-const EVERY: Duration = Duration::from_secs(5);
+/// Interval of progress lines without a terminal.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What a terminal shows where the end is known, and where it is not.
+/// Progress formats on a terminal: with a known total, and without.
 const BAR: &str = "{elapsed} [{bar:30}] {percent} %, {eta} left: {wide_msg}";
 const SPINNER: &str = "{spinner} {elapsed} {wide_msg}";
 
@@ -27,21 +27,21 @@ pub(crate) fn line(text: impl std::fmt::Display) {
     println!("{text}");
 }
 
-/// How far a long command has come: a bar on a terminal, plain lines elsewhere.
+/// Progress of a long command: a bar on a terminal, plain lines elsewhere.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     what: &'static str,
-    /// About how many records there will be.
+    /// Estimated total number of records.
     total: Option<u64>,
     records: u64,
     bytes: u64,
-    told: Instant,
+    last_report: Instant,
     started: Instant,
 }
 
 impl Progress {
-    /// Of what is being done, such as `copied`, with about so many records if that is known.
+    /// Starts the progress of an operation, such as `copied`, with the estimated total if known.
     pub(crate) fn new(what: &'static str, total: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
@@ -55,29 +55,29 @@ impl Progress {
             total,
             records: 0,
             bytes: 0,
-            told: Instant::now(),
+            last_report: Instant::now(),
             started: Instant::now(),
         }
     }
 
-    /// Counts what has just been done.
+    /// Counts processed records.
     pub(crate) fn add(&mut self, records: usize, bytes: usize) {
         self.records += records as u64;
         self.bytes += bytes as u64;
         if let Some(bar) = &self.bar {
             if let Some(total) = self.total {
-                // It was an estimate.
+                // The total is an estimate.
                 bar.set_length(total.max(self.records));
                 bar.set_position(self.records);
             }
             bar.set_message(self.text());
-        } else if self.told.elapsed() >= EVERY {
-            self.told = Instant::now();
+        } else if self.last_report.elapsed() >= REPORT_INTERVAL {
+            self.last_report = Instant::now();
             line(format_args!("{}{}", self.text(), self.share()));
         }
     }
 
-    /// From here on nobody knows how much is to come.
+    /// Continues without a total.
     pub(crate) fn has_no_end(&mut self) {
         self.total = None;
         if let Some(bar) = &self.bar {
@@ -86,7 +86,7 @@ impl Progress {
         }
     }
 
-    /// Tells a step, beside the bar if there is one.
+    /// Prints a step, without disturbing the bar.
     pub(crate) fn step(&self, text: impl std::fmt::Display) {
         match &self.bar {
             Some(bar) => bar.suspend(|| line(text)),
@@ -94,7 +94,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away and tells the sum.
+    /// Removes the bar and prints the total.
     pub(crate) fn finish(self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -102,7 +102,7 @@ impl Progress {
         line(self.text());
     }
 
-    /// How much of the whole that is, if the whole is known.
+    /// Formats the share of the total, if known.
     fn share(&self) -> String {
         let share = |total: u64| {
             let total = total.max(self.records);
@@ -128,7 +128,7 @@ mod tests {
     use super::Progress;
 
     #[test]
-    fn an_estimate_may_be_wrong() {
+    fn progress_exceeds_a_wrong_estimate() {
         let mut progress = Progress::new("copied", Some(200));
         for share in [
             " (25 % of about 200 records)",

@@ -1,4 +1,4 @@
-//! What a case works with: a connection, a group of its own, and the operations on it.
+//! Context of a case: a connection, a private API group, and the operations on it.
 
 use std::sync::Arc;
 
@@ -13,45 +13,45 @@ use crate::client::Client;
 use crate::empty::{EmptyStore, EmptyStores};
 use backend_client::Endpoint;
 
-/// Plural of everything that cases store.
+/// Plural resource name of all records that cases store.
 const RESOURCE: &str = "things";
 
-/// How often a watch of the suite wants to hear of progress, milliseconds.
+/// Interval of progress messages in the suite's watches, in milliseconds.
 const PROGRESS_MS: i64 = 100;
 
-/// Minor version of the protocol since which drivers keep the origin of a change.
+/// First minor version of the protocol whose drivers store origins of changes.
 pub(crate) const ORIGINS: u32 = 3;
 
-/// How much a run does.
+/// Options of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    /// Seed of everything random.
+pub struct RunOptions {
+    /// Seed of all random choices.
     pub seed: u64,
-    /// Ten times the load, for a night.
+    /// Whether to run ten times the load, for nightly runs.
     pub long: bool,
 }
 
-/// The workplace of one case. Its group is fresh, so that cases neither meet each other nor what
-/// the store held before.
+/// Context of one case. Its API group is unique, so that cases are independent of each other and of
+/// the store's content.
 #[derive(Clone)]
-pub struct Bench {
+pub struct CaseContext {
     endpoint: Endpoint,
     described: DescribeResponse,
     group: String,
     empty: Option<Arc<dyn EmptyStores>>,
-    /// Keeps the store of [`Bench::empty`] served.
+    /// Keeps the store of [`CaseContext::empty`] served.
     _store: Option<Arc<EmptyStore>>,
-    /// A connection.
+    /// Client of the driver under test.
     pub client: Client,
-    pub(crate) effort: Effort,
+    pub(crate) run_options: RunOptions,
 }
 
-// === impl Bench ===
+// === impl CaseContext ===
 
-impl Bench {
-    /// A workplace in a fresh group, on a connection of its own.
+impl CaseContext {
+    /// Creates a context with a new group and its own connection.
     #[must_use]
-    pub fn new(endpoint: &Endpoint, described: &DescribeResponse, effort: Effort) -> Self {
+    pub fn new(endpoint: &Endpoint, described: &DescribeResponse, run_options: RunOptions) -> Self {
         Self {
             client: Client::new(endpoint),
             endpoint: endpoint.clone(),
@@ -59,11 +59,11 @@ impl Bench {
             empty: None,
             _store: None,
             group: format!("g{}.conformance.test", Uuid::new_v4().simple()),
-            effort,
+            run_options,
         }
     }
 
-    /// The same keys through another endpoint.
+    /// Returns a context with the same keys at another endpoint.
     #[must_use]
     pub fn at(&self, endpoint: &Endpoint) -> Self {
         Self {
@@ -73,12 +73,12 @@ impl Bench {
         }
     }
 
-    /// This workplace, and empty stores beside it.
+    /// Adds a source of empty stores.
     pub(crate) fn with_empty(self, empty: Option<Arc<dyn EmptyStores>>) -> Self {
         Self { empty, ..self }
     }
 
-    /// A workplace with the same keys in an empty store.
+    /// Returns a context with the same keys in an empty store.
     pub(crate) async fn empty(&self) -> Check<Self> {
         let Some(stores) = &self.empty else {
             let sentence = "no empty stores can be had: see --empty-command";
@@ -94,7 +94,7 @@ impl Bench {
         })
     }
 
-    /// Another connection.
+    /// Opens another connection.
     #[must_use]
     pub fn connect(&self) -> Client {
         Client::new(&self.endpoint)
@@ -105,7 +105,7 @@ impl Bench {
         offered.any(|offered| offered == capability)
     }
 
-    /// Whether the driver keeps the origin of a change.
+    /// Whether the driver stores origins of changes.
     pub(crate) fn has_origins(&self) -> bool {
         self.described.protocol_minor_max >= ORIGINS
     }
@@ -120,7 +120,7 @@ impl Bench {
 
     // ----- keys -----
 
-    /// The key of `namespace/name`, or of `name` without a namespace.
+    /// Returns the key of `namespace/name`, or of a cluster-scoped `name`.
     #[must_use]
     pub fn key(&self, path: &str) -> Key {
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
@@ -132,7 +132,7 @@ impl Bench {
         }
     }
 
-    /// Everything of this case.
+    /// Range of all keys of this case.
     pub(crate) fn range(&self) -> Range {
         Range {
             group: self.group.clone(),
@@ -142,7 +142,7 @@ impl Bench {
         }
     }
 
-    /// What of this case is in a namespace; the empty one holds what has none.
+    /// Range of the keys in a namespace; the empty namespace holds cluster-scoped keys.
     pub(crate) fn range_of(&self, namespace: &str) -> Range {
         Range {
             namespace: Some(namespace.to_owned()),
@@ -150,7 +150,7 @@ impl Bench {
         }
     }
 
-    // ----- operations, each with an op_id of its own -----
+    // ----- operations, each with a unique op_id -----
 
     fn op(&self, action: Action, path: &str, value: Bytes) -> Op {
         Op {
@@ -162,13 +162,13 @@ impl Bench {
         }
     }
 
-    /// Creates a record.
+    /// Builds the creation of a record.
     #[must_use]
     pub fn create(&self, path: &str, value: impl Into<Bytes>) -> Op {
         self.op(Action::Create, path, value.into())
     }
 
-    /// Updates a record that has a revision.
+    /// Builds the update of a record at a revision.
     #[must_use]
     pub fn update(&self, path: &str, value: impl Into<Bytes>, expected: i64) -> Op {
         Op {
@@ -177,7 +177,7 @@ impl Bench {
         }
     }
 
-    /// Deletes a record that has a revision.
+    /// Builds the deletion of a record at a revision.
     #[must_use]
     pub fn delete(&self, path: &str, expected: i64) -> Op {
         Op {
@@ -188,7 +188,7 @@ impl Bench {
 
     // ----- requests -----
 
-    /// Everything of this case, at a revision.
+    /// Builds a list of all records of this case at a revision.
     #[must_use]
     pub fn all(&self, revision: i64) -> ListRequest {
         ListRequest {
@@ -198,7 +198,7 @@ impl Bench {
         }
     }
 
-    /// Changes of this case after a revision.
+    /// Builds a watch of all changes of this case after a revision.
     #[must_use]
     pub fn after(&self, start_revision: i64) -> WatchRequest {
         WatchRequest {
@@ -209,7 +209,7 @@ impl Bench {
     }
 }
 
-/// `namespace/name`, or `name` without a namespace.
+/// Returns `namespace/name`, or `name` of a cluster-scoped key.
 #[must_use]
 pub fn path_of(key: &Key) -> String {
     if key.namespace.is_empty() {
@@ -219,7 +219,7 @@ pub fn path_of(key: &Key) -> String {
     }
 }
 
-/// A value with nothing to compress and nothing that repeats.
+/// Returns an incompressible value without repetitions.
 pub(crate) fn noise(seed: u64, length: usize) -> Bytes {
     use rand::{RngCore as _, SeedableRng as _};
     let mut bytes = vec![0; length];

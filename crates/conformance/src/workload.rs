@@ -1,4 +1,4 @@
-//! Writers that keep a store busy while a case looks on.
+//! Background writers that load a store during a case.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -8,46 +8,46 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::Bench;
 use crate::check::{Check, Stop};
+use crate::context::CaseContext;
 
-/// Longest time a load may take to come to its end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of the end of a load.
+const WORKLOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Keys that each writer goes round.
+/// Keys per writer, used in turn.
 const KEYS: usize = 4;
 
-/// One acknowledged change.
+/// An acknowledged change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
     pub(crate) revision: i64,
-    /// The greatest revision that any writer had been told when the operation was sent.
+    /// Greatest revision acknowledged to any writer before the operation was sent.
     pub(crate) known: i64,
 }
 
-/// Writers under way. Each creates, updates and deletes keys of its own, so that every operation
-/// must be applied.
-pub(crate) struct Load {
+/// Running writers. Each creates, updates and deletes its own keys, so that every operation must be
+/// applied.
+pub(crate) struct Workload {
     writers: JoinSet<Check<Vec<Change>>>,
     changes: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 
-// === impl Load ===
+// === impl Workload ===
 
-impl Load {
-    /// Starts `count` writers, each on a connection of its own.
-    pub(crate) fn start(bench: &Bench, count: usize) -> Self {
+impl Workload {
+    /// Starts `count` writers, each with its own connection.
+    pub(crate) fn start(context: &CaseContext, count: usize) -> Self {
         let known = Arc::new(AtomicI64::new(0));
         let changes = Arc::new(AtomicU64::new(0));
         let stop = CancellationToken::new();
         let mut writers = JoinSet::new();
         for writer in 0..count {
-            let (bench, known) = (bench.clone(), known.clone());
+            let (context, known) = (context.clone(), known.clone());
             let (changes, stop) = (changes.clone(), stop.clone());
             writers.spawn(async move {
-                let made = write(bench, writer, &known, &changes, &stop).await;
-                // The others need not go on after a failure.
+                let made = write(context, writer, &known, &changes, &stop).await;
+                // Stop the others after a failure.
                 stop.cancel();
                 made
             });
@@ -59,27 +59,32 @@ impl Load {
         }
     }
 
-    /// Waits until each writer has made about `rounds` changes, or one has failed; the end of the
-    /// load tells which.
+    /// Waits until the writers have made about `rounds` changes each, or one has failed;
+    /// [`Self::finish_after`] returns the failure.
     pub(crate) async fn reach(&self, rounds: u64) -> Check {
-        let due = rounds * self.writers.len() as u64;
+        let expected = rounds * self.writers.len() as u64;
         let reached = async {
-            while self.changes.load(Ordering::Acquire) < due && !self.stop.is_cancelled() {
+            while self.changes.load(Ordering::Acquire) < expected && !self.stop.is_cancelled() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        let late = |_| Stop::Failed(format!("{due} writes took more than {PATIENCE:?}"));
-        timeout(PATIENCE, reached).await.map_err(late)
+        let timed_out = |_| {
+            Stop::Failed(format!(
+                "{expected} writes took more than {WORKLOAD_TIMEOUT:?}"
+            ))
+        };
+        timeout(WORKLOAD_TIMEOUT, reached).await.map_err(timed_out)
     }
 
-    /// Goes on until each writer has made about `rounds` changes, then stops; all changes.
+    /// Waits until the writers have made about `rounds` changes each, then stops them; returns all
+    /// changes.
     pub(crate) async fn finish_after(mut self, rounds: u64) -> Check<Vec<Change>> {
-        let due = rounds * self.writers.len() as u64;
+        let expected = rounds * self.writers.len() as u64;
         let mut all = Vec::new();
         let finish = async {
-            while self.changes.load(Ordering::Acquire) < due && !self.writers.is_empty() {
+            while self.changes.load(Ordering::Acquire) < expected && !self.writers.is_empty() {
                 tokio::select! {
-                    // A writer only ends early if it failed.
+                    // A writer ends early only by a failure.
                     Some(ended) = self.writers.join_next() => all.extend(joined(ended)?),
                     () = tokio::time::sleep(Duration::from_millis(2)) => {}
                 }
@@ -90,8 +95,12 @@ impl Load {
             }
             Ok(all)
         };
-        let late = |_| Stop::Failed(format!("{due} writes took more than {PATIENCE:?}"));
-        timeout(PATIENCE, finish).await.map_err(late)?
+        let timed_out = |_| {
+            Stop::Failed(format!(
+                "{expected} writes took more than {WORKLOAD_TIMEOUT:?}"
+            ))
+        };
+        timeout(WORKLOAD_TIMEOUT, finish).await.map_err(timed_out)?
     }
 }
 
@@ -100,15 +109,15 @@ fn joined(ended: Result<Check<Vec<Change>>, tokio::task::JoinError>) -> Check<Ve
 }
 
 async fn write(
-    bench: Bench,
+    context: CaseContext,
     writer: usize,
     known: &AtomicI64,
     changes: &AtomicU64,
     stop: &CancellationToken,
 ) -> Check<Vec<Change>> {
-    let client = bench.connect();
+    let client = context.connect();
     let mut made = Vec::new();
-    // Revision of each key; 0 of one that does not exist.
+    // Revision of each key; 0 if it does not exist.
     let mut stored = [0; KEYS];
     let mut round = 0;
     while !stop.is_cancelled() {
@@ -116,12 +125,12 @@ async fn write(
         let path = format!("w{writer}/k{slot}");
         let value = format!("value {round} of writer {writer}");
         let gone = stored[slot] == 0;
-        // Slots are out of step, so that some keys exist at any moment.
+        // Offset the keys, so that some exist at any time.
         let delete = !gone && (round / KEYS + slot) % 3 == 2;
         let op = match (gone, delete) {
-            (true, _) => bench.create(&path, value),
-            (false, false) => bench.update(&path, value, stored[slot]),
-            (false, true) => bench.delete(&path, stored[slot]),
+            (true, _) => context.create(&path, value),
+            (false, false) => context.update(&path, value, stored[slot]),
+            (false, true) => context.delete(&path, stored[slot]),
         };
         let before = known.load(Ordering::Acquire);
         let revision = client.apply(op).await?.revision;

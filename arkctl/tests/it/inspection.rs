@@ -1,4 +1,4 @@
-//! `verify`, `history`, `compact` and `fence`.
+//! Tests of `verify`, `history`, `compact` and `fence`.
 
 use backend_proto::v1::Origin;
 use backend_proto::v1::op::Action;
@@ -6,7 +6,7 @@ use backend_proto::v1::op::Action;
 use crate::store::{Kind, Store, op, run, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stores_are_compared() {
+async fn verify_compares_stores() {
     let (one, other) = (
         Store::start(Kind::Model).await,
         Store::start(Kind::Sqlite).await,
@@ -14,12 +14,12 @@ async fn stores_are_compared() {
     let (at, against) = (one.address(), other.address());
     let compare = async || run(&["verify", "--at", &at, "--against", &against]).await;
     one.fill(100, 300).await;
-    let told = compare().await.expect_err("one is empty");
+    let output = compare().await.expect_err("one is empty");
     assert!(
-        told.contains("queries.ark.mckinsey.com/ns/q000000 is missing"),
-        "{told}"
+        output.contains("queries.ark.mckinsey.com/ns/q000000 is missing"),
+        "{output}"
     );
-    // Stores of their own begin at revisions of their own: the same are those of a copy.
+    // Separate stores begin at different revisions; only a copy has the same.
     let copy = ["copy", "--from", &at, "--to", &against, "--planned"];
     run(&copy).await.expect("copied");
     compare().await.expect("equal");
@@ -28,8 +28,8 @@ async fn stores_are_compared() {
     write(&mut one.client(), change("{}"))
         .await
         .expect("written");
-    let told = compare().await.expect_err("one went on");
-    assert!(told.contains("the revisions differ"), "{told}");
+    let output = compare().await.expect_err("one went on");
+    assert!(output.contains("the revisions differ"), "{output}");
     let before = ["verify", "--at", &at, "--against", &against, "--revision"];
     run(&[&before[..], &[&equal]].concat())
         .await
@@ -37,10 +37,10 @@ async fn stores_are_compared() {
     write(&mut other.client(), change("[]"))
         .await
         .expect("written");
-    let told = compare().await.expect_err("another value");
+    let output = compare().await.expect_err("another value");
     assert!(
-        told.contains("queries.ark.mckinsey.com/ns/q000050 (the values)"),
-        "{told}"
+        output.contains("queries.ark.mckinsey.com/ns/q000050 (the values)"),
+        "{output}"
     );
     let alone = run(&["verify", "--at", &at]).await.expect("readable");
     assert!(alone.contains("all: 100 records"), "{alone}");
@@ -49,7 +49,7 @@ async fn stores_are_compared() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_tells_its_history() {
+async fn history_lists_changes_of_object() {
     let store = Store::start(Kind::Sqlite).await;
     let mut client = store.client();
     let at = store.address();
@@ -78,10 +78,10 @@ async fn an_object_tells_its_history() {
         .expect("written");
     }
     let key = "queries.ark.mckinsey.com/ns/a";
-    let told = run(&["history", "--at", &at, key, "--diff"])
+    let output = run(&["history", "--at", &at, key, "--diff"])
         .await
-        .expect("told");
-    let lines: Vec<&str> = told.lines().collect();
+        .expect("printed");
+    let lines: Vec<&str> = output.lines().collect();
     let words = [
         "created",
         "spec.a: (none) → 1",
@@ -94,7 +94,7 @@ async fn an_object_tells_its_history() {
         "spec.a: 3 → (none)",
     ];
     for (line, word) in lines.iter().zip(words) {
-        assert!(line.contains(word), "{told}");
+        assert!(line.contains(word), "{output}");
     }
     run(&[
         "compact",
@@ -105,30 +105,30 @@ async fn an_object_tells_its_history() {
     ])
     .await
     .expect("dropped");
-    let told = run(&["history", "--at", &at, key, "--diff", "--output", "json"]).await;
-    let told = told.expect("told");
+    let output = run(&["history", "--at", &at, key, "--diff", "--output", "json"]).await;
+    let output = output.expect("printed");
     let first: serde_json::Value =
-        serde_json::from_str(told.lines().next().expect("a line")).expect("JSON");
+        serde_json::from_str(output.lines().next().expect("a line")).expect("JSON");
     assert_eq!(first["revision"], revisions[2].to_string());
-    assert_eq!(first["changes"][0]["old"], 2, "{told}");
+    assert_eq!(first["changes"][0]["old"], 2, "{output}");
     assert_eq!(first["actor"], "somebody");
-    assert_eq!(told.lines().count(), 2);
+    assert_eq!(output.lines().count(), 2);
     run(&["compact", "--at", &at, "--all"])
         .await
         .expect("dropped");
-    let told = run(&["history", "--at", &at, key]).await.expect("told");
-    assert!(told.contains("does not exist"), "{told}");
+    let output = run(&["history", "--at", &at, key]).await.expect("printed");
+    assert!(output.contains("does not exist"), "{output}");
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_names_manager_verb_and_subresource() {
+async fn history_shows_manager_verb_and_subresource() {
     let origin = |manager: &str, verb: &str, subresource: &str| Origin {
         manager: manager.to_owned(),
         verb: verb.to_owned(),
         subresource: subresource.to_owned(),
     };
-    // The first as a release before minor version 3 stored it.
+    // The first change is as stored by a release before minor version 3.
     let steps = [
         (None, "created  somebody"),
         (
@@ -160,8 +160,8 @@ async fn a_history_names_manager_verb_and_subresource() {
         }
         let shown = run(&["history", "--at", &at, key]).await.expect("read");
         assert_eq!(shown.lines().count(), steps.len(), "{shown}");
-        for (line, (_, due)) in shown.lines().zip(&steps) {
-            assert!(line.ends_with(due), "{kind:?}: {line}");
+        for (line, (_, expected)) in shown.lines().zip(&steps) {
+            assert!(line.ends_with(expected), "{kind:?}: {line}");
         }
         let shown = run(&["history", "--at", &at, key, "--output", "json"]).await;
         let shown = shown.expect("read");
@@ -180,16 +180,16 @@ async fn a_history_names_manager_verb_and_subresource() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fence_is_raised_and_lifted() {
+async fn fence_is_set_and_lifted() {
     let store = Store::start(Kind::Sqlite).await;
     let at = store.address();
     let create = |path: &str| vec![op(Action::Create, path, "{}")];
     run(&["fence", "--at", &at, "--reason", "gone to lunch"])
         .await
         .expect("fenced");
-    let refused = write(&mut store.client(), create("ns/a")).await;
-    let refused = refused.expect_err("fenced");
-    assert!(refused.message().contains("gone to lunch"), "{refused}");
+    let rejected = write(&mut store.client(), create("ns/a")).await;
+    let rejected = rejected.expect_err("fenced");
+    assert!(rejected.message().contains("gone to lunch"), "{rejected}");
     run(&["fence", "--at", &at])
         .await
         .expect_err("a reason, or --lift");

@@ -1,62 +1,57 @@
-//! Outages that are shorter than the driver's patience: no writer hears of them.
+//! Tests of outages within the driver's retry budget: writers get no errors.
 
 use std::time::{Duration, Instant};
 
 use postgres_testkit::{Server, Session, Stop};
 
 use crate::calls::{create, current, until};
-use crate::load::{RECOVERY, SIZE, judge, store, storm};
+use crate::load::{RECOVERY, SIZE, finish_soak, soak, store};
 use crate::sidecar_of::Sidecar;
 
-/// All sessions of drivers.
+/// Terminates all sessions of drivers.
 pub(crate) const TERMINATE: &str = "select pg_terminate_backend(pid) from pg_stat_activity \
                          where application_name = 'backend-postgres'";
 
-/// How long trouble lasts where the test decides it; the driver's patience is 3 s.
+/// Duration of an outage that the test controls; the driver's retry budget is 3 s.
 const SHORT: Duration = Duration::from_millis(800);
 
-/// What of an outage leaves time to connect again within the patience, also on a busy machine.
+/// Maximum duration of an outage that leaves time to reconnect within the budget on busy machines.
 const QUICK: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_quick_restart_is_not_told_to_writers() {
+async fn quick_restart_causes_no_write_errors() {
     for _ in 0..3 {
-        let (longest, told) = restarts().await;
-        if told.is_empty() {
+        let (longest, write_errors) = restarts().await;
+        if write_errors.is_empty() {
             return;
         }
-        // One that was not quick shows nothing.
-        assert!(longest > QUICK, "{told:?} after {longest:?}");
+        // A slow restart proves nothing: errors are permitted then.
+        assert!(longest > QUICK, "{write_errors:?} after {longest:?}");
     }
 }
 
-/// Three restarts under load: how long the longest took, and what writers were told.
+/// Restarts the server three times under load; returns the longest downtime and the writers'
+/// errors.
 async fn restarts() -> (Duration, Vec<String>) {
     let (mut server, _, sidecars) = store(Server::builder(), 2).await;
-    let storm = storm(&sidecars, 25, SIZE).await;
+    let soak = soak(&sidecars, 25, SIZE).await;
     let mut longest = Duration::ZERO;
     for _ in 0..3 {
-        storm
-            .progress(60, RECOVERY)
-            .await
-            .expect("the load goes on");
-        let begun = Instant::now();
+        soak.progress(60, RECOVERY).await.expect("the load goes on");
+        let started = Instant::now();
         server.stop(Stop::Fast).await.expect("stopped");
         server.start_again().await.expect("started");
-        longest = longest.max(begun.elapsed());
+        longest = longest.max(started.elapsed());
     }
-    storm
-        .progress(60, RECOVERY)
-        .await
-        .expect("the load goes on");
-    let aftermath = judge("3 quick restarts", storm, sidecars).await;
-    let troubles = aftermath.troubles.into_keys();
-    let told = troubles.filter(|call| call.starts_with("write"));
-    (longest, told.collect())
+    soak.progress(60, RECOVERY).await.expect("the load goes on");
+    let report = finish_soak("3 quick restarts", soak, sidecars).await;
+    let errors = report.errors.into_keys();
+    let write_errors = errors.filter(|call| call.starts_with("write"));
+    (longest, write_errors.collect())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_full_of_connections_is_waited_for() {
+async fn driver_waits_for_free_connection_slots() {
     let builder = Server::builder()
         .setting("max_connections", "20")
         .setting("superuser_reserved_connections", "3")
@@ -74,7 +69,7 @@ async fn a_server_full_of_connections_is_waited_for() {
     let guests = fill(&server).await;
     assert!(!guests.is_empty(), "the server was full before");
     let session = server.session("ark").await.expect("a reserved connection");
-    // Patience counts from the last answer.
+    // The budget counts from the last response.
     current(&sidecar.endpoint).await.expect("an answer");
     session.batch_execute(TERMINATE).await.expect("terminated");
     let guests_too = fill(&server).await;
@@ -87,7 +82,7 @@ async fn a_server_full_of_connections_is_waited_for() {
     sidecar.stop().await;
 }
 
-/// Takes every connection that there is for ordinary users.
+/// Takes all connection slots of ordinary users.
 async fn fill(server: &Server) -> Vec<Session> {
     let dsn = server.user_dsn("guest", "ark").expect("a user");
     let mut guests = Vec::new();
@@ -98,7 +93,7 @@ async fn fill(server: &Server) -> Vec<Session> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_password_is_read_again() {
+async fn changed_password_file_is_read_again() {
     let server = Server::builder()
         .user("ark", "first")
         .start()
@@ -136,7 +131,7 @@ async fn a_changed_password_is_read_again() {
     create(&sidecar.endpoint, "after")
         .await
         .expect("written with the new one");
-    // One that is wrong for a while is told, without the password, and read again.
+    // A wrong password is reported, without quoting it, and the file is read again.
     session
         .batch_execute(&change("third"))
         .await

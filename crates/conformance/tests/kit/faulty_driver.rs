@@ -1,4 +1,4 @@
-//! The model with something about it that is not as it should be.
+//! The model driver with injected faults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,37 +15,37 @@ use sidecar::driver::{
 };
 use tokio::sync::mpsc;
 
-/// The model, bent.
-pub(crate) struct Bent {
+/// The model driver with injected faults.
+pub(crate) struct FaultyDriver {
     pub(crate) model: ModelDriver,
-    /// How long after they are seen commits are answered.
-    pub(crate) commits_late: Option<Duration>,
-    /// Commits are made and then panic.
-    pub(crate) commits_panic: bool,
-    /// How far an import has come cannot be told.
+    /// Delay between a commit's visibility and its response.
+    pub(crate) commit_delay: Option<Duration>,
+    /// Whether commits panic after they are applied.
+    pub(crate) panics_after_commit: bool,
+    /// Whether the progress of an import returns an error.
     pub(crate) silent: Arc<AtomicBool>,
 }
 
-impl Bent {
-    /// As it should be.
+impl FaultyDriver {
+    /// Creates a driver without faults.
     pub(crate) fn new(model: ModelDriver) -> Self {
         Self {
             model,
-            commits_late: None,
-            commits_panic: false,
+            commit_delay: None,
+            panics_after_commit: false,
             silent: Arc::default(),
         }
     }
 }
 
 #[async_trait]
-impl Driver for Bent {
+impl Driver for FaultyDriver {
     async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
         let committed = self.model.commit(ops).await;
-        if let Some(late) = self.commits_late {
-            tokio::time::sleep(late).await;
+        if let Some(delay) = self.commit_delay {
+            tokio::time::sleep(delay).await;
         }
-        assert!(!self.commits_panic, "as commanded");
+        assert!(!self.panics_after_commit, "as commanded");
         committed
     }
 

@@ -1,4 +1,4 @@
-//! The lies, and those of them that are told in unary calls.
+//! The faults, and those of unary calls.
 
 use backend_proto::error::from_status;
 use backend_proto::v1::backend_error::Reason;
@@ -12,12 +12,12 @@ use backend_proto::v1::{
 use bytes::Bytes;
 use tonic::Status;
 
-use super::Liar;
+use super::FaultyProxy;
 
-/// What a mutant does wrong.
+/// Fault of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lie {
-    /// Nothing: the server between is no reason to fail.
+pub(crate) enum Fault {
+    /// No fault: the proxy itself must not fail a case.
     None,
     // In watches.
     DropsAnEvent,
@@ -54,9 +54,9 @@ pub(crate) enum Lie {
     ForgetsManagers,
     ForgetsVerbs,
     ForgetsSubresources,
-    /// Shows more of a long manager than is kept.
+    /// Returns more bytes of a long manager than the limit.
     CutsTooLate,
-    /// Nothing: the driver is of minor version 2, which has no origins.
+    /// No fault: a driver of minor version 2, which has no origins.
     KnowsNoOrigins,
     // In fences.
     IgnoresAFence,
@@ -65,7 +65,7 @@ pub(crate) enum Lie {
     FencesTooEarly,
     NeverLifts,
     FencesReads,
-    // In exports and imports that carry on.
+    // In exports and imports that continue.
     ExportsAnew,
     ExportsThePresent,
     ShowsHalfAStore,
@@ -76,15 +76,15 @@ pub(crate) enum Lie {
     TakesAnySource,
     DiscardsNothing,
     KeepsTheEpoch,
-    /// Epochs begin above what is remembered, whatever the clock says.
+    /// Epochs begin above the stored revisions, regardless of the clock.
     IgnoresTheClock,
-    /// Takes an import whose numbers are too large.
+    /// Accepts an import whose revisions are too large.
     TakesLargeRevisions,
-    /// Revisions are those of a store that holds the epoch in their upper bits.
+    /// Revisions are those of a store with the epoch in their upper bits.
     LargeRevisions,
 }
 
-/// A change that nobody asked for.
+/// A change that no client requested.
 fn burn() -> Op {
     Op {
         key: Some(Key {
@@ -98,13 +98,13 @@ fn burn() -> Op {
     }
 }
 
-impl Liar {
+impl FaultyProxy {
     pub(super) async fn send(&self, ops: Vec<Op>) -> Result<WriteResponse, Status> {
         let response = self.model.clone().write(WriteRequest { ops }).await?;
         Ok(response.into_inner())
     }
 
-    /// The current revision and the compact revision.
+    /// Returns the current revision and the compact revision.
     async fn header(&self) -> Result<(i64, i64), Status> {
         let current = self
             .model
@@ -120,37 +120,37 @@ impl Liar {
         request: WriteRequest,
     ) -> Result<WriteResponse, Status> {
         let mut ops = request.ops;
-        if self.lie == Lie::LosesAWrite && self.every(7) {
+        if self.fault == Fault::LosesAWrite && self.every(7) {
             return self.pretend(ops.len()).await;
         }
         for op in &mut ops {
-            match self.lie {
-                Lie::IgnoresExpectedRevision => op.expected_revision = 0,
-                Lie::IgnoresExpectedUid => op.expected_uid.clear(),
-                Lie::ForgetsOpIds => op.op_id = Bytes::new(),
+            match self.fault {
+                Fault::IgnoresExpectedRevision => op.expected_revision = 0,
+                Fault::IgnoresExpectedUid => op.expected_uid.clear(),
+                Fault::ForgetsOpIds => op.op_id = Bytes::new(),
                 _ => {}
             }
-            self.lie_in_origin(&mut op.origin);
+            self.fault_in_origin(&mut op.origin);
         }
         let mut response = self.send(ops.clone()).await?;
         for (op, result) in ops.into_iter().zip(&mut response.results) {
-            self.lie_in_verdict(op, result).await?;
+            self.fault_in_verdict(op, result).await?;
         }
         Ok(response)
     }
 
-    /// Takes away from the origin of a change what the lie forgets.
-    pub(super) fn lie_in_origin(&self, origin: &mut Option<Origin>) {
-        match (self.lie, &mut *origin) {
-            (Lie::ForgetsManagers, Some(origin)) => origin.manager.clear(),
-            (Lie::ForgetsVerbs, Some(origin)) => origin.verb.clear(),
-            (Lie::ForgetsSubresources, Some(origin)) => origin.subresource.clear(),
-            (Lie::KnowsNoOrigins, _) => *origin = None,
+    /// Removes the part of a change's origin that the fault loses.
+    pub(super) fn fault_in_origin(&self, origin: &mut Option<Origin>) {
+        match (self.fault, &mut *origin) {
+            (Fault::ForgetsManagers, Some(origin)) => origin.manager.clear(),
+            (Fault::ForgetsVerbs, Some(origin)) => origin.verb.clear(),
+            (Fault::ForgetsSubresources, Some(origin)) => origin.subresource.clear(),
+            (Fault::KnowsNoOrigins, _) => *origin = None,
             _ => {}
         }
     }
 
-    /// Verdicts over operations that the model never sees.
+    /// Returns verdicts of operations that the model never gets.
     async fn pretend(&self, count: usize) -> Result<WriteResponse, Status> {
         let mut response = self.send(Vec::new()).await?;
         let (head, _) = self.header().await?;
@@ -166,18 +166,18 @@ impl Liar {
         Ok(response)
     }
 
-    async fn lie_in_verdict(&self, op: Op, result: &mut OpResult) -> Result<(), Status> {
-        match (&mut result.verdict, self.lie) {
-            (Some(Verdict::Applied(applied)), Lie::ReusesARevision) if self.every(5) => {
+    async fn fault_in_verdict(&self, op: Op, result: &mut OpResult) -> Result<(), Status> {
+        match (&mut result.verdict, self.fault) {
+            (Some(Verdict::Applied(applied)), Fault::ReusesARevision) if self.every(5) => {
                 applied.revision -= 1;
             }
-            (Some(Verdict::Applied(applied)), Lie::NoopBurnsARevision) if applied.noop => {
+            (Some(Verdict::Applied(applied)), Fault::NoopBurnsARevision) if applied.noop => {
                 self.send(vec![burn()]).await?;
             }
-            (Some(Verdict::Conflict(_)), Lie::LosersBurnARevision) => {
+            (Some(Verdict::Conflict(_)), Fault::LosersBurnARevision) => {
                 self.send(vec![burn()]).await?;
             }
-            (Some(Verdict::Conflict(conflict)), Lie::CreateOverwrites)
+            (Some(Verdict::Conflict(conflict)), Fault::CreateOverwrites)
                 if conflict.cause() == Cause::Exists =>
             {
                 let overwrite = Op {
@@ -193,15 +193,15 @@ impl Liar {
     }
 
     pub(super) async fn lie_in_get(&self, mut request: GetRequest) -> Result<GetResponse, Status> {
-        self.lie_in_fenced_read().await?;
-        if self.lie == Lie::StaleGet && request.revision == 0 {
+        self.fault_in_fenced_read().await?;
+        if self.fault == Fault::StaleGet && request.revision == 0 {
             let (head, oldest) = self.header().await?;
             request.revision = (head - 1).max(oldest);
         }
         let mut response = self.model.clone().get(request).await?.into_inner();
-        match (self.lie, &mut response.record) {
-            (Lie::GetWithoutHeader, _) => response.header = None,
-            (Lie::CutsAtZeroByte, Some(record)) => {
+        match (self.fault, &mut response.record) {
+            (Fault::GetWithoutHeader, _) => response.header = None,
+            (Fault::CutsAtZeroByte, Some(record)) => {
                 let end = record.value.iter().position(|byte| *byte == 0);
                 record.value.truncate(end.unwrap_or(record.value.len()));
             }
@@ -210,12 +210,12 @@ impl Liar {
         Ok(response)
     }
 
-    /// Where a watch silently starts instead of failing.
+    /// Returns the revision at which a watch silently starts instead of failing.
     pub(super) fn moved_start(&self, status: &Status) -> Option<i64> {
         let error = from_status(status)?;
-        match (self.lie, error.reason()) {
-            (Lie::CompactedStartsLater, Reason::Compacted) => Some(error.compact_revision),
-            (Lie::FutureStartsNow, Reason::FutureRevision) => Some(error.current_revision),
+        match (self.fault, error.reason()) {
+            (Fault::CompactedStartsLater, Reason::Compacted) => Some(error.compact_revision),
+            (Fault::FutureStartsNow, Reason::FutureRevision) => Some(error.current_revision),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! A driver that reads badly, or gets into trouble while it imports.
+//! A driver that returns wrong values, or fails during imports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,60 +14,60 @@ use sidecar::driver::{
 };
 use tokio::sync::{Mutex, mpsc, watch};
 
-/// The model, except that it shows another value for one name in lists, or is in trouble.
-pub(crate) struct Liar {
+/// The model driver, except that lists show another value for one name, or imports fail.
+pub(crate) struct FaultyDriver {
     model: ModelDriver,
     name: &'static str,
-    trouble: Trouble,
-    /// Calls of Import that met the trouble.
+    fault: ImportFault,
+    /// Number of failed calls of Import.
     met: watch::Sender<u32>,
-    /// The closing call whose commit is under way.
+    /// Options of the closing call whose commit is pending.
     committing: Mutex<Option<ImportOptions>>,
 }
 
-/// What happens to calls of Import.
+/// Failure of calls of Import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum ImportFault {
     None,
-    /// The commit of a closing call waits for a standby that is down: its caller is told that the
-    /// outcome is unknown, and all others that the store is held by another.
+    /// The commit of a closing call waits for a standby that is down: its caller gets an unknown
+    /// outcome, and all other calls fail because another holds the store.
     Standby,
-    /// A closing call is never answered, and does nothing.
+    /// A closing call never gets a response and has no effect.
     Silence,
 }
 
-impl Liar {
+impl FaultyDriver {
     pub(crate) fn about(name: &'static str) -> Arc<Self> {
-        Arc::new(Self::new(name, Trouble::None))
+        Arc::new(Self::new(name, ImportFault::None))
     }
 
-    pub(crate) fn with(trouble: Trouble) -> Arc<Self> {
-        Arc::new(Self::new("", trouble))
+    pub(crate) fn with(fault: ImportFault) -> Arc<Self> {
+        Arc::new(Self::new("", fault))
     }
 
-    fn new(name: &'static str, trouble: Trouble) -> Self {
+    fn new(name: &'static str, fault: ImportFault) -> Self {
         Self {
             model: ModelDriver::new(),
             name,
-            trouble,
+            fault,
             met: watch::Sender::new(0),
             committing: Mutex::default(),
         }
     }
 
-    /// Calls of Import that met the trouble.
+    /// Returns the number of failed calls of Import.
     pub(crate) fn met(&self) -> u32 {
         *self.met.borrow()
     }
 
-    /// Waits until this many calls of Import have met the trouble.
-    pub(crate) async fn trouble(&self, calls: u32) {
+    /// Waits until this many calls of Import have failed.
+    pub(crate) async fn fault(&self, calls: u32) {
         let mut met = self.met.subscribe();
         let waited = met.wait_for(|met| *met >= calls).await;
         waited.expect("it is ours");
     }
 
-    /// The standby is back: the commit ends.
+    /// Simulates the return of the standby: the commit ends.
     pub(crate) async fn commit_at_last(&self) {
         let options = self.committing.lock().await.take().expect("a commit");
         let (sender, parts) = mpsc::channel(1);
@@ -76,7 +76,7 @@ impl Liar {
     }
 }
 
-fn refusal(reason: Reason, outcome: Outcome) -> BackendError {
+fn rejection(reason: Reason, outcome: Outcome) -> BackendError {
     BackendError {
         reason: reason.into(),
         outcome: outcome.into(),
@@ -88,7 +88,7 @@ fn refusal(reason: Reason, outcome: Outcome) -> BackendError {
 type Answer<T> = Result<T, BackendError>;
 
 #[async_trait]
-impl Driver for Liar {
+impl Driver for FaultyDriver {
     fn describe(&self) -> Description {
         self.model.describe()
     }
@@ -149,17 +149,17 @@ impl Driver for Liar {
         let mut committing = self.committing.lock().await;
         if committing.is_some() {
             met();
-            return Err(refusal(Reason::Overloaded, Outcome::NotApplied));
+            return Err(rejection(Reason::Overloaded, Outcome::NotApplied));
         }
-        if options.more || self.trouble == Trouble::None {
+        if options.more || self.fault == ImportFault::None {
             return self.model.import(options, parts).await;
         }
         met();
-        if self.trouble == Trouble::Silence {
+        if self.fault == ImportFault::Silence {
             std::future::pending::<()>().await;
         }
         *committing = Some(options);
-        Err(refusal(Reason::NotReady, Outcome::Unknown))
+        Err(rejection(Reason::NotReady, Outcome::Unknown))
     }
 
     async fn import_progress(&self) -> Answer<Option<ImportProgress>> {
