@@ -13,6 +13,10 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// [`MAX_BYTES`] / 64 = 16384.
 const OVERHEAD: usize = 64;
 
+/// Errors that are made for one list, also if they are dropped as repeated ones. A list of so many wrong
+/// items is not looked through any further: each error costs about a microsecond.
+const MAX_OFFERED: usize = 65_536;
+
 /// A list of errors that stops growing at [`MAX_BYTES`]. Its last entry then says that there are
 /// more.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +24,7 @@ pub struct Errors {
     list: Vec<Error>,
     bytes: usize,
     full: bool,
+    offered: usize,
     /// The texts so far, if repeated ones are dropped.
     texts: Option<HashSet<String>>,
 }
@@ -60,6 +65,7 @@ impl Errors {
         if self.full {
             return;
         }
+        self.offered += 1;
         if self.bytes >= MAX_BYTES {
             self.list.push(more());
             self.full = true;
@@ -73,6 +79,12 @@ impl Errors {
         }
         self.bytes += error.size() + OVERHEAD;
         self.list.push(error);
+    }
+
+    /// Whether further errors are not worth to be made: the list is full, or too many were offered.
+    #[must_use]
+    pub const fn is_exhausted(&self) -> bool {
+        self.full || self.offered >= MAX_OFFERED
     }
 
     /// The present length.

@@ -71,10 +71,21 @@ pub(super) fn preferred_subtype<'a>(header: &str, subtypes: &[&'a str]) -> Optio
     })
 }
 
+/// Parameters of a clause that count; Kubernetes knows seven.
+const MAX_PARAMETERS: usize = 16;
+
+/// Clauses that count; later ones are ignored. Browsers and Kubernetes clients send less than ten. The
+/// header is read before authentication, and sorting takes the square of their number.
+const MAX_CLAUSES: usize = 64;
+
 /// The clauses, the preferred one first.
 fn parse(header: &str) -> Vec<Clause<'_>> {
     let mut clauses: Vec<Clause<'_>> = Vec::new();
-    for clause in header.split(',').filter_map(Clause::parse) {
+    for clause in header
+        .split(',')
+        .take(MAX_CLAUSES)
+        .filter_map(Clause::parse)
+    {
         // An insertion sort as Go's, because the order is no order: a clause without wildcards
         // comes before one with them, whatever their qualities.
         let mut at = clauses.len();
@@ -106,7 +117,7 @@ impl<'a> Clause<'a> {
             quality: 1.0,
             parameters: Vec::new(),
         };
-        for parameter in parts {
+        for parameter in parts.take(MAX_PARAMETERS) {
             let mut sides = parameter.split('=');
             match (sides.next(), sides.next(), sides.next()) {
                 (Some(key), Some(value), None) if !value.is_empty() => match trim(key) {

@@ -235,3 +235,22 @@ fn a_subtype_is_chosen_by_the_client() {
         assert_eq!(chosen, want, "{accept:?}");
     }
 }
+
+#[test]
+fn only_so_many_clauses_count() {
+    let ascending = |count: usize| {
+        let clauses = (0..count).map(|n| format!("a/b;q=0.{n:06}"));
+        clauses.collect::<Vec<_>>().join(",")
+    };
+    let (few, many) = (ascending(63), ascending(60_000));
+    let form = |accept: &str| form(accept).map(|(encoding, _)| encoding);
+    assert_eq!(
+        form(&format!("{few},application/json")),
+        Some(Encoding::Json)
+    );
+    assert_eq!(
+        form(&format!("application/json,{many}")),
+        Some(Encoding::Json)
+    );
+    assert_eq!(form(&format!("{many},application/json")), None);
+}
