@@ -53,7 +53,7 @@ pub fn root(object: &mut Value, mode: Mode) -> Result<Vec<String>, CoerceError> 
     };
     let mut unknown = Vec::new();
     let path = Path::new("metadata");
-    object_meta::coerce(metadata, mode, &path, &mut unknown).map_err(CoerceError::Root)?;
+    object_meta::coerce(metadata, mode, &path, &mut unknown, &mut 0).map_err(CoerceError::Root)?;
     Ok(unknown)
 }
 
@@ -130,7 +130,8 @@ fn resource(
     if let Some(metadata) = map.get_mut("metadata") {
         let path = path.child("metadata");
         let mut found = Vec::new();
-        if let Err(text) = object_meta::coerce(metadata, mode, &path, &mut found)
+        if let Err(text) =
+            object_meta::coerce(metadata, mode, &path, &mut found, &mut unknown.filled)
             && mode == Mode::Strict
         {
             return Err(Box::new(Error::invalid(path, &*metadata, text)));

@@ -21,6 +21,8 @@ pub(crate) struct Unknown {
     /// The last one on top.
     paths: BinaryHeap<String>,
     bytes: usize,
+    /// Empty texts that were filled in for missing fields of metadata so far.
+    pub(crate) filled: usize,
 }
 
 impl Unknown {
