@@ -14,6 +14,7 @@ pub mod bounds;
 pub mod descriptors;
 
 mod protocols;
+mod settings;
 mod socket;
 
 mod host;

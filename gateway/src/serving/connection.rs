@@ -26,6 +26,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Clock, Open, Stage};
 use super::backlog::{Backlog, Waiting};
+use super::settings::SettingsMeter;
 use super::slots::{Origin, Slot};
 use super::socket::{Metered, Socket, Wire};
 use super::stall::WriteStall;
@@ -199,6 +200,7 @@ impl<S: Service> Established<S> {
             self.stream,
             Arc::clone(&activity),
             backlog.clone(),
+            http2.then(SettingsMeter::new),
             linger,
             bounds.linger_bytes,
         );

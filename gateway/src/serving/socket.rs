@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 use super::backlog::Backlog;
+use super::settings::SettingsMeter;
 use super::stall::WriteStall;
 
 /// How much of an unread request is read at once.
@@ -37,6 +38,8 @@ pub(super) struct Metered {
     tls: TlsStream<Wire>,
     activity: Arc<Activity>,
     backlog: Backlog,
+    /// For HTTP/2.
+    settings: Option<SettingsMeter>,
     /// Bytes that were read since the reader last had to wait.
     turn: usize,
     ended: bool,
@@ -72,6 +75,7 @@ impl Metered {
         tls: TlsStream<Wire>,
         activity: Arc<Activity>,
         backlog: Backlog,
+        settings: Option<SettingsMeter>,
         linger_for: Duration,
         linger_bytes: u64,
     ) -> Self {
@@ -79,6 +83,7 @@ impl Metered {
             tls,
             activity,
             backlog,
+            settings,
             turn: 0,
             ended: false,
             linger: None,
@@ -133,6 +138,9 @@ impl AsyncRead for Metered {
             }
         };
         let bytes = part.filled().len();
+        if let Some(settings) = &mut self.settings {
+            settings.note(part.filled()).map_err(io::Error::other)?;
+        }
         self.turn += bytes;
         buffer.advance(bytes);
         match bytes {

@@ -21,6 +21,9 @@ const STANDARD: [&str; 3] = [ORPHAN, FOREGROUND, "kubernetes"];
 /// What is wrong with the finalizers of an object.
 pub(super) fn validate(meta: Meta<'_>, path: Path<'_>, errors: &mut Errors) {
     for finalizer in meta.finalizers() {
+        if errors.is_exhausted() {
+            break;
+        }
         let details = names::qualified_name(finalizer).into_iter();
         errors.extend(details.map(|it| Error::invalid(path, finalizer, it)));
     }

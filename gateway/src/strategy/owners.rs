@@ -26,6 +26,9 @@ pub(super) fn validate(meta: Meta<'_>, path: &Path<'_>, errors: &mut Errors) {
     // is there already.
     let mut named = HashSet::new();
     for (index, reference) in meta.owner_references().enumerate() {
+        if errors.is_exhausted() {
+            break;
+        }
         errors.extend(one(meta, index, &reference, &path.index(index)));
         if !reference.controller {
             continue;
