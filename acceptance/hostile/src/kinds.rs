@@ -125,6 +125,9 @@ fn form_fields() -> Value {
         "looks": {"type": "array", "items": {"type": "string"}, "anyOf": looks},
         "nested": {"type": "array", "items": {"type": "object", "properties": {
             "lists": {"type": "array", "default": nested_lists(NESTED), "items": lists_of(NESTED)}}}},
+        "embedded": {"type": "array", "items": {
+            "type": "object", "x-kubernetes-embedded-resource": true,
+            "x-kubernetes-preserve-unknown-fields": true}},
         "replicas": {"type": "integer", "minimum": 0},
         "color": text,
         "choices": {"type": "array", "items": {"type": "string", "enum": choices}},

