@@ -25,12 +25,12 @@ impl DataDir {
     /// # Errors
     /// If it cannot be made or another process uses it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let refuse = |problem: String| Error::DataDir {
+        let rejection = |problem: String| Error::DataDir {
             path: path.to_owned(),
             problem,
         };
         let unusable = |error: std::io::Error| {
-            refuse(format!("{error}: give a directory that can be written"))
+            rejection(format!("{error}: give a directory that can be written"))
         };
         private_file::create_directory(path).map_err(unusable)?;
         let absolute = path.canonicalize().map_err(unusable)?;
@@ -47,7 +47,7 @@ impl DataDir {
             // Only for the message.
             let _ = lock.read_to_string(&mut holder);
             let holder = holder.trim();
-            return Err(refuse(format!(
+            return Err(rejection(format!(
                 "in use by process {holder}: stop it first or give another directory"
             )));
         }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_process_at_a_time() {
+    fn second_process_is_rejected() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("new/data");
         let held = DataDir::open(&path).unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_directory() {
+    fn file_as_data_directory_is_rejected() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = DataDir::open(file.path()).unwrap_err().to_string();
         assert!(error.starts_with("--data-dir /"), "{error}");

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drivers_are_chosen_by_name_path_or_socket() {
+    fn drivers_are_selected_by_name_path_or_socket() {
         use Choice::{Complete, Postgres};
         let parse = |text: &str| text.parse::<Choice>();
         assert!(matches!(parse("sqlite"), Ok(Complete(Driver::Sqlite))));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_named() {
+    fn missing_program_error_names_path() {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDir::open(directory.path()).unwrap();
         let driver = Driver::Exec("/no/such/driver".into());

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_hidden_and_nothing_else() {
+    fn only_passwords_are_redacted() {
         for (text, shown) in [
             ("no DSN: at all", "no DSN: at all"),
             ("postgres://u@h:5432/db", "postgres://u@h:5432/db"),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dsn_is_never_shown() {
+    fn dsn_debug_output_is_redacted() {
         let dsn: Dsn = "postgres://u:s3cret@h/db".parse().unwrap();
         assert_eq!(format!("{dsn:?}"), "Dsn");
         let error = " ".parse::<Dsn>().unwrap_err();

@@ -98,12 +98,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Storage did not become ready.
-    #[error("storage is not ready after {seconds} s: {trouble}")]
+    #[error("storage is not ready after {seconds} s: {reason}")]
     NotReady {
         /// The time limit, seconds.
         seconds: u64,
         /// What is missing.
-        trouble: String,
+        reason: String,
     },
     /// What is stored cannot be read.
     #[error("{0}")]

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_reach_what_was_bound() {
+    fn url_matches_bound_address() {
         let local = ["localhost", "127.0.0.1"];
         check("127.0.0.1:0", "https://127.0.0.1:7000", &local);
         check("localhost:6443", "https://localhost:7000", &local);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_listen_address_is_rejected() {
         for text in [
             "",
             "6443",

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_last_line_is_the_error() {
+    async fn last_line_is_reported_as_error() {
         let output = Output::held("x");
         let text = format!("one\n\nerror: {}\n\n", "y".repeat(100));
         output.clone().follow(text.as_bytes()).await;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_held_is_bounded() {
+    async fn held_lines_are_bounded() {
         let output = Output::held("x");
         let text = format!("{}\n", "a".repeat(1 << 20));
         output.clone().follow(text.as_bytes()).await;

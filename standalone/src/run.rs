@@ -125,13 +125,13 @@ impl Announce<'_> {
         let settled = timeout(READY_TIMEOUT, settled).await;
         let settled = settled.is_ok_and(|settled| settled.is_ok());
         if damaged(&self.phase.borrow()) {
-            let trouble = self.phase.borrow().ready().err().unwrap_or_default();
-            return Err(Error::Damaged(trouble));
+            let reason = self.phase.borrow().ready().err().unwrap_or_default();
+            return Err(Error::Damaged(reason));
         }
         if !settled {
-            let trouble = self.phase.borrow().ready().err().unwrap_or_default();
+            let reason = self.phase.borrow().ready().err().unwrap_or_default();
             let seconds = READY_TIMEOUT.as_secs();
-            return Err(Error::NotReady { seconds, trouble });
+            return Err(Error::NotReady { seconds, reason });
         }
         let url = self.options.listen.url(self.address);
         let path = match &self.options.kubeconfig {
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_can_be_pasted_into_a_shell() {
+    fn printed_paths_are_shell_quoted() {
         assert_eq!(word(Path::new("/data/kubeconfig")), "/data/kubeconfig");
         assert_eq!(word(Path::new("/my data/$x")), "'/my data/$x'");
         assert_eq!(word(Path::new("/it's")), r"'/it'\''s'");

@@ -25,12 +25,12 @@ const START_POLL: Duration = Duration::from_millis(5);
 /// How long a driver may take to stop; the kit takes 10 s at most to drain.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait for the last lines of a driver that ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pauses before a driver that ended is started again: doubled from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(10);
+const MIN_RESTART_DELAY: Duration = Duration::from_millis(100);
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(10);
 /// A driver that served this long has nothing to do with the failures before it.
-const STEADY: Duration = Duration::from_secs(30);
+const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// Exit code of a driver that must not be started again before a person has looked.
 const FATAL: i32 = 3;
 
@@ -121,10 +121,10 @@ impl Program {
     async fn start(&self, socket: &Socket) -> Result<Process, Error> {
         let mut process = self.spawn(socket)?;
         loop {
-            let serving = timeout(START_WARNING, process.serves(socket.path()));
+            let serving = timeout(START_WARNING, process.wait_until_serving(socket.path()));
             match serving.await {
                 Ok(served) => break served?,
-                Err(_) => self.be_patient(&process)?,
+                Err(_) => self.check_start_timeout(&process)?,
             }
         }
         process.output.release();
@@ -133,7 +133,7 @@ impl Program {
     }
 
     /// Says what the driver waits for; an error once it has taken too long.
-    fn be_patient(&self, process: &Process) -> Result<(), Error> {
+    fn check_start_timeout(&self, process: &Process) -> Result<(), Error> {
         let name = self.name();
         let last = process.output.last();
         let last = last.unwrap_or_else(|| "it has said nothing".to_owned());
@@ -170,14 +170,14 @@ impl Sidecar {
     /// # Errors
     /// If the driver says that it must not be started again.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
-        let mut pause = FIRST_PAUSE;
+        let mut delay = MIN_RESTART_DELAY;
         loop {
             let Some(status) = stop.run_until_cancelled(self.process.child.wait()).await else {
                 self.process.stop().await;
                 return Ok(());
             };
             let fatal = matches!(&status, Ok(status) if status.code() == Some(FATAL));
-            let reason = self.process.last_words(status).await;
+            let reason = self.process.exit_reason(status).await;
             let name = &self.process.name;
             if fatal {
                 let name = name.clone();
@@ -188,11 +188,11 @@ impl Sidecar {
                 reason,
                 "storage driver ended, starting it again"
             );
-            if self.process.since.elapsed() >= STEADY {
-                pause = FIRST_PAUSE;
+            if self.process.since.elapsed() >= HEALTHY_AFTER {
+                delay = MIN_RESTART_DELAY;
             }
-            let again = stop.run_until_cancelled(self.again(&mut pause));
-            match again.await {
+            let restart = stop.run_until_cancelled(self.restart(&mut delay));
+            match restart.await {
                 Some(process) => self.process = process,
                 None => return Ok(()),
             }
@@ -200,10 +200,10 @@ impl Sidecar {
     }
 
     /// Starts the driver again, as often as it takes.
-    async fn again(&self, pause: &mut Duration) -> Process {
+    async fn restart(&self, delay: &mut Duration) -> Process {
         loop {
-            sleep(*pause).await;
-            *pause = (*pause * 2).min(LAST_PAUSE);
+            sleep(*delay).await;
+            *delay = (*delay * 2).min(MAX_RESTART_DELAY);
             match self.program.start(&self.socket).await {
                 Ok(process) => {
                     tracing::info!(driver = process.name, "storage driver serves again");
@@ -217,13 +217,13 @@ impl Sidecar {
 
 impl Process {
     /// Waits until somebody listens at the socket.
-    async fn serves(&mut self, socket: &Path) -> Result<(), Error> {
+    async fn wait_until_serving(&mut self, socket: &Path) -> Result<(), Error> {
         while UnixStream::connect(socket).await.is_err() {
             // A pause that ends early if the driver does.
             if let Ok(status) = timeout(START_POLL, self.child.wait()).await {
                 return Err(Error::Ended {
                     name: self.name.clone(),
-                    reason: self.last_words(status).await,
+                    reason: self.exit_reason(status).await,
                 });
             }
         }
@@ -231,10 +231,10 @@ impl Process {
     }
 
     /// Why a process that ended did so.
-    async fn last_words(&mut self, status: std::io::Result<ExitStatus>) -> String {
+    async fn exit_reason(&mut self, status: std::io::Result<ExitStatus>) -> String {
         let read = async { while self.reader.join_next().await.is_some() {} };
         // A child of the driver may keep the pipe open.
-        let _ = timeout(LAST_WORDS, read).await;
+        let _ = timeout(OUTPUT_TIMEOUT, read).await;
         match (status, self.output.last()) {
             // Somebody else ended it: what it said last has nothing to do with that.
             (Ok(status), _) if status.code().is_none() => status.to_string(),
@@ -254,7 +254,7 @@ impl Process {
         match timeout(STOP_TIMEOUT, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => {}
             Ok(status) => {
-                let reason = self.last_words(status).await;
+                let reason = self.exit_reason(status).await;
                 tracing::error!(driver = self.name, reason, "storage driver failed to stop");
             }
             Err(_) => {
@@ -267,6 +267,6 @@ impl Process {
         }
         // Its last lines.
         let read = async { while self.reader.join_next().await.is_some() {} };
-        let _ = timeout(LAST_WORDS, read).await;
+        let _ = timeout(OUTPUT_TIMEOUT, read).await;
     }
 }

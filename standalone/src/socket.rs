@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_path_is_below_the_data_directory() {
+    fn short_socket_path_is_below_data_directory() {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDir::open(directory.path()).unwrap();
         let left = directory.path().join("run/1.sock");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_is_avoided() {
+    fn long_socket_path_uses_temporary_directory() {
         let directory = tempfile::tempdir().unwrap();
         let long = directory.path().join("x".repeat(90));
         let data = DataDir::open(&long).unwrap();
