@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_kept_while_they_are_good() {
+    fn valid_certificates_are_reused() {
         let directory = tempfile::tempdir().unwrap();
         let load = |wanted: &[&str]| Pki::load_or_create(directory.path(), &names(wanted)).unwrap();
         let server = || std::fs::read_to_string(directory.path().join("server.crt")).unwrap();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_private() {
+    fn keys_are_readable_by_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         Pki::load_or_create(directory.path(), &[]).unwrap();
