@@ -82,10 +82,10 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     };
     runtime(Builder::new_multi_thread().event_interval(POLLS))?.block_on(async {
         let stop = CancellationToken::new();
-        let told = told_to_stop(stop.clone());
+        let second_signal = shutdown_signal(stop.clone());
         tokio::select! {
             result = run(arguments.command, process, stop) => result,
-            impatient = told => impatient,
+            aborted = second_signal => aborted,
         }
     })
 }
@@ -106,8 +106,8 @@ fn runtime(builder: &mut Builder) -> anyhow::Result<Runtime> {
 }
 
 /// Passes the first SIGINT or SIGTERM on; returns at the second.
-async fn told_to_stop(stop: CancellationToken) -> anyhow::Result<()> {
-    let failed = |error| anyhow!("cannot wait for signals: {error}");
+async fn shutdown_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let failed = |error| anyhow!("cannot install the signal handler: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     for _ in 0..2 {
@@ -116,7 +116,7 @@ async fn told_to_stop(stop: CancellationToken) -> anyhow::Result<()> {
             _ = terminate.recv() => stop.cancel(),
         }
     }
-    bail!("told to stop twice: stopped without draining")
+    bail!("received second signal: exiting without draining")
 }
 
 #[cfg(test)]

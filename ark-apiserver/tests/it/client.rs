@@ -22,7 +22,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::task::TaskTracker;
 
 /// Longest wait for an answer, or for an event.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server, and who asks it.
 #[derive(Clone)]
@@ -113,30 +113,30 @@ impl Client {
         };
         let request = Request::builder().method(method).uri(path);
         let request = request.header("content-type", content_type);
-        self.answer(request, body.into()).await
+        self.response(request, body.into()).await
     }
 
     /// Sends a request; none if the connection could not be made or broke before the answer.
-    pub(crate) async fn answer(
+    pub(crate) async fn response(
         &self,
         request: Builder,
         body: Bytes,
     ) -> Option<(StatusCode, String)> {
-        let answer = self.respond(request, body).await?;
-        Some((answer.status(), answer.into_body()))
+        let response = self.respond(request, body).await?;
+        Some((response.status(), response.into_body()))
     }
 
-    /// As [`Self::answer`], with the headers.
+    /// As [`Self::response`], with the headers.
     pub(crate) async fn respond(&self, request: Builder, body: Bytes) -> Option<Response<String>> {
         let request = request.header("host", &self.host);
         let request = request.body(Full::new(body)).unwrap();
-        let answer = tokio::time::timeout(PATIENCE, async {
+        let response = tokio::time::timeout(REQUEST_TIMEOUT, async {
             let (head, body) = self.open(request).await?.into_parts();
             let body = body.collect().await.ok()?.to_bytes();
             let body = String::from_utf8(body.to_vec()).unwrap();
             Some(Response::from_parts(head, body))
         });
-        answer.await.unwrap()
+        response.await.unwrap()
     }
 
     /// A watch; ends with its connection.
@@ -149,10 +149,12 @@ impl Client {
     pub(crate) async fn try_watch(&self, path: &str) -> Option<Result<Watch, StatusCode>> {
         let request = Request::get(path).header("host", &self.host);
         let opening = self.open(request.body(Full::default()).unwrap());
-        let answer = tokio::time::timeout(PATIENCE, opening).await.unwrap()?;
-        let status = answer.status();
+        let response = tokio::time::timeout(REQUEST_TIMEOUT, opening)
+            .await
+            .unwrap()?;
+        let status = response.status();
         let watch = Watch {
-            body: answer.into_body(),
+            body: response.into_body(),
             read: Vec::new(),
         };
         Some((status == StatusCode::OK).then_some(watch).ok_or(status))
@@ -197,7 +199,7 @@ impl Watch {
                 let line = std::mem::replace(&mut self.read, rest);
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+            let frame = tokio::time::timeout(REQUEST_TIMEOUT, self.body.frame()).await;
             let frame = frame.unwrap()?.ok()?;
             self.read.extend_from_slice(&frame.into_data().unwrap());
         }

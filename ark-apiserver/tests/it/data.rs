@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Watch};
-use crate::program::{Program, command, eventually, gone, refused, standalone};
+use crate::program::{Program, command, eventually, failed_start, gone, standalone};
 
 const NOTES: &str = "/apis/x.io/v1/namespaces/a/notes";
 const SOON: Duration = Duration::from_secs(30);
@@ -83,7 +83,7 @@ async fn next(watch: &mut Watch) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn a_flipped_byte_is_an_error_and_no_missing_object() {
+async fn flipped_byte_is_reported_as_error_not_missing_object() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();
@@ -137,7 +137,7 @@ async fn a_flipped_byte_is_an_error_and_no_missing_object() {
 }
 
 #[tokio::test]
-async fn a_damaged_page_is_told_at_once() {
+async fn damaged_page_fails_startup_with_message() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();
@@ -160,16 +160,16 @@ async fn a_damaged_page_is_told_at_once() {
     // Fails if it takes long.
     let mut command = standalone(command(&[]), &directory.path().join("data"));
     command.args(arguments);
-    let refusal = refused(command);
-    assert!(!refusal.status.success());
-    let last = refusal.stderr.lines().last().unwrap();
+    let failure = failed_start(command);
+    assert!(!failure.status.success());
+    let last = failure.stderr.lines().last().unwrap();
     for part in ["error: ", "ark.db is damaged", "restore a backup"] {
         assert!(last.contains(part), "{last}");
     }
 }
 
 #[tokio::test]
-async fn a_watch_goes_on_where_it_was_after_a_restart() {
+async fn watch_resumes_from_bookmark_after_restart() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();
@@ -243,8 +243,8 @@ impl Writers {
                 break;
             }
             let name = format!("w{writer}-{at}");
-            let answer = client.send("POST", NOTES, note(&name, "")).await;
-            if let Some((StatusCode::CREATED, _)) = answer {
+            let response = client.send("POST", NOTES, note(&name, "")).await;
+            if let Some((StatusCode::CREATED, _)) = response {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
                 written.push(name);
             }
@@ -260,7 +260,7 @@ impl Writers {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_driver_loses_nothing_that_was_acknowledged() {
+async fn killed_driver_loses_no_acknowledged_write() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();
@@ -296,7 +296,7 @@ async fn a_killed_driver_loses_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_answers_what_it_has_taken() {
+async fn shutdown_completes_requests_in_flight() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::program::{self, DEADLINE, Program, driver, eventually, gone, refused, wait};
+use crate::program::{self, DEADLINE, Program, driver, eventually, failed_start, gone, wait};
 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
 const DSN: &str = "postgres://ark:s3cret@db.example.com/ark";
@@ -60,7 +60,7 @@ fn stop(program: Program) {
 }
 
 #[tokio::test]
-async fn a_driver_that_runs_already_is_used_and_left_alone() {
+async fn running_driver_is_used_and_not_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let address = format!("unix://{}", path("socket").display());
@@ -85,7 +85,7 @@ async fn a_driver_that_runs_already_is_used_and_left_alone() {
 }
 
 #[tokio::test]
-async fn any_program_that_takes_a_socket_is_a_driver() {
+async fn exec_driver_serves_on_socket() {
     let directory = tempfile::tempdir().unwrap();
     let (data, path) = (directory.path().join("data"), directory.path().join("mine"));
     // Nothing but what every driver is given.
@@ -144,7 +144,7 @@ impl Installed {
 }
 
 #[tokio::test]
-async fn the_postgres_driver_is_told_its_database_where_nobody_else_reads() {
+async fn postgres_driver_gets_dsn_in_its_environment_only() {
     let before = format!(
         r#"
         [ "$ARK_BACKEND_POSTGRES_DSN" = '{DSN}' ] || {{ echo "error: no DSN" >&2; exit 1; }}
@@ -157,20 +157,20 @@ async fn the_postgres_driver_is_told_its_database_where_nobody_else_reads() {
 }
 
 #[test]
-fn a_password_is_not_told_even_if_the_driver_tells_it() {
+fn password_in_driver_output_is_redacted() {
     let before = r#"
         echo "trying $ARK_BACKEND_POSTGRES_DSN" >&2
         echo "error: cannot reach $ARK_BACKEND_POSTGRES_DSN" >&2
         exit 1"#;
     let installed = Installed::new(before);
-    let refusal = refused(installed.command());
+    let failure = failed_start(installed.command());
     let shown = DSN.replace("s3cret", "***");
     let wanted = format!("error: backend-postgres: cannot reach {shown} (exit status: 1)\n");
-    assert_eq!(refusal.stderr, wanted);
+    assert_eq!(failure.stderr, wanted);
 }
 
 #[tokio::test]
-async fn what_a_slow_driver_waits_for_is_told() {
+async fn slow_driver_start_logs_what_it_waits_for() {
     let directory = tempfile::tempdir().unwrap();
     let (data, path) = (directory.path().join("data"), directory.path().join("slow"));
     let go = directory.path().join("go");
@@ -185,9 +185,9 @@ async fn what_a_slow_driver_waits_for_is_told() {
         .arg(format!("exec:{}", path.display()));
     command.stderr(Stdio::piped());
     let program = Program::run(command, &data, |child| {
-        let told = said(child, "storage driver does not serve yet");
-        assert!(told.contains("WARN"), "{told}");
-        assert!(told.contains("the database is down"), "{told}");
+        let warning = said(child, "storage driver does not serve yet");
+        assert!(warning.contains("WARN"), "{warning}");
+        assert!(warning.contains("the database is down"), "{warning}");
         std::fs::write(&go, "").unwrap();
     });
     store(&program.admin(), "kept").await;

@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::program::{DEADLINE, eventually, on_postgres};
-use informer::{EPOCH_GAP, Informer, Seen};
+use informer::{EPOCH_GAP, Informer, ObservedVersions};
 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
 
 /// Storage that does not answer is noticed. That the waits until then add up to less than the 5 s
 /// that are promised is checked where they are (`store/phase.rs`): a busy machine adds its own.
-const RED: Duration = Duration::from_secs(15);
+const MAX_DETECTION_LATENCY: Duration = Duration::from_secs(15);
 const GREEN: Duration = Duration::from_secs(20);
 /// Longest wait of a read for its error; a write also waits for what became of it.
 const READ: Duration = Duration::from_secs(12);
@@ -60,17 +60,17 @@ async fn list(client: &Client) -> Value {
     }
 }
 
-/// Patches some objects in turn, whatever the answers; what was acknowledged goes to `seen`.
-async fn write(client: Client, seen: Seen, stop: CancellationToken) {
+/// Patches some objects in turn, whatever the answers; what was acknowledged goes to `observed`.
+async fn write(client: Client, observed: ObservedVersions, stop: CancellationToken) {
     let mut number = 0;
     while !stop.is_cancelled() {
         let path = format!("{QUERIES}/kept-{}", number % 4);
         let body = json!({"spec": {"input": format!("input {number}")}});
         if let Some((status, body)) = client.send("MERGE", &path, body.to_string()).await {
             match status.as_u16() {
-                200 => seen.acknowledged(&serde_json::from_str(&body).unwrap()),
+                200 => observed.acknowledged(&serde_json::from_str(&body).unwrap()),
                 429 | 503 | 504 => {}
-                _ => seen.problem(format!("a patch: {status} {body}")),
+                _ => observed.problem(format!("a patch: {status} {body}")),
             }
         }
         number += 1;
@@ -97,7 +97,7 @@ async fn is_expired(client: &Client, version: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
+async fn clients_relist_after_failover_and_miss_no_change() {
     let mut pair = Pair::start(Server::builder()).await.unwrap();
     let database = pair.primary().create_database("ark").await.unwrap();
     let proxy = Proxy::start(pair.primary().address()).await.unwrap();
@@ -107,13 +107,13 @@ async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
     for number in 0..4 {
         create(&admin, &format!("kept-{number}")).await;
     }
-    let seen = Seen::default();
+    let observed = ObservedVersions::default();
     let stop = CancellationToken::new();
-    let informer = Informer::new(&admin, QUERIES, &seen);
+    let informer = Informer::new(&admin, QUERIES, &observed);
     let (mut informers, mut writers) = (JoinSet::new(), JoinSet::new());
     informers.spawn(informer.run(stop.clone()));
-    writers.spawn(write(admin.clone(), seen.clone(), stop.clone()));
-    seen.more(50).await;
+    writers.spawn(write(admin.clone(), observed.clone(), stop.clone()));
+    observed.more(50).await;
     let old = version(&list(&admin).await);
     let mut watch = admin
         .watch(&format!("{QUERIES}?watch=true&resourceVersion={old}"))
@@ -121,12 +121,12 @@ async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
     pair.caught_up().await.unwrap();
     pair.cut_replication().await.unwrap();
     let lost = create(&admin, "lost").await;
-    seen.more(50).await;
+    observed.more(50).await;
     pair.kill_primary().await.unwrap();
     pair.promote().await.unwrap();
     proxy.move_to(pair.standby().address());
 
-    seen.epoch_after(lost).await;
+    observed.epoch_after(lost).await;
     eventually("ready", GREEN, async || admin.is_ready().await).await;
     is_expired(&admin, old).await;
     is_expired(&admin, lost).await;
@@ -142,17 +142,17 @@ async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
     let (status, body) = admin.get(&format!("{QUERIES}/lost")).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
     create(&admin, "lost").await;
-    seen.more(50).await;
+    observed.more(50).await;
     stop.cancel();
     writers.join_all().await;
     let listed = list(&admin).await;
-    seen.check(version(&listed));
+    observed.check(version(&listed));
     let informer = informers.join_next().await.unwrap().unwrap();
     informer.matches(&admin, &listed).await;
 }
 
 /// Status of an answer that must be an orderly refusal, given in time.
-async fn refused(client: &Client, method: &str, path: &str, body: &str, limit: Duration) {
+async fn rejected(client: &Client, method: &str, path: &str, body: &str, limit: Duration) {
     let content = match method {
         "PATCH" => "application/merge-patch+json",
         _ => "application/json",
@@ -160,17 +160,17 @@ async fn refused(client: &Client, method: &str, path: &str, body: &str, limit: D
     let request = Request::builder().method(method).uri(path);
     let request = request.header("content-type", content);
     let begin = Instant::now();
-    let answer = client.respond(request, body.to_owned().into()).await;
-    let (took, answer) = (begin.elapsed(), answer.unwrap());
-    let told = format!("{method} {path}: {} {}", answer.status(), answer.body());
-    let status = answer.status().as_u16();
-    assert!([503, 504].contains(&status), "{told}");
-    assert!(answer.headers().contains_key("retry-after"), "{told}");
-    assert!(took < limit, "{took:?} for {told}");
+    let response = client.respond(request, body.to_owned().into()).await;
+    let (took, response) = (begin.elapsed(), response.unwrap());
+    let shown = format!("{method} {path}: {} {}", response.status(), response.body());
+    let status = response.status().as_u16();
+    assert!([503, 504].contains(&status), "{shown}");
+    assert!(response.headers().contains_key("retry-after"), "{shown}");
+    assert!(took < limit, "{took:?} for {shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_in_a_black_hole_is_503_or_504_in_time() {
+async fn unreachable_database_is_503_or_504_within_deadline() {
     let server = Server::builder().start().await.unwrap();
     let database = server.create_database("ark").await.unwrap();
     let proxy = Proxy::start(server.address()).await.unwrap();
@@ -185,24 +185,26 @@ async fn a_database_in_a_black_hole_is_503_or_504_in_time() {
 
     proxy.set(Mode::Hang).await.unwrap();
     let hole = Instant::now();
-    let red = eventually("not ready", RED, async || !admin.is_ready().await);
+    let not_ready = eventually("not ready", MAX_DETECTION_LATENCY, async || {
+        !admin.is_ready().await
+    });
     let reads = async {
         while hole.elapsed() < Duration::from_secs(9) {
             tokio::join!(
-                refused(&admin, "GET", &kept, "", READ),
-                refused(&admin, "GET", QUERIES, "", READ),
-                refused(&admin, "GET", &none, "", READ),
+                rejected(&admin, "GET", &kept, "", READ),
+                rejected(&admin, "GET", QUERIES, "", READ),
+                rejected(&admin, "GET", &none, "", READ),
             );
         }
     };
     let writes = async {
         tokio::join!(
-            refused(&admin, "PATCH", &kept, patch, WRITE),
-            refused(&admin, "POST", QUERIES, &new, WRITE),
-            refused(&admin, "DELETE", &kept, "", WRITE),
+            rejected(&admin, "PATCH", &kept, patch, WRITE),
+            rejected(&admin, "POST", QUERIES, &new, WRITE),
+            rejected(&admin, "DELETE", &kept, "", WRITE),
         )
     };
-    tokio::join!(red, reads, writes);
+    tokio::join!(not_ready, reads, writes);
     assert!(!admin.is_ready().await);
     let (status, _) = admin.get("/livez").await;
     assert_eq!(status, StatusCode::OK);

@@ -5,11 +5,11 @@
 mod client;
 mod data;
 mod drivers;
+mod earlier_releases;
 mod failover;
 mod faults;
-mod former;
 mod memory;
 mod program;
-mod refusals;
 mod reload;
 mod serving;
+mod startup_errors;

@@ -23,7 +23,7 @@ pub(crate) struct Program {
 }
 
 /// How a program that did not start ended.
-pub(crate) struct Refusal {
+pub(crate) struct FailedStart {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -151,7 +151,7 @@ impl Drop for Program {
 }
 
 /// Runs a program that is expected to end by itself.
-pub(crate) fn refused(mut command: Command) -> Refusal {
+pub(crate) fn failed_start(mut command: Command) -> FailedStart {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let status = wait(&mut child);
@@ -160,7 +160,7 @@ pub(crate) fn refused(mut command: Command) -> Refusal {
     let pipes = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     { pipes.0 }.read_to_string(&mut stdout).unwrap();
     { pipes.1 }.read_to_string(&mut stderr).unwrap();
-    Refusal {
+    FailedStart {
         status,
         stdout,
         stderr,

@@ -21,7 +21,7 @@ pub(super) const EPOCH_GAP: u64 = 1 << 17;
 
 /// What each resource version was shown to be, by whomever.
 #[derive(Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<Book>>);
+pub(super) struct ObservedVersions(Arc<Mutex<Book>>);
 
 #[derive(Default)]
 struct Book {
@@ -30,7 +30,7 @@ struct Book {
     problems: Vec<String>,
 }
 
-impl Seen {
+impl ObservedVersions {
     pub(super) fn acknowledged(&self, object: &Value) {
         self.object(object);
         self.0.lock().acknowledged.push(version(object));
@@ -82,18 +82,18 @@ impl Seen {
 pub(super) struct Informer {
     client: Client,
     path: String,
-    seen: Seen,
+    observed: ObservedVersions,
     objects: BTreeMap<String, Value>,
     cursor: u64,
     lists: usize,
 }
 
 impl Informer {
-    pub(super) fn new(client: &Client, path: &str, seen: &Seen) -> Self {
+    pub(super) fn new(client: &Client, path: &str, observed: &ObservedVersions) -> Self {
         Self {
             client: client.clone(),
             path: path.to_owned(),
-            seen: seen.clone(),
+            observed: observed.clone(),
             objects: BTreeMap::new(),
             cursor: 0,
             lists: 0,
@@ -127,7 +127,7 @@ impl Informer {
     }
 
     fn keep(&mut self, object: &Value) {
-        self.seen.object(object);
+        self.observed.object(object);
         let name = object["metadata"]["name"].as_str().unwrap();
         self.objects.insert(name.to_owned(), object.clone());
     }
@@ -157,7 +157,8 @@ impl Informer {
         let at = version(object);
         if at <= self.cursor || at >= self.cursor + EPOCH_GAP {
             let cursor = self.cursor;
-            self.seen.problem(format!("{at} after {cursor} in a watch"));
+            self.observed
+                .problem(format!("{at} after {cursor} in a watch"));
         }
         self.cursor = at;
         let name = object["metadata"]["name"].as_str().unwrap();
@@ -169,7 +170,7 @@ impl Informer {
             }
             (other, known) => {
                 let problem = format!("{other} of {name}, which is known: {known}");
-                self.seen.problem(problem);
+                self.observed.problem(problem);
             }
         }
     }
@@ -200,6 +201,6 @@ impl Informer {
         tokio::time::timeout(DEADLINE, rest).await.unwrap();
         assert_eq!(self.objects, due);
         assert_eq!(self.lists, 2, "one at the start, one after the fail-over");
-        self.seen.check(newest.max(version(list)));
+        self.observed.check(newest.max(version(list)));
     }
 }

@@ -79,7 +79,7 @@ fn stop(program: Program) {
 }
 
 #[tokio::test]
-async fn a_sqlite_store_of_an_earlier_release_is_served_and_its_watchers_list_once() {
+async fn sqlite_store_of_earlier_release_is_served_and_watchers_relist_once() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     private(&data);
@@ -90,7 +90,7 @@ async fn a_sqlite_store_of_an_earlier_release_is_served_and_its_watchers_list_on
 }
 
 #[tokio::test]
-async fn a_postgresql_store_of_an_earlier_release_is_served_and_its_watchers_list_once() {
+async fn postgresql_store_of_earlier_release_is_served_and_watchers_relist_once() {
     let server = Server::builder().start().await.unwrap();
     let dsn = server.create_database("ark").await.unwrap();
     server.execute("ark", POSTGRES).await.unwrap();
