@@ -9,7 +9,7 @@
 
 pub(crate) mod decode;
 
-mod form;
+mod negotiated;
 
 mod columns;
 mod partial;
@@ -25,7 +25,7 @@ mod list;
 mod frame;
 
 pub(crate) use document::{error, object, scale, status};
-pub(crate) use form::Form;
 pub(crate) use frame::Frames;
 pub(crate) use list::{Objects, Page, list};
+pub(crate) use negotiated::Negotiated;
 pub(crate) use scale::ScaleView;

@@ -11,7 +11,7 @@
 //! over, it takes the job out of the queue, or tells it through [`Run::check`] that nobody waits; what
 //! the job holds is dropped on the pool's threads, because that is work as well.
 
-mod kept;
+mod pool_dropped;
 mod queue;
 mod turn;
 
@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 
 use self::queue::{Job, Queue, Task};
 
-pub use self::kept::{Kept, Remade};
+pub use self::pool_dropped::{PoolDropped, Recomputable};
 pub use self::turn::{Turn, Walks};
 
 /// The most bytes of an object that are worked on where they are asked for: at 0.6 to 1 us a byte,
@@ -195,7 +195,7 @@ impl Client {
 
     /// The same as a later step of a request: never refused, because something may be done already
     /// that its client must be told of. Requests bound how much of it waits.
-    pub async fn go_on<T: Send + 'static>(
+    pub async fn run_accepted<T: Send + 'static>(
         &self,
         weight: usize,
         work: impl FnOnce(&Run) -> T + Send + 'static,
@@ -295,8 +295,8 @@ impl Run {
 
     /// A value of the job's weight that is dropped where the job ran.
     #[must_use]
-    pub fn keep<T: Send + 'static>(&self, value: T) -> Kept<T> {
-        Kept::new(value, self.pool.clone())
+    pub fn drop_on_pool<T: Send + 'static>(&self, value: T) -> PoolDropped<T> {
+        PoolDropped::new(value, self.pool.clone())
     }
 }
 

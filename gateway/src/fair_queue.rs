@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_take_turns_and_those_who_left_are_skipped() {
+    fn owners_take_turns_and_abandoned_items_are_skipped() {
         for (first, expected) in [
             (First::Oldest, ["a1", "b1", "a2", "a3"]),
             (First::Newest, ["a3", "b1", "a2", "a1"]),
@@ -166,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_stays_the_next() {
+    fn unwanted_item_stays_at_front() {
         let mut queue = queue(First::Oldest);
         assert!(queue.pop_if(|item| item.0 == "b1").is_none());
         assert_eq!(queue.pop().unwrap().0, "a1");
     }
 
     #[test]
-    fn those_who_left_do_not_fill_it() {
+    fn abandoned_items_are_removed() {
         let mut queue = queue(First::Oldest);
         for _ in 0..100 * MANY {
             queue.push('d', Item("d", true));

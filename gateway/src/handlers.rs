@@ -5,7 +5,7 @@
 
 mod call;
 mod namespaces;
-mod paths;
+mod non_resource;
 
 mod route;
 
@@ -43,7 +43,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub(crate) use call::Call;
-pub use paths::Paths;
+pub use non_resource::NonResource;
 
 /// Everything handlers need.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct Api {
     /// Counts what handlers do.
     pub metrics: Metrics,
     /// Answers to everything that is no resource.
-    pub paths: Paths,
+    pub paths: NonResource,
     /// Who answers for namespaces.
     pub namespaces: Namespaces,
     /// The way to write.
@@ -83,7 +83,7 @@ impl Api {
         limits: Limits,
         namespaces: Namespaces,
     ) -> Self {
-        let paths = Paths::new(&catalog, health, metrics.clone(), store.clone(), limits);
+        let paths = NonResource::new(&catalog, health, metrics.clone(), store.clone(), limits);
         Self {
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
             registry: Registry::new(store.clone(), Arc::new(Chain::default())),
@@ -115,18 +115,18 @@ impl Inner for Api {
         if !info.is_resource_request {
             let (head, _) = request.into_parts();
             let compute = self.store.compute().of(&permit.user().name);
-            return paths::answer(self, &compute, &info, head).await;
+            return non_resource::respond(self, &compute, &info, head).await;
         }
         let Some(served) = route::find(&self.catalog.load(), &info) else {
             let (head, _) = request.into_parts();
-            return match namespaces::answer(&info, &head) {
-                Some(answer) if self.namespaces == Namespaces::Implicit => answer,
+            return match namespaces::respond(&info, &head) {
+                Some(response) if self.namespaces == Namespaces::Implicit => response,
                 _ => reply::not_found(),
             };
         };
         let mut call = Call::new(permit, info, served, context, request);
-        match route::answer(self, &mut call).await {
-            Ok(answer) => answer,
+        match route::respond(self, &mut call).await {
+            Ok(response) => response,
             Err(error) => codec::error(&call.head.headers, &call.head.uri, &error),
         }
     }

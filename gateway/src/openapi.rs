@@ -15,7 +15,7 @@ use http::{HeaderValue, Response, StatusCode};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Map, json};
 
-use self::published::{Form, Published, V2, V3};
+use self::published::{Encoding, Published, V2, V3};
 use crate::reply::{self, Document};
 use crate::resources::{Catalog, Resource};
 
@@ -82,7 +82,7 @@ impl OpenApi {
             published::plain(&json!({ "paths": paths }))
         });
         // Not JSON by name: as kube-apiserver's aggregator answers.
-        let mut response = index.answer(&head.headers, TEXT);
+        let mut response = index.respond(&head.headers, TEXT);
         self.dated(&mut response);
         response
     }
@@ -93,14 +93,14 @@ impl OpenApi {
         let Some(version) = self.versions.get(path) else {
             return empty(StatusCode::NOT_FOUND);
         };
-        let Some(form) = V3.form(head) else {
+        let Some(encoding) = V3.encoding(head) else {
             return varied(empty(StatusCode::NOT_ACCEPTABLE), "Accept");
         };
         let document = version.document();
         let mut response = match asked_hash(head) {
             Some(hash) if hash != document.json().hash() => moved(path, document.json()),
             hash => {
-                let mut response = self.content(document, form, head);
+                let mut response = self.content(document, encoding, head);
                 if hash.is_some() {
                     for_ever(&mut response);
                 }
@@ -115,7 +115,7 @@ impl OpenApi {
     /// `/openapi/v2`: everything in one document.
     #[must_use]
     pub fn all(&self, head: &Parts) -> Response<Body> {
-        let Some(form) = V2.form(head) else {
+        let Some(encoding) = V2.encoding(head) else {
             let refusal = varied(empty(StatusCode::NOT_ACCEPTABLE), "Accept-Encoding");
             return varied(refusal, "Accept");
         };
@@ -124,7 +124,7 @@ impl OpenApi {
             let kinds: Vec<Kind<'_>> = versions.flat_map(GroupVersion::kinds).collect();
             Published::new(&V2, &openapi::v2(&kinds))
         });
-        let mut response = self.content(document, form, head);
+        let mut response = self.content(document, encoding, head);
         let headers = response.headers_mut();
         headers.insert(ETAG, document.json().etag().clone());
         // Whether compressed or not: caches keep both.
@@ -143,12 +143,12 @@ impl OpenApi {
         paths
     }
 
-    fn content(&self, document: &Published, form: Form, head: &Parts) -> Response<Body> {
-        let (document, content_type) = document.document(form);
+    fn content(&self, document: &Published, encoding: Encoding, head: &Parts) -> Response<Body> {
+        let (document, content_type) = document.document(encoding);
         if document.is_known(&head.headers) {
             return document.not_modified();
         }
-        let mut response = document.answer(&head.headers, content_type);
+        let mut response = document.respond(&head.headers, content_type);
         self.dated(&mut response);
         response
     }

@@ -27,7 +27,7 @@ enum Operation {
     Json(JsonPatch),
     Merge(Value),
     /// JSON, but no patch: told only once there is an object that it could change.
-    Refused(ApiError),
+    Rejected(ApiError),
 }
 
 /// What applying a body weighs to [`crate::compute`]: operations that copy or move make much of little.
@@ -66,7 +66,7 @@ impl Patch {
             PatchType::Apply => return Err(unsupported()),
         };
         let (operation, mut problems) =
-            read.unwrap_or_else(|error| (Operation::Refused(error), Vec::new()));
+            read.unwrap_or_else(|error| (Operation::Rejected(error), Vec::new()));
         if lenient {
             problems.clear();
         }
@@ -92,7 +92,7 @@ impl Patch {
         let patched = match self.operation {
             Operation::Json(patch) => patch.apply(object)?,
             Operation::Merge(patch) => merge_patch::apply(object, patch),
-            Operation::Refused(error) => return Err(error),
+            Operation::Rejected(error) => return Err(error),
         };
         // Small patches, one after the other, could make what no body may be.
         let weight = Weight::of(&patched).check();

@@ -214,7 +214,7 @@ impl Written {
         let shown = if target.served.is_storage() {
             None
         } else {
-            compute.go_on(stored.len(), reread).await?
+            compute.run_accepted(stored.len(), reread).await?
         };
         shown.map_or_else(|| Self::under(stored, revision), Ok)
     }

@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod deadline;
+pub(crate) mod id;
 pub mod probe;
 pub mod user;
 pub mod warnings;

@@ -16,9 +16,9 @@ pub mod descriptors;
 mod protocols;
 mod socket;
 
+mod drainable_body;
 mod host;
 pub mod intake;
-mod leftover;
 
 mod tasks;
 

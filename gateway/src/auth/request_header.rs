@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_become_a_user() {
+    fn request_headers_yield_user() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("x-remote-user", "bob"),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_name_is_nobody() {
+    fn empty_username_header_yields_no_user() {
         let mut headers = HeaderMap::new();
         headers.insert("x-remote-user", "".parse().unwrap());
         headers.insert("x-remote-group", "system:masters".parse().unwrap());

@@ -23,9 +23,9 @@ const EXTRA: &str = "impersonate-extra-";
 
 /// Why a request is not served as another user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
+pub enum Rejected {
     /// 400: it does not say as which user.
-    Nobody(String),
+    NoUser(String),
     /// 403: nobody may.
     Denied(Denied),
 }
@@ -43,7 +43,7 @@ struct Wanted {
 ///
 /// # Errors
 /// If it does.
-pub fn refuse(headers: &HeaderMap, user: &User, info: &RequestInfo) -> Result<(), Refused> {
+pub fn reject(headers: &HeaderMap, user: &User, info: &RequestInfo) -> Result<(), Rejected> {
     // Nearly all requests have no such header.
     let is_asked = |name: &http::HeaderName| name.as_str().starts_with("impersonate-");
     if !headers.keys().any(is_asked) {
@@ -52,11 +52,11 @@ pub fn refuse(headers: &HeaderMap, user: &User, info: &RequestInfo) -> Result<()
     let wanted = Wanted::of(headers);
     match (wanted.name.is_empty(), wanted.only_name()) {
         (true, true) => Ok(()),
-        (true, false) => Err(Refused::Nobody(format!(
+        (true, false) => Err(Rejected::NoUser(format!(
             "requested {} without impersonating a user name",
             wanted.in_go()
         ))),
-        (false, _) => Err(Refused::Denied(wanted.denied(user, info))),
+        (false, _) => Err(Rejected::Denied(wanted.denied(user, info))),
     }
 }
 
@@ -96,7 +96,7 @@ impl Wanted {
             (None, true, true) => "arbitrary-node",
             (None, false, _) => "user-info",
             (Some(_), _, false) | (None, true, false) => {
-                return self.denied_as_ever(user, account);
+                return self.denied_by_legacy_mode(user, account);
             }
         };
         let verb = format!("impersonate-on:{mode}:{}", info.verb);
@@ -109,8 +109,8 @@ impl Wanted {
     }
 
     /// What it says where only the verb `impersonate` counts.
-    fn denied_as_ever(&self, user: &User, account: Option<(&str, &str)>) -> Denied {
-        let (resource, name, place) = match account {
+    fn denied_by_legacy_mode(&self, user: &User, account: Option<(&str, &str)>) -> Denied {
+        let (resource, name, scope) = match account {
             Some((namespace, name)) => (
                 "serviceaccounts",
                 name,
@@ -124,7 +124,7 @@ impl Wanted {
             resource: resource.to_owned(),
             name: name.to_owned(),
             sentence: sanitized(format!(
-                "User {who} cannot impersonate resource {resource:?} in API group \"\" {place}"
+                "User {who} cannot impersonate resource {resource:?} in API group \"\" {scope}"
             )),
         }
     }
@@ -199,22 +199,22 @@ mod tests {
             let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
             map.append(name, value.parse().unwrap());
         }
-        let refused = refuse(&map, &User::new("eve", []), &info);
-        let told = refused.map_err(|refused| match refused {
-            Refused::Nobody(text) => text,
-            Refused::Denied(denied) => {
+        let rejected = reject(&map, &User::new("eve", []), &info);
+        let shown = rejected.map_err(|rejected| match rejected {
+            Rejected::NoUser(text) => text,
+            Rejected::Denied(denied) => {
                 format!("{} {:?}: {}", denied.resource, denied.name, denied.sentence)
             }
         });
         assert_eq!(
-            told,
+            shown,
             expected.map_err(str::to_owned),
             "{headers:?} {request}"
         );
     }
 
     #[test]
-    fn whoever_asks_to_be_somebody_else_is_refused_in_kube_apiservers_words() {
+    fn impersonation_is_rejected_with_kube_apiserver_text() {
         let delete = "DELETE /apis/x.io/v1/namespaces/d/foos/n";
         check(&[], delete, Ok(()));
         check(&[("Impersonate-User", "")], delete, Ok(()));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_say_as_whom_is_told_so() {
+    fn impersonation_without_user_name_is_bad_request() {
         check(
             &[("Impersonate-Group", "a"), ("Impersonate-Group", "")],
             "GET /apis",

@@ -74,7 +74,7 @@ impl Authorizer for Fixed {
 }
 
 #[tokio::test]
-async fn a_union_ends_at_the_first_decision() {
+async fn union_stops_at_first_decision() {
     use Decision::{Allow, Deny, NoOpinion};
     let denied = |reason: &str| Err(format!("User \"bob\" cannot get path \"/x\"{reason}"));
     for (authorizers, expected) in [

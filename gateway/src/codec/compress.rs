@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_can_be_read_at_once() {
+    fn sent_gzip_pieces_are_readable_immediately() {
         let texts = [
             "first ".repeat(900),
             "x".to_owned(),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_do_not_compress_are_whole() {
+    fn incompressible_text_survives_gzip() {
         let noise: Vec<u8> = (0..100_000_u32)
             .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
             .collect();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_pieces_is_empty() {
+    fn gzip_stream_without_pieces_is_empty() {
         assert!(Joined::default().finish().is_none());
     }
 }

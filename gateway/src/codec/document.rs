@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::row::Rows;
 use super::source::{PIECE, Source, respond};
-use super::{Form, ScaleView, columns, partial};
+use super::{Negotiated, ScaleView, columns, partial};
 use crate::reply;
 use crate::resources::Served;
 use crate::store::DecodeError;
@@ -44,30 +44,32 @@ const COPIED: usize = 16 << 10;
 /// # Errors
 /// If the object has no such form.
 pub(crate) fn object(
-    form: &Form,
+    negotiated: &Negotiated,
     served: &Served,
     status: StatusCode,
     object: &Bytes,
 ) -> Result<Response<Body>, ApiError> {
-    let as_it_is = form.transform() == Transform::None && is_compact_json(form);
+    let as_it_is = negotiated.transform() == Transform::None && is_compact_json(negotiated);
     if as_it_is && object.len() > COPIED {
-        return shared(form, status, object);
+        return shared(negotiated, status, object);
     }
     let mut document = Vec::with_capacity(object.len() + 1);
-    match form.transform() {
+    match negotiated.transform() {
         Transform::None => document.extend_from_slice(object),
-        Transform::PartialObject(version) => write_partial(form, version, object, &mut document),
+        Transform::PartialObject(version) => {
+            write_partial(negotiated, version, object, &mut document)
+        }
         Transform::PartialObjectList(_) => {
             return Err(ApiError::internal_plain("content is not a list"));
         }
         Transform::Table(version) => {
-            let rows = Rows::new(served.clone(), version, form.include()?);
+            let rows = Rows::new(served.clone(), version, negotiated.include()?);
             let (meta, columns) = (meta_of(object), columns::definitions(served));
             let row = |out: &mut Vec<u8>| rows.object(object, Timestamp::now(), out);
             table::write(version, &meta, Some(&columns), row, &mut document);
         }
     }
-    finish(form, status, document)
+    finish(negotiated, status, document)
 }
 
 /// A scale.
@@ -75,16 +77,16 @@ pub(crate) fn object(
 /// # Errors
 /// If a scale has no such form.
 pub(crate) fn scale(
-    form: &Form,
+    negotiated: &Negotiated,
     status: StatusCode,
     scale: &ScaleView,
 ) -> Result<Response<Body>, ApiError> {
     let json = scale.to_json();
-    let document = match form.transform() {
+    let document = match negotiated.transform() {
         Transform::None => json,
         Transform::PartialObject(version) => {
             let mut document = Vec::with_capacity(json.len());
-            write_partial(form, version, &json, &mut document);
+            write_partial(negotiated, version, &json, &mut document);
             document
         }
         Transform::PartialObjectList(_) => {
@@ -94,20 +96,20 @@ pub(crate) fn scale(
                  (*v1.Scale)",
             ));
         }
-        Transform::Table(version) => scale_table(version, form.include()?, scale, &json),
+        Transform::Table(version) => scale_table(version, negotiated.include()?, scale, &json),
     };
-    finish(form, status, document)
+    finish(negotiated, status, document)
 }
 
 /// The Status of a success.
 ///
 /// # Errors
 /// If the client asked for a table that there cannot be.
-pub(crate) fn status(form: &Form, status: &Status) -> Result<Response<Body>, ApiError> {
+pub(crate) fn status(negotiated: &Negotiated, status: &Status) -> Result<Response<Body>, ApiError> {
     // A Status stays a Status, but whatever asks for tables is read.
-    form.include()?;
+    negotiated.include()?;
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
-    finish(form, code, written(form, status))
+    finish(negotiated, code, written(negotiated, status))
 }
 
 /// The answer to a request that failed, in the form that its head asks for.
@@ -117,20 +119,20 @@ pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Respons
         code: code.as_u16(),
         ..error.status().clone()
     };
-    let answer =
-        Form::of_error(headers, uri).and_then(|form| finish(&form, code, written(&form, &status)));
+    let response = Negotiated::of_error(headers, uri)
+        .and_then(|negotiated| finish(&negotiated, code, written(&negotiated, &status)));
     // The failure must not hide behind one of negotiation.
-    let answer = answer
+    let response = response
         .unwrap_or_else(|_| reply::body(code, reply::JSON, kube_json::indent(&status.to_json())));
     match error.retry_after() {
-        Some(seconds) => reply::retry_after(answer, seconds),
-        None => answer,
+        Some(seconds) => reply::retry_after(response, seconds),
+        None => response,
     }
 }
 
 /// A Status: as protobuf, or else as compact JSON.
-fn written(form: &Form, status: &Status) -> Vec<u8> {
-    if form.encoding() != Encoding::Protobuf {
+fn written(negotiated: &Negotiated, status: &Status) -> Vec<u8> {
+    if negotiated.encoding() != Encoding::Protobuf {
         return status.to_json();
     }
     let mut out = Vec::with_capacity(256);
@@ -139,25 +141,29 @@ fn written(form: &Form, status: &Status) -> Vec<u8> {
 }
 
 /// The same for metadata.
-fn write_partial(form: &Form, version: MetaVersion, object: &[u8], out: &mut Vec<u8>) {
-    match form.encoding() {
+fn write_partial(negotiated: &Negotiated, version: MetaVersion, object: &[u8], out: &mut Vec<u8>) {
+    match negotiated.encoding() {
         Encoding::Protobuf => partial::protobuf::write(version, object, out),
         Encoding::Json | Encoding::Yaml => partial::write(version, object, out),
     }
 }
 
 /// An answer with a document, given as protobuf if that is its form, or else as compact JSON.
-fn finish(form: &Form, status: StatusCode, document: Vec<u8>) -> Result<Response<Body>, ApiError> {
-    let bytes = match form.encoding() {
-        Encoding::Json if form.pretty() && document.len() > COPIED => {
+fn finish(
+    negotiated: &Negotiated,
+    status: StatusCode,
+    document: Vec<u8>,
+) -> Result<Response<Body>, ApiError> {
+    let bytes = match negotiated.encoding() {
+        Encoding::Json if negotiated.pretty() && document.len() > COPIED => {
             let pretty = Pretty {
                 compact: document,
                 taken: 0,
                 indenter: Indenter::default(),
             };
-            return respond(form, status, pretty);
+            return respond(negotiated, status, pretty);
         }
-        Encoding::Json if form.pretty() => kube_json::indent(&document),
+        Encoding::Json if negotiated.pretty() => kube_json::indent(&document),
         Encoding::Json => {
             let mut json = document;
             json.push(b'\n');
@@ -166,8 +172,8 @@ fn finish(form: &Form, status: StatusCode, document: Vec<u8>) -> Result<Response
         Encoding::Yaml => kube_json::yaml::to_string(&parse(&document)?).into_bytes(),
         Encoding::Protobuf => document,
     };
-    if !form.gzip() || bytes.len() <= PIECE {
-        let content_type = http::HeaderValue::from_static(form.encoding().content_type());
+    if !negotiated.gzip() || bytes.len() <= PIECE {
+        let content_type = http::HeaderValue::from_static(negotiated.encoding().content_type());
         return Ok(reply::body(status, content_type, bytes));
     }
     let whole = Whole {
@@ -175,22 +181,26 @@ fn finish(form: &Form, status: StatusCode, document: Vec<u8>) -> Result<Response
         sent: 0,
         newline: false,
     };
-    respond(form, status, whole)
+    respond(negotiated, status, whole)
 }
 
-fn is_compact_json(form: &Form) -> bool {
-    form.encoding() == Encoding::Json && !form.pretty()
+fn is_compact_json(negotiated: &Negotiated) -> bool {
+    negotiated.encoding() == Encoding::Json && !negotiated.pretty()
 }
 
 /// An answer with a document as the cache has it: however many clients ask for it, it is there once.
-fn shared(form: &Form, status: StatusCode, json: &Bytes) -> Result<Response<Body>, ApiError> {
-    if form.gzip() && json.len() >= PIECE {
+fn shared(
+    negotiated: &Negotiated,
+    status: StatusCode,
+    json: &Bytes,
+) -> Result<Response<Body>, ApiError> {
+    if negotiated.gzip() && json.len() >= PIECE {
         let whole = Whole {
             bytes: json.clone(),
             sent: 0,
             newline: true,
         };
-        return respond(form, status, whole);
+        return respond(negotiated, status, whole);
     }
     let mut response = Response::new(Body::new(reply::Line::new(json.clone())));
     *response.status_mut() = status;

@@ -16,7 +16,7 @@ use kube_json::ObjectWriter;
 
 use super::document::meta_of;
 use super::row::{Rows, key, unreadable};
-use super::{Form, columns, compress, partial};
+use super::{Negotiated, columns, compress, partial};
 use crate::compute::INLINE;
 use crate::resources::Served;
 use crate::store::{DecodeError, EventKind, Stored};
@@ -80,14 +80,18 @@ impl Frames {
     ///
     /// # Errors
     /// If the client asked for a table that there cannot be.
-    pub(crate) fn new(form: &Form, served: &Served, compress: bool) -> Result<Self, ApiError> {
+    pub(crate) fn new(
+        negotiated: &Negotiated,
+        served: &Served,
+        compress: bool,
+    ) -> Result<Self, ApiError> {
         let mut columns = None;
-        let shape = match form.transform() {
+        let shape = match negotiated.transform() {
             // An object is no list; kube-apiserver sends it as it is.
             Transform::None | Transform::PartialObjectList(_) => Shape::Objects,
             Transform::PartialObject(version) => Shape::Metadata(version),
             Transform::Table(version) => {
-                let include = form.include()?;
+                let include = negotiated.include()?;
                 columns = Some(columns::definitions(served));
                 Shape::Table {
                     rows: Box::new(Rows::new(served.clone(), version, include)),
@@ -96,11 +100,11 @@ impl Frames {
                 }
             }
         };
-        let wire = match form.encoding() {
+        let wire = match negotiated.encoding() {
             Encoding::Json | Encoding::Yaml => Wire::Lines,
             Encoding::Protobuf => Wire::Protobuf,
         };
-        let compressed = compress && form.gzip();
+        let compressed = compress && negotiated.gzip();
         Ok(Self {
             recipe: Arc::new(Recipe {
                 served: served.clone(),
@@ -293,8 +297,9 @@ impl Recipe {
             Shape::Table { .. } => return None,
         };
         let protobuf = u8::from(self.wire == Wire::Protobuf);
-        let form = 0x80 | protobuf << 5 | u8::from(self.compressed) << 4 | shape << 2 | kind as u8;
-        Some(key(&self.served, form))
+        let variant =
+            0x80 | protobuf << 5 | u8::from(self.compressed) << 4 | shape << 2 | kind as u8;
+        Some(key(&self.served, variant))
     }
 
     /// Whether more is to be done for a frame than to copy the object.

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::row::Rows;
 use super::source::{PIECE, Source, respond_in_turns};
-use super::{Form, columns, partial};
+use super::{Negotiated, columns, partial};
 use crate::compute::{Client, INLINE, Run, Turn};
 use crate::resources::Served;
 use crate::store::{DecodeError, Stored};
@@ -85,25 +85,25 @@ struct Frame {
 /// # Errors
 /// If a list has no such form, or its first objects cannot be written.
 pub(crate) async fn list(
-    form: &Form,
+    negotiated: &Negotiated,
     served: &Served,
     page: Page,
     compute: Client,
 ) -> Result<Response<Body>, ApiError> {
     if let (Encoding::Protobuf, Transform::PartialObjectList(version)) =
-        (form.encoding(), form.transform())
+        (negotiated.encoding(), negotiated.transform())
     {
         let list = protobuf::List::new(version, page, compute.walks()).await;
-        return respond_in_turns(form, StatusCode::OK, list).await;
+        return respond_in_turns(negotiated, StatusCode::OK, list).await;
     }
-    let (shows, json) = match form.transform() {
+    let (shows, json) = match negotiated.transform() {
         Transform::None => (Shows::Objects, Frame::of_objects(served, &page.meta)),
         Transform::PartialObjectList(version) => {
             let frame = Frame::of_metadata(version, &page.meta);
             (Shows::Metadata(version), frame)
         }
         Transform::Table(version) => {
-            let rows = Rows::new(served.clone(), version, form.include()?);
+            let rows = Rows::new(served.clone(), version, negotiated.include()?);
             let frame = Frame::of_rows(version, served, &page.meta);
             (Shows::Rows(rows, Timestamp::now()), frame)
         }
@@ -115,8 +115,8 @@ pub(crate) async fn list(
             ));
         }
     };
-    let (script, frame) = match form.encoding() {
-        Encoding::Json if form.pretty() => (Script::Indented(Indenter::default()), json),
+    let (script, frame) = match negotiated.encoding() {
+        Encoding::Json if negotiated.pretty() => (Script::Indented(Indenter::default()), json),
         // No other list is a message.
         Encoding::Json | Encoding::Protobuf => (Script::Compact, json.with_newline()),
         Encoding::Yaml => (Script::Yaml, json.into_yaml().map_err(ApiError::internal)?),
@@ -137,7 +137,7 @@ pub(crate) async fn list(
         turn: compute.walks().begin(),
         compute,
     };
-    respond_in_turns(form, StatusCode::OK, list).await
+    respond_in_turns(negotiated, StatusCode::OK, list).await
 }
 
 impl Source for List {
@@ -208,7 +208,7 @@ impl List {
             };
             (script, written.map(|()| text))
         };
-        let (script, text) = self.compute.go_on(weight, write).await;
+        let (script, text) = self.compute.run_accepted(weight, write).await;
         self.script = script;
         self.left = text?.into();
         Ok(())

@@ -1,6 +1,6 @@
 //! The form of an answer, as the request's head asks for it.
 
-use api_types::media_type::{self, Encoding, Endpoint, Negotiated, Transform};
+use api_types::media_type::{self, Encoding, Endpoint, Transform};
 use api_types::status::ApiError;
 use api_types::table::IncludeObject;
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, Uri};
 
 /// The form of an answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Form {
-    negotiated: Negotiated,
+pub(crate) struct Negotiated {
+    media_type: media_type::Negotiated,
     /// Whether the client takes gzip.
     gzip: bool,
     /// Looked at only when a table is written: until then a bad value harms nobody, and a write
@@ -18,7 +18,7 @@ pub(crate) struct Form {
     include: Result<IncludeObject, ApiError>,
 }
 
-impl Form {
+impl Negotiated {
     /// The form of an object, a list or the Status of a success.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Form {
     /// 406 if events cannot be written so.
     pub(crate) fn for_watch(self) -> Result<Self, ApiError> {
         Ok(Self {
-            negotiated: self.negotiated.for_watch()?,
+            media_type: self.media_type.for_watch()?,
             ..self
         })
     }
@@ -56,15 +56,15 @@ impl Form {
 
     /// How the answer is written.
     pub(crate) const fn encoding(&self) -> Encoding {
-        self.negotiated.encoding
+        self.media_type.encoding
     }
 
     pub(super) const fn transform(&self) -> Transform {
-        self.negotiated.transform
+        self.media_type.transform
     }
 
     pub(super) const fn pretty(&self) -> bool {
-        self.negotiated.pretty
+        self.media_type.pretty
     }
 
     pub(super) const fn gzip(&self) -> bool {
@@ -82,14 +82,14 @@ impl Form {
     fn negotiate(headers: &HeaderMap, uri: &Uri, endpoint: Endpoint) -> Result<Self, ApiError> {
         let query = uri.query().unwrap_or_default();
         let (accept, agent) = (text(headers, &ACCEPT), text(headers, &USER_AGENT));
-        let negotiated = media_type::negotiate(accept, query, agent, endpoint)?;
-        let include = match negotiated.transform {
+        let chosen = media_type::negotiate(accept, query, agent, endpoint)?;
+        let include = match chosen.transform {
             Transform::Table(_) => IncludeObject::parse(query),
             _ => Ok(IncludeObject::default()),
         };
         let mut encodings = text(headers, &ACCEPT_ENCODING).split(',');
         Ok(Self {
-            negotiated,
+            media_type: chosen,
             gzip: encodings.any(|encoding| encoding.trim() == "gzip"),
             include,
         })

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_in_the_order_of_the_struct() {
+    fn fields_follow_struct_order() {
         check("{}", "{}");
         check(
             r#"{"annotations":{"b":"\"}","a":"1"},"creationTimestamp":"t","deletionGracePeriodSeconds":0,"finalizers":["f"],"generation":2,"labels":{"x":"y"},"name":"n","namespace":"ns","resourceVersion":"7","uid":"u"}"#,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_nothing_is_left_out() {
+    fn empty_fields_are_omitted() {
         check(
             r#"{"creationTimestamp":null,"finalizers":[],"generation":0,"labels":{},"name":"","unknown":1}"#,
             "{}",

@@ -96,9 +96,9 @@ impl Rows {
 }
 
 /// The key of a rendering that depends on the version that is served.
-pub(super) fn key(served: &Served, form: u8) -> u64 {
+pub(super) fn key(served: &Served, variant: u8) -> u64 {
     let version = served.index() as u64 & 0xff_ffff;
-    u64::from(served.resource().fingerprint()) << 32 | version << 8 | u64::from(form)
+    u64::from(served.resource().fingerprint()) << 32 | version << 8 | u64::from(variant)
 }
 
 /// Why there is nothing where a rendering should be: somebody before could not make it.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_filled_in_when_a_row_is_written() {
+    fn ages_are_computed_when_row_is_written() {
         let at =
             |time: &str| format!(r#"{{"metadata":{{"name":"a<b","creationTimestamp":"{time}"}}}}"#);
         check(&at("2024-01-01T00:59:02Z"), r#"["a\u003cb","58s","58s"]"#);

@@ -9,7 +9,7 @@ use futures_util::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::Form;
+use super::Negotiated;
 use super::compress::{self, Gzip, THRESHOLD};
 use crate::reply;
 use crate::store::DecodeError;
@@ -64,13 +64,13 @@ struct Running<S> {
 /// # Errors
 /// If its beginning cannot be made.
 pub(super) fn respond(
-    form: &Form,
+    negotiated: &Negotiated,
     status: StatusCode,
     mut source: impl Source,
 ) -> Result<Response<Body>, ApiError> {
     let mut first = Vec::new();
     let more = source.fill(&mut first)?;
-    Ok(begun(form, status, first, more.then_some(source)))
+    Ok(begun(negotiated, status, first, more.then_some(source)))
 }
 
 /// The same for a body whose beginning may take more than a turn.
@@ -78,7 +78,7 @@ pub(super) fn respond(
 /// # Errors
 /// If its beginning cannot be made.
 pub(super) async fn respond_in_turns<S: Source>(
-    form: &Form,
+    negotiated: &Negotiated,
     status: StatusCode,
     mut source: S,
 ) -> Result<Response<Body>, ApiError> {
@@ -86,22 +86,22 @@ pub(super) async fn respond_in_turns<S: Source>(
     while source.fill(&mut first)? {
         source.rest();
         if first.len() > PIECE {
-            return Ok(begun(form, status, first, Some(source)));
+            return Ok(begun(negotiated, status, first, Some(source)));
         }
         // The time of this request may be over.
         source.prepare().await?;
     }
-    Ok(begun(form, status, first, None::<S>))
+    Ok(begun(negotiated, status, first, None::<S>))
 }
 
 /// An answer that begins with these bytes, and goes on if there is more.
 fn begun(
-    form: &Form,
+    negotiated: &Negotiated,
     status: StatusCode,
     first: Vec<u8>,
     source: Option<impl Source>,
 ) -> Response<Body> {
-    let compressed = form.gzip() && first.len() > THRESHOLD;
+    let compressed = negotiated.gzip() && first.len() > THRESHOLD;
     let begun = source.as_ref().map(|source| reply::Begun {
         first: first.len(),
         kept: source.kept(),
@@ -120,7 +120,7 @@ fn begun(
     if let Some(begun) = begun {
         response.extensions_mut().insert(begun);
     }
-    let content_type = HeaderValue::from_static(form.encoding().content_type());
+    let content_type = HeaderValue::from_static(negotiated.encoding().content_type());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     if compressed {

@@ -10,7 +10,7 @@ use super::{Pool, Run};
 /// A value that may be large: dropping the tree of a large object takes as long as making it, so it
 /// is dropped by the pool.
 #[derive(Debug)]
-pub struct Kept<T: Send + 'static> {
+pub struct PoolDropped<T: Send + 'static> {
     /// None once it was taken.
     value: Option<T>,
     /// None for what is small.
@@ -19,14 +19,14 @@ pub struct Kept<T: Send + 'static> {
 
 /// A value that one job of a request makes and a later one uses up, so that there is never a copy of it.
 /// A third job, which runs when another write came between, makes it again.
-pub struct Remade<T: Send + 'static, E> {
-    made: Mutex<Option<Kept<T>>>,
+pub struct Recomputable<T: Send + 'static, E> {
+    made: Mutex<Option<PoolDropped<T>>>,
     make: Make<T, E>,
 }
 
 type Make<T, E> = Box<dyn Fn(&Run) -> Result<T, E> + Send + Sync>;
 
-impl<T: Send + 'static> Kept<T> {
+impl<T: Send + 'static> PoolDropped<T> {
     pub(super) const fn new(value: T, pool: Option<Pool>) -> Self {
         Self {
             value: Some(value),
@@ -41,7 +41,7 @@ impl<T: Send + 'static> Kept<T> {
     }
 }
 
-impl<T: Send + 'static, E> Remade<T, E> {
+impl<T: Send + 'static, E> Recomputable<T, E> {
     /// Keeps a value that `make` has made in this run for the next one.
     #[must_use]
     pub fn new(
@@ -50,7 +50,7 @@ impl<T: Send + 'static, E> Remade<T, E> {
         make: impl Fn(&Run) -> Result<T, E> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            made: Mutex::new(Some(run.keep(value))),
+            made: Mutex::new(Some(run.drop_on_pool(value))),
             make: Box::new(make),
         }
     }
@@ -61,17 +61,17 @@ impl<T: Send + 'static, E> Remade<T, E> {
     /// Those of making it.
     pub fn take(&self, run: &Run) -> Result<T, E> {
         let made = self.made.lock().take();
-        made.map_or_else(|| (self.make)(run), |kept| Ok(kept.into_inner()))
+        made.map_or_else(|| (self.make)(run), |made| Ok(made.into_inner()))
     }
 }
 
-impl<T: Send + 'static, E> fmt::Debug for Remade<T, E> {
+impl<T: Send + 'static, E> fmt::Debug for Recomputable<T, E> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Remade").finish_non_exhaustive()
+        out.debug_struct("Recomputable").finish_non_exhaustive()
     }
 }
 
-impl<T: Send + 'static> Deref for Kept<T> {
+impl<T: Send + 'static> Deref for PoolDropped<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -79,7 +79,7 @@ impl<T: Send + 'static> Deref for Kept<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Kept<T> {
+impl<T: Send + 'static> Drop for PoolDropped<T> {
     fn drop(&mut self) {
         if let (Some(value), Some(pool)) = (self.value.take(), &self.pool) {
             pool.discard(Box::new(value));

@@ -32,7 +32,7 @@ pub struct Walks(Arc<Semaphore>);
 pub struct Turn {
     walks: Walks,
     /// None at the start.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
     began: Instant,
     looks: usize,
     /// What is left of [`FREE`].
@@ -50,7 +50,7 @@ impl Walks {
     pub fn begin(&self) -> Turn {
         Turn {
             walks: self.clone(),
-            place: None,
+            permit: None,
             began: Instant::now(),
             looks: 0,
             free: FREE,
@@ -71,7 +71,7 @@ impl Turn {
             return false;
         }
         self.looks = 0;
-        let longest = if self.place.is_some() { TURN } else { START };
+        let longest = if self.permit.is_some() { TURN } else { START };
         self.began.elapsed() >= longest
     }
 
@@ -90,14 +90,14 @@ impl Turn {
 
     /// Leaves the thread until [`Turn::renew`]; to be done before anything else is waited for.
     pub fn end(&mut self) {
-        self.place = None;
+        self.permit = None;
     }
 
     /// Lets others have their turn, and then goes on.
     pub async fn renew(&mut self) {
-        self.place = None;
+        self.permit = None;
         // The semaphore is never closed.
-        self.place = Arc::clone(&self.walks.0).acquire_owned().await.ok();
+        self.permit = Arc::clone(&self.walks.0).acquire_owned().await.ok();
         // With the place, so that no other walk has the thread: then the runtime looks for what has come
         // in meanwhile, which it does otherwise once in 61 turns.
         tokio::task::yield_now().await;

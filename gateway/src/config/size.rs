@@ -40,7 +40,7 @@ mod tests {
     use super::Size;
 
     #[test]
-    fn sizes_are_read_and_shown() {
+    fn sizes_are_parsed_and_printed() {
         for (text, bytes) in [
             ("0", 0),
             ("1000", 1000),

@@ -29,9 +29,9 @@ pub(super) fn plain(document: &Document, head: &Parts) -> Response<Body> {
     let agent = header(head, &USER_AGENT);
     match media_type::negotiate_document(header(head, &ACCEPT), query, agent) {
         Ok((Format::Json, true)) => pretty(document, reply::JSON),
-        Ok((Format::Json, false)) => document.answer(&head.headers, reply::JSON),
+        Ok((Format::Json, false)) => document.respond(&head.headers, reply::JSON),
         Ok((Format::Yaml, _)) => yaml(document, YAML),
-        Err(refusal) => refused(&refusal),
+        Err(error) => rejection(&error),
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn aggregated(document: &Document, format: Format, head: &Parts) -> R
         Format::Json if media_type::wants_pretty(query, header(head, &USER_AGENT)) => {
             pretty(document, AGGREGATED_JSON)
         }
-        Format::Json => document.answer(&head.headers, AGGREGATED_JSON),
+        Format::Json => document.respond(&head.headers, AGGREGATED_JSON),
         Format::Yaml => yaml(document, AGGREGATED_YAML),
     }
 }
@@ -58,12 +58,12 @@ fn yaml(document: &Document, content_type: HeaderValue) -> Response<Body> {
             let text = kube_json::yaml::to_string(&value);
             reply::body(StatusCode::OK, content_type, text)
         }
-        Err(error) => refused(&ApiError::internal(error)),
+        Err(error) => rejection(&ApiError::internal(error)),
     }
 }
 
 /// Written for people: whoever accepts nothing that there is gets indented JSON.
-fn refused(error: &ApiError) -> Response<Body> {
+fn rejection(error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let json = kube_json::indent(&error.status().to_json());
     reply::body(code, reply::JSON, json)

@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 
 use super::Api;
 use crate::authz::Permit;
-use crate::codec::{self, Form};
+use crate::codec::{self, Negotiated};
 use crate::compute::{Client, Run};
 use crate::registry::Target;
 use crate::request::Context;
@@ -116,14 +116,14 @@ impl Call {
     pub(super) async fn written(
         &mut self,
         api: &Api,
-        form: Form,
+        negotiated: Negotiated,
         status: StatusCode,
         object: Bytes,
     ) -> Result<Response<Body>, ApiError> {
-        let weight = form.weight(object.len());
+        let weight = negotiated.weight(object.len());
         let served = self.served.clone();
-        let encode = move |_: &Run| codec::object(&form, &served, status, &object);
-        self.compute(api).go_on(weight, encode).await
+        let encode = move |_: &Run| codec::object(&negotiated, &served, status, &object);
+        self.compute(api).run_accepted(weight, encode).await
     }
 
     /// The whole body, as far as the resource allows.

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::call::in_time;
 use super::{Api, Call};
-use crate::codec::{self, Form, decode};
+use crate::codec::{self, Negotiated, decode};
 use crate::registry::{Delete, Outcome};
 
 /// Deletes an object, or asks for its deletion if finalizers hold it.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let options = options(api, call).await?;
     let target = call.target(options.dry_run(), "");
     // What the very first clients expected of a deletion that takes its time.
@@ -39,9 +39,9 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
                 details: Some(details),
                 ..Status::default()
             };
-            codec::status(&form, &status)
+            codec::status(&negotiated, &status)
         }
-        Outcome::Present(written) => call.written(api, form, delayed, written.bytes).await,
+        Outcome::Present(written) => call.written(api, negotiated, delayed, written.bytes).await,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::list::Plan;
 use super::{Api, Call, delete};
-use crate::codec::{self, Form, Objects, Page};
+use crate::codec::{self, Negotiated, Objects, Page};
 use crate::compute::Turn;
 use crate::registry::{Delete, Target};
 use crate::store::Stored;
@@ -26,7 +26,7 @@ const UNIT: usize = 1 << 10;
 /// Deletes what is selected, and answers with the objects as they were listed. The first failure
 /// ends it; what is deleted by then stays deleted.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let list = ListOptions::parse(call.query())?;
     let plan = Plan::of(&list, call)?;
     let options = delete::options(api, call).await?;
@@ -65,7 +65,7 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
         walk: Box::new(again),
         meta,
     };
-    codec::list(&form, &call.served, page, call.compute(api)).await
+    codec::list(&negotiated, &call.served, page, call.compute(api)).await
 }
 
 /// What is chosen of a walk.

@@ -11,9 +11,9 @@ use api_types::table::ListMeta;
 use axum::body::Body;
 use http::Response;
 
-use super::selection::{Place, Selection};
+use super::selection::{RequestScope, Selection};
 use super::{Api, Call, watch};
-use crate::codec::{self, Form, Objects, Page};
+use crate::codec::{self, Negotiated, Objects, Page};
 use crate::compute::{Turn, Walks};
 use crate::resources::Served;
 use crate::store::{
@@ -35,7 +35,7 @@ const HELD: usize = 10_000;
 /// What is listed, as the options ask for it.
 #[derive(Debug)]
 pub(super) struct Plan {
-    place: Place,
+    scope: RequestScope,
     at: ListAt,
     limit: Option<usize>,
     selection: Arc<Selection>,
@@ -59,13 +59,13 @@ struct Walk {
 
 /// Answers with a list.
 pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let options = ListOptions::parse(call.head.uri.query().unwrap_or_default())?;
     if options.watch() {
-        return watch::follow(api, call, form, &options).await;
+        return watch::follow(api, call, negotiated, &options).await;
     }
     let page = Plan::of(&options, call)?.read(api, &call.served).await?;
-    codec::list(&form, &call.served, page, call.compute(api)).await
+    codec::list(&negotiated, &call.served, page, call.compute(api)).await
 }
 
 impl Plan {
@@ -75,11 +75,11 @@ impl Plan {
     /// 400 for options that cannot be had.
     pub(super) fn of(options: &ListOptions, call: &Call) -> Result<Self, ApiError> {
         let selection = Selection::of(options, &call.served, &call.info)?;
-        let mut place = selection.place(&call.info, &call.served);
+        let mut scope = selection.scope(&call.info, &call.served);
         let token = options.continue_token();
         if !token.is_empty() {
             // A token is relative to the collection.
-            place = place.widened();
+            scope = scope.widened();
         }
         let version = options.resource_version();
         // Any state may be any number of objects.
@@ -88,13 +88,13 @@ impl Plan {
             let version = ResourceVersion::parse(version)
                 .map_err(|error| ApiError::bad_request(invalid_for_list(&error)))?;
             // One object has no second page, so that the limit says nothing.
-            let paged = limit.is_some() && place.name.is_none();
+            let paged = limit.is_some() && scope.name.is_none();
             state(version, options.version_match(), paged)
         } else {
-            goes_on(token, version, &place)?
+            goes_on(token, version, &scope)?
         };
         Ok(Self {
-            place,
+            scope,
             at,
             limit,
             selection: Arc::new(selection),
@@ -107,7 +107,7 @@ impl Plan {
     /// 410 if the state asked for is gone, 503 or 504 if the backend is needed and does not answer.
     pub(super) async fn read(&self, api: &Api, served: &Served) -> Result<Page, ApiError> {
         let request = ListRequest {
-            scope: self.place.scope(),
+            scope: self.scope.store_scope(),
             at: self.at.clone(),
             paged: self.limit.is_some(),
         };
@@ -177,7 +177,7 @@ impl Plan {
 
     /// A key as tokens hold it: relative to the collection.
     fn relative<'a>(&self, key: &'a ObjectKey) -> &'a str {
-        if self.place.namespace.is_empty() {
+        if self.scope.namespace.is_empty() {
             key.as_str()
         } else {
             key.name()
@@ -192,7 +192,7 @@ impl Plan {
         let ListAt::Continue { start, .. } = &self.at else {
             return ApiError::expired(TOO_OLD);
         };
-        let prefix = prefix(&self.place);
+        let prefix = prefix(&self.scope);
         let start = start.strip_prefix(&prefix).unwrap_or(start).to_owned();
         let token = ContinueToken {
             revision: None,
@@ -246,7 +246,7 @@ fn state(version: ResourceVersion, matching: Option<VersionMatch>, paged: bool) 
 }
 
 /// The state of a list that goes on.
-fn goes_on(token: &str, version: &str, place: &Place) -> Result<ListAt, ApiError> {
+fn goes_on(token: &str, version: &str, scope: &RequestScope) -> Result<ListAt, ApiError> {
     let token = ContinueToken::decode(token)?;
     if !matches!(version, "" | "0") {
         let message = "specifying resource version is not allowed when using continue";
@@ -254,13 +254,13 @@ fn goes_on(token: &str, version: &str, place: &Place) -> Result<ListAt, ApiError
     }
     Ok(ListAt::Continue {
         revision: token.revision,
-        start: prefix(place) + &token.start,
+        start: prefix(scope) + &token.start,
     })
 }
 
 /// What is before a token's key in the keys of the store.
-fn prefix(place: &Place) -> String {
-    match place.namespace.as_str() {
+fn prefix(scope: &RequestScope) -> String {
+    match scope.namespace.as_str() {
         "" => String::new(),
         namespace => format!("{namespace}/"),
     }

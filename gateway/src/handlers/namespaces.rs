@@ -17,7 +17,7 @@ use crate::codec;
 use crate::reply;
 
 /// Answers a request for one namespace; none if the request is for something else.
-pub(super) fn answer(info: &RequestInfo, head: &Parts) -> Option<Response<Body>> {
+pub(super) fn respond(info: &RequestInfo, head: &Parts) -> Option<Response<Body>> {
     let asked = (
         info.group.as_str(),
         info.version.as_str(),

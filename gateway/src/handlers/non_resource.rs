@@ -32,7 +32,7 @@ const DOCUMENT_WEIGHT: usize = 1 << 20;
 
 /// What such requests are answered from.
 #[derive(Debug)]
-pub struct Paths {
+pub struct NonResource {
     /// Swapped together with the catalog.
     documents: ArcSwap<Documents>,
     health: Health,
@@ -46,7 +46,7 @@ struct Documents {
     openapi: OpenApi,
 }
 
-impl Paths {
+impl NonResource {
     /// The answers for a catalog; `metrics` are shown together with the use of `store` and `limits`.
     #[must_use]
     pub fn new(
@@ -90,7 +90,7 @@ impl Documents {
 }
 
 /// Answers a request that is not for a resource.
-pub(crate) async fn answer(
+pub(crate) async fn respond(
     api: &Api,
     compute: &Client,
     info: &RequestInfo,
@@ -101,14 +101,14 @@ pub(crate) async fn answer(
     if info.path.starts_with("/openapi/") {
         let path = info.path.clone();
         // Who comes first makes the document, and the others wait for it.
-        let answer = move |_: &Run| documents.openapi(&path, &head);
-        let found = compute.go_on(DOCUMENT_WEIGHT, answer).await;
+        let response = move |_: &Run| documents.openapi(&path, &head);
+        let found = compute.run_accepted(DOCUMENT_WEIGHT, response).await;
         return found.unwrap_or_else(reply::not_found);
     }
     let (discovery, head, query) = (&documents.discovery, &head, head.uri.query());
     let found = match info.path.as_str() {
         "/" | "/index.html" => Some(index(&documents)),
-        "/metrics" => Some(paths.exposition.answer()),
+        "/metrics" => Some(paths.exposition.respond()),
         path => probe(&paths.health, path, query),
     };
     if let Some(found) = found {
@@ -119,7 +119,7 @@ pub(crate) async fn answer(
         None => Vec::new(),
     };
     let found = match parts[..] {
-        ["version"] => Some(only_get(head, version::answer)),
+        ["version"] => Some(only_get(head, version::respond)),
         ["api"] => Some(only_get(head, || discovery.core(head))),
         ["api", "v1"] => Some(only_get(head, || discovery.core_resources(head))),
         // The rest is not asked for its method, as in kube-apiserver.

@@ -39,7 +39,7 @@ pub(super) fn find(catalog: &Catalog, info: &RequestInfo) -> Option<Served> {
 }
 
 /// Answers a request for a resource that there is.
-pub(super) async fn answer(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
+pub(super) async fn respond(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     if let Some(warning) = call.served.warning() {
         call.context.warnings.add(warning);
     }

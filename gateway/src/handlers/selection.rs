@@ -21,7 +21,7 @@ pub(crate) struct Selection {
 
 /// The part of the keys that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct RequestScope {
     /// Empty for all namespaces, and for what has none.
     pub namespace: String,
     /// The one object that can match.
@@ -63,7 +63,7 @@ impl Selection {
     }
 
     /// Where to look for what is selected.
-    pub(crate) fn place(&self, info: &RequestInfo, served: &Served) -> Place {
+    pub(crate) fn scope(&self, info: &RequestInfo, served: &Served) -> RequestScope {
         let selected = self.fields.required(NAMESPACE);
         let selected = selected.filter(|it| names::dns1123_label(it).is_empty());
         let namespace = match info.namespace.as_str() {
@@ -75,7 +75,7 @@ impl Selection {
         let name = name.filter(|name| {
             (!namespace.is_empty() || !served.namespaced()) && names::path_segment(name).is_empty()
         });
-        Place {
+        RequestScope {
             namespace: namespace.to_owned(),
             name: name.map(str::to_owned),
         }
@@ -108,9 +108,9 @@ impl Filter for Selection {
     }
 }
 
-impl Place {
+impl RequestScope {
     /// The same for the store.
-    pub(crate) fn scope(&self) -> Scope {
+    pub(crate) fn store_scope(&self) -> Scope {
         match (&self.name, self.namespace.as_str()) {
             (Some(name), namespace) => Scope::Object(ObjectKey::new(namespace, name)),
             (None, "") => Scope::All,

@@ -17,28 +17,28 @@ use tokio::time::Instant;
 use self::body::Events;
 use super::selection::Selection;
 use super::{Api, Call};
-use crate::codec::{Form, Frames};
+use crate::codec::{Frames, Negotiated};
 use crate::store::{Freshness, StoreError, WatchRequest, WatchStart};
 
 /// The shortest and the longest a watch lasts unless the client says how long, seconds.
-const LASTS: std::ops::Range<u64> = 1800..3600;
+const DEFAULT_TIMEOUT_SECONDS: std::ops::Range<u64> = 1800..3600;
 
 /// Answers with what happens.
 pub(super) async fn watch(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let options = ListOptions::parse(call.head.uri.query().unwrap_or_default())?;
-    follow(api, call, form, &options).await
+    follow(api, call, negotiated, &options).await
 }
 
 /// The same for options that are read already.
 pub(super) async fn follow(
     api: &Api,
     call: &mut Call,
-    form: Form,
+    negotiated: Negotiated,
     options: &ListOptions,
 ) -> Result<Response<Body>, ApiError> {
     let selection = Selection::of(options, &call.served, &call.info)?;
-    let scope = selection.place(&call.info, &call.served).scope();
+    let scope = selection.scope(&call.info, &call.served).store_scope();
     let version = ResourceVersion::parse(options.resource_version())
         .map_err(|error| ApiError::internal_plain(error.to_string()))?;
     let request = WatchRequest {
@@ -51,9 +51,9 @@ pub(super) async fn follow(
     let streamed_list = asked && options.allow_watch_bookmarks();
     let deadline = deadline(options);
     let watcher = api.store.watch(call.served.resource().id(), request).await;
-    let form = form.for_watch()?;
-    let stream_type = HeaderValue::from_static(form.encoding().stream_type());
-    let frames = Frames::new(&form, &call.served, streamed_list)?;
+    let negotiated = negotiated.for_watch()?;
+    let stream_type = HeaderValue::from_static(negotiated.encoding().stream_type());
+    let frames = Frames::new(&negotiated, &call.served, streamed_list)?;
     let (compressed, compute) = (frames.compressed(), call.compute(api));
     let events = match watcher {
         Ok(watcher) => {
@@ -100,8 +100,8 @@ fn deadline(options: &ListOptions) -> Instant {
         // Far enough for everybody, and no overflow.
         Ok(seconds) if seconds > 0 => Duration::from_secs(seconds.min(u64::from(u32::MAX))),
         Ok(_) => {
-            let longest = Duration::from_secs(LASTS.end);
-            rand::rng().random_range(Duration::from_secs(LASTS.start)..longest)
+            let longest = Duration::from_secs(DEFAULT_TIMEOUT_SECONDS.end);
+            rand::rng().random_range(Duration::from_secs(DEFAULT_TIMEOUT_SECONDS.start)..longest)
         }
         // Over before it began, as in kube-apiserver.
         Err(_) => Duration::ZERO,

@@ -46,7 +46,7 @@ pub(super) static V3: Edition = Edition {
 
 /// What a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Encoding {
     Json,
     Protobuf,
 }
@@ -61,13 +61,13 @@ pub(super) struct Published {
 
 impl Edition {
     /// The form that the client prefers, if there is any.
-    pub(super) fn form(&self, head: &Parts) -> Option<Form> {
+    pub(super) fn encoding(&self, head: &Parts) -> Option<Encoding> {
         let accept = head.headers.get(ACCEPT);
         let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
         let [current, former] = self.subtypes;
         match media_type::preferred_subtype(accept, &["json", current, former])? {
-            "json" => Some(Form::Json),
-            _ => Some(Form::Protobuf),
+            "json" => Some(Encoding::Json),
+            _ => Some(Encoding::Protobuf),
         }
     }
 }
@@ -87,10 +87,10 @@ impl Published {
     }
 
     /// The document in a form, and the name of the form.
-    pub(super) fn document(&self, form: Form) -> (&Document, HeaderValue) {
-        match form {
-            Form::Json => (&self.json, reply::JSON),
-            Form::Protobuf => {
+    pub(super) fn document(&self, encoding: Encoding) -> (&Document, HeaderValue) {
+        match encoding {
+            Encoding::Json => (&self.json, reply::JSON),
+            Encoding::Protobuf => {
                 let document = self.protobuf.get_or_init(|| {
                     // What was just written can be read; the value itself is not worth keeping.
                     let value = kube_json::reparse(self.json.bytes()).unwrap_or(Value::Null);

@@ -46,7 +46,7 @@ struct Document {
 
 /// An operation does not apply; clients are not told more.
 #[derive(Debug, PartialEq, Eq)]
-struct Fails;
+struct Inapplicable;
 
 impl JsonPatch {
     /// Reads a patch, and what strict decoding says about it.
@@ -100,23 +100,30 @@ impl JsonPatch {
             measured: MAX_MEASURED,
         };
         for operation in self.0 {
-            document.step(operation).map_err(|Fails| refused())?;
+            document
+                .step(operation)
+                .map_err(|Inapplicable| rejected())?;
         }
         Ok(document.root.into_value())
     }
 }
 
 /// 422 without a reason that could be read.
-fn refused() -> ApiError {
+fn rejected() -> ApiError {
     let message = "the server rejected our request due to an error in our request";
     ApiError::new(Reason::Invalid, message).with_details(Details::default())
 }
 
 impl Document {
-    fn step(&mut self, mut operation: Map<String, Value>) -> Result<(), Fails> {
+    fn step(&mut self, mut operation: Map<String, Value>) -> Result<(), Inapplicable> {
         // Nothing and null are the same value to the library.
         let value = operation.remove("value").unwrap_or(Value::Null);
-        let text = |key: &str| operation.get(key).and_then(Value::as_str).ok_or(Fails);
+        let text = |key: &str| {
+            operation
+                .get(key)
+                .and_then(Value::as_str)
+                .ok_or(Inapplicable)
+        };
         match text("op")? {
             "add" => {
                 let path = Pointer::new(text("path")?)?;
@@ -136,14 +143,14 @@ impl Document {
                 path.add(&mut self.root, moved)
             }
             "copy" => self.copy(text("from")?, text("path")?),
-            _ => Err(Fails),
+            _ => Err(Inapplicable),
         }
     }
 
-    fn replace(&mut self, path: &str, value: Value) -> Result<(), Fails> {
+    fn replace(&mut self, path: &str, value: Value) -> Result<(), Inapplicable> {
         if path.is_empty() {
             if !value.is_object() && !value.is_array() {
-                return Err(Fails);
+                return Err(Inapplicable);
             }
             self.root = Node::Whole(value);
             return Ok(());
@@ -153,27 +160,27 @@ impl Document {
         path.set(&mut self.root, Node::Whole(value))
     }
 
-    fn test(&self, path: &str, expected: &Value) -> Result<(), Fails> {
+    fn test(&self, path: &str, expected: &Value) -> Result<(), Inapplicable> {
         let found = if path.is_empty() {
-            Some(self.root.see())
+            Some(self.root.view())
         } else {
             Pointer::new(path)?.get(&self.root)?
         };
         match found {
             None if expected.is_null() => Ok(()),
             Some(found) if found.equals(expected) => Ok(()),
-            _ => Err(Fails),
+            _ => Err(Inapplicable),
         }
     }
 
-    fn copy(&mut self, from: &str, path: &str) -> Result<(), Fails> {
+    fn copy(&mut self, from: &str, path: &str) -> Result<(), Inapplicable> {
         let found = Pointer::new(from)?.get(&self.root)?;
         let value = found.map_or(Value::Null, |it| it.to_value());
         let weight = Weight::of(&value);
         self.copied += kube_json::to_vec(&value).len();
         self.copied_memory += weight.memory;
         if self.copied > MAX_COPIED || self.copied_memory > MAX_COPIED_MEMORY {
-            return Err(Fails);
+            return Err(Inapplicable);
         }
         let path = Pointer::new(path)?;
         fits(path, weight.depth)?;
@@ -184,9 +191,9 @@ impl Document {
 /// Whether a value so deep may be where a pointer leads. Asked before every change, because what is
 /// too deep can be neither cloned nor dropped; Go's library fails on it as well, when it writes or
 /// opens the document.
-fn fits(path: Pointer<'_>, depth: usize) -> Result<(), Fails> {
+fn fits(path: Pointer<'_>, depth: usize) -> Result<(), Inapplicable> {
     if path.len() + depth > MAX_DEPTH {
-        return Err(Fails);
+        return Err(Inapplicable);
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_writer_of_an_object_has_a_turn_and_others_do_not_wait() {
+    async fn contended_writers_take_turns_and_other_objects_do_not_wait() {
         let contention = Contention::default();
         let resource = ResourceId::new("g", "foos");
         let key = |name: &str| ObjectKey::new("ns", name);

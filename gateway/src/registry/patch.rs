@@ -14,7 +14,7 @@ use super::identity::{self, Names};
 use super::plan::Plan;
 use crate::admission::Options;
 use crate::codec::decode::{self, Clean, Unfit};
-use crate::compute::{Remade, Run};
+use crate::compute::{Recomputable, Run};
 use crate::patch;
 use crate::request::Warnings;
 use crate::strategy::prepare::Part;
@@ -34,7 +34,7 @@ pub(crate) struct Patch {
 /// The patch of a request.
 pub(crate) struct Body {
     /// The parsed patch.
-    pub patch: Remade<patch::Patch, ApiError>,
+    pub patch: Recomputable<patch::Patch, ApiError>,
     /// The options of the request.
     pub options: PatchOptions,
     /// Bytes of the body, as work.

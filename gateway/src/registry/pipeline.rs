@@ -90,7 +90,7 @@ async fn validated<P: Plan>(
             let admitted = candidate.into_inner().mutate(chain).await?;
             let chain = Arc::clone(chain);
             let work = move |run: &Run| admitted.proceed(run, &chain);
-            compute.go_on(weight, work).await?
+            compute.run_accepted(weight, work).await?
         }
         next => next,
     };
@@ -99,7 +99,7 @@ async fn validated<P: Plan>(
         Next::Review(checked) => {
             let reviewed = checked.into_inner().review(chain).await?;
             compute
-                .go_on(weight, move |_: &Run| reviewed.encode())
+                .run_accepted(weight, move |_: &Run| reviewed.encode())
                 .await
         }
         Next::Write(validated) => Ok(validated),

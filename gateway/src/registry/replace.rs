@@ -11,7 +11,7 @@ use super::live::Current;
 use super::plan::Plan;
 use super::{Target, identity};
 use crate::admission::Options;
-use crate::compute::{Remade, Run};
+use crate::compute::{Recomputable, Run};
 use crate::strategy::prepare::Part;
 
 /// Replaces the object, or its status, by the object of a body.
@@ -25,7 +25,7 @@ pub(crate) struct Replace {
     /// Bytes of the body, as work.
     pub weight: usize,
     /// The object of the body.
-    pub object: Remade<Value, ApiError>,
+    pub object: Recomputable<Value, ApiError>,
 }
 
 impl Plan for Replace {

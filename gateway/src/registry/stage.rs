@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::{Outcome, Target, Written, identity};
 use crate::admission::{Attributes, Chain, Objects, Operation};
 use crate::codec::decode;
-use crate::compute::{Kept, Run};
+use crate::compute::{PoolDropped, Run};
 use crate::store::Index;
 use crate::strategy::prepare::Part;
 use crate::strategy::{finalizers, prepare, validate};
@@ -46,9 +46,9 @@ pub(super) struct Reviewed<P>(Checked<P>);
 /// What comes after a job of the pool.
 pub(super) enum Next<P: Plan> {
     /// Mutating admission.
-    Mutate(Kept<Candidate<P>>),
+    Mutate(PoolDropped<Candidate<P>>),
     /// Validating admission.
-    Review(Kept<Checked<P>>),
+    Review(PoolDropped<Checked<P>>),
     /// The backend.
     Write(Validated),
 }
@@ -147,7 +147,7 @@ impl<P: Plan> Candidate<P> {
     /// Goes on in the same job if mutating admission has no steps.
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
         if !chain.mutating.is_empty() {
-            return Ok(Next::Mutate(run.keep(self)));
+            return Ok(Next::Mutate(run.drop_on_pool(self)));
         }
         let admitted = Admitted {
             candidate: self,
@@ -165,7 +165,7 @@ impl<P: Plan> Admitted<P> {
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
         let checked = self.check(run)?;
         if !chain.validating.is_empty() {
-            return Ok(Next::Review(run.keep(checked)));
+            return Ok(Next::Review(run.drop_on_pool(checked)));
         }
         checked.encode().map(Next::Write)
     }

@@ -81,7 +81,7 @@ impl Document {
     }
 
     /// 200 with the bytes, compressed if the client takes that.
-    pub fn answer(&self, headers: &HeaderMap, content_type: HeaderValue) -> Response<Body> {
+    pub fn respond(&self, headers: &HeaderMap, content_type: HeaderValue) -> Response<Body> {
         let compressed = self.bytes.len() >= self.compress_from && takes_gzip(headers);
         let bytes = if compressed {
             self.compressed.get_or_init(|| compress(&self.bytes))
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_the_document_is_recognised() {
+    fn matching_etag_is_recognized() {
         let document = Document::new("hello", 0);
         let quoted = document.etag().to_str().unwrap();
         assert_eq!(quoted, format!("\"{}\"", document.hash()));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn compression_is_for_large_documents_and_clients_that_take_it() {
+    async fn large_documents_are_compressed_for_clients_that_accept_gzip() {
         for (value, size, compressed) in [
             ("gzip", 4000, true),
             ("deflate, GZIP;q=0.5", 4000, true),
@@ -176,10 +176,10 @@ mod tests {
         ] {
             let text = "a".repeat(size);
             let document = Document::new(text.clone(), 1400);
-            let answer = document.answer(&headers("accept-encoding", value), crate::reply::JSON);
-            let gzip = answer.headers().contains_key(CONTENT_ENCODING);
+            let response = document.respond(&headers("accept-encoding", value), crate::reply::JSON);
+            let gzip = response.headers().contains_key(CONTENT_ENCODING);
             assert_eq!(gzip, compressed, "{value} {size}");
-            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
             let mut read = String::new();
             if gzip {
                 let mut decoder = flate2::read::GzDecoder::new(&*bytes);

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts() {
+    fn query_timeouts_follow_kube_apiserver() {
         check("", Ok(REQUEST_TIMEOUT));
         check("watch=1&timeout=5s", Ok(Duration::from_secs(5)));
         check("timeout=1.5s", Ok(Duration::from_millis(1500)));

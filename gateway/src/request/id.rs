@@ -3,10 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header that carries it, in requests and answers.
-pub(super) const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+pub(crate) const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// The client's `Audit-ID`, or a fresh one.
-pub(super) fn id_of(headers: &HeaderMap) -> HeaderValue {
+pub(crate) fn id_of(headers: &HeaderMap) -> HeaderValue {
     if let Some(given) = headers.get(AUDIT_ID).filter(|id| !id.is_empty()) {
         return given.clone();
     }

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_medium_texts_end_once_the_total_is_reached() {
+    fn medium_warnings_stop_at_total_limit() {
         // 17 x 250 is the first sum beyond 4096.
         let texts: Vec<String> = (0..30)
             .map(|n| format!("{n:03}{}", "x".repeat(247)))
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_that_are_not_sent_are_not_built() {
+    fn unsent_warnings_are_not_built() {
         let warnings = Warnings::new();
         let mut built = 0;
         warnings.extend((0..1_000_000).map(|n| {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_are_cut() {
+    fn long_warning_lists_are_truncated() {
         let texts: Vec<String> = (0..30)
             .map(|n| format!("{n:03}{}", "x".repeat(400)))
             .collect();

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_quantities() {
+    fn body_limit_annotation_is_quantity() {
         check("3145728", Some(3 << 20));
         check("16Mi", Some(16 << 20));
         check("32Mi", Some(MAXIMUM));

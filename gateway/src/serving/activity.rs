@@ -183,7 +183,7 @@ impl Activity {
 
     /// Whether an HTTP/2 connection without a valid certificate has had its one request. kube-apiserver
     /// takes no second one either (`UnauthenticatedHTTP2DOSMitigation`, CVE-2023-44487).
-    pub(super) fn is_spent(&self) -> bool {
+    pub(super) fn is_exhausted(&self) -> bool {
         self.http2.load(Ordering::Relaxed)
             && self.requested.load(Ordering::Relaxed)
             && !self.is_authenticated()
@@ -202,7 +202,7 @@ impl Open {
 
     /// Whether the connection ends with this request.
     pub(super) fn is_last(&self) -> bool {
-        self.0.is_spent()
+        self.0.is_exhausted()
     }
 }
 
@@ -236,7 +236,7 @@ impl Clock {
 
     /// Ready once the connection is to be closed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.activity.is_spent() {
+        if self.activity.is_exhausted() {
             return Poll::Ready(());
         }
         loop {
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn connections_are_due_by_what_they_wait_for() {
+    async fn connection_deadline_depends_on_stage() {
         let bounds = Bounds::of_descriptors(1_024);
         let activity = Arc::new(Activity::new());
         let due = || {

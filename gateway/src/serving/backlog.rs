@@ -9,7 +9,7 @@ use futures_util::task::AtomicWaker;
 /// So many wait before the connection is read no further. What it would bring has to wait as well, and in
 /// the socket it costs nothing: heads need not be decoded, nor tasks be scheduled, before others had their
 /// turn. Go clients have a tenth of that under way.
-const MOST: usize = 16;
+const MAX_WAITING: usize = 16;
 /// How much is read at once while some wait: about as many heads as may wait.
 const READ_BYTES: usize = 2 << 10;
 
@@ -39,7 +39,7 @@ impl Backlog {
     pub(super) fn poll_read(&self, cx: &Context<'_>, usual: usize) -> Poll<usize> {
         let bytes = || match self.0.waiting.load(Ordering::Acquire) {
             0 => Some(usual),
-            1..MOST => Some(usual.min(READ_BYTES)),
+            1..MAX_WAITING => Some(usual.min(READ_BYTES)),
             _ => None,
         };
         if let Some(bytes) = bytes() {
@@ -54,7 +54,7 @@ impl Backlog {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let Shared { waiting, reader } = &*self.0.0;
-        if waiting.fetch_sub(1, Ordering::AcqRel) == MOST {
+        if waiting.fetch_sub(1, Ordering::AcqRel) == MAX_WAITING {
             reader.wake();
         }
     }
@@ -66,7 +66,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
 
-    use super::{Backlog, MOST, READ_BYTES};
+    use super::{Backlog, MAX_WAITING, READ_BYTES};
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -78,13 +78,13 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_read_on_when_fewer_wait() {
+    fn reading_resumes_when_backlog_shrinks() {
         let (backlog, woken) = (Backlog::default(), Arc::new(Woken::default()));
         let waker = Waker::from(Arc::clone(&woken));
         let read = || backlog.poll_read(&Context::from_waker(&waker), 16 << 10);
         let woken = || woken.0.load(Ordering::Relaxed);
         assert_eq!(read(), Poll::Ready(16 << 10));
-        let mut waiting: Vec<_> = (1..MOST).map(|_| backlog.wait()).collect();
+        let mut waiting: Vec<_> = (1..MAX_WAITING).map(|_| backlog.wait()).collect();
         assert_eq!(read(), Poll::Ready(READ_BYTES));
         waiting.extend([backlog.wait(), backlog.wait()]);
         assert_eq!(read(), Poll::Pending);

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_follow_the_limit_of_descriptors() {
+    fn connection_bounds_follow_descriptor_limit() {
         for (descriptors, connections, unauthenticated) in [
             (0, 4, 1),
             (256, 128, 32),

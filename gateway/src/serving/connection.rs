@@ -32,7 +32,7 @@ use super::stall::WriteStall;
 use super::tasks::Tasks;
 use super::turns::Turns;
 use super::unsent::{Outlet, watched};
-use super::{Bounds, Lifecycle, host, leftover, protocols};
+use super::{Bounds, Lifecycle, drainable_body, host, protocols};
 use crate::auth::Peer;
 
 /// Answers requests; the seam between sockets and the stack.
@@ -205,7 +205,7 @@ impl<S: Service> Established<S> {
         let io = TokioIo::new(stream);
         let address = self.peer.address;
         let (service, shared) = (Arc::clone(&self.shared.service), &self.shared);
-        let answer = {
+        let response = {
             let (activity, owed) = (Arc::clone(&activity), self.outlet.clone());
             // Others have one request per connection, on threads of their own.
             let turns = authenticated.then(|| Polls {
@@ -219,16 +219,16 @@ impl<S: Service> Established<S> {
                 let (service, peer) = (Arc::clone(&service), Arc::clone(&self.peer));
                 // From here on, not from its first poll on: many may be accepted before that.
                 let polls = turns.clone().map(|polls| (polls.backlog.wait(), polls));
-                answer(service, peer, polls, request, open)
+                respond(service, peer, polls, request, open)
             })
         };
         let serving = async {
             if http2 {
                 let builder = protocols::http2(authenticated, shared.tasks.clone());
-                drive(builder.serve_connection(io, answer), &activity, shared).await
+                drive(builder.serve_connection(io, response), &activity, shared).await
             } else {
                 let builder = protocols::http1(authenticated);
-                drive(builder.serve_connection(io, answer), &activity, shared).await
+                drive(builder.serve_connection(io, response), &activity, shared).await
             }
         };
         let served = tokio::select! {
@@ -244,41 +244,41 @@ impl<S: Service> Established<S> {
 }
 
 /// Answers one request; the connection is told where that leaves the request's body.
-async fn answer<S: Service>(
+async fn respond<S: Service>(
     service: Arc<S>,
     peer: Arc<Peer>,
     polls: Option<(Waiting, Polls)>,
     request: Request<Incoming>,
     open: Open,
 ) -> Result<Response<Counted>, Infallible> {
-    if let Some(refusal) = host::refusal(&request) {
+    if let Some(rejection) = host::rejection(&request) {
         open.left_unread();
-        return Ok(refusal.map(|body| Counted { body, _open: open }));
+        return Ok(rejection.map(|body| Counted { body, _open: open }));
     }
     // An HTTP/2 connection that is not closed can read what it ignores at any time.
     let unread = !request.body().is_end_stream() && open.is_last();
-    let (request, leftover) = leftover::lend(request);
+    let (request, unread_body) = drainable_body::drainable(request);
     // Boxed: the task of a stream is moved several times on its way to the runtime.
-    let answer = Box::pin(service.serve(&peer, request));
-    let mut answer = match polls {
+    let response = Box::pin(service.serve(&peer, request));
+    let mut response = match polls {
         Some((waiting, polls)) => {
             let Polls {
                 turns,
                 connection,
                 backlog,
             } = polls;
-            turns.run(connection, &backlog, waiting, answer).await
+            turns.run(connection, &backlog, waiting, response).await
         }
-        None => answer.await,
+        None => response.await,
     };
-    let cut = match leftover {
-        Some(leftover) => leftover.clear(&mut answer).await,
+    let cut = match unread_body {
+        Some(unread_body) => unread_body.drain(&mut response).await,
         None => unread,
     };
     if cut {
         open.left_unread();
     }
-    Ok(answer.map(|body| Counted { body, _open: open }))
+    Ok(response.map(|body| Counted { body, _open: open }))
 }
 
 /// Runs a connection until it ends, or has to.

@@ -17,50 +17,50 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 
 /// Most bytes that are read for the sake of the connection; Go's limit.
-const MOST: u64 = 256 << 10;
+const DRAIN_BYTES: u64 = 256 << 10;
 /// Longest that a client may take to send them.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a body goes that was not read to its end.
 #[derive(Debug)]
-pub(super) struct Leftover {
+pub(super) struct UnreadBody {
     body: Arc<Mutex<Option<Incoming>>>,
     /// The client waits to be asked for its body, and nobody asks for one that is not wanted.
     asks_first: bool,
 }
 
 /// A body that comes back when its handler drops it.
-struct Lent {
+struct DrainableBody {
     body: Option<Incoming>,
     back: Arc<Mutex<Option<Incoming>>>,
 }
 
 /// Lends a request's body to its handler. Nothing is kept where nothing can be left.
-pub(super) fn lend(request: Request<Incoming>) -> (Request<Body>, Option<Leftover>) {
+pub(super) fn drainable(request: Request<Incoming>) -> (Request<Body>, Option<UnreadBody>) {
     if request.version() > Version::HTTP_11 || request.body().is_end_stream() {
         return (request.map(Body::new), None);
     }
-    let leftover = Leftover {
+    let unread = UnreadBody {
         body: Arc::default(),
         asks_first: request.headers().contains_key(EXPECT),
     };
-    let lent = |body| Lent {
+    let wrap = |body| DrainableBody {
         body: Some(body),
-        back: Arc::clone(&leftover.body),
+        back: Arc::clone(&unread.body),
     };
-    (request.map(|body| Body::new(lent(body))), Some(leftover))
+    (request.map(|body| Body::new(wrap(body))), Some(unread))
 }
 
-impl Leftover {
+impl UnreadBody {
     /// Reads what is left, or tells the client that the connection ends here: then it returns true.
-    pub(super) async fn clear<B>(self, answer: &mut Response<B>) -> bool {
+    pub(super) async fn drain<B>(self, response: &mut Response<B>) -> bool {
         let Some(mut body) = self.body.lock().take() else {
             return false;
         };
-        let hopeless = self.asks_first || body.size_hint().lower() > MOST;
+        let hopeless = self.asks_first || body.size_hint().lower() > DRAIN_BYTES;
         let read = async {
             let mut bytes = 0;
-            while bytes <= MOST {
+            while bytes <= DRAIN_BYTES {
                 match body.frame().await {
                     None => return true,
                     Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, |it| it.len() as u64),
@@ -69,9 +69,12 @@ impl Leftover {
             }
             false
         };
-        let cut = hopeless || !tokio::time::timeout(PATIENCE, read).await.unwrap_or(false);
+        let cut = hopeless
+            || !tokio::time::timeout(DRAIN_TIMEOUT, read)
+                .await
+                .unwrap_or(false);
         if cut {
-            answer
+            response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -79,7 +82,7 @@ impl Leftover {
     }
 }
 
-impl http_body::Body for Lent {
+impl http_body::Body for DrainableBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -104,7 +107,7 @@ impl http_body::Body for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for DrainableBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.back.lock() = Some(body);

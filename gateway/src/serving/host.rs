@@ -13,7 +13,7 @@ const PUNCTUATION: &[u8] = b"!$%&()*+,-.:;=['\\]_~";
 
 /// The response to a request whose host is missing, given twice or malformed, or whose body is encoded; the
 /// connection ends with it, because what comes behind may belong to somebody else.
-pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
+pub(super) fn rejection<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.version() > Version::HTTP_11 {
         return None;
     }

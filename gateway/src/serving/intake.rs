@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn uploads_that_are_held_take_no_more_than_their_share_and_small_ones_pass() {
+    async fn stalled_uploads_are_bounded_and_small_bodies_pass() {
         let intake = Intake::new(LIMITS);
         let uploads = (0..20).map(|_| intake.read(unfinished(1 << 20), 3 << 20, <[u8]>::len));
         let uploads = futures_util::future::join_all(uploads);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn modest_bodies_have_a_reserve_that_unfinished_ones_leave() {
+    async fn modest_bodies_use_reserve_until_their_deadline() {
         let intake = Intake::new(LIMITS);
         let held = (0..4).map(|_| intake.read(unfinished(1 << 20), 3 << 20, <[u8]>::len));
         let held = futures_util::future::join_all(held);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bodies_that_are_worked_on_make_others_wait() {
+    async fn bodies_in_work_delay_others() {
         let intake = Intake::new(LIMITS);
         let body = || Body::from(vec![b' '; 1 << 20]);
         let first = intake.read(body(), 3 << 20, <[u8]>::len).await.unwrap();
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_refused_by_its_length_before_it_is_read() {
+    async fn oversized_content_length_is_rejected_before_reading() {
         let intake = Intake::new(LIMITS);
         let body = Body::from(vec![b' '; 9]);
         assert!(matches!(

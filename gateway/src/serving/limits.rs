@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn large_selectors_of_watches_are_bounded_together() {
+    fn watch_selectors_share_one_memory_bound() {
         let limits = Limits::new(0, 0);
         let query = format!("watch=1&label%53elector=%21{}", "a,%21".repeat(10_000));
         let mut seats = Vec::new();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_requests_have_ten_lines_a_second() {
+    async fn slow_request_log_is_limited_to_ten_lines_per_second() {
         let limits = Limits::new(0, 0);
         let ask = |times: usize| -> Vec<_> { (0..times).map(|_| limits.may_log_slow()).collect() };
         assert_eq!(ask(3), [Some(0), None, None]);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn seats_are_limited_by_kind_and_masters_have_more() {
+    fn seats_are_limited_per_kind_and_masters_have_extra() {
         let limits = Limits::new(1, 1);
         let (bob, admin) = users();
         let connection = limits.connect();
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn large_heads_are_limited_and_small_ones_are_not() {
+    fn large_heads_are_bounded_and_small_heads_pass() {
         let limits = Limits::new(1, 1);
         let head = |name: &str, count: usize| -> HeaderMap {
             let name = HeaderName::try_from(name).unwrap();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn masters_have_a_ceiling_and_every_connection_of_theirs_one_seat() {
+    fn masters_are_bounded_and_each_connection_has_one_seat() {
         let limits = Limits::with(Settings {
             reads: 5,
             privileged: 10,

@@ -88,7 +88,7 @@ async fn accept<S: Service>(listener: TcpListener, shared: Arc<Shared<S>>) -> io
             None => return Ok(()),
             Some(Ok(accepted)) => accepted,
             Some(Err(err)) => {
-                refused(&err, &slots).await;
+                accept_failed(&err, &slots).await;
                 continue;
             }
         };
@@ -111,7 +111,7 @@ async fn accept<S: Service>(listener: TcpListener, shared: Arc<Shared<S>>) -> io
     }
 }
 
-async fn refused(err: &io::Error, slots: &Slots) {
+async fn accept_failed(err: &io::Error, slots: &Slots) {
     // These concern the one connection that is already gone.
     let gone = [
         io::ErrorKind::ConnectionAborted,

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn newcomers_replace_the_oldest_of_the_busiest_address() {
+    fn new_connection_evicts_oldest_of_busiest_address() {
         let slots = slots(8, 3);
         let alone = admit(&slots, "10.0.0.1");
         let [a, b, c] = [(); 3].map(|()| admit(&slots, "2001:db8::1"));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn clients_that_are_about_to_authenticate_are_evicted_last() {
+    async fn handshaking_clients_are_evicted_last() {
         let slots = slots(8, 3);
         let [silent, slow] = [(); 2].map(|()| admit(&slots, "10.0.0.1"));
         slow.activity.reached(Stage::Handshaking);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_of_authenticated_clients_are_theirs_alone() {
+    fn authenticated_slots_are_reserved() {
         let slots = slots(4, 2);
         let known = [(); 2].map(|()| {
             let mut slot = admit(&slots, "10.0.0.1");

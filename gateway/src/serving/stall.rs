@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_nobody_reads_fails_and_a_slow_reader_does_not() {
+    async fn stalled_write_fails_and_slow_reader_continues() {
         let (ours, mut theirs) = duplex(4);
         let mut io = WriteStall::new(ours, Duration::from_secs(30));
         let slow = async {

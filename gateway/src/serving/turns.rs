@@ -154,13 +154,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_take_turns_and_their_newest_or_oldest_comes_first() {
+    async fn keys_take_turns_and_order_within_key_is_configurable() {
         assert_eq!(order(First::Newest).await, ["a3", "b1", "a2", "a1"]);
         assert_eq!(order(First::Oldest).await, ["a1", "b1", "a2", "a3"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_turn_is_given_back_while_a_handshake_waits_for_its_client() {
+    async fn turn_is_released_while_handshake_waits_for_client() {
         let (turns, origin) = (Turns::new(1, First::Newest), 1);
         let backlog = Backlog::default();
         let second = std::time::Duration::from_secs(1);

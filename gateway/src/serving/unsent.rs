@@ -192,7 +192,7 @@ impl Outlet {
         let accounts = [&*self.connection, &self.unsent.0.total];
         loop {
             sleep(limits.tick()).await;
-            let longest = limits.patience(&accounts) + CONNECTION_GRACE.min(limits.stall);
+            let longest = limits.stall_timeout(&accounts) + CONNECTION_GRACE.min(limits.stall);
             let owes = self.connection.bytes() > 0;
             if owes && self.connection.idle(Instant::now()) >= longest {
                 return;
@@ -238,8 +238,8 @@ impl Reader {
     }
 
     /// How long this reader may take nothing.
-    fn patience(&self) -> Duration {
-        self.limits().patience(&self.accounts())
+    fn stall_timeout(&self) -> Duration {
+        self.limits().stall_timeout(&self.accounts())
     }
 
     fn accounts(&self) -> [&Account; 3] {
@@ -260,7 +260,7 @@ impl UnsentLimits {
         self.stall_under_pressure / 2
     }
 
-    fn patience(&self, accounts: &[&Account]) -> Duration {
+    fn stall_timeout(&self, accounts: &[&Account]) -> Duration {
         if accounts.iter().any(|account| account.pressed()) {
             self.stall_under_pressure
         } else {

@@ -54,7 +54,7 @@ impl Observation {
     }
 
     /// The head of the answer is known.
-    pub(super) fn answered(&mut self, status: StatusCode, long_running: bool) {
+    pub(super) fn record_response(&mut self, status: StatusCode, long_running: bool) {
         if long_running && status.is_success() {
             self.watching = Some(self.metrics.watch_began(&self.labels));
         }
@@ -67,7 +67,7 @@ impl Drop for Observation {
         // Code 0: the client left before there was an answer.
         if self.labels.code != 0 {
             self.metrics
-                .answered(std::mem::take(&mut self.labels), self.received.elapsed());
+                .record_request(std::mem::take(&mut self.labels), self.received.elapsed());
         }
     }
 }

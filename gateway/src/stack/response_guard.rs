@@ -19,16 +19,16 @@ use crate::serving::unsent::{Charge, Extent, Pace, Reader, Window, watch_over};
 
 /// Answers up to this many bytes are handed over whole, with their end, and nothing waits until they are
 /// sent. The frames of HTTP/2 are as large unless a client asks for larger ones.
-pub(super) const WHOLE: u64 = 16 << 10;
+pub(super) const SMALL: u64 = 16 << 10;
 
 /// A body that keeps its request's seat and measurement, is handed over in chunks as fast as the client reads,
 /// and ends when the request's time is over.
-pub(super) struct Tail {
+pub(super) struct GuardedBody {
     body: Body,
     /// The body has given everything.
     complete: bool,
     end: End,
-    held: Option<Held>,
+    guard: Option<ResponseGuard>,
     window: Window,
     pace: Option<Arc<Pace>>,
     /// Bytes of the body, if they are known, that were not handed over yet.
@@ -36,20 +36,20 @@ pub(super) struct Tail {
 }
 
 /// A small body that is complete, charged until it is sent.
-pub(super) struct Whole {
+pub(super) struct SmallBody {
     body: Body,
     charge: Option<Charge>,
 }
 
 /// The bytes of a small body.
-struct Charged {
+struct ChargedBytes {
     bytes: Bytes,
     _charge: Option<Charge>,
 }
 
 /// Given back when the last byte has gone.
 #[expect(dead_code, reason = "held for their Drop")]
-pub(super) struct Held {
+pub(super) struct ResponseGuard {
     pub(super) seat: Seat,
     pub(super) observation: Observation,
     pub(super) in_flight: Option<TaskTrackerToken>,
@@ -116,14 +116,14 @@ impl Drain {
 /// The client did not take the answer in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was not complete within the allotted timeout")]
-struct Late;
+struct DeadlineExceeded;
 
-impl Tail {
+impl GuardedBody {
     /// A body for `reader`; `charge` is for what of it is there, besides `kept` bytes that its rest is made of.
     pub(super) fn new(
         body: Body,
         end: End,
-        held: Held,
+        guard: ResponseGuard,
         reader: Reader,
         (charge, kept): (Option<Charge>, usize),
     ) -> Self {
@@ -138,7 +138,7 @@ impl Tail {
             body,
             complete: false,
             end,
-            held: Some(held),
+            guard: Some(guard),
             window: Window::new(Arc::clone(&pace), charge, extent),
             pace: Some(pace),
         }
@@ -151,7 +151,7 @@ impl Tail {
             End::Deadline(sleep) => sleep
                 .as_mut()
                 .poll(cx)
-                .map(|()| Some(axum::Error::new(Late))),
+                .map(|()| Some(axum::Error::new(DeadlineExceeded))),
             End::Drain(drain) if self.window.is_empty() => drain.poll(cx).map(|()| None),
             End::Drain(_) => Poll::Pending,
         }
@@ -166,7 +166,7 @@ impl Tail {
     }
 }
 
-impl http_body::Body for Tail {
+impl http_body::Body for GuardedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -182,7 +182,7 @@ impl http_body::Body for Tail {
         }
         loop {
             if let Poll::Ready(error) = this.poll_over(cx) {
-                this.held = None;
+                this.guard = None;
                 return Poll::Ready(error.map(Err));
             }
             if !this.window.is_empty() {
@@ -191,7 +191,7 @@ impl http_body::Body for Tail {
             if this.complete {
                 // Until then the stream can be reset and what it holds freed.
                 ready!(this.window.poll_sent(cx));
-                this.held = None;
+                this.guard = None;
                 return Poll::Ready(None);
             }
             ready!(this.window.poll_room(cx));
@@ -217,7 +217,7 @@ impl http_body::Body for Tail {
     }
 }
 
-impl Whole {
+impl SmallBody {
     /// A small body, paid for by `charge`.
     pub(super) fn new(body: Body, charge: Charge) -> Self {
         Self {
@@ -227,7 +227,7 @@ impl Whole {
     }
 }
 
-impl http_body::Body for Whole {
+impl http_body::Body for SmallBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -240,7 +240,7 @@ impl http_body::Body for Whole {
             let charge = self.charge.take();
             frame.map(|frame| {
                 frame.map_data(|bytes| {
-                    Bytes::from_owner(Charged {
+                    Bytes::from_owner(ChargedBytes {
                         bytes,
                         _charge: charge,
                     })
@@ -258,7 +258,7 @@ impl http_body::Body for Whole {
     }
 }
 
-impl AsRef<[u8]> for Charged {
+impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -142,7 +142,7 @@ impl StoreError {
     pub(super) fn read(error: backend::Error) -> Self {
         match error.reason {
             Reason::Deadline => Self::Timeout,
-            _ => Self::refused(error),
+            _ => Self::rejected(error),
         }
     }
 
@@ -152,11 +152,11 @@ impl StoreError {
             Outcome::Unknown => Self::OutcomeUnknown {
                 message: error.message,
             },
-            Outcome::NotApplied => Self::refused(error),
+            Outcome::NotApplied => Self::rejected(error),
         }
     }
 
-    fn refused(error: backend::Error) -> Self {
+    fn rejected(error: backend::Error) -> Self {
         let backend::Error {
             reason,
             message,

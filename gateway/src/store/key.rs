@@ -104,7 +104,7 @@ mod tests {
     use super::ObjectKey;
 
     #[test]
-    fn keys_order_as_their_text() {
+    fn keys_sort_as_text() {
         let mut keys = [
             ObjectKey::new("a", "x"),
             ObjectKey::new("a-b", "x"),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_give_their_parts_back() {
+    fn keys_return_their_parts() {
         let key = ObjectKey::new("team", "query");
         assert_eq!((key.namespace(), key.name()), ("team", "query"));
         let key = ObjectKey::new("", "query");

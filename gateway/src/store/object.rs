@@ -146,26 +146,26 @@ impl Renderings {
     /// it is being made wait for it. Keys are the caller's: one per form (version, media type,
     /// columns).
     pub fn get_or_encode(&self, key: u64, encode: impl FnOnce() -> Bytes) -> Bytes {
-        let place = {
-            let mut places = self.0.lock();
-            match places.iter().find(|(candidate, _)| *candidate == key) {
-                Some((_, place)) => Arc::clone(place),
+        let slot = {
+            let mut slots = self.0.lock();
+            match slots.iter().find(|(candidate, _)| *candidate == key) {
+                Some((_, slot)) => Arc::clone(slot),
                 None => {
-                    let place = Arc::<OnceLock<Bytes>>::default();
-                    places.push((key, Arc::clone(&place)));
-                    place
+                    let slot = Arc::<OnceLock<Bytes>>::default();
+                    slots.push((key, Arc::clone(&slot)));
+                    slot
                 }
             }
         };
-        place.get_or_init(encode).clone()
+        slot.get_or_init(encode).clone()
     }
 
     /// Whether the rendering under `key` was made already.
     #[must_use]
     pub fn has(&self, key: u64) -> bool {
-        let places = self.0.lock();
-        let mut places = places.iter();
-        places.any(|(candidate, place)| *candidate == key && place.get().is_some())
+        let slots = self.0.lock();
+        let mut slots = slots.iter();
+        slots.any(|(candidate, slot)| *candidate == key && slot.get().is_some())
     }
 
     /// Forgets all renderings, to give their memory back.

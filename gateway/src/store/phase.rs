@@ -10,10 +10,12 @@ use crate::backend::SILENCE_TIMEOUT;
 /// started again is back sooner. A driver takes up to 3.75 s to notice that its database is silent.
 const STALE_GRACE: Duration = Duration::from_secs(1);
 /// When a server whose storage does not answer is no longer ready, as promised.
-const RED: Duration = Duration::from_secs(5);
+const MAX_DETECTION_LATENCY: Duration = Duration::from_secs(5);
 
 // The silence that it takes to notice counts too. Tests on a busy machine cannot measure this.
-const _: () = assert!(SILENCE_TIMEOUT.saturating_add(STALE_GRACE).as_nanos() < RED.as_nanos());
+const _: () = assert!(
+    SILENCE_TIMEOUT.saturating_add(STALE_GRACE).as_nanos() < MAX_DETECTION_LATENCY.as_nanos()
+);
 
 /// State of the caches.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -89,7 +89,7 @@ impl WriteOutcome {
             } => {
                 let (weight, loader) = (record.value.len(), Arc::clone(loader));
                 let load = move |_: &Run| Arc::new(loader.object(&resource, &record));
-                let object = compute.go_on(weight, load).await;
+                let object = compute.run_accepted(weight, load).await;
                 match object.trouble() {
                     None => Self::Conflict {
                         cause,

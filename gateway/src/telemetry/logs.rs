@@ -50,7 +50,7 @@ mod tests {
     use super::complete;
 
     #[test]
-    fn warnings_about_clients_need_to_be_asked_for() {
+    fn client_caused_warnings_are_off_by_default() {
         for (filter, expected) in [
             ("info", "info,rustls=error,h2=error"),
             ("debug,h2=info", "debug,h2=info,rustls=error"),

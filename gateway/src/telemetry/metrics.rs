@@ -95,7 +95,7 @@ impl Metrics {
     }
 
     /// Counts an answered request.
-    pub fn answered(&self, labels: RequestLabels, took: Duration) {
+    pub fn record_request(&self, labels: RequestLabels, took: Duration) {
         self.requests.get_or_create(&labels).inc();
         let labels = RequestLabels { code: 0, ..labels };
         self.durations

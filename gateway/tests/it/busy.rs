@@ -14,7 +14,7 @@ pub(crate) async fn busy(compute: &Pool) -> mpsc::SyncSender<()> {
     let (release, wait) = mpsc::sync_channel::<()>(1);
     let (began, begun) = oneshot::channel();
     let client = compute.of("keeper");
-    let job = pin!(client.go_on(HEAVY, move |_| {
+    let job = pin!(client.run_accepted(HEAVY, move |_| {
         began.send(()).expect("somebody waits");
         // Until the sender is dropped.
         let _ = wait.recv();

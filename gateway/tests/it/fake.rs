@@ -31,7 +31,7 @@ pub(crate) struct Disk {
     log: Vec<v1::Event>,
     verdicts: HashMap<Vec<u8>, v1::OpResult>,
     /// So many writes are stored but never answered.
-    pub(crate) lost_answers: usize,
+    pub(crate) lost_responses: usize,
     /// What else goes wrong.
     pub(crate) faults: Faults,
     /// Calls of CurrentRevision.
@@ -288,7 +288,7 @@ impl Disk {
             return verdict.clone();
         }
         let name = op.key.as_ref().map_or("", |key| &key.name);
-        if let Some(error) = self.faults.refused.get(name) {
+        if let Some(error) = self.faults.rejected.get(name) {
             let verdict = Some(op_result::Verdict::Refused(error.clone()));
             return v1::OpResult { verdict };
         }
@@ -346,7 +346,7 @@ impl Disk {
 
     /// Refuses a revision outside of history.
     fn within(&self, revision: i64) -> Result<(), Status> {
-        let refuse = |reason: Reason| {
+        let reject = |reason: Reason| {
             Err(to_status(&BackendError {
                 reason: reason.into(),
                 outcome: Outcome::NotApplied.into(),
@@ -357,8 +357,8 @@ impl Disk {
             }))
         };
         match revision {
-            revision if revision < self.compact => refuse(Reason::Compacted),
-            revision if revision > self.revision => refuse(Reason::FutureRevision),
+            revision if revision < self.compact => reject(Reason::Compacted),
+            revision if revision > self.revision => reject(Reason::FutureRevision),
             _ => Ok(()),
         }
     }

@@ -9,6 +9,6 @@ mod busy;
 mod fake;
 
 mod reads;
+mod slow_clients;
 mod store;
-mod unread;
 mod writes;

@@ -1,6 +1,6 @@
 //! The read side at its border: requests over a store over a fake backend, answers to the byte.
 
-mod world;
+mod server;
 
 mod forms;
 mod get;

@@ -1,5 +1,5 @@
 //! Clients that do not read, do not send, or want too much at once, over real sockets.
 
-mod answers;
+mod responses;
 mod seats;
-mod world;
+mod server;

@@ -54,7 +54,7 @@ impl Exposition {
     }
 
     /// The answer.
-    pub(super) fn answer(&self) -> Response<Body> {
+    pub(super) fn respond(&self) -> Response<Body> {
         let (reads, writes) = self.limits.in_flight();
         self.metrics.in_flight(reads, writes);
         let usage = self.store.usage();

@@ -33,7 +33,7 @@ struct Version {
 }
 
 /// The answer.
-pub(super) fn answer() -> Response<Body> {
+pub(super) fn respond() -> Response<Body> {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

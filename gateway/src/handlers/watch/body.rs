@@ -180,7 +180,9 @@ impl Events {
             return;
         };
         let heavy = self.frames.heavy(kind, &object);
-        let made = self.compute.go_on(heavy.weight(), move |_| heavy.make());
+        let made = self
+            .compute
+            .run_accepted(heavy.weight(), move |_| heavy.make());
         self.made = made.await.transpose();
     }
 

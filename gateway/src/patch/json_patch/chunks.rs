@@ -107,7 +107,7 @@ mod tests {
 
     /// The same changes of a list and of a vector.
     #[test]
-    fn chunks_change_as_vectors_do() {
+    fn chunks_behave_like_vectors() {
         let mut vector: Vec<usize> = (0..5 * PIECE).collect();
         let mut chunks = Chunks::new(vector.clone());
         let mut random = 1_usize;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_piece_grows_long_before_the_end() {
+    fn pieces_stay_short_under_inserts() {
         let mut chunks = Chunks::new(vec![0; 100 * PIECE]);
         for _ in 0..10 * PIECE {
             assert_eq!(chunks.insert(0, 1), Ok(()));

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::Fails;
-use super::tree::{Node, Seen};
+use super::Inapplicable;
+use super::tree::{Node, ValueRef};
 
 /// A JSON pointer. Nothing is allocated for it: a client may send three million tokens.
 #[derive(Clone, Copy)]
@@ -16,9 +16,9 @@ pub(super) struct Pointer<'a> {
 impl<'a> Pointer<'a> {
     /// # Errors
     /// If it has no slash, and so no tokens.
-    pub(super) fn new(text: &'a str) -> Result<Self, Fails> {
+    pub(super) fn new(text: &'a str) -> Result<Self, Inapplicable> {
         // What stands before the first slash is ignored.
-        let (above, last) = text.rsplit_once('/').ok_or(Fails)?;
+        let (above, last) = text.rsplit_once('/').ok_or(Inapplicable)?;
         Ok(Self { above, last })
     }
 
@@ -28,16 +28,16 @@ impl<'a> Pointer<'a> {
     }
 
     /// The value; nothing if an object has no such member.
-    pub(super) fn get(self, root: &Node) -> Result<Option<Seen<'_>>, Fails> {
-        let mut at = root.see();
+    pub(super) fn get(self, root: &Node) -> Result<Option<ValueRef<'_>>, Inapplicable> {
+        let mut at = root.view();
         for token in self.tokens_above() {
-            at = at.child(&token)?.ok_or(Fails)?;
+            at = at.child(&token)?.ok_or(Inapplicable)?;
         }
         at.child(&decode(self.last))
     }
 
     /// Sets a member, or inserts an item before the one that is there.
-    pub(super) fn add(self, root: &mut Node, value: Node) -> Result<(), Fails> {
+    pub(super) fn add(self, root: &mut Node, value: Node) -> Result<(), Inapplicable> {
         match self.container(root)? {
             (Node::Object(map), key) => {
                 map.insert(key.into_owned(), value);
@@ -51,14 +51,14 @@ impl<'a> Pointer<'a> {
                 } else {
                     index(&token, end + 1)?
                 };
-                items.insert(index, value).map_err(|_| Fails)
+                items.insert(index, value).map_err(|_| Inapplicable)
             }
-            (Node::Whole(_), _) => Err(Fails),
+            (Node::Whole(_), _) => Err(Inapplicable),
         }
     }
 
     /// Sets a member, or an item that is there.
-    pub(super) fn set(self, root: &mut Node, value: Node) -> Result<(), Fails> {
+    pub(super) fn set(self, root: &mut Node, value: Node) -> Result<(), Inapplicable> {
         match self.container(root)? {
             (Node::Object(map), key) => {
                 map.insert(key.into_owned(), value);
@@ -69,19 +69,19 @@ impl<'a> Pointer<'a> {
     }
 
     /// Takes a member or an item out.
-    pub(super) fn remove(self, root: &mut Node) -> Result<Node, Fails> {
+    pub(super) fn remove(self, root: &mut Node) -> Result<Node, Inapplicable> {
         match self.container(root)? {
-            (Node::Object(map), key) => map.remove(&*key).ok_or(Fails),
+            (Node::Object(map), key) => map.remove(&*key).ok_or(Inapplicable),
             (Node::Array(items), token) => {
                 let index = index(&token, items.len())?;
-                items.remove(index).ok_or(Fails)
+                items.remove(index).ok_or(Inapplicable)
             }
-            (Node::Whole(_), _) => Err(Fails),
+            (Node::Whole(_), _) => Err(Inapplicable),
         }
     }
 
     /// The container of what it points to, and the last token.
-    fn container(self, root: &mut Node) -> Result<(&mut Node, Cow<'a, str>), Fails> {
+    fn container(self, root: &mut Node) -> Result<(&mut Node, Cow<'a, str>), Inapplicable> {
         let mut at = root;
         for token in self.tokens_above() {
             at = at.child(&token)?;
@@ -104,12 +104,12 @@ fn decode(token: &str) -> Cow<'_, str> {
 }
 
 /// An index into so many items; from the end if negative.
-pub(super) fn index(token: &str, len: usize) -> Result<usize, Fails> {
+pub(super) fn index(token: &str, len: usize) -> Result<usize, Inapplicable> {
     // Go's Atoi takes a plus sign, and so does parse.
-    let index: i64 = token.parse().map_err(|_| Fails)?;
+    let index: i64 = token.parse().map_err(|_| Inapplicable)?;
     if index >= 0 {
-        return usize::try_from(index).map_err(|_| Fails);
+        return usize::try_from(index).map_err(|_| Inapplicable);
     }
-    let back = usize::try_from(index.unsigned_abs()).map_err(|_| Fails)?;
-    len.checked_sub(back).ok_or(Fails)
+    let back = usize::try_from(index.unsigned_abs()).map_err(|_| Inapplicable)?;
+    len.checked_sub(back).ok_or(Inapplicable)
 }

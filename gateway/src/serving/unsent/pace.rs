@@ -88,9 +88,9 @@ impl Pace {
 
     /// Whether the client has taken too long.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        let late = self.deadline.is_some_and(|deadline| now >= deadline);
+        let expired = self.deadline.is_some_and(|deadline| now >= deadline);
         let waits = self.handed.load(Ordering::Acquire) > 0;
-        late || waits && self.idle(now) >= self.reader.patience()
+        expired || waits && self.idle(now) >= self.reader.stall_timeout()
     }
 
     /// When to look next whether the client has taken too long.

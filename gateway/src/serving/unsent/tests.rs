@@ -18,7 +18,7 @@ const LIMITS: UnsentLimits = UnsentLimits {
 };
 
 #[test]
-fn connections_and_users_and_the_server_have_bounds_and_who_reads_gets_in() {
+fn unsent_bytes_are_bounded_and_reading_client_is_admitted() {
     let unsent = Unsent::new(LIMITS);
     let fill = |reader: &Reader| {
         let mut charges = Vec::new();
@@ -49,7 +49,7 @@ fn connections_and_users_and_the_server_have_bounds_and_who_reads_gets_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_piece_is_handed_over_in_chunks_and_charged_until_the_last_is_sent() {
+async fn piece_is_sent_in_chunks_and_charged_until_sent() {
     let unsent = Unsent::new(LIMITS);
     let waker = noop_waker();
     let mut cx = Context::from_waker(&waker);
@@ -79,7 +79,7 @@ async fn a_piece_is_handed_over_in_chunks_and_charged_until_the_last_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_nothing_makes_room_for_others() {
+async fn stalled_reader_is_overdue_under_pressure() {
     let unsent = Unsent::new(LIMITS);
     let waker = noop_waker();
     let cx = Context::from_waker(&waker);
@@ -97,7 +97,7 @@ async fn who_takes_nothing_makes_room_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_carries_an_overdue_answer_ends() {
+async fn carrier_of_overdue_response_ends() {
     let unsent = Unsent::new(LIMITS);
     let begun = Instant::now();
     let deadline = begun + Duration::from_secs(7);

@@ -11,7 +11,7 @@ pub(crate) struct Faults {
     /// Every call of Write and CurrentRevision fails so.
     pub(crate) calls: Option<BackendError>,
     /// Operations on objects with these names are refused.
-    pub(crate) refused: HashMap<String, BackendError>,
+    pub(crate) rejected: HashMap<String, BackendError>,
     /// Calls of Write and CurrentRevision are neither done nor answered.
     pub(crate) silent: bool,
     /// Calls of Write are done, but not answered.
@@ -23,7 +23,7 @@ pub(crate) struct Faults {
     /// An import is unfinished, into an empty store in this epoch.
     pub(crate) importing: Option<i64>,
     /// Watchers are told of nothing above this revision.
-    pub(crate) held: Option<i64>,
+    pub(crate) max_delivered: Option<i64>,
     /// The only minor version of the protocol that is spoken, if it is not 1.
     pub(crate) minor: Option<u32>,
     /// What it calls its store, if that is another one.
@@ -33,7 +33,7 @@ pub(crate) struct Faults {
     /// The next answers to CurrentRevision have these revisions, the last first.
     pub(crate) revisions: Vec<i64>,
     /// What lists of things are, instead of what they should be.
-    pub(crate) list: Option<Lie>,
+    pub(crate) list: Option<ListFault>,
     /// What the next message with events is, instead of what it should be.
     pub(crate) events: Option<fn(&mut v1::WatchResponse)>,
     /// What the next answer to Write is, instead of what it should be.
@@ -41,7 +41,7 @@ pub(crate) struct Faults {
 }
 
 /// Makes the parts of a list from what they should be.
-pub(crate) type Lie = fn(Vec<v1::ListResponse>) -> Parts;
+pub(crate) type ListFault = fn(Vec<v1::ListResponse>) -> Parts;
 
 /// The parts of a list; there may be no end of them.
 pub(crate) type Parts = Box<dyn Iterator<Item = v1::ListResponse> + Send>;
@@ -58,7 +58,7 @@ pub(crate) enum Short {
 }
 
 /// A typed error after which nothing was stored.
-pub(crate) fn trouble(reason: Reason) -> BackendError {
+pub(crate) fn backend_error(reason: Reason) -> BackendError {
     BackendError {
         reason: reason.into(),
         outcome: Outcome::NotApplied.into(),

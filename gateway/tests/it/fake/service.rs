@@ -65,7 +65,7 @@ impl Service {
             let (header, through, events) = {
                 let disk = self.disk.lock();
                 disk.within(last)?;
-                let newest = disk.faults.held.unwrap_or(disk.revision).max(last);
+                let newest = disk.faults.max_delivered.unwrap_or(disk.revision).max(last);
                 let after = disk
                     .log
                     .iter()
@@ -144,8 +144,8 @@ impl Backend for Service {
         let (results, header, lost) = {
             let mut disk = self.disk.lock();
             let results = ops.into_iter().map(|op| disk.apply(op)).collect();
-            let lost = disk.lost_answers > 0;
-            disk.lost_answers = disk.lost_answers.saturating_sub(1);
+            let lost = disk.lost_responses > 0;
+            disk.lost_responses = disk.lost_responses.saturating_sub(1);
             (results, disk.header(), lost)
         };
         self.moved.send_replace(());
@@ -154,8 +154,8 @@ impl Backend for Service {
             return Err(Status::unknown("the answer is lost"));
         }
         let mut response = v1::WriteResponse { header, results };
-        if let Some(lie) = self.disk.lock().faults.written.take() {
-            lie(&mut response);
+        if let Some(fault_fn) = self.disk.lock().faults.written.take() {
+            fault_fn(&mut response);
         }
         Ok(Response::new(response))
     }
@@ -199,10 +199,12 @@ impl Backend for Service {
             .into_iter()
             .map(|part| Ok(v1::ListResponse { part: Some(part) }))
             .collect();
-        let lie = disk.faults.list.filter(|_| range.resource == "things");
-        if let Some(lie) = lie {
+        let fault_fn = disk.faults.list.filter(|_| range.resource == "things");
+        if let Some(fault_fn) = fault_fn {
             let parts = answers.into_iter().filter_map(Result::ok).collect();
-            return Ok(Response::new(Box::pin(stream::iter(lie(parts).map(Ok)))));
+            return Ok(Response::new(Box::pin(stream::iter(
+                fault_fn(parts).map(Ok),
+            ))));
         }
         match short {
             Some(Short::Ends) => drop(answers.pop()),
@@ -241,9 +243,9 @@ impl Backend for Service {
             let mut answer = service.next(last, pause).await;
             if let Ok(response) = &mut answer
                 && matches!(response.body, Some(v1::watch_response::Body::Events(_)))
-                && let Some(lie) = service.disk.lock().faults.events.take()
+                && let Some(fault_fn) = service.disk.lock().faults.events.take()
             {
-                lie(response);
+                fault_fn(response);
             }
             let last = answer
                 .as_ref()

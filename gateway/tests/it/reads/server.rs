@@ -33,7 +33,7 @@ const CHANGES: u64 = 100;
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
-pub(crate) struct World {
+pub(crate) struct TestServer {
     pub(crate) fake: Fake,
     pub(crate) api: Api,
     pub(crate) compute: Pool,
@@ -42,7 +42,7 @@ pub(crate) struct World {
 }
 
 /// An answer that is complete. Revisions are shown as `r1`, `r2`, …
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) code: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
@@ -53,7 +53,7 @@ pub(crate) struct Answer {
 /// A watch under way.
 pub(crate) struct Watch(Body, String);
 
-impl World {
+impl TestServer {
     pub(crate) async fn new() -> Self {
         Self::with(StoreConfig::default()).await
     }
@@ -97,16 +97,16 @@ impl World {
 
     /// Things `a/0`, `a/1`, … of one team after another.
     pub(crate) async fn of_things(count: usize) -> Self {
-        let world = Self::new().await;
+        let server = Self::new().await;
         for at in 0..count {
             let team = ["red", "blue"][at % 2];
             let labels = json!({ "team": team });
             let key = format!("a/t{at}");
-            world
+            server
                 .put(&key, &labels, &json!({"size": at, "color": team}))
                 .await;
         }
-        world
+        server
     }
 
     /// Creates or replaces a thing.
@@ -180,37 +180,37 @@ impl World {
         let authorizers = Authorizers::built_in();
         let permit = authorizers.authorize(Arc::new(user), &info).await;
         let permit = permit.expect("allowed");
-        let mut answer = self.api.handle(permit, info, context, request).await;
-        warnings.write_to(answer.headers_mut());
-        answer
+        let mut response = self.api.handle(permit, info, context, request).await;
+        warnings.write_to(response.headers_mut());
+        response
     }
 
-    pub(crate) async fn answer(&self, request: &str, accept: &str) -> Answer {
-        let answer = tokio::time::timeout(Duration::from_secs(10), async {
+    pub(crate) async fn response(&self, request: &str, accept: &str) -> TestResponse {
+        let response = tokio::time::timeout(Duration::from_secs(10), async {
             let (head, body) = self.ask(request, accept).await.into_parts();
             let body = body.collect().await.expect("a whole body").to_bytes();
-            Answer {
+            TestResponse {
                 code: head.status.as_u16(),
                 headers: head.headers,
                 body: ranked(&String::from_utf8_lossy(&body)),
                 raw: body,
             }
         });
-        answer.await.expect("answered in time")
+        response.await.expect("answered in time")
     }
 
     pub(crate) async fn watch(&self, url: &str, accept: &str) -> Watch {
-        let answer = self.ask(&format!("GET {url}"), accept).await;
-        assert_eq!(answer.status(), 200, "{url}");
-        assert_eq!(answer.headers()["content-type"], "application/json");
-        Watch(answer.into_body(), String::new())
+        let response = self.ask(&format!("GET {url}"), accept).await;
+        assert_eq!(response.status(), 200, "{url}");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        Watch(response.into_body(), String::new())
     }
 
     /// One line per name, in the order of a list's answer.
     pub(crate) async fn names(&self, url: &str) -> Vec<String> {
-        let answer = self.answer(&format!("GET {url}"), "").await;
-        assert_eq!(answer.code, 200, "{url}: {}", answer.body);
-        let list: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let response = self.response(&format!("GET {url}"), "").await;
+        assert_eq!(response.code, 200, "{url}: {}", response.body);
+        let list: Value = serde_json::from_str(&response.body).expect("JSON");
         let items = list["items"].as_array().expect("items");
         let name = |item: &Value| {
             item["metadata"]["name"]

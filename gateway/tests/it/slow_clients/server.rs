@@ -36,7 +36,7 @@ pub(crate) const LARGE: usize = 1_500_000;
 pub(crate) const FOOS: &str = "/apis/x.io/v1/namespaces/d/foos";
 
 /// A running server; ends when dropped.
-pub(crate) struct World {
+pub(crate) struct TestServer {
     pub(crate) limits: Limits,
     address: std::net::SocketAddr,
     authority: Authority,
@@ -61,7 +61,7 @@ pub(crate) struct Connection {
     _driver: JoinSet<()>,
 }
 
-impl World {
+impl TestServer {
     pub(crate) async fn new(settings: Settings) -> Self {
         let authority = Authority::new();
         let files = tempfile::tempdir().unwrap();
@@ -184,7 +184,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.tasks.abort_all();
     }
@@ -195,11 +195,11 @@ impl Connection {
     pub(crate) async fn get(&self, path: &str) -> Response<h2::RecvStream> {
         let request = Request::get(format!("https://localhost{path}"));
         let mut sender = self.sender.clone().ready().await.unwrap();
-        let (answer, _) = sender
+        let (response, _) = sender
             .send_request(request.body(()).unwrap(), true)
             .unwrap();
-        let answer = tokio::time::timeout(SOON, answer).await;
-        answer.expect("in time").unwrap()
+        let response = tokio::time::timeout(SOON, response).await;
+        response.expect("in time").unwrap()
     }
 }
 

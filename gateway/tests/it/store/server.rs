@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
 
-pub(crate) struct World {
+pub(crate) struct TestServer {
     pub(crate) fake: Fake,
     pub(crate) store: Store,
     tasks: JoinSet<()>,
@@ -95,7 +95,7 @@ pub(crate) fn latest() -> ListRequest {
     }
 }
 
-impl World {
+impl TestServer {
     pub(crate) async fn new() -> Self {
         Self::over(Fake::new(), StoreConfig::default()).await
     }
@@ -116,9 +116,9 @@ impl World {
     }
 
     pub(crate) async fn over(fake: Fake, config: StoreConfig) -> Self {
-        let world = Self::start(fake, config);
-        world.until(|phase| *phase == Phase::Ready).await;
-        world
+        let server = Self::start(fake, config);
+        server.until(|phase| *phase == Phase::Ready).await;
+        server
     }
 
     /// Not ready yet.

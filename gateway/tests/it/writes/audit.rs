@@ -8,7 +8,7 @@ use conformance::{ModelDriver, Served};
 use gateway::admission::Chain;
 use parking_lot::Mutex;
 
-use super::world::{Running, thing};
+use super::server::{Running, thing};
 use crate::bent::Bent;
 
 /// Log lines.
@@ -27,7 +27,7 @@ impl Write for Lines {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_write_is_named_in_the_response_and_in_both_logs() {
+async fn audit_id_of_slow_write_is_in_response_and_both_logs() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()

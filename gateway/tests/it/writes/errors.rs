@@ -3,8 +3,8 @@
 use backend_proto::error::{BackendError, Outcome, Reason};
 use futures_util::future::join_all;
 
-use super::world::{Answer, World, thing};
-use crate::fake::faults::trouble;
+use super::server::{TestResponse, TestServer, thing};
+use crate::fake::faults::backend_error;
 
 const UNKNOWN: &str = "the outcome of the write is unknown";
 
@@ -44,8 +44,8 @@ fn writes() -> Vec<(&'static str, String)> {
 }
 
 /// All reads and writes at once; each with what it was.
-async fn ask_all(world: &World, query: &str) -> Vec<(String, Answer)> {
-    let version = world.fake.revision().to_string();
+async fn ask_all(test_server: &TestServer, query: &str) -> Vec<(String, TestResponse)> {
+    let version = test_server.fake.revision().to_string();
     let reads = READS.map(|line| (line, String::new()));
     let requests = reads.into_iter().chain(writes());
     join_all(requests.map(|(line, body)| {
@@ -62,8 +62,8 @@ async fn ask_all(world: &World, query: &str) -> Vec<(String, Answer)> {
             (query, false) => format!("{line}?{query}"),
         };
         async move {
-            let answer = world.ask(&line, body).await;
-            (line, answer)
+            let response = test_server.ask(&line, body).await;
+            (line, response)
         }
     }))
     .await
@@ -74,9 +74,9 @@ fn reads(line: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_trouble_has_its_own_answer() {
-    let world = World::of_x().await;
-    let before = world.x().await;
+async fn each_storage_error_has_its_own_response() {
+    let test_server = TestServer::of_x().await;
+    let before = test_server.x().await;
     let cases = [
         (Reason::Overloaded, 429, 429),
         (Reason::NotReady, 503, 503),
@@ -88,125 +88,143 @@ async fn each_trouble_has_its_own_answer() {
         (Reason::Internal, 500, 500),
     ];
     for (reason, read, write) in cases {
-        let changes = world.fake.changes();
-        world
+        let changes = test_server.fake.changes();
+        test_server
             .fake
-            .fault(|faults| faults.calls = Some(trouble(reason)));
-        for (line, answer) in ask_all(&world, "").await {
+            .fault(|faults| faults.calls = Some(backend_error(reason)));
+        for (line, response) in ask_all(&test_server, "").await {
             let expected = match line.as_str() {
                 // Its beginning is a list.
                 "DELETE things" => read,
                 line if reads(line) => read,
                 _ => write,
             };
-            let status = answer.expect(expected);
+            let status = response.expect(expected);
             assert_eq!(status["kind"], "Status", "{reason:?} {line}");
             assert_eq!(status["status"], "Failure", "{reason:?} {line}");
-            let retried = matches!(answer.code, 429 | 503 | 504 | 507);
-            assert_eq!(answer.retry_after().is_some(), retried, "{reason:?} {line}");
+            let retried = matches!(response.code, 429 | 503 | 504 | 507);
+            assert_eq!(
+                response.retry_after().is_some(),
+                retried,
+                "{reason:?} {line}"
+            );
         }
-        world.fake.fault(|faults| faults.calls = None);
-        assert_eq!(world.fake.changes(), changes, "{reason:?}");
+        test_server.fake.fault(|faults| faults.calls = None);
+        assert_eq!(test_server.fake.changes(), changes, "{reason:?}");
     }
-    assert_eq!(world.x().await, before);
+    assert_eq!(test_server.x().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_operation_is_no_other_ones_trouble() {
-    let world = World::of_x().await;
+async fn rejected_operation_does_not_affect_its_batch() {
+    let test_server = TestServer::of_x().await;
     for (reason, code) in [(Reason::NoSpace, 507), (Reason::TooLarge, 413)] {
-        let refuse = |name: &str| (name.to_owned(), trouble(reason));
-        world
+        let reject = |name: &str| (name.to_owned(), backend_error(reason));
+        test_server
             .fake
-            .fault(|faults| faults.refused = [refuse("x"), refuse("y")].into());
+            .fault(|faults| faults.rejected = [reject("x"), reject("y")].into());
         let patch = r#"{"spec":{"size":2}}"#;
-        let (refused, created, other) = tokio::join!(
-            world.ask("MERGE things/x", patch),
-            world.ask("POST things", thing("y", 1)),
-            world.ask("POST things", thing("z", 1)),
+        let (rejected, created, other) = tokio::join!(
+            test_server.ask("MERGE things/x", patch),
+            test_server.ask("POST things", thing("y", 1)),
+            test_server.ask("POST things", thing("z", 1)),
         );
-        refused.expect(code);
+        rejected.expect(code);
         created.expect(code);
         other.expect(201);
-        world.ask("DELETE things/z", "").await.expect(200);
+        test_server.ask("DELETE things/z", "").await.expect(200);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_is_gone_is_unavailable() {
-    let mut world = World::of_x().await;
-    let before = world.x().await;
-    world.fake.kill();
-    for (line, answer) in ask_all(&world, "").await {
-        if answer.code == 504 {
+async fn unreachable_backend_is_503() {
+    let mut test_server = TestServer::of_x().await;
+    let before = test_server.x().await;
+    test_server.fake.kill();
+    for (line, response) in ask_all(&test_server, "").await {
+        if response.code == 504 {
             // It was on its way when the connection broke.
             assert!(!reads(&line), "{line}");
-            assert!(answer.text().contains(UNKNOWN), "{line}: {}", answer.text());
+            assert!(
+                response.text().contains(UNKNOWN),
+                "{line}: {}",
+                response.text()
+            );
             continue;
         }
-        let status = answer.expect(503);
+        let status = response.expect(503);
         assert_eq!(status["reason"], "ServiceUnavailable", "{line}");
-        assert!(answer.retry_after().is_some(), "{line}");
+        assert!(response.retry_after().is_some(), "{line}");
     }
     // What may be stale is served to those who take it, and nothing else is.
-    let cached = world.ask("GET things/x?resourceVersion=0", "").await;
+    let cached = test_server.ask("GET things/x?resourceVersion=0", "").await;
     assert_eq!(cached.expect(200), before);
-    let patch = world.start("MERGE things/x", r#"{"spec":{"size":5}}"#);
-    world.fake.start();
-    assert_eq!(patch.answer().await.expect(200)["spec"]["size"], 5);
+    let patch = test_server.start("MERGE things/x", r#"{"spec":{"size":5}}"#);
+    test_server.fake.start();
+    assert_eq!(patch.response().await.expect(200)["spec"]["size"], 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_has_little_time_is_told_in_time() {
-    let world = World::of_x().await;
-    world.fake.fault(|faults| faults.silent = true);
+async fn short_client_timeout_is_honored() {
+    let test_server = TestServer::of_x().await;
+    test_server.fake.fault(|faults| faults.silent = true);
     let began = std::time::Instant::now();
-    for (line, answer) in ask_all(&world, "timeout=500ms").await {
-        let status = answer.expect(504);
+    for (line, response) in ask_all(&test_server, "timeout=500ms").await {
+        let status = response.expect(504);
         assert_eq!(status["reason"], "Timeout", "{line}");
     }
     // Without it, a write waits for its outcome for 15 s.
     assert!(began.elapsed().as_secs() < 12, "{:?}", began.elapsed());
-    world
+    test_server
         .until("nothing is asked any more", |fake| {
             fake.disk.lock().open == 0
         })
         .await;
-    let asked = |world: &World| {
-        let disk = world.fake.disk.lock();
+    let asked = |test_server: &TestServer| {
+        let disk = test_server.fake.disk.lock();
         (disk.ops, disk.asked)
     };
-    let before = asked(&world);
-    world.fake.fault(|faults| faults.silent = false);
-    assert_eq!(world.x().await["spec"]["size"], 1, "nothing came later");
-    assert_eq!(asked(&world), (before.0, before.1 + 1), "only that read");
+    let before = asked(&test_server);
+    test_server.fake.fault(|faults| faults.silent = false);
+    assert_eq!(
+        test_server.x().await["spec"]["size"],
+        1,
+        "nothing came later"
+    );
+    assert_eq!(
+        asked(&test_server),
+        (before.0, before.1 + 1),
+        "only that read"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_whose_outcome_nobody_knows_says_so() {
-    let world = World::of_x().await;
+async fn unknown_write_outcome_is_504() {
+    let test_server = TestServer::of_x().await;
     // The cache has it, so that nothing needs to be read.
-    world.x().await;
-    let version = world.fake.revision();
+    test_server.x().await;
+    let version = test_server.fake.revision();
     let unknown = BackendError {
         outcome: Outcome::Unknown.into(),
-        ..trouble(Reason::Internal)
+        ..backend_error(Reason::Internal)
     };
-    world.fake.fault(|faults| faults.calls = Some(unknown));
+    test_server
+        .fake
+        .fault(|faults| faults.calls = Some(unknown));
     let update = thing("x", 2).replace(
         r#""name":"x""#,
         &format!(r#""name":"x","resourceVersion":"{version}""#),
     );
-    let answers = tokio::join!(
-        world.ask("POST things", thing("y", 1)),
-        world.ask("PUT things/x", update),
-        world.ask("MERGE things/x", r#"{"spec":{"size":2}}"#),
-        world.ask("DELETE things/x", ""),
+    let responses = tokio::join!(
+        test_server.ask("POST things", thing("y", 1)),
+        test_server.ask("PUT things/x", update),
+        test_server.ask("MERGE things/x", r#"{"spec":{"size":2}}"#),
+        test_server.ask("DELETE things/x", ""),
     );
-    for answer in <[Answer; 4]>::from(answers) {
-        let status = answer.expect(504);
+    for response in <[TestResponse; 4]>::from(responses) {
+        let status = response.expect(504);
         let message = status["message"].as_str().expect("a message");
         assert!(message.contains(UNKNOWN), "{message}");
-        assert_eq!(answer.retry_after(), Some("1"));
+        assert_eq!(response.retry_after(), Some("1"));
     }
 }

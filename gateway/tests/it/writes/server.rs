@@ -32,7 +32,7 @@ use crate::fake::Fake;
 /// Nothing here takes longer.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-pub(crate) struct World {
+pub(crate) struct TestServer {
     pub(crate) fake: Fake,
     pub(crate) server: Server,
     pub(crate) compute: Pool,
@@ -57,28 +57,31 @@ pub(crate) struct Server {
 
 /// An answer that is complete.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) code: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 /// A request under way.
-pub(crate) struct Started(JoinSet<Answer>);
+pub(crate) struct Started(JoinSet<TestResponse>);
 
 /// A watch under way.
 pub(crate) struct Watch(Body, Vec<u8>);
 
-impl World {
+impl TestServer {
     pub(crate) async fn new() -> Self {
         Self::over(Fake::new()).await
     }
 
     /// With a thing `x` of size 1.
     pub(crate) async fn of_x() -> Self {
-        let world = Self::new().await;
-        world.ask("POST things", thing("x", 1)).await.expect(201);
-        world
+        let test_server = Self::new().await;
+        test_server
+            .ask("POST things", thing("x", 1))
+            .await
+            .expect(201);
+        test_server
     }
 
     async fn over(fake: Fake) -> Self {
@@ -115,7 +118,7 @@ impl World {
         Self::over(self.fake).await
     }
 
-    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
         self.server.ask(line, body).await
     }
 
@@ -248,26 +251,26 @@ impl Server {
             .header("Audit-ID", audit_id)
             .body(Body::from(body.into()))
             .expect("a request");
-        self.stack.answer(&self.admin, request).await
+        self.stack.respond(&self.admin, request).await
     }
 
-    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> Answer {
-        let answer = async {
+    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
+        let response = async {
             let (head, body) = self.send(line, body).await.into_parts();
-            Answer {
+            TestResponse {
                 code: head.status.as_u16(),
                 headers: head.headers,
                 body: whole(body).await,
             }
         };
-        let answer = tokio::time::timeout(SOON, answer).await;
-        answer.unwrap_or_else(|_| panic!("no answer in time: {line}"))
+        let response = tokio::time::timeout(SOON, response).await;
+        response.unwrap_or_else(|_| panic!("no answer in time: {line}"))
     }
 
     pub(crate) async fn watch(&self, path: &str) -> Watch {
-        let answer = self.send(&format!("GET {path}"), "").await;
-        assert_eq!(answer.status(), 200, "{path}");
-        Watch(answer.into_body(), Vec::new())
+        let response = self.send(&format!("GET {path}"), "").await;
+        assert_eq!(response.status(), 200, "{path}");
+        Watch(response.into_body(), Vec::new())
     }
 }
 
@@ -282,9 +285,9 @@ async fn whole(mut body: Body) -> Bytes {
 }
 
 impl Started {
-    pub(crate) async fn answer(mut self) -> Answer {
-        let answered = self.0.join_next().await.expect("one request");
-        answered.expect("no panic")
+    pub(crate) async fn response(mut self) -> TestResponse {
+        let finished = self.0.join_next().await.expect("one request");
+        finished.expect("no panic")
     }
 
     pub(crate) fn is_answered(&mut self) -> bool {
@@ -297,7 +300,7 @@ impl Started {
     }
 }
 
-impl Answer {
+impl TestResponse {
     /// The body, if the code is this one.
     #[track_caller]
     pub(crate) fn expect(&self, code: u16) -> Value {
