@@ -1,4 +1,4 @@
-//! The command line as a whole.
+//! Command line of the program.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! Flags as they are typed.
+//! Flags and environment variables.
 
 use standalone::Driver;
 

@@ -1,4 +1,4 @@
-//! What is kept, whatever happens to the processes.
+//! Durability across kills, restarts and damaged files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,7 +31,7 @@ spec:
     schema: {openAPIV3Schema: {type: object, properties: {text: {type: string}}}}
 ";
 
-/// A server that keeps notes.
+/// A server for the kind `Note`.
 fn start(directory: &Path) -> Program {
     let manifest = directory.join("notes.yaml");
     std::fs::write(&manifest, MANIFEST).unwrap();
@@ -147,7 +147,7 @@ async fn damaged_page_fails_startup_with_message() {
     stop(program);
     let database = directory.path().join("data/ark.db");
     let mut bytes = std::fs::read(&database).unwrap();
-    // The last values, and nothing of what says whose the database is.
+    // The last values, not the header that identifies the database.
     let sound = bytes.len() / 4096 / 2;
     for page in bytes.chunks_mut(4096).skip(sound) {
         page[..100].fill(0xff);
@@ -157,7 +157,7 @@ async fn damaged_page_fails_startup_with_message() {
     let manifest = directory.path().join("notes.yaml");
     let manifest = manifest.to_str().unwrap();
     let arguments = ["--no-default-resources", "--resources", manifest];
-    // Fails if it takes long.
+    // A damaged page must be reported before the startup timeout.
     let mut command = standalone(command(&[]), &directory.path().join("data"));
     command.args(arguments);
     let failure = failed_start(command);
@@ -183,7 +183,7 @@ async fn watch_resumes_from_bookmark_after_restart() {
         next(&mut watch).await,
         ("ADDED".into(), "second".into(), second.clone())
     );
-    // Nobody watches while these happen.
+    // The following changes happen while no watch is open.
     drop(watch);
     let third = version(&create(&admin, "third", "").await);
     let patch = |text: &str| json!({"metadata": {"labels": {"a": text}}}).to_string();
@@ -220,7 +220,7 @@ async fn watch_resumes_from_bookmark_after_restart() {
     assert_eq!(seen, expected, "each once, in order, and nothing else");
 }
 
-/// Some who create notes until told to stop.
+/// Writers that create notes until they are stopped.
 #[derive(Default)]
 struct Writers {
     stop: AtomicBool,
@@ -235,7 +235,7 @@ impl Writers {
             .collect()
     }
 
-    /// The names of those notes that were acknowledged.
+    /// Names of the acknowledged notes.
     async fn write(self: Arc<Self>, client: Client, writer: usize) -> Vec<String> {
         let mut written = Vec::new();
         for at in 0.. {

@@ -16,7 +16,7 @@ use crate::program::{self, DEADLINE, Program, driver, eventually, failed_start, 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
 const DSN: &str = "postgres://ark:s3cret@db.example.com/ark";
 
-/// Writes an object; fails unless it is there to be read.
+/// Creates an object and reads it back.
 async fn store(client: &Client, name: &str) {
     let query = json!({
         "apiVersion": "ark.mckinsey.com/v1alpha1",
@@ -42,10 +42,10 @@ async fn names(client: &Client) -> Vec<String> {
         .collect()
 }
 
-/// A program of the shell that begins with `before` and ends as the SQLite driver on `ark.db` of
-/// the data directory, with the arguments it was given.
+/// A shell script that runs `before` and then the SQLite driver on `ark.db` of the data directory,
+/// with the arguments it received.
 fn wrapper(path: &Path, data: &Path, before: &str) {
-    // Builds the driver if need be.
+    // Builds the driver if necessary.
     drop(program::command(&[]));
     let (driver, database) = (driver(), data.join("ark.db"));
     let (driver, database) = (driver.display(), database.display());
@@ -64,7 +64,7 @@ async fn running_driver_is_used_and_not_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let address = format!("unix://{}", path("socket").display());
-    // Builds the driver if need be.
+    // Builds the driver if necessary.
     drop(program::command(&[]));
     let mut sidecar = Command::new(driver())
         .args(["--listen", &address, "--path"])
@@ -88,7 +88,7 @@ async fn running_driver_is_used_and_not_stopped() {
 async fn exec_driver_serves_on_socket() {
     let directory = tempfile::tempdir().unwrap();
     let (data, path) = (directory.path().join("data"), directory.path().join("mine"));
-    // Nothing but what every driver is given.
+    // Fails unless `--listen` is the only flag, as for every driver.
     let before = r#"[ "$#" = 2 ] && [ "$1" = --listen ] || exit 1"#;
     wrapper(&path, &data, before);
     let backend = format!("exec:{}", path.display());
@@ -108,14 +108,14 @@ async fn exec_driver_serves_on_socket() {
     gone(sidecar).await;
 }
 
-/// Our program with a PostgreSQL driver beside it which is none.
+/// Our program with a fake PostgreSQL driver beside it.
 struct Installed {
     folder: TempDir,
 }
 
 impl Installed {
     fn new(before: &str) -> Self {
-        // In the same file system, so that the program need not be copied.
+        // On the same file system, so that the program can be hard-linked instead of copied.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let installed = Self { folder };
         let program = env!("CARGO_BIN_EXE_ark-apiserver");
@@ -194,14 +194,14 @@ async fn slow_driver_start_logs_what_it_waits_for() {
     stop(program);
 }
 
-/// The first line on standard error with `part` in it; nobody reads the others.
+/// The first line on standard error that contains `part`; a thread discards later lines.
 fn said(child: &mut Child, part: &str) -> String {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let found = lines
         .by_ref()
         .map_while(Result::ok)
         .find(|line| line.contains(part));
-    // A closed pipe would be the end of whoever writes.
+    // The pipe must stay open: a write to a closed pipe would end the process.
     std::thread::spawn(move || lines.for_each(drop));
     found.expect("it ended")
 }

@@ -1,4 +1,4 @@
-//! Fail-overs and black holes of a database, as clients of the API see them.
+//! Failover and loss of contact with the database, as observed by API clients.
 
 mod informer;
 
@@ -16,11 +16,11 @@ use informer::{EPOCH_GAP, Informer, ObservedVersions};
 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
 
-/// Storage that does not answer is noticed. That the waits until then add up to less than the 5 s
-/// that are promised is checked where they are (`store/phase.rs`): a busy machine adds its own.
+/// Longest time until a server without storage is not ready. The promised 5 s are checked as the
+/// sum of the timeouts in `store/phase.rs`; this limit leaves room for a busy machine.
 const MAX_DETECTION_LATENCY: Duration = Duration::from_secs(15);
 const GREEN: Duration = Duration::from_secs(20);
-/// Longest wait of a read for its error; a write also waits for what became of it.
+/// Longest wait of a read for its error. A write additionally waits for its outcome.
 const READ: Duration = Duration::from_secs(12);
 const WRITE: Duration = Duration::from_secs(25);
 
@@ -34,7 +34,7 @@ fn query(name: &str, input: &str) -> String {
     .to_string()
 }
 
-/// Creates an object; its resource version.
+/// Creates an object and returns its resource version.
 async fn create(client: &Client, name: &str) -> u64 {
     let body = query(name, "What is kept?");
     let (status, body) = client.send("POST", QUERIES, body).await.unwrap();
@@ -47,7 +47,7 @@ fn version(object: &Value) -> u64 {
     version.parse().unwrap()
 }
 
-/// The whole list, once it can be had.
+/// The whole list, once it is available.
 async fn list(client: &Client) -> Value {
     let begin = Instant::now();
     loop {
@@ -60,7 +60,8 @@ async fn list(client: &Client) -> Value {
     }
 }
 
-/// Patches some objects in turn, whatever the answers; what was acknowledged goes to `observed`.
+/// Patches some objects in turn, regardless of the responses; acknowledged versions go to
+/// `observed`.
 async fn write(client: Client, observed: ObservedVersions, stop: CancellationToken) {
     let mut number = 0;
     while !stop.is_cancelled() {
@@ -78,7 +79,7 @@ async fn write(client: Client, observed: ObservedVersions, stop: CancellationTok
     }
 }
 
-/// A watch from a version that is gone says so, at once or as its first event.
+/// Asserts that a watch from a lost version expires, at once or in its first event.
 async fn is_expired(client: &Client, version: u64) {
     let path = format!("{QUERIES}?watch=true&resourceVersion={version}");
     match client.try_watch(&path).await.unwrap() {
@@ -130,7 +131,7 @@ async fn clients_relist_after_failover_and_miss_no_change() {
     eventually("ready", GREEN, async || admin.is_ready().await).await;
     is_expired(&admin, old).await;
     is_expired(&admin, lost).await;
-    // The one that was open: its events, and then the same, or its end.
+    // An open watch delivers its events and then the same error, or its end.
     while let Some(event) = watch.event().await {
         if event["type"] == "ERROR" {
             assert_eq!(event["object"]["code"], 410, "{event}");
@@ -151,7 +152,7 @@ async fn clients_relist_after_failover_and_miss_no_change() {
     informer.matches(&admin, &listed).await;
 }
 
-/// Status of an answer that must be an orderly refusal, given in time.
+/// Asserts that a request is rejected with 503 or 504 and `Retry-After` within `limit`.
 async fn rejected(client: &Client, method: &str, path: &str, body: &str, limit: Duration) {
     let content = match method {
         "PATCH" => "application/merge-patch+json",

@@ -6,8 +6,8 @@ use rustix::process::{Signal, kill_process};
 
 use crate::program::{Program, eventually, gone};
 
-/// Storage that does not answer is noticed. That the waits until then add up to less than the 5 s
-/// that are promised is checked where they are (`store/phase.rs`): a busy machine adds its own.
+/// Longest time until a server without storage is not ready. The promised 5 s are checked as the
+/// sum of the timeouts in `store/phase.rs`; this limit leaves room for a busy machine.
 const MAX_DETECTION_LATENCY: Duration = Duration::from_secs(15);
 const GREEN: Duration = Duration::from_secs(20);
 
@@ -16,7 +16,7 @@ async fn killed_driver_is_restarted() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let admin = program.admin();
-    // Twice: the second pause is longer.
+    // Twice, because the second restart delay is longer.
     for _ in 0..2 {
         let killed = program.driver();
         kill_process(killed, Signal::KILL).unwrap();

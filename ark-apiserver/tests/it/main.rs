@@ -1,4 +1,4 @@
-//! `ark-apiserver standalone` as its user meets it: the real programs, started, asked, killed.
+//! `ark-apiserver standalone` as its user runs it: the real programs, started, called, killed.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 

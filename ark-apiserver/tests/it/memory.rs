@@ -1,4 +1,4 @@
-//! What clients that do not read, or do not send, cost in memory.
+//! Memory cost of clients that do not read or do not send.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::program::{DEADLINE, Program, eventually};
 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
-/// What a hostile client may cost beyond the objects.
+/// Memory that hostile clients may cost beyond the objects, bytes (docs/operating.md, limits).
 const MAX_COST: usize = 256 << 20;
 
 fn query(name: &str, bytes: usize) -> Bytes {
@@ -44,7 +44,7 @@ async fn unread_streams_cost_bounded_memory() {
         "?watch=1",
     ] {
         let mut held = Vec::new();
-        // As many as a connection may have, but for a few.
+        // Slightly less than the stream limit of a connection.
         for _ in 0..240 {
             let path = match query.strip_prefix("/large") {
                 Some(query) => format!("https://x{QUERIES}/large{query}"),
@@ -95,7 +95,7 @@ async fn unfinished_uploads_cost_bounded_memory() {
                  Content-Length: {}\r\n\r\n",
                 body.len() + 1
             );
-            // All but the last byte; the server may refuse at any time.
+            // All but the last byte. The server may reject and close at any time.
             let _ = stream.write_all(head.as_bytes()).await;
             let _ = stream.write_all(&body).await;
             let _ = stream.flush().await;

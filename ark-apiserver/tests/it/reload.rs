@@ -1,4 +1,4 @@
-//! Other manifests without a restart.
+//! Reload of manifests without a restart.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! From start to stop without trouble.
+//! Normal operation from start to stop.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -136,7 +136,7 @@ async fn head_of_one_mebibyte_is_accepted() {
     let head = |bytes: usize| Request::get("/version").header("x-large", "h".repeat(bytes));
     let response = admin.response(head(900 << 10), Bytes::new()).await;
     assert_eq!(response.unwrap().0, StatusCode::OK);
-    // Refused, or the connection is cut; and nobody else is bothered.
+    // The server rejects the head or closes the connection; other clients are not affected.
     if let Some((status, _)) = admin.response(head(2 << 20), Bytes::new()).await {
         assert_eq!(status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
@@ -152,7 +152,8 @@ async fn rejection_without_reading_body_keeps_connection() {
         format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n")
     };
     for bytes in [2, 200 << 10] {
-        // The head first: what the server does not wait for, it must not stumble over.
+        // Sends the head first: the server responds without waiting for the body, and must then
+        // skip it.
         let path = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries/missing/scale";
         stream
             .write_all(head(path, bytes).as_bytes())
@@ -165,7 +166,7 @@ async fn rejection_without_reading_body_keeps_connection() {
         assert!(response.starts_with("HTTP/1.1 404"), "{response}");
         assert!(!response.contains("connection: close"), "{response}");
     }
-    // Too much to read for nothing: the client is told before it sends another request.
+    // The rest is too large to drain, so the response announces the close of the connection.
     stream
         .write_all(head("/nothing", 1 << 20).as_bytes())
         .await
@@ -175,7 +176,7 @@ async fn rejection_without_reading_body_keeps_connection() {
     assert!(response.contains("connection: close"), "{response}");
 }
 
-/// One answer with a length, head and body.
+/// One response with a `Content-Length`: head and body.
 async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = Vec::new();
     loop {
@@ -199,7 +200,7 @@ async fn every_documented_metric_exists() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let admin = program.admin();
-    // What never happened is not told of.
+    // A counter without samples has no series in the output.
     let queries = "/apis/ark.mckinsey.com/v1alpha1/queries";
     admin.get(queries).await;
     let _watch = admin.watch(&format!("{queries}?watch=1")).await;

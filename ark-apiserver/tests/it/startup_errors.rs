@@ -1,11 +1,11 @@
-//! Whatever stands in the way is told in one line, and nothing is touched.
+//! Startup errors: one line on standard error, no file changed.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::program::{self, Program, failed_start};
 
-/// `standalone` on a data directory and a free port, and more.
+/// `standalone` on a data directory and a free port, with more arguments.
 fn standalone(data: &Path, arguments: &[&str]) -> Command {
     let mut command = program::standalone(program::command(&[]), data);
     command.args(arguments);

@@ -1,4 +1,5 @@
-//! A client that keeps a copy, as controllers do, and what all clients were told together.
+//! A client with a local copy, as controllers have, and a record of every version that any client
+//! observed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use crate::program::{DEADLINE, eventually};
 
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A new epoch begins at 4096 for each millisecond of the clock: farther above the last one's newest
-/// revision than these tests write.
+/// A new epoch starts at 4096 times the clock in milliseconds: farther above the last epoch's
+/// newest revision than the number of revisions that these tests write.
 pub(super) const EPOCH_GAP: u64 = 1 << 17;
 
-/// What each resource version was shown to be, by whomever.
+/// The object and content that each resource version was observed to identify, over all clients.
 #[derive(Clone, Default)]
 pub(super) struct ObservedVersions(Arc<Mutex<Book>>);
 
@@ -53,13 +54,13 @@ impl ObservedVersions {
         self.0.lock().acknowledged.len()
     }
 
-    /// Waits for more acknowledged writes.
+    /// Waits for `writes` more acknowledged writes.
     pub(super) async fn more(&self, writes: usize) {
         let due = self.count() + writes;
         eventually("writes go on", DEADLINE, async || self.count() >= due).await;
     }
 
-    /// Waits for acknowledged writes in an epoch after that of a version.
+    /// Waits for an acknowledged write in an epoch after that of a version.
     pub(super) async fn epoch_after(&self, old: u64) {
         eventually("writes in a new epoch", DEADLINE, async || {
             let newest = self.0.lock().acknowledged.last().copied();
@@ -68,7 +69,7 @@ impl ObservedVersions {
         .await;
     }
 
-    /// Fails if a version meant two things, or one is above the newest.
+    /// Fails if one version identified two states, or a version exceeds the newest.
     pub(super) fn check(&self, newest: u64) {
         let book = self.0.lock();
         let count = book.problems.len();
@@ -78,7 +79,7 @@ impl ObservedVersions {
     }
 }
 
-/// A copy of a collection.
+/// A local copy of a collection.
 pub(super) struct Informer {
     client: Client,
     path: String,
@@ -132,7 +133,7 @@ impl Informer {
         self.objects.insert(name.to_owned(), object.clone());
     }
 
-    /// Follows from the cursor to the watch's end; whether only a list helps.
+    /// Follows the cursor to the end of the watch; returns whether a new list is required.
     async fn watch(&mut self) -> bool {
         let path = format!("{}?watch=true&resourceVersion={}", self.path, self.cursor);
         let mut watch = match self.client.try_watch(&path).await {
@@ -175,7 +176,7 @@ impl Informer {
         }
     }
 
-    /// Fails unless the copy, with what came since, is the list.
+    /// Asserts that the copy, after pending events, equals the list.
     pub(super) async fn matches(mut self, client: &Client, list: &Value) {
         let due: BTreeMap<String, Value> = list["items"]
             .as_array()
