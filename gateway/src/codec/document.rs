@@ -18,31 +18,33 @@ use crate::reply;
 use crate::resources::Served;
 use crate::store::DecodeError;
 
-/// A document that is complete.
+/// A complete document.
 struct Whole {
     bytes: Bytes,
     sent: usize,
-    /// Whether a newline belongs behind it.
+    /// Whether a newline follows the document.
     newline: bool,
 }
 
-/// A document that is indented while it is read.
+/// A document that is indented in chunks.
 struct Pretty {
     compact: Vec<u8>,
     taken: usize,
     indenter: Indenter,
 }
 
-/// Bytes that are indented at once; ten thousand levels deep each of them may become 20 kB.
+/// Input bytes that are indented per step. At the maximum depth of 10,000 levels one byte may
+/// become 20 kB.
 const INDENTED: usize = 16;
 
-/// What is larger is not copied: most answers are smaller, and are sent faster in one piece.
+/// Documents up to this size are indented at once: most responses are smaller, and one chunk is
+/// sent faster.
 const COPIED: usize = 16 << 10;
 
-/// An object, given as compact JSON in the version that is served.
+/// Encodes an object, given as compact JSON of the served version.
 ///
 /// # Errors
-/// If the object has no such form.
+/// If the negotiated representation does not exist for objects.
 pub(crate) fn object(
     negotiated: &Negotiated,
     served: &Served,
@@ -72,10 +74,10 @@ pub(crate) fn object(
     finish(negotiated, status, document)
 }
 
-/// A scale.
+/// Encodes a scale.
 ///
 /// # Errors
-/// If a scale has no such form.
+/// If the negotiated representation does not exist for scales.
 pub(crate) fn scale(
     negotiated: &Negotiated,
     status: StatusCode,
@@ -101,18 +103,18 @@ pub(crate) fn scale(
     finish(negotiated, status, document)
 }
 
-/// The Status of a success.
+/// Encodes the Status of a success.
 ///
 /// # Errors
-/// If the client asked for a table that there cannot be.
+/// If the client asked for a table with an invalid `includeObject`.
 pub(crate) fn status(negotiated: &Negotiated, status: &Status) -> Result<Response<Body>, ApiError> {
-    // A Status stays a Status, but whatever asks for tables is read.
+    // A Status is never a table, but an invalid `includeObject` is still an error.
     negotiated.include()?;
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
     finish(negotiated, code, written(negotiated, status))
 }
 
-/// The answer to a request that failed, in the form that its head asks for.
+/// The response for a failed request, in the representation that its head asks for.
 pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let status = Status {
@@ -121,7 +123,7 @@ pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Respons
     };
     let response = Negotiated::of_error(headers, uri)
         .and_then(|negotiated| finish(&negotiated, code, written(&negotiated, &status)));
-    // The failure must not hide behind one of negotiation.
+    // If negotiation fails, send the original error as JSON instead of the negotiation error.
     let response = response
         .unwrap_or_else(|_| reply::body(code, reply::JSON, kube_json::indent(&status.to_json())));
     match error.retry_after() {
@@ -130,7 +132,7 @@ pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Respons
     }
 }
 
-/// A Status: as protobuf, or else as compact JSON.
+/// A Status as protobuf, or else as compact JSON.
 fn written(negotiated: &Negotiated, status: &Status) -> Vec<u8> {
     if negotiated.encoding() != Encoding::Protobuf {
         return status.to_json();
@@ -140,7 +142,7 @@ fn written(negotiated: &Negotiated, status: &Status) -> Vec<u8> {
     out
 }
 
-/// The same for metadata.
+/// Partial metadata as protobuf, or else as compact JSON.
 fn write_partial(negotiated: &Negotiated, version: MetaVersion, object: &[u8], out: &mut Vec<u8>) {
     match negotiated.encoding() {
         Encoding::Protobuf => partial::protobuf::write(version, object, out),
@@ -148,7 +150,7 @@ fn write_partial(negotiated: &Negotiated, version: MetaVersion, object: &[u8], o
     }
 }
 
-/// An answer with a document, given as protobuf if that is its form, or else as compact JSON.
+/// A response with a document, given as protobuf if that was negotiated, else as compact JSON.
 fn finish(
     negotiated: &Negotiated,
     status: StatusCode,
@@ -188,7 +190,8 @@ fn is_compact_json(negotiated: &Negotiated) -> bool {
     negotiated.encoding() == Encoding::Json && !negotiated.pretty()
 }
 
-/// An answer with a document as the cache has it: however many clients ask for it, it is there once.
+/// A response that shares the cached bytes of a document, so that concurrent clients do not copy
+/// it.
 fn shared(
     negotiated: &Negotiated,
     status: StatusCode,
@@ -241,7 +244,7 @@ fn scale_table(
     document
 }
 
-/// The list metadata of a table of one object.
+/// List metadata of a table with one object.
 pub(super) fn meta_of(object: &[u8]) -> ListMeta {
     let metadata = Members::of(object).find(b"metadata").unwrap_or_default();
     let version = Members::of(metadata).find(b"resourceVersion");

@@ -1,4 +1,4 @@
-//! Values that are dropped elsewhere.
+//! Values that are dropped on the pool.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,18 +7,18 @@ use parking_lot::Mutex;
 
 use super::{Pool, Run};
 
-/// A value that may be large: dropping the tree of a large object takes as long as making it, so it
-/// is dropped by the pool.
+/// A value that may be large. Dropping a large tree takes as long as building it, so the pool drops
+/// it.
 #[derive(Debug)]
 pub struct PoolDropped<T: Send + 'static> {
-    /// None once it was taken.
+    /// None after the value was taken.
     value: Option<T>,
-    /// None for what is small.
+    /// None for small values, which are dropped inline.
     pool: Option<Pool>,
 }
 
-/// A value that one job of a request makes and a later one uses up, so that there is never a copy of it.
-/// A third job, which runs when another write came between, makes it again.
+/// A value that one job of a request computes and a later job consumes without a copy. If another
+/// write intervenes, the next attempt computes the value again.
 pub struct Recomputable<T: Send + 'static, E> {
     made: Mutex<Option<PoolDropped<T>>>,
     make: Make<T, E>,
@@ -34,7 +34,7 @@ impl<T: Send + 'static> PoolDropped<T> {
         }
     }
 
-    /// The value itself, for a job that drops it.
+    /// The value, for a job that drops it itself.
     #[must_use]
     pub fn into_inner(mut self) -> T {
         self.value.take().expect("taken only here, which ends it")
@@ -42,7 +42,7 @@ impl<T: Send + 'static> PoolDropped<T> {
 }
 
 impl<T: Send + 'static, E> Recomputable<T, E> {
-    /// Keeps a value that `make` has made in this run for the next one.
+    /// Stores a value that `make` computed in this run, for the next job.
     #[must_use]
     pub fn new(
         run: &Run,
@@ -55,10 +55,10 @@ impl<T: Send + 'static, E> Recomputable<T, E> {
         }
     }
 
-    /// The value, which is made again when it was taken before.
+    /// The value; computed again if it was taken before.
     ///
     /// # Errors
-    /// Those of making it.
+    /// Those of computing it.
     pub fn take(&self, run: &Run) -> Result<T, E> {
         let made = self.made.lock().take();
         made.map_or_else(|| (self.make)(run), |made| Ok(made.into_inner()))

@@ -1,4 +1,4 @@
-//! What is promised of the pool.
+//! Guarantees of the pool.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// Heavy enough for the pool.
+/// Weight of a job that runs on the pool.
 const HEAVY: usize = INLINE + 1;
 
 /// A pool of one thread.
@@ -16,7 +16,7 @@ fn pool() -> (Pool, Workers) {
     Pool::start(1).unwrap()
 }
 
-/// Keeps the only thread until the sender is dropped; returns when it is kept.
+/// Occupies the only thread until the sender is dropped; returns once the thread is occupied.
 async fn busy(pool: &Pool) -> mpsc::SyncSender<()> {
     let (release, wait) = mpsc::sync_channel::<()>(1);
     let (began, begun) = oneshot::channel();
@@ -125,7 +125,7 @@ async fn cancelled_job_is_not_started() {
         queued(job).await;
     }
     drop(gone);
-    // Their room is free again at once.
+    // Cancelled jobs free their place in the queue immediately.
     let client = pool.of("u");
     let mut stays = Box::pin(client.run(60 << 20, |_| 7));
     queued(&mut stays).await;
@@ -238,7 +238,7 @@ async fn short_task_is_not_delayed_by_thousand_walks() {
         }
     };
     let long: tokio::task::JoinSet<_> = (0..1_000).map(|_| walk(walks.clone())).collect();
-    // Every walk has begun by then.
+    // Every walk has started by then.
     tokio::task::yield_now().await;
     let mut slowest = Duration::ZERO;
     for _ in 0..20 {
@@ -246,7 +246,7 @@ async fn short_task_is_not_delayed_by_thousand_walks() {
         tokio::task::yield_now().await;
         slowest = slowest.max(began.elapsed());
     }
-    // One turn of 1 ms, where a thousand would take a second; the rest is for a machine that is busy.
+    // One turn takes 1 ms, a thousand turns 1 s; the rest is margin for a busy machine.
     let turns = Duration::from_millis(400);
     assert!(slowest < turns, "{slowest:?}");
     drop(long);

@@ -1,4 +1,4 @@
-//! Against what apimachinery's protobuf serializer makes of the same objects.
+//! Compares with the output of apimachinery's protobuf serializer.
 
 use api_types::media_type::MetaVersion;
 use api_types::protobuf::{Length, Writer};
