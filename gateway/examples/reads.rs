@@ -1,5 +1,5 @@
-//! What lists, tables and watches cost, without sockets and TLS: `cargo run --release -p
-//! gateway --example reads`.
+//! Cost of lists, tables and watches without sockets and TLS: `cargo run --release -p gateway
+//! --example reads`.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
@@ -65,7 +65,7 @@ async fn main() {
 
 const OLD: &str = "/apis/example.com/v1beta1/namespaces/a/things";
 
-/// Objects that exist when a watch begins, then changes read by many.
+/// Existing objects when a watch starts, then changes that many watchers read.
 async fn watch(server: &TestServer) {
     let began = Instant::now();
     let mut body = follow(server, "watch=1").await;
@@ -79,7 +79,7 @@ async fn watch(server: &TestServer) {
     let mut took = Duration::ZERO;
     for change in 0..CHANGES {
         server.fake.put([(key(change), thing(change, change + 1))]);
-        // The first waits for the backend; the others find the line made.
+        // The first reader waits for the backend; the others find the encoded line.
         read(&mut bodies[0], 1).await;
         let began = Instant::now();
         for body in &mut bodies[1..] {
@@ -95,7 +95,7 @@ async fn follow(server: &TestServer, query: &str) -> Body {
     server.ask(&request, "").await.into_body()
 }
 
-/// Reads so many lines.
+/// Reads this many lines.
 async fn read(body: &mut Body, lines: u32) {
     let mut seen = 0;
     while seen < lines {
@@ -113,7 +113,7 @@ async fn best(server: &TestServer, url: &str, accept: &str) -> Duration {
     best
 }
 
-/// Reads a whole list; gives its size.
+/// Reads a whole list; returns its size and duration.
 async fn list(server: &TestServer, url: &str, accept: &str) -> (usize, Duration) {
     let began = Instant::now();
     let mut body = server.ask(&format!("GET {url}"), accept).await.into_body();
@@ -137,7 +137,7 @@ fn key(at: u32) -> String {
     format!("a/t{at:05}")
 }
 
-/// About 2.6 KiB.
+/// A value of about 2.6 KiB.
 fn thing(at: u32, size: u32) -> Vec<u8> {
     let parts: Vec<_> = (0..30)
         .map(|part| json!({"name": format!("part-{part}"), "count": part, "text": "forty characters of text, more or less"}))

@@ -1,4 +1,4 @@
-//! Other manifests, without a restart.
+//! Reload of manifests without a restart.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Reload {
         metrics: &Metrics,
     ) -> Self {
         let outcomes = Family::<Outcome, Counter>::default();
-        // Shown as 0 before the first one.
+        // Creates both series, so that they are exported as 0 before the first reload.
         for outcome in [TAKEN, REFUSED] {
             drop(outcomes.get_or_create(&outcome));
         }
@@ -56,7 +56,7 @@ impl Reload {
         }
     }
 
-    /// Runs until `stop`.
+    /// Runs until `stop` is cancelled.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         while let Some(Some(())) = stop.run_until_cancelled(self.hangup.recv()).await {
             let outcome = match stop.run_until_cancelled(self.reload()).await {
@@ -79,9 +79,9 @@ impl Reload {
         let old = api.catalog.load_full();
         let new = self.kinds.load()?;
         let codec = Arc::new(new.clone());
-        // First, so that nobody asks for objects that are not loaded.
+        // The store first: a request for a new resource must not arrive before the store knows it.
         if let Err(error) = api.store.reload(codec, changed(&old, &new)).await {
-            // The store has the new definitions all the same.
+            // The store uses the new definitions despite the error, so the catalog must as well.
             tracing::warn!(%error, "the manifests were taken while objects are being loaded");
         }
         api.paths.describe(&new);
@@ -91,7 +91,7 @@ impl Reload {
     }
 }
 
-/// The resources that both catalogs have, defined differently.
+/// The resources that both catalogs define differently.
 fn changed(old: &Catalog, new: &Catalog) -> Vec<ResourceId> {
     let differs = |resource: &&Arc<Resource>| {
         let id = resource.id();

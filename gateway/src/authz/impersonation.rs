@@ -1,8 +1,9 @@
-//! Requests that ask to be served as another user: all are refused, because nobody may impersonate here yet.
+//! Impersonation headers. Every request with `Impersonate-User` is rejected, because impersonation
+//! is not implemented.
 //!
-//! A request with `Impersonate-User` that is served as if it had none does with the rights of its sender
-//! what was meant to be tried with those of another. The words are those that kube-apiserver has for a user who may
-//! not: `processImpersonationHeaders` and `impersonationMode` in
+//! Ignoring the headers would be unsafe: the request would run with the rights of its sender
+//! instead of those of the named user. The texts are kube-apiserver's for a user without the right
+//! to impersonate: `processImpersonationHeaders` and `impersonationMode` in
 //! `k8s.io/apiserver/pkg/endpoints/filters/impersonation`.
 
 use std::collections::BTreeMap;
@@ -21,16 +22,16 @@ const UID: &str = "impersonate-uid";
 const GROUP: &str = "impersonate-group";
 const EXTRA: &str = "impersonate-extra-";
 
-/// Why a request is not served as another user.
+/// Why an impersonating request is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rejected {
-    /// 400: it does not say as which user.
+    /// 400: the headers name no user.
     NoUser(String),
-    /// 403: nobody may.
+    /// 403: impersonation is denied.
     Denied(Denied),
 }
 
-/// The user that a request wants to be served as.
+/// The identity that a request asks for.
 #[derive(Debug, Default)]
 struct Wanted {
     name: String,
@@ -39,12 +40,12 @@ struct Wanted {
     extra: BTreeMap<String, Vec<String>>,
 }
 
-/// Refuses a request of `user` that asks to be served as another.
+/// Rejects a request of `user` with impersonation headers.
 ///
 /// # Errors
-/// If it does.
+/// If the headers name an identity.
 pub fn reject(headers: &HeaderMap, user: &User, info: &RequestInfo) -> Result<(), Rejected> {
-    // Nearly all requests have no such header.
+    // Fast path: most requests have no such header.
     let is_asked = |name: &http::HeaderName| name.as_str().starts_with("impersonate-");
     if !headers.keys().any(is_asked) {
         return Ok(());
@@ -88,7 +89,7 @@ impl Wanted {
         self.uid.is_empty() && self.groups.is_empty() && self.extra.is_empty()
     }
 
-    /// What kube-apiserver says of the first right that is missing.
+    /// kube-apiserver's message about the first missing right.
     fn denied(&self, user: &User, info: &RequestInfo) -> Denied {
         let account = service_account(&self.name);
         let mode = match (&account, is_node(&self.name), self.only_name()) {
@@ -108,7 +109,7 @@ impl Wanted {
         }
     }
 
-    /// What it says where only the verb `impersonate` counts.
+    /// kube-apiserver's message for combinations that only the verb `impersonate` covers.
     fn denied_by_legacy_mode(&self, user: &User, account: Option<(&str, &str)>) -> Denied {
         let (resource, name, scope) = match account {
             Some((namespace, name)) => (
@@ -129,7 +130,7 @@ impl Wanted {
         }
     }
 
-    /// As Go's `%#v` writes it.
+    /// The identity in the format of Go's `%#v`.
     fn in_go(&self) -> String {
         let extra = if self.extra.is_empty() {
             "map[string][]string(nil)".to_owned()
@@ -158,7 +159,7 @@ fn joined(texts: impl Iterator<Item = String>) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// Go's `url.PathUnescape`, or the text as it is if that fails.
+/// Go's `url.PathUnescape`; the unchanged text if it fails.
 fn unescaped(key: &str) -> String {
     let escapes = key.split('%').skip(1);
     let valid = |escape: &str| {
@@ -172,7 +173,7 @@ fn unescaped(key: &str) -> String {
     }
 }
 
-/// Namespace and name of a service account's user.
+/// Namespace and name of the service account that a user name denotes.
 fn service_account(user: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user
         .strip_prefix("system:serviceaccount:")?

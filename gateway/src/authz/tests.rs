@@ -1,4 +1,4 @@
-//! Decisions of the built-in authorizers, and of unions of others.
+//! Decisions of the built-in authorizers and of unions.
 
 use async_trait::async_trait;
 
@@ -57,7 +57,7 @@ async fn built_in_authorizers_allow_masters_everything_and_others_probes() {
     }
 }
 
-/// Decides after a wait, as one that asks another server does.
+/// An authorizer that yields before it decides, as one that calls another server does.
 #[derive(Debug)]
 struct Fixed(Decision, &'static str, Option<&'static str>);
 

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use super::kinds::default_names;
 use super::*;
 
-/// The flags of `serve` alone.
+/// The flags of `serve`.
 #[derive(clap::Parser)]
 struct Line {
     #[command(flatten)]

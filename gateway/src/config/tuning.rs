@@ -1,4 +1,4 @@
-//! Flags that limit.
+//! Flags that set limits.
 
 use super::Size;
 use crate::serving::limits;
@@ -35,7 +35,7 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// How much the store keeps in memory.
+    /// Memory bounds of the store.
     #[must_use]
     pub const fn store(&self) -> StoreConfig {
         StoreConfig {

@@ -1,4 +1,4 @@
-//! The documents of a small catalog, byte by byte.
+//! The documents of a small catalog, compared byte by byte.
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;

@@ -13,7 +13,7 @@ use crate::codec::{Negotiated, decode};
 use crate::compute::Run;
 use crate::registry::{Create, Target};
 
-/// Stores the object of the body.
+/// Creates the object of the body.
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let negotiated = Negotiated::of(&call.head)?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
@@ -21,7 +21,7 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
     let options = CreateOptions::parse(call.query())?;
     let validation = options.field_validation();
     let target = Target {
-        // A name in the path of a POST means nothing.
+        // kube-apiserver ignores a name in the path of a POST.
         name: "".into(),
         ..call.target(options.dry_run(), options.field_manager())
     };

@@ -13,12 +13,12 @@ use super::{Api, Call};
 use crate::codec::{self, Negotiated, decode};
 use crate::registry::{Delete, Outcome};
 
-/// Deletes an object, or asks for its deletion if finalizers hold it.
+/// Deletes an object, or marks it as being deleted if it has finalizers.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let negotiated = Negotiated::of(&call.head)?;
     let options = options(api, call).await?;
     let target = call.target(options.dry_run(), "");
-    // What the very first clients expected of a deletion that takes its time.
+    // As in kube-apiserver, a delayed deletion with `orphanDependents: false` is 202.
     let delayed = match options.orphan_dependents() {
         Some(false) => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
@@ -45,7 +45,7 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
     }
 }
 
-/// The options in the body, or in the query if there is no body.
+/// The options of the body, or of the query if the body is empty.
 pub(super) async fn options(api: &Api, call: &mut Call) -> Result<DeleteOptions, ApiError> {
     let body = call.read_body().await?;
     if body.is_empty() {

@@ -1,4 +1,4 @@
-//! Reading one object, or its scale.
+//! `GET` of one object or its scale.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::codec::{self, Negotiated, ScaleView};
 use crate::compute::Run;
 use crate::store::{Freshness, ObjectKey, Stored};
 
-/// An object; its status is shown with it, so that reading the status is the same.
+/// Reads an object. Reading its `status` subresource returns the same.
 pub(super) async fn object(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let negotiated = Negotiated::of(&call.head)?;
     let object = read(api, call).await?;
@@ -31,7 +31,7 @@ pub(super) async fn object(api: &Api, call: &mut Call) -> Result<Response<Body>,
     call.compute(api).run(weight, encode).await?
 }
 
-/// The scale of an object.
+/// Reads the scale of an object.
 pub(super) async fn scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let negotiated = Negotiated::of(&call.head)?;
     let object = read(api, call).await?;
@@ -73,7 +73,7 @@ async fn read(api: &Api, call: &mut Call) -> Result<Arc<Stored>, ApiError> {
     found.await?.ok_or_else(missing)
 }
 
-/// A name that cannot be part of a path is refused rather than looked for.
+/// Rejects a name that is not a valid path segment, without a lookup.
 pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     let wrong = names::path_segment(name);
     if wrong.is_empty() {
@@ -84,7 +84,7 @@ pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     Err(ApiError::bad_request(message))
 }
 
-/// A parameter of long ago that kube-apiserver still refuses.
+/// Rejects the removed `export` parameter, as kube-apiserver does.
 fn reject_export(query: &str) -> Result<(), ApiError> {
     if !query.contains("export") {
         return Ok(());

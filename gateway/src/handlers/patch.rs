@@ -17,7 +17,7 @@ use crate::patch;
 use crate::registry::{Body, Patch, PatchScale};
 use crate::strategy::prepare::Part;
 
-/// Patches an object, or the part of it that the subresource is about.
+/// Patches an object, or the part that the subresource selects.
 pub(super) async fn patch(
     api: &Api,
     call: &mut Call,
@@ -32,7 +32,7 @@ pub(super) async fn patch(
         .await
 }
 
-/// Patches how many replicas an object wants.
+/// Patches the replicas of an object.
 pub(super) async fn patch_scale(
     api: &Api,
     call: &mut Call,
@@ -51,7 +51,7 @@ pub(super) async fn patch_scale(
         .await
 }
 
-/// Reads head and body, in the order in which kube-apiserver complains.
+/// Reads head and body, in the order in which kube-apiserver checks them.
 async fn read(api: &Api, call: &mut Call) -> Result<(Negotiated, Body), ApiError> {
     let kind = media_type::of_patch(call.header(&CONTENT_TYPE))?;
     if kind == PatchType::Apply {

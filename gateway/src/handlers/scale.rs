@@ -1,4 +1,4 @@
-//! What the verbs of the scale subresource have in common.
+//! Shared steps of the scale subresource.
 
 use api_types::media_type::Format;
 use api_types::options::FieldValidation;
@@ -13,17 +13,17 @@ use crate::compute::{Client, Run};
 use crate::registry::{ScaleObject, Written};
 use crate::request::Warnings;
 
-/// A resource that has the subresource.
+/// A resource with the scale subresource.
 pub(super) struct Scaled<'a> {
-    /// Where its objects keep what Scale shows.
+    /// Paths of the scale in its objects.
     pub(super) paths: &'a ScalePaths,
 }
 
 impl<'a> Scaled<'a> {
-    /// The resource of a request for its scale.
+    /// The scale subresource of a request.
     ///
     /// # Errors
-    /// 404 if it has none; routing has looked already.
+    /// 404 if the resource has none; routing has checked this already.
     pub(super) fn of(call: &'a Call) -> Result<Self, ApiError> {
         let served = &call.served;
         match &served.version().scale {
@@ -35,10 +35,10 @@ impl<'a> Scaled<'a> {
         }
     }
 
-    /// The Scale of an object that was written.
+    /// The Scale of a written object.
     ///
     /// # Errors
-    /// 400 if the object cannot be read as one.
+    /// 400 if the object has no valid scale.
     pub(super) async fn respond(
         &self,
         compute: &Client,
@@ -59,7 +59,7 @@ impl<'a> Scaled<'a> {
 /// The Scale in the body of a PUT.
 ///
 /// # Errors
-/// 400 for whatever is no Scale; kube-apiserver gives no reason either.
+/// 400 without a reason, as in kube-apiserver.
 pub(super) fn body(
     format: Format,
     body: &[u8],

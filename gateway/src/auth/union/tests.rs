@@ -1,4 +1,4 @@
-//! Certificates and headers against each other.
+//! Combinations of certificates and identity headers.
 
 use std::net::SocketAddr;
 
@@ -49,7 +49,7 @@ fn peer(certificate: Option<&Pair>) -> Peer {
 }
 
 impl Fixture {
-    /// The user, or the reason there is none.
+    /// The user, or the error.
     async fn ask(
         &self,
         certificate: Option<&Pair>,
@@ -82,7 +82,7 @@ impl Fixture {
     }
 }
 
-/// Without the words of rustls.
+/// The error without the text of rustls.
 fn shown(error: &Error) -> String {
     match error {
         Error::Untrusted(_) => "untrusted".to_owned(),

@@ -1,4 +1,4 @@
-//! Which path is answered by what.
+//! Responses by path.
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -23,7 +23,7 @@ spec:
   - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
 ";
 
-/// A server whose store has been loaded, or not; its backend is never asked.
+/// An API whose store is loaded or not; its backend is never called.
 fn api(loaded: bool) -> Api {
     let mut manifests = resources::parse("test", MANIFEST.as_bytes(), 1000).unwrap();
     let catalog = Catalog::default().with(manifests.remove(0).resource);
