@@ -1,4 +1,4 @@
-//! What the front of the server knows about one request before any handler sees it.
+//! Properties of a request that are known before a handler runs.
 
 pub mod context;
 pub mod deadline;

@@ -17,7 +17,7 @@ use crate::registry::identity::{self, Names};
 use crate::registry::{Replace, ReplaceScale, Target};
 use crate::strategy::prepare::Part;
 
-/// Replaces an object, or the part of it that the subresource is about.
+/// Replaces an object, or the part that the subresource selects.
 pub(super) async fn update(
     api: &Api,
     call: &mut Call,
@@ -60,7 +60,7 @@ pub(super) async fn update(
         .await
 }
 
-/// Sets how many replicas an object wants.
+/// Sets the desired replicas of an object.
 pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     named(&call.info)?;
     let negotiated = Negotiated::of(&call.head)?;

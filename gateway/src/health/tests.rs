@@ -1,4 +1,4 @@
-//! Probes by state, in kube-apiserver's words.
+//! Probe responses per state, with kube-apiserver's text.
 
 use http_body_util::BodyExt as _;
 

@@ -1,4 +1,4 @@
-//! Addresses, hashes and caches of documents.
+//! URLs, hashes and caching of documents.
 
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -124,7 +124,7 @@ async fn openapi_protobuf_has_etag_of_json() {
             assert_eq!(response.headers()["content-type"], name.as_str());
             assert_eq!(response.headers()["etag"], json.headers()["etag"]);
             let bytes = response.into_body().collect().await.unwrap().to_bytes();
-            // Field 1 of both is the version of OpenAPI.
+            // Field 1 of both messages is the OpenAPI version.
             let begin: &[u8] = if version == "v2" {
                 b"\x0a\x032.0"
             } else {

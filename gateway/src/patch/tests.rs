@@ -1,4 +1,4 @@
-//! What patches do, case by case.
+//! Patches and their results, case by case.
 
 mod cost;
 
@@ -14,7 +14,7 @@ fn apply(kind: PatchType, object: &Value, patch: &Value) -> Result<Value, String
     patch.apply(object.clone()).map_err(|it| it.to_string())
 }
 
-/// `Value::Null` as the outcome means that the patch does not apply.
+/// `Value::Null` as the expected result means that the patch is rejected.
 fn check_json(patch: Value, expected: Value) {
     let object = json!({"a": {"b": [1, 2, 3], "x/y": 1, "n": null}, "s": "t"});
     let shown = patch.to_string();

@@ -1,4 +1,4 @@
-//! `update`: a body that replaces the object, or its status.
+//! `update`: a body that replaces the object or its status.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Replace {
     pub options: UpdateOptions,
     /// The uid that the stored object must have, if the body names one.
     pub uid: Option<Arc<str>>,
-    /// Bytes of the body, as work.
+    /// Bytes of the body, for the pool.
     pub weight: usize,
     /// The object of the body.
     pub object: Recomputable<Value, ApiError>,

@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use ring::digest::{SHA512, digest};
 
-/// Bytes with a hash, and compressed once when the first client asks for it.
+/// Bytes with their hash; compressed at the first request that accepts gzip.
 #[derive(Debug)]
 pub struct Document {
     bytes: Bytes,
@@ -42,7 +42,8 @@ impl Document {
         }
     }
 
-    /// The same document in another encoding: with the hash of this one, as `Vary` tells them apart.
+    /// The document in another encoding. It shares the hash, because `Vary` distinguishes the
+    /// encodings.
     #[must_use]
     pub fn encoded_as(&self, bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -54,7 +55,7 @@ impl Document {
         }
     }
 
-    /// The bytes.
+    /// The uncompressed bytes.
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -69,7 +70,7 @@ impl Document {
         &self.etag
     }
 
-    /// Whether the client that sent `headers` already has this document.
+    /// Whether `If-None-Match` in `headers` matches this document.
     pub fn is_known(&self, headers: &HeaderMap) -> bool {
         headers.get_all(IF_NONE_MATCH).iter().any(|known| {
             let mut tags = known.as_bytes().split(|byte| *byte == b',');
@@ -80,7 +81,7 @@ impl Document {
         })
     }
 
-    /// 200 with the bytes, compressed if the client takes that.
+    /// 200 with the bytes, compressed if the client accepts gzip.
     pub fn respond(&self, headers: &HeaderMap, content_type: HeaderValue) -> Response<Body> {
         let compressed = self.bytes.len() >= self.compress_from && takes_gzip(headers);
         let bytes = if compressed {
@@ -98,7 +99,7 @@ impl Document {
         response
     }
 
-    /// 304: the client has it.
+    /// 304 without a body.
     pub fn not_modified(&self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -128,7 +129,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 fn compress(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::default());
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    // Writing to memory does not fail.
+    // Writing to memory cannot fail.
     written.unwrap_or_default().into()
 }
 

@@ -1,9 +1,9 @@
 //! Warnings for the client, sent as `Warning: 299 - "text"` headers.
 //!
-//! Rules (`apiserver/pkg/endpoints/filters/warning.go`): exact duplicates and texts that cannot be
-//! a header are dropped. When a text would take all texts together beyond 4096 characters, every
-//! text is cut to 256, and texts are sent until 4096 characters are reached again; the others are
-//! dropped, so that a request cannot fill memory with warnings.
+//! Rules (`apiserver/pkg/endpoints/filters/warning.go`): exact duplicates, and texts that cannot be
+//! a header, are dropped. When a text takes the total beyond 4096 characters, every text is cut to
+//! 256, and texts are sent until 4096 characters are reached again; the others are dropped. This
+//! bounds the memory of warnings per request.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 /// Characters of all warnings of one response before texts are cut.
 const TOTAL_CHARS: usize = 4096;
-/// Characters kept of one warning once the total is reached.
+/// Characters of one warning after the total is reached.
 const TRUNCATED_CHARS: usize = 256;
 const WARNING: HeaderName = HeaderName::from_static("warning");
 
@@ -25,9 +25,9 @@ pub struct Warnings {
 
 #[derive(Debug, Default)]
 struct Recorded {
-    /// In the order they were added, as they will be sent.
+    /// In insertion order, as they will be sent.
     texts: Vec<String>,
-    /// The same before they were cut.
+    /// The uncut texts, to detect duplicates.
     seen: HashSet<String>,
     chars: usize,
     truncating: bool,
@@ -39,7 +39,7 @@ impl Warnings {
         Self::default()
     }
 
-    /// Adds a warning unless the same text is already there.
+    /// Adds a warning unless the same text exists.
     pub fn add(&self, text: impl Into<String>) {
         let text = text.into();
         if !text.is_empty() && !text.chars().any(char::is_control) {
@@ -47,7 +47,7 @@ impl Warnings {
         }
     }
 
-    /// Adds warnings until no more are sent; those beyond are not built.
+    /// Adds warnings until the limit is reached; the iterator is not advanced further.
     pub fn extend(&self, texts: impl IntoIterator<Item = String>) {
         let mut texts = texts.into_iter();
         while !self.recorded.lock().full() {
@@ -58,12 +58,12 @@ impl Warnings {
         }
     }
 
-    /// The texts so far, in the order they were added, cut as they will be sent.
+    /// The current texts in insertion order, cut as they will be sent.
     pub fn texts(&self) -> Vec<String> {
         self.recorded.lock().texts.clone()
     }
 
-    /// Appends one header per warning to `headers`.
+    /// Appends one header per warning.
     pub fn write_to(&self, headers: &mut HeaderMap) {
         for text in &self.recorded.lock().texts {
             if let Ok(value) = HeaderValue::from_bytes(quoted(text).as_bytes()) {

@@ -51,7 +51,7 @@ fn foos() -> Catalog {
     catalog(&[crd("foos", "Foo", &versions)])
 }
 
-/// What the store serves for a stored value: the head, and the object if it differs.
+/// The decoded form of a stored value: the head, and the object if it differs.
 fn decode(stored: &Value) -> (Vec<(String, String)>, Option<Value>) {
     let value = Bytes::from(kube_json::to_vec(stored));
     let decoded = foos()
@@ -78,7 +78,7 @@ fn stored_object_is_served_with_defaults() {
     let expected = foo("v1", &json!({"a": "q", "c": "x"}));
     assert_eq!(changed, Some(expected));
 
-    // Stored when v1beta1 was the version to store.
+    // Stored when v1beta1 was the storage version.
     let (_, changed) = decode(&foo("v1beta1", &json!({"a": "q"})));
     assert_eq!(changed, Some(foo("v1", &json!({"a": "q"}))));
 

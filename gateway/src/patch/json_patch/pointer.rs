@@ -1,33 +1,33 @@
-//! Where an operation points to.
+//! Targets of operations.
 
 use std::borrow::Cow;
 
 use super::Inapplicable;
 use super::tree::{Node, ValueRef};
 
-/// A JSON pointer. Nothing is allocated for it: a client may send three million tokens.
+/// A JSON pointer. Borrowed without allocation: a client may send three million tokens.
 #[derive(Clone, Copy)]
 pub(super) struct Pointer<'a> {
-    /// All but the last token.
+    /// All tokens but the last.
     above: &'a str,
     last: &'a str,
 }
 
 impl<'a> Pointer<'a> {
     /// # Errors
-    /// If it has no slash, and so no tokens.
+    /// If the text contains no slash, and so no token.
     pub(super) fn new(text: &'a str) -> Result<Self, Inapplicable> {
-        // What stands before the first slash is ignored.
+        // The library ignores text before the first slash.
         let (above, last) = text.rsplit_once('/').ok_or(Inapplicable)?;
         Ok(Self { above, last })
     }
 
-    /// How many tokens it has.
+    /// Number of tokens.
     pub(super) fn len(self) -> usize {
         1 + self.above.matches('/').count()
     }
 
-    /// The value; nothing if an object has no such member.
+    /// The value; none if an object has no such member.
     pub(super) fn get(self, root: &Node) -> Result<Option<ValueRef<'_>>, Inapplicable> {
         let mut at = root.view();
         for token in self.tokens_above() {
@@ -36,7 +36,7 @@ impl<'a> Pointer<'a> {
         at.child(&decode(self.last))
     }
 
-    /// Sets a member, or inserts an item before the one that is there.
+    /// Sets a member, or inserts an item before an existing one.
     pub(super) fn add(self, root: &mut Node, value: Node) -> Result<(), Inapplicable> {
         match self.container(root)? {
             (Node::Object(map), key) => {
@@ -45,7 +45,7 @@ impl<'a> Pointer<'a> {
             }
             (Node::Array(items), token) => {
                 let end = items.len();
-                // Minus one is the end of the list as it will be.
+                // `-1` is the end of the list after the insert.
                 let index = if token == "-" {
                     end
                 } else {
@@ -57,7 +57,7 @@ impl<'a> Pointer<'a> {
         }
     }
 
-    /// Sets a member, or an item that is there.
+    /// Sets a member, or replaces an existing item.
     pub(super) fn set(self, root: &mut Node, value: Node) -> Result<(), Inapplicable> {
         match self.container(root)? {
             (Node::Object(map), key) => {
@@ -68,7 +68,7 @@ impl<'a> Pointer<'a> {
         Ok(())
     }
 
-    /// Takes a member or an item out.
+    /// Removes a member or an item.
     pub(super) fn remove(self, root: &mut Node) -> Result<Node, Inapplicable> {
         match self.container(root)? {
             (Node::Object(map), key) => map.remove(&*key).ok_or(Inapplicable),
@@ -80,7 +80,7 @@ impl<'a> Pointer<'a> {
         }
     }
 
-    /// The container of what it points to, and the last token.
+    /// The container of the target, and the last token.
     fn container(self, root: &mut Node) -> Result<(&mut Node, Cow<'a, str>), Inapplicable> {
         let mut at = root;
         for token in self.tokens_above() {
@@ -103,9 +103,9 @@ fn decode(token: &str) -> Cow<'_, str> {
     }
 }
 
-/// An index into so many items; from the end if negative.
+/// An index into a list of this length; negative indices count from the end.
 pub(super) fn index(token: &str, len: usize) -> Result<usize, Inapplicable> {
-    // Go's Atoi takes a plus sign, and so does parse.
+    // Go's `Atoi` accepts a plus sign, and so does `parse`.
     let index: i64 = token.parse().map_err(|_| Inapplicable)?;
     if index >= 0 {
         return usize::try_from(index).map_err(|_| Inapplicable);

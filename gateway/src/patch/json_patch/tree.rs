@@ -8,17 +8,17 @@ use super::Inapplicable;
 use super::chunks::Chunks;
 use super::pointer::index;
 
-/// A value of the document. Containers are taken apart one level at a time, on the way to what an
-/// operation changes: each at most once, so that opening costs no more than reading the document.
+/// A value of the document. A container is opened one level at a time, on the path to a changed
+/// value, and at most once, so that opening costs no more than reading the document.
 #[derive(Debug)]
 pub(super) enum Node {
-    /// No operation has changed anything in it.
+    /// No operation has changed anything inside.
     Whole(Value),
     Object(BTreeMap<String, Self>),
     Array(Box<Chunks<Self>>),
 }
 
-/// A value of the document, to be looked at.
+/// A borrowed value of the document.
 #[derive(Clone, Copy)]
 pub(super) enum ValueRef<'a> {
     Value(&'a Value),
@@ -33,10 +33,10 @@ impl Node {
         }
     }
 
-    /// What a token of a pointer leads to.
+    /// The value of a pointer token.
     ///
     /// # Errors
-    /// If there is nothing.
+    /// If it does not exist.
     pub(super) fn child(&mut self, token: &str) -> Result<&mut Self, Inapplicable> {
         self.open();
         match self {
@@ -49,7 +49,7 @@ impl Node {
         }
     }
 
-    /// Takes a container apart.
+    /// Opens a container.
     pub(super) fn open(&mut self) {
         let Self::Whole(value) = self else { return };
         match value {
@@ -77,10 +77,10 @@ impl Node {
         }
     }
 
-    /// How many containers are inside of each other at most. Takes one from `budget` per value.
+    /// Maximum nesting of containers. Takes one from `budget` per value.
     ///
     /// # Errors
-    /// If the budget is spent.
+    /// If the budget is exhausted.
     pub(super) fn depth(&self, budget: &mut usize) -> Result<usize, Inapplicable> {
         *budget = budget.checked_sub(1).ok_or(Inapplicable)?;
         let mut deepest = 0;
@@ -121,10 +121,10 @@ fn depth(value: &Value, budget: &mut usize) -> Result<usize, Inapplicable> {
 }
 
 impl<'a> ValueRef<'a> {
-    /// What a token of a pointer leads to; nothing if an object has no such member.
+    /// The value of a pointer token; none if an object has no such member.
     ///
     /// # Errors
-    /// If it is no container, or a list without such an item.
+    /// If this is not a container, or a list without such an item.
     pub(super) fn child(self, token: &str) -> Result<Option<Self>, Inapplicable> {
         match self {
             Self::Value(Value::Object(map)) => Ok(map.get(token).map(Self::Value)),

@@ -1,4 +1,4 @@
-//! Patches that are written to cost more than they say.
+//! Small patches that are expensive to apply.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use super::apply;
 
 const REJECTED: &str = "the server rejected our request due to an error in our request";
 
-/// What a debug build takes for any patch of this file, with room for a busy machine. Before lists
-/// were in pieces, inserts alone took a minute in release builds.
+/// Upper bound for any patch of this file in a debug build on a busy machine. Before lists were
+/// stored in pieces, inserts alone took a minute in release builds.
 const PROMPT: Duration = Duration::from_secs(20);
 
 fn patch(object: &Value, operations: Vec<Value>) -> Result<Value, String> {
@@ -39,7 +39,7 @@ fn nested(levels: usize) -> Value {
     (1..levels).fold(json!([]), |inner, _| Value::from(vec![inner]))
 }
 
-/// Rounds that put what is there below so many more levels.
+/// Operations that move the value down by `levels` levels per round.
 fn deeper(verb: &str, levels: usize, rounds: usize) -> Vec<Value> {
     let bottom = "/0".repeat(levels - 1);
     let round = |_| {
@@ -126,7 +126,7 @@ fn large_values_are_moved_without_copy() {
         json!({"op": "move", "from": "/b/a", "path": "/a"}),
     ];
     assert_eq!(patch(&object, rounds(&moves, 10)), Ok(object.clone()));
-    // Each looks for the deepest value in what it moves, which ends at some point.
+    // Each operation measures the depth of what it moves, until the budget is exhausted.
     assert_eq!(
         patch(&object, rounds(&moves, 5_000)),
         Err(REJECTED.to_owned())
@@ -151,7 +151,7 @@ fn copies_of_small_objects_are_bounded_by_memory() {
     };
     assert!(copies(2).is_ok());
     assert_eq!(copies(20), Err(REJECTED.to_owned()));
-    // Each copy twice as large as the one before it.
+    // Each copy is twice as large as the one before.
     let small = json!({"a": [{"": 0}, {"": 0}]});
     let double = json!({"op": "copy", "from": "/a", "path": "/a/-"});
     assert!(patch(&small, vec![double.clone(); 10]).is_ok());
