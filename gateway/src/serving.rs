@@ -1,4 +1,4 @@
-//! Sockets, TLS and connections: everything between the wire and one request.
+//! Sockets, TLS and connections: everything below a single request.
 
 pub mod listener;
 

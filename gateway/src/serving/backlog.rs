@@ -1,4 +1,4 @@
-//! Requests of a connection that wait for their turn: while there are many, no more are read.
+//! Backlog of a connection: requests that wait for a turn. Reading stops while the backlog is full.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-/// So many wait before the connection is read no further. What it would bring has to wait as well, and in
-/// the socket it costs nothing: heads need not be decoded, nor tasks be scheduled, before others had their
-/// turn. Go clients have a tenth of that under way.
+/// Requests that may wait before reading stops. Further requests would wait as well, and cost
+/// nothing in the socket: their heads are not decoded and no tasks are scheduled. Go clients have a
+/// tenth of that in flight.
 const MAX_WAITING: usize = 16;
-/// How much is read at once while some wait: about as many heads as may wait.
+/// Bytes per read while requests wait: about as many heads as may wait.
 const READ_BYTES: usize = 2 << 10;
 
-/// How many wait.
+/// Number of waiting requests.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backlog(Arc<Shared>);
 
@@ -23,19 +23,19 @@ struct Shared {
     reader: AtomicWaker,
 }
 
-/// A request that waits, until dropped.
+/// A waiting request, until dropped.
 #[derive(Debug)]
 pub(super) struct Waiting(Backlog);
 
 impl Backlog {
-    /// A request waits.
+    /// Counts a waiting request.
     pub(super) fn wait(&self) -> Waiting {
         self.0.waiting.fetch_add(1, Ordering::AcqRel);
         Waiting(self.clone())
     }
 
-    /// How many bytes to read at once, at most `usual`, as soon as few are waiting. It does not take long:
-    /// what waits is polled, whatever comes of it.
+    /// Ready with the number of bytes to read, at most `usual`, once the backlog has room. The wait
+    /// is short, because waiting requests are polled regardless of reading.
     pub(super) fn poll_read(&self, cx: &Context<'_>, usual: usize) -> Poll<usize> {
         let bytes = || match self.0.waiting.load(Ordering::Acquire) {
             0 => Some(usual),
@@ -46,7 +46,7 @@ impl Backlog {
             return Poll::Ready(bytes);
         }
         self.0.reader.register(cx.waker());
-        // It may have changed before the waker was there.
+        // The count may have changed before the waker was registered.
         bytes().map_or(Poll::Pending, Poll::Ready)
     }
 }

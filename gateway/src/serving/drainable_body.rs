@@ -1,6 +1,6 @@
-//! What a request's handler leaves unread of its body. Over HTTP/1 the next request comes behind it,
-//! so a refusal that does not read would cost the client its connection, and whatever it sent on it
-//! meanwhile. Go's server reads on as well (`maxPostHandlerReadBytes` of net/http).
+//! Drains the request body that a handler did not read. In HTTP/1 the next request follows the body
+//! on the connection, so a rejection without reading would cost the client its connection and the
+//! requests that it pipelined. Go's server drains as well (`maxPostHandlerReadBytes` of net/http).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,26 +16,26 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
-/// Most bytes that are read for the sake of the connection; Go's limit.
+/// Bytes that are drained before the connection closes instead; Go's limit.
 const DRAIN_BYTES: u64 = 256 << 10;
-/// Longest that a client may take to send them.
+/// Time limit of draining.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a body goes that was not read to its end.
+/// The body that a handler did not read to its end.
 #[derive(Debug)]
 pub(super) struct UnreadBody {
     body: Arc<Mutex<Option<Incoming>>>,
-    /// The client waits to be asked for its body, and nobody asks for one that is not wanted.
+    /// `Expect: 100-continue` and we never sent 100.
     asks_first: bool,
 }
 
-/// A body that comes back when its handler drops it.
+/// A body that is returned to [`UnreadBody`] when its handler drops it.
 struct DrainableBody {
     body: Option<Incoming>,
     back: Arc<Mutex<Option<Incoming>>>,
 }
 
-/// Lends a request's body to its handler. Nothing is kept where nothing can be left.
+/// Wraps the body of a request so that it can be drained. None if nothing can remain unread.
 pub(super) fn drainable(request: Request<Incoming>) -> (Request<Body>, Option<UnreadBody>) {
     if request.version() > Version::HTTP_11 || request.body().is_end_stream() {
         return (request.map(Body::new), None);
@@ -52,7 +52,8 @@ pub(super) fn drainable(request: Request<Incoming>) -> (Request<Body>, Option<Un
 }
 
 impl UnreadBody {
-    /// Reads what is left, or tells the client that the connection ends here: then it returns true.
+    /// Reads the rest of the body. If it is too long, announces the close of the connection and
+    /// returns true.
     pub(super) async fn drain<B>(self, response: &mut Response<B>) -> bool {
         let Some(mut body) = self.body.lock().take() else {
             return false;

@@ -1,4 +1,4 @@
-//! Clients that do nothing, too much, or too slowly, over real sockets.
+//! Idle, excessive and slow clients over real sockets.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -26,22 +26,22 @@ use super::*;
 use crate::auth::{Authenticators, Certificates, Peer};
 use pki::Pki;
 
-/// Longer than anything here takes, even on a busy machine.
+/// Upper bound for every step here, on a busy machine.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// An upload that no socket's buffer holds.
+/// An upload that exceeds every socket buffer.
 const UPLOAD: usize = 40 << 20;
 
-/// A server, and the certificates of those who ask it.
+/// A server and the certificates of its clients.
 struct TestServer {
     address: SocketAddr,
     pki: Pki,
     lifecycle: Lifecycle,
-    /// Where requests are served: one thread, so that one request can hold all of them.
+    /// Runtime of requests: one thread, so that one request can occupy all of it.
     requests: Option<Runtime>,
     _directory: tempfile::TempDir,
 }
 
-/// Answers by path.
+/// Responds by path.
 struct Stub(Authenticators);
 
 impl Service for Stub {
@@ -76,7 +76,7 @@ impl Service for Stub {
     }
 }
 
-/// Short enough to be waited for.
+/// Timeouts short enough to wait for.
 fn bounds() -> Bounds {
     let millis = Duration::from_millis;
     Bounds {
@@ -89,7 +89,7 @@ fn bounds() -> Bounds {
     }
 }
 
-/// A server in two runtimes, of which the test's is that of connections.
+/// A server in two runtimes; the test runs in the runtime of connections.
 async fn test_server(bounds: Bounds) -> TestServer {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::load_or_create(&directory.path().join("pki"), &["localhost".to_owned()]);
@@ -137,7 +137,7 @@ impl Drop for TestServer {
 }
 
 impl TestServer {
-    /// A connection of the administrator, or of nobody.
+    /// A connection with or without the administrator's certificate.
     async fn connect(&self, protocol: &str, admin: bool) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(self.pki.authority_pem.as_bytes()).unwrap();
@@ -165,7 +165,7 @@ impl TestServer {
             .await
     }
 
-    /// The response to an HTTP/1.1 request on a connection of its own.
+    /// The response to an HTTP/1.1 request on a new connection.
     async fn ask(&self, admin: bool, request: &[u8]) -> String {
         let mut stream = self.connect("http/1.1", admin).await.unwrap();
         stream.write_all(request).await.unwrap();
@@ -173,7 +173,7 @@ impl TestServer {
     }
 }
 
-/// What comes until the server ends the connection, in whatever way.
+/// Everything that is received until the server closes the connection.
 async fn until_closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut bytes));
@@ -206,7 +206,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The error codes of all GOAWAY frames until the server ends the connection.
+/// The error codes of all GOAWAY frames until the server closes the connection.
 async fn goaways(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u32> {
     let mut codes = Vec::new();
     while let Ok(Ok(length)) = tokio::time::timeout(TEST_TIMEOUT, stream.read_u24()).await {
@@ -221,7 +221,7 @@ async fn goaways(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u32> {
     codes
 }
 
-/// Three bytes, as lengths of frames are.
+/// Frame lengths have three bytes.
 trait ReadU24 {
     async fn read_u24(&mut self) -> std::io::Result<usize>;
 }
@@ -280,9 +280,9 @@ async fn idle_connections_are_closed_despite_pings() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    // The final one names the last stream, unless the client did not answer in time.
+    // The final GOAWAY names the last stream, unless the client did not respond in time.
     assert_eq!(goaways(&mut read).await.first(), Some(&0));
-    // A request that takes longer than a connection may be idle is answered.
+    // A request that takes longer than the idle timeout is served.
     let response = until_closed(&mut http1).await;
     assert!(response.starts_with("HTTP/1.1 200"), "{response:?}");
 }
@@ -318,7 +318,7 @@ async fn administrator_connects_when_unauthenticated_slots_are_full() {
     old.write_all(&get("/")).await.unwrap();
     let response = until_closed(&mut old).await;
     assert!(response.ends_with("ok"), "{response:?}");
-    // Probes get in as well.
+    // Probes are served as well.
     let response = test_server.ask(false, &get("/livez")).await;
     assert!(response.ends_with("ok"), "{response:?}");
 }
@@ -455,7 +455,7 @@ async fn http2_abuse_closes_connection() {
     for (what, bytes) in [("rapid reset", resets), ("continuation", continued)] {
         let mut stream = test_server.connect("h2", true).await.unwrap();
         let settings = frame(SETTINGS, 0, 0, &[]);
-        // The server may end the connection before it has read all.
+        // The server may close the connection before it has read everything.
         let _ = stream
             .write_all(&[PREFACE, &settings, &bytes].concat())
             .await;
@@ -475,7 +475,7 @@ async fn unauthenticated_http2_connection_serves_one_request() {
     assert_eq!(response.unwrap().status(), StatusCode::OK);
     ended.unwrap();
     assert!(sender.send_request(request().unwrap()).await.is_err());
-    // Nor may it hold the connection by a request that does not end.
+    // An unfinished request does not hold the connection either.
     let test_server = self::test_server(bounds()).await;
     let mut stream = test_server.connect("http/1.1", false).await.unwrap();
     stream.write_all(&get("/never")).await.unwrap();

@@ -1,4 +1,4 @@
-//! Bounds, chunks, and who is given up.
+//! Limits, chunks and timeouts of unsent bytes.
 
 use std::time::Duration;
 
