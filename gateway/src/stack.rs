@@ -1,4 +1,4 @@
-//! THE request chain: what every request passes, in order, before and after its handler.
+//! The request chain: the steps of every request, in order, before and after its handler.
 
 mod measure;
 mod rejection;
@@ -31,18 +31,18 @@ use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
 
-/// Unless a handler says otherwise: every answer is behind authentication.
+/// Default `Cache-Control`: every response requires authentication.
 const NOT_CACHED: HeaderValue = HeaderValue::from_static("no-cache, private");
 
-/// Requests that take longer have a line in the log. kube-apiserver logs a trace after half of that.
+/// Threshold of slow requests in the log. kube-apiserver logs a trace after half of it.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The account of refusals, which may be sent before the user is known.
+/// Account of rejections, which may be sent before the user is known.
 const REJECTED: &str = "";
 
-/// What lies behind the chain.
+/// The handlers behind the chain.
 pub trait Inner: Send + Sync + 'static {
-    /// Answers an authorized request.
+    /// Serves an authorized request.
     fn handle(
         &self,
         permit: Permit,
@@ -51,36 +51,36 @@ pub trait Inner: Send + Sync + 'static {
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 
-    /// Whether the resource a request names is served; metrics name no other.
+    /// Whether the resource of a request is served; metrics name no other resource.
     fn serves(&self, info: &RequestInfo) -> bool;
 }
 
-/// The chain and what its links need.
+/// The chain and the state of its steps.
 #[derive(Debug)]
 pub struct Stack<I> {
-    /// Says who is asking.
+    /// Authenticates requests.
     pub authenticators: Authenticators,
-    /// Says whether they may.
+    /// Authorizes requests.
     pub authorizers: Authorizers,
-    /// Bounds how many are served at once.
+    /// Limits concurrent requests.
     pub limits: Limits,
-    /// Says whether the server still takes requests.
+    /// Shutdown signals.
     pub lifecycle: Lifecycle,
-    /// Counts answers.
+    /// Request metrics.
     pub metrics: Metrics,
-    /// Answers.
+    /// The handlers.
     pub inner: I,
 }
 
 impl<I: Inner> Stack<I> {
-    /// Answers one request, whatever happens.
+    /// Serves one request; a panic or rejection is a response as well.
     pub async fn respond<B>(&self, peer: &Peer, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
         let head = request.method() == Method::HEAD;
-        // Outermost, so that whoever answers, both sides can name the request in their logs.
+        // Outermost, so that every response carries the ID that both sides log.
         let audit_id = id::id_of(request.headers());
         let mut request = request.map(Body::new);
         let outlet = request.extensions_mut().remove::<Outlet>();
@@ -89,7 +89,7 @@ impl<I: Inner> Stack<I> {
         context.connection = outlet.connection_number();
         let warnings = context.warnings.clone();
         let chain = self.chain(peer, &outlet, context, request);
-        // A bug in one request must not end the others of its connection.
+        // A panic in one request must not end the other requests of its connection.
         let mut response = match AssertUnwindSafe(chain).catch_unwind().await {
             Ok(Ok(response)) => response,
             Ok(Err(rejection)) => rejected(rejection, &outlet),
@@ -98,7 +98,7 @@ impl<I: Inner> Stack<I> {
         let headers = response.headers_mut();
         headers.insert(id::AUDIT_ID, audit_id);
         headers.entry(CACHE_CONTROL).or_insert(NOT_CACHED);
-        // After the handler: only now is every warning known.
+        // Handlers add warnings, so write the headers after the handler returns.
         warnings.write_to(headers);
         if head {
             without_body(response)
@@ -114,12 +114,12 @@ impl<I: Inner> Stack<I> {
         context: Context,
         request: Request<Body>,
     ) -> Result<Response<Body>, Rejection> {
-        // Every later link decides by this one reading of the request.
+        // Every later step uses this parsed request info.
         let uri = request.uri();
         let info = RequestInfo::parse(request.method().as_str(), uri.path(), uri.query())
             .map_err(Rejection::Path)?;
         let long_running = info.is_long_running();
-        // From here on every answer is counted, refusals too.
+        // Every response from here on is counted, including rejections.
         let mut observation =
             Observation::begin(&self.metrics, &info, &request, self.inner.serves(&info));
         let (received, span) = (context.received, span(&context, &info));
@@ -147,7 +147,7 @@ impl<I: Inner> Stack<I> {
         Ok(self.until_sent(handled, observation))
     }
 
-    /// The handler's answer to a request that gets through to it.
+    /// Runs the steps up to the handler and its response.
     async fn handled(
         &self,
         peer: &Peer,
@@ -157,24 +157,25 @@ impl<I: Inner> Stack<I> {
         mut request: Request<Body>,
     ) -> Result<Handled, Rejection> {
         let long_running = info.is_long_running();
-        // Counted before the look at the signal, so that the drain misses nobody.
+        // Counted before the check of the signal, so that the drain waits for this request.
         let in_flight = (!long_running).then(|| self.lifecycle.in_flight.token());
         if self.lifecycle.not_accepting_new_requests.is_cancelled() {
             return Err(Rejection::ShuttingDown);
         }
-        // The clock started when the request came, not when its handler starts.
+        // The timeout starts at the arrival of the request, not at its handler.
         if !long_running {
             let time = deadline::from_query(request.uri().query(), deadline::REQUEST_TIMEOUT)
                 .map_err(|message| Rejection::timeout(&request, message))?;
             context.deadline = Some(context.received + time);
         }
         let deadline = context.deadline;
-        // Until the handler has answered: it keeps the head while it waits for the body.
+        // Held until the handler returns, because the head stays in memory while the body is
+        // awaited.
         let _head = self
             .limits
             .head(request.headers())
             .map_err(|_| Rejection::Overloaded)?;
-        // Watches have no deadline, but their decisions do.
+        // Watches have no deadline, but authentication and authorization do.
         let decided_by = deadline.unwrap_or(context.received + deadline::REQUEST_TIMEOUT);
         let user = self
             .authenticators
@@ -183,16 +184,16 @@ impl<I: Inner> Stack<I> {
             .await
             .map_err(|_| Rejection::DeadlineExceeded)?
             .map_err(|error| Rejection::unauthenticated(&request, &error))?;
-        // Before anything is done with the rights of who sent it.
+        // Before the request uses any right of its sender.
         impersonation::reject(request.headers(), &user, &info)
             .map_err(|rejected| Rejection::impersonating(&request, rejected))?;
-        // After authentication, because administrators have more; before authorization, which
-        // may cost a request to somebody else.
+        // After authentication, because administrators have extra seats; before authorization,
+        // which may call another server.
         let seat = self.seat(&info, &user, outlet, request.uri().query());
         let seat = seat.map_err(|_| Rejection::Overloaded)?;
         Span::current().record("user", &*user.name);
         let reader = outlet.reader(&user.name);
-        // What was written cannot be refused any more, and probes are never shed.
+        // The result of a committed write must be sent, and probes are never shed.
         let rejectable = info.is_read_only() && !is_probe(&info.path);
         let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info))
             .await
@@ -210,7 +211,7 @@ impl<I: Inner> Stack<I> {
                 .map_err(|_| Rejection::DeadlineExceeded)?,
             None => handler.await,
         };
-        // A handler that never had to wait was not interrupted.
+        // The timeout cannot interrupt a handler that never awaits, so check the clock.
         let overdue = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if overdue && rejectable {
             return Err(Rejection::DeadlineExceeded);
@@ -226,7 +227,7 @@ impl<I: Inner> Stack<I> {
         })
     }
 
-    /// A seat, and for a watch the memory of its selectors.
+    /// Takes a seat, and for a watch the memory of its selectors.
     fn seat(
         &self,
         info: &RequestInfo,
@@ -241,7 +242,7 @@ impl<I: Inner> Stack<I> {
         Ok(seat)
     }
 
-    /// Keeps what the request holds until its answer has gone; a small one goes at once.
+    /// Keeps the seat until the response is sent; a small response releases it at once.
     fn until_sent(&self, handled: Handled, observation: Observation) -> Response<Body> {
         let Handled {
             response,
@@ -269,7 +270,7 @@ impl<I: Inner> Stack<I> {
     }
 }
 
-/// The span of a request: each log line below it says which request it is about.
+/// The tracing span of a request, which identifies it in each log line.
 fn span(context: &Context, info: &RequestInfo) -> Span {
     tracing::info_span!(
         "request",
@@ -282,7 +283,7 @@ fn span(context: &Context, info: &RequestInfo) -> Span {
     )
 }
 
-/// An answer, who reads it, and what goes with it.
+/// A response, its reader and its resources.
 struct Handled {
     response: Response<Body>,
     reader: Reader,
@@ -292,7 +293,8 @@ struct Handled {
     in_flight: Option<TaskTrackerToken>,
 }
 
-/// The answer to a request that got no further. A client that does not read it is found out as well.
+/// The response of a rejection. It is charged too, so that clients that do not read it are
+/// detected.
 fn rejected(rejection: Rejection, outlet: &Outlet) -> Response<Body> {
     let response = rejection.into_response();
     let bytes = response.body().size_hint().upper().unwrap_or(0);
@@ -306,7 +308,7 @@ fn begun(response: &Response<Body>) -> Option<reply::Begun> {
     response.extensions().get().copied()
 }
 
-/// Charges what is there of an answer.
+/// Charges the existing bytes of a response.
 fn charge(
     reader: &Reader,
     response: &Response<Body>,
@@ -338,7 +340,7 @@ impl<I: Inner> serving::Service for Stack<I> {
     }
 }
 
-/// The answer to `HEAD`: the headers of the `GET` alone.
+/// The response to `HEAD`: the headers of the `GET` response.
 fn without_body(mut response: Response<Body>) -> Response<Body> {
     if let Some(length) = response.body().size_hint().exact() {
         response

@@ -1,4 +1,4 @@
-//! Answers of the front when a request does not get through to a handler.
+//! Responses to requests that are rejected before a handler.
 
 use api_types::go_text::quote;
 use api_types::gvk::GroupResource;
@@ -12,37 +12,37 @@ use crate::codec;
 use crate::reply;
 use crate::{auth, authz};
 
-/// Why a request was not handled.
+/// Why a request was rejected.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    /// The path cannot be read.
+    /// The path cannot be parsed.
     Path(api_types::request_info::Incomplete),
-    /// The server is on its way out.
+    /// The server is shutting down.
     ShuttingDown,
-    /// The query asks for an impossible deadline, nobody knows the caller, or the caller may not: what
-    /// the caller is told, in the form that it asked for.
+    /// An invalid timeout, or failed authentication or authorization: the response, in the
+    /// negotiated representation.
     Response(Response<Body>),
-    /// Too many requests at once.
+    /// Too many concurrent requests.
     Overloaded,
-    /// The handler did not answer before the deadline.
+    /// The handler did not respond before the deadline.
     DeadlineExceeded,
-    /// A handler panicked.
+    /// The handler panicked.
     Panicked,
 }
 
 impl Rejection {
-    /// The query of this request asks for an impossible deadline.
+    /// Rejects an invalid `timeout` in the query.
     pub(super) fn timeout(request: &Request<Body>, message: String) -> Self {
         Self::from_error(request, &ApiError::bad_request(message))
     }
 
-    /// Nobody knows who sent this request.
+    /// Rejects a request that could not be authenticated.
     pub(super) fn unauthenticated(request: &Request<Body>, err: &auth::Error) -> Self {
         tracing::debug!(%err, "unable to authenticate the request");
         Self::from_error(request, &ApiError::unauthorized("Unauthorized"))
     }
 
-    /// Who sent this request wants to be served as somebody else.
+    /// Rejects a request with impersonation headers.
     pub(super) fn impersonating(request: &Request<Body>, rejected: Rejected) -> Self {
         match rejected {
             Rejected::NoUser(message) => {
@@ -52,7 +52,7 @@ impl Rejection {
         }
     }
 
-    /// The user has no permit for this request.
+    /// Rejects a request without a permit.
     pub(super) fn unauthorized(request: &Request<Body>, rejection: authz::Rejection) -> Self {
         match rejection {
             authz::Rejection::Denied(denied) => Self::denied(request, &denied),
@@ -75,7 +75,7 @@ impl Rejection {
         Self::not_sniffed(request, &error)
     }
 
-    /// An error that repeats what the client sent.
+    /// An error that quotes client input, protected against content sniffing.
     fn not_sniffed(request: &Request<Body>, error: &ApiError) -> Self {
         let mut response = codec::error(request.headers(), request.uri(), error);
         let nosniff = HeaderName::from_static("x-content-type-options");
@@ -88,7 +88,7 @@ impl Rejection {
         Self::Response(codec::error(request.headers(), request.uri(), error))
     }
 
-    /// The answer, in kube-apiserver's words.
+    /// The response, with kube-apiserver's text.
     pub(super) fn into_response(self) -> Response<Body> {
         match self {
             Self::Path(err) => {
@@ -117,7 +117,7 @@ impl Rejection {
     }
 }
 
-/// A failure that is told as JSON, whatever the request asks for.
+/// An error that is always JSON, regardless of negotiation.
 fn json(error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut json = error.status().to_json();

@@ -16,7 +16,7 @@ use crate::auth::{Bundle, Certificates, Trust};
 use crate::authz::{self, Attributes, Authorizer, Decision, Verdict};
 use crate::request::user::MASTERS_GROUP;
 
-/// Answers by path, as the test names it.
+/// Responds by path.
 #[derive(Debug, Default)]
 struct Stub {
     entered: Arc<Notify>,
@@ -219,7 +219,7 @@ async fn excess_requests_are_shed_except_for_masters() {
     }]);
     stack.inner.entered.notified().await;
     assert_eq!(stack.limits.in_flight().0, 1);
-    // Bob would be refused by authorization, but there is no seat to ask from.
+    // Authorization would reject Bob, but without a seat it is not called.
     let shed = stack
         .respond(&fixture.bob, request(&format!("GET {FOO}/n")))
         .await;
@@ -253,7 +253,7 @@ async fn handler_past_deadline_is_timeout() {
 #[tokio::test]
 async fn read_without_await_past_deadline_is_timeout() {
     let fixture = fixture(Limits::new(1, 1));
-    // The outcome of a write that was committed is reported even if it is late.
+    // The outcome of a committed write is reported even after the deadline.
     for (line, status) in [
         (
             format!("GET {FOO}/n?timeout=1ns"),
@@ -334,7 +334,7 @@ async fn metrics_name_served_resources_only() {
     );
 }
 
-/// Fails for lists, and never decides about anything else.
+/// An authorizer that fails for lists and has no opinion otherwise.
 #[derive(Debug)]
 struct Unreachable;
 

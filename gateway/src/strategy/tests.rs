@@ -225,7 +225,7 @@ fn generated_names_fit_length_limit() {
     assert_ne!(generate_name::generate("a"), generate_name::generate("a"));
 }
 
-/// Errors of metadata that has very many faults, as lists with and without repeated errors.
+/// Counts the errors of metadata with very many errors, as lists with and without duplicates.
 fn bounded(metadata: &Value) -> (usize, usize) {
     let object = json!({"metadata": metadata});
     let judge = |mut errors: Errors| {
@@ -276,7 +276,7 @@ fn owner_errors_are_bounded() {
     assert_eq!(distinct, 1);
 }
 
-/// Comparing each with each of 60,000 would take minutes.
+/// Pairwise comparison of 60,000 references would take minutes.
 #[test]
 fn deduplication_of_60000_owners_is_fast() {
     let owner =
