@@ -1,4 +1,4 @@
-//! Where a standalone server listens, and what clients call that.
+//! The listen address of a standalone server, and its URL for clients.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,13 +12,13 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// What to bind: the first address that the name resolves to.
+    /// The address to bind: the first that the name resolves to.
     #[must_use]
     pub fn address(&self) -> (&str, u16) {
         (&self.host, self.port)
     }
 
-    /// The names and addresses that the serving certificate must be good for.
+    /// The names and addresses of the serving certificate.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -29,7 +29,7 @@ impl Listen {
         names
     }
 
-    /// The URL by which this machine's clients reach the socket that was bound.
+    /// The URL of the bound socket for clients of this machine.
     #[must_use]
     pub fn url(&self, bound: SocketAddr) -> String {
         let host = self.reachable();
@@ -41,7 +41,7 @@ impl Listen {
         }
     }
 
-    /// The host; the loopback if it stands for every address.
+    /// The host; the loopback address if it is a wildcard.
     fn reachable(&self) -> String {
         match self.host.parse::<IpAddr>() {
             Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => Ipv4Addr::LOCALHOST.to_string(),

@@ -64,7 +64,7 @@ impl Standalone {
     /// The storage driver.
     ///
     /// # Errors
-    /// If it lacks its DSN, or there is one that nobody needs.
+    /// If the DSN is missing, or given for another driver.
     pub fn driver(&self) -> Result<Driver, Error> {
         match (&self.backend, &self.postgres_dsn) {
             (Choice::Postgres, Some(dsn)) => Ok(Driver::Postgres(dsn.clone())),
@@ -74,7 +74,7 @@ impl Standalone {
         }
     }
 
-    /// What the server is built from, with the driver at `backend` and these certificates.
+    /// The configuration of the gateway for the driver at `backend` and these certificates.
     #[must_use]
     pub fn server(&self, backend: Endpoint, pki: &Pki) -> Server {
         Server {
