@@ -1,4 +1,4 @@
-//! Clients that do not read, do not send, or want too much at once, over real sockets.
+//! Clients that do not read, do not send, or request too much at once, over real sockets.
 
 mod responses;
 mod seats;

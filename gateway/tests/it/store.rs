@@ -1,4 +1,4 @@
-//! The store at its border: over a real socket to a backend that misbehaves on command.
+//! The store over a real socket and a backend that misbehaves on command.
 
 mod responses;
 mod server;
@@ -124,7 +124,7 @@ async fn exact_revision_is_served_or_expired() {
     };
     let (at, list) = server.list(exact(written[55])).await.expect("retained");
     assert_eq!((at, list), (written[55], vec![("a/x".to_owned(), 55)]));
-    // What is beyond the limit goes after the newest change was shown.
+    // History beyond the limit is dropped after the newest change was delivered.
     let expired = async {
         loop {
             match server.list(exact(written[3])).await {
@@ -244,7 +244,7 @@ async fn slow_watcher_expires_and_others_continue() {
         "{cut:?}"
     );
     assert!(slow.next_batch(10).await.is_none());
-    // The change just applied may not have pushed out an old one yet.
+    // The newest change may not have displaced an old one yet.
     assert!(server.store.usage().history <= 22_000);
 }
 
@@ -280,7 +280,7 @@ async fn watch_from_unissued_revision_expires() {
     let asked = || server.fake.disk.lock().asked;
     let before = asked();
     drop(server.watch(WatchStart::After(revision(written))).await);
-    // kube-apiserver is silent there, and no store comes so far.
+    // kube-apiserver sends no event there, and no store reaches this revision.
     let beyond = WatchStart::After(revision(9_000_000_000_000_000_000));
     drop(server.watch(beyond).await);
     assert_eq!(asked(), before, "the caches know");
@@ -371,7 +371,7 @@ async fn store_of_older_epoch_is_rejected_with_remedy() {
     assert!(rejected.contains(remedy), "{rejected}");
 }
 
-/// Which keeps the revisions of its source, below those of the empty store.
+/// An import keeps the revisions of its source, which are below those of the empty store.
 #[tokio::test(flavor = "multi_thread")]
 async fn store_under_import_is_awaited() {
     let fake = Fake::new();

@@ -1,5 +1,5 @@
-//! The write side at its border: requests through the whole chain, over a store over a fake backend
-//! that fails, hangs, dies and delays on command.
+//! Writes through the whole chain, over a store and a fake backend that fails, hangs, ends and
+//! delays on command.
 
 mod server;
 

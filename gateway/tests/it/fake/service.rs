@@ -23,7 +23,7 @@ pub(super) struct Service {
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// A call under way.
+/// An open call.
 struct Open(Arc<Mutex<Disk>>);
 
 impl Drop for Open {
@@ -38,7 +38,7 @@ impl Service {
         Open(Arc::clone(&self.disk))
     }
 
-    /// Waits as long as the fake is silent, and fails if it is to fail.
+    /// Waits while the fake is silent, and fails if a call error is injected.
     async fn answering(&self, silent: impl Fn(&Faults) -> bool) -> Result<(), Status> {
         let mut moved = self.moved.subscribe();
         loop {
@@ -58,7 +58,7 @@ impl Service {
         }
     }
 
-    /// What a watch says next.
+    /// The next message of a watch.
     async fn next(&self, last: i64, pause: Duration) -> Result<v1::WatchResponse, Status> {
         let mut moved = self.moved.subscribe();
         for patient in [true, false] {
@@ -70,7 +70,7 @@ impl Service {
                     .log
                     .iter()
                     .filter(|event| event.revision > last && event.revision <= newest);
-                // Small messages, so that a reader sees more than one.
+                // Small messages, so that a reader receives several.
                 let events: Vec<_> = after.take(100).cloned().collect();
                 let through = match events.len() {
                     100 => events[99].revision,

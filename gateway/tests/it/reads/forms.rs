@@ -1,4 +1,4 @@
-//! The same object and the same list in every form.
+//! The same object and list in every representation.
 
 use std::io::Read as _;
 
@@ -12,7 +12,7 @@ fn meta(kind: &str) -> String {
     format!("application/json;as={kind};v=v1;g=meta.k8s.io")
 }
 
-/// The year is as good as any other.
+/// Replaces the age, which depends on the clock.
 fn aged(text: &str) -> String {
     let Some((before, after)) = text.split_once("[\"t0\",0,\"") else {
         return text.to_owned();
@@ -55,7 +55,8 @@ async fn partial_metadata_follows_struct_order() {
         let response = server.response(request, accept).await;
         assert_eq!(response.code, code);
         assert!(response.body.contains(message), "{}", response.body);
-        // Not negotiable for errors either, which are then indented and lack the newline.
+        // Errors cannot be negotiated to this type either, so they are indented and lack the
+        // newline.
         assert!(response.body.starts_with("{\n  \"kind\": \"Status\""));
         assert!(response.body.ends_with('}'));
     }
@@ -86,7 +87,8 @@ async fn tables_contain_cells_and_requested_objects() {
         }
     }
     check(&server, "GET things?labelSelector=no", "table", &table("")).await;
-    // Who is not there is told first; a bad wish is found only when there is something to show.
+    // A missing object takes precedence; an invalid `includeObject` is checked only when a table is
+    // written.
     let bad = server
         .response("GET things/t0?includeObject=x", "table")
         .await;

@@ -1,4 +1,4 @@
-//! Where requests go, and reading one object.
+//! Routing, and reads of one object.
 
 use serde_json::json;
 

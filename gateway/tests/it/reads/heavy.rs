@@ -1,4 +1,4 @@
-//! Large objects among small ones, in every form: they look the same and keep no thread.
+//! Large objects among small ones in every representation: same output, no blocked thread.
 
 use std::io::Read as _;
 use std::pin::pin;
@@ -17,13 +17,13 @@ async fn server() -> TestServer {
         let spec = json!({"size": bytes, "text": "x".repeat(bytes)});
         server.put(key, &json!({"team": "red"}), &spec).await;
     }
-    // A consistent read: from here on the cache has all of them.
+    // A consistent read: the cache then contains all of them.
     let listed = server.response("GET /apis/example.com/v1/things", "").await;
     assert_eq!(listed.code, 200, "{}", listed.body);
     server
 }
 
-/// The answer to a request that waits for the pool, or does not.
+/// The response of a request that waits for the pool, or does not.
 async fn response(server: &TestServer, request: &str, accept: &str, waits: bool) -> TestResponse {
     let release = busy(&server.compute).await;
     let mut response = pin!(server.response(request, accept));

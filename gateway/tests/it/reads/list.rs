@@ -1,4 +1,4 @@
-//! Lists: of which state, which objects, and how much at once.
+//! Lists: state, selection and pages.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ async fn rejected(server: &TestServer, url: &str, code: u16, message: &str) {
     assert_eq!(status["message"], message, "{url}");
 }
 
-/// Names of a list's pages and what each page says of the rest.
+/// The names of a list's pages, and the remaining count of each page.
 async fn pages(server: &TestServer, url: &str) -> Vec<(String, Option<i64>)> {
     let (mut pages, mut token, mut version) = (Vec::new(), String::new(), Value::Null);
     loop {
@@ -136,7 +136,7 @@ async fn pages_show_one_state_and_remaining_count() {
     for (query, want) in [
         ("limit=5", vec![last("t0 t1 t2 t3 t4")]),
         ("limit=4", vec![some("t0 t1 t2 t3", 1), last("t4")]),
-        // Full pages of what matches; of the rest only keys are known.
+        // Full pages of matches; only the keys after them are known.
         (
             "limit=1&labelSelector=team=blue",
             vec![last("t1"), last("t3")],
@@ -153,7 +153,7 @@ async fn pages_show_one_state_and_remaining_count() {
         ),
     ] {
         let mut got = pages(&server, &format!("things?{query}")).await;
-        // Keys behind the last match that do not match make one more, empty page.
+        // Keys after the last match cause one more, empty page.
         got.retain(|(names, _)| !names.is_empty());
         assert_eq!(got, want, "{query}");
     }
@@ -164,7 +164,7 @@ async fn pages_show_one_state_and_remaining_count() {
         .as_str()
         .expect("a token")
         .to_owned();
-    // What comes and goes between pages is not seen.
+    // Changes between pages are not visible.
     server.put("a/t0a", &json!({}), &json!({})).await;
     server.delete("a/t3").await;
     let rest = server.names(&format!("things?continue={token}")).await;
@@ -218,7 +218,7 @@ async fn malformed_continue_tokens_are_rejected() {
     let url = format!("things?resourceVersion=5&continue={}", at(exact, "t1"));
     let why = "specifying resource version is not allowed when using continue";
     rejected(&server, &url, 400, why).await;
-    // Of a state that is gone: the error says how to go on without it.
+    // A compacted state: the error contains a token that continues without it.
     let response = server
         .response(&format!("GET things?continue={}", at(1, "t1\\u0000")), "")
         .await;
@@ -310,13 +310,13 @@ async fn long_lists_are_streamed_completely() {
         });
         (key, kube_json::to_vec(&thing))
     }));
-    // So many may take a busy machine longer to load than a request waits.
+    // A busy machine may take longer to load these than a request waits.
     let loaded = async { while server.response("GET things?limit=1", "").await.code != 200 {} };
     let loaded = tokio::time::timeout(Duration::from_secs(60), loaded);
     loaded.await.expect("loaded in time");
     for (accept, key) in [("", "items"), ("table", "rows")] {
         let response = server.ask("GET things", accept).await;
-        // Long enough to come in pieces, of which none is kept.
+        // Long enough for several chunks, which are not held.
         let size = http_body::Body::size_hint(response.body());
         assert_eq!(size.exact(), None);
         let response = server.response("GET things", accept).await;
@@ -334,7 +334,7 @@ async fn long_lists_are_streamed_completely() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unreachable_backend_is_not_an_empty_list() {
     let mut server = TestServer::of_things(2).await;
-    // Before the kill, which also loses what the gateway was sent and has not read.
+    // Before the kill, which also loses sent data that the gateway has not read.
     assert_eq!(server.names("things").await, ["t0", "t1"]);
     server.fake.kill();
     for url in ["GET things", "GET things/t0", "GET things?watch=1"] {
@@ -346,7 +346,7 @@ async fn unreachable_backend_is_not_an_empty_list() {
         );
         assert!(response.headers.contains_key("retry-after"), "{url}");
     }
-    // What may be stale is served from memory.
+    // Reads that accept stale data are served from memory.
     assert_eq!(server.names("things?resourceVersion=0").await, ["t0", "t1"]);
     let response = server.response("GET things/t0?resourceVersion=0", "").await;
     assert_eq!(response.code, 200);

@@ -1,4 +1,4 @@
-//! Metadata as protobuf: that lists are as long as they say, and hold what single answers hold.
+//! Partial metadata as protobuf: lists have their announced length and equal the single responses.
 
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ async fn protobuf_list_items_equal_single_objects() {
 #[tokio::test(flavor = "multi_thread")]
 async fn streamed_protobuf_list_has_announced_length() {
     let server = TestServer::new().await;
-    // Some of it is made before it is sent, some is not.
+    // Some objects are encoded before sending, others later.
     let count = 400;
     for at in 0..count {
         let name = format!("t{at:04}");

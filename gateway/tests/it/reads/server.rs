@@ -1,4 +1,4 @@
-//! The read side over a fake backend, and short words to ask it.
+//! The handlers over a fake backend, with short helpers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
 
-/// Where the fake's revisions begin.
+/// First revision of the fake.
 const BASE: u64 = 1 << 40;
 /// More changes than any test makes.
 const CHANGES: u64 = 100;
@@ -41,16 +41,16 @@ pub(crate) struct TestServer {
     _workers: Workers,
 }
 
-/// An answer that is complete. Revisions are shown as `r1`, `r2`, …
+/// A complete response. Revisions are shown as `r1`, `r2`, …
 pub(crate) struct TestResponse {
     pub(crate) code: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// The body as it came.
+    /// The received body.
     pub(crate) raw: Bytes,
 }
 
-/// A watch under way.
+/// An open watch.
 pub(crate) struct Watch(Body, String);
 
 impl TestServer {
@@ -95,7 +95,7 @@ impl TestServer {
         }
     }
 
-    /// Things `a/0`, `a/1`, … of one team after another.
+    /// Things `a/0`, `a/1`, … of alternating teams.
     pub(crate) async fn of_things(count: usize) -> Self {
         let server = Self::new().await;
         for at in 0..count {
@@ -125,7 +125,7 @@ impl TestServer {
         self.store(key, &thing).await;
     }
 
-    /// Stores a thing as it is.
+    /// Stores a thing unchanged.
     pub(crate) async fn store(&self, key: &str, thing: &Value) {
         let (value, index) = (Bytes::from(kube_json::to_vec(thing)), Index::default());
         let create = Action::Create {
@@ -153,8 +153,8 @@ impl TestServer {
         self.api.store.write(op).await.expect("written")
     }
 
-    /// `METHOD path`, below the group's first version unless it begins with a slash; answered as
-    /// the chain in front would have it.
+    /// `METHOD path`, relative to the group's first version unless it starts with a slash; the
+    /// response is the one after the request chain.
     pub(crate) async fn ask(&self, request: &str, accept: &str) -> Response<Body> {
         let (method, url) = request.split_once(' ').expect("method and path");
         let url = match url.strip_prefix('/') {
@@ -206,7 +206,7 @@ impl TestServer {
         Watch(response.into_body(), String::new())
     }
 
-    /// One line per name, in the order of a list's answer.
+    /// One line per name, in the order of the list.
     pub(crate) async fn names(&self, url: &str) -> Vec<String> {
         let response = self.response(&format!("GET {url}"), "").await;
         assert_eq!(response.code, 200, "{url}: {}", response.body);
@@ -223,7 +223,7 @@ impl TestServer {
 }
 
 impl Watch {
-    /// The next event, as it is written.
+    /// The next event as text.
     pub(crate) async fn line(&mut self) -> Option<String> {
         loop {
             if let Some((line, rest)) = self.1.split_once('\n') {
@@ -238,7 +238,7 @@ impl Watch {
         }
     }
 
-    /// The next events: type, name and size, or what an event without them says.
+    /// The next events: type, name and size, or the content of an event without them.
     pub(crate) async fn events(&mut self, count: usize) -> Vec<String> {
         let mut events = Vec::new();
         while events.len() < count {
@@ -258,7 +258,7 @@ impl Watch {
     }
 }
 
-/// Revisions counted from the store's first.
+/// Revisions relative to the first of the store.
 fn ranked(text: &str) -> String {
     let mut text = text.to_owned();
     for rank in 0..CHANGES {

@@ -1,4 +1,4 @@
-//! Watches: where they start, what they tell, how they end.
+//! Watches: start, events, end.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -36,7 +36,7 @@ async fn query_selects_watch_start() {
     let cases: Vec<(String, &[&str])> = vec![
         ("watch=1".to_owned(), &all),
         ("watch=true&resourceVersion=0".to_owned(), &all),
-        // From nowhere a watch begins with a list, whose end those are told who can read it.
+        // An unset version starts with a list; clients that allow bookmarks get one at its end.
         ("watch=1&allowWatchBookmarks=1".to_owned(), &with_end),
         (format!("watch=1&resourceVersion={one}"), &all[1..]),
         (format!("watch=1&resourceVersion={now}"), &[]),
@@ -61,7 +61,7 @@ async fn query_selects_watch_start() {
         assert_eq!(watch.events(want.len()).await, *want, "{query}");
         watches.push(watch);
     }
-    // And goes on with what happens, without a gap or a repetition.
+    // Then the changes follow, without gaps or repetitions.
     server.put("a/t1", &json!({}), &json!({"size": 2})).await;
     for ((query, _), watch) in cases.iter().zip(&mut watches) {
         let want = if query.contains("spec.size") {
@@ -139,7 +139,7 @@ async fn watched_tables_send_columns_once() {
             assert_eq!(row["cells"][0], format!("t{at}"));
             assert_eq!(row["object"]["kind"].as_str().unwrap_or_default(), carried);
         }
-        // The end is told whatever rows carry: in one row without content.
+        // The end bookmark is sent for every `includeObject`: in one row without cells.
         let want = match carried {
             "Thing" => {
                 r#"{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"annotations":{"k8s.io/initial-events-end":"true"},"resourceVersion":"r2"}}"#
@@ -264,7 +264,7 @@ async fn watch_ends_at_timeout_with_bookmark() {
             "",
         )
         .await;
-    // Elsewhere: the watch sees nothing of it, and yet may begin behind it next time.
+    // In another namespace: no event, but the bookmark includes the revision.
     server.put("b/x", &json!({}), &json!({})).await;
     let bookmark = r#"{"type":"BOOKMARK","object":{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"resourceVersion":"r2"}}}"#;
     assert_eq!(watch_with_end.line().await.as_deref(), Some(bookmark));
@@ -294,7 +294,7 @@ async fn slow_watcher_ends_with_410() {
             .await;
     }
     assert_eq!(server.names("things").await, ["x"]);
-    // What is beyond the limit goes after the newest change was shown.
+    // History beyond the limit is dropped after the newest change was delivered.
     let first = revision(1);
     let past = format!("GET things?resourceVersion={first}&resourceVersionMatch=Exact");
     let gone = async {
@@ -334,7 +334,7 @@ async fn streamed_lists_are_compressed_on_request() {
             .expect("not ended")
             .expect("no error");
         packed.extend_from_slice(&data.into_data().expect("no trailers"));
-        // Every piece can be read as it comes, though the stream has not ended.
+        // Every piece can be decompressed when it arrives, though the stream has not ended.
         let (mut reader, mut plain) = (flate2::read::GzDecoder::new(&*packed), Vec::new());
         let more = reader.read_to_end(&mut plain).expect_err("not ended");
         assert_eq!(more.kind(), std::io::ErrorKind::UnexpectedEof);

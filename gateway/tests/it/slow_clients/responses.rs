@@ -1,4 +1,4 @@
-//! Answers that nobody reads.
+//! Responses whose clients do not read.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::server::{FOOS, LARGE, SOON, TestServer};
 
-/// A client is given up after a second, or a quarter if somebody needs the room.
+/// Read timeouts: one second, or a quarter under pressure.
 fn short_timeouts() -> Settings {
     Settings {
         unsent: UnsentLimits {
@@ -24,7 +24,7 @@ fn short_timeouts() -> Settings {
     }
 }
 
-/// How the body of an answer ends.
+/// How the body of a response ends.
 async fn end(body: &mut h2::RecvStream) -> Result<(), Reason> {
     loop {
         match tokio::time::timeout(SOON, body.data())
@@ -46,7 +46,7 @@ async fn unread_streams_are_reset_and_hold_bounded_bytes() {
         FOOS.to_owned(),
         format!("{FOOS}?watch=1"),
     ] {
-        // 0: nothing is handed to the stream; 1: all of a chunk waits in it.
+        // 0: nothing is passed to the stream; 1: a whole chunk waits in it.
         for window in [0, 1] {
             let hostile = test_server.http2(window).await;
             let mut held = Vec::new();
@@ -72,7 +72,7 @@ async fn unread_streams_are_reset_and_hold_bounded_bytes() {
                 let reset = tokio::time::timeout(
                     SOON,
                     std::future::poll_fn(|cx| {
-                        // Not `data`, which would give credit.
+                        // Not `data`, which would release flow-control capacity.
                         body.poll_data(cx).map(|data| match data {
                             Some(Err(error)) => error.reason(),
                             _ => None,
@@ -109,7 +109,7 @@ async fn unread_connection_is_closed() {
         test_server.owes(0).await;
         let mut rest = Vec::new();
         let read = tokio::time::timeout(SOON, hostile.read_to_end(&mut rest));
-        // What the kernel had is read, and then the end.
+        // Bytes in kernel buffers are read before the end.
         let _ = read.await.expect("closed");
         assert!(rest.len() < 12_000_000, "{}", rest.len());
     }

@@ -1,4 +1,4 @@
-//! More requests at once than there are seats.
+//! More concurrent requests than seats.
 
 use futures_util::future::join_all;
 use gateway::serving::limits::Settings;

@@ -1,4 +1,4 @@
-//! Kills of the backend, and answers that are lost.
+//! Kills of the backend, and lost responses.
 
 use gateway::store::{
     Action, Cause, Freshness, ListAt, ListRequest, Phase, StoreError, WatchStart, WriteOutcome,
@@ -16,7 +16,7 @@ async fn killed_backend_loses_and_repeats_no_event() {
         for number in 0..20 {
             written.push(server.put(&format!("a/{number}"), round, "red").await);
         }
-        // Before the kill, which also loses what the gateway was sent and has not read.
+        // Before the kill, which also loses sent data that the gateway has not read.
         assert_eq!(server.list(latest()).await.expect("listed").1.len(), 20);
         server.fake.kill();
         server

@@ -1,4 +1,4 @@
-//! A driver that breaks the protocol is told so, and nothing that it said is remembered.
+//! Protocol violations of a driver: they are reported, and their data is discarded.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn chunk(records: Vec<v1::Record>) -> v1::ListResponse {
     v1::ListResponse { part }
 }
 
-/// The list with something done to its records.
+/// The list with changed records.
 fn with(parts: Vec<v1::ListResponse>, change: impl Fn(&mut Vec<v1::Record>)) -> Parts {
     let changed = parts.into_iter().map(|mut part| {
         if let Some(Part::Chunk(chunk)) = &mut part.part {
@@ -30,7 +30,7 @@ fn with(parts: Vec<v1::ListResponse>, change: impl Fn(&mut Vec<v1::Record>)) -> 
     Box::new(changed.collect::<Vec<_>>().into_iter())
 }
 
-/// The header and, for ever, what follows.
+/// The header, followed by endless parts.
 fn endless(parts: Vec<v1::ListResponse>, next: fn(usize) -> v1::ListResponse) -> Parts {
     Box::new(parts.into_iter().take(1).chain((0..).map(next)))
 }
@@ -49,10 +49,10 @@ fn record(number: usize, bytes: usize) -> v1::Record {
     }
 }
 
-/// Changes a response into one that cannot be.
+/// Changes a response into an invalid one.
 type Fault<T> = fn(&mut T);
 
-/// Lists that cannot be: what is wrong, how it is made, and what the operator reads.
+/// Invalid lists: the violation, how it is made, and the message for operators.
 const LISTS: [(&str, ListFault, &str); 11] = [
     (
         "another resource",
@@ -156,7 +156,7 @@ async fn malformed_lists_are_not_loaded() {
             history: 1 << 20,
             total: 8 << 20,
         };
-        // Nothing is replayed: all of it is in the list.
+        // Without replay, everything is in the list.
         let config = StoreConfig { limits, replay: 0 };
         let server = TestServer::start(fake, config);
         let reported = |phase: &Phase| match phase {
@@ -166,7 +166,7 @@ async fn malformed_lists_are_not_loaded() {
             _ => false,
         };
         server.until(reported).await;
-        // Nothing of it is left.
+        // Nothing of the invalid list remains.
         server.fake.fault(|faults| faults.list = None);
         server.until(|phase| *phase == Phase::Ready).await;
         let listed = server.list(latest()).await.expect("listed").1;
@@ -217,7 +217,7 @@ async fn out_of_order_change_stream_is_resumed() {
     let mut watcher = server.watch(WatchStart::Now(LATEST)).await;
     for (round, (name, fault_fn)) in cases.into_iter().enumerate() {
         server.fake.fault(|faults| faults.events = Some(fault_fn));
-        // Two in one message.
+        // Two changes in one message.
         let last = server.fake.put((0..2).map(|at| {
             let key = format!("a/{round}-{at}");
             let value = thing(&key, at, "red");

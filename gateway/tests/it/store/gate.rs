@@ -1,4 +1,4 @@
-//! Nothing that a client asks reaches a driver that may not be used.
+//! Client requests never reach an unusable driver.
 
 use gateway::store::{Action, Index, Phase, StoreConfig, StoreError, WriteOutcome};
 
@@ -12,7 +12,7 @@ fn create(key: &str) -> Action {
     }
 }
 
-/// Neither a write nor a read gets through, and none reaches the driver.
+/// Neither a write nor a read succeeds, and none reaches the driver.
 async fn rejected(server: &TestServer, why: &str) {
     let before = server.fake.disk.lock().ops;
     for key in ["a/x", "a/y"] {
@@ -21,7 +21,7 @@ async fn rejected(server: &TestServer, why: &str) {
             written,
             Err(StoreError::Initializing { .. }
                 | StoreError::Unavailable { .. }
-                // It was on its way when the connection broke.
+                // The operation was in flight when the connection broke.
                 | StoreError::OutcomeUnknown { .. })
         );
         assert!(unavailable, "{why}: {written:?}");
@@ -63,7 +63,7 @@ async fn different_store_is_written_after_load() {
     server.fake.kill();
     server.fake.fault(|faults| {
         faults.store_id = Some("another".to_owned());
-        // It can be described, but not loaded.
+        // The driver can be described, but not loaded.
         faults.list = Some(|_| Box::new(std::iter::empty()));
     });
     server.fake.start();
@@ -104,7 +104,7 @@ async fn writes_during_import_are_rejected() {
     rejected(&server, "an import at the start").await;
     server.fake.fault(|faults| faults.importing = None);
     server.until(|phase| *phase == Phase::Ready).await;
-    // Restarted in the midst of one.
+    // Restarted during an import.
     server.fake.kill();
     server.fake.fault(|faults| faults.importing = Some(9));
     server.fake.start();
@@ -115,6 +115,6 @@ async fn writes_during_import_are_rejected() {
     let Ok(WriteOutcome::Applied { revision, .. }) = created else {
         panic!("not created: {created:?}")
     };
-    // The empty store that the import told of is not remembered.
+    // The revision of the empty store before the import is not remembered.
     assert!(revision.get() < 9_u64 << 40);
 }

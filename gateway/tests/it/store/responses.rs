@@ -1,4 +1,4 @@
-//! Answers to writes that are large, or leave something open.
+//! Responses to writes that are large or have an unknown outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::fake::faults::backend_error;
 
 const MIB: usize = 1 << 20;
 
-/// An operation on the n-th record; `found` as the caller knows it.
+/// An operation on the n-th record; `found` is the size that the caller expects.
 fn op(at: usize, action: backend::Action, found: usize) -> Op {
     Op {
         name: Name {
@@ -32,7 +32,7 @@ fn op(at: usize, action: backend::Action, found: usize) -> Op {
     }
 }
 
-// On one thread, so that all that is asked for at once waits for the same call.
+// On one thread, so that all concurrent operations join the same call.
 #[tokio::test]
 async fn concurrent_large_deletes_report_success() {
     // More than the largest message holds.
@@ -47,7 +47,7 @@ async fn concurrent_large_deletes_report_success() {
     let (mut running, cancel) = (JoinSet::new(), CancellationToken::new());
     running.spawn(tasks.run(cancel.clone()));
     backend.admit(&backend.describe().await.expect("described").header);
-    // Whether the sizes are known or not.
+    // With known and unknown sizes.
     for found in [MIB, 0] {
         let creates = (0..count).map(|at| {
             let create = backend::Action::Create {
@@ -87,7 +87,7 @@ async fn batches_of_large_objects_are_small() {
     for key in &keys {
         server.put(key, 1, &text).await;
     }
-    // They are in the cache now, with their sizes.
+    // The objects are then in the cache, with their sizes.
     let listed = server
         .list(super::server::latest())
         .await
@@ -119,7 +119,7 @@ async fn operation_with_unknown_outcome_is_retried() {
         index: backend::Index::default(),
     };
     let settled = async {
-        // Until it was sent more than once.
+        // Until the operation was sent more than once.
         while asked(&server) < 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -1,4 +1,4 @@
-//! Steps of admission see every kind of write, and what they change is checked.
+//! Admission steps receive every kind of write, and their changes are validated.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::server::{TestServer, thing};
 
-/// Writes down what it sees; the label `wanted` decides what it does.
+/// Records its calls; the label `wanted` selects its action.
 #[derive(Clone, Debug, Default)]
 struct Witness(Arc<Mutex<Vec<String>>>);
 
@@ -25,7 +25,7 @@ impl Witness {
         }
     }
 
-    /// The lines since the last look.
+    /// The lines since the last call.
     fn seen(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock())
     }

@@ -1,4 +1,4 @@
-//! One identifier names a request in the response and in the logs of both sides.
+//! One audit ID identifies a request in the response and in the logs of both sides.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn audit_id_of_slow_write_is_in_response_and_both_logs() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    // Of the whole process: which spans are enabled is one decision for all threads of it.
+    // Process-wide, because the enabled spans are cached for all threads.
     tracing::subscriber::set_global_default(subscriber).expect("the only one");
     let folder = tempfile::tempdir().expect("a directory");
     let socket = folder.path().join("s");

@@ -1,4 +1,4 @@
-//! How large and how deep a body may be.
+//! Size and depth limits of bodies.
 
 use serde_json::json;
 

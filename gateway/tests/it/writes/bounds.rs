@@ -1,10 +1,10 @@
-//! Small requests that ask for much: the responses and what is stored stay small.
+//! Small requests with expensive results: responses and stored objects stay small.
 
 use serde_json::{Value, json};
 
 use super::server::TestServer;
 
-/// Bytes of the largest response to a request that is wrong.
+/// Bytes of the largest error response.
 const LARGEST: usize = (1 << 20) + (16 << 10);
 
 fn heap(metadata: &Value, content: &Value) -> String {

@@ -1,4 +1,4 @@
-//! Clients that go away leave nothing behind.
+//! Cancellation of requests of disconnected clients.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn request_is_cancelled_when_client_disconnects() {
             .until("it is over", |fake| fake.disk.lock().open == 0)
             .await;
         let before = asked(&test_server);
-        // Longer than any pause before another attempt.
+        // Longer than any retry delay.
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(asked(&test_server), before, "{line}");
         test_server.fake.fault(|faults| faults.silent = false);
@@ -46,7 +46,7 @@ async fn request_is_cancelled_when_client_disconnects() {
 async fn disconnect_does_not_cancel_batched_requests() {
     let test_server = TestServer::of_x().await;
     test_server.fake.fault(|faults| faults.silent = true);
-    // As many as there are calls at once, so that what follows travels together.
+    // As many as the concurrent calls, so that later operations share a batch.
     let mut first = Vec::new();
     for calls in 1..=4 {
         first.push(test_server.start("POST things", thing("first", 1)));

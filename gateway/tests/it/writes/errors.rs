@@ -1,4 +1,4 @@
-//! Storage trouble is told as what it is: never a missing object, never a conflict, never a success.
+//! Storage errors are reported as such: never as a missing object, a conflict or a success.
 
 use backend_proto::error::{BackendError, Outcome, Reason};
 use futures_util::future::join_all;
@@ -16,7 +16,7 @@ const READS: [&str; 5] = [
     "GET things?limit=1",
 ];
 
-/// Requests that write, and their bodies.
+/// Mutating requests and their bodies.
 fn writes() -> Vec<(&'static str, String)> {
     let x = thing("x", 2);
     let created = thing("y", 1);
@@ -43,13 +43,13 @@ fn writes() -> Vec<(&'static str, String)> {
     .into()
 }
 
-/// All reads and writes at once; each with what it was.
+/// All reads and writes at once; each response with its request.
 async fn ask_all(test_server: &TestServer, query: &str) -> Vec<(String, TestResponse)> {
     let version = test_server.fake.revision().to_string();
     let reads = READS.map(|line| (line, String::new()));
     let requests = reads.into_iter().chain(writes());
     join_all(requests.map(|(line, body)| {
-        // An update names the version that is there.
+        // An update names the current version.
         let named = format!(r#""name":"x","resourceVersion":"{version}""#);
         let body = if line.starts_with("PUT") {
             body.replace(r#""name":"x""#, &named)
@@ -94,7 +94,7 @@ async fn each_storage_error_has_its_own_response() {
             .fault(|faults| faults.calls = Some(backend_error(reason)));
         for (line, response) in ask_all(&test_server, "").await {
             let expected = match line.as_str() {
-                // Its beginning is a list.
+                // It starts with a list.
                 "DELETE things" => read,
                 line if reads(line) => read,
                 _ => write,
@@ -143,7 +143,7 @@ async fn unreachable_backend_is_503() {
     test_server.fake.kill();
     for (line, response) in ask_all(&test_server, "").await {
         if response.code == 504 {
-            // It was on its way when the connection broke.
+            // The operation was in flight when the connection broke.
             assert!(!reads(&line), "{line}");
             assert!(
                 response.text().contains(UNKNOWN),
@@ -156,7 +156,7 @@ async fn unreachable_backend_is_503() {
         assert_eq!(status["reason"], "ServiceUnavailable", "{line}");
         assert!(response.retry_after().is_some(), "{line}");
     }
-    // What may be stale is served to those who take it, and nothing else is.
+    // Only reads that accept stale data are served.
     let cached = test_server.ask("GET things/x?resourceVersion=0", "").await;
     assert_eq!(cached.expect(200), before);
     let patch = test_server.start("MERGE things/x", r#"{"spec":{"size":5}}"#);
@@ -173,7 +173,7 @@ async fn short_client_timeout_is_honored() {
         let status = response.expect(504);
         assert_eq!(status["reason"], "Timeout", "{line}");
     }
-    // Without it, a write waits for its outcome for 15 s.
+    // Without the timeout, a write waits 15 s for its outcome.
     assert!(began.elapsed().as_secs() < 12, "{:?}", began.elapsed());
     test_server
         .until("nothing is asked any more", |fake| {
@@ -201,7 +201,7 @@ async fn short_client_timeout_is_honored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_write_outcome_is_504() {
     let test_server = TestServer::of_x().await;
-    // The cache has it, so that nothing needs to be read.
+    // The object is in the cache, so that nothing needs to be read.
     test_server.x().await;
     let version = test_server.fake.revision();
     let unknown = BackendError {

@@ -1,5 +1,5 @@
-//! Large objects are worked on elsewhere: they keep nobody waiting, and nothing is done for a client that
-//! does not wait.
+//! Large writes run on the pool: they delay no other request, and are cancelled when their client
+//! disconnects.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::server::{TestServer, thing};
 use crate::busy::busy;
 
-/// A thing too large to be worked on where it is asked for.
+/// A thing above the weight of inline work.
 fn large(name: &str) -> String {
     let mut large: Value = serde_json::from_str(&thing(name, 1)).expect("JSON");
     large["spec"]["text"] = Value::from("x".repeat(200_000));
@@ -26,7 +26,7 @@ async fn large_writes_use_pool_and_small_writes_run_inline() {
         .expect(201);
     let merge = json!({"spec": {"size": 2}}).to_string();
     let json = json!([{"op": "replace", "path": "/spec/size", "value": 3}]).to_string();
-    // Besides the body it is the stored object that counts.
+    // The stored object counts besides the body.
     for (line, body, code) in [
         ("POST things", large("other"), 201),
         ("POST things?dryRun=All", large("more"), 201),
@@ -71,7 +71,7 @@ async fn deadline_ends_wait_for_pool() {
     assert_eq!(late.code, 504, "{}", late.text());
     assert!(took < Duration::from_secs(10), "{took:?}");
     drop(release);
-    // What waits behind it is done, so it would be as well.
+    // The next job in the queue completes, so the cancelled one would have as well.
     test_server
         .ask("POST things", large("next"))
         .await
@@ -103,7 +103,7 @@ async fn excess_large_writes_of_one_user_are_rejected() {
         let (server, body) = (test_server.server.clone(), large(&format!("n{at}")));
         requests.spawn(async move { server.ask("POST things", body).await });
     }
-    // Only those that are refused are answered: by the pool, or by the bound on bodies before it.
+    // Only rejected requests have a response: from the pool, or from the limit of bodies before it.
     let rejected = requests.join_next().await.expect("one").expect("no panic");
     drop(release);
     let mut stored = 0;

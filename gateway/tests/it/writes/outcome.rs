@@ -1,4 +1,4 @@
-//! Names that are taken, and deletions of many.
+//! Names that are taken, and deletions of collections.
 
 use backend_proto::error::Reason;
 
@@ -19,7 +19,7 @@ async fn taken_generated_name_is_regenerated() {
     let name = created["metadata"]["name"].as_str().expect("a name");
     assert!(name.starts_with("g-") && name.len() == 7, "{name}");
     assert_eq!(created["metadata"]["generateName"], "g-");
-    // Bad luck without end is told, and is no endless loop.
+    // The number of attempts is bounded, and exhausting it is reported.
     test_server.fake.fault(|faults| faults.taken = usize::MAX);
     let status = test_server.ask("POST things", generated).await.expect(409);
     assert_eq!(status["reason"], "AlreadyExists");

@@ -1,4 +1,4 @@
-//! Writes that change nothing, and writes that are only tried.
+//! Writes without a change, and dry runs.
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ async fn write_without_change_keeps_version_and_sends_no_event() {
     let scale = test_server.ask("GET things/x/scale", "").await.expect(200);
     let cases = [
         ("PUT things/x", x.to_string()),
-        // What is not the client's to say.
+        // Fields that clients cannot set.
         ("PUT things/x", with(&x, "/metadata/generation", 77)),
         ("PUT things/x", with(&x, "/status", json!({"a": 2}))),
         ("PUT things/x/status", with(&x, "/spec/size", 77)),
@@ -50,7 +50,7 @@ async fn write_without_change_keeps_version_and_sends_no_event() {
         assert_eq!(version(&response), version(before), "{line} {body}");
     }
     assert_eq!(test_server.fake.changes(), changes);
-    // The watch sees the next change first.
+    // The next event of the watch is the next change.
     test_server
         .ask("POST things", thing("next", 1))
         .await

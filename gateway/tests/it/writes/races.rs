@@ -1,4 +1,4 @@
-//! Many at once, and deaths at the worst moment.
+//! Concurrent writes, and crashes of the backend during writes.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ async fn deletion_with_precondition_never_deletes_successor() {
     }
 }
 
-/// A deleted `x` that one finalizer holds, and the update that lets it go.
+/// A deleted `x` with one finalizer, and the update that removes it.
 async fn held() -> (TestServer, Value) {
     let test_server = TestServer::new().await;
     let held = thing("x", 1).replace(

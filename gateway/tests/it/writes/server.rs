@@ -1,4 +1,4 @@
-//! A whole server but for its sockets, over a fake backend, and short words to ask it.
+//! A whole server without sockets, over a fake backend, with short helpers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
 
-/// Nothing here takes longer.
+/// Upper bound for every step here.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) struct TestServer {
@@ -39,7 +39,7 @@ pub(crate) struct TestServer {
     running: Running,
 }
 
-/// A server and its background work.
+/// A server and its background tasks.
 pub(crate) struct Running {
     server: Server,
     tasks: JoinSet<()>,
@@ -48,14 +48,14 @@ pub(crate) struct Running {
     _workers: Workers,
 }
 
-/// Who answers, and who asks.
+/// The request chain, and the peer that sends requests.
 #[derive(Clone)]
 pub(crate) struct Server {
     stack: Arc<Stack<Api>>,
     admin: Arc<Peer>,
 }
 
-/// An answer that is complete.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct TestResponse {
     pub(crate) code: u16,
@@ -63,10 +63,10 @@ pub(crate) struct TestResponse {
     pub(crate) body: Bytes,
 }
 
-/// A request under way.
+/// A request in flight.
 pub(crate) struct Started(JoinSet<TestResponse>);
 
-/// A watch under way.
+/// An open watch.
 pub(crate) struct Watch(Body, Vec<u8>);
 
 impl TestServer {
@@ -111,7 +111,7 @@ impl TestServer {
         Running::over(&self.fake).await
     }
 
-    /// Another server in place of this one.
+    /// Replaces the server by a new one over the same backend.
     pub(crate) async fn restart(mut self) -> Self {
         self.running.cancel.cancel();
         while self.running.tasks.join_next().await.is_some() {}
@@ -122,7 +122,7 @@ impl TestServer {
         self.server.ask(line, body).await
     }
 
-    /// Starts a request that goes on by itself.
+    /// Starts a request in a task.
     pub(crate) fn start(&self, line: &'static str, body: impl Into<Bytes>) -> Started {
         let (server, body) = (self.server.clone(), body.into());
         let mut started = JoinSet::new();
@@ -130,12 +130,12 @@ impl TestServer {
         Started(started)
     }
 
-    /// The thing `x` as it is.
+    /// Reads the thing `x`.
     pub(crate) async fn x(&self) -> Value {
         self.ask("GET things/x", "").await.expect(200)
     }
 
-    /// Waits until the fake shows something.
+    /// Waits for a state of the fake.
     pub(crate) async fn until(&self, what: &str, mut shows: impl FnMut(&Fake) -> bool) {
         let deadline = tokio::time::Instant::now() + SOON;
         while !shows(&self.fake) {
@@ -158,7 +158,7 @@ impl Running {
         Self::at(&fake.endpoint(), chain).await
     }
 
-    /// Over the driver at an endpoint.
+    /// A server over the driver at an endpoint.
     pub(crate) async fn at(endpoint: &str, chain: Chain) -> Self {
         let endpoint = endpoint.parse().expect("an endpoint");
         let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 3 << 20);
@@ -226,12 +226,12 @@ impl Server {
         }
     }
 
-    /// `METHOD path` below the namespace `a`; MERGE and JSON are kinds of patches.
+    /// `METHOD path` relative to the namespace `a`; MERGE and JSON are patch types.
     pub(crate) async fn send(&self, line: &str, body: impl Into<Bytes>) -> Response<Body> {
         self.send_as("test", line, body).await
     }
 
-    /// The same with an `Audit-ID`.
+    /// As [`Self::send`], with an `Audit-ID`.
     pub(crate) async fn send_as(
         &self,
         audit_id: &str,
@@ -274,7 +274,7 @@ impl Server {
     }
 }
 
-/// Copies each piece and drops it, as a socket does: an answer goes on when its pieces are gone.
+/// Copies and drops each chunk, as a socket does: a response continues when its chunks are dropped.
 async fn whole(mut body: Body) -> Bytes {
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -294,14 +294,14 @@ impl Started {
         futures_util::FutureExt::now_or_never(self.0.join_next()).is_some()
     }
 
-    /// The client goes away.
+    /// Disconnects the client.
     pub(crate) async fn leave(mut self) {
         self.0.shutdown().await;
     }
 }
 
 impl TestResponse {
-    /// The body, if the code is this one.
+    /// The body; fails if the status code is another one.
     #[track_caller]
     pub(crate) fn expect(&self, code: u16) -> Value {
         assert_eq!(self.code, code, "{}", self.text());
@@ -318,7 +318,7 @@ impl TestResponse {
 }
 
 impl Watch {
-    /// The next event as it is written.
+    /// The next event as text.
     pub(crate) async fn line(&mut self) -> Vec<u8> {
         loop {
             if let Some(end) = self.1.iter().position(|byte| *byte == b'\n') {
@@ -350,7 +350,7 @@ pub(crate) fn version(object: &Value) -> &str {
         .expect("a version")
 }
 
-/// An object with another value somewhere.
+/// An object with another value at a pointer.
 pub(crate) fn with(object: &Value, pointer: &str, value: impl Into<Value>) -> String {
     let mut object = object.clone();
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer");

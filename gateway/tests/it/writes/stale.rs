@@ -1,10 +1,10 @@
-//! What the cache has not seen yet decides nothing.
+//! Writes and reads while the cache is stale.
 
 use serde_json::{Value, json};
 
 use super::server::{TestResponse, TestServer, thing, version, with};
 
-/// A thing as it is stored, written by somebody else.
+/// A stored thing that another server wrote.
 fn elsewhere(name: &str, uid: &str, size: u64) -> (String, Vec<u8>) {
     let meta = json!({
         "name": name, "namespace": "a", "uid": uid, "generation": 1,
@@ -17,7 +17,7 @@ fn elsewhere(name: &str, uid: &str, size: u64) -> (String, Vec<u8>) {
 }
 
 impl TestServer {
-    /// From now on the server is told of no change.
+    /// Stops the delivery of changes to the server.
     fn hold(&self) {
         let newest = self.fake.revision();
         self.fake
@@ -28,8 +28,8 @@ impl TestServer {
         self.fake.fault(|faults| faults.max_delivered = None);
     }
 
-    /// A request that cannot be answered before the server has asked the backend and heard of what
-    /// it has.
+    /// A request that completes only after the server has read the backend and received its
+    /// changes.
     async fn ask_and_release(
         &self,
         line: &'static str,
@@ -43,7 +43,7 @@ impl TestServer {
         request.response().await
     }
 
-    /// A world whose server has not heard that `x` is of size 2 by now.
+    /// A server that has not received the update of `x` to size 2.
     async fn of_updated_x() -> (Self, Value) {
         let test_server = Self::of_x().await;
         let x = test_server.x().await;
@@ -57,7 +57,7 @@ impl TestServer {
 #[tokio::test(flavor = "multi_thread")]
 async fn patch_applies_to_backend_state_when_cache_is_stale() {
     let (test_server, _) = TestServer::of_updated_x().await;
-    // The event never comes: the backend's own answer is enough.
+    // The event never arrives: the response of the backend is sufficient.
     let patched = test_server
         .ask("MERGE things/x", r#"{"spec":{"replicas":7}}"#)
         .await;
@@ -87,7 +87,8 @@ async fn update_from_newest_version_succeeds_when_cache_is_stale() {
     assert_eq!(response.expect(200)["spec"]["size"], 1);
 
     let (test_server, x) = TestServer::of_updated_x().await;
-    // The backend's answer to the write says it, though the cache thought it was the newest.
+    // The backend's response to the write detects the conflict, although the cache was believed
+    // current.
     let status = test_server
         .ask("PUT things/x", x.to_string())
         .await
@@ -122,7 +123,7 @@ async fn created_object_is_found_when_cache_is_stale() {
         let response = test_server.ask_and_release(line, body).await;
         assert_eq!(response.code, code, "{line}: {}", response.text());
     }
-    // A create needs no look at all.
+    // A create needs no read.
     let test_server = TestServer::new().await;
     test_server.hold();
     test_server.fake.put([elsewhere("y", "u", 1)]);
@@ -146,7 +147,7 @@ async fn deleted_object_is_not_found_when_cache_is_stale() {
         test_server.hold();
         test_server.fake.remove("x");
         let body = body.replace("as it was", &x.to_string());
-        // The backend's answer to the write says it, and a create need not wait either.
+        // The backend's response to the write is sufficient, and a create need not wait either.
         let status = test_server.ask(line, body).await.expect(404);
         assert_eq!(status["reason"], "NotFound", "{line}");
         test_server

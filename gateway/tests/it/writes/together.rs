@@ -1,4 +1,4 @@
-//! Writers and watchers of several servers, and kinds beside each other.
+//! Writers and watchers of several servers, and independent kinds.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ async fn watch_on_one_server_sees_complete_writes_of_another() {
     for (kind, object) in [("ADDED", created), ("MODIFIED", patched), ("DELETED", last)] {
         assert_eq!(watch.event().await, json!({"type": kind, "object": object}));
     }
-    // A consistent read at the other sees every write before it, too.
+    // A consistent read at the other server observes every earlier write.
     test_server
         .ask("POST things", thing("x", 3))
         .await
@@ -57,7 +57,7 @@ async fn truncated_backend_list_is_not_served() {
         let thing = json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": meta});
         (format!("a/t{at}"), kube_json::to_vec(&thing))
     }));
-    // Nothing of it is in the history: all must come from the list.
+    // The history is compacted, so everything must come from the list.
     test_server.fake.compact(test_server.fake.revision());
     let short = [Short::Ends, Short::Lacks, Short::Breaks];
     test_server

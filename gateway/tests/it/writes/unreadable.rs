@@ -1,4 +1,4 @@
-//! A stored object that nobody can read is an error, not a missing object.
+//! An undecodable stored object is an error, not a missing object.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::server::{TestServer, thing};
 
 const BROKEN: &str = "the stored object a/x of things.example.com cannot be read";
 
-/// A world in which `x` is garbage and `y` is not.
+/// A server in which `x` is undecodable and `y` is valid.
 async fn test_server() -> TestServer {
     let test_server = TestServer::of_x().await;
     test_server
@@ -28,7 +28,7 @@ fn named(status: &Value, line: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn undecodable_object_fails_its_readers_only() {
     let mut test_server = test_server().await;
-    // As it comes, and as it is found at the start.
+    // Once received as a change, and once loaded at the start.
     for _ in 0..2 {
         for line in [
             "GET things/x",
@@ -102,7 +102,7 @@ async fn undecodable_object_ends_watches_with_error() {
         .await
         .expect(201);
     assert_eq!(other.event().await["type"], "ADDED");
-    // Who comes later and does not ask for what is there sees what follows.
+    // A watch that starts later, without initial objects, receives later changes.
     let mut later = test_server
         .server
         .watch(&format!(

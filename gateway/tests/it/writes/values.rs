@@ -1,13 +1,13 @@
-//! Values come back as kube-apiserver gives them back, wherever they are shown.
+//! Values are returned as by kube-apiserver, in every response.
 
 use super::server::TestServer;
 
-/// A value as a client writes it, and as it is shown.
+/// A value as a client writes it, and as it is returned.
 const VALUES: [(&str, &str); 19] = [
     ("9007199254740993", "9007199254740993"),
     ("9223372036854775807", "9223372036854775807"),
     ("-9223372036854775808", "-9223372036854775808"),
-    // Above int64: Go reads a float64, and spells its shortest form.
+    // Above int64: Go reads a float64 and writes its shortest representation.
     ("9223372036854775808", "9223372036854776000"),
     ("12345678901234567890", "12345678901234567000"),
     ("1e3", "1000"),
@@ -47,7 +47,7 @@ fn members(pick: impl Fn(&(&'static str, &'static str)) -> &'static str) -> Stri
 fn check(at: &str, text: &[u8]) {
     let text = std::str::from_utf8(text).expect("text");
     let shown = members(|value| value.1);
-    // The first that differs says more than the whole.
+    // Reports the first difference, which is shorter than the whole.
     for (at_value, (_, value)) in VALUES.iter().enumerate() {
         let member = format!(r#""v{at_value:02}":{value}"#);
         assert!(text.contains(&member), "{at}: {member} in {text}");
