@@ -61,7 +61,7 @@ impl DataDir {
             // The PID is for messages only. The server must start on a full disk, so that objects
             // can be deleted.
             Err(error) if error.kind() == ErrorKind::StorageFull => {
-                tracing::warn!(%error, "cannot note the process in the lock file");
+                tracing::warn!(%error, "cannot write the process ID to the lock file");
             }
             written => written.map_err(unusable)?,
         }

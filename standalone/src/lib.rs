@@ -37,7 +37,7 @@ pub enum Error {
         problem: String,
     },
     /// The directory of the socket cannot be created.
-    #[error("cannot make a directory for the driver's socket: {0}")]
+    #[error("cannot create a directory for the driver's socket: {0}")]
     Socket(#[source] std::io::Error),
     /// The program of the driver does not exist.
     #[error("no storage driver at {}: build or install it there, or choose another --backend", .0.display())]

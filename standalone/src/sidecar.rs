@@ -184,11 +184,7 @@ impl Sidecar {
                 let name = name.clone();
                 return Err(Error::Ended { name, reason });
             }
-            tracing::error!(
-                driver = name,
-                reason,
-                "storage driver ended, starting it again"
-            );
+            tracing::error!(driver = name, reason, "storage driver ended, restarting it");
             if self.process.since.elapsed() >= HEALTHY_AFTER {
                 delay = MIN_RESTART_DELAY;
             }
@@ -207,10 +203,10 @@ impl Sidecar {
             *delay = (*delay * 2).min(MAX_RESTART_DELAY);
             match self.program.start(&self.socket).await {
                 Ok(process) => {
-                    tracing::info!(driver = process.name, "storage driver serves again");
+                    tracing::info!(driver = process.name, "storage driver restarted");
                     return process;
                 }
-                Err(error) => tracing::error!(%error, "storage driver cannot be started again"),
+                Err(error) => tracing::error!(%error, "cannot restart storage driver"),
             }
         }
     }

@@ -55,7 +55,7 @@ pub enum Error {
     #[error("cannot write {0}: {1}")]
     Unwritable(PathBuf, #[source] std::io::Error),
     /// A certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
+    #[error("cannot create a certificate: {0}")]
     Generate(#[from] rcgen::Error),
 }
 
