@@ -64,10 +64,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No authority for clients is configured, so no client could authenticate.
-    #[error("nobody could log in: give --client-ca-file or --requestheader-client-ca-file")]
+    #[error("no client authority: set --client-ca-file or --requestheader-client-ca-file")]
     NoAuthority,
     /// A header name that HTTP does not allow.
-    #[error("--{flag}: {name:?} is no name of a header")]
+    #[error("--{flag}: {name:?} is not a valid header name")]
     HeaderName {
         /// The flag.
         flag: &'static str,

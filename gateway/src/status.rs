@@ -41,7 +41,7 @@ impl From<StoreError> for ApiError {
             // As timeouts of kube-apiserver. A client that retries may find its own change.
             StoreError::OutcomeUnknown { .. } => Self::timeout(text, 1),
             StoreError::Corrupt { .. } | StoreError::Internal { .. } => {
-                tracing::error!(%text, "a request failed in the store");
+                tracing::error!(%text, "store request failed");
                 Self::internal(text)
             }
             // The cause was logged when the object was loaded.

@@ -61,11 +61,11 @@ impl Reload {
         while let Some(Some(())) = stop.run_until_cancelled(self.hangup.recv()).await {
             let outcome = match stop.run_until_cancelled(self.reload()).await {
                 Some(Ok(resources)) => {
-                    tracing::info!(resources, "took the manifests");
+                    tracing::info!(resources, "reloaded resource definitions");
                     TAKEN
                 }
                 Some(Err(error)) => {
-                    tracing::error!(%error, "kept the old manifests");
+                    tracing::error!(%error, "cannot reload resource definitions, keeping the old ones");
                     REFUSED
                 }
                 None => return,
@@ -82,7 +82,7 @@ impl Reload {
         // The store first: a request for a new resource must not arrive before the store knows it.
         if let Err(error) = api.store.reload(codec, changed(&old, &new)).await {
             // The store uses the new definitions despite the error, so the catalog must as well.
-            tracing::warn!(%error, "the manifests were taken while objects are being loaded");
+            tracing::warn!(%error, "reloaded resource definitions while objects are loading");
         }
         api.paths.describe(&new);
         let resources = new.resources().count();

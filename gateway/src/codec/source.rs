@@ -179,6 +179,6 @@ impl<S: Source> Running<S> {
 }
 
 fn cut(error: DecodeError) -> io::Error {
-    tracing::error!(%error, "an answer was cut, an object cannot be written");
+    tracing::error!(%error, "aborted response: cannot encode object");
     io::Error::other(error)
 }

@@ -73,7 +73,7 @@ impl Kinds {
         }
         for manifest in resources::read_paths(&self.resources, body_limit)? {
             for warning in &manifest.warnings {
-                tracing::warn!(warning, "a manifest can be served, but");
+                tracing::warn!(warning, "manifest has a warning");
             }
             let id = manifest.resource.id();
             catalog = catalog.without(id.group(), id.resource());

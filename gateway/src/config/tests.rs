@@ -44,7 +44,7 @@ fn front_proxy_flags_set_headers_and_names() {
     let error = serve(line).server().unwrap_err().to_string();
     assert_eq!(
         error,
-        "--requestheader-group-headers: \"a{b\" is no name of a header"
+        "--requestheader-group-headers: \"a{b\" is not a valid header name"
     );
 }
 
@@ -109,7 +109,7 @@ fn given_manifests_replace_compiled_in_ones() {
     let error = kinds("").load().unwrap_err().to_string();
     assert!(
         error.ends_with(
-            "q.yaml: Pod of v1 is no CustomResourceDefinition of apiextensions.k8s.io/v1"
+            "q.yaml: Pod of v1 is not a CustomResourceDefinition of apiextensions.k8s.io/v1"
         ),
         "{error}"
     );

@@ -45,7 +45,7 @@ pub enum LoadError {
         problem: String,
     },
     /// A document is not a `CustomResourceDefinition`.
-    #[error("{at}: {found} is no CustomResourceDefinition of apiextensions.k8s.io/v1")]
+    #[error("{at}: {found} is not a CustomResourceDefinition of apiextensions.k8s.io/v1")]
     Kind {
         /// File and document.
         at: String,

@@ -79,9 +79,9 @@ impl Reloader {
                 self.contents = contents;
                 self.config.store(config);
                 self.trust.store(Arc::new(trust));
-                tracing::info!("took new certificates");
+                tracing::info!("reloaded certificates");
             }
-            Err(err) => tracing::error!(%err, "kept the old certificates"),
+            Err(err) => tracing::error!(%err, "cannot reload certificates, keeping the old ones"),
         }
     }
 }

@@ -115,7 +115,7 @@ impl<S: Service> Connection<S> {
                 return;
             }
             None => {
-                tracing::debug!(peer = %address, "evicted before its handshake was complete");
+                tracing::debug!(peer = %address, "evicted during handshake");
                 return;
             }
         };
@@ -239,7 +239,7 @@ impl<S: Service> Established<S> {
         match served {
             Some(Ok(())) => {}
             Some(Err(err)) => tracing::debug!(peer = %address, %err, "connection ended"),
-            None => tracing::debug!(peer = %address, "connection cut: its client does not read"),
+            None => tracing::debug!(peer = %address, "connection closed: client does not read"),
         }
     }
 }

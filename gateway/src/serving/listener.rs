@@ -67,12 +67,15 @@ impl<S: Service> Server<S> {
         accepting.spawn_on(accept(self.listener, shared), &self.connections);
         match accepting.join_next().await {
             Some(Ok(Ok(()))) | None => {}
-            Some(Ok(Err(err))) => tracing::error!(%err, "cannot accept connections any more"),
+            Some(Ok(Err(err))) => tracing::error!(%err, "stopped accepting connections"),
             Some(Err(err)) => tracing::error!(%err, "the accept loop ended"),
         }
         if timeout(DRAIN_TIMEOUT, tasks.done()).await.is_err() {
             let cut = tasks.abort();
-            tracing::warn!(tasks = cut, "connections that did not end were cut");
+            tracing::warn!(
+                tasks = cut,
+                "aborted connections that did not end before the drain timeout"
+            );
             tasks.done().await;
         }
     }
@@ -94,7 +97,7 @@ async fn accept<S: Service>(listener: TcpListener, shared: Arc<Shared<S>>) -> io
         };
         // Disables Nagle's algorithm: small frames must not wait for acknowledgements.
         if let Err(err) = stream.set_nodelay(true) {
-            tracing::debug!(%err, "could not set TCP_NODELAY");
+            tracing::debug!(%err, "cannot set TCP_NODELAY");
         }
         let slot = slots.admit(address.ip());
         // Waits only for evicted connections to close, never for connections that stay.

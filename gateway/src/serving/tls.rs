@@ -44,7 +44,7 @@ pub enum Error {
     #[error("cannot read {0}: {1}")]
     Unreadable(PathBuf, #[source] std::io::Error),
     /// A file was read but its content is invalid.
-    #[error("{0} is of no use: {1}")]
+    #[error("{0} is invalid: {1}")]
     Unusable(PathBuf, String),
 }
 

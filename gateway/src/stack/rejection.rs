@@ -38,7 +38,7 @@ impl Rejection {
 
     /// Rejects a request that could not be authenticated.
     pub(super) fn unauthenticated(request: &Request<Body>, err: &auth::Error) -> Self {
-        tracing::debug!(%err, "unable to authenticate the request");
+        tracing::debug!(%err, "cannot authenticate request");
         Self::from_error(request, &ApiError::unauthorized("Unauthorized"))
     }
 
@@ -57,7 +57,7 @@ impl Rejection {
         match rejection {
             authz::Rejection::Denied(denied) => Self::denied(request, &denied),
             authz::Rejection::Failed(error) => {
-                tracing::warn!(%error, "cannot authorize the request");
+                tracing::warn!(%error, "cannot authorize request");
                 let uri = request
                     .uri()
                     .path_and_query()

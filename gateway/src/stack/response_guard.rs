@@ -115,7 +115,7 @@ impl Drain {
 
 /// The client did not read the response before the deadline.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer was not complete within the allotted timeout")]
+#[error("the response was not complete before the deadline")]
 struct DeadlineExceeded;
 
 impl GuardedBody {

@@ -191,7 +191,7 @@ fn part_len(changes: &[backend::Change]) -> usize {
 fn unreadable(resource: &ResourceId, record: &backend::Record, error: &DecodeError) -> Stored {
     let key = ObjectKey::new(&record.name.namespace, &record.name.name);
     let revision = record.revision;
-    tracing::error!(%resource, %key, revision, %error, "stored object cannot be read");
+    tracing::error!(%resource, %key, revision, %error, "cannot decode stored object");
     let message = format!("the stored object {key} of {resource} cannot be read: {error}");
     Stored {
         key,

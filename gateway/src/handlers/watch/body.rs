@@ -208,7 +208,7 @@ impl Events {
             let Some(item) = self.batch.next() else { break };
             let bytes = item.bytes();
             if let Err(error) = self.write(item, &mut out) {
-                tracing::error!(%error, "a watch was cut, an object cannot be written");
+                tracing::error!(%error, "aborted watch: cannot encode object");
                 self.fail(&error.into());
             }
             if self.turn.spend(bytes) {
