@@ -201,7 +201,7 @@ impl Client {
         work: impl FnOnce(&Run) -> T + Send + 'static,
     ) -> T {
         let done = self.submit(weight, work, false).await;
-        done.expect("only what may be refused is")
+        done.expect("only rejectable jobs are rejected")
     }
 
     /// The turns of walks.

@@ -23,7 +23,7 @@ pub struct Begun {
     /// Bytes of the first chunk.
     pub first: usize,
     /// Bytes that the rest is made from, held until the response is complete.
-    pub kept: usize,
+    pub retained: usize,
 }
 
 /// A response with this body.

@@ -262,8 +262,8 @@ impl<I: Inner> Stack<I> {
             (Some(_), Some(charge)) => response.map(|body| Body::new(SmallBody::new(body, charge))),
             (_, charge) => {
                 let end = End::of(deadline, &self.lifecycle);
-                let kept = begun(&response).map_or(0, |begun| begun.kept);
-                let paid = (charge, kept);
+                let retained = begun(&response).map_or(0, |begun| begun.retained);
+                let paid = (charge, retained);
                 response.map(|body| Body::new(GuardedBody::new(body, end, guard, reader, paid)))
             }
         }
@@ -316,7 +316,7 @@ fn charge(
 ) -> Result<Option<Charge>, Overloaded> {
     let bytes = match (response.body().size_hint().exact(), begun(response)) {
         (Some(bytes), _) => usize::try_from(bytes).unwrap_or(usize::MAX),
-        (None, Some(begun)) => begun.first + begun.kept,
+        (None, Some(begun)) => begun.first + begun.retained,
         (None, None) => return Ok(None),
     };
     if !rejectable {

@@ -289,7 +289,7 @@ async fn killed_driver_loses_no_acknowledged_write() {
         let version = version.parse::<u64>().unwrap();
         assert!(version > last, "{name} at {version} after {last}");
         assert_eq!(kind, "ADDED");
-        assert!(seen.insert(name), "told twice");
+        assert!(seen.insert(name), "delivered twice");
         last = version;
     }
     assert_eq!(seen, stored);

@@ -46,11 +46,11 @@ async fn sighup_loads_valid_manifests_and_rejects_invalid_ones() {
     write(&kinds, &manifest("v3"));
     program.signal(Signal::HUP);
     let rejected_reloads = "ark_manifest_reloads_total{result=\"refused\"} 1\n";
-    eventually("it was refused", SOON, async || {
+    eventually("it was rejected", SOON, async || {
         admin.get("/metrics").await.1.contains(rejected_reloads)
     })
     .await;
-    assert!(serves("/apis/x.io/v2").await, "the old set is kept");
+    assert!(serves("/apis/x.io/v2").await, "the old set remains");
     assert!(!serves("/apis/x.io/v3").await);
 
     std::fs::remove_file(&bad).unwrap();

@@ -181,7 +181,7 @@ async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = Vec::new();
     loop {
         let got = stream.read_u8().await;
-        text.push(got.expect("an answer"));
+        text.push(got.expect("a response"));
         let read = String::from_utf8_lossy(&text);
         let Some((head, body)) = read.split_once("\r\n\r\n") else {
             continue;

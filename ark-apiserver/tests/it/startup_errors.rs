@@ -26,7 +26,7 @@ fn check(command: Command, parts: &[&str]) {
     let causes = ["os error", "exit status"].map(|cause| lines[0].matches(cause).count());
     assert!(
         causes.iter().all(|count| *count < 2),
-        "told twice: {}",
+        "reported twice: {}",
         lines[0]
     );
 }
@@ -110,7 +110,7 @@ fn invalid_manifests_fail_startup() {
     };
     check_manifest(&write("a.yaml", "kind: [\n"), &["a.yaml"]);
     let pod = write("b.yaml", "apiVersion: v1\nkind: Pod\n");
-    check_manifest(&pod, &["b.yaml", "no CustomResourceDefinition"]);
+    check_manifest(&pod, &["b.yaml", "not a CustomResourceDefinition"]);
     let incomplete = write(
         "c.yaml",
         "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\

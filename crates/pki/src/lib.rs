@@ -78,9 +78,9 @@ impl Pki {
         let path = |name: &str| directory.join(name);
         private_file::create_directory(directory)
             .map_err(|err| Error::Unwritable(directory.to_owned(), err))?;
-        let kept = read(directory, "ca").filter(|pair| is_good(pair, &[], &pair.certificate));
-        let fresh = kept.is_none();
-        let authority = match kept {
+        let loaded = read(directory, "ca").filter(|pair| is_good(pair, &[], &pair.certificate));
+        let fresh = loaded.is_none();
+        let authority = match loaded {
             Some(pair) => pair,
             None => write(directory, "ca", authority(&authority_name())?)?,
         };
@@ -281,7 +281,7 @@ mod tests {
         assert_ne!(fourth.authority_pem, first.authority_pem);
         assert_ne!(
             fourth.admin_pem, first.admin_pem,
-            "nobody trusts the old one any more"
+            "the old certificate is no longer trusted"
         );
     }
 

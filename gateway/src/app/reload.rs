@@ -29,8 +29,8 @@ struct Outcome {
     result: &'static str,
 }
 
-const TAKEN: Outcome = Outcome { result: "taken" };
-const REFUSED: Outcome = Outcome { result: "refused" };
+const RELOADED: Outcome = Outcome { result: "taken" };
+const REJECTED: Outcome = Outcome { result: "refused" };
 
 impl Reload {
     pub(super) fn new(
@@ -41,7 +41,7 @@ impl Reload {
     ) -> Self {
         let outcomes = Family::<Outcome, Counter>::default();
         // Creates both series, so that they are exported as 0 before the first reload.
-        for outcome in [TAKEN, REFUSED] {
+        for outcome in [RELOADED, REJECTED] {
             drop(outcomes.get_or_create(&outcome));
         }
         metrics.register(|registry| {
@@ -62,11 +62,11 @@ impl Reload {
             let outcome = match stop.run_until_cancelled(self.reload()).await {
                 Some(Ok(resources)) => {
                     tracing::info!(resources, "reloaded resource definitions");
-                    TAKEN
+                    RELOADED
                 }
                 Some(Err(error)) => {
                     tracing::error!(%error, "cannot reload resource definitions, keeping the old ones");
-                    REFUSED
+                    REJECTED
                 }
                 None => return,
             };

@@ -269,7 +269,7 @@ impl Source for Pretty {
         Ok(self.taken < self.compact.len())
     }
 
-    fn kept(&self) -> usize {
+    fn retained(&self) -> usize {
         self.compact.len()
     }
 }
@@ -286,7 +286,7 @@ impl Source for Whole {
         Ok(more)
     }
 
-    fn kept(&self) -> usize {
+    fn retained(&self) -> usize {
         self.bytes.len()
     }
 }

@@ -185,7 +185,7 @@ impl Source for List {
         self.turn.end();
     }
 
-    fn kept(&self) -> usize {
+    fn retained(&self) -> usize {
         // Stored bytes that are sent unchanged already belong to the cache.
         let stored = matches!(self.script, Script::Compact) && self.shape.is_stored();
         if stored { 0 } else { self.left.len() }

@@ -45,7 +45,7 @@ pub(super) trait Source: Send + 'static {
     fn rest(&mut self) {}
 
     /// Bytes that are held until the body is complete.
-    fn kept(&self) -> usize {
+    fn retained(&self) -> usize {
         0
     }
 }
@@ -104,7 +104,7 @@ fn begun(
     let compressed = negotiated.gzip() && first.len() > THRESHOLD;
     let begun = source.as_ref().map(|source| reply::Begun {
         first: first.len(),
-        kept: source.kept(),
+        retained: source.retained(),
     });
     let body = match (source, compressed) {
         (None, false) => Body::from(first),

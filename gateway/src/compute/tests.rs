@@ -82,14 +82,14 @@ async fn excess_work_of_one_user_is_rejected_and_others_are_admitted() {
             Box::pin(async move { client.run(weight, |_| ()).await })
         };
         let mut waiting = Vec::new();
-        let refused = loop {
+        let rejected = loop {
             let mut job = job("a");
             match futures_util::poll!(&mut job) {
                 std::task::Poll::Pending => waiting.push(job),
                 std::task::Poll::Ready(done) => break done,
             }
         };
-        assert_eq!(refused, Err(Overloaded));
+        assert_eq!(rejected, Err(Overloaded));
         assert!(waiting.len() <= 64 && waiting.len() * weight <= 64 << 20);
         let client = pool.of("a");
         let (mut other, mut later) = (job("b"), Box::pin(client.run_accepted(weight, |_| ())));
@@ -137,7 +137,7 @@ async fn cancelled_job_is_not_started() {
 #[tokio::test]
 async fn running_job_observes_cancellation() {
     let (pool, _workers) = pool();
-    let (told, ended) = mpsc::sync_channel(16);
+    let (observed, ended) = mpsc::sync_channel(16);
     let (began, begun) = oneshot::channel();
     let client = pool.of("u");
     let mut job = Box::pin(client.run(HEAVY, move |run: &Run| {
@@ -145,7 +145,7 @@ async fn running_job_observes_cancellation() {
         while run.check().is_ok() {
             thread::yield_now();
         }
-        told.send(()).unwrap();
+        observed.send(()).unwrap();
     }));
     queued(&mut job).await;
     begun.await.unwrap();

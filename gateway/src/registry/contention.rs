@@ -107,9 +107,9 @@ mod tests {
         assert!(!contention.turn(&resource, key("b")).await.waited);
         let free = contention.turn_if_contended(&resource, key("b")).await;
         assert!(free.is_none());
-        let mut late = Box::pin(contention.turn_if_contended(&resource, key("a")));
-        assert!(late.as_mut().now_or_never().is_none());
-        drop(late);
+        let mut waiting = Box::pin(contention.turn_if_contended(&resource, key("a")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(waiting);
         let mut second = Box::pin(contention.turn(&resource, key("a")));
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);

@@ -120,8 +120,8 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
             let named = parts
                 .next()
                 .is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
-            let mut refused = parts.filter_map(|it| it.strip_prefix("q="));
-            named && !refused.any(|quality| quality.parse() == Ok(0.0))
+            let mut qualities = parts.filter_map(|it| it.strip_prefix("q="));
+            named && !qualities.any(|quality| quality.parse() == Ok(0.0))
         })
     })
 }

@@ -28,7 +28,7 @@ struct Recorded {
     /// In insertion order, as they will be sent.
     texts: Vec<String>,
     /// The uncut texts, to detect duplicates.
-    seen: HashSet<String>,
+    uncut: HashSet<String>,
     chars: usize,
     truncating: bool,
 }
@@ -79,7 +79,7 @@ impl Recorded {
     }
 
     fn add(&mut self, text: String) {
-        if self.full() || self.seen.contains(&text) {
+        if self.full() || self.uncut.contains(&text) {
             return;
         }
         let chars = text.chars().count();
@@ -88,13 +88,13 @@ impl Recorded {
             self.texts.iter_mut().for_each(truncate);
             self.chars = self.texts.iter().map(|text| text.chars().count()).sum();
         }
-        let mut kept = text.clone();
+        let mut shortened = text.clone();
         if self.truncating {
-            truncate(&mut kept);
+            truncate(&mut shortened);
         }
-        self.chars += kept.chars().count();
-        self.texts.push(kept);
-        self.seen.insert(text);
+        self.chars += shortened.chars().count();
+        self.texts.push(shortened);
+        self.uncut.insert(text);
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
         assert!(built < TOTAL_CHARS, "{built}");
         warnings.add("one more");
         assert_eq!(warnings.texts().len(), built);
-        assert_eq!(warnings.recorded.lock().seen.len(), built);
+        assert_eq!(warnings.recorded.lock().uncut.len(), built);
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn load_errors_name_file_and_reason() {
     check_error("a: [", "file.yaml: yaml: ");
     check_error(
         "kind: Foo\napiVersion: v1\n",
-        "file.yaml: Foo of v1 is no CustomResourceDefinition",
+        "file.yaml: Foo of v1 is not a CustomResourceDefinition",
     );
     check_error("a: 1\n", "file.yaml: a document without kind is no");
     let mut manifest = crd("foos", "Foo", &json!([version("v1", true, &json!({}))]));

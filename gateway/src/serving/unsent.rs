@@ -228,10 +228,10 @@ impl Reader {
         }
     }
 
-    /// Whether another piece may be produced for a response that is charged with `kept` bytes
+    /// Whether another piece may be produced for a response that is charged with `retained` bytes
     /// itself.
-    fn has_room(&self, kept: usize) -> bool {
-        if self.outlet.connection.bytes() <= kept {
+    fn has_room(&self, retained: usize) -> bool {
+        if self.outlet.connection.bytes() <= retained {
             return true;
         }
         let full = self.accounts().into_iter().find(|account| account.full());

@@ -119,20 +119,20 @@ impl Drain {
 struct DeadlineExceeded;
 
 impl GuardedBody {
-    /// A body for `reader`; `charge` covers its existing bytes and the `kept` bytes that its rest
+    /// A body for `reader`; `charge` covers its existing bytes and the `retained` bytes that its rest
     /// is made from.
     pub(super) fn new(
         body: Body,
         end: End,
         guard: ResponseGuard,
         reader: Reader,
-        (charge, kept): (Option<Charge>, usize),
+        (charge, retained): (Option<Charge>, usize),
     ) -> Self {
         let pace = Pace::new(reader, end.deadline());
         let left = body.size_hint().exact();
         let extent = match left {
             Some(_) => Extent::Whole,
-            None => Extent::Begun { kept },
+            None => Extent::Begun { retained },
         };
         Self {
             left,

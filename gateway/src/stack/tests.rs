@@ -194,13 +194,13 @@ async fn impersonation_is_rejected() {
         .headers_mut()
         .insert("impersonate-user", HeaderValue::from_static("nobody"));
     let response = fixture.stack.respond(&fixture.admin, asked).await;
-    let told = text(response).await;
+    let body = text(response).await;
     let message = concat!(
         r#""message":"foos.x.io \"n\" is forbidden: User \"admin\" cannot impersonate-on:user-info:delete "#,
         r#"resource \"foos\" in API group \"x.io\" in the namespace \"d\"","reason":"Forbidden","#,
         r#""details":{"name":"n","group":"x.io","kind":"foos"},"code":403"#
     );
-    assert!(told.contains(message), "{told}");
+    assert!(body.contains(message), "{body}");
 }
 
 #[tokio::test]
@@ -295,13 +295,17 @@ async fn drain_ends_watches_and_rejects_new_requests() {
     assert_eq!(&first[..], b"event\n");
     fixture.stack.lifecycle.drain().await;
     assert!(body.frame().await.is_none(), "the watch ends cleanly");
-    let late = fixture
+    let after_drain = fixture
         .stack
         .respond(&fixture.admin, request(&format!("GET {FOO}/n")))
         .await;
-    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(late.headers()["retry-after"], "1");
-    assert!(text(late).await.contains("apiserver is shutting down"));
+    assert_eq!(after_drain.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(after_drain.headers()["retry-after"], "1");
+    assert!(
+        text(after_drain)
+            .await
+            .contains("apiserver is shutting down")
+    );
 }
 
 #[tokio::test]

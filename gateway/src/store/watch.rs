@@ -132,7 +132,7 @@ impl Watcher {
             self.turn.renew().await;
         }
         Some(match self.cursor.next(&self.chosen, max).await {
-            Ok(seen) => seen.into_iter().map(WatchItem::try_from).collect(),
+            Ok(delivery) => delivery.into_iter().map(WatchItem::try_from).collect(),
             Err(cut) => Err(self.cut(cut)),
         })
         .inspect(|items| self.ended = items.is_err())
@@ -222,19 +222,19 @@ pub(super) fn interest(scope: Scope, filter: &dyn Filter) -> Interest {
 impl TryFrom<Delivery<Stored>> for WatchItem {
     type Error = StoreError;
 
-    fn try_from(seen: Delivery<Stored>) -> Result<Self, StoreError> {
-        let kind = match seen.kind {
+    fn try_from(delivery: Delivery<Stored>) -> Result<Self, StoreError> {
+        let kind = match delivery.kind {
             Kind::Added => EventKind::Added,
             Kind::Modified => EventKind::Modified,
             Kind::Deleted => EventKind::Deleted,
         };
-        let revision = Revision::new(seen.revision).ok_or_else(StoreError::no_revision)?;
-        if let Some(trouble) = seen.item.trouble() {
-            return Err(trouble);
+        let revision = Revision::new(delivery.revision).ok_or_else(StoreError::no_revision)?;
+        if let Some(error) = delivery.item.trouble() {
+            return Err(error);
         }
         Ok(Self::Event {
             kind,
-            object: seen.item,
+            object: delivery.item,
             revision,
         })
     }

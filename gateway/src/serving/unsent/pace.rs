@@ -42,7 +42,7 @@ pub(crate) struct Window {
     /// Charge of the bytes that existed at the start, until the first piece is taken.
     paid: Option<Charge>,
     /// Charge of the bytes that the body holds besides its pieces.
-    kept: Option<Charge>,
+    retained: Option<Charge>,
     extent: Extent,
     /// Whether a connection carries the response, so that chunks are dropped when they are sent.
     carried: bool,
@@ -58,7 +58,7 @@ pub(crate) enum Extent {
     /// The first piece, and the bytes that the rest is made from.
     Begun {
         /// Bytes that are held until the response is complete.
-        kept: usize,
+        retained: usize,
     },
 }
 
@@ -140,7 +140,7 @@ impl Window {
             rest: Bytes::new(),
             charge: None,
             paid,
-            kept: None,
+            retained: None,
             extent,
             carried: true,
             retry: None,
@@ -151,9 +151,9 @@ impl Window {
     pub(crate) fn put(&mut self, piece: Bytes) {
         self.charge = Some(Arc::new(self.pace.reader.charge(piece.len())));
         self.rest = piece;
-        if let (Some(mut paid), Extent::Begun { kept: 1.. }) = (self.paid.take(), self.extent) {
-            paid.resize(self.extent.kept());
-            self.kept = Some(paid);
+        if let (Some(mut paid), Extent::Begun { retained: 1.. }) = (self.paid.take(), self.extent) {
+            paid.resize(self.extent.retained());
+            self.retained = Some(paid);
         }
     }
 
@@ -201,8 +201,8 @@ impl Window {
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Existing bytes are charged already.
         let there = self.extent == Extent::Whole || self.paid.is_some();
-        let kept = self.kept.as_ref().map_or(0, Charge::bytes);
-        while !there && !self.pace.reader.has_room(kept) {
+        let retained = self.retained.as_ref().map_or(0, Charge::bytes);
+        while !there && !self.pace.reader.has_room(retained) {
             let retry = self
                 .retry
                 .get_or_insert_with(|| Box::pin(sleep(LOOK_FOR_ROOM)));
@@ -224,10 +224,10 @@ impl Window {
 }
 
 impl Extent {
-    const fn kept(self) -> usize {
+    const fn retained(self) -> usize {
         match self {
             Self::Whole => 0,
-            Self::Begun { kept } => kept,
+            Self::Begun { retained } => retained,
         }
     }
 }

@@ -54,7 +54,7 @@ async fn piece_is_sent_in_chunks_and_charged_until_sent() {
     let waker = noop_waker();
     let mut cx = Context::from_waker(&waker);
     let pace = Pace::new(unsent.connect().reader("bob"), None);
-    let mut window = Window::new(Arc::clone(&pace), None, Extent::Begun { kept: 0 });
+    let mut window = Window::new(Arc::clone(&pace), None, Extent::Begun { retained: 0 });
     assert!(window.poll_room(&mut cx).is_ready());
     window.put(Bytes::from(vec![0; 300 << 10]));
     let mut chunks = Vec::new();
@@ -85,7 +85,7 @@ async fn stalled_reader_is_overdue_under_pressure() {
     let cx = Context::from_waker(&waker);
     let outlet = unsent.connect();
     let pace = Pace::new(outlet.reader("bob"), None);
-    let mut window = Window::new(Arc::clone(&pace), None, Extent::Begun { kept: 0 });
+    let mut window = Window::new(Arc::clone(&pace), None, Extent::Begun { retained: 0 });
     window.put(Bytes::from(vec![0; 1 << 20]));
     let _chunk = window.poll_chunk(&cx);
     tokio::time::advance(Duration::from_secs(3)).await;
@@ -93,7 +93,7 @@ async fn stalled_reader_is_overdue_under_pressure() {
     assert!(outlet.reader("bob").try_charge(1).is_none());
     assert!(pace.is_overdue(Instant::now()));
     tokio::time::advance(PRESSURE).await;
-    assert!(!pace.is_overdue(Instant::now()), "nobody needs the room");
+    assert!(!pace.is_overdue(Instant::now()), "no pressure");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,12 +101,12 @@ async fn carrier_of_overdue_response_ends() {
     let unsent = Unsent::new(LIMITS);
     let begun = Instant::now();
     let deadline = begun + Duration::from_secs(7);
-    let late = watched(async {
+    let carrier = watched(async {
         let pace = Pace::new(unsent.connect().reader("bob"), Some(deadline));
         assert!(watch_over(&pace));
         std::future::pending::<()>().await;
     });
-    assert_eq!(late.await, None);
+    assert_eq!(carrier.await, None);
     assert_eq!(begun.elapsed().as_secs(), 7);
     let done = watched(async { 1 });
     assert_eq!(done.await, Some(1));

@@ -39,7 +39,7 @@ impl Service {
     }
 
     /// Waits while the fake is silent, and fails if a call error is injected.
-    async fn answering(&self, silent: impl Fn(&Faults) -> bool) -> Result<(), Status> {
+    async fn wait_while_silent(&self, silent: impl Fn(&Faults) -> bool) -> Result<(), Status> {
         let mut moved = self.moved.subscribe();
         loop {
             moved.borrow_and_update();
@@ -93,7 +93,7 @@ impl Service {
                 body: Some(body),
             });
         }
-        unreachable!("the second round always answers")
+        unreachable!("the second round always responds")
     }
 }
 
@@ -140,7 +140,7 @@ impl Backend for Service {
             disk.ops += ops.len();
             disk.most_ops = disk.most_ops.max(ops.len());
         }
-        self.answering(|faults| faults.silent).await?;
+        self.wait_while_silent(|faults| faults.silent).await?;
         let (results, header, lost) = {
             let mut disk = self.disk.lock();
             let results = ops.into_iter().map(|op| disk.apply(op)).collect();
@@ -149,9 +149,10 @@ impl Backend for Service {
             (results, disk.header(), lost)
         };
         self.moved.send_replace(());
-        self.answering(|faults| faults.silent_once_stored).await?;
+        self.wait_while_silent(|faults| faults.silent_once_stored)
+            .await?;
         if lost {
-            return Err(Status::unknown("the answer is lost"));
+            return Err(Status::unknown("the response is lost"));
         }
         let mut response = v1::WriteResponse { header, results };
         if let Some(fault_fn) = self.disk.lock().faults.written.take() {
@@ -195,27 +196,27 @@ impl Backend for Service {
             })
         }));
         parts.push(v1::list_response::Part::Trailer(trailer));
-        let mut answers: Vec<Result<_, Status>> = parts
+        let mut responses: Vec<Result<_, Status>> = parts
             .into_iter()
             .map(|part| Ok(v1::ListResponse { part: Some(part) }))
             .collect();
         let fault_fn = disk.faults.list.filter(|_| range.resource == "things");
         if let Some(fault_fn) = fault_fn {
-            let parts = answers.into_iter().filter_map(Result::ok).collect();
+            let parts = responses.into_iter().filter_map(Result::ok).collect();
             return Ok(Response::new(Box::pin(stream::iter(
                 fault_fn(parts).map(Ok),
             ))));
         }
         match short {
-            Some(Short::Ends) => drop(answers.pop()),
-            Some(Short::Lacks) => drop(answers.remove(1)),
+            Some(Short::Ends) => drop(responses.pop()),
+            Some(Short::Lacks) => drop(responses.remove(1)),
             Some(Short::Breaks) => {
-                answers.pop();
-                answers.push(Err(Status::unavailable("the connection broke")));
+                responses.pop();
+                responses.push(Err(Status::unavailable("the connection broke")));
             }
             None => {}
         }
-        Ok(Response::new(Box::pin(stream::iter(answers))))
+        Ok(Response::new(Box::pin(stream::iter(responses))))
     }
 
     async fn watch(
@@ -240,17 +241,17 @@ impl Backend for Service {
             body: Some(v1::watch_response::Body::Created(created)),
         };
         let rest = stream::unfold((self.clone(), start), move |(service, last)| async move {
-            let mut answer = service.next(last, pause).await;
-            if let Ok(response) = &mut answer
+            let mut message = service.next(last, pause).await;
+            if let Ok(response) = &mut message
                 && matches!(response.body, Some(v1::watch_response::Body::Events(_)))
                 && let Some(fault_fn) = service.disk.lock().faults.events.take()
             {
                 fault_fn(response);
             }
-            let last = answer
+            let last = message
                 .as_ref()
-                .map_or(last, |answer| answer.through_revision);
-            Some((answer, (service, last)))
+                .map_or(last, |message| message.through_revision);
+            Some((message, (service, last)))
         });
         Ok(Response::new(Box::pin(
             stream::once(async { Ok(created) }).chain(rest),
@@ -263,7 +264,7 @@ impl Backend for Service {
     ) -> Result<Response<v1::CurrentRevisionResponse>, Status> {
         let _open = self.enter();
         self.disk.lock().asked += 1;
-        self.answering(|faults| faults.silent).await?;
+        self.wait_while_silent(|faults| faults.silent).await?;
         let mut disk = self.disk.lock();
         let mut header = disk.header();
         if let (Some(header), Some(revision)) = (&mut header, disk.faults.revisions.pop()) {

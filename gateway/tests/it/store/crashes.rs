@@ -40,7 +40,7 @@ async fn killed_backend_loses_and_repeats_no_event() {
         server
             .write("a/x", Action::Delete)
             .await
-            .expect_err("nobody is there");
+            .expect_err("unreachable");
         server.fake.start();
         server.until(|phase| *phase == Phase::Ready).await;
         written.push(match server.write("a/x", Action::Delete).await {

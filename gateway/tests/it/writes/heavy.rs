@@ -64,11 +64,11 @@ async fn deadline_ends_wait_for_pool() {
     let test_server = TestServer::of_x().await;
     let release = busy(&test_server.compute).await;
     let began = Instant::now();
-    let late = test_server
+    let timed_out = test_server
         .ask("POST things?timeout=1s", large("late"))
         .await;
     let took = began.elapsed();
-    assert_eq!(late.code, 504, "{}", late.text());
+    assert_eq!(timed_out.code, 504, "{}", timed_out.text());
     assert!(took < Duration::from_secs(10), "{took:?}");
     drop(release);
     // The next job in the queue completes, so the cancelled one would have as well.

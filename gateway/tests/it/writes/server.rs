@@ -264,7 +264,7 @@ impl Server {
             }
         };
         let response = tokio::time::timeout(SOON, response).await;
-        response.unwrap_or_else(|_| panic!("no answer in time: {line}"))
+        response.unwrap_or_else(|_| panic!("no response before the deadline: {line}"))
     }
 
     pub(crate) async fn watch(&self, path: &str) -> Watch {
