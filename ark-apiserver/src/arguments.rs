@@ -1,4 +1,4 @@
-//! The command line as a whole.
+//! Command line of the program.
 
 use std::ffi::OsString;
 
@@ -8,15 +8,14 @@ use standalone::Standalone;
 
 use crate::usage::Usage;
 
-/// Serves custom resources whose objects live outside etcd.
+/// Serves custom resources whose objects are stored outside etcd.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ark-apiserver", version)]
 pub(crate) struct Arguments {
-    /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What to log: a level, or levels by module as in RUST_LOG.
+    /// Log filter: a level, or levels by module as in RUST_LOG.
     #[arg(
         long,
         env = "ARK_LOG",
@@ -26,7 +25,7 @@ pub(crate) struct Arguments {
     )]
     pub(crate) log: String,
 
-    /// How to log.
+    /// Log format.
     #[arg(
         long,
         env = "ARK_LOG_FORMAT",
@@ -37,29 +36,29 @@ pub(crate) struct Arguments {
     pub(crate) log_format: LogFormat,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// What the program can do.
+/// Subcommands.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
-    /// Serve on this machine without a cluster: starts the storage driver, makes certificates and
+    /// Serve on this machine without a cluster: starts the storage driver, creates certificates and
     /// writes a kubeconfig.
     Standalone(Box<Standalone>),
-    /// Serve behind a kube-apiserver, from a storage driver that runs already.
+    /// Serve behind a kube-apiserver, with a storage driver that is already running.
     Serve(Box<Serve>),
 }
 
-/// Reads the arguments of a process.
+/// Parses the arguments of a process.
 ///
 /// # Errors
-/// What is to be printed instead of starting: help, the version, or what is wrong.
+/// Text to print instead of starting: help, the version, or a usage error.
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Arguments, Usage> {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, Command, LogFormat};
 
-/// Exit code of arguments that cannot be understood.
+/// Exit code for invalid arguments.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -43,15 +43,15 @@ fn main() -> ExitCode {
     match on_deep_stack(|| serve(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Every error names its cause itself.
+            // Each error text already contains its cause, so sources are not printed.
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Runs the server on a thread whose stack, unlike the main thread's, holds the deepest value: the
-/// future of the runtime's `block_on` handles values as well.
+/// Runs the server on a thread with a larger stack than the main thread's: `block_on` polls its
+/// future on the calling thread, and that future handles values of the maximum depth.
 fn on_deep_stack(
     server: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
 ) -> anyhow::Result<()> {
@@ -64,12 +64,12 @@ fn on_deep_stack(
         .unwrap_or_else(|_| Err(anyhow!("the server panicked")))
 }
 
-/// Tasks that a thread runs before it polls its sockets: half of Tokio's default, because a task may take
-/// the 16 ms of the largest work that is done inline (`compute::INLINE`). At 16 a read costs 5 % more.
+/// Tasks that a thread runs before it polls its sockets: half of Tokio's default, because one task
+/// may take the 16 ms of the largest inline work (`compute::INLINE`). At 16, a read costs 5 % more.
 const POLLS: u32 = 32;
 
 fn serve(arguments: Arguments) -> anyhow::Result<()> {
-    // The first one wins, and this is the first.
+    // `install_default` fails if a provider is set; none is set before this call.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let connections = runtime(
         Builder::new_multi_thread()
@@ -82,10 +82,10 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     };
     runtime(Builder::new_multi_thread().event_interval(POLLS))?.block_on(async {
         let stop = CancellationToken::new();
-        let told = told_to_stop(stop.clone());
+        let second_signal = shutdown_signal(stop.clone());
         tokio::select! {
             result = run(arguments.command, process, stop) => result,
-            impatient = told => impatient,
+            aborted = second_signal => aborted,
         }
     })
 }
@@ -105,9 +105,9 @@ fn runtime(builder: &mut Builder) -> anyhow::Result<Runtime> {
     built.map_err(|error| anyhow!("cannot start threads: {error}"))
 }
 
-/// Passes the first SIGINT or SIGTERM on; returns at the second.
-async fn told_to_stop(stop: CancellationToken) -> anyhow::Result<()> {
-    let failed = |error| anyhow!("cannot wait for signals: {error}");
+/// Cancels `stop` at the first SIGINT or SIGTERM; returns an error at the second.
+async fn shutdown_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let failed = |error| anyhow!("cannot install the signal handler: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     for _ in 0..2 {
@@ -116,7 +116,7 @@ async fn told_to_stop(stop: CancellationToken) -> anyhow::Result<()> {
             _ = terminate.recv() => stop.cancel(),
         }
     }
-    bail!("told to stop twice: stopped without draining")
+    bail!("received second signal: exiting without draining")
 }
 
 #[cfg(test)]

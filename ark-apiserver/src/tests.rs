@@ -1,4 +1,4 @@
-//! Flags as they are typed.
+//! Flags and environment variables.
 
 use standalone::Driver;
 
@@ -10,7 +10,7 @@ fn parsed(line: &str) -> Result<Arguments, Usage> {
 }
 
 #[test]
-fn every_flag_can_be_set_by_the_environment() {
+fn every_flag_has_an_environment_variable() {
     use clap::CommandFactory as _;
     let command = Arguments::command();
     for sub in command.get_subcommands() {
@@ -26,7 +26,7 @@ fn every_flag_can_be_set_by_the_environment() {
 }
 
 #[test]
-fn what_is_wrong_is_one_line() {
+fn usage_error_is_one_line() {
     for (line, part) in [
         (
             "standalone --data-dir d --bogus",
@@ -61,7 +61,7 @@ fn what_is_wrong_is_one_line() {
 }
 
 #[test]
-fn a_dsn_is_for_postgres_and_postgres_needs_one() {
+fn dsn_is_required_by_postgres_and_rejected_by_other_drivers() {
     let driver = |flags: &str| {
         let line = format!("standalone --data-dir d {flags}");
         match parsed(&line).unwrap().command {
@@ -83,7 +83,7 @@ fn a_dsn_is_for_postgres_and_postgres_needs_one() {
 }
 
 #[test]
-fn help_does_not_show_the_database() {
+fn help_omits_dsn_from_environment() {
     use clap::CommandFactory as _;
     let mut command = Arguments::command();
     let standalone = command.find_subcommand_mut("standalone").unwrap();

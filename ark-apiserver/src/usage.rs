@@ -1,10 +1,10 @@
-//! What is printed instead of starting.
+//! Text that is printed instead of starting the server.
 
 use std::fmt;
 
 use standalone::redacted;
 
-/// Help, the version, or one line about what is wrong with the arguments.
+/// Help, the version, or one line about invalid arguments.
 #[derive(Debug)]
 pub(crate) struct Usage {
     text: String,
@@ -12,7 +12,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Whether the arguments were wrong; else the text is what was asked for.
+    /// Whether the arguments were invalid. Otherwise the text is requested help or the version.
     #[must_use]
     pub(crate) const fn failed(&self) -> bool {
         self.failed
@@ -26,10 +26,10 @@ impl From<clap::Error> for Usage {
         if !failed {
             return Self { text, failed };
         }
-        // What is wrong is in the first paragraph; the rest repeats the help.
+        // The first paragraph states the error; the rest repeats the help.
         let lines = text.lines().take_while(|line| !line.trim().is_empty());
         let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
-        // It repeats what was typed, which may be a connection string at the wrong place.
+        // clap quotes arguments, and one may be a connection string passed to the wrong flag.
         let wrong = redacted(&words.join(" "));
         let text = format!("{wrong} (--help tells what there is)\n");
         Self { text, failed }

@@ -1,14 +1,14 @@
-//! What lists, tables and watches cost, without sockets and TLS: `cargo run --release -p
-//! gateway --example reads`.
+//! Cost of lists, tables and watches without sockets and TLS: `cargo run --release -p gateway
+//! --example reads`.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 #[path = "../tests/it/fake.rs"]
 #[expect(dead_code, reason = "it can do more than is needed here")]
 mod fake;
-#[path = "../tests/it/reads/world.rs"]
+#[path = "../tests/it/reads/server.rs"]
 #[expect(dead_code, reason = "it can do more than is needed here")]
-mod world;
+mod server;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 
-use crate::world::World;
+use crate::server::TestServer;
 
 const OBJECTS: u32 = 10_000;
 const WATCHERS: u32 = 200;
@@ -28,11 +28,11 @@ const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let world = World::new().await;
-    world
+    let server = TestServer::new().await;
+    server
         .fake
         .put((0..OBJECTS).map(|at| (key(at), thing(at, 0))));
-    let (bytes, took) = list(&world, "things", "").await;
+    let (bytes, took) = list(&server, "things", "").await;
     assert!(bytes > OBJECTS as usize * 2000, "a short list");
     report("first list", took, OBJECTS);
     for (what, url, accept) in [
@@ -46,40 +46,40 @@ async fn main() {
         ("list as YAML", "things", "application/yaml"),
     ] {
         let took = if what.contains("not made") {
-            list(&world, url, accept).await.1
+            list(&server, url, accept).await.1
         } else {
-            best(&world, url, accept).await
+            best(&server, url, accept).await
         };
         report(what, took, OBJECTS);
     }
-    report("page", best(&world, "things?limit=500", "").await, 500);
+    report("page", best(&server, "things?limit=500", "").await, 500);
     report(
         "page, table",
-        best(&world, "things?limit=500", TABLE).await,
+        best(&server, "things?limit=500", TABLE).await,
         500,
     );
     let filtered = "things?limit=500&labelSelector=odd=1";
-    report("page, filtered", best(&world, filtered, "").await, 500);
-    watch(&world).await;
+    report("page, filtered", best(&server, filtered, "").await, 500);
+    watch(&server).await;
 }
 
 const OLD: &str = "/apis/example.com/v1beta1/namespaces/a/things";
 
-/// Objects that exist when a watch begins, then changes read by many.
-async fn watch(world: &World) {
+/// Existing objects when a watch starts, then changes that many watchers read.
+async fn watch(server: &TestServer) {
     let began = Instant::now();
-    let mut body = follow(world, "watch=1").await;
+    let mut body = follow(server, "watch=1").await;
     read(&mut body, OBJECTS).await;
     report("initial event", began.elapsed(), OBJECTS);
     let mut bodies = vec![body];
     let version = "watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
     while bodies.len() < WATCHERS as usize {
-        bodies.push(follow(world, version).await);
+        bodies.push(follow(server, version).await);
     }
     let mut took = Duration::ZERO;
     for change in 0..CHANGES {
-        world.fake.put([(key(change), thing(change, change + 1))]);
-        // The first waits for the backend; the others find the line made.
+        server.fake.put([(key(change), thing(change, change + 1))]);
+        // The first reader waits for the backend; the others find the encoded line.
         read(&mut bodies[0], 1).await;
         let began = Instant::now();
         for body in &mut bodies[1..] {
@@ -90,12 +90,12 @@ async fn watch(world: &World) {
     report("event, per watcher", took, CHANGES * (WATCHERS - 1));
 }
 
-async fn follow(world: &World, query: &str) -> Body {
+async fn follow(server: &TestServer, query: &str) -> Body {
     let request = format!("GET things?{query}");
-    world.ask(&request, "").await.into_body()
+    server.ask(&request, "").await.into_body()
 }
 
-/// Reads so many lines.
+/// Reads this many lines.
 async fn read(body: &mut Body, lines: u32) {
     let mut seen = 0;
     while seen < lines {
@@ -105,18 +105,18 @@ async fn read(body: &mut Body, lines: u32) {
     }
 }
 
-async fn best(world: &World, url: &str, accept: &str) -> Duration {
+async fn best(server: &TestServer, url: &str, accept: &str) -> Duration {
     let mut best = Duration::MAX;
     for _ in 0..5 {
-        best = best.min(list(world, url, accept).await.1);
+        best = best.min(list(server, url, accept).await.1);
     }
     best
 }
 
-/// Reads a whole list; gives its size.
-async fn list(world: &World, url: &str, accept: &str) -> (usize, Duration) {
+/// Reads a whole list; returns its size and duration.
+async fn list(server: &TestServer, url: &str, accept: &str) -> (usize, Duration) {
     let began = Instant::now();
-    let mut body = world.ask(&format!("GET {url}"), accept).await.into_body();
+    let mut body = server.ask(&format!("GET {url}"), accept).await.into_body();
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         bytes += frame
@@ -137,7 +137,7 @@ fn key(at: u32) -> String {
     format!("a/t{at:05}")
 }
 
-/// About 2.6 KiB.
+/// A value of about 2.6 KiB.
 fn thing(at: u32, size: u32) -> Vec<u8> {
     let parts: Vec<_> = (0..30)
         .map(|part| json!({"name": format!("part-{part}"), "count": part, "text": "forty characters of text, more or less"}))

@@ -1,7 +1,7 @@
-//! Admission: steps that may change or reject a write for reasons that are not the schema's.
+//! Admission: steps that may change or reject a write independently of the schema.
 //!
-//! [`Chain`] holds the steps in kube-apiserver's order. Adding a step is a change of [`chain`] alone.
-//! The write pipeline calls them; see `registry/pipeline.rs`.
+//! [`Chain`] holds the steps in kube-apiserver's order. A new step changes [`chain`] only. The
+//! write pipeline calls the chain; see `registry/pipeline.rs`.
 
 pub mod attributes;
 pub mod chain;

@@ -1,9 +1,9 @@
-//! Who is asking: from a connection's certificate and a request's headers to a
+//! Authentication: from the certificate of a connection and the headers of a request to a
 //! [`User`](crate::request::User).
 //!
-//! The authenticators are tried in kube-apiserver's order (front proxy, client certificate). A
-//! request with credentials that none of them accepts is rejected. A request without credentials is
-//! anonymous, and anonymous requests reach the health paths only.
+//! The authenticators run in kube-apiserver's order: front proxy, then client certificate. A
+//! request with credentials that no authenticator accepts is rejected. A request without
+//! credentials is anonymous; anonymous requests are accepted on health paths only.
 
 mod authenticator;
 mod certificates;
@@ -20,16 +20,17 @@ pub use request_header::RequestHeaders;
 pub use trust::{Bundle, Trust};
 pub use union::Authenticators;
 
-/// Why a caller could not be identified. The response says only `Unauthorized`; this is for the log.
+/// Why a caller could not be identified. The response says only `Unauthorized`; the reason is
+/// logged.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// No credentials, and the path is not open to anonymous callers.
+    /// No credentials, and anonymous requests are not accepted on this path.
     #[error("no credentials")]
     Anonymous,
-    /// The certificate does not verify against the CA it was checked with.
+    /// The certificate chain does not lead to the expected authority.
     #[error("verifying client certificate failed: {0}")]
     Untrusted(#[source] std::sync::Arc<rustls::Error>),
-    /// The front proxy's certificate verifies but its name is not on the list.
+    /// The certificate of the front proxy is valid, but its name is not allowed.
     #[error("x509: subject with cn={0} is not in the allowed list")]
     NameNotAllowed(String),
     /// The certificate cannot be read.
@@ -40,7 +41,7 @@ pub enum Error {
     All(Vec<Error>),
 }
 
-/// As Go's `errors.Aggregate` prints.
+/// Formats several errors as Go's `errors.Aggregate` does.
 fn in_brackets(errors: &[Error]) -> String {
     let errors: Vec<String> = errors.iter().map(Error::to_string).collect();
     format!("[{}]", errors.join(", "))

@@ -1,4 +1,4 @@
-//! May this user do this? The answer is a [`Permit`], and handlers demand one.
+//! Authorization. Its result is a [`Permit`], which every handler requires.
 
 mod authorizer;
 mod built_in;
@@ -12,42 +12,42 @@ pub use self::authorizer::{Attributes, Authorizer, Decision, Error, Verdict};
 pub use self::built_in::{AlwaysAllowProbes, PrivilegedGroups};
 use crate::request::User;
 
-/// Proof that a request was authorized. Only this module makes one, so a handler that takes a
-/// `Permit` cannot be reached past authorization.
+/// Proof that a request was authorized. Only this module constructs one, so a handler that takes a
+/// `Permit` cannot run without authorization.
 #[derive(Debug, Clone)]
 pub struct Permit {
     user: Arc<User>,
 }
 
-/// Asks authorizers in order. The first that allows or denies decides; if none does, the request is
-/// denied. The union of `k8s.io/apiserver/pkg/authorization/union`.
+/// Calls authorizers in order. The first that allows or denies decides; if none does, the request
+/// is denied. Source: `k8s.io/apiserver/pkg/authorization/union`.
 #[derive(Debug)]
 pub struct Authorizers(Vec<Box<dyn Authorizer>>);
 
 /// Why a request has no [`Permit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rejection {
-    /// 403: the user may not do this.
+    /// 403: the user is not allowed.
     Denied(Denied),
-    /// 500: no authorizer allowed it, and one of them failed.
+    /// 500: no authorizer allowed the request, and at least one failed.
     Failed(String),
 }
 
 /// The parts of a 403 response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
-    /// Group of the resource asked for; empty when the path is no resource.
+    /// Group of the requested resource; empty for a non-resource path.
     pub group: String,
-    /// The resource asked for; empty when the path is no resource.
+    /// The requested resource; empty for a non-resource path.
     pub resource: String,
-    /// Name of the object asked for; empty when there is none.
+    /// Name of the requested object; empty if there is none.
     pub name: String,
-    /// kube-apiserver's sentence about who may not do what.
+    /// kube-apiserver's message: which user cannot do what.
     pub sentence: String,
 }
 
 impl Permit {
-    /// The user the permit was given to.
+    /// The authorized user.
     pub fn user(&self) -> &User {
         &self.user
     }
@@ -59,7 +59,7 @@ impl Authorizers {
         Self(authorizers)
     }
 
-    /// Members of `system:masters` may do everything, all other users may probe.
+    /// Allows everything to members of `system:masters`, and probes to everybody.
     pub fn built_in() -> Self {
         Self::new(vec![
             Box::new(AlwaysAllowProbes),
@@ -67,11 +67,11 @@ impl Authorizers {
         ])
     }
 
-    /// Decides about one request. An authorizer that fails has no opinion, so a request that another
-    /// one allows is served.
+    /// Authorizes one request. A failed authorizer has no opinion, so another one may still allow
+    /// the request.
     ///
     /// # Errors
-    /// The rejection, in kube-apiserver's words.
+    /// The rejection, with kube-apiserver's text.
     pub async fn authorize(
         &self,
         user: Arc<User>,
@@ -99,7 +99,8 @@ impl Authorizers {
     }
 }
 
-/// An error makes it a failure: the decision might have been another one without it.
+/// With an error the result is a failure, not a denial: the failed authorizer might have allowed
+/// the request.
 fn rejection(user: &User, info: &RequestInfo, reason: &str, errors: &[Error]) -> Rejection {
     if !errors.is_empty() {
         return Rejection::Failed(aggregate(errors));
@@ -116,7 +117,7 @@ fn rejection(user: &User, info: &RequestInfo, reason: &str, errors: &[Error]) ->
     })
 }
 
-/// Each error once, as Go's `errors.Aggregate` prints them.
+/// Each error once, in the format of Go's `errors.Aggregate`.
 fn aggregate(errors: &[Error]) -> String {
     let mut texts: Vec<String> = Vec::new();
     for error in errors {
@@ -148,7 +149,7 @@ fn sentence(user: &User, verb: &str, info: &RequestInfo) -> String {
     })
 }
 
-/// The text repeats what the client sent; a browser must not take it for markup.
+/// Escapes text from the client, so that a browser does not interpret it as markup.
 pub(crate) fn sanitized(sentence: String) -> String {
     if !sentence.contains(['&', '<', '>']) {
         return sentence;

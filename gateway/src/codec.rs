@@ -1,15 +1,15 @@
-//! Bytes of a request into an object, and objects into the bytes of an answer.
+//! Request bodies to objects, and objects to response bodies.
 //!
-//! *In*: [`decode`] parses strictly and brings an object into the shape of its schema.
+//! *In*: [`decode`] parses strictly and applies the schema.
 //!
-//! *Out*: an object arrives here as the compact JSON that is stored. As JSON it leaves as it came; the
-//! other forms are made from it: indented, as YAML, as the row of a table, as metadata alone. Errors
-//! and metadata are written as protobuf, too.
-//! Lists are written piece by piece as the client reads, watch events once for all watchers.
+//! *Out*: the input is an object as stored: compact JSON. A JSON response sends these bytes
+//! unchanged; other representations are derived from them: indented JSON, YAML, table rows, partial
+//! metadata. Errors and partial metadata are also available as protobuf. Lists are encoded in
+//! chunks while the client reads, watch events once for all watchers.
 
 pub(crate) mod decode;
 
-mod form;
+mod negotiated;
 
 mod columns;
 mod partial;
@@ -25,7 +25,7 @@ mod list;
 mod frame;
 
 pub(crate) use document::{error, object, scale, status};
-pub(crate) use form::Form;
 pub(crate) use frame::Frames;
 pub(crate) use list::{Objects, Page, list};
+pub(crate) use negotiated::Negotiated;
 pub(crate) use scale::ScaleView;

@@ -1,17 +1,17 @@
-//! Heavy computation of requests, off the threads that serve connections
+//! Thread pool for work on large objects, separate from the threads that serve connections
 //! (docs/adr/0011-heavy-work-has-a-pool.md).
 //!
-//! Decoding, validating and patching a large object takes tens of milliseconds, and during them the
-//! thread serves nobody else: no probe, no handshake, no watch. Work that weighs more than [`INLINE`]
-//! therefore runs on a few threads of its own, one job of each user after the other; work below it
-//! runs where it is asked for and costs nothing more. Walks over many small things stay where they
-//! are, too, and take [`Turn`]s.
+//! Decoding, validating and patching a large object takes tens of milliseconds. On a serving thread
+//! it would delay every probe, handshake and watch of that thread. Work heavier than [`INLINE`]
+//! therefore runs on the pool, where users take turns job by job. Lighter work runs inline at no
+//! extra cost. Walks over many small objects also stay on their thread, and yield it by [`Turn`]s.
 //!
-//! The future of a job is its owner. Dropped, because the client left or the time of its request is
-//! over, it takes the job out of the queue, or tells it through [`Run::check`] that nobody waits; what
-//! the job holds is dropped on the pool's threads, because that is work as well.
+//! The future of a job owns the job. If the future is dropped, because the client disconnected or
+//! the deadline passed, a queued job is removed from the queue, and a running job observes the
+//! cancellation through [`Run::check`]. Values of the job are dropped on the pool, because dropping
+//! a large tree is work as well.
 
-mod kept;
+mod pool_dropped;
 mod queue;
 mod turn;
 
@@ -30,56 +30,55 @@ use tokio::sync::oneshot;
 
 use self::queue::{Job, Queue, Task};
 
-pub use self::kept::{Kept, Remade};
+pub use self::pool_dropped::{PoolDropped, Recomputable};
 pub use self::turn::{Turn, Walks};
 
-/// The most bytes of an object that are worked on where they are asked for: at 0.6 to 1 us a byte,
-/// which is what the worst bodies cost, whose every few bytes are an error, 10 to 16 ms of the 50 ms
-/// that a request may hold a thread for. Ordinary objects have a few KiB and cost a tenth of that.
+/// The largest object that is worked on inline, bytes. The worst bodies, in which every few bytes
+/// are an error, cost 0.6 to 1 us per byte: 10 to 16 ms of the 50 ms that a request may hold a
+/// serving thread. Ordinary objects have a few KiB and cost a tenth of that.
 pub const INLINE: usize = 16 << 10;
 
-/// Priority of the pool's threads: a third of the time of a processor that others want as well.
+/// Nice value of the pool's threads: under contention they get a third of the time of a processor.
 const NICENESS: i32 = 5;
 
-/// When to come back after [`Overloaded`], seconds: kube-apiserver's number for 429.
+/// `Retry-After` of [`Overloaded`], seconds: kube-apiserver's value for 429.
 const RETRY_AFTER: u32 = 1;
 
-/// Threads for heavy work; cheap to clone.
+/// Handle to the pool; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
     walks: Walks,
 }
 
-/// The threads of a pool. Dropped, they end as soon as they are done; work that comes later runs
-/// where it is asked for.
+/// Threads of a pool. After a drop they end once their queue is empty; later jobs run inline.
 #[derive(Debug)]
 pub struct Workers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// A pool as one user has it: users take turns. Cheap to clone.
+/// The pool for one user; users take turns. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     pool: Pool,
     user: Arc<str>,
 }
 
-/// What a job can know of its own run.
+/// Context of a running job.
 #[derive(Debug)]
 pub struct Run {
-    /// None where it runs inline.
+    /// None for an inline job.
     pool: Option<Pool>,
     cancelled: Arc<AtomicBool>,
 }
 
-/// So much heavy work waits already that more is refused; nothing was begun.
+/// The queue of the pool is full; the job was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too much heavy work waits")]
 pub struct Overloaded;
 
-/// Nobody waits for the job any more.
+/// The future of the job was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request is over")]
 pub struct Cancelled;
@@ -87,11 +86,11 @@ pub struct Cancelled;
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Rings once per task, and for all at the end.
+    /// Notified once per task, and for all threads at close.
     wake: Condvar,
 }
 
-/// Takes its job back when dropped.
+/// Removes its job from the queue when dropped.
 struct Waiting<'a> {
     client: &'a Client,
     id: u64,
@@ -102,10 +101,10 @@ struct Waiting<'a> {
 // === impl Pool ===
 
 impl Pool {
-    /// A pool and its threads.
+    /// Starts a pool.
     ///
     /// # Errors
-    /// If the system gives no threads.
+    /// If the system cannot create threads.
     pub fn start(threads: usize) -> io::Result<(Self, Workers)> {
         let shared = Arc::<Shared>::default();
         let mut workers = Workers {
@@ -114,7 +113,7 @@ impl Pool {
         };
         for number in 0..threads.max(1) {
             let shared = Arc::clone(&shared);
-            // Trees are as deep here as anywhere else.
+            // The stack must hold trees of the maximum depth, as on serving threads.
             let thread = thread::Builder::new()
                 .name(format!("compute-{number}"))
                 .stack_size(kube_json::STACK_SIZE);
@@ -124,20 +123,20 @@ impl Pool {
         Ok((Self { shared, walks }, workers))
     }
 
-    /// As many threads as leave a processor to those who serve.
+    /// Threads of a pool that leaves one processor to the serving threads.
     #[must_use]
     pub fn usual_threads() -> usize {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         processors.saturating_sub(1).max(1)
     }
 
-    /// The turns of walks, which need no pool, but leave the threads where they are to others.
+    /// The turns of walks, which do not use the pool's threads.
     #[must_use]
     pub const fn walks(&self) -> &Walks {
         &self.walks
     }
 
-    /// The pool as a user has it.
+    /// The pool for one user.
     #[must_use]
     pub fn of(&self, user: &str) -> Client {
         Client {
@@ -161,11 +160,11 @@ impl Pool {
 // === impl Workers ===
 
 impl Workers {
-    /// Waits until everything that was asked for is done; blocks its thread.
+    /// Waits until all queued work is done; blocks its thread.
     pub fn join(mut self) {
         self.shared.close();
         for thread in self.threads.drain(..) {
-            // Jobs catch their panics.
+            // Jobs catch their panics, so the thread does not panic.
             let _ = thread.join();
         }
     }
@@ -180,11 +179,11 @@ impl Drop for Workers {
 // === impl Client ===
 
 impl Client {
-    /// Does work about an object of `weight` bytes: here, or if that is more than [`INLINE`] on the
-    /// pool. Work on the pool is not begun, or told, when this future is dropped.
+    /// Runs work on an object of `weight` bytes: inline, or on the pool above [`INLINE`]. If this
+    /// future is dropped, a queued job is not started, and a running job observes the cancellation.
     ///
     /// # Errors
-    /// If too much of this user's work, or of everybody's, waits already.
+    /// If too much work of this user, or of all users, is queued.
     pub async fn run<T: Send + 'static>(
         &self,
         weight: usize,
@@ -193,15 +192,16 @@ impl Client {
         self.submit(weight, work, true).await
     }
 
-    /// The same as a later step of a request: never refused, because something may be done already
-    /// that its client must be told of. Requests bound how much of it waits.
-    pub async fn go_on<T: Send + 'static>(
+    /// As [`Self::run`] for a later step of a request, never rejected: a change may already be
+    /// stored, and its client must get the outcome. The limits on requests bound how much of this
+    /// work is queued.
+    pub async fn run_accepted<T: Send + 'static>(
         &self,
         weight: usize,
         work: impl FnOnce(&Run) -> T + Send + 'static,
     ) -> T {
         let done = self.submit(weight, work, false).await;
-        done.expect("only what may be refused is")
+        done.expect("only rejectable jobs are rejected")
     }
 
     /// The turns of walks.
@@ -228,12 +228,12 @@ impl Client {
         let span = tracing::Span::current();
         let job = move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&run))));
-            // Dropped here if nobody waits.
+            // The result is dropped here if the future is gone.
             drop(done.send(outcome));
         };
         let id = match self.push(weight, Box::new(job), refusable)? {
             Ok(id) => id,
-            // No threads are left: a server that ends finishes what it has begun.
+            // The pool is closed: a server that drains completes its requests inline.
             Err(job) => {
                 job();
                 0
@@ -282,10 +282,10 @@ impl Run {
         }
     }
 
-    /// Whether anybody still waits; to be asked between steps.
+    /// Whether the future of the job still exists. Call it between steps.
     ///
     /// # Errors
-    /// If nobody does.
+    /// If the future was dropped.
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Cancelled);
@@ -293,10 +293,10 @@ impl Run {
         Ok(())
     }
 
-    /// A value of the job's weight that is dropped where the job ran.
+    /// Wraps a value of the job's weight that is to be dropped where the job ran.
     #[must_use]
-    pub fn keep<T: Send + 'static>(&self, value: T) -> Kept<T> {
-        Kept::new(value, self.pool.clone())
+    pub fn drop_on_pool<T: Send + 'static>(&self, value: T) -> PoolDropped<T> {
+        PoolDropped::new(value, self.pool.clone())
     }
 }
 
@@ -304,7 +304,8 @@ impl Run {
 
 impl Shared {
     fn work(&self) {
-        // Of this thread: in Linux threads have priorities of their own. Not to be had, not needed.
+        // Sets the priority of this thread: in Linux, threads have priorities of their own. A
+        // failure is harmless.
         let _ = rustix::process::setpriority_process(None, NICENESS);
         let mut queue = self.queue.lock();
         loop {
@@ -355,7 +356,7 @@ impl From<Overloaded> for ApiError {
     }
 }
 
-/// Nobody is there to be told.
+/// The response is never sent, because the request was dropped.
 impl From<Cancelled> for ApiError {
     fn from(cancelled: Cancelled) -> Self {
         Self::internal(cancelled)

@@ -1,7 +1,7 @@
-//! From flags and the environment to what the server is built from.
+//! Flags and environment variables to the configuration of a server.
 //!
-//! Flags are kube-apiserver's wherever it has one that means the same; every flag is also read from
-//! the environment as `ARK_` and its name.
+//! Flags have kube-apiserver's names where the meaning is the same. Every flag can also be set by
+//! the environment variable `ARK_` followed by its name.
 
 mod serve;
 
@@ -26,31 +26,31 @@ use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
 use crate::store::StoreConfig;
 
-/// What a server is built from.
+/// Configuration of a server.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Where objects are stored.
+    /// Address and credentials of the storage driver.
     pub backend: Endpoint,
-    /// How much of them is kept in memory.
+    /// Bounds of the caches.
     pub store: StoreConfig,
-    /// Which kinds are served.
+    /// Manifests of the served kinds.
     pub kinds: Kinds,
-    /// Certificates of the server and of those who vouch for clients.
+    /// Serving certificate, and the authorities of clients.
     pub tls: tls::Files,
-    /// The headers by which a front proxy speaks for users; `None` if there is no front proxy.
+    /// Identity headers of a front proxy; `None` without a front proxy.
     pub request_headers: Option<RequestHeaders>,
-    /// Requests that only read which may run at once; 0 is unlimited.
+    /// Concurrent read-only requests; 0 is unlimited.
     pub max_reads: usize,
-    /// Requests that write which may run at once; 0 is unlimited.
+    /// Concurrent mutating requests; 0 is unlimited.
     pub max_writes: usize,
-    /// Who answers for namespaces.
+    /// Source of namespaces.
     pub namespaces: Namespaces,
 }
 
-/// Flags that cannot be obeyed. Each is one line that names the flag or file.
+/// Invalid flags. Each message is one line that names the flag or file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The backend's address or certificates.
+    /// The address or the certificates of the backend are invalid.
     #[error("--backend: {0}")]
     Backend(#[from] EndpointError),
     /// A file that a flag names cannot be read.
@@ -60,18 +60,18 @@ pub enum Error {
         flag: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The IO error.
         source: std::io::Error,
     },
-    /// Nobody could be let in.
-    #[error("nobody could log in: give --client-ca-file or --requestheader-client-ca-file")]
+    /// No authority for clients is configured, so no client could authenticate.
+    #[error("no client authority: set --client-ca-file or --requestheader-client-ca-file")]
     NoAuthority,
     /// A header name that HTTP does not allow.
-    #[error("--{flag}: {name:?} is no name of a header")]
+    #[error("--{flag}: {name:?} is not a valid header name")]
     HeaderName {
         /// The flag.
         flag: &'static str,
-        /// What was given.
+        /// The given name.
         name: String,
     },
     /// A manifest cannot be served.
@@ -80,7 +80,7 @@ pub enum Error {
     /// Two manifests cannot be served together.
     #[error("resources: {0}")]
     Conflict(#[from] Conflict),
-    /// There is no kind at all.
+    /// No kind is configured.
     #[error("--no-default-resources leaves nothing to serve: give --resources DIR")]
     NoKinds,
 }

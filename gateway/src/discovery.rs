@@ -1,4 +1,4 @@
-//! What there is, for clients that ask: groups, versions, resources and their verbs.
+//! Discovery: groups, versions, resources and their verbs.
 //!
 //! Every document is built once from a [`Catalog`] and sent as prepared bytes.
 
@@ -17,10 +17,10 @@ use http::{HeaderValue, Response};
 use crate::reply::Document;
 use crate::resources::Catalog;
 
-/// Below this size compression costs more than it saves; kube-apiserver's threshold.
+/// Documents below this size are not compressed: kube-apiserver's threshold, bytes.
 const COMPRESS_FROM: usize = 128 << 10;
 
-/// Verbs of a resource, in the order in which kube-apiserver lists them.
+/// Verbs of a resource, in kube-apiserver's order.
 const VERBS: [&str; 8] = [
     "delete",
     "deletecollection",
@@ -34,7 +34,7 @@ const VERBS: [&str; 8] = [
 /// Verbs of `status` and `scale`.
 const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
 
-/// The documents of one catalog.
+/// The discovery documents of one catalog.
 #[derive(Debug)]
 pub struct Discovery {
     core: Core,
@@ -43,7 +43,7 @@ pub struct Discovery {
     by_group: BTreeMap<String, Group>,
 }
 
-/// The group without a name, whose kinds live elsewhere.
+/// The core group, which has no resources here.
 #[derive(Debug)]
 struct Core {
     versions: Document,
@@ -58,7 +58,7 @@ struct Group {
 }
 
 impl Discovery {
-    /// The documents of a catalog.
+    /// Builds the documents of a catalog.
     #[must_use]
     pub fn new(catalog: &Catalog) -> Self {
         let group = |name: &str| {
@@ -88,19 +88,19 @@ impl Discovery {
         }
     }
 
-    /// `/api`: the versions of the group without a name.
+    /// `/api`: the versions of the core group.
     #[must_use]
     pub fn core(&self, head: &Parts) -> Response<Body> {
         either(&self.core.versions, &self.core.aggregated, head)
     }
 
-    /// `/api/v1`: no resources.
+    /// `/api/v1`: an empty resource list.
     #[must_use]
     pub fn core_resources(&self, head: &Parts) -> Response<Body> {
         negotiated::plain(&self.core.resources, head)
     }
 
-    /// `/apis`: all groups, with their resources if the client prefers that.
+    /// `/apis`: all groups; with their resources if the client accepts aggregated discovery.
     #[must_use]
     pub fn groups(&self, head: &Parts) -> Response<Body> {
         either(&self.groups, &self.aggregated, head)
@@ -120,7 +120,7 @@ impl Discovery {
         Some(negotiated::plain(document, head))
     }
 
-    /// The paths that there are, sorted.
+    /// The served paths, sorted.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
         for (name, group) in &self.by_group {
@@ -132,7 +132,7 @@ impl Discovery {
     }
 }
 
-/// The list of groups, or the document of all, as the client prefers.
+/// The group list or the aggregated document, as the client prefers.
 fn either(legacy: &Document, aggregated: &Document, head: &Parts) -> Response<Body> {
     let accept = negotiated::header(head, &ACCEPT);
     let Some(format) = media_type::aggregated_discovery(accept) else {
@@ -150,7 +150,7 @@ fn either(legacy: &Document, aggregated: &Document, head: &Parts) -> Response<Bo
     response
 }
 
-/// Groups with a version that clients may use.
+/// Groups with at least one served version.
 fn served_groups(catalog: &Catalog) -> Vec<&str> {
     let groups = catalog.groups();
     groups
@@ -158,7 +158,7 @@ fn served_groups(catalog: &Catalog) -> Vec<&str> {
         .collect()
 }
 
-/// Documents end with a newline, as Go's encoder writes them.
+/// Appends a newline, as Go's encoder does.
 fn line(mut json: Vec<u8>) -> Document {
     json.push(b'\n');
     Document::new(json, COMPRESS_FROM)

@@ -1,43 +1,44 @@
-//! A queue whose owners take turns, so that one who queues thousands makes others wait for one.
+//! A queue in which owners take turns, so that an owner with thousands of items delays another
+//! owner by one item only.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 use tokio::sync::oneshot;
 
-/// So many that wait are searched for those who have left.
+/// Number of items at which the queue is searched for abandoned ones.
 const MANY: usize = 1024;
 
-/// Something that waits and may have left.
+/// A queued item whose caller may have left.
 pub(crate) trait Waiter {
-    /// Whether its caller has gone.
+    /// Whether the caller has left.
     fn has_left(&self) -> bool;
 }
 
-/// Which one of an owner comes first.
+/// Which item of an owner is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum First {
-    /// While more come than can be served, the oldest are those that gave up.
+    /// The newest: under overload the oldest callers have probably given up.
     Newest,
-    /// The order in which they came.
+    /// Order of arrival.
     Oldest,
 }
 
-/// What waits, by owner. Those who have left are skipped, and searched for when there are many: who asks and
-/// leaves cannot fill it.
+/// Items by owner. Abandoned items are skipped, and removed when the queue is long, so that they
+/// cannot fill it.
 #[derive(Debug)]
 pub(crate) struct FairQueue<K, T> {
     first: First,
-    /// Each owner that waits, once.
+    /// Each owner with items, once.
     rotation: VecDeque<K>,
     lines: HashMap<K, VecDeque<T>>,
     len: usize,
-    /// How many there may be before they are searched.
+    /// Length at which the next search happens.
     search_at: usize,
 }
 
 impl<K: Clone + Eq + Hash, T: Waiter> FairQueue<K, T> {
-    /// Nothing waits.
+    /// An empty queue.
     pub(crate) fn new(first: First) -> Self {
         Self {
             first,
@@ -48,7 +49,7 @@ impl<K: Clone + Eq + Hash, T: Waiter> FairQueue<K, T> {
         }
     }
 
-    /// Queues.
+    /// Appends an item of an owner.
     pub(crate) fn push(&mut self, owner: K, item: T) {
         let line = self.lines.entry(owner.clone()).or_default();
         if line.is_empty() {
@@ -61,7 +62,7 @@ impl<K: Clone + Eq + Hash, T: Waiter> FairQueue<K, T> {
         }
     }
 
-    /// The next one, if there is any and it is wanted.
+    /// The next item, if `wanted` accepts it.
     pub(crate) fn pop_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
         self.skip_left();
         let owner = self.rotation.front()?;
@@ -80,18 +81,18 @@ impl<K: Clone + Eq + Hash, T: Waiter> FairQueue<K, T> {
         Some(next)
     }
 
-    /// The next one.
+    /// The next item.
     pub(crate) fn pop(&mut self) -> Option<T> {
         self.pop_if(|_| true)
     }
 
-    /// Whether the queue is empty.
+    /// Whether the queue has no items that still wait.
     pub(crate) fn is_empty(&mut self) -> bool {
         self.skip_left();
         self.len == 0
     }
 
-    /// Drops those who have left until the next one has not.
+    /// Removes abandoned items at the front.
     fn skip_left(&mut self) {
         while let Some(owner) = self.rotation.front()
             && let Some(line) = self.lines.get_mut(owner)
@@ -133,7 +134,7 @@ impl<T> Waiter for oneshot::Sender<T> {
 mod tests {
     use super::{FairQueue, First, MANY, Waiter};
 
-    /// A name, and whether it has left.
+    /// A name, and whether its caller has left.
     #[derive(Debug)]
     struct Item(&'static str, bool);
 
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_take_turns_and_those_who_left_are_skipped() {
+    fn owners_take_turns_and_abandoned_items_are_skipped() {
         for (first, expected) in [
             (First::Oldest, ["a1", "b1", "a2", "a3"]),
             (First::Newest, ["a3", "b1", "a2", "a1"]),
@@ -166,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_stays_the_next() {
+    fn unwanted_item_stays_at_front() {
         let mut queue = queue(First::Oldest);
         assert!(queue.pop_if(|item| item.0 == "b1").is_none());
         assert_eq!(queue.pop().unwrap().0, "a1");
     }
 
     #[test]
-    fn those_who_left_do_not_fill_it() {
+    fn abandoned_items_are_removed() {
         let mut queue = queue(First::Oldest);
         for _ in 0..100 * MANY {
             queue.push('d', Item("d", true));

@@ -1,11 +1,11 @@
-//! From an authorized request to its answer: one room per verb.
+//! Handlers: from an authorized request to its response, one module per verb.
 //!
-//! [`Api`] decides which handler a request is for; a handler parses options, calls the registry or
-//! the store, and encodes. Errors become answers in one place, here.
+//! [`Api`] selects the handler of a request. A handler parses options, calls the registry or the
+//! store, and encodes the result. Errors become responses in one place, here.
 
 mod call;
 mod namespaces;
-mod paths;
+mod non_resource;
 
 mod route;
 
@@ -43,37 +43,37 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub(crate) use call::Call;
-pub use paths::Paths;
+pub use non_resource::NonResource;
 
-/// Everything handlers need.
+/// Shared state of the handlers.
 #[derive(Debug)]
 pub struct Api {
-    /// What is served.
+    /// The served resources.
     pub catalog: Arc<ArcSwap<Catalog>>,
-    /// Where objects are.
+    /// The stored objects.
     pub store: Store,
-    /// Counts what handlers do.
+    /// Metrics of the handlers.
     pub metrics: Metrics,
-    /// Answers to everything that is no resource.
-    pub paths: Paths,
-    /// Who answers for namespaces.
+    /// Handlers of non-resource paths.
+    pub paths: NonResource,
+    /// Source of namespaces.
     pub namespaces: Namespaces,
-    /// The way to write.
+    /// The write path.
     registry: Registry,
 }
 
-/// Where namespaces come from.
+/// Source of namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespaces {
-    /// The cluster has them and answers for them.
+    /// The cluster manages namespaces; requests for them are not served here.
     OfCluster,
-    /// There is no cluster: each exists as soon as it is named.
+    /// Without a cluster every namespace exists implicitly.
     Implicit,
 }
 
 impl Api {
-    /// Answers for the resources of a catalog whose objects are in `store`; `health` and the use of
-    /// `limits` are told to whoever asks.
+    /// Handlers for the resources of a catalog whose objects are in `store`. Probes report
+    /// `health`, metrics the use of `limits`.
     #[must_use]
     pub fn new(
         catalog: Catalog,
@@ -83,7 +83,7 @@ impl Api {
         limits: Limits,
         namespaces: Namespaces,
     ) -> Self {
-        let paths = Paths::new(&catalog, health, metrics.clone(), store.clone(), limits);
+        let paths = NonResource::new(&catalog, health, metrics.clone(), store.clone(), limits);
         Self {
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
             registry: Registry::new(store.clone(), Arc::new(Chain::default())),
@@ -96,7 +96,7 @@ impl Api {
 }
 
 impl Api {
-    /// The same with steps of admission.
+    /// As [`Self::new`], with steps of admission.
     #[must_use]
     pub fn with_admission(mut self, chain: Chain) -> Self {
         self.registry = Registry::new(self.store.clone(), Arc::new(chain));
@@ -115,18 +115,18 @@ impl Inner for Api {
         if !info.is_resource_request {
             let (head, _) = request.into_parts();
             let compute = self.store.compute().of(&permit.user().name);
-            return paths::answer(self, &compute, &info, head).await;
+            return non_resource::respond(self, &compute, &info, head).await;
         }
         let Some(served) = route::find(&self.catalog.load(), &info) else {
             let (head, _) = request.into_parts();
-            return match namespaces::answer(&info, &head) {
-                Some(answer) if self.namespaces == Namespaces::Implicit => answer,
+            return match namespaces::respond(&info, &head) {
+                Some(response) if self.namespaces == Namespaces::Implicit => response,
                 _ => reply::not_found(),
             };
         };
         let mut call = Call::new(permit, info, served, context, request);
-        match route::answer(self, &mut call).await {
-            Ok(answer) => answer,
+        match route::respond(self, &mut call).await {
+            Ok(response) => response,
             Err(error) => codec::error(&call.head.headers, &call.head.uri, &error),
         }
     }

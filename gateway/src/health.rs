@@ -1,6 +1,6 @@
 //! Probes: `/healthz`, `/livez`, `/readyz`, and one path below them per check.
 //!
-//! Liveness does not look at storage: starting the gateway again would not mend it.
+//! Liveness does not depend on storage: a restart of the gateway would not repair it.
 
 mod endpoint;
 
@@ -18,48 +18,48 @@ use crate::store::Phase;
 
 pub use endpoint::Endpoint;
 
-/// What probes look at; cheap to clone.
+/// State that probes check; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Health {
     storage: watch::Receiver<Phase>,
     shutdown: CancellationToken,
 }
 
-/// One thing that can be wrong.
+/// One condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
-    /// The process answers.
+    /// The process responds.
     Ping,
-    /// Objects are loaded and the stream of changes is up.
+    /// Objects are loaded, and the change stream is connected.
     Storage,
-    /// Nobody asked the process to stop.
+    /// No shutdown was requested.
     Shutdown,
 }
 
 impl Health {
-    /// Probes of a store and of the signal that shutdown began.
+    /// Probes of the phase of a store and the shutdown signal.
     #[must_use]
     pub const fn new(storage: watch::Receiver<Phase>, shutdown: CancellationToken) -> Self {
         Self { storage, shutdown }
     }
 
-    /// Whether requests can be answered.
+    /// Whether requests can be served.
     ///
     /// # Errors
-    /// One sentence about the first thing that is wrong.
+    /// A sentence about the first failed check.
     pub fn ready(&self) -> Result<(), String> {
         let mut checks = Endpoint::Readyz.checks().iter();
         checks.try_for_each(|check| check.run(self))
     }
 
-    /// Whether objects were loaded at all since the start.
+    /// Whether the objects have been loaded since the start.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         let phase = self.storage.borrow();
         !matches!(*phase, Phase::Initializing { .. } | Phase::Damaged { .. })
     }
 
-    /// The answer to a probe of everything; `query` may hold `verbose` and `exclude`.
+    /// The response to a probe of all checks; `query` may contain `verbose` and `exclude`.
     #[must_use]
     pub fn all(&self, endpoint: Endpoint, query: Option<&str>) -> Response<Body> {
         let parameters = || form_urlencoded::parse(query.unwrap_or_default().as_bytes());
@@ -75,7 +75,7 @@ impl Health {
             let line = if unknown.remove(name) {
                 format!("[+]{name} excluded: ok")
             } else if let Err(problem) = check.run(self) {
-                // Probes are open to everybody, the reason is not.
+                // Probes are open to anonymous clients, so the reason goes to the log only.
                 tracing::debug!(
                     probe = endpoint.name(),
                     check = name,
@@ -109,7 +109,7 @@ impl Health {
         }
     }
 
-    /// The answer to a probe of one check; `None` if the endpoint has no such check.
+    /// The response to a probe of one check; `None` if the endpoint has no such check.
     #[must_use]
     pub fn one(&self, endpoint: Endpoint, name: &str) -> Option<Response<Body>> {
         let mut checks = endpoint.checks().iter();

@@ -1,12 +1,12 @@
-//! An API server for custom resources whose objects live outside etcd.
+//! An API server for custom resources whose objects are stored outside etcd.
 //!
-//! Two flows explain the whole crate; modules below are in the order a request meets them.
+//! Two flows explain the crate; the modules below are in the order in which a request passes them.
 //!
-//! *Write*: bytes → [`request::Context`] and request info → [`request::User`] →
-//! [`authz::Permit`] → handler → registry → store → backend, and the answer back.
+//! *Write*: bytes → [`request::Context`] and request info → [`request::User`] → [`authz::Permit`] →
+//! handler → registry → store → backend, and the response back.
 //!
-//! *Watch*: backend event → watch cache → frames encoded once → the body of every watcher's
-//! response, cut by [`serving`] when the server drains.
+//! *Watch*: backend event → watch cache → frames encoded once → the response body of every watcher,
+//! which [`serving`] ends when the server drains.
 
 pub mod serving;
 

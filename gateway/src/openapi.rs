@@ -1,6 +1,7 @@
-//! The schemas of everything served, as OpenAPI 3 per version and OpenAPI 2 for all.
+//! OpenAPI documents of the served schemas: OpenAPI 3 per version, and OpenAPI 2 for all.
 //!
-//! Documents are made when the first client asks: clients that only read and write objects never do.
+//! A document is built at its first request, because clients that only read and write objects never
+//! request it.
 
 mod published;
 
@@ -15,7 +16,7 @@ use http::{HeaderValue, Response, StatusCode};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Map, json};
 
-use self::published::{Form, Published, V2, V3};
+use self::published::{Encoding, Published, V2, V3};
 use crate::reply::{self, Document};
 use crate::resources::{Catalog, Resource};
 
@@ -28,11 +29,11 @@ pub struct OpenApi {
     versions: BTreeMap<String, GroupVersion>,
     index: OnceLock<Document>,
     all: OnceLock<Published>,
-    /// When the catalog was made.
+    /// Creation time of the catalog, for `Last-Modified`.
     made: HeaderValue,
 }
 
-/// One version of a group and its document.
+/// A group version and its document.
 #[derive(Debug)]
 struct GroupVersion {
     version: String,
@@ -70,7 +71,7 @@ impl OpenApi {
         }
     }
 
-    /// `/openapi/v3`: where the documents of the versions are.
+    /// `/openapi/v3`: the URLs of the version documents.
     #[must_use]
     pub fn index(&self, head: &Parts) -> Response<Body> {
         let index = self.index.get_or_init(|| {
@@ -81,26 +82,27 @@ impl OpenApi {
             }
             published::plain(&json!({ "paths": paths }))
         });
-        // Not JSON by name: as kube-apiserver's aggregator answers.
-        let mut response = index.answer(&head.headers, TEXT);
+        // `text/plain`, as kube-apiserver's aggregator sends it.
+        let mut response = index.respond(&head.headers, TEXT);
         self.dated(&mut response);
         response
     }
 
-    /// `/openapi/v3/apis/GROUP/VERSION`: what the version serves; `path` is without `/openapi/v3/`.
+    /// `/openapi/v3/apis/GROUP/VERSION`: the document of a version; `path` is relative to
+    /// `/openapi/v3/`.
     #[must_use]
     pub fn version(&self, path: &str, head: &Parts) -> Response<Body> {
         let Some(version) = self.versions.get(path) else {
             return empty(StatusCode::NOT_FOUND);
         };
-        let Some(form) = V3.form(head) else {
+        let Some(encoding) = V3.encoding(head) else {
             return varied(empty(StatusCode::NOT_ACCEPTABLE), "Accept");
         };
         let document = version.document();
         let mut response = match asked_hash(head) {
             Some(hash) if hash != document.json().hash() => moved(path, document.json()),
             hash => {
-                let mut response = self.content(document, form, head);
+                let mut response = self.content(document, encoding, head);
                 if hash.is_some() {
                     for_ever(&mut response);
                 }
@@ -112,10 +114,10 @@ impl OpenApi {
         varied(response, "Accept")
     }
 
-    /// `/openapi/v2`: everything in one document.
+    /// `/openapi/v2`: one document for everything.
     #[must_use]
     pub fn all(&self, head: &Parts) -> Response<Body> {
-        let Some(form) = V2.form(head) else {
+        let Some(encoding) = V2.encoding(head) else {
             let refusal = varied(empty(StatusCode::NOT_ACCEPTABLE), "Accept-Encoding");
             return varied(refusal, "Accept");
         };
@@ -124,15 +126,15 @@ impl OpenApi {
             let kinds: Vec<Kind<'_>> = versions.flat_map(GroupVersion::kinds).collect();
             Published::new(&V2, &openapi::v2(&kinds))
         });
-        let mut response = self.content(document, form, head);
+        let mut response = self.content(document, encoding, head);
         let headers = response.headers_mut();
         headers.insert(ETAG, document.json().etag().clone());
-        // Whether compressed or not: caches keep both.
+        // Caches must store compressed and uncompressed responses separately.
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         varied(response, "Accept")
     }
 
-    /// The paths that there are, sorted.
+    /// The served paths, sorted.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = vec!["/openapi/v2".to_owned(), "/openapi/v3".to_owned()];
         paths.extend(
@@ -143,12 +145,12 @@ impl OpenApi {
         paths
     }
 
-    fn content(&self, document: &Published, form: Form, head: &Parts) -> Response<Body> {
-        let (document, content_type) = document.document(form);
+    fn content(&self, document: &Published, encoding: Encoding, head: &Parts) -> Response<Body> {
+        let (document, content_type) = document.document(encoding);
         if document.is_known(&head.headers) {
             return document.not_modified();
         }
-        let mut response = document.answer(&head.headers, content_type);
+        let mut response = document.respond(&head.headers, content_type);
         self.dated(&mut response);
         response
     }
@@ -169,7 +171,7 @@ impl GroupVersion {
         let kinds = self.resources.iter().filter_map(|resource| {
             let kinds = Kind::of_manifest(resource.manifest());
             let mut kind = kinds.into_iter().find(|it| it.version == self.version)?;
-            // A manifest may leave it to the default.
+            // The manifest may omit the list kind, which then has a default.
             kind.list_kind = &resource.definition().names.list_kind;
             Some(kind)
         });
@@ -177,7 +179,7 @@ impl GroupVersion {
     }
 }
 
-/// Where the document of a version is, by its hash: what is there never changes.
+/// URL of the document of a version. It contains the hash, so its content never changes.
 fn url(path: &str, document: &Document) -> String {
     format!("/openapi/v3/{path}?hash={}", document.hash())
 }
@@ -189,7 +191,7 @@ fn asked_hash(head: &Parts) -> Option<String> {
     Some(hash.into_owned()).filter(|hash| !hash.is_empty())
 }
 
-/// The document has another hash by now.
+/// 301 to the current URL, because the requested hash is outdated.
 fn moved(path: &str, document: &Document) -> Response<Body> {
     let mut response = reply::body(StatusCode::MOVED_PERMANENTLY, reply::JSON, "");
     if let Ok(location) = HeaderValue::from_str(&url(path, document)) {
@@ -198,7 +200,7 @@ fn moved(path: &str, document: &Document) -> Response<Body> {
     response
 }
 
-/// What is addressed by its hash may be kept.
+/// Marks a response as immutable: its URL contains the hash.
 fn for_ever(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     let cached = HeaderValue::from_static("public, immutable");

@@ -1,7 +1,8 @@
 //! Patches: from an object and a body to a candidate, as pure functions.
 //!
-//! Source: `k8s.io/apiserver/pkg/endpoints/handlers/patch.go` and the library it applies patches
-//! with, `gopkg.in/evanphx/json-patch.v4`, whose departures from RFC 6902 clients have come to know.
+//! Source: `k8s.io/apiserver/pkg/endpoints/handlers/patch.go` and its library,
+//! `gopkg.in/evanphx/json-patch.v4`, including its deviations from RFC 6902, on which clients
+//! depend.
 
 mod json_patch;
 mod merge_patch;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::compute::INLINE;
 use json_patch::JsonPatch;
 
-/// A patch whose syntax is known to be right.
+/// A parsed patch.
 #[derive(Debug)]
 pub struct Patch {
     operation: Operation,
@@ -26,15 +27,16 @@ pub struct Patch {
 enum Operation {
     Json(JsonPatch),
     Merge(Value),
-    /// JSON, but no patch: told only once there is an object that it could change.
-    Refused(ApiError),
+    /// JSON that is not a patch. The error is reported when the patch is applied, because a missing
+    /// object takes precedence.
+    Rejected(ApiError),
 }
 
-/// What applying a body weighs to [`crate::compute`]: operations that copy or move make much of little.
+/// Weight of applying a body for [`crate::compute`]: copies and moves may expand a small patch.
 #[must_use]
 pub fn weight(kind: PatchType, body: &[u8]) -> usize {
     let holds = |word: &str| memchr::memmem::find(body, word.as_bytes()).is_some();
-    // Letters may be escaped.
+    // The operation names may contain escapes.
     if kind == PatchType::Json && ["copy", "move", "\\u"].into_iter().any(holds) {
         return body.len().max(INLINE + 1);
     }
@@ -42,10 +44,10 @@ pub fn weight(kind: PatchType, body: &[u8]) -> usize {
 }
 
 impl Patch {
-    /// Reads a body.
+    /// Parses a body.
     ///
     /// # Errors
-    /// 400 if the body is no JSON, 415 for server-side apply, which is not served yet.
+    /// 400 if the body is not JSON, 415 for server-side apply, which is not implemented.
     pub fn parse(
         kind: PatchType,
         body: &[u8],
@@ -66,7 +68,7 @@ impl Patch {
             PatchType::Apply => return Err(unsupported()),
         };
         let (operation, mut problems) =
-            read.unwrap_or_else(|error| (Operation::Refused(error), Vec::new()));
+            read.unwrap_or_else(|error| (Operation::Rejected(error), Vec::new()));
         if lenient {
             problems.clear();
         }
@@ -76,32 +78,32 @@ impl Patch {
         })
     }
 
-    /// What strict decoding has to say about the patch itself; empty if nobody wants to know.
+    /// Errors of strict decoding of the patch itself; empty if validation is `Ignore`.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
 
-    /// The object with the patch applied, whose values become part of it.
+    /// Applies the patch; values of the patch are moved into the object.
     ///
     /// # Errors
-    /// 400 if the body was no such patch, 413 if it had too many operations or the object would
-    /// take too much memory, 422 if an operation of a JSON patch fails; why is not said, as in
+    /// 400 if the body is not a valid patch, 413 if it has too many operations or the object would
+    /// take too much memory, 422 if an operation of a JSON patch fails; without a reason, as in
     /// kube-apiserver.
     pub fn apply(self, object: Value) -> Result<Value, ApiError> {
         let patched = match self.operation {
             Operation::Json(patch) => patch.apply(object)?,
             Operation::Merge(patch) => merge_patch::apply(object, patch),
-            Operation::Refused(error) => return Err(error),
+            Operation::Rejected(error) => return Err(error),
         };
-        // Small patches, one after the other, could make what no body may be.
+        // Repeated small patches could otherwise build an object that exceeds the limits of a body.
         let weight = Weight::of(&patched).check();
         weight.map_err(|error| ApiError::unparsed(error, ApiError::bad_request))?;
         Ok(patched)
     }
 }
 
-/// The 415 for patches that are not served; without apply, which comes with field management.
+/// 415 for an unsupported patch type. The list omits apply, which is not implemented.
 #[must_use]
 pub fn unsupported() -> ApiError {
     ApiError::unsupported_media_type(&[

@@ -1,5 +1,5 @@
-//! The only writer. [`pipeline`] is the one loop that every write passes, and a plan says what is
-//! special about a kind of write.
+//! The write path. [`pipeline`] is the only loop that writes; a plan defines what differs between
+//! kinds of writes.
 
 mod contention;
 mod pipeline;
@@ -40,7 +40,7 @@ use crate::resources::Served;
 use crate::store::{ObjectKey, Origin, Store, set_resource_version};
 use crate::strategy::owners;
 
-/// Handle to everything that can be written; cheap to clone.
+/// Handle to the write path; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
     store: Store,
@@ -48,48 +48,48 @@ pub(crate) struct Registry {
     contention: Arc<Contention>,
 }
 
-/// The object of a write, and who asks; cheap to clone.
+/// Target of a write and its user; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    /// Proof that it is allowed.
+    /// Proof that the write was authorized.
     pub permit: Permit,
-    /// The request as the history of the object keeps it.
+    /// The request, as recorded in the history of the object.
     pub origin: Arc<Origin>,
     /// The resource in the version of the request.
     pub served: Served,
-    /// Namespace, empty for cluster-scoped objects.
+    /// Namespace; empty for cluster-scoped objects.
     pub namespace: Arc<str>,
     /// Name; empty for a create.
     pub name: Arc<str>,
-    /// Whether nothing is stored in the end.
+    /// Whether the write is a dry run.
     pub dry_run: bool,
     /// Warnings for the client.
     pub warnings: Warnings,
 }
 
-/// The object after a write.
+/// Result of a write.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It is stored.
+    /// The object is stored.
     Present(Written),
-    /// It is deleted.
+    /// The object is deleted.
     Gone {
-        /// The uid that it had; empty if it could not be decoded.
+        /// Its uid; empty if the object could not be decoded.
         uid: String,
-        /// The object as an update left it that removed its last finalizer.
+        /// The object after an update that removed its last finalizer.
         last: Option<Written>,
     },
 }
 
-/// An object as the client is shown it.
+/// An object as shown to the client.
 #[derive(Debug)]
 pub(crate) struct Written {
-    /// Compact JSON in the version of the request, `metadata.resourceVersion` included.
+    /// Compact JSON in the version of the request, with `metadata.resourceVersion`.
     pub bytes: Bytes,
 }
 
 impl Registry {
-    /// Writes to a store what passes admission.
+    /// A write path that applies `admission`.
     pub(crate) fn new(store: Store, admission: Arc<Chain>) -> Self {
         Self {
             store,
@@ -98,10 +98,10 @@ impl Registry {
         }
     }
 
-    /// Does a write.
+    /// Runs a write.
     ///
     /// # Errors
-    /// As the pipeline.
+    /// Those of the pipeline.
     pub(crate) async fn write(
         &self,
         target: &Target,
@@ -110,7 +110,7 @@ impl Registry {
         pipeline::run(self, target, plan).await
     }
 
-    /// Waits for a turn at the target if others do.
+    /// Waits for a turn at the target if other writers contend for it.
     async fn turn_if_contended(&self, target: &Target) -> Option<Turn> {
         let (resource, key) = (target.served.resource().id(), target.key());
         self.contention.turn_if_contended(resource, key).await
@@ -122,7 +122,7 @@ impl Registry {
         self.contention.turn(resource, target.key()).await
     }
 
-    /// Where the work on the target's object is done.
+    /// The pool for work on the target's object.
     fn compute(&self, target: &Target) -> Client {
         self.store.compute().of(&target.permit.user().name)
     }
@@ -133,8 +133,8 @@ impl Target {
         ObjectKey::new(&self.namespace, &self.name)
     }
 
-    /// Removes references to owners that are there twice, and warns of them; `when` tells at which
-    /// of two looks.
+    /// Removes duplicate owner references and adds a warning; `when` names the check in the
+    /// warning.
     pub(crate) fn deduplicate_owners(&self, object: &mut Value, when: &str) {
         let uids = owners::deduplicate(object);
         if !uids.is_empty() {
@@ -180,7 +180,7 @@ impl Written {
         }
     }
 
-    /// An object as it would have been read back, had it been stored.
+    /// The object as it would be read back if it were stored.
     fn as_if_stored(
         target: &Target,
         mut object: Value,
@@ -199,7 +199,7 @@ impl Written {
         Ok(Self::dry_run(object, revision))
     }
 
-    /// An object that was stored as these bytes under a revision.
+    /// An object that was stored as these bytes at a revision.
     async fn stored(
         compute: &Client,
         target: &Target,
@@ -214,12 +214,12 @@ impl Written {
         let shown = if target.served.is_storage() {
             None
         } else {
-            compute.go_on(stored.len(), reread).await?
+            compute.run_accepted(stored.len(), reread).await?
         };
         shown.map_or_else(|| Self::under(stored, revision), Ok)
     }
 
-    /// An object as these bytes show it, under a revision.
+    /// The object of these bytes at a revision.
     fn under(bytes: &Bytes, revision: Revision) -> Result<Self, ApiError> {
         let bytes = set_resource_version(bytes, revision.get());
         let bytes = bytes.ok_or_else(|| ApiError::internal("an object without metadata"))?;

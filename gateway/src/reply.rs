@@ -1,4 +1,4 @@
-//! Small answers the front of the server gives itself: texts, JSON documents, Status objects.
+//! Small responses that are not encoded by `codec`: texts, JSON documents, Status objects.
 
 mod document;
 mod line;
@@ -17,13 +17,13 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
-/// Travels in the extensions of an answer that is made while it is read.
+/// Response extension for a body that is produced while it is sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Begun {
-    /// Bytes that are there.
+    /// Bytes of the first chunk.
     pub first: usize,
-    /// Bytes that the rest is made of, held until the answer is complete.
-    pub kept: usize,
+    /// Bytes that the rest is made from, held until the response is complete.
+    pub retained: usize,
 }
 
 /// A response with this body.
@@ -38,7 +38,7 @@ pub fn body(
     response
 }
 
-/// A plain text as Go's `http.Error` writes it, with its final newline.
+/// A text as Go's `http.Error` writes it, with its final newline.
 pub fn error_text(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = body(status, TEXT, format!("{text}\n"));
     response
@@ -47,12 +47,12 @@ pub fn error_text(status: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
-/// A plain text without more headers than Go's server adds by itself.
+/// A text with the headers that Go's server adds by default.
 pub fn plain(text: impl Into<Bytes>) -> Response<Body> {
     body(StatusCode::OK, TEXT, text)
 }
 
-/// A plain text that is no error, as it is.
+/// A text of a successful response, unchanged.
 pub fn text(text: impl Into<Bytes>) -> Response<Body> {
     let mut response = body(StatusCode::OK, TEXT, text);
     response
@@ -61,7 +61,7 @@ pub fn text(text: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-/// The answer to a path that does not exist.
+/// The response for an unknown path.
 pub fn not_found() -> Response<Body> {
     error_text(StatusCode::NOT_FOUND, "404 page not found")
 }

@@ -1,7 +1,8 @@
-//! What the front of the server knows about one request before any handler sees it.
+//! Properties of a request that are known before a handler runs.
 
 pub mod context;
 pub mod deadline;
+pub(crate) mod id;
 pub mod probe;
 pub mod user;
 pub mod warnings;

@@ -1,8 +1,8 @@
-//! What is served: an immutable snapshot of resource definitions, compiled once.
+//! Served resources: an immutable snapshot of compiled resource definitions.
 //!
-//! A [`Catalog`] is made from manifests of `apiextensions.k8s.io/v1`, swapped as a whole when they
-//! change, and answers three questions: which resource a path means ([`Catalog::served`]), how a
-//! stored value is read ([`crate::store::Codec`]), and what there is (for discovery).
+//! A [`Catalog`] is built from manifests of `apiextensions.k8s.io/v1` and replaced as a whole when
+//! they change. It resolves the resource of a path ([`Catalog::served`]), decodes stored values
+//! ([`crate::store::Codec`]), and lists everything served (for discovery).
 
 mod load;
 

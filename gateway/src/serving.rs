@@ -1,4 +1,4 @@
-//! Sockets, TLS and connections: everything between the wire and one request.
+//! Sockets, TLS and connections: everything below a single request.
 
 pub mod listener;
 
@@ -17,9 +17,9 @@ mod protocols;
 mod settings;
 mod socket;
 
+mod drainable_body;
 mod host;
 pub mod intake;
-mod leftover;
 
 mod tasks;
 

@@ -1,9 +1,8 @@
-//! THE request chain: what every request passes, in order, before and after its handler.
+//! The request chain: the steps of every request, in order, before and after its handler.
 
-mod audit;
 mod measure;
-mod refusal;
-mod tail;
+mod rejection;
+mod response_guard;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -20,30 +19,30 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument as _, Span, field};
 
 use self::measure::Observation;
-use self::refusal::Refusal;
-use self::tail::{End, Held, Tail, WHOLE, Whole};
+use self::rejection::Rejection;
+use self::response_guard::{End, GuardedBody, ResponseGuard, SMALL, SmallBody};
 use crate::auth::{Authenticators, Peer};
 use crate::authz::{Authorizers, Permit, impersonation};
 use crate::reply;
 use crate::request::probe::is_probe;
-use crate::request::{Context, User, deadline};
+use crate::request::{Context, User, deadline, id};
 use crate::serving::limits::{Overloaded, Seat};
 use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
 
-/// Unless a handler says otherwise: every answer is behind authentication.
+/// Default `Cache-Control`: every response requires authentication.
 const NOT_CACHED: HeaderValue = HeaderValue::from_static("no-cache, private");
 
-/// Requests that take longer have a line in the log. kube-apiserver logs a trace after half of that.
+/// Threshold of slow requests in the log. kube-apiserver logs a trace after half of it.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The account of refusals, which may be sent before the user is known.
-const REFUSED: &str = "";
+/// Account of rejections, which may be sent before the user is known.
+const REJECTED: &str = "";
 
-/// What lies behind the chain.
+/// The handlers behind the chain.
 pub trait Inner: Send + Sync + 'static {
-    /// Answers an authorized request.
+    /// Serves an authorized request.
     fn handle(
         &self,
         permit: Permit,
@@ -52,37 +51,37 @@ pub trait Inner: Send + Sync + 'static {
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 
-    /// Whether the resource a request names is served; metrics name no other.
+    /// Whether the resource of a request is served; metrics name no other resource.
     fn serves(&self, info: &RequestInfo) -> bool;
 }
 
-/// The chain and what its links need.
+/// The chain and the state of its steps.
 #[derive(Debug)]
 pub struct Stack<I> {
-    /// Says who is asking.
+    /// Authenticates requests.
     pub authenticators: Authenticators,
-    /// Says whether they may.
+    /// Authorizes requests.
     pub authorizers: Authorizers,
-    /// Bounds how many are served at once.
+    /// Limits concurrent requests.
     pub limits: Limits,
-    /// Says whether the server still takes requests.
+    /// Shutdown signals.
     pub lifecycle: Lifecycle,
-    /// Counts answers.
+    /// Request metrics.
     pub metrics: Metrics,
-    /// Answers.
+    /// The handlers.
     pub inner: I,
 }
 
 impl<I: Inner> Stack<I> {
-    /// Answers one request, whatever happens.
-    pub async fn answer<B>(&self, peer: &Peer, request: Request<B>) -> Response<Body>
+    /// Serves one request; a panic or rejection is a response as well.
+    pub async fn respond<B>(&self, peer: &Peer, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
         let head = request.method() == Method::HEAD;
-        // Outermost, so that whoever answers, both sides can name the request in their logs.
-        let audit_id = audit::id_of(request.headers());
+        // Outermost, so that every response carries the ID that both sides log.
+        let audit_id = id::id_of(request.headers());
         let mut request = request.map(Body::new);
         let outlet = request.extensions_mut().remove::<Outlet>();
         let outlet = outlet.unwrap_or_else(|| self.limits.connect());
@@ -90,18 +89,22 @@ impl<I: Inner> Stack<I> {
         context.connection = outlet.connection_number();
         let warnings = context.warnings.clone();
         let chain = self.chain(peer, &outlet, context, request);
-        // A bug in one request must not end the others of its connection.
-        let mut answer = match AssertUnwindSafe(chain).catch_unwind().await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(refusal)) => refused(refusal, &outlet),
-            Err(_) => refused(Refusal::Panicked, &outlet),
+        // A panic in one request must not end the other requests of its connection.
+        let mut response = match AssertUnwindSafe(chain).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(rejection)) => rejected(rejection, &outlet),
+            Err(_) => rejected(Rejection::Panicked, &outlet),
         };
-        let headers = answer.headers_mut();
-        headers.insert(audit::AUDIT_ID, audit_id);
+        let headers = response.headers_mut();
+        headers.insert(id::AUDIT_ID, audit_id);
         headers.entry(CACHE_CONTROL).or_insert(NOT_CACHED);
-        // After the handler: only now is every warning known.
+        // Handlers add warnings, so write the headers after the handler returns.
         warnings.write_to(headers);
-        if head { without_body(answer) } else { answer }
+        if head {
+            without_body(response)
+        } else {
+            response
+        }
     }
 
     async fn chain(
@@ -110,17 +113,17 @@ impl<I: Inner> Stack<I> {
         outlet: &Outlet,
         context: Context,
         request: Request<Body>,
-    ) -> Result<Response<Body>, Refusal> {
-        // Every later link decides by this one reading of the request.
+    ) -> Result<Response<Body>, Rejection> {
+        // Every later step uses this parsed request info.
         let uri = request.uri();
         let info = RequestInfo::parse(request.method().as_str(), uri.path(), uri.query())
-            .map_err(Refusal::Path)?;
+            .map_err(Rejection::Path)?;
         let long_running = info.is_long_running();
-        // From here on every answer is counted, refusals too.
+        // Every response from here on is counted, including rejections.
         let mut observation =
             Observation::begin(&self.metrics, &info, &request, self.inner.serves(&info));
         let (received, span) = (context.received, span(&context, &info));
-        let served = self.answered(peer, outlet, context, info, request);
+        let served = self.handled(peer, outlet, context, info, request);
         let served = served.instrument(span.clone()).await;
         if !long_running
             && received.elapsed() > SLOW
@@ -128,93 +131,94 @@ impl<I: Inner> Stack<I> {
         {
             let code = served
                 .as_ref()
-                .map_or(0, |served| served.answer.status().as_u16());
+                .map_or(0, |served| served.response.status().as_u16());
             let milliseconds = received.elapsed().as_millis();
             span.in_scope(|| tracing::info!(code, milliseconds, left_out, "slow request"));
         }
-        let answered = match served {
-            Ok(answered) => answered,
-            Err(refusal) => {
-                let answer = refused(refusal, outlet);
-                observation.answered(answer.status(), false);
-                return Ok(answer);
+        let handled = match served {
+            Ok(handled) => handled,
+            Err(rejection) => {
+                let response = rejected(rejection, outlet);
+                observation.record_response(response.status(), false);
+                return Ok(response);
             }
         };
-        observation.answered(answered.answer.status(), long_running);
-        Ok(self.until_sent(answered, observation))
+        observation.record_response(handled.response.status(), long_running);
+        Ok(self.until_sent(handled, observation))
     }
 
-    /// The handler's answer to a request that gets through to it.
-    async fn answered(
+    /// Runs the steps up to the handler and its response.
+    async fn handled(
         &self,
         peer: &Peer,
         outlet: &Outlet,
         mut context: Context,
         info: RequestInfo,
         mut request: Request<Body>,
-    ) -> Result<Answered, Refusal> {
+    ) -> Result<Handled, Rejection> {
         let long_running = info.is_long_running();
-        // Counted before the look at the signal, so that the drain misses nobody.
+        // Counted before the check of the signal, so that the drain waits for this request.
         let in_flight = (!long_running).then(|| self.lifecycle.in_flight.token());
         if self.lifecycle.not_accepting_new_requests.is_cancelled() {
-            return Err(Refusal::ShuttingDown);
+            return Err(Rejection::ShuttingDown);
         }
-        // The clock started when the request came, not when its handler starts.
+        // The timeout starts at the arrival of the request, not at its handler.
         if !long_running {
             let time = deadline::from_query(request.uri().query(), deadline::REQUEST_TIMEOUT)
-                .map_err(|message| Refusal::timeout(&request, message))?;
+                .map_err(|message| Rejection::timeout(&request, message))?;
             context.deadline = Some(context.received + time);
         }
         let deadline = context.deadline;
-        // Until the handler has answered: it keeps the head while it waits for the body.
+        // Held until the handler returns, because the head stays in memory while the body is
+        // awaited.
         let _head = self
             .limits
             .head(request.headers())
-            .map_err(|_| Refusal::Overloaded)?;
-        // Watches have no deadline, but their decisions do.
+            .map_err(|_| Rejection::Overloaded)?;
+        // Watches have no deadline, but authentication and authorization do.
         let decided_by = deadline.unwrap_or(context.received + deadline::REQUEST_TIMEOUT);
         let user = self
             .authenticators
             .authenticate(peer, request.headers_mut(), &info.path);
         let user = timeout_at(decided_by, user)
             .await
-            .map_err(|_| Refusal::Late)?
-            .map_err(|error| Refusal::unauthenticated(&request, &error))?;
-        // Before anything is done with the rights of who sent it.
-        impersonation::refuse(request.headers(), &user, &info)
-            .map_err(|refused| Refusal::impersonating(&request, refused))?;
-        // After authentication, because administrators have more; before authorization, which
-        // may cost a request to somebody else.
+            .map_err(|_| Rejection::DeadlineExceeded)?
+            .map_err(|error| Rejection::unauthenticated(&request, &error))?;
+        // Before the request uses any right of its sender.
+        impersonation::reject(request.headers(), &user, &info)
+            .map_err(|rejected| Rejection::impersonating(&request, rejected))?;
+        // After authentication, because administrators have extra seats; before authorization,
+        // which may call another server.
         let seat = self.seat(&info, &user, outlet, request.uri().query());
-        let seat = seat.map_err(|_| Refusal::Overloaded)?;
+        let seat = seat.map_err(|_| Rejection::Overloaded)?;
         Span::current().record("user", &*user.name);
         let reader = outlet.reader(&user.name);
-        // What was written cannot be refused any more, and probes are never shed.
-        let refusable = info.is_read_only() && !is_probe(&info.path);
+        // The result of a committed write must be sent, and probes are never shed.
+        let rejectable = info.is_read_only() && !is_probe(&info.path);
         let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info))
             .await
-            .map_err(|_| Refusal::Late)?
-            .map_err(|rejection| Refusal::unauthorized(&request, rejection))?;
+            .map_err(|_| Rejection::DeadlineExceeded)?
+            .map_err(|rejection| Rejection::unauthorized(&request, rejection))?;
         if !info.is_read_only() {
             let intake = self.limits.intake().clone();
             request.extensions_mut().insert(intake);
         }
         // Boxed, because the future of a request is moved several times before it is polled.
         let handler = Box::pin(self.inner.handle(permit, info, context, request));
-        let answer = match deadline {
+        let response = match deadline {
             Some(deadline) => timeout_at(deadline, handler)
                 .await
-                .map_err(|_| Refusal::Late)?,
+                .map_err(|_| Rejection::DeadlineExceeded)?,
             None => handler.await,
         };
-        // A handler that never had to wait was not interrupted.
-        let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if late && refusable {
-            return Err(Refusal::Late);
+        // The timeout cannot interrupt a handler that never awaits, so check the clock.
+        let overdue = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if overdue && rejectable {
+            return Err(Rejection::DeadlineExceeded);
         }
-        let charge = charge(&reader, &answer, refusable).map_err(|_| Refusal::Overloaded)?;
-        Ok(Answered {
-            answer,
+        let charge = charge(&reader, &response, rejectable).map_err(|_| Rejection::Overloaded)?;
+        Ok(Handled {
+            response,
             reader,
             charge,
             deadline,
@@ -223,7 +227,7 @@ impl<I: Inner> Stack<I> {
         })
     }
 
-    /// A seat, and for a watch the memory of its selectors.
+    /// Takes a seat, and for a watch the memory of its selectors.
     fn seat(
         &self,
         info: &RequestInfo,
@@ -238,35 +242,35 @@ impl<I: Inner> Stack<I> {
         Ok(seat)
     }
 
-    /// Keeps what the request holds until its answer has gone; a small one goes at once.
-    fn until_sent(&self, answered: Answered, observation: Observation) -> Response<Body> {
-        let Answered {
-            answer,
+    /// Keeps the seat until the response is sent; a small response releases it at once.
+    fn until_sent(&self, handled: Handled, observation: Observation) -> Response<Body> {
+        let Handled {
+            response,
             reader,
             charge,
             deadline,
             seat,
             in_flight,
-        } = answered;
-        let held = Held {
+        } = handled;
+        let guard = ResponseGuard {
             seat,
             observation,
             in_flight,
         };
-        let small = answer.body().size_hint().exact();
-        match (small.filter(|bytes| *bytes <= WHOLE), charge) {
-            (Some(_), Some(charge)) => answer.map(|body| Body::new(Whole::new(body, charge))),
+        let small = response.body().size_hint().exact();
+        match (small.filter(|bytes| *bytes <= SMALL), charge) {
+            (Some(_), Some(charge)) => response.map(|body| Body::new(SmallBody::new(body, charge))),
             (_, charge) => {
                 let end = End::of(deadline, &self.lifecycle);
-                let kept = begun(&answer).map_or(0, |begun| begun.kept);
-                let paid = (charge, kept);
-                answer.map(|body| Body::new(Tail::new(body, end, held, reader, paid)))
+                let retained = begun(&response).map_or(0, |begun| begun.retained);
+                let paid = (charge, retained);
+                response.map(|body| Body::new(GuardedBody::new(body, end, guard, reader, paid)))
             }
         }
     }
 }
 
-/// The span of a request: each log line below it says which request it is about.
+/// The tracing span of a request, which identifies it in each log line.
 fn span(context: &Context, info: &RequestInfo) -> Span {
     tracing::info_span!(
         "request",
@@ -279,9 +283,9 @@ fn span(context: &Context, info: &RequestInfo) -> Span {
     )
 }
 
-/// An answer, who reads it, and what goes with it.
-struct Answered {
-    answer: Response<Body>,
+/// A response, its reader and its resources.
+struct Handled {
+    response: Response<Body>,
     reader: Reader,
     charge: Option<Charge>,
     deadline: Option<Instant>,
@@ -289,32 +293,33 @@ struct Answered {
     in_flight: Option<TaskTrackerToken>,
 }
 
-/// The answer to a request that got no further. A client that does not read it is found out as well.
-fn refused(refusal: Refusal, outlet: &Outlet) -> Response<Body> {
-    let answer = refusal.answer();
-    let bytes = answer.body().size_hint().upper().unwrap_or(0);
+/// The response of a rejection. It is charged too, so that clients that do not read it are
+/// detected.
+fn rejected(rejection: Rejection, outlet: &Outlet) -> Response<Body> {
+    let response = rejection.into_response();
+    let bytes = response.body().size_hint().upper().unwrap_or(0);
     let charge = outlet
-        .reader(REFUSED)
+        .reader(REJECTED)
         .charge(usize::try_from(bytes).unwrap_or(0));
-    answer.map(|body| Body::new(Whole::new(body, charge)))
+    response.map(|body| Body::new(SmallBody::new(body, charge)))
 }
 
-fn begun(answer: &Response<Body>) -> Option<reply::Begun> {
-    answer.extensions().get().copied()
+fn begun(response: &Response<Body>) -> Option<reply::Begun> {
+    response.extensions().get().copied()
 }
 
-/// Charges what is there of an answer.
+/// Charges the existing bytes of a response.
 fn charge(
     reader: &Reader,
-    answer: &Response<Body>,
-    refusable: bool,
+    response: &Response<Body>,
+    rejectable: bool,
 ) -> Result<Option<Charge>, Overloaded> {
-    let bytes = match (answer.body().size_hint().exact(), begun(answer)) {
+    let bytes = match (response.body().size_hint().exact(), begun(response)) {
         (Some(bytes), _) => usize::try_from(bytes).unwrap_or(usize::MAX),
-        (None, Some(begun)) => begun.first + begun.kept,
+        (None, Some(begun)) => begun.first + begun.retained,
         (None, None) => return Ok(None),
     };
-    if !refusable {
+    if !rejectable {
         return Ok(Some(reader.charge(bytes)));
     }
     let charge = reader.try_charge(bytes).ok_or(Overloaded)?;
@@ -327,7 +332,7 @@ impl<I: Inner> serving::Service for Stack<I> {
     }
 
     async fn serve(&self, peer: &Peer, request: Request<Body>) -> Response<Body> {
-        self.answer(peer, request).await
+        self.respond(peer, request).await
     }
 
     fn connect(&self) -> Outlet {
@@ -335,16 +340,16 @@ impl<I: Inner> serving::Service for Stack<I> {
     }
 }
 
-/// The answer to `HEAD`: the headers of the `GET` alone.
-fn without_body(mut answer: Response<Body>) -> Response<Body> {
-    if let Some(length) = answer.body().size_hint().exact() {
-        answer
+/// The response to `HEAD`: the headers of the `GET` response.
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    if let Some(length) = response.body().size_hint().exact() {
+        response
             .headers_mut()
             .entry(CONTENT_LENGTH)
             .or_insert(HeaderValue::from(length));
     }
-    *answer.body_mut() = Body::empty();
-    answer
+    *response.body_mut() = Body::empty();
+    response
 }
 
 #[cfg(test)]

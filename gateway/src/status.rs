@@ -1,4 +1,4 @@
-//! THE map from failures inside of the server to what clients are told.
+//! The only mapping from internal errors to HTTP status codes and `Status` bodies.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl From<StoreError> for ApiError {
             StoreError::Overloaded { retry_after } | StoreError::Initializing { retry_after } => {
                 retry(Reason::TooManyRequests, text, retry_after)
             }
-            // Insufficient Storage: no reason of Kubernetes means it.
+            // 507 Insufficient Storage has no Kubernetes reason.
             StoreError::NoSpace { retry_after, .. } => {
                 let error = Self::unclassified(507, text);
                 error
@@ -38,13 +38,13 @@ impl From<StoreError> for ApiError {
             }
             StoreError::TooLarge { message } => Self::too_large(message),
             StoreError::Timeout => Self::timeout(text, 1),
-            // As kube-apiserver's timeouts. Whoever repeats the request may find its own change there.
+            // As timeouts of kube-apiserver. A client that retries may find its own change.
             StoreError::OutcomeUnknown { .. } => Self::timeout(text, 1),
             StoreError::Corrupt { .. } | StoreError::Internal { .. } => {
-                tracing::error!(%text, "a request failed in the store");
+                tracing::error!(%text, "store request failed");
                 Self::internal(text)
             }
-            // Told to the operator when it was loaded.
+            // The cause was logged when the object was loaded.
             StoreError::Unreadable { .. } => Self::internal(text),
             StoreError::UnknownResource(_) => Self::new(Reason::NotFound, text),
         }

@@ -1,7 +1,7 @@
-//! What the server does to an object around a write, whatever its schema: metadata it owns, rules
-//! of names and labels, what a status update may touch, what a deletion waits for.
+//! Rules of writes that do not depend on the schema: server-owned metadata, names and labels, the
+//! scope of status updates, finalizers.
 //!
-//! Pure functions of objects; the registry decides when. Sources:
+//! Pure functions of objects; the registry calls them. Sources:
 //! `k8s.io/apiserver/pkg/registry/rest`, `k8s.io/apimachinery/pkg/api/validation` and
 //! `k8s.io/apiextensions-apiserver/pkg/registry/customresource`.
 

@@ -1,4 +1,4 @@
-//! Logs, metrics, and what a panic leaves behind.
+//! Logs, metrics and panic reports.
 
 pub mod logs;
 pub mod metrics;

@@ -1,4 +1,4 @@
-//! The directory that holds everything a standalone server keeps.
+//! The data directory of a standalone server.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
@@ -11,26 +11,26 @@ use pki::private_file;
 
 use crate::Error;
 
-/// A data directory that this process uses alone, for as long as the value lives.
+/// A data directory that only this process uses, for the lifetime of the value.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Locked; the kernel lets go of it however the process ends.
+    /// An advisory lock, which the kernel releases however the process ends.
     _lock: File,
 }
 
 impl DataDir {
-    /// Makes the directory if it is absent, readable by its owner only, and locks it.
+    /// Creates the directory if absent, readable by its owner only, and locks it.
     ///
     /// # Errors
-    /// If it cannot be made or another process uses it.
+    /// If it cannot be created or another process uses it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let refuse = |problem: String| Error::DataDir {
+        let rejection = |problem: String| Error::DataDir {
             path: path.to_owned(),
             problem,
         };
         let unusable = |error: std::io::Error| {
-            refuse(format!("{error}: give a directory that can be written"))
+            rejection(format!("{error}: give a directory that can be written"))
         };
         private_file::create_directory(path).map_err(unusable)?;
         let absolute = path.canonicalize().map_err(unusable)?;
@@ -44,24 +44,24 @@ impl DataDir {
             .map_err(unusable)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut holder = String::new();
-            // Only for the message.
+            // The holder is for the message only.
             let _ = lock.read_to_string(&mut holder);
             let holder = holder.trim();
-            return Err(refuse(format!(
+            return Err(rejection(format!(
                 "in use by process {holder}: stop it first or give another directory"
             )));
         }
         let pid = format!("{}\n", std::process::id());
-        // In place, because a full disk has no other.
+        // Written in place, because a full disk has no room for a new file.
         let written = lock
             .rewind()
             .and_then(|()| lock.write_all(pid.as_bytes()))
             .and_then(|()| lock.set_len(pid.len() as u64));
         match written {
-            // Only for the message above: a server must start on a full disk, so that objects can be
-            // deleted.
+            // The PID is for messages only. The server must start on a full disk, so that objects
+            // can be deleted.
             Err(error) if error.kind() == ErrorKind::StorageFull => {
-                tracing::warn!(%error, "cannot note the process in the lock file");
+                tracing::warn!(%error, "cannot write the process ID to the lock file");
             }
             written => written.map_err(unusable)?,
         }
@@ -77,19 +77,19 @@ impl DataDir {
         self.path.join("ark.db")
     }
 
-    /// Where keys and certificates are.
+    /// Directory of keys and certificates.
     #[must_use]
     pub fn pki(&self) -> PathBuf {
         self.path.join("pki")
     }
 
-    /// Where the kubeconfig is unless the user says otherwise.
+    /// Default path of the kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.path.join("kubeconfig")
     }
 
-    /// Where sockets are.
+    /// Directory of sockets.
     pub(super) fn run(&self) -> PathBuf {
         self.path.join("run")
     }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_process_at_a_time() {
+    fn second_process_is_rejected() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("new/data");
         let held = DataDir::open(&path).unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_directory() {
+    fn file_as_data_directory_is_rejected() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = DataDir::open(file.path()).unwrap_err().to_string();
         assert!(error.starts_with("--data-dir /"), "{error}");

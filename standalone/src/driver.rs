@@ -1,4 +1,4 @@
-//! Which storage driver is used.
+//! Selection of the storage driver.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,36 +8,36 @@ use gateway::backend::Endpoint;
 
 const SQLITE: &str = "backend-sqlite";
 const POSTGRES: &str = "backend-postgres";
-/// Where `backend-postgres` looks for its DSN.
+/// The variable from which `backend-postgres` reads its DSN.
 const POSTGRES_DSN: &str = "ARK_BACKEND_POSTGRES_DSN";
 
 /// The storage driver of a standalone server.
 #[derive(Debug, Clone)]
 pub enum Driver {
-    /// `backend-sqlite`, from beside our own executable.
+    /// `backend-sqlite` from the directory of our executable.
     Sqlite,
-    /// `backend-postgres`, from there too, and the database it uses.
+    /// `backend-postgres` from that directory, and its database.
     Postgres(Dsn),
-    /// A program that takes `--listen unix:///SOCKET`.
+    /// A program that accepts `--listen unix:///SOCKET`.
     Exec(PathBuf),
-    /// One that runs already.
+    /// A driver that is already running.
     Running(Box<Endpoint>),
 }
 
-/// What `--backend` says, which is not everything for every driver.
+/// The value of `--backend`, which may need a DSN in addition.
 #[derive(Debug, Clone)]
 pub enum Choice {
-    /// A driver that needs nothing else.
+    /// A complete choice.
     Complete(Driver),
     /// The PostgreSQL driver, which needs a DSN.
     Postgres,
 }
 
 impl Driver {
-    /// The program to start; `None` if the driver runs already.
+    /// The program to start; `None` if the driver is already running.
     ///
     /// # Errors
-    /// If it is not there.
+    /// If the program does not exist.
     pub fn program(&self, data: &DataDir) -> Result<Option<Program>, Error> {
         let program = match self {
             Self::Running(_) => return Ok(None),
@@ -47,7 +47,7 @@ impl Driver {
                 ..Program::new(beside_us(SQLITE))
             },
             Self::Postgres(dsn) => Program {
-                // Every user of the machine can read the arguments of a process.
+                // Not an argument, because every user of the machine can read arguments.
                 secret: Some((POSTGRES_DSN, dsn.clone())),
                 ..Program::new(beside_us(POSTGRES))
             },
@@ -61,7 +61,7 @@ impl Driver {
 }
 
 fn beside_us(name: &str) -> PathBuf {
-    // Without a path of our own it is looked for in the current directory, and named so if absent.
+    // Without the path of our executable the current directory is searched, and named in the error.
     std::env::current_exe()
         .unwrap_or_default()
         .with_file_name(name)
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drivers_are_chosen_by_name_path_or_socket() {
+    fn drivers_are_selected_by_name_path_or_socket() {
         use Choice::{Complete, Postgres};
         let parse = |text: &str| text.parse::<Choice>();
         assert!(matches!(parse("sqlite"), Ok(Complete(Driver::Sqlite))));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_named() {
+    fn missing_program_error_names_path() {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDir::open(directory.path()).unwrap();
         let driver = Driver::Exec("/no/such/driver".into());

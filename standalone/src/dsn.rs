@@ -1,20 +1,21 @@
-//! How a PostgreSQL server is reached, which mostly holds a password.
+//! Connection strings of PostgreSQL, which usually contain a password.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::str::FromStr;
 
-/// What is shown instead of a password.
+/// Replacement for a password.
 const HIDDEN: &str = "***";
 
-/// A connection string of libpq, as URL or as `key=value`: passed on and never shown.
+/// A libpq connection string, as URL or as `key=value`: passed on, never printed.
 #[derive(Clone)]
 pub struct Dsn(String);
 
 impl FromStr for Dsn {
     type Err = String;
 
-    /// Anything but nothing: the driver knows what it means. An error must not repeat the text.
+    /// Accepts any text but the empty one, because the driver validates it. The error must not
+    /// quote the text.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Err("must be postgres://USER@HOST/DATABASE, or KEY=VALUE…".to_owned());
@@ -35,14 +36,15 @@ impl fmt::Debug for Dsn {
     }
 }
 
-/// The text without the passwords of connection strings in it: people give them to the wrong flag,
-/// and drivers may quote them. Hides too much rather than too little.
+/// The text with passwords in connection strings replaced: users pass DSNs to the wrong flag, and
+/// drivers may quote them. Replaces too much rather than too little.
 #[must_use]
 pub fn redacted(text: &str) -> String {
     without_keywords(&without_urls(text))
 }
 
-/// `scheme://user:HIDDEN@…`, where the password ends at the last `@` of the word: it may hold one.
+/// `scheme://user:HIDDEN@…`. The password ends at the last `@` of the word, because it may contain
+/// one.
 fn without_urls(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -79,7 +81,7 @@ fn without_keywords(text: &str) -> String {
     shown + rest
 }
 
-/// What follows the value of a keyword: with spaces in it, it is in single quotes, in which a
+/// The text after the value of a keyword. A value with spaces is in single quotes, in which a
 /// backslash escapes.
 fn after_value(text: &str) -> &str {
     let Some(quoted) = text.strip_prefix('\'') else {
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_hidden_and_nothing_else() {
+    fn only_passwords_are_redacted() {
         for (text, shown) in [
             ("no DSN: at all", "no DSN: at all"),
             ("postgres://u@h:5432/db", "postgres://u@h:5432/db"),
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dsn_is_never_shown() {
+    fn dsn_debug_output_is_redacted() {
         let dsn: Dsn = "postgres://u:s3cret@h/db".parse().unwrap();
         assert_eq!(format!("{dsn:?}"), "Dsn");
         let error = " ".parse::<Dsn>().unwrap_err();

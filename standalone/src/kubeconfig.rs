@@ -1,4 +1,4 @@
-//! The file that lets kubectl in.
+//! The kubeconfig of the administrator.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use pki::{Pki, private_file};
 /// Writes a kubeconfig for the administrator of the server at `url`.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn write(path: &Path, url: &str, pki: &Pki) -> io::Result<()> {
     if let Some(directory) = path
         .parent()

@@ -1,4 +1,4 @@
-//! A server for one machine: no cluster, no setup, the same code path behind it.
+//! A server on one machine without a cluster: gateway and driver, with the code path of a cluster.
 
 mod listen;
 
@@ -25,29 +25,29 @@ pub use socket::Socket;
 
 use std::path::PathBuf;
 
-/// Why there is no server. Each is one line that says what to do.
+/// Why there is no server. Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The data directory cannot be made or used.
+    /// The data directory cannot be created or used.
     #[error("--data-dir {path}: {problem}", path = path.display())]
     DataDir {
         /// The directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         problem: String,
     },
-    /// No directory can be made for the socket.
-    #[error("cannot make a directory for the driver's socket: {0}")]
+    /// The directory of the socket cannot be created.
+    #[error("cannot create a directory for the driver's socket: {0}")]
     Socket(#[source] std::io::Error),
-    /// The driver's program is not where it should be.
+    /// The program of the driver does not exist.
     #[error("no storage driver at {}: build or install it there, or choose another --backend", .0.display())]
     NoDriver(PathBuf),
-    /// The driver's program cannot be started.
+    /// The program of the driver cannot be started.
     #[error("cannot start {program}: {source}", program = program.display())]
     Spawn {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// The IO error.
         source: std::io::Error,
     },
     /// The driver ended instead of serving.
@@ -55,7 +55,7 @@ pub enum Error {
     Ended {
         /// The driver.
         name: String,
-        /// Its last words, or how it ended.
+        /// Its last output line, or its exit status.
         reason: String,
     },
     /// The driver neither serves nor ends.
@@ -63,27 +63,27 @@ pub enum Error {
     Silent {
         /// The driver.
         name: String,
-        /// How long it was waited for.
+        /// The timeout, seconds.
         seconds: u64,
-        /// What it said last, or that it said nothing.
+        /// Its last output line, or that there is none.
         last: String,
     },
-    /// The gateway cannot be started, or has ended.
+    /// The gateway cannot be started, or ended.
     #[error(transparent)]
     Gateway(#[from] gateway::app::Error),
-    /// Flags of the gateway cannot be obeyed.
+    /// The flags of the gateway are invalid.
     #[error(transparent)]
     Config(#[from] gateway::config::Error),
-    /// The address of the driver cannot be used.
+    /// The address of the driver is invalid.
     #[error("--backend: {0}")]
     Backend(#[from] gateway::backend::EndpointError),
-    /// Certificates cannot be made.
+    /// Certificates cannot be created.
     #[error(transparent)]
     Pki(#[from] pki::Error),
-    /// The PostgreSQL driver does not know where its database is.
+    /// `--backend postgres` without a DSN.
     #[error("--backend postgres needs --postgres-dsn DSN, or ARK_POSTGRES_DSN in the environment")]
     NoDsn,
-    /// A DSN that would not be used.
+    /// A DSN for another driver.
     #[error(
         "--postgres-dsn (ARK_POSTGRES_DSN) is only for --backend postgres: leave it out, or give \
          --backend postgres"
@@ -94,18 +94,18 @@ pub enum Error {
     Kubeconfig {
         /// The file.
         path: String,
-        /// Why.
+        /// The IO error.
         source: std::io::Error,
     },
     /// Storage did not become ready.
-    #[error("storage is not ready after {seconds} s: {trouble}")]
+    #[error("storage is not ready after {seconds} s: {reason}")]
     NotReady {
-        /// The time limit, seconds.
+        /// The timeout, seconds.
         seconds: u64,
-        /// What is missing.
-        trouble: String,
+        /// The failed readiness check.
+        reason: String,
     },
-    /// What is stored cannot be read.
+    /// Stored data cannot be read.
     #[error("{0}")]
     Damaged(String),
 }

@@ -1,4 +1,4 @@
-//! Where a standalone server listens, and what clients call that.
+//! The listen address of a standalone server, and its URL for clients.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,13 +12,13 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// What to bind: the first address that the name resolves to.
+    /// The address to bind: the first that the name resolves to.
     #[must_use]
     pub fn address(&self) -> (&str, u16) {
         (&self.host, self.port)
     }
 
-    /// The names and addresses that the serving certificate must be good for.
+    /// The names and addresses of the serving certificate.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -29,7 +29,7 @@ impl Listen {
         names
     }
 
-    /// The URL by which this machine's clients reach the socket that was bound.
+    /// The URL of the bound socket for clients of this machine.
     #[must_use]
     pub fn url(&self, bound: SocketAddr) -> String {
         let host = self.reachable();
@@ -41,7 +41,7 @@ impl Listen {
         }
     }
 
-    /// The host; the loopback if it stands for every address.
+    /// The host; the loopback address if it is a wildcard.
     fn reachable(&self) -> String {
         match self.host.parse::<IpAddr>() {
             Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => Ipv4Addr::LOCALHOST.to_string(),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_reach_what_was_bound() {
+    fn url_matches_bound_address() {
         let local = ["localhost", "127.0.0.1"];
         check("127.0.0.1:0", "https://127.0.0.1:7000", &local);
         check("localhost:6443", "https://localhost:7000", &local);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_listen_address_is_rejected() {
         for text in [
             "",
             "6443",

@@ -13,11 +13,11 @@ use crate::{Choice, Driver, Dsn, Error, Listen};
 /// Flags of `standalone`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Standalone {
-    /// Where database, keys and kubeconfig live; made if absent.
+    /// Directory of the database, keys and kubeconfig; created if absent.
     #[arg(long, env = "ARK_DATA_DIR", value_name = "DIR")]
     pub data_dir: PathBuf,
 
-    /// Where to serve; port 0 takes a free one.
+    /// Address to serve on; port 0 selects a free port.
     #[arg(
         long,
         env = "ARK_LISTEN",
@@ -26,13 +26,13 @@ pub struct Standalone {
     )]
     pub listen: Listen,
 
-    /// Where to write the kubeconfig of the administrator [default: DIR/kubeconfig].
+    /// Path of the administrator's kubeconfig [default: DIR/kubeconfig].
     #[arg(long, env = "ARK_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Where objects are stored: `sqlite` starts backend-sqlite from beside this program, `postgres`
-    /// backend-postgres, `exec:/path/to/driver` another driver, `unix:///SOCKET` uses one that runs
-    /// already.
+    /// Storage driver: `sqlite` starts backend-sqlite from the directory of this program,
+    /// `postgres` starts backend-postgres, `exec:/path/to/driver` starts another driver,
+    /// `unix:///SOCKET` uses a running driver.
     #[arg(
         long,
         env = "ARK_BACKEND",
@@ -41,8 +41,8 @@ pub struct Standalone {
     )]
     pub backend: Choice,
 
-    /// The database of `--backend postgres`: postgres://USER:PASSWORD@HOST/DATABASE or KEY=VALUE…,
-    /// as libpq takes it. Everybody on this machine can read a command line: better use the variable.
+    /// Database of `--backend postgres`: postgres://USER:PASSWORD@HOST/DATABASE or KEY=VALUE…, as
+    /// in libpq. Prefer the variable: every user of this machine can read command lines.
     #[arg(
         long,
         env = "ARK_POSTGRES_DSN",
@@ -51,7 +51,7 @@ pub struct Standalone {
     )]
     pub postgres_dsn: Option<Dsn>,
 
-    /// Which kinds to serve.
+    /// The served kinds.
     #[command(flatten)]
     pub kinds: Kinds,
 
@@ -64,7 +64,7 @@ impl Standalone {
     /// The storage driver.
     ///
     /// # Errors
-    /// If it lacks its DSN, or there is one that nobody needs.
+    /// If the DSN is missing, or given for another driver.
     pub fn driver(&self) -> Result<Driver, Error> {
         match (&self.backend, &self.postgres_dsn) {
             (Choice::Postgres, Some(dsn)) => Ok(Driver::Postgres(dsn.clone())),
@@ -74,7 +74,7 @@ impl Standalone {
         }
     }
 
-    /// What the server is built from, with the driver at `backend` and these certificates.
+    /// The configuration of the gateway for the driver at `backend` and these certificates.
     #[must_use]
     pub fn server(&self, backend: Endpoint, pki: &Pki) -> Server {
         Server {

@@ -1,7 +1,7 @@
-//! What the driver says on its standard error, passed on to ours.
+//! The standard error of the driver, passed on to ours.
 //!
-//! Until the driver serves its lines are held back: if it ends instead, its last line is the error, and
-//! nothing else should be between it and the user.
+//! Lines are held back until the driver serves. If it ends instead, its last line becomes the
+//! error, and no other output precedes it.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -12,9 +12,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use crate::redacted;
 
-/// Longer lines are broken, bytes.
+/// Longer lines are split, bytes.
 const LINE: u64 = 8 << 10;
-/// Lines held back; when there are more the oldest goes.
+/// Lines that are held back; the oldest is dropped beyond that.
 const HELD: usize = 200;
 
 /// The lines of one process; clones share them.
@@ -26,13 +26,13 @@ pub(super) struct Output {
 
 #[derive(Debug, Default)]
 struct Lines {
-    /// `None`: passed on as they come.
+    /// `None` after the release: lines are passed on immediately.
     held: Option<VecDeque<String>>,
     last: String,
 }
 
 impl Output {
-    /// Lines that are held back for now, and shown as those of `name`.
+    /// Holds lines back until the release; `name` is their prefix.
     pub(super) fn held(name: &str) -> Self {
         let lines = Lines {
             held: Some(VecDeque::new()),
@@ -44,7 +44,7 @@ impl Output {
         }
     }
 
-    /// Reads until the other end is closed.
+    /// Reads until the pipe is closed.
     pub(super) async fn follow(self, stderr: impl AsyncRead + Unpin) {
         let mut reader = BufReader::new(stderr);
         let mut line = Vec::new();
@@ -58,7 +58,7 @@ impl Output {
         }
     }
 
-    /// Passes everything on from now on, and what was held back first.
+    /// Passes on the held lines, and later lines immediately.
     pub(super) fn release(&self) {
         let held = self.lines.lock().held.take();
         for line in held.into_iter().flatten() {
@@ -66,7 +66,7 @@ impl Output {
         }
     }
 
-    /// The last line that was not empty, without the word `error:`.
+    /// The last non-empty line, without the prefix `error:`.
     pub(super) fn last(&self) -> Option<String> {
         let last = self.lines.lock().last.clone();
         let last = last.strip_prefix("error: ").unwrap_or(&last);
@@ -91,7 +91,7 @@ impl Output {
     }
 
     fn show(&self, line: &str) {
-        // If nobody reads our standard error there is nobody to tell.
+        // A failed write means that stderr is closed, so the error cannot be reported.
         let _ = writeln!(std::io::stderr(), "{}: {line}", self.name);
     }
 }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_last_line_is_the_error() {
+    async fn last_line_is_reported_as_error() {
         let output = Output::held("x");
         let text = format!("one\n\nerror: {}\n\n", "y".repeat(100));
         output.clone().follow(text.as_bytes()).await;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_held_is_bounded() {
+    async fn held_lines_are_bounded() {
         let output = Output::held("x");
         let text = format!("{}\n", "a".repeat(1 << 20));
         output.clone().follow(text.as_bytes()).await;

@@ -1,4 +1,4 @@
-//! Gateway and storage driver from one command.
+//! Runs gateway and storage driver together.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use pki::Pki;
 
 use crate::{DataDir, Driver, Error, Sidecar, Socket, Standalone, kubeconfig};
 
-/// How long storage may take to load everything.
+/// Timeout of loading all objects.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts everything, tells the user, and serves until `stop`. What can be refused is refused before
+/// Starts everything, prints the ready line, and serves until `stop`. Inputs are validated before
 /// anything is written.
 ///
 /// # Errors
-/// If a part cannot be started, or ends before it is asked to.
+/// If a part cannot be started, or ends prematurely.
 pub async fn run(
     options: &Standalone,
     process: Process,
@@ -70,7 +70,7 @@ pub async fn run(
     together(app, sidecar, announce, stop).await
 }
 
-/// Runs gateway and driver; the driver is stopped when the gateway has drained.
+/// Runs gateway and driver; the driver is stopped after the gateway has drained.
 async fn together(
     app: App,
     sidecar: Option<Sidecar>,
@@ -88,7 +88,7 @@ async fn together(
             return Ok(());
         };
         let result = sidecar.run(sidecar_stop.clone()).await;
-        // Without storage there is nothing to serve.
+        // The gateway cannot serve without storage.
         gateway_stop.cancel();
         result
     };
@@ -104,7 +104,7 @@ async fn together(
     storage.and(announced).and(gateway)
 }
 
-/// What the user is told once there is something to use.
+/// Output for the user once the server is ready.
 struct Announce<'a> {
     options: &'a Standalone,
     data: &'a DataDir,
@@ -114,7 +114,7 @@ struct Announce<'a> {
 }
 
 impl Announce<'_> {
-    /// Waits until the server is ready, writes the kubeconfig and prints THE line.
+    /// Waits until the server is ready, writes the kubeconfig and prints the ready line.
     async fn when_ready(mut self) -> Result<(), Error> {
         fn damaged(phase: &Phase) -> bool {
             matches!(phase, Phase::Damaged { .. })
@@ -125,13 +125,13 @@ impl Announce<'_> {
         let settled = timeout(READY_TIMEOUT, settled).await;
         let settled = settled.is_ok_and(|settled| settled.is_ok());
         if damaged(&self.phase.borrow()) {
-            let trouble = self.phase.borrow().ready().err().unwrap_or_default();
-            return Err(Error::Damaged(trouble));
+            let reason = self.phase.borrow().ready().err().unwrap_or_default();
+            return Err(Error::Damaged(reason));
         }
         if !settled {
-            let trouble = self.phase.borrow().ready().err().unwrap_or_default();
+            let reason = self.phase.borrow().ready().err().unwrap_or_default();
             let seconds = READY_TIMEOUT.as_secs();
-            return Err(Error::NotReady { seconds, trouble });
+            return Err(Error::NotReady { seconds, reason });
         }
         let url = self.options.listen.url(self.address);
         let path = match &self.options.kubeconfig {
@@ -144,7 +144,7 @@ impl Announce<'_> {
             source,
         })?;
         tracing::info!(url, "serving");
-        // Whoever started us may have closed it; that is no reason to stop.
+        // The reader of stdout may have closed it; the server continues.
         let mut stdout = std::io::stdout().lock();
         let _ = writeln!(
             stdout,
@@ -156,7 +156,7 @@ impl Announce<'_> {
     }
 }
 
-/// A path as a shell takes it.
+/// A path quoted for a shell.
 fn word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_can_be_pasted_into_a_shell() {
+    fn printed_paths_are_shell_quoted() {
         assert_eq!(word(Path::new("/data/kubeconfig")), "/data/kubeconfig");
         assert_eq!(word(Path::new("/my data/$x")), "'/my data/$x'");
         assert_eq!(word(Path::new("/it's")), r"'/it'\''s'");

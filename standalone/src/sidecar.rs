@@ -1,4 +1,4 @@
-//! The storage driver as a child process: started, watched over, started again, stopped.
+//! The storage driver as a child process: start, supervision, restart, stop.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,37 +15,37 @@ use tokio_util::sync::CancellationToken;
 use crate::output::Output;
 use crate::{Dsn, Error, Socket};
 
-/// How long a driver may take until it serves: it may have to bring an old database up to date, or to
-/// wait for one on another machine.
+/// Timeout of the start of a driver: it may migrate its database, or wait for one on another
+/// machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// Time between two warnings that it does not serve yet.
+/// Interval of warnings while the driver does not serve.
 const START_WARNING: Duration = Duration::from_secs(3);
-/// Time between two looks at whether it serves.
+/// Interval of connection attempts while the driver starts.
 const START_POLL: Duration = Duration::from_millis(5);
-/// How long a driver may take to stop; the kit takes 10 s at most to drain.
+/// Timeout of the stop of a driver; the kit drains for at most 10 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long to wait for the last lines of a driver that ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Pauses before a driver that ended is started again: doubled from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(10);
-/// A driver that served this long has nothing to do with the failures before it.
-const STEADY: Duration = Duration::from_secs(30);
-/// Exit code of a driver that must not be started again before a person has looked.
+/// How long to wait for the remaining output of an ended driver.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Delays before a restart: doubled from the first to the last.
+const MIN_RESTART_DELAY: Duration = Duration::from_millis(100);
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(10);
+/// A driver that served this long resets the restart delay.
+const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+/// Exit code of a driver that must not be restarted, because an operator must act.
 const FATAL: i32 = 3;
 
-/// A driver's program.
+/// The program of a driver.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// The executable.
     pub path: PathBuf,
-    /// Its arguments besides `--listen`.
+    /// Arguments besides `--listen`.
     pub arguments: Vec<OsString>,
-    /// A variable of its environment that nobody else may see.
+    /// An environment variable that is set for the driver only.
     pub secret: Option<(&'static str, Dsn)>,
 }
 
-/// A driver that runs as our child, for as long as the value lives.
+/// A driver that runs as our child, for the lifetime of the value.
 #[derive(Debug)]
 pub struct Sidecar {
     program: Program,
@@ -53,13 +53,13 @@ pub struct Sidecar {
     process: Process,
 }
 
-/// One life of the driver.
+/// A running instance of the driver.
 #[derive(Debug)]
 struct Process {
     name: String,
     child: Child,
-    /// A pipe that we hold and never write to: closed however we end, it tells the driver to stop.
-    /// Not left in the child, because waiting for that closes it.
+    /// A pipe that we hold and never write to. It closes however we end, which tells the driver to
+    /// stop. Taken out of the child, because `wait` closes the child's stdin.
     _stdin: Option<ChildStdin>,
     output: Output,
     reader: JoinSet<()>,
@@ -67,7 +67,7 @@ struct Process {
 }
 
 impl Program {
-    /// One that needs nothing but `--listen`.
+    /// A program that needs only `--listen`.
     #[must_use]
     pub const fn new(path: PathBuf) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Program {
         }
     }
 
-    /// The name for people.
+    /// The name in logs and errors.
     fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
         name.to_string_lossy().into_owned()
@@ -93,7 +93,8 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C is for us: the driver must serve until we have drained.
+            // A process group of its own, because Ctrl-C signals our group and the driver must
+            // serve until we have drained.
             .process_group(0)
             .kill_on_drop(true);
         let spawned = command.spawn().map_err(|source| Error::Spawn {
@@ -121,10 +122,10 @@ impl Program {
     async fn start(&self, socket: &Socket) -> Result<Process, Error> {
         let mut process = self.spawn(socket)?;
         loop {
-            let serving = timeout(START_WARNING, process.serves(socket.path()));
+            let serving = timeout(START_WARNING, process.wait_until_serving(socket.path()));
             match serving.await {
                 Ok(served) => break served?,
-                Err(_) => self.be_patient(&process)?,
+                Err(_) => self.check_start_timeout(&process)?,
             }
         }
         process.output.release();
@@ -132,8 +133,8 @@ impl Program {
         Ok(process)
     }
 
-    /// Says what the driver waits for; an error once it has taken too long.
-    fn be_patient(&self, process: &Process) -> Result<(), Error> {
+    /// Logs the last output of the driver; an error after the timeout.
+    fn check_start_timeout(&self, process: &Process) -> Result<(), Error> {
         let name = self.name();
         let last = process.output.last();
         let last = last.unwrap_or_else(|| "it has said nothing".to_owned());
@@ -155,7 +156,7 @@ impl Sidecar {
     /// Starts a driver on a socket; returns when it serves.
     ///
     /// # Errors
-    /// If it ends instead, with its last line, or does neither for a minute.
+    /// If it ends instead, with its last line, or reaches the start timeout.
     pub async fn start(program: Program, socket: Socket) -> Result<Self, Error> {
         let process = program.start(&socket).await?;
         Ok(Self {
@@ -165,78 +166,74 @@ impl Sidecar {
         })
     }
 
-    /// Starts the driver again whenever it ends, until `stop`; then stops it and waits.
+    /// Restarts the driver whenever it ends, until `stop`; then stops it and waits.
     ///
     /// # Errors
-    /// If the driver says that it must not be started again.
+    /// If the exit code says that the driver must not be restarted.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
-        let mut pause = FIRST_PAUSE;
+        let mut delay = MIN_RESTART_DELAY;
         loop {
             let Some(status) = stop.run_until_cancelled(self.process.child.wait()).await else {
                 self.process.stop().await;
                 return Ok(());
             };
             let fatal = matches!(&status, Ok(status) if status.code() == Some(FATAL));
-            let reason = self.process.last_words(status).await;
+            let reason = self.process.exit_reason(status).await;
             let name = &self.process.name;
             if fatal {
                 let name = name.clone();
                 return Err(Error::Ended { name, reason });
             }
-            tracing::error!(
-                driver = name,
-                reason,
-                "storage driver ended, starting it again"
-            );
-            if self.process.since.elapsed() >= STEADY {
-                pause = FIRST_PAUSE;
+            tracing::error!(driver = name, reason, "storage driver ended, restarting it");
+            if self.process.since.elapsed() >= HEALTHY_AFTER {
+                delay = MIN_RESTART_DELAY;
             }
-            let again = stop.run_until_cancelled(self.again(&mut pause));
-            match again.await {
+            let restart = stop.run_until_cancelled(self.restart(&mut delay));
+            match restart.await {
                 Some(process) => self.process = process,
                 None => return Ok(()),
             }
         }
     }
 
-    /// Starts the driver again, as often as it takes.
-    async fn again(&self, pause: &mut Duration) -> Process {
+    /// Restarts the driver until it serves.
+    async fn restart(&self, delay: &mut Duration) -> Process {
         loop {
-            sleep(*pause).await;
-            *pause = (*pause * 2).min(LAST_PAUSE);
+            sleep(*delay).await;
+            *delay = (*delay * 2).min(MAX_RESTART_DELAY);
             match self.program.start(&self.socket).await {
                 Ok(process) => {
-                    tracing::info!(driver = process.name, "storage driver serves again");
+                    tracing::info!(driver = process.name, "storage driver restarted");
                     return process;
                 }
-                Err(error) => tracing::error!(%error, "storage driver cannot be started again"),
+                Err(error) => tracing::error!(%error, "cannot restart storage driver"),
             }
         }
     }
 }
 
 impl Process {
-    /// Waits until somebody listens at the socket.
-    async fn serves(&mut self, socket: &Path) -> Result<(), Error> {
+    /// Waits until the socket accepts connections.
+    async fn wait_until_serving(&mut self, socket: &Path) -> Result<(), Error> {
         while UnixStream::connect(socket).await.is_err() {
             // A pause that ends early if the driver does.
             if let Ok(status) = timeout(START_POLL, self.child.wait()).await {
                 return Err(Error::Ended {
                     name: self.name.clone(),
-                    reason: self.last_words(status).await,
+                    reason: self.exit_reason(status).await,
                 });
             }
         }
         Ok(())
     }
 
-    /// Why a process that ended did so.
-    async fn last_words(&mut self, status: std::io::Result<ExitStatus>) -> String {
+    /// The reason for the exit of the process.
+    async fn exit_reason(&mut self, status: std::io::Result<ExitStatus>) -> String {
         let read = async { while self.reader.join_next().await.is_some() {} };
         // A child of the driver may keep the pipe open.
-        let _ = timeout(LAST_WORDS, read).await;
+        let _ = timeout(OUTPUT_TIMEOUT, read).await;
         match (status, self.output.last()) {
-            // Somebody else ended it: what it said last has nothing to do with that.
+            // A signal ended the process, so its last line is unrelated.
             (Ok(status), _) if status.code().is_none() => status.to_string(),
             (Ok(status), Some(last)) => format!("{last} ({status})"),
             (Ok(status), None) => status.to_string(),
@@ -244,17 +241,17 @@ impl Process {
         }
     }
 
-    /// Asks the process to stop and waits; a bounded time.
+    /// Stops the process and waits, up to the stop timeout.
     async fn stop(&mut self) {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = pid.and_then(Pid::from_raw) {
-            // It may have ended by itself.
+            // Fails harmlessly if the process has already ended.
             let _ = kill_process(pid, Signal::TERM);
         }
         match timeout(STOP_TIMEOUT, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => {}
             Ok(status) => {
-                let reason = self.last_words(status).await;
+                let reason = self.exit_reason(status).await;
                 tracing::error!(driver = self.name, reason, "storage driver failed to stop");
             }
             Err(_) => {
@@ -265,8 +262,8 @@ impl Process {
                 let _ = self.child.kill().await;
             }
         }
-        // Its last lines.
+        // Passes on its remaining output.
         let read = async { while self.reader.join_next().await.is_some() {} };
-        let _ = timeout(LAST_WORDS, read).await;
+        let _ = timeout(OUTPUT_TIMEOUT, read).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Where gateway and driver meet.
+//! The unix socket between gateway and driver.
 
 use std::fs::DirBuilder;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,23 +9,23 @@ use pki::private_file;
 
 use crate::{DataDir, Error};
 
-/// The kernel takes no longer path of a socket, bytes, its final NUL not counted.
+/// Longest path of a unix socket in Linux (`sun_path`), bytes, without the final NUL.
 const LONGEST: usize = 107;
 
-/// The path of a unix socket in a directory that only we can enter.
+/// The path of a unix socket in a directory that only our user can enter.
 #[derive(Debug)]
 pub struct Socket {
     path: PathBuf,
-    /// To be removed at the end.
+    /// The directory to remove on drop.
     temporary: Option<PathBuf>,
 }
 
 impl Socket {
-    /// A socket of this process below the data directory, or in a directory of its own where the
-    /// path would be too long. Sockets of processes that ended are removed.
+    /// A socket of this process below the data directory, or in a temporary directory if the path
+    /// would be too long. Removes the sockets of ended processes.
     ///
     /// # Errors
-    /// If no directory can be made.
+    /// If the directory cannot be created.
     pub fn prepare(data: &DataDir) -> Result<Self, Error> {
         let name = format!("{}.sock", std::process::id());
         let run = data.run();
@@ -40,7 +40,7 @@ impl Socket {
         }
         let random = rand::random::<u64>();
         let directory = std::env::temp_dir().join(format!("ark-{random:016x}"));
-        // Not recursive: a directory that somebody else made is refused.
+        // Not recursive, so that an existing directory of another user is an error.
         let made = DirBuilder::new().mode(0o700).create(&directory);
         made.map_err(Error::Socket)?;
         Ok(Self {
@@ -55,7 +55,7 @@ impl Socket {
         &self.path
     }
 
-    /// The address as both sides spell it.
+    /// The address, as passed to gateway and driver.
     #[must_use]
     pub fn address(&self) -> String {
         format!("unix://{}", self.path.display())
@@ -64,7 +64,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // The driver has removed the socket unless it was killed.
+        // Usually the driver has removed the socket already, unless it was killed.
         let _ = std::fs::remove_file(&self.path);
         if let Some(directory) = &self.temporary {
             let _ = std::fs::remove_dir(directory);
@@ -72,8 +72,8 @@ impl Drop for Socket {
     }
 }
 
-/// Removes what processes that were killed left behind; the lock on the data directory says that
-/// they are gone.
+/// Removes the sockets of killed processes. We hold the lock of the data directory, so they have
+/// ended.
 fn clear(run: &Path) {
     let entries = std::fs::read_dir(run).into_iter().flatten().flatten();
     for entry in entries {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_path_is_below_the_data_directory() {
+    fn short_socket_path_is_below_data_directory() {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDir::open(directory.path()).unwrap();
         let left = directory.path().join("run/1.sock");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_is_avoided() {
+    fn long_socket_path_uses_temporary_directory() {
         let directory = tempfile::tempdir().unwrap();
         let long = directory.path().join("x".repeat(90));
         let data = DataDir::open(&long).unwrap();

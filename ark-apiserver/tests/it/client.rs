@@ -1,4 +1,4 @@
-//! A client as far as these tests need one: one request per connection.
+//! Minimal HTTP client for these tests: one request per connection.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,24 +21,24 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::TaskTracker;
 
-/// Longest wait for an answer, or for an event.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of a response and of a watch event.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server, and who asks it.
+/// A server address and the identity that requests are sent with.
 #[derive(Clone)]
 pub(crate) struct Client {
     address: String,
     host: String,
     config: Arc<ClientConfig>,
     anonymous: Arc<ClientConfig>,
-    /// What carries requests and answers.
+    /// Tasks that drive connections.
     connections: TaskTracker,
 }
 
-/// A watch under way.
+/// An open watch.
 pub(crate) struct Watch {
     body: Incoming,
-    /// What has come and is not a whole line yet.
+    /// Received bytes without a complete line.
     read: Vec<u8>,
 }
 
@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    /// The same server, asked by nobody in particular.
+    /// The same server, without a client certificate.
     pub(crate) fn anonymous(&self) -> Self {
         Self {
             config: self.anonymous.clone(),
@@ -85,22 +85,22 @@ impl Client {
         }
     }
 
-    /// The port of the server.
     pub(crate) fn port(&self) -> &str {
         self.address.rsplit_once(':').unwrap().1
     }
 
-    /// Status and body of the answer to a `GET`.
+    /// Status and body of the response to a `GET`.
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
         self.send("GET", path, "").await.unwrap()
     }
 
-    /// Whether the server says that it is ready.
+    /// Whether `/readyz` succeeds.
     pub(crate) async fn is_ready(&self) -> bool {
         self.get("/readyz").await.0 == StatusCode::OK
     }
 
-    /// Sends JSON; `MERGE` is a patch. None if the connection could not be made or broke before the answer.
+    /// Sends JSON; `MERGE` is a merge patch. None if connecting failed or the connection broke
+    /// before the response.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -113,52 +113,54 @@ impl Client {
         };
         let request = Request::builder().method(method).uri(path);
         let request = request.header("content-type", content_type);
-        self.answer(request, body.into()).await
+        self.response(request, body.into()).await
     }
 
-    /// Sends a request; none if the connection could not be made or broke before the answer.
-    pub(crate) async fn answer(
+    /// Sends a request; none if connecting failed or the connection broke before the response.
+    pub(crate) async fn response(
         &self,
         request: Builder,
         body: Bytes,
     ) -> Option<(StatusCode, String)> {
-        let answer = self.respond(request, body).await?;
-        Some((answer.status(), answer.into_body()))
+        let response = self.respond(request, body).await?;
+        Some((response.status(), response.into_body()))
     }
 
-    /// As [`Self::answer`], with the headers.
+    /// As [`Self::response`], with headers.
     pub(crate) async fn respond(&self, request: Builder, body: Bytes) -> Option<Response<String>> {
         let request = request.header("host", &self.host);
         let request = request.body(Full::new(body)).unwrap();
-        let answer = tokio::time::timeout(PATIENCE, async {
+        let response = tokio::time::timeout(REQUEST_TIMEOUT, async {
             let (head, body) = self.open(request).await?.into_parts();
             let body = body.collect().await.ok()?.to_bytes();
             let body = String::from_utf8(body.to_vec()).unwrap();
             Some(Response::from_parts(head, body))
         });
-        answer.await.unwrap()
+        response.await.unwrap()
     }
 
-    /// A watch; ends with its connection.
+    /// Opens a watch, which ends with its connection.
     pub(crate) async fn watch(&self, path: &str) -> Watch {
         let watch = self.try_watch(path).await.expect("a connection");
         watch.unwrap_or_else(|status| panic!("{path}: {status}"))
     }
 
-    /// A watch, or the status that refuses it; none if the connection broke before.
+    /// Opens a watch, or returns the status of its rejection; none if the connection broke first.
     pub(crate) async fn try_watch(&self, path: &str) -> Option<Result<Watch, StatusCode>> {
         let request = Request::get(path).header("host", &self.host);
         let opening = self.open(request.body(Full::default()).unwrap());
-        let answer = tokio::time::timeout(PATIENCE, opening).await.unwrap()?;
-        let status = answer.status();
+        let response = tokio::time::timeout(REQUEST_TIMEOUT, opening)
+            .await
+            .unwrap()?;
+        let status = response.status();
         let watch = Watch {
-            body: answer.into_body(),
+            body: response.into_body(),
             read: Vec::new(),
         };
         Some((status == StatusCode::OK).then_some(watch).ok_or(status))
     }
 
-    /// Sends a request over a connection of its own, which goes on by itself while the answer is
+    /// Sends a request on a connection of its own. A task drives the connection while the body is
     /// read.
     async fn open(&self, request: Request<Full<Bytes>>) -> Option<Response<Incoming>> {
         let stream = self.connect().await?;
@@ -169,12 +171,12 @@ impl Client {
         sender.send_request(request).await.ok()
     }
 
-    /// A connection to write HTTP/1.1 on by hand.
+    /// A TLS connection for hand-written HTTP/1.1.
     pub(crate) async fn connect(&self) -> Option<TlsStream<TcpStream>> {
         self.connect_with(self.config.clone()).await
     }
 
-    /// A connection whose protocol is HTTP/2.
+    /// A TLS connection that negotiated HTTP/2.
     pub(crate) async fn connect_http2(&self) -> Option<TlsStream<TcpStream>> {
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = vec![b"h2".to_vec()];
@@ -189,7 +191,7 @@ impl Client {
 }
 
 impl Watch {
-    /// The next event; none at the end.
+    /// The next event; none at the end of the stream.
     pub(crate) async fn event(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -197,7 +199,7 @@ impl Watch {
                 let line = std::mem::replace(&mut self.read, rest);
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+            let frame = tokio::time::timeout(REQUEST_TIMEOUT, self.body.frame()).await;
             let frame = frame.unwrap()?.ok()?;
             self.read.extend_from_slice(&frame.into_data().unwrap());
         }

@@ -1,4 +1,4 @@
-//! What is kept, whatever happens to the processes.
+//! Durability across kills, restarts and damaged files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Watch};
-use crate::program::{Program, command, eventually, gone, refused, standalone};
+use crate::program::{Program, command, eventually, failed_start, gone, standalone};
 
 const NOTES: &str = "/apis/x.io/v1/namespaces/a/notes";
 const SOON: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ spec:
     schema: {openAPIV3Schema: {type: object, properties: {text: {type: string}}}}
 ";
 
-/// A server that keeps notes.
+/// A server for the kind `Note`.
 fn start(directory: &Path) -> Program {
     let manifest = directory.join("notes.yaml");
     std::fs::write(&manifest, MANIFEST).unwrap();
@@ -83,7 +83,7 @@ async fn next(watch: &mut Watch) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn a_flipped_byte_is_an_error_and_no_missing_object() {
+async fn flipped_byte_is_reported_as_error_not_missing_object() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();
@@ -137,7 +137,7 @@ async fn a_flipped_byte_is_an_error_and_no_missing_object() {
 }
 
 #[tokio::test]
-async fn a_damaged_page_is_told_at_once() {
+async fn damaged_page_fails_startup_with_message() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();
@@ -147,7 +147,7 @@ async fn a_damaged_page_is_told_at_once() {
     stop(program);
     let database = directory.path().join("data/ark.db");
     let mut bytes = std::fs::read(&database).unwrap();
-    // The last values, and nothing of what says whose the database is.
+    // The last values, not the header that identifies the database.
     let sound = bytes.len() / 4096 / 2;
     for page in bytes.chunks_mut(4096).skip(sound) {
         page[..100].fill(0xff);
@@ -157,19 +157,19 @@ async fn a_damaged_page_is_told_at_once() {
     let manifest = directory.path().join("notes.yaml");
     let manifest = manifest.to_str().unwrap();
     let arguments = ["--no-default-resources", "--resources", manifest];
-    // Fails if it takes long.
+    // A damaged page must be reported before the startup timeout.
     let mut command = standalone(command(&[]), &directory.path().join("data"));
     command.args(arguments);
-    let refusal = refused(command);
-    assert!(!refusal.status.success());
-    let last = refusal.stderr.lines().last().unwrap();
+    let failure = failed_start(command);
+    assert!(!failure.status.success());
+    let last = failure.stderr.lines().last().unwrap();
     for part in ["error: ", "ark.db is damaged", "restore a backup"] {
         assert!(last.contains(part), "{last}");
     }
 }
 
 #[tokio::test]
-async fn a_watch_goes_on_where_it_was_after_a_restart() {
+async fn watch_resumes_from_bookmark_after_restart() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();
@@ -183,7 +183,7 @@ async fn a_watch_goes_on_where_it_was_after_a_restart() {
         next(&mut watch).await,
         ("ADDED".into(), "second".into(), second.clone())
     );
-    // Nobody watches while these happen.
+    // The following changes happen while no watch is open.
     drop(watch);
     let third = version(&create(&admin, "third", "").await);
     let patch = |text: &str| json!({"metadata": {"labels": {"a": text}}}).to_string();
@@ -220,7 +220,7 @@ async fn a_watch_goes_on_where_it_was_after_a_restart() {
     assert_eq!(seen, expected, "each once, in order, and nothing else");
 }
 
-/// Some who create notes until told to stop.
+/// Writers that create notes until they are stopped.
 #[derive(Default)]
 struct Writers {
     stop: AtomicBool,
@@ -235,7 +235,7 @@ impl Writers {
             .collect()
     }
 
-    /// The names of those notes that were acknowledged.
+    /// Names of the acknowledged notes.
     async fn write(self: Arc<Self>, client: Client, writer: usize) -> Vec<String> {
         let mut written = Vec::new();
         for at in 0.. {
@@ -243,8 +243,8 @@ impl Writers {
                 break;
             }
             let name = format!("w{writer}-{at}");
-            let answer = client.send("POST", NOTES, note(&name, "")).await;
-            if let Some((StatusCode::CREATED, _)) = answer {
+            let response = client.send("POST", NOTES, note(&name, "")).await;
+            if let Some((StatusCode::CREATED, _)) = response {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
                 written.push(name);
             }
@@ -260,7 +260,7 @@ impl Writers {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_driver_loses_nothing_that_was_acknowledged() {
+async fn killed_driver_loses_no_acknowledged_write() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();
@@ -289,14 +289,14 @@ async fn a_killed_driver_loses_nothing_that_was_acknowledged() {
         let version = version.parse::<u64>().unwrap();
         assert!(version > last, "{name} at {version} after {last}");
         assert_eq!(kind, "ADDED");
-        assert!(seen.insert(name), "told twice");
+        assert!(seen.insert(name), "delivered twice");
         last = version;
     }
     assert_eq!(seen, stored);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_answers_what_it_has_taken() {
+async fn shutdown_completes_requests_in_flight() {
     let directory = tempfile::tempdir().unwrap();
     let program = start(directory.path());
     let admin = program.admin();

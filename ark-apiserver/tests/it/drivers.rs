@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::program::{self, DEADLINE, Program, driver, eventually, gone, refused, wait};
+use crate::program::{self, DEADLINE, Program, driver, eventually, failed_start, gone, wait};
 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
 const DSN: &str = "postgres://ark:s3cret@db.example.com/ark";
 
-/// Writes an object; fails unless it is there to be read.
+/// Creates an object and reads it back.
 async fn store(client: &Client, name: &str) {
     let query = json!({
         "apiVersion": "ark.mckinsey.com/v1alpha1",
@@ -42,10 +42,10 @@ async fn names(client: &Client) -> Vec<String> {
         .collect()
 }
 
-/// A program of the shell that begins with `before` and ends as the SQLite driver on `ark.db` of
-/// the data directory, with the arguments it was given.
+/// A shell script that runs `before` and then the SQLite driver on `ark.db` of the data directory,
+/// with the arguments it received.
 fn wrapper(path: &Path, data: &Path, before: &str) {
-    // Builds the driver if need be.
+    // Builds the driver if necessary.
     drop(program::command(&[]));
     let (driver, database) = (driver(), data.join("ark.db"));
     let (driver, database) = (driver.display(), database.display());
@@ -60,11 +60,11 @@ fn stop(program: Program) {
 }
 
 #[tokio::test]
-async fn a_driver_that_runs_already_is_used_and_left_alone() {
+async fn running_driver_is_used_and_not_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let address = format!("unix://{}", path("socket").display());
-    // Builds the driver if need be.
+    // Builds the driver if necessary.
     drop(program::command(&[]));
     let mut sidecar = Command::new(driver())
         .args(["--listen", &address, "--path"])
@@ -85,10 +85,10 @@ async fn a_driver_that_runs_already_is_used_and_left_alone() {
 }
 
 #[tokio::test]
-async fn any_program_that_takes_a_socket_is_a_driver() {
+async fn exec_driver_serves_on_socket() {
     let directory = tempfile::tempdir().unwrap();
     let (data, path) = (directory.path().join("data"), directory.path().join("mine"));
-    // Nothing but what every driver is given.
+    // Fails unless `--listen` is the only flag, as for every driver.
     let before = r#"[ "$#" = 2 ] && [ "$1" = --listen ] || exit 1"#;
     wrapper(&path, &data, before);
     let backend = format!("exec:{}", path.display());
@@ -108,14 +108,14 @@ async fn any_program_that_takes_a_socket_is_a_driver() {
     gone(sidecar).await;
 }
 
-/// Our program with a PostgreSQL driver beside it which is none.
+/// Our program with a fake PostgreSQL driver beside it.
 struct Installed {
     folder: TempDir,
 }
 
 impl Installed {
     fn new(before: &str) -> Self {
-        // In the same file system, so that the program need not be copied.
+        // On the same file system, so that the program can be hard-linked instead of copied.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let installed = Self { folder };
         let program = env!("CARGO_BIN_EXE_ark-apiserver");
@@ -144,7 +144,7 @@ impl Installed {
 }
 
 #[tokio::test]
-async fn the_postgres_driver_is_told_its_database_where_nobody_else_reads() {
+async fn postgres_driver_gets_dsn_in_its_environment_only() {
     let before = format!(
         r#"
         [ "$ARK_BACKEND_POSTGRES_DSN" = '{DSN}' ] || {{ echo "error: no DSN" >&2; exit 1; }}
@@ -157,20 +157,20 @@ async fn the_postgres_driver_is_told_its_database_where_nobody_else_reads() {
 }
 
 #[test]
-fn a_password_is_not_told_even_if_the_driver_tells_it() {
+fn password_in_driver_output_is_redacted() {
     let before = r#"
         echo "trying $ARK_BACKEND_POSTGRES_DSN" >&2
         echo "error: cannot reach $ARK_BACKEND_POSTGRES_DSN" >&2
         exit 1"#;
     let installed = Installed::new(before);
-    let refusal = refused(installed.command());
+    let failure = failed_start(installed.command());
     let shown = DSN.replace("s3cret", "***");
     let wanted = format!("error: backend-postgres: cannot reach {shown} (exit status: 1)\n");
-    assert_eq!(refusal.stderr, wanted);
+    assert_eq!(failure.stderr, wanted);
 }
 
 #[tokio::test]
-async fn what_a_slow_driver_waits_for_is_told() {
+async fn slow_driver_start_logs_what_it_waits_for() {
     let directory = tempfile::tempdir().unwrap();
     let (data, path) = (directory.path().join("data"), directory.path().join("slow"));
     let go = directory.path().join("go");
@@ -185,23 +185,23 @@ async fn what_a_slow_driver_waits_for_is_told() {
         .arg(format!("exec:{}", path.display()));
     command.stderr(Stdio::piped());
     let program = Program::run(command, &data, |child| {
-        let told = said(child, "storage driver does not serve yet");
-        assert!(told.contains("WARN"), "{told}");
-        assert!(told.contains("the database is down"), "{told}");
+        let warning = said(child, "storage driver does not serve yet");
+        assert!(warning.contains("WARN"), "{warning}");
+        assert!(warning.contains("the database is down"), "{warning}");
         std::fs::write(&go, "").unwrap();
     });
     store(&program.admin(), "kept").await;
     stop(program);
 }
 
-/// The first line on standard error with `part` in it; nobody reads the others.
+/// The first line on standard error that contains `part`; a thread discards later lines.
 fn said(child: &mut Child, part: &str) -> String {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let found = lines
         .by_ref()
         .map_while(Result::ok)
         .find(|line| line.contains(part));
-    // A closed pipe would be the end of whoever writes.
+    // The pipe must stay open: a write to a closed pipe would end the process.
     std::thread::spawn(move || lines.for_each(drop));
     found.expect("it ended")
 }

@@ -1,4 +1,4 @@
-//! Fail-overs and black holes of a database, as clients of the API see them.
+//! Failover and loss of contact with the database, as observed by API clients.
 
 mod informer;
 
@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::program::{DEADLINE, eventually, on_postgres};
-use informer::{EPOCH_GAP, Informer, Seen};
+use informer::{EPOCH_GAP, Informer, ObservedVersions};
 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
 
-/// Storage that does not answer is noticed. That the waits until then add up to less than the 5 s
-/// that are promised is checked where they are (`store/phase.rs`): a busy machine adds its own.
-const RED: Duration = Duration::from_secs(15);
+/// Longest time until a server without storage is not ready. The promised 5 s are checked as the
+/// sum of the timeouts in `store/phase.rs`; this limit leaves room for a busy machine.
+const MAX_DETECTION_LATENCY: Duration = Duration::from_secs(15);
 const GREEN: Duration = Duration::from_secs(20);
-/// Longest wait of a read for its error; a write also waits for what became of it.
+/// Longest wait of a read for its error. A write additionally waits for its outcome.
 const READ: Duration = Duration::from_secs(12);
 const WRITE: Duration = Duration::from_secs(25);
 
@@ -34,7 +34,7 @@ fn query(name: &str, input: &str) -> String {
     .to_string()
 }
 
-/// Creates an object; its resource version.
+/// Creates an object and returns its resource version.
 async fn create(client: &Client, name: &str) -> u64 {
     let body = query(name, "What is kept?");
     let (status, body) = client.send("POST", QUERIES, body).await.unwrap();
@@ -47,7 +47,7 @@ fn version(object: &Value) -> u64 {
     version.parse().unwrap()
 }
 
-/// The whole list, once it can be had.
+/// The whole list, once it is available.
 async fn list(client: &Client) -> Value {
     let begin = Instant::now();
     loop {
@@ -60,17 +60,18 @@ async fn list(client: &Client) -> Value {
     }
 }
 
-/// Patches some objects in turn, whatever the answers; what was acknowledged goes to `seen`.
-async fn write(client: Client, seen: Seen, stop: CancellationToken) {
+/// Patches some objects in turn, regardless of the responses; acknowledged versions go to
+/// `observed`.
+async fn write(client: Client, observed: ObservedVersions, stop: CancellationToken) {
     let mut number = 0;
     while !stop.is_cancelled() {
         let path = format!("{QUERIES}/kept-{}", number % 4);
         let body = json!({"spec": {"input": format!("input {number}")}});
         if let Some((status, body)) = client.send("MERGE", &path, body.to_string()).await {
             match status.as_u16() {
-                200 => seen.acknowledged(&serde_json::from_str(&body).unwrap()),
+                200 => observed.acknowledged(&serde_json::from_str(&body).unwrap()),
                 429 | 503 | 504 => {}
-                _ => seen.problem(format!("a patch: {status} {body}")),
+                _ => observed.problem(format!("a patch: {status} {body}")),
             }
         }
         number += 1;
@@ -78,7 +79,7 @@ async fn write(client: Client, seen: Seen, stop: CancellationToken) {
     }
 }
 
-/// A watch from a version that is gone says so, at once or as its first event.
+/// Asserts that a watch from a lost version expires, at once or in its first event.
 async fn is_expired(client: &Client, version: u64) {
     let path = format!("{QUERIES}?watch=true&resourceVersion={version}");
     match client.try_watch(&path).await.unwrap() {
@@ -97,7 +98,7 @@ async fn is_expired(client: &Client, version: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
+async fn clients_relist_after_failover_and_miss_no_change() {
     let mut pair = Pair::start(Server::builder()).await.unwrap();
     let database = pair.primary().create_database("ark").await.unwrap();
     let proxy = Proxy::start(pair.primary().address()).await.unwrap();
@@ -107,13 +108,13 @@ async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
     for number in 0..4 {
         create(&admin, &format!("kept-{number}")).await;
     }
-    let seen = Seen::default();
+    let observed = ObservedVersions::default();
     let stop = CancellationToken::new();
-    let informer = Informer::new(&admin, QUERIES, &seen);
+    let informer = Informer::new(&admin, QUERIES, &observed);
     let (mut informers, mut writers) = (JoinSet::new(), JoinSet::new());
     informers.spawn(informer.run(stop.clone()));
-    writers.spawn(write(admin.clone(), seen.clone(), stop.clone()));
-    seen.more(50).await;
+    writers.spawn(write(admin.clone(), observed.clone(), stop.clone()));
+    observed.more(50).await;
     let old = version(&list(&admin).await);
     let mut watch = admin
         .watch(&format!("{QUERIES}?watch=true&resourceVersion={old}"))
@@ -121,16 +122,16 @@ async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
     pair.caught_up().await.unwrap();
     pair.cut_replication().await.unwrap();
     let lost = create(&admin, "lost").await;
-    seen.more(50).await;
+    observed.more(50).await;
     pair.kill_primary().await.unwrap();
     pair.promote().await.unwrap();
     proxy.move_to(pair.standby().address());
 
-    seen.epoch_after(lost).await;
+    observed.epoch_after(lost).await;
     eventually("ready", GREEN, async || admin.is_ready().await).await;
     is_expired(&admin, old).await;
     is_expired(&admin, lost).await;
-    // The one that was open: its events, and then the same, or its end.
+    // An open watch delivers its events and then the same error, or its end.
     while let Some(event) = watch.event().await {
         if event["type"] == "ERROR" {
             assert_eq!(event["object"]["code"], 410, "{event}");
@@ -142,17 +143,17 @@ async fn clients_list_again_after_a_fail_over_and_miss_nothing() {
     let (status, body) = admin.get(&format!("{QUERIES}/lost")).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
     create(&admin, "lost").await;
-    seen.more(50).await;
+    observed.more(50).await;
     stop.cancel();
     writers.join_all().await;
     let listed = list(&admin).await;
-    seen.check(version(&listed));
+    observed.check(version(&listed));
     let informer = informers.join_next().await.unwrap().unwrap();
     informer.matches(&admin, &listed).await;
 }
 
-/// Status of an answer that must be an orderly refusal, given in time.
-async fn refused(client: &Client, method: &str, path: &str, body: &str, limit: Duration) {
+/// Asserts that a request is rejected with 503 or 504 and `Retry-After` within `limit`.
+async fn rejected(client: &Client, method: &str, path: &str, body: &str, limit: Duration) {
     let content = match method {
         "PATCH" => "application/merge-patch+json",
         _ => "application/json",
@@ -160,17 +161,17 @@ async fn refused(client: &Client, method: &str, path: &str, body: &str, limit: D
     let request = Request::builder().method(method).uri(path);
     let request = request.header("content-type", content);
     let begin = Instant::now();
-    let answer = client.respond(request, body.to_owned().into()).await;
-    let (took, answer) = (begin.elapsed(), answer.unwrap());
-    let told = format!("{method} {path}: {} {}", answer.status(), answer.body());
-    let status = answer.status().as_u16();
-    assert!([503, 504].contains(&status), "{told}");
-    assert!(answer.headers().contains_key("retry-after"), "{told}");
-    assert!(took < limit, "{took:?} for {told}");
+    let response = client.respond(request, body.to_owned().into()).await;
+    let (took, response) = (begin.elapsed(), response.unwrap());
+    let shown = format!("{method} {path}: {} {}", response.status(), response.body());
+    let status = response.status().as_u16();
+    assert!([503, 504].contains(&status), "{shown}");
+    assert!(response.headers().contains_key("retry-after"), "{shown}");
+    assert!(took < limit, "{took:?} for {shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_in_a_black_hole_is_503_or_504_in_time() {
+async fn unreachable_database_is_503_or_504_within_deadline() {
     let server = Server::builder().start().await.unwrap();
     let database = server.create_database("ark").await.unwrap();
     let proxy = Proxy::start(server.address()).await.unwrap();
@@ -185,24 +186,26 @@ async fn a_database_in_a_black_hole_is_503_or_504_in_time() {
 
     proxy.set(Mode::Hang).await.unwrap();
     let hole = Instant::now();
-    let red = eventually("not ready", RED, async || !admin.is_ready().await);
+    let not_ready = eventually("not ready", MAX_DETECTION_LATENCY, async || {
+        !admin.is_ready().await
+    });
     let reads = async {
         while hole.elapsed() < Duration::from_secs(9) {
             tokio::join!(
-                refused(&admin, "GET", &kept, "", READ),
-                refused(&admin, "GET", QUERIES, "", READ),
-                refused(&admin, "GET", &none, "", READ),
+                rejected(&admin, "GET", &kept, "", READ),
+                rejected(&admin, "GET", QUERIES, "", READ),
+                rejected(&admin, "GET", &none, "", READ),
             );
         }
     };
     let writes = async {
         tokio::join!(
-            refused(&admin, "PATCH", &kept, patch, WRITE),
-            refused(&admin, "POST", QUERIES, &new, WRITE),
-            refused(&admin, "DELETE", &kept, "", WRITE),
+            rejected(&admin, "PATCH", &kept, patch, WRITE),
+            rejected(&admin, "POST", QUERIES, &new, WRITE),
+            rejected(&admin, "DELETE", &kept, "", WRITE),
         )
     };
-    tokio::join!(red, reads, writes);
+    tokio::join!(not_ready, reads, writes);
     assert!(!admin.is_ready().await);
     let (status, _) = admin.get("/livez").await;
     assert_eq!(status, StatusCode::OK);

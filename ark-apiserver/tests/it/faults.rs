@@ -6,17 +6,17 @@ use rustix::process::{Signal, kill_process};
 
 use crate::program::{Program, eventually, gone};
 
-/// Storage that does not answer is noticed. That the waits until then add up to less than the 5 s
-/// that are promised is checked where they are (`store/phase.rs`): a busy machine adds its own.
-const RED: Duration = Duration::from_secs(15);
+/// Longest time until a server without storage is not ready. The promised 5 s are checked as the
+/// sum of the timeouts in `store/phase.rs`; this limit leaves room for a busy machine.
+const MAX_DETECTION_LATENCY: Duration = Duration::from_secs(15);
 const GREEN: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_killed_driver_is_started_again() {
+async fn killed_driver_is_restarted() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let admin = program.admin();
-    // Twice: the second pause is longer.
+    // Twice, because the second restart delay is longer.
     for _ in 0..2 {
         let killed = program.driver();
         kill_process(killed, Signal::KILL).unwrap();
@@ -35,13 +35,16 @@ async fn a_killed_driver_is_started_again() {
 }
 
 #[tokio::test]
-async fn a_stalled_driver_is_noticed() {
+async fn stalled_driver_fails_readyz() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let admin = program.admin();
     let sidecar = program.driver();
     kill_process(sidecar, Signal::STOP).unwrap();
-    eventually("not ready", RED, async || !admin.is_ready().await).await;
+    eventually("not ready", MAX_DETECTION_LATENCY, async || {
+        !admin.is_ready().await
+    })
+    .await;
     let (status, _) = admin.get("/livez").await;
     assert_eq!(status, 200, "starting the gateway again would not help");
     let metrics = admin.get("/metrics").await.1;
@@ -51,7 +54,7 @@ async fn a_stalled_driver_is_noticed() {
 }
 
 #[tokio::test]
-async fn the_driver_does_not_outlive_the_gateway() {
+async fn driver_stops_when_gateway_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let sidecar = program.driver();

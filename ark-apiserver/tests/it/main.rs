@@ -1,15 +1,15 @@
-//! `ark-apiserver standalone` as its user meets it: the real programs, started, asked, killed.
+//! `ark-apiserver standalone` as its user runs it: the real programs, started, called, killed.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod client;
 mod data;
 mod drivers;
+mod earlier_releases;
 mod failover;
 mod faults;
-mod former;
 mod memory;
 mod program;
-mod refusals;
 mod reload;
 mod serving;
+mod startup_errors;

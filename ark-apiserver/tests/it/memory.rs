@@ -1,4 +1,4 @@
-//! What clients that do not read, or do not send, cost in memory.
+//! Memory cost of clients that do not read or do not send.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use crate::program::{DEADLINE, Program, eventually};
 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
-/// What a hostile client may cost beyond the objects.
-const MOST: usize = 256 << 20;
+/// Memory that hostile clients may cost beyond the objects, bytes (docs/operating.md, limits).
+const MAX_COST: usize = 256 << 20;
 
 fn query(name: &str, bytes: usize) -> Bytes {
     let input = "x".repeat(bytes);
@@ -21,7 +21,7 @@ fn query(name: &str, bytes: usize) -> Bytes {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_streams_that_take_nothing_cost_a_bounded_amount() {
+async fn unread_streams_cost_bounded_memory() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let admin = program.admin();
@@ -44,7 +44,7 @@ async fn hundreds_of_streams_that_take_nothing_cost_a_bounded_amount() {
         "?watch=1",
     ] {
         let mut held = Vec::new();
-        // As many as a connection may have, but for a few.
+        // Slightly less than the stream limit of a connection.
         for _ in 0..240 {
             let path = match query.strip_prefix("/large") {
                 Some(query) => format!("https://x{QUERIES}/large{query}"),
@@ -54,20 +54,20 @@ async fn hundreds_of_streams_that_take_nothing_cost_a_bounded_amount() {
             let request = Request::get(path).body(()).unwrap();
             held.push(sender.send_request(request, true).unwrap().0);
         }
-        let mut answers = Vec::new();
-        for answer in held {
-            let answer = tokio::time::timeout(DEADLINE, answer).await.unwrap();
-            let answer = answer.unwrap();
-            let status = answer.status().as_u16();
+        let mut responses = Vec::new();
+        for response in held {
+            let response = tokio::time::timeout(DEADLINE, response).await.unwrap();
+            let response = response.unwrap();
+            let status = response.status().as_u16();
             assert!(matches!(status, 200 | 429), "{query}: {status}");
-            answers.push(answer);
+            responses.push(response);
         }
         let cost = program.resident().saturating_sub(quiet);
         println!("{query}: {} MiB", cost >> 20);
-        assert!(cost < MOST, "{query}: {cost}");
+        assert!(cost < MAX_COST, "{query}: {cost}");
         let small = admin.send("POST", QUERIES, query_named(query)).await;
         assert_eq!(small.unwrap().0, StatusCode::CREATED, "others are served");
-        drop(answers);
+        drop(responses);
     }
 }
 
@@ -78,7 +78,7 @@ fn query_named(after: &str) -> Bytes {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_uploads_that_are_held_cost_a_bounded_amount() {
+async fn unfinished_uploads_cost_bounded_memory() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let admin = program.admin();
@@ -95,7 +95,7 @@ async fn hundreds_of_uploads_that_are_held_cost_a_bounded_amount() {
                  Content-Length: {}\r\n\r\n",
                 body.len() + 1
             );
-            // All but the last byte; the server may refuse at any time.
+            // All but the last byte. The server may reject and close at any time.
             let _ = stream.write_all(head.as_bytes()).await;
             let _ = stream.write_all(&body).await;
             let _ = stream.flush().await;
@@ -105,7 +105,7 @@ async fn hundreds_of_uploads_that_are_held_cost_a_bounded_amount() {
     let held = uploads.join_all().await;
     let cost = program.resident().saturating_sub(quiet);
     println!("{} uploads: {} MiB", held.len(), cost >> 20);
-    assert!(cost < MOST, "{cost}");
+    assert!(cost < MAX_COST, "{cost}");
     let small = admin.send("POST", QUERIES, query("small", 10)).await;
     assert_eq!(small.unwrap().0, StatusCode::CREATED, "small ones pass");
     drop(held);

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::client::Client;
 
-/// Nothing here takes longer, even in a debug build on a busy machine.
+/// Upper bound for every step here, in a debug build on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running server; killed when dropped.
@@ -18,12 +18,12 @@ pub(crate) struct Program {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
     data: PathBuf,
-    /// What it said when it was ready.
+    /// The line that the server printed when it was ready.
     pub(crate) ready: String,
 }
 
-/// How a program that did not start ended.
-pub(crate) struct Refusal {
+/// Exit status and output of a program that failed to start.
+pub(crate) struct FailedStart {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -51,7 +51,7 @@ pub(crate) fn driver() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_ark-apiserver")).with_file_name("backend-sqlite")
 }
 
-/// The program with the PostgreSQL driver beside it, on a database and a data directory.
+/// Runs the program with the PostgreSQL driver beside it, on a database and a data directory.
 pub(crate) fn on_postgres(dsn: &str, data: &Path) -> Program {
     static DRIVER: Once = Once::new();
     DRIVER.call_once(|| build("backend-postgres"));
@@ -61,7 +61,7 @@ pub(crate) fn on_postgres(dsn: &str, data: &Path) -> Program {
     Program::run(command, data, |_| ())
 }
 
-/// cargo builds the programs of this crate for its tests, but not those of others.
+/// cargo builds the binaries of this crate for its tests, not those of other crates.
 fn build(package: &str) {
     let folder = driver().parent().unwrap().to_owned();
     if folder.join(package).is_file() {
@@ -77,14 +77,14 @@ fn build(package: &str) {
 }
 
 impl Program {
-    /// Starts on a data directory and waits until it is ready.
+    /// Starts on a data directory and waits until the server is ready.
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
         let mut command = standalone(command(&[]), data);
         command.args(arguments);
         Self::run(command, data, |_| ())
     }
 
-    /// Runs a command that serves `data`, does something meanwhile, and waits until it is ready.
+    /// Runs a command that serves `data`, calls `meanwhile`, and waits until the server is ready.
     pub(crate) fn run(
         mut command: Command,
         data: &Path,
@@ -94,7 +94,7 @@ impl Program {
         meanwhile(&mut child);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
-        // Ends with the program, which gives up by itself.
+        // Ends with the program, which has a startup timeout.
         stdout.read_line(&mut ready).unwrap();
         assert!(
             ready.starts_with("ready: "),
@@ -109,17 +109,17 @@ impl Program {
         }
     }
 
-    /// A client that logs in as the administrator.
+    /// A client with the administrator's certificate.
     pub(crate) fn admin(&self) -> Client {
         Client::of_kubeconfig(&self.data.join("kubeconfig"))
     }
 
-    /// Sends a signal to the server alone.
+    /// Sends a signal to the server only.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Memory of the server that is in use, bytes.
+    /// Resident memory of the server, bytes.
     pub(crate) fn resident(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap();
@@ -128,13 +128,13 @@ impl Program {
         kibibytes.unwrap().parse::<usize>().unwrap() << 10
     }
 
-    /// The process that has the database open.
+    /// The process that holds the database open.
     pub(crate) fn driver(&self) -> Pid {
         let holder = std::fs::read_to_string(self.data.join("ark.db.lock")).unwrap();
         Pid::from_raw(holder.trim().parse().unwrap()).unwrap()
     }
 
-    /// Waits until the server ends; what it printed after the ready line.
+    /// Waits for the end of the server; returns the output after the ready line.
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         let status = wait(&mut self.child);
         let mut rest = String::new();
@@ -150,17 +150,17 @@ impl Drop for Program {
     }
 }
 
-/// Runs a program that is expected to end by itself.
-pub(crate) fn refused(mut command: Command) -> Refusal {
+/// Runs a program that is expected to fail at startup.
+pub(crate) fn failed_start(mut command: Command) -> FailedStart {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let status = wait(&mut child);
-    // A few lines, which fit into the pipes.
+    // The output is a few lines, which fit into the pipe buffers, so it can be read after the exit.
     let (mut stdout, mut stderr) = (String::new(), String::new());
     let pipes = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     { pipes.0 }.read_to_string(&mut stdout).unwrap();
     { pipes.1 }.read_to_string(&mut stderr).unwrap();
-    Refusal {
+    FailedStart {
         status,
         stdout,
         stderr,
@@ -181,7 +181,7 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// Waits until a process is gone.
+/// Waits until a process has exited.
 pub(crate) async fn gone(pid: Pid) {
     eventually("the process is gone", DEADLINE, async || {
         test_kill_process(pid).is_err() || is_zombie(pid)
@@ -189,13 +189,13 @@ pub(crate) async fn gone(pid: Pid) {
     .await;
 }
 
-/// Whether it has ended but its new parent has not noticed, as in containers without an init.
+/// Whether the process is a zombie: in containers without an init, nobody reaps it.
 fn is_zombie(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     stat.is_ok_and(|stat| stat.contains(") Z "))
 }
 
-/// Waits until something holds; it may take `limit` at most.
+/// Polls until `holds` is true, for at most `limit`.
 pub(crate) async fn eventually(what: &str, limit: Duration, holds: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + limit;
     while !holds().await {

@@ -1,4 +1,4 @@
-//! Other manifests without a restart.
+//! Reload of manifests without a restart.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn write(folder: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn sighup_takes_good_manifests_and_refuses_bad_ones() {
+async fn sighup_loads_valid_manifests_and_rejects_invalid_ones() {
     let directory = tempfile::tempdir().unwrap();
     let kinds = directory.path().join("kinds");
     std::fs::create_dir(&kinds).unwrap();
@@ -45,12 +45,12 @@ async fn sighup_takes_good_manifests_and_refuses_bad_ones() {
     std::fs::write(&bad, "kind: Nonsense\n").unwrap();
     write(&kinds, &manifest("v3"));
     program.signal(Signal::HUP);
-    let refused = "ark_manifest_reloads_total{result=\"refused\"} 1\n";
-    eventually("it was refused", SOON, async || {
-        admin.get("/metrics").await.1.contains(refused)
+    let rejected_reloads = "ark_manifest_reloads_total{result=\"refused\"} 1\n";
+    eventually("it was rejected", SOON, async || {
+        admin.get("/metrics").await.1.contains(rejected_reloads)
     })
     .await;
-    assert!(serves("/apis/x.io/v2").await, "the old set is kept");
+    assert!(serves("/apis/x.io/v2").await, "the old set remains");
     assert!(!serves("/apis/x.io/v3").await);
 
     std::fs::remove_file(&bad).unwrap();

@@ -1,4 +1,4 @@
-//! From start to stop without trouble.
+//! Normal operation from start to stop.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn the_kubeconfig_lets_the_administrator_in_and_nobody_else() {
+async fn kubeconfig_authenticates_administrator_and_others_are_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let program = Program::start(&data, &[]);
@@ -55,14 +55,14 @@ async fn the_kubeconfig_lets_the_administrator_in_and_nobody_else() {
     assert_eq!(status, StatusCode::OK);
     assert!(body.contains("com.mckinsey.ark.v1alpha1.Query"));
 
-    let nobody = admin.anonymous();
-    assert_eq!(nobody.get("/readyz").await.0, StatusCode::OK);
+    let anonymous = admin.anonymous();
+    assert_eq!(anonymous.get("/readyz").await.0, StatusCode::OK);
     for path in [
         "/apis",
         "/version",
         "/apis/ark.mckinsey.com/v1alpha1/queries",
     ] {
-        let (status, body) = nobody.get(path).await;
+        let (status, body) = anonymous.get(path).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["reason"], "Unauthorized", "{path}");
@@ -70,7 +70,7 @@ async fn the_kubeconfig_lets_the_administrator_in_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn asked_to_stop_both_programs_end_well() {
+async fn sigterm_stops_server_and_driver_cleanly() {
     for signal in [Signal::INT, Signal::TERM] {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path();
@@ -88,7 +88,7 @@ async fn asked_to_stop_both_programs_end_well() {
 }
 
 #[tokio::test]
-async fn the_same_directory_serves_with_the_same_keys_again() {
+async fn restart_reuses_keys_of_data_directory() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let key = || std::fs::read_to_string(data.join("pki/admin.crt")).unwrap();
@@ -102,7 +102,7 @@ async fn the_same_directory_serves_with_the_same_keys_again() {
 }
 
 #[tokio::test]
-async fn a_long_path_is_no_trouble() {
+async fn long_data_directory_path_is_served() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("d".repeat(120));
     let program = Program::start(&data, &[]);
@@ -112,7 +112,7 @@ async fn a_long_path_is_no_trouble() {
 }
 
 #[test]
-fn the_limit_of_descriptors_is_raised() {
+fn descriptor_limit_is_raised() {
     let directory = tempfile::tempdir().unwrap();
     let program = standalone(command(&[]), directory.path());
     let mut limited = Command::new("sh");
@@ -129,22 +129,22 @@ fn the_limit_of_descriptors_is_raised() {
 }
 
 #[tokio::test]
-async fn a_head_may_have_a_mebibyte() {
+async fn head_of_one_mebibyte_is_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let admin = program.admin();
     let head = |bytes: usize| Request::get("/version").header("x-large", "h".repeat(bytes));
-    let answer = admin.answer(head(900 << 10), Bytes::new()).await;
-    assert_eq!(answer.unwrap().0, StatusCode::OK);
-    // Refused, or the connection is cut; and nobody else is bothered.
-    if let Some((status, _)) = admin.answer(head(2 << 20), Bytes::new()).await {
+    let response = admin.response(head(900 << 10), Bytes::new()).await;
+    assert_eq!(response.unwrap().0, StatusCode::OK);
+    // The server rejects the head or closes the connection; other clients are not affected.
+    if let Some((status, _)) = admin.response(head(2 << 20), Bytes::new()).await {
         assert_eq!(status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     assert!(admin.is_ready().await);
 }
 
 #[tokio::test]
-async fn a_refusal_that_reads_no_body_keeps_the_connection() {
+async fn rejection_without_reading_body_keeps_connection() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let mut stream = program.admin().connect().await.unwrap();
@@ -152,7 +152,8 @@ async fn a_refusal_that_reads_no_body_keeps_the_connection() {
         format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n")
     };
     for bytes in [2, 200 << 10] {
-        // The head first: what the server does not wait for, it must not stumble over.
+        // Sends the head first: the server responds without waiting for the body, and must then
+        // skip it.
         let path = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries/missing/scale";
         stream
             .write_all(head(path, bytes).as_bytes())
@@ -161,26 +162,26 @@ async fn a_refusal_that_reads_no_body_keeps_the_connection() {
         stream.flush().await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         stream.write_all(&vec![b' '; bytes]).await.unwrap();
-        let answer = answer(&mut stream).await;
-        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-        assert!(!answer.contains("connection: close"), "{answer}");
+        let response = response(&mut stream).await;
+        assert!(response.starts_with("HTTP/1.1 404"), "{response}");
+        assert!(!response.contains("connection: close"), "{response}");
     }
-    // Too much to read for nothing: the client is told before it sends another request.
+    // The rest is too large to drain, so the response announces the close of the connection.
     stream
         .write_all(head("/nothing", 1 << 20).as_bytes())
         .await
         .unwrap();
-    let answer = answer(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-    assert!(answer.contains("connection: close"), "{answer}");
+    let response = response(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.1 404"), "{response}");
+    assert!(response.contains("connection: close"), "{response}");
 }
 
-/// One answer with a length, head and body.
-async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
+/// One response with a `Content-Length`: head and body.
+async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = Vec::new();
     loop {
         let got = stream.read_u8().await;
-        text.push(got.expect("an answer"));
+        text.push(got.expect("a response"));
         let read = String::from_utf8_lossy(&text);
         let Some((head, body)) = read.split_once("\r\n\r\n") else {
             continue;
@@ -195,11 +196,11 @@ async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 #[tokio::test]
-async fn every_metric_of_the_guide_is_there() {
+async fn every_documented_metric_exists() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &[]);
     let admin = program.admin();
-    // What never happened is not told of.
+    // A counter without samples has no series in the output.
     let queries = "/apis/ark.mckinsey.com/v1alpha1/queries";
     admin.get(queries).await;
     let _watch = admin.watch(&format!("{queries}?watch=1")).await;

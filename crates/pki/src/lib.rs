@@ -1,7 +1,8 @@
-//! The certificates of a standalone server: one authority, a serving and an administrator certificate.
+//! The certificates of a standalone server: an authority, a serving certificate and an
+//! administrator certificate.
 //!
-//! They live in `DATA_DIR/pki` and are kept for as long as they are good, so that a kubeconfig handed
-//! out yesterday works today. Keys are readable by their owner only.
+//! They are stored in `DATA_DIR/pki` and reused while they are valid, so that existing kubeconfigs
+//! keep working. Private keys are readable by their owner only.
 
 pub mod private_file;
 
@@ -19,25 +20,25 @@ use time::OffsetDateTime;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// The group of the administrator, who may do everything.
+/// The administrator's group, which kube-apiserver's convention authorizes for everything.
 const MASTERS_GROUP: &str = "system:masters";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const AUTHORITY_DAYS: u32 = 3650;
 const CERTIFICATE_DAYS: u32 = 365;
-/// A certificate is replaced at the first start this close to its end.
+/// A certificate with less remaining validity is replaced at the next start, days.
 const RENEW_DAYS: u32 = 30;
-/// Clocks differ; certificates are good from a little before they were made.
+/// Certificates are valid from this long before their creation, because clocks differ.
 const BACKDATE: Duration = Duration::from_secs(3600);
 
-/// Paths and texts of the certificates in force.
+/// Paths and texts of the certificates in use.
 #[derive(Debug, Clone)]
 pub struct Pki {
-    /// The authority's certificate.
+    /// Path of the authority's certificate.
     pub authority: PathBuf,
-    /// The serving certificate.
+    /// Path of the serving certificate.
     pub server: PathBuf,
-    /// The serving certificate's key.
+    /// Path of the serving certificate's key.
     pub server_key: PathBuf,
     /// The authority's certificate as PEM.
     pub authority_pem: String,
@@ -47,14 +48,14 @@ pub struct Pki {
     pub admin_key_pem: String,
 }
 
-/// Why there are no certificates; the text names the file.
+/// Why there are no certificates; the message names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be written.
     #[error("cannot write {0}: {1}")]
     Unwritable(PathBuf, #[source] std::io::Error),
     /// A certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
+    #[error("cannot create a certificate: {0}")]
     Generate(#[from] rcgen::Error),
 }
 
@@ -68,18 +69,18 @@ pub struct Pair {
 }
 
 impl Pki {
-    /// Takes the certificates in `directory`, replacing those that are missing, unreadable, about to
-    /// expire, or not good for every one of `names`.
+    /// Loads the certificates in `directory`. Replaces those that are missing, unreadable, about to
+    /// expire, or not valid for every one of `names`.
     ///
     /// # Errors
-    /// When the directory cannot be written.
+    /// If the directory cannot be written.
     pub fn load_or_create(directory: &Path, names: &[String]) -> Result<Self, Error> {
         let path = |name: &str| directory.join(name);
         private_file::create_directory(directory)
             .map_err(|err| Error::Unwritable(directory.to_owned(), err))?;
-        let kept = read(directory, "ca").filter(|pair| is_good(pair, &[], &pair.certificate));
-        let fresh = kept.is_none();
-        let authority = match kept {
+        let loaded = read(directory, "ca").filter(|pair| is_good(pair, &[], &pair.certificate));
+        let fresh = loaded.is_none();
+        let authority = match loaded {
             Some(pair) => pair,
             None => write(directory, "ca", authority(&authority_name())?)?,
         };
@@ -108,7 +109,7 @@ impl Pki {
     }
 }
 
-/// A name no other authority has: certificates are matched to their authority by it.
+/// A unique name, because a certificate is matched to its authority by name.
 fn authority_name() -> String {
     format!("ark-apiserver-{:016x}", rand::random::<u64>())
 }
@@ -123,7 +124,7 @@ pub fn authority(name: &str) -> Result<Pair, Error> {
     })
 }
 
-/// A certificate for a server reached under `names`, host names or addresses.
+/// A certificate for a server with these host names or addresses.
 pub fn serving(authority: &Pair, names: &[String]) -> Result<Pair, Error> {
     let mut params = params("ark-apiserver", CERTIFICATE_DAYS);
     for name in names {
@@ -136,7 +137,7 @@ pub fn serving(authority: &Pair, names: &[String]) -> Result<Pair, Error> {
     sign(authority, params)
 }
 
-/// A certificate that identifies user `name`, in `group` if given.
+/// A client certificate for user `name`, in `group` if given.
 pub fn client(authority: &Pair, name: &str, group: Option<&str>) -> Result<Pair, Error> {
     let mut params = params(name, CERTIFICATE_DAYS);
     if let Some(group) = group {
@@ -192,7 +193,8 @@ fn subject(pem: &str) -> Option<String> {
     name.as_str().ok().map(str::to_owned)
 }
 
-/// Whether a kept pair belongs together, comes from `authority`, lasts, and covers `names`.
+/// Whether key and certificate match, were signed by `authority`, remain valid long enough, and
+/// cover `names`.
 fn is_good(pair: &Pair, names: &[String], authority: &str) -> bool {
     let parse = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).ok();
     let (Some(der), Some(authority)) = (parse(&pair.certificate), parse(authority)) else {
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_kept_while_they_are_good() {
+    fn valid_certificates_are_reused() {
         let directory = tempfile::tempdir().unwrap();
         let load = |wanted: &[&str]| Pki::load_or_create(directory.path(), &names(wanted)).unwrap();
         let server = || std::fs::read_to_string(directory.path().join("server.crt")).unwrap();
@@ -279,12 +281,12 @@ mod tests {
         assert_ne!(fourth.authority_pem, first.authority_pem);
         assert_ne!(
             fourth.admin_pem, first.admin_pem,
-            "nobody trusts the old one any more"
+            "the old certificate is no longer trusted"
         );
     }
 
     #[test]
-    fn keys_are_private() {
+    fn keys_are_readable_by_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         Pki::load_or_create(directory.path(), &[]).unwrap();

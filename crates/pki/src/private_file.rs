@@ -1,16 +1,16 @@
-//! Files and directories only their owner may read.
+//! Files and directories that only their owner may read.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Creates a directory and its parents; an existing one is left as it is.
+/// Creates a directory and its parents; does not change an existing one.
 pub fn create_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a file as a whole: a reader sees the old text or the new one, never half.
+/// Replaces a file atomically: a reader sees the old text or the new one.
 pub fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! What a step of admission can see of a write.
+//! Attributes of a write that admission steps can read.
 //!
 //! Source: `k8s.io/apiserver/pkg/admission.Attributes`.
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::request::User;
 use crate::resources::Served;
 
-/// The facts of a write that do not change on its way.
+/// Attributes that do not change while a write is processed.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     /// `CREATE`, `UPDATE` or `DELETE`.
     pub operation: Operation,
-    /// The verb of the request: a patch is an update with another verb.
+    /// Verb of the request. A patch is an update with another verb.
     pub verb: &'a str,
     /// The resource in the version of the request.
     pub served: &'a Served,
@@ -21,15 +21,15 @@ pub struct Attributes<'a> {
     pub subresource: &'a str,
     /// Empty for cluster-scoped objects.
     pub namespace: &'a str,
-    /// Empty for a create whose object has no name yet.
+    /// Empty for a create whose object has no name yet (generateName).
     pub name: &'a str,
-    /// Who asks.
+    /// The user who sent the request.
     pub user: &'a User,
     /// The options of the request.
     pub options: Options<'a>,
-    /// Whether nothing is stored in the end: steps must have no side effects.
+    /// Whether the write is a dry run. Steps must then have no side effects.
     pub dry_run: bool,
-    /// The field manager that the request names, or the default from its user agent.
+    /// The field manager of the request, or the default from its user agent.
     pub field_manager: &'a str,
 }
 
@@ -42,18 +42,18 @@ pub struct Objects<'a> {
     pub new: Option<&'a Value>,
 }
 
-/// What a write does, as admission webhooks name it.
+/// Operation of a write, as admission webhooks name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// A new object.
     Create,
     /// A change of an object, by update, patch or apply.
     Update,
-    /// A deletion, also one that finalizers delay.
+    /// A deletion, including one that finalizers delay.
     Delete,
 }
 
-/// The options of the request that writes.
+/// The options of the request.
 #[derive(Clone, Copy, Debug)]
 pub enum Options<'a> {
     /// `CreateOptions`.

@@ -14,7 +14,7 @@ pub trait ManageFields: Send + Sync + Debug {
     /// Updates `metadata.managedFields` of the new object.
     ///
     /// # Errors
-    /// 409 if another manager has a field that is applied.
+    /// 409 if another manager owns an applied field.
     fn manage(
         &self,
         attributes: &Attributes<'_>,
@@ -28,7 +28,7 @@ pub trait Mutate: Send + Sync + Debug {
     /// Changes or rejects the new object; a delete has none.
     ///
     /// # Errors
-    /// The rejection, as the client is to see it.
+    /// The rejection, as sent to the client.
     fn mutate<'a>(
         &'a self,
         attributes: &'a Attributes<'_>,
@@ -39,10 +39,10 @@ pub trait Mutate: Send + Sync + Debug {
 
 /// A step that may only reject the object.
 pub trait Review: Send + Sync + Debug {
-    /// Rejects the write or lets it pass.
+    /// Rejects the write or accepts it.
     ///
     /// # Errors
-    /// The rejection, as the client is to see it.
+    /// The rejection, as sent to the client.
     fn review<'a>(
         &'a self,
         attributes: &'a Attributes<'_>,
@@ -50,7 +50,7 @@ pub trait Review: Send + Sync + Debug {
     ) -> BoxFuture<'a, Result<(), ApiError>>;
 }
 
-/// All steps of a server. The default has none: admission webhooks come with a later release.
+/// All steps of a server. The default is empty: admission webhooks are not implemented yet.
 #[derive(Debug, Default)]
 pub struct Chain {
     /// Field management.
@@ -62,7 +62,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Lets each mutating step change the new object, one after the other.
+    /// Runs the mutating steps in order.
     ///
     /// # Errors
     /// The first rejection.
@@ -78,7 +78,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Asks each validating step.
+    /// Runs the validating steps in order.
     ///
     /// # Errors
     /// The first rejection.

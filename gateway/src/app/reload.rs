@@ -1,4 +1,4 @@
-//! Other manifests, without a restart.
+//! Reload of manifests without a restart.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ struct Outcome {
     result: &'static str,
 }
 
-const TAKEN: Outcome = Outcome { result: "taken" };
-const REFUSED: Outcome = Outcome { result: "refused" };
+const RELOADED: Outcome = Outcome { result: "taken" };
+const REJECTED: Outcome = Outcome { result: "refused" };
 
 impl Reload {
     pub(super) fn new(
@@ -40,8 +40,8 @@ impl Reload {
         metrics: &Metrics,
     ) -> Self {
         let outcomes = Family::<Outcome, Counter>::default();
-        // Shown as 0 before the first one.
-        for outcome in [TAKEN, REFUSED] {
+        // Creates both series, so that they are exported as 0 before the first reload.
+        for outcome in [RELOADED, REJECTED] {
             drop(outcomes.get_or_create(&outcome));
         }
         metrics.register(|registry| {
@@ -56,17 +56,17 @@ impl Reload {
         }
     }
 
-    /// Runs until `stop`.
+    /// Runs until `stop` is cancelled.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         while let Some(Some(())) = stop.run_until_cancelled(self.hangup.recv()).await {
             let outcome = match stop.run_until_cancelled(self.reload()).await {
                 Some(Ok(resources)) => {
-                    tracing::info!(resources, "took the manifests");
-                    TAKEN
+                    tracing::info!(resources, "reloaded resource definitions");
+                    RELOADED
                 }
                 Some(Err(error)) => {
-                    tracing::error!(%error, "kept the old manifests");
-                    REFUSED
+                    tracing::error!(%error, "cannot reload resource definitions, keeping the old ones");
+                    REJECTED
                 }
                 None => return,
             };
@@ -79,10 +79,10 @@ impl Reload {
         let old = api.catalog.load_full();
         let new = self.kinds.load()?;
         let codec = Arc::new(new.clone());
-        // First, so that nobody asks for objects that are not loaded.
+        // The store first: a request for a new resource must not arrive before the store knows it.
         if let Err(error) = api.store.reload(codec, changed(&old, &new)).await {
-            // The store has the new definitions all the same.
-            tracing::warn!(%error, "the manifests were taken while objects are being loaded");
+            // The store uses the new definitions despite the error, so the catalog must as well.
+            tracing::warn!(%error, "reloaded resource definitions while objects are loading");
         }
         api.paths.describe(&new);
         let resources = new.resources().count();
@@ -91,7 +91,7 @@ impl Reload {
     }
 }
 
-/// The resources that both catalogs have, defined differently.
+/// The resources that both catalogs define differently.
 fn changed(old: &Catalog, new: &Catalog) -> Vec<ResourceId> {
     let differs = |resource: &&Arc<Resource>| {
         let id = resource.id();

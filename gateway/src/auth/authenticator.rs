@@ -1,4 +1,4 @@
-//! One way to identify a caller.
+//! The interface of authenticators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use http::HeaderMap;
 use super::{Error, Peer};
 use crate::request::User;
 
-/// What a request presents about its caller.
+/// Credentials of a request.
 #[derive(Debug)]
 pub struct Credentials<'a> {
-    /// The other end of the connection.
+    /// The peer of the connection.
     pub peer: &'a Peer,
-    /// The headers. An authenticator that accepts a caller removes the credentials from them, so that
-    /// no later step can use them.
+    /// Headers of the request. An authenticator that accepts a caller removes its credentials, so
+    /// that later steps cannot use them.
     pub headers: &'a mut HeaderMap,
     /// The path of the request.
     pub path: &'a str,
 }
 
-/// One way to identify a caller, in the sense of `authenticator.Request` of `k8s.io/apiserver`.
+/// One authentication method, as `authenticator.Request` of `k8s.io/apiserver`.
 #[async_trait]
 pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// Identifies the caller of a request; `None` if the request has no credentials of this kind.
     ///
     /// # Errors
-    /// If it has, and they are not accepted.
+    /// If the credentials are not accepted.
     async fn authenticate(
         &self,
         credentials: &mut Credentials<'_>,

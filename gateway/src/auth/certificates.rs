@@ -1,4 +1,4 @@
-//! Authenticators that decide by the certificate of the connection.
+//! Authenticators that use the certificate of the connection.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::peer::Identity;
 use super::{Error, Peer, RequestHeaders, Trust};
 use crate::request::User;
 
-/// The authorities that certificates are verified with. Each connection is verified once for both
+/// The authorities that certificates are verified with. Each connection is verified once, for both
 /// authenticators.
 #[derive(Debug)]
 pub struct Certificates {
@@ -20,17 +20,17 @@ pub struct Certificates {
     request_headers: Option<RequestHeaders>,
 }
 
-/// Users that a front proxy names in request headers.
+/// Users in the request headers of a front proxy.
 #[derive(Debug)]
 pub struct FrontProxy(pub Arc<Certificates>);
 
-/// Users that are named by their own certificate.
+/// Users identified by their own certificate.
 #[derive(Debug)]
 pub struct ClientCertificate(pub Arc<Certificates>);
 
 impl Certificates {
-    /// Verifies with the authorities that are in `trust` at the time; without `request_headers` there
-    /// is no front proxy.
+    /// Verifies with the current authorities of `trust`; without `request_headers` no front proxy
+    /// is accepted.
     pub fn new(trust: Arc<ArcSwap<Trust>>, request_headers: Option<RequestHeaders>) -> Self {
         Self {
             trust,
@@ -91,7 +91,7 @@ impl Authenticator for ClientCertificate {
     }
 }
 
-/// Removes what a front proxy said about the user.
+/// Removes the identity headers of a front proxy.
 fn strip(headers: &mut HeaderMap, names: &RequestHeaders) {
     headers.remove(AUTHORIZATION);
     for name in names.username.iter().chain(&names.uid).chain(&names.group) {

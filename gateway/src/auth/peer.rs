@@ -1,4 +1,4 @@
-//! The other end of a connection, and what its certificate proved.
+//! The peer of a connection and the result of verifying its certificate.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use super::union::identified;
 use super::{Error, RequestHeaders, Trust, x509};
 use crate::request::User;
 
-/// How long one verification of a certificate stands: bounds how long a connection outlives its
-/// certificate's expiry, and keeps signature checks out of the request path.
+/// How long the result of a verification is cached. It bounds how long a connection outlives the
+/// expiry of its certificate, and keeps signature checks off the request path.
 const VERIFIED_FOR: Duration = Duration::from_secs(60);
 
-/// One accepted connection.
+/// An accepted connection.
 #[derive(Debug)]
 pub struct Peer {
-    /// Where it comes from.
+    /// Remote address.
     pub address: SocketAddr,
-    /// What it presented, leaf first; empty when it presented nothing.
+    /// Presented chain, leaf first; empty without a client certificate.
     certificates: Vec<CertificateDer<'static>>,
     proven: Mutex<Option<Proven>>,
 }
@@ -33,12 +33,12 @@ struct Proven {
     at: Instant,
 }
 
-/// What a peer's certificate says to each authenticator.
+/// Result of the verification for each authenticator.
 #[derive(Debug)]
 pub(super) struct Identity {
-    /// Whether this is a front proxy; `None` when nothing can be said.
+    /// Whether the peer is a front proxy; `None` without a certificate or an authority for proxies.
     pub(super) front_proxy: Option<Result<(), Error>>,
-    /// The user the certificate names; `None` when it names nobody.
+    /// The user of the certificate; `None` if the certificate names no user.
     pub(super) user: Option<Result<Arc<User>, Error>>,
 }
 

@@ -1,27 +1,27 @@
-//! Users a front proxy (kube-aggregator) vouches for in request headers.
+//! Users that a front proxy (kube-aggregator) sends in request headers.
 
 use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 
 use crate::request::User;
 
-/// Which headers carry what, and which proxies may send them.
+/// Names of the identity headers, and the proxies that may send them.
 #[derive(Debug, Clone)]
 pub struct RequestHeaders {
-    /// Common names a proxy's certificate may have; empty: any its CA signed.
+    /// Common names that a proxy's certificate may have; empty: any name that its CA signed.
     pub allowed_names: Vec<String>,
-    /// Headers looked at for the user's name, in order.
+    /// Headers with the user name; the first that is set counts.
     pub username: Vec<HeaderName>,
-    /// Headers looked at for the user's UID, in order.
+    /// Headers with the UID; the first that is set counts.
     pub uid: Vec<HeaderName>,
-    /// Headers whose values are all groups.
+    /// Headers with groups; all values count.
     pub group: Vec<HeaderName>,
     /// Lower-case prefixes of headers that carry extra attributes.
     pub extra_prefix: Vec<String>,
 }
 
 impl RequestHeaders {
-    /// The user named in `headers`; `None` when they name nobody.
+    /// The user in `headers`; `None` if no name is set.
     pub(super) fn user(&self, headers: &HeaderMap) -> Option<User> {
         let name = first(headers, &self.username)?;
         let groups = self.group.iter().flat_map(|header| values(headers, header));
@@ -53,7 +53,8 @@ fn first(headers: &HeaderMap, names: &[HeaderName]) -> Option<String> {
 }
 
 impl Default for RequestHeaders {
-    /// The names kube-apiserver is commonly started with; any proxy its CA signed.
+    /// The header names that kube-apiserver is usually configured with; any name that the CA
+    /// signed.
     fn default() -> Self {
         Self {
             allowed_names: Vec::new(),
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_become_a_user() {
+    fn request_headers_yield_user() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("x-remote-user", "bob"),
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_name_is_nobody() {
+    fn empty_username_header_yields_no_user() {
         let mut headers = HeaderMap::new();
         headers.insert("x-remote-user", "".parse().unwrap());
         headers.insert("x-remote-group", "system:masters".parse().unwrap());

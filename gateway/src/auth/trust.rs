@@ -1,7 +1,8 @@
-//! Which certificate authorities vouch for whom.
+//! Certificate authorities for users and for front proxies.
 //!
-//! Two bundles with different meaning: one signs *users*, the other signs *front proxies* that may
-//! speak for any user. A certificate is checked against each on its own, never against both at once.
+//! The two bundles have different meanings: one signs *users*, the other signs *front proxies*,
+//! which may act for any user. A certificate is verified against each bundle separately, never
+//! against their union.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::Error;
 
-/// The certificate authorities in force; replaced as a whole when a file changes.
+/// The authorities in use; replaced as a whole when a file changes.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     /// Signs client certificates whose subject is the user.
@@ -30,10 +31,10 @@ pub struct Bundle {
     roots: Arc<RootCertStore>,
 }
 
-/// Why a CA file is no use.
+/// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The text holds no certificate.
+    /// The file contains no certificate.
     #[error("no PEM certificate found")]
     Empty,
     /// A certificate in the text cannot be read.
@@ -45,10 +46,10 @@ pub enum BundleError {
 }
 
 impl Bundle {
-    /// Reads a PEM bundle.
+    /// Parses a PEM bundle.
     ///
     /// # Errors
-    /// When there is no certificate in it, or one that cannot be used.
+    /// If it contains no certificate, or one that cannot be used.
     pub fn from_pem(pem: &[u8]) -> Result<Self, BundleError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -67,12 +68,13 @@ impl Bundle {
         Ok(Self { verifier, roots })
     }
 
-    /// The authorities themselves: their names are what a handshake hints at.
+    /// The authorities, whose names the TLS handshake sends as hints.
     pub fn roots(&self) -> &RootCertStore {
         &self.roots
     }
 
-    /// Checks that `chain` (leaf first) leads here now and may identify a client.
+    /// Verifies that `chain` (leaf first) leads to one of these authorities, is valid now and may
+    /// identify a client.
     pub(super) fn verify(&self, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
         let (leaf, intermediates) = chain.split_first().ok_or(Error::Anonymous)?;
         self.verifier

@@ -27,7 +27,7 @@ impl Authenticators {
         }
     }
 
-    /// Front proxies first, then client certificates, as kube-apiserver does.
+    /// Front proxies first, then client certificates, as in kube-apiserver.
     pub fn of_certificates(certificates: Certificates) -> Self {
         let certificates = Arc::new(certificates);
         Self::new(vec![
@@ -36,17 +36,17 @@ impl Authenticators {
         ])
     }
 
-    /// Whether a connection's certificate identifies a user, or a front proxy.
+    /// Whether the certificate of a connection identifies a user or a front proxy.
     pub fn knows(&self, peer: &Peer) -> bool {
         self.authenticators.iter().any(|one| one.knows(peer))
     }
 
     /// Identifies the caller of one request, and removes the credentials from its headers so that
-    /// no later step can use them.
+    /// later steps cannot use them.
     ///
     /// # Errors
-    /// If the request has credentials that no authenticator accepts, or none on a path that is closed
-    /// to anonymous callers.
+    /// If no authenticator accepts the credentials, or there are none and anonymous requests are
+    /// not accepted on the path.
     pub async fn authenticate(
         &self,
         peer: &Peer,
@@ -75,7 +75,7 @@ impl Authenticators {
     }
 }
 
-/// Adds the group that every identified user is in.
+/// Adds the group of all authenticated users.
 pub(super) fn identified(user: Arc<User>) -> Arc<User> {
     let is_virtual = user.in_group(AUTHENTICATED_GROUP) || user.in_group(UNAUTHENTICATED_GROUP);
     if user.name == ANONYMOUS || is_virtual {

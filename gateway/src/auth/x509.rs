@@ -1,4 +1,4 @@
-//! The user a client certificate names: CN is the name, each O a group.
+//! The user of a client certificate: CN is the name, each O is a group.
 
 use std::fmt::Write as _;
 
@@ -12,10 +12,10 @@ use crate::request::User;
 
 /// Subject attribute that carries the user's UID.
 const UID_OID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
-/// Extra key under which the certificate's fingerprint is recorded.
+/// Extra key for the fingerprint of the certificate.
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-/// Reads the user out of a certificate that was verified before; `None` when it has no CN.
+/// Extracts the user of a verified certificate; `None` if it has no CN.
 pub(super) fn user(certificate: &CertificateDer<'_>) -> Result<Option<User>, Error> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| Error::Malformed)?;
     let subject = parsed.subject();
@@ -33,7 +33,7 @@ pub(super) fn user(certificate: &CertificateDer<'_>) -> Result<Option<User>, Err
     Ok(Some(user))
 }
 
-/// The CN of a certificate; the last one where there are several, as Go reads it.
+/// The CN of a certificate; the last one if there are several, as in Go.
 pub(super) fn front_proxy_name(certificate: &CertificateDer<'_>) -> Result<String, Error> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| Error::Malformed)?;
     Ok(common_name(&parsed).unwrap_or_default())
@@ -48,7 +48,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            // Writing to a String cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(out, "{byte:02x}");
             out
         })

@@ -1,4 +1,4 @@
-//! One way to decide.
+//! The interface of authorizers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,37 +8,37 @@ use async_trait::async_trait;
 
 use crate::request::User;
 
-/// What is decided about.
+/// Attributes of the request to authorize.
 #[derive(Debug, Clone, Copy)]
 pub struct Attributes<'a> {
-    /// Who asks.
+    /// The user who sent the request.
     pub user: &'a Arc<User>,
-    /// For what.
+    /// The parsed request.
     pub info: &'a RequestInfo,
 }
 
-/// What an authorizer decides, in the sense of `authorizer.Decision` of `k8s.io/apiserver`.
+/// Decision of an authorizer, as `authorizer.Decision` of `k8s.io/apiserver`.
 ///
-/// A conditional decision (KEP-5681) would be one more variant. Only [`Decision::Allow`] gives a
-/// permit, so it denies until conditions are evaluated.
+/// A conditional decision (KEP-5681) would be another variant. Only [`Decision::Allow`] yields a
+/// permit, so such a variant denies until conditions are evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// The user may; no other authorizer is asked.
+    /// Allowed; no further authorizer is called.
     Allow,
-    /// The user may not; no other authorizer is asked.
+    /// Denied; no further authorizer is called.
     Deny,
     /// The next authorizer decides.
     NoOpinion,
 }
 
-/// A decision with its reason, and an error that was met on the way.
+/// A decision with its reason, and an error that occurred on the way.
 #[derive(Debug)]
 pub struct Verdict {
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// Why; repeated to the client after kube-apiserver's sentence. May be empty.
+    /// Reason, appended to kube-apiserver's message for the client. May be empty.
     pub reason: String,
-    /// What failed. A decision that allows stands in spite of it.
+    /// What failed. An allowing decision is valid despite an error.
     pub error: Option<Error>,
 }
 
@@ -47,17 +47,17 @@ pub struct Verdict {
 #[error("{0}")]
 pub struct Error(pub String);
 
-/// One way to decide, in the sense of `authorizer.Authorizer` of `k8s.io/apiserver`.
+/// One authorizer, as `authorizer.Authorizer` of `k8s.io/apiserver`.
 #[async_trait]
 pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
-    /// Decides about one request.
+    /// Authorizes one request.
     async fn authorize(&self, attributes: &Attributes<'_>) -> Verdict;
 }
 
 // === impl Verdict ===
 
 impl Verdict {
-    /// A decision that needs no reason.
+    /// A decision without a reason.
     #[must_use]
     pub const fn of(decision: Decision) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Verdict {
         }
     }
 
-    /// [`Decision::Allow`] if it is true, else [`Decision::NoOpinion`].
+    /// [`Decision::Allow`] if `allowed`, else [`Decision::NoOpinion`].
     #[must_use]
     pub const fn allow_if(allowed: bool) -> Self {
         Self::of(if allowed {

@@ -1,4 +1,4 @@
-//! Authorizers that decide from the request alone.
+//! Authorizers that need only the request.
 
 use async_trait::async_trait;
 
@@ -6,11 +6,11 @@ use super::authorizer::{Attributes, Authorizer, Verdict};
 use crate::request::probe::is_probe;
 use crate::request::user::MASTERS_GROUP;
 
-/// Everybody may probe.
+/// Allows probes to everybody.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AlwaysAllowProbes;
 
-/// Members of some groups may do everything.
+/// Allows everything to members of these groups.
 #[derive(Debug, Clone)]
 pub struct PrivilegedGroups(pub Vec<String>);
 

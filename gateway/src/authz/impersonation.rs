@@ -1,8 +1,9 @@
-//! Requests that ask to be served as another user: all are refused, because nobody may impersonate here yet.
+//! Impersonation headers. Every request with `Impersonate-User` is rejected, because impersonation
+//! is not implemented.
 //!
-//! A request with `Impersonate-User` that is served as if it had none does with the rights of its sender
-//! what was meant to be tried with those of another. The words are those that kube-apiserver has for a user who may
-//! not: `processImpersonationHeaders` and `impersonationMode` in
+//! Ignoring the headers would be unsafe: the request would run with the rights of its sender
+//! instead of those of the named user. The texts are kube-apiserver's for a user without the right
+//! to impersonate: `processImpersonationHeaders` and `impersonationMode` in
 //! `k8s.io/apiserver/pkg/endpoints/filters/impersonation`.
 
 use std::collections::BTreeMap;
@@ -21,16 +22,16 @@ const UID: &str = "impersonate-uid";
 const GROUP: &str = "impersonate-group";
 const EXTRA: &str = "impersonate-extra-";
 
-/// Why a request is not served as another user.
+/// Why an impersonating request is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
-    /// 400: it does not say as which user.
-    Nobody(String),
-    /// 403: nobody may.
+pub enum Rejected {
+    /// 400: the headers name no user.
+    NoUser(String),
+    /// 403: impersonation is denied.
     Denied(Denied),
 }
 
-/// The user that a request wants to be served as.
+/// The identity that a request asks for.
 #[derive(Debug, Default)]
 struct Wanted {
     name: String,
@@ -39,12 +40,12 @@ struct Wanted {
     extra: BTreeMap<String, Vec<String>>,
 }
 
-/// Refuses a request of `user` that asks to be served as another.
+/// Rejects a request of `user` with impersonation headers.
 ///
 /// # Errors
-/// If it does.
-pub fn refuse(headers: &HeaderMap, user: &User, info: &RequestInfo) -> Result<(), Refused> {
-    // Nearly all requests have no such header.
+/// If the headers name an identity.
+pub fn reject(headers: &HeaderMap, user: &User, info: &RequestInfo) -> Result<(), Rejected> {
+    // Fast path: most requests have no such header.
     let is_asked = |name: &http::HeaderName| name.as_str().starts_with("impersonate-");
     if !headers.keys().any(is_asked) {
         return Ok(());
@@ -52,11 +53,11 @@ pub fn refuse(headers: &HeaderMap, user: &User, info: &RequestInfo) -> Result<()
     let wanted = Wanted::of(headers);
     match (wanted.name.is_empty(), wanted.only_name()) {
         (true, true) => Ok(()),
-        (true, false) => Err(Refused::Nobody(format!(
+        (true, false) => Err(Rejected::NoUser(format!(
             "requested {} without impersonating a user name",
             wanted.in_go()
         ))),
-        (false, _) => Err(Refused::Denied(wanted.denied(user, info))),
+        (false, _) => Err(Rejected::Denied(wanted.denied(user, info))),
     }
 }
 
@@ -88,7 +89,7 @@ impl Wanted {
         self.uid.is_empty() && self.groups.is_empty() && self.extra.is_empty()
     }
 
-    /// What kube-apiserver says of the first right that is missing.
+    /// kube-apiserver's message about the first missing right.
     fn denied(&self, user: &User, info: &RequestInfo) -> Denied {
         let account = service_account(&self.name);
         let mode = match (&account, is_node(&self.name), self.only_name()) {
@@ -96,7 +97,7 @@ impl Wanted {
             (None, true, true) => "arbitrary-node",
             (None, false, _) => "user-info",
             (Some(_), _, false) | (None, true, false) => {
-                return self.denied_as_ever(user, account);
+                return self.denied_by_legacy_mode(user, account);
             }
         };
         let verb = format!("impersonate-on:{mode}:{}", info.verb);
@@ -108,9 +109,9 @@ impl Wanted {
         }
     }
 
-    /// What it says where only the verb `impersonate` counts.
-    fn denied_as_ever(&self, user: &User, account: Option<(&str, &str)>) -> Denied {
-        let (resource, name, place) = match account {
+    /// kube-apiserver's message for combinations that only the verb `impersonate` covers.
+    fn denied_by_legacy_mode(&self, user: &User, account: Option<(&str, &str)>) -> Denied {
+        let (resource, name, scope) = match account {
             Some((namespace, name)) => (
                 "serviceaccounts",
                 name,
@@ -124,12 +125,12 @@ impl Wanted {
             resource: resource.to_owned(),
             name: name.to_owned(),
             sentence: sanitized(format!(
-                "User {who} cannot impersonate resource {resource:?} in API group \"\" {place}"
+                "User {who} cannot impersonate resource {resource:?} in API group \"\" {scope}"
             )),
         }
     }
 
-    /// As Go's `%#v` writes it.
+    /// The identity in the format of Go's `%#v`.
     fn in_go(&self) -> String {
         let extra = if self.extra.is_empty() {
             "map[string][]string(nil)".to_owned()
@@ -158,7 +159,7 @@ fn joined(texts: impl Iterator<Item = String>) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// Go's `url.PathUnescape`, or the text as it is if that fails.
+/// Go's `url.PathUnescape`; the unchanged text if it fails.
 fn unescaped(key: &str) -> String {
     let escapes = key.split('%').skip(1);
     let valid = |escape: &str| {
@@ -172,7 +173,7 @@ fn unescaped(key: &str) -> String {
     }
 }
 
-/// Namespace and name of a service account's user.
+/// Namespace and name of the service account that a user name denotes.
 fn service_account(user: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user
         .strip_prefix("system:serviceaccount:")?
@@ -199,22 +200,22 @@ mod tests {
             let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
             map.append(name, value.parse().unwrap());
         }
-        let refused = refuse(&map, &User::new("eve", []), &info);
-        let told = refused.map_err(|refused| match refused {
-            Refused::Nobody(text) => text,
-            Refused::Denied(denied) => {
+        let rejected = reject(&map, &User::new("eve", []), &info);
+        let shown = rejected.map_err(|rejected| match rejected {
+            Rejected::NoUser(text) => text,
+            Rejected::Denied(denied) => {
                 format!("{} {:?}: {}", denied.resource, denied.name, denied.sentence)
             }
         });
         assert_eq!(
-            told,
+            shown,
             expected.map_err(str::to_owned),
             "{headers:?} {request}"
         );
     }
 
     #[test]
-    fn whoever_asks_to_be_somebody_else_is_refused_in_kube_apiservers_words() {
+    fn impersonation_is_rejected_with_kube_apiserver_text() {
         let delete = "DELETE /apis/x.io/v1/namespaces/d/foos/n";
         check(&[], delete, Ok(()));
         check(&[("Impersonate-User", "")], delete, Ok(()));
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_say_as_whom_is_told_so() {
+    fn impersonation_without_user_name_is_bad_request() {
         check(
             &[("Impersonate-Group", "a"), ("Impersonate-Group", "")],
             "GET /apis",

@@ -1,4 +1,4 @@
-//! Decisions of the built-in authorizers, and of unions of others.
+//! Decisions of the built-in authorizers and of unions.
 
 use async_trait::async_trait;
 
@@ -57,7 +57,7 @@ async fn built_in_authorizers_allow_masters_everything_and_others_probes() {
     }
 }
 
-/// Decides after a wait, as one that asks another server does.
+/// An authorizer that yields before it decides, as one that calls another server does.
 #[derive(Debug)]
 struct Fixed(Decision, &'static str, Option<&'static str>);
 
@@ -74,7 +74,7 @@ impl Authorizer for Fixed {
 }
 
 #[tokio::test]
-async fn a_union_ends_at_the_first_decision() {
+async fn union_stops_at_first_decision() {
     use Decision::{Allow, Deny, NoOpinion};
     let denied = |reason: &str| Err(format!("User \"bob\" cannot get path \"/x\"{reason}"));
     for (authorizers, expected) in [

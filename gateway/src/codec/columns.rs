@@ -1,24 +1,24 @@
-//! The columns of tables.
+//! Columns of tables.
 
 use api_types::table::ColumnDefinition;
 use crd_schema::columns::{Column, ColumnType};
 
 use crate::resources::Served;
 
-/// `meta/v1`'s words about `metadata.name`.
+/// The description of `metadata.name` in `meta/v1`.
 const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, \
     although some resources may allow a client to request the generation of an appropriate name \
     automatically. Name is primarily intended for creation idempotence and configuration \
     definition. Cannot be updated. More info: \
     https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 
-/// A table's columns as it declares them: the name, and what the version names.
+/// Column definitions of a table: the name, then the columns of the version.
 pub(super) fn definitions(served: &Served) -> Vec<ColumnDefinition> {
     let own = served.version().columns.iter().map(definition);
     std::iter::once(name()).chain(own).collect()
 }
 
-/// The columns of a scale.
+/// Columns of the table of a `Scale`.
 pub(super) fn of_scale() -> Vec<ColumnDefinition> {
     let replicas = |name: &str, description: &str| ColumnDefinition {
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! gzip, where kube-apiserver compresses.
+//! gzip compression of responses, under kube-apiserver's conditions.
 
 use std::io::{self, Write as _};
 
@@ -6,11 +6,11 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, FlushCompress};
 
-/// Answers beyond this many bytes are compressed for clients that take it; smaller ones are not
-/// worth the time (semantics 1.10.13).
+/// Responses above this size are compressed for clients that accept gzip, bytes. kube-apiserver's
+/// threshold (`defaultGzipThresholdBytes`).
 pub(super) const THRESHOLD: usize = 128 << 10;
 
-/// Compresses a body that comes in pieces.
+/// Compresses a body in pieces.
 pub(super) struct Gzip(GzEncoder<Vec<u8>>);
 
 impl Gzip {
@@ -18,27 +18,28 @@ impl Gzip {
         Self(GzEncoder::new(Vec::new(), Compression::fast()))
     }
 
-    /// What has become of this piece and those before, as far as it is known; may be empty.
+    /// Compresses a piece; returns the output that is available so far, which may be empty.
     pub(super) fn feed(&mut self, piece: &[u8]) -> io::Result<Bytes> {
         self.0.write_all(piece)?;
         Ok(std::mem::take(self.0.get_mut()).into())
     }
 
-    /// The rest.
+    /// The remaining output.
     pub(super) fn finish(self) -> io::Result<Bytes> {
         self.0.finish().map(Bytes::from)
     }
 }
 
-/// All of a body.
+/// Compresses a complete body.
 pub(super) fn whole(body: &[u8]) -> Bytes {
     let mut gzip = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     let packed = gzip.write_all(body).and_then(|()| gzip.finish());
     packed.expect("a Vec takes every byte").into()
 }
 
-/// A text that is compressed by itself and can be part of any number of gzip streams: blocks that
-/// end on a byte and refer to nothing before them, then the text's checksum and length.
+/// Compresses a text so that the result can be part of any number of gzip streams: deflate blocks
+/// that end on a byte boundary and refer to nothing before them, then checksum and length of the
+/// text.
 pub(super) fn piece(text: &[u8]) -> Bytes {
     let mut packed = Vec::with_capacity(text.len() / 2 + 64);
     let mut deflate = Compress::new(Compression::fast(), false);
@@ -47,14 +48,14 @@ pub(super) fn piece(text: &[u8]) -> Bytes {
         let rest = &text[consumed.min(text.len())..];
         packed.reserve(rest.len() / 2 + 64);
         let room = packed.capacity();
-        // Deflate fails only when it is asked to go on behind the end of a stream.
+        // Deflate fails only if it is called after the end of its stream.
         if deflate
             .compress_vec(rest, &mut packed, FlushCompress::Sync)
             .is_err()
         {
             break;
         }
-        // Room that is left over says that nothing waits to be written.
+        // Unused output space means that no output is pending.
         let all = deflate.total_in() == text.len() as u64;
         if all && packed.len() < room {
             break;
@@ -66,8 +67,8 @@ pub(super) fn piece(text: &[u8]) -> Bytes {
     packed.into()
 }
 
-/// One gzip stream made of pieces: what a client has received of it is readable at once, though the
-/// pieces are shared with other clients.
+/// A gzip stream of shared pieces: each received piece can be decompressed immediately, and the
+/// same compressed bytes are sent to all clients.
 #[derive(Debug, Default)]
 pub(super) struct Joined {
     begun: bool,
@@ -75,15 +76,15 @@ pub(super) struct Joined {
     length: u32,
 }
 
-/// Magic number, deflate, no name, no time, fastest, unknown system.
+/// gzip header: magic number, deflate, no flags, no time, fastest, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
-/// The last block, which is empty.
+/// The final, empty block.
 const LAST: [u8; 2] = [3, 0];
-/// Bytes of checksum and length behind a piece.
+/// Bytes of checksum and length after a piece.
 const TRAILER: usize = 8;
 
 impl Joined {
-    /// Appends a piece to what is sent.
+    /// Appends a piece to the output.
     pub(super) fn push(&mut self, piece: &Bytes, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
             out.extend_from_slice(&HEADER);
@@ -91,12 +92,12 @@ impl Joined {
         out.extend_from_slice(&self.count(piece));
     }
 
-    /// A piece as it is sent, without a copy; none if something must be sent before it.
+    /// A piece without a copy; none if the stream header must be sent first.
     pub(super) fn alone(&mut self, piece: &Bytes) -> Option<Bytes> {
         self.begun.then(|| self.count(piece))
     }
 
-    /// The end of the stream; nothing if it was not begun.
+    /// The end of the stream; none if the stream has not started.
     pub(super) fn finish(&mut self) -> Option<Bytes> {
         if !std::mem::take(&mut self.begun) {
             return None;
@@ -107,7 +108,7 @@ impl Joined {
         Some(end.into())
     }
 
-    /// Takes a piece into the checksum; what is left of it is to be sent.
+    /// Adds a piece to the checksum; returns its deflate blocks.
     fn count(&mut self, piece: &Bytes) -> Bytes {
         let blocks = piece.len().saturating_sub(TRAILER);
         let number = |at: usize| {
@@ -130,16 +131,16 @@ mod tests {
 
     use super::{Joined, piece};
 
-    /// The text of a stream that is still open.
+    /// The decompressed text of an unfinished stream.
     fn so_far(sent: &[u8]) -> String {
         let mut text = Vec::new();
-        // Ends with an error, because the stream does not end yet.
+        // The error is expected, because the stream has no end yet.
         let _ = GzDecoder::new(sent).read_to_end(&mut text);
         String::from_utf8(text).unwrap()
     }
 
     #[test]
-    fn what_was_sent_can_be_read_at_once() {
+    fn sent_gzip_pieces_are_readable_immediately() {
         let texts = [
             "first ".repeat(900),
             "x".to_owned(),
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_do_not_compress_are_whole() {
+    fn incompressible_text_survives_gzip() {
         let noise: Vec<u8> = (0..100_000_u32)
             .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
             .collect();
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_pieces_is_empty() {
+    fn gzip_stream_without_pieces_is_empty() {
         assert!(Joined::default().finish().is_none());
     }
 }

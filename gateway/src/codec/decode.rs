@@ -1,8 +1,8 @@
-//! Bytes into an object of the version that was asked for: parse, coerce metadata, prune, drop
-//! nulls, default, and say what strict decoding has against it.
+//! Decodes a body into an object of the requested version: parse, coerce metadata, prune, drop
+//! nulls, apply defaults, and collect the errors of strict decoding.
 //!
-//! Source of order and texts: `k8s.io/apiserver/pkg/endpoints/handlers/{create,rest}.go` and the
-//! decoder in `k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go`.
+//! Order and texts: `k8s.io/apiserver/pkg/endpoints/handlers/{create,rest}.go` and the decoder in
+//! `k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go`.
 
 mod missing;
 
@@ -19,40 +19,40 @@ use crate::compute::INLINE;
 use crate::request::Warnings;
 use crate::resources::Served;
 
-/// Time that a byte of YAML takes, as a multiple of what a byte of JSON does.
+/// Decoding time of a byte of YAML, relative to a byte of JSON.
 const YAML_COST: usize = 8;
 
-/// An object as the schema knows it.
+/// A decoded object.
 #[derive(Debug)]
 pub(crate) struct Clean {
     /// The object, with defaults.
     pub object: Value,
-    /// Fields that the schema does not know, as strict decoding reports them.
+    /// Fields that are not in the schema, in the format of strict decoding.
     pub unknown: Vec<String>,
 }
 
-/// Why a tree is no object of the resource.
+/// Why a tree is not an object of the resource.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfit {
-    /// It names no kind; repeats the tree.
+    /// The tree names no kind; contains the tree as text.
     #[error("Object 'Kind' is missing in '{0}'")]
     NoKind(String),
-    /// Its version has too many parts.
+    /// `apiVersion` has too many parts.
     #[error("unexpected GroupVersion string: {0}")]
     NoVersion(String),
-    /// A field of the metadata has the wrong type.
+    /// A metadata field has the wrong type.
     #[error("{0}")]
     Malformed(String),
-    /// With its defaults it is larger than an object may be.
+    /// The object with its defaults exceeds the size limit.
     #[error(transparent)]
     TooLarge(#[from] default::TooLarge),
 }
 
-/// The object in a request's body. Warns of fields that are unknown or doubled, unless they are to
-/// be ignored.
+/// Decodes the body of a request. Adds warnings for unknown and duplicate fields, unless validation
+/// is `Ignore`.
 ///
 /// # Errors
-/// 400, in kube-apiserver's words.
+/// 400, with kube-apiserver's text.
 pub(crate) fn body(
     served: &Served,
     format: Format,
@@ -106,12 +106,12 @@ pub(crate) fn body(
     Ok(object)
 }
 
-/// A tree as an object of its own version and kind; trees of other kinds are left as they are but
-/// for their metadata.
+/// Decodes a tree as an object of its own version and kind. Trees of other kinds keep everything
+/// but their metadata unchanged.
 ///
 /// # Errors
-/// If it names no kind, its metadata is malformed, or its defaults are larger than a request may
-/// be.
+/// If the tree names no kind, its metadata is malformed, or its defaults exceed the size limit of a
+/// request.
 pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> {
     missing::interpret(&object).map_err(Unfit::Malformed)?;
     let named = Named::of(&object);
@@ -130,7 +130,7 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
     let mut unknown = coerce::root(&mut object, Mode::Strict).map_err(malformed)?;
     let nothing = Structural::default();
     if named.is_kind_of(served) {
-        // Of a version that there is not, no field is known.
+        // An unknown version has no known fields.
         let schema = named.schema(served).unwrap_or(&nothing);
         unknown.extend(prune::prune(&mut object, schema));
         nulls::drop_nulls(&mut object, schema);
@@ -138,7 +138,7 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
         default::apply(&mut object, schema, served.resource().body_limit())?;
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        // Field management comes with server-side apply (docs/adr/0003).
+        // Field management is part of server-side apply (docs/adr/0003-field-management-later.md).
         metadata.remove("managedFields");
     }
     let unknown = unknown
@@ -150,10 +150,10 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
     })
 }
 
-/// Defaults an object again that mutating admission has changed, and prunes what it added.
+/// Applies defaults and prunes again after mutating admission changed the object.
 ///
 /// # Errors
-/// If its metadata is malformed, or its defaults are larger than a request may be.
+/// If the metadata is malformed, or the defaults exceed the size limit of a request.
 pub(crate) fn default_again(served: &Served, object: &mut Value) -> Result<(), ApiError> {
     let changed = std::mem::take(object);
     let clean = clean(served, changed).map_err(|unfit| match unfit {
@@ -164,7 +164,7 @@ pub(crate) fn default_again(served: &Served, object: &mut Value) -> Result<(), A
     Ok(())
 }
 
-/// What a tree says it is.
+/// `apiVersion` and `kind` of a tree.
 struct Named {
     api_version: String,
     kind: String,
@@ -179,7 +179,7 @@ impl Named {
         }
     }
 
-    /// Whether Go gives up on the group and version.
+    /// Whether Go cannot parse the group and version.
     fn unreadable(&self) -> bool {
         GroupVersion::parse(&self.api_version).is_err()
     }
@@ -188,24 +188,24 @@ impl Named {
         GroupVersion::parse(&self.api_version).map_or(String::new(), |it| it.version)
     }
 
-    /// Whether it is this kind, in whichever version.
+    /// Whether the tree is of this kind, in any version.
     fn is_kind_of(&self, served: &Served) -> bool {
         let group = GroupVersion::parse(&self.api_version).map_or(String::new(), |it| it.group);
         group == served.group_kind().group && self.kind == served.kind()
     }
 
-    /// The schema of that version, if there is one.
+    /// The schema of the named version, if it exists.
     fn schema<'a>(&self, served: &'a Served) -> Option<&'a Structural> {
         let version = served.resource().definition().version(&self.version())?;
         Some(&version.schema)
     }
 }
 
-/// What work on a body weighs to [`crate::compute`].
+/// Weight of work on a body for [`crate::compute`].
 pub(crate) fn weight(format: Format, body: &[u8]) -> usize {
     match format {
         Format::Json => body.len(),
-        // Aliases and merge keys make much of little.
+        // Aliases and merge keys may expand a small body to a large tree.
         Format::Yaml if body.iter().any(|byte| b"*<".contains(byte)) => {
             YAML_COST.saturating_mul(body.len().max(INLINE))
         }
@@ -213,7 +213,7 @@ pub(crate) fn weight(format: Format, body: &[u8]) -> usize {
     }
 }
 
-/// The tree in a text.
+/// Parses a body.
 fn parse(format: Format, body: &[u8]) -> Result<Parsed, ParseError> {
     match format {
         Format::Json => kube_json::parse(body).map_err(|error| match error {
@@ -226,11 +226,11 @@ fn parse(format: Format, body: &[u8]) -> Result<Parsed, ParseError> {
     }
 }
 
-/// All that strict decoding has to say, doubled fields first.
+/// All errors of strict decoding, duplicate fields first.
 fn problems(format: Format, duplicates: Vec<String>, unknown: Vec<String>) -> Vec<String> {
     let doubled = duplicates.into_iter().map(|it| match format {
         Format::Json => format!("duplicate field \"{it}\""),
-        // Says which line.
+        // The YAML parser's text already contains the line.
         Format::Yaml => it,
     });
     doubled.chain(unknown).collect()

@@ -13,78 +13,82 @@ use serde_json::Value;
 
 use super::row::Rows;
 use super::source::{PIECE, Source, respond};
-use super::{Form, ScaleView, columns, partial};
+use super::{Negotiated, ScaleView, columns, partial};
 use crate::reply;
 use crate::resources::Served;
 use crate::store::DecodeError;
 
-/// A document that is complete.
+/// A complete document.
 struct Whole {
     bytes: Bytes,
     sent: usize,
-    /// Whether a newline belongs behind it.
+    /// Whether a newline follows the document.
     newline: bool,
 }
 
-/// A document that is indented while it is read.
+/// A document that is indented in chunks.
 struct Pretty {
     compact: Vec<u8>,
     taken: usize,
     indenter: Indenter,
 }
 
-/// Bytes that are indented at once; ten thousand levels deep each of them may become 20 kB.
+/// Input bytes that are indented per step. At the maximum depth of 10,000 levels one byte may
+/// become 20 kB.
 const INDENTED: usize = 16;
 
-/// What is larger is not copied: most answers are smaller, and are sent faster in one piece.
+/// Documents up to this size are indented at once: most responses are smaller, and one chunk is
+/// sent faster.
 const COPIED: usize = 16 << 10;
 
-/// An object, given as compact JSON in the version that is served.
+/// Encodes an object, given as compact JSON of the served version.
 ///
 /// # Errors
-/// If the object has no such form.
+/// If the negotiated representation does not exist for objects.
 pub(crate) fn object(
-    form: &Form,
+    negotiated: &Negotiated,
     served: &Served,
     status: StatusCode,
     object: &Bytes,
 ) -> Result<Response<Body>, ApiError> {
-    let as_it_is = form.transform() == Transform::None && is_compact_json(form);
+    let as_it_is = negotiated.transform() == Transform::None && is_compact_json(negotiated);
     if as_it_is && object.len() > COPIED {
-        return shared(form, status, object);
+        return shared(negotiated, status, object);
     }
     let mut document = Vec::with_capacity(object.len() + 1);
-    match form.transform() {
+    match negotiated.transform() {
         Transform::None => document.extend_from_slice(object),
-        Transform::PartialObject(version) => write_partial(form, version, object, &mut document),
+        Transform::PartialObject(version) => {
+            write_partial(negotiated, version, object, &mut document)
+        }
         Transform::PartialObjectList(_) => {
             return Err(ApiError::internal_plain("content is not a list"));
         }
         Transform::Table(version) => {
-            let rows = Rows::new(served.clone(), version, form.include()?);
+            let rows = Rows::new(served.clone(), version, negotiated.include()?);
             let (meta, columns) = (meta_of(object), columns::definitions(served));
             let row = |out: &mut Vec<u8>| rows.object(object, Timestamp::now(), out);
             table::write(version, &meta, Some(&columns), row, &mut document);
         }
     }
-    finish(form, status, document)
+    finish(negotiated, status, document)
 }
 
-/// A scale.
+/// Encodes a scale.
 ///
 /// # Errors
-/// If a scale has no such form.
+/// If the negotiated representation does not exist for scales.
 pub(crate) fn scale(
-    form: &Form,
+    negotiated: &Negotiated,
     status: StatusCode,
     scale: &ScaleView,
 ) -> Result<Response<Body>, ApiError> {
     let json = scale.to_json();
-    let document = match form.transform() {
+    let document = match negotiated.transform() {
         Transform::None => json,
         Transform::PartialObject(version) => {
             let mut document = Vec::with_capacity(json.len());
-            write_partial(form, version, &json, &mut document);
+            write_partial(negotiated, version, &json, &mut document);
             document
         }
         Transform::PartialObjectList(_) => {
@@ -94,43 +98,43 @@ pub(crate) fn scale(
                  (*v1.Scale)",
             ));
         }
-        Transform::Table(version) => scale_table(version, form.include()?, scale, &json),
+        Transform::Table(version) => scale_table(version, negotiated.include()?, scale, &json),
     };
-    finish(form, status, document)
+    finish(negotiated, status, document)
 }
 
-/// The Status of a success.
+/// Encodes the Status of a success.
 ///
 /// # Errors
-/// If the client asked for a table that there cannot be.
-pub(crate) fn status(form: &Form, status: &Status) -> Result<Response<Body>, ApiError> {
-    // A Status stays a Status, but whatever asks for tables is read.
-    form.include()?;
+/// If the client asked for a table with an invalid `includeObject`.
+pub(crate) fn status(negotiated: &Negotiated, status: &Status) -> Result<Response<Body>, ApiError> {
+    // A Status is never a table, but an invalid `includeObject` is still an error.
+    negotiated.include()?;
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
-    finish(form, code, written(form, status))
+    finish(negotiated, code, written(negotiated, status))
 }
 
-/// The answer to a request that failed, in the form that its head asks for.
+/// The response for a failed request, in the representation that its head asks for.
 pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let status = Status {
         code: code.as_u16(),
         ..error.status().clone()
     };
-    let answer =
-        Form::of_error(headers, uri).and_then(|form| finish(&form, code, written(&form, &status)));
-    // The failure must not hide behind one of negotiation.
-    let answer = answer
+    let response = Negotiated::of_error(headers, uri)
+        .and_then(|negotiated| finish(&negotiated, code, written(&negotiated, &status)));
+    // If negotiation fails, send the original error as JSON instead of the negotiation error.
+    let response = response
         .unwrap_or_else(|_| reply::body(code, reply::JSON, kube_json::indent(&status.to_json())));
     match error.retry_after() {
-        Some(seconds) => reply::retry_after(answer, seconds),
-        None => answer,
+        Some(seconds) => reply::retry_after(response, seconds),
+        None => response,
     }
 }
 
-/// A Status: as protobuf, or else as compact JSON.
-fn written(form: &Form, status: &Status) -> Vec<u8> {
-    if form.encoding() != Encoding::Protobuf {
+/// A Status as protobuf, or else as compact JSON.
+fn written(negotiated: &Negotiated, status: &Status) -> Vec<u8> {
+    if negotiated.encoding() != Encoding::Protobuf {
         return status.to_json();
     }
     let mut out = Vec::with_capacity(256);
@@ -138,26 +142,30 @@ fn written(form: &Form, status: &Status) -> Vec<u8> {
     out
 }
 
-/// The same for metadata.
-fn write_partial(form: &Form, version: MetaVersion, object: &[u8], out: &mut Vec<u8>) {
-    match form.encoding() {
+/// Partial metadata as protobuf, or else as compact JSON.
+fn write_partial(negotiated: &Negotiated, version: MetaVersion, object: &[u8], out: &mut Vec<u8>) {
+    match negotiated.encoding() {
         Encoding::Protobuf => partial::protobuf::write(version, object, out),
         Encoding::Json | Encoding::Yaml => partial::write(version, object, out),
     }
 }
 
-/// An answer with a document, given as protobuf if that is its form, or else as compact JSON.
-fn finish(form: &Form, status: StatusCode, document: Vec<u8>) -> Result<Response<Body>, ApiError> {
-    let bytes = match form.encoding() {
-        Encoding::Json if form.pretty() && document.len() > COPIED => {
+/// A response with a document, given as protobuf if that was negotiated, else as compact JSON.
+fn finish(
+    negotiated: &Negotiated,
+    status: StatusCode,
+    document: Vec<u8>,
+) -> Result<Response<Body>, ApiError> {
+    let bytes = match negotiated.encoding() {
+        Encoding::Json if negotiated.pretty() && document.len() > COPIED => {
             let pretty = Pretty {
                 compact: document,
                 taken: 0,
                 indenter: Indenter::default(),
             };
-            return respond(form, status, pretty);
+            return respond(negotiated, status, pretty);
         }
-        Encoding::Json if form.pretty() => kube_json::indent(&document),
+        Encoding::Json if negotiated.pretty() => kube_json::indent(&document),
         Encoding::Json => {
             let mut json = document;
             json.push(b'\n');
@@ -166,8 +174,8 @@ fn finish(form: &Form, status: StatusCode, document: Vec<u8>) -> Result<Response
         Encoding::Yaml => kube_json::yaml::to_string(&parse(&document)?).into_bytes(),
         Encoding::Protobuf => document,
     };
-    if !form.gzip() || bytes.len() <= PIECE {
-        let content_type = http::HeaderValue::from_static(form.encoding().content_type());
+    if !negotiated.gzip() || bytes.len() <= PIECE {
+        let content_type = http::HeaderValue::from_static(negotiated.encoding().content_type());
         return Ok(reply::body(status, content_type, bytes));
     }
     let whole = Whole {
@@ -175,22 +183,27 @@ fn finish(form: &Form, status: StatusCode, document: Vec<u8>) -> Result<Response
         sent: 0,
         newline: false,
     };
-    respond(form, status, whole)
+    respond(negotiated, status, whole)
 }
 
-fn is_compact_json(form: &Form) -> bool {
-    form.encoding() == Encoding::Json && !form.pretty()
+fn is_compact_json(negotiated: &Negotiated) -> bool {
+    negotiated.encoding() == Encoding::Json && !negotiated.pretty()
 }
 
-/// An answer with a document as the cache has it: however many clients ask for it, it is there once.
-fn shared(form: &Form, status: StatusCode, json: &Bytes) -> Result<Response<Body>, ApiError> {
-    if form.gzip() && json.len() >= PIECE {
+/// A response that shares the cached bytes of a document, so that concurrent clients do not copy
+/// it.
+fn shared(
+    negotiated: &Negotiated,
+    status: StatusCode,
+    json: &Bytes,
+) -> Result<Response<Body>, ApiError> {
+    if negotiated.gzip() && json.len() >= PIECE {
         let whole = Whole {
             bytes: json.clone(),
             sent: 0,
             newline: true,
         };
-        return respond(form, status, whole);
+        return respond(negotiated, status, whole);
     }
     let mut response = Response::new(Body::new(reply::Line::new(json.clone())));
     *response.status_mut() = status;
@@ -231,7 +244,7 @@ fn scale_table(
     document
 }
 
-/// The list metadata of a table of one object.
+/// List metadata of a table with one object.
 pub(super) fn meta_of(object: &[u8]) -> ListMeta {
     let metadata = Members::of(object).find(b"metadata").unwrap_or_default();
     let version = Members::of(metadata).find(b"resourceVersion");
@@ -256,7 +269,7 @@ impl Source for Pretty {
         Ok(self.taken < self.compact.len())
     }
 
-    fn kept(&self) -> usize {
+    fn retained(&self) -> usize {
         self.compact.len()
     }
 }
@@ -273,7 +286,7 @@ impl Source for Whole {
         Ok(more)
     }
 
-    fn kept(&self) -> usize {
+    fn retained(&self) -> usize {
         self.bytes.len()
     }
 }

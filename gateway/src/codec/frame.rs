@@ -1,7 +1,7 @@
-//! Events of a watch: one line each, or as protobuf one message each.
+//! Watch events: one JSON line or one protobuf message each.
 //!
-//! The frame of a change is made once and shared by all watchers of its form; what is there when a
-//! watch begins is copied, so that it is not kept twice.
+//! The frame of a change is encoded once and shared by all watchers of the same representation.
+//! Frames of initial objects are encoded per watcher, so that they do not occupy the shared cache.
 
 use std::sync::Arc;
 
@@ -16,27 +16,27 @@ use kube_json::ObjectWriter;
 
 use super::document::meta_of;
 use super::row::{Rows, key, unreadable};
-use super::{Form, columns, compress, partial};
+use super::{Negotiated, columns, compress, partial};
 use crate::compute::INLINE;
 use crate::resources::Served;
 use crate::store::{DecodeError, EventKind, Stored};
 
-/// `meta/v1`'s InitialEventsAnnotationKey.
+/// `InitialEventsAnnotationKey` of `meta/v1`.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-/// Writes the events of one watch.
+/// Encoder of the events of one watch.
 #[derive(Debug)]
 pub(crate) struct Frames {
     recipe: Arc<Recipe>,
-    /// Of a table, until the first event has told them.
+    /// Columns of a table, until the first event has sent them.
     columns: Option<Vec<ColumnDefinition>>,
-    /// The stream as it is compressed, if it is.
+    /// The compressed stream, if gzip was negotiated.
     gzip: Option<compress::Joined>,
-    /// What was written since something shared was.
+    /// Output since the last shared frame.
     plain: Vec<u8>,
 }
 
-/// How the events of one watch are written, which does not change.
+/// The immutable encoding parameters of a watch.
 #[derive(Debug)]
 struct Recipe {
     served: Served,
@@ -45,25 +45,25 @@ struct Recipe {
     compressed: bool,
 }
 
-/// A frame that is too heavy to be made where it is sent.
+/// A frame that exceeds the weight of inline work.
 #[derive(Debug)]
 pub(crate) struct Heavy {
     recipe: Arc<Recipe>,
-    /// None for an object that is there already.
+    /// None for an initial object.
     kind: Option<EventKind>,
     object: Arc<Stored>,
     columns: Option<Vec<ColumnDefinition>>,
 }
 
-/// How an event is written.
+/// Wire format of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wire {
     Lines,
-    /// `meta/v1`'s WatchEvent, behind its length.
+    /// `WatchEvent` of `meta/v1`, preceded by its length.
     Protobuf,
 }
 
-/// What is shown of an object.
+/// Representation of an object.
 #[derive(Debug)]
 enum Shape {
     Objects,
@@ -76,18 +76,22 @@ enum Shape {
 }
 
 impl Frames {
-    /// For a watch in a form; compressed if the client takes it and `compress` is set.
+    /// An encoder for a watch; compressed if the client accepts gzip and `compress` is set.
     ///
     /// # Errors
-    /// If the client asked for a table that there cannot be.
-    pub(crate) fn new(form: &Form, served: &Served, compress: bool) -> Result<Self, ApiError> {
+    /// If the client asked for a table with an invalid `includeObject`.
+    pub(crate) fn new(
+        negotiated: &Negotiated,
+        served: &Served,
+        compress: bool,
+    ) -> Result<Self, ApiError> {
         let mut columns = None;
-        let shape = match form.transform() {
-            // An object is no list; kube-apiserver sends it as it is.
+        let shape = match negotiated.transform() {
+            // An object is not a list; kube-apiserver sends it unchanged.
             Transform::None | Transform::PartialObjectList(_) => Shape::Objects,
             Transform::PartialObject(version) => Shape::Metadata(version),
             Transform::Table(version) => {
-                let include = form.include()?;
+                let include = negotiated.include()?;
                 columns = Some(columns::definitions(served));
                 Shape::Table {
                     rows: Box::new(Rows::new(served.clone(), version, include)),
@@ -96,11 +100,11 @@ impl Frames {
                 }
             }
         };
-        let wire = match form.encoding() {
+        let wire = match negotiated.encoding() {
             Encoding::Json | Encoding::Yaml => Wire::Lines,
             Encoding::Protobuf => Wire::Protobuf,
         };
-        let compressed = compress && form.gzip();
+        let compressed = compress && negotiated.gzip();
         Ok(Self {
             recipe: Arc::new(Recipe {
                 served: served.clone(),
@@ -119,13 +123,12 @@ impl Frames {
         self.recipe.compressed
     }
 
-    /// Whether a frame must not be made where it is sent; `kind` is none for an object that is there
-    /// already.
+    /// Whether a frame must be encoded on the pool; `kind` is none for an initial object.
     pub(crate) fn is_heavy(&self, kind: Option<EventKind>, object: &Stored) -> bool {
         object.bytes().len() > INLINE && self.recipe.is_heavy(kind, object)
     }
 
-    /// The work of such a frame. What it makes is to be given to [`Frames::made`].
+    /// The encoding job of such a frame. Pass its result to [`Frames::made`].
     pub(crate) fn heavy(&mut self, kind: Option<EventKind>, object: &Arc<Stored>) -> Heavy {
         Heavy {
             recipe: Arc::clone(&self.recipe),
@@ -135,7 +138,7 @@ impl Frames {
         }
     }
 
-    /// Appends a frame that was made elsewhere to what is sent.
+    /// Appends a frame that the pool encoded.
     pub(crate) fn made(&mut self, frame: &Bytes, out: &mut Vec<u8>) {
         self.flush(out);
         match &mut self.gzip {
@@ -144,14 +147,14 @@ impl Frames {
         }
     }
 
-    /// An object that is there already.
+    /// Encodes an initial object.
     pub(crate) fn initial(&mut self, object: &Stored) -> Result<(), DecodeError> {
         let columns = self.columns.take();
         let columns = columns.as_deref();
         self.recipe.event("ADDED", object, columns, &mut self.plain)
     }
 
-    /// Appends a change to what is sent.
+    /// Appends a change to the output.
     pub(crate) fn change(
         &mut self,
         kind: EventKind,
@@ -168,8 +171,8 @@ impl Frames {
             .event(type_of(kind), object, columns, &mut self.plain)
     }
 
-    /// A change as all watchers of this form send it, not copied; none if each sends its own, or
-    /// if something must be sent before it.
+    /// The shared frame of a change, without a copy; none if the frame is specific to this watcher,
+    /// or if pending output must be sent first.
     pub(crate) fn alone(
         &mut self,
         kind: EventKind,
@@ -185,7 +188,7 @@ impl Frames {
         })
     }
 
-    /// A bookmark; `initial_end` says that all there was at the beginning has been sent.
+    /// Encodes a bookmark; `initial_end` marks the end of the initial objects.
     pub(crate) fn bookmark(&mut self, revision: Revision, initial_end: bool) {
         let mut object = Vec::with_capacity(192);
         let mut bookmark = ObjectWriter::begin(&mut object);
@@ -209,7 +212,7 @@ impl Frames {
                 include,
                 version,
             } => {
-                // The annotation would be lost without the metadata.
+                // The annotation is part of the metadata, so the row must include it.
                 let rows = match include {
                     IncludeObject::None if initial_end => &Rows::new(
                         self.recipe.served.clone(),
@@ -226,7 +229,7 @@ impl Frames {
         wire.event("BOOKMARK", &mut self.plain, write);
     }
 
-    /// The last event of a watch that failed.
+    /// Encodes the final event of a failed watch.
     pub(crate) fn error(&mut self, error: &ApiError) {
         let wire = self.recipe.wire;
         wire.event("ERROR", &mut self.plain, |out| match wire {
@@ -235,7 +238,7 @@ impl Frames {
         });
     }
 
-    /// Moves what was written to what is sent.
+    /// Moves pending output to `out`.
     pub(crate) fn flush(&mut self, out: &mut Vec<u8>) {
         if self.plain.is_empty() {
             return;
@@ -248,19 +251,19 @@ impl Frames {
         }
     }
 
-    /// Bytes that wait to be flushed.
+    /// Bytes of pending output.
     pub(crate) fn written(&self) -> usize {
         self.plain.len()
     }
 
-    /// What ends the stream, if something must.
+    /// The end of a compressed stream, if any.
     pub(crate) fn finish(&mut self) -> Option<Bytes> {
         self.gzip.as_mut()?.finish()
     }
 }
 
 impl Recipe {
-    /// What all watchers of a form share of a change.
+    /// The shared frame of a change.
     fn shared(&self, kind: EventKind, object: &Stored) -> Result<Option<Bytes>, DecodeError> {
         let Some(key) = self.key(kind) else {
             return Ok(None);
@@ -283,21 +286,22 @@ impl Recipe {
         Ok(Some(shared))
     }
 
-    /// Under what a change is shared; none if it is not.
+    /// Cache key of the shared frame; none if the frame is not shared.
     fn key(&self, kind: EventKind) -> Option<u64> {
         let shape = match self.shape {
             Shape::Objects => 0,
             Shape::Metadata(MetaVersion::V1) => 1,
             Shape::Metadata(MetaVersion::V1beta1) => 2,
-            // Ages are those of the moment.
+            // Table rows contain ages, which depend on the time of sending.
             Shape::Table { .. } => return None,
         };
         let protobuf = u8::from(self.wire == Wire::Protobuf);
-        let form = 0x80 | protobuf << 5 | u8::from(self.compressed) << 4 | shape << 2 | kind as u8;
-        Some(key(&self.served, form))
+        let variant =
+            0x80 | protobuf << 5 | u8::from(self.compressed) << 4 | shape << 2 | kind as u8;
+        Some(key(&self.served, variant))
     }
 
-    /// Whether more is to be done for a frame than to copy the object.
+    /// Whether encoding is more than a copy of a small object.
     fn is_heavy(&self, kind: Option<EventKind>, object: &Stored) -> bool {
         let copied = matches!(self.shape, Shape::Objects) && self.served.is_storage();
         if copied && !self.compressed {
@@ -338,7 +342,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// An event that is no table.
+    /// An event that is not a table.
     fn simple(
         &self,
         kind: &'static str,
@@ -361,15 +365,15 @@ impl Recipe {
 }
 
 impl Heavy {
-    /// How heavy it is.
+    /// Weight of the frame for the pool.
     pub(crate) fn weight(&self) -> usize {
         self.object.bytes().len()
     }
 
-    /// Makes the frame. None for one that all watchers share, which is then found with the object.
+    /// Encodes the frame. None for a shared frame, which is then cached with the object.
     ///
     /// # Errors
-    /// If the object cannot be written.
+    /// If the object cannot be encoded.
     pub(crate) fn make(self) -> Result<Option<Bytes>, DecodeError> {
         let Self {
             recipe,
@@ -390,7 +394,7 @@ impl Heavy {
 }
 
 impl Wire {
-    /// Appends an event around the object that is appended by `write`.
+    /// Appends an event; `write` appends its object.
     fn event(self, kind: &str, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         match self {
             Self::Lines => {

@@ -1,4 +1,4 @@
-//! Lists: made object by object while the client reads.
+//! Lists: encoded object by object while the client reads.
 
 mod protobuf;
 
@@ -16,24 +16,24 @@ use serde_json::Value;
 
 use super::row::Rows;
 use super::source::{PIECE, Source, respond_in_turns};
-use super::{Form, columns, partial};
+use super::{Negotiated, columns, partial};
 use crate::compute::{Client, INLINE, Run, Turn};
 use crate::resources::Served;
 use crate::store::{DecodeError, Stored};
 
-/// Objects in the order in which they are shown; none for one that was looked at and not chosen, so
-/// that a walk can end its turn between any two looks.
+/// Objects in key order. None marks an object that did not match, so that a walk can yield after
+/// any object.
 pub(crate) type Objects = Box<dyn Iterator<Item = Option<Arc<Stored>>> + Send>;
 
-/// What a list holds.
+/// Content of a list.
 pub(crate) struct Page {
-    /// Begins at the first object; every walk finds the same.
+    /// Starts at the first object. Every walk yields the same objects.
     pub walk: Box<dyn Fn() -> Objects + Send>,
-    /// Of which revision, and what comes behind.
+    /// Revision and continuation of the list.
     pub meta: ListMeta,
 }
 
-/// What is shown of each object.
+/// Representation of each object.
 struct Shape {
     served: Served,
     shows: Shows,
@@ -45,65 +45,66 @@ enum Shows {
     Metadata(MetaVersion),
 }
 
-/// A list being written.
+/// A list that is being encoded.
 struct List {
     objects: Objects,
     shape: Arc<Shape>,
     script: Script,
     frame: Frame,
     began: bool,
-    /// Whether an object was written.
+    /// Whether at least one object was written.
     any: bool,
-    /// Text of one object on its way to another form.
+    /// Buffer for the conversion of one object.
     scratch: Vec<u8>,
-    /// A large object that is to be written next, and must be prepared.
+    /// The next object, if it must be encoded on the pool.
     waiting: Option<Arc<Stored>>,
-    /// What is left of the text of a large object.
+    /// Unsent text of a large object.
     left: Bytes,
     turn: Turn,
     compute: Client,
 }
 
-/// How the text is written.
+/// Text format of the list.
 enum Script {
     Compact,
     Indented(Indenter),
     Yaml,
 }
 
-/// What surrounds the objects, in the list's script but for indentation.
+/// The text around the objects, in the format of the list except for indentation.
 struct Frame {
-    /// Up to the colon behind the key of the objects.
+    /// Text up to the colon after the key of the objects.
     head: Vec<u8>,
-    /// In place of the objects if there are none.
+    /// Text in place of the objects of an empty list.
     empty: &'static [u8],
     tail: Vec<u8>,
 }
 
-/// The answer that shows a list.
+/// The response for a list.
 ///
 /// # Errors
-/// If a list has no such form, or its first objects cannot be written.
+/// If the negotiated representation does not exist for lists, or the first objects cannot be
+/// encoded.
 pub(crate) async fn list(
-    form: &Form,
+    negotiated: &Negotiated,
     served: &Served,
     page: Page,
     compute: Client,
 ) -> Result<Response<Body>, ApiError> {
     if let (Encoding::Protobuf, Transform::PartialObjectList(version)) =
-        (form.encoding(), form.transform())
+        (negotiated.encoding(), negotiated.transform())
     {
         let list = protobuf::List::new(version, page, compute.walks()).await;
-        return respond_in_turns(form, StatusCode::OK, list).await;
+        return respond_in_turns(negotiated, StatusCode::OK, list).await;
     }
-    let (shows, json) = match form.transform() {
+    let (shows, json) = match negotiated.transform() {
         Transform::None => (Shows::Objects, Frame::of_objects(served, &page.meta)),
         Transform::PartialObjectList(version) => {
             let frame = Frame::of_metadata(version, &page.meta);
             (Shows::Metadata(version), frame)
         }
         Transform::Table(version) => {
-            let rows = Rows::new(served.clone(), version, form.include()?);
+            let rows = Rows::new(served.clone(), version, negotiated.include()?);
             let frame = Frame::of_rows(version, served, &page.meta);
             (Shows::Rows(rows, Timestamp::now()), frame)
         }
@@ -115,9 +116,9 @@ pub(crate) async fn list(
             ));
         }
     };
-    let (script, frame) = match form.encoding() {
-        Encoding::Json if form.pretty() => (Script::Indented(Indenter::default()), json),
-        // No other list is a message.
+    let (script, frame) = match negotiated.encoding() {
+        Encoding::Json if negotiated.pretty() => (Script::Indented(Indenter::default()), json),
+        // Only partial metadata lists have a protobuf message; other lists are JSON.
         Encoding::Json | Encoding::Protobuf => (Script::Compact, json.with_newline()),
         Encoding::Yaml => (Script::Yaml, json.into_yaml().map_err(ApiError::internal)?),
     };
@@ -137,7 +138,7 @@ pub(crate) async fn list(
         turn: compute.walks().begin(),
         compute,
     };
-    respond_in_turns(form, StatusCode::OK, list).await
+    respond_in_turns(negotiated, StatusCode::OK, list).await
 }
 
 impl Source for List {
@@ -184,15 +185,15 @@ impl Source for List {
         self.turn.end();
     }
 
-    fn kept(&self) -> usize {
-        // What is sent as it is stored belongs to the cache.
+    fn retained(&self) -> usize {
+        // Stored bytes that are sent unchanged already belong to the cache.
         let stored = matches!(self.script, Script::Compact) && self.shape.is_stored();
         if stored { 0 } else { self.left.len() }
     }
 }
 
 impl List {
-    /// Makes the text of a large object.
+    /// Encodes a large object on the pool.
     async fn write_elsewhere(&mut self, object: Arc<Stored>) -> Result<(), DecodeError> {
         let (shape, weight) = (Arc::clone(&self.shape), object.bytes().len());
         let mut script = std::mem::replace(&mut self.script, Script::Compact);
@@ -208,13 +209,13 @@ impl List {
             };
             (script, written.map(|()| text))
         };
-        let (script, text) = self.compute.go_on(weight, write).await;
+        let (script, text) = self.compute.run_accepted(weight, write).await;
         self.script = script;
         self.left = text?.into();
         Ok(())
     }
 
-    /// Writes an object, or sees to it that it is; how many bytes were read for that.
+    /// Encodes an object, or queues it for the pool; returns the bytes that were read.
     fn object(&mut self, object: Arc<Stored>, out: &mut Vec<u8>) -> Result<usize, DecodeError> {
         let compact = matches!(self.script, Script::Compact);
         let bytes = object.bytes().len();
@@ -256,14 +257,14 @@ impl Shape {
         Ok(())
     }
 
-    /// Whether objects are shown as they are stored.
+    /// Whether objects are sent as stored.
     fn is_stored(&self) -> bool {
         matches!(self.shows, Shows::Objects) && self.served.is_storage()
     }
 }
 
 impl Script {
-    /// Text of the frame.
+    /// Appends text of the frame.
     fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Compact | Self::Yaml => out.extend_from_slice(text),
@@ -271,7 +272,7 @@ impl Script {
         }
     }
 
-    /// What comes before an object.
+    /// Appends the separator before an object.
     fn separate(&mut self, first: bool, out: &mut Vec<u8>) {
         match (&self, first) {
             (Self::Yaml, true) => out.push(b'\n'),
@@ -281,12 +282,12 @@ impl Script {
         }
     }
 
-    /// An object, given as compact JSON.
+    /// Appends an object, given as compact JSON.
     fn item(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         match self {
             Self::Compact | Self::Indented(_) => self.text(json, out),
             Self::Yaml => {
-                // As the item of a list, for where a line is broken depends on its indentation.
+                // Encoded as an item of a list, because YAML line breaks depend on the indentation.
                 let document = Value::from(vec![parse(json)?]);
                 out.extend_from_slice(kube_json::yaml::to_string(&document).as_bytes());
             }
@@ -294,7 +295,7 @@ impl Script {
         Ok(())
     }
 
-    /// What comes behind the last object.
+    /// Appends the end of the list.
     fn close(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::Compact | Self::Indented(_) => self.text(b"]", out),
@@ -312,7 +313,7 @@ impl Frame {
         tail.extend_from_slice(b",\"kind\":");
         kube_json::write_string(served.list_kind(), &mut tail);
         tail.extend_from_slice(b",\"metadata\":");
-        // A map, unlike the metadata of other lists: sorted, and the token always there.
+        // A map, unlike the metadata of other lists: sorted keys, and `continue` always present.
         let mut metadata = ObjectWriter::begin(&mut tail);
         metadata.string("continue", &meta.continue_token);
         if let Some(count) = meta.remaining_item_count {
@@ -343,7 +344,7 @@ impl Frame {
         list.with("items", |_| {});
         Self {
             head,
-            // kube-apiserver leaves Go's slice nil.
+            // Go encodes a nil slice as null.
             empty: b"null",
             tail: b"}".to_vec(),
         }
@@ -366,13 +367,13 @@ impl Frame {
         self
     }
 
-    /// The same in YAML, where keys are sorted.
+    /// Converts the frame to YAML, where keys are sorted.
     fn into_yaml(self) -> Result<Self, DecodeError> {
         let mut json = self.head;
         json.extend_from_slice(b"[]");
         json.extend_from_slice(&self.tail);
         let text = kube_json::yaml::to_string(&parse(&json)?);
-        // Only apiVersion comes before items, and nothing behind rows.
+        // Only `apiVersion` precedes `items`, and nothing follows `rows`.
         let at = |key: &str| text.find(key).map(|at| at + key.len());
         let behind_key = at("\nitems:").or_else(|| text.rfind("\nrows:").map(|at| at + 6));
         let (head, rest) = text.split_at(behind_key.unwrap_or(text.len()));

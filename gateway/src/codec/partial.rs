@@ -1,24 +1,24 @@
-//! `PartialObjectMetadata`: an object's metadata in the order of Go's struct.
+//! `PartialObjectMetadata`: the metadata of an object in the field order of Go's struct.
 //!
-//! Made without parsing: the stored values are what the answer holds, only their order differs.
+//! Produced without parsing: the stored values are copied in another order.
 
 pub(super) mod protobuf;
 
 use api_types::media_type::MetaVersion;
 use kube_json::{Items, Members, ObjectWriter};
 
-/// How a field that holds nothing is written.
+/// Encoding of an empty field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Empty {
-    /// It is left out.
+    /// The field is omitted (`omitempty`).
     Omitted,
-    /// As it is: the field is a pointer, or always there.
+    /// The field is written: it is a pointer or has no `omitempty`.
     Kept,
 }
 
 use Empty::{Kept, Omitted};
 
-/// `meta/v1`'s ObjectMeta.
+/// `ObjectMeta` of `meta/v1`.
 const OBJECT_META: [(&str, Empty); 15] = [
     ("name", Omitted),
     ("generateName", Omitted),
@@ -37,7 +37,7 @@ const OBJECT_META: [(&str, Empty); 15] = [
     ("managedFields", Omitted),
 ];
 
-/// `meta/v1`'s OwnerReference.
+/// `OwnerReference` of `meta/v1`.
 const OWNER_REFERENCE: [(&str, Empty); 6] = [
     ("apiVersion", Kept),
     ("kind", Kept),
@@ -47,7 +47,7 @@ const OWNER_REFERENCE: [(&str, Empty); 6] = [
     ("blockOwnerDeletion", Kept),
 ];
 
-/// `meta/v1`'s ManagedFieldsEntry.
+/// `ManagedFieldsEntry` of `meta/v1`.
 const MANAGED_FIELDS: [(&str, Empty); 7] = [
     ("manager", Omitted),
     ("operation", Omitted),
@@ -68,7 +68,7 @@ pub(super) fn write(version: MetaVersion, object: &[u8], out: &mut Vec<u8>) {
     partial.end();
 }
 
-/// Appends those fields of an object that a struct has, in its order.
+/// Appends the fields of a struct, in its order.
 fn fields<const N: usize>(object: &[u8], order: &[(&str, Empty); N], out: &mut Vec<u8>) {
     let mut values: [Option<&[u8]>; N] = [None; N];
     for (key, value) in Members::of(object) {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_in_the_order_of_the_struct() {
+    fn fields_follow_struct_order() {
         check("{}", "{}");
         check(
             r#"{"annotations":{"b":"\"}","a":"1"},"creationTimestamp":"t","deletionGracePeriodSeconds":0,"finalizers":["f"],"generation":2,"labels":{"x":"y"},"name":"n","namespace":"ns","resourceVersion":"7","uid":"u"}"#,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_nothing_is_left_out() {
+    fn empty_fields_are_omitted() {
         check(
             r#"{"creationTimestamp":null,"finalizers":[],"generation":0,"labels":{},"name":"","unknown":1}"#,
             "{}",

@@ -1,7 +1,7 @@
 //! Rows of tables.
 //!
-//! What a row shows of an object is worked out once and kept with the object; only ages are
-//! filled in when the row is written.
+//! The cells of an object are computed once and cached with the object; only ages are computed when
+//! a row is written.
 
 use api_types::media_type::MetaVersion;
 use api_types::table::IncludeObject;
@@ -15,13 +15,13 @@ use super::partial;
 use crate::resources::Served;
 use crate::store::{DecodeError, Stored};
 
-/// What [`key`] tells apart; frames of a watch have the others.
+/// Variant of [`key`] for cells; frames of watches use the other variants.
 const CELLS: u8 = 0;
 
-/// An age in the text of some cells: offset (u32), seconds (i64) and nanoseconds (i32) of its time.
+/// Bytes of an age in encoded cells: offset (u32), seconds (i64) and nanoseconds (i32) of its time.
 const AGE_BYTES: usize = 16;
 
-/// Writes the rows of one answer.
+/// Encoder of the rows of one response.
 #[derive(Clone, Debug)]
 pub(super) struct Rows {
     served: Served,
@@ -95,20 +95,21 @@ impl Rows {
     }
 }
 
-/// The key of a rendering that depends on the version that is served.
-pub(super) fn key(served: &Served, form: u8) -> u64 {
+/// Cache key of an encoding that depends on the served version.
+pub(super) fn key(served: &Served, variant: u8) -> u64 {
     let version = served.index() as u64 & 0xff_ffff;
-    u64::from(served.resource().fingerprint()) << 32 | version << 8 | u64::from(form)
+    u64::from(served.resource().fingerprint()) << 32 | version << 8 | u64::from(variant)
 }
 
-/// Why there is nothing where a rendering should be: somebody before could not make it.
+/// The error for an empty cached encoding: an earlier request failed to encode the object.
 pub(super) fn unreadable() -> DecodeError {
     DecodeError("the object cannot be read".to_owned())
 }
 
-/// The cells of an object: a count (u16) of ages, the ages, and the text of a list without them.
+/// Encoded cells of an object: a count (u16) of ages, the ages, and the text of a list without
+/// them.
 pub(super) fn cells(object: &[u8], columns: &[Column]) -> Bytes {
-    // It was parsed before; if it could not be, there would be nothing to show.
+    // The bytes parsed when they were stored. If not, the cells are empty.
     let object = kube_json::reparse(object).unwrap_or(Value::Null);
     let name = object.pointer("/metadata/name").and_then(Value::as_str);
     let (mut text, mut ages) = (Vec::with_capacity(128), Vec::new());
@@ -135,7 +136,7 @@ pub(super) fn cells(object: &[u8], columns: &[Column]) -> Bytes {
     encoded.into()
 }
 
-/// Appends what [`cells`] made, as a list.
+/// Appends the result of [`cells`] as a list.
 pub(super) fn write_cells(encoded: &[u8], now: Timestamp, out: &mut Vec<u8>) {
     let Some((count, rest)) = encoded.split_first_chunk::<2>() else {
         out.extend_from_slice(b"[]");
@@ -169,7 +170,7 @@ fn read_age(bytes: &[u8]) -> Option<(usize, Timestamp)> {
     Some((u32::from_le_bytes(*at) as usize, time.ok()?))
 }
 
-/// An age as JSON has it inside of quotes: all but one are plain.
+/// An age as the content of a JSON string; only `<invalid>` needs escapes.
 fn escaped(age: &str) -> &str {
     match age {
         "<invalid>" => "\\u003cinvalid\\u003e",
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_filled_in_when_a_row_is_written() {
+    fn ages_are_computed_when_row_is_written() {
         let at =
             |time: &str| format!(r#"{{"metadata":{{"name":"a<b","creationTimestamp":"{time}"}}}}"#);
         check(&at("2024-01-01T00:59:02Z"), r#"["a\u003cb","58s","58s"]"#);

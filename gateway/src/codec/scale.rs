@@ -1,4 +1,4 @@
-//! `Scale` of `autoscaling/v1`: what the scale subresource shows of an object.
+//! `Scale` of `autoscaling/v1`: the representation of an object in the scale subresource.
 
 use api_types::meta::Meta;
 use crd_schema::ScalePaths;
@@ -6,32 +6,30 @@ use crd_schema::scale::{self, AccessError};
 use kube_json::ObjectWriter;
 use serde_json::Value;
 
-/// A scale, read from an object.
+/// A scale, extracted from an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScaleView {
-    /// `metadata.name`.
     pub name: String,
-    /// `metadata.namespace`, may be empty.
+    /// Empty for cluster-scoped objects.
     pub namespace: String,
-    /// `metadata.uid`.
     pub uid: String,
-    /// `metadata.resourceVersion`, empty for what is not stored.
+    /// Empty for an object that is not stored.
     pub resource_version: String,
-    /// `metadata.creationTimestamp`, as it is written.
+    /// `metadata.creationTimestamp` as text.
     pub creation_timestamp: String,
-    /// Wanted replicas; none if the object says nothing.
+    /// Desired replicas; none if the object does not set them.
     pub spec_replicas: Option<i64>,
-    /// Actual replicas.
+    /// Observed replicas.
     pub status_replicas: i64,
-    /// Selector of the replicas, may be empty.
+    /// Label selector of the replicas; may be empty.
     pub selector: String,
 }
 
 impl ScaleView {
-    /// Reads the scale of an object.
+    /// Extracts the scale of an object.
     ///
     /// # Errors
-    /// If a value at one of the paths is not of its type.
+    /// If a value at one of the paths has the wrong type.
     pub(crate) fn of(object: &Value, paths: &ScalePaths) -> Result<Self, AccessError> {
         let meta = Meta::of(object);
         let created = meta.get("creationTimestamp").and_then(Value::as_str);
@@ -51,7 +49,7 @@ impl ScaleView {
         })
     }
 
-    /// The compact document, its fields in the order of Go's structs.
+    /// The compact document, with the field order of Go's structs.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(384);
         let mut scale = ObjectWriter::begin(&mut out);
@@ -77,7 +75,7 @@ impl ScaleView {
         out
     }
 
-    /// The cells of a table's row besides the age.
+    /// The cells of a table row without the age.
     pub(super) fn cells(&self) -> [Value; 3] {
         [
             Value::from(self.name.as_str()),
@@ -86,13 +84,13 @@ impl ScaleView {
         ]
     }
 
-    /// Wanted replicas as they are written: not at all if there are none.
+    /// Desired replicas as encoded: omitted if zero or absent.
     fn shown_replicas(&self) -> Option<i64> {
         self.spec_replicas.map(int32).filter(|count| *count != 0)
     }
 }
 
-/// Go cuts the number to 32 bits.
+/// Truncates to 32 bits, as Go does.
 #[expect(clippy::cast_possible_truncation, reason = "that is what is shown")]
 const fn int32(number: i64) -> i64 {
     number as i32 as i64

@@ -1,4 +1,4 @@
-//! Bodies that are made while they are read.
+//! Response bodies that are produced while they are sent.
 
 use std::io;
 
@@ -9,24 +9,24 @@ use futures_util::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::Form;
+use super::Negotiated;
 use super::compress::{self, Gzip, THRESHOLD};
 use crate::reply;
 use crate::store::DecodeError;
 
-/// Bytes of a piece, about; what is smaller is sent in one with its length.
+/// Approximate size of a chunk, bytes. A smaller body is sent in one piece with `Content-Length`.
 pub(super) const PIECE: usize = THRESHOLD;
 
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
-/// Makes a body piece by piece. What it holds does not grow with the body.
+/// Produces a body chunk by chunk. Its memory does not grow with the body.
 pub(super) trait Source: Send + 'static {
-    /// Lets others have the thread, and does elsewhere what would keep it for too long in
+    /// Yields the thread, and runs on the pool whatever would occupy the thread for too long in
     /// [`Source::fill`].
     ///
     /// # Errors
-    /// If an object cannot be written.
+    /// If an object cannot be encoded.
     fn prepare(&mut self) -> impl Future<Output = Result<(), DecodeError>> + Send {
         async {
             tokio::task::yield_now().await;
@@ -34,51 +34,51 @@ pub(super) trait Source: Send + 'static {
         }
     }
 
-    /// Appends until more than [`PIECE`] bytes are there, a turn is over, something is to be
-    /// prepared, or the body is complete; whether there is more.
+    /// Appends until more than [`PIECE`] bytes are ready, a turn is over, an object must be
+    /// prepared, or the body is complete; returns whether there is more.
     ///
     /// # Errors
-    /// If an object cannot be written. The body is then broken, not merely short.
+    /// If an object cannot be encoded. The body then breaks; it never ends early without an error.
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, DecodeError>;
 
-    /// Leaves the thread to others; called when what was filled has been packed.
+    /// Yields the thread; called after each chunk was compressed.
     fn rest(&mut self) {}
 
     /// Bytes that are held until the body is complete.
-    fn kept(&self) -> usize {
+    fn retained(&self) -> usize {
         0
     }
 }
 
-/// A body under way.
+/// A body that is being produced.
 struct Running<S> {
-    /// What comes first; made to know the size.
+    /// The first chunk, which was produced to learn the size.
     first: Option<Vec<u8>>,
-    /// `None` when it has given everything.
+    /// `None` at the end of the body.
     source: Option<S>,
     gzip: Option<Gzip>,
 }
 
-/// An answer with this body.
+/// A response with this body.
 ///
 /// # Errors
-/// If its beginning cannot be made.
+/// If the first chunk cannot be produced.
 pub(super) fn respond(
-    form: &Form,
+    negotiated: &Negotiated,
     status: StatusCode,
     mut source: impl Source,
 ) -> Result<Response<Body>, ApiError> {
     let mut first = Vec::new();
     let more = source.fill(&mut first)?;
-    Ok(begun(form, status, first, more.then_some(source)))
+    Ok(begun(negotiated, status, first, more.then_some(source)))
 }
 
-/// The same for a body whose beginning may take more than a turn.
+/// As [`respond`], for a body whose first chunk may take more than a turn.
 ///
 /// # Errors
-/// If its beginning cannot be made.
+/// If the first chunk cannot be produced.
 pub(super) async fn respond_in_turns<S: Source>(
-    form: &Form,
+    negotiated: &Negotiated,
     status: StatusCode,
     mut source: S,
 ) -> Result<Response<Body>, ApiError> {
@@ -86,25 +86,25 @@ pub(super) async fn respond_in_turns<S: Source>(
     while source.fill(&mut first)? {
         source.rest();
         if first.len() > PIECE {
-            return Ok(begun(form, status, first, Some(source)));
+            return Ok(begun(negotiated, status, first, Some(source)));
         }
-        // The time of this request may be over.
+        // The request may be cancelled at its deadline here.
         source.prepare().await?;
     }
-    Ok(begun(form, status, first, None::<S>))
+    Ok(begun(negotiated, status, first, None::<S>))
 }
 
-/// An answer that begins with these bytes, and goes on if there is more.
+/// A response that starts with these bytes and continues with `source`.
 fn begun(
-    form: &Form,
+    negotiated: &Negotiated,
     status: StatusCode,
     first: Vec<u8>,
     source: Option<impl Source>,
 ) -> Response<Body> {
-    let compressed = form.gzip() && first.len() > THRESHOLD;
+    let compressed = negotiated.gzip() && first.len() > THRESHOLD;
     let begun = source.as_ref().map(|source| reply::Begun {
         first: first.len(),
-        kept: source.kept(),
+        retained: source.retained(),
     });
     let body = match (source, compressed) {
         (None, false) => Body::from(first),
@@ -120,7 +120,7 @@ fn begun(
     if let Some(begun) = begun {
         response.extensions_mut().insert(begun);
     }
-    let content_type = HeaderValue::from_static(form.encoding().content_type());
+    let content_type = HeaderValue::from_static(negotiated.encoding().content_type());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     if compressed {
@@ -138,7 +138,7 @@ fn streamed(running: Running<impl Source>) -> Body {
 }
 
 impl<S: Source> Running<S> {
-    /// The next piece, never an empty one.
+    /// The next chunk, never empty.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         if let Some(first) = self.first.take() {
             let piece = match &mut self.gzip {
@@ -159,7 +159,7 @@ impl<S: Source> Running<S> {
                     text.clear();
                     piece
                 }
-                // Small pieces cost as much as large ones.
+                // A small chunk costs as much as a large one, so gather more before sending.
                 None if more && text.len() <= PIECE => Bytes::new(),
                 None => std::mem::take(&mut text).into(),
             };
@@ -179,6 +179,6 @@ impl<S: Source> Running<S> {
 }
 
 fn cut(error: DecodeError) -> io::Error {
-    tracing::error!(%error, "an answer was cut, an object cannot be written");
+    tracing::error!(%error, "aborted response: cannot encode object");
     io::Error::other(error)
 }

@@ -1,22 +1,22 @@
-//! What waits for the pool: one line per user, served in turns.
+//! Queue of the pool: one line per user, served in turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Overloaded;
 
-/// Most jobs of a user that wait; as many as kube-apiserver's default priority level queues of one
-/// flow at least (queueLengthLimit 50), and as many as a deletion of a collection has under way.
+/// Waiting jobs of a user. kube-apiserver's default priority level queues at least as many per flow
+/// (queueLengthLimit 50), and a deletion of a collection has as many in flight (`AT_ONCE`).
 const USER_JOBS: usize = 64;
-/// Most bytes of objects that a user's waiting jobs are about, unless one alone is larger.
+/// Bytes of objects in a user's waiting jobs; a single larger job is accepted.
 const USER_BYTES: usize = 64 << 20;
-/// The same for all users.
+/// Waiting jobs of all users.
 const ALL_JOBS: usize = 512;
 const ALL_BYTES: usize = 128 << 20;
 
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// What a thread of the pool does next.
+/// The next step of a pool thread.
 pub(super) enum Task {
     Job(Job),
     Garbage(Box<dyn Send>),
@@ -27,7 +27,7 @@ pub(super) struct Queue {
     lines: HashMap<Arc<str>, Line>,
     /// Users with waiting jobs, each once.
     turns: VecDeque<Arc<str>>,
-    /// What is only to be dropped. As much as there was work for: needs no bound of its own.
+    /// Values that wait for their drop. Bounded by the jobs that produced them.
     garbage: VecDeque<Box<dyn Send>>,
     jobs: usize,
     bytes: usize,
@@ -49,10 +49,10 @@ struct Waiting {
 }
 
 impl Queue {
-    /// Queues a job and names it; gives it back if there are no threads any more.
+    /// Queues a job and returns its id; returns the job if the pool is closed.
     ///
     /// # Errors
-    /// If too much waits and the job may be refused.
+    /// If the queue is full and the job may be rejected.
     pub(super) fn push(
         &mut self,
         user: &Arc<str>,
@@ -80,7 +80,7 @@ impl Queue {
     }
 
     fn has_room(&self, user: &Arc<str>, weight: usize) -> bool {
-        // Whoever has nothing waiting is let in: others must not be able to lock a user out.
+        // A user without waiting jobs is always accepted, so that other users cannot lock it out.
         self.lines.get(user).is_none_or(|line| {
             line.jobs.len() < USER_JOBS
                 && line.bytes + weight <= USER_BYTES
@@ -89,9 +89,9 @@ impl Queue {
         })
     }
 
-    /// What to do next: the oldest job of the user who waited longest for a turn.
+    /// The next task: the oldest job of the user whose last turn is longest ago.
     pub(super) fn pop(&mut self) -> Option<Task> {
-        // First, because it gives memory back.
+        // Drops come first, because they free memory.
         if let Some(value) = self.garbage.pop_front() {
             return Some(Task::Garbage(value));
         }
@@ -109,7 +109,7 @@ impl Queue {
         Some(Task::Job(next.job))
     }
 
-    /// Takes a job back, unless it was begun.
+    /// Removes a job that has not started.
     pub(super) fn take(&mut self, user: &Arc<str>, id: u64) -> Option<Job> {
         let line = self.lines.get_mut(user)?;
         let at = line.jobs.iter().position(|waiting| waiting.id == id)?;
@@ -124,7 +124,7 @@ impl Queue {
         Some(taken.job)
     }
 
-    /// Queues a value to be dropped; gives it back if there are no threads any more.
+    /// Queues a value to be dropped; returns it if the pool is closed.
     pub(super) fn discard(&mut self, value: Box<dyn Send>) -> Result<(), Box<dyn Send>> {
         if self.closed {
             return Err(value);
@@ -133,7 +133,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Nothing comes in any more.
+    /// Rejects further jobs.
     pub(super) const fn close(&mut self) {
         self.closed = true;
     }

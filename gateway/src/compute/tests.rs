@@ -1,4 +1,4 @@
-//! What is promised of the pool.
+//! Guarantees of the pool.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// Heavy enough for the pool.
+/// Weight of a job that runs on the pool.
 const HEAVY: usize = INLINE + 1;
 
 /// A pool of one thread.
@@ -16,12 +16,12 @@ fn pool() -> (Pool, Workers) {
     Pool::start(1).unwrap()
 }
 
-/// Keeps the only thread until the sender is dropped; returns when it is kept.
+/// Occupies the only thread until the sender is dropped; returns once the thread is occupied.
 async fn busy(pool: &Pool) -> mpsc::SyncSender<()> {
     let (release, wait) = mpsc::sync_channel::<()>(1);
     let (began, begun) = oneshot::channel();
     let keeper = pool.of("keeper");
-    let mut job = Box::pin(keeper.go_on(HEAVY, move |_| {
+    let mut job = Box::pin(keeper.run_accepted(HEAVY, move |_| {
         began.send(()).unwrap();
         let _ = wait.recv();
     }));
@@ -37,7 +37,7 @@ async fn queued<F: Future + Unpin>(future: &mut F) {
 }
 
 #[tokio::test]
-async fn light_work_runs_where_it_is_asked_for_and_heavy_work_does_not() {
+async fn light_work_runs_inline_and_heavy_work_on_pool() {
     let (pool, _workers) = pool();
     let here = thread::current().id();
     let client = pool.of("u");
@@ -73,7 +73,7 @@ async fn users_take_turns() {
 }
 
 #[tokio::test]
-async fn too_much_of_one_user_is_refused_and_others_are_let_in() {
+async fn excess_work_of_one_user_is_rejected_and_others_are_admitted() {
     for weight in [HEAVY, 20 << 20] {
         let (pool, _workers) = pool();
         let release = busy(&pool).await;
@@ -82,17 +82,17 @@ async fn too_much_of_one_user_is_refused_and_others_are_let_in() {
             Box::pin(async move { client.run(weight, |_| ()).await })
         };
         let mut waiting = Vec::new();
-        let refused = loop {
+        let rejected = loop {
             let mut job = job("a");
             match futures_util::poll!(&mut job) {
                 std::task::Poll::Pending => waiting.push(job),
                 std::task::Poll::Ready(done) => break done,
             }
         };
-        assert_eq!(refused, Err(Overloaded));
+        assert_eq!(rejected, Err(Overloaded));
         assert!(waiting.len() <= 64 && waiting.len() * weight <= 64 << 20);
         let client = pool.of("a");
-        let (mut other, mut later) = (job("b"), Box::pin(client.go_on(weight, |_| ())));
+        let (mut other, mut later) = (job("b"), Box::pin(client.run_accepted(weight, |_| ())));
         queued(&mut other).await;
         queued(&mut later).await;
         drop(release);
@@ -107,7 +107,7 @@ async fn too_much_of_one_user_is_refused_and_others_are_let_in() {
 }
 
 #[tokio::test]
-async fn work_that_nobody_waits_for_is_not_begun() {
+async fn cancelled_job_is_not_started() {
     let (pool, _workers) = pool();
     let release = busy(&pool).await;
     let ran = Arc::<AtomicUsize>::default();
@@ -125,7 +125,7 @@ async fn work_that_nobody_waits_for_is_not_begun() {
         queued(job).await;
     }
     drop(gone);
-    // Their room is free again at once.
+    // Cancelled jobs free their place in the queue immediately.
     let client = pool.of("u");
     let mut stays = Box::pin(client.run(60 << 20, |_| 7));
     queued(&mut stays).await;
@@ -135,9 +135,9 @@ async fn work_that_nobody_waits_for_is_not_begun() {
 }
 
 #[tokio::test]
-async fn work_under_way_is_told_when_nobody_waits_any_more() {
+async fn running_job_observes_cancellation() {
     let (pool, _workers) = pool();
-    let (told, ended) = mpsc::sync_channel(16);
+    let (observed, ended) = mpsc::sync_channel(16);
     let (began, begun) = oneshot::channel();
     let client = pool.of("u");
     let mut job = Box::pin(client.run(HEAVY, move |run: &Run| {
@@ -145,7 +145,7 @@ async fn work_under_way_is_told_when_nobody_waits_any_more() {
         while run.check().is_ok() {
             thread::yield_now();
         }
-        told.send(()).unwrap();
+        observed.send(()).unwrap();
     }));
     queued(&mut job).await;
     begun.await.unwrap();
@@ -154,7 +154,7 @@ async fn work_under_way_is_told_when_nobody_waits_any_more() {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_dropped_by_the_pool() {
+async fn pool_dropped_value_is_dropped_by_pool() {
     struct Tree(mpsc::SyncSender<thread::ThreadId>);
     impl Drop for Tree {
         fn drop(&mut self) {
@@ -169,7 +169,7 @@ async fn what_is_kept_is_dropped_by_the_pool() {
         let tree = Tree(dropped.clone());
         drop(
             client
-                .run(weight, |run: &Run| run.keep(tree))
+                .run(weight, |run: &Run| run.drop_on_pool(tree))
                 .await
                 .unwrap(),
         );
@@ -179,17 +179,17 @@ async fn what_is_kept_is_dropped_by_the_pool() {
 }
 
 #[tokio::test]
-async fn a_panic_is_that_of_its_request_alone() {
+async fn panic_affects_its_request_only() {
     let (pool, _workers) = pool();
     let client = pool.of("u");
-    let fails = client.go_on(HEAVY, |_| panic!("a bug"));
+    let fails = client.run_accepted(HEAVY, |_| panic!("a bug"));
     let caught = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(fails)).await;
     assert!(caught.is_err());
     assert_eq!(client.run(HEAVY, |_| 1).await, Ok(1));
 }
 
 #[tokio::test]
-async fn a_pool_that_ended_finishes_what_was_asked_and_does_the_rest_inline() {
+async fn closed_pool_finishes_queued_jobs_and_runs_later_ones_inline() {
     let (pool, workers) = pool();
     let release = busy(&pool).await;
     let client = pool.of("u");
@@ -203,7 +203,7 @@ async fn a_pool_that_ended_finishes_what_was_asked_and_does_the_rest_inline() {
 }
 
 #[tokio::test]
-async fn a_walk_leaves_its_thread_now_and_then() {
+async fn walk_yields_its_thread() {
     let (turns, walks) = (AtomicUsize::new(0), Walks::new(1));
     let ticker = async {
         loop {
@@ -228,7 +228,7 @@ async fn a_walk_leaves_its_thread_now_and_then() {
 
 /// Without turns the short task would wait for the start of every walk and for a turn of each.
 #[tokio::test]
-async fn a_short_task_does_not_wait_for_a_thousand_walks() {
+async fn short_task_is_not_delayed_by_thousand_walks() {
     let walks = Walks::new(1);
     let walk = |walks: Walks| async move {
         let mut turn = walks.begin();
@@ -238,7 +238,7 @@ async fn a_short_task_does_not_wait_for_a_thousand_walks() {
         }
     };
     let long: tokio::task::JoinSet<_> = (0..1_000).map(|_| walk(walks.clone())).collect();
-    // Every walk has begun by then.
+    // Every walk has started by then.
     tokio::task::yield_now().await;
     let mut slowest = Duration::ZERO;
     for _ in 0..20 {
@@ -246,14 +246,14 @@ async fn a_short_task_does_not_wait_for_a_thousand_walks() {
         tokio::task::yield_now().await;
         slowest = slowest.max(began.elapsed());
     }
-    // One turn of 1 ms, where a thousand would take a second; the rest is for a machine that is busy.
+    // One turn takes 1 ms, a thousand turns 1 s; the rest is margin for a busy machine.
     let turns = Duration::from_millis(400);
     assert!(slowest < turns, "{slowest:?}");
     drop(long);
 }
 
 #[tokio::test]
-async fn a_value_is_used_up_once_and_then_made_again() {
+async fn recomputable_value_is_taken_once_then_recomputed() {
     let (pool, _workers) = pool();
     let client = pool.of("u");
     let made = Arc::<AtomicUsize>::default();
@@ -261,7 +261,7 @@ async fn a_value_is_used_up_once_and_then_made_again() {
     let make = move |_: &Run| Ok::<_, ()>(count.fetch_add(1, Ordering::SeqCst));
     let first = move |run: &Run| {
         let value = make(run)?;
-        Ok::<_, ()>(Remade::new(run, value, make))
+        Ok::<_, ()>(Recomputable::new(run, value, make))
     };
     let value = client.run(HEAVY, first).await.unwrap().unwrap();
     let (one, two) = client

@@ -1,5 +1,5 @@
-//! Walks over many things, such as the objects of a list: they leave their thread to others now and then,
-//! and only a few of them are on a thread at a time.
+//! Turns of walks over many objects, such as the objects of a list: a walk yields its thread
+//! regularly, and only a few walks run at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,50 +7,50 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// The longest a walk keeps its thread, about. What a request asks of the backend takes five tasks one
-/// after the other, each of which waits for a turn to end.
+/// Approximate longest time that a walk holds its thread. A consistent read takes five tasks in
+/// sequence, and each waits for the end of a turn.
 const TURN: Duration = Duration::from_millis(1);
-/// The same before it has waited for a turn. A thousand walks at once keep two threads for a twentieth of
-/// a second.
+/// The same before a walk has waited for a turn. A thousand simultaneous walks occupy two threads
+/// for a twentieth of a second.
 const START: Duration = Duration::from_micros(100);
-/// Things that are looked at before it waits, however long that takes: small lists never do.
+/// Objects that a walk visits before it waits, regardless of the time: small lists never wait.
 const FREE: usize = 64;
-/// Things that are looked at before the clock is: reading it takes about as long as a look at one.
+/// Objects between two readings of the clock: a reading takes about as long as a visit.
 const LOOKS: usize = 16;
-/// Bytes of an object that count as one more thing; a thread reads some hundred of them in a
+/// Bytes of an object that count as one more object: a thread reads about a hundred bytes per
 /// microsecond.
 const LOOK_BYTES: usize = 1 << 10;
 
-/// The turns of walks: first come, first served. Cheap to clone.
+/// The turns of walks, in order of arrival. Cheap to clone.
 ///
-/// Without them a short request would wait until each of a thousand long walks had had its turn.
+/// Without them a short request would wait for a turn of each of a thousand long walks.
 #[derive(Clone, Debug)]
 pub struct Walks(Arc<Semaphore>);
 
-/// How long a walk has kept its thread.
+/// How long a walk has held its thread.
 #[derive(Debug)]
 pub struct Turn {
     walks: Walks,
-    /// None at the start.
-    place: Option<OwnedSemaphorePermit>,
+    /// None before the first turn.
+    permit: Option<OwnedSemaphorePermit>,
     began: Instant,
     looks: usize,
-    /// What is left of [`FREE`].
+    /// Remainder of [`FREE`].
     free: usize,
 }
 
 impl Walks {
-    /// So many at a time.
+    /// Turns of at most `places` walks at a time.
     pub(super) fn new(places: usize) -> Self {
         Self(Arc::new(Semaphore::new(places)))
     }
 
-    /// The start of a walk, which does not wait for other walks.
+    /// Starts a walk, without waiting for other walks.
     #[must_use]
     pub fn begin(&self) -> Turn {
         Turn {
             walks: self.clone(),
-            place: None,
+            permit: None,
             began: Instant::now(),
             looks: 0,
             free: FREE,
@@ -59,7 +59,7 @@ impl Walks {
 }
 
 impl Turn {
-    /// Counts one thing, of which `bytes` were read; whether the turn is over.
+    /// Counts one object, of which `bytes` were read; returns whether the turn is over.
     pub fn spend(&mut self, bytes: usize) -> bool {
         self.looks += 1 + bytes / LOOK_BYTES;
         if self.looks < LOOKS {
@@ -71,35 +71,36 @@ impl Turn {
             return false;
         }
         self.looks = 0;
-        let longest = if self.place.is_some() { TURN } else { START };
+        let longest = if self.permit.is_some() { TURN } else { START };
         self.began.elapsed() >= longest
     }
 
-    /// Counts one thing; lets others have their turn when this one is over. The request's deadline
-    /// bites here.
+    /// Counts one object; yields when the turn is over. The request may be cancelled at its
+    /// deadline here.
     pub async fn pass(&mut self, bytes: usize) {
         if self.spend(bytes) {
             self.renew().await;
         }
     }
 
-    /// Starts again without waiting for other walks.
+    /// Starts a new turn without waiting for other walks.
     pub fn start(&mut self) {
         *self = self.walks.begin();
     }
 
-    /// Leaves the thread until [`Turn::renew`]; to be done before anything else is waited for.
+    /// Releases the turn until [`Turn::renew`]. Call it before waiting for anything else, so that
+    /// other walks can run.
     pub fn end(&mut self) {
-        self.place = None;
+        self.permit = None;
     }
 
-    /// Lets others have their turn, and then goes on.
+    /// Waits for the next turn.
     pub async fn renew(&mut self) {
-        self.place = None;
-        // The semaphore is never closed.
-        self.place = Arc::clone(&self.walks.0).acquire_owned().await.ok();
-        // With the place, so that no other walk has the thread: then the runtime looks for what has come
-        // in meanwhile, which it does otherwise once in 61 turns.
+        self.permit = None;
+        // The semaphore is never closed, so acquiring it does not fail.
+        self.permit = Arc::clone(&self.walks.0).acquire_owned().await.ok();
+        // Yield while holding the permit, so that no other walk takes the thread: the runtime then
+        // polls its sockets, which it otherwise does once in 61 tasks.
         tokio::task::yield_now().await;
         self.began = Instant::now();
         (self.looks, self.free) = (0, 0);

@@ -1,4 +1,4 @@
-//! Flags about front proxies.
+//! Flags of front proxies.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::Error;
 use crate::auth::RequestHeaders;
 
-/// Who may speak for users, and in which headers.
+/// Authorities, names and identity headers of front proxies.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Front proxy")]
 pub struct FrontProxy {
@@ -24,7 +24,7 @@ pub struct FrontProxy {
     )]
     pub requestheader_allowed_names: Vec<String>,
 
-    /// Headers with the user's name, the first one that is set counts.
+    /// Headers with the user name; the first that is set counts.
     #[arg(
         long,
         env = "ARK_REQUESTHEADER_USERNAME_HEADERS",
@@ -54,7 +54,7 @@ pub struct FrontProxy {
     )]
     pub requestheader_group_headers: Vec<String>,
 
-    /// What the names of headers with further attributes of the user begin with.
+    /// Prefixes of headers with further attributes of the user.
     #[arg(
         long,
         env = "ARK_REQUESTHEADER_EXTRA_HEADERS_PREFIX",

@@ -1,4 +1,4 @@
-//! Which kinds are served: Ark's, compiled in, and those of `--resources`.
+//! The served kinds: Ark's, compiled in, and those of `--resources`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ macro_rules! default {
     };
 }
 
-/// Ark's kinds; a test compares the list with the folder.
+/// Ark's kinds; a test compares the list with the directory.
 const DEFAULTS: &[(&str, &str)] = &[
     default!("a2aservers.yaml"),
     default!("a2atasks.yaml"),
@@ -33,20 +33,20 @@ const DEFAULTS: &[(&str, &str)] = &[
     default!("tools.yaml"),
 ];
 
-/// Which kinds are served.
+/// Flags that select the served kinds.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Kinds")]
 pub struct Kinds {
-    /// A directory or file of CRD manifests to serve; a resource given here replaces the one of the
-    /// same name that is compiled in. May be repeated. Read again on SIGHUP.
+    /// A directory or file of CRD manifests to serve; its resources replace compiled-in resources
+    /// of the same name. May be repeated. Reloaded on SIGHUP.
     #[arg(long, env = "ARK_RESOURCES", value_name = "DIR", value_delimiter = ',')]
     pub resources: Vec<PathBuf>,
 
-    /// Serve only the kinds of --resources, none of those that are compiled in.
+    /// Serve only the kinds of --resources, not the compiled-in ones.
     #[arg(long, env = "ARK_NO_DEFAULT_RESOURCES")]
     pub no_default_resources: bool,
 
-    /// The largest body of a request for a resource whose manifest does not say.
+    /// Largest request body for resources whose manifest sets no limit.
     #[arg(
         long,
         env = "ARK_MAX_REQUEST_BODY_BYTES",
@@ -57,7 +57,7 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    /// Reads and checks all manifests, and logs what an operator should know about them.
+    /// Reads and validates all manifests, and logs their warnings.
     ///
     /// # Errors
     /// At the first manifest that cannot be served, with its file and the reason.
@@ -73,7 +73,7 @@ impl Kinds {
         }
         for manifest in resources::read_paths(&self.resources, body_limit)? {
             for warning in &manifest.warnings {
-                tracing::warn!(warning, "a manifest can be served, but");
+                tracing::warn!(warning, "manifest has a warning");
             }
             let id = manifest.resource.id();
             catalog = catalog.without(id.group(), id.resource());

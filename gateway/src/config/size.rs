@@ -1,9 +1,9 @@
-//! Numbers of bytes as people write them.
+//! Byte sizes with units.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A number of bytes, written plainly or with `Ki`, `Mi` or `Gi`.
+/// A number of bytes, written as a number with an optional `Ki`, `Mi` or `Gi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub usize);
 
@@ -40,7 +40,7 @@ mod tests {
     use super::Size;
 
     #[test]
-    fn sizes_are_read_and_shown() {
+    fn sizes_are_parsed_and_printed() {
         for (text, bytes) in [
             ("0", 0),
             ("1000", 1000),

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use super::kinds::default_names;
 use super::*;
 
-/// The flags of `serve` alone.
+/// The flags of `serve`.
 #[derive(clap::Parser)]
 struct Line {
     #[command(flatten)]
@@ -20,7 +20,7 @@ fn serve(line: &str) -> Serve {
 }
 
 #[test]
-fn somebody_must_be_able_to_log_in() {
+fn config_without_client_authority_is_rejected() {
     let error = serve("--backend unix:///x").server().unwrap_err();
     assert!(matches!(error, Error::NoAuthority), "{error}");
     let server = serve("--backend unix:///x --client-ca-file ca")
@@ -31,7 +31,7 @@ fn somebody_must_be_able_to_log_in() {
 }
 
 #[test]
-fn front_proxies_are_known_by_headers_and_names() {
+fn front_proxy_flags_set_headers_and_names() {
     let line = "--backend unix:///x --requestheader-client-ca-file ca \
         --requestheader-allowed-names a,b --requestheader-extra-headers-prefix X-Some-";
     let server = serve(line).server().unwrap();
@@ -44,12 +44,12 @@ fn front_proxies_are_known_by_headers_and_names() {
     let error = serve(line).server().unwrap_err().to_string();
     assert_eq!(
         error,
-        "--requestheader-group-headers: \"a{b\" is no name of a header"
+        "--requestheader-group-headers: \"a{b\" is not a valid header name"
     );
 }
 
 #[test]
-fn the_backend_is_a_socket_or_mutual_tls() {
+fn backend_requires_socket_or_mutual_tls() {
     for (backend, part) in [
         (
             "--backend http://x",
@@ -67,7 +67,7 @@ fn the_backend_is_a_socket_or_mutual_tls() {
 }
 
 #[test]
-fn the_compiled_in_kinds_are_those_of_the_folder() {
+fn compiled_in_kinds_match_folder() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kinds/ark");
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -78,7 +78,7 @@ fn the_compiled_in_kinds_are_those_of_the_folder() {
 }
 
 #[test]
-fn given_manifests_replace_those_compiled_in() {
+fn given_manifests_replace_compiled_in_ones() {
     let directory = tempfile::tempdir().unwrap();
     let kinds = |flags: &str| {
         let resources = directory.path().display();
@@ -109,7 +109,7 @@ fn given_manifests_replace_those_compiled_in() {
     let error = kinds("").load().unwrap_err().to_string();
     assert!(
         error.ends_with(
-            "q.yaml: Pod of v1 is no CustomResourceDefinition of apiextensions.k8s.io/v1"
+            "q.yaml: Pod of v1 is not a CustomResourceDefinition of apiextensions.k8s.io/v1"
         ),
         "{error}"
     );

@@ -1,4 +1,4 @@
-//! Flags that limit.
+//! Flags that set limits.
 
 use super::Size;
 use crate::serving::limits;
@@ -8,11 +8,11 @@ use crate::store::{Limits, StoreConfig};
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Tuning {
-    /// Requests that only read which may run at once; more are answered 429. 0 is unlimited.
+    /// Concurrent read-only requests; excess requests get 429. 0 is unlimited.
     #[arg(long, env = "ARK_MAX_REQUESTS_INFLIGHT", value_name = "N", default_value_t = limits::MAX_READS)]
     pub max_requests_inflight: usize,
 
-    /// Requests that write which may run at once; more are answered 429. 0 is unlimited.
+    /// Concurrent mutating requests; excess requests get 429. 0 is unlimited.
     #[arg(long, env = "ARK_MAX_MUTATING_REQUESTS_INFLIGHT", value_name = "N", default_value_t = limits::MAX_WRITES)]
     pub max_mutating_requests_inflight: usize,
 
@@ -20,11 +20,11 @@ pub struct Tuning {
     #[arg(long, env = "ARK_WATCH_HISTORY_BYTES", value_name = "BYTES", default_value_t = Size(32 << 20))]
     pub watch_history_bytes: Size,
 
-    /// Memory for objects and past changes together; past changes go first.
+    /// Memory for objects and past changes together; past changes are dropped first.
     #[arg(long, env = "ARK_WATCH_CACHE_BYTES", value_name = "BYTES", default_value_t = Size(1 << 30))]
     pub watch_cache_bytes: Size,
 
-    /// Past changes that are read at the start, so that watches from before it can resume.
+    /// Past changes that are read at startup, so that watches from before the start can resume.
     #[arg(
         long,
         env = "ARK_WATCH_REPLAY",
@@ -35,7 +35,7 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// How much the store keeps in memory.
+    /// Memory bounds of the store.
     #[must_use]
     pub const fn store(&self) -> StoreConfig {
         StoreConfig {

@@ -1,4 +1,4 @@
-//! All groups in one document: `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2`.
+//! Aggregated discovery: `APIGroupDiscoveryList` of `apidiscovery.k8s.io/v2`.
 
 use crd_schema::Version;
 use kube_json::ObjectWriter;
@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{SUBRESOURCE_VERBS, VERBS};
 use crate::resources::{Catalog, Resource};
 
-/// The group without a name: its version has no resources here. client-go knows a manifest of kind
-/// `List` by the version alone.
+/// The core group: `v1` without resources. client-go resolves the kind `List` of a manifest by this
+/// version.
 pub(super) fn core() -> Vec<u8> {
     document(|out| {
         out.objects("items", [()], |(), out| {
@@ -21,7 +21,7 @@ pub(super) fn core() -> Vec<u8> {
     })
 }
 
-/// These groups.
+/// The document of these groups.
 pub(super) fn groups(catalog: &Catalog, names: &[&str]) -> Vec<u8> {
     document(|out| {
         out.objects("items", names, |name, out| {

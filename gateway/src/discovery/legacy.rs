@@ -1,5 +1,5 @@
-//! One document per group and per version (`meta/v1`): `APIVersions`, `APIGroupList`, `APIGroup`,
-//! `APIResourceList`.
+//! Unaggregated discovery, one document per group and version (`meta/v1`): `APIVersions`,
+//! `APIGroupList`, `APIGroup`, `APIResourceList`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{SUBRESOURCE_VERBS, VERBS};
 use crate::resources::{Catalog, Resource};
 
-/// `APIVersions` of the group without a name: kubectl takes a server without it for a broken one.
+/// `APIVersions` of the core group: kubectl treats a server without it as broken.
 pub(super) fn core_versions() -> Vec<u8> {
     document("APIVersions", |out| {
         out.value("versions", &json!(["v1"]));
@@ -19,7 +19,7 @@ pub(super) fn core_versions() -> Vec<u8> {
     })
 }
 
-/// `APIResourceList` of `v1`, empty.
+/// Empty `APIResourceList` of `v1`.
 pub(super) fn core_resources() -> Vec<u8> {
     document("APIResourceList", |out| {
         out.string("groupVersion", "v1");
@@ -60,7 +60,7 @@ pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Vec<u8
     })
 }
 
-/// One line of an `APIResourceList`.
+/// An entry of an `APIResourceList`.
 enum Entry<'a> {
     Resource(&'a Resource),
     Status(&'a Resource),
@@ -110,7 +110,7 @@ impl Entry<'_> {
     }
 }
 
-/// Identifies the version objects are stored in; empty if clients may not use that version.
+/// Hash that identifies the storage version; empty if that version is not served.
 fn storage_version_hash(resource: &Resource) -> String {
     let Version { name, served, .. } = resource.storage_version();
     if !served {

@@ -1,4 +1,4 @@
-//! The form in which a document is sent.
+//! Content negotiation of discovery documents.
 
 use api_types::media_type::{self, Format};
 use api_types::status::ApiError;
@@ -17,32 +17,32 @@ const AGGREGATED_YAML: HeaderValue = HeaderValue::from_static(
     "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
 );
 
-/// A header as text; empty if absent or no text.
+/// A header as text; empty if absent or not text.
 pub(super) fn header<'a>(head: &'a Parts, name: &HeaderName) -> &'a str {
     let value = head.headers.get(name);
     value.and_then(|it| it.to_str().ok()).unwrap_or_default()
 }
 
-/// A document of `meta/v1` as the client takes it.
+/// A `meta/v1` document in the negotiated format.
 pub(super) fn plain(document: &Document, head: &Parts) -> Response<Body> {
     let query = head.uri.query().unwrap_or_default();
     let agent = header(head, &USER_AGENT);
     match media_type::negotiate_document(header(head, &ACCEPT), query, agent) {
         Ok((Format::Json, true)) => pretty(document, reply::JSON),
-        Ok((Format::Json, false)) => document.answer(&head.headers, reply::JSON),
+        Ok((Format::Json, false)) => document.respond(&head.headers, reply::JSON),
         Ok((Format::Yaml, _)) => yaml(document, YAML),
-        Err(refusal) => refused(&refusal),
+        Err(error) => rejection(&error),
     }
 }
 
-/// The document of all groups in the format asked for.
+/// The aggregated document in the requested format.
 pub(super) fn aggregated(document: &Document, format: Format, head: &Parts) -> Response<Body> {
     let query = head.uri.query().unwrap_or_default();
     match format {
         Format::Json if media_type::wants_pretty(query, header(head, &USER_AGENT)) => {
             pretty(document, AGGREGATED_JSON)
         }
-        Format::Json => document.answer(&head.headers, AGGREGATED_JSON),
+        Format::Json => document.respond(&head.headers, AGGREGATED_JSON),
         Format::Yaml => yaml(document, AGGREGATED_YAML),
     }
 }
@@ -58,12 +58,12 @@ fn yaml(document: &Document, content_type: HeaderValue) -> Response<Body> {
             let text = kube_json::yaml::to_string(&value);
             reply::body(StatusCode::OK, content_type, text)
         }
-        Err(error) => refused(&ApiError::internal(error)),
+        Err(error) => rejection(&ApiError::internal(error)),
     }
 }
 
-/// Written for people: whoever accepts nothing that there is gets indented JSON.
-fn refused(error: &ApiError) -> Response<Body> {
+/// The error for a client that accepts no available type: indented JSON, for people.
+fn rejection(error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let json = kube_json::indent(&error.status().to_json());
     reply::body(code, reply::JSON, json)

@@ -1,4 +1,4 @@
-//! The documents of a small catalog, byte by byte.
+//! The documents of a small catalog, compared byte by byte.
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -59,13 +59,13 @@ async fn text(response: Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn groups_list_their_versions_in_the_order_of_preference() {
+async fn group_lists_versions_in_preference_order() {
     let discovery = discovery();
     let fields = r#""name":"x.io","versions":[{"groupVersion":"x.io/v1","version":"v1"},{"groupVersion":"x.io/v1beta1","version":"v1beta1"}],"preferredVersion":{"groupVersion":"x.io/v1","version":"v1"}}"#;
-    let answer = discovery.group("x.io", &head("")).unwrap();
-    assert_eq!(answer.headers()["content-type"], "application/json");
+    let response = discovery.group("x.io", &head("")).unwrap();
+    assert_eq!(response.headers()["content-type"], "application/json");
     let group = format!(r#"{{"kind":"APIGroup","apiVersion":"v1",{fields}"#);
-    assert_eq!(text(answer).await, format!("{group}\n"));
+    assert_eq!(text(response).await, format!("{group}\n"));
     let groups = format!(r#"{{"kind":"APIGroupList","apiVersion":"v1","groups":[{{{fields}]}}"#);
     assert_eq!(
         text(discovery.groups(&head("*/*"))).await,
@@ -75,7 +75,7 @@ async fn groups_list_their_versions_in_the_order_of_preference() {
 }
 
 #[tokio::test]
-async fn resources_come_with_their_subresources_and_the_hash_of_what_is_stored() {
+async fn resources_include_subresources_and_storage_version_hash() {
     let discovery = discovery();
     let verbs = r#"["delete","deletecollection","get","list","patch","create","update","watch"]"#;
     let some = r#"["get","patch","update"]"#;
@@ -83,8 +83,8 @@ async fn resources_come_with_their_subresources_and_the_hash_of_what_is_stored()
     let want = format!(
         r#"{{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"x.io/v1","resources":[{{"name":"bars","singularName":"bar","namespaced":false,"kind":"Bar","verbs":{verbs}}},{{"name":"foos","singularName":"foo","namespaced":true,"kind":"Foo","verbs":{verbs},"shortNames":["fo"],"categories":["all"],"storageVersionHash":"7NYA/lA9Fzk="}},{{"name":"foos/status","singularName":"","namespaced":true,"kind":"Foo","verbs":{some}}},{{"name":"foos/scale","singularName":"","namespaced":true,"group":"autoscaling","version":"v1","kind":"Scale","verbs":{some}}}]}}"#
     );
-    let answer = discovery.version("x.io", "v1", &head("")).unwrap();
-    assert_eq!(text(answer).await, format!("{want}\n"));
+    let response = discovery.version("x.io", "v1", &head("")).unwrap();
+    assert_eq!(text(response).await, format!("{want}\n"));
     assert!(
         discovery.version("x.io", "v2", &head("")).is_none(),
         "not served"
@@ -92,21 +92,21 @@ async fn resources_come_with_their_subresources_and_the_hash_of_what_is_stored()
 }
 
 #[tokio::test]
-async fn all_groups_fit_in_one_document() {
+async fn aggregated_discovery_holds_all_groups() {
     let discovery = discovery();
     let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     let old = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
     let accept = format!("{aggregated},{old},application/json");
-    let answer = discovery.groups(&head(&accept));
+    let response = discovery.groups(&head(&accept));
     for (name, value) in [
         ("content-type", aggregated),
         ("vary", "Accept"),
         ("cache-control", "public"),
     ] {
-        assert_eq!(answer.headers()[name], value);
+        assert_eq!(response.headers()[name], value);
     }
-    let etag = answer.headers()["etag"].clone();
-    let body = text(answer).await;
+    let etag = response.headers()["etag"].clone();
+    let body = text(response).await;
     let start = r#"{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","metadata":{},"items":[{"metadata":{"name":"x.io"},"versions":[{"version":"v1","resources":[{"resource":"bars","responseKind":{"group":"x.io","version":"v1","kind":"Bar"},"scope":"Cluster","singularResource":"bar","#;
     assert!(body.starts_with(start), "{body}");
     let scale = r#"{"subresource":"scale","responseKind":{"group":"autoscaling","version":"v1","kind":"Scale"},"verbs":["get","patch","update"]}]}],"freshness":"Current"}"#;
@@ -114,29 +114,29 @@ async fn all_groups_fit_in_one_document() {
 
     let mut known = head(&accept);
     known.headers.insert("if-none-match", etag.clone());
-    let answer = discovery.groups(&known);
-    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
-    assert_eq!(answer.headers()["etag"], etag);
-    assert_eq!(text(answer).await, "");
+    let response = discovery.groups(&known);
+    assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(response.headers()["etag"], etag);
+    assert_eq!(text(response).await, "");
 
-    let answer = discovery.groups(&head(&format!("{old},application/json")));
-    assert_eq!(answer.headers()["content-type"], "application/json");
-    let answer = discovery.groups(&head(old));
-    assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+    let response = discovery.groups(&head(&format!("{old},application/json")));
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let response = discovery.groups(&head(old));
+    assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
 }
 
 #[tokio::test]
-async fn people_get_yaml_and_indentation() {
+async fn yaml_and_pretty_are_negotiated() {
     let discovery = discovery();
-    let answer = discovery.group("x.io", &head("application/yaml")).unwrap();
-    assert_eq!(answer.headers()["content-type"], "application/yaml");
-    let yaml = text(answer).await;
+    let response = discovery.group("x.io", &head("application/yaml")).unwrap();
+    assert_eq!(response.headers()["content-type"], "application/yaml");
+    let yaml = text(response).await;
     assert!(
         yaml.starts_with("apiVersion: v1\nkind: APIGroup\nname: x.io\npreferredVersion:\n"),
         "{yaml}"
     );
-    let answer = discovery.core(&head("application/json;pretty=1"));
-    let json = text(answer).await;
+    let response = discovery.core(&head("application/json;pretty=1"));
+    let json = text(response).await;
     assert!(
         json.starts_with("{\n  \"kind\": \"APIVersions\",") && json.ends_with('}'),
         "{json}"
@@ -144,7 +144,7 @@ async fn people_get_yaml_and_indentation() {
 }
 
 #[tokio::test]
-async fn the_group_without_a_name_has_a_version_and_no_resources() {
+async fn core_group_has_version_and_no_resources() {
     let discovery = discovery();
     let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     let body = text(discovery.core(&head(aggregated))).await;

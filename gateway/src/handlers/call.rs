@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 
 use super::Api;
 use crate::authz::Permit;
-use crate::codec::{self, Form};
+use crate::codec::{self, Negotiated};
 use crate::compute::{Client, Run};
 use crate::registry::Target;
 use crate::request::Context;
@@ -23,30 +23,30 @@ use crate::resources::Served;
 use crate::serving::intake::{self, Intake, Reckoned};
 use crate::store::Origin;
 
-/// kube-apiserver's words for a request that is shed.
+/// kube-apiserver's text for a request that is shed.
 const TOO_MANY: &str = "Too many requests, please try again later.";
 
-/// What a handler is given.
+/// Arguments of a handler.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// Proof that the user may do this.
+    /// Proof that the request was authorized.
     pub permit: Permit,
-    /// The reading of path and query.
+    /// The parsed path and query.
     pub info: RequestInfo,
-    /// The resource in the version asked for.
+    /// The resource in the requested version.
     pub served: Served,
-    /// Deadline, warnings, audit id.
+    /// Deadline, warnings, audit ID.
     pub context: Context,
-    /// Method, URI and headers as they came.
+    /// Method, URI and headers as received.
     pub head: http::request::Parts,
-    /// What is to be read, once.
+    /// The body, which can be read once.
     pub body: Body,
-    /// What the body that was read is reckoned as until the request is answered.
+    /// Memory that the body is accounted as until the response.
     reckoned: Reckoned,
 }
 
 impl Call {
-    /// Takes a request apart.
+    /// Splits a request into its parts.
     pub(super) fn new(
         permit: Permit,
         info: RequestInfo,
@@ -62,24 +62,24 @@ impl Call {
             served,
             context,
             head,
-            // What nobody will read must not wait in memory as long as a watch lasts.
+            // An unread body would stay in memory for the lifetime of a watch.
             body: if reads { Body::empty() } else { body },
             reckoned: Reckoned::default(),
         }
     }
 
-    /// A header's text; empty if it is missing or no text.
+    /// The text of a header; empty if absent or not text.
     pub(super) fn header(&self, name: &HeaderName) -> &str {
         let value = self.head.headers.get(name);
         value.and_then(|it| it.to_str().ok()).unwrap_or_default()
     }
 
-    /// The query as it came; empty if there is none.
+    /// The raw query; empty if absent.
     pub(super) fn query(&self) -> &str {
         self.head.uri.query().unwrap_or_default()
     }
 
-    /// The object that the path names, as the target of a write.
+    /// The object of the path, as the target of a write.
     pub(super) fn target(&self, dry_run: bool, field_manager: &str) -> Target {
         let manager = match field_manager {
             "" => default_field_manager(self.header(&USER_AGENT)),
@@ -104,33 +104,33 @@ impl Call {
         }
     }
 
-    /// Where the heavy work of this request is done.
+    /// The pool for the heavy work of this request.
     pub(super) fn compute(&self, api: &Api) -> Client {
         api.store.compute().of(&self.permit.user().name)
     }
 
-    /// The answer that shows an object that was written.
+    /// The response for a written object.
     ///
     /// # Errors
-    /// If the object has no such form.
+    /// If the object cannot be encoded in the negotiated representation.
     pub(super) async fn written(
         &mut self,
         api: &Api,
-        form: Form,
+        negotiated: Negotiated,
         status: StatusCode,
         object: Bytes,
     ) -> Result<Response<Body>, ApiError> {
-        let weight = form.weight(object.len());
+        let weight = negotiated.weight(object.len());
         let served = self.served.clone();
-        let encode = move |_: &Run| codec::object(&form, &served, status, &object);
-        self.compute(api).go_on(weight, encode).await
+        let encode = move |_: &Run| codec::object(&negotiated, &served, status, &object);
+        self.compute(api).run_accepted(weight, encode).await
     }
 
-    /// The whole body, as far as the resource allows.
+    /// Reads the whole body, up to the limit of the resource.
     ///
     /// # Errors
-    /// 413 if it is larger, 429 if others take the memory, 504 if it does not come, a plain 500 if it breaks
-    /// off.
+    /// 413 if it is too large, 429 if the memory for bodies is in use, 504 if the client stalls, a
+    /// plain 500 if the connection breaks.
     pub(super) async fn read_body(&mut self) -> Result<Bytes, ApiError> {
         let limit = self.served.resource().body_limit();
         let intake = Intake::of(&self.head.extensions);
@@ -155,7 +155,7 @@ impl Call {
     }
 }
 
-/// Rejects a path without the name of an object.
+/// Rejects a path without an object name.
 ///
 /// # Errors
 /// 400.
@@ -166,10 +166,10 @@ pub(super) fn named(info: &RequestInfo) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Does a write of one object within its time.
+/// Runs a write of one object within its deadline.
 ///
 /// # Errors
-/// 504 if it takes longer.
+/// 504 if the deadline passes.
 pub(super) async fn in_time<T>(
     context: &Context,
     write: impl Future<Output = Result<T, ApiError>>,

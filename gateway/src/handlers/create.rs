@@ -9,19 +9,19 @@ use http::{Response, StatusCode};
 
 use super::call::in_time;
 use super::{Api, Call};
-use crate::codec::{Form, decode};
+use crate::codec::{Negotiated, decode};
 use crate::compute::Run;
 use crate::registry::{Create, Target};
 
-/// Stores the object of the body.
+/// Creates the object of the body.
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
     let body = call.read_body().await?;
     let options = CreateOptions::parse(call.query())?;
     let validation = options.field_validation();
     let target = Target {
-        // A name in the path of a POST means nothing.
+        // kube-apiserver ignores a name in the path of a POST.
         name: "".into(),
         ..call.target(options.dry_run(), options.field_manager())
     };
@@ -35,6 +35,6 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
     let plan = Create::new(options, weight, decode);
     let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
     let written = outcome.into_written()?;
-    call.written(api, form, StatusCode::CREATED, written.bytes)
+    call.written(api, negotiated, StatusCode::CREATED, written.bytes)
         .await
 }

@@ -10,15 +10,15 @@ use serde_json::Value;
 
 use super::call::in_time;
 use super::{Api, Call};
-use crate::codec::{self, Form, decode};
+use crate::codec::{self, Negotiated, decode};
 use crate::registry::{Delete, Outcome};
 
-/// Deletes an object, or asks for its deletion if finalizers hold it.
+/// Deletes an object, or marks it as being deleted if it has finalizers.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let options = options(api, call).await?;
     let target = call.target(options.dry_run(), "");
-    // What the very first clients expected of a deletion that takes its time.
+    // As in kube-apiserver, a delayed deletion with `orphanDependents: false` is 202.
     let delayed = match options.orphan_dependents() {
         Some(false) => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
@@ -39,13 +39,13 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
                 details: Some(details),
                 ..Status::default()
             };
-            codec::status(&form, &status)
+            codec::status(&negotiated, &status)
         }
-        Outcome::Present(written) => call.written(api, form, delayed, written.bytes).await,
+        Outcome::Present(written) => call.written(api, negotiated, delayed, written.bytes).await,
     }
 }
 
-/// The options in the body, or in the query if there is no body.
+/// The options of the body, or of the query if the body is empty.
 pub(super) async fn options(api: &Api, call: &mut Call) -> Result<DeleteOptions, ApiError> {
     let body = call.read_body().await?;
     if body.is_empty() {

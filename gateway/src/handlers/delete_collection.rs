@@ -11,22 +11,22 @@ use tokio::sync::Semaphore;
 
 use super::list::Plan;
 use super::{Api, Call, delete};
-use crate::codec::{self, Form, Objects, Page};
+use crate::codec::{self, Negotiated, Objects, Page};
 use crate::compute::Turn;
 use crate::registry::{Delete, Target};
 use crate::store::Stored;
 
-/// Deletions under way at once: enough for the backend to commit many together.
+/// Concurrent deletions: enough for the backend to commit many in one batch.
 const AT_ONCE: usize = 64;
-/// The same in bytes of objects, about: each is read before it is deleted.
+/// Approximate bytes of objects in concurrent deletions: each object is read before it is deleted.
 const BYTES_AT_ONCE: usize = 16 << 20;
-/// What [`BYTES_AT_ONCE`] is counted in.
+/// Unit of the semaphore for [`BYTES_AT_ONCE`], bytes.
 const UNIT: usize = 1 << 10;
 
-/// Deletes what is selected, and answers with the objects as they were listed. The first failure
-/// ends it; what is deleted by then stays deleted.
+/// Deletes the selected objects, and responds with them as listed. Stops at the first error;
+/// objects deleted until then stay deleted.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let list = ListOptions::parse(call.query())?;
     let plan = Plan::of(&list, call)?;
     let options = delete::options(api, call).await?;
@@ -46,7 +46,7 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
         async move {
             let _held = room.acquire_many(units).await.map_err(ApiError::internal)?;
             match registry.write(&target, Delete { options }).await {
-                // Somebody else was faster.
+                // Another client deleted the object.
                 Err(error) if error.reason() == Some(Reason::NotFound) => Ok(()),
                 deleted => deleted.map(|_| ()),
             }
@@ -65,10 +65,10 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
         walk: Box::new(again),
         meta,
     };
-    codec::list(&form, &call.served, page, call.compute(api)).await
+    codec::list(&negotiated, &call.served, page, call.compute(api)).await
 }
 
-/// What is chosen of a walk.
+/// The objects of a walk that match.
 async fn chosen(walk: Objects, mut turn: Turn) -> Vec<Arc<Stored>> {
     let mut objects = Vec::new();
     for object in walk {

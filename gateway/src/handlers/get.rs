@@ -1,4 +1,4 @@
-//! Reading one object, or its scale.
+//! `GET` of one object or its scale.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 
 use super::{Api, Call};
-use crate::codec::{self, Form, ScaleView};
+use crate::codec::{self, Negotiated, ScaleView};
 use crate::compute::Run;
 use crate::store::{Freshness, ObjectKey, Stored};
 
-/// An object; its status is shown with it, so that reading the status is the same.
+/// Reads an object. Reading its `status` subresource returns the same.
 pub(super) async fn object(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let object = read(api, call).await?;
     let served = call.served.clone();
     let weight = match object.bytes().len() {
-        bytes if served.is_storage() => form.weight(bytes),
+        bytes if served.is_storage() => negotiated.weight(bytes),
         bytes => bytes,
     };
     let encode = move |_: &Run| {
         let bytes = served.view(object.bytes())?;
-        codec::object(&form, &served, StatusCode::OK, &bytes)
+        codec::object(&negotiated, &served, StatusCode::OK, &bytes)
     };
     call.compute(api).run(weight, encode).await?
 }
 
-/// The scale of an object.
+/// Reads the scale of an object.
 pub(super) async fn scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let object = read(api, call).await?;
     let (served, name) = (call.served.clone(), call.info.name.clone());
     let weight = object.bytes().len();
@@ -54,13 +54,13 @@ pub(super) async fn scale(api: &Api, call: &mut Call) -> Result<Response<Body>, 
         Ok(scale)
     };
     let scale = call.compute(api).run(weight, encode).await??;
-    codec::scale(&form, StatusCode::OK, &scale)
+    codec::scale(&negotiated, StatusCode::OK, &scale)
 }
 
 async fn read(api: &Api, call: &mut Call) -> Result<Arc<Stored>, ApiError> {
     let (info, served) = (&call.info, &call.served);
     let query = call.head.uri.query().unwrap_or_default();
-    refuse_export(query)?;
+    reject_export(query)?;
     check_name(&info.name)?;
     let freshness = match GetOptions::parse(query)?.resource_version() {
         ResourceVersion::Unset => Freshness::Latest,
@@ -73,7 +73,7 @@ async fn read(api: &Api, call: &mut Call) -> Result<Arc<Stored>, ApiError> {
     found.await?.ok_or_else(missing)
 }
 
-/// A name that cannot be part of a path is refused rather than looked for.
+/// Rejects a name that is not a valid path segment, without a lookup.
 pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     let wrong = names::path_segment(name);
     if wrong.is_empty() {
@@ -84,8 +84,8 @@ pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     Err(ApiError::bad_request(message))
 }
 
-/// A parameter of long ago that kube-apiserver still refuses.
-fn refuse_export(query: &str) -> Result<(), ApiError> {
+/// Rejects the removed `export` parameter, as kube-apiserver does.
+fn reject_export(query: &str) -> Result<(), ApiError> {
     if !query.contains("export") {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Listing a collection, page by page if the client wishes.
+//! Lists of a collection, in pages if the client sets a limit.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use api_types::table::ListMeta;
 use axum::body::Body;
 use http::Response;
 
-use super::selection::{Place, Selection};
+use super::selection::{RequestScope, Selection};
 use super::{Api, Call, watch};
-use crate::codec::{self, Form, Objects, Page};
+use crate::codec::{self, Negotiated, Objects, Page};
 use crate::compute::{Turn, Walks};
 use crate::resources::Served;
 use crate::store::{
@@ -28,86 +28,87 @@ const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to displ
     token results in an inconsistent list - objects that were created, modified, or deleted \
     between the time the first chunk was returned and now may show up in the list.";
 
-/// Objects of a page that are held once they are found, 80 kB of references. Larger pages are walked
-/// twice.
+/// Objects of a page that are kept after the search: 80 kB of references. A larger page is walked a
+/// second time.
 const HELD: usize = 10_000;
 
-/// What is listed, as the options ask for it.
+/// The list that the options ask for.
 #[derive(Debug)]
 pub(super) struct Plan {
-    place: Place,
+    scope: RequestScope,
     at: ListAt,
     limit: Option<usize>,
     selection: Arc<Selection>,
 }
 
-/// The page of a list with a limit.
+/// A page of a limited list.
 struct Found {
-    /// Its objects; none if they are too many to be held.
+    /// The objects; none if they exceed the bound.
     held: Option<Arc<[Arc<Stored>]>>,
-    /// The last object of a full page, if anything comes behind it.
+    /// Key of the last object of a full page, if more objects follow.
     last: Option<ObjectKey>,
 }
 
-/// A walk over the objects of a listing, of which so many are chosen at most.
+/// A walk over the objects of a listing, up to a number of matches.
 struct Walk {
     listing: ListingIter,
-    /// None if all are chosen.
+    /// None if everything matches.
     selection: Option<Arc<Selection>>,
     left: usize,
 }
 
-/// Answers with a list.
+/// Responds with a list.
 pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let options = ListOptions::parse(call.head.uri.query().unwrap_or_default())?;
     if options.watch() {
-        return watch::follow(api, call, form, &options).await;
+        return watch::follow(api, call, negotiated, &options).await;
     }
     let page = Plan::of(&options, call)?.read(api, &call.served).await?;
-    codec::list(&form, &call.served, page, call.compute(api)).await
+    codec::list(&negotiated, &call.served, page, call.compute(api)).await
 }
 
 impl Plan {
-    /// Works out what is asked for.
+    /// Parses the options.
     ///
     /// # Errors
-    /// 400 for options that cannot be had.
+    /// 400 for invalid or unsupported options.
     pub(super) fn of(options: &ListOptions, call: &Call) -> Result<Self, ApiError> {
         let selection = Selection::of(options, &call.served, &call.info)?;
-        let mut place = selection.place(&call.info, &call.served);
+        let mut scope = selection.scope(&call.info, &call.served);
         let token = options.continue_token();
         if !token.is_empty() {
-            // A token is relative to the collection.
-            place = place.widened();
+            // A continue token is relative to the collection.
+            scope = scope.widened();
         }
         let version = options.resource_version();
-        // Any state may be any number of objects.
+        // Version 0 allows any state and ignores the limit, as in kube-apiserver.
         let limit = options.limit().filter(|_| version != "0");
         let at = if token.is_empty() {
             let version = ResourceVersion::parse(version)
                 .map_err(|error| ApiError::bad_request(invalid_for_list(&error)))?;
-            // One object has no second page, so that the limit says nothing.
-            let paged = limit.is_some() && place.name.is_none();
+            // A single object has no second page, so the limit is ignored.
+            let paged = limit.is_some() && scope.name.is_none();
             state(version, options.version_match(), paged)
         } else {
-            goes_on(token, version, &place)?
+            goes_on(token, version, &scope)?
         };
         Ok(Self {
-            place,
+            scope,
             at,
             limit,
             selection: Arc::new(selection),
         })
     }
 
-    /// Takes a snapshot of what is asked for.
+    /// Takes a snapshot of the requested state.
     ///
     /// # Errors
-    /// 410 if the state asked for is gone, 503 or 504 if the backend is needed and does not answer.
+    /// 410 if the state is no longer available, 503 or 504 if the backend is needed and
+    /// unavailable.
     pub(super) async fn read(&self, api: &Api, served: &Served) -> Result<Page, ApiError> {
         let request = ListRequest {
-            scope: self.place.scope(),
+            scope: self.scope.store_scope(),
             at: self.at.clone(),
             paged: self.limit.is_some(),
         };
@@ -116,7 +117,7 @@ impl Plan {
         Ok(self.page(listing, api.store.compute().walks()).await)
     }
 
-    /// The objects of the page, and what comes behind it.
+    /// The objects of the page and the continuation.
     async fn page(&self, listing: Listing, walks: &Walks) -> Page {
         let revision = listing.revision();
         let mut meta = ListMeta {
@@ -135,7 +136,7 @@ impl Plan {
         if let Some(last) = &found.last {
             let token = ContinueToken::after(Some(revision), self.relative(last));
             meta.continue_token = token.encode();
-            // Nobody counts what does not match.
+            // With a selector the remaining matches are unknown, so the count is omitted.
             meta.remaining_item_count = Some(listing.remaining(last))
                 .filter(|_| self.selection.is_empty())
                 .and_then(|count| i64::try_from(count).ok());
@@ -154,7 +155,7 @@ impl Plan {
         }
     }
 
-    /// Looks for the objects of a page: what comes behind them is said before they are.
+    /// Finds the objects of a page first, because the continuation is encoded before the items.
     async fn search(&self, listing: &Listing, limit: usize, mut turn: Turn) -> Found {
         let mut walk = Walk::of(listing, &self.selection, limit);
         let (mut held, mut count, mut last) = (Vec::new(), 0, None);
@@ -170,21 +171,21 @@ impl Plan {
         }
         Found {
             held: (count <= HELD).then(|| held.into()),
-            // Behind it may be nothing that matches; only keys are known to be there.
+            // More keys follow; whether they match is not known.
             last: last.filter(|_| walk.listing.next().is_some()),
         }
     }
 
-    /// A key as tokens hold it: relative to the collection.
+    /// A key as in continue tokens: relative to the collection.
     fn relative<'a>(&self, key: &'a ObjectKey) -> &'a str {
-        if self.place.namespace.is_empty() {
+        if self.scope.namespace.is_empty() {
             key.as_str()
         } else {
             key.name()
         }
     }
 
-    /// The error of a list whose state is gone, with a token to go on without it.
+    /// The error for a compacted state, with a token that continues at the latest state.
     fn expired(&self, error: StoreError) -> ApiError {
         let StoreError::Compacted { .. } = error else {
             return error.into();
@@ -192,7 +193,7 @@ impl Plan {
         let ListAt::Continue { start, .. } = &self.at else {
             return ApiError::expired(TOO_OLD);
         };
-        let prefix = prefix(&self.place);
+        let prefix = prefix(&self.scope);
         let start = start.strip_prefix(&prefix).unwrap_or(start).to_owned();
         let token = ContinueToken {
             revision: None,
@@ -231,7 +232,7 @@ impl Iterator for Walk {
     }
 }
 
-/// The state of a new list (semantics 6.3).
+/// The state of a new list, by `resourceVersion` and `resourceVersionMatch`.
 fn state(version: ResourceVersion, matching: Option<VersionMatch>, paged: bool) -> ListAt {
     let fresh = |revision: Revision| ListAt::Fresh(Freshness::NotOlderThan(revision));
     match (version, matching) {
@@ -239,14 +240,14 @@ fn state(version: ResourceVersion, matching: Option<VersionMatch>, paged: bool) 
         (ResourceVersion::Any, _) => ListAt::Fresh(Freshness::Any),
         (ResourceVersion::Number(revision), Some(VersionMatch::Exact)) => ListAt::Exact(revision),
         (ResourceVersion::Number(revision), Some(VersionMatch::NotOlderThan)) => fresh(revision),
-        // As it was before clients could say which they mean.
+        // kube-apiserver's rule for a limit without `resourceVersionMatch`: the exact state.
         (ResourceVersion::Number(revision), None) if paged => ListAt::Exact(revision),
         (ResourceVersion::Number(revision), None) => fresh(revision),
     }
 }
 
-/// The state of a list that goes on.
-fn goes_on(token: &str, version: &str, place: &Place) -> Result<ListAt, ApiError> {
+/// The state of a continued list.
+fn goes_on(token: &str, version: &str, scope: &RequestScope) -> Result<ListAt, ApiError> {
     let token = ContinueToken::decode(token)?;
     if !matches!(version, "" | "0") {
         let message = "specifying resource version is not allowed when using continue";
@@ -254,13 +255,13 @@ fn goes_on(token: &str, version: &str, place: &Place) -> Result<ListAt, ApiError
     }
     Ok(ListAt::Continue {
         revision: token.revision,
-        start: prefix(place) + &token.start,
+        start: prefix(scope) + &token.start,
     })
 }
 
-/// What is before a token's key in the keys of the store.
-fn prefix(place: &Place) -> String {
-    match place.namespace.as_str() {
+/// Prefix of a token's key in the keys of the store.
+fn prefix(scope: &RequestScope) -> String {
+    match scope.namespace.as_str() {
         "" => String::new(),
         namespace => format!("{namespace}/"),
     }

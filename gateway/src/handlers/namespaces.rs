@@ -1,8 +1,8 @@
-//! Namespaces where there is no cluster: each exists as soon as somebody names it
+//! Implicit namespaces for a server without a cluster
 //! (docs/adr/0006-namespaces-without-a-cluster.md).
 //!
-//! kubectl asks for the namespace when an object in it is not found, to tell the user which of the
-//! two is missing.
+//! kubectl reads the namespace when an object in it is not found, to report which of the two is
+//! missing.
 
 use api_types::gvk::GroupResource;
 use api_types::names;
@@ -16,8 +16,8 @@ use kube_json::ObjectWriter;
 use crate::codec;
 use crate::reply;
 
-/// Answers a request for one namespace; none if the request is for something else.
-pub(super) fn answer(info: &RequestInfo, head: &Parts) -> Option<Response<Body>> {
+/// The response to a request for one namespace; none for any other request.
+pub(super) fn respond(info: &RequestInfo, head: &Parts) -> Option<Response<Body>> {
     let asked = (
         info.group.as_str(),
         info.version.as_str(),

@@ -11,32 +11,33 @@ use http::{Response, StatusCode};
 use super::call::{in_time, named};
 use super::scale::Scaled;
 use super::{Api, Call};
-use crate::codec::Form;
-use crate::compute::{Remade, Run};
+use crate::codec::Negotiated;
+use crate::compute::{Recomputable, Run};
 use crate::patch;
 use crate::registry::{Body, Patch, PatchScale};
 use crate::strategy::prepare::Part;
 
-/// Patches an object, or the part of it that the subresource is about.
+/// Patches an object, or the part that the subresource selects.
 pub(super) async fn patch(
     api: &Api,
     call: &mut Call,
     part: Part,
 ) -> Result<Response<body::Body>, ApiError> {
-    let (form, body) = read(api, call).await?;
+    let (negotiated, body) = read(api, call).await?;
     let target = call.target(body.options.dry_run(), body.options.field_manager());
     let plan = Patch { part, body };
     let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
     let written = outcome.into_written()?;
-    call.written(api, form, StatusCode::OK, written.bytes).await
+    call.written(api, negotiated, StatusCode::OK, written.bytes)
+        .await
 }
 
-/// Patches how many replicas an object wants.
+/// Patches the replicas of an object.
 pub(super) async fn patch_scale(
     api: &Api,
     call: &mut Call,
 ) -> Result<Response<body::Body>, ApiError> {
-    let (form, body) = read(api, call).await?;
+    let (negotiated, body) = read(api, call).await?;
     let scaled = Scaled::of(call)?;
     let target = call.target(body.options.dry_run(), body.options.field_manager());
     let plan = PatchScale {
@@ -45,24 +46,26 @@ pub(super) async fn patch_scale(
     };
     let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
     let written = outcome.into_written()?;
-    scaled.answer(&call.compute(api), form, written).await
+    scaled
+        .respond(&call.compute(api), negotiated, written)
+        .await
 }
 
-/// Reads head and body, in the order in which kube-apiserver complains.
-async fn read(api: &Api, call: &mut Call) -> Result<(Form, Body), ApiError> {
+/// Reads head and body, in the order in which kube-apiserver checks them.
+async fn read(api: &Api, call: &mut Call) -> Result<(Negotiated, Body), ApiError> {
     let kind = media_type::of_patch(call.header(&CONTENT_TYPE))?;
     if kind == PatchType::Apply {
         return Err(patch::unsupported());
     }
     named(&call.info)?;
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let body = call.read_body().await?;
     let options = PatchOptions::parse(call.query(), false)?;
     let (weight, validation) = (patch::weight(kind, &body), options.field_validation());
     let parse = move |_: &Run| patch::Patch::parse(kind, &body, validation);
     let first = move |run: &Run| {
         let patch = parse(run)?;
-        Ok::<_, ApiError>(Remade::new(run, patch, parse))
+        Ok::<_, ApiError>(Recomputable::new(run, patch, parse))
     };
     let patch = call.compute(api).run(weight, first).await??;
     let body = Body {
@@ -70,5 +73,5 @@ async fn read(api: &Api, call: &mut Call) -> Result<(Form, Body), ApiError> {
         options,
         weight,
     };
-    Ok((form, body))
+    Ok((negotiated, body))
 }

@@ -1,7 +1,7 @@
-//! Which handler a request is for.
+//! Selects the handler of a request.
 //!
-//! Source: `apiextensions-apiserver`'s `crdHandler`: what it does not know it leaves to a plain
-//! 404, and what it knows it answers with a Status.
+//! Source: `crdHandler` of `apiextensions-apiserver`: unknown resources get a plain 404, known ones
+//! a Status.
 
 use api_types::request_info::{RequestInfo, Verb};
 use api_types::status::ApiError;
@@ -12,18 +12,15 @@ use super::{Api, Call, create, delete, delete_collection, get, list, patch, upda
 use crate::resources::{Catalog, Served};
 use crate::strategy::prepare::Part as Written;
 
-/// What of a resource a request is about.
+/// The part of a resource that a request addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Objects.
     Object,
-    /// The status of an object.
     Status,
-    /// The scale of an object.
     Scale,
 }
 
-/// The resource of a request in its version; none where there is plainly nothing.
+/// The resource of a request in its version; none for a plain 404.
 pub(super) fn find(catalog: &Catalog, info: &RequestInfo) -> Option<Served> {
     if !info.is_resource_request {
         return None;
@@ -38,14 +35,14 @@ pub(super) fn find(catalog: &Catalog, info: &RequestInfo) -> Option<Served> {
     in_scope.then_some(served)
 }
 
-/// Answers a request for a resource that there is.
-pub(super) async fn answer(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
+/// Responds to a request for a known resource.
+pub(super) async fn respond(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     if let Some(warning) = call.served.warning() {
         call.context.warnings.add(warning);
     }
     let part = part(call)?;
-    // The futures of writes are boxed: they are six times as large as those of reads, which would have
-    // to make room for them.
+    // The futures of writes are boxed: they are six times as large as those of reads, and every
+    // future of this function would have that size.
     match (&call.info.verb, part) {
         (Verb::Get, Part::Object | Part::Status) => get::object(api, call).await,
         (Verb::Get, Part::Scale) => get::scale(api, call).await,

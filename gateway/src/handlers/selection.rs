@@ -1,4 +1,4 @@
-//! Which objects of a resource a request is about: its place, and its selectors.
+//! Selection of objects by path and selectors.
 
 use api_types::names;
 use api_types::options::ListOptions;
@@ -12,27 +12,27 @@ use crate::store::{Equality, Filter, ObjectKey, Scope, Stored};
 const NAME: &str = "metadata.name";
 const NAMESPACE: &str = "metadata.namespace";
 
-/// Checked selectors.
+/// Validated selectors.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
 }
 
-/// The part of the keys that a request is about.
+/// The range of keys that a request addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// Empty for all namespaces, and for what has none.
+pub(crate) struct RequestScope {
+    /// Empty for all namespaces, and for cluster-scoped resources.
     pub namespace: String,
-    /// The one object that can match.
+    /// The only object that can match, if the request names one.
     pub name: Option<String>,
 }
 
 impl Selection {
-    /// Reads the selectors of a list, a watch or the deletion of a collection.
+    /// Parses the selectors of a list, a watch or the deletion of a collection.
     ///
     /// # Errors
-    /// 400 for a field that cannot be selected by, or a name other than the path's.
+    /// 400 for an unsupported field, or a name that differs from the path's.
     pub(crate) fn of(
         options: &ListOptions,
         served: &Served,
@@ -52,7 +52,7 @@ impl Selection {
         let fields = if info.name.is_empty() {
             options.field_selector().clone()
         } else {
-            // Of the path, or what the selector pins it to.
+            // The name of the path, or the name that the field selector requires.
             let narrowed = options.clone().for_name(&info.name)?;
             narrowed.field_selector().clone()
         };
@@ -62,8 +62,8 @@ impl Selection {
         })
     }
 
-    /// Where to look for what is selected.
-    pub(crate) fn place(&self, info: &RequestInfo, served: &Served) -> Place {
+    /// The range that contains all selected objects.
+    pub(crate) fn scope(&self, info: &RequestInfo, served: &Served) -> RequestScope {
         let selected = self.fields.required(NAMESPACE);
         let selected = selected.filter(|it| names::dns1123_label(it).is_empty());
         let namespace = match info.namespace.as_str() {
@@ -71,22 +71,22 @@ impl Selection {
             namespace => namespace,
         };
         let name = self.fields.required(NAME);
-        // One object is named by its namespace, too.
+        // A namespaced object is identified only together with its namespace.
         let name = name.filter(|name| {
             (!namespace.is_empty() || !served.namespaced()) && names::path_segment(name).is_empty()
         });
-        Place {
+        RequestScope {
             namespace: namespace.to_owned(),
             name: name.map(str::to_owned),
         }
     }
 
-    /// Whether nothing can be selected, because the requirements contradict each other.
+    /// Whether the requirements contradict each other, so that nothing matches.
     pub(crate) fn is_nothing(&self) -> bool {
         self.labels.is_nothing() || self.fields.is_nothing()
     }
 
-    /// Whether everything is selected.
+    /// Whether everything matches.
     pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
@@ -101,16 +101,16 @@ impl Filter for Selection {
         let labels = self.labels.equalities();
         let labels = labels.map(|(key, value)| Equality::Label(key.to_owned(), value.to_owned()));
         let fields = self.fields.requirements().iter();
-        // Names and namespaces are in the key, not among the fields.
+        // Name and namespace are in the key, not among the fields.
         let fields = fields.filter(|it| it.equal && it.field != NAME && it.field != NAMESPACE);
         let fields = fields.map(|it| Equality::Field(it.field.clone(), it.value.clone()));
         labels.chain(fields).collect()
     }
 }
 
-impl Place {
-    /// The same for the store.
-    pub(crate) fn scope(&self) -> Scope {
+impl RequestScope {
+    /// The range as a scope of the store.
+    pub(crate) fn store_scope(&self) -> Scope {
         match (&self.name, self.namespace.as_str()) {
             (Some(name), namespace) => Scope::Object(ObjectKey::new(namespace, name)),
             (None, "") => Scope::All,
@@ -118,7 +118,7 @@ impl Place {
         }
     }
 
-    /// The same without regard to names.
+    /// The range without the name.
     pub(crate) fn widened(self) -> Self {
         Self { name: None, ..self }
     }

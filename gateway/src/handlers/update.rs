@@ -11,20 +11,20 @@ use http::{Response, StatusCode};
 use super::call::{in_time, named};
 use super::scale::{self, Scaled};
 use super::{Api, Call};
-use crate::codec::{Form, decode};
-use crate::compute::{Remade, Run};
+use crate::codec::{Negotiated, decode};
+use crate::compute::{Recomputable, Run};
 use crate::registry::identity::{self, Names};
 use crate::registry::{Replace, ReplaceScale, Target};
 use crate::strategy::prepare::Part;
 
-/// Replaces an object, or the part of it that the subresource is about.
+/// Replaces an object, or the part that the subresource selects.
 pub(super) async fn update(
     api: &Api,
     call: &mut Call,
     part: Part,
 ) -> Result<Response<Body>, ApiError> {
     named(&call.info)?;
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
@@ -44,7 +44,7 @@ pub(super) async fn update(
     let first = move |run: &Run| {
         let object = decode(run)?;
         let uid = Meta::of(&object).uid().to_owned();
-        Ok::<_, ApiError>((Remade::new(run, object, decode), uid))
+        Ok::<_, ApiError>((Recomputable::new(run, object, decode), uid))
     };
     let (object, uid) = call.compute(api).run(weight, first).await??;
     let plan = Replace {
@@ -56,13 +56,14 @@ pub(super) async fn update(
     };
     let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
     let written = outcome.into_written()?;
-    call.written(api, form, StatusCode::OK, written.bytes).await
+    call.written(api, negotiated, StatusCode::OK, written.bytes)
+        .await
 }
 
-/// Sets how many replicas an object wants.
+/// Sets the desired replicas of an object.
 pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     named(&call.info)?;
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
@@ -80,5 +81,7 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     };
     let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
     let written = outcome.into_written()?;
-    scaled.answer(&call.compute(api), form, written).await
+    scaled
+        .respond(&call.compute(api), negotiated, written)
+        .await
 }

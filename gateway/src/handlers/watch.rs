@@ -1,4 +1,4 @@
-//! Watching a collection.
+//! Watch of a collection.
 
 mod body;
 
@@ -17,28 +17,29 @@ use tokio::time::Instant;
 use self::body::Events;
 use super::selection::Selection;
 use super::{Api, Call};
-use crate::codec::{Form, Frames};
+use crate::codec::{Frames, Negotiated};
 use crate::store::{Freshness, StoreError, WatchRequest, WatchStart};
 
-/// The shortest and the longest a watch lasts unless the client says how long, seconds.
-const LASTS: std::ops::Range<u64> = 1800..3600;
+/// Range of the random watch timeout if the client sets none, seconds: kube-apiserver's
+/// `--min-request-timeout` of 1,800 s, up to twice as long.
+const DEFAULT_TIMEOUT_SECONDS: std::ops::Range<u64> = 1800..3600;
 
-/// Answers with what happens.
+/// Responds with a stream of events.
 pub(super) async fn watch(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
-    let form = Form::of(&call.head)?;
+    let negotiated = Negotiated::of(&call.head)?;
     let options = ListOptions::parse(call.head.uri.query().unwrap_or_default())?;
-    follow(api, call, form, &options).await
+    follow(api, call, negotiated, &options).await
 }
 
-/// The same for options that are read already.
+/// As [`watch`], for parsed options.
 pub(super) async fn follow(
     api: &Api,
     call: &mut Call,
-    form: Form,
+    negotiated: Negotiated,
     options: &ListOptions,
 ) -> Result<Response<Body>, ApiError> {
     let selection = Selection::of(options, &call.served, &call.info)?;
-    let scope = selection.place(&call.info, &call.served).scope();
+    let scope = selection.scope(&call.info, &call.served).store_scope();
     let version = ResourceVersion::parse(options.resource_version())
         .map_err(|error| ApiError::internal_plain(error.to_string()))?;
     let request = WatchRequest {
@@ -46,14 +47,15 @@ pub(super) async fn follow(
         start: start(options, version),
         filter: Arc::new(selection),
     };
-    // A streamed list: it alone ends its beginning with a bookmark, and may be compressed.
+    // Only a streamed list marks the end of its initial objects with a bookmark, and may be
+    // compressed.
     let asked = options.send_initial_events() == Some(true) || options.legacy_initial_events();
     let streamed_list = asked && options.allow_watch_bookmarks();
     let deadline = deadline(options);
     let watcher = api.store.watch(call.served.resource().id(), request).await;
-    let form = form.for_watch()?;
-    let stream_type = HeaderValue::from_static(form.encoding().stream_type());
-    let frames = Frames::new(&form, &call.served, streamed_list)?;
+    let negotiated = negotiated.for_watch()?;
+    let stream_type = HeaderValue::from_static(negotiated.encoding().stream_type());
+    let frames = Frames::new(&negotiated, &call.served, streamed_list)?;
     let (compressed, compute) = (frames.compressed(), call.compute(api));
     let events = match watcher {
         Ok(watcher) => {
@@ -63,7 +65,7 @@ pub(super) async fn follow(
                 (false, _) => events,
             }
         }
-        // Not this server's trouble: a watch that cannot be, told as its only event.
+        // Client error: respond with 200 and a single ERROR event, as kube-apiserver does.
         Err(error @ (StoreError::Compacted { .. } | StoreError::FutureRevision { .. })) => {
             Events::failed(&error.into(), frames, compute)
         }
@@ -79,7 +81,7 @@ pub(super) async fn follow(
     Ok(response)
 }
 
-/// Where the events start (semantics 6.8, 6.10.5).
+/// Start of the events, by `resourceVersion`, `resourceVersionMatch` and `sendInitialEvents`.
 fn start(options: &ListOptions, version: ResourceVersion) -> WatchStart {
     let freshness = match version {
         ResourceVersion::Unset => Freshness::Latest,
@@ -97,13 +99,13 @@ fn start(options: &ListOptions, version: ResourceVersion) -> WatchStart {
 fn deadline(options: &ListOptions) -> Instant {
     let asked = options.timeout_seconds().unwrap_or(0);
     let lasts = match u64::try_from(asked) {
-        // Far enough for everybody, and no overflow.
+        // Capped, so that adding it to the current time cannot overflow.
         Ok(seconds) if seconds > 0 => Duration::from_secs(seconds.min(u64::from(u32::MAX))),
         Ok(_) => {
-            let longest = Duration::from_secs(LASTS.end);
-            rand::rng().random_range(Duration::from_secs(LASTS.start)..longest)
+            let longest = Duration::from_secs(DEFAULT_TIMEOUT_SECONDS.end);
+            rand::rng().random_range(Duration::from_secs(DEFAULT_TIMEOUT_SECONDS.start)..longest)
         }
-        // Over before it began, as in kube-apiserver.
+        // As in kube-apiserver, a watch with an invalid timeout ends at once.
         Err(_) => Duration::ZERO,
     };
     Instant::now() + lasts

@@ -1,23 +1,23 @@
-//! The three probes.
+//! The three probe endpoints.
 
 use super::Check;
 
-/// What is probed.
+/// A probe endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
-    /// `/healthz`: the old name; what a person looks at.
+    /// `/healthz`: deprecated by kube-apiserver; for people.
     Healthz,
-    /// `/livez`: whether the process must be started again.
+    /// `/livez`: whether the process must be restarted.
     Livez,
-    /// `/readyz`: whether requests should be sent here.
+    /// `/readyz`: whether requests should be routed here.
     Readyz,
 }
 
 impl Endpoint {
-    /// All of them.
+    /// All endpoints.
     pub const ALL: [Self; 3] = [Self::Healthz, Self::Livez, Self::Readyz];
 
-    /// The first part of its path.
+    /// The first segment of the path.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl Endpoint {
         }
     }
 
-    /// The names of its checks, in the order in which they are listed.
+    /// The names of the checks, in the order of the verbose output.
     pub fn check_names(self) -> impl Iterator<Item = &'static str> {
         self.checks().iter().map(|check| check.name())
     }

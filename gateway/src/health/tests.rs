@@ -1,4 +1,4 @@
-//! Probes by state, in kube-apiserver's words.
+//! Probe responses per state, with kube-apiserver's text.
 
 use http_body_util::BodyExt as _;
 
@@ -32,14 +32,14 @@ async fn check(response: Response<Body>, status: u16, body: &str) {
 }
 
 #[tokio::test]
-async fn all_is_well() {
+async fn probes_succeed_when_ready() {
     let Fixture { health, .. } = fixture();
     for endpoint in Endpoint::ALL {
         check(health.all(endpoint, None), 200, "ok").await;
     }
     let verbose = "[+]ping ok\n[+]storage ok\n[+]shutdown ok\nreadyz check passed\n";
-    let answer = health.all(Endpoint::Readyz, Some("verbose"));
-    check(answer, 200, verbose).await;
+    let response = health.all(Endpoint::Readyz, Some("verbose"));
+    check(response, 200, verbose).await;
     let excluded = "[+]ping ok\n[+]storage excluded: ok\n\
         warn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n\
         healthz check passed\n";
@@ -51,7 +51,7 @@ async fn all_is_well() {
 }
 
 #[tokio::test]
-async fn trouble_with_storage_is_no_reason_to_restart() {
+async fn storage_error_fails_readyz_but_not_livez() {
     let Fixture { phase, health, .. } = fixture();
     phase.send_replace(Phase::Initializing {
         trouble: Some("no socket".to_owned()),
@@ -73,7 +73,7 @@ async fn trouble_with_storage_is_no_reason_to_restart() {
 }
 
 #[tokio::test]
-async fn a_server_on_its_way_out_is_not_ready() {
+async fn draining_server_fails_readyz() {
     let Fixture {
         shutdown,
         health,

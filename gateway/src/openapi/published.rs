@@ -1,4 +1,4 @@
-//! A document in the two forms that clients ask for.
+//! A document as JSON and protobuf.
 
 use std::sync::OnceLock;
 
@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use crate::reply::{self, Document};
 
-/// Below this size compression costs more than it saves; kube-apiserver's threshold here.
+/// Documents below this size are not compressed, bytes: the threshold of kube-openapi's handler.
 const COMPRESS_FROM: usize = 1400;
 
-/// A version of OpenAPI, and how its documents are written as protobuf.
+/// A version of OpenAPI and its protobuf encoding.
 #[derive(Debug)]
 pub(super) struct Edition {
-    /// The subtypes that name protobuf, the one that answers carry first.
+    /// Accepted protobuf subtypes; responses have the first.
     subtypes: [&'static str; 2],
     content_type: HeaderValue,
     encode: fn(&Value) -> Vec<u8>,
@@ -44,14 +44,14 @@ pub(super) static V3: Edition = Edition {
     encode: crd_schema::openapi::proto::v3,
 };
 
-/// What a client accepts.
+/// Encoding of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Encoding {
     Json,
     Protobuf,
 }
 
-/// A document, as protobuf once somebody has asked for that.
+/// A document; its protobuf encoding is built at the first request.
 #[derive(Debug)]
 pub(super) struct Published {
     edition: &'static Edition,
@@ -60,14 +60,14 @@ pub(super) struct Published {
 }
 
 impl Edition {
-    /// The form that the client prefers, if there is any.
-    pub(super) fn form(&self, head: &Parts) -> Option<Form> {
+    /// The encoding that the client prefers; none if it accepts neither.
+    pub(super) fn encoding(&self, head: &Parts) -> Option<Encoding> {
         let accept = head.headers.get(ACCEPT);
         let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
         let [current, former] = self.subtypes;
         match media_type::preferred_subtype(accept, &["json", current, former])? {
-            "json" => Some(Form::Json),
-            _ => Some(Form::Protobuf),
+            "json" => Some(Encoding::Json),
+            _ => Some(Encoding::Protobuf),
         }
     }
 }
@@ -81,18 +81,19 @@ impl Published {
         }
     }
 
-    /// The document that hashes are made of.
+    /// The JSON document, from which the hash is computed.
     pub(super) const fn json(&self) -> &Document {
         &self.json
     }
 
-    /// The document in a form, and the name of the form.
-    pub(super) fn document(&self, form: Form) -> (&Document, HeaderValue) {
-        match form {
-            Form::Json => (&self.json, reply::JSON),
-            Form::Protobuf => {
+    /// The document in an encoding, and its content type.
+    pub(super) fn document(&self, encoding: Encoding) -> (&Document, HeaderValue) {
+        match encoding {
+            Encoding::Json => (&self.json, reply::JSON),
+            Encoding::Protobuf => {
                 let document = self.protobuf.get_or_init(|| {
-                    // What was just written can be read; the value itself is not worth keeping.
+                    // The bytes were produced here, so they parse. Keeping the parsed value would
+                    // cost more memory than parsing it once.
                     let value = kube_json::reparse(self.json.bytes()).unwrap_or(Value::Null);
                     self.json.encoded_as((self.edition.encode)(&value))
                 });
@@ -102,7 +103,7 @@ impl Published {
     }
 }
 
-/// The index: it has one form.
+/// The index, which exists as JSON only.
 pub(super) fn plain(document: &Value) -> Document {
     Document::new(kube_json::to_vec(document), COMPRESS_FROM)
 }

@@ -1,4 +1,4 @@
-//! Addresses, hashes and caches of documents.
+//! URLs, hashes and caching of documents.
 
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -39,16 +39,16 @@ async fn json(response: Response<Body>) -> Value {
 }
 
 #[tokio::test]
-async fn the_index_leads_to_documents_that_may_be_kept_for_ever() {
+async fn openapi_index_links_immutable_documents() {
     let documents = documents();
     let index = json(documents.index(&head("/openapi/v3", &[]))).await;
     let paths = index["paths"].as_object().unwrap();
     assert_eq!(paths.keys().collect::<Vec<_>>(), ["apis/x.io/v1"]);
     let url = paths["apis/x.io/v1"]["serverRelativeURL"].as_str().unwrap();
 
-    let answer = documents.version("apis/x.io/v1", &head(url, &[]));
-    assert_eq!(answer.status(), StatusCode::OK);
-    let headers = answer.headers();
+    let response = documents.version("apis/x.io/v1", &head(url, &[]));
+    assert_eq!(response.status(), StatusCode::OK);
+    let headers = response.headers();
     assert_eq!(headers["cache-control"], "public, immutable");
     assert_eq!(headers["content-type"], "application/json");
     assert_eq!(headers["vary"], "Accept");
@@ -60,14 +60,14 @@ async fn the_index_leads_to_documents_that_may_be_kept_for_ever() {
         .trim_matches('"')
         .to_owned();
     assert!(url.ends_with(&format!("?hash={hash}")), "{url}");
-    let document = json(answer).await;
+    let document = json(response).await;
     assert_eq!(document["openapi"], "3.0.0");
     let list = &document["components"]["schemas"]["io.x.v1.FooList"];
     assert!(list.is_object(), "the default name of the list kind");
 }
 
 #[test]
-fn another_hash_is_redirected_and_a_known_one_not_sent() {
+fn stale_openapi_hash_is_redirected_and_matching_etag_is_304() {
     let documents = documents();
     let path = "apis/x.io/v1";
     let moved = documents.version(path, &head("/openapi/v3/apis/x.io/v1?hash=OLD", &[]));
@@ -88,43 +88,43 @@ fn another_hash_is_redirected_and_a_known_one_not_sent() {
         ("apis/x.io/v2", "*/*", StatusCode::NOT_FOUND),
         ("apis/x.io/v1/", "*/*", StatusCode::NOT_FOUND),
     ] {
-        let answer = documents.version(path, &head("/", &[("accept", accept)]));
-        assert_eq!(answer.status(), status, "{path} {accept}");
-        assert!(!answer.headers().contains_key("expires"));
+        let response = documents.version(path, &head("/", &[("accept", accept)]));
+        assert_eq!(response.status(), status, "{path} {accept}");
+        assert!(!response.headers().contains_key("expires"));
     }
 }
 
 #[tokio::test]
-async fn version_two_is_one_document() {
+async fn openapi_v2_is_one_document() {
     let documents = documents();
-    let answer = documents.all(&head("/openapi/v2", &[("accept-encoding", "gzip")]));
-    assert_eq!(answer.headers()["content-encoding"], "gzip");
-    let vary: Vec<_> = answer.headers().get_all("vary").iter().collect();
+    let response = documents.all(&head("/openapi/v2", &[("accept-encoding", "gzip")]));
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
     assert_eq!(vary, ["Accept-Encoding", "Accept"]);
-    let answer = documents.all(&head("/openapi/v2", &[]));
-    let document = json(answer).await;
+    let response = documents.all(&head("/openapi/v2", &[]));
+    let document = json(response).await;
     assert_eq!(document["swagger"], "2.0");
     assert!(document["definitions"]["io.x.v1.Foo"].is_object());
 }
 
 #[tokio::test]
-async fn protobuf_is_another_form_of_the_same_document() {
+async fn openapi_protobuf_has_etag_of_json() {
     let documents = documents();
     let path = "apis/x.io/v1";
     let all = |accept: &str| documents.all(&head("/openapi/v2", &[("accept", accept)]));
     let one = |accept: &str| documents.version(path, &head("/", &[("accept", accept)]));
-    for (version, answers) in [
+    for (version, responses) in [
         ("v2", &all as &dyn Fn(&str) -> Response<Body>),
         ("v3", &one),
     ] {
-        let json = answers("application/json");
+        let json = responses("application/json");
         let name = format!("application/com.github.proto-openapi.spec.{version}.v1.0+protobuf");
         for accept in [name.clone(), name.replace(".v1.0", "@v1.0")] {
-            let answer = answers(&accept);
-            assert_eq!(answer.headers()["content-type"], name.as_str());
-            assert_eq!(answer.headers()["etag"], json.headers()["etag"]);
-            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-            // Field 1 of both is the version of OpenAPI.
+            let response = responses(&accept);
+            assert_eq!(response.headers()["content-type"], name.as_str());
+            assert_eq!(response.headers()["etag"], json.headers()["etag"]);
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            // Field 1 of both messages is the OpenAPI version.
             let begin: &[u8] = if version == "v2" {
                 b"\x0a\x032.0"
             } else {
@@ -132,7 +132,7 @@ async fn protobuf_is_another_form_of_the_same_document() {
             };
             assert!(bytes.starts_with(begin), "{accept}");
         }
-        let both = answers(&format!("{name};q=0.5, application/json"));
+        let both = responses(&format!("{name};q=0.5, application/json"));
         assert_eq!(both.headers()["content-type"], "application/json");
     }
 }

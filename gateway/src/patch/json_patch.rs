@@ -1,5 +1,5 @@
-//! JSON patch, RFC 6902, with the ways of `evanphx/json-patch` v4: indices may be negative, replacing
-//! or copying what an object lacks works, and null equals absent.
+//! JSON patch (RFC 6902) with the behavior of `evanphx/json-patch` v4: negative indices are
+//! allowed, `replace` and `copy` accept absent members, and null equals absent.
 
 mod chunks;
 mod pointer;
@@ -13,43 +13,43 @@ use kube_json::{MAX_DEPTH, Weight};
 use pointer::Pointer;
 use tree::Node;
 
-/// The most operations of one patch: `maxJSONPatchOperations` of kube-apiserver.
+/// Operations per patch: kube-apiserver's `maxJSONPatchOperations`.
 const MAX_OPERATIONS: usize = 10_000;
 
-/// The most bytes of JSON that all copies of one patch may add: kube-apiserver sets the library's
+/// Bytes of JSON that all copies of one patch may add: kube-apiserver sets the library's
 /// `AccumulatedCopySizeLimit` to its limit of request bodies.
 const MAX_COPIED: usize = 3 << 20;
 
-/// The most bytes of memory that all copies of one patch may add: a list of 30,000 small objects. Twice
-/// as much is there when one more copy is refused.
+/// Bytes of memory that all copies of one patch may add: a list of 30,000 small objects. Twice as
+/// much exists when one more copy is rejected.
 const MAX_COPIED_MEMORY: usize = 20 << 20;
 
-/// The most values that are looked at to learn how deep moved ones are. Each move of a list of a
-/// million looks at as many; ten take 50 ms.
+/// Values that are visited to measure the depth of moved values. A move of a list of a million
+/// items visits a million; ten such moves take 50 ms.
 const MAX_MEASURED: usize = 10_000_000;
 
-/// What one operation may hold.
+/// Members of an operation.
 const MEMBERS: [&str; 4] = ["op", "path", "from", "value"];
 
 /// Operations, applied in order.
 #[derive(Debug)]
 pub(super) struct JsonPatch(Vec<Map<String, Value>>);
 
-/// A document and what may still be done to it.
+/// A document and the remaining budgets of the patch.
 struct Document {
     root: Node,
     copied: usize,
     copied_memory: usize,
-    /// What is left of [`MAX_MEASURED`].
+    /// Remainder of [`MAX_MEASURED`].
     measured: usize,
 }
 
-/// An operation does not apply; clients are not told more.
+/// An operation does not apply. Clients get no further detail.
 #[derive(Debug, PartialEq, Eq)]
-struct Fails;
+struct Inapplicable;
 
 impl JsonPatch {
-    /// Reads a patch, and what strict decoding says about it.
+    /// Parses a patch; also returns the errors of strict decoding.
     pub(super) fn read(
         body: Value,
         duplicates: &[String],
@@ -89,9 +89,9 @@ impl JsonPatch {
         Ok((Self(operations), all))
     }
 
-    /// The object with all operations applied. Costs n log n in the length of object and patch,
-    /// for lists with a small part of n^1.5; neither the outcome nor anything on the way to it is
-    /// deeper than a body may be.
+    /// Applies all operations in O(n log n) of the size of object and patch, for lists with a small
+    /// part of n^1.5. Neither the result nor an intermediate value exceeds the depth limit of a
+    /// body.
     pub(super) fn apply(self, object: Value) -> Result<Value, ApiError> {
         let mut document = Document {
             root: Node::Whole(object),
@@ -100,23 +100,30 @@ impl JsonPatch {
             measured: MAX_MEASURED,
         };
         for operation in self.0 {
-            document.step(operation).map_err(|Fails| refused())?;
+            document
+                .step(operation)
+                .map_err(|Inapplicable| rejected())?;
         }
         Ok(document.root.into_value())
     }
 }
 
-/// 422 without a reason that could be read.
-fn refused() -> ApiError {
+/// 422 without details.
+fn rejected() -> ApiError {
     let message = "the server rejected our request due to an error in our request";
     ApiError::new(Reason::Invalid, message).with_details(Details::default())
 }
 
 impl Document {
-    fn step(&mut self, mut operation: Map<String, Value>) -> Result<(), Fails> {
-        // Nothing and null are the same value to the library.
+    fn step(&mut self, mut operation: Map<String, Value>) -> Result<(), Inapplicable> {
+        // The library treats an absent value as null.
         let value = operation.remove("value").unwrap_or(Value::Null);
-        let text = |key: &str| operation.get(key).and_then(Value::as_str).ok_or(Fails);
+        let text = |key: &str| {
+            operation
+                .get(key)
+                .and_then(Value::as_str)
+                .ok_or(Inapplicable)
+        };
         match text("op")? {
             "add" => {
                 let path = Pointer::new(text("path")?)?;
@@ -136,14 +143,14 @@ impl Document {
                 path.add(&mut self.root, moved)
             }
             "copy" => self.copy(text("from")?, text("path")?),
-            _ => Err(Fails),
+            _ => Err(Inapplicable),
         }
     }
 
-    fn replace(&mut self, path: &str, value: Value) -> Result<(), Fails> {
+    fn replace(&mut self, path: &str, value: Value) -> Result<(), Inapplicable> {
         if path.is_empty() {
             if !value.is_object() && !value.is_array() {
-                return Err(Fails);
+                return Err(Inapplicable);
             }
             self.root = Node::Whole(value);
             return Ok(());
@@ -153,27 +160,27 @@ impl Document {
         path.set(&mut self.root, Node::Whole(value))
     }
 
-    fn test(&self, path: &str, expected: &Value) -> Result<(), Fails> {
+    fn test(&self, path: &str, expected: &Value) -> Result<(), Inapplicable> {
         let found = if path.is_empty() {
-            Some(self.root.see())
+            Some(self.root.view())
         } else {
             Pointer::new(path)?.get(&self.root)?
         };
         match found {
             None if expected.is_null() => Ok(()),
             Some(found) if found.equals(expected) => Ok(()),
-            _ => Err(Fails),
+            _ => Err(Inapplicable),
         }
     }
 
-    fn copy(&mut self, from: &str, path: &str) -> Result<(), Fails> {
+    fn copy(&mut self, from: &str, path: &str) -> Result<(), Inapplicable> {
         let found = Pointer::new(from)?.get(&self.root)?;
         let value = found.map_or(Value::Null, |it| it.to_value());
         let weight = Weight::of(&value);
         self.copied += kube_json::to_vec(&value).len();
         self.copied_memory += weight.memory;
         if self.copied > MAX_COPIED || self.copied_memory > MAX_COPIED_MEMORY {
-            return Err(Fails);
+            return Err(Inapplicable);
         }
         let path = Pointer::new(path)?;
         fits(path, weight.depth)?;
@@ -181,17 +188,17 @@ impl Document {
     }
 }
 
-/// Whether a value so deep may be where a pointer leads. Asked before every change, because what is
-/// too deep can be neither cloned nor dropped; Go's library fails on it as well, when it writes or
-/// opens the document.
-fn fits(path: Pointer<'_>, depth: usize) -> Result<(), Fails> {
+/// Rejects a value that would exceed the depth limit at its destination. Checked before every
+/// change, because a value beyond the limit can be neither cloned nor dropped. Go's library also
+/// fails on such values, when it encodes or opens the document.
+fn fits(path: Pointer<'_>, depth: usize) -> Result<(), Inapplicable> {
     if path.len() + depth > MAX_DEPTH {
-        return Err(Fails);
+        return Err(Inapplicable);
     }
     Ok(())
 }
 
-/// The members' types, which strict decoding looks at first.
+/// Checks the types of the members, which strict decoding checks first.
 fn check_members(operation: &Map<String, Value>) -> Result<(), ApiError> {
     for key in ["op", "path", "from"] {
         match operation.get(key) {
@@ -217,7 +224,7 @@ fn unknown_members(index: usize, operation: &Map<String, Value>) -> Vec<String> 
         .collect()
 }
 
-/// A body, or an operation, that is of the wrong type.
+/// The error for a body or operation of the wrong type.
 fn wrong_type(value: &Value, what: &str, lenient: bool) -> ApiError {
     let found = kube_json::json_kind(value);
     let (strict, library) = match what {

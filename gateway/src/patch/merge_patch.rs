@@ -1,9 +1,9 @@
-//! JSON merge patch, RFC 7386.
+//! JSON merge patch (RFC 7386).
 
 use api_types::status::ApiError;
 use serde_json::Value;
 
-/// Demands an object.
+/// Rejects a patch that is not an object.
 pub(super) fn check(patch: &Value, lenient: bool) -> Result<(), ApiError> {
     let kind = match patch {
         Value::Object(_) => return Ok(()),
@@ -22,7 +22,7 @@ pub(super) fn check(patch: &Value, lenient: bool) -> Result<(), ApiError> {
     )))
 }
 
-/// The object merged with a patch that is an object.
+/// Merges an object with a patch that is an object.
 pub(super) fn apply(mut object: Value, patch: Value) -> Value {
     merge(&mut object, patch);
     object
@@ -31,7 +31,7 @@ pub(super) fn apply(mut object: Value, patch: Value) -> Value {
 fn merge(object: &mut Value, patch: Value) {
     let (current, patch) = match (&mut *object, patch) {
         (Value::Object(current), Value::Object(patch)) => (current, patch),
-        // The library prunes nulls only where an object replaces something else.
+        // The library removes nulls only where an object replaces another value.
         (Value::Object(_), patch) => return *object = patch,
         (_, mut patch) => {
             drop_nulls(&mut patch);
@@ -52,7 +52,7 @@ fn merge(object: &mut Value, patch: Value) {
     }
 }
 
-/// Prunes a value that is new: the nulls in its objects remove nothing and go; those in lists stay.
+/// Removes the nulls in the objects of a new value; nulls in lists stay.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {

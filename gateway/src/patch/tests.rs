@@ -1,4 +1,4 @@
-//! What patches do, case by case.
+//! Patches and their results, case by case.
 
 mod cost;
 
@@ -14,7 +14,7 @@ fn apply(kind: PatchType, object: &Value, patch: &Value) -> Result<Value, String
     patch.apply(object.clone()).map_err(|it| it.to_string())
 }
 
-/// `Value::Null` as the outcome means that the patch does not apply.
+/// `Value::Null` as the expected result means that the patch is rejected.
 fn check_json(patch: Value, expected: Value) {
     let object = json!({"a": {"b": [1, 2, 3], "x/y": 1, "n": null}, "s": "t"});
     let shown = patch.to_string();
@@ -36,8 +36,8 @@ fn check_json(patch: Value, expected: Value) {
 }
 
 #[test]
-fn json_patches_follow_the_library() {
-    let refused = || Value::Null;
+fn json_patch_matches_evanphx_library() {
+    let rejected = || Value::Null;
     let op = |op: &str, path: &str, value: Value| json!({"op": op, "path": path, "value": value});
     for (patch, expected) in [
         (op("replace", "/s", json!(2)), json!({"/s": 2})),
@@ -49,40 +49,40 @@ fn json_patches_follow_the_library() {
             op("add", "/a/b/-1", json!(9)),
             json!({"/a/b": [1, 2, 3, 9]}),
         ),
-        (op("add", "/a/b/4", json!(9)), refused()),
-        (op("add", "/a/b/x", json!(9)), refused()),
-        (op("add", "/no/where", json!(9)), refused()),
-        (op("add", "", json!(9)), refused()),
+        (op("add", "/a/b/4", json!(9)), rejected()),
+        (op("add", "/a/b/x", json!(9)), rejected()),
+        (op("add", "/no/where", json!(9)), rejected()),
+        (op("add", "", json!(9)), rejected()),
         (
             op("replace", "/a/b/-1", json!(9)),
             json!({"/a/b": [1, 2, 9]}),
         ),
-        (op("replace", "/a/b/3", json!(9)), refused()),
-        (op("replace", "/a/b/-4", json!(9)), refused()),
-        (op("replace", "", json!(9)), refused()),
+        (op("replace", "/a/b/3", json!(9)), rejected()),
+        (op("replace", "/a/b/-4", json!(9)), rejected()),
+        (op("replace", "", json!(9)), rejected()),
         (op("test", "/s", json!("t")), json!({})),
-        (op("test", "/s", json!("u")), refused()),
+        (op("test", "/s", json!("u")), rejected()),
         (op("test", "/none", json!(null)), json!({})),
         (op("test", "/a/n", json!(null)), json!({})),
-        (op("test", "/none", json!(1)), refused()),
-        (op("test", "/a/b/7", json!(null)), refused()),
-        (op("explode", "/s", json!(1)), refused()),
+        (op("test", "/none", json!(1)), rejected()),
+        (op("test", "/a/b/7", json!(null)), rejected()),
+        (op("explode", "/s", json!(1)), rejected()),
         (json!({"op": "test", "path": "/none"}), json!({})),
         (
             json!({"op": "remove", "path": "/a/b/-1"}),
             json!({"/a/b": [1, 2]}),
         ),
-        (json!({"op": "remove", "path": "/none"}), refused()),
-        (json!({"op": "remove", "path": "/a/b/3"}), refused()),
-        (json!({"op": "remove"}), refused()),
-        (json!({"path": "/s"}), refused()),
+        (json!({"op": "remove", "path": "/none"}), rejected()),
+        (json!({"op": "remove", "path": "/a/b/3"}), rejected()),
+        (json!({"op": "remove"}), rejected()),
+        (json!({"path": "/s"}), rejected()),
         (
             json!({"op": "move", "from": "/a/b/2", "path": "/a/b/0"}),
             json!({"/a/b": [3, 1, 2]}),
         ),
         (
             json!({"op": "move", "from": "/none", "path": "/s"}),
-            refused(),
+            rejected(),
         ),
         (
             json!({"op": "copy", "from": "/a/x~1y", "path": "/s"}),
@@ -111,7 +111,7 @@ fn json_patches_follow_the_library() {
 }
 
 #[test]
-fn copies_are_bounded() {
+fn json_patch_copies_are_bounded() {
     let object = json!({"text": "x".repeat(1 << 20)});
     let copy = json!({"op": "copy", "from": "/text", "path": "/more"});
     let copies = |count: usize| json!(vec![copy.clone(); count]);
@@ -120,7 +120,7 @@ fn copies_are_bounded() {
 }
 
 #[test]
-fn merge_patches_merge() {
+fn merge_patch_merges() {
     for (object, patch, expected) in [
         (json!({"a": 1}), json!({"a": 2}), json!({"a": 2})),
         (json!({"a": 1}), json!({"a": null}), json!({})),
@@ -168,7 +168,7 @@ fn check_refused(kind: PatchType, body: &str, validation: FieldValidation, expec
 }
 
 #[test]
-fn bodies_that_are_no_patch_are_refused() {
+fn invalid_patch_body_is_rejected() {
     use FieldValidation::{Ignore, Warn};
     let json = |body: &str, expected: &str| check_refused(PatchType::Json, body, Warn, expected);
     let into = "json: cannot unmarshal object into Go value of type";
@@ -211,7 +211,7 @@ fn check_problems(kind: PatchType, body: &str, expected: &[&str]) {
 }
 
 #[test]
-fn strict_decoding_looks_at_the_patch_itself() {
+fn strict_validation_covers_patch_body() {
     check_problems(
         PatchType::Json,
         r#"[{"op":"add","op":"add","path":"/a","value":{"x":1},"foo":1}]"#,

@@ -1,9 +1,10 @@
-//! Writers of one object, one after the other.
+//! Turns of writers that contend for one object.
 //!
-//! The first try of a write needs no lock: the backend compares revisions. Of a hundred writers that try the
-//! same object at once, one succeeds and the others have worked in vain, each time. From its first conflict
-//! on a write therefore waits for its turn at the object, and so does every other write while one has or
-//! awaits a turn. Writers in other replicas are met by the backend alone.
+//! The first attempt of a write takes no lock: the backend compares revisions. If a hundred writers
+//! try the same object at once, one succeeds and the work of all others is lost, each time.
+//! Therefore a write waits for a turn at the object after its first conflict, and so does every
+//! other write while a turn is held or awaited. Writers of other replicas conflict in the backend
+//! only.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -13,10 +14,10 @@ use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
 use crate::store::{ObjectKey, ResourceId};
 
-/// Size of the map at which objects without writers are removed from it.
+/// Number of entries at which objects without writers are removed from the map.
 const OBJECTS: usize = 256;
 
-/// The objects that several writers want.
+/// Objects with several writers.
 #[derive(Debug, Default)]
 pub(super) struct Contention(Mutex<Objects>);
 
@@ -29,19 +30,19 @@ struct Objects {
 /// A turn at an object, until dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// Whether others may have written since the conflict.
+    /// Whether the turn was awaited, so that others may have written since the conflict.
     pub(super) waited: bool,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl Contention {
-    /// Waits for a turn, in the order in which writers ask. The deadline of the request bounds the wait.
+    /// Waits for a turn, in order of arrival. The deadline of the request bounds the wait.
     pub(super) async fn turn(&self, resource: &ResourceId, key: ObjectKey) -> Turn {
         let turns = self.0.lock().of((resource.clone(), key));
         Turn::at(turns).await
     }
 
-    /// The same for an object that others have a turn at, or wait for; none for any other.
+    /// As [`Self::turn`] for a contended object; none for any other.
     pub(super) async fn turn_if_contended(
         &self,
         resource: &ResourceId,
@@ -49,7 +50,7 @@ impl Contention {
     ) -> Option<Turn> {
         let turns = {
             let objects = self.0.lock();
-            // No copy of the key is made where nothing is contended.
+            // Avoids copying the key while nothing is contended.
             if objects.known.is_empty() {
                 return None;
             }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_writer_of_an_object_has_a_turn_and_others_do_not_wait() {
+    async fn contended_writers_take_turns_and_other_objects_do_not_wait() {
         let contention = Contention::default();
         let resource = ResourceId::new("g", "foos");
         let key = |name: &str| ObjectKey::new("ns", name);
@@ -106,9 +107,9 @@ mod tests {
         assert!(!contention.turn(&resource, key("b")).await.waited);
         let free = contention.turn_if_contended(&resource, key("b")).await;
         assert!(free.is_none());
-        let mut late = Box::pin(contention.turn_if_contended(&resource, key("a")));
-        assert!(late.as_mut().now_or_never().is_none());
-        drop(late);
+        let mut waiting = Box::pin(contention.turn_if_contended(&resource, key("a")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(waiting);
         let mut second = Box::pin(contention.turn(&resource, key("a")));
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);

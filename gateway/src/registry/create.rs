@@ -1,4 +1,4 @@
-//! `create`: an object that does not exist.
+//! `create`: a new object.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use crate::strategy::generate_name;
 
 /// Stores the object of a body.
 pub(crate) struct Create {
-    /// Decodes the body; again for each generated name that was taken.
+    /// Decodes the body; called again for each regenerated name.
     decode: Decode,
     options: CreateOptions,
-    /// Bytes of the body, as work.
+    /// Bytes of the body, for the pool.
     weight: usize,
     last: Mutex<Attempt>,
 }
 
 type Decode = Box<dyn Fn(&Run) -> Result<Value, ApiError> + Send + Sync>;
 
-/// The name that was tried last.
+/// The name of the last attempt.
 struct Attempt {
     name: Arc<str>,
-    /// Whether the client gave a prefix of the name.
+    /// Whether the client set `generateName`.
     prefixed: bool,
-    /// How many more names may be generated.
+    /// Remaining attempts to generate a name.
     left: usize,
 }
 
@@ -73,7 +73,7 @@ impl Plan for Create {
     /// Rejects a name that is taken, unless another one can be generated.
     fn check(&self, target: &Target, current: &Current) -> Result<(), ApiError> {
         let last = self.last.lock();
-        // After an attempt the name is taken, even if the driver does not show by what.
+        // After an attempt the name is taken, even if the driver returns no object.
         if last.name.is_empty() || last.left > 0 {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Plan for Create {
         Ok(Some(object))
     }
 
-    /// Generates the name, which admission does not see yet.
+    /// Generates the name. kube-apiserver does so after mutating admission.
     fn complete(&self, object: &mut Value) {
         let mut last = self.last.lock();
         let meta = Meta::of(object);

@@ -1,5 +1,5 @@
-//! `delete`: at once, or when the finalizers are gone (semantics F.9). A deletion of a collection is one
-//! of these for each object.
+//! `delete`: immediately, or after the last finalizer is removed. The deletion of a collection runs
+//! one of these per object.
 
 use api_types::gvk::GroupResource;
 use api_types::meta::Meta;
@@ -40,7 +40,8 @@ impl Plan for Delete {
                 self.expect_uid(target, stored)?;
                 self.expect_revision(target, stored.revision())
             }
-            // Deletion is the only way out, and the uid is among what cannot be decoded.
+            // Deletion is the only way to remove the object, and its uid cannot be decoded, so a
+            // uid precondition is rejected.
             Current::Undecodable { error, .. } if self.options.preconditions().uid.is_some() => {
                 Err(error.clone().into())
             }
@@ -55,7 +56,7 @@ impl Plan for Delete {
         old: Option<&Value>,
     ) -> Result<Option<Value>, ApiError> {
         let policy = self.options.propagation_policy();
-        // An object that cannot be decoded shows no finalizers.
+        // The finalizers of an undecodable object are unknown.
         let Some(old) = old.filter(|old| finalizers::delay_deletion(Meta::of(old), policy)) else {
             return Ok(None);
         };
@@ -94,7 +95,7 @@ impl Delete {
     }
 }
 
-/// kube-apiserver names the kind here, where other conflicts have the resource.
+/// kube-apiserver names the kind here, the resource in other conflicts.
 fn conflict(target: &Target, message: String) -> ApiError {
     let kind = target.served.group_kind();
     let resource = GroupResource::new(&*kind.group, &*kind.kind);

@@ -1,4 +1,4 @@
-//! Whether the object of a body is the one of the path, and the one that is stored.
+//! Checks that the object of a body is the object of the path, and the stored one.
 
 use api_types::field::{self, Path};
 use api_types::gvk::{GroupKind, GroupVersion};
@@ -17,16 +17,16 @@ const OTHER_NAMESPACE: &str =
 /// Namespace and name of an object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names<'a> {
-    /// Empty for none.
+    /// Empty if absent.
     namespace: &'a str,
-    /// Empty for none.
+    /// Empty if absent.
     name: &'a str,
 }
 
-/// Demands that a body's names are those of the path. The namespace may be missing.
+/// Rejects a body whose names differ from those of the path. The namespace may be absent.
 ///
 /// # Errors
-/// 400 if they are not.
+/// 400.
 pub(crate) fn check(body: Names<'_>, asked: Names<'_>) -> Result<(), ApiError> {
     let anywhere = body.namespace.is_empty() || asked.namespace.is_empty();
     if !anywhere && body.namespace != asked.namespace {
@@ -48,7 +48,7 @@ pub(crate) fn check(body: Names<'_>, asked: Names<'_>) -> Result<(), ApiError> {
 }
 
 impl<'a> Names<'a> {
-    /// Those of an object.
+    /// Names of an object.
     pub(crate) fn of(object: &'a Value) -> Self {
         let meta = Meta::of(object);
         Self {
@@ -57,7 +57,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Those of a client's Scale.
+    /// Names of a client's Scale.
     pub(crate) fn of_scale(scale: &'a ScaleObject) -> Self {
         Self {
             namespace: &scale.namespace,
@@ -65,7 +65,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Those in the path.
+    /// Names of the path.
     pub(crate) fn asked(target: &'a Target) -> Self {
         Self {
             namespace: &target.namespace,
@@ -74,7 +74,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Rejects an object whose namespace admission has changed.
+/// Rejects an object whose namespace was changed by admission.
 ///
 /// # Errors
 /// 400.
@@ -85,10 +85,10 @@ pub(super) fn same_namespace(object: &Value, namespace: &str) -> Result<(), ApiE
     Err(ApiError::bad_request(OTHER_NAMESPACE))
 }
 
-/// An update names the revision it was made from.
+/// Checks that an update names the stored revision.
 ///
 /// # Errors
-/// 409 if the object has another one by now, 422 if none is named.
+/// 409 if the object has another revision, 422 if the update names none.
 pub(super) fn expect_revision(
     target: &Target,
     object: &Value,
@@ -107,7 +107,7 @@ pub(super) fn expect_revision(
              try again",
         )),
         ResourceVersion::Unset | ResourceVersion::Any => {
-            // kube-apiserver has the plural where a kind should be.
+            // kube-apiserver puts the plural in place of the kind here.
             let kind = GroupKind::new(&*resource.group, &*resource.resource);
             let metadata = Path::new("metadata");
             let error = field::Error::invalid(
@@ -120,10 +120,10 @@ pub(super) fn expect_revision(
     }
 }
 
-/// An update that names a uid is of the object that has it.
+/// Checks that an update with a uid names the stored uid.
 ///
 /// # Errors
-/// 409 if the stored object has another one.
+/// 409 if the stored object has another uid.
 pub(super) fn expect_uid(
     target: &Target,
     stored: &Stored,
@@ -143,7 +143,7 @@ pub(super) fn expect_uid(
     Err(ApiError::conflict(resource, &target.name, message))
 }
 
-/// The kind that an object says it is, for errors about it.
+/// The kind in an object, for error messages.
 pub(super) fn kind_of(object: &Value) -> GroupKind {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let group = GroupVersion::parse(text("apiVersion")).map_or(String::new(), |it| it.group);

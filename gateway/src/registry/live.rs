@@ -1,4 +1,5 @@
-//! The stored object, from the cache first and from the backend when a rejection depends on it.
+//! The stored object: from the cache first, and from the backend before a rejection that depends on
+//! it.
 
 use std::sync::Arc;
 
@@ -9,19 +10,19 @@ use serde_json::Value;
 use super::{Registry, Target};
 use crate::store::{Freshness, StoreError, Stored};
 
-/// A look at the stored object.
+/// A read of the stored object.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
-    /// The object.
     pub(super) current: Current,
-    /// Whether this was read after the request came. Nothing is rejected for a state that is not.
+    /// Whether the read happened after the request arrived. A write is rejected on the basis of
+    /// fresh reads only.
     pub(super) fresh: bool,
 }
 
-/// What is stored under a name; cheap to clone.
+/// The stored state of a name; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) enum Current {
-    /// Nothing.
+    /// No object is stored.
     Absent,
     /// An object.
     Present(Arc<Stored>),
@@ -29,13 +30,13 @@ pub(crate) enum Current {
     Undecodable {
         /// Its revision.
         revision: Revision,
-        /// The error of each request that needs the object.
+        /// The error for every request that needs the object.
         error: StoreError,
     },
 }
 
 impl Live {
-    /// Assumes that nothing is stored, for a create: the backend checks.
+    /// Assumes that nothing is stored, for a create. The backend checks it.
     pub(super) const fn absent() -> Self {
         Self {
             current: Current::Absent,
@@ -51,7 +52,7 @@ impl Live {
         }
         let (id, key) = (target.served.resource().id(), target.key());
         match Current::of(registry.store.get(id, &key, Freshness::Any).await)? {
-            // It may have been replaced by now.
+            // The undecodable object may have been replaced since.
             Current::Undecodable { .. } => Self::fresh(registry, target).await,
             current => Ok(Self {
                 current,
@@ -60,7 +61,7 @@ impl Live {
         }
     }
 
-    /// The object as the backend has it now.
+    /// Reads the object from the backend.
     pub(super) async fn fresh(registry: &Registry, target: &Target) -> Result<Self, StoreError> {
         let (id, key) = (target.served.resource().id(), target.key());
         let current = Current::of(registry.store.get(id, &key, Freshness::Latest).await)?;
@@ -70,7 +71,7 @@ impl Live {
         })
     }
 
-    /// The object that the backend sent with a conflict.
+    /// The object that the backend returned with a conflict.
     pub(super) const fn from_conflict(current: Current) -> Self {
         Self {
             current,
@@ -80,7 +81,7 @@ impl Live {
 }
 
 impl Current {
-    /// Reads the result of a lookup.
+    /// Converts the result of a lookup.
     ///
     /// # Errors
     /// If the lookup failed.
@@ -127,10 +128,10 @@ impl Current {
     }
 }
 
-/// An object in the version of the request.
+/// The object in the version of the request.
 ///
 /// # Errors
-/// If its bytes are no object.
+/// If its bytes are not an object.
 pub(super) fn tree(target: &Target, stored: &Stored) -> Result<Value, ApiError> {
     let bytes = target.served.view(stored.bytes())?;
     kube_json::reparse(&bytes).map_err(ApiError::internal)

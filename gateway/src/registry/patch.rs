@@ -1,4 +1,4 @@
-//! `patch` of an object, or of its status.
+//! `patch` of an object or its status.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use super::identity::{self, Names};
 use super::plan::Plan;
 use crate::admission::Options;
 use crate::codec::decode::{self, Clean, Unfit};
-use crate::compute::{Remade, Run};
+use crate::compute::{Recomputable, Run};
 use crate::patch;
 use crate::request::Warnings;
 use crate::strategy::prepare::Part;
@@ -34,10 +34,10 @@ pub(crate) struct Patch {
 /// The patch of a request.
 pub(crate) struct Body {
     /// The parsed patch.
-    pub patch: Remade<patch::Patch, ApiError>,
+    pub patch: Recomputable<patch::Patch, ApiError>,
     /// The options of the request.
     pub options: PatchOptions,
-    /// Bytes of the body, as work.
+    /// Bytes of the body, for the pool.
     pub weight: usize,
 }
 
@@ -82,7 +82,7 @@ impl Plan for Patch {
 }
 
 impl Body {
-    /// Rejects unknown and duplicate fields, or warns of them.
+    /// Rejects unknown and duplicate fields, or adds warnings for them.
     ///
     /// # Errors
     /// 422 if validation is strict.
@@ -104,14 +104,14 @@ impl Body {
         Ok(())
     }
 
-    /// 422 for a patch whose result cannot be decoded; repeats the result.
+    /// 422 for a patch whose result cannot be decoded; quotes the result.
     pub(super) fn rejected(&self, run: &Run, before: &Value, problem: &str) -> ApiError {
         let patch = self.patch.take(run);
         let patched = patch.and_then(|patch| patch.apply(before.clone()));
         let patched = patched.unwrap_or_default();
         let json = String::from_utf8_lossy(&kube_json::to_vec(&patched)).into_owned();
         drop(patched);
-        // No more than that is shown, and quoting makes it longer.
+        // The error shows no more bytes, and quoting lengthens the text, so cut before quoting.
         let json = go_text::cut(json, field::MAX_BYTES);
         let path = field::Path::new("patch");
         let error = field::Error::invalid(path, json, problem);

@@ -1,4 +1,4 @@
-//! THE write pipeline: every step of every write, in order.
+//! The write pipeline: every step of every write, in order.
 
 use std::sync::Arc;
 
@@ -13,19 +13,18 @@ use crate::admission::Operation;
 use crate::compute::Run;
 use crate::store::{Action, ObjectKey, WriteOp, WriteOutcome};
 
-/// Writes what the plan wants, in a loop that ends when the backend had the revision that the
-/// candidate was made from.
+/// Runs a plan in a loop, until the stored revision is the one that the candidate was made from.
 ///
 /// # Errors
-/// Those of the plan; 404 or 409 if the object is not the one that was meant, 422 if the candidate is
-/// invalid, 429 if too much heavy work waits, 503 or 504 if the backend fails.
+/// Those of the plan; 404 or 409 if the object is not the intended one, 422 if the candidate is
+/// invalid, 429 if too much heavy work is queued, 503 or 504 if the backend fails.
 pub(super) async fn run<P: Plan>(
     registry: &Registry,
     target: &Target,
     plan: P,
 ) -> Result<Outcome, ApiError> {
     let plan = Arc::new(plan);
-    // A create meets a name, not another writer.
+    // A conflict of a create is with a name, not with a concurrent writer, so it takes no turn.
     let mut turn = match plan.operation() {
         Operation::Create => None,
         Operation::Update | Operation::Delete => registry.turn_if_contended(target).await,
@@ -40,7 +39,8 @@ pub(super) async fn run<P: Plan>(
             Ok(validated) => validated,
             Err(error) if live.fresh || is_overload(&error) => return Err(error),
             Err(error) => {
-                // The cache may lag: nothing is rejected for a state that is older than the request.
+                // The cache may be stale: a write is rejected only for a state read after the
+                // request arrived.
                 let fresh = Live::fresh(registry, target).await?;
                 if fresh.current.revision() == live.current.revision() {
                     return Err(error);
@@ -63,7 +63,7 @@ pub(super) async fn run<P: Plan>(
     }
 }
 
-/// All steps before the backend. What is between two waits is one job of [`crate::compute`].
+/// All steps before the commit. The steps between two awaits are one job of [`crate::compute`].
 async fn validated<P: Plan>(
     registry: &Registry,
     target: &Target,
@@ -74,7 +74,7 @@ async fn validated<P: Plan>(
     let weight = plan.weight().max(current.weight());
     let chain = &registry.admission;
 
-    // The plan's candidate for the stored object, and field management. A chain without steps is passed
+    // The plan's candidate for the stored object, and field management. An empty chain is applied
     // in the same job.
     let next = {
         let (chain, target) = (Arc::clone(chain), target.clone());
@@ -84,22 +84,23 @@ async fn validated<P: Plan>(
         };
         compute.run(weight, work).await??
     };
-    // Mutating admission, then defaults, metadata and schema: what it changed is checked.
+    // Mutating admission first, then defaults, metadata and schema, so that its changes are
+    // validated.
     let next = match next {
         Next::Mutate(candidate) => {
             let admitted = candidate.into_inner().mutate(chain).await?;
             let chain = Arc::clone(chain);
             let work = move |run: &Run| admitted.proceed(run, &chain);
-            compute.go_on(weight, work).await?
+            compute.run_accepted(weight, work).await?
         }
         next => next,
     };
-    // Validating admission sees the object as it will be stored.
+    // Validating admission receives the object as it will be stored.
     match next {
         Next::Review(checked) => {
             let reviewed = checked.into_inner().review(chain).await?;
             compute
-                .go_on(weight, move |_: &Run| reviewed.encode())
+                .run_accepted(weight, move |_: &Run| reviewed.encode())
                 .await
         }
         Next::Write(validated) => Ok(validated),
@@ -107,7 +108,8 @@ async fn validated<P: Plan>(
     }
 }
 
-/// Sends the change with the revision that it was made from. A conflict is the object that is stored.
+/// Commits the change if the stored revision is the one it was made from. A conflict returns the
+/// stored object.
 async fn commit(
     registry: &Registry,
     target: &Target,
@@ -171,13 +173,13 @@ async fn commit(
     Ok(Ok(Outcome::Present(written)))
 }
 
-/// What a client is shown that is not made from the stored bytes.
+/// A result that is not derived from the stored bytes.
 enum Shown {
     Bytes(Bytes),
     Outcome(Outcome),
 }
 
-/// Ends a dry run of a create, which conflicts with an object of that name.
+/// Ends the dry run of a create; conflicts with an existing object of that name.
 async fn create_dry_run(
     registry: &Registry,
     target: &Target,
@@ -194,7 +196,7 @@ async fn create_dry_run(
     }
 }
 
-/// Overload says nothing about the object, so that looking again would not help.
+/// Overload does not depend on the object, so a fresh read would not help.
 fn is_overload(error: &ApiError) -> bool {
     error.reason() == Some(Reason::TooManyRequests)
 }

@@ -1,4 +1,4 @@
-//! What differs between the kinds of writes.
+//! The interface of the kinds of writes.
 
 use api_types::status::ApiError;
 use serde_json::Value;
@@ -9,10 +9,10 @@ use crate::admission::{Operation, Options};
 use crate::compute::Run;
 use crate::strategy::prepare::Part;
 
-/// One kind of write. The pipeline asks it for a candidate and does everything else; when another
-/// write came between, it asks again.
+/// One kind of write. The pipeline calls it for a candidate and does everything else. After a
+/// conflict it calls it again.
 pub(crate) trait Plan: Send + Sync + 'static {
-    /// The operation that admission and validation see.
+    /// The operation for admission and validation.
     fn operation(&self) -> Operation {
         Operation::Update
     }
@@ -25,7 +25,8 @@ pub(crate) trait Plan: Send + Sync + 'static {
         Part::Main
     }
 
-    /// Bytes of the body, which decide where the work is done; the stored object counts as well.
+    /// Bytes of the body. Together with the stored object they decide whether the work runs on the
+    /// pool.
     fn weight(&self) -> usize {
         0
     }
@@ -38,11 +39,11 @@ pub(crate) trait Plan: Send + Sync + 'static {
         current.expect(target).map(|_| ())
     }
 
-    /// The object that the client wants to be stored; none if it is to be deleted. `old` is the
-    /// stored object in the version of the request.
+    /// The object to store; none to delete it. `old` is the stored object in the version of the
+    /// request.
     ///
     /// # Errors
-    /// Whatever is wrong with the request.
+    /// Any error of the request.
     fn candidate(
         &self,
         run: &Run,

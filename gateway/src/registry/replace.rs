@@ -1,4 +1,4 @@
-//! `update`: a body that replaces the object, or its status.
+//! `update`: a body that replaces the object or its status.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::live::Current;
 use super::plan::Plan;
 use super::{Target, identity};
 use crate::admission::Options;
-use crate::compute::{Remade, Run};
+use crate::compute::{Recomputable, Run};
 use crate::strategy::prepare::Part;
 
 /// Replaces the object, or its status, by the object of a body.
@@ -22,10 +22,10 @@ pub(crate) struct Replace {
     pub options: UpdateOptions,
     /// The uid that the stored object must have, if the body names one.
     pub uid: Option<Arc<str>>,
-    /// Bytes of the body, as work.
+    /// Bytes of the body, for the pool.
     pub weight: usize,
     /// The object of the body.
-    pub object: Remade<Value, ApiError>,
+    pub object: Recomputable<Value, ApiError>,
 }
 
 impl Plan for Replace {

@@ -1,4 +1,4 @@
-//! Writes of the scale subresource: a typed object of `autoscaling/v1`.
+//! Writes of the scale subresource: `Scale` of `autoscaling/v1`.
 
 use api_types::meta::Meta;
 use api_types::options::UpdateOptions;
@@ -15,21 +15,18 @@ use crate::admission::Options;
 use crate::codec::ScaleView;
 use crate::compute::Run;
 
-/// Stands for replicas that are not there, so that a client that says nothing is found out.
+/// Sentinel for absent replicas, as in kube-apiserver, which rejects a Scale without replicas.
 const NOTHING: i32 = i32::MIN;
 
-/// What a client's Scale says.
+/// The fields of a client's Scale.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScaleObject {
-    /// `metadata.name`.
     pub name: String,
-    /// `metadata.namespace`.
     pub namespace: String,
-    /// `metadata.uid`: the object must have it.
+    /// `metadata.uid`: a precondition if not empty.
     pub uid: String,
-    /// `metadata.resourceVersion`: the object must have it.
+    /// `metadata.resourceVersion`: a precondition if not empty.
     pub resource_version: String,
-    /// `spec.replicas`.
     pub replicas: i32,
 }
 
@@ -38,7 +35,7 @@ pub(crate) struct ScaleObject {
 pub(crate) struct ReplaceScale {
     /// The Scale of the body.
     pub wanted: ScaleObject,
-    /// Where objects keep what Scale shows.
+    /// Paths of the scale in the object.
     pub paths: ScalePaths,
     /// The options of the request.
     pub options: UpdateOptions,
@@ -47,7 +44,7 @@ pub(crate) struct ReplaceScale {
 /// Applies a patch to the Scale of the object.
 #[derive(Debug)]
 pub(crate) struct PatchScale {
-    /// Where objects keep what Scale shows.
+    /// Paths of the scale in the object.
     pub paths: ScalePaths,
     /// The patch of the body.
     pub body: Body,
@@ -103,10 +100,10 @@ impl Plan for PatchScale {
     }
 }
 
-/// An object's Scale as a tree that patches apply to.
+/// The Scale of an object as a tree, for patches.
 ///
 /// # Errors
-/// A plain 500 if something on the way to a value is not what the paths say.
+/// A plain 500 if a value on a path has the wrong type.
 fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
     let mut scale = ScaleView::of(object, paths)
         .map_err(|error| ApiError::internal_plain(error.to_string()))?;
@@ -115,10 +112,10 @@ fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
 }
 
 impl ScaleObject {
-    /// Reads a tree, and says which fields it does not know.
+    /// Parses a Scale; also returns its unknown fields.
     ///
     /// # Errors
-    /// The text of Go's decoder for what does not fit.
+    /// The text of Go's decoder for a value of the wrong type.
     pub(crate) fn read(tree: &Value) -> Result<(Self, Vec<String>), String> {
         let map = expect_map(tree, "Scale", "", "v1.Scale")?;
         let meta = Meta::of(tree);
@@ -145,10 +142,10 @@ impl ScaleObject {
         ))
     }
 
-    /// The object with the replicas that are wanted.
+    /// The object with the desired replicas.
     ///
     /// # Errors
-    /// 400 if nothing is wanted, a plain 500 if something on the way is no map.
+    /// 400 if replicas are absent, a plain 500 if a value on the path is not a map.
     pub(crate) fn apply(&self, object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
         let path = &paths.spec_replicas;
         if self.replicas == NOTHING {

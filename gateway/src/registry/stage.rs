@@ -1,6 +1,6 @@
-//! The stages of a write. Each is made from the one before only, so that no step can be left out:
-//! [`Candidate`] → [`Admitted`] → [`Checked`] → [`Reviewed`] → [`Validated`], and only the last can be
-//! stored.
+//! The stages of a write. Each is constructed from the preceding one only, so that no step can be
+//! skipped: [`Candidate`] → [`Admitted`] → [`Checked`] → [`Reviewed`] → [`Validated`]. Only the
+//! last can be stored.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::{Outcome, Target, Written, identity};
 use crate::admission::{Attributes, Chain, Objects, Operation};
 use crate::codec::decode;
-use crate::compute::{Kept, Run};
+use crate::compute::{PoolDropped, Run};
 use crate::store::Index;
 use crate::strategy::prepare::Part;
 use crate::strategy::{finalizers, prepare, validate};
@@ -31,25 +31,25 @@ pub(super) struct Candidate<P> {
     new: Option<Value>,
 }
 
-/// A candidate that mutating admission has seen.
+/// A candidate after mutating admission.
 pub(super) struct Admitted<P> {
     candidate: Candidate<P>,
     mutated: bool,
 }
 
-/// A candidate that follows the rules of metadata and schema.
+/// A candidate that satisfies the rules of metadata and schema.
 pub(super) struct Checked<P>(Candidate<P>);
 
-/// A candidate that validating admission has seen.
+/// A candidate after validating admission.
 pub(super) struct Reviewed<P>(Checked<P>);
 
-/// What comes after a job of the pool.
+/// The step after a job of the pool.
 pub(super) enum Next<P: Plan> {
     /// Mutating admission.
-    Mutate(Kept<Candidate<P>>),
+    Mutate(PoolDropped<Candidate<P>>),
     /// Validating admission.
-    Review(Kept<Checked<P>>),
-    /// The backend.
+    Review(PoolDropped<Checked<P>>),
+    /// The commit.
     Write(Validated),
 }
 
@@ -62,9 +62,9 @@ pub(super) struct Validated {
     pub(super) change: Change,
 }
 
-/// What is sent to the backend, and what the client is shown of it.
+/// The write to the backend and the result for the client.
 pub(super) enum Change {
-    /// Nothing, because this is a dry run.
+    /// No write, because this is a dry run.
     DryRun(Outcome),
     Create {
         value: Bytes,
@@ -73,7 +73,7 @@ pub(super) enum Change {
     Update {
         value: Bytes,
         index: Index,
-        /// The object in the version of the request, if that is not made from `value`.
+        /// The object in the version of the request, if it is not derived from `value`.
         shown: Option<Bytes>,
     },
     Delete(Outcome),
@@ -82,7 +82,7 @@ pub(super) enum Change {
 // === impl Candidate ===
 
 impl<P: Plan> Candidate<P> {
-    /// Makes the candidate for the object that is stored now.
+    /// Makes the candidate for the currently stored object.
     pub(super) fn new(
         run: &Run,
         chain: &Chain,
@@ -132,7 +132,7 @@ impl<P: Plan> Candidate<P> {
         Ok(())
     }
 
-    /// Passes mutating admission.
+    /// Runs mutating admission.
     pub(super) async fn mutate(mut self, chain: &Chain) -> Result<Admitted<P>, ApiError> {
         let attributes = self.target.attributes(&*self.plan);
         chain
@@ -144,10 +144,10 @@ impl<P: Plan> Candidate<P> {
         })
     }
 
-    /// Goes on in the same job if mutating admission has no steps.
+    /// Continues in the same job if mutating admission has no steps.
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
         if !chain.mutating.is_empty() {
-            return Ok(Next::Mutate(run.keep(self)));
+            return Ok(Next::Mutate(run.drop_on_pool(self)));
         }
         let admitted = Admitted {
             candidate: self,
@@ -160,17 +160,17 @@ impl<P: Plan> Candidate<P> {
 // === impl Admitted ===
 
 impl<P: Plan> Admitted<P> {
-    /// Checks metadata and schema; encodes the change in the same job if validating admission has no
-    /// steps.
+    /// Validates metadata and schema; encodes the change in the same job if validating admission
+    /// has no steps.
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
         let checked = self.check(run)?;
         if !chain.validating.is_empty() {
-            return Ok(Next::Review(run.keep(checked)));
+            return Ok(Next::Review(run.drop_on_pool(checked)));
         }
         checked.encode().map(Next::Write)
     }
 
-    /// Applies the rules of metadata, and checks metadata and schema.
+    /// Applies the rules of metadata, and validates metadata and schema.
     fn check(self, run: &Run) -> Result<Checked<P>, ApiError> {
         let Self {
             mut candidate,
@@ -224,7 +224,7 @@ impl<P: Plan> Admitted<P> {
 // === impl Checked ===
 
 impl<P: Plan> Checked<P> {
-    /// Passes validating admission.
+    /// Runs validating admission.
     pub(super) async fn review(self, chain: &Chain) -> Result<Reviewed<P>, ApiError> {
         let Candidate {
             target,
@@ -277,7 +277,7 @@ impl<P: Plan> Reviewed<P> {
     }
 }
 
-/// Whether a deletion waited for this update, which takes the last finalizer away.
+/// Whether the update removes the last finalizer of an object that is being deleted.
 fn is_finalized(old: &Value, new: &Value) -> bool {
     let before = Meta::of(old);
     let grace = before.deletion_grace_period_seconds().unwrap_or(0);
@@ -317,7 +317,7 @@ impl Change {
             return Ok(Self::DryRun(Outcome::Present(written)));
         }
         if finalized {
-            // Clients expect the object as the request would have left it.
+            // The response shows the object as the update left it.
             let last = Written::dry_run(new, revision);
             return Ok(Self::delete(target, current, Some(last)));
         }
@@ -363,7 +363,7 @@ impl Change {
 }
 
 impl Target {
-    /// The write as admission sees it.
+    /// The attributes of the write for admission.
     pub(super) fn attributes<'a>(&'a self, plan: &'a impl Plan) -> Attributes<'a> {
         Attributes {
             operation: plan.operation(),

@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use ring::digest::{SHA512, digest};
 
-/// Bytes with a hash, and compressed once when the first client asks for it.
+/// Bytes with their hash; compressed at the first request that accepts gzip.
 #[derive(Debug)]
 pub struct Document {
     bytes: Bytes,
@@ -42,7 +42,8 @@ impl Document {
         }
     }
 
-    /// The same document in another encoding: with the hash of this one, as `Vary` tells them apart.
+    /// The document in another encoding. It shares the hash, because `Vary` distinguishes the
+    /// encodings.
     #[must_use]
     pub fn encoded_as(&self, bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -54,7 +55,7 @@ impl Document {
         }
     }
 
-    /// The bytes.
+    /// The uncompressed bytes.
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -69,7 +70,7 @@ impl Document {
         &self.etag
     }
 
-    /// Whether the client that sent `headers` already has this document.
+    /// Whether `If-None-Match` in `headers` matches this document.
     pub fn is_known(&self, headers: &HeaderMap) -> bool {
         headers.get_all(IF_NONE_MATCH).iter().any(|known| {
             let mut tags = known.as_bytes().split(|byte| *byte == b',');
@@ -80,8 +81,8 @@ impl Document {
         })
     }
 
-    /// 200 with the bytes, compressed if the client takes that.
-    pub fn answer(&self, headers: &HeaderMap, content_type: HeaderValue) -> Response<Body> {
+    /// 200 with the bytes, compressed if the client accepts gzip.
+    pub fn respond(&self, headers: &HeaderMap, content_type: HeaderValue) -> Response<Body> {
         let compressed = self.bytes.len() >= self.compress_from && takes_gzip(headers);
         let bytes = if compressed {
             self.compressed.get_or_init(|| compress(&self.bytes))
@@ -98,7 +99,7 @@ impl Document {
         response
     }
 
-    /// 304: the client has it.
+    /// 304 without a body.
     pub fn not_modified(&self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -119,8 +120,8 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
             let named = parts
                 .next()
                 .is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
-            let mut refused = parts.filter_map(|it| it.strip_prefix("q="));
-            named && !refused.any(|quality| quality.parse() == Ok(0.0))
+            let mut qualities = parts.filter_map(|it| it.strip_prefix("q="));
+            named && !qualities.any(|quality| quality.parse() == Ok(0.0))
         })
     })
 }
@@ -128,7 +129,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 fn compress(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::default());
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    // Writing to memory does not fail.
+    // Writing to memory cannot fail.
     written.unwrap_or_default().into()
 }
 
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_the_document_is_recognised() {
+    fn matching_etag_is_recognized() {
         let document = Document::new("hello", 0);
         let quoted = document.etag().to_str().unwrap();
         assert_eq!(quoted, format!("\"{}\"", document.hash()));
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn compression_is_for_large_documents_and_clients_that_take_it() {
+    async fn large_documents_are_compressed_for_clients_that_accept_gzip() {
         for (value, size, compressed) in [
             ("gzip", 4000, true),
             ("deflate, GZIP;q=0.5", 4000, true),
@@ -176,10 +177,10 @@ mod tests {
         ] {
             let text = "a".repeat(size);
             let document = Document::new(text.clone(), 1400);
-            let answer = document.answer(&headers("accept-encoding", value), crate::reply::JSON);
-            let gzip = answer.headers().contains_key(CONTENT_ENCODING);
+            let response = document.respond(&headers("accept-encoding", value), crate::reply::JSON);
+            let gzip = response.headers().contains_key(CONTENT_ENCODING);
             assert_eq!(gzip, compressed, "{value} {size}");
-            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
             let mut read = String::new();
             if gzip {
                 let mut decoder = flate2::read::GzDecoder::new(&*bytes);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// A body: bytes that others hold as well, and a newline.
+/// A body of shared bytes and a newline.
 #[derive(Debug)]
 pub struct Line {
     text: Bytes,
@@ -15,7 +15,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line of a text that is not empty.
+    /// The line of a non-empty text.
     #[must_use]
     pub const fn new(text: Bytes) -> Self {
         Self {

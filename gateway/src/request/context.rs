@@ -1,26 +1,26 @@
-//! The facts of one request that do not come from its path.
+//! Properties of one request that are not part of its path.
 
 use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{Warnings, deadline};
 
-/// Bytes of an `Audit-ID` that logs show. Clients choose it; an identifier has 36.
+/// Bytes of an `Audit-ID` that are logged: clients choose it, and generated ones have 36.
 const SHOWN: usize = 64;
 
-/// Goes from the stack to the handler; cheap to clone.
+/// Passed from the stack to the handler; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// The request's `Audit-ID`, or one made for it.
+    /// The `Audit-ID` of the request, or a generated one.
     pub audit_id: HeaderValue,
     /// When the head of the request had been read.
     pub received: Instant,
-    /// When the answer must be complete; `None` for long-running requests (watches), which end by
-    /// their own rules.
+    /// Deadline of the complete response; `None` for long-running requests (watches), which have
+    /// timeouts of their own.
     pub deadline: Option<Instant>,
-    /// The number of its connection; writes of connections take turns.
+    /// Number of the connection, by which batched writes take turns.
     pub connection: u64,
-    /// Where any layer leaves warnings for the client.
+    /// Collects warnings for the client.
     pub warnings: Warnings,
 }
 
@@ -36,14 +36,14 @@ impl Context {
         }
     }
 
-    /// The `Audit-ID` as logs show it: empty if it is not visible ASCII.
+    /// The `Audit-ID` for logs: empty if it is not visible ASCII.
     pub fn shown_id(&self) -> &str {
         let id = self.audit_id.to_str().unwrap_or_default();
         &id[..id.len().min(SHOWN)]
     }
 
-    /// When create, update, patch and delete of one object give up: the request's deadline, and
-    /// never later than [`deadline::WRITE_TIMEOUT`] after the request came.
+    /// Deadline of a create, update, patch or delete of one object: the deadline of the request, at
+    /// most [`deadline::WRITE_TIMEOUT`] after its arrival.
     pub fn write_deadline(&self) -> Instant {
         let cap = self.received + deadline::WRITE_TIMEOUT;
         self.deadline.map_or(cap, |deadline| deadline.min(cap))

@@ -1,16 +1,16 @@
-//! How long a request may take: `?timeout=` and the server's own bounds.
+//! Deadlines of requests: `?timeout=` and the limits of the server.
 
 use std::time::Duration;
 
-/// The longest any request but a long-running one may take.
+/// Longest time of a request that is not long-running: kube-apiserver's `--request-timeout`.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest a write of one object may take.
+/// Longest time of a write of one object: kube-apiserver's `requestTimeoutUpperBound`.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(34);
 
-/// The time a request with this query may take, at most `longest`.
+/// The timeout of a request with this query, at most `longest`.
 ///
 /// # Errors
-/// The message of a 400 answer when `timeout` is no Go duration.
+/// The message of the 400 response if `timeout` is not a Go duration.
 pub fn from_query(query: Option<&str>, longest: Duration) -> Result<Duration, String> {
     let Some(text) = query
         .filter(|q| q.contains("timeout="))
@@ -20,7 +20,7 @@ pub fn from_query(query: Option<&str>, longest: Duration) -> Result<Duration, St
     };
     let asked = parse_go_duration(&text)
         .map_err(|err| format!("invalid timeout specified in the request URL - {err}"))?;
-    // Zero means "not given" to kube-apiserver.
+    // kube-apiserver treats zero as absent.
     Ok(if asked.is_zero() {
         longest
     } else {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts() {
+    fn query_timeouts_follow_kube_apiserver() {
         check("", Ok(REQUEST_TIMEOUT));
         check("watch=1&timeout=5s", Ok(Duration::from_secs(5)));
         check("timeout=1.5s", Ok(Duration::from_millis(1500)));

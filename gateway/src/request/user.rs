@@ -1,22 +1,22 @@
-//! Who is asking.
+//! Users.
 
 use std::collections::BTreeMap;
 
-/// The group whose members may do everything and are never shed.
+/// The group whose members are authorized for everything and not shed.
 pub const MASTERS_GROUP: &str = "system:masters";
-/// The group every identified user is in.
+/// The group of all authenticated users.
 pub const AUTHENTICATED_GROUP: &str = "system:authenticated";
 /// The group of callers without credentials.
 pub const UNAUTHENTICATED_GROUP: &str = "system:unauthenticated";
 /// The name of callers without credentials.
 pub const ANONYMOUS: &str = "system:anonymous";
 
-/// An authenticated identity, as an authenticator understood it.
+/// The identity of a caller, as an authenticator determined it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
     /// The user's name; never empty for an authenticated user.
     pub name: String,
-    /// A value that survives the name's reuse, where the authenticator knows one.
+    /// A UID that is not reused with the name, if the authenticator provides one.
     pub uid: Option<String>,
     /// Groups, in the authenticator's order.
     pub groups: Vec<String>,
@@ -25,7 +25,7 @@ pub struct User {
 }
 
 impl User {
-    /// A user known by name and groups only.
+    /// A user with name and groups only.
     pub fn new(name: impl Into<String>, groups: impl IntoIterator<Item = String>) -> Self {
         Self {
             name: name.into(),

@@ -1,9 +1,9 @@
 //! Warnings for the client, sent as `Warning: 299 - "text"` headers.
 //!
-//! Rules (`apiserver/pkg/endpoints/filters/warning.go`): exact duplicates and texts that cannot be
-//! a header are dropped. When a text would take all texts together beyond 4096 characters, every
-//! text is cut to 256, and texts are sent until 4096 characters are reached again; the others are
-//! dropped, so that a request cannot fill memory with warnings.
+//! Rules (`apiserver/pkg/endpoints/filters/warning.go`): exact duplicates, and texts that cannot be
+//! a header, are dropped. When a text takes the total beyond 4096 characters, every text is cut to
+//! 256, and texts are sent until 4096 characters are reached again; the others are dropped. This
+//! bounds the memory of warnings per request.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 /// Characters of all warnings of one response before texts are cut.
 const TOTAL_CHARS: usize = 4096;
-/// Characters kept of one warning once the total is reached.
+/// Characters of one warning after the total is reached.
 const TRUNCATED_CHARS: usize = 256;
 const WARNING: HeaderName = HeaderName::from_static("warning");
 
@@ -25,10 +25,10 @@ pub struct Warnings {
 
 #[derive(Debug, Default)]
 struct Recorded {
-    /// In the order they were added, as they will be sent.
+    /// In insertion order, as they will be sent.
     texts: Vec<String>,
-    /// The same before they were cut.
-    seen: HashSet<String>,
+    /// The uncut texts, to detect duplicates.
+    uncut: HashSet<String>,
     chars: usize,
     truncating: bool,
 }
@@ -39,7 +39,7 @@ impl Warnings {
         Self::default()
     }
 
-    /// Adds a warning unless the same text is already there.
+    /// Adds a warning unless the same text exists.
     pub fn add(&self, text: impl Into<String>) {
         let text = text.into();
         if !text.is_empty() && !text.chars().any(char::is_control) {
@@ -47,7 +47,7 @@ impl Warnings {
         }
     }
 
-    /// Adds warnings until no more are sent; those beyond are not built.
+    /// Adds warnings until the limit is reached; the iterator is not advanced further.
     pub fn extend(&self, texts: impl IntoIterator<Item = String>) {
         let mut texts = texts.into_iter();
         while !self.recorded.lock().full() {
@@ -58,12 +58,12 @@ impl Warnings {
         }
     }
 
-    /// The texts so far, in the order they were added, cut as they will be sent.
+    /// The current texts in insertion order, cut as they will be sent.
     pub fn texts(&self) -> Vec<String> {
         self.recorded.lock().texts.clone()
     }
 
-    /// Appends one header per warning to `headers`.
+    /// Appends one header per warning.
     pub fn write_to(&self, headers: &mut HeaderMap) {
         for text in &self.recorded.lock().texts {
             if let Ok(value) = HeaderValue::from_bytes(quoted(text).as_bytes()) {
@@ -79,7 +79,7 @@ impl Recorded {
     }
 
     fn add(&mut self, text: String) {
-        if self.full() || self.seen.contains(&text) {
+        if self.full() || self.uncut.contains(&text) {
             return;
         }
         let chars = text.chars().count();
@@ -88,13 +88,13 @@ impl Recorded {
             self.texts.iter_mut().for_each(truncate);
             self.chars = self.texts.iter().map(|text| text.chars().count()).sum();
         }
-        let mut kept = text.clone();
+        let mut shortened = text.clone();
         if self.truncating {
-            truncate(&mut kept);
+            truncate(&mut shortened);
         }
-        self.chars += kept.chars().count();
-        self.texts.push(kept);
-        self.seen.insert(text);
+        self.chars += shortened.chars().count();
+        self.texts.push(shortened);
+        self.uncut.insert(text);
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_medium_texts_end_once_the_total_is_reached() {
+    fn medium_warnings_stop_at_total_limit() {
         // 17 x 250 is the first sum beyond 4096.
         let texts: Vec<String> = (0..30)
             .map(|n| format!("{n:03}{}", "x".repeat(247)))
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_that_are_not_sent_are_not_built() {
+    fn unsent_warnings_are_not_built() {
         let warnings = Warnings::new();
         let mut built = 0;
         warnings.extend((0..1_000_000).map(|n| {
@@ -168,11 +168,11 @@ mod tests {
         assert!(built < TOTAL_CHARS, "{built}");
         warnings.add("one more");
         assert_eq!(warnings.texts().len(), built);
-        assert_eq!(warnings.recorded.lock().seen.len(), built);
+        assert_eq!(warnings.recorded.lock().uncut.len(), built);
     }
 
     #[test]
-    fn long_lists_are_cut() {
+    fn long_warning_lists_are_truncated() {
         let texts: Vec<String> = (0..30)
             .map(|n| format!("{n:03}{}", "x".repeat(400)))
             .collect();

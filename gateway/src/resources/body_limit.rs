@@ -1,27 +1,27 @@
-//! How large a request's body may be, per resource (docs/adr/0005-body-limit-annotation.md).
+//! Limits of request bodies per resource (docs/adr/0005-body-limit-annotation.md).
 
 use api_types::field::{self, Path};
 use serde_json::Value;
 
-/// Annotation of a definition: the largest body of requests for its resource, in bytes or as a
-/// quantity such as `16Mi`.
+/// Annotation of a definition: the largest request body for its resource, in bytes or as a quantity
+/// such as `16Mi`.
 pub(super) const ANNOTATION: &str = "ark-apiserver.mckinsey.com/max-body-bytes";
 
-/// The most that may be asked for, bytes.
+/// Largest value of the annotation, bytes. `BodyLimits` in `serving/intake.rs` is derived from it.
 pub(super) const MAXIMUM: usize = 32 << 20;
 
-/// What a definition says about bodies.
+/// Value of the annotation.
 #[derive(Debug, PartialEq)]
 pub(super) enum BodyLimit {
-    /// Nothing.
+    /// Absent.
     Unset,
-    /// The largest body.
+    /// The limit, bytes.
     Bytes(usize),
-    /// Nothing that makes sense.
+    /// Invalid.
     Bad(field::Error),
 }
 
-/// Reads the annotation of a manifest.
+/// Parses the annotation of a manifest.
 pub(super) fn annotated(manifest: &Value) -> BodyLimit {
     let Some(value) = manifest["metadata"]["annotations"].get(ANNOTATION) else {
         return BodyLimit::Unset;
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_quantities() {
+    fn body_limit_annotation_is_quantity() {
         check("3145728", Some(3 << 20));
         check("16Mi", Some(16 << 20));
         check("32Mi", Some(MAXIMUM));

@@ -1,4 +1,4 @@
-//! All served resources.
+//! The catalog of served resources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,32 +7,32 @@ use api_types::version_order;
 
 use super::{Resource, Served};
 
-/// The served resources by group and plural name; cheap to clone.
+/// Served resources by group and plural name; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     groups: BTreeMap<String, BTreeMap<String, Arc<Resource>>>,
 }
 
-/// Two definitions cannot be served together.
+/// Why two definitions cannot be served together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// Both declare the same resource.
     #[error("{0} is defined a second time")]
     Resource(String),
-    /// They are different resources of the same kind.
+    /// They declare different resources of the same kind.
     #[error("{resource}: kind {kind} is already that of {other}")]
     Kind {
-        /// The one that comes second.
+        /// The second resource.
         resource: String,
-        /// What both claim.
+        /// The shared kind.
         kind: String,
-        /// The one that has it.
+        /// The first resource.
         other: String,
     },
 }
 
 impl Catalog {
-    /// The catalog with one more resource.
+    /// Adds a resource.
     ///
     /// # Errors
     /// If its name or its kind is taken.
@@ -57,7 +57,7 @@ impl Catalog {
         Ok(self)
     }
 
-    /// The catalog without a resource, if it had it: for a set that overrides another.
+    /// Removes a resource, if present, so that another manifest can override it.
     #[must_use]
     pub fn without(mut self, group: &str, plural: &str) -> Self {
         if let Some(resources) = self.groups.get_mut(group) {

@@ -1,4 +1,4 @@
-//! Reading manifests from files and directories.
+//! Reads manifests from files and directories.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,27 +10,27 @@ use serde_json::Value;
 use super::body_limit::{self, BodyLimit};
 use super::{Catalog, Conflict, Resource};
 
-/// One definition, checked, and what an operator should know about it.
+/// A checked definition and its warnings for operators.
 #[derive(Debug, Clone)]
 pub struct Manifest {
-    /// The resource it declares.
+    /// The declared resource.
     pub resource: Arc<Resource>,
     /// One sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Why manifests cannot be served. Every variant names the file, so that one line is enough.
+/// Why manifests cannot be served. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A path cannot be read.
     #[error("{path}: {source}", path = path.display())]
     Unreadable {
-        /// What was to be read.
+        /// The path.
         path: PathBuf,
-        /// Why it was not.
+        /// The IO error.
         source: std::io::Error,
     },
-    /// A directory holds no manifest.
+    /// A directory contains no manifest.
     #[error("{path}: no file ends in .yaml, .yml or .json", path = path.display())]
     Empty {
         /// The directory.
@@ -41,33 +41,33 @@ pub enum LoadError {
     Syntax {
         /// File and document.
         at: String,
-        /// What the parser says.
+        /// The text of the parser.
         problem: String,
     },
-    /// A document is something else.
-    #[error("{at}: {found} is no CustomResourceDefinition of apiextensions.k8s.io/v1")]
+    /// A document is not a `CustomResourceDefinition`.
+    #[error("{at}: {found} is not a CustomResourceDefinition of apiextensions.k8s.io/v1")]
     Kind {
         /// File and document.
         at: String,
-        /// What it is.
+        /// Its kind.
         found: String,
     },
-    /// A definition that kube-apiserver would refuse.
+    /// kube-apiserver would reject the definition.
     #[error("{at}: {name} is invalid: {problems}", problems = field::aggregate(problems))]
     Invalid {
         /// File and document.
         at: String,
         /// `metadata.name` of the definition.
         name: String,
-        /// What is wrong, in kube-apiserver's words.
+        /// The errors, with kube-apiserver's text.
         problems: Vec<field::Error>,
     },
     /// Two definitions of one resource or kind.
     #[error("{at}: {source}")]
     Conflict {
-        /// The file that comes second.
+        /// The second file.
         at: String,
-        /// What both claim.
+        /// The conflict.
         source: Conflict,
     },
 }
@@ -103,7 +103,7 @@ pub fn read_paths(
     Ok(manifests)
 }
 
-/// Reads the manifests of one text; `source` names it in errors. Documents of YAML are separated by
+/// Parses the manifests of one text; `source` names it in errors. YAML documents are separated by
 /// `---`; empty ones are skipped.
 ///
 /// # Errors
@@ -166,7 +166,7 @@ fn manifest(at: String, value: Value, default_body_limit: usize) -> Result<Manif
     })
 }
 
-/// The parts between lines that begin with `---`.
+/// The parts between lines that start with `---`.
 fn documents(text: &str) -> Vec<&str> {
     let mut documents = Vec::new();
     let (mut start, mut at) = (0, 0);

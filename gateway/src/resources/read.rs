@@ -1,4 +1,5 @@
-//! Stored values as the schema of the day sees them (semantics 2.4.2, 5.4.5, 5.9).
+//! Stored values under the current schema: conversion, defaults and repairs at reading, as in
+//! kube-apiserver's decoder of custom resources.
 
 use std::borrow::Cow;
 
@@ -28,14 +29,14 @@ impl Codec for Catalog {
     }
 }
 
-/// An object in storage version as another version shows it.
+/// Converts a stored object from the storage version to another version.
 pub(super) fn view(served: &Served, stored: &Bytes) -> Result<Bytes, DecodeError> {
     let mut object = parse(stored)?;
     convert(&mut object, served.api_version(), served.schema())?;
     Ok(kube_json::to_vec(&object).into())
 }
 
-/// An object that was just stored as another version shows it once it is read back.
+/// Converts a newly stored object to another version, as a later read would.
 pub(super) fn reread(served: &Served, stored: &Bytes) -> Result<Value, DecodeError> {
     let mut object = parse(stored)?;
     served.resource().refresh(&mut object, stored)?;
@@ -43,8 +44,8 @@ pub(super) fn reread(served: &Served, stored: &Bytes) -> Result<Value, DecodeErr
     Ok(object)
 }
 
-/// Takes away what is not part of a stored object, and gives it in the form in which it is stored:
-/// borrowed if that is the form it has.
+/// Removes fields that are not stored; returns the object in its stored representation, borrowed if
+/// it is unchanged.
 pub(super) fn stored<'a>(
     served: &Served,
     object: &'a mut Value,
@@ -60,7 +61,7 @@ pub(super) fn stored<'a>(
     Ok(Cow::Owned(converted))
 }
 
-/// What the backend may index of an object in storage version.
+/// The fields of an object that the backend may index.
 pub(super) fn index(resource: &Resource, object: &Value) -> Index {
     let derived = crd_schema::stored::Index::of(object, resource.selectable());
     Index {
@@ -72,13 +73,13 @@ pub(super) fn index(resource: &Resource, object: &Value) -> Index {
 }
 
 impl Resource {
-    /// Brings a stored object into the form of the storage version; whether anything changed.
+    /// Converts a stored object to the current storage version; returns whether anything changed.
     fn refresh(&self, object: &mut Value, stored: &[u8]) -> Result<bool, DecodeError> {
         let storage = self.storage_version();
         let own = self.api_version_at(self.storage_index());
         let written = object.get("apiVersion").and_then(Value::as_str);
         if written != Some(own) {
-            // Written when another version was the one to store.
+            // The object may have been written when another version was the storage version.
             let schema = written
                 .and_then(|it| it.strip_prefix(&self.definition().group)?.strip_prefix('/'))
                 .and_then(|name| self.definition().version(name))
@@ -90,7 +91,8 @@ impl Resource {
             return Ok(true);
         }
         let pruned = !prune::prune(object, &storage.schema).is_empty();
-        // Most objects have no nulls, and most nulls are found without a walk.
+        // Most objects contain no nulls, and searching the bytes is cheaper than a walk of the
+        // tree.
         if memchr::memmem::find(stored, b"null").is_some() {
             nulls::drop_nulls(object, &storage.schema);
         }
@@ -102,16 +104,16 @@ impl Resource {
         Ok(changed || memchr::memmem::find(stored, b"null").is_some())
     }
 
-    /// Gives a stored object the defaults of today's schema; whether anything changed. Defaults that
-    /// came after the object and are too large for a request are left out, for what is stored must
+    /// Applies the defaults of the current schema to a stored object; returns whether anything
+    /// changed. Defaults that would exceed the size limit are omitted, because a stored object must
     /// stay readable.
     fn fill(&self, object: &mut Value, schema: &Structural) -> bool {
         default::apply(object, schema, self.body_limit()).unwrap_or(true)
     }
 }
 
-/// Another version of the same object: nothing but the version changes, and what the new schema does
-/// not know goes.
+/// Converts to another version: changes `apiVersion`, and prunes fields that its schema does not
+/// have.
 fn convert(object: &mut Value, api_version: &str, schema: &Structural) -> Result<(), DecodeError> {
     object["apiVersion"] = api_version.into();
     clean(object, schema, Mode::DropInvalid)
@@ -129,7 +131,7 @@ fn coerce(object: &mut Value, schema: &Structural, mode: Mode) -> Result<(), Dec
     Ok(())
 }
 
-/// Very old objects have no generation.
+/// Objects of early Kubernetes versions have no generation.
 fn repair_generation(object: &mut Value) -> bool {
     if Meta::of(object).generation() != 0 {
         return false;
@@ -147,7 +149,7 @@ fn parse(value: &[u8]) -> Result<Value, DecodeError> {
     }
 }
 
-/// What selectors look at.
+/// The fields that selectors read.
 fn head(object: &Value, resource: &Resource) -> Head {
     let meta = Meta::of(object);
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());

@@ -1,4 +1,4 @@
-//! One resource: its definition and what is worked out from it once.
+//! A resource definition and derived data.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::store::ResourceId;
 
-/// A served resource in all its versions.
+/// A served resource with all its versions.
 #[derive(Debug)]
 pub struct Resource {
     id: ResourceId,
@@ -23,7 +23,7 @@ pub struct Resource {
     fingerprint: u32,
 }
 
-/// What is worked out for a version.
+/// Data derived for a version.
 #[derive(Debug)]
 struct PerVersion {
     api_version: String,
@@ -31,8 +31,7 @@ struct PerVersion {
 }
 
 impl Resource {
-    /// A resource from a checked definition and the manifest it was read from; `body_limit` is in
-    /// bytes.
+    /// Derives a resource from a checked definition and its manifest; `body_limit` is in bytes.
     pub(super) fn new(definition: Definition, manifest: Value, body_limit: usize) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(&kube_json::to_vec(&manifest));
@@ -59,13 +58,13 @@ impl Resource {
         }
     }
 
-    /// Group and plural name, as the store knows it.
+    /// Group and plural name, for the store.
     #[must_use]
     pub const fn id(&self) -> &ResourceId {
         &self.id
     }
 
-    /// Group and plural name, as errors name it.
+    /// Group and plural name, for errors.
     #[must_use]
     pub const fn group_resource(&self) -> &GroupResource {
         &self.group_resource
@@ -77,44 +76,43 @@ impl Resource {
         &self.group_kind
     }
 
-    /// The definition.
+    /// The parsed definition.
     #[must_use]
     pub const fn definition(&self) -> &Definition {
         &self.definition
     }
 
-    /// The manifest that the definition was read from, for OpenAPI documents.
+    /// The manifest of the definition, for OpenAPI documents.
     #[must_use]
     pub const fn manifest(&self) -> &Value {
         &self.manifest
     }
 
-    /// Whether objects live in namespaces.
+    /// Whether objects are namespaced.
     #[must_use]
     pub fn namespaced(&self) -> bool {
         self.definition.scope == Scope::Namespaced
     }
 
-    /// The largest body of a request, bytes.
+    /// Limit of request bodies, bytes.
     #[must_use]
     pub const fn body_limit(&self) -> usize {
         self.body_limit
     }
 
-    /// Changes whenever the manifest does, so that encodings under an old one are not taken for
-    /// new.
+    /// Changes with the manifest, so that cached encodings of an old schema are not used.
     #[must_use]
     pub const fn fingerprint(&self) -> u32 {
         self.fingerprint
     }
 
-    /// The version objects are stored in.
+    /// The storage version.
     #[must_use]
     pub fn storage_version(&self) -> &Version {
         &self.definition.versions[self.storage]
     }
 
-    /// The fields of field selectors of all versions.
+    /// The selectable fields of all versions.
     pub(super) fn selectable(&self) -> &[SelectableField] {
         &self.selectable
     }
@@ -123,7 +121,7 @@ impl Resource {
         self.storage
     }
 
-    /// Position of a served version.
+    /// Index of a served version.
     pub(super) fn served_index(&self, version: &str) -> Option<usize> {
         let mut versions = self.definition.versions.iter();
         versions.position(|it| it.served && it.name == version)

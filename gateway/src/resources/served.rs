@@ -1,4 +1,4 @@
-//! A resource in one of its served versions: what a request is about.
+//! A resource in one of its served versions.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Resource, read};
 use crate::store::{DecodeError, Index};
 
-/// A resource in a version that clients may use; cheap to clone.
+/// A resource in a served version; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Served {
     resource: Arc<Resource>,
@@ -35,7 +35,7 @@ impl Served {
         self.resource.version_at(self.index)
     }
 
-    /// Position of the version in the definition.
+    /// Index of the version in the definition.
     #[must_use]
     pub const fn index(&self) -> usize {
         self.index
@@ -53,13 +53,13 @@ impl Served {
         &self.resource.definition().names.kind
     }
 
-    /// The kind of lists.
+    /// The list kind.
     #[must_use]
     pub fn list_kind(&self) -> &str {
         &self.resource.definition().names.list_kind
     }
 
-    /// What objects look like in this version.
+    /// The schema of the version.
     #[must_use]
     pub fn schema(&self) -> &Structural {
         &self.version().schema
@@ -71,40 +71,40 @@ impl Served {
         self.resource.has_rules_at(self.index)
     }
 
-    /// Group and plural name, as errors name it.
+    /// Group and plural name, for errors.
     #[must_use]
     pub fn group_resource(&self) -> &GroupResource {
         self.resource.group_resource()
     }
 
-    /// Group and kind, as errors name it.
+    /// Group and kind, for errors.
     #[must_use]
     pub fn group_kind(&self) -> &GroupKind {
         self.resource.group_kind()
     }
 
-    /// Whether objects live in namespaces.
+    /// Whether objects are namespaced.
     #[must_use]
     pub fn namespaced(&self) -> bool {
         self.resource.namespaced()
     }
 
-    /// What every answer warns of, if the version is deprecated.
+    /// The deprecation warning of every response, if the version is deprecated.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.resource.warning_at(self.index)
     }
 
-    /// Whether objects are stored in this version, and so served as they are stored.
+    /// Whether this is the storage version, so that stored bytes are served unchanged.
     #[must_use]
     pub fn is_storage(&self) -> bool {
         self.index == self.resource.storage_index()
     }
 
-    /// An object of the store as this version shows it.
+    /// Converts a stored object to this version.
     ///
     /// # Errors
-    /// If the bytes are no object.
+    /// If the bytes are not an object.
     pub fn view(&self, stored: &Bytes) -> Result<Bytes, DecodeError> {
         if self.is_storage() {
             return Ok(stored.clone());
@@ -112,8 +112,8 @@ impl Served {
         read::view(self, stored)
     }
 
-    /// An object of this version as it is stored, and what the backend may index of it. Takes
-    /// `metadata.resourceVersion` and `metadata.selfLink` out of the object.
+    /// The stored representation of an object of this version, and the fields that the backend may
+    /// index. Removes `metadata.resourceVersion` and `metadata.selfLink` from the object.
     ///
     /// # Errors
     /// If the object has no metadata.
@@ -123,11 +123,11 @@ impl Served {
         Ok((kube_json::to_vec(&stored).into(), index))
     }
 
-    /// An object as this version shows it once it is read back, if that can be anything but what
-    /// was given to be stored: another version may lose fields on the way, or have other defaults.
+    /// The object as this version reads it back, if it can differ from what was stored: conversion
+    /// to the storage version may lose fields or apply other defaults.
     ///
     /// # Errors
-    /// If the bytes are no object.
+    /// If the bytes are not an object.
     pub fn reread(&self, stored: &Bytes) -> Result<Option<Value>, DecodeError> {
         if self.is_storage() {
             return Ok(None);

@@ -51,7 +51,7 @@ fn foos() -> Catalog {
     catalog(&[crd("foos", "Foo", &versions)])
 }
 
-/// What the store serves for a stored value: the head, and the object if it differs.
+/// The decoded form of a stored value: the head, and the object if it differs.
 fn decode(stored: &Value) -> (Vec<(String, String)>, Option<Value>) {
     let value = Bytes::from(kube_json::to_vec(stored));
     let decoded = foos()
@@ -69,7 +69,7 @@ fn foo(version: &str, spec: &Value) -> Value {
 }
 
 #[test]
-fn what_is_stored_is_served_with_defaults() {
+fn stored_object_is_served_with_defaults() {
     let (fields, changed) = decode(&foo("v1", &json!({"a": "q", "c": "y"})));
     assert_eq!(fields, [("spec.a".to_owned(), "q".to_owned())]);
     assert_eq!(changed, None);
@@ -78,7 +78,7 @@ fn what_is_stored_is_served_with_defaults() {
     let expected = foo("v1", &json!({"a": "q", "c": "x"}));
     assert_eq!(changed, Some(expected));
 
-    // Stored when v1beta1 was the version to store.
+    // Stored when v1beta1 was the storage version.
     let (_, changed) = decode(&foo("v1beta1", &json!({"a": "q"})));
     assert_eq!(changed, Some(foo("v1", &json!({"a": "q"}))));
 
@@ -90,7 +90,7 @@ fn what_is_stored_is_served_with_defaults() {
 }
 
 #[test]
-fn the_deepest_body_can_be_read_once_it_is_stored() {
+fn deepest_stored_body_is_readable() {
     let check = || {
         let any = json!({"any": {"x-kubernetes-preserve-unknown-fields": true}});
         let versions = json!([version("v1", true, &any), version("v2", false, &any)]);
@@ -114,7 +114,7 @@ fn the_deepest_body_can_be_read_once_it_is_stored() {
 }
 
 #[test]
-fn versions_are_looked_up() {
+fn served_versions_are_found() {
     let catalog = foos();
     assert_eq!(catalog.versions("x.io"), ["v1", "v1beta1"]);
     assert_eq!(catalog.groups().collect::<Vec<_>>(), ["x.io"]);
@@ -139,11 +139,11 @@ fn check_error(text: &str, expected: &str) {
 }
 
 #[test]
-fn errors_name_the_file_and_the_reason() {
+fn load_errors_name_file_and_reason() {
     check_error("a: [", "file.yaml: yaml: ");
     check_error(
         "kind: Foo\napiVersion: v1\n",
-        "file.yaml: Foo of v1 is no CustomResourceDefinition",
+        "file.yaml: Foo of v1 is not a CustomResourceDefinition",
     );
     check_error("a: 1\n", "file.yaml: a document without kind is no");
     let mut manifest = crd("foos", "Foo", &json!([version("v1", true, &json!({}))]));
@@ -161,7 +161,7 @@ fn errors_name_the_file_and_the_reason() {
 }
 
 #[test]
-fn directories_are_read_in_order() {
+fn directories_are_read_in_name_order() {
     let folder = tempfile::tempdir().unwrap();
     let error = |path: PathBuf| read_paths(&[path], LIMIT).unwrap_err().to_string();
     assert!(error(folder.path().join("nope")).contains("nope: "));

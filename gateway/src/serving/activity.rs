@@ -1,4 +1,4 @@
-//! What one connection is doing, and until when it may go on doing that.
+//! State of a connection, and its deadline in that state.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Bounds;
 
-/// Length of the HTTP/2 preface.
+/// Length of the HTTP/2 preface, bytes.
 const PREFACE_BYTES: u64 = 24;
 
-/// While slots are short, a client that takes longer for a step of its handshake counts as one that does
-/// not want to authenticate.
+/// While slots are short, a client that takes longer for a step of its handshake is evicted before
+/// clients that progress.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// How far a connection has got.
+/// Progress of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Stage {
@@ -32,21 +32,21 @@ pub(super) enum Stage {
     Authenticated,
 }
 
-/// The order in which connections are evicted while slots are short, and among equals the oldest first.
+/// Order of eviction while slots are short; the oldest connection of a rank first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// Does not go on with its handshake.
+    /// Does not progress in its handshake.
     Stalled,
-    /// Cannot authenticate any more.
+    /// Can no longer authenticate.
     Unauthenticated,
-    /// May be about to authenticate.
+    /// May still authenticate.
     Prompt,
-    /// Has a valid certificate, and no request.
+    /// Has a valid certificate and no open request.
     Idle,
 }
 
-/// Shared by a connection's task, its requests and the table of all connections. Times are milliseconds
-/// since the connection was accepted.
+/// Shared by the task of a connection, its requests and the table of all connections. Times are
+/// milliseconds since the connection was accepted.
 #[derive(Debug)]
 pub(super) struct Activity {
     accepted: Instant,
@@ -54,24 +54,24 @@ pub(super) struct Activity {
     http2: AtomicBool,
     /// Requests whose response is not complete.
     open: AtomicUsize,
-    /// Whether there was a request yet.
+    /// Whether a request has arrived.
     requested: AtomicBool,
-    /// When the stage or `open` changed from or to zero last.
+    /// Last time that the stage changed, or `open` changed from or to zero.
     since: AtomicU64,
-    /// When the first byte of an unfinished HTTP/1.1 head came, plus one; 0 if there is none.
+    /// Arrival of the first byte of an unfinished HTTP/1.1 head, plus one; 0 if there is none.
     head: AtomicU64,
     received: AtomicU64,
     unread: AtomicBool,
-    /// Cancelled when the slot is taken away.
+    /// Cancelled when the connection is evicted.
     pub(super) evicted: CancellationToken,
 }
 
-/// Keeps a request counted as open.
+/// Counts a request as open until dropped.
 #[derive(Debug)]
 pub(super) struct Open(Arc<Activity>);
 
 impl Activity {
-    /// A connection that was just accepted.
+    /// A newly accepted connection.
     pub(super) fn new() -> Self {
         Self {
             accepted: Instant::now(),
@@ -91,13 +91,13 @@ impl Activity {
         u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The connection reached a stage.
+    /// Records that the connection reached a stage.
     pub(super) fn reached(&self, stage: Stage) {
         self.since.store(self.now(), Ordering::Relaxed);
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
-    /// The client chose HTTP/2.
+    /// Records that the client negotiated HTTP/2.
     pub(super) fn speaks_http2(&self) {
         self.http2.store(true, Ordering::Relaxed);
     }
@@ -116,7 +116,7 @@ impl Activity {
         self.open.load(Ordering::Relaxed) > 0
     }
 
-    /// Bytes came from the client.
+    /// Records that bytes arrived from the client.
     pub(super) fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
         let idle = !self.is_busy() && !self.http2.load(Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl Activity {
         }
     }
 
-    /// A complete head came.
+    /// Records that a complete head arrived.
     pub(super) fn begin(self: &Arc<Self>) -> Open {
         if self.open.fetch_add(1, Ordering::Relaxed) == 0 {
             self.since.store(self.now(), Ordering::Relaxed);
@@ -135,12 +135,12 @@ impl Activity {
         Open(Arc::clone(self))
     }
 
-    /// Whether the client may still be sending a request that was refused.
+    /// Whether the client may still be sending a rejected request.
     pub(super) fn is_unread(&self) -> bool {
         self.unread.load(Ordering::Relaxed) || self.head.load(Ordering::Relaxed) > 0
     }
 
-    /// The order in which connections are evicted, the smallest first; `None` if it must not be.
+    /// Order of eviction, the smallest first; `None` if the connection must not be evicted.
     pub(super) fn rank(&self) -> Option<(Rank, Instant)> {
         let since = self.at(self.since.load(Ordering::Relaxed));
         let rank = if self.is_authenticated() {
@@ -158,7 +158,7 @@ impl Activity {
         Some((rank, since))
     }
 
-    /// When the connection is to be closed if nothing changes; `None` while it need not be.
+    /// Deadline of the connection in its current state; `None` if it has none.
     pub(super) fn due(&self, bounds: &Bounds) -> Option<Instant> {
         let since = self.at(self.since.load(Ordering::Relaxed));
         let requested = self.requested.load(Ordering::Relaxed);
@@ -181,9 +181,10 @@ impl Activity {
         }
     }
 
-    /// Whether an HTTP/2 connection without a valid certificate has had its one request. kube-apiserver
-    /// takes no second one either (`UnauthenticatedHTTP2DOSMitigation`, CVE-2023-44487).
-    pub(super) fn is_spent(&self) -> bool {
+    /// Whether an HTTP/2 connection without a valid certificate has used its only request.
+    /// kube-apiserver closes such connections after one request as well
+    /// (`UnauthenticatedHTTP2DOSMitigation`, CVE-2023-44487).
+    pub(super) fn is_exhausted(&self) -> bool {
         self.http2.load(Ordering::Relaxed)
             && self.requested.load(Ordering::Relaxed)
             && !self.is_authenticated()
@@ -195,14 +196,14 @@ impl Activity {
 }
 
 impl Open {
-    /// A response was given before its request was read.
+    /// Records that a response was sent before its request was read.
     pub(super) fn left_unread(&self) {
         self.0.unread.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the connection ends with this request.
+    /// Whether the connection closes after this request.
     pub(super) fn is_last(&self) -> bool {
-        self.0.is_spent()
+        self.0.is_exhausted()
     }
 }
 
@@ -214,8 +215,8 @@ impl Drop for Open {
     }
 }
 
-/// Rings when a connection is due. Polled whenever the connection is, because only then can it become
-/// due earlier; the timer is touched only when it does.
+/// Timer for the deadline of a connection. Polled whenever the connection is polled, because its
+/// deadline can move forward only then; the timer is changed only if it does.
 pub(super) struct Clock {
     activity: Arc<Activity>,
     bounds: Bounds,
@@ -234,9 +235,9 @@ impl Clock {
         }
     }
 
-    /// Ready once the connection is to be closed.
+    /// Ready at the deadline of the connection.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.activity.is_spent() {
+        if self.activity.is_exhausted() {
             return Poll::Ready(());
         }
         loop {
@@ -248,7 +249,8 @@ impl Clock {
             match self.activity.due(&self.bounds) {
                 Some(due) if due <= Instant::now() => return Poll::Ready(()),
                 Some(due) => self.arm(due),
-                // The end of a request need not poll the connection: look again.
+                // The end of a request need not wake this task, so check again after the head
+                // timeout.
                 None => self.arm(Instant::now() + self.bounds.head),
             }
         }
@@ -265,7 +267,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn connections_are_due_by_what_they_wait_for() {
+    async fn connection_deadline_depends_on_stage() {
         let bounds = Bounds::of_descriptors(1_024);
         let activity = Arc::new(Activity::new());
         let due = || {

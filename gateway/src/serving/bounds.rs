@@ -1,62 +1,62 @@
-//! What clients may hold of the server before and between their requests.
+//! Limits of connections before and between requests.
 
 use std::time::Duration;
 
-/// Connections open at once, where the limit of descriptors allows it.
+/// Open connections, if the descriptor limit allows it.
 pub const MAX_CONNECTIONS: usize = 16_384;
-/// Connections of clients without a valid certificate, handshakes under way included. Probes need a
-/// handful; 512 unauthenticated connections hold at most 80 MiB (see
-/// [`UNAUTHENTICATED_HEAD_BYTES`]).
+/// Connections of clients without a valid certificate, including handshakes. Probes need a handful.
+/// 512 unauthenticated connections hold at most 80 MiB (see [`UNAUTHENTICATED_HEAD_BYTES`]).
 pub const MAX_UNAUTHENTICATED: usize = 512;
-/// Share of all connections that clients without a valid certificate get where descriptors are short.
+/// Divisor of the connections for clients without a valid certificate, if descriptors are short.
 const UNAUTHENTICATED_SHARE: usize = 4;
-/// Descriptors that are not for clients: the connections to the driver, files, signals, epoll.
+/// Descriptors that are not for clients: connections to the driver, files, signals, epoll.
 const RESERVED_DESCRIPTORS: usize = 128;
 
-/// Largest head of a request of a client with a valid certificate: Go's `DefaultMaxHeaderBytes`, which
-/// kube-apiserver uses.
+/// Largest head of a request of a client with a valid certificate: Go's `DefaultMaxHeaderBytes`,
+/// which kube-apiserver uses.
 pub const HEAD_BYTES: u32 = 1 << 20;
-/// The same before authentication: enough for every token, little enough for all connections at once.
-/// Besides its head, such a connection holds at most 64 KiB of an unfinished handshake, and 64 KiB of
-/// bodies nobody asked for.
+/// The same before authentication: large enough for any token, small enough for all connections at
+/// once. Besides its head, such a connection holds at most 64 KiB of an unfinished handshake and 64
+/// KiB of unread bodies.
 pub const UNAUTHENTICATED_HEAD_BYTES: u32 = 32 << 10;
-/// Headers of one HTTP/1.1 request; a front proxy sends one per group of the user. kube-apiserver takes
-/// 16,384 (`maxHeaderValueCount`); here each of them costs every request 64 bytes while its head is
-/// parsed. kube-aggregator speaks HTTP/2, where [`HEAD_BYTES`] alone bounds them.
+/// Headers of one HTTP/1.1 request; a front proxy sends one per group of the user. kube-apiserver
+/// accepts 16,384 (`maxHeaderValueCount`); here each costs every request 64 bytes while its head is
+/// parsed. kube-aggregator uses HTTP/2, where only [`HEAD_BYTES`] applies.
 pub const HEADERS: usize = 1_024;
 
-/// How many connections there may be, and how long they may wait for their client.
+/// Limits on the number of connections, and timeouts while they wait for their client.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Descriptors that the process may open.
     pub descriptors: usize,
-    /// Connections open at once.
+    /// Open connections.
     pub connections: usize,
-    /// How many of them may be without a valid certificate; the others are kept for clients with one.
+    /// Of these, connections without a valid certificate; the others are reserved for clients with
+    /// one.
     pub unauthenticated: usize,
     /// From accept to the end of the TLS handshake.
     pub handshake: Duration,
     /// From the handshake to the HTTP/2 preface; Go's `prefaceTimeout`.
     pub preface: Duration,
-    /// From accept to the first complete head, and from the first byte of a later HTTP/1.1 head to its
-    /// last; kube-apiserver's `ReadHeaderTimeout`. Also bounds a request of a client without a valid
-    /// certificate.
+    /// From accept to the first complete head, and from the first byte of a later HTTP/1.1 head to
+    /// its last; kube-apiserver's `ReadHeaderTimeout`. Also bounds a request of a client without a
+    /// valid certificate.
     pub head: Duration,
     /// Between requests; kube-apiserver's `IdleTimeout`.
     pub idle: Duration,
-    /// From the notice that a connection ends to its end.
+    /// From the announcement that a connection closes to its close.
     pub goodbye: Duration,
-    /// How long the rest of a refused request is read, so that its client reads the response before the
-    /// connection is reset.
+    /// How long the rest of a rejected request is read, so that its client reads the response
+    /// before the connection is reset.
     pub linger: Duration,
-    /// How much of it is read.
+    /// Bytes of it that are read.
     pub linger_bytes: u64,
-    /// The same before authentication; Go's `rstAvoidanceDelay`.
+    /// The linger time before authentication; Go's `rstAvoidanceDelay`.
     pub unauthenticated_linger: Duration,
 }
 
 impl Bounds {
-    /// The bounds of a process that may open so many descriptors.
+    /// The limits of a process that may open this many descriptors.
     #[must_use]
     pub fn of_descriptors(descriptors: usize) -> Self {
         let connections = descriptors
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_follow_the_limit_of_descriptors() {
+    fn connection_bounds_follow_descriptor_limit() {
         for (descriptors, connections, unauthenticated) in [
             (0, 4, 1),
             (256, 128, 32),

@@ -1,8 +1,9 @@
-//! Certificates are replaced on disk while the server runs; this notices.
+//! Reload of certificates while the server runs.
 //!
-//! The files' contents are compared every half minute: mounted secrets change by a symbolic link, which
-//! watching a file would miss, and the files are small. New connections use the new certificate; old
-//! ones keep theirs. A file that became unusable is logged and the last good state stays.
+//! The contents of the files are compared every half minute: mounted secrets change through a
+//! symbolic link, which a file watch would miss, and the files are small. New connections use the
+//! new certificate; open ones keep theirs. If a file becomes unusable, the error is logged and the
+//! last valid state remains.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::tls::{Contents, Error, Files};
 use crate::auth::Trust;
 
-/// Time between two looks at the files.
+/// Interval between two reads of the files.
 const POLL_EVERY: Duration = Duration::from_secs(30);
 
 /// TLS state that follows its files.
@@ -30,7 +31,7 @@ impl Reloader {
     /// Reads the files for the first time.
     ///
     /// # Errors
-    /// When one is unreadable or of no use.
+    /// If one is unreadable or unusable.
     pub fn new(files: Files) -> Result<Self, Error> {
         let contents = files.read()?;
         let (config, trust) = files.build(&contents)?;
@@ -42,17 +43,17 @@ impl Reloader {
         })
     }
 
-    /// What new connections are accepted with.
+    /// The TLS configuration of new connections.
     pub fn config(&self) -> Arc<ArcSwap<ServerConfig>> {
         self.config.clone()
     }
 
-    /// Who vouches for clients.
+    /// The authorities of clients.
     pub fn trust(&self) -> Arc<ArcSwap<Trust>> {
         self.trust.clone()
     }
 
-    /// Looks at the files until `stop`.
+    /// Reads the files periodically until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         while stop
             .run_until_cancelled(tokio::time::sleep(POLL_EVERY))
@@ -63,7 +64,7 @@ impl Reloader {
         }
     }
 
-    /// Looks at the files once and takes what changed.
+    /// Reads the files once and applies changes.
     pub fn look(&mut self) {
         let changed = self.files.read().and_then(|contents| {
             if contents == self.contents {
@@ -78,9 +79,9 @@ impl Reloader {
                 self.contents = contents;
                 self.config.store(config);
                 self.trust.store(Arc::new(trust));
-                tracing::info!("took new certificates");
+                tracing::info!("reloaded certificates");
             }
-            Err(err) => tracing::error!(%err, "kept the old certificates"),
+            Err(err) => tracing::error!(%err, "cannot reload certificates, keeping the old ones"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One connection: handshake, then HTTP/1.1 or HTTP/2 until either side ends it.
+//! One connection: handshake, then HTTP/1.1 or HTTP/2 until either side closes it.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -33,41 +33,41 @@ use super::stall::WriteStall;
 use super::tasks::Tasks;
 use super::turns::Turns;
 use super::unsent::{Outlet, watched};
-use super::{Bounds, Lifecycle, host, leftover, protocols};
+use super::{Bounds, Lifecycle, drainable_body, host, protocols};
 use crate::auth::Peer;
 
-/// Answers requests; the seam between sockets and the stack.
+/// Serves requests; the interface between sockets and the stack.
 pub trait Service: Send + Sync + 'static {
-    /// Whether a peer's certificate identifies a user, or a front proxy. What such a peer asks for may
-    /// be computed for long; anybody else gets short answers.
+    /// Whether the certificate of a peer identifies a user or a front proxy. Only requests of such
+    /// a peer may cost long computation; other clients get short responses.
     fn knows(&self, peer: &Peer) -> bool;
 
-    /// Answers one request of `peer`.
+    /// Serves one request of `peer`.
     fn serve(
         &self,
         peer: &Peer,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 
-    /// Where the answers of a new connection go.
+    /// Accounts the unsent responses of a new connection.
     fn connect(&self) -> Outlet;
 }
 
-/// What all connections of a server share.
+/// State shared by all connections of a server.
 pub(super) struct Shared<S> {
     pub(super) tls: Arc<arc_swap::ArcSwap<ServerConfig>>,
     pub(super) service: Arc<S>,
     pub(super) lifecycle: Lifecycle,
     pub(super) bounds: Bounds,
     pub(super) handshakes: Arc<Turns<Origin>>,
-    /// Of clients with a valid certificate, by the number of their connection.
+    /// Turns of clients with a valid certificate, by connection number.
     pub(super) polls: Arc<Turns<u64>>,
     pub(super) tasks: Tasks,
-    /// Where requests of clients with a valid certificate are served.
+    /// Runtime that serves requests of clients with a valid certificate.
     pub(super) requests: Handle,
 }
 
-/// An accepted socket and what is needed to serve it.
+/// An accepted socket and the state to serve it.
 pub(super) struct Connection<S> {
     pub(super) stream: TcpStream,
     pub(super) address: SocketAddr,
@@ -84,7 +84,7 @@ struct Established<S> {
     shared: Arc<Shared<S>>,
 }
 
-/// How the requests of a connection take turns.
+/// Turn state of a connection's requests.
 #[derive(Clone)]
 struct Polls {
     turns: Arc<Turns<u64>>,
@@ -99,8 +99,8 @@ struct Counted {
 }
 
 impl<S: Service> Connection<S> {
-    /// Serves the connection, unless its client has a valid certificate: then the connection moves to
-    /// the runtime of requests together with `held`.
+    /// Serves the connection. If its client has a valid certificate, the connection moves to the
+    /// runtime of requests together with `held`.
     pub(super) async fn serve<H: Send + 'static>(self, held: H) {
         let evicted = self.slot.activity.evicted.clone();
         let (address, shared) = (self.address, Arc::clone(&self.shared));
@@ -116,7 +116,7 @@ impl<S: Service> Connection<S> {
                 return;
             }
             None => {
-                tracing::debug!(peer = %address, "evicted before its handshake was complete");
+                tracing::debug!(peer = %address, "evicted during handshake");
                 return;
             }
         };
@@ -136,7 +136,7 @@ impl<S: Service> Connection<S> {
         let activity = Arc::clone(&self.slot.activity);
         let outlet = self.shared.service.connect();
         let wire = WriteStall::new(Socket::new(self.stream), outlet.stall());
-        // Nothing is computed before there is a complete ClientHello.
+        // No computation happens before a complete ClientHello.
         let hello = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
         activity.reached(Stage::Handshaking);
         let accept = {
@@ -174,7 +174,7 @@ impl<S: Service> Connection<S> {
 }
 
 impl<S: Service> Established<S> {
-    /// Moves to the caller's runtime and serves there.
+    /// Moves the socket to the caller's runtime and serves there.
     async fn serve_here(mut self) {
         let wire = self.stream.get_mut().0;
         let moved = wire.get_mut().move_here();
@@ -207,9 +207,9 @@ impl<S: Service> Established<S> {
         let io = TokioIo::new(stream);
         let address = self.peer.address;
         let (service, shared) = (Arc::clone(&self.shared.service), &self.shared);
-        let answer = {
+        let response = {
             let (activity, owed) = (Arc::clone(&activity), self.outlet.clone());
-            // Others have one request per connection, on threads of their own.
+            // Clients without a certificate have one request per connection, on other threads.
             let turns = authenticated.then(|| Polls {
                 turns: Arc::clone(&shared.polls),
                 connection: owed.connection_number(),
@@ -219,18 +219,19 @@ impl<S: Service> Established<S> {
                 request.extensions_mut().insert(owed.clone());
                 let open = activity.begin();
                 let (service, peer) = (Arc::clone(&service), Arc::clone(&self.peer));
-                // From here on, not from its first poll on: many may be accepted before that.
+                // Counted from arrival, not from the first poll: many requests may be accepted
+                // before that.
                 let polls = turns.clone().map(|polls| (polls.backlog.wait(), polls));
-                answer(service, peer, polls, request, open)
+                respond(service, peer, polls, request, open)
             })
         };
         let serving = async {
             if http2 {
                 let builder = protocols::http2(authenticated, shared.tasks.clone());
-                drive(builder.serve_connection(io, answer), &activity, shared).await
+                drive(builder.serve_connection(io, response), &activity, shared).await
             } else {
                 let builder = protocols::http1(authenticated);
-                drive(builder.serve_connection(io, answer), &activity, shared).await
+                drive(builder.serve_connection(io, response), &activity, shared).await
             }
         };
         let served = tokio::select! {
@@ -240,50 +241,50 @@ impl<S: Service> Established<S> {
         match served {
             Some(Ok(())) => {}
             Some(Err(err)) => tracing::debug!(peer = %address, %err, "connection ended"),
-            None => tracing::debug!(peer = %address, "connection cut: its client does not read"),
+            None => tracing::debug!(peer = %address, "connection closed: client does not read"),
         }
     }
 }
 
-/// Answers one request; the connection is told where that leaves the request's body.
-async fn answer<S: Service>(
+/// Serves one request, and records whether its body remains unread on the connection.
+async fn respond<S: Service>(
     service: Arc<S>,
     peer: Arc<Peer>,
     polls: Option<(Waiting, Polls)>,
     request: Request<Incoming>,
     open: Open,
 ) -> Result<Response<Counted>, Infallible> {
-    if let Some(refusal) = host::refusal(&request) {
+    if let Some(rejection) = host::rejection(&request) {
         open.left_unread();
-        return Ok(refusal.map(|body| Counted { body, _open: open }));
+        return Ok(rejection.map(|body| Counted { body, _open: open }));
     }
-    // An HTTP/2 connection that is not closed can read what it ignores at any time.
+    // An HTTP/2 connection that stays open can discard the rest of a body at any time.
     let unread = !request.body().is_end_stream() && open.is_last();
-    let (request, leftover) = leftover::lend(request);
+    let (request, unread_body) = drainable_body::drainable(request);
     // Boxed: the task of a stream is moved several times on its way to the runtime.
-    let answer = Box::pin(service.serve(&peer, request));
-    let mut answer = match polls {
+    let response = Box::pin(service.serve(&peer, request));
+    let mut response = match polls {
         Some((waiting, polls)) => {
             let Polls {
                 turns,
                 connection,
                 backlog,
             } = polls;
-            turns.run(connection, &backlog, waiting, answer).await
+            turns.run(connection, &backlog, waiting, response).await
         }
-        None => answer.await,
+        None => response.await,
     };
-    let cut = match leftover {
-        Some(leftover) => leftover.clear(&mut answer).await,
+    let cut = match unread_body {
+        Some(unread_body) => unread_body.drain(&mut response).await,
         None => unread,
     };
     if cut {
         open.left_unread();
     }
-    Ok(answer.map(|body| Counted { body, _open: open }))
+    Ok(response.map(|body| Counted { body, _open: open }))
 }
 
-/// Runs a connection until it ends, or has to.
+/// Runs a connection until it ends or reaches its deadline.
 async fn drive<C, S>(
     connection: C,
     activity: &Arc<Activity>,
@@ -302,7 +303,7 @@ where
         () = shared.lifecycle.not_accepting_new_requests.cancelled() => true,
         () = poll_fn(|cx| clock.poll(cx)) => false,
     };
-    // Tells the peer to open no more streams; those that are open finish.
+    // GOAWAY: the peer opens no more streams, and open streams finish.
     connection.as_mut().graceful_shutdown();
     if draining {
         let evicted = activity.evicted.cancelled();

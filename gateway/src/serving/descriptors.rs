@@ -1,9 +1,10 @@
-//! The limit of open descriptors (`RLIMIT_NOFILE`). The soft limit is usually 1,024 for the sake of
-//! programs that use `select(2)`; programs that do not are expected to raise it themselves.
+//! The descriptor limit (`RLIMIT_NOFILE`). The soft limit is usually 1,024 for the sake of programs
+//! that use `select(2)`; other programs are expected to raise it themselves.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard limit. Returns how many descriptors the process may open.
+/// Raises the soft limit to the hard limit. Returns the number of descriptors that the process may
+/// open.
 pub fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -17,7 +18,7 @@ pub fn raise() -> usize {
             current
         }
     };
-    // None is "unlimited".
+    // None means unlimited.
     limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     })

@@ -1,4 +1,4 @@
-//! The headers `Host` and `Transfer-Encoding` of HTTP/1.1 requests, judged as Go's server judges them.
+//! Validates the headers `Host` and `Transfer-Encoding` of HTTP/1.1 requests as Go's server does.
 
 use axum::body::Body;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
@@ -7,13 +7,14 @@ use hyper::ext::ReasonPhrase;
 
 use crate::reply;
 
-/// Bytes besides letters and digits that a host may have: RFC 3986's, as in Go's
+/// Bytes besides letters and digits that a host may contain: those of RFC 3986, as in Go's
 /// `httpguts.ValidHostHeader`.
 const PUNCTUATION: &[u8] = b"!$%&()*+,-.:;=['\\]_~";
 
-/// The response to a request whose host is missing, given twice or malformed, or whose body is encoded; the
-/// connection ends with it, because what comes behind may belong to somebody else.
-pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
+/// The response to a request with a missing, duplicate or malformed host, or an unsupported
+/// transfer encoding. The connection closes after it, because the start of the next request is
+/// uncertain (request smuggling).
+pub(super) fn rejection<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.version() > Version::HTTP_11 {
         return None;
     }
@@ -42,14 +43,14 @@ pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     Some(closing(response))
 }
 
-/// The connection ends with this response.
+/// Adds `Connection: close`.
 fn closing(mut response: Response<Body>) -> Response<Body> {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     response
 }
 
-/// Whether the body is not encoded, or in chunks and in nothing else: Go's server knows no other encoding.
+/// Whether the body is unencoded or only chunked: Go's server supports no other encoding.
 fn is_chunked_only(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).into_iter();
     let Some(encoding) = encodings.next() else {

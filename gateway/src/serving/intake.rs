@@ -1,4 +1,4 @@
-//! Bodies of requests: how much memory they may take together, while they arrive and while they are worked on.
+//! Memory of request bodies, while they arrive and while they are processed.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,43 +12,43 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Bounds of bodies.
+/// Limits of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
-    /// Bytes of all bodies that have arrived and whose requests are not answered. 56 MiB, with `reserve` twice
-    /// the largest body that a manifest may ask for. Beyond it 429.
+    /// Bytes of all bodies that have arrived and whose requests are not complete. 56 MiB: with
+    /// `reserve` twice the largest body that a manifest may allow. Beyond it 429.
     pub arrived: usize,
-    /// The same for modest bodies that find no room there, so that a few clients with large ones do not
-    /// stop everybody else. 8 MiB: 32 bodies.
+    /// The same for modest bodies that do not fit into `arrived`, so that a few clients with large
+    /// bodies do not block all others. 8 MiB: 32 bodies.
     pub reserve: usize,
-    /// A body that says that it is no longer may use the reserve. kube-apiserver's
+    /// A body with a `Content-Length` up to this size may use the reserve. kube-apiserver's
     /// `resourceBody99Percentile`.
     pub modest: usize,
-    /// How long a body in the reserve may take to arrive: 256 KiB at 1 Mbit/s. The reserve is there for
-    /// those who send what they announced.
+    /// Timeout of a body in the reserve: 256 KiB at 1 Mbit/s. Clients that stall must not occupy
+    /// the reserve.
     pub modest_time: Duration,
-    /// Bytes that decoding and everything behind it may need for all requests together, reckoned as
-    /// twice the tree of their bodies. 96 MiB: the heaviest that a body can have, and its like.
-    /// Beyond it a request waits.
+    /// Bytes for decoding and later processing of all requests, estimated as twice the tree of
+    /// their bodies. 96 MiB: the heaviest possible body and a copy. Beyond it a request waits.
     pub working: usize,
-    /// Requests that need no more than that are not reckoned. 192 KiB: 600 of them, as many as are served at
-    /// once, need 115 MiB.
+    /// Requests that need no more are not accounted. 192 KiB: 600 of them, the number of concurrent
+    /// requests, need 115 MiB.
     pub light: usize,
-    /// Bodies up to this size are not reckoned while they arrive: the number of requests bounds them, and they
-    /// must not wait behind large ones. A tenth of kube-apiserver's `resourceBody99Percentile` (256 KiB).
+    /// Bodies up to this size are not accounted while they arrive: the number of requests bounds
+    /// them, and they must not wait for large ones. A tenth of kube-apiserver's
+    /// `resourceBody99Percentile` (256 KiB).
     pub small: usize,
-    /// How long a client may send nothing of a body that it announced.
+    /// Timeout of a client that sends nothing of an announced body.
     pub stall: Duration,
-    /// How long a request waits for others to be worked on; then 429.
+    /// How long a request waits for memory; then 429.
     pub wait: Duration,
 }
 
-/// Trees that a request has at once: what it brought, and what that is compared with.
+/// Trees of a request: the received one and the one that it is compared with.
 const TREES: usize = 2;
-/// Bytes that are reckoned at once while a body arrives.
+/// Accounting granularity while a body arrives, bytes.
 const STEP: usize = 64 << 10;
 
-/// The bodies of a server; clones share them.
+/// The bodies of a server; clones share the accounts.
 #[derive(Debug, Clone)]
 pub struct Intake {
     limits: BodyLimits,
@@ -57,7 +57,7 @@ pub struct Intake {
     working: Arc<Semaphore>,
 }
 
-/// What a request's body is reckoned as, until dropped.
+/// Accounted memory of a body, until dropped.
 #[derive(Debug, Default)]
 #[expect(dead_code, reason = "held for their Drop")]
 pub struct Reckoned {
@@ -65,19 +65,19 @@ pub struct Reckoned {
     working: Option<OwnedSemaphorePermit>,
 }
 
-/// Why a body is not there.
+/// Why a body is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is larger than it may be.
+    /// The body exceeds its limit.
     #[error("the body is too large")]
     TooLarge,
-    /// Others take the memory.
+    /// The memory for bodies is in use.
     #[error("too many large bodies at once")]
     Full,
-    /// The client did not go on.
+    /// The client stalled.
     #[error("the body did not arrive in time")]
     Stalled,
-    /// The client broke off.
+    /// The connection broke.
     #[error(transparent)]
     Broken(axum::Error),
 }
@@ -99,7 +99,7 @@ impl Default for BodyLimits {
 }
 
 impl Intake {
-    /// Nothing has arrived yet.
+    /// An empty account.
     #[must_use]
     pub fn new(limits: BodyLimits) -> Self {
         Self {
@@ -110,19 +110,19 @@ impl Intake {
         }
     }
 
-    /// The one that the stack left in `extensions`; requests that did not come through the stack (tests of
-    /// single layers) get one of their own.
+    /// The account that the stack left in `extensions`. Requests that bypass the stack (tests of
+    /// single layers) get their own.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Self {
         let known = extensions.get::<Self>().cloned();
         known.unwrap_or_else(|| Self::new(BodyLimits::default()))
     }
 
-    /// Reads a body of at most `longest` bytes, and waits until it may be worked on; `weigh` says what its
-    /// tree can take at most, bytes.
+    /// Reads a body of at most `longest` bytes, and waits until memory for its processing is
+    /// available; `weigh` returns the largest possible size of its tree, bytes.
     ///
     /// # Errors
-    /// If it is too large, does not arrive, or takes memory that others have.
+    /// If the body is too large, does not arrive, or does not fit into the memory limits.
     pub async fn read(
         &self,
         mut body: Body,
@@ -141,8 +141,8 @@ impl Intake {
             held: None,
             deadline: None,
         };
-        // Copied, because a frame holds on to the buffer that it was read into. What is announced and
-        // does not come is never touched, so that it takes no memory.
+        // Copied, because a frame keeps the whole buffer that it was read into. Reserved capacity
+        // that is never written takes no physical memory.
         let mut read = Vec::with_capacity(usize::try_from(announced.lower()).unwrap_or(longest));
         while let Some(frame) = arrival.next(body.frame()).await? {
             let Ok(data) = frame.map_err(Error::Broken)?.into_data() else {
@@ -161,18 +161,18 @@ impl Intake {
             read.extend_from_slice(&data);
         }
         let arrived = arrival.held;
-        // The frames of the last step may be dropped before anything is decoded.
+        // Frees the frames of the last step before anything is decoded.
         drop(body);
         let working = self.may_work(TREES.saturating_mul(weigh(&read))).await?;
         Ok((read.into(), Reckoned { arrived, working }))
     }
 
-    /// Waits until there is memory to work on a body.
+    /// Waits for the memory to process a body.
     async fn may_work(&self, needs: usize) -> Result<Option<OwnedSemaphorePermit>, Error> {
         if needs <= self.limits.light {
             return Ok(None);
         }
-        // The largest of all waits until it is alone.
+        // A body that needs more than the limit waits until it is alone.
         let needs = u32::try_from(needs.min(self.limits.working)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.working).acquire_many_owned(needs);
         match timeout(self.limits.wait, permit).await {
@@ -185,10 +185,10 @@ impl Intake {
 /// A body that arrives.
 struct Arrival<'a> {
     intake: &'a Intake,
-    /// Its length, if it was announced.
+    /// Announced length, if any.
     whole: Option<usize>,
     held: Option<OwnedSemaphorePermit>,
-    /// Of a body in the reserve.
+    /// Deadline of a body in the reserve.
     deadline: Option<Instant>,
 }
 
@@ -201,7 +201,7 @@ impl Arrival<'_> {
             .map_err(|_| Error::Stalled)
     }
 
-    /// Reckons a body of which so many bytes have arrived.
+    /// Accounts a body of which this many bytes have arrived.
     fn reckon(&mut self, bytes: usize) -> Result<(), Error> {
         let Intake {
             limits, arrived, ..
@@ -211,7 +211,7 @@ impl Arrival<'_> {
             .as_ref()
             .map_or(0, OwnedSemaphorePermit::num_permits);
         let wanted = bytes.saturating_sub(limits.small);
-        // What is in the reserve is reckoned as a whole.
+        // A body in the reserve is accounted with its announced length.
         if wanted <= had || self.deadline.is_some() {
             return Ok(());
         }
@@ -259,14 +259,14 @@ mod tests {
         wait: Duration::from_secs(10),
     };
 
-    /// A body that stops after so many bytes.
+    /// A body that stalls after this many bytes.
     fn unfinished(bytes: usize) -> Body {
         let sent = stream::iter([Ok::<_, axum::Error>(Bytes::from(vec![b' '; bytes]))]);
         Body::from_stream(sent.chain(stream::pending()))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn uploads_that_are_held_take_no_more_than_their_share_and_small_ones_pass() {
+    async fn stalled_uploads_are_bounded_and_small_bodies_pass() {
         let intake = Intake::new(LIMITS);
         let uploads = (0..20).map(|_| intake.read(unfinished(1 << 20), 3 << 20, <[u8]>::len));
         let uploads = futures_util::future::join_all(uploads);
@@ -287,13 +287,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn modest_bodies_have_a_reserve_that_unfinished_ones_leave() {
+    async fn modest_bodies_use_reserve_until_their_deadline() {
         let intake = Intake::new(LIMITS);
         let held = (0..4).map(|_| intake.read(unfinished(1 << 20), 3 << 20, <[u8]>::len));
         let held = futures_util::future::join_all(held);
         let others = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            // Announced and whole; what is held is given back.
+            // Announced and complete; the memory is released.
             for _ in 0..8 {
                 let modest = Body::from(vec![b' '; 500 << 10]);
                 assert!(intake.read(modest, 3 << 20, <[u8]>::len).await.is_ok());
@@ -301,7 +301,7 @@ mod tests {
             let large = Body::from(vec![b' '; 600 << 10]);
             let large = intake.read(large, 3 << 20, <[u8]>::len).await;
             assert!(matches!(large, Err(Error::Full)));
-            // Announced, and not whole.
+            // Announced and incomplete.
             let mut slow = Arrival {
                 intake: &intake,
                 whole: Some(500 << 10),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bodies_that_are_worked_on_make_others_wait() {
+    async fn bodies_in_work_delay_others() {
         let intake = Intake::new(LIMITS);
         let body = || Body::from(vec![b' '; 1 << 20]);
         let first = intake.read(body(), 3 << 20, <[u8]>::len).await.unwrap();
@@ -330,7 +330,7 @@ mod tests {
         let third = intake.read(body(), 3 << 20, <[u8]>::len).await;
         assert_eq!(third.unwrap().0.len(), 1 << 20);
         drop(second);
-        // More than all there is waits until it is alone, and does not wait for ever.
+        // A body above the limit waits until it is alone, but not forever.
         let largest = intake
             .read(Body::from(vec![b' '; 3 << 20]), 3 << 20, <[u8]>::len)
             .await;
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_refused_by_its_length_before_it_is_read() {
+    async fn oversized_content_length_is_rejected_before_reading() {
         let intake = Intake::new(LIMITS);
         let body = Body::from(vec![b' '; 9]);
         assert!(matches!(

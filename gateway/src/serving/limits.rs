@@ -1,4 +1,4 @@
-//! What one server does at once: what is above is shed with 429, never queued.
+//! Limits on concurrent work. Excess requests are rejected with 429, never queued.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,52 +15,53 @@ use super::unsent::{Outlet, Seats, Unsent, UnsentLimits};
 use crate::request::User;
 use crate::request::probe::is_probe;
 
-/// Requests that only read which may run at once by default.
+/// Concurrent read-only requests by default: kube-apiserver's `--max-requests-inflight`.
 pub const MAX_READS: usize = 400;
-/// Requests that write which may run at once by default.
+/// Concurrent mutating requests by default: kube-apiserver's `--max-mutating-requests-inflight`.
 pub const MAX_WRITES: usize = 200;
-/// Requests of `system:masters` that may run at once beyond those two, whatever they are set to: as many as
-/// four HTTP/2 connections can have streams. It protects the process, not a share of it.
+/// Concurrent requests of `system:masters` beyond those two: as many as the streams of eight HTTP/2
+/// connections. It protects the process; it is not a share of it.
 pub const MAX_PRIVILEGED: usize = 2_000;
-/// Watches that may be open at once. One costs about 10 kB with its HTTP/2 stream, so that all of them stay below
-/// the 256 MiB that clients may cost beyond the objects.
+/// Open watches. Each costs about 10 kB with its HTTP/2 stream, so all together stay below the 256
+/// MiB that clients may cost beyond the objects.
 pub const MAX_WATCHES: usize = 16_384;
 
-/// Bytes of large heads that may be there at once: nine of the largest, which take three times what they
-/// are accounted as (1 MiB). An HTTP/2 connection has 500 streams, each with a head.
+/// Bytes of large heads at a time: nine of the largest, which take three times their accounted size
+/// (1 MiB). An HTTP/2 connection may have a head on every stream.
 const HEADS: usize = 32 << 20;
-/// Memory of the selectors of all watches, bytes. It bounds time as well: each change of an object is compared with
-/// all of them, at worst 350,000 requirements in 5 ms.
+/// Memory of the selectors of all watches, bytes. Also bounds time: each change of an object is
+/// compared with all of them, at worst 350,000 requirements in 5 ms.
 const SELECTORS: usize = 32 << 20;
-/// Memory of a selector as a multiple of its text, where each requirement is one letter and a comma.
+/// Memory of a selector as a multiple of its text, in the worst case: each requirement is one
+/// letter and a comma.
 const SELECTOR_COST: usize = 32;
-/// Selectors up to this size are not reckoned: what ordinary controllers send.
+/// Selectors up to this size are not accounted, bytes: those of ordinary controllers.
 const SMALL_SELECTOR: usize = 64;
-/// Heads up to this size are not reckoned. 8 KiB: four times what kubectl and a front proxy send.
+/// Heads up to this size are not accounted. 8 KiB: four times what kubectl and a front proxy send.
 const SMALL_HEAD: usize = 8 << 10;
-/// From one line about a slow request to the next.
+/// Minimum time between two log lines about slow requests.
 const SLOW_LINES: Duration = Duration::from_millis(100);
-/// Memory of a header besides its name and value, about.
+/// Approximate memory of a header besides its name and value, bytes.
 const HEADER: usize = 128;
 
-/// All that is limited.
+/// All limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Requests that only read; 0 means unlimited.
+    /// Read-only requests; 0 is unlimited.
     pub reads: usize,
-    /// Requests that write; 0 means unlimited.
+    /// Mutating requests; 0 is unlimited.
     pub writes: usize,
     /// Requests of `system:masters` beyond those.
     pub privileged: usize,
     /// Long-running requests.
     pub watches: usize,
-    /// Bytes of answers.
+    /// Bytes of responses.
     pub unsent: UnsentLimits,
     /// Bytes of bodies.
     pub bodies: BodyLimits,
 }
 
-/// Seats for requests, and bytes of what they bring and take.
+/// Seats of requests, and memory of heads, selectors, bodies and responses.
 #[derive(Debug, Clone)]
 pub struct Limits {
     settings: Settings,
@@ -75,14 +76,14 @@ pub struct Limits {
     slow: Arc<Mutex<SlowRequests>>,
 }
 
-/// Lines about slow requests.
+/// Rate limit of log lines about slow requests.
 #[derive(Debug, Default)]
 struct SlowRequests {
     last: Option<Instant>,
     left_out: u64,
 }
 
-/// Kept while a request runs; gives the place back when dropped.
+/// The seat of a running request; released when dropped.
 #[derive(Debug, Default)]
 pub struct Seat {
     permit: Option<OwnedSemaphorePermit>,
@@ -93,7 +94,7 @@ pub struct Seat {
     _selectors: Option<OwnedSemaphorePermit>,
 }
 
-/// Every seat is taken.
+/// All seats are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overloaded;
 
@@ -111,7 +112,7 @@ impl Default for Settings {
 }
 
 impl Limits {
-    /// Seats for so many reads and writes at once; 0 means unlimited.
+    /// Seats for this many reads and writes; 0 is unlimited.
     pub fn new(reads: usize, writes: usize) -> Self {
         Self::with(Settings {
             reads,
@@ -120,7 +121,7 @@ impl Limits {
         })
     }
 
-    /// The same with everything said.
+    /// The limits of these settings.
     pub fn with(settings: Settings) -> Self {
         let seats = |max: usize| (max > 0).then(|| Arc::new(Semaphore::new(max)));
         Self {
@@ -137,10 +138,10 @@ impl Limits {
         }
     }
 
-    /// Takes a seat for a request that came over a connection.
+    /// Takes a seat for a request of a connection.
     ///
     /// # Errors
-    /// When all are taken that this user may have.
+    /// If all seats that the user may take are in use.
     pub fn seat(
         &self,
         info: &RequestInfo,
@@ -161,7 +162,7 @@ impl Limits {
             return Ok(Seat::default());
         };
         let take = |seats: &Arc<Semaphore>| Arc::clone(seats).try_acquire_owned().ok();
-        // From here on a seat that is dropped takes the count down.
+        // Counts from here on: dropping the seat decrements the count.
         let mut seat = Seat {
             permit: take(seats),
             connection: Some(connection.seats()),
@@ -173,11 +174,11 @@ impl Limits {
             .map(|count| count.fetch_add(1, Ordering::Relaxed));
         let first = count == Some(0);
         if seat.permit.is_none() && user.is_master() && !info.is_long_running() {
-            // The administrator must get in exactly when the server is overloaded.
+            // Administrators need access most when the server is overloaded.
             seat.permit = take(&self.privileged);
         }
-        // Whatever an administrator's other connections do, one that asks for one thing at a time gets it,
-        // also beside a watch: connections are limited as well.
+        // The first concurrent request of each administrator connection always gets a seat, also
+        // beside a watch. The limit of connections bounds these seats.
         if seat.permit.is_some() || first && user.is_master() {
             Ok(seat)
         } else {
@@ -185,10 +186,10 @@ impl Limits {
         }
     }
 
-    /// Reckons a head until the permit is dropped; nothing for a small one.
+    /// Accounts a head until the permit is dropped; small heads are free.
     ///
     /// # Errors
-    /// When others take the memory.
+    /// If the memory for heads is in use.
     pub fn head(&self, headers: &HeaderMap) -> Result<Option<OwnedSemaphorePermit>, Overloaded> {
         let header =
             |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + HEADER;
@@ -201,10 +202,10 @@ impl Limits {
         reckoned.map(Some).map_err(|_| Overloaded)
     }
 
-    /// Reckons the selectors of a watch as long as it lasts; nothing for small ones.
+    /// Accounts the selectors of a watch for its lifetime; small ones are free.
     ///
     /// # Errors
-    /// When others take the memory.
+    /// If the memory for selectors is in use.
     pub fn selectors(&self, seat: &mut Seat, query: Option<&str>) -> Result<(), Overloaded> {
         let text = selector_bytes(query.unwrap_or_default());
         if text <= SMALL_SELECTOR {
@@ -216,26 +217,26 @@ impl Limits {
         Ok(())
     }
 
-    /// A connection that owes nothing and has no request yet.
+    /// The account of a new connection.
     #[must_use]
     pub fn connect(&self) -> Outlet {
         self.unsent.connect()
     }
 
-    /// Bytes of answers that have not been sent.
+    /// Bytes of unsent responses.
     #[must_use]
     pub fn unsent_bytes(&self) -> usize {
         self.unsent.bytes()
     }
 
-    /// What reads bodies.
+    /// The account of request bodies.
     #[must_use]
     pub const fn intake(&self) -> &Intake {
         &self.intake
     }
 
-    /// Whether a slow request may have a line in the log now, and how many had none since the last one:
-    /// under load every request is slow.
+    /// Whether a slow request may be logged now, and how many were not logged since the last one.
+    /// Under load every request is slow.
     #[must_use]
     pub fn may_log_slow(&self) -> Option<u64> {
         let (mut slow, now) = (self.slow.lock(), Instant::now());
@@ -247,7 +248,7 @@ impl Limits {
         Some(std::mem::take(&mut slow.left_out))
     }
 
-    /// Taken seats: of reads, of writes.
+    /// Taken seats: reads, writes.
     pub fn in_flight(&self) -> (usize, usize) {
         let taken = |seats: &Option<Arc<Semaphore>>, max: usize| {
             seats
@@ -261,15 +262,15 @@ impl Limits {
     }
 }
 
-/// Bytes of the selectors in a query, decoded, without decoding them: most of those who send large ones are
-/// refused for it.
+/// Size of the selectors in a query after decoding, computed without decoding, because most
+/// requests with large selectors are rejected.
 fn selector_bytes(query: &str) -> usize {
     if query.len() <= SMALL_SELECTOR {
         return 0;
     }
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs
-        // A name in percent codes may be one of them.
+        // A percent-encoded name may be one of them.
         .filter(|(name, _)| {
             matches!(*name, "labelSelector" | "fieldSelector") || name.contains('%')
         })
@@ -278,7 +279,7 @@ fn selector_bytes(query: &str) -> usize {
 }
 
 impl Seat {
-    /// How many of its sort run on its connection.
+    /// The counter of this kind of request on its connection.
     fn count(&self) -> Option<&AtomicUsize> {
         let connection = self.connection.as_ref()?;
         Some(if self.watch {
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn large_selectors_of_watches_are_bounded_together() {
+    fn watch_selectors_share_one_memory_bound() {
         let limits = Limits::new(0, 0);
         let query = format!("watch=1&label%53elector=%21{}", "a,%21".repeat(10_000));
         let mut seats = Vec::new();
@@ -319,7 +320,7 @@ mod tests {
             seats.push(seat);
         }
         assert_eq!(seats.len(), SELECTORS / SELECTOR_COST / 30_001);
-        // Ordinary ones go on, and what ends gives back.
+        // Small ones are admitted, and finished requests release memory.
         let small =
             Some("watch=1&labelSelector=app%3Dweb&resourceVersion=123456789&timeoutSeconds=400");
         assert!(limits.selectors(&mut Seat::default(), small).is_ok());
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_requests_have_ten_lines_a_second() {
+    async fn slow_request_log_is_limited_to_ten_lines_per_second() {
         let limits = Limits::new(0, 0);
         let ask = |times: usize| -> Vec<_> { (0..times).map(|_| limits.may_log_slow()).collect() };
         assert_eq!(ask(3), [Some(0), None, None]);
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn seats_are_limited_by_kind_and_masters_have_more() {
+    fn seats_are_limited_per_kind_and_masters_have_extra() {
         let limits = Limits::new(1, 1);
         let (bob, admin) = users();
         let connection = limits.connect();
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn large_heads_are_limited_and_small_ones_are_not() {
+    fn large_heads_are_bounded_and_small_heads_pass() {
         let limits = Limits::new(1, 1);
         let head = |name: &str, count: usize| -> HeaderMap {
             let name = HeaderName::try_from(name).unwrap();
@@ -376,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn masters_have_a_ceiling_and_every_connection_of_theirs_one_seat() {
+    fn masters_are_bounded_and_each_connection_has_one_seat() {
         let limits = Limits::with(Settings {
             reads: 5,
             privileged: 10,
@@ -400,7 +401,7 @@ mod tests {
             drop(seat);
             assert!(limits.seat(&info, &admin, &other).is_ok());
         }
-        // A watch and one request at a time, as a controller has them.
+        // A watch and one request at a time, as a controller has.
         let other = limits.connect();
         let _watch = limits
             .seat(&info("GET", Some("watch=1")), &admin, &other)

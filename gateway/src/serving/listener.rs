@@ -1,4 +1,4 @@
-//! The accept loop, and how it ends.
+//! The accept loop and its shutdown.
 
 use std::io;
 use std::sync::Arc;
@@ -18,37 +18,37 @@ use super::turns::Turns;
 use super::{Bounds, Lifecycle};
 use crate::fair_queue::First;
 
-/// Handshakes that are computed at once: as many as the runtime of connections has threads.
+/// Concurrently computed handshakes: the number of threads of the runtime of connections.
 pub const HANDSHAKES: usize = 2;
-/// Requests that are polled at once for each thread: one that is polled, and one that is ready when it is done.
+/// Concurrently polled requests per thread: one that runs, and one that is ready next.
 const POLLS_PER_THREAD: usize = 2;
-/// Pause after an accept that failed for want of a resource, so that the loop does not spin.
+/// Pause after a failed accept (descriptors exhausted), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long open connections may take to finish once asked to.
+/// How long open connections may take to close at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A listening socket with everything its connections need.
 #[derive(Debug)]
 pub struct Server<S> {
-    /// The socket, already bound.
+    /// The bound socket.
     pub listener: TcpListener,
-    /// TLS in force; read once per connection.
+    /// Current TLS configuration; read once per connection.
     pub tls: Arc<ArcSwap<ServerConfig>>,
-    /// What answers the requests.
+    /// Serves the requests.
     pub service: Arc<S>,
-    /// The server's signals.
+    /// The signals of the server.
     pub lifecycle: Lifecycle,
-    /// What clients may hold.
+    /// Limits of connections.
     pub bounds: Bounds,
-    /// The runtime that accepts, computes handshakes, and serves clients without a valid certificate,
-    /// so also probes. What those ask for is short; so nothing that is computed for others on the
-    /// caller's runtime delays it.
+    /// The runtime that accepts, computes handshakes, and serves clients without a valid
+    /// certificate, including probes. Its requests are short, and computation on the caller's
+    /// runtime does not delay it.
     pub connections: Handle,
 }
 
 impl<S: Service> Server<S> {
-    /// Accepts until the lifecycle says stop, then waits for the connections it owns. Serves clients
-    /// with a valid certificate on the caller's runtime.
+    /// Accepts until shutdown, then waits for its connections. Serves clients with a valid
+    /// certificate on the caller's runtime.
     pub async fn run(self) {
         let tasks = Tasks::default();
         let requests = Handle::current();
@@ -67,19 +67,22 @@ impl<S: Service> Server<S> {
         accepting.spawn_on(accept(self.listener, shared), &self.connections);
         match accepting.join_next().await {
             Some(Ok(Ok(()))) | None => {}
-            Some(Ok(Err(err))) => tracing::error!(%err, "cannot accept connections any more"),
+            Some(Ok(Err(err))) => tracing::error!(%err, "stopped accepting connections"),
             Some(Err(err)) => tracing::error!(%err, "the accept loop ended"),
         }
         if timeout(DRAIN_TIMEOUT, tasks.done()).await.is_err() {
             let cut = tasks.abort();
-            tracing::warn!(tasks = cut, "connections that did not end were cut");
+            tracing::warn!(
+                tasks = cut,
+                "aborted connections that did not end before the drain timeout"
+            );
             tasks.done().await;
         }
     }
 }
 
 async fn accept<S: Service>(listener: TcpListener, shared: Arc<Shared<S>>) -> io::Result<()> {
-    // From here on this runtime tells when somebody connects.
+    // Registers the socket with this runtime, which then polls it.
     let listener = TcpListener::from_std(listener.into_std()?)?;
     let slots = Slots::new(&shared.bounds);
     let stop = &shared.lifecycle.not_accepting_new_requests;
@@ -88,16 +91,16 @@ async fn accept<S: Service>(listener: TcpListener, shared: Arc<Shared<S>>) -> io
             None => return Ok(()),
             Some(Ok(accepted)) => accepted,
             Some(Err(err)) => {
-                refused(&err, &slots).await;
+                accept_failed(&err, &slots).await;
                 continue;
             }
         };
-        // Small frames must not wait for the peer's acknowledgement.
+        // Disables Nagle's algorithm: small frames must not wait for acknowledgements.
         if let Err(err) = stream.set_nodelay(true) {
-            tracing::debug!(%err, "could not set TCP_NODELAY");
+            tracing::debug!(%err, "cannot set TCP_NODELAY");
         }
         let slot = slots.admit(address.ip());
-        // Waits for those that were evicted just now, never for those that stay.
+        // Waits only for evicted connections to close, never for connections that stay.
         let Some(Some(socket)) = stop.run_until_cancelled(slots.socket()).await else {
             return Ok(());
         };
@@ -111,8 +114,8 @@ async fn accept<S: Service>(listener: TcpListener, shared: Arc<Shared<S>>) -> io
     }
 }
 
-async fn refused(err: &io::Error, slots: &Slots) {
-    // These concern the one connection that is already gone.
+async fn accept_failed(err: &io::Error, slots: &Slots) {
+    // These errors concern one connection, which is already closed.
     let gone = [
         io::ErrorKind::ConnectionAborted,
         io::ErrorKind::ConnectionReset,

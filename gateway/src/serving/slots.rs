@@ -1,8 +1,9 @@
-//! Who may be connected: a bounded number of clients with and without a valid certificate.
+//! Connection slots: a bounded number of clients with and without a valid certificate.
 //!
-//! Clients without one cannot take the slots of those with one. When their own slots are taken, a
-//! newcomer is not refused; it takes the slot of a connection of the address that has the most. So a
-//! client that wants to authenticate gets in, however many others do nothing with their connections.
+//! Clients without a certificate cannot take the slots of clients with one. If the slots without
+//! certificate are taken, a new connection is not rejected but evicts a connection of the address
+//! that has the most. So a client that authenticates gets in, regardless of how many idle
+//! connections others open.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -15,26 +16,27 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Bounds;
 use super::activity::{Activity, Stage};
 
-/// Evicted connections that may still be closing while newcomers get in; part of the reserve of
-/// descriptors.
+/// Evicted connections that may still be closing while new ones are accepted; part of the reserve
+/// of descriptors.
 const CLOSING: usize = 32;
-/// How many connections of an address are compared to evict one of them: a newcomer must not cost more
-/// than the handshake that it may never begin.
+/// Connections of an address that are compared to evict one: accepting a connection must not cost
+/// more than its handshake.
 const EXAMINED: usize = 16;
 
-/// An address as far as it tells clients apart. An IPv6 client usually has 2⁶⁴ addresses.
+/// An address, reduced to the part that distinguishes clients: an IPv6 client usually has 2⁶⁴
+/// addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Origin(u128);
 
 /// The slots of a server.
 #[derive(Debug)]
 pub(super) struct Slots {
-    /// Sockets that are open; evicted ones count until they are closed.
+    /// Open sockets; evicted ones count until they are closed.
     sockets: Arc<Semaphore>,
     pools: Mutex<Pools>,
 }
 
-/// The slot of one connection; free when dropped.
+/// The slot of one connection; released when dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Arc<Slots>,
@@ -44,7 +46,7 @@ pub(super) struct Slot {
     authenticated: bool,
 }
 
-/// All slots for clients with a valid certificate are taken, and by requests.
+/// All slots for clients with a valid certificate are taken by connections with open requests.
 #[derive(Debug)]
 pub(super) struct Full;
 
@@ -79,7 +81,7 @@ impl Slots {
         })
     }
 
-    /// The slot of a newcomer; another connection loses its slot if none is free.
+    /// The slot of a new connection; evicts another connection if none is free.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Slot {
         let origin = Origin::of(address);
         let activity = Arc::new(Activity::new());
@@ -88,7 +90,7 @@ impl Slots {
         let id = pools.last_id;
         let pool = &mut pools.unauthenticated;
         pool.insert(origin, id, &activity);
-        // After the newcomer was counted: it may be its address that has too many.
+        // Checked after counting the new connection, because its own address may have the most.
         if pool.taken > pool.bound {
             pool.evict(Some(id));
         }
@@ -101,21 +103,20 @@ impl Slots {
         }
     }
 
-    /// Waits until an admitted newcomer's socket fits in. That takes as long as evicted connections
-    /// need to close.
+    /// Waits for room for the socket of an admitted connection, until evicted connections are
+    /// closed.
     pub(super) async fn socket(&self) -> Option<OwnedSemaphorePermit> {
         self.sockets.clone().acquire_owned().await.ok()
     }
 
-    /// Evicts one client without a valid certificate, because the process is short of descriptors.
+    /// Evicts one client without a valid certificate, because descriptors are exhausted.
     pub(super) fn shed(&self) {
         self.pools.lock().unauthenticated.evict(None);
     }
 }
 
 impl Slot {
-    /// Takes a slot of those that are kept for clients with a valid certificate, if need be that of an
-    /// idle connection.
+    /// Takes a slot for clients with a valid certificate; evicts an idle connection if necessary.
     pub(super) fn authenticate(&mut self) -> Result<(), Full> {
         let mut pools = self.slots.pools.lock();
         pools.unauthenticated.remove(self.origin, self.id);
@@ -149,7 +150,7 @@ impl Pool {
         self.taken += 1;
     }
 
-    /// Does nothing if the slot was taken away before.
+    /// Does nothing if the slot was already removed.
     fn remove(&mut self, origin: Origin, id: u64) -> Option<Arc<Activity>> {
         let connections = self.by_origin.get_mut(&origin)?;
         let removed = connections.remove(&id)?;
@@ -160,7 +161,7 @@ impl Pool {
         Some(removed)
     }
 
-    /// Takes a slot away for a newcomer: of the address that has the most, of its oldest by rank.
+    /// Evicts the oldest connection of the lowest rank, of the address that has the most.
     fn evict(&mut self, newcomer: Option<u64>) -> bool {
         let oldest = |connections: &BTreeMap<u64, Arc<Activity>>| {
             let others = connections.iter().filter(|(id, _)| newcomer != Some(**id));
@@ -173,7 +174,7 @@ impl Pool {
         });
         let victim = busiest
             .and_then(|(origin, connections)| Some((*origin, oldest(connections)?.1)))
-            // Every connection of that address serves a request.
+            // Every connection of that address has an open request.
             .or_else(|| {
                 let all = self.by_origin.iter();
                 let each = all.filter_map(|(origin, it)| Some((oldest(it)?, *origin)));
@@ -194,7 +195,7 @@ impl Origin {
     pub(super) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => u128::from(u32::from(address)),
-            // The upper half is never 0 for a client's address but ::1, which is one client as well.
+            // The upper half is 0 for ::1 only, which is one client as well.
             IpAddr::V6(address) => ((u128::from(address) >> 64) << 64) | (1 << 63),
         })
     }
@@ -223,15 +224,15 @@ mod tests {
     }
 
     #[test]
-    fn newcomers_replace_the_oldest_of_the_busiest_address() {
+    fn new_connection_evicts_oldest_of_busiest_address() {
         let slots = slots(8, 3);
         let alone = admit(&slots, "10.0.0.1");
         let [a, b, c] = [(); 3].map(|()| admit(&slots, "2001:db8::1"));
         assert_eq!(evicted([&alone, &a, &b, &c]), [false, true, false, false]);
-        // Another address of the same network.
+        // Another address of the same /64 network.
         let d = admit(&slots, "2001:db8::2");
         assert_eq!(evicted([&alone, &b, &c, &d]), [false, true, false, false]);
-        // None has more than others: the oldest.
+        // No address has more than another, so the oldest is evicted.
         drop((a, b, c));
         let e = admit(&slots, "::ffff:10.0.0.2");
         let f = admit(&slots, "10.0.0.3");
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn clients_that_are_about_to_authenticate_are_evicted_last() {
+    async fn handshaking_clients_are_evicted_last() {
         let slots = slots(8, 3);
         let [silent, slow] = [(); 2].map(|()| admit(&slots, "10.0.0.1"));
         slow.activity.reached(Stage::Handshaking);
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_of_authenticated_clients_are_theirs_alone() {
+    fn authenticated_slots_are_reserved() {
         let slots = slots(4, 2);
         let known = [(); 2].map(|()| {
             let mut slot = admit(&slots, "10.0.0.1");
@@ -273,7 +274,7 @@ mod tests {
         let [a, b, c] = [(); 3].map(|()| admit(&slots, "10.0.0.1"));
         assert_eq!(evicted([&known[0], &known[1]]), [false, false]);
         assert_eq!(evicted([&a, &b, &c]), [true, false, false]);
-        // One that is idle makes room, one that is not does not.
+        // An idle connection is evicted, a busy one is not.
         let busy = known[0].activity.begin();
         let mut newcomer = admit(&slots, "10.0.0.2");
         newcomer.authenticate().unwrap();

@@ -1,4 +1,5 @@
-//! The bytes of a connection: a socket that can change its runtime, and TLS over it that keeps count.
+//! The bytes of a connection: a socket that can move to another runtime, and TLS over it with
+//! accounting.
 
 use std::io;
 use std::pin::Pin;
@@ -16,34 +17,34 @@ use super::backlog::Backlog;
 use super::settings::SettingsMeter;
 use super::stall::WriteStall;
 
-/// How much of an unread request is read at once.
+/// Bytes of a rejected request per read.
 const SCRATCH_BYTES: usize = 8 << 10;
 
-/// How much is read at once; a TLS record. hyper doubles its buffer whenever a read fills it, up to the
-/// largest head that it takes, so that each upload would hold a mebibyte.
+/// Bytes per read. hyper doubles its buffer whenever a read fills it, up to the largest head, so
+/// with larger reads each upload would hold a mebibyte.
 const READ_BYTES: usize = 2 << 10;
-/// How much of a connection is read before others have their turn. Its requests are decoded meanwhile, which
-/// takes about 1 ms for small heads of this size.
+/// Bytes that are read from a connection before other connections are polled. Decoding small heads
+/// of this size takes about 1 ms.
 const TURN_BYTES: usize = 8 << 10;
 
 /// A socket below TLS.
 #[derive(Debug)]
 pub(super) struct Socket(Option<TcpStream>);
 
-/// What TLS writes to.
+/// The transport of TLS.
 pub(super) type Wire = WriteStall<Socket>;
 
-/// A TLS connection as HTTP sees it.
+/// A TLS connection for HTTP, with accounting.
 pub(super) struct Metered {
     tls: TlsStream<Wire>,
     activity: Arc<Activity>,
     backlog: Backlog,
     /// For HTTP/2.
     settings: Option<SettingsMeter>,
-    /// Bytes that were read since the reader last had to wait.
+    /// Bytes read since the reader last had to wait.
     turn: usize,
     ended: bool,
-    /// Once TLS was shut down: how long the rest of a request is read.
+    /// After the TLS shutdown: how long the rest of a request is read.
     linger: Option<Pin<Box<Sleep>>>,
     linger_for: Duration,
     linger_bytes: u64,
@@ -54,8 +55,8 @@ impl Socket {
         Self(Some(stream))
     }
 
-    /// Moves the socket to the runtime of the caller. Readiness is told by the runtime that a socket is
-    /// registered with; another one would have to be woken for every packet.
+    /// Moves the socket to the caller's runtime. The runtime that a socket is registered with
+    /// reports its readiness; another one would be woken for every packet.
     pub(super) fn move_here(&mut self) -> io::Result<()> {
         let stream = self.0.take().ok_or(io::ErrorKind::NotConnected)?;
         self.0 = Some(TcpStream::from_std(stream.into_std()?)?);
@@ -69,7 +70,7 @@ impl Socket {
 }
 
 impl Metered {
-    /// Once shut down, the rest of a request that was refused is read for `linger_for` and up to
+    /// After shutdown, the rest of a rejected request is read for `linger_for` and up to
     /// `linger_bytes`.
     pub(super) fn new(
         tls: TlsStream<Wire>,
@@ -92,8 +93,8 @@ impl Metered {
         }
     }
 
-    /// Reads what the client still sends. A socket that is closed with unread bytes sends a reset, and a
-    /// client that gets one loses the response that it has not read yet.
+    /// Reads what the client still sends. Closing a socket with unread bytes sends a reset, which
+    /// makes the client lose a response that it has not read yet.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; SCRATCH_BYTES];
         while let Some(linger) = &mut self.linger
@@ -101,7 +102,7 @@ impl Metered {
             && linger.as_mut().poll(cx).is_pending()
         {
             let mut buffer = ReadBuf::new(&mut scratch);
-            // Below TLS: it need not be decrypted.
+            // Below TLS, because the bytes need not be decrypted.
             let Ok(stream) = self.tls.get_mut().0.get_mut().stream() else {
                 break;
             };

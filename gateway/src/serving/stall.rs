@@ -1,7 +1,7 @@
-//! A socket that fails when its peer takes nothing.
+//! A socket that fails if its peer does not read.
 //!
-//! While the socket cannot be written hyper polls neither bodies nor its own timers' outcome to an end, so that
-//! a client that never reads would be served for ever.
+//! While the socket cannot be written, hyper polls neither bodies nor its own timers, so a client
+//! that never reads would be served forever.
 
 use std::io;
 use std::pin::Pin;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Fails a write that could not go on for too long.
+/// Fails a write that could not proceed within the timeout.
 #[derive(Debug)]
 pub(super) struct WriteStall<T> {
     io: T,
     longest: Duration,
-    /// Rings when the write that waits has waited too long.
+    /// Fires when the pending write times out.
     alarm: Pin<Box<Sleep>>,
     waiting: bool,
 }
@@ -31,18 +31,18 @@ impl<T> WriteStall<T> {
         }
     }
 
-    /// What is written to.
+    /// The wrapped socket.
     pub(super) const fn get_mut(&mut self) -> &mut T {
         &mut self.io
     }
 
-    /// Uses the timers of the runtime of the caller from now on.
+    /// Uses the timers of the caller's runtime from now on.
     pub(super) fn restart(&mut self) {
         self.alarm = Box::pin(sleep(self.longest));
         self.waiting = false;
     }
 
-    /// What becomes of a write: an error if it has waited too long.
+    /// Converts a write that timed out to an error.
     fn timed<V>(
         &mut self,
         cx: &mut Context<'_>,
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_nobody_reads_fails_and_a_slow_reader_does_not() {
+    async fn stalled_write_fails_and_slow_reader_continues() {
         let (ours, mut theirs) = duplex(4);
         let mut io = WriteStall::new(ours, Duration::from_secs(30));
         let slow = async {

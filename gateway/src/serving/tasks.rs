@@ -10,12 +10,12 @@ use tokio_util::task::TaskTracker;
 
 use super::unsent::watched;
 
-/// The tasks of a server, connections and the streams of HTTP/2 connections: owned by the listener,
-/// which awaits them and in the end aborts what is left.
+/// The tasks of a server: connections, and the streams of HTTP/2 connections. Owned by the
+/// listener, which awaits them and finally aborts the rest.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tasks {
     running: TaskTracker,
-    /// The same once more, because a tracker cannot abort.
+    /// The same tasks, because a tracker cannot abort.
     set: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -33,17 +33,17 @@ impl Tasks {
     ) {
         let mut set = self.set.lock();
         set.spawn_on(self.running.track_future(task), runtime);
-        // Those that are done make room.
+        // Removes finished tasks.
         while set.try_join_next().is_some() {}
     }
 
-    /// Waits until all are done, also those that they begin meanwhile.
+    /// Waits until all tasks are done, including those started meanwhile.
     pub(super) async fn done(&self) {
         self.running.close();
         self.running.wait().await;
     }
 
-    /// Ends all that are left, and tells how many that were.
+    /// Aborts the remaining tasks; returns their number.
     pub(super) fn abort(&self) -> usize {
         self.set.lock().abort_all();
         self.running.len()

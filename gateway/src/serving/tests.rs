@@ -1,4 +1,4 @@
-//! Clients that do nothing, too much, or too slowly, over real sockets.
+//! Idle, excessive and slow clients over real sockets.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -26,22 +26,22 @@ use super::*;
 use crate::auth::{Authenticators, Certificates, Peer};
 use pki::Pki;
 
-/// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// An upload that no socket's buffer holds.
+/// Upper bound for every step here, on a busy machine.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// An upload that exceeds every socket buffer.
 const UPLOAD: usize = 40 << 20;
 
-/// A server, and the certificates of those who ask it.
-struct World {
+/// A server and the certificates of its clients.
+struct TestServer {
     address: SocketAddr,
     pki: Pki,
     lifecycle: Lifecycle,
-    /// Where requests are served: one thread, so that one request can hold all of them.
+    /// Runtime of requests: one thread, so that one request can occupy all of it.
     requests: Option<Runtime>,
     _directory: tempfile::TempDir,
 }
 
-/// Answers by path.
+/// Responds by path.
 struct Stub(Authenticators);
 
 impl Service for Stub {
@@ -76,7 +76,7 @@ impl Service for Stub {
     }
 }
 
-/// Short enough to be waited for.
+/// Timeouts short enough to wait for.
 fn bounds() -> Bounds {
     let millis = Duration::from_millis;
     Bounds {
@@ -89,8 +89,8 @@ fn bounds() -> Bounds {
     }
 }
 
-/// A server in two runtimes, of which the test's is that of connections.
-async fn world(bounds: Bounds) -> World {
+/// A server in two runtimes; the test runs in the runtime of connections.
+async fn test_server(bounds: Bounds) -> TestServer {
     let directory = tempfile::tempdir().unwrap();
     let pki = Pki::load_or_create(&directory.path().join("pki"), &["localhost".to_owned()]);
     let pki = pki.unwrap();
@@ -118,7 +118,7 @@ async fn world(bounds: Bounds) -> World {
     let mut builder = Builder::new_multi_thread();
     let requests = builder.worker_threads(1).enable_all().build().unwrap();
     drop(requests.spawn(server.run()));
-    World {
+    TestServer {
         address,
         pki,
         lifecycle,
@@ -127,7 +127,7 @@ async fn world(bounds: Bounds) -> World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.lifecycle.not_accepting_new_requests.cancel();
         if let Some(requests) = self.requests.take() {
@@ -136,8 +136,8 @@ impl Drop for World {
     }
 }
 
-impl World {
-    /// A connection of the administrator, or of nobody.
+impl TestServer {
+    /// A connection with or without the administrator's certificate.
     async fn connect(&self, protocol: &str, admin: bool) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(self.pki.authority_pem.as_bytes()).unwrap();
@@ -165,7 +165,7 @@ impl World {
             .await
     }
 
-    /// The response to an HTTP/1.1 request on a connection of its own.
+    /// The response to an HTTP/1.1 request on a new connection.
     async fn ask(&self, admin: bool, request: &[u8]) -> String {
         let mut stream = self.connect("http/1.1", admin).await.unwrap();
         stream.write_all(request).await.unwrap();
@@ -173,10 +173,10 @@ impl World {
     }
 }
 
-/// What comes until the server ends the connection, in whatever way.
+/// Everything that is received until the server closes the connection.
 async fn until_closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes));
+    let read = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut bytes));
     let _reset = read.await.expect("the server closes");
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -206,10 +206,10 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The error codes of all GOAWAY frames until the server ends the connection.
+/// The error codes of all GOAWAY frames until the server closes the connection.
 async fn goaways(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u32> {
     let mut codes = Vec::new();
-    while let Ok(Ok(length)) = tokio::time::timeout(PATIENCE, stream.read_u24()).await {
+    while let Ok(Ok(length)) = tokio::time::timeout(TEST_TIMEOUT, stream.read_u24()).await {
         let mut rest = vec![0; 6 + length];
         if stream.read_exact(&mut rest).await.is_err() {
             break;
@@ -221,7 +221,7 @@ async fn goaways(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u32> {
     codes
 }
 
-/// Three bytes, as lengths of frames are.
+/// Frame lengths have three bytes.
 trait ReadU24 {
     async fn read_u24(&mut self) -> std::io::Result<usize>;
 }
@@ -234,10 +234,10 @@ impl<R: tokio::io::AsyncRead + Unpin> ReadU24 for R {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_without_a_complete_request_are_closed() {
-    let world = world(bounds()).await;
+async fn incomplete_request_connections_are_closed() {
+    let test_server = test_server(bounds()).await;
     let begun = Instant::now();
-    let mut silent = TcpStream::connect(world.address).await.unwrap();
+    let mut silent = TcpStream::connect(test_server.address).await.unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { until_closed(&mut silent).await });
     for admin in [false, true] {
@@ -248,7 +248,7 @@ async fn connections_without_a_complete_request_are_closed() {
             ("h2", &PREFACE[..12]),
             ("h2", PREFACE),
         ] {
-            let mut stream = world.connect(protocol, admin).await.unwrap();
+            let mut stream = test_server.connect(protocol, admin).await.unwrap();
             stream.write_all(bytes).await.unwrap();
             tasks.spawn(async move { until_closed(&mut stream).await });
         }
@@ -258,14 +258,14 @@ async fn connections_without_a_complete_request_are_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_connections_are_closed_and_pings_are_no_requests() {
-    let world = world(bounds()).await;
-    let mut http1 = world.connect("http/1.1", true).await.unwrap();
+async fn idle_connections_are_closed_despite_pings() {
+    let test_server = test_server(bounds()).await;
+    let mut http1 = test_server.connect("http/1.1", true).await.unwrap();
     http1
         .write_all(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
         .unwrap();
-    let mut http2 = world.connect("h2", true).await.unwrap();
+    let mut http2 = test_server.connect("h2", true).await.unwrap();
     let settings = frame(SETTINGS, 0, 0, &[]);
     let request = frame(HEADERS, 5, 1, HEAD);
     http2
@@ -280,86 +280,88 @@ async fn idle_connections_are_closed_and_pings_are_no_requests() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    // The final one names the last stream, unless the client did not answer in time.
+    // The final GOAWAY names the last stream, unless the client did not respond in time.
     assert_eq!(goaways(&mut read).await.first(), Some(&0));
-    // A request that takes longer than a connection may be idle is answered.
-    let answer = until_closed(&mut http1).await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    // A request that takes longer than the idle timeout is served.
+    let response = until_closed(&mut http1).await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_administrator_gets_in_however_many_others_are_connected() {
-    let world = world(Bounds {
+async fn administrator_connects_when_unauthenticated_slots_are_full() {
+    let test_server = test_server(Bounds {
         connections: 40,
         unauthenticated: 20,
         ..Bounds::of_descriptors(1_024)
     })
     .await;
-    let mut old = world.connect("http/1.1", true).await.unwrap();
+    let mut old = test_server.connect("http/1.1", true).await.unwrap();
     let mut held: Vec<Box<dyn std::any::Any>> = Vec::new();
     for _ in 0..60 {
-        held.push(Box::new(TcpStream::connect(world.address).await.unwrap()));
+        held.push(Box::new(
+            TcpStream::connect(test_server.address).await.unwrap(),
+        ));
     }
     for _ in 0..60 {
-        if let Ok(stream) = world.connect("h2", false).await {
+        if let Ok(stream) = test_server.connect("h2", false).await {
             held.push(Box::new(stream));
         }
     }
     let begun = Instant::now();
-    let answer = world.ask(true, &get("/")).await;
-    assert!(answer.ends_with("ok"), "{answer:?}");
+    let response = test_server.ask(true, &get("/")).await;
+    assert!(response.ends_with("ok"), "{response:?}");
     assert!(
         begun.elapsed() < Duration::from_secs(1),
         "{:?}",
         begun.elapsed()
     );
     old.write_all(&get("/")).await.unwrap();
-    let answer = until_closed(&mut old).await;
-    assert!(answer.ends_with("ok"), "{answer:?}");
-    // Probes get in as well.
-    let answer = world.ask(false, &get("/livez")).await;
-    assert!(answer.ends_with("ok"), "{answer:?}");
+    let response = until_closed(&mut old).await;
+    assert!(response.ends_with("ok"), "{response:?}");
+    // Probes are served as well.
+    let response = test_server.ask(false, &get("/livez")).await;
+    assert!(response.ends_with("ok"), "{response:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probes_and_handshakes_do_not_wait_for_what_is_computed() {
-    let world = world(Bounds::of_descriptors(1_024)).await;
-    let mut busy = world.connect("http/1.1", true).await.unwrap();
+async fn probes_and_handshakes_are_served_while_requests_compute() {
+    let test_server = test_server(Bounds::of_descriptors(1_024)).await;
+    let mut busy = test_server.connect("http/1.1", true).await.unwrap();
     busy.write_all(&get("/compute")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let begun = Instant::now();
     for _ in 0..3 {
-        let answer = world.ask(false, &get("/livez")).await;
-        assert!(answer.ends_with("ok"), "{answer:?}");
-        world.connect("h2", true).await.unwrap();
+        let response = test_server.ask(false, &get("/livez")).await;
+        assert!(response.ends_with("ok"), "{response:?}");
+        test_server.connect("h2", true).await.unwrap();
     }
     assert!(
         begun.elapsed() < Duration::from_secs(1),
         "{:?}",
         begun.elapsed()
     );
-    let answer = until_closed(&mut busy).await;
-    assert!(answer.ends_with("ok"), "{answer:?}");
+    let response = until_closed(&mut busy).await;
+    assert!(response.ends_with("ok"), "{response:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_upload_can_be_sent_before_the_response_is_read() {
-    let world = world(Bounds::of_descriptors(1_024)).await;
-    let mut stream = world.connect("http/1.1", true).await.unwrap();
+async fn rejected_upload_can_be_sent_before_response_is_read() {
+    let test_server = test_server(Bounds::of_descriptors(1_024)).await;
+    let mut stream = test_server.connect("http/1.1", true).await.unwrap();
     let head = |more: &str| {
         format!("POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: {UPLOAD}\r\n{more}\r\n")
     };
     stream.write_all(head("").as_bytes()).await.unwrap();
     stream.write_all(&vec![b' '; UPLOAD]).await.unwrap();
-    let answer = until_closed(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 413"), "{answer:?}");
+    let response = until_closed(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.1 413"), "{response:?}");
 
-    let answer = world
+    let response = test_server
         .ask(true, head("Expect: 100-continue\r\n").as_bytes())
         .await;
-    assert!(answer.starts_with("HTTP/1.1 413"), "{answer:?}");
+    assert!(response.starts_with("HTTP/1.1 413"), "{response:?}");
 
-    let stream = TokioIo::new(world.connect("h2", true).await.unwrap());
+    let stream = TokioIo::new(test_server.connect("h2", true).await.unwrap());
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
     let (mut sender, connection) = handshake.await.unwrap();
     let mut tasks = JoinSet::new();
@@ -367,15 +369,18 @@ async fn a_refused_upload_can_be_sent_before_the_response_is_read() {
     for _ in 0..2 {
         let body = Full::new(Bytes::from(vec![b' '; UPLOAD]));
         let request = Request::post("https://x/refuse").body(body).unwrap();
-        let answer = sender.send_request(request).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            "ok"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_are_bounded_more_tightly_before_authentication() {
-    let world = world(Bounds::of_descriptors(1_024)).await;
+async fn unauthenticated_heads_have_smaller_limit() {
+    let test_server = test_server(Bounds::of_descriptors(1_024)).await;
     let head = |bytes: usize| {
         let filler = "h".repeat(bytes);
         format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Filler: {filler}\r\n\r\n")
@@ -387,18 +392,23 @@ async fn heads_are_bounded_more_tightly_before_authentication() {
         (false, 64 << 10, "431"),
         (false, 900 << 10, "431"),
     ] {
-        let answer = world.ask(admin, head(bytes).as_bytes()).await;
-        let line = answer.lines().next().unwrap_or_default();
+        let response = test_server.ask(admin, head(bytes).as_bytes()).await;
+        let line = response.lines().next().unwrap_or_default();
         assert!(line.contains(status), "{admin} {bytes}: {line:?}");
     }
     let groups = "X-Group: g\r\n".repeat(150);
     let request = format!("GET /count HTTP/1.1\r\nHost: x\r\n{groups}Connection: close\r\n\r\n");
-    assert!(world.ask(true, request.as_bytes()).await.ends_with("150"));
+    assert!(
+        test_server
+            .ask(true, request.as_bytes())
+            .await
+            .ends_with("150")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_names_one_host() {
-    let world = world(Bounds::of_descriptors(1_024)).await;
+async fn request_requires_exactly_one_valid_host() {
+    let test_server = test_server(Bounds::of_descriptors(1_024)).await;
     for (version, hosts, line, text) in [
         (
             "1.1",
@@ -418,17 +428,20 @@ async fn a_request_names_one_host() {
         ("1.0", "", "200 OK", "ok"),
     ] {
         let request = format!("GET / HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
-        let answer = world.ask(true, request.as_bytes()).await;
+        let response = test_server.ask(true, request.as_bytes()).await;
         let status = format!("HTTP/{version} {line}\r\n");
-        assert!(answer.starts_with(&status), "{hosts:?}: {answer:?}");
+        assert!(response.starts_with(&status), "{hosts:?}: {response:?}");
         let body = if text.is_empty() { line } else { text };
-        assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer:?}");
+        assert!(
+            response.ends_with(&format!("\r\n\r\n{body}")),
+            "{response:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_of_http2_ends_the_connection() {
-    let world = world(Bounds::of_descriptors(1_024)).await;
+async fn http2_abuse_closes_connection() {
+    let test_server = test_server(Bounds::of_descriptors(1_024)).await;
     let resets: Vec<u8> = (0..500)
         .flat_map(|n| {
             let open = frame(HEADERS, 5, 2 * n + 1, HEAD);
@@ -440,9 +453,9 @@ async fn abuse_of_http2_ends_the_connection() {
         continued.extend(frame(CONTINUATION, 0, 1, &[]));
     }
     for (what, bytes) in [("rapid reset", resets), ("continuation", continued)] {
-        let mut stream = world.connect("h2", true).await.unwrap();
+        let mut stream = test_server.connect("h2", true).await.unwrap();
         let settings = frame(SETTINGS, 0, 0, &[]);
-        // The server may end the connection before it has read all.
+        // The server may close the connection before it has read everything.
         let _ = stream
             .write_all(&[PREFACE, &settings, &bytes].concat())
             .await;
@@ -452,19 +465,19 @@ async fn abuse_of_http2_ends_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_http2_request_is_served_before_authentication() {
-    let world = world(Bounds::of_descriptors(1_024)).await;
-    let stream = TokioIo::new(world.connect("h2", false).await.unwrap());
+async fn unauthenticated_http2_connection_serves_one_request() {
+    let test_server = test_server(Bounds::of_descriptors(1_024)).await;
+    let stream = TokioIo::new(test_server.connect("h2", false).await.unwrap());
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
     let (mut sender, connection) = handshake.await.unwrap();
     let request = || Request::get("https://x/livez").body(Full::<Bytes>::default());
-    let (answer, ended) = tokio::join!(sender.send_request(request().unwrap()), connection);
-    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    let (response, ended) = tokio::join!(sender.send_request(request().unwrap()), connection);
+    assert_eq!(response.unwrap().status(), StatusCode::OK);
     ended.unwrap();
     assert!(sender.send_request(request().unwrap()).await.is_err());
-    // Nor may it hold the connection by a request that does not end.
-    let world = self::world(bounds()).await;
-    let mut stream = world.connect("http/1.1", false).await.unwrap();
+    // An unfinished request does not hold the connection either.
+    let test_server = self::test_server(bounds()).await;
+    let mut stream = test_server.connect("http/1.1", false).await.unwrap();
     stream.write_all(&get("/never")).await.unwrap();
     assert_eq!(until_closed(&mut stream).await, "");
 }

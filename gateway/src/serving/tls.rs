@@ -1,7 +1,7 @@
-//! The server's certificate and how it asks clients for theirs.
+//! The serving certificate, and the request for client certificates.
 //!
-//! Certificates are requested, not required, and a handshake never fails over one nobody knows: what a
-//! certificate is worth is for the authenticators to say, with a Status the client can read.
+//! Certificates are requested, not required, and an unknown certificate does not fail the
+//! handshake: authenticators validate it later, with a Status that the client can read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 use crate::auth::{Bundle, Trust};
 
-/// The files TLS is made of.
+/// Paths of the TLS files.
 #[derive(Debug, Clone)]
 pub struct Files {
     /// PEM chain presented to clients, leaf first.
@@ -28,7 +28,7 @@ pub struct Files {
     pub request_header_ca: Option<PathBuf>,
 }
 
-/// The files' contents, as far as they decide about TLS.
+/// Contents of the files that determine the TLS state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
     certificate: Vec<u8>,
@@ -37,14 +37,14 @@ pub struct Contents {
     request_header_ca: Option<Vec<u8>>,
 }
 
-/// Why TLS cannot be set up; the text names the file.
+/// Why TLS cannot be configured; the message names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
     #[error("cannot read {0}: {1}")]
     Unreadable(PathBuf, #[source] std::io::Error),
-    /// A file was read but is not what it should be.
-    #[error("{0} is of no use: {1}")]
+    /// A file was read but its content is invalid.
+    #[error("{0} is invalid: {1}")]
     Unusable(PathBuf, String),
 }
 
@@ -52,7 +52,7 @@ impl Files {
     /// Reads all files.
     ///
     /// # Errors
-    /// When one cannot be read.
+    /// If one cannot be read.
     pub fn read(&self) -> Result<Contents, Error> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|err| Error::Unreadable(path.to_owned(), err))
@@ -65,10 +65,10 @@ impl Files {
         })
     }
 
-    /// Builds what the listener and the authenticators need out of the files' contents.
+    /// Builds the state of the listener and of the authenticators from the contents.
     ///
     /// # Errors
-    /// When a file does not hold what it should.
+    /// If a file has invalid content.
     pub fn build(&self, contents: &Contents) -> Result<(Arc<ServerConfig>, Trust), Error> {
         let bundle = |path: &Option<PathBuf>, pem: &Option<Vec<u8>>| {
             let (Some(path), Some(pem)) = (path, pem) else {
@@ -103,7 +103,7 @@ fn unusable(path: &Path, err: &dyn std::error::Error) -> Error {
     Error::Unusable(path.to_owned(), err.to_string())
 }
 
-/// Requests a certificate and checks only that the client holds its key.
+/// Requests a certificate and verifies only that the client holds its key.
 #[derive(Debug)]
 struct AskForCertificate {
     hints: Vec<DistinguishedName>,

@@ -1,13 +1,13 @@
-//! Turns at computing handshakes and requests.
+//! Turns for handshakes and polls of requests.
 //!
-//! Only some are computed at once. Those that wait are not in the runtime's queue, where they would be
-//! before everything else that happens meanwhile.
+//! A bounded number is computed at a time. Those that wait are not in the queue of the runtime,
+//! where they would delay everything that arrives later.
 //!
-//! - Handshakes: each costs about as much as ten requests, and a client needs one packet to ask for it.
-//!   Addresses take turns, and of one address the newest comes first: while more come than can be
-//!   computed, the oldest are those that gave up.
-//! - Requests: connections take turns, so that a client with thousands of them makes another one wait for
-//!   one poll of each of its connections. Of a connection the oldest comes first.
+//! - Handshakes: each costs about as much as ten requests, and a client needs one packet to start
+//!   it. Addresses take turns, and the newest handshake of an address comes first: under overload
+//!   the oldest clients have probably given up.
+//! - Requests: connections take turns, so that a client with thousands of connections delays
+//!   another one by one poll per connection. The oldest request of a connection comes first.
 
 use std::future::poll_fn;
 use std::hash::Hash;
@@ -25,16 +25,16 @@ use crate::fair_queue::{FairQueue, First};
 #[derive(Debug)]
 pub(super) struct Turns<K: Key>(Mutex<Queue<K>>);
 
-/// What takes turns: an address, a connection.
+/// An owner of turns: an address or a connection.
 pub(super) trait Key: Copy + Eq + Hash {}
 
 impl<K: Copy + Eq + Hash> Key for K {}
 
-/// A turn; the next one's when dropped.
+/// A turn; passed to the next waiter when dropped.
 #[derive(Debug)]
 pub(super) struct Turn<K: Key>(Arc<Turns<K>>);
 
-/// Bounded by the connections and their streams: at most about twice as many wait.
+/// Bounded by connections and streams: at most about twice as many wait.
 #[derive(Debug)]
 struct Queue<K: Key> {
     free: usize,
@@ -42,7 +42,7 @@ struct Queue<K: Key> {
 }
 
 impl<K: Key> Turns<K> {
-    /// So many at once.
+    /// At most `at_once` turns at a time.
     pub(super) fn new(at_once: usize, first: First) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Queue {
             free: at_once,
@@ -63,15 +63,15 @@ impl<K: Key> Turns<K> {
                 queue.waiting.push(key, sender);
                 receiver
             };
-            // Fails only if the queue dropped the sender, which it does not.
+            // The queue never drops a sender without a turn.
             if let Ok(turn) = receiver.await {
                 return turn;
             }
         }
     }
 
-    /// Runs a future whose polls compute, one turn for each poll. What waits is counted in `backlog`, already
-    /// as `waiting`.
+    /// Runs a future with one turn per poll. `backlog` counts waiting requests; `waiting` is the
+    /// count of this one until its first turn.
     pub(super) async fn run<F: Future + Unpin>(
         self: &Arc<Self>,
         key: K,
@@ -94,7 +94,7 @@ impl<K: Key> Turns<K> {
     }
 }
 
-/// Returns when the task is woken. The future that was polled before has arranged for that.
+/// Returns when the task is woken. The previous poll of the future has registered the waker.
 async fn woken() {
     let mut polled = false;
     poll_fn(|_| {
@@ -115,7 +115,7 @@ impl<K: Key> Drop for Turn<K> {
             queue.free += usize::from(next.is_none());
             next
         };
-        // Outside of the lock: a turn that cannot be given is dropped, and comes back here.
+        // Outside of the lock: a turn that nobody receives is dropped, which locks again.
         if let Some(next) = next {
             drop(next.send(Self(Arc::clone(&self.0))));
         }
@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// The order in which those get a turn who asked while none was free.
+    /// The order in which waiters get a turn.
     async fn order(first: First) -> Vec<&'static str> {
         let turns = Turns::new(1, first);
         let held = turns.turn(9).await;
@@ -143,7 +143,7 @@ mod tests {
             });
             tokio::task::yield_now().await;
         }
-        // One that waits no longer.
+        // A waiter that left.
         let gone = Box::pin(turns.turn(2));
         assert!(futures_util::FutureExt::now_or_never(gone).is_none());
         drop(held);
@@ -154,13 +154,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_take_turns_and_their_newest_or_oldest_comes_first() {
+    async fn keys_take_turns_and_order_within_key_is_configurable() {
         assert_eq!(order(First::Newest).await, ["a3", "b1", "a2", "a1"]);
         assert_eq!(order(First::Oldest).await, ["a1", "b1", "a2", "a3"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_turn_is_given_back_while_a_handshake_waits_for_its_client() {
+    async fn turn_is_released_while_handshake_waits_for_client() {
         let (turns, origin) = (Turns::new(1, First::Newest), 1);
         let backlog = Backlog::default();
         let second = std::time::Duration::from_secs(1);

@@ -1,11 +1,9 @@
-//! Bytes of answers that clients have not read yet: how many there may be, whose they are, and when
-//! they are given up.
+//! Unsent bytes of responses: limits, accounting, and timeouts of clients that do not read.
 //!
-//! Every piece of an answer is charged to the connection, to the user and to the server from the
-//! moment it exists until the last byte of it has been written to the socket. An answer that finds no
-//! room waits if it is made while it is read, else it is refused with 429. A reader that takes nothing for
-//! [`UnsentLimits::stall`] loses its stream; where somebody needs the room it loses it after
-//! [`UnsentLimits::stall_under_pressure`].
+//! Every piece of a response is charged to the connection, the user and the server until its last
+//! byte is written to the socket. A response without room waits if it is produced while it is sent,
+//! otherwise it is rejected with 429. A client that reads nothing for [`UnsentLimits::stall`] loses
+//! its stream; while other responses need room, after [`UnsentLimits::stall_under_pressure`].
 
 mod charge;
 mod pace;
@@ -26,36 +24,37 @@ pub use watched::watched;
 
 use charge::Account;
 
-/// How much may be unsent, and for how long.
+/// Limits of unsent bytes, and their timeouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnsentLimits {
-    /// Bytes of all connections together. 64 MiB: with the bodies of requests
-    /// ([`super::intake::BodyLimits`], 160 MiB) it stays below the 256 MiB that clients may cost beyond the
-    /// objects.
+    /// Bytes of all connections. 64 MiB: with the bodies of requests
+    /// ([`super::intake::BodyLimits`], 160 MiB) it stays below the 256 MiB that clients may cost
+    /// beyond the objects.
     pub total: usize,
-    /// Bytes of one connection. Half of all: a kube-apiserver in front sends the requests of all
-    /// users over one connection.
+    /// Bytes of one connection. Half of the total: a kube-apiserver in front sends the requests of
+    /// all users over one connection.
     pub connection: usize,
-    /// Bytes of one user, over all connections. Less than those of a connection, so that a user behind a
-    /// front proxy cannot take the whole of it.
+    /// Bytes of one user over all connections. Less than the limit of a connection, so that one
+    /// user behind a front proxy cannot exhaust it.
     pub user: usize,
-    /// How long a client may take nothing of an answer that waits for it. Two of them fit into the minute
-    /// that a request may take.
+    /// How long a client may read nothing of a waiting response. Two of these fit into the 60 s
+    /// timeout of a request.
     pub stall: Duration,
-    /// The same while an answer of the same connection, of the same user, or any answer has found no room.
+    /// The same while another response of the connection, of the user or of the server waits for
+    /// room.
     pub stall_under_pressure: Duration,
 }
 
-/// What one piece of a list may have and still go to a connection that owes nothing, whatever others owe:
-/// a piece as it is made (128 KiB), and the object that goes beyond it.
+/// Size of a response piece that is always accepted on a connection without unsent bytes,
+/// regardless of other clients: a chunk of a list (128 KiB) and the object that exceeds it.
 const PIECE: usize = 192 << 10;
-/// How often an answer that is made while it is read looks for room.
+/// Poll interval of a response that waits for room.
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(50);
-/// How long the want of room is remembered.
+/// How long a lack of room counts as pressure.
 const PRESSURE: Duration = Duration::from_secs(5);
-/// A connection outlives its last stalled stream by this much: resetting streams comes first.
+/// A connection closes this much later than its last stalled stream: streams are reset first.
 const CONNECTION_GRACE: Duration = Duration::from_secs(5);
-/// Users that are kept before those are looked for who are gone.
+/// Accounts of users before the map is searched for unused ones.
 const USERS: usize = 256;
 
 /// The unsent bytes of a server; clones share them.
@@ -67,14 +66,14 @@ struct Shared {
     limits: UnsentLimits,
     total: Account,
     users: Mutex<Users>,
-    /// How many there were.
+    /// Number of connections so far.
     connections: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Users {
     known: HashMap<Box<str>, Weak<Account>>,
-    /// How many may be known before the map is searched for users who are gone.
+    /// Size of the map at which it is searched for unused accounts.
     prune_at: usize,
 }
 
@@ -88,14 +87,14 @@ pub struct Outlet {
     seats: Arc<Seats>,
 }
 
-/// What runs on a connection.
+/// Running requests of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     pub(super) requests: AtomicUsize,
     pub(super) watches: AtomicUsize,
 }
 
-/// Who reads an answer: a user over a connection.
+/// The reader of a response: a user on a connection.
 #[derive(Debug, Clone)]
 pub struct Reader {
     outlet: Outlet,
@@ -115,7 +114,7 @@ impl Default for UnsentLimits {
 }
 
 impl Unsent {
-    /// Nothing is unsent yet.
+    /// An empty account.
     #[must_use]
     pub fn new(limits: UnsentLimits) -> Self {
         Self(Arc::new(Shared {
@@ -126,7 +125,7 @@ impl Unsent {
         }))
     }
 
-    /// A connection that owes nothing yet.
+    /// The account of a new connection.
     #[must_use]
     pub fn connect(&self) -> Outlet {
         Outlet {
@@ -137,13 +136,13 @@ impl Unsent {
         }
     }
 
-    /// Bytes that are unsent now.
+    /// Current unsent bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.total.bytes()
     }
 
-    /// What every user owes, found again by name.
+    /// The account of a user, shared by all connections.
     fn user(&self, name: &str) -> Arc<Account> {
         let mut users = self.0.users.lock();
         if let Some(known) = users.known.get(name).and_then(Weak::upgrade) {
@@ -175,24 +174,24 @@ impl Outlet {
         self.number
     }
 
-    /// Counts the requests of this connection that run.
+    /// Counters of the running requests of this connection.
     pub(super) fn seats(&self) -> Arc<Seats> {
         Arc::clone(&self.seats)
     }
 
-    /// How long the socket may take no byte of what is to be written.
+    /// How long the socket may accept no byte of pending output.
     #[must_use]
     pub fn stall(&self) -> Duration {
         self.unsent.0.limits.stall
     }
 
-    /// Returns when the client has taken nothing for too long of what the connection owes.
+    /// Returns when the client has read nothing for longer than its timeout while bytes are unsent.
     pub async fn stalled(&self) {
         let limits = &self.unsent.0.limits;
         let accounts = [&*self.connection, &self.unsent.0.total];
         loop {
             sleep(limits.tick()).await;
-            let longest = limits.patience(&accounts) + CONNECTION_GRACE.min(limits.stall);
+            let longest = limits.stall_timeout(&accounts) + CONNECTION_GRACE.min(limits.stall);
             let owes = self.connection.bytes() > 0;
             if owes && self.connection.idle(Instant::now()) >= longest {
                 return;
@@ -202,7 +201,7 @@ impl Outlet {
 }
 
 impl Reader {
-    /// Charges bytes that are there.
+    /// Charges existing bytes.
     #[must_use]
     pub fn charge(&self, bytes: usize) -> Charge {
         Charge::new(self.clone(), bytes)
@@ -214,7 +213,8 @@ impl Reader {
         let idle = self.outlet.connection.bytes() == 0;
         let alone = idle && self.user.bytes() == 0 && !self.outlet.unsent.0.total.full();
         let charge = self.charge(bytes);
-        // A client that reads must get in whatever others do, and a user who owes nothing gets whatever there is.
+        // A client that reads is served regardless of others, and a user without unsent bytes may
+        // use any remaining room.
         if alone || idle && bytes <= PIECE {
             return Some(charge);
         }
@@ -228,18 +228,19 @@ impl Reader {
         }
     }
 
-    /// Whether a further piece may be made of an answer that is charged with so many bytes itself.
-    fn has_room(&self, kept: usize) -> bool {
-        if self.outlet.connection.bytes() <= kept {
+    /// Whether another piece may be produced for a response that is charged with `retained` bytes
+    /// itself.
+    fn has_room(&self, retained: usize) -> bool {
+        if self.outlet.connection.bytes() <= retained {
             return true;
         }
         let full = self.accounts().into_iter().find(|account| account.full());
         full.inspect(|account| account.press()).is_none()
     }
 
-    /// How long this reader may take nothing.
-    fn patience(&self) -> Duration {
-        self.limits().patience(&self.accounts())
+    /// The read timeout of this client.
+    fn stall_timeout(&self) -> Duration {
+        self.limits().stall_timeout(&self.accounts())
     }
 
     fn accounts(&self) -> [&Account; 3] {
@@ -255,12 +256,12 @@ impl Reader {
 }
 
 impl UnsentLimits {
-    /// How often it is looked whether a reader has stalled.
+    /// Interval of checks for stalled clients.
     fn tick(&self) -> Duration {
         self.stall_under_pressure / 2
     }
 
-    fn patience(&self, accounts: &[&Account]) -> Duration {
+    fn stall_timeout(&self, accounts: &[&Account]) -> Duration {
         if accounts.iter().any(|account| account.pressed()) {
             self.stall_under_pressure
         } else {

@@ -1,4 +1,4 @@
-//! Counts each request once, when its answer is complete.
+//! Counts each request once, when its response is complete.
 
 use api_types::request_info::{RequestInfo, Verb};
 use http::header::CONTENT_TYPE;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{RequestLabels, Watching};
 
-/// Records a request when dropped, if it was answered at all.
+/// Records a request when dropped, if it had a response.
 pub(super) struct Observation {
     metrics: Metrics,
     labels: RequestLabels,
@@ -17,7 +17,7 @@ pub(super) struct Observation {
 }
 
 impl Observation {
-    /// Starts measuring; `served` says whether the resource exists, else it is not named.
+    /// Starts the measurement; `served` is whether the resource exists, otherwise it is not named.
     pub(super) fn begin<B>(
         metrics: &Metrics,
         info: &RequestInfo,
@@ -53,8 +53,8 @@ impl Observation {
         }
     }
 
-    /// The head of the answer is known.
-    pub(super) fn answered(&mut self, status: StatusCode, long_running: bool) {
+    /// Records the head of the response.
+    pub(super) fn record_response(&mut self, status: StatusCode, long_running: bool) {
         if long_running && status.is_success() {
             self.watching = Some(self.metrics.watch_began(&self.labels));
         }
@@ -64,10 +64,10 @@ impl Observation {
 
 impl Drop for Observation {
     fn drop(&mut self) {
-        // Code 0: the client left before there was an answer.
+        // Code 0: the client disconnected before the response.
         if self.labels.code != 0 {
             self.metrics
-                .answered(std::mem::take(&mut self.labels), self.received.elapsed());
+                .record_request(std::mem::take(&mut self.labels), self.received.elapsed());
         }
     }
 }

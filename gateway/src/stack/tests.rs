@@ -16,7 +16,7 @@ use crate::auth::{Bundle, Certificates, Trust};
 use crate::authz::{self, Attributes, Authorizer, Decision, Verdict};
 use crate::request::user::MASTERS_GROUP;
 
-/// Answers by path, as the test names it.
+/// Responds by path.
 #[derive(Debug, Default)]
 struct Stub {
     entered: Arc<Notify>,
@@ -98,15 +98,15 @@ fn request(line: &str) -> Request<Body> {
         .unwrap()
 }
 
-async fn text(answer: Response<Body>) -> String {
-    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+async fn text(response: Response<Body>) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 const FOO: &str = "/apis/x.io/v1/namespaces/d/foos";
 
 #[tokio::test]
-async fn every_answer_carries_the_common_headers() {
+async fn every_response_has_common_headers() {
     let fixture = fixture(Limits::new(1, 1));
     for (peer, line, status) in [
         (&fixture.admin, format!("GET {FOO}/n"), 200),
@@ -116,11 +116,11 @@ async fn every_answer_carries_the_common_headers() {
         (&fixture.admin, format!("GET {FOO}/n?timeout=zz"), 400),
         (&fixture.admin, "GET /apis/g/v1/watch".to_owned(), 500),
     ] {
-        let answer = fixture.stack.answer(peer, request(&line)).await;
-        assert_eq!(answer.status().as_u16(), status, "{line}");
-        assert_eq!(answer.headers()["audit-id"].len(), 36, "{line}");
+        let response = fixture.stack.respond(peer, request(&line)).await;
+        assert_eq!(response.status().as_u16(), status, "{line}");
+        assert_eq!(response.headers()["audit-id"].len(), 36, "{line}");
         assert_eq!(
-            answer.headers()["cache-control"],
+            response.headers()["cache-control"],
             "no-cache, private",
             "{line}"
         );
@@ -129,15 +129,15 @@ async fn every_answer_carries_the_common_headers() {
     asked
         .headers_mut()
         .insert("audit-id", "mine".parse().unwrap());
-    let answer = fixture.stack.answer(&fixture.admin, asked).await;
-    assert_eq!(answer.headers()["audit-id"], "mine");
-    assert_eq!(answer.headers()["warning"], "299 - \"careful\"");
+    let response = fixture.stack.respond(&fixture.admin, asked).await;
+    assert_eq!(response.headers()["audit-id"], "mine");
+    assert_eq!(response.headers()["warning"], "299 - \"careful\"");
 }
 
 #[tokio::test]
-async fn refusals_are_kubernetes_own() {
+async fn rejections_match_kube_apiserver() {
     let fixture = fixture(Limits::new(1, 1));
-    let ask = async |peer, line: &str| text(fixture.stack.answer(peer, request(line)).await).await;
+    let ask = async |peer, line: &str| text(fixture.stack.respond(peer, request(line)).await).await;
     let status = |text: &str| format!("{{\"kind\":\"Status\",\"apiVersion\":\"v1\",{text}}}\n");
     assert_eq!(
         ask(&fixture.stranger, "GET /version").await,
@@ -156,8 +156,8 @@ async fn refusals_are_kubernetes_own() {
     let mut protobuf = request("GET /version");
     let accept = "application/vnd.kubernetes.protobuf".parse().unwrap();
     protobuf.headers_mut().insert("accept", accept);
-    let answer = fixture.stack.answer(&fixture.stranger, protobuf).await;
-    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    let response = fixture.stack.respond(&fixture.stranger, protobuf).await;
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
     assert!(bytes.starts_with(b"k8s\0\n\x0c\n\x02v1\x12\x06Status"));
     assert_eq!(
         ask(&fixture.admin, &format!("GET {FOO}/panic")).await,
@@ -166,7 +166,7 @@ async fn refusals_are_kubernetes_own() {
 }
 
 #[tokio::test]
-async fn nobody_is_served_as_somebody_else() {
+async fn impersonation_is_rejected() {
     let fixture = fixture(Limits::new(1, 1));
     let lines = [
         format!("DELETE {FOO}/n"),
@@ -183,9 +183,9 @@ async fn nobody_is_served_as_somebody_else() {
                 asked
                     .headers_mut()
                     .insert(name, HeaderValue::from_static("nobody"));
-                let answer = fixture.stack.answer(peer, asked).await;
-                assert_eq!(answer.status().as_u16(), status, "{line} {name}");
-                assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+                let response = fixture.stack.respond(peer, asked).await;
+                assert_eq!(response.status().as_u16(), status, "{line} {name}");
+                assert_eq!(response.headers()["x-content-type-options"], "nosniff");
             }
         }
     }
@@ -193,18 +193,18 @@ async fn nobody_is_served_as_somebody_else() {
     asked
         .headers_mut()
         .insert("impersonate-user", HeaderValue::from_static("nobody"));
-    let answer = fixture.stack.answer(&fixture.admin, asked).await;
-    let told = text(answer).await;
+    let response = fixture.stack.respond(&fixture.admin, asked).await;
+    let body = text(response).await;
     let message = concat!(
         r#""message":"foos.x.io \"n\" is forbidden: User \"admin\" cannot impersonate-on:user-info:delete "#,
         r#"resource \"foos\" in API group \"x.io\" in the namespace \"d\"","reason":"Forbidden","#,
         r#""details":{"name":"n","group":"x.io","kind":"foos"},"code":403"#
     );
-    assert!(told.contains(message), "{told}");
+    assert!(body.contains(message), "{body}");
 }
 
 #[tokio::test]
-async fn more_than_the_limit_is_shed_except_for_masters() {
+async fn excess_requests_are_shed_except_for_masters() {
     let fixture = fixture(Limits::new(1, 0));
     let stack = fixture.stack.clone();
     let admin = Arc::new(fixture.admin);
@@ -212,16 +212,16 @@ async fn more_than_the_limit_is_shed_except_for_masters() {
         let (stack, admin) = (stack.clone(), admin.clone());
         async move {
             stack
-                .answer(&admin, request(&format!("GET {FOO}/wait")))
+                .respond(&admin, request(&format!("GET {FOO}/wait")))
                 .await
                 .status()
         }
     }]);
     stack.inner.entered.notified().await;
     assert_eq!(stack.limits.in_flight().0, 1);
-    // Bob would be refused by authorization, but there is no seat to ask from.
+    // Authorization would reject Bob, but without a seat it is not called.
     let shed = stack
-        .answer(&fixture.bob, request(&format!("GET {FOO}/n")))
+        .respond(&fixture.bob, request(&format!("GET {FOO}/n")))
         .await;
     assert_eq!(shed.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(shed.headers()["retry-after"], "1");
@@ -229,7 +229,9 @@ async fn more_than_the_limit_is_shed_except_for_masters() {
         text(shed).await,
         "Too many requests, please try again later.\n"
     );
-    let exempt = stack.answer(&admin, request(&format!("GET {FOO}/n"))).await;
+    let exempt = stack
+        .respond(&admin, request(&format!("GET {FOO}/n")))
+        .await;
     assert_eq!(exempt.status(), StatusCode::OK);
     stack.inner.release.notify_one();
     assert_eq!(waiting.join_all().await, [StatusCode::OK]);
@@ -237,21 +239,21 @@ async fn more_than_the_limit_is_shed_except_for_masters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_handler_is_a_timeout() {
+async fn handler_past_deadline_is_timeout() {
     let fixture = fixture(Limits::new(1, 1));
     let line = format!("GET {FOO}/never?timeout=2s");
     let begun = Instant::now();
-    let answer = fixture.stack.answer(&fixture.admin, request(&line)).await;
+    let response = fixture.stack.respond(&fixture.admin, request(&line)).await;
     assert_eq!(begun.elapsed().as_secs(), Duration::from_secs(2).as_secs());
-    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
     let message = "Timeout: request did not complete within the allotted timeout";
-    assert!(text(answer).await.contains(message));
+    assert!(text(response).await.contains(message));
 }
 
 #[tokio::test]
-async fn a_read_that_never_waits_is_late_too() {
+async fn read_without_await_past_deadline_is_timeout() {
     let fixture = fixture(Limits::new(1, 1));
-    // The outcome of a write that was committed is reported even if it is late.
+    // The outcome of a committed write is reported even after the deadline.
     for (line, status) in [
         (
             format!("GET {FOO}/n?timeout=1ns"),
@@ -259,13 +261,13 @@ async fn a_read_that_never_waits_is_late_too() {
         ),
         (format!("DELETE {FOO}/n?timeout=1ns"), StatusCode::OK),
     ] {
-        let answer = fixture.stack.answer(&fixture.admin, request(&line)).await;
-        assert_eq!(answer.status(), status, "{line}");
+        let response = fixture.stack.respond(&fixture.admin, request(&line)).await;
+        assert_eq!(response.status(), status, "{line}");
     }
 }
 
 #[tokio::test]
-async fn what_is_refused_is_owed_until_it_is_read() {
+async fn rejection_is_charged_until_read() {
     let fixture = fixture(Limits::new(1, 1));
     let limits = &fixture.stack.limits;
     for (peer, line) in [
@@ -274,51 +276,55 @@ async fn what_is_refused_is_owed_until_it_is_read() {
         (&fixture.admin, format!("GET {FOO}/panic")),
         (&fixture.admin, "GET /apis/g/v1/watch".to_owned()),
     ] {
-        let answer = fixture.stack.answer(peer, request(&line)).await;
+        let response = fixture.stack.respond(peer, request(&line)).await;
         assert!(limits.unsent_bytes() > 0, "{line}");
-        assert!(!text(answer).await.is_empty());
+        assert!(!text(response).await.is_empty());
         assert_eq!(limits.unsent_bytes(), 0, "{line}");
     }
 }
 
 #[tokio::test]
-async fn a_drain_ends_watches_and_refuses_new_requests() {
+async fn drain_ends_watches_and_rejects_new_requests() {
     let fixture = fixture(Limits::new(1, 1));
     let watch = fixture
         .stack
-        .answer(&fixture.admin, request(&format!("GET {FOO}?watch=1")))
+        .respond(&fixture.admin, request(&format!("GET {FOO}?watch=1")))
         .await;
     let mut body = watch.into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(&first[..], b"event\n");
     fixture.stack.lifecycle.drain().await;
     assert!(body.frame().await.is_none(), "the watch ends cleanly");
-    let late = fixture
+    let after_drain = fixture
         .stack
-        .answer(&fixture.admin, request(&format!("GET {FOO}/n")))
+        .respond(&fixture.admin, request(&format!("GET {FOO}/n")))
         .await;
-    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(late.headers()["retry-after"], "1");
-    assert!(text(late).await.contains("apiserver is shutting down"));
+    assert_eq!(after_drain.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(after_drain.headers()["retry-after"], "1");
+    assert!(
+        text(after_drain)
+            .await
+            .contains("apiserver is shutting down")
+    );
 }
 
 #[tokio::test]
-async fn head_has_the_headers_of_get_and_no_body() {
+async fn head_has_headers_of_get_without_body() {
     let fixture = fixture(Limits::new(1, 1));
-    let answer = fixture
+    let response = fixture
         .stack
-        .answer(&fixture.admin, request(&format!("HEAD {FOO}/n")))
+        .respond(&fixture.admin, request(&format!("HEAD {FOO}/n")))
         .await;
-    assert_eq!(answer.headers()["content-length"], "11");
-    assert_eq!(text(answer).await, "");
+    assert_eq!(response.headers()["content-length"], "11");
+    assert_eq!(text(response).await, "");
 }
 
 #[tokio::test]
-async fn requests_are_counted_under_what_is_served_only() {
+async fn metrics_name_served_resources_only() {
     let fixture = fixture(Limits::new(1, 1));
     for resource in ["foos", "bars"] {
         let line = format!("GET /apis/x.io/v1/namespaces/d/{resource}/n");
-        let _ = text(fixture.stack.answer(&fixture.admin, request(&line)).await).await;
+        let _ = text(fixture.stack.respond(&fixture.admin, request(&line)).await).await;
     }
     let metrics = fixture.stack.metrics.render();
     let line = |resource: &str| format!("resource=\"{resource}\"");
@@ -332,7 +338,7 @@ async fn requests_are_counted_under_what_is_served_only() {
     );
 }
 
-/// Fails for lists, and never decides about anything else.
+/// An authorizer that fails for lists and has no opinion otherwise.
 #[derive(Debug)]
 struct Unreachable;
 
@@ -350,7 +356,7 @@ impl Authorizer for Unreachable {
 }
 
 #[tokio::test(start_paused = true)]
-async fn decisions_that_fail_are_500_and_those_that_hang_end_at_the_deadline() {
+async fn authorizer_error_is_500_and_hang_ends_at_deadline() {
     let mut fixture = fixture(Limits::new(1, 1));
     let stack = Arc::get_mut(&mut fixture.stack).unwrap();
     stack.authorizers = Authorizers::new(vec![Box::new(Unreachable)]);
@@ -372,9 +378,9 @@ async fn decisions_that_fail_are_500_and_those_that_hang_end_at_the_deadline() {
         ),
     ] {
         let asked = Instant::now();
-        let answer = fixture.stack.answer(&fixture.admin, request(&line)).await;
-        assert_eq!(answer.status().as_u16(), status, "{line}");
-        assert!(text(answer).await.contains(expected), "{line}");
+        let response = fixture.stack.respond(&fixture.admin, request(&line)).await;
+        assert_eq!(response.status().as_u16(), status, "{line}");
+        assert!(text(response).await.contains(expected), "{line}");
         assert!(asked.elapsed() <= deadline::REQUEST_TIMEOUT, "{line}");
     }
 }

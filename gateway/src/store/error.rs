@@ -1,4 +1,4 @@
-//! Why the store did not do as asked.
+//! Errors of the store.
 
 use std::time::Duration;
 
@@ -8,108 +8,107 @@ use crate::backend;
 use crate::backend::{Outcome, Reason};
 use crate::store::ResourceId;
 
-/// How long a client should wait before it asks an initializing store again (semantics 6.8.6).
+/// `Retry-After` while the caches are loading: kube-apiserver's for an uninitialized watch cache.
 const INITIALIZING_RETRY: Duration = Duration::from_secs(1);
 
-/// When to try an unavailable or overloaded backend again, unless it advises otherwise.
+/// `Retry-After` for an unavailable or overloaded backend, unless it advises another value.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// When to write to a full disk again: history is dropped and space taken back within seconds, once
-/// objects are deleted.
+/// `Retry-After` for a full disk: compaction frees space within seconds after objects are deleted.
 const FULL_RETRY: Duration = Duration::from_secs(10);
 
-/// Failures of reads, watches and writes. Unless a variant says otherwise, nothing was stored.
+/// Errors of reads, watches and writes. Unless a variant says otherwise, nothing was stored.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The revision is older than what is held (for a watch also: the watcher fell behind what
-    /// is held). Listing again helps.
+    /// The revision is older than the history, or a watcher fell behind it. The client must list
+    /// again.
     #[error("too old resource version: {requested} ({oldest})")]
     Compacted {
-        /// The revision asked for.
+        /// The requested revision.
         requested: u64,
-        /// The oldest revision that can be had.
+        /// The oldest available revision.
         oldest: u64,
     },
     /// The revision does not exist yet.
     #[error("Too large resource version: {requested}, current: {current}")]
     FutureRevision {
-        /// The revision asked for.
+        /// The requested revision.
         requested: u64,
         /// The newest revision.
         current: u64,
-        /// A watch was to start there. Its client has the revision from a store that this one took
-        /// the place of: waiting does not help, listing again does.
+        /// Whether a watch was to start there. The revision is from another store that this one
+        /// replaced, so the client must list again instead of waiting.
         start_of_watch: bool,
     },
-    /// The backend was restored or failed over, commits may be missing: every revision known so
-    /// far is void. Listing again helps.
+    /// The backend was restored or failed over, and commits may be missing: all earlier revisions
+    /// are invalid. The client must list again.
     #[error("the storage backend changed its epoch")]
     EpochChanged,
-    /// The backend does not answer or cannot be reached.
+    /// The backend does not respond or cannot be reached.
     #[error("storage is unavailable: {message}")]
     Unavailable {
-        /// One sentence for an operator.
+        /// A sentence for operators.
         message: String,
-        /// When to try again.
+        /// When to retry.
         retry_after: Duration,
     },
-    /// A bound of the backend was reached.
+    /// A limit of the backend was reached.
     #[error("storage is overloaded")]
     Overloaded {
-        /// When to try again.
+        /// When to retry.
         retry_after: Duration,
     },
-    /// The backend's disk or quota is full; deletes and reads are served.
+    /// The disk or quota of the backend is full; deletes and reads are served.
     #[error("storage is out of space: {message}")]
     NoSpace {
-        /// One sentence for an operator.
+        /// A sentence for operators.
         message: String,
-        /// When to try again.
+        /// When to retry.
         retry_after: Duration,
     },
-    /// The object is above the backend's limit.
+    /// The object exceeds the limit of the backend.
     #[error("object is too large for the storage backend: {message}")]
     TooLarge {
-        /// One sentence with the limit.
+        /// A sentence with the limit.
         message: String,
     },
-    /// A read took longer than its deadline.
+    /// A read exceeded its deadline.
     #[error("storage did not answer in time")]
     Timeout,
-    /// It could not be learnt whether the change was stored; it may have been.
+    /// The outcome of the change is unknown; it may have been stored.
     #[error("the outcome of the write is unknown: {message}")]
     OutcomeUnknown {
-        /// What happened last.
+        /// The last error.
         message: String,
     },
-    /// Stored data failed its checks; a person must look.
+    /// Stored data failed its integrity check; an operator must act.
     #[error("stored data is corrupt: {message}")]
     Corrupt {
-        /// One sentence for an operator.
+        /// A sentence for operators.
         message: String,
     },
-    /// One stored object cannot be read. It is there all the same: whoever would have to show it
-    /// fails, and only its deletion helps.
+    /// A stored object cannot be decoded. It still exists: requests that would show it fail, and it
+    /// can only be deleted.
     #[error("{message}; restore it from a backup, or delete it by its name")]
     Unreadable {
-        /// Which one, and why.
+        /// The object and the cause.
         message: String,
         /// Its revision.
         revision: Revision,
     },
-    /// The cache is being loaded for the first time, or again after an epoch change.
+    /// The caches are being loaded at the start or after a change of the epoch.
     #[error("storage is (re)initializing")]
     Initializing {
-        /// When to try again.
+        /// When to retry.
         retry_after: Duration,
     },
-    /// The resource is not served (any more).
+    /// The resource is not served, or no longer.
     #[error("resource {0} is not served")]
     UnknownResource(ResourceId),
-    /// A fault of this program or of the driver.
+    /// A bug of this program or of the driver.
     #[error("storage failed: {message}")]
     Internal {
-        /// One sentence for an operator.
+        /// A sentence for operators.
         message: String,
     },
 }
@@ -123,14 +122,14 @@ impl StoreError {
         }
     }
 
-    /// The backend gave a change or an answer no revision.
+    /// The backend sent a change or a response without a revision.
     pub(super) fn no_revision() -> Self {
         Self::Internal {
             message: "the storage backend named no revision".to_owned(),
         }
     }
 
-    /// The backend cannot be used for now.
+    /// The backend is temporarily unavailable.
     pub(super) const fn unavailable(message: String) -> Self {
         Self::Unavailable {
             message,
@@ -138,25 +137,25 @@ impl StoreError {
         }
     }
 
-    /// A failed read.
+    /// Converts the error of a read.
     pub(super) fn read(error: backend::Error) -> Self {
         match error.reason {
             Reason::Deadline => Self::Timeout,
-            _ => Self::refused(error),
+            _ => Self::rejected(error),
         }
     }
 
-    /// A failed write.
+    /// Converts the error of a write.
     pub(super) fn write(error: backend::Error) -> Self {
         match error.outcome {
             Outcome::Unknown => Self::OutcomeUnknown {
                 message: error.message,
             },
-            Outcome::NotApplied => Self::refused(error),
+            Outcome::NotApplied => Self::rejected(error),
         }
     }
 
-    fn refused(error: backend::Error) -> Self {
+    fn rejected(error: backend::Error) -> Self {
         let backend::Error {
             reason,
             message,
@@ -182,7 +181,7 @@ impl StoreError {
             },
             Reason::TooLarge => Self::TooLarge { message },
             Reason::Corrupt => Self::Corrupt { message },
-            // Void caches are being loaded again; the same request will do then.
+            // The caches are being reloaded; a retry then succeeds.
             Reason::EpochChanged
             | Reason::NotReady
             | Reason::Unreachable

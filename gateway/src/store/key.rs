@@ -1,4 +1,4 @@
-//! Names of resources and of objects.
+//! Names of resources and objects.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -11,8 +11,8 @@ pub struct ResourceId {
     resource: Arc<str>,
 }
 
-/// Namespace and name of an object, ordered as lists are: by the bytes of `namespace/name`, or of
-/// `name` for cluster-scoped objects (semantics 6.5.1).
+/// Namespace and name of an object, in the order of lists: by the bytes of `namespace/name`, or of
+/// `name` for cluster-scoped objects, as etcd's keys.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey(Arc<str>);
 
@@ -26,7 +26,7 @@ impl ResourceId {
         }
     }
 
-    /// API group; never empty for the resources served here.
+    /// API group; never empty for served resources.
     #[must_use]
     pub fn group(&self) -> &str {
         &self.group
@@ -46,8 +46,8 @@ impl fmt::Display for ResourceId {
 }
 
 impl ObjectKey {
-    /// Names an object; `namespace` is empty for cluster-scoped ones. Neither part may hold a `/`
-    /// (names of objects never do).
+    /// Names an object; `namespace` is empty for cluster-scoped ones. Neither part may contain a
+    /// `/`; names of objects never do.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
         if namespace.is_empty() {
@@ -104,7 +104,7 @@ mod tests {
     use super::ObjectKey;
 
     #[test]
-    fn keys_order_as_their_text() {
+    fn keys_sort_as_text() {
         let mut keys = [
             ObjectKey::new("a", "x"),
             ObjectKey::new("a-b", "x"),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_give_their_parts_back() {
+    fn keys_return_their_parts() {
         let key = ObjectKey::new("team", "query");
         assert_eq!((key.namespace(), key.name()), ("team", "query"));
         let key = ObjectKey::new("", "query");

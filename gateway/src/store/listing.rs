@@ -1,4 +1,4 @@
-//! A list: a snapshot that is walked lazily.
+//! Lists: snapshots that are iterated lazily.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use watch_cache::Snapshot;
 
 use crate::store::{ObjectKey, Stored};
 
-/// The objects of a scope at one revision. Holding it holds the snapshot, not copies.
+/// The objects of a scope at one revision. It holds the snapshot, not copies.
 #[derive(Clone, Debug)]
 pub struct Listing {
     pub(super) snapshot: Snapshot<Stored>,
@@ -17,24 +17,24 @@ pub struct Listing {
     pub(super) start: Option<String>,
 }
 
-/// Walks a [`Listing`] in key order; memory does not grow with the list.
+/// Iterates over a [`Listing`] in key order; its memory does not grow with the list.
 pub struct ListingIter(watch_cache::Iter<Stored>);
 
 impl Listing {
-    /// The snapshot's revision: the `metadata.resourceVersion` of the list.
+    /// Revision of the snapshot: the `metadata.resourceVersion` of the list.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// Walks the objects from the start key (if any) in key order.
+    /// Iterates over the objects from the start key, if any, in key order.
     #[must_use]
     pub fn iter(&self) -> ListingIter {
         let from = self.start.clone().map_or(Bound::Unbounded, Bound::Included);
         ListingIter(self.snapshot.iter(self.scope.clone(), from))
     }
 
-    /// How many objects of the scope come after a key.
+    /// Number of objects of the scope after a key.
     #[must_use]
     pub fn remaining(&self, after: &ObjectKey) -> usize {
         self.snapshot

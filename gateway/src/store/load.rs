@@ -1,4 +1,4 @@
-//! From stored records to objects.
+//! Converts stored records to objects.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::store::{
     set_resource_version,
 };
 
-/// Values of about this many bytes are decoded by one thread at a time; less is not worth a thread.
+/// Bytes of values that one thread decodes at a time; less is not worth another thread.
 const THREAD_BYTES: usize = 64 << 10;
-/// Most keys that are shared; a hostile client must not grow this without bound.
+/// Largest number of shared keys, so that clients cannot grow the table without bound.
 const INTERNED: usize = 4096;
 
-/// Turns records into objects.
+/// Converts records to objects.
 pub(super) struct Loader {
     codec: ArcSwap<Arc<dyn Codec>>,
     interned: Mutex<HashSet<Arc<str>>>,
-    /// Whether anything unreadable was ever met: only then is it looked for.
+    /// Whether an undecodable record was ever read: only then lists check for one.
     met_unreadable: AtomicBool,
 }
 
@@ -50,13 +50,13 @@ impl Loader {
         self.codec.store(Arc::new(codec));
     }
 
-    /// Whether any record could not be read so far.
+    /// Whether any record could not be decoded so far.
     pub(super) fn met_unreadable(&self) -> bool {
         self.met_unreadable.load(Ordering::Acquire)
     }
 
-    /// One object. A record that cannot be read becomes an object that says so: it must neither be
-    /// taken for missing nor take others with it.
+    /// Converts one record. An undecodable record becomes an object that carries the error: it must
+    /// neither look like a missing object nor affect other objects.
     pub(super) fn object(&self, resource: &ResourceId, record: &backend::Record) -> Stored {
         self.read(resource, record).unwrap_or_else(|error| {
             self.met_unreadable.store(true, Ordering::Release);
@@ -103,7 +103,7 @@ impl Loader {
         records.iter().map(load).collect()
     }
 
-    /// Changes of the given resources, in order; others are left out. Large batches are decoded on
+    /// Changes of the given resources, in order; others are skipped. Large batches are decoded on
     /// several threads.
     pub(super) async fn changes(
         self: &Arc<Self>,
@@ -177,7 +177,7 @@ impl Loader {
     }
 }
 
-/// How many changes make up one thread's part.
+/// Number of changes per thread.
 fn part_len(changes: &[backend::Change]) -> usize {
     let mut bytes = 0;
     let within = |change: &&backend::Change| {
@@ -187,15 +187,16 @@ fn part_len(changes: &[backend::Change]) -> usize {
     changes.iter().take_while(within).count().max(1)
 }
 
-/// What stands for an object that cannot be read.
+/// The placeholder of an undecodable object.
 fn unreadable(resource: &ResourceId, record: &backend::Record, error: &DecodeError) -> Stored {
     let key = ObjectKey::new(&record.name.namespace, &record.name.name);
     let revision = record.revision;
-    tracing::error!(%resource, %key, revision, %error, "stored object cannot be read");
+    tracing::error!(%resource, %key, revision, %error, "cannot decode stored object");
     let message = format!("the stored object {key} of {resource} cannot be read: {error}");
     Stored {
         key,
-        // One without is a fault of the driver, and nothing is expected of it.
+        // A record without a revision is a bug of the driver; the minimum never matches an expected
+        // revision.
         revision: Revision::new(revision).unwrap_or(Revision::MIN),
         uid: Box::default(),
         labels: Labels::default(),

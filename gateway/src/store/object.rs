@@ -1,4 +1,4 @@
-//! One object as it is kept in memory: its final bytes and what selectors look at.
+//! Objects in memory: their encoded bytes and the fields that selectors read.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +13,7 @@ use crate::store::{ObjectKey, StoreError};
 /// Memory of an object besides its strings, bytes: the structure, its counters and allocations.
 const OVERHEAD: usize = 300;
 
-/// One object at one revision. Never changes; shared by the cache, the history and all readers.
+/// One object at one revision. Immutable; shared by the cache, the history and all readers.
 #[derive(Debug)]
 pub struct Stored {
     pub(super) key: ObjectKey,
@@ -22,8 +22,8 @@ pub struct Stored {
     pub(super) labels: Labels,
     pub(super) fields: Labels,
     pub(super) deleting: bool,
-    /// Why the object cannot be read, as a whole sentence. Such an object holds its place in the
-    /// caches, so that nobody takes it for missing, and never leaves the store.
+    /// Why the object cannot be decoded, as a sentence. Such an object stays in the caches, so that
+    /// it does not look missing, and is never sent to clients.
     pub(super) unreadable: Option<Box<str>>,
     pub(super) bytes: Bytes,
     pub(super) renderings: Renderings,
@@ -33,13 +33,13 @@ pub struct Stored {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(pub(super) Box<[(Arc<str>, Box<str>)]>);
 
-/// Encodings of an object that are made once and shared by all who need them. Nobody is kept waiting
-/// by the lock of the list: each encoding has a place of its own in which it is made.
+/// Cached encodings of an object, each produced once and shared. The lock covers only the list: an
+/// encoding is produced in its own slot, so that it delays no reader of another.
 #[derive(Debug, Default)]
 pub struct Renderings(Mutex<Vec<(u64, Arc<OnceLock<Bytes>>)>>);
 
-/// The object with `metadata.resourceVersion` set to `revision`, in its place in key order; `None`
-/// if the bytes hold no JSON object with an object `metadata`. What was stored under a revision is
+/// Sets `metadata.resourceVersion` to `revision`, at its place in key order; `None` if the bytes
+/// are not a JSON object with an object `metadata`. An object that was stored at a revision is
 /// served as exactly these bytes.
 #[must_use]
 pub fn set_resource_version(object: &[u8], revision: u64) -> Option<Vec<u8>> {
@@ -84,14 +84,14 @@ impl Stored {
         self.deleting
     }
 
-    /// The object as JSON in the storage version: defaults applied, `metadata.resourceVersion`
-    /// set, compact, keys sorted, no trailing newline.
+    /// The object as JSON in the storage version: defaults applied, `metadata.resourceVersion` set,
+    /// compact, keys sorted, no trailing newline.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The error that stands for the object, if it cannot be read.
+    /// The error of an undecodable object.
     pub(super) fn trouble(&self) -> Option<StoreError> {
         let message = self.unreadable.as_deref()?.to_owned();
         Some(StoreError::Unreadable {
@@ -100,7 +100,7 @@ impl Stored {
         })
     }
 
-    /// Shared encodings of this object, such as a table row.
+    /// Cached encodings of this object, such as a table row.
     #[must_use]
     pub const fn renderings(&self) -> &Renderings {
         &self.renderings
@@ -118,19 +118,19 @@ impl Labels {
         Some(&self.0[at].1)
     }
 
-    /// How many there are.
+    /// Number of pairs.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no pairs.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Bytes that the pairs hold, about.
+    /// Approximate bytes of the pairs.
     fn size(&self) -> usize {
         self.0.iter().map(|(_, value)| 32 + value.len()).sum()
     }
@@ -142,33 +142,32 @@ impl Labels {
 }
 
 impl Renderings {
-    /// The rendering under `key`, made by `encode` if nobody made it yet. Callers that come while
-    /// it is being made wait for it. Keys are the caller's: one per form (version, media type,
-    /// columns).
+    /// The encoding of `key`, produced by `encode` at the first call. Concurrent callers wait for
+    /// it. The caller defines the keys: one per representation (version, media type, columns).
     pub fn get_or_encode(&self, key: u64, encode: impl FnOnce() -> Bytes) -> Bytes {
-        let place = {
-            let mut places = self.0.lock();
-            match places.iter().find(|(candidate, _)| *candidate == key) {
-                Some((_, place)) => Arc::clone(place),
+        let slot = {
+            let mut slots = self.0.lock();
+            match slots.iter().find(|(candidate, _)| *candidate == key) {
+                Some((_, slot)) => Arc::clone(slot),
                 None => {
-                    let place = Arc::<OnceLock<Bytes>>::default();
-                    places.push((key, Arc::clone(&place)));
-                    place
+                    let slot = Arc::<OnceLock<Bytes>>::default();
+                    slots.push((key, Arc::clone(&slot)));
+                    slot
                 }
             }
         };
-        place.get_or_init(encode).clone()
+        slot.get_or_init(encode).clone()
     }
 
-    /// Whether the rendering under `key` was made already.
+    /// Whether the encoding of `key` exists.
     #[must_use]
     pub fn has(&self, key: u64) -> bool {
-        let places = self.0.lock();
-        let mut places = places.iter();
-        places.any(|(candidate, place)| *candidate == key && place.get().is_some())
+        let slots = self.0.lock();
+        let mut slots = slots.iter();
+        slots.any(|(candidate, slot)| *candidate == key && slot.get().is_some())
     }
 
-    /// Forgets all renderings, to give their memory back.
+    /// Drops all encodings to free their memory.
     pub(super) fn clear(&self) {
         *self.0.lock() = Vec::new();
     }
@@ -205,8 +204,8 @@ impl Item for Stored {
     }
 
     fn with_resource_version(&self, revision: u64) -> Self {
-        // Both cannot fail for what can be read: the bytes were spliced once, and the revision is a
-        // change's.
+        // Neither can fail for a decodable object: the bytes were spliced before, and the revision
+        // is that of a change.
         let bytes = set_resource_version(&self.bytes, revision).map(Bytes::from);
         Self {
             key: self.key.clone(),

@@ -1,4 +1,4 @@
-//! Where the store stands.
+//! State of the store.
 
 use std::time::Duration;
 
@@ -6,53 +6,56 @@ use tokio::time::Instant;
 
 use crate::backend::SILENCE_TIMEOUT;
 
-/// How long the change stream may be down before the server stops being ready: a driver that is
-/// started again is back sooner. A driver takes up to 3.75 s to notice that its database is silent.
+/// How long the change stream may be down before the server is not ready: a restarted driver is
+/// back sooner. A driver takes up to 3.75 s to detect an unresponsive database.
 const STALE_GRACE: Duration = Duration::from_secs(1);
-/// When a server whose storage does not answer is no longer ready, as promised.
-const RED: Duration = Duration::from_secs(5);
+/// Promised time until a server without storage is not ready (docs/promises.md).
+const MAX_DETECTION_LATENCY: Duration = Duration::from_secs(5);
 
-// The silence that it takes to notice counts too. Tests on a busy machine cannot measure this.
-const _: () = assert!(SILENCE_TIMEOUT.saturating_add(STALE_GRACE).as_nanos() < RED.as_nanos());
+// Detection adds up: the silence timeout and the grace. Checked here, because a test on a busy
+// machine cannot measure it.
+const _: () = assert!(
+    SILENCE_TIMEOUT.saturating_add(STALE_GRACE).as_nanos() < MAX_DETECTION_LATENCY.as_nanos()
+);
 
 /// State of the caches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Being loaded for the first time; nothing is served. Left for `Ready`.
+    /// Loading for the first time; nothing is served. Next: `Ready`.
     Initializing {
-        /// What stood in the way of the last attempt.
+        /// Error of the last attempt.
         trouble: Option<String>,
     },
-    /// As `Initializing`, and nothing but a person can help: what is stored cannot be read. It is tried
-    /// again all the same. Left for `Ready`.
+    /// As `Initializing`, but stored data cannot be read, so an operator must act. Loading is
+    /// retried nevertheless. Next: `Ready`.
     Damaged {
-        /// What the driver says of it.
+        /// Error of the driver.
         trouble: String,
     },
-    /// Loaded, and the change stream is up. Left for `Stale` when the stream breaks, and for
-    /// `Resyncing` when the caches are void.
+    /// Loaded, and the change stream is connected. Next: `Stale` when the stream breaks,
+    /// `Resyncing` when the caches become invalid.
     Ready,
-    /// Loaded, but the change stream is down: caches are kept and may serve what may be stale.
-    /// Left for `Ready` when the stream resumes, for `Resyncing` when it cannot.
+    /// Loaded, but the change stream is down: the caches serve reads that accept stale data. Next:
+    /// `Ready` when the stream resumes, `Resyncing` when it cannot.
     Stale {
-        /// Since when.
+        /// Start of this phase.
         since: Instant,
-        /// Why.
+        /// Cause.
         trouble: String,
     },
-    /// The caches are void (commits may be missing) or too far behind; being loaded again. Left
-    /// for `Ready`.
+    /// The caches are invalid (commits may be missing) or too far behind, and are being reloaded.
+    /// Next: `Ready`.
     Resyncing {
-        /// Why.
+        /// Cause.
         trouble: String,
     },
 }
 
 impl Phase {
-    /// Whether requests can be answered, for readyz.
+    /// Whether requests can be served, for readyz.
     ///
     /// # Errors
-    /// One sentence about what is missing.
+    /// A sentence about the cause.
     pub fn ready(&self) -> Result<(), String> {
         match self {
             Self::Ready => Ok(()),

@@ -1,4 +1,4 @@
-//! Reads: how fresh, from which state.
+//! Reads: their freshness and state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::store::{
     Stored, WatchRequest, WatchStart, Watcher,
 };
 
-/// Longest wait for the cache to reach a revision (semantics 6.3.1).
+/// Longest wait for the cache to reach a revision: kube-apiserver's `blockTimeout`.
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Inner {
-    /// The caches once they are as fresh as asked.
+    /// The caches once they satisfy the requested freshness.
     pub(super) async fn fresh(&self, freshness: Freshness) -> Result<Arc<Generation>, StoreError> {
         match freshness {
             Freshness::Any => self.now(),
@@ -33,7 +33,7 @@ impl Inner {
                     .await
                     .map_err(StoreError::read)?;
                 self.reached(current).await.map_err(|error| match error {
-                    // The backend has it, only we have not seen it yet.
+                    // The revision exists in the backend, but has not arrived here.
                     StoreError::FutureRevision { .. } => StoreError::Timeout,
                     other => other,
                 })
@@ -41,7 +41,7 @@ impl Inner {
         }
     }
 
-    /// Refuses a revision that a store of an earlier release issued: it is larger than today's, and
+    /// Rejects a revision that an earlier release issued: it is larger than current ones, but
     /// expired, not in the future.
     fn expect_current(&self, revision: Revision) -> Result<(), StoreError> {
         if !revision.is_of_a_former_store() {
@@ -53,14 +53,14 @@ impl Inner {
         })
     }
 
-    /// The caches as they are.
+    /// The caches in their current state.
     pub(super) fn now(&self) -> Result<Arc<Generation>, StoreError> {
         self.generation
             .load_full()
             .ok_or_else(StoreError::initializing)
     }
 
-    /// Waits until the caches, or those that replace them meanwhile, have a revision.
+    /// Waits until the caches, or those that replace them meanwhile, reach a revision.
     async fn reached(&self, revision: u64) -> Result<Arc<Generation>, StoreError> {
         let deadline = Instant::now() + FRESHNESS_TIMEOUT;
         loop {
@@ -68,7 +68,7 @@ impl Inner {
             let reached = generation.frontier().reached(revision);
             match tokio::time::timeout_at(deadline, reached).await {
                 Ok(Ok(())) => return Ok(generation),
-                // Replaced: the successor is there, or is being loaded.
+                // Replaced: the new caches exist or are being loaded.
                 Ok(Err(_)) => tokio::task::yield_now().await,
                 Err(_) => return Err(self.not_reached(revision, &generation)),
             }
@@ -90,7 +90,7 @@ impl Inner {
         }
     }
 
-    /// The caches once they hold an exact revision, if it exists.
+    /// The caches once they contain an exact revision, if it exists.
     async fn exact(&self, revision: Revision) -> Result<Arc<Generation>, StoreError> {
         self.expect_current(revision)?;
         let (generation, requested) = (self.now()?, revision.get());
@@ -112,10 +112,11 @@ impl Inner {
         self.reached(requested).await
     }
 
-    /// Refuses to start a watch at a revision that the store has not issued: a watch there would
-    /// pass changes over until the store has reached it. kube-apiserver does that, whose etcd is
-    /// seldom set back (docs/adr/0013-revisions-below-2-53.md); it does so here with numbers that no
-    /// store issues. The caches may lag behind the store, which is asked only then.
+    /// Rejects the start of a watch at a revision that was not issued: such a watch would skip
+    /// changes until the store reaches the revision. kube-apiserver accepts it, because etcd is
+    /// seldom restored (docs/adr/0013-revisions-below-2-53.md); here only revisions that no store
+    /// can issue are accepted. The backend is read only if the caches have not reached the
+    /// revision.
     async fn expect_issued(&self, revision: Revision) -> Result<(), StoreError> {
         let requested = revision.get();
         let reached = self.now()?.frontier().up_to_revision() >= requested;
@@ -171,7 +172,7 @@ impl Inner {
         })
     }
 
-    /// A list is whole or an error.
+    /// Fails if the list contains an undecodable object: a list is complete or an error.
     async fn expect_readable(
         &self,
         snapshot: &Snapshot<Stored>,

@@ -1,4 +1,4 @@
-//! What is asked of the store.
+//! Requests to the store.
 
 use std::sync::Arc;
 
@@ -7,75 +7,76 @@ use api_types::revision::Revision;
 use crate::store::watch::Filter;
 use crate::store::{Everything, ObjectKey};
 
-/// How fresh an answer must be.
+/// Required freshness of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// At least as new as every write that completed before the request (RV unset).
+    /// At least as new as every write that completed before the request (`resourceVersion` unset).
     Latest,
-    /// Whatever is at hand (RV `0`).
+    /// Any cached state (`resourceVersion=0`).
     Any,
     /// Not older than this revision; waits up to 3 s for it.
     NotOlderThan(Revision),
 }
 
-/// Which objects of a resource.
+/// The objects of a resource that a request covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of them.
+    /// All objects.
     All,
-    /// Those in one namespace.
+    /// The objects of one namespace.
     Namespace(String),
-    /// At most one.
+    /// At most one object.
     Object(ObjectKey),
 }
 
-/// Which state a list shows.
+/// The state of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListAt {
-    /// The newest state that is at least this fresh.
+    /// The newest cached state with this freshness.
     Fresh(Freshness),
     /// Exactly the state at this revision.
     Exact(Revision),
     /// A later page of an earlier list.
     Continue {
-        /// The first page's revision; `None` continues in the latest state (a token with rv -1).
+        /// The revision of the first page; `None` continues in the latest state (a token with rv
+        /// -1).
         revision: Option<Revision>,
-        /// Start key of the token, inclusive, as `namespace/name` (a token holds the last key
-        /// followed by U+0000). Must be the whole key even if the scope is one namespace.
+        /// Start key of the token, inclusive, as `namespace/name` (a token contains the last key
+        /// followed by U+0000). The whole key even if the scope is one namespace.
         start: String,
     },
 }
 
-/// A list.
+/// A list request.
 #[derive(Clone, Debug)]
 pub struct ListRequest {
-    /// Which objects.
+    /// The covered objects.
     pub scope: Scope,
-    /// Which state.
+    /// The state.
     pub at: ListAt,
-    /// Whether later pages of this list may be asked for; keeps its snapshot at hand.
+    /// Whether later pages may be requested; keeps the snapshot.
     pub paged: bool,
 }
 
-/// Where a watch starts.
+/// Start of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchStart {
-    /// With all objects as they are, then [`crate::store::WatchItem::InitialEnd`], then changes.
+    /// All existing objects, then [`crate::store::WatchItem::InitialEnd`], then changes.
     Initial(Freshness),
-    /// With the changes from now on.
+    /// Changes from now on.
     Now(Freshness),
-    /// With the first change after a revision, which the store must have issued.
+    /// The first change after a revision that the store has issued.
     After(Revision),
 }
 
-/// A watch.
+/// A watch request.
 #[derive(Clone)]
 pub struct WatchRequest {
-    /// Which objects.
+    /// The covered objects.
     pub scope: Scope,
-    /// Where to start.
+    /// Start of the watch.
     pub start: WatchStart,
-    /// Which of them; objects that begin or cease to match appear as created or deleted.
+    /// Selector; objects that start or cease to match appear as created or deleted.
     pub filter: Arc<dyn Filter>,
 }
 

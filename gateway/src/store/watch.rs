@@ -1,4 +1,4 @@
-//! Following changes.
+//! Watches.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use watch_cache::{Attribute, Cursor, CursorError, Delivery, Interest, Iter, Kind
 use crate::compute::Turn;
 use crate::store::{StoreError, Stored};
 
-/// Which objects a watcher wants to see. Must be a pure function of the object.
+/// The objects that a watcher selects. Must be a pure function of the object.
 pub trait Filter: Send + Sync + 'static {
     /// Whether the object is selected.
     fn matches(&self, object: &Stored) -> bool;
 
-    /// Equalities that every selected object meets (`a=b` in a label or field selector). Only a
-    /// hint for waking: changes of objects that fail one do not wake the watcher.
+    /// Equalities that every selected object satisfies (`a=b` in a label or field selector). Only a
+    /// hint: changes of objects that fail one do not wake the watcher.
     fn equalities(&self) -> Vec<Equality> {
         Vec::new()
     }
@@ -33,30 +33,30 @@ pub enum Equality {
     Field(String, String),
 }
 
-/// What a watcher is told of an object.
+/// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// It was created, or began to match.
+    /// The object was created, or started to match.
     Added,
-    /// It matched and still does.
+    /// The object matched before and after the change.
     Modified,
-    /// It was deleted, or ceased to match.
+    /// The object was deleted, or ceased to match.
     Deleted,
 }
 
-/// One thing a watcher hands out.
+/// An item of a watch.
 #[derive(Clone, Debug)]
 pub enum WatchItem {
-    /// An object that existed when the watch began, in key order.
+    /// An object that existed at the start of the watch, in key order.
     Initial(Arc<Stored>),
-    /// All initial objects were handed out; they were the state at this revision.
+    /// End of the initial objects, which were the state at this revision.
     InitialEnd(Revision),
     /// A change.
     Event {
-        /// What happened, as this watcher's selector sees it.
+        /// The kind, relative to the selector of this watcher.
         kind: EventKind,
-        /// The new object; for `Deleted` its last (selected) state with `resourceVersion` set to
-        /// `revision`. The same `Arc` for all watchers, so that its renderings are shared.
+        /// The new object; for `Deleted` its last selected state with `resourceVersion` set to
+        /// `revision`. All watchers share the same `Arc`, and so its cached encodings.
         object: Arc<Stored>,
         /// Revision of the change; greater than that of every earlier item.
         revision: Revision,
@@ -64,7 +64,7 @@ pub enum WatchItem {
 }
 
 impl WatchItem {
-    /// Bytes of the object in it.
+    /// Bytes of the object in the item.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
@@ -74,20 +74,20 @@ impl WatchItem {
     }
 }
 
-/// A watch under way. Dropping it ends it.
+/// An open watch; ends when dropped.
 pub struct Watcher {
     cursor: Cursor<Stored>,
-    /// Objects that existed at the start, as far as not handed out.
+    /// Remaining initial objects.
     initial: Option<Iter<Stored>>,
-    /// For those.
+    /// Turn of the iteration over them.
     turn: Turn,
     chosen: Chosen,
-    /// Where the changes start.
+    /// Revision after which changes start.
     started: u64,
     ended: bool,
 }
 
-/// A filter as the cache knows it.
+/// Adapter of a filter for the cache.
 struct Chosen(Arc<dyn Filter>);
 
 impl Watcher {
@@ -108,14 +108,14 @@ impl Watcher {
         }
     }
 
-    /// Waits for the next items, at most `max`, at least one. After an error: `None`.
+    /// Waits for the next items, between one and `max`. After an error: `None`.
     ///
-    /// Cancel safe: an item is lost only once it was returned.
+    /// Cancel safe: a cancelled call loses no item.
     ///
     /// # Errors
     /// [`StoreError::Compacted`] if this watcher fell behind the history,
-    /// [`StoreError::Unreadable`] if it would have to show what cannot be read,
-    /// [`StoreError::EpochChanged`] if the backend lost commits. Nothing follows an error.
+    /// [`StoreError::Unreadable`] if it reached an undecodable object, [`StoreError::EpochChanged`]
+    /// if the backend lost commits. Nothing follows an error.
     pub async fn next_batch(&mut self, max: usize) -> Option<Result<Vec<WatchItem>, StoreError>> {
         if self.ended {
             return None;
@@ -132,15 +132,15 @@ impl Watcher {
             self.turn.renew().await;
         }
         Some(match self.cursor.next(&self.chosen, max).await {
-            Ok(seen) => seen.into_iter().map(WatchItem::try_from).collect(),
+            Ok(delivery) => delivery.into_iter().map(WatchItem::try_from).collect(),
             Err(cut) => Err(self.cut(cut)),
         })
         .inspect(|items| self.ended = items.is_err())
     }
 
-    /// The revision up to which everything has been handed out, for a bookmark: `None` while
-    /// items wait or are still being announced, or if it is not above where the watch started
-    /// (semantics 6.10.3). Ask it when [`Watcher::next_batch`] waits.
+    /// The revision up to which everything was delivered, for a bookmark. `None` while items wait
+    /// or are not announced yet, or if the revision is not above the start of the watch. Call it
+    /// when [`Watcher::next_batch`] waits.
     #[must_use]
     pub fn progress(&self) -> Option<Revision> {
         if self.ended || self.initial.is_some() {
@@ -153,8 +153,8 @@ impl Watcher {
         Revision::new(progress)
     }
 
-    /// The next objects that existed at the start, and behind the last of them the end mark. None
-    /// if a turn was not long enough to find any.
+    /// The next initial objects, and after the last of them the end mark. None if no object was
+    /// found within a turn.
     fn next_initial(&mut self, max: usize) -> Vec<WatchItem> {
         let mut items = Vec::new();
         let Some(walk) = &mut self.initial else {
@@ -195,14 +195,15 @@ impl Filter for Everything {
 
 impl Select<Stored> for Chosen {
     fn matches(&self, object: &Stored) -> bool {
-        // Nobody knows what it would have been: its watchers are told, not passed over.
+        // Whether an undecodable object matches is unknown, so its watchers get an error instead of
+        // skipping it.
         object.unreadable.is_some() || self.0.matches(object)
     }
 }
 
-/// What a filter wants to be woken for.
+/// The changes that wake a watcher.
 pub(super) fn interest(scope: Scope, filter: &dyn Filter) -> Interest {
-    // One bucket must do: a field is likely rarer than a label.
+    // The index uses one equality; a field is probably rarer than a label.
     let mut equalities = filter.equalities();
     let field = equalities
         .iter()
@@ -221,19 +222,19 @@ pub(super) fn interest(scope: Scope, filter: &dyn Filter) -> Interest {
 impl TryFrom<Delivery<Stored>> for WatchItem {
     type Error = StoreError;
 
-    fn try_from(seen: Delivery<Stored>) -> Result<Self, StoreError> {
-        let kind = match seen.kind {
+    fn try_from(delivery: Delivery<Stored>) -> Result<Self, StoreError> {
+        let kind = match delivery.kind {
             Kind::Added => EventKind::Added,
             Kind::Modified => EventKind::Modified,
             Kind::Deleted => EventKind::Deleted,
         };
-        let revision = Revision::new(seen.revision).ok_or_else(StoreError::no_revision)?;
-        if let Some(trouble) = seen.item.trouble() {
-            return Err(trouble);
+        let revision = Revision::new(delivery.revision).ok_or_else(StoreError::no_revision)?;
+        if let Some(error) = delivery.item.trouble() {
+            return Err(error);
         }
         Ok(Self::Event {
             kind,
-            object: seen.item,
+            object: delivery.item,
             revision,
         })
     }

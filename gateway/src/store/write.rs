@@ -1,4 +1,4 @@
-//! Changing one object.
+//! Writes of one object.
 
 use std::sync::Arc;
 
@@ -11,42 +11,42 @@ use crate::store::{ObjectKey, ResourceId, StoreError, Stored};
 
 pub use crate::backend::{Action, Cause, Index, Origin};
 
-/// One change, applied only if the expectations hold.
+/// A change that is applied only if its expectations hold.
 #[derive(Clone, Debug)]
 pub struct WriteOp {
-    /// Which resource.
+    /// The resource.
     pub resource: ResourceId,
-    /// Which object.
+    /// The object.
     pub key: ObjectKey,
-    /// What to do.
+    /// The action.
     pub action: Action,
-    /// Update, delete: only if the stored revision is this one; `None` means any.
+    /// Expected stored revision of an update or delete; `None` accepts any.
     pub expected: Option<Revision>,
-    /// The request that asks for it.
+    /// The request that caused the change.
     pub origin: Arc<Origin>,
 }
 
-/// The verdict over a change.
+/// Outcome of a change.
 #[derive(Clone, Debug)]
 pub enum WriteOutcome {
-    /// It is stored and durable.
+    /// The change is stored and durable.
     Applied {
         /// Its revision; for a no-op the unchanged revision of the stored object.
         revision: Revision,
-        /// The very bytes were stored already: nothing was written, no event exists.
+        /// The same bytes were already stored: nothing was written, and no event exists.
         noop: bool,
     },
     /// An expectation did not hold; nothing was stored.
     Conflict {
-        /// Which one.
+        /// The failed expectation.
         cause: Cause,
-        /// The stored object, unless there is none.
+        /// The stored object, if any.
         current: Option<Arc<Stored>>,
     },
 }
 
 impl WriteOp {
-    /// The change, and about how large the object is that it finds.
+    /// The operation for the backend; `found` is the approximate size of the stored object.
     pub(super) fn into_backend(self, found: usize) -> backend::Op {
         backend::Op {
             name: backend::Name {
@@ -71,7 +71,7 @@ impl WriteOutcome {
         loader: &Arc<Loader>,
     ) -> Result<Self, StoreError> {
         Ok(match verdict {
-            // Whoever deletes knows what was there.
+            // The response to a delete carries no object, because the caller has read it.
             backend::Verdict::Applied { revision, noop, .. } => {
                 let revision = Revision::new(revision).ok_or_else(StoreError::no_revision)?;
                 Self::Applied { revision, noop }
@@ -89,7 +89,7 @@ impl WriteOutcome {
             } => {
                 let (weight, loader) = (record.value.len(), Arc::clone(loader));
                 let load = move |_: &Run| Arc::new(loader.object(&resource, &record));
-                let object = compute.go_on(weight, load).await;
+                let object = compute.run_accepted(weight, load).await;
                 match object.trouble() {
                     None => Self::Conflict {
                         cause,

@@ -1,8 +1,8 @@
-//! Writing metadata fields, in the manner of `metav1.Object`: an empty value is no value.
+//! Setters of metadata fields, as in `metav1.Object`: an empty value removes the field.
 
 use serde_json::{Map, Value};
 
-/// The metadata of an object; made if it is missing, replaced if it is no map.
+/// The metadata of an object; created if missing, replaced if it is not a map.
 pub(super) fn metadata(object: &mut Value) -> &mut Map<String, Value> {
     if !object.is_object() {
         *object = Value::Object(Map::new());
@@ -17,7 +17,7 @@ pub(super) fn metadata(object: &mut Value) -> &mut Map<String, Value> {
     }
 }
 
-/// Sets a field, or removes it if there is no value.
+/// Sets a field, or removes it without a value.
 pub(super) fn set(object: &mut Value, key: &str, value: Option<Value>) {
     let metadata = metadata(object);
     match value {
@@ -35,7 +35,7 @@ pub(super) fn set_text(object: &mut Value, key: &str, text: &str) {
     set(object, key, (!text.is_empty()).then(|| text.into()));
 }
 
-/// Sets a list of texts, or removes it if it is empty.
+/// Sets a list of texts, or removes it if empty.
 pub(super) fn set_texts(object: &mut Value, key: &str, texts: &[String]) {
     let value = (!texts.is_empty()).then(|| texts.to_vec().into());
     set(object, key, value);

@@ -1,4 +1,4 @@
-//! What a deletion waits for.
+//! Finalizers.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use serde_json::Value;
 use super::edit;
 use super::metadata::go_strings;
 
-/// Held until the dependents' references to the object are gone.
+/// Held until the garbage collector has removed the dependents' references.
 const ORPHAN: &str = "orphan";
-/// Held until the dependents are gone.
+/// Held until the garbage collector has deleted the dependents.
 const FOREGROUND: &str = "foregroundDeletion";
-/// Names without a domain that nobody is warned of.
+/// Names without a domain that cause no warning.
 const STANDARD: [&str; 3] = [ORPHAN, FOREGROUND, "kubernetes"];
 
-/// What is wrong with the finalizers of an object.
+/// Validates the finalizers of an object.
 pub(super) fn validate(meta: Meta<'_>, path: Path<'_>, errors: &mut Errors) {
     for finalizer in meta.finalizers() {
         if errors.is_exhausted() {
@@ -37,7 +37,7 @@ pub(super) fn validate(meta: Meta<'_>, path: Path<'_>, errors: &mut Errors) {
     }
 }
 
-/// Nothing can be added to what a deletion under way waits for.
+/// Rejects new finalizers on an object that is being deleted.
 pub(super) fn none_added(meta: Meta<'_>, old: Meta<'_>, path: Path<'_>) -> Option<Error> {
     let added = added(meta, Some(old));
     let detail = || {
@@ -50,7 +50,7 @@ pub(super) fn none_added(meta: Meta<'_>, old: Meta<'_>, path: Path<'_>) -> Optio
     (!added.is_empty()).then(|| Error::forbidden(path, detail()))
 }
 
-/// What to warn of in the finalizers that a write adds; built as it is asked for.
+/// Warnings for the finalizers that a write adds; built lazily.
 pub(crate) fn warnings<'a>(
     meta: Meta<'a>,
     old: Option<Meta<'a>>,
@@ -90,7 +90,7 @@ pub(crate) fn delay_deletion(meta: Meta<'_>, policy: Option<PropagationPolicy>) 
     !after_deletion(meta, policy).is_empty()
 }
 
-/// Sets the finalizers that the garbage collector works on as a deletion asks for.
+/// Sets the garbage collector's finalizers according to a deletion policy.
 pub(crate) fn for_deletion(object: &mut Value, policy: Option<PropagationPolicy>) {
     let meta = Meta::of(object);
     let before: BTreeSet<&str> = meta.finalizers().collect();
@@ -109,7 +109,7 @@ fn after_deletion(meta: Meta<'_>, policy: Option<PropagationPolicy>) -> Vec<&str
         Some(PropagationPolicy::Orphan) => Some(ORPHAN),
         Some(PropagationPolicy::Foreground) => Some(FOREGROUND),
         Some(PropagationPolicy::Background) => None,
-        // What an earlier request asked for.
+        // Keep the finalizer of an earlier request.
         None => ours,
     };
     let mut after: Vec<&str> = meta

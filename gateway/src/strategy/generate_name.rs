@@ -1,18 +1,19 @@
-//! Names made by the server.
+//! Generated names.
 
 use rand::Rng as _;
 
-/// How often a name is made anew because the one before was taken.
+/// Attempts to generate a free name: kube-apiserver's `maxNameGenerationCreateAttempts`.
 pub(crate) const ATTEMPTS: usize = 8;
 
-/// Bytes of the longest name that is made.
+/// Longest generated name, bytes.
 const MAX_NAME: usize = 63;
 /// Random characters at the end of a name.
 const RANDOM: usize = 5;
-/// No vowels, so that no words come out, and nothing that looks like something else.
+/// kube-apiserver's alphabet: no vowels, so that no words result, and no characters that look
+/// alike.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// A name that begins with `base`, cut to 58 bytes.
+/// A name that starts with `base`, cut to 58 bytes.
 pub(crate) fn generate(base: &str) -> String {
     let mut end = base.len().min(MAX_NAME - RANDOM);
     while !base.is_char_boundary(end) {

@@ -1,4 +1,4 @@
-//! Whether metadata is in order, in kube-apiserver's words.
+//! Validation of metadata, with kube-apiserver's text.
 
 use api_types::field::{Error, Errors, Path, Value as Shown};
 use api_types::meta::Meta;
@@ -7,19 +7,19 @@ use serde_json::Value;
 
 use super::{finalizers, owners};
 
-/// Most bytes of all annotations' keys and values.
+/// Bytes of the keys and values of all annotations.
 const ANNOTATION_BYTES: usize = 256 << 10;
 
-/// What a name may look like.
+/// Syntax of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NameRule {
-    /// A DNS subdomain, as custom resources have it.
+    /// A DNS subdomain, for custom resources.
     Subdomain,
-    /// Whatever fits into a path, as every resource has it.
+    /// A path segment, for every resource.
     PathSegment,
 }
 
-/// Adds what is wrong with the metadata of an object.
+/// Appends the errors of an object's metadata.
 pub(crate) fn validate(meta: Meta<'_>, namespaced: bool, rule: NameRule, errors: &mut Errors) {
     let path = Path::new("metadata");
     let generate_name = meta.generate_name();
@@ -45,7 +45,7 @@ pub(crate) fn validate(meta: Meta<'_>, namespaced: bool, rule: NameRule, errors:
     finalizers::validate(meta, path.child("finalizers"), errors);
 }
 
-/// Adds what is wrong with the change of an object's metadata.
+/// Appends the errors of a metadata update.
 pub(crate) fn validate_update(meta: Meta<'_>, old: Meta<'_>, errors: &mut Errors) {
     let path = Path::new("metadata");
     if old.is_deleting() {
@@ -70,7 +70,7 @@ pub(crate) fn validate_update(meta: Meta<'_>, old: Meta<'_>, errors: &mut Errors
     common(meta, &path, errors);
 }
 
-/// What an update cannot change.
+/// Fields that an update cannot change.
 const IMMUTABLE: [&str; 6] = [
     "name",
     "namespace",
@@ -80,7 +80,7 @@ const IMMUTABLE: [&str; 6] = [
     "deletionGracePeriodSeconds",
 ];
 
-/// Go's form of a field's value.
+/// The value of a field in Go's format.
 fn shown(field: &str, value: Option<&Value>) -> Shown {
     match value {
         None if field == "deletionGracePeriodSeconds" || field == "deletionTimestamp" => {
@@ -95,7 +95,7 @@ fn is_empty(value: &Value) -> bool {
     value.as_str().is_some_and(str::is_empty)
 }
 
-/// Labels, annotations and owners: judged on every write.
+/// Labels, annotations and owners: validated on every write.
 fn common(meta: Meta<'_>, path: &Path<'_>, errors: &mut Errors) {
     let labels = path.child("labels");
     for (key, value) in meta.labels() {
@@ -143,18 +143,19 @@ impl NameRule {
         }
     }
 
-    /// The rule for the beginning of a name.
+    /// Validates a `generateName` prefix.
     fn prefix(self, prefix: &str) -> Vec<String> {
         match self {
             Self::Subdomain => names::dns1123_subdomain(&without_trailing_dash(prefix)),
-            // Dots alone are no name, but may begin one.
+            // Dots alone are not a name, but may start one.
             Self::PathSegment if prefix.chars().all(|c| c == '.') => Vec::new(),
             Self::PathSegment => names::path_segment(prefix),
         }
     }
 }
 
-/// A dash may end a prefix, though no name; the character before it goes with it, as in Go.
+/// A prefix may end with a dash, although a name may not. As in Go, the preceding character is
+/// removed with it.
 fn without_trailing_dash(prefix: &str) -> String {
     match prefix.strip_suffix('-') {
         Some(rest) if !rest.is_empty() => {

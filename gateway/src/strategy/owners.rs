@@ -1,4 +1,4 @@
-//! References to owners.
+//! Owner references.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::edit;
 
-/// The fields of `metav1.OwnerReference`, as they are declared.
+/// The fields of `metav1.OwnerReference`, in the order of their declaration.
 const FIELDS: [&str; 6] = [
     "apiVersion",
     "kind",
@@ -19,11 +19,11 @@ const FIELDS: [&str; 6] = [
     "blockOwnerDeletion",
 ];
 
-/// What is wrong with the references; `path` is that of their list.
+/// Validates the references; `path` is that of their list.
 pub(super) fn validate(meta: Meta<'_>, path: &Path<'_>, errors: &mut Errors) {
     let mut controller: Option<String> = None;
-    // Each of these errors quotes all references, which is too much to build only to find that it
-    // is there already.
+    // Each of these errors quotes all references, so a duplicate must not be built only to be
+    // dropped.
     let mut named = HashSet::new();
     for (index, reference) in meta.owner_references().enumerate() {
         if errors.is_exhausted() {
@@ -89,7 +89,7 @@ fn one(
     errors
 }
 
-/// The references as Go writes its structs: fields in the order of their declaration.
+/// The references in Go's struct format: fields in the order of their declaration.
 fn all_shown(meta: Meta<'_>) -> Shown {
     let references = meta.get("ownerReferences").and_then(Value::as_array);
     let texts: Vec<String> = references.into_iter().flatten().map(in_order).collect();
@@ -112,12 +112,12 @@ fn in_order(reference: &Value) -> String {
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
-/// Removes references that are there already, and gives the uids of those removed.
+/// Removes duplicate references; returns the uids of the removed ones.
 pub(crate) fn deduplicate(object: &mut Value) -> Vec<String> {
     let Some(Value::Array(references)) = Meta::of(object).get("ownerReferences") else {
         return Vec::new();
     };
-    // Keys are sorted, and texts and flags are all there is: equal references are equal bytes.
+    // Keys are sorted, and values are texts and flags only, so equal references have equal bytes.
     let mut seen = HashSet::with_capacity(references.len());
     let repeated: Vec<bool> = references
         .iter()

@@ -1,4 +1,4 @@
-//! Bringing an object into the shape in which it is judged and stored.
+//! Prepares an object for validation and storage.
 
 use api_types::meta::Meta;
 use api_types::status::ApiError;
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use super::edit;
 
-/// Which part of an object a write is about.
+/// The part of an object that a write changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// All but what the server and the status subresource own.
+    /// Everything but the fields of the server and of the status subresource.
     Main,
-    /// The status alone.
+    /// The status only.
     Status,
 }
 
-/// Metadata of the client that counts for nothing when an object is created.
+/// Metadata that a client cannot set at creation.
 const SYSTEM_FIELDS: [&str; 5] = [
     "uid",
     "creationTimestamp",
@@ -26,10 +26,10 @@ const SYSTEM_FIELDS: [&str; 5] = [
     "selfLink",
 ];
 
-/// Makes the object one of the request's namespace; that of cluster-scoped objects is empty.
+/// Sets the namespace of the request; it is empty for cluster-scoped objects.
 ///
 /// # Errors
-/// 400 if it names another one.
+/// 400 if the object names another namespace.
 pub(crate) fn in_namespace(object: &mut Value, namespace: &str) -> Result<(), ApiError> {
     let own = Meta::of(object).namespace();
     if own == namespace {
@@ -44,7 +44,7 @@ pub(crate) fn in_namespace(object: &mut Value, namespace: &str) -> Result<(), Ap
     ))
 }
 
-/// Takes away what a client cannot give to a new object, and gives what only the server can.
+/// Removes fields that a client cannot set on a new object, and sets those of the server.
 pub(crate) fn create(object: &mut Value, has_status: bool, uid: &str, now: Timestamp) {
     let metadata = edit::metadata(object);
     for field in SYSTEM_FIELDS {
@@ -58,7 +58,7 @@ pub(crate) fn create(object: &mut Value, has_status: bool, uid: &str, now: Times
     }
 }
 
-/// Puts back what an update cannot change without a word, and counts the generation.
+/// Restores fields that an update silently cannot change, and increments the generation.
 pub(crate) fn update(object: &mut Value, old: &Value, part: Part, has_status: bool) {
     match part {
         Part::Main => main(object, old, has_status),
@@ -67,7 +67,7 @@ pub(crate) fn update(object: &mut Value, old: &Value, part: Part, has_status: bo
     fill(object, old);
 }
 
-/// The new object with the status of the old one, if that has an endpoint of its own.
+/// The new object with the old status, if status is a subresource.
 fn main(object: &mut Value, old: &Value, has_status: bool) {
     let generation = Meta::of(old).generation();
     edit::set(object, "generation", number(generation));
@@ -82,7 +82,7 @@ fn main(object: &mut Value, old: &Value, has_status: bool) {
     }
 }
 
-/// The old object with the status of the new one.
+/// The old object with the new status.
 fn status(object: &mut Value, old: &Value) {
     let status = object.as_object_mut().and_then(|map| map.remove("status"));
     *object = old.clone();
@@ -94,14 +94,14 @@ fn status(object: &mut Value, old: &Value) {
     }
 }
 
-/// What the stored object says where the new one must not differ or says nothing.
+/// Copies fields from the stored object where the new one must not differ or omits them.
 fn fill(object: &mut Value, old: &Value) {
     let before = Meta::of(old);
     if Meta::of(object).uid().is_empty() {
         edit::set_text(object, "uid", before.uid());
     }
     for field in ["creationTimestamp", "deletionTimestamp"] {
-        // A deletion that was asked for stays asked for; one that was not is judged later.
+        // A requested deletion stays requested; a new deletion timestamp is rejected by validation.
         if let Some(time) = before.get(field) {
             edit::set(object, field, Some(time.clone()));
         }
@@ -112,7 +112,7 @@ fn fill(object: &mut Value, old: &Value) {
     }
 }
 
-/// Marks an object that finalizers hold as being deleted.
+/// Marks an object with finalizers as being deleted.
 pub(crate) fn mark_deleting(object: &mut Value, now: Timestamp) {
     let meta = Meta::of(object);
     let generation = meta.generation();
@@ -127,7 +127,7 @@ pub(crate) fn mark_deleting(object: &mut Value, now: Timestamp) {
     edit::set(object, "deletionGracePeriodSeconds", Some(0.into()));
 }
 
-/// Whether two objects differ in metadata at most.
+/// Whether two objects differ in metadata only.
 fn same_content(a: &Value, b: &Value) -> bool {
     let (Value::Object(a), Value::Object(b)) = (a, b) else {
         return a == b;

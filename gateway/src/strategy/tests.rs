@@ -24,7 +24,7 @@ fn check(metadata: Value, expected: &str) {
 }
 
 #[test]
-fn metadata_is_judged() {
+fn metadata_is_validated() {
     check(json!({"name": "a", "namespace": "d"}), "");
     check(
         json!({"namespace": "d"}),
@@ -80,7 +80,7 @@ fn check_update(old: Value, new: Value, expected: &str) {
 }
 
 #[test]
-fn changes_of_metadata_are_judged() {
+fn metadata_updates_are_validated() {
     check_update(json!({}), json!({"labels": {"a": "b"}}), "");
     check_update(
         json!({}),
@@ -116,7 +116,7 @@ fn check_generation(old: Value, new: Value, part: Part, has_status: bool, expect
 }
 
 #[test]
-fn generation_counts_content() {
+fn generation_increases_on_content_change() {
     let object = |spec: i64, status: i64| json!({"spec": spec, "status": status});
     let (main, status) = (Part::Main, Part::Status);
     check_generation(object(1, 1), object(2, 1), main, true, json!(5));
@@ -128,7 +128,7 @@ fn generation_counts_content() {
 }
 
 #[test]
-fn a_status_update_touches_nothing_else() {
+fn status_update_changes_status_only() {
     let old = json!({"metadata": {"name": "a", "labels": {"a": "b"}}, "spec": 1, "status": 1});
     let mut object = json!({"metadata": {"name": "a", "finalizers": ["x/y"]}, "spec": 2});
     prepare::update(&mut object, &old, Part::Status, true);
@@ -139,7 +139,7 @@ fn a_status_update_touches_nothing_else() {
 }
 
 #[test]
-fn what_the_server_owns_is_put_back() {
+fn update_restores_server_owned_fields() {
     let old = json!({"metadata": {
         "creationTimestamp": "2020-01-01T00:00:00Z", "deletionTimestamp": "2021-01-01T00:00:00Z",
         "deletionGracePeriodSeconds": 0, "generation": 2, "name": "a", "uid": "u",
@@ -152,7 +152,7 @@ fn what_the_server_owns_is_put_back() {
 }
 
 #[test]
-fn a_held_object_is_marked_once() {
+fn object_with_finalizers_is_marked_once() {
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
     let mut object = json!({"metadata": {"generation": 1}});
     prepare::mark_deleting(&mut object, now);
@@ -174,7 +174,7 @@ fn check_deletion(before: &[&str], policy: Option<PropagationPolicy>, expected: 
 }
 
 #[test]
-fn a_deletion_sets_the_collectors_finalizers() {
+fn deletion_sets_garbage_collector_finalizers() {
     use PropagationPolicy::{Background, Foreground, Orphan};
     check_deletion(&[], None, &[]);
     check_deletion(&[], Some(Foreground), &["foregroundDeletion"]);
@@ -189,7 +189,7 @@ fn a_deletion_sets_the_collectors_finalizers() {
 }
 
 #[test]
-fn finalizers_without_a_domain_are_warned_of_when_they_are_new() {
+fn new_finalizers_without_domain_cause_warning() {
     let old = json!({"metadata": {"finalizers": ["old"]}});
     let new =
         json!({"metadata": {"finalizers": ["old", "plain", "dotted.io", "a.io/b", "orphan"]}});
@@ -206,7 +206,7 @@ fn finalizers_without_a_domain_are_warned_of_when_they_are_new() {
 }
 
 #[test]
-fn owners_are_kept_once() {
+fn duplicate_owners_are_removed() {
     let owner = |uid: &str| json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid});
     let mut object = json!({"metadata": {"ownerReferences": [owner("1"), owner("2"), owner("1")]}});
     assert_eq!(owners::deduplicate(&mut object), ["1"]);
@@ -218,14 +218,14 @@ fn owners_are_kept_once() {
 }
 
 #[test]
-fn generated_names_fit() {
+fn generated_names_fit_length_limit() {
     let name = generate_name::generate("query-");
     assert_eq!((name.len(), &name[..6]), (11, "query-"));
     assert_eq!(generate_name::generate(&"x".repeat(70)).len(), 63);
     assert_ne!(generate_name::generate("a"), generate_name::generate("a"));
 }
 
-/// Errors of metadata that has very many faults, as lists with and without repeated errors.
+/// Counts the errors of metadata with very many errors, as lists with and without duplicates.
 fn bounded(metadata: &Value) -> (usize, usize) {
     let object = json!({"metadata": metadata});
     let judge = |mut errors: Errors| {
@@ -238,7 +238,7 @@ fn bounded(metadata: &Value) -> (usize, usize) {
 }
 
 #[test]
-fn errors_of_metadata_are_bounded() {
+fn metadata_errors_are_bounded() {
     let named = |rest: Value| {
         let mut metadata = json!({"name": "a", "namespace": "d"});
         let fields = rest.as_object().cloned().unwrap_or_default();
@@ -264,7 +264,7 @@ fn errors_of_metadata_are_bounded() {
 }
 
 #[test]
-fn errors_that_quote_all_owners_are_bounded() {
+fn owner_errors_are_bounded() {
     let owner = |n: usize| json!({"apiVersion": "v1", "kind": "Pod", "name": format!("p{n}"), "uid": "u", "controller": true});
     let owners = |names: &dyn Fn(usize) -> usize| {
         let references: Vec<Value> = (0..3_000).map(|n| owner(names(n))).collect();
@@ -276,9 +276,9 @@ fn errors_that_quote_all_owners_are_bounded() {
     assert_eq!(distinct, 1);
 }
 
-/// Comparing each with each of 60,000 would take minutes.
+/// Pairwise comparison of 60,000 references would take minutes.
 #[test]
-fn many_owners_are_deduplicated_at_once() {
+fn deduplication_of_60000_owners_is_fast() {
     let owner =
         |n: usize| json!({"apiVersion": "v1", "kind": "P", "name": "p", "uid": n.to_string()});
     let mut references: Vec<Value> = (0..60_000).map(owner).collect();

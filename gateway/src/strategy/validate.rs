@@ -1,8 +1,7 @@
-//! Whether an object may be stored: metadata, schema, scale, embedded objects, unique lists, in the
-//! order in which kube-apiserver reports.
+//! Validates an object: metadata, schema, scale, embedded objects, unique lists, in
+//! kube-apiserver's order.
 //!
-//! CEL rules come last and are not evaluated yet: a definition that has them is loaded with a
-//! warning.
+//! CEL rules come last and are not evaluated yet: a definition with rules is loaded with a warning.
 
 use api_types::field::{Error, ErrorType, Errors, Path, Value as Shown};
 use api_types::meta::Meta;
@@ -13,13 +12,14 @@ use super::metadata::{self, NameRule};
 use super::prepare::Part;
 use crate::resources::Served;
 
-/// What is wrong with a new object.
+/// Errors of a new object.
 pub(crate) fn create(served: &Served, object: &Value) -> Errors {
     let (schema, namespaced) = (served.schema(), served.namespaced());
     let meta = Meta::of(object);
     let mut errors = Errors::from_iter(type_meta(served, object));
     if errors.is_empty() {
-        // Only what is wrong with metadata is told once; see `ValidateObjectMetaDeclaratively`.
+        // Only metadata errors are deduplicated; see `ValidateObjectMetaDeclaratively` in
+        // kube-apiserver.
         let mut distinct = Errors::distinct();
         metadata::validate(meta, namespaced, NameRule::Subdomain, &mut distinct);
         errors.append(distinct);
@@ -35,7 +35,7 @@ pub(crate) fn create(served: &Served, object: &Value) -> Errors {
     errors
 }
 
-/// What is wrong with the change of an object.
+/// Errors of an update.
 pub(crate) fn update(served: &Served, object: &Value, old: &Value, part: Part) -> Errors {
     let (meta, before) = (Meta::of(object), Meta::of(old));
     let mut errors = Errors::new();
@@ -50,7 +50,7 @@ pub(crate) fn update(served: &Served, object: &Value, old: &Value, part: Part) -
     errors
 }
 
-/// The rules of custom resources, which look at metadata once more.
+/// The rules of custom resources, which validate metadata a second time, as in kube-apiserver.
 fn custom_update(served: &Served, object: &Value, old: &Value, part: Part) -> Errors {
     let mut errors = Errors::from_iter(type_meta(served, object));
     if errors.is_empty() {
@@ -99,7 +99,7 @@ fn type_meta(served: &Served, object: &Value) -> Vec<Error> {
     errors
 }
 
-/// Says that rules were not looked at because of what is wrong otherwise.
+/// The error that rules were not evaluated because of other errors.
 fn unchecked_rules(served: &Served, errors: &[Error]) -> Option<Error> {
     let blocking = [
         ErrorType::NotSupported,

@@ -1,11 +1,11 @@
-//! Where log lines go: to stderr, one line per event.
+//! Log output: stderr, one line per event.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// Installs the process's log writer and panic hook; the first call wins.
+/// Installs the log writer and the panic hook of the process; the first call wins.
 ///
-/// `filter` is an `RUST_LOG` style directive; one that cannot be read falls back to `info`.
+/// `filter` is a directive as in `RUST_LOG`; an invalid one falls back to `info`.
 pub fn init(filter: &str, json: bool) {
     let filter =
         EnvFilter::try_new(complete(filter)).unwrap_or_else(|_| EnvFilter::new(complete("info")));
@@ -13,7 +13,7 @@ pub fn init(filter: &str, json: bool) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
-        // Told on standard error, which panics if that is what failed: nobody may be reading it.
+        // The internal error would be printed to stderr, which panics if stderr is closed.
         .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE);
     let installed = if json {
@@ -29,7 +29,7 @@ pub fn init(filter: &str, json: bool) {
     }
 }
 
-/// Libraries whose warnings are about what clients send: anybody can cause thousands per second.
+/// Libraries whose warnings are about client input: any client can cause thousands per second.
 const OF_CLIENTS: [&str; 2] = ["rustls", "h2"];
 
 /// Adds the levels of [`OF_CLIENTS`], unless the filter names them.
@@ -50,7 +50,7 @@ mod tests {
     use super::complete;
 
     #[test]
-    fn warnings_about_clients_need_to_be_asked_for() {
+    fn client_caused_warnings_are_off_by_default() {
         for (filter, expected) in [
             ("info", "info,rustls=error,h2=error"),
             ("debug,h2=info", "debug,h2=info,rustls=error"),

@@ -1,4 +1,4 @@
-//! Metrics about requests, under kube-apiserver's names.
+//! Request metrics, with kube-apiserver's names.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -13,13 +13,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// kube-apiserver's buckets, in seconds.
+/// kube-apiserver's buckets, seconds.
 const DURATION_BUCKETS: [f64; 16] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0,
 ];
 
-/// What a request is counted under. Group, version and resource are those of resources that are
-/// served, else empty: a client must not be able to make up new series.
+/// Labels of a request. Group, version and resource are empty for resources that are not served,
+/// because clients must not be able to create series.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
     /// HTTP verb, or `LIST`, `WATCH`, `DELETECOLLECTION`, `APPLY`.
@@ -38,7 +38,7 @@ pub struct RequestLabels {
     pub scope: &'static str,
     /// Always `apiserver`.
     pub component: &'static str,
-    /// HTTP status code; 0 in metrics that do not count by code.
+    /// HTTP status code; 0 in metrics without a code label.
     pub code: u16,
 }
 
@@ -47,7 +47,7 @@ struct Kind {
     request_kind: &'static str,
 }
 
-/// The server's metrics and the registry everything else registers with.
+/// The request metrics, and the registry of all metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
@@ -89,13 +89,13 @@ impl Metrics {
         }
     }
 
-    /// Lets another part register its metrics.
+    /// Registers the metrics of another component.
     pub fn register(&self, with: impl FnOnce(&mut Registry)) {
         with(&mut self.registry.lock());
     }
 
-    /// Counts an answered request.
-    pub fn answered(&self, labels: RequestLabels, took: Duration) {
+    /// Counts a request with a response.
+    pub fn record_request(&self, labels: RequestLabels, took: Duration) {
         self.requests.get_or_create(&labels).inc();
         let labels = RequestLabels { code: 0, ..labels };
         self.durations
@@ -103,14 +103,14 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A watch began; its gauge goes down when the answer is dropped.
+    /// Increments the gauge of open watches until the result is dropped.
     pub fn watch_began(&self, labels: &RequestLabels) -> Watching {
         let gauge = self.long_running.get_or_create_owned(labels);
         gauge.inc();
         Watching(gauge)
     }
 
-    /// Notes how many requests run now.
+    /// Sets the number of running requests.
     pub fn in_flight(&self, reads: usize, writes: usize) {
         for (request_kind, count) in [("readOnly", reads), ("mutating", writes)] {
             self.in_flight
@@ -119,7 +119,7 @@ impl Metrics {
         }
     }
 
-    /// All metrics in OpenMetrics text form.
+    /// All metrics in OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
         if let Err(err) = encode(&mut text, &self.registry.lock()) {

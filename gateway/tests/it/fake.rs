@@ -1,4 +1,4 @@
-//! A backend in memory that can be killed, compacted, restored and made to lose answers.
+//! An in-memory backend that can be killed, compacted, restored, and made to lose responses.
 
 #[path = "fake/faults.rs"]
 pub(crate) mod faults;
@@ -22,7 +22,7 @@ use tonic::Status;
 use faults::Faults;
 use service::Service;
 
-/// What survives a kill.
+/// State that survives a kill.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     epoch: i64,
@@ -30,19 +30,19 @@ pub(crate) struct Disk {
     compact: i64,
     log: Vec<v1::Event>,
     verdicts: HashMap<Vec<u8>, v1::OpResult>,
-    /// So many writes are stored but never answered.
-    pub(crate) lost_answers: usize,
-    /// What else goes wrong.
+    /// Number of writes that are stored without a response.
+    pub(crate) lost_responses: usize,
+    /// Injected faults.
     pub(crate) faults: Faults,
     /// Calls of CurrentRevision.
     pub(crate) asked: usize,
-    /// Watch streams opened, and lists.
+    /// Opened watch streams, and lists.
     pub(crate) streams: usize,
-    /// Operations that were asked for, repeated ones too.
+    /// Requested operations, including repeated ones.
     pub(crate) ops: usize,
-    /// Most operations of one call.
+    /// Largest number of operations in one call.
     pub(crate) most_ops: usize,
-    /// Calls of Write and CurrentRevision under way.
+    /// Open calls of Write and CurrentRevision.
     pub(crate) open: usize,
 }
 
@@ -103,7 +103,7 @@ impl Fake {
         self.process = Some(runtime);
     }
 
-    /// kill -9.
+    /// Kills the process (kill -9).
     pub(crate) fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             process.shutdown_background();
@@ -111,7 +111,7 @@ impl Fake {
         let _ = std::fs::remove_file(&self.socket);
     }
 
-    /// Stores values behind the gateway's back; gives the last revision.
+    /// Stores values without the gateway; returns the last revision.
     pub(crate) fn put(&self, pairs: impl IntoIterator<Item = (String, Vec<u8>)>) -> u64 {
         let mut disk = self.disk.lock();
         for (key, value) in pairs {
@@ -130,14 +130,14 @@ impl Fake {
         revision as u64
     }
 
-    /// Makes things go wrong, or right again.
+    /// Injects or removes faults.
     pub(crate) fn fault<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
         let changed = change(&mut self.disk.lock().faults);
         self.moved.send_replace(());
         changed
     }
 
-    /// How many changes were ever committed.
+    /// Number of committed changes.
     pub(crate) fn changes(&self) -> usize {
         self.disk.lock().log.len()
     }
@@ -157,7 +157,7 @@ impl Fake {
             .map(|record| record.value.clone())
     }
 
-    /// Deletes a thing of namespace `a` behind the gateway's back.
+    /// Deletes a thing of namespace `a` without the gateway.
     pub(crate) fn remove(&self, name: &str) {
         let key = v1::Key {
             group: "example.com".to_owned(),
@@ -169,12 +169,12 @@ impl Fake {
         self.moved.send_replace(());
     }
 
-    /// Drops history.
+    /// Compacts the history.
     pub(crate) fn compact(&self, revision: u64) {
         self.disk.lock().compact = revision as i64;
     }
 
-    /// A restore: the last changes are lost, the epoch moves on.
+    /// A restore: the last `lost` changes disappear, and the epoch increases.
     pub(crate) fn restore(&self, lost: usize) {
         let mut disk = self.disk.lock();
         let kept = disk.log.len() - lost;
@@ -186,7 +186,7 @@ impl Fake {
         self.moved.send_replace(());
     }
 
-    /// The store of an older epoch is put in its place.
+    /// Replaces the store by one of an older epoch.
     pub(crate) fn put_back(&self) {
         let mut disk = self.disk.lock();
         disk.epoch -= 1;
@@ -288,7 +288,7 @@ impl Disk {
             return verdict.clone();
         }
         let name = op.key.as_ref().map_or("", |key| &key.name);
-        if let Some(error) = self.faults.refused.get(name) {
+        if let Some(error) = self.faults.rejected.get(name) {
             let verdict = Some(op_result::Verdict::Refused(error.clone()));
             return v1::OpResult { verdict };
         }
@@ -344,9 +344,9 @@ impl Disk {
         })
     }
 
-    /// Refuses a revision outside of history.
+    /// Rejects a revision outside of the history.
     fn within(&self, revision: i64) -> Result<(), Status> {
-        let refuse = |reason: Reason| {
+        let reject = |reason: Reason| {
             Err(to_status(&BackendError {
                 reason: reason.into(),
                 outcome: Outcome::NotApplied.into(),
@@ -357,8 +357,8 @@ impl Disk {
             }))
         };
         match revision {
-            revision if revision < self.compact => refuse(Reason::Compacted),
-            revision if revision > self.revision => refuse(Reason::FutureRevision),
+            revision if revision < self.compact => reject(Reason::Compacted),
+            revision if revision > self.revision => reject(Reason::FutureRevision),
             _ => Ok(()),
         }
     }

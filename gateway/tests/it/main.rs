@@ -1,5 +1,5 @@
-//! The gateway at its border: requests through the whole chain, over a store over a driver that fails,
-//! hangs, ends and delays on command.
+//! Integration tests of the gateway: requests through the whole chain, over a store and a driver
+//! that fails, hangs, ends and delays on command.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -9,6 +9,6 @@ mod fake;
 mod faulty_driver;
 
 mod reads;
+mod slow_clients;
 mod store;
-mod unread;
 mod writes;

@@ -1,6 +1,7 @@
-//! The read side at its border: requests over a store over a fake backend, answers to the byte.
+//! Reads through the handlers, over a store and a fake backend; responses are compared byte by
+//! byte.
 
-mod world;
+mod server;
 
 mod forms;
 mod get;

@@ -1,9 +1,9 @@
-//! The store at its border: over a real socket to a backend that misbehaves on command.
+//! The store over a real socket and a backend that misbehaves on command.
 
-mod answers;
-mod world;
+mod responses;
+mod server;
 
-mod deaths;
+mod crashes;
 mod faulty;
 mod gate;
 
@@ -16,17 +16,17 @@ use gateway::store::{
     WriteOp, WriteOutcome,
 };
 
-use self::world::{Things, World, changes, latest, number, revision, settled, thing, things};
+use self::server::{TestServer, Things, changes, latest, number, revision, settled, thing, things};
 use crate::fake::Fake;
 
 const LATEST: Freshness = Freshness::Latest;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consistent_read_sees_every_write_before_it() {
-    let world = World::new().await;
+async fn consistent_read_observes_every_earlier_write() {
+    let server = TestServer::new().await;
     for number in 0..50 {
-        let written = world.put("a/x", number, "red").await;
-        let object = world
+        let written = server.put("a/x", number, "red").await;
+        let object = server
             .store
             .get(&things(), &ObjectKey::new("a", "x"), LATEST)
             .await;
@@ -39,28 +39,28 @@ async fn a_consistent_read_sees_every_write_before_it() {
              \"spec\":{{\"color\":\"red\",\"number\":{number}}}}}"
         );
         assert_eq!(std::str::from_utf8(object.bytes()), Ok(expected.as_str()));
-        let (revision, list) = world.list(latest()).await.expect("listed");
+        let (revision, list) = server.list(latest()).await.expect("listed");
         assert!(revision >= written);
         assert_eq!(list, [("a/x".to_owned(), number)]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_for_the_revision_travel_together() {
-    let world = World::new().await;
-    let before = world.fake.disk.lock().asked;
-    let reads = (0..200).map(|_| world.list(latest()));
+async fn concurrent_revision_queries_share_one_call() {
+    let server = TestServer::new().await;
+    let before = server.fake.disk.lock().asked;
+    let reads = (0..200).map(|_| server.list(latest()));
     for read in futures_util::future::join_all(reads).await {
         read.expect("listed");
     }
-    let asked = world.fake.disk.lock().asked - before;
+    let asked = server.fake.disk.lock().asked - before;
     assert!(asked < 100, "{asked} calls for 200 reads");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_come_from_one_snapshot_while_writes_go_on() {
-    let world = World::new().await;
-    world.fake.put((0..100).map(|at| {
+async fn pages_share_one_snapshot_during_writes() {
+    let server = TestServer::new().await;
+    server.fake.put((0..100).map(|at| {
         (
             format!("a/{at:03}"),
             thing(&format!("a/{at:03}"), at, "red"),
@@ -72,7 +72,7 @@ async fn pages_come_from_one_snapshot_while_writes_go_on() {
     };
     let (mut pages, mut first) = (Vec::new(), None);
     loop {
-        let listing = world
+        let listing = server
             .store
             .list(&things(), request.clone())
             .await
@@ -93,9 +93,9 @@ async fn pages_come_from_one_snapshot_while_writes_go_on() {
             page.iter()
                 .map(|it| (it.key().to_string(), number(it.bytes()))),
         );
-        world.put("a/005", 999, "blue").await;
-        world.put(&format!("b/{}", pages.len()), 1, "blue").await;
-        world
+        server.put("a/005", 999, "blue").await;
+        server.put(&format!("b/{}", pages.len()), 1, "blue").await;
+        server
             .write("a/050", Action::Delete)
             .await
             .expect("an outcome");
@@ -106,28 +106,28 @@ async fn pages_come_from_one_snapshot_while_writes_go_on() {
         revision: None,
         start: "a/098\0".to_owned(),
     };
-    let (at, rest) = world.list(request).await.expect("listed");
+    let (at, rest) = server.list(request).await.expect("listed");
     assert!(at > first.expect("listed").get());
     assert_eq!(rest.len(), 1 + 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exact_revisions_are_exact_or_expired() {
-    let world = World::small(20_000).await;
+async fn exact_revision_is_served_or_expired() {
+    let server = TestServer::small(20_000).await;
     let mut written = Vec::new();
     for number in 0..60 {
-        written.push(world.put("a/x", number, "red").await);
+        written.push(server.put("a/x", number, "red").await);
     }
     let exact = |at: u64| ListRequest {
         at: ListAt::Exact(revision(at)),
         ..latest()
     };
-    let (at, list) = world.list(exact(written[55])).await.expect("retained");
+    let (at, list) = server.list(exact(written[55])).await.expect("retained");
     assert_eq!((at, list), (written[55], vec![("a/x".to_owned(), 55)]));
-    // What is beyond the limit goes after the newest change was shown.
+    // History beyond the limit is dropped after the newest change was delivered.
     let expired = async {
         loop {
-            match world.list(exact(written[3])).await {
+            match server.list(exact(written[3])).await {
                 Err(StoreError::Compacted { requested, oldest }) => return (requested, oldest),
                 Ok(_) => tokio::task::yield_now().await,
                 other => panic!("neither there nor expired: {other:?}"),
@@ -137,7 +137,7 @@ async fn exact_revisions_are_exact_or_expired() {
     let expired = tokio::time::timeout(Duration::from_secs(10), expired);
     let (requested, oldest) = expired.await.expect("history is short");
     assert_eq!((requested, oldest > written[3]), (written[3], true));
-    let future = world.list(exact(written[59] + 1)).await;
+    let future = server.list(exact(written[59] + 1)).await;
     let Err(StoreError::FutureRevision { current, .. }) = future else {
         panic!("not there yet: {future:?}")
     };
@@ -145,24 +145,24 @@ async fn exact_revisions_are_exact_or_expired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revision_that_never_comes_is_waited_for_three_seconds() {
-    let world = World::new().await;
-    let written = world.put("a/x", 1, "red").await;
+async fn future_revision_times_out_after_three_seconds() {
+    let server = TestServer::new().await;
+    let written = server.put("a/x", 1, "red").await;
     let began = tokio::time::Instant::now();
     let at = ListAt::Fresh(Freshness::NotOlderThan(revision(written + 100)));
-    let answer = world.list(ListRequest { at, ..latest() }).await;
+    let response = server.list(ListRequest { at, ..latest() }).await;
     assert!(
-        matches!(answer, Err(StoreError::FutureRevision { current, .. }) if current == written)
+        matches!(response, Err(StoreError::FutureRevision { current, .. }) if current == written)
     );
     assert!(began.elapsed() >= Duration::from_secs(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_begins_with_what_is_there() {
-    let world = World::new().await;
-    let x = world.put("a/x", 1, "red").await;
-    let y = world.put("a/y", 2, "red").await;
-    let mut watcher = world.watch(WatchStart::Initial(LATEST)).await;
+async fn watch_starts_with_existing_objects() {
+    let server = TestServer::new().await;
+    let x = server.put("a/x", 1, "red").await;
+    let y = server.put("a/y", 2, "red").await;
+    let mut watcher = server.watch(WatchStart::Initial(LATEST)).await;
     let batch = watcher
         .next_batch(10)
         .await
@@ -180,7 +180,7 @@ async fn a_watch_begins_with_what_is_there() {
         (first.revision().get(), second.revision().get(), end.get()),
         (x, y, y)
     );
-    let z = world.put("a/z", 3, "red").await;
+    let z = server.put("a/z", 3, "red").await;
     assert_eq!(
         changes(&mut watcher, 1).await,
         [(EventKind::Added, "a/z".to_owned(), z)]
@@ -202,22 +202,22 @@ impl Filter for Team {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_selector_sees_objects_come_and_go() {
-    let world = World::new().await;
+async fn selector_watch_sees_objects_enter_and_leave() {
+    let server = TestServer::new().await;
     let request = WatchRequest {
         filter: Arc::new(Team("red")),
         ..WatchRequest::everything(Scope::Namespace("a".to_owned()), WatchStart::Now(LATEST))
     };
-    let mut watcher = world
+    let mut watcher = server
         .store
         .watch(&things(), request)
         .await
         .expect("a watch");
-    world.put("a/x", 1, "blue").await;
-    world.put("b/x", 1, "red").await;
-    let added = world.put("a/x", 2, "red").await;
-    let modified = world.put("a/x", 3, "red").await;
-    let left = world.put("a/x", 4, "blue").await;
+    server.put("a/x", 1, "blue").await;
+    server.put("b/x", 1, "red").await;
+    let added = server.put("a/x", 2, "red").await;
+    let modified = server.put("a/x", 3, "red").await;
+    let left = server.put("a/x", 4, "blue").await;
     let seen = changes(&mut watcher, 3).await;
     let kinds = [
         (EventKind::Added, added),
@@ -228,13 +228,13 @@ async fn a_selector_sees_objects_come_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_watcher_is_cut_and_others_are_not() {
-    let world = World::small(20_000).await;
-    let started = world.put("a/x", 0, "red").await;
-    let mut slow = world.watch(WatchStart::After(revision(started))).await;
-    let mut fast = world.watch(WatchStart::After(revision(started))).await;
+async fn slow_watcher_expires_and_others_continue() {
+    let server = TestServer::small(20_000).await;
+    let started = server.put("a/x", 0, "red").await;
+    let mut slow = server.watch(WatchStart::After(revision(started))).await;
+    let mut fast = server.watch(WatchStart::After(revision(started))).await;
     for number in 1..200 {
-        let written = world.put("a/x", number, "red").await;
+        let written = server.put("a/x", number, "red").await;
         let seen = changes(&mut fast, 1).await;
         assert_eq!(seen, [(EventKind::Modified, "a/x".to_owned(), written)]);
     }
@@ -244,23 +244,23 @@ async fn a_slow_watcher_is_cut_and_others_are_not() {
         "{cut:?}"
     );
     assert!(slow.next_batch(10).await.is_none());
-    // The change just applied may not have pushed out an old one yet.
-    assert!(world.store.usage().history <= 22_000);
+    // The newest change may not have displaced an old one yet.
+    assert!(server.store.usage().history <= 22_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watches_resume_over_a_restart_of_the_gateway() {
-    let world = World::new().await;
+async fn watches_resume_after_gateway_restart() {
+    let server = TestServer::new().await;
     let mut written = Vec::new();
     for number in 0..20 {
-        written.push(world.put("a/x", number, "red").await);
+        written.push(server.put("a/x", number, "red").await);
     }
-    written.push(match world.write("a/x", Action::Delete).await {
+    written.push(match server.write("a/x", Action::Delete).await {
         Ok(WriteOutcome::Applied { revision, .. }) => revision.get(),
         other => panic!("not deleted: {other:?}"),
     });
-    let world = world.restart().await;
-    let mut watcher = world.watch(WatchStart::After(revision(written[4]))).await;
+    let server = server.restart().await;
+    let mut watcher = server.watch(WatchStart::After(revision(written[4]))).await;
     let seen = changes(&mut watcher, 16).await;
     let kinds = [EventKind::Modified; 15]
         .into_iter()
@@ -273,184 +273,190 @@ async fn watches_resume_over_a_restart_of_the_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_from_a_revision_that_was_not_issued_expires() {
-    let world = World::new().await;
-    let written = world.put("a/x", 1, "red").await;
-    world.list(latest()).await.expect("listed");
-    let asked = || world.fake.disk.lock().asked;
+async fn watch_from_unissued_revision_expires() {
+    let server = TestServer::new().await;
+    let written = server.put("a/x", 1, "red").await;
+    server.list(latest()).await.expect("listed");
+    let asked = || server.fake.disk.lock().asked;
     let before = asked();
-    drop(world.watch(WatchStart::After(revision(written))).await);
-    // kube-apiserver is silent there, and no store comes so far.
+    drop(server.watch(WatchStart::After(revision(written))).await);
+    // kube-apiserver sends no event there, and no store reaches this revision.
     let beyond = WatchStart::After(revision(9_000_000_000_000_000_000));
-    drop(world.watch(beyond).await);
+    drop(server.watch(beyond).await);
     assert_eq!(asked(), before, "the caches know");
     let start = WatchStart::After(revision(written + 1));
     let request = WatchRequest::everything(Scope::All, start);
-    let refused = world.store.watch(&things(), request).await.map(drop);
+    let rejected = server.store.watch(&things(), request).await.map(drop);
     let Err(StoreError::FutureRevision {
         current,
         start_of_watch: true,
         ..
-    }) = refused
+    }) = rejected
     else {
-        panic!("a watch from the future: {refused:?}")
+        panic!("a watch from the future: {rejected:?}")
     };
     assert_eq!((current, asked()), (written, before + 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_from_a_revision_that_another_gateway_showed_waits_for_it() {
-    let world = World::new().await;
-    let seen = world.put("a/x", 1, "red").await;
-    world.list(latest()).await.expect("listed");
-    world.fake.fault(|faults| faults.held = Some(seen as i64));
+async fn watch_from_revision_of_another_gateway_waits() {
+    let server = TestServer::new().await;
+    let seen = server.put("a/x", 1, "red").await;
+    server.list(latest()).await.expect("listed");
+    server
+        .fake
+        .fault(|faults| faults.max_delivered = Some(seen as i64));
     let pair = |number| [("a/x".to_owned(), thing("a/x", number, "red"))];
-    let shown = world.fake.put(pair(2));
-    let mut watcher = world.watch(WatchStart::After(revision(shown))).await;
-    let next = world.fake.put(pair(3));
-    world.fake.fault(|faults| faults.held = None);
+    let shown = server.fake.put(pair(2));
+    let mut watcher = server.watch(WatchStart::After(revision(shown))).await;
+    let next = server.fake.put(pair(3));
+    server.fake.fault(|faults| faults.max_delivered = None);
     let due = [(EventKind::Modified, "a/x".to_owned(), next)];
     assert_eq!(changes(&mut watcher, 1).await, due);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_commits_end_every_watch_and_void_every_revision() {
-    let world = World::new().await;
-    let kept = world.put("a/x", 1, "red").await;
-    let lost = world.put("a/y", 2, "red").await;
-    let mut watcher = world.watch(WatchStart::After(revision(kept))).await;
+async fn lost_commits_expire_watches_and_revisions() {
+    let server = TestServer::new().await;
+    let kept = server.put("a/x", 1, "red").await;
+    let lost = server.put("a/y", 2, "red").await;
+    let mut watcher = server.watch(WatchStart::After(revision(kept))).await;
     assert_eq!(changes(&mut watcher, 1).await[0].2, lost);
-    world.fake.restore(1);
+    server.fake.restore(1);
     let cut = tokio::time::timeout(Duration::from_secs(5), watcher.next_batch(10)).await;
     assert!(
         matches!(cut, Ok(Some(Err(StoreError::EpochChanged)))),
         "{cut:?}"
     );
-    world.until(|phase| *phase == Phase::Ready).await;
-    let (at, list) = world.list(latest()).await.expect("listed");
+    server.until(|phase| *phase == Phase::Ready).await;
+    let (at, list) = server.list(latest()).await.expect("listed");
     assert!(at > lost);
     assert_eq!(list, [("a/x".to_owned(), 1)]);
     for old in [kept, lost] {
         let request = WatchRequest::everything(Scope::All, WatchStart::After(revision(old)));
-        let watch = world.store.watch(&things(), request).await;
+        let watch = server.store.watch(&things(), request).await;
         assert!(matches!(watch, Err(StoreError::Compacted { .. })));
         let exact = ListRequest {
             at: ListAt::Exact(revision(old)),
             ..latest()
         };
         assert!(matches!(
-            world.list(exact).await,
+            server.list(exact).await,
             Err(StoreError::Compacted { .. })
         ));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_of_an_older_epoch_is_refused_and_the_remedy_is_named() {
-    let mut world = World::new().await;
-    world.put("a/x", 1, "red").await;
-    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
-    world.fake.restore(0);
+async fn store_of_older_epoch_is_rejected_with_remedy() {
+    let mut server = TestServer::new().await;
+    server.put("a/x", 1, "red").await;
+    let mut watcher = server.watch(WatchStart::Now(LATEST)).await;
+    server.fake.restore(0);
     let cut = watcher.next_batch(1).await;
     assert!(matches!(cut, Some(Err(_))), "{cut:?}");
-    world.until(|phase| *phase == Phase::Ready).await;
-    world.fake.kill();
-    world.fake.put_back();
-    world.fake.start();
+    server.until(|phase| *phase == Phase::Ready).await;
+    server.fake.kill();
+    server.fake.put_back();
+    server.fake.start();
     let remedy = "restart the gateways";
     let named =
         |phase: &Phase| matches!(phase, Phase::Stale { trouble, .. } if trouble.contains(remedy));
-    world.until(named).await;
-    let refused = world.list(latest()).await.expect_err("refused").to_string();
-    assert!(refused.contains(remedy), "{refused}");
+    server.until(named).await;
+    let rejected = server
+        .list(latest())
+        .await
+        .expect_err("refused")
+        .to_string();
+    assert!(rejected.contains(remedy), "{rejected}");
 }
 
-/// Which keeps the revisions of its source, below those of the empty store.
+/// An import keeps the revisions of its source, which are below those of the empty store.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_being_filled_is_waited_for() {
+async fn store_under_import_is_awaited() {
     let fake = Fake::new();
     fake.put([("a/x".to_owned(), thing("a/x", 1, "red"))]);
     fake.disk.lock().faults.importing = Some(9);
-    let world = World::start(fake, StoreConfig::default());
+    let server = TestServer::start(fake, StoreConfig::default());
     let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
-    world.until(waits).await;
-    world.fake.disk.lock().faults.importing = None;
-    world.until(|phase| *phase == Phase::Ready).await;
-    let (_, list) = world.list(latest()).await.expect("listed");
+    server.until(waits).await;
+    server.fake.disk.lock().faults.importing = None;
+    server.until(|phase| *phase == Phase::Ready).await;
+    let (_, list) = server.list(latest()).await.expect("listed");
     assert_eq!(list, [("a/x".to_owned(), 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_away_for_too_long_loads_anew() {
-    let mut world = World::new().await;
-    world.put("a/x", 1, "red").await;
-    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
-    world.fake.kill();
-    world
+async fn gateway_behind_history_reloads() {
+    let mut server = TestServer::new().await;
+    server.put("a/x", 1, "red").await;
+    let mut watcher = server.watch(WatchStart::Now(LATEST)).await;
+    server.fake.kill();
+    server
         .until(|phase| matches!(phase, Phase::Stale { .. }))
         .await;
-    let newest = world
+    let newest = server
         .fake
         .put((0..500).map(|at| ("a/y".to_owned(), thing("a/y", at, "red"))));
-    world.fake.compact(newest - 10);
-    world.fake.start();
+    server.fake.compact(newest - 10);
+    server.fake.start();
     let cut = tokio::time::timeout(Duration::from_secs(5), watcher.next_batch(10)).await;
     assert!(matches!(cut, Ok(Some(Err(_)))), "{cut:?}");
-    let list = world.list(latest()).await.expect("listed").1;
+    let list = server.list(latest()).await.expect("listed").1;
     assert_eq!(list, [("a/x".to_owned(), 1), ("a/y".to_owned(), 499)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_beyond_the_replay_is_not_promised() {
-    let world = World::new().await;
-    let newest = world
+async fn revision_before_replay_expires() {
+    let server = TestServer::new().await;
+    let newest = server
         .fake
         .put((0..300).map(|at| ("a/x".to_owned(), thing("a/x", at, "red"))));
     let config = StoreConfig {
         replay: 100,
         ..StoreConfig::default()
     };
-    let world = World::over(world.fake, config).await;
+    let server = TestServer::over(server.fake, config).await;
     for (back, retained) in [(100, true), (101, false)] {
         let start = WatchStart::After(revision(newest - back));
         let request = WatchRequest::everything(Scope::All, start);
         assert_eq!(
-            world.store.watch(&things(), request).await.is_ok(),
+            server.store.watch(&things(), request).await.is_ok(),
             retained
         );
     }
     assert_eq!(
-        world.list(latest()).await.expect("listed").1,
+        server.list(latest()).await.expect("listed").1,
         [("a/x".to_owned(), 299)]
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn resources_come_and_go_without_disturbing_others() {
-    let world = World::new().await;
+async fn reload_of_resources_does_not_affect_others() {
+    let server = TestServer::new().await;
     let gadgets = ResourceId::new("example.com", "gadgets");
     let gadget = |number| {
         let value = thing("a/x", number, "red");
         WriteOp {
             resource: gadgets.clone(),
-            ..world.op("a/x", value)
+            ..server.op("a/x", value)
         }
     };
-    let unserved = world.store.list(&gadgets, latest()).await;
+    let unserved = server.store.list(&gadgets, latest()).await;
     assert!(
         matches!(unserved, Err(StoreError::UnknownResource(_))),
         "{unserved:?}"
     );
-    world.store.write(gadget(7)).await.expect("an outcome");
-    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
+    server.store.write(gadget(7)).await.expect("an outcome");
+    let mut watcher = server.watch(WatchStart::Now(LATEST)).await;
 
     let both = Arc::new(Things(vec![things(), gadgets.clone()]));
-    world
+    server
         .store
         .reload(both, Vec::new())
         .await
         .expect("reloaded");
-    let listing = world.store.list(&gadgets, latest()).await.expect("listed");
+    let listing = server.store.list(&gadgets, latest()).await.expect("listed");
     assert_eq!(
         listing
             .iter()
@@ -458,20 +464,20 @@ async fn resources_come_and_go_without_disturbing_others() {
             .collect::<Vec<_>>(),
         [7]
     );
-    let written = world.put("a/x", 1, "red").await;
+    let written = server.put("a/x", 1, "red").await;
     assert_eq!(changes(&mut watcher, 1).await[0].2, written);
 
     let one = Arc::new(Things(vec![gadgets.clone()]));
-    world
+    server
         .store
         .reload(one, vec![gadgets.clone()])
         .await
         .expect("reloaded");
     assert!(matches!(watcher.next_batch(1).await, Some(Err(_))));
     assert!(matches!(
-        world.list(latest()).await,
+        server.list(latest()).await,
         Err(StoreError::UnknownResource(_))
     ));
-    let listing = world.store.list(&gadgets, latest()).await.expect("listed");
+    let listing = server.store.list(&gadgets, latest()).await.expect("listed");
     assert_eq!(listing.iter().count(), 1);
 }

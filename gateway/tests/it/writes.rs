@@ -1,19 +1,19 @@
-//! The write side at its border: requests through the whole chain, over a store over a fake backend
-//! that fails, hangs, dies and delays on command.
+//! Writes through the whole chain, over a store and a fake backend that fails, hangs, ends and
+//! delays on command.
 
-mod world;
+mod server;
 
 mod admission;
 mod audit;
 mod bodies;
 mod bounds;
+mod disconnects;
+mod errors;
 mod heavy;
-mod leaving;
 mod outcome;
 mod quiet;
 mod races;
 mod stale;
 mod together;
-mod trouble;
 mod unreadable;
 mod values;

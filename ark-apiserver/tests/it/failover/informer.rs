@@ -1,4 +1,5 @@
-//! A client that keeps a copy, as controllers do, and what all clients were told together.
+//! A client with a local copy, as controllers have, and a record of every version that any client
+//! observed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +16,13 @@ use crate::program::{DEADLINE, eventually};
 
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A new epoch begins at 4096 for each millisecond of the clock: farther above the last one's newest
-/// revision than these tests write.
+/// A new epoch starts at 4096 times the clock in milliseconds: farther above the last epoch's
+/// newest revision than the number of revisions that these tests write.
 pub(super) const EPOCH_GAP: u64 = 1 << 17;
 
-/// What each resource version was shown to be, by whomever.
+/// The object and content that each resource version was observed to identify, over all clients.
 #[derive(Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<Book>>);
+pub(super) struct ObservedVersions(Arc<Mutex<Book>>);
 
 #[derive(Default)]
 struct Book {
@@ -30,7 +31,7 @@ struct Book {
     problems: Vec<String>,
 }
 
-impl Seen {
+impl ObservedVersions {
     pub(super) fn acknowledged(&self, object: &Value) {
         self.object(object);
         self.0.lock().acknowledged.push(version(object));
@@ -53,13 +54,13 @@ impl Seen {
         self.0.lock().acknowledged.len()
     }
 
-    /// Waits for more acknowledged writes.
+    /// Waits for `writes` more acknowledged writes.
     pub(super) async fn more(&self, writes: usize) {
         let due = self.count() + writes;
         eventually("writes go on", DEADLINE, async || self.count() >= due).await;
     }
 
-    /// Waits for acknowledged writes in an epoch after that of a version.
+    /// Waits for an acknowledged write in an epoch after that of a version.
     pub(super) async fn epoch_after(&self, old: u64) {
         eventually("writes in a new epoch", DEADLINE, async || {
             let newest = self.0.lock().acknowledged.last().copied();
@@ -68,7 +69,7 @@ impl Seen {
         .await;
     }
 
-    /// Fails if a version meant two things, or one is above the newest.
+    /// Fails if one version identified two states, or a version exceeds the newest.
     pub(super) fn check(&self, newest: u64) {
         let book = self.0.lock();
         let count = book.problems.len();
@@ -78,22 +79,22 @@ impl Seen {
     }
 }
 
-/// A copy of a collection.
+/// A local copy of a collection.
 pub(super) struct Informer {
     client: Client,
     path: String,
-    seen: Seen,
+    observed: ObservedVersions,
     objects: BTreeMap<String, Value>,
     cursor: u64,
     lists: usize,
 }
 
 impl Informer {
-    pub(super) fn new(client: &Client, path: &str, seen: &Seen) -> Self {
+    pub(super) fn new(client: &Client, path: &str, observed: &ObservedVersions) -> Self {
         Self {
             client: client.clone(),
             path: path.to_owned(),
-            seen: seen.clone(),
+            observed: observed.clone(),
             objects: BTreeMap::new(),
             cursor: 0,
             lists: 0,
@@ -127,12 +128,12 @@ impl Informer {
     }
 
     fn keep(&mut self, object: &Value) {
-        self.seen.object(object);
+        self.observed.object(object);
         let name = object["metadata"]["name"].as_str().unwrap();
         self.objects.insert(name.to_owned(), object.clone());
     }
 
-    /// Follows from the cursor to the watch's end; whether only a list helps.
+    /// Follows the cursor to the end of the watch; returns whether a new list is required.
     async fn watch(&mut self) -> bool {
         let path = format!("{}?watch=true&resourceVersion={}", self.path, self.cursor);
         let mut watch = match self.client.try_watch(&path).await {
@@ -157,7 +158,8 @@ impl Informer {
         let at = version(object);
         if at <= self.cursor || at >= self.cursor + EPOCH_GAP {
             let cursor = self.cursor;
-            self.seen.problem(format!("{at} after {cursor} in a watch"));
+            self.observed
+                .problem(format!("{at} after {cursor} in a watch"));
         }
         self.cursor = at;
         let name = object["metadata"]["name"].as_str().unwrap();
@@ -169,12 +171,12 @@ impl Informer {
             }
             (other, known) => {
                 let problem = format!("{other} of {name}, which is known: {known}");
-                self.seen.problem(problem);
+                self.observed.problem(problem);
             }
         }
     }
 
-    /// Fails unless the copy, with what came since, is the list.
+    /// Asserts that the copy, after pending events, equals the list.
     pub(super) async fn matches(mut self, client: &Client, list: &Value) {
         let due: BTreeMap<String, Value> = list["items"]
             .as_array()
@@ -200,6 +202,6 @@ impl Informer {
         tokio::time::timeout(DEADLINE, rest).await.unwrap();
         assert_eq!(self.objects, due);
         assert_eq!(self.lists, 2, "one at the start, one after the fail-over");
-        self.seen.check(newest.max(version(list)));
+        self.observed.check(newest.max(version(list)));
     }
 }

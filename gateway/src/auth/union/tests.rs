@@ -1,4 +1,4 @@
-//! Certificates and headers against each other.
+//! Combinations of certificates and identity headers.
 
 use std::net::SocketAddr;
 
@@ -49,7 +49,7 @@ fn peer(certificate: Option<&Pair>) -> Peer {
 }
 
 impl Fixture {
-    /// The user, or the reason there is none.
+    /// The user, or the error.
     async fn ask(
         &self,
         certificate: Option<&Pair>,
@@ -82,7 +82,7 @@ impl Fixture {
     }
 }
 
-/// Without the words of rustls.
+/// The error without the text of rustls.
 fn shown(error: &Error) -> String {
     match error {
         Error::Untrusted(_) => "untrusted".to_owned(),
@@ -91,7 +91,7 @@ fn shown(error: &Error) -> String {
 }
 
 #[tokio::test]
-async fn a_client_certificate_names_its_user() {
+async fn client_certificate_yields_user() {
     let fixture = fixture(&[]);
     let bob = pki::client(&fixture.users, "bob", Some("dev")).unwrap();
     assert_eq!(
@@ -107,7 +107,7 @@ async fn a_client_certificate_names_its_user() {
 }
 
 #[tokio::test]
-async fn identity_headers_count_only_from_a_front_proxy() {
+async fn identity_headers_are_ignored_without_front_proxy_certificate() {
     let fixture = fixture(&["front-proxy-client"]);
     let bob = pki::client(&fixture.users, "bob", None).unwrap();
     let proxy = pki::client(&fixture.proxies, "front-proxy-client", None).unwrap();
@@ -142,7 +142,7 @@ async fn identity_headers_count_only_from_a_front_proxy() {
 }
 
 #[tokio::test]
-async fn strangers_reach_the_health_paths_only() {
+async fn unknown_certificate_reaches_health_paths_only() {
     let fixture = fixture(&[]);
     let nobody = "system:anonymous system:unauthenticated";
     assert_eq!(fixture.ask(None, &[], "/readyz").await, nobody);

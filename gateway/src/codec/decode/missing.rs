@@ -1,18 +1,18 @@
-//! Bodies that are not even objects, in the words of Go's decoder.
+//! Bodies that are not objects: errors with the text of Go's decoder.
 
 use serde_json::Value;
 
-/// Bytes of a body that an error repeats.
+/// Bytes of the body that an error quotes.
 const SUMMARY: usize = 30;
 
-/// The struct that Go reads version and kind into.
+/// The struct that Go decodes version and kind into.
 const TARGET: &str = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
                       \"json:\\\"kind,omitempty\\\"\" }";
 
-/// What Go was doing.
+/// The operation in Go's error text.
 const PARSING: &str = "couldn't get version/kind; json parse error";
 
-/// Whether version and kind can be read, be they there or not.
+/// Whether version and kind have the right types; they may be absent.
 pub(super) fn interpret(value: &Value) -> Result<(), String> {
     let map = match value {
         Value::Object(map) => map,
@@ -35,7 +35,7 @@ pub(super) fn interpret(value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The beginning of a body: as text if it looks like JSON, else in hexadecimal digits.
+/// Prefix of a body: as text if it looks like JSON, else in hexadecimal.
 pub(super) fn summary(body: &[u8]) -> String {
     let shown = &body[..body.len().min(SUMMARY)];
     let mut text = match body.first() {

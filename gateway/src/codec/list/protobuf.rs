@@ -1,7 +1,8 @@
 //! `PartialObjectMetadataList` as protobuf.
 //!
-//! The message begins with its length, which is that of all its objects. A page of usual size is made
-//! before it is sent; what is behind that is counted first and made later, so that it is not held.
+//! The message starts with its length, which depends on all objects. Objects up to [`MADE`] bytes
+//! are encoded before sending; later ones are counted first and encoded again when they are sent,
+//! so that the list is not held in memory.
 
 use api_types::media_type::MetaVersion;
 use api_types::protobuf::{self, Length, Sink, Writer};
@@ -14,14 +15,14 @@ use crate::compute::{Turn, Walks};
 use crate::store::{DecodeError, Stored};
 
 const KIND: &str = "PartialObjectMetadataList";
-/// The most bytes that are made before they can be sent; some two thousand objects.
+/// Bytes that are encoded before the first chunk is sent: about two thousand objects.
 const MADE: usize = 4 * PIECE;
 
-/// A list being written.
+/// A list that is being encoded.
 pub(super) struct List {
-    /// What the next piece begins with.
+    /// Start of the next chunk.
     begin: Vec<u8>,
-    /// Objects that are not written yet.
+    /// Remaining objects.
     objects: Objects,
     item_field: u32,
     end: Vec<u8>,
@@ -29,7 +30,7 @@ pub(super) struct List {
 }
 
 impl List {
-    /// Works out how long the list is.
+    /// Computes the length of the list.
     pub(super) async fn new(version: MetaVersion, page: Page, walks: &Walks) -> Self {
         let (meta_field, item_field) = match version {
             MetaVersion::V1 => (1, 2),
@@ -60,7 +61,7 @@ impl List {
         let (mut begin, mut end) = (Vec::with_capacity(made.len() + 128), Vec::new());
         let length = meta.len() + made.len() + behind.0;
         protobuf::begin_long_document(version.api_version(), KIND, length, &mut begin);
-        // Fields come in the order of their numbers.
+        // Fields are encoded in the order of their numbers.
         let at = if meta_field < item_field {
             &mut begin
         } else {

@@ -1,6 +1,6 @@
-//! The same as `meta/v1`'s messages.
+//! `PartialObjectMetadata` as protobuf messages of `meta/v1`.
 //!
-//! Go's encoder leaves out pointers, lists and maps that hold nothing, and writes everything else.
+//! Go's encoder omits empty pointers, lists and maps, and writes every other field.
 
 use std::borrow::Cow;
 
@@ -136,7 +136,7 @@ fn managed_fields<S: Sink>(object: Members<'_>, to: &mut Writer<'_, S>) {
     string(8, subresource, to);
 }
 
-/// The values of these keys; none where there is null.
+/// The values of these keys; none for null.
 fn members<'a, const N: usize>(object: Members<'a>, keys: [&str; N]) -> [Option<&'a [u8]>; N] {
     let mut values = [None; N];
     for (key, value) in object {
@@ -147,14 +147,14 @@ fn members<'a, const N: usize>(object: Members<'a>, keys: [&str; N]) -> [Option<
     values
 }
 
-/// A text, given with its quotes.
+/// Writes a JSON string, given with its quotes.
 fn string<S: Sink>(field: u32, quoted: Option<&[u8]>, to: &mut Writer<'_, S>) {
     let quoted = quoted.unwrap_or_default();
     let inner = quoted.get(1..quoted.len().saturating_sub(1));
     to.bytes(field, &unescaped(inner.unwrap_or_default()));
 }
 
-/// A text within quotes, its escapes undone.
+/// The content of a JSON string without escapes.
 fn unescaped(inner: &[u8]) -> Cow<'_, [u8]> {
     if !inner.contains(&b'\\') {
         return Cow::Borrowed(inner);
@@ -177,7 +177,7 @@ fn integer(text: Option<&[u8]>) -> Option<i64> {
     std::str::from_utf8(text?).ok()?.parse().ok()
 }
 
-/// A time in whole seconds; an empty message if there is none.
+/// Writes a time in whole seconds; an empty message if there is none.
 fn time<S: Sink>(field: u32, quoted: Option<&[u8]>, to: &mut Writer<'_, S>) {
     let text = quoted.and_then(|quoted| std::str::from_utf8(quoted).ok());
     let time = text.and_then(|text| text.trim_matches('"').parse::<Timestamp>().ok());

@@ -1,7 +1,7 @@
-//! The events of a watch as a body.
+//! The body of a watch response.
 //!
-//! A watcher holds a place in the history, the references of one batch of changes and the chunk
-//! that is being made; it is polled as fast as its client reads, and waits for nobody.
+//! A watcher holds a position in the history, references to one batch of changes, and the chunk
+//! that is being encoded. It is polled as fast as its client reads, and delays no other watcher.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,44 +20,45 @@ use crate::codec::Frames;
 use crate::compute::{Client, Turn};
 use crate::store::{DecodeError, EventKind, StoreError, Stored, WatchItem, Watcher};
 
-/// Changes taken at once.
+/// Changes per batch.
 const BATCH: usize = 256;
-/// A chunk is sent when it has this many bytes, or when nothing more is ready.
+/// A chunk is sent at this size, or when no more changes are ready, bytes.
 const CHUNK: usize = 64 << 10;
-/// How often a quiet client is told how far it is.
+/// Interval of bookmarks for a watch without events: kube-apiserver's minute.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
-/// How long before its end a watch tells how far it came, for the one that follows.
+/// Time between the last bookmark and the end of the watch, so that the next watch can start at the
+/// bookmark: kube-apiserver's 2 s.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
-/// A watch under way.
+/// An open watch.
 pub(super) struct Events {
     frames: Frames,
-    /// `None` when nothing more comes.
+    /// `None` after the last event.
     watcher: Option<Watcher>,
-    /// Taken from the watcher, not yet written.
+    /// Changes of the watcher that are not encoded yet.
     batch: vec::IntoIter<WatchItem>,
-    /// The frame of the first of them, if it was made elsewhere.
+    /// The frame of the first of them, if the pool encoded it.
     made: Option<Result<Bytes, DecodeError>>,
     turn: Turn,
     compute: Client,
-    /// Rings at the next bookmark or at the end.
+    /// Fires at the next bookmark or at the end.
     alarm: Pin<Box<Sleep>>,
     deadline: Instant,
     bookmarks: Bookmarks,
-    /// The last chunk was full, so that more is likely there.
+    /// Whether the last chunk was full, so that more changes are probably ready.
     busy: bool,
 }
 
-/// What a client is told of its progress.
+/// State of the bookmarks of a watch.
 struct Bookmarks {
     wanted: bool,
-    /// One when all there was at the beginning has been sent.
+    /// Whether a bookmark marks the end of the initial objects.
     initial: bool,
-    /// The time for one has come.
+    /// Whether a bookmark is due.
     due: bool,
 }
 
-/// What to do next.
+/// The next step.
 enum Step {
     Items(Vec<WatchItem>),
     Failed(StoreError),
@@ -91,13 +92,13 @@ impl Events {
         }
     }
 
-    /// One event that says why there are none.
+    /// A stream of one ERROR event.
     pub(super) fn failed(error: &ApiError, mut frames: Frames, compute: Client) -> Self {
         frames.error(error);
         Self::new(None, frames, Instant::now(), compute)
     }
 
-    /// The same with bookmarks, and with one behind the initial objects.
+    /// Enables bookmarks; `initial` adds one after the initial objects.
     pub(super) fn with_bookmarks(mut self, initial: bool) -> Self {
         self.bookmarks.wanted = true;
         self.bookmarks.initial = initial;
@@ -112,7 +113,7 @@ impl Events {
         }))
     }
 
-    /// The next chunk, or the end.
+    /// The next chunk; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             self.prepare().await;
@@ -158,7 +159,7 @@ impl Events {
                     let at = next_alarm(self.deadline);
                     self.alarm.as_mut().reset(at);
                 }
-                // What is there comes before the word that it was sent.
+                // Biased: events come before the bookmark that confirms them.
                 items = watcher.next_batch(BATCH) => {
                     return match items {
                         Some(Ok(items)) => Step::Items(items),
@@ -174,17 +175,19 @@ impl Events {
         }
     }
 
-    /// Makes the next frame elsewhere if it is heavy.
+    /// Encodes the next frame on the pool if it is heavy.
     async fn prepare(&mut self) {
         let Some((kind, object)) = self.heavy() else {
             return;
         };
         let heavy = self.frames.heavy(kind, &object);
-        let made = self.compute.go_on(heavy.weight(), move |_| heavy.make());
+        let made = self
+            .compute
+            .run_accepted(heavy.weight(), move |_| heavy.make());
         self.made = made.await.transpose();
     }
 
-    /// What the next frame shows, if it is heavy and not made.
+    /// Kind and object of the next frame, if it is heavy and not encoded yet.
     fn heavy(&self) -> Option<(Option<EventKind>, Arc<Stored>)> {
         let (kind, object) = match self.batch.as_slice().first()? {
             WatchItem::Initial(object) => (None, object),
@@ -195,7 +198,7 @@ impl Events {
         heavy.then(|| (kind, Arc::clone(object)))
     }
 
-    /// What is written and what of the batch still fits, if there is anything.
+    /// Pending output and as much of the batch as fits; none if there is nothing.
     fn chunk(&mut self) -> Option<Bytes> {
         if let Some(shared) = self.single() {
             return Some(shared);
@@ -205,7 +208,7 @@ impl Events {
             let Some(item) = self.batch.next() else { break };
             let bytes = item.bytes();
             if let Err(error) = self.write(item, &mut out) {
-                tracing::error!(%error, "a watch was cut, an object cannot be written");
+                tracing::error!(%error, "aborted watch: cannot encode object");
                 self.fail(&error.into());
             }
             if self.turn.spend(bytes) {
@@ -217,7 +220,7 @@ impl Events {
         (!out.is_empty()).then(|| out.into())
     }
 
-    /// A change that is alone, as all watchers send it: not copied.
+    /// The shared frame of a change that is alone in its chunk, without a copy.
     fn single(&mut self) -> Option<Bytes> {
         let [
             WatchItem::Event {
@@ -232,7 +235,7 @@ impl Events {
         if self.made.is_some() {
             return None;
         }
-        // An error is met again where it is handled.
+        // On an error, the general path encodes the object again and reports the error.
         let shared = self.frames.alone(*kind, object).ok().flatten()?;
         self.batch.next();
         Some(shared)
@@ -255,7 +258,7 @@ impl Events {
         Ok(())
     }
 
-    /// Nothing follows an error.
+    /// Ends the stream with an ERROR event.
     fn fail(&mut self, error: &ApiError) {
         self.watcher = None;
         self.made = None;
@@ -269,10 +272,10 @@ impl Events {
     }
 }
 
-/// When to send a bookmark next: after about a minute, shortly before the end, and then no more.
+/// Time of the next bookmark: after about a minute, then shortly before the end.
 fn next_alarm(deadline: Instant) -> Instant {
     let now = Instant::now();
-    // Not all watchers of a server at once.
+    // Jitter, so that the watchers of a server do not get bookmarks simultaneously.
     let jitter = rand::rng().random_range(0.95..1.05);
     let regular = now + BOOKMARK_EVERY.mul_f64(jitter);
     let last = deadline.checked_sub(LAST_BOOKMARK).unwrap_or(now);

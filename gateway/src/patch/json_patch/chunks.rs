@@ -1,7 +1,7 @@
-//! A list in pieces, so that an item is put in or taken out without moving all that follow.
+//! A list in pieces, so that an insert or removal does not move all following items.
 
-/// Length to which long pieces are cut. A change moves at most twice as many items, and finding the
-/// place looks at the length of each piece: 10,000 inserts into a list of a million take 20 ms.
+/// Length at which a piece is split. A change moves at most twice as many items, and finding a
+/// position reads the length of each piece: 10,000 inserts into a list of a million take 20 ms.
 const PIECE: usize = 1024;
 
 /// A list of items.
@@ -13,7 +13,7 @@ pub(super) struct Chunks<T> {
 }
 
 impl<T> Chunks<T> {
-    /// The list as one piece; it is cut at the first change before its end.
+    /// The list as one piece; it is split at the first change before its end.
     pub(super) fn new(items: Vec<T>) -> Self {
         Self {
             len: items.len(),
@@ -39,7 +39,7 @@ impl<T> Chunks<T> {
         self.pieces.get_mut(piece)?.get_mut(at)
     }
 
-    /// Puts an item before the one at `index`, or at the end; gives it back if the list is shorter.
+    /// Inserts an item before `index` or at the end; returns the item if the list is shorter.
     pub(super) fn insert(&mut self, index: usize, item: T) -> Result<(), T> {
         if index == self.len {
             self.len += 1;
@@ -57,7 +57,7 @@ impl<T> Chunks<T> {
         Ok(())
     }
 
-    /// Takes the item at `index` out.
+    /// Removes the item at `index`.
     pub(super) fn remove(&mut self, index: usize) -> Option<T> {
         let (piece, at) = self.cut(index)?;
         let item = self.pieces[piece].remove(at);
@@ -68,14 +68,14 @@ impl<T> Chunks<T> {
         Some(item)
     }
 
-    /// All items, made into something else.
+    /// Converts all items.
     pub(super) fn map_into<U>(self, change: impl FnMut(T) -> U) -> Vec<U> {
         let mut items = Vec::with_capacity(self.len);
         items.extend(self.pieces.into_iter().flatten().map(change));
         items
     }
 
-    /// The piece that has the item, and the item's place in it.
+    /// The piece of an item, and the position in it.
     fn find(&self, index: usize) -> Option<(usize, usize)> {
         let mut at = index;
         for (piece, items) in self.pieces.iter().enumerate() {
@@ -87,7 +87,7 @@ impl<T> Chunks<T> {
         None
     }
 
-    /// As [`Self::find`], in a piece that is short.
+    /// As [`Self::find`]; splits a long piece first.
     fn cut(&mut self, index: usize) -> Option<(usize, usize)> {
         let (piece, at) = self.find(index)?;
         if self.pieces[piece].len() <= 2 * PIECE {
@@ -105,9 +105,9 @@ impl<T> Chunks<T> {
 mod tests {
     use super::{Chunks, PIECE};
 
-    /// The same changes of a list and of a vector.
+    /// Applies the same changes to chunks and to a vector.
     #[test]
-    fn chunks_change_as_vectors_do() {
+    fn chunks_behave_like_vectors() {
         let mut vector: Vec<usize> = (0..5 * PIECE).collect();
         let mut chunks = Chunks::new(vector.clone());
         let mut random = 1_usize;
@@ -116,7 +116,7 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             let index = (random >> 33) % (vector.len() + 1);
-            // More is removed than inserted, until nothing is left.
+            // More removals than inserts, until the list is empty.
             if step % 3 == 0 || index == vector.len() {
                 assert_eq!(chunks.insert(index, step), Ok(()));
                 vector.insert(index, step);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_piece_grows_long_before_the_end() {
+    fn pieces_stay_short_under_inserts() {
         let mut chunks = Chunks::new(vec![0; 100 * PIECE]);
         for _ in 0..10 * PIECE {
             assert_eq!(chunks.insert(0, 1), Ok(()));

@@ -1,43 +1,43 @@
-//! Where an operation points to.
+//! Targets of operations.
 
 use std::borrow::Cow;
 
-use super::Fails;
-use super::tree::{Node, Seen};
+use super::Inapplicable;
+use super::tree::{Node, ValueRef};
 
-/// A JSON pointer. Nothing is allocated for it: a client may send three million tokens.
+/// A JSON pointer. Borrowed without allocation: a client may send three million tokens.
 #[derive(Clone, Copy)]
 pub(super) struct Pointer<'a> {
-    /// All but the last token.
+    /// All tokens but the last.
     above: &'a str,
     last: &'a str,
 }
 
 impl<'a> Pointer<'a> {
     /// # Errors
-    /// If it has no slash, and so no tokens.
-    pub(super) fn new(text: &'a str) -> Result<Self, Fails> {
-        // What stands before the first slash is ignored.
-        let (above, last) = text.rsplit_once('/').ok_or(Fails)?;
+    /// If the text contains no slash, and so no token.
+    pub(super) fn new(text: &'a str) -> Result<Self, Inapplicable> {
+        // The library ignores text before the first slash.
+        let (above, last) = text.rsplit_once('/').ok_or(Inapplicable)?;
         Ok(Self { above, last })
     }
 
-    /// How many tokens it has.
+    /// Number of tokens.
     pub(super) fn len(self) -> usize {
         1 + self.above.matches('/').count()
     }
 
-    /// The value; nothing if an object has no such member.
-    pub(super) fn get(self, root: &Node) -> Result<Option<Seen<'_>>, Fails> {
-        let mut at = root.see();
+    /// The value; none if an object has no such member.
+    pub(super) fn get(self, root: &Node) -> Result<Option<ValueRef<'_>>, Inapplicable> {
+        let mut at = root.view();
         for token in self.tokens_above() {
-            at = at.child(&token)?.ok_or(Fails)?;
+            at = at.child(&token)?.ok_or(Inapplicable)?;
         }
         at.child(&decode(self.last))
     }
 
-    /// Sets a member, or inserts an item before the one that is there.
-    pub(super) fn add(self, root: &mut Node, value: Node) -> Result<(), Fails> {
+    /// Sets a member, or inserts an item before an existing one.
+    pub(super) fn add(self, root: &mut Node, value: Node) -> Result<(), Inapplicable> {
         match self.container(root)? {
             (Node::Object(map), key) => {
                 map.insert(key.into_owned(), value);
@@ -45,20 +45,20 @@ impl<'a> Pointer<'a> {
             }
             (Node::Array(items), token) => {
                 let end = items.len();
-                // Minus one is the end of the list as it will be.
+                // `-1` is the end of the list after the insert.
                 let index = if token == "-" {
                     end
                 } else {
                     index(&token, end + 1)?
                 };
-                items.insert(index, value).map_err(|_| Fails)
+                items.insert(index, value).map_err(|_| Inapplicable)
             }
-            (Node::Whole(_), _) => Err(Fails),
+            (Node::Whole(_), _) => Err(Inapplicable),
         }
     }
 
-    /// Sets a member, or an item that is there.
-    pub(super) fn set(self, root: &mut Node, value: Node) -> Result<(), Fails> {
+    /// Sets a member, or replaces an existing item.
+    pub(super) fn set(self, root: &mut Node, value: Node) -> Result<(), Inapplicable> {
         match self.container(root)? {
             (Node::Object(map), key) => {
                 map.insert(key.into_owned(), value);
@@ -68,20 +68,20 @@ impl<'a> Pointer<'a> {
         Ok(())
     }
 
-    /// Takes a member or an item out.
-    pub(super) fn remove(self, root: &mut Node) -> Result<Node, Fails> {
+    /// Removes a member or an item.
+    pub(super) fn remove(self, root: &mut Node) -> Result<Node, Inapplicable> {
         match self.container(root)? {
-            (Node::Object(map), key) => map.remove(&*key).ok_or(Fails),
+            (Node::Object(map), key) => map.remove(&*key).ok_or(Inapplicable),
             (Node::Array(items), token) => {
                 let index = index(&token, items.len())?;
-                items.remove(index).ok_or(Fails)
+                items.remove(index).ok_or(Inapplicable)
             }
-            (Node::Whole(_), _) => Err(Fails),
+            (Node::Whole(_), _) => Err(Inapplicable),
         }
     }
 
-    /// The container of what it points to, and the last token.
-    fn container(self, root: &mut Node) -> Result<(&mut Node, Cow<'a, str>), Fails> {
+    /// The container of the target, and the last token.
+    fn container(self, root: &mut Node) -> Result<(&mut Node, Cow<'a, str>), Inapplicable> {
         let mut at = root;
         for token in self.tokens_above() {
             at = at.child(&token)?;
@@ -103,13 +103,13 @@ fn decode(token: &str) -> Cow<'_, str> {
     }
 }
 
-/// An index into so many items; from the end if negative.
-pub(super) fn index(token: &str, len: usize) -> Result<usize, Fails> {
-    // Go's Atoi takes a plus sign, and so does parse.
-    let index: i64 = token.parse().map_err(|_| Fails)?;
+/// An index into a list of this length; negative indices count from the end.
+pub(super) fn index(token: &str, len: usize) -> Result<usize, Inapplicable> {
+    // Go's `Atoi` accepts a plus sign, and so does `parse`.
+    let index: i64 = token.parse().map_err(|_| Inapplicable)?;
     if index >= 0 {
-        return usize::try_from(index).map_err(|_| Fails);
+        return usize::try_from(index).map_err(|_| Inapplicable);
     }
-    let back = usize::try_from(index.unsigned_abs()).map_err(|_| Fails)?;
-    len.checked_sub(back).ok_or(Fails)
+    let back = usize::try_from(index.unsigned_abs()).map_err(|_| Inapplicable)?;
+    len.checked_sub(back).ok_or(Inapplicable)
 }

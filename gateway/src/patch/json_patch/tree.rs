@@ -4,52 +4,52 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Fails;
+use super::Inapplicable;
 use super::chunks::Chunks;
 use super::pointer::index;
 
-/// A value of the document. Containers are taken apart one level at a time, on the way to what an
-/// operation changes: each at most once, so that opening costs no more than reading the document.
+/// A value of the document. A container is opened one level at a time, on the path to a changed
+/// value, and at most once, so that opening costs no more than reading the document.
 #[derive(Debug)]
 pub(super) enum Node {
-    /// No operation has changed anything in it.
+    /// No operation has changed anything inside.
     Whole(Value),
     Object(BTreeMap<String, Self>),
     Array(Box<Chunks<Self>>),
 }
 
-/// A value of the document, to be looked at.
+/// A borrowed value of the document.
 #[derive(Clone, Copy)]
-pub(super) enum Seen<'a> {
+pub(super) enum ValueRef<'a> {
     Value(&'a Value),
     Node(&'a Node),
 }
 
 impl Node {
-    pub(super) fn see(&self) -> Seen<'_> {
+    pub(super) fn view(&self) -> ValueRef<'_> {
         match self {
-            Self::Whole(value) => Seen::Value(value),
-            opened => Seen::Node(opened),
+            Self::Whole(value) => ValueRef::Value(value),
+            opened => ValueRef::Node(opened),
         }
     }
 
-    /// What a token of a pointer leads to.
+    /// The value of a pointer token.
     ///
     /// # Errors
-    /// If there is nothing.
-    pub(super) fn child(&mut self, token: &str) -> Result<&mut Self, Fails> {
+    /// If it does not exist.
+    pub(super) fn child(&mut self, token: &str) -> Result<&mut Self, Inapplicable> {
         self.open();
         match self {
-            Self::Object(map) => map.get_mut(token).ok_or(Fails),
+            Self::Object(map) => map.get_mut(token).ok_or(Inapplicable),
             Self::Array(items) => {
                 let index = index(token, items.len())?;
-                items.get_mut(index).ok_or(Fails)
+                items.get_mut(index).ok_or(Inapplicable)
             }
-            Self::Whole(_) => Err(Fails),
+            Self::Whole(_) => Err(Inapplicable),
         }
     }
 
-    /// Takes a container apart.
+    /// Opens a container.
     pub(super) fn open(&mut self) {
         let Self::Whole(value) = self else { return };
         match value {
@@ -77,12 +77,12 @@ impl Node {
         }
     }
 
-    /// How many containers are inside of each other at most. Takes one from `budget` per value.
+    /// Maximum nesting of containers. Takes one from `budget` per value.
     ///
     /// # Errors
-    /// If the budget is spent.
-    pub(super) fn depth(&self, budget: &mut usize) -> Result<usize, Fails> {
-        *budget = budget.checked_sub(1).ok_or(Fails)?;
+    /// If the budget is exhausted.
+    pub(super) fn depth(&self, budget: &mut usize) -> Result<usize, Inapplicable> {
+        *budget = budget.checked_sub(1).ok_or(Inapplicable)?;
         let mut deepest = 0;
         match self {
             Self::Whole(value) => return depth(value, budget),
@@ -101,8 +101,8 @@ impl Node {
     }
 }
 
-fn depth(value: &Value, budget: &mut usize) -> Result<usize, Fails> {
-    *budget = budget.checked_sub(1).ok_or(Fails)?;
+fn depth(value: &Value, budget: &mut usize) -> Result<usize, Inapplicable> {
+    *budget = budget.checked_sub(1).ok_or(Inapplicable)?;
     let mut deepest = 0;
     match value {
         Value::Object(map) => {
@@ -120,24 +120,24 @@ fn depth(value: &Value, budget: &mut usize) -> Result<usize, Fails> {
     Ok(1 + deepest)
 }
 
-impl<'a> Seen<'a> {
-    /// What a token of a pointer leads to; nothing if an object has no such member.
+impl<'a> ValueRef<'a> {
+    /// The value of a pointer token; none if an object has no such member.
     ///
     /// # Errors
-    /// If it is no container, or a list without such an item.
-    pub(super) fn child(self, token: &str) -> Result<Option<Self>, Fails> {
+    /// If this is not a container, or a list without such an item.
+    pub(super) fn child(self, token: &str) -> Result<Option<Self>, Inapplicable> {
         match self {
             Self::Value(Value::Object(map)) => Ok(map.get(token).map(Self::Value)),
             Self::Value(Value::Array(items)) => {
                 let item = items.get(index(token, items.len())?);
-                item.map(|it| Some(Self::Value(it))).ok_or(Fails)
+                item.map(|it| Some(Self::Value(it))).ok_or(Inapplicable)
             }
-            Self::Node(Node::Object(map)) => Ok(map.get(token).map(Node::see)),
+            Self::Node(Node::Object(map)) => Ok(map.get(token).map(Node::view)),
             Self::Node(Node::Array(items)) => {
                 let item = items.get(index(token, items.len())?);
-                item.map(|it| Some(it.see())).ok_or(Fails)
+                item.map(|it| Some(it.view())).ok_or(Inapplicable)
             }
-            Self::Value(_) | Self::Node(Node::Whole(_)) => Err(Fails),
+            Self::Value(_) | Self::Node(Node::Whole(_)) => Err(Inapplicable),
         }
     }
 
@@ -146,11 +146,11 @@ impl<'a> Seen<'a> {
             Self::Value(value) | Self::Node(Node::Whole(value)) => value.clone(),
             Self::Node(Node::Object(map)) => {
                 let members = map.iter();
-                let members = members.map(|(key, node)| (key.clone(), node.see().to_value()));
+                let members = members.map(|(key, node)| (key.clone(), node.view().to_value()));
                 Value::Object(members.collect::<Map<_, _>>())
             }
             Self::Node(Node::Array(items)) => {
-                Value::Array(items.iter().map(|it| it.see().to_value()).collect())
+                Value::Array(items.iter().map(|it| it.view().to_value()).collect())
             }
         }
     }
@@ -163,12 +163,12 @@ impl<'a> Seen<'a> {
                 let mut pairs = map.iter().zip(other);
                 map.len() == other.len()
                     && pairs.all(|((key, node), (other_key, value))| {
-                        key == other_key && node.see().equals(value)
+                        key == other_key && node.view().equals(value)
                     })
             }
             (Self::Node(Node::Array(items)), Value::Array(other)) => {
                 let mut pairs = items.iter().zip(other);
-                items.len() == other.len() && pairs.all(|(node, value)| node.see().equals(value))
+                items.len() == other.len() && pairs.all(|(node, value)| node.view().equals(value))
             }
             (Self::Node(_), _) => false,
         }

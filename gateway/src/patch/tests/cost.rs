@@ -1,4 +1,4 @@
-//! Patches that are written to cost more than they say.
+//! Small patches that are expensive to apply.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::apply;
 
-const REFUSED: &str = "the server rejected our request due to an error in our request";
+const REJECTED: &str = "the server rejected our request due to an error in our request";
 
-/// What a debug build takes for any patch of this file, with room for a busy machine. Before lists
-/// were in pieces, inserts alone took a minute in release builds.
+/// Upper bound for any patch of this file in a debug build on a busy machine. Before lists were
+/// stored in pieces, inserts alone took a minute in release builds.
 const PROMPT: Duration = Duration::from_secs(20);
 
 fn patch(object: &Value, operations: Vec<Value>) -> Result<Value, String> {
@@ -39,7 +39,7 @@ fn nested(levels: usize) -> Value {
     (1..levels).fold(json!([]), |inner, _| Value::from(vec![inner]))
 }
 
-/// Rounds that put what is there below so many more levels.
+/// Operations that move the value down by `levels` levels per round.
 fn deeper(verb: &str, levels: usize, rounds: usize) -> Vec<Value> {
     let bottom = "/0".repeat(levels - 1);
     let round = |_| {
@@ -53,7 +53,7 @@ fn deeper(verb: &str, levels: usize, rounds: usize) -> Vec<Value> {
 }
 
 #[test]
-fn no_operation_makes_a_value_deeper_than_a_body() {
+fn json_patch_result_is_never_deeper_than_body_limit() {
     on_a_deep_stack(|| {
         let object = json!({"a": []});
         // The object and its first list are levels as well.
@@ -65,11 +65,11 @@ fn no_operation_makes_a_value_deeper_than_a_body() {
             let brim = patch(&deep, deeper(verb, rest, 1)).expect("at the limit");
             assert_eq!(Weight::of(&brim).depth, MAX_DEPTH, "{verb}");
             for operations in [deeper(verb, 480, rounds + 1), deeper(verb, 480, 34)] {
-                let refused = patch(&object, operations);
-                assert_eq!(refused, Err(REFUSED.to_owned()), "{verb}");
+                let rejected = patch(&object, operations);
+                assert_eq!(rejected, Err(REJECTED.to_owned()), "{verb}");
             }
-            let refused = patch(&brim, deeper(verb, 1, 1));
-            assert_eq!(refused, Err(REFUSED.to_owned()), "{verb}");
+            let rejected = patch(&brim, deeper(verb, 1, 1));
+            assert_eq!(rejected, Err(REJECTED.to_owned()), "{verb}");
         }
         let path = "/a".to_owned() + &"/0".repeat(4_000);
         let object = json!({"a": nested(5_000)});
@@ -90,7 +90,7 @@ fn no_operation_makes_a_value_deeper_than_a_body() {
 }
 
 #[test]
-fn changes_at_the_front_of_long_lists_are_cheap() {
+fn inserts_at_front_of_long_lists_are_fast() {
     let object = json!({"a": vec![0; 900_000]});
     let removes = vec![json!({"op": "remove", "path": "/a/0"}); 9_000];
     let shorter = patch(&object, removes).expect("a list");
@@ -105,7 +105,7 @@ fn changes_at_the_front_of_long_lists_are_cheap() {
 }
 
 #[test]
-fn looking_at_large_values_does_not_copy_them() {
+fn testing_large_values_does_not_copy_them() {
     let object = json!({"a": vec![0; 300_000], "b": {"c": 1}});
     let tests = vec![
         json!({"op": "test", "path": "/a/299999", "value": 0}),
@@ -114,52 +114,52 @@ fn looking_at_large_values_does_not_copy_them() {
     assert_eq!(patch(&object, rounds(&tests, 5_000)), Ok(object.clone()));
     for path in ["", "/a"] {
         let test = json!({"op": "test", "path": path, "value": []});
-        assert_eq!(patch(&object, vec![test; 10_000]), Err(REFUSED.to_owned()));
+        assert_eq!(patch(&object, vec![test; 10_000]), Err(REJECTED.to_owned()));
     }
 }
 
 #[test]
-fn large_values_are_moved_without_being_copied() {
+fn large_values_are_moved_without_copy() {
     let object = json!({"a": vec![0; 300_000], "b": {}});
     let moves = vec![
         json!({"op": "move", "from": "/a", "path": "/b/a"}),
         json!({"op": "move", "from": "/b/a", "path": "/a"}),
     ];
     assert_eq!(patch(&object, rounds(&moves, 10)), Ok(object.clone()));
-    // Each looks for the deepest value in what it moves, which ends at some point.
+    // Each operation measures the depth of what it moves, until the budget is exhausted.
     assert_eq!(
         patch(&object, rounds(&moves, 5_000)),
-        Err(REFUSED.to_owned())
+        Err(REJECTED.to_owned())
     );
 }
 
 #[test]
-fn pointers_end_where_the_object_ends() {
+fn pointers_past_end_of_object_are_rejected() {
     let object = json!({"a": {}});
     for path in ["/".repeat(100_000), "/~1~0".repeat(100_000)] {
         let test = json!({"op": "add", "path": path, "value": 0});
-        assert_eq!(patch(&object, vec![test; 10]), Err(REFUSED.to_owned()));
+        assert_eq!(patch(&object, vec![test; 10]), Err(REJECTED.to_owned()));
     }
 }
 
 #[test]
-fn copies_of_small_objects_are_bounded_by_their_memory() {
+fn copies_of_small_objects_are_bounded_by_memory() {
     let object = json!({"a": vec![json!({"": 0}); 10_000]});
     let copies = |count: usize| {
         let copy = |index| json!({"op": "copy", "from": "/a", "path": format!("/{index}")});
         patch(&object, (0..count).map(copy).collect())
     };
     assert!(copies(2).is_ok());
-    assert_eq!(copies(20), Err(REFUSED.to_owned()));
-    // Each copy twice as large as the one before it.
+    assert_eq!(copies(20), Err(REJECTED.to_owned()));
+    // Each copy is twice as large as the one before.
     let small = json!({"a": [{"": 0}, {"": 0}]});
     let double = json!({"op": "copy", "from": "/a", "path": "/a/-"});
     assert!(patch(&small, vec![double.clone(); 10]).is_ok());
-    assert_eq!(patch(&small, vec![double; 30]), Err(REFUSED.to_owned()));
+    assert_eq!(patch(&small, vec![double; 30]), Err(REJECTED.to_owned()));
 }
 
 #[test]
-fn many_patches_do_not_make_what_no_body_may_be() {
+fn repeated_patches_stay_within_body_limit() {
     let items = vec![json!({"": 0}); 60_000];
     let object = json!({"a": items, "b": items});
     let merged = apply(PatchType::Merge, &object, &json!({"c": items}));

@@ -1,4 +1,4 @@
-//! Bytes that somebody owes.
+//! Accounts and charges of unsent bytes.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,20 +7,20 @@ use tokio::time::Instant;
 
 use super::{PRESSURE, Reader};
 
-/// A sum of bytes and a bound.
+/// A sum of bytes and its limit.
 #[derive(Debug)]
 pub(super) struct Account {
     bytes: AtomicUsize,
     bound: usize,
-    /// The clock's zero.
+    /// Zero of the clock.
     opened: Instant,
-    /// When bytes last became fewer, or the first was charged; milliseconds since `opened`.
+    /// When bytes last decreased, or the first was charged; milliseconds since `opened`.
     moved: AtomicU64,
-    /// Until when the want of room is remembered; milliseconds since `opened`.
+    /// End of the current pressure; milliseconds since `opened`.
     pressed_until: AtomicU64,
 }
 
-/// Bytes of an answer, charged until dropped.
+/// Bytes of a response, charged until dropped.
 #[derive(Debug)]
 pub struct Charge {
     reader: Reader,
@@ -46,25 +46,25 @@ impl Account {
         self.bytes() > self.bound
     }
 
-    /// Somebody has found no room.
+    /// Records that a response found no room.
     pub(super) fn press(&self) {
         let until = self.millis(Instant::now() + PRESSURE);
         self.pressed_until.store(until, Ordering::Relaxed);
     }
 
-    /// Whether somebody has found no room of late.
+    /// Whether a response recently found no room.
     pub(super) fn pressed(&self) -> bool {
         let until = self.pressed_until.load(Ordering::Relaxed);
         until > 0 && self.millis(Instant::now()) < until
     }
 
-    /// How long nothing has moved.
+    /// Time since bytes last decreased.
     pub(super) fn idle(&self, now: Instant) -> Duration {
         let moved = self.moved.load(Ordering::Relaxed);
         Duration::from_millis(self.millis(now).saturating_sub(moved))
     }
 
-    /// Something was sent.
+    /// Records that bytes were sent.
     pub(super) fn touch(&self) {
         let now = self.millis(Instant::now());
         self.moved.store(now, Ordering::Relaxed);
@@ -91,18 +91,18 @@ impl Charge {
         }
         let connection = &reader.outlet.connection;
         if connection.bytes() == bytes {
-            // Nothing was owed before: the time begins now.
+            // The account was empty, so the idle time starts now.
             connection.touch();
         }
         Self { reader, bytes }
     }
 
-    /// How many bytes are charged.
+    /// Charged bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Charges another number of bytes from now on.
+    /// Changes the charged bytes.
     pub(super) fn resize(&mut self, bytes: usize) {
         for account in self.reader.accounts() {
             account.add(bytes);
@@ -111,7 +111,7 @@ impl Charge {
         self.bytes = bytes;
     }
 
-    /// A part of what was charged has been sent.
+    /// Records that a part of the charged bytes was sent.
     pub(super) fn moved(&self) {
         self.reader.outlet.connection.touch();
     }

@@ -1,4 +1,4 @@
-//! How fast one answer is read: what was handed to the connection and has not been sent.
+//! Pacing of a response: bytes passed to the connection and not sent yet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -11,57 +11,58 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Charge, LOOK_FOR_ROOM, Reader};
 
-/// Bytes of one answer that the connection holds at most before more is made or handed over.
+/// Bytes of one response in the connection before more are produced or passed on.
 const WINDOW: usize = 256 << 10;
-/// Bytes that are handed over at once. What was handed over to a stream whose client then takes nothing
-/// stays there, so that this is what such a stream costs besides the piece it is cut from.
+/// Bytes per chunk that is passed to the connection. If the client stops reading, a chunk stays in
+/// the stream: this is the memory of such a stream besides the piece it is cut from.
 const CHUNK: usize = 32 << 10;
 
-/// One answer on its way.
+/// A response that is being sent.
 #[derive(Debug)]
 pub(crate) struct Pace {
     reader: Reader,
-    /// When the answer must be complete, if it must.
+    /// Deadline of the complete response, if any.
     deadline: Option<Instant>,
-    /// Bytes handed over and not sent.
+    /// Bytes passed on and not sent.
     handed: AtomicUsize,
     begun: Instant,
-    /// When something was sent last, or handed over after everything had been sent; milliseconds since `begun`.
+    /// When bytes were last sent, or passed on after everything had been sent; milliseconds since
+    /// `begun`.
     moved: AtomicU64,
-    /// The body is gone; what it handed over may still be there.
+    /// The body was dropped; its chunks may still exist.
     ended: AtomicBool,
     waker: AtomicWaker,
 }
 
-/// The piece of an answer that is being handed over, chunk by chunk.
+/// The piece of a response that is passed on, chunk by chunk.
 pub(crate) struct Window {
     pace: Arc<Pace>,
     rest: Bytes,
     charge: Option<Arc<Charge>>,
-    /// For what was there when the answer began, until the first piece of it is taken.
+    /// Charge of the bytes that existed at the start, until the first piece is taken.
     paid: Option<Charge>,
-    /// For what the body holds besides the pieces it gives.
-    kept: Option<Charge>,
+    /// Charge of the bytes that the body holds besides its pieces.
+    retained: Option<Charge>,
     extent: Extent,
-    /// A connection carries the answer, so that chunks are dropped when they are sent.
+    /// Whether a connection carries the response, so that chunks are dropped when they are sent.
     carried: bool,
-    /// Rings when it is time to look for room again.
+    /// Fires at the next check for room.
     retry: Option<std::pin::Pin<Box<Sleep>>>,
 }
 
-/// What of an answer is there when it begins.
+/// How much of a response exists at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// All of it.
     Whole,
-    /// Its first piece, and so many bytes that the rest is made of.
+    /// The first piece, and the bytes that the rest is made from.
     Begun {
-        /// Bytes that stay until the answer is complete.
-        kept: usize,
+        /// Bytes that are held until the response is complete.
+        retained: usize,
     },
 }
 
-/// A part of a piece, as the connection holds it.
+/// A part of a piece, held by the connection.
 struct Chunk {
     bytes: Bytes,
     pace: Arc<Pace>,
@@ -81,23 +82,23 @@ impl Pace {
         })
     }
 
-    /// Whether everything was sent that ever will be.
+    /// Whether the body ended and everything was sent.
     pub(super) fn is_over(&self) -> bool {
         self.ended.load(Ordering::Acquire) && self.handed.load(Ordering::Acquire) == 0
     }
 
-    /// Whether the client has taken too long.
+    /// Whether the client exceeded its timeout.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        let late = self.deadline.is_some_and(|deadline| now >= deadline);
+        let expired = self.deadline.is_some_and(|deadline| now >= deadline);
         let waits = self.handed.load(Ordering::Acquire) > 0;
-        late || waits && self.idle(now) >= self.reader.patience()
+        expired || waits && self.idle(now) >= self.reader.stall_timeout()
     }
 
-    /// When to look next whether the client has taken too long.
+    /// Time of the next timeout check.
     pub(super) fn next_look(&self, now: Instant) -> Instant {
         let limits = self.reader.limits();
         let waits = self.handed.load(Ordering::Acquire) > 0;
-        // A watch without news costs next to nothing.
+        // A watch without events is checked rarely, so that it costs next to nothing.
         let tick = now
             + if waits {
                 limits.tick()
@@ -117,13 +118,13 @@ impl Pace {
         self.moved.store(since, Ordering::Relaxed);
     }
 
-    /// Ready when at most `bytes` of those handed over have not been sent.
+    /// Ready when at most `bytes` are passed on and unsent.
     fn poll_handed(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
         if self.handed.load(Ordering::Acquire) <= bytes {
             return Poll::Ready(());
         }
         self.waker.register(cx.waker());
-        // It may have become so before there was anybody to wake.
+        // The count may have changed before the waker was registered.
         if self.handed.load(Ordering::Acquire) <= bytes {
             return Poll::Ready(());
         }
@@ -132,36 +133,37 @@ impl Pace {
 }
 
 impl Window {
-    /// Nothing is to be handed over yet; `paid` is for what is there.
+    /// An empty window; `paid` is the charge of existing bytes.
     pub(crate) fn new(pace: Arc<Pace>, paid: Option<Charge>, extent: Extent) -> Self {
         Self {
             pace,
             rest: Bytes::new(),
             charge: None,
             paid,
-            kept: None,
+            retained: None,
             extent,
             carried: true,
             retry: None,
         }
     }
 
-    /// Takes a piece to hand over, and charges it.
+    /// Takes a piece and charges it.
     pub(crate) fn put(&mut self, piece: Bytes) {
         self.charge = Some(Arc::new(self.pace.reader.charge(piece.len())));
         self.rest = piece;
-        if let (Some(mut paid), Extent::Begun { kept: 1.. }) = (self.paid.take(), self.extent) {
-            paid.resize(self.extent.kept());
-            self.kept = Some(paid);
+        if let (Some(mut paid), Extent::Begun { retained: 1.. }) = (self.paid.take(), self.extent) {
+            paid.resize(self.extent.retained());
+            self.retained = Some(paid);
         }
     }
 
-    /// No connection carries the answer: whoever reads it may hold on to what it gets, and waits for nothing.
+    /// No connection carries the response (tests of single layers): chunks may be held by the
+    /// caller, so nothing waits for them.
     pub(crate) fn not_carried(&mut self) {
         self.carried = false;
     }
 
-    /// Ready when at most `bytes` of those handed over have not been sent.
+    /// Ready when at most `bytes` are passed on and unsent.
     fn poll_handed(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
         if self.carried {
             self.pace.poll_handed(bytes, cx)
@@ -170,12 +172,12 @@ impl Window {
         }
     }
 
-    /// Whether a piece is being handed over.
+    /// Whether no piece is being passed on.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// The next chunk of the piece, when the connection has room for it.
+    /// The next chunk, once the connection has room for it.
     pub(crate) fn poll_chunk(&mut self, cx: &Context<'_>) -> Poll<Bytes> {
         std::task::ready!(self.poll_handed(WINDOW - CHUNK, cx));
         let bytes = self.rest.split_to(self.rest.len().min(CHUNK));
@@ -197,10 +199,10 @@ impl Window {
 
     /// Ready when there is room for another piece.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What is there already needs no room any more.
+        // Existing bytes are charged already.
         let there = self.extent == Extent::Whole || self.paid.is_some();
-        let kept = self.kept.as_ref().map_or(0, Charge::bytes);
-        while !there && !self.pace.reader.has_room(kept) {
+        let retained = self.retained.as_ref().map_or(0, Charge::bytes);
+        while !there && !self.pace.reader.has_room(retained) {
             let retry = self
                 .retry
                 .get_or_insert_with(|| Box::pin(sleep(LOOK_FOR_ROOM)));
@@ -210,22 +212,22 @@ impl Window {
         self.poll_handed(WINDOW - CHUNK, cx)
     }
 
-    /// Ready when everything that was handed over has been sent.
+    /// Ready when everything was sent.
     pub(crate) fn poll_sent(&self, cx: &Context<'_>) -> Poll<()> {
         self.poll_handed(0, cx)
     }
 
-    /// Whether everything that was handed over has been sent.
+    /// Whether everything was sent.
     pub(crate) fn is_sent(&self) -> bool {
         !self.carried || self.pace.handed.load(Ordering::Acquire) == 0
     }
 }
 
 impl Extent {
-    const fn kept(self) -> usize {
+    const fn retained(self) -> usize {
         match self {
             Self::Whole => 0,
-            Self::Begun { kept } => kept,
+            Self::Begun { retained } => retained,
         }
     }
 }

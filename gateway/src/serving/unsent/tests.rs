@@ -1,4 +1,4 @@
-//! Bounds, chunks, and who is given up.
+//! Limits, chunks and timeouts of unsent bytes.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const LIMITS: UnsentLimits = UnsentLimits {
 };
 
 #[test]
-fn connections_and_users_and_the_server_have_bounds_and_who_reads_gets_in() {
+fn unsent_bytes_are_bounded_and_reading_client_is_admitted() {
     let unsent = Unsent::new(LIMITS);
     let fill = |reader: &Reader| {
         let mut charges = Vec::new();
@@ -49,12 +49,12 @@ fn connections_and_users_and_the_server_have_bounds_and_who_reads_gets_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_piece_is_handed_over_in_chunks_and_charged_until_the_last_is_sent() {
+async fn piece_is_sent_in_chunks_and_charged_until_sent() {
     let unsent = Unsent::new(LIMITS);
     let waker = noop_waker();
     let mut cx = Context::from_waker(&waker);
     let pace = Pace::new(unsent.connect().reader("bob"), None);
-    let mut window = Window::new(Arc::clone(&pace), None, Extent::Begun { kept: 0 });
+    let mut window = Window::new(Arc::clone(&pace), None, Extent::Begun { retained: 0 });
     assert!(window.poll_room(&mut cx).is_ready());
     window.put(Bytes::from(vec![0; 300 << 10]));
     let mut chunks = Vec::new();
@@ -79,13 +79,13 @@ async fn a_piece_is_handed_over_in_chunks_and_charged_until_the_last_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_nothing_makes_room_for_others() {
+async fn stalled_reader_is_overdue_under_pressure() {
     let unsent = Unsent::new(LIMITS);
     let waker = noop_waker();
     let cx = Context::from_waker(&waker);
     let outlet = unsent.connect();
     let pace = Pace::new(outlet.reader("bob"), None);
-    let mut window = Window::new(Arc::clone(&pace), None, Extent::Begun { kept: 0 });
+    let mut window = Window::new(Arc::clone(&pace), None, Extent::Begun { retained: 0 });
     window.put(Bytes::from(vec![0; 1 << 20]));
     let _chunk = window.poll_chunk(&cx);
     tokio::time::advance(Duration::from_secs(3)).await;
@@ -93,20 +93,20 @@ async fn who_takes_nothing_makes_room_for_others() {
     assert!(outlet.reader("bob").try_charge(1).is_none());
     assert!(pace.is_overdue(Instant::now()));
     tokio::time::advance(PRESSURE).await;
-    assert!(!pace.is_overdue(Instant::now()), "nobody needs the room");
+    assert!(!pace.is_overdue(Instant::now()), "no pressure");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_carries_an_overdue_answer_ends() {
+async fn carrier_of_overdue_response_ends() {
     let unsent = Unsent::new(LIMITS);
     let begun = Instant::now();
     let deadline = begun + Duration::from_secs(7);
-    let late = watched(async {
+    let carrier = watched(async {
         let pace = Pace::new(unsent.connect().reader("bob"), Some(deadline));
         assert!(watch_over(&pace));
         std::future::pending::<()>().await;
     });
-    assert_eq!(late.await, None);
+    assert_eq!(carrier.await, None);
     assert_eq!(begun.elapsed().as_secs(), 7);
     let done = watched(async { 1 });
     assert_eq!(done.await, Some(1));

@@ -1,8 +1,8 @@
-//! Ends what carries an answer when its client takes too long.
+//! Ends the carrier of a response whose client exceeds its timeout.
 //!
-//! An answer's body cannot end itself: as long as the client takes nothing, hyper does not poll it. So what
-//! polls it, the task of an HTTP/2 stream or of an HTTP/1 connection, is dropped from outside. h2 then resets
-//! the stream and frees what was queued for it.
+//! A response body cannot end itself: while the client does not read, hyper does not poll it.
+//! Therefore the task that polls it, of an HTTP/2 stream or an HTTP/1 connection, is dropped from
+//! outside. h2 then resets the stream and frees its queued data.
 
 use std::future::Future;
 use std::pin::pin;
@@ -15,18 +15,18 @@ use tokio::time::{Instant, sleep_until};
 use super::Pace;
 
 tokio::task_local! {
-    /// What polls the body that is being polled.
+    /// The carrier of the body that is being polled.
     static CARRIER: Arc<Carrier>;
 }
 
-/// The answer that a task carries at the moment.
+/// The current response of a task.
 #[derive(Debug, Default)]
 struct Carrier {
     pace: Mutex<Option<Arc<Pace>>>,
     changed: Notify,
 }
 
-/// Runs what carries answers; ends it, with `None`, when an answer is overdue.
+/// Runs a carrier of responses; ends it with `None` when a response exceeds its timeout.
 pub async fn watched<F: Future>(future: F) -> Option<F::Output> {
     let carrier = Arc::<Carrier>::default();
     let mut carried = pin!(CARRIER.scope(Arc::clone(&carrier), future));
@@ -37,7 +37,7 @@ pub async fn watched<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-/// From now on whoever polls the caller is ended when this answer is overdue; false if it is no connection, as in
+/// Registers the response with the carrier that polls the caller; false without a carrier, as in
 /// tests of single layers.
 pub(crate) fn watch_over(pace: &Arc<Pace>) -> bool {
     let carried = CARRIER.try_with(|carrier| {
@@ -48,7 +48,7 @@ pub(crate) fn watch_over(pace: &Arc<Pace>) -> bool {
 }
 
 impl Carrier {
-    /// Returns when the answer is overdue.
+    /// Returns when the response exceeds its timeout.
     async fn overdue(&self) {
         loop {
             self.changed.notified().await;
@@ -62,7 +62,7 @@ impl Carrier {
         }
     }
 
-    /// The answer under way, if there is one.
+    /// The current response, if any.
     fn current(&self) -> Option<Arc<Pace>> {
         let mut pace = self.pace.lock();
         if pace.as_ref().is_some_and(|pace| pace.is_over()) {

@@ -1,52 +1,52 @@
-//! What goes wrong on command.
+//! Injected faults.
 
 use std::collections::HashMap;
 
 use backend_proto::error::{BackendError, Outcome, Reason};
 use backend_proto::v1;
 
-/// Trouble of the fake; the default is none.
+/// Faults of the fake; none by default.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// Every call of Write and CurrentRevision fails so.
+    /// Error of every call of Write and CurrentRevision.
     pub(crate) calls: Option<BackendError>,
-    /// Operations on objects with these names are refused.
-    pub(crate) refused: HashMap<String, BackendError>,
-    /// Calls of Write and CurrentRevision are neither done nor answered.
+    /// Errors of operations on objects with these names.
+    pub(crate) rejected: HashMap<String, BackendError>,
+    /// Calls of Write and CurrentRevision are neither processed nor responded to.
     pub(crate) silent: bool,
-    /// Calls of Write are done, but not answered.
+    /// Calls of Write are processed without a response.
     pub(crate) silent_once_stored: bool,
-    /// So many creates find their name taken.
+    /// Number of creates that find their name taken.
     pub(crate) taken: usize,
-    /// How the next lists of things are less than whole, the last first.
+    /// Faults of the next lists of things, the last first.
     pub(crate) short_lists: Vec<Short>,
-    /// An import is unfinished, into an empty store in this epoch.
+    /// An unfinished import into an empty store of this epoch.
     pub(crate) importing: Option<i64>,
-    /// Watchers are told of nothing above this revision.
-    pub(crate) held: Option<i64>,
-    /// The only minor version of the protocol that is spoken, if it is not 1.
+    /// Watchers receive nothing above this revision.
+    pub(crate) max_delivered: Option<i64>,
+    /// The only supported minor version of the protocol, if it is not 1.
     pub(crate) minor: Option<u32>,
-    /// What it calls its store, if that is another one.
+    /// Another store ID.
     pub(crate) store_id: Option<String>,
-    /// Describe waits until this is over.
+    /// Describe waits while this is set.
     pub(crate) undescribed: bool,
-    /// The next answers to CurrentRevision have these revisions, the last first.
+    /// Revisions of the next responses to CurrentRevision, the last first.
     pub(crate) revisions: Vec<i64>,
-    /// What lists of things are, instead of what they should be.
-    pub(crate) list: Option<Lie>,
-    /// What the next message with events is, instead of what it should be.
+    /// Replaces the responses of lists of things.
+    pub(crate) list: Option<ListFault>,
+    /// Changes the next message with events.
     pub(crate) events: Option<fn(&mut v1::WatchResponse)>,
-    /// What the next answer to Write is, instead of what it should be.
+    /// Changes the next response to Write.
     pub(crate) written: Option<fn(&mut v1::WriteResponse)>,
 }
 
-/// Makes the parts of a list from what they should be.
-pub(crate) type Lie = fn(Vec<v1::ListResponse>) -> Parts;
+/// Changes the parts of a list.
+pub(crate) type ListFault = fn(Vec<v1::ListResponse>) -> Parts;
 
-/// The parts of a list; there may be no end of them.
+/// The parts of a list, possibly without end.
 pub(crate) type Parts = Box<dyn Iterator<Item = v1::ListResponse> + Send>;
 
-/// How a list can be short.
+/// Ways in which a list is truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Short {
     /// It ends without its closing count.
@@ -58,7 +58,7 @@ pub(crate) enum Short {
 }
 
 /// A typed error after which nothing was stored.
-pub(crate) fn trouble(reason: Reason) -> BackendError {
+pub(crate) fn backend_error(reason: Reason) -> BackendError {
     BackendError {
         reason: reason.into(),
         outcome: Outcome::NotApplied.into(),

@@ -23,7 +23,7 @@ pub(super) struct Service {
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// A call under way.
+/// An open call.
 struct Open(Arc<Mutex<Disk>>);
 
 impl Drop for Open {
@@ -38,8 +38,8 @@ impl Service {
         Open(Arc::clone(&self.disk))
     }
 
-    /// Waits as long as the fake is silent, and fails if it is to fail.
-    async fn answering(&self, silent: impl Fn(&Faults) -> bool) -> Result<(), Status> {
+    /// Waits while the fake is silent, and fails if a call error is injected.
+    async fn wait_while_silent(&self, silent: impl Fn(&Faults) -> bool) -> Result<(), Status> {
         let mut moved = self.moved.subscribe();
         loop {
             moved.borrow_and_update();
@@ -58,19 +58,19 @@ impl Service {
         }
     }
 
-    /// What a watch says next.
+    /// The next message of a watch.
     async fn next(&self, last: i64, pause: Duration) -> Result<v1::WatchResponse, Status> {
         let mut moved = self.moved.subscribe();
         for patient in [true, false] {
             let (header, through, events) = {
                 let disk = self.disk.lock();
                 disk.within(last)?;
-                let newest = disk.faults.held.unwrap_or(disk.revision).max(last);
+                let newest = disk.faults.max_delivered.unwrap_or(disk.revision).max(last);
                 let after = disk
                     .log
                     .iter()
                     .filter(|event| event.revision > last && event.revision <= newest);
-                // Small messages, so that a reader sees more than one.
+                // Small messages, so that a reader receives several.
                 let events: Vec<_> = after.take(100).cloned().collect();
                 let through = match events.len() {
                     100 => events[99].revision,
@@ -93,7 +93,7 @@ impl Service {
                 body: Some(body),
             });
         }
-        unreachable!("the second round always answers")
+        unreachable!("the second round always responds")
     }
 }
 
@@ -140,22 +140,23 @@ impl Backend for Service {
             disk.ops += ops.len();
             disk.most_ops = disk.most_ops.max(ops.len());
         }
-        self.answering(|faults| faults.silent).await?;
+        self.wait_while_silent(|faults| faults.silent).await?;
         let (results, header, lost) = {
             let mut disk = self.disk.lock();
             let results = ops.into_iter().map(|op| disk.apply(op)).collect();
-            let lost = disk.lost_answers > 0;
-            disk.lost_answers = disk.lost_answers.saturating_sub(1);
+            let lost = disk.lost_responses > 0;
+            disk.lost_responses = disk.lost_responses.saturating_sub(1);
             (results, disk.header(), lost)
         };
         self.moved.send_replace(());
-        self.answering(|faults| faults.silent_once_stored).await?;
+        self.wait_while_silent(|faults| faults.silent_once_stored)
+            .await?;
         if lost {
-            return Err(Status::unknown("the answer is lost"));
+            return Err(Status::unknown("the response is lost"));
         }
         let mut response = v1::WriteResponse { header, results };
-        if let Some(lie) = self.disk.lock().faults.written.take() {
-            lie(&mut response);
+        if let Some(fault_fn) = self.disk.lock().faults.written.take() {
+            fault_fn(&mut response);
         }
         Ok(Response::new(response))
     }
@@ -195,25 +196,27 @@ impl Backend for Service {
             })
         }));
         parts.push(v1::list_response::Part::Trailer(trailer));
-        let mut answers: Vec<Result<_, Status>> = parts
+        let mut responses: Vec<Result<_, Status>> = parts
             .into_iter()
             .map(|part| Ok(v1::ListResponse { part: Some(part) }))
             .collect();
-        let lie = disk.faults.list.filter(|_| range.resource == "things");
-        if let Some(lie) = lie {
-            let parts = answers.into_iter().filter_map(Result::ok).collect();
-            return Ok(Response::new(Box::pin(stream::iter(lie(parts).map(Ok)))));
+        let fault_fn = disk.faults.list.filter(|_| range.resource == "things");
+        if let Some(fault_fn) = fault_fn {
+            let parts = responses.into_iter().filter_map(Result::ok).collect();
+            return Ok(Response::new(Box::pin(stream::iter(
+                fault_fn(parts).map(Ok),
+            ))));
         }
         match short {
-            Some(Short::Ends) => drop(answers.pop()),
-            Some(Short::Lacks) => drop(answers.remove(1)),
+            Some(Short::Ends) => drop(responses.pop()),
+            Some(Short::Lacks) => drop(responses.remove(1)),
             Some(Short::Breaks) => {
-                answers.pop();
-                answers.push(Err(Status::unavailable("the connection broke")));
+                responses.pop();
+                responses.push(Err(Status::unavailable("the connection broke")));
             }
             None => {}
         }
-        Ok(Response::new(Box::pin(stream::iter(answers))))
+        Ok(Response::new(Box::pin(stream::iter(responses))))
     }
 
     async fn watch(
@@ -238,17 +241,17 @@ impl Backend for Service {
             body: Some(v1::watch_response::Body::Created(created)),
         };
         let rest = stream::unfold((self.clone(), start), move |(service, last)| async move {
-            let mut answer = service.next(last, pause).await;
-            if let Ok(response) = &mut answer
+            let mut message = service.next(last, pause).await;
+            if let Ok(response) = &mut message
                 && matches!(response.body, Some(v1::watch_response::Body::Events(_)))
-                && let Some(lie) = service.disk.lock().faults.events.take()
+                && let Some(fault_fn) = service.disk.lock().faults.events.take()
             {
-                lie(response);
+                fault_fn(response);
             }
-            let last = answer
+            let last = message
                 .as_ref()
-                .map_or(last, |answer| answer.through_revision);
-            Some((answer, (service, last)))
+                .map_or(last, |message| message.through_revision);
+            Some((message, (service, last)))
         });
         Ok(Response::new(Box::pin(
             stream::once(async { Ok(created) }).chain(rest),
@@ -261,7 +264,7 @@ impl Backend for Service {
     ) -> Result<Response<v1::CurrentRevisionResponse>, Status> {
         let _open = self.enter();
         self.disk.lock().asked += 1;
-        self.answering(|faults| faults.silent).await?;
+        self.wait_while_silent(|faults| faults.silent).await?;
         let mut disk = self.disk.lock();
         let mut header = disk.header();
         if let (Some(header), Some(revision)) = (&mut header, disk.faults.revisions.pop()) {

@@ -1,10 +1,10 @@
-//! The same object and the same list in every form.
+//! The same object and list in every representation.
 
 use std::io::Read as _;
 
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::server::TestServer;
 
 const PARTIAL: &str = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"t0","namespace":"a","uid":"u-t0","resourceVersion":"r1","generation":1,"creationTimestamp":"2020-01-01T00:00:00Z","labels":{"team":"red"}}}"#;
 
@@ -12,7 +12,7 @@ fn meta(kind: &str) -> String {
     format!("application/json;as={kind};v=v1;g=meta.k8s.io")
 }
 
-/// The year is as good as any other.
+/// Replaces the age, which depends on the clock.
 fn aged(text: &str) -> String {
     let Some((before, after)) = text.split_once("[\"t0\",0,\"") else {
         return text.to_owned();
@@ -22,27 +22,27 @@ fn aged(text: &str) -> String {
     format!("{before}[\"t0\",0,\"AGE\"{after}")
 }
 
-async fn check(world: &World, request: &str, accept: &str, want: &str) {
-    let answer = world.answer(request, accept).await;
-    assert_eq!(aged(&answer.body), want, "{request} {accept}");
+async fn check(server: &TestServer, request: &str, accept: &str, want: &str) {
+    let response = server.response(request, accept).await;
+    assert_eq!(aged(&response.body), want, "{request} {accept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metadata_comes_in_the_order_of_the_struct() {
-    let world = World::of_things(1).await;
+async fn partial_metadata_follows_struct_order() {
+    let server = TestServer::of_things(1).await;
     let partial = meta("PartialObjectMetadata");
-    check(&world, "GET things/t0", &partial, &format!("{PARTIAL}\n")).await;
+    check(&server, "GET things/t0", &partial, &format!("{PARTIAL}\n")).await;
     let list = format!(
         r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{{"resourceVersion":"r1"}},"items":[{PARTIAL}]}}"#
     ) + "\n";
     let partials = meta("PartialObjectMetadataList");
-    check(&world, "GET things", &partials, &list).await;
+    check(&server, "GET things", &partials, &list).await;
     let beta = partials.replace("v=v1", "v=v1beta1");
     let list = list.replace("meta.k8s.io/v1", "meta.k8s.io/v1beta1");
-    check(&world, "GET things", &beta, &list).await;
+    check(&server, "GET things", &beta, &list).await;
     let none = "GET things?labelSelector=no";
     let empty = r#"{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"r1"},"items":null}"#;
-    check(&world, none, &partials, &format!("{empty}\n")).await;
+    check(&server, none, &partials, &format!("{empty}\n")).await;
     for (request, accept, code, message) in [
         (
             "GET things",
@@ -52,19 +52,20 @@ async fn metadata_comes_in_the_order_of_the_struct() {
         ),
         ("GET things/t0", &partials, 500, "content is not a list"),
     ] {
-        let answer = world.answer(request, accept).await;
-        assert_eq!(answer.code, code);
-        assert!(answer.body.contains(message), "{}", answer.body);
-        // Not negotiable for errors either, which are then indented and lack the newline.
-        assert!(answer.body.starts_with("{\n  \"kind\": \"Status\""));
-        assert!(answer.body.ends_with('}'));
+        let response = server.response(request, accept).await;
+        assert_eq!(response.code, code);
+        assert!(response.body.contains(message), "{}", response.body);
+        // Errors cannot be negotiated to this type either, so they are indented and lack the
+        // newline.
+        assert!(response.body.starts_with("{\n  \"kind\": \"Status\""));
+        assert!(response.body.ends_with('}'));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_show_cells_and_what_was_asked_for() {
-    let world = World::of_things(1).await;
-    let object = world.answer("GET things/t0", "").await.body;
+async fn tables_contain_cells_and_requested_objects() {
+    let server = TestServer::of_things(1).await;
+    let object = server.response("GET things/t0", "").await.body;
     let columns = r#"[{"name":"Name","type":"string","format":"name","description":"Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names","priority":0},{"name":"Size","type":"integer","format":"","description":"How big it is","priority":0},{"name":"Age","type":"date","format":"","description":"D","priority":0}]"#;
     let table = |rows: &str| {
         format!(
@@ -81,25 +82,30 @@ async fn tables_show_cells_and_what_was_asked_for() {
                 ("?includeObject=None", "null"),
             ] {
                 let request = format!("GET {place}{query}");
-                check(&world, &request, "table", &row(carried)).await;
+                check(&server, &request, "table", &row(carried)).await;
             }
         }
     }
-    check(&world, "GET things?labelSelector=no", "table", &table("")).await;
-    // Who is not there is told first; a bad wish is found only when there is something to show.
-    let bad = world.answer("GET things/t0?includeObject=x", "table").await;
+    check(&server, "GET things?labelSelector=no", "table", &table("")).await;
+    // A missing object takes precedence; an invalid `includeObject` is checked only when a table is
+    // written.
+    let bad = server
+        .response("GET things/t0?includeObject=x", "table")
+        .await;
     assert_eq!(bad.code, 400);
     let message = "Unable to convert to Table as requested: includeObject: Invalid value: \\\"x\\\": must be 'Metadata', 'Object', 'None', or empty";
     assert!(bad.body.contains(message), "{}", bad.body);
-    let missing = world.answer("GET things/no?includeObject=x", "table").await;
+    let missing = server
+        .response("GET things/no?includeObject=x", "table")
+        .await;
     assert_eq!(missing.code, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scales_have_a_table_of_their_own() {
-    let world = World::new().await;
-    world.put("a/s", &json!({}), &json!({"replicas": 3})).await;
-    let table = world.answer("GET things/s/scale", "table").await;
+async fn scale_table_has_own_columns() {
+    let server = TestServer::new().await;
+    server.put("a/s", &json!({}), &json!({"replicas": 3})).await;
+    let table = server.response("GET things/s/scale", "table").await;
     let table: Value = serde_json::from_str(&table.body).expect("JSON");
     let columns = table["columnDefinitions"].as_array().expect("columns");
     let names: Vec<_> = columns.iter().map(|it| it["name"].as_str()).collect();
@@ -115,14 +121,14 @@ async fn scales_have_a_table_of_their_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_get_indentation_and_yaml() {
-    let world = World::of_things(3).await;
+    let server = TestServer::of_things(3).await;
     for accept in [
         String::new(),
         meta("Table"),
         meta("PartialObjectMetadataList"),
     ] {
         for url in ["GET things?limit=2", "GET things?labelSelector=no"] {
-            let compact = world.answer(url, &accept).await.raw;
+            let compact = server.response(url, &accept).await.raw;
             let separator = if accept.is_empty() { "*/*" } else { &accept };
             for asked in [
                 format!("{url}&pretty=true"),
@@ -134,7 +140,9 @@ async fn people_get_indentation_and_yaml() {
                 } else {
                     ""
                 };
-                let pretty = world.answer(&asked, &format!("{separator}{agent}")).await;
+                let pretty = server
+                    .response(&asked, &format!("{separator}{agent}"))
+                    .await;
                 let want = kube_json::indent(compact.trim_ascii_end());
                 assert_eq!(*pretty.raw, want, "{asked}");
             }
@@ -144,37 +152,37 @@ async fn people_get_indentation_and_yaml() {
             } else {
                 &yaml
             };
-            let answer = world.answer(url, yaml).await;
-            assert_eq!(answer.headers["content-type"], "application/yaml");
+            let response = server.response(url, yaml).await;
+            assert_eq!(response.headers["content-type"], "application/yaml");
             let value = kube_json::parse(&compact).expect("JSON").value;
             let want = kube_json::yaml::to_string(&value);
-            assert_eq!(*answer.raw, *want.as_bytes(), "{yaml}");
+            assert_eq!(*response.raw, *want.as_bytes(), "{yaml}");
         }
     }
-    let error = world.answer("GET things/no", "application/yaml").await;
+    let error = server.response("GET things/no", "application/yaml").await;
     assert!(
         error.body.starts_with("apiVersion: v1\ncode: 404\n"),
         "{}",
         error.body
     );
     for accept in ["text/html", "application/vnd.kubernetes.protobuf"] {
-        let refused = world.answer("GET things/t0", accept).await;
-        assert_eq!(refused.code, 406);
+        let rejected = server.response("GET things/t0", accept).await;
+        assert_eq!(rejected.code, 406);
         let message = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
-        assert!(refused.body.contains(message), "{}", refused.body);
+        assert!(rejected.body.contains(message), "{}", rejected.body);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_answers_are_compressed_for_those_who_take_it() {
-    let world = World::new().await;
+async fn large_responses_are_compressed_on_request() {
+    let server = TestServer::new().await;
     for at in 0..9 {
         let text: String = (0..6000).map(|n| format!("{at}{n} ")).collect();
         let spec = json!({"color": text});
-        world.put(&format!("a/t{at}"), &json!({}), &spec).await;
+        server.put(&format!("a/t{at}"), &json!({}), &spec).await;
     }
     let huge = "x".repeat(300_000);
-    world.put("b/t", &json!({}), &json!({"color": huge})).await;
+    server.put("b/t", &json!({}), &json!({"color": huge})).await;
     let one = "/apis/example.com/v1/namespaces/b/things/t";
     for (url, accept, large) in [
         ("things", "", true),
@@ -186,13 +194,13 @@ async fn large_answers_are_compressed_for_those_who_take_it() {
         (one, "", true),
     ] {
         let request = format!("GET {url}");
-        let plain = world.answer(&request, accept).await;
+        let plain = server.response(&request, accept).await;
         assert!(!plain.headers.contains_key("content-encoding"));
         let accept = if accept.is_empty() { "*/*" } else { accept };
-        let answer = world
+        let response = server
             .ask(&request, &format!("{accept}|Accept-Encoding: br, gzip"))
             .await;
-        let (head, body) = answer.into_parts();
+        let (head, body) = response.into_parts();
         let body = http_body_util::BodyExt::collect(body)
             .await
             .expect("a body");

@@ -1,47 +1,47 @@
-//! Large objects among small ones, in every form: they look the same and keep no thread.
+//! Large objects among small ones in every representation: same output, no blocked thread.
 
 use std::io::Read as _;
 use std::pin::pin;
 
 use serde_json::{Value, json};
 
-use super::world::{Answer, World};
+use super::server::{TestResponse, TestServer};
 use crate::busy::busy;
 
 const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
 
 /// A large thing `b` between two small ones.
-async fn world() -> World {
-    let world = World::new().await;
+async fn server() -> TestServer {
+    let server = TestServer::new().await;
     for (key, bytes) in [("a/a", 10), ("a/b", 300_000), ("a/c", 10)] {
         let spec = json!({"size": bytes, "text": "x".repeat(bytes)});
-        world.put(key, &json!({"team": "red"}), &spec).await;
+        server.put(key, &json!({"team": "red"}), &spec).await;
     }
-    // A consistent read: from here on the cache has all of them.
-    let listed = world.answer("GET /apis/example.com/v1/things", "").await;
+    // A consistent read: the cache then contains all of them.
+    let listed = server.response("GET /apis/example.com/v1/things", "").await;
     assert_eq!(listed.code, 200, "{}", listed.body);
-    world
+    server
 }
 
-/// The answer to a request that waits for the pool, or does not.
-async fn answer(world: &World, request: &str, accept: &str, waits: bool) -> Answer {
-    let release = busy(&world.compute).await;
-    let mut answer = pin!(world.answer(request, accept));
+/// The response of a request that waits for the pool, or does not.
+async fn response(server: &TestServer, request: &str, accept: &str, waits: bool) -> TestResponse {
+    let release = busy(&server.compute).await;
+    let mut response = pin!(server.response(request, accept));
     if !waits {
-        return answer.await;
+        return response.await;
     }
     for _ in 0..100 {
-        let polled = futures_util::poll!(&mut answer);
+        let polled = futures_util::poll!(&mut response);
         assert!(polled.is_pending(), "{request} {accept}");
         tokio::task::yield_now().await;
     }
     drop(release);
-    answer.await
+    response.await
 }
 
 #[tokio::test]
-async fn an_object_waits_unless_it_is_sent_as_it_is_stored() {
-    let world = world().await;
+async fn large_object_uses_pool_unless_sent_as_stored() {
+    let server = server().await;
     for (version, accept, waits) in [
         ("v1", "", false),
         ("v1", "application/yaml", true),
@@ -51,8 +51,8 @@ async fn an_object_waits_unless_it_is_sent_as_it_is_stored() {
     ] {
         for (name, waits) in [("a", false), ("b", waits)] {
             let path = format!("/apis/example.com/{version}/namespaces/a/things/{name}");
-            let got = answer(
-                &world,
+            let got = response(
+                &server,
                 &format!("GET {path}?resourceVersion=0"),
                 accept,
                 waits,
@@ -65,11 +65,11 @@ async fn an_object_waits_unless_it_is_sent_as_it_is_stored() {
 }
 
 #[tokio::test]
-async fn a_list_waits_for_its_large_objects() {
-    let world = world().await;
+async fn list_encodes_large_objects_on_pool() {
+    let server = server().await;
     let list = |version: &str| format!("GET /apis/example.com/{version}/things?resourceVersion=0");
     let json: Value =
-        serde_json::from_str(&answer(&world, &list("v1"), "", false).await.body).expect("JSON");
+        serde_json::from_str(&response(&server, &list("v1"), "", false).await.body).expect("JSON");
     let sizes = |list: &Value| -> Vec<u64> {
         let items = list["items"].as_array().expect("items").iter();
         items.filter_map(|it| it["spec"]["size"].as_u64()).collect()
@@ -78,7 +78,7 @@ async fn a_list_waits_for_its_large_objects() {
     assert_eq!(json["items"][1]["spec"]["text"], "x".repeat(300_000));
     let pretty = format!("{}&pretty=true", list("v1"));
     for (request, accept) in [(&*pretty, ""), (&*list("v1"), "application/yaml")] {
-        let other = answer(&world, request, accept, true).await.body;
+        let other = response(&server, request, accept, true).await.body;
         let other: Value = if accept.is_empty() {
             serde_json::from_str(&other).expect("JSON")
         } else {
@@ -88,11 +88,11 @@ async fn a_list_waits_for_its_large_objects() {
         };
         assert_eq!(other, json, "{request} {accept}");
     }
-    let old = answer(&world, &list("v1beta1"), "", true).await.body;
+    let old = response(&server, &list("v1beta1"), "", true).await.body;
     let old: Value = serde_json::from_str(&old).expect("JSON");
     assert_eq!(sizes(&old), [10, 300_000, 10]);
     assert_eq!(old["items"][1]["spec"], json!({"size": 300_000}));
-    let table = answer(&world, &list("v1"), "table", true).await.body;
+    let table = response(&server, &list("v1"), "table", true).await.body;
     let table: Value = serde_json::from_str(&table).expect("JSON");
     let names = table["rows"].as_array().expect("rows").iter();
     let names: Vec<_> = names.map(|row| row["cells"][0].clone()).collect();
@@ -100,8 +100,8 @@ async fn a_list_waits_for_its_large_objects() {
 }
 
 #[tokio::test]
-async fn a_watch_waits_for_its_large_objects() {
-    let world = world().await;
+async fn watch_encodes_large_objects_on_pool() {
+    let server = server().await;
     let beta = "/apis/example.com/v1beta1/namespaces/a/things?watch=1&resourceVersion=0";
     let watches = [
         ("things?watch=1&resourceVersion=0", ""),
@@ -110,7 +110,7 @@ async fn a_watch_waits_for_its_large_objects() {
         (beta, ""),
     ];
     for (at, (url, accept)) in watches.into_iter().enumerate() {
-        let mut watch = world.watch(url, accept).await;
+        let mut watch = server.watch(url, accept).await;
         let mut names = Vec::new();
         let mut next = async || {
             let line = watch.line().await.expect("not ended");
@@ -134,8 +134,8 @@ async fn a_watch_waits_for_its_large_objects() {
             next().await;
         }
         let spec = json!({"size": at, "text": "y".repeat(300_000)});
-        world.put("a/b", &json!({"team": "red"}), &spec).await;
-        let release = busy(&world.compute).await;
+        server.put("a/b", &json!({"team": "red"}), &spec).await;
+        let release = busy(&server.compute).await;
         {
             let mut waits = pin!(next());
             if (url, accept) == watches[0] {
@@ -172,11 +172,11 @@ async fn a_watch_waits_for_its_large_objects() {
 }
 
 #[tokio::test]
-async fn a_compressed_list_that_streams_is_whole() {
-    let world = world().await;
+async fn compressed_streamed_list_is_complete() {
+    let server = server().await;
     let url = "things?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
-    let got = world
-        .answer(&format!("GET {url}"), "|Accept-Encoding: gzip")
+    let got = server
+        .response(&format!("GET {url}"), "|Accept-Encoding: gzip")
         .await;
     let mut text = String::new();
     let mut plain = flate2::read::GzDecoder::new(&*got.raw);
@@ -187,16 +187,16 @@ async fn a_compressed_list_that_streams_is_whole() {
 }
 
 #[tokio::test]
-async fn many_objects_take_turns() {
-    let world = World::new().await;
+async fn long_list_yields_between_objects() {
+    let server = TestServer::new().await;
     for at in 0..20 {
         let spec = json!({"size": at, "list": vec![json!({"a": 1}); 6_000]});
-        world.put(&format!("a/t{at}"), &json!({}), &spec).await;
+        server.put(&format!("a/t{at}"), &json!({}), &spec).await;
     }
     for (accept, least) in [("table", 2), ("application/yaml", 2)] {
         let mut polls = 0;
-        let mut answer = pin!(world.answer("GET things?resourceVersion=0", accept));
-        while futures_util::poll!(&mut answer).is_pending() {
+        let mut response = pin!(server.response("GET things?resourceVersion=0", accept));
+        while futures_util::poll!(&mut response).is_pending() {
             polls += 1;
             tokio::task::yield_now().await;
         }

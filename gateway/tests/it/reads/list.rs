@@ -1,26 +1,26 @@
-//! Lists: of which state, which objects, and how much at once.
+//! Lists: state, selection and pages.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{World, revision};
+use super::server::{TestServer, revision};
 
-async fn refused(world: &World, url: &str, code: u16, message: &str) {
-    let answer = world.answer(&format!("GET {url}"), "").await;
-    assert_eq!(answer.code, code, "{url}: {}", answer.body);
-    let status: Value = serde_json::from_str(&answer.body).expect("JSON");
+async fn rejected(server: &TestServer, url: &str, code: u16, message: &str) {
+    let response = server.response(&format!("GET {url}"), "").await;
+    assert_eq!(response.code, code, "{url}: {}", response.body);
+    let status: Value = serde_json::from_str(&response.body).expect("JSON");
     assert_eq!(status["message"], message, "{url}");
 }
 
-/// Names of a list's pages and what each page says of the rest.
-async fn pages(world: &World, url: &str) -> Vec<(String, Option<i64>)> {
+/// The names of a list's pages, and the remaining count of each page.
+async fn pages(server: &TestServer, url: &str) -> Vec<(String, Option<i64>)> {
     let (mut pages, mut token, mut version) = (Vec::new(), String::new(), Value::Null);
     loop {
-        let answer = world
-            .answer(&format!("GET {url}&continue={token}"), "")
+        let response = server
+            .response(&format!("GET {url}&continue={token}"), "")
             .await;
-        let list: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let list: Value = serde_json::from_str(&response.body).expect("JSON");
         if version.is_null() {
             version = list["metadata"]["resourceVersion"].clone();
         }
@@ -40,33 +40,33 @@ async fn pages(world: &World, url: &str) -> Vec<(String, Option<i64>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_its_items_then_its_kind_and_version() {
-    let world = World::new().await;
+async fn list_document_has_items_before_kind() {
+    let server = TestServer::new().await;
     let empty = r#"{"apiVersion":"example.com/v1","items":[],"kind":"ThingList","metadata":{"continue":"","resourceVersion":"r0"}}"#;
-    let answer = world.answer("GET things", "").await;
-    assert_eq!(answer.body, format!("{empty}\n"));
-    world.put("a/x", &json!({}), &json!({})).await;
-    let item = world.answer("GET things/x", "").await.body;
-    let answer = world.answer("GET things", "").await;
+    let response = server.response("GET things", "").await;
+    assert_eq!(response.body, format!("{empty}\n"));
+    server.put("a/x", &json!({}), &json!({})).await;
+    let item = server.response("GET things/x", "").await.body;
+    let response = server.response("GET things", "").await;
     let want = empty.replace("[]", &format!("[{}]", item.trim_end()));
-    assert_eq!(answer.body, format!("{}\n", want.replace("r0", "r1")));
-    let old = world
-        .answer("GET /apis/example.com/v1beta1/things", "")
+    assert_eq!(response.body, format!("{}\n", want.replace("r0", "r1")));
+    let old = server
+        .response("GET /apis/example.com/v1beta1/things", "")
         .await
         .body;
     assert!(old.contains(r#""items":[{"apiVersion":"example.com/v1beta1","kind":"Thing""#));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn items_come_in_the_order_of_their_keys() {
-    let world = World::new().await;
+async fn list_items_are_sorted_by_key() {
+    let server = TestServer::new().await;
     for key in ["a/x", "a-b/x", "a/b", "b/a", "a.b/c"] {
-        world
+        server
             .put(key, &json!({"k": key.replace('/', "_")}), &json!({}))
             .await;
     }
-    let answer = world.answer("GET /apis/example.com/v1/things", "").await;
-    let list: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let response = server.response("GET /apis/example.com/v1/things", "").await;
+    let list: Value = serde_json::from_str(&response.body).expect("JSON");
     let items = list["items"].as_array().expect("items").iter();
     let keys: Vec<_> = items
         .map(|it| it["metadata"]["labels"]["k"].as_str().unwrap())
@@ -75,9 +75,9 @@ async fn items_come_in_the_order_of_their_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_and_its_match_say_which_state_is_listed() {
+async fn resource_version_match_selects_listed_state() {
     // Each thing is a revision: t0 is r1, t1 is r2, t2 is r3.
-    let world = World::of_things(3).await;
+    let server = TestServer::of_things(3).await;
     let (one, two) = (revision(1), revision(2));
     for (query, want) in [
         (String::new(), "t0 t1 t2"),
@@ -105,28 +105,28 @@ async fn a_version_and_its_match_say_which_state_is_listed() {
             "t0",
         ),
     ] {
-        let names = world.names(&format!("things?{query}")).await;
+        let names = server.names(&format!("things?{query}")).await;
         assert_eq!(names.join(" "), want, "{query}");
     }
     let invalid = "invalid resource version: resourceVersion: Invalid value: \"abc\": strconv.ParseUint: parsing \"abc\": invalid syntax";
-    refused(&world, "things?resourceVersion=abc", 400, invalid).await;
+    rejected(&server, "things?resourceVersion=abc", 400, invalid).await;
     let future = "Timeout: Too large resource version: 9000000000000000000, current: r3";
     for matching in ["", "&resourceVersionMatch=Exact", "&limit=1"] {
         let url = format!("things?resourceVersion=9000000000000000000{matching}");
-        refused(&world, &url, 504, future).await;
+        rejected(&server, &url, 504, future).await;
     }
     let old = "The resourceVersion for the provided list is too old.";
     let url = "things?resourceVersion=5&resourceVersionMatch=Exact";
-    refused(&world, url, 410, old).await;
+    rejected(&server, url, 410, old).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_are_of_one_state_and_count_the_rest() {
-    let world = World::of_things(5).await;
+async fn pages_show_one_state_and_remaining_count() {
+    let server = TestServer::of_things(5).await;
     let some = |text: &str, rest| (text.to_owned(), Some(rest));
     let last = |text: &str| (text.to_owned(), None);
     for base in ["things", "/apis/example.com/v1/things"] {
-        let paged = pages(&world, &format!("{base}?limit=2")).await;
+        let paged = pages(&server, &format!("{base}?limit=2")).await;
         assert_eq!(
             paged,
             [some("t0 t1", 3), some("t2 t3", 1), last("t4")],
@@ -136,7 +136,7 @@ async fn pages_are_of_one_state_and_count_the_rest() {
     for (query, want) in [
         ("limit=5", vec![last("t0 t1 t2 t3 t4")]),
         ("limit=4", vec![some("t0 t1 t2 t3", 1), last("t4")]),
-        // Full pages of what matches; of the rest only keys are known.
+        // Full pages of matches; only the keys after them are known.
         (
             "limit=1&labelSelector=team=blue",
             vec![last("t1"), last("t3")],
@@ -152,28 +152,28 @@ async fn pages_are_of_one_state_and_count_the_rest() {
             vec![last("t0"), last("t1"), last("t2"), last("t3"), last("t4")],
         ),
     ] {
-        let mut got = pages(&world, &format!("things?{query}")).await;
-        // Keys behind the last match that do not match make one more, empty page.
+        let mut got = pages(&server, &format!("things?{query}")).await;
+        // Keys after the last match cause one more, empty page.
         got.retain(|(names, _)| !names.is_empty());
         assert_eq!(got, want, "{query}");
     }
-    let page = world.answer("GET things?limit=1", "table").await.body;
+    let page = server.response("GET things?limit=1", "table").await.body;
     let table: Value = serde_json::from_str(&page).expect("JSON");
     assert_eq!(table["metadata"]["remainingItemCount"], 4);
     let token = table["metadata"]["continue"]
         .as_str()
         .expect("a token")
         .to_owned();
-    // What comes and goes between pages is not seen.
-    world.put("a/t0a", &json!({}), &json!({})).await;
-    world.delete("a/t3").await;
-    let rest = world.names(&format!("things?continue={token}")).await;
+    // Changes between pages are not visible.
+    server.put("a/t0a", &json!({}), &json!({})).await;
+    server.delete("a/t3").await;
+    let rest = server.names(&format!("things?continue={token}")).await;
     assert_eq!(rest, ["t1", "t2", "t3", "t4"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_taken_apart_with_care() {
-    let world = World::of_things(4).await;
+async fn malformed_continue_tokens_are_rejected() {
+    let server = TestServer::of_things(4).await;
     let token = |json: &str| {
         let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
         base64::Engine::encode(&engine, json)
@@ -188,14 +188,14 @@ async fn tokens_are_taken_apart_with_care() {
     for start in ["t1\\u0000", "/t1\\u0000"] {
         for revision in [-1, exact] {
             let url = format!("things?continue={}", at(revision, start));
-            assert_eq!(world.names(&url).await, ["t2", "t3"], "{start} {revision}");
+            assert_eq!(server.names(&url).await, ["t2", "t3"], "{start} {revision}");
         }
     }
     let url = format!(
         "/apis/example.com/v1/things?continue={}",
         at(exact, "a/t1\\u0000")
     );
-    assert_eq!(world.names(&url).await, ["t2", "t3"]);
+    assert_eq!(server.names(&url).await, ["t2", "t3"]);
     let head = "invalid continue token: continue key is not valid: ";
     for (bad, why) in [
         (
@@ -213,29 +213,29 @@ async fn tokens_are_taken_apart_with_care() {
         ),
     ] {
         let url = format!("things?limit=1&continue={bad}");
-        refused(&world, &url, 400, &format!("{head}{why}")).await;
+        rejected(&server, &url, 400, &format!("{head}{why}")).await;
     }
     let url = format!("things?resourceVersion=5&continue={}", at(exact, "t1"));
     let why = "specifying resource version is not allowed when using continue";
-    refused(&world, &url, 400, why).await;
-    // Of a state that is gone: the error says how to go on without it.
-    let answer = world
-        .answer(&format!("GET things?continue={}", at(1, "t1\\u0000")), "")
+    rejected(&server, &url, 400, why).await;
+    // A compacted state: the error contains a token that continues without it.
+    let response = server
+        .response(&format!("GET things?continue={}", at(1, "t1\\u0000")), "")
         .await;
-    assert_eq!(answer.code, 410);
-    let status: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(response.code, 410);
+    let status: Value = serde_json::from_str(&response.body).expect("JSON");
     assert_eq!(status["reason"], "Expired");
     let token = status["metadata"]["continue"].as_str().expect("a token");
     assert_eq!(token, at(-1, "/t1\\u0000"));
     assert_eq!(
-        world.names(&format!("things?continue={token}")).await,
+        server.names(&format!("things?continue={token}")).await,
         ["t2", "t3"]
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn selectors_choose_by_labels_and_declared_fields() {
-    let world = World::of_things(4).await;
+async fn selectors_match_labels_and_declared_fields() {
+    let server = TestServer::of_things(4).await;
     for (query, want) in [
         ("labelSelector=team=blue", "t1 t3"),
         ("labelSelector=team!=blue", "t0 t2"),
@@ -253,7 +253,7 @@ async fn selectors_choose_by_labels_and_declared_fields() {
         ("fieldSelector=", "t0 t1 t2 t3"),
     ] {
         assert_eq!(
-            world.names(&format!("things?{query}")).await.join(" "),
+            server.names(&format!("things?{query}")).await.join(" "),
             want,
             "{query}"
         );
@@ -265,7 +265,7 @@ async fn selectors_choose_by_labels_and_declared_fields() {
         ("fieldSelector=metadata.namespace=a&limit=9", "t0 t1 t2 t3"),
     ] {
         let url = format!("/apis/example.com/v1/things?{query}");
-        assert_eq!(world.names(&url).await.join(" "), want, "{query}");
+        assert_eq!(server.names(&url).await.join(" "), want, "{query}");
     }
     for (url, message) in [
         (
@@ -293,15 +293,15 @@ async fn selectors_choose_by_labels_and_declared_fields() {
             "field label not supported: spec.size",
         ),
     ] {
-        refused(&world, url, 400, message).await;
+        rejected(&server, url, 400, message).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_lists_are_streamed_whole() {
-    let world = World::new().await;
+async fn long_lists_are_streamed_completely() {
+    let server = TestServer::new().await;
     let text = "x".repeat(1000);
-    world.fake.put((0..2000).map(|at| {
+    server.fake.put((0..2000).map(|at| {
         let key = format!("a/t{at:04}");
         let thing = json!({
             "apiVersion": "example.com/v1", "kind": "Thing",
@@ -310,36 +310,44 @@ async fn long_lists_are_streamed_whole() {
         });
         (key, kube_json::to_vec(&thing))
     }));
-    // So many may take a busy machine longer to load than a request waits.
-    let loaded = async { while world.answer("GET things?limit=1", "").await.code != 200 {} };
+    // A busy machine may take longer to load these than a request waits.
+    let loaded = async { while server.response("GET things?limit=1", "").await.code != 200 {} };
     let loaded = tokio::time::timeout(Duration::from_secs(60), loaded);
     loaded.await.expect("loaded in time");
     for (accept, key) in [("", "items"), ("table", "rows")] {
-        let answer = world.ask("GET things", accept).await;
-        // Long enough to come in pieces, of which none is kept.
-        let size = http_body::Body::size_hint(answer.body());
+        let response = server.ask("GET things", accept).await;
+        // Long enough for several chunks, which are not held.
+        let size = http_body::Body::size_hint(response.body());
         assert_eq!(size.exact(), None);
-        let answer = world.answer("GET things", accept).await;
-        let list: Value = serde_json::from_str(&answer.body).expect("whole JSON");
+        let response = server.response("GET things", accept).await;
+        let list: Value = serde_json::from_str(&response.body).expect("whole JSON");
         assert_eq!(list[key].as_array().map(Vec::len), Some(2000), "{accept}");
     }
-    let answer = world.ask("GET things?limit=50", "").await;
-    assert!(http_body::Body::size_hint(answer.body()).exact().is_some());
+    let response = server.ask("GET things?limit=50", "").await;
+    assert!(
+        http_body::Body::size_hint(response.body())
+            .exact()
+            .is_some()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_is_gone_is_no_empty_list() {
-    let mut world = World::of_things(2).await;
-    // Before the kill, which also loses what the gateway was sent and has not read.
-    assert_eq!(world.names("things").await, ["t0", "t1"]);
-    world.fake.kill();
+async fn unreachable_backend_is_not_an_empty_list() {
+    let mut server = TestServer::of_things(2).await;
+    // Before the kill, which also loses sent data that the gateway has not read.
+    assert_eq!(server.names("things").await, ["t0", "t1"]);
+    server.fake.kill();
     for url in ["GET things", "GET things/t0", "GET things?watch=1"] {
-        let answer = world.answer(url, "").await;
-        assert!(matches!(answer.code, 503 | 504), "{url}: {}", answer.body);
-        assert!(answer.headers.contains_key("retry-after"), "{url}");
+        let response = server.response(url, "").await;
+        assert!(
+            matches!(response.code, 503 | 504),
+            "{url}: {}",
+            response.body
+        );
+        assert!(response.headers.contains_key("retry-after"), "{url}");
     }
-    // What may be stale is served from memory.
-    assert_eq!(world.names("things?resourceVersion=0").await, ["t0", "t1"]);
-    let answer = world.answer("GET things/t0?resourceVersion=0", "").await;
-    assert_eq!(answer.code, 200);
+    // Reads that accept stale data are served from memory.
+    assert_eq!(server.names("things?resourceVersion=0").await, ["t0", "t1"]);
+    let response = server.response("GET things/t0?resourceVersion=0", "").await;
+    assert_eq!(response.code, 200);
 }

@@ -1,4 +1,4 @@
-//! Metadata as protobuf: that lists are as long as they say, and hold what single answers hold.
+//! Partial metadata as protobuf: lists have their announced length and equal the single responses.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 
-use super::world::World;
+use super::server::TestServer;
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
@@ -79,14 +79,14 @@ fn metadata(kind: &str, version: &str) -> String {
 }
 
 /// The messages of all things, read one by one.
-async fn singly(world: &World, count: usize) -> Vec<Bytes> {
+async fn singly(server: &TestServer, count: usize) -> Vec<Bytes> {
     let accept = metadata("PartialObjectMetadata", "v1");
     let mut messages = Vec::new();
     for at in 0..count {
-        let answer = world.answer(&format!("GET things/t{at}"), &accept).await;
-        assert_eq!(answer.headers["content-type"], PROTOBUF);
+        let response = server.response(&format!("GET things/t{at}"), &accept).await;
+        assert_eq!(response.headers["content-type"], PROTOBUF);
         messages.push(opened(
-            &answer.raw,
+            &response.raw,
             "meta.k8s.io/v1",
             "PartialObjectMetadata",
         ));
@@ -95,23 +95,25 @@ async fn singly(world: &World, count: usize) -> Vec<Bytes> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_holds_what_is_read_singly() {
-    let world = World::of_things(3).await;
-    let singly = singly(&world, 3).await;
+async fn protobuf_list_items_equal_single_objects() {
+    let server = TestServer::of_things(3).await;
+    let singly = singly(&server, 3).await;
     for (version, meta, item) in [("v1", 1, 2), ("v1beta1", 2, 1)] {
         let accept = metadata("PartialObjectMetadataList", version);
-        let answer = world.answer("GET things", &accept).await;
-        assert_eq!(answer.headers["content-type"], PROTOBUF);
+        let response = server.response("GET things", &accept).await;
+        assert_eq!(response.headers["content-type"], PROTOBUF);
         let version = format!("meta.k8s.io/{version}");
-        let list = opened(&answer.raw, &version, "PartialObjectMetadataList");
+        let list = opened(&response.raw, &version, "PartialObjectMetadataList");
         assert_eq!(all(&list, item), singly, "{version}");
         let numbers = fields(list.clone()).into_iter().map(|(number, _)| number);
         assert!(numbers.is_sorted(), "{version}");
-        let empty = world.answer("GET things?labelSelector=none", &accept).await;
+        let empty = server
+            .response("GET things?labelSelector=none", &accept)
+            .await;
         let list_of_none = opened(&empty.raw, &version, "PartialObjectMetadataList");
         assert_eq!(fields(list_of_none.clone()).len(), 1);
         assert_eq!(one(&list_of_none, meta), one(&list, meta));
-        let page = world.answer("GET things?limit=1", &accept).await;
+        let page = server.response("GET things?limit=1", &accept).await;
         let page = opened(&page.raw, &version, "PartialObjectMetadataList");
         assert_eq!(all(&page, item), singly[..1]);
         let page_meta = fields(one(&page, meta));
@@ -120,9 +122,9 @@ async fn a_list_holds_what_is_read_singly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_is_not_held_is_as_long_as_it_says() {
-    let world = World::new().await;
-    // Some of it is made before it is sent, some is not.
+async fn streamed_protobuf_list_has_announced_length() {
+    let server = TestServer::new().await;
+    // Some objects are encoded before sending, others later.
     let count = 400;
     for at in 0..count {
         let name = format!("t{at:04}");
@@ -134,12 +136,12 @@ async fn a_list_that_is_not_held_is_as_long_as_it_says() {
                 "annotations": {"note": "x".repeat(2000)},
             },
         });
-        world.store(&format!("a/{name}"), &thing).await;
+        server.store(&format!("a/{name}"), &thing).await;
     }
     let accept = metadata("PartialObjectMetadataList", "v1");
-    let answer = world.answer("GET things", &accept).await;
-    assert!(answer.raw.len() > 600 << 10, "{}", answer.raw.len());
-    let list = opened(&answer.raw, "meta.k8s.io/v1", "PartialObjectMetadataList");
+    let response = server.response("GET things", &accept).await;
+    assert!(response.raw.len() > 600 << 10, "{}", response.raw.len());
+    let list = opened(&response.raw, "meta.k8s.io/v1", "PartialObjectMetadataList");
     let items = all(&list, 2);
     let names: Vec<Bytes> = items.iter().map(|item| one(&one(item, 1), 1)).collect();
     let want: Vec<String> = (0..count).map(|at| format!("t{at:04}")).collect();
@@ -147,18 +149,18 @@ async fn a_list_that_is_not_held_is_as_long_as_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_hold_what_is_read_singly() {
-    let world = World::of_things(2).await;
-    let singly = singly(&world, 2).await;
+async fn protobuf_events_equal_single_objects() {
+    let server = TestServer::of_things(2).await;
+    let singly = singly(&server, 2).await;
     let accept = metadata("PartialObjectMetadata", "v1");
     let url = "GET things?watch=1&allowWatchBookmarks=true&sendInitialEvents=true\
                &resourceVersionMatch=NotOlderThan";
-    let answer = world.ask(url, &accept).await;
+    let response = server.ask(url, &accept).await;
     assert_eq!(
-        answer.headers()["content-type"],
+        response.headers()["content-type"],
         "application/vnd.kubernetes.protobuf;stream=watch"
     );
-    let mut body = answer.into_body();
+    let mut body = response.into_body();
     let mut arrived = Vec::new();
     let mut events = Vec::new();
     while events.len() < 3 {
@@ -187,8 +189,8 @@ async fn events_hold_what_is_read_singly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_are_messages_for_those_who_ask_for_them() {
-    let world = World::of_things(1).await;
+async fn errors_are_protobuf_on_request() {
+    let server = TestServer::of_things(1).await;
     let either = format!("{PROTOBUF},application/json");
     for (request, accept, code) in [
         ("GET things/none", either.as_str(), 404),
@@ -196,10 +198,10 @@ async fn failures_are_messages_for_those_who_ask_for_them() {
         ("GET things?watch=1", PROTOBUF, 406),
         ("GET things?limit=x", &either, 400),
     ] {
-        let answer = world.answer(request, accept).await;
-        assert_eq!(answer.code, code, "{request}");
-        assert_eq!(answer.headers["content-type"], PROTOBUF, "{request}");
-        let status = opened(&answer.raw, "v1", "Status");
+        let response = server.response(request, accept).await;
+        assert_eq!(response.code, code, "{request}");
+        assert_eq!(response.headers["content-type"], PROTOBUF, "{request}");
+        let status = opened(&response.raw, "v1", "Status");
         assert_eq!(one(&status, 2), "Failure");
         let last = fields(status).last().cloned();
         assert_eq!(last, Some((6, Field::Number(code.into()))), "{request}");

@@ -1,4 +1,4 @@
-//! Watches: where they start, what they tell, how they end.
+//! Watches: start, events, end.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -7,26 +7,26 @@ use gateway::store::{Limits, StoreConfig};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use super::world::{World, revision};
+use super::server::{TestServer, revision};
 
 const STREAMED: &str =
     "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_a_line_of_compact_json() {
-    let world = World::of_things(1).await;
-    let object = world.answer("GET things/t0", "").await.body;
-    let mut watch = world.watch("things?watch=1", "").await;
+async fn event_is_one_line_of_compact_json() {
+    let server = TestServer::of_things(1).await;
+    let object = server.response("GET things/t0", "").await.body;
+    let mut watch = server.watch("things?watch=1", "").await;
     let added = format!(r#"{{"type":"ADDED","object":{}}}"#, object.trim_end());
     assert_eq!(watch.line().await.as_deref(), Some(&*added));
-    world.delete("a/t0").await;
+    server.delete("a/t0").await;
     let deleted = added.replace("ADDED", "DELETED").replace("r1", "r2");
     assert_eq!(watch.line().await.as_deref(), Some(&*deleted));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_query_says_where_a_watch_starts() {
-    let world = World::of_things(3).await;
+async fn query_selects_watch_start() {
+    let server = TestServer::of_things(3).await;
     let (one, now) = (revision(1), revision(3));
     let all = ["ADDED t0 0", "ADDED t1 1", "ADDED t2 2"];
     let end =
@@ -36,7 +36,7 @@ async fn the_query_says_where_a_watch_starts() {
     let cases: Vec<(String, &[&str])> = vec![
         ("watch=1".to_owned(), &all),
         ("watch=true&resourceVersion=0".to_owned(), &all),
-        // From nowhere a watch begins with a list, whose end those are told who can read it.
+        // An unset version starts with a list; clients that allow bookmarks get one at its end.
         ("watch=1&allowWatchBookmarks=1".to_owned(), &with_end),
         (format!("watch=1&resourceVersion={one}"), &all[1..]),
         (format!("watch=1&resourceVersion={now}"), &[]),
@@ -57,12 +57,12 @@ async fn the_query_says_where_a_watch_starts() {
     ];
     let mut watches = Vec::new();
     for (query, want) in &cases {
-        let mut watch = world.watch(&format!("things?{query}"), "").await;
+        let mut watch = server.watch(&format!("things?{query}"), "").await;
         assert_eq!(watch.events(want.len()).await, *want, "{query}");
         watches.push(watch);
     }
-    // And goes on with what happens, without a gap or a repetition.
-    world.put("a/t1", &json!({}), &json!({"size": 2})).await;
+    // Then the changes follow, without gaps or repetitions.
+    server.put("a/t1", &json!({}), &json!({"size": 2})).await;
     for ((query, _), watch) in cases.iter().zip(&mut watches) {
         let want = if query.contains("spec.size") {
             "ADDED t1 2"
@@ -73,7 +73,7 @@ async fn the_query_says_where_a_watch_starts() {
     }
     for path in ["", "/t1"] {
         let url = format!("/apis/example.com/v1/watch/namespaces/a/things{path}?timeoutSeconds=9");
-        let mut watch = world.watch(&url, "").await;
+        let mut watch = server.watch(&url, "").await;
         let first = if path.is_empty() {
             "ADDED t0 0"
         } else {
@@ -84,9 +84,11 @@ async fn the_query_says_where_a_watch_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_enters_or_leaves_a_selection_is_added_or_deleted() {
-    let world = World::new().await;
-    let mut watch = world.watch("things?watch=1&labelSelector=in=yes", "").await;
+async fn selector_transitions_are_added_and_deleted_events() {
+    let server = TestServer::new().await;
+    let mut watch = server
+        .watch("things?watch=1&labelSelector=in=yes", "")
+        .await;
     let (inside, outside) = (json!({"in": "yes"}), json!({"in": "no"}));
     for (size, labels) in [
         (0, &outside),
@@ -95,10 +97,10 @@ async fn an_object_that_enters_or_leaves_a_selection_is_added_or_deleted() {
         (3, &outside),
         (4, &inside),
     ] {
-        world.put("a/x", labels, &json!({ "size": size })).await;
+        server.put("a/x", labels, &json!({ "size": size })).await;
     }
-    world.delete("a/x").await;
-    world.put("b/x", &inside, &json!({"size": 5})).await;
+    server.delete("a/x").await;
+    server.put("b/x", &inside, &json!({"size": 5})).await;
     let events = watch.events(5).await;
     let want = [
         "ADDED x 1",
@@ -111,14 +113,14 @@ async fn an_object_that_enters_or_leaves_a_selection_is_added_or_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_name_their_columns_once() {
-    let world = World::of_things(2).await;
+async fn watched_tables_send_columns_once() {
+    let server = TestServer::of_things(2).await;
     for (query, carried) in [
         ("", "PartialObjectMetadata"),
         ("&includeObject=Object", "Thing"),
         ("&includeObject=None", ""),
     ] {
-        let mut watch = world
+        let mut watch = server
             .watch(&format!("things?{STREAMED}{query}"), "table")
             .await;
         for (at, columns) in [(0, false), (1, true)] {
@@ -137,7 +139,7 @@ async fn tables_name_their_columns_once() {
             assert_eq!(row["cells"][0], format!("t{at}"));
             assert_eq!(row["object"]["kind"].as_str().unwrap_or_default(), carried);
         }
-        // The end is told whatever rows carry: in one row without content.
+        // The end bookmark is sent for every `includeObject`: in one row without cells.
         let want = match carried {
             "Thing" => {
                 r#"{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"annotations":{"k8s.io/initial-events-end":"true"},"resourceVersion":"r2"}}"#
@@ -154,24 +156,24 @@ async fn tables_name_their_columns_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metadata_alone_is_watched_in_any_version() {
-    let world = World::of_things(1).await;
+async fn partial_metadata_watch_works_in_any_version() {
+    let server = TestServer::of_things(1).await;
     let accept = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
-    let object = world.answer("GET things/t0", accept).await.body;
-    let mut watch = world.watch(&format!("things?{STREAMED}"), accept).await;
+    let object = server.response("GET things/t0", accept).await.body;
+    let mut watch = server.watch(&format!("things?{STREAMED}"), accept).await;
     let added = format!(r#"{{"type":"ADDED","object":{}}}"#, object.trim_end());
     assert_eq!(watch.line().await.unwrap(), added);
     let end = r#"{"type":"BOOKMARK","object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"r1","annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
     assert_eq!(watch.line().await.unwrap(), end);
-    world.delete("a/t0").await;
+    server.delete("a/t0").await;
     let deleted = added.replace("ADDED", "DELETED").replace("r1", "r2");
     assert_eq!(watch.line().await.unwrap(), deleted);
 
     let old = "/apis/example.com/v1beta1/things?watch=1";
-    world
+    server
         .put("a/t1", &json!({}), &json!({"size": 1, "color": "red"}))
         .await;
-    let mut watch = world.watch(old, "").await;
+    let mut watch = server.watch(old, "").await;
     let line = watch.line().await.unwrap();
     assert!(
         line.contains(r#""apiVersion":"example.com/v1beta1","kind":"Thing""#),
@@ -181,8 +183,8 @@ async fn metadata_alone_is_watched_in_any_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_watched_is_told_before_or_as_the_only_event() {
-    let world = World::of_things(1).await;
+async fn failed_watch_is_status_or_single_error_event() {
+    let server = TestServer::of_things(1).await;
     for (query, code, message) in [
         (
             "resourceVersion=abc",
@@ -205,30 +207,32 @@ async fn what_cannot_be_watched_is_told_before_or_as_the_only_event() {
             "field label not supported: spec.owner",
         ),
     ] {
-        let answer = world
-            .answer(&format!("GET things?watch=1&{query}"), "")
+        let response = server
+            .response(&format!("GET things?watch=1&{query}"), "")
             .await;
-        let status: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let status: Value = serde_json::from_str(&response.body).expect("JSON");
         assert_eq!(
-            (answer.code, &status["message"]),
+            (response.code, &status["message"]),
             (code, &json!(message)),
             "{query}"
         );
     }
-    let yaml = world.answer("GET things?watch=1", "application/yaml").await;
+    let yaml = server
+        .response("GET things?watch=1", "application/yaml")
+        .await;
     assert_eq!(yaml.code, 406);
     let types =
         "application/json;stream=watch,\n  application/vnd.kubernetes.protobuf;stream=watch";
     assert!(yaml.body.contains(types), "{}", yaml.body);
 
-    let mut old = world
+    let mut old = server
         .watch("things?watch=1&resourceVersion=1", "table")
         .await;
     let error = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version: 1 (r0)","reason":"Expired","code":410}}"#;
     assert_eq!(old.line().await.as_deref(), Some(error));
     assert_eq!(old.line().await, None);
     let after = format!("things?watch=1&resourceVersion={}", revision(1_000));
-    let mut unissued = world.watch(&after, "").await;
+    let mut unissued = server.watch(&after, "").await;
     let line = unissued.line().await.expect("an event");
     let words = "The resourceVersion for the provided watch is too large: 1099511628776, this store is at r1";
     assert!(
@@ -237,7 +241,7 @@ async fn what_cannot_be_watched_is_told_before_or_as_the_only_event() {
     );
     assert_eq!(unissued.line().await, None);
     let future = format!("things?{STREAMED}&resourceVersion=9000000000000000000");
-    let mut future = world.watch(&future, "").await;
+    let mut future = server.watch(&future, "").await;
     let line = future.line().await.expect("an event");
     assert!(
         line.contains(r#""type":"ERROR""#) && line.contains("ResourceVersionTooLarge"),
@@ -247,31 +251,31 @@ async fn what_cannot_be_watched_is_told_before_or_as_the_only_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_ends_in_time_and_says_how_far_it_came() {
-    let world = World::of_things(1).await;
+async fn watch_ends_at_timeout_with_bookmark() {
+    let server = TestServer::of_things(1).await;
     let query = "watch=1&allowWatchBookmarks=true&timeoutSeconds=5";
     let (url, now) = (format!("things?{query}"), revision(1));
-    let mut told = world
+    let mut watch_with_end = server
         .watch(&format!("{url}&resourceVersion={now}"), "")
         .await;
-    let mut quiet = world
+    let mut quiet = server
         .watch(
             &format!("things?watch=1&timeoutSeconds=1&resourceVersion={now}"),
             "",
         )
         .await;
-    // Elsewhere: the watch sees nothing of it, and yet may begin behind it next time.
-    world.put("b/x", &json!({}), &json!({})).await;
+    // In another namespace: no event, but the bookmark includes the revision.
+    server.put("b/x", &json!({}), &json!({})).await;
     let bookmark = r#"{"type":"BOOKMARK","object":{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"resourceVersion":"r2"}}}"#;
-    assert_eq!(told.line().await.as_deref(), Some(bookmark));
-    assert_eq!(told.line().await, None);
+    assert_eq!(watch_with_end.line().await.as_deref(), Some(bookmark));
+    assert_eq!(watch_with_end.line().await, None);
     assert_eq!(quiet.line().await, None);
     let future = "things?watch=1&allowWatchBookmarks=true&timeoutSeconds=5&resourceVersion=9000000000000000000";
-    assert_eq!(world.watch(future, "").await.line().await, None);
+    assert_eq!(server.watch(future, "").await.line().await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_falls_behind_is_cut() {
+async fn slow_watcher_ends_with_410() {
     let limits = Limits {
         history: 20_000,
         total: usize::MAX,
@@ -280,19 +284,21 @@ async fn who_falls_behind_is_cut() {
         limits,
         ..StoreConfig::default()
     };
-    let world = World::with(config).await;
-    world.put("a/x", &json!({}), &json!({"size": 0})).await;
-    let mut slow = world.watch("things?watch=1", "").await;
+    let server = TestServer::with(config).await;
+    server.put("a/x", &json!({}), &json!({"size": 0})).await;
+    let mut slow = server.watch("things?watch=1", "").await;
     assert_eq!(slow.events(1).await, ["ADDED x 0"]);
     for size in 1..60 {
-        world.put("a/x", &json!({}), &json!({ "size": size })).await;
+        server
+            .put("a/x", &json!({}), &json!({ "size": size }))
+            .await;
     }
-    assert_eq!(world.names("things").await, ["x"]);
-    // What is beyond the limit goes after the newest change was shown.
+    assert_eq!(server.names("things").await, ["x"]);
+    // History beyond the limit is dropped after the newest change was delivered.
     let first = revision(1);
     let past = format!("GET things?resourceVersion={first}&resourceVersionMatch=Exact");
     let gone = async {
-        while world.answer(&past, "").await.code != 410 {
+        while server.response(&past, "").await.code != 410 {
             tokio::task::yield_now().await;
         }
     };
@@ -307,17 +313,19 @@ async fn who_falls_behind_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streamed_lists_are_compressed_for_those_who_take_it() {
-    let world = World::of_things(3).await;
+async fn streamed_lists_are_compressed_on_request() {
+    let server = TestServer::of_things(3).await;
     let take = "*/*|Accept-Encoding: gzip";
-    let plain = world.ask("GET things?watch=1&timeoutSeconds=1", take).await;
+    let plain = server
+        .ask("GET things?watch=1&timeoutSeconds=1", take)
+        .await;
     assert!(!plain.headers().contains_key("content-encoding"));
     let request = format!("GET things?{STREAMED}");
-    let answer = world.ask(&request, take).await;
-    assert_eq!(answer.headers()["content-encoding"], "gzip");
-    assert_eq!(answer.headers()["vary"], "Accept-Encoding");
-    let (mut body, mut packed, mut text) = (answer.into_body(), Vec::new(), String::new());
-    world.put("a/t9", &json!({}), &json!({"size": 9})).await;
+    let response = server.ask(&request, take).await;
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert_eq!(response.headers()["vary"], "Accept-Encoding");
+    let (mut body, mut packed, mut text) = (response.into_body(), Vec::new(), String::new());
+    server.put("a/t9", &json!({}), &json!({"size": 9})).await;
     while !text.contains("t9") {
         let frame = tokio::time::timeout(Duration::from_secs(10), body.frame());
         let data = frame
@@ -326,7 +334,7 @@ async fn streamed_lists_are_compressed_for_those_who_take_it() {
             .expect("not ended")
             .expect("no error");
         packed.extend_from_slice(&data.into_data().expect("no trailers"));
-        // Every piece can be read as it comes, though the stream has not ended.
+        // Every piece can be decompressed when it arrives, though the stream has not ended.
         let (mut reader, mut plain) = (flate2::read::GzDecoder::new(&*packed), Vec::new());
         let more = reader.read_to_end(&mut plain).expect_err("not ended");
         assert_eq!(more.kind(), std::io::ErrorKind::UnexpectedEof);

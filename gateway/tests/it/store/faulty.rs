@@ -1,4 +1,4 @@
-//! A driver that breaks the protocol is told so, and nothing that it said is remembered.
+//! Protocol violations of a driver: they are reported, and their data is discarded.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use gateway::store::{
 };
 
 use super::LATEST;
-use super::world::{World, changes, latest, thing};
+use super::server::{TestServer, changes, latest, thing};
 use crate::fake::Fake;
-use crate::fake::faults::{Lie, Parts};
+use crate::fake::faults::{ListFault, Parts};
 
 fn chunk(records: Vec<v1::Record>) -> v1::ListResponse {
     let part = Some(Part::Chunk(Chunk { records }));
     v1::ListResponse { part }
 }
 
-/// The list with something done to its records.
+/// The list with changed records.
 fn with(parts: Vec<v1::ListResponse>, change: impl Fn(&mut Vec<v1::Record>)) -> Parts {
     let changed = parts.into_iter().map(|mut part| {
         if let Some(Part::Chunk(chunk)) = &mut part.part {
@@ -30,7 +30,7 @@ fn with(parts: Vec<v1::ListResponse>, change: impl Fn(&mut Vec<v1::Record>)) -> 
     Box::new(changed.collect::<Vec<_>>().into_iter())
 }
 
-/// The header and, for ever, what follows.
+/// The header, followed by endless parts.
 fn endless(parts: Vec<v1::ListResponse>, next: fn(usize) -> v1::ListResponse) -> Parts {
     Box::new(parts.into_iter().take(1).chain((0..).map(next)))
 }
@@ -49,11 +49,11 @@ fn record(number: usize, bytes: usize) -> v1::Record {
     }
 }
 
-/// Changes a response into one that cannot be.
+/// Changes a response into an invalid one.
 type Fault<T> = fn(&mut T);
 
-/// Lists that cannot be: what is wrong, how it is made, and what the operator reads.
-const LISTS: [(&str, Lie, &str); 11] = [
+/// Invalid lists: the violation, how it is made, and the message for operators.
+const LISTS: [(&str, ListFault, &str); 11] = [
     (
         "another resource",
         |parts| {
@@ -146,50 +146,50 @@ const LISTS: [(&str, Lie, &str); 11] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_that_are_none_are_not_loaded() {
-    for (name, lie, why) in LISTS {
+async fn malformed_lists_are_not_loaded() {
+    for (name, fault_fn, why) in LISTS {
         let fake = Fake::new();
         let stored = ["a/x", "a/y"].map(|key| (key.to_owned(), thing(key, 1, "red")));
         fake.put(stored);
-        fake.fault(|faults| faults.list = Some(lie));
+        fake.fault(|faults| faults.list = Some(fault_fn));
         let limits = Limits {
             history: 1 << 20,
             total: 8 << 20,
         };
-        // Nothing is replayed: all of it is in the list.
+        // Without replay, everything is in the list.
         let config = StoreConfig { limits, replay: 0 };
-        let world = World::start(fake, config);
-        let told = |phase: &Phase| match phase {
+        let server = TestServer::start(fake, config);
+        let reported = |phase: &Phase| match phase {
             Phase::Initializing {
                 trouble: Some(trouble),
             } => trouble.contains(why),
             _ => false,
         };
-        world.until(told).await;
-        // Nothing of it is left.
-        world.fake.fault(|faults| faults.list = None);
-        world.until(|phase| *phase == Phase::Ready).await;
-        let listed = world.list(latest()).await.expect("listed").1;
+        server.until(reported).await;
+        // Nothing of the invalid list remains.
+        server.fake.fault(|faults| faults.list = None);
+        server.until(|phase| *phase == Phase::Ready).await;
+        let listed = server.list(latest()).await.expect("listed").1;
         assert_eq!(listed.len(), 2, "{name}");
-        world.put("a/z", 1, "red").await;
+        server.put("a/z", 1, "red").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revision_that_cannot_be_is_forgotten_at_once() {
-    let world = World::new().await;
-    let written = world.put("a/x", 1, "red").await;
+async fn impossible_revision_is_discarded() {
+    let server = TestServer::new().await;
+    let written = server.put("a/x", 1, "red").await;
     for absurd in [i64::MAX, 1 << 53, -1, i64::MIN] {
-        world.fake.fault(|faults| faults.revisions.push(absurd));
-        let error = world.list(latest()).await.expect_err("no revision");
+        server.fake.fault(|faults| faults.revisions.push(absurd));
+        let error = server.list(latest()).await.expect_err("no revision");
         assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
-        let (at, listed) = world.list(latest()).await.expect("listed");
+        let (at, listed) = server.list(latest()).await.expect("listed");
         assert_eq!((at, listed.len()), (written, 1), "after {absurd}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_stream_that_breaks_its_order_is_resumed() {
+async fn out_of_order_change_stream_is_resumed() {
     fn events(response: &mut v1::WatchResponse) -> &mut Vec<v1::Event> {
         match &mut response.body {
             Some(Body::Events(events)) => &mut events.events,
@@ -213,12 +213,12 @@ async fn a_change_stream_that_breaks_its_order_is_resumed() {
         ("no kind", |it| events(it)[0].r#type = 0),
         ("no header", |it| it.header = None),
     ];
-    let world = World::new().await;
-    let mut watcher = world.watch(WatchStart::Now(LATEST)).await;
-    for (round, (name, lie)) in cases.into_iter().enumerate() {
-        world.fake.fault(|faults| faults.events = Some(lie));
-        // Two in one message.
-        let last = world.fake.put((0..2).map(|at| {
+    let server = TestServer::new().await;
+    let mut watcher = server.watch(WatchStart::Now(LATEST)).await;
+    for (round, (name, fault_fn)) in cases.into_iter().enumerate() {
+        server.fake.fault(|faults| faults.events = Some(fault_fn));
+        // Two changes in one message.
+        let last = server.fake.put((0..2).map(|at| {
             let key = format!("a/{round}-{at}");
             let value = thing(&key, at, "red");
             (key, value)
@@ -229,14 +229,14 @@ async fn a_change_stream_that_breaks_its_order_is_resumed() {
             .map(|(_, _, at)| at)
             .collect();
         assert_eq!(seen, [last - 1, last], "{name}");
-        assert!(world.fake.disk.lock().faults.events.is_none(), "{name}");
-        let listed = world.list(latest()).await.expect("listed").0;
+        assert!(server.fake.disk.lock().faults.events.is_none(), "{name}");
+        let listed = server.list(latest()).await.expect("listed").0;
         assert_eq!(listed, last, "{name}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_verdict_that_cannot_be_is_asked_for_again() {
+async fn impossible_verdict_is_retried() {
     fn applied(response: &mut v1::WriteResponse) -> &mut op_result::Applied {
         match &mut response.results[0].verdict {
             Some(op_result::Verdict::Applied(applied)) => applied,
@@ -261,20 +261,20 @@ async fn a_verdict_that_cannot_be_is_asked_for_again() {
             it.results[0].verdict = Some(op_result::Verdict::Conflict(conflict));
         }),
     ];
-    let world = World::new().await;
-    for (round, (name, lie)) in cases.into_iter().enumerate() {
-        world.fake.fault(|faults| faults.written = Some(lie));
+    let server = TestServer::new().await;
+    for (round, (name, fault_fn)) in cases.into_iter().enumerate() {
+        server.fake.fault(|faults| faults.written = Some(fault_fn));
         let key = format!("a/x{round}");
         let create = Action::Create {
             value: thing(&key, 1, "red").into(),
             index: Index::default(),
         };
-        let written = tokio::time::timeout(Duration::from_secs(5), world.write(&key, create));
+        let written = tokio::time::timeout(Duration::from_secs(5), server.write(&key, create));
         let written = written.await.expect("in time");
         let Ok(WriteOutcome::Applied { revision, .. }) = written else {
             panic!("{name}: {written:?}")
         };
-        assert_eq!(revision.get(), world.fake.revision(), "{name}");
+        assert_eq!(revision.get(), server.fake.revision(), "{name}");
     }
-    assert_eq!(world.fake.changes(), 8, "each once");
+    assert_eq!(server.fake.changes(), 8, "each once");
 }

@@ -1,8 +1,8 @@
-//! Nothing that a client asks reaches a driver that may not be used.
+//! Client requests never reach an unusable driver.
 
 use gateway::store::{Action, Index, Phase, StoreConfig, StoreError, WriteOutcome};
 
-use super::world::{World, latest, thing};
+use super::server::{TestServer, latest, thing};
 use crate::fake::Fake;
 
 fn create(key: &str) -> Action {
@@ -12,109 +12,109 @@ fn create(key: &str) -> Action {
     }
 }
 
-/// Neither a write nor a read gets through, and none reaches the driver.
-async fn refused(world: &World, why: &str) {
-    let before = world.fake.disk.lock().ops;
+/// Neither a write nor a read succeeds, and none reaches the driver.
+async fn rejected(server: &TestServer, why: &str) {
+    let before = server.fake.disk.lock().ops;
     for key in ["a/x", "a/y"] {
-        let written = world.write(key, create(key)).await;
+        let written = server.write(key, create(key)).await;
         let unavailable = matches!(
             written,
             Err(StoreError::Initializing { .. }
                 | StoreError::Unavailable { .. }
-                // It was on its way when the connection broke.
+                // The operation was in flight when the connection broke.
                 | StoreError::OutcomeUnknown { .. })
         );
         assert!(unavailable, "{why}: {written:?}");
-        let read = world.list(latest()).await;
+        let read = server.list(latest()).await;
         assert!(read.is_err(), "{why}: {read:?}");
     }
-    assert_eq!(world.fake.disk.lock().ops, before, "{why}");
-    assert_eq!(world.fake.changes(), 0, "{why}");
+    assert_eq!(server.fake.disk.lock().ops, before, "{why}");
+    assert_eq!(server.fake.changes(), 0, "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_driver_that_does_not_fit_is_asked_for_nothing() {
+async fn incompatible_driver_receives_no_request() {
     let fake = Fake::new();
     fake.fault(|faults| faults.minor = Some(99));
-    let world = World::start(fake, StoreConfig::default());
+    let server = TestServer::start(fake, StoreConfig::default());
     let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
-    world.until(waits).await;
-    refused(&world, "a protocol that is too new").await;
-    world.fake.fault(|faults| faults.minor = None);
-    world.until(|phase| *phase == Phase::Ready).await;
-    world.put("a/x", 1, "red").await;
+    server.until(waits).await;
+    rejected(&server, "a protocol that is too new").await;
+    server.fake.fault(|faults| faults.minor = None);
+    server.until(|phase| *phase == Phase::Ready).await;
+    server.put("a/x", 1, "red").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_driver_that_took_anothers_place_is_described_first() {
-    let mut world = World::new().await;
-    world.fake.kill();
-    world.fake.fault(|faults| faults.minor = Some(99));
-    world.fake.start();
-    refused(&world, "another driver at the same address").await;
-    world.fake.fault(|faults| faults.minor = None);
-    world.until(|phase| *phase == Phase::Ready).await;
-    world.put("a/x", 1, "red").await;
+async fn replaced_driver_is_described_before_use() {
+    let mut server = TestServer::new().await;
+    server.fake.kill();
+    server.fake.fault(|faults| faults.minor = Some(99));
+    server.fake.start();
+    rejected(&server, "another driver at the same address").await;
+    server.fake.fault(|faults| faults.minor = None);
+    server.until(|phase| *phase == Phase::Ready).await;
+    server.put("a/x", 1, "red").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_store_is_written_to_once_it_is_loaded() {
-    let mut world = World::new().await;
-    world.fake.kill();
-    world.fake.fault(|faults| {
+async fn different_store_is_written_after_load() {
+    let mut server = TestServer::new().await;
+    server.fake.kill();
+    server.fake.fault(|faults| {
         faults.store_id = Some("another".to_owned());
-        // It can be described, but not loaded.
+        // The driver can be described, but not loaded.
         faults.list = Some(|_| Box::new(std::iter::empty()));
     });
-    world.fake.start();
-    world
+    server.fake.start();
+    server
         .until(|phase| matches!(phase, Phase::Resyncing { .. }))
         .await;
-    refused(&world, "another store").await;
-    world.fake.fault(|faults| faults.list = None);
-    world.until(|phase| *phase == Phase::Ready).await;
-    world.put("a/x", 1, "red").await;
+    rejected(&server, "another store").await;
+    server.fake.fault(|faults| faults.list = None);
+    server.until(|phase| *phase == Phase::Ready).await;
+    server.put("a/x", 1, "red").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_written_before_the_objects_are_loaded() {
+async fn writes_before_load_are_rejected() {
     let fake = Fake::new();
     fake.fault(|faults| faults.undescribed = true);
-    let world = World::start(fake, StoreConfig::default());
-    refused(&world, "not described").await;
-    world.fake.fault(|faults| {
+    let server = TestServer::start(fake, StoreConfig::default());
+    rejected(&server, "not described").await;
+    server.fake.fault(|faults| {
         faults.undescribed = false;
         faults.list = Some(|_| Box::new(std::iter::empty()));
     });
     let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
-    world.until(waits).await;
-    refused(&world, "not loaded").await;
-    world.fake.fault(|faults| faults.list = None);
-    world.until(|phase| *phase == Phase::Ready).await;
-    world.put("a/x", 1, "red").await;
+    server.until(waits).await;
+    rejected(&server, "not loaded").await;
+    server.fake.fault(|faults| faults.list = None);
+    server.until(|phase| *phase == Phase::Ready).await;
+    server.put("a/x", 1, "red").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_written_into_a_store_that_is_being_filled() {
+async fn writes_during_import_are_rejected() {
     let fake = Fake::new();
     fake.fault(|faults| faults.importing = Some(9));
-    let mut world = World::start(fake, StoreConfig::default());
+    let mut server = TestServer::start(fake, StoreConfig::default());
     let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
-    world.until(waits).await;
-    refused(&world, "an import at the start").await;
-    world.fake.fault(|faults| faults.importing = None);
-    world.until(|phase| *phase == Phase::Ready).await;
-    // Restarted in the midst of one.
-    world.fake.kill();
-    world.fake.fault(|faults| faults.importing = Some(9));
-    world.fake.start();
-    refused(&world, "an import after a restart").await;
-    world.fake.fault(|faults| faults.importing = None);
-    world.until(|phase| *phase == Phase::Ready).await;
-    let created = world.write("a/x", create("a/x")).await;
+    server.until(waits).await;
+    rejected(&server, "an import at the start").await;
+    server.fake.fault(|faults| faults.importing = None);
+    server.until(|phase| *phase == Phase::Ready).await;
+    // Restarted during an import.
+    server.fake.kill();
+    server.fake.fault(|faults| faults.importing = Some(9));
+    server.fake.start();
+    rejected(&server, "an import after a restart").await;
+    server.fake.fault(|faults| faults.importing = None);
+    server.until(|phase| *phase == Phase::Ready).await;
+    let created = server.write("a/x", create("a/x")).await;
     let Ok(WriteOutcome::Applied { revision, .. }) = created else {
         panic!("not created: {created:?}")
     };
-    // The empty store that the import told of is not remembered.
+    // The revision of the empty store before the import is not remembered.
     assert!(revision.get() < 9_u64 << 40);
 }

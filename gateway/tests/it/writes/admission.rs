@@ -1,4 +1,4 @@
-//! Steps of admission see every kind of write, and what they change is checked.
+//! Admission steps receive every kind of write, and their changes are validated.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use gateway::admission::{Attributes, Chain, ManageFields, Mutate, Objects, Revie
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::world::{World, thing};
+use super::server::{TestServer, thing};
 
-/// Writes down what it sees; the label `wanted` decides what it does.
+/// Records its calls; the label `wanted` selects its action.
 #[derive(Clone, Debug, Default)]
 struct Witness(Arc<Mutex<Vec<String>>>);
 
@@ -25,7 +25,7 @@ impl Witness {
         }
     }
 
-    /// The lines since the last look.
+    /// The lines since the last call.
     fn seen(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock())
     }
@@ -116,9 +116,9 @@ fn labelled(name: &str, wanted: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_write_passes_admission_once() {
+async fn every_write_passes_admission_once() {
     let witness = Witness::default();
-    let world = World::admitting(witness.chain()).await;
+    let test_server = TestServer::admitting(witness.chain()).await;
     let by = "ark-admin";
     let all = |line: &str| -> Vec<String> {
         let steps: &[&str] = if line.starts_with("Delete") {
@@ -180,47 +180,52 @@ async fn every_kind_of_write_passes_admission_once() {
         ),
     ];
     for (line, body, expected) in cases {
-        let answer = world.ask(line, body).await;
-        assert!(answer.code < 300, "{line}: {answer:?}");
+        let response = test_server.ask(line, body).await;
+        assert!(response.code < 300, "{line}: {response:?}");
         let expected = expected.replace("{by}", by);
         assert_eq!(witness.seen(), all(&expected), "{line}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_by_admission_are_checked_and_stored() {
+async fn admission_changes_are_validated_and_stored() {
     let witness = Witness::default();
-    let world = World::admitting(witness.chain()).await;
-    let grown = world.ask("POST things", labelled("x", "grow")).await;
+    let test_server = TestServer::admitting(witness.chain()).await;
+    let grown = test_server.ask("POST things", labelled("x", "grow")).await;
     assert_eq!(grown.expect(201)["spec"]["size"], 100);
-    let broken = world.ask("POST things", labelled("y", "break")).await;
+    let broken = test_server.ask("POST things", labelled("y", "break")).await;
     assert_eq!(broken.expect(422)["reason"], "Invalid");
-    let moved = world.ask("POST things", labelled("y", "move")).await;
+    let moved = test_server.ask("POST things", labelled("y", "move")).await;
     assert_eq!(moved.expect(400)["reason"], "BadRequest");
     let patch = r#"{"metadata":{"labels":{"wanted":"break"}}}"#;
-    world.ask("MERGE things/x", patch).await.expect(422);
-    assert_eq!(world.x().await["metadata"]["labels"]["wanted"], "grow");
+    test_server.ask("MERGE things/x", patch).await.expect(422);
+    assert_eq!(
+        test_server.x().await["metadata"]["labels"]["wanted"],
+        "grow"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_write_stores_nothing() {
+async fn rejected_write_stores_nothing() {
     let witness = Witness::default();
-    let world = World::admitting(witness.chain()).await;
-    let status = world.ask("POST things", labelled("x", "nothing")).await;
+    let test_server = TestServer::admitting(witness.chain()).await;
+    let status = test_server
+        .ask("POST things", labelled("x", "nothing"))
+        .await;
     assert_eq!(
         status.expect(403)["message"],
         r#"things.example.com "x" is forbidden: not today"#
     );
-    world.ask("GET things/x", "").await.expect(404);
-    world
+    test_server.ask("GET things/x", "").await.expect(404);
+    test_server
         .ask("POST things", labelled("x", ""))
         .await
         .expect(201);
     let patch = r#"{"metadata":{"labels":{"wanted":"nothing"}}}"#;
-    world.ask("MERGE things/x", patch).await.expect(403);
-    world
+    test_server.ask("MERGE things/x", patch).await.expect(403);
+    test_server
         .ask("MERGE things/x?dryRun=All", patch)
         .await
         .expect(403);
-    assert_eq!(world.x().await["metadata"]["labels"]["wanted"], "");
+    assert_eq!(test_server.x().await["metadata"]["labels"]["wanted"], "");
 }

@@ -1,4 +1,4 @@
-//! One identifier names a request in the response and in the logs of both sides.
+//! One audit ID identifies a request in the response and in the logs of both sides.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use conformance::{ModelDriver, Served};
 use gateway::admission::Chain;
 use parking_lot::Mutex;
 
-use super::world::{Running, thing};
+use super::server::{Running, thing};
 use crate::faulty_driver::FaultyDriver;
 
 /// Log lines.
@@ -27,14 +27,14 @@ impl Write for Lines {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_write_is_named_in_the_response_and_in_both_logs() {
+async fn audit_id_of_slow_write_is_in_response_and_both_logs() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    // Of the whole process: which spans are enabled is one decision for all threads of it.
+    // Process-wide, because the enabled spans are cached for all threads.
     tracing::subscriber::set_global_default(subscriber).expect("the only one");
     let folder = tempfile::tempdir().expect("a directory");
     let socket = folder.path().join("s");

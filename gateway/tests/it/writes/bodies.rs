@@ -1,8 +1,8 @@
-//! How large and how deep a body may be.
+//! Size and depth limits of bodies.
 
 use serde_json::json;
 
-use super::world::{World, thing};
+use super::server::{TestServer, thing};
 
 /// A body of a create of exactly this many bytes.
 fn sized(resource: &str, kind: &str, bytes: usize) -> String {
@@ -15,11 +15,11 @@ fn sized(resource: &str, kind: &str, bytes: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_may_be_as_large_as_its_resource_says() {
-    let world = World::new().await;
+async fn body_limit_follows_resource_annotation() {
+    let test_server = TestServer::new().await;
     for (resource, kind, limit) in [("things", "Thing", 3 << 20), ("tomes", "Tome", 32 << 20)] {
         let line = format!("POST {resource}");
-        let status = world
+        let status = test_server
             .ask(&line, sized(resource, kind, limit + 1))
             .await
             .expect(413);
@@ -28,20 +28,20 @@ async fn a_body_may_be_as_large_as_its_resource_says() {
             status["message"],
             format!("Request entity too large: limit is {limit}")
         );
-        assert!(world.fake.find(resource).is_none());
-        world
+        assert!(test_server.fake.find(resource).is_none());
+        test_server
             .ask(&line, sized(resource, kind, limit))
             .await
             .expect(201);
-        assert!(world.fake.find(resource).is_some());
+        assert!(test_server.fake.find(resource).is_some());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_mebibytes_come_back_to_the_byte() {
-    let world = World::new().await;
-    let mut watch = world.server.watch("tomes?watch=1").await;
-    let created = world
+async fn ten_mebibyte_object_is_returned_byte_for_byte() {
+    let test_server = TestServer::new().await;
+    let mut watch = test_server.server.watch("tomes?watch=1").await;
+    let created = test_server
         .ask("POST tomes", sized("big", "Tome", 10 << 20))
         .await;
     created.expect(201);
@@ -49,12 +49,12 @@ async fn ten_mebibytes_come_back_to_the_byte() {
     let object = created.body.strip_suffix(b"\n").expect("a newline");
     let event = watch.line().await;
     assert!(event == [b"{\"type\":\"ADDED\",\"object\":", object, b"}\n"].concat());
-    let world = world.restart().await;
-    let got = world.ask("GET tomes/big", "").await;
+    let test_server = test_server.restart().await;
+    let got = test_server.ask("GET tomes/big", "").await;
     assert!(got.body == created.body);
-    let list = world.ask("GET tomes", "").await;
+    let list = test_server.ask("GET tomes", "").await;
     assert!(memchr::memmem::find(&list.body, object).is_some());
-    let patched = world
+    let patched = test_server
         .ask("MERGE tomes/big", r#"{"metadata":{"labels":{"a":"b"}}}"#)
         .await;
     let text = &patched.expect(200)["text"];
@@ -65,8 +65,8 @@ async fn ten_mebibytes_come_back_to_the_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tree_may_be_as_deep_as_its_reader() {
-    let world = World::of_x().await;
+async fn body_depth_limit_is_enforced() {
+    let test_server = TestServer::of_x().await;
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let spec = |depth| format!(r#"{{"deep":{}}}"#, nested(depth));
     let create = |depth| {
@@ -79,9 +79,12 @@ async fn a_tree_may_be_as_deep_as_its_reader() {
         ("MERGE things/x", format!(r#"{{"spec":{}}}"#, spec(20_000))),
         ("DELETE things/x", nested(20_000)),
     ] {
-        let status = world.ask(line, body).await.expect(400);
+        let status = test_server.ask(line, body).await.expect(400);
         assert_eq!(status["reason"], "BadRequest", "{line}");
     }
-    world.ask("POST things", create(100)).await.expect(201);
-    assert_eq!(world.x().await["spec"]["size"], 1);
+    test_server
+        .ask("POST things", create(100))
+        .await
+        .expect(201);
+    assert_eq!(test_server.x().await["spec"]["size"], 1);
 }

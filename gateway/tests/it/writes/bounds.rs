@@ -1,10 +1,10 @@
-//! Small requests that ask for much: the responses and what is stored stay small.
+//! Small requests with expensive results: responses and stored objects stay small.
 
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::server::TestServer;
 
-/// Bytes of the largest response to a request that is wrong.
+/// Bytes of the largest error response.
 const LARGEST: usize = (1 << 20) + (16 << 10);
 
 fn heap(metadata: &Value, content: &Value) -> String {
@@ -16,8 +16,8 @@ fn heap(metadata: &Value, content: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_of_a_request_are_bounded() {
-    let world = World::new().await;
+async fn request_errors_are_bounded() {
+    let test_server = TestServer::new().await;
     let names: Vec<String> = (0..20_000).map(|n| format!("not a name {n}")).collect();
     let labels: serde_json::Map<_, _> = names.iter().map(|n| (n.clone(), json!("x"))).collect();
     let owner = |n: usize| json!({"apiVersion": "v1", "kind": "Pod", "name": format!("p{n}"), "uid": "u", "controller": true});
@@ -30,25 +30,27 @@ async fn errors_of_a_request_are_bounded() {
         (none.clone(), json!({"strict": vec![json!({}); 20_000]})),
         (none.clone(), json!({"choices": vec!["white"; 50_000]})),
     ] {
-        let answer = world.ask("POST heaps", heap(&metadata, &content)).await;
-        let status = answer.expect(422);
-        assert!(answer.body.len() < LARGEST, "{}", answer.body.len());
+        let response = test_server
+            .ask("POST heaps", heap(&metadata, &content))
+            .await;
+        let status = response.expect(422);
+        assert!(response.body.len() < LARGEST, "{}", response.body.len());
         let message = status["message"].as_str().expect("a message");
         assert!(message.contains("some errors are not shown"));
     }
     let one = json!({"choices": ["x".repeat(2 << 20)]});
-    let answer = world.ask("POST heaps", heap(&none, &one)).await;
-    let status = answer.expect(422);
+    let response = test_server.ask("POST heaps", heap(&none, &one)).await;
+    let status = response.expect(422);
     let message = status["message"].as_str().expect("a message");
     assert!(message.contains("bytes more)"));
-    assert!(answer.body.len() < LARGEST, "{}", answer.body.len());
+    assert!(response.body.len() < LARGEST, "{}", response.body.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defaults_are_not_larger_than_a_body() {
-    let world = World::new().await;
+async fn defaults_are_bounded_by_body_limit() {
+    let test_server = TestServer::new().await;
     let many = json!({"padded": vec![json!({}); 60_000]});
-    let status = world.ask("POST heaps", heap(&json!({}), &many)).await;
+    let status = test_server.ask("POST heaps", heap(&json!({}), &many)).await;
     let status = status.expect(413);
     assert_eq!(status["reason"], "RequestEntityTooLarge");
     assert_eq!(
@@ -56,25 +58,25 @@ async fn defaults_are_not_larger_than_a_body() {
         "Request entity too large: defaults add more than 3145728 bytes"
     );
     let few = json!({"padded": vec![json!({}); 1_000]});
-    let created = world.ask("POST heaps", heap(&json!({}), &few)).await;
+    let created = test_server.ask("POST heaps", heap(&json!({}), &few)).await;
     created.expect(201);
-    let patched = world.ask("MERGE heaps/h", many.to_string()).await;
+    let patched = test_server.ask("MERGE heaps/h", many.to_string()).await;
     patched.expect(413);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn warnings_and_unknown_fields_are_bounded() {
-    let world = World::new().await;
+    let test_server = TestServer::new().await;
     let unknown: serde_json::Map<_, _> = (0..50_000).map(|n| (format!("f{n}"), json!(1))).collect();
     let body = heap(&json!({}), &Value::from(unknown));
-    let answer = world
+    let response = test_server
         .ask("POST heaps?fieldValidation=Strict", body.clone())
         .await;
-    answer.expect(400);
-    assert!(answer.body.len() < LARGEST, "{}", answer.body.len());
-    let answer = world.ask("POST heaps?dryRun=All", body).await;
-    answer.expect(201);
-    let warnings = answer.headers.get_all("warning").iter();
+    response.expect(400);
+    assert!(response.body.len() < LARGEST, "{}", response.body.len());
+    let response = test_server.ask("POST heaps?dryRun=All", body).await;
+    response.expect(201);
+    let warnings = response.headers.get_all("warning").iter();
     let bytes: usize = warnings.map(|warning| warning.len()).sum();
     assert!((1_000..16_000).contains(&bytes), "{bytes}");
 }

@@ -1,5 +1,5 @@
-//! Large objects are worked on elsewhere: they keep nobody waiting, and nothing is done for a client that
-//! does not wait.
+//! Large writes run on the pool: they delay no other request, and are cancelled when their client
+//! disconnects.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::world::{World, thing};
+use super::server::{TestServer, thing};
 use crate::busy::busy;
 
-/// A thing too large to be worked on where it is asked for.
+/// A thing above the weight of inline work.
 fn large(name: &str) -> String {
     let mut large: Value = serde_json::from_str(&thing(name, 1)).expect("JSON");
     large["spec"]["text"] = Value::from("x".repeat(200_000));
@@ -18,12 +18,15 @@ fn large(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn large_objects_wait_for_the_pool_and_small_ones_do_not() {
-    let world = World::of_x().await;
-    world.ask("POST things", large("big")).await.expect(201);
+async fn large_writes_use_pool_and_small_writes_run_inline() {
+    let test_server = TestServer::of_x().await;
+    test_server
+        .ask("POST things", large("big"))
+        .await
+        .expect(201);
     let merge = json!({"spec": {"size": 2}}).to_string();
     let json = json!([{"op": "replace", "path": "/spec/size", "value": 3}]).to_string();
-    // Besides the body it is the stored object that counts.
+    // The stored object counts besides the body.
     for (line, body, code) in [
         ("POST things", large("other"), 201),
         ("POST things?dryRun=All", large("more"), 201),
@@ -41,67 +44,75 @@ async fn large_objects_wait_for_the_pool_and_small_ones_do_not() {
         ),
         ("DELETE things/big", String::new(), 200),
     ] {
-        let release = busy(&world.compute).await;
-        let mut waits = world.start(line, body);
+        let release = busy(&test_server.compute).await;
+        let mut waits = test_server.start(line, body);
         for round in 0..20 {
-            world.ask("GET things/x", "").await.expect(200);
+            test_server.ask("GET things/x", "").await.expect(200);
             let merge = json!({"spec": {"size": round}}).to_string();
-            world.ask("MERGE things/x", merge).await.expect(200);
+            test_server.ask("MERGE things/x", merge).await.expect(200);
         }
         assert!(!waits.is_answered(), "{line}");
         drop(release);
-        waits.answer().await.expect(code);
+        waits.response().await.expect(code);
     }
-    world.ask("GET things/big", "").await.expect(404);
-    world.ask("GET things/other", "").await.expect(404);
+    test_server.ask("GET things/big", "").await.expect(404);
+    test_server.ask("GET things/other", "").await.expect(404);
 }
 
 #[tokio::test]
-async fn a_deadline_ends_the_wait_for_the_pool() {
-    let world = World::of_x().await;
-    let release = busy(&world.compute).await;
+async fn deadline_ends_wait_for_pool() {
+    let test_server = TestServer::of_x().await;
+    let release = busy(&test_server.compute).await;
     let began = Instant::now();
-    let late = world.ask("POST things?timeout=1s", large("late")).await;
+    let timed_out = test_server
+        .ask("POST things?timeout=1s", large("late"))
+        .await;
     let took = began.elapsed();
-    assert_eq!(late.code, 504, "{}", late.text());
+    assert_eq!(timed_out.code, 504, "{}", timed_out.text());
     assert!(took < Duration::from_secs(10), "{took:?}");
     drop(release);
-    // What waits behind it is done, so it would be as well.
-    world.ask("POST things", large("next")).await.expect(201);
-    world.ask("GET things/late", "").await.expect(404);
+    // The next job in the queue completes, so the cancelled one would have as well.
+    test_server
+        .ask("POST things", large("next"))
+        .await
+        .expect(201);
+    test_server.ask("GET things/late", "").await.expect(404);
 }
 
 #[tokio::test]
-async fn nothing_is_begun_for_a_client_that_left_the_queue() {
-    let world = World::of_x().await;
-    let release = busy(&world.compute).await;
-    let gone = world.start("POST things", large("gone"));
-    world.ask("GET things/x", "").await.expect(200);
+async fn queued_job_of_disconnected_client_is_not_started() {
+    let test_server = TestServer::of_x().await;
+    let release = busy(&test_server.compute).await;
+    let gone = test_server.start("POST things", large("gone"));
+    test_server.ask("GET things/x", "").await.expect(200);
     gone.leave().await;
     drop(release);
-    world.ask("POST things", large("next")).await.expect(201);
-    world.ask("GET things/gone", "").await.expect(404);
+    test_server
+        .ask("POST things", large("next"))
+        .await
+        .expect(201);
+    test_server.ask("GET things/gone", "").await.expect(404);
 }
 
 #[tokio::test]
-async fn too_many_large_objects_of_one_user_are_refused() {
-    let world = World::of_x().await;
-    let release = busy(&world.compute).await;
+async fn excess_large_writes_of_one_user_are_rejected() {
+    let test_server = TestServer::of_x().await;
+    let release = busy(&test_server.compute).await;
     let mut requests = JoinSet::new();
     for at in 0..70 {
-        let (server, body) = (world.server.clone(), large(&format!("n{at}")));
+        let (server, body) = (test_server.server.clone(), large(&format!("n{at}")));
         requests.spawn(async move { server.ask("POST things", body).await });
     }
-    // Only those that are refused are answered: by the pool, or by the bound on bodies before it.
-    let refused = requests.join_next().await.expect("one").expect("no panic");
+    // Only rejected requests have a response: from the pool, or from the limit of bodies before it.
+    let rejected = requests.join_next().await.expect("one").expect("no panic");
     drop(release);
     let mut stored = 0;
-    for answer in requests.join_all().await.into_iter().chain([refused]) {
-        if answer.code == 201 {
+    for response in requests.join_all().await.into_iter().chain([rejected]) {
+        if response.code == 201 {
             stored += 1;
         } else {
-            answer.expect(429);
-            assert_eq!(answer.retry_after(), Some("1"));
+            response.expect(429);
+            assert_eq!(response.retry_after(), Some("1"));
         }
     }
     assert!((1..70).contains(&stored), "{stored} of 70");

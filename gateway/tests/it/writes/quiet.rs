@@ -1,13 +1,13 @@
-//! Writes that change nothing, and writes that are only tried.
+//! Writes without a change, and dry runs.
 
 use serde_json::json;
 
-use super::world::{World, thing, version, with};
+use super::server::{TestServer, thing, version, with};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_changes_nothing_is_no_change() {
-    let world = World::of_x().await;
-    world
+async fn write_without_change_keeps_version_and_sends_no_event() {
+    let test_server = TestServer::of_x().await;
+    test_server
         .ask("MERGE things/x/status", r#"{"status":{"a":1}}"#)
         .await
         .expect(200);
@@ -15,22 +15,22 @@ async fn a_write_that_changes_nothing_is_no_change() {
         r#""name":"held""#,
         r#""name":"held","finalizers":["example.com/f"]"#,
     );
-    world.ask("POST things", held).await.expect(201);
-    world.ask("DELETE things/held", "").await.expect(200);
-    let x = world.x().await;
-    let held = world.ask("GET things/held", "").await.expect(200);
-    let changes = world.fake.changes();
-    let mut watch = world
+    test_server.ask("POST things", held).await.expect(201);
+    test_server.ask("DELETE things/held", "").await.expect(200);
+    let x = test_server.x().await;
+    let held = test_server.ask("GET things/held", "").await.expect(200);
+    let changes = test_server.fake.changes();
+    let mut watch = test_server
         .server
         .watch(&format!(
             "things?watch=1&resourceVersion={}",
-            world.fake.revision()
+            test_server.fake.revision()
         ))
         .await;
-    let scale = world.ask("GET things/x/scale", "").await.expect(200);
+    let scale = test_server.ask("GET things/x/scale", "").await.expect(200);
     let cases = [
         ("PUT things/x", x.to_string()),
-        // What is not the client's to say.
+        // Fields that clients cannot set.
         ("PUT things/x", with(&x, "/metadata/generation", 77)),
         ("PUT things/x", with(&x, "/status", json!({"a": 2}))),
         ("PUT things/x/status", with(&x, "/spec/size", 77)),
@@ -45,21 +45,24 @@ async fn a_write_that_changes_nothing_is_no_change() {
         ("DELETE things/held", String::new()),
     ];
     for (line, body) in cases {
-        let answer = world.ask(line, body.clone()).await.expect(200);
+        let response = test_server.ask(line, body.clone()).await.expect(200);
         let before = if line.contains("held") { &held } else { &x };
-        assert_eq!(version(&answer), version(before), "{line} {body}");
+        assert_eq!(version(&response), version(before), "{line} {body}");
     }
-    assert_eq!(world.fake.changes(), changes);
-    // The watch sees the next change first.
-    world.ask("POST things", thing("next", 1)).await.expect(201);
+    assert_eq!(test_server.fake.changes(), changes);
+    // The next event of the watch is the next change.
+    test_server
+        .ask("POST things", thing("next", 1))
+        .await
+        .expect(201);
     assert_eq!(watch.event().await["object"]["metadata"]["name"], "next");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_asks_the_backend_for_no_change() {
-    let world = World::of_x().await;
-    let x = world.x().await;
-    let (changes, ops) = (world.fake.changes(), world.fake.disk.lock().ops);
+async fn dry_run_sends_no_write_to_backend() {
+    let test_server = TestServer::of_x().await;
+    let x = test_server.x().await;
+    let (changes, ops) = (test_server.fake.changes(), test_server.fake.disk.lock().ops);
     let generated = thing("y", 1).replace(r#""name":"y""#, r#""generateName":"y-""#);
     let cases = [
         ("POST things?dryRun=All", thing("y", 1), 201),
@@ -92,10 +95,10 @@ async fn a_dry_run_asks_the_backend_for_no_change() {
         ("DELETE things?dryRun=All", String::new(), 200),
     ];
     for (line, body, code) in cases {
-        let answer = world.ask(line, body).await;
-        assert_eq!(answer.code, code, "{line}: {}", answer.text());
+        let response = test_server.ask(line, body).await;
+        assert_eq!(response.code, code, "{line}: {}", response.text());
     }
-    assert_eq!(world.fake.changes(), changes);
-    assert_eq!(world.fake.disk.lock().ops, ops, "not even asked for");
-    assert_eq!(world.x().await, x);
+    assert_eq!(test_server.fake.changes(), changes);
+    assert_eq!(test_server.fake.disk.lock().ops, ops, "not even asked for");
+    assert_eq!(test_server.x().await, x);
 }

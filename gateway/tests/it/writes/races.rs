@@ -1,49 +1,52 @@
-//! Many at once, and deaths at the worst moment.
+//! Concurrent writes, and crashes of the backend during writes.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::world::{World, thing, version, with};
+use super::server::{TestServer, thing, version, with};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_patches_of_one_object_all_land() {
-    let world = World::of_x().await;
-    let before = world.fake.changes();
+async fn concurrent_patches_of_one_object_all_apply() {
+    let test_server = TestServer::of_x().await;
+    let before = test_server.fake.changes();
     let numbers = 0..24;
     let patches = numbers.clone().map(|number| {
         let patch = json!({"metadata": {"annotations": {format!("n{number}"): "here"}}});
-        let world = &world;
-        async move { world.ask("MERGE things/x", patch.to_string()).await }
+        let test_server = &test_server;
+        async move { test_server.ask("MERGE things/x", patch.to_string()).await }
     });
     let mut versions: Vec<_> = join_all(patches)
         .await
         .iter()
-        .map(|answer| version(&answer.expect(200)).to_owned())
+        .map(|response| version(&response.expect(200)).to_owned())
         .collect();
     versions.sort();
     versions.dedup();
     assert_eq!(versions.len(), 24, "each is a change of its own");
-    assert_eq!(world.fake.changes(), before + 24);
-    let annotations = world.x().await["metadata"]["annotations"].clone();
+    assert_eq!(test_server.fake.changes(), before + 24);
+    let annotations = test_server.x().await["metadata"]["annotations"].clone();
     for number in numbers {
         assert_eq!(annotations[format!("n{number}")], "here", "{annotations}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_concurrent_updates_from_one_version_one_lands() {
-    let world = World::of_x().await;
-    let x = world.x().await;
-    let before = world.fake.changes();
+async fn concurrent_updates_from_one_version_apply_once() {
+    let test_server = TestServer::of_x().await;
+    let x = test_server.x().await;
+    let before = test_server.fake.changes();
     let updates = (10..20).map(|size| {
-        let (world, update) = (&world, with(&x, "/spec/size", size));
-        async move { world.ask("PUT things/x", update).await }
+        let (test_server, update) = (&test_server, with(&x, "/spec/size", size));
+        async move { test_server.ask("PUT things/x", update).await }
     });
     let mut codes: Vec<_> = join_all(updates).await.iter().map(|it| it.code).collect();
     codes.sort_unstable();
     assert_eq!(codes, [vec![200], vec![409; 9]].concat());
-    assert_eq!(world.fake.changes(), before + 1);
-    let status = world.ask("PUT things/x", x.to_string()).await.expect(409);
+    assert_eq!(test_server.fake.changes(), before + 1);
+    let status = test_server
+        .ask("PUT things/x", x.to_string())
+        .await
+        .expect(409);
     assert_eq!(
         status["message"],
         "Operation cannot be fulfilled on things.example.com \"x\": the object has been modified; \
@@ -52,17 +55,18 @@ async fn of_concurrent_updates_from_one_version_one_lands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_meant_for_one_never_hits_its_successor() {
-    let world = World::of_x().await;
+async fn deletion_with_precondition_never_deletes_successor() {
+    let test_server = TestServer::of_x().await;
     for _ in 0..20 {
-        let x = world.x().await;
+        let x = test_server.x().await;
         let uid = x["metadata"]["uid"].as_str().expect("a uid");
         let precondition = json!({"preconditions": {"uid": uid}}).to_string();
         let recreate = async {
-            world.ask("DELETE things/x", "").await;
-            world.ask("POST things", thing("x", 1)).await
+            test_server.ask("DELETE things/x", "").await;
+            test_server.ask("POST things", thing("x", 1)).await
         };
-        let (deleted, created) = tokio::join!(world.ask("DELETE things/x", precondition), recreate);
+        let (deleted, created) =
+            tokio::join!(test_server.ask("DELETE things/x", precondition), recreate);
         assert!(
             matches!(deleted.code, 200 | 404 | 409),
             "{}",
@@ -70,89 +74,97 @@ async fn a_deletion_meant_for_one_never_hits_its_successor() {
         );
         let created = created.expect(201);
         assert_eq!(
-            world.x().await["metadata"]["uid"],
+            test_server.x().await["metadata"]["uid"],
             created["metadata"]["uid"]
         );
     }
 }
 
-/// A deleted `x` that one finalizer holds, and the update that lets it go.
-async fn held() -> (World, Value) {
-    let world = World::new().await;
+/// A deleted `x` with one finalizer, and the update that removes it.
+async fn held() -> (TestServer, Value) {
+    let test_server = TestServer::new().await;
     let held = thing("x", 1).replace(
         r#""name":"x""#,
         r#""name":"x","finalizers":["example.com/f"]"#,
     );
-    world.ask("POST things", held).await.expect(201);
-    world.ask("DELETE things/x", "").await.expect(200);
-    let mut x = world.x().await;
+    test_server.ask("POST things", held).await.expect(201);
+    test_server.ask("DELETE things/x", "").await.expect(200);
+    let mut x = test_server.x().await;
     assert!(x["metadata"]["deletionTimestamp"].is_string());
     x["metadata"]["finalizers"] = json!([]);
-    (world, x)
+    (test_server, x)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_finalizer_takes_its_object_along_in_one_change() {
-    let (world, update) = held().await;
-    let (changes, ops) = (world.fake.changes(), world.fake.disk.lock().ops);
-    world
+async fn last_finalizer_and_object_are_removed_in_one_change() {
+    let (test_server, update) = held().await;
+    let (changes, ops) = (test_server.fake.changes(), test_server.fake.disk.lock().ops);
+    test_server
         .ask("PUT things/x", update.to_string())
         .await
         .expect(200);
-    assert!(world.fake.find("x").is_none());
-    assert_eq!(world.fake.changes(), changes + 1);
-    assert_eq!(world.fake.disk.lock().ops, ops + 1);
-    world.ask("GET things/x", "").await.expect(404);
+    assert!(test_server.fake.find("x").is_none());
+    assert_eq!(test_server.fake.changes(), changes + 1);
+    assert_eq!(test_server.fake.disk.lock().ops, ops + 1);
+    test_server.ask("GET things/x", "").await.expect(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_death_while_the_last_finalizer_goes_leaves_no_half() {
+async fn crash_during_last_finalizer_removal_leaves_consistent_object() {
     for once_stored in [false, true] {
-        let (mut world, update) = held().await;
-        let (changes, ops) = (world.fake.changes(), world.fake.disk.lock().ops);
-        world.fake.fault(|faults| {
+        let (mut test_server, update) = held().await;
+        let (changes, ops) = (test_server.fake.changes(), test_server.fake.disk.lock().ops);
+        test_server.fake.fault(|faults| {
             faults.silent = !once_stored;
             faults.silent_once_stored = once_stored;
         });
-        let request = world.start("PUT things/x", update.to_string());
+        let request = test_server.start("PUT things/x", update.to_string());
         let stored = usize::from(once_stored);
-        world
+        test_server
             .until("it is under way", |fake| {
                 fake.disk.lock().ops > ops && fake.changes() == changes + stored
             })
             .await;
-        world.fake.kill();
-        assert_eq!(world.fake.find("x").is_none(), once_stored);
-        world.fake.fault(|faults| {
+        test_server.fake.kill();
+        assert_eq!(test_server.fake.find("x").is_none(), once_stored);
+        test_server.fake.fault(|faults| {
             faults.silent = false;
             faults.silent_once_stored = false;
         });
-        world.fake.start();
-        request.answer().await.expect(200);
-        assert!(world.fake.find("x").is_none());
-        assert_eq!(world.fake.changes(), changes + 1, "one change, made once");
+        test_server.fake.start();
+        request.response().await.expect(200);
+        assert!(test_server.fake.find("x").is_none());
+        assert_eq!(
+            test_server.fake.changes(),
+            changes + 1,
+            "one change, made once"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_death_between_commit_and_answer_creates_once() {
-    let mut world = World::new().await;
-    world.fake.fault(|faults| faults.silent_once_stored = true);
-    let named = world.start("POST things", thing("x", 1));
+async fn crash_between_commit_and_response_creates_once() {
+    let mut test_server = TestServer::new().await;
+    test_server
+        .fake
+        .fault(|faults| faults.silent_once_stored = true);
+    let named = test_server.start("POST things", thing("x", 1));
     let generated = thing("x", 1).replace(r#""name":"x""#, r#""generateName":"g-""#);
-    let generated = world.start("POST things", generated);
-    world
+    let generated = test_server.start("POST things", generated);
+    test_server
         .until("both are stored", |fake| fake.changes() == 2)
         .await;
-    world.fake.kill();
-    world.fake.fault(|faults| faults.silent_once_stored = false);
-    world.fake.start();
-    let named = named.answer().await.expect(201);
-    generated.answer().await.expect(201);
+    test_server.fake.kill();
+    test_server
+        .fake
+        .fault(|faults| faults.silent_once_stored = false);
+    test_server.fake.start();
+    let named = named.response().await.expect(201);
+    generated.response().await.expect(201);
     assert_eq!(
-        world.fake.changes(),
+        test_server.fake.changes(),
         2,
         "no second name was made, nothing was stored twice"
     );
-    assert_eq!(world.x().await, named);
+    assert_eq!(test_server.x().await, named);
 }

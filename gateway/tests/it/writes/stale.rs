@@ -1,10 +1,10 @@
-//! What the cache has not seen yet decides nothing.
+//! Writes and reads while the cache is stale.
 
 use serde_json::{Value, json};
 
-use super::world::{Answer, World, thing, version, with};
+use super::server::{TestResponse, TestServer, thing, version, with};
 
-/// A thing as it is stored, written by somebody else.
+/// A stored thing that another server wrote.
 fn elsewhere(name: &str, uid: &str, size: u64) -> (String, Vec<u8>) {
     let meta = json!({
         "name": name, "namespace": "a", "uid": uid, "generation": 1,
@@ -16,44 +16,49 @@ fn elsewhere(name: &str, uid: &str, size: u64) -> (String, Vec<u8>) {
     (format!("a/{name}"), kube_json::to_vec(&object))
 }
 
-impl World {
-    /// From now on the server is told of no change.
+impl TestServer {
+    /// Stops the delivery of changes to the server.
     fn hold(&self) {
         let newest = self.fake.revision();
-        self.fake.fault(|faults| faults.held = Some(newest as i64));
+        self.fake
+            .fault(|faults| faults.max_delivered = Some(newest as i64));
     }
 
     fn release(&self) {
-        self.fake.fault(|faults| faults.held = None);
+        self.fake.fault(|faults| faults.max_delivered = None);
     }
 
-    /// A request that cannot be answered before the server has asked the backend and heard of what
-    /// it has.
-    async fn ask_and_release(&self, line: &'static str, body: impl Into<bytes::Bytes>) -> Answer {
+    /// A request that completes only after the server has read the backend and received its
+    /// changes.
+    async fn ask_and_release(
+        &self,
+        line: &'static str,
+        body: impl Into<bytes::Bytes>,
+    ) -> TestResponse {
         let asked = self.fake.disk.lock().asked;
         let request = self.start(line, body);
         self.until("asked", |fake| fake.disk.lock().asked > asked)
             .await;
         self.release();
-        request.answer().await
+        request.response().await
     }
 
-    /// A world whose server has not heard that `x` is of size 2 by now.
+    /// A server that has not received the update of `x` to size 2.
     async fn of_updated_x() -> (Self, Value) {
-        let world = Self::of_x().await;
-        let x = world.x().await;
-        world.hold();
+        let test_server = Self::of_x().await;
+        let x = test_server.x().await;
+        test_server.hold();
         let uid = x["metadata"]["uid"].as_str().expect("a uid");
-        world.fake.put([elsewhere("x", uid, 2)]);
-        (world, x)
+        test_server.fake.put([elsewhere("x", uid, 2)]);
+        (test_server, x)
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_are_made_to_what_the_backend_has() {
-    let (world, _) = World::of_updated_x().await;
-    // The event never comes: the backend's own answer is enough.
-    let patched = world
+async fn patch_applies_to_backend_state_when_cache_is_stale() {
+    let (test_server, _) = TestServer::of_updated_x().await;
+    // The event never arrives: the response of the backend is sufficient.
+    let patched = test_server
         .ask("MERGE things/x", r#"{"spec":{"replicas":7}}"#)
         .await;
     assert_eq!(
@@ -62,33 +67,37 @@ async fn changes_are_made_to_what_the_backend_has() {
     );
     let test = r#"[{"op":"test","path":"/spec/replicas","value":7},
                    {"op":"replace","path":"/spec/size","value":3}]"#;
-    let patched = world.ask_and_release("JSON things/x", test).await;
+    let patched = test_server.ask_and_release("JSON things/x", test).await;
     assert_eq!(
         patched.expect(200)["spec"],
         json!({"size": 3, "replicas": 7})
     );
 
-    let (world, _) = World::of_updated_x().await;
-    world.ask("DELETE things/x", "").await.expect(200);
-    assert!(world.fake.find("x").is_none());
+    let (test_server, _) = TestServer::of_updated_x().await;
+    test_server.ask("DELETE things/x", "").await.expect(200);
+    assert!(test_server.fake.find("x").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_made_from_the_newest_version_is_no_conflict() {
-    let (world, x) = World::of_updated_x().await;
-    let newest = world.fake.revision().to_string();
+async fn update_from_newest_version_succeeds_when_cache_is_stale() {
+    let (test_server, x) = TestServer::of_updated_x().await;
+    let newest = test_server.fake.revision().to_string();
     let update = with(&x, "/metadata/resourceVersion", newest);
-    let answer = world.ask_and_release("PUT things/x", update).await;
-    assert_eq!(answer.expect(200)["spec"]["size"], 1);
+    let response = test_server.ask_and_release("PUT things/x", update).await;
+    assert_eq!(response.expect(200)["spec"]["size"], 1);
 
-    let (world, x) = World::of_updated_x().await;
-    // The backend's answer to the write says it, though the cache thought it was the newest.
-    let status = world.ask("PUT things/x", x.to_string()).await.expect(409);
+    let (test_server, x) = TestServer::of_updated_x().await;
+    // The backend's response to the write detects the conflict, although the cache was believed
+    // current.
+    let status = test_server
+        .ask("PUT things/x", x.to_string())
+        .await
+        .expect(409);
     assert_eq!(status["reason"], "Conflict");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_just_created_is_found() {
+async fn created_object_is_found_when_cache_is_stale() {
     let created = [
         ("MERGE things/y", r#"{"spec":{"size":9}}"#, 200),
         ("PUT things/y", "the newest", 200),
@@ -101,57 +110,66 @@ async fn what_was_just_created_is_found() {
         ("GET things/y", "", 200),
     ];
     for (line, body, code) in created {
-        let world = World::new().await;
-        world.hold();
+        let test_server = TestServer::new().await;
+        test_server.hold();
         let (key, value) = elsewhere("y", "u", 1);
         let stored: Value = serde_json::from_slice(&value).expect("JSON");
-        let newest = world.fake.put([(key, value)]).to_string();
+        let newest = test_server.fake.put([(key, value)]).to_string();
         let body = match body {
             "the newest" => with(&stored, "/metadata/resourceVersion", newest),
             "a new one" => thing("y", 1),
             other => other.to_owned(),
         };
-        let answer = world.ask_and_release(line, body).await;
-        assert_eq!(answer.code, code, "{line}: {}", answer.text());
+        let response = test_server.ask_and_release(line, body).await;
+        assert_eq!(response.code, code, "{line}: {}", response.text());
     }
-    // A create needs no look at all.
-    let world = World::new().await;
-    world.hold();
-    world.fake.put([elsewhere("y", "u", 1)]);
-    let status = world.ask("POST things", thing("y", 1)).await.expect(409);
+    // A create needs no read.
+    let test_server = TestServer::new().await;
+    test_server.hold();
+    test_server.fake.put([elsewhere("y", "u", 1)]);
+    let status = test_server
+        .ask("POST things", thing("y", 1))
+        .await
+        .expect(409);
     assert_eq!(status["reason"], "AlreadyExists");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_just_deleted_is_gone() {
+async fn deleted_object_is_not_found_when_cache_is_stale() {
     let gone = [
         ("MERGE things/x", r#"{"spec":{"size":9}}"#),
         ("PUT things/x", "as it was"),
         ("DELETE things/x", ""),
     ];
     for (line, body) in gone {
-        let world = World::of_x().await;
-        let x = world.x().await;
-        world.hold();
-        world.fake.remove("x");
+        let test_server = TestServer::of_x().await;
+        let x = test_server.x().await;
+        test_server.hold();
+        test_server.fake.remove("x");
         let body = body.replace("as it was", &x.to_string());
-        // The backend's answer to the write says it, and a create need not wait either.
-        let status = world.ask(line, body).await.expect(404);
+        // The backend's response to the write is sufficient, and a create need not wait either.
+        let status = test_server.ask(line, body).await.expect(404);
         assert_eq!(status["reason"], "NotFound", "{line}");
-        world.ask("POST things", thing("x", 3)).await.expect(201);
+        test_server
+            .ask("POST things", thing("x", 3))
+            .await
+            .expect(201);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_object_of_the_same_name_is_another_object() {
-    let world = World::of_x().await;
-    let x = world.x().await;
+async fn recreated_object_is_distinguished_when_cache_is_stale() {
+    let test_server = TestServer::of_x().await;
+    let x = test_server.x().await;
     let uid = x["metadata"]["uid"].as_str().expect("a uid").to_owned();
-    world.hold();
-    world.fake.remove("x");
-    world.fake.put([elsewhere("x", "another", 5)]);
+    test_server.hold();
+    test_server.fake.remove("x");
+    test_server.fake.put([elsewhere("x", "another", 5)]);
     let precondition = json!({"preconditions": {"uid": uid}}).to_string();
-    let status = world.ask("DELETE things/x", precondition).await.expect(409);
+    let status = test_server
+        .ask("DELETE things/x", precondition)
+        .await
+        .expect(409);
     let message = status["message"].as_str().expect("a message");
     assert!(
         message.contains(&format!(
@@ -159,14 +177,14 @@ async fn another_object_of_the_same_name_is_another_object() {
         )),
         "{message}"
     );
-    let newest = world.fake.revision().to_string();
+    let newest = test_server.fake.revision().to_string();
     let update = with(&x, "/metadata/resourceVersion", newest);
-    let answer = world.ask_and_release("PUT things/x", update).await;
-    assert_eq!(answer.expect(409)["reason"], "Conflict");
-    let left = world.x().await;
+    let response = test_server.ask_and_release("PUT things/x", update).await;
+    assert_eq!(response.expect(409)["reason"], "Conflict");
+    let left = test_server.x().await;
     assert_eq!(
         (&left["metadata"]["uid"], &left["spec"]["size"]),
         (&json!("another"), &json!(5))
     );
-    assert_eq!(version(&left), world.fake.revision().to_string());
+    assert_eq!(version(&left), test_server.fake.revision().to_string());
 }

@@ -1,17 +1,22 @@
-//! A stored object that nobody can read is an error, not a missing object.
+//! An undecodable stored object is an error, not a missing object.
 
 use serde_json::Value;
 
-use super::world::{World, thing};
+use super::server::{TestServer, thing};
 
 const BROKEN: &str = "the stored object a/x of things.example.com cannot be read";
 
-/// A world in which `x` is garbage and `y` is not.
-async fn world() -> World {
-    let world = World::of_x().await;
-    world.ask("POST things", thing("y", 2)).await.expect(201);
-    world.fake.put([("a/x".to_owned(), b"{\"kind\":".to_vec())]);
-    world
+/// A server in which `x` is undecodable and `y` is valid.
+async fn test_server() -> TestServer {
+    let test_server = TestServer::of_x().await;
+    test_server
+        .ask("POST things", thing("y", 2))
+        .await
+        .expect(201);
+    test_server
+        .fake
+        .put([("a/x".to_owned(), b"{\"kind\":".to_vec())]);
+    test_server
 }
 
 fn named(status: &Value, line: &str) {
@@ -21,9 +26,9 @@ fn named(status: &Value, line: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_would_have_to_show_it_fails_and_nobody_else() {
-    let mut world = world().await;
-    // As it comes, and as it is found at the start.
+async fn undecodable_object_fails_its_readers_only() {
+    let mut test_server = test_server().await;
+    // Once received as a change, and once loaded at the start.
     for _ in 0..2 {
         for line in [
             "GET things/x",
@@ -40,7 +45,7 @@ async fn whoever_would_have_to_show_it_fails_and_nobody_else() {
             "DELETE things",
             "DELETE things/x?uid",
         ] {
-            let version = world.fake.revision();
+            let version = test_server.fake.revision();
             let put = thing("x", 1).replace(
                 r#""name":"x""#,
                 &format!(r#""name":"x","resourceVersion":"{version}""#),
@@ -51,9 +56,12 @@ async fn whoever_would_have_to_show_it_fails_and_nobody_else() {
                 "DELETE things/x?uid" => r#"{"preconditions":{"uid":"u"}}"#.to_owned(),
                 _ => String::new(),
             };
-            named(&world.ask(line, body).await.expect(500), line);
+            named(&test_server.ask(line, body).await.expect(500), line);
         }
-        let status = world.ask("POST things", thing("x", 1)).await.expect(409);
+        let status = test_server
+            .ask("POST things", thing("x", 1))
+            .await
+            .expect(409);
         assert_eq!(status["reason"], "AlreadyExists");
         for line in [
             "GET things/y",
@@ -62,85 +70,101 @@ async fn whoever_would_have_to_show_it_fails_and_nobody_else() {
             "MERGE things/y",
         ] {
             let body = if line.starts_with("GET") { "" } else { "{}" };
-            world.ask(line, body).await.expect(200);
+            test_server.ask(line, body).await.expect(200);
         }
-        world = world.restart().await;
+        test_server = test_server.restart().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watchers_are_told_and_not_passed_over() {
-    let world = World::of_x().await;
-    let from = world.fake.revision();
+async fn undecodable_object_ends_watches_with_error() {
+    let test_server = TestServer::of_x().await;
+    let from = test_server.fake.revision();
     let watch = |selection: &str| {
         let path = format!("things?watch=1&resourceVersion={from}{selection}");
-        let server = world.server.clone();
+        let server = test_server.server.clone();
         async move { server.watch(&path).await }
     };
     let mut all = watch("").await;
     let mut selected = watch("&labelSelector=a%3Db").await;
     let mut other = watch("&fieldSelector=metadata.name%3Dy").await;
-    world.fake.put([("a/x".to_owned(), b"garbage".to_vec())]);
+    test_server
+        .fake
+        .put([("a/x".to_owned(), b"garbage".to_vec())]);
     for watch in [&mut all, &mut selected] {
         let event = watch.event().await;
         assert_eq!(event["type"], "ERROR");
         named(&event["object"], "watch");
         assert_eq!(event["object"]["code"], 500);
     }
-    world.ask("POST things", thing("y", 1)).await.expect(201);
+    test_server
+        .ask("POST things", thing("y", 1))
+        .await
+        .expect(201);
     assert_eq!(other.event().await["type"], "ADDED");
-    // Who comes later and does not ask for what is there sees what follows.
-    let mut later = world
+    // A watch that starts later, without initial objects, receives later changes.
+    let mut later = test_server
         .server
         .watch(&format!(
             "things?watch=1&resourceVersion={}",
-            world.fake.revision()
+            test_server.fake.revision()
         ))
         .await;
-    world.ask("POST things", thing("z", 1)).await.expect(201);
+    test_server
+        .ask("POST things", thing("z", 1))
+        .await
+        .expect(201);
     assert_eq!(later.event().await["object"]["metadata"]["name"], "z");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_can_get_rid_of_it_by_its_name() {
-    let world = world().await;
-    let version = world.fake.revision();
-    world
+async fn undecodable_object_is_deletable_by_name() {
+    let test_server = test_server().await;
+    let version = test_server.fake.revision();
+    test_server
         .ask("DELETE things/x?dryRun=All", "")
         .await
         .expect(200);
-    assert!(world.fake.find("x").is_some());
+    assert!(test_server.fake.find("x").is_some());
     let stale = r#"{"preconditions":{"resourceVersion":"1"}}"#;
-    world.ask("DELETE things/x", stale).await.expect(409);
-    assert!(world.fake.find("x").is_some());
+    test_server.ask("DELETE things/x", stale).await.expect(409);
+    assert!(test_server.fake.find("x").is_some());
     let exact = format!(r#"{{"preconditions":{{"resourceVersion":"{version}"}}}}"#);
-    let status = world.ask("DELETE things/x", exact).await.expect(200);
+    let status = test_server.ask("DELETE things/x", exact).await.expect(200);
     assert_eq!(status["status"], "Success");
-    assert!(world.fake.find("x").is_none());
-    world.ask("GET things/x", "").await.expect(404);
-    let list = world.ask("GET things", "").await.expect(200);
+    assert!(test_server.fake.find("x").is_none());
+    test_server.ask("GET things/x", "").await.expect(404);
+    let list = test_server.ask("GET things", "").await.expect(200);
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
-    world.ask("DELETE things/x", "").await.expect(404);
-    world.ask("POST things", thing("x", 1)).await.expect(201);
+    test_server.ask("DELETE things/x", "").await.expect(404);
+    test_server
+        .ask("POST things", thing("x", 1))
+        .await
+        .expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_was_repaired_elsewhere_is_not_deleted_for_what_it_was() {
-    let world = world().await;
-    world.ask("GET things/x", "").await.expect(500);
-    let newest = world.fake.revision();
-    world.fake.fault(|faults| faults.held = Some(newest as i64));
+async fn repaired_object_is_not_deleted_as_undecodable() {
+    let test_server = test_server().await;
+    test_server.ask("GET things/x", "").await.expect(500);
+    let newest = test_server.fake.revision();
+    test_server
+        .fake
+        .fault(|faults| faults.max_delivered = Some(newest as i64));
     let repaired = r#"{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"name":"x","namespace":"a","uid":"u","finalizers":["example.com/f"]}}"#;
-    world
+    test_server
         .fake
         .put([("a/x".to_owned(), repaired.as_bytes().to_vec())]);
-    let asked = world.fake.disk.lock().asked;
-    let deletion = world.start("DELETE things/x", "");
-    world
+    let asked = test_server.fake.disk.lock().asked;
+    let deletion = test_server.start("DELETE things/x", "");
+    test_server
         .until("asked", |fake| fake.disk.lock().asked > asked)
         .await;
-    world.fake.fault(|faults| faults.held = None);
-    let held = deletion.answer().await.expect(200);
+    test_server.fake.fault(|faults| faults.max_delivered = None);
+    let held = deletion.response().await.expect(200);
     assert!(held["metadata"]["deletionTimestamp"].is_string(), "{held}");
-    assert!(world.fake.find("x").is_some(), "its finalizer holds it");
+    assert!(
+        test_server.fake.find("x").is_some(),
+        "its finalizer holds it"
+    );
 }

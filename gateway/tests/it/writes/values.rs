@@ -1,13 +1,13 @@
-//! Values come back as kube-apiserver gives them back, wherever they are shown.
+//! Values are returned as by kube-apiserver, in every response.
 
-use super::world::World;
+use super::server::TestServer;
 
-/// A value as a client writes it, and as it is shown.
+/// A value as a client writes it, and as it is returned.
 const VALUES: [(&str, &str); 19] = [
     ("9007199254740993", "9007199254740993"),
     ("9223372036854775807", "9223372036854775807"),
     ("-9223372036854775808", "-9223372036854775808"),
-    // Above int64: Go reads a float64, and spells its shortest form.
+    // Above int64: Go reads a float64 and writes its shortest representation.
     ("9223372036854775808", "9223372036854776000"),
     ("12345678901234567890", "12345678901234567000"),
     ("1e3", "1000"),
@@ -47,7 +47,7 @@ fn members(pick: impl Fn(&(&'static str, &'static str)) -> &'static str) -> Stri
 fn check(at: &str, text: &[u8]) {
     let text = std::str::from_utf8(text).expect("text");
     let shown = members(|value| value.1);
-    // The first that differs says more than the whole.
+    // Reports the first difference, which is shorter than the whole.
     for (at_value, (_, value)) in VALUES.iter().enumerate() {
         let member = format!(r#""v{at_value:02}":{value}"#);
         assert!(text.contains(&member), "{at}: {member} in {text}");
@@ -56,14 +56,14 @@ fn check(at: &str, text: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_are_the_same_everywhere_and_for_ever() {
-    let world = World::new().await;
-    let mut watch = world.server.watch("things?watch=1").await;
+async fn values_are_identical_in_every_response() {
+    let test_server = TestServer::new().await;
+    let mut watch = test_server.server.watch("things?watch=1").await;
     let given = members(|value| value.0);
     let body = format!(
         r#"{{"apiVersion":"example.com/v1","kind":"Thing","metadata":{{"name":"x"}},"spec":{{"any":{{{given}}}}},{given}}}"#
     );
-    let created = world.ask("POST things", body).await;
+    let created = test_server.ask("POST things", body).await;
     created.expect(201);
     check("create", &created.body);
     check("watch", &watch.line().await);
@@ -72,17 +72,17 @@ async fn values_are_the_same_everywhere_and_for_ever() {
         "GET things",
         "GET things?watch=1&timeoutSeconds=1",
     ] {
-        check(line, &world.ask(line, "").await.body);
+        check(line, &test_server.ask(line, "").await.body);
     }
-    let patched = world
+    let patched = test_server
         .ask("MERGE things/x", r#"{"metadata":{"labels":{"a":"b"}}}"#)
         .await;
     check("patch", &patched.body);
     let event = watch.line().await;
     check("watch of the patch", &event);
-    let put = world.ask("PUT things/x", patched.body.clone()).await;
+    let put = test_server.ask("PUT things/x", patched.body.clone()).await;
     assert_eq!(put.body, patched.body, "what was read can be written");
-    let world = world.restart().await;
+    let test_server = test_server.restart().await;
     for line in [
         "GET things/x",
         "GET things",
@@ -90,8 +90,8 @@ async fn values_are_the_same_everywhere_and_for_ever() {
     ] {
         check(
             &format!("{line} after a restart"),
-            &world.ask(line, "").await.body,
+            &test_server.ask(line, "").await.body,
         );
     }
-    assert_eq!(world.ask("GET things/x", "").await.body, patched.body);
+    assert_eq!(test_server.ask("GET things/x", "").await.body, patched.body);
 }

@@ -1,4 +1,4 @@
-//! Answers that nobody reads.
+//! Responses whose clients do not read.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use h2::Reason;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::world::{FOOS, LARGE, SOON, World};
+use super::server::{FOOS, LARGE, SOON, TestServer};
 
-/// A client is given up after a second, or a quarter if somebody needs the room.
-fn impatient() -> Settings {
+/// Read timeouts: one second, or a quarter under pressure.
+fn short_timeouts() -> Settings {
     Settings {
         unsent: UnsentLimits {
             total: 16 << 20,
@@ -24,7 +24,7 @@ fn impatient() -> Settings {
     }
 }
 
-/// How the body of an answer ends.
+/// How the body of a response ends.
 async fn end(body: &mut h2::RecvStream) -> Result<(), Reason> {
     loop {
         match tokio::time::timeout(SOON, body.data())
@@ -39,36 +39,40 @@ async fn end(body: &mut h2::RecvStream) -> Result<(), Reason> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_take_nothing_are_reset_and_hold_a_bounded_number_of_bytes() {
-    let world = World::new(impatient()).await;
+async fn unread_streams_are_reset_and_hold_bounded_bytes() {
+    let test_server = TestServer::new(short_timeouts()).await;
     for path in [
         format!("{FOOS}/large"),
         FOOS.to_owned(),
         format!("{FOOS}?watch=1"),
     ] {
-        // 0: nothing is handed to the stream; 1: all of a chunk waits in it.
+        // 0: nothing is passed to the stream; 1: a whole chunk waits in it.
         for window in [0, 1] {
-            let hostile = world.http2(window).await;
+            let hostile = test_server.http2(window).await;
             let mut held = Vec::new();
             for _ in 0..240 {
-                let answer = hostile.get(&path).await;
-                match answer.status().as_u16() {
-                    200 => held.push(answer.into_body()),
-                    429 => assert_eq!(answer.headers()["retry-after"], "1"),
+                let response = hostile.get(&path).await;
+                match response.status().as_u16() {
+                    200 => held.push(response.into_body()),
+                    429 => assert_eq!(response.headers()["retry-after"], "1"),
                     other => panic!("{other}"),
                 }
-                let owed = world.limits.unsent_bytes();
+                let owed = test_server.limits.unsent_bytes();
                 assert!(owed <= (8 << 20) + LARGE, "{path} {window}: {owed}");
             }
             assert!(held.len() >= 5, "{path} {window}: {}", held.len());
-            let other = world.http2(1 << 20).await;
-            let answer = other.get(&format!("{FOOS}/n")).await;
-            assert_eq!(answer.status(), 200, "{path} {window}: who reads is served");
+            let other = test_server.http2(1 << 20).await;
+            let response = other.get(&format!("{FOOS}/n")).await;
+            assert_eq!(
+                response.status(),
+                200,
+                "{path} {window}: who reads is served"
+            );
             for body in &mut held {
                 let reset = tokio::time::timeout(
                     SOON,
                     std::future::poll_fn(|cx| {
-                        // Not `data`, which would give credit.
+                        // Not `data`, which would release flow-control capacity.
                         body.poll_data(cx).map(|data| match data {
                             Some(Err(error)) => error.reason(),
                             _ => None,
@@ -80,53 +84,53 @@ async fn streams_that_take_nothing_are_reset_and_hold_a_bounded_number_of_bytes(
                     assert_eq!(reset, Some(Reason::CANCEL), "{path}");
                 }
             }
-            world.owes(0).await;
+            test_server.owes(0).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_takes_nothing_is_closed() {
-    let mut settings = impatient();
+async fn unread_connection_is_closed() {
+    let mut settings = short_timeouts();
     settings.unsent.total = 64 << 20;
     settings.unsent.user = 32 << 20;
     settings.unsent.connection = 32 << 20;
-    let world = World::new(settings).await;
+    let test_server = TestServer::new(settings).await;
     for path in [format!("{FOOS}/huge"), FOOS.to_owned()] {
-        let mut hostile = world.connect(b"http/1.1").await;
+        let mut hostile = test_server.connect(b"http/1.1").await;
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         hostile.write_all(request.as_bytes()).await.unwrap();
         hostile.flush().await.unwrap();
         let deadline = Instant::now() + SOON;
-        while world.limits.unsent_bytes() == 0 {
+        while test_server.limits.unsent_bytes() == 0 {
             assert!(Instant::now() < deadline, "answered");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        world.owes(0).await;
+        test_server.owes(0).await;
         let mut rest = Vec::new();
         let read = tokio::time::timeout(SOON, hostile.read_to_end(&mut rest));
-        // What the kernel had is read, and then the end.
+        // Bytes in kernel buffers are read before the end.
         let _ = read.await.expect("closed");
         assert!(rest.len() < 12_000_000, "{}", rest.len());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn small_answers_that_nobody_reads_end_the_connection() {
-    let world = World::new(impatient()).await;
-    let hostile = world.http2(0).await;
+async fn unread_small_responses_close_connection() {
+    let test_server = TestServer::new(short_timeouts()).await;
+    let hostile = test_server.http2(0).await;
     let mut held = Vec::new();
     for _ in 0..100 {
         held.push(hostile.get(&format!("{FOOS}/n")).await);
     }
-    assert_eq!(world.limits.unsent_bytes(), 100 * "small".len());
-    world.owes(0).await;
+    assert_eq!(test_server.limits.unsent_bytes(), 100 * "small".len());
+    test_server.owes(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_gets_all_of_it() {
-    let world = World::new(impatient()).await;
-    let slow = world.http2(32 << 10).await;
+async fn slow_reader_receives_complete_response() {
+    let test_server = TestServer::new(short_timeouts()).await;
+    let slow = test_server.http2(32 << 10).await;
     for (path, length) in [
         (format!("{FOOS}/large"), LARGE),
         (FOOS.to_owned(), 100 * (128 << 10)),
@@ -143,13 +147,13 @@ async fn a_slow_reader_gets_all_of_it() {
         }
         assert_eq!(read, length, "{path}");
     }
-    world.owes(0).await;
+    test_server.owes(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_ends_at_the_deadline_although_nobody_asks_for_more() {
-    let world = World::new(Settings::default()).await;
-    let client = world.http2(0).await;
+async fn unread_response_ends_at_deadline() {
+    let test_server = TestServer::new(Settings::default()).await;
+    let client = test_server.http2(0).await;
     for path in [
         format!("{FOOS}/large?timeout=1s"),
         format!("{FOOS}?timeout=1s"),
@@ -159,14 +163,14 @@ async fn an_answer_ends_at_the_deadline_although_nobody_asks_for_more() {
         assert_eq!(end(&mut body).await, Err(Reason::CANCEL));
         let took = begun.elapsed();
         assert!((1..10).contains(&took.as_secs()), "{path}: {took:?}");
-        world.owes(0).await;
+        test_server.owes(0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_without_news_stays() {
-    let world = World::new(impatient()).await;
-    let client = world.http2(1 << 20).await;
+async fn idle_watch_stays_open() {
+    let test_server = TestServer::new(short_timeouts()).await;
+    let client = test_server.http2(1 << 20).await;
     let mut body = client.get(&format!("{FOOS}?watch=1")).await.into_body();
     let mut read = 0;
     while read < 100 << 10 {

@@ -1,4 +1,4 @@
-//! `/metrics`: what was counted, and what is measured when somebody looks.
+//! `/metrics`: counters, and gauges that are measured at the scrape.
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode};
@@ -13,7 +13,7 @@ use crate::telemetry::Metrics;
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// The metrics and the parts whose use is measured when they are read.
+/// The registry, and the components that are measured at the scrape.
 #[derive(Debug)]
 pub(super) struct Exposition {
     metrics: Metrics,
@@ -53,8 +53,8 @@ impl Exposition {
         }
     }
 
-    /// The answer.
-    pub(super) fn answer(&self) -> Response<Body> {
+    /// The response to a scrape.
+    pub(super) fn respond(&self) -> Response<Body> {
         let (reads, writes) = self.limits.in_flight();
         self.metrics.in_flight(reads, writes);
         let usage = self.store.usage();

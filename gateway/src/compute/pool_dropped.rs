@@ -1,4 +1,4 @@
-//! Values that are dropped elsewhere.
+//! Values that are dropped on the pool.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,26 +7,26 @@ use parking_lot::Mutex;
 
 use super::{Pool, Run};
 
-/// A value that may be large: dropping the tree of a large object takes as long as making it, so it
-/// is dropped by the pool.
+/// A value that may be large. Dropping a large tree takes as long as building it, so the pool drops
+/// it.
 #[derive(Debug)]
-pub struct Kept<T: Send + 'static> {
-    /// None once it was taken.
+pub struct PoolDropped<T: Send + 'static> {
+    /// None after the value was taken.
     value: Option<T>,
-    /// None for what is small.
+    /// None for small values, which are dropped inline.
     pool: Option<Pool>,
 }
 
-/// A value that one job of a request makes and a later one uses up, so that there is never a copy of it.
-/// A third job, which runs when another write came between, makes it again.
-pub struct Remade<T: Send + 'static, E> {
-    made: Mutex<Option<Kept<T>>>,
+/// A value that one job of a request computes and a later job consumes without a copy. If another
+/// write intervenes, the next attempt computes the value again.
+pub struct Recomputable<T: Send + 'static, E> {
+    made: Mutex<Option<PoolDropped<T>>>,
     make: Make<T, E>,
 }
 
 type Make<T, E> = Box<dyn Fn(&Run) -> Result<T, E> + Send + Sync>;
 
-impl<T: Send + 'static> Kept<T> {
+impl<T: Send + 'static> PoolDropped<T> {
     pub(super) const fn new(value: T, pool: Option<Pool>) -> Self {
         Self {
             value: Some(value),
@@ -34,15 +34,15 @@ impl<T: Send + 'static> Kept<T> {
         }
     }
 
-    /// The value itself, for a job that drops it.
+    /// The value, for a job that drops it itself.
     #[must_use]
     pub fn into_inner(mut self) -> T {
         self.value.take().expect("taken only here, which ends it")
     }
 }
 
-impl<T: Send + 'static, E> Remade<T, E> {
-    /// Keeps a value that `make` has made in this run for the next one.
+impl<T: Send + 'static, E> Recomputable<T, E> {
+    /// Stores a value that `make` computed in this run, for the next job.
     #[must_use]
     pub fn new(
         run: &Run,
@@ -50,28 +50,28 @@ impl<T: Send + 'static, E> Remade<T, E> {
         make: impl Fn(&Run) -> Result<T, E> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            made: Mutex::new(Some(run.keep(value))),
+            made: Mutex::new(Some(run.drop_on_pool(value))),
             make: Box::new(make),
         }
     }
 
-    /// The value, which is made again when it was taken before.
+    /// The value; computed again if it was taken before.
     ///
     /// # Errors
-    /// Those of making it.
+    /// Those of computing it.
     pub fn take(&self, run: &Run) -> Result<T, E> {
         let made = self.made.lock().take();
-        made.map_or_else(|| (self.make)(run), |kept| Ok(kept.into_inner()))
+        made.map_or_else(|| (self.make)(run), |made| Ok(made.into_inner()))
     }
 }
 
-impl<T: Send + 'static, E> fmt::Debug for Remade<T, E> {
+impl<T: Send + 'static, E> fmt::Debug for Recomputable<T, E> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Remade").finish_non_exhaustive()
+        out.debug_struct("Recomputable").finish_non_exhaustive()
     }
 }
 
-impl<T: Send + 'static> Deref for Kept<T> {
+impl<T: Send + 'static> Deref for PoolDropped<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -79,7 +79,7 @@ impl<T: Send + 'static> Deref for Kept<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Kept<T> {
+impl<T: Send + 'static> Drop for PoolDropped<T> {
     fn drop(&mut self) {
         if let (Some(value), Some(pool)) = (self.value.take(), &self.pool) {
             pool.discard(Box::new(value));

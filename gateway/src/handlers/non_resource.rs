@@ -1,4 +1,4 @@
-//! Requests for paths that are no resources: discovery, OpenAPI, probes, metrics, version.
+//! Non-resource paths: discovery, OpenAPI, probes, metrics, version.
 
 mod exposition;
 mod version;
@@ -27,27 +27,27 @@ use crate::telemetry::Metrics;
 
 use exposition::Exposition;
 
-/// Bytes of an OpenAPI document, about.
+/// Approximate size of an OpenAPI document, bytes.
 const DOCUMENT_WEIGHT: usize = 1 << 20;
 
-/// What such requests are answered from.
+/// State of the non-resource handlers.
 #[derive(Debug)]
-pub struct Paths {
-    /// Swapped together with the catalog.
+pub struct NonResource {
+    /// Replaced together with the catalog.
     documents: ArcSwap<Documents>,
     health: Health,
     exposition: Exposition,
 }
 
-/// What a catalog looks like from outside.
+/// The published documents of a catalog.
 #[derive(Debug)]
 struct Documents {
     discovery: Discovery,
     openapi: OpenApi,
 }
 
-impl Paths {
-    /// The answers for a catalog; `metrics` are shown together with the use of `store` and `limits`.
+impl NonResource {
+    /// Handlers for a catalog; `/metrics` exports `metrics` and the use of `store` and `limits`.
     #[must_use]
     pub fn new(
         catalog: &Catalog,
@@ -63,7 +63,7 @@ impl Paths {
         }
     }
 
-    /// Describes another catalog from now on.
+    /// Replaces the published catalog.
     pub fn describe(&self, catalog: &Catalog) {
         self.documents.store(Arc::new(Documents::new(catalog)));
     }
@@ -89,8 +89,8 @@ impl Documents {
     }
 }
 
-/// Answers a request that is not for a resource.
-pub(crate) async fn answer(
+/// Responds to a non-resource request.
+pub(crate) async fn respond(
     api: &Api,
     compute: &Client,
     info: &RequestInfo,
@@ -100,15 +100,15 @@ pub(crate) async fn answer(
     let documents = paths.documents.load_full();
     if info.path.starts_with("/openapi/") {
         let path = info.path.clone();
-        // Who comes first makes the document, and the others wait for it.
-        let answer = move |_: &Run| documents.openapi(&path, &head);
-        let found = compute.go_on(DOCUMENT_WEIGHT, answer).await;
+        // The first client builds the document; concurrent clients wait for it.
+        let response = move |_: &Run| documents.openapi(&path, &head);
+        let found = compute.run_accepted(DOCUMENT_WEIGHT, response).await;
         return found.unwrap_or_else(reply::not_found);
     }
     let (discovery, head, query) = (&documents.discovery, &head, head.uri.query());
     let found = match info.path.as_str() {
         "/" | "/index.html" => Some(index(&documents)),
-        "/metrics" => Some(paths.exposition.answer()),
+        "/metrics" => Some(paths.exposition.respond()),
         path => probe(&paths.health, path, query),
     };
     if let Some(found) = found {
@@ -119,13 +119,13 @@ pub(crate) async fn answer(
         None => Vec::new(),
     };
     let found = match parts[..] {
-        ["version"] => Some(only_get(head, version::answer)),
+        ["version"] => Some(only_get(head, version::respond)),
         ["api"] => Some(only_get(head, || discovery.core(head))),
         ["api", "v1"] => Some(only_get(head, || discovery.core_resources(head))),
-        // The rest is not asked for its method, as in kube-apiserver.
+        // The methods of the remaining paths are not checked, as in kube-apiserver.
         ["apis"] => Some(discovery.groups(head)),
         ["apis", group] => discovery.group(group, head),
-        // kube-aggregator takes a 2xx here for "send requests".
+        // kube-aggregator treats a 2xx response here as availability.
         ["apis", ..] if !paths.health.is_loaded() => Some(initializing()),
         ["apis", group, version] => discovery.version(group, version, head),
         _ => None,
@@ -148,7 +148,7 @@ fn probe(health: &Health, path: &str, query: Option<&str>) -> Option<Response<Bo
     }
 }
 
-/// Every path, for people.
+/// `/`: the list of paths.
 fn index(documents: &Documents) -> Response<Body> {
     let mut paths = documents.discovery.paths();
     paths.extend(documents.openapi.paths());
@@ -163,7 +163,7 @@ fn index(documents: &Documents) -> Response<Body> {
     reply::pretty_json(&json!({ "paths": paths }))
 }
 
-/// 405 for any other method, in the words of kube-apiserver's router.
+/// 405 for other methods, with the text of kube-apiserver's router.
 fn only_get(head: &Parts, get: impl FnOnce() -> Response<Body>) -> Response<Body> {
     if head.method == Method::GET {
         return get();
@@ -172,7 +172,7 @@ fn only_get(head: &Parts, get: impl FnOnce() -> Response<Body>) -> Response<Body
     status(&ApiError::new(Reason::MethodNotAllowed, message).with_details(Details::default()))
 }
 
-/// 503: what is served is known, the objects are not yet.
+/// 503: the objects are not loaded yet.
 fn initializing() -> Response<Body> {
     let error = ApiError::service_unavailable("objects are being loaded");
     let mut response = status(&error);

@@ -1,11 +1,11 @@
-//! Whatever stands in the way is told in one line, and nothing is touched.
+//! Startup errors: one line on standard error, no file changed.
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::program::{self, Program, refused};
+use crate::program::{self, Program, failed_start};
 
-/// `standalone` on a data directory and a free port, and more.
+/// `standalone` on a data directory and a free port, with more arguments.
 fn standalone(data: &Path, arguments: &[&str]) -> Command {
     let mut command = program::standalone(program::command(&[]), data);
     command.args(arguments);
@@ -14,11 +14,11 @@ fn standalone(data: &Path, arguments: &[&str]) -> Command {
 
 fn check(command: Command, parts: &[&str]) {
     let shown = format!("{command:?}");
-    let refusal = refused(command);
-    assert!(!refusal.status.success(), "{shown}");
-    assert_eq!(refusal.stdout, "", "{shown}");
-    let lines: Vec<&str> = refusal.stderr.lines().collect();
-    assert_eq!(lines.len(), 1, "{shown}\n{}", refusal.stderr);
+    let failure = failed_start(command);
+    assert!(!failure.status.success(), "{shown}");
+    assert_eq!(failure.stdout, "", "{shown}");
+    let lines: Vec<&str> = failure.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{shown}\n{}", failure.stderr);
     assert!(lines[0].starts_with("error: "), "{}", lines[0]);
     for part in parts {
         assert!(lines[0].contains(part), "{part:?} in {}", lines[0]);
@@ -26,13 +26,13 @@ fn check(command: Command, parts: &[&str]) {
     let causes = ["os error", "exit status"].map(|cause| lines[0].matches(cause).count());
     assert!(
         causes.iter().all(|count| *count < 2),
-        "told twice: {}",
+        "reported twice: {}",
         lines[0]
     );
 }
 
 #[test]
-fn flags() {
+fn invalid_flags_fail_startup() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     check(standalone(&data, &["--bogus"]), &["'--bogus'", "--help"]);
@@ -48,7 +48,7 @@ fn flags() {
 }
 
 #[tokio::test]
-async fn what_another_process_uses() {
+async fn data_directory_or_port_in_use_fails_startup() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let running = Program::start(&data, &[]);
@@ -76,7 +76,7 @@ fn running_pid(data: &Path) -> String {
 }
 
 #[test]
-fn data_that_is_no_database() {
+fn invalid_database_file_fails_startup() {
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("ark.db");
     let garbage = "This is not SQLite. ".repeat(1000);
@@ -89,14 +89,14 @@ fn data_that_is_no_database() {
 }
 
 #[test]
-fn a_data_directory_that_is_a_file() {
+fn file_as_data_directory_fails_startup() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let parts = ["--data-dir", "give a directory"];
     check(standalone(file.path(), &[]), &parts);
 }
 
 #[test]
-fn manifests() {
+fn invalid_manifests_fail_startup() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let check_manifest = |resources: &str, parts: &[&str]| {
@@ -110,7 +110,7 @@ fn manifests() {
     };
     check_manifest(&write("a.yaml", "kind: [\n"), &["a.yaml"]);
     let pod = write("b.yaml", "apiVersion: v1\nkind: Pod\n");
-    check_manifest(&pod, &["b.yaml", "no CustomResourceDefinition"]);
+    check_manifest(&pod, &["b.yaml", "not a CustomResourceDefinition"]);
     let incomplete = write(
         "c.yaml",
         "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
@@ -126,7 +126,7 @@ fn manifests() {
 }
 
 #[test]
-fn drivers() {
+fn unusable_drivers_fail_startup() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path();
     let missing = standalone(data, &["--backend", "exec:/no/such/driver"]);

@@ -1,4 +1,4 @@
-//! The read side over a fake backend, and short words to ask it.
+//! The handlers over a fake backend, with short helpers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +26,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
 
-/// Where the fake's revisions begin.
+/// First revision of the fake.
 const BASE: u64 = 1 << 40;
 /// More changes than any test makes.
 const CHANGES: u64 = 100;
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
-pub(crate) struct World {
+pub(crate) struct TestServer {
     pub(crate) fake: Fake,
     pub(crate) api: Api,
     pub(crate) compute: Pool,
@@ -41,19 +41,19 @@ pub(crate) struct World {
     _workers: Workers,
 }
 
-/// An answer that is complete. Revisions are shown as `r1`, `r2`, …
-pub(crate) struct Answer {
+/// A complete response. Revisions are shown as `r1`, `r2`, …
+pub(crate) struct TestResponse {
     pub(crate) code: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// The body as it came.
+    /// The received body.
     pub(crate) raw: Bytes,
 }
 
-/// A watch under way.
+/// An open watch.
 pub(crate) struct Watch(Body, String);
 
-impl World {
+impl TestServer {
     pub(crate) async fn new() -> Self {
         Self::with(StoreConfig::default()).await
     }
@@ -95,18 +95,18 @@ impl World {
         }
     }
 
-    /// Things `a/0`, `a/1`, … of one team after another.
+    /// Things `a/0`, `a/1`, … of alternating teams.
     pub(crate) async fn of_things(count: usize) -> Self {
-        let world = Self::new().await;
+        let server = Self::new().await;
         for at in 0..count {
             let team = ["red", "blue"][at % 2];
             let labels = json!({ "team": team });
             let key = format!("a/t{at}");
-            world
+            server
                 .put(&key, &labels, &json!({"size": at, "color": team}))
                 .await;
         }
-        world
+        server
     }
 
     /// Creates or replaces a thing.
@@ -125,7 +125,7 @@ impl World {
         self.store(key, &thing).await;
     }
 
-    /// Stores a thing as it is.
+    /// Stores a thing unchanged.
     pub(crate) async fn store(&self, key: &str, thing: &Value) {
         let (value, index) = (Bytes::from(kube_json::to_vec(thing)), Index::default());
         let create = Action::Create {
@@ -153,8 +153,8 @@ impl World {
         self.api.store.write(op).await.expect("written")
     }
 
-    /// `METHOD path`, below the group's first version unless it begins with a slash; answered as
-    /// the chain in front would have it.
+    /// `METHOD path`, relative to the group's first version unless it starts with a slash; the
+    /// response is the one after the request chain.
     pub(crate) async fn ask(&self, request: &str, accept: &str) -> Response<Body> {
         let (method, url) = request.split_once(' ').expect("method and path");
         let url = match url.strip_prefix('/') {
@@ -180,37 +180,37 @@ impl World {
         let authorizers = Authorizers::built_in();
         let permit = authorizers.authorize(Arc::new(user), &info).await;
         let permit = permit.expect("allowed");
-        let mut answer = self.api.handle(permit, info, context, request).await;
-        warnings.write_to(answer.headers_mut());
-        answer
+        let mut response = self.api.handle(permit, info, context, request).await;
+        warnings.write_to(response.headers_mut());
+        response
     }
 
-    pub(crate) async fn answer(&self, request: &str, accept: &str) -> Answer {
-        let answer = tokio::time::timeout(Duration::from_secs(10), async {
+    pub(crate) async fn response(&self, request: &str, accept: &str) -> TestResponse {
+        let response = tokio::time::timeout(Duration::from_secs(10), async {
             let (head, body) = self.ask(request, accept).await.into_parts();
             let body = body.collect().await.expect("a whole body").to_bytes();
-            Answer {
+            TestResponse {
                 code: head.status.as_u16(),
                 headers: head.headers,
                 body: ranked(&String::from_utf8_lossy(&body)),
                 raw: body,
             }
         });
-        answer.await.expect("answered in time")
+        response.await.expect("answered in time")
     }
 
     pub(crate) async fn watch(&self, url: &str, accept: &str) -> Watch {
-        let answer = self.ask(&format!("GET {url}"), accept).await;
-        assert_eq!(answer.status(), 200, "{url}");
-        assert_eq!(answer.headers()["content-type"], "application/json");
-        Watch(answer.into_body(), String::new())
+        let response = self.ask(&format!("GET {url}"), accept).await;
+        assert_eq!(response.status(), 200, "{url}");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        Watch(response.into_body(), String::new())
     }
 
-    /// One line per name, in the order of a list's answer.
+    /// One line per name, in the order of the list.
     pub(crate) async fn names(&self, url: &str) -> Vec<String> {
-        let answer = self.answer(&format!("GET {url}"), "").await;
-        assert_eq!(answer.code, 200, "{url}: {}", answer.body);
-        let list: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let response = self.response(&format!("GET {url}"), "").await;
+        assert_eq!(response.code, 200, "{url}: {}", response.body);
+        let list: Value = serde_json::from_str(&response.body).expect("JSON");
         let items = list["items"].as_array().expect("items");
         let name = |item: &Value| {
             item["metadata"]["name"]
@@ -223,7 +223,7 @@ impl World {
 }
 
 impl Watch {
-    /// The next event, as it is written.
+    /// The next event as text.
     pub(crate) async fn line(&mut self) -> Option<String> {
         loop {
             if let Some((line, rest)) = self.1.split_once('\n') {
@@ -238,7 +238,7 @@ impl Watch {
         }
     }
 
-    /// The next events: type, name and size, or what an event without them says.
+    /// The next events: type, name and size, or the content of an event without them.
     pub(crate) async fn events(&mut self, count: usize) -> Vec<String> {
         let mut events = Vec::new();
         while events.len() < count {
@@ -258,7 +258,7 @@ impl Watch {
     }
 }
 
-/// Revisions counted from the store's first.
+/// Revisions relative to the first of the store.
 fn ranked(text: &str) -> String {
     let mut text = text.to_owned();
     for rank in 0..CHANGES {

@@ -1,4 +1,4 @@
-//! Which path is answered by what.
+//! Responses by path.
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -23,7 +23,7 @@ spec:
   - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
 ";
 
-/// A server whose store has been loaded, or not; its backend is never asked.
+/// An API whose store is loaded or not; its backend is never called.
 fn api(loaded: bool) -> Api {
     let mut manifests = resources::parse("test", MANIFEST.as_bytes(), 1000).unwrap();
     let catalog = Catalog::default().with(manifests.remove(0).resource);
@@ -58,7 +58,7 @@ async fn ask(api: &Api, request: &str) -> Response<Body> {
     let info = RequestInfo::parse(method, head.uri.path(), head.uri.query()).unwrap();
     assert!(!info.is_resource_request, "{request}");
     let compute = api.store.compute().of("somebody");
-    answer(api, &compute, &info, head).await
+    respond(api, &compute, &info, head).await
 }
 
 async fn text(response: Response<Body>) -> String {
@@ -67,7 +67,7 @@ async fn text(response: Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn paths_and_methods() {
+async fn known_paths_accept_their_methods_only() {
     let api = api(true);
     for (request, status) in [
         ("GET /", 200),
@@ -128,16 +128,16 @@ async fn every_listed_path_is_served() {
 }
 
 #[tokio::test]
-async fn nothing_is_available_before_the_objects_are_loaded() {
+async fn requests_before_load_are_503() {
     let api = api(false);
-    let answer = ask(&api, "GET /apis/x.io/v1").await;
-    assert_eq!(answer.status(), 503);
-    assert_eq!(answer.headers()["retry-after"], "1");
+    let response = ask(&api, "GET /apis/x.io/v1").await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "1");
     assert_eq!(ask(&api, "GET /apis/x.io").await.status(), 200);
 }
 
 #[tokio::test]
-async fn metrics_are_measured_when_they_are_read() {
+async fn gauges_are_measured_at_scrape() {
     let api = api(true);
     let text = text(ask(&api, "GET /metrics").await).await;
     for line in [
@@ -151,7 +151,7 @@ async fn metrics_are_measured_when_they_are_read() {
 }
 
 #[tokio::test]
-async fn another_catalog_is_described() {
+async fn new_catalog_replaces_documents() {
     let api = api(true);
     api.paths.describe(&Catalog::default());
     assert_eq!(ask(&api, "GET /apis/x.io/v1").await.status(), 404);

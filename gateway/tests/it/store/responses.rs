@@ -1,4 +1,4 @@
-//! Answers to writes that are large, or leave something open.
+//! Responses to writes that are large or have an unknown outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use gateway::store::{Action, WriteOutcome};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{World, thing};
-use crate::fake::faults::trouble;
+use super::server::{TestServer, thing};
+use crate::fake::faults::backend_error;
 
 const MIB: usize = 1 << 20;
 
-/// An operation on the n-th record; `found` as the caller knows it.
+/// An operation on the n-th record; `found` is the size that the caller expects.
 fn op(at: usize, action: backend::Action, found: usize) -> Op {
     Op {
         name: Name {
@@ -32,9 +32,9 @@ fn op(at: usize, action: backend::Action, found: usize) -> Op {
     }
 }
 
-// On one thread, so that all that is asked for at once waits for the same call.
+// On one thread, so that all concurrent operations join the same call.
 #[tokio::test]
-async fn many_large_deletes_at_once_are_told_as_done() {
+async fn concurrent_large_deletes_report_success() {
     // More than the largest message holds.
     let count = backend_proto::limits::MAX_MESSAGE_BYTES / MIB + 16;
     let folder = tempfile::tempdir().expect("a directory");
@@ -47,7 +47,7 @@ async fn many_large_deletes_at_once_are_told_as_done() {
     let (mut running, cancel) = (JoinSet::new(), CancellationToken::new());
     running.spawn(tasks.run(cancel.clone()));
     backend.admit(&backend.describe().await.expect("described").header);
-    // Whether the sizes are known or not.
+    // With known and unknown sizes.
     for found in [MIB, 0] {
         let creates = (0..count).map(|at| {
             let create = backend::Action::Create {
@@ -80,50 +80,54 @@ async fn many_large_deletes_at_once_are_told_as_done() {
 }
 
 #[tokio::test]
-async fn calls_hold_few_changes_of_large_objects() {
-    let world = World::new().await;
+async fn batches_of_large_objects_are_small() {
+    let server = TestServer::new().await;
     let text = "t".repeat(MIB);
     let keys: Vec<_> = (0..40).map(|at| format!("a/t{at}")).collect();
     for key in &keys {
-        world.put(key, 1, &text).await;
+        server.put(key, 1, &text).await;
     }
-    // They are in the cache now, with their sizes.
-    let listed = world.list(super::world::latest()).await.expect("listed").1;
+    // The objects are then in the cache, with their sizes.
+    let listed = server
+        .list(super::server::latest())
+        .await
+        .expect("listed")
+        .1;
     assert_eq!(listed.len(), keys.len());
-    world.fake.disk.lock().most_ops = 0;
-    let deletes = keys.iter().map(|key| world.write(key, Action::Delete));
+    server.fake.disk.lock().most_ops = 0;
+    let deletes = keys.iter().map(|key| server.write(key, Action::Delete));
     for deleted in join_all(deletes).await {
         assert!(matches!(deleted, Ok(WriteOutcome::Applied { .. })));
     }
-    let most = world.fake.disk.lock().most_ops;
+    let most = server.fake.disk.lock().most_ops;
     assert!((2..=8).contains(&most), "{most} large deletes in one call");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operation_whose_outcome_is_left_open_is_asked_for_again() {
-    let world = World::new().await;
+async fn operation_with_unknown_outcome_is_retried() {
+    let server = TestServer::new().await;
     let open = BackendError {
         outcome: Outcome::Unknown.into(),
-        ..trouble(Reason::Internal)
+        ..backend_error(Reason::Internal)
     };
-    world
+    server
         .fake
-        .fault(|faults| faults.refused = [("x".to_owned(), open)].into());
-    let asked = |world: &World| world.fake.disk.lock().ops;
+        .fault(|faults| faults.rejected = [("x".to_owned(), open)].into());
+    let asked = |server: &TestServer| server.fake.disk.lock().ops;
     let create = |key: &str| Action::Create {
         value: thing(key, 1, "red").into(),
         index: backend::Index::default(),
     };
     let settled = async {
-        // Until it was sent more than once.
-        while asked(&world) < 3 {
+        // Until the operation was sent more than once.
+        while asked(&server) < 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        world.fake.fault(|faults| faults.refused.clear());
+        server.fake.fault(|faults| faults.rejected.clear());
     };
     let (x, y, ()) = tokio::join!(
-        world.write("a/x", create("a/x")),
-        world.write("a/y", create("a/y")),
+        server.write("a/x", create("a/x")),
+        server.write("a/y", create("a/y")),
         settled
     );
     assert!(matches!(x, Ok(WriteOutcome::Applied { .. })), "{x:?}");

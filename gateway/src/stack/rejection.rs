@@ -1,4 +1,4 @@
-//! Answers of the front when a request does not get through to a handler.
+//! Responses to requests that are rejected before a handler.
 
 use api_types::go_text::quote;
 use api_types::gvk::GroupResource;
@@ -6,63 +6,65 @@ use api_types::status::ApiError;
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
-use crate::authz::impersonation::Refused;
-use crate::authz::{Denied, Rejection};
+use crate::authz::Denied;
+use crate::authz::impersonation::Rejected;
 use crate::codec;
 use crate::reply;
 use crate::{auth, authz};
 
-/// Why a request was not handled.
+/// Why a request was rejected.
 #[derive(Debug)]
-pub(super) enum Refusal {
-    /// The path cannot be read.
+pub(super) enum Rejection {
+    /// The path cannot be parsed.
     Path(api_types::request_info::Incomplete),
-    /// The server is on its way out.
+    /// The server is shutting down.
     ShuttingDown,
-    /// The query asks for an impossible deadline, nobody knows the caller, or the caller may not: what
-    /// the caller is told, in the form that it asked for.
-    Told(Response<Body>),
-    /// Too many requests at once.
+    /// An invalid timeout, or failed authentication or authorization: the response, in the
+    /// negotiated representation.
+    Response(Response<Body>),
+    /// Too many concurrent requests.
     Overloaded,
-    /// The handler did not answer before the deadline.
-    Late,
-    /// A handler panicked.
+    /// The handler did not respond before the deadline.
+    DeadlineExceeded,
+    /// The handler panicked.
     Panicked,
 }
 
-impl Refusal {
-    /// The query of this request asks for an impossible deadline.
+impl Rejection {
+    /// Rejects an invalid `timeout` in the query.
     pub(super) fn timeout(request: &Request<Body>, message: String) -> Self {
-        Self::told(request, &ApiError::bad_request(message))
+        Self::from_error(request, &ApiError::bad_request(message))
     }
 
-    /// Nobody knows who sent this request.
+    /// Rejects a request that could not be authenticated.
     pub(super) fn unauthenticated(request: &Request<Body>, err: &auth::Error) -> Self {
-        tracing::debug!(%err, "unable to authenticate the request");
-        Self::told(request, &ApiError::unauthorized("Unauthorized"))
+        tracing::debug!(%err, "cannot authenticate request");
+        Self::from_error(request, &ApiError::unauthorized("Unauthorized"))
     }
 
-    /// Who sent this request wants to be served as somebody else.
-    pub(super) fn impersonating(request: &Request<Body>, refused: Refused) -> Self {
-        match refused {
-            Refused::Nobody(message) => Self::not_sniffed(request, &ApiError::bad_request(message)),
-            Refused::Denied(denied) => Self::denied(request, &denied),
+    /// Rejects a request with impersonation headers.
+    pub(super) fn impersonating(request: &Request<Body>, rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::NoUser(message) => {
+                Self::not_sniffed(request, &ApiError::bad_request(message))
+            }
+            Rejected::Denied(denied) => Self::denied(request, &denied),
         }
     }
 
-    /// The user has no permit for this request.
-    pub(super) fn unauthorized(request: &Request<Body>, rejection: Rejection) -> Self {
+    /// Rejects a request without a permit.
+    pub(super) fn unauthorized(request: &Request<Body>, rejection: authz::Rejection) -> Self {
         match rejection {
-            Rejection::Denied(denied) => Self::denied(request, &denied),
-            Rejection::Failed(error) => {
-                tracing::warn!(%error, "cannot authorize the request");
+            authz::Rejection::Denied(denied) => Self::denied(request, &denied),
+            authz::Rejection::Failed(error) => {
+                tracing::warn!(%error, "cannot authorize request");
                 let uri = request
                     .uri()
                     .path_and_query()
                     .map_or("", |uri| uri.as_str());
                 let text = format!("Internal Server Error: {}: {error}", quote(uri));
                 let code = StatusCode::INTERNAL_SERVER_ERROR;
-                Self::Told(reply::error_text(code, &authz::sanitized(text)))
+                Self::Response(reply::error_text(code, &authz::sanitized(text)))
             }
         }
     }
@@ -73,21 +75,21 @@ impl Refusal {
         Self::not_sniffed(request, &error)
     }
 
-    /// An error that repeats what the client sent.
+    /// An error that quotes client input, protected against content sniffing.
     fn not_sniffed(request: &Request<Body>, error: &ApiError) -> Self {
-        let mut answer = codec::error(request.headers(), request.uri(), error);
+        let mut response = codec::error(request.headers(), request.uri(), error);
         let nosniff = HeaderName::from_static("x-content-type-options");
-        let headers = answer.headers_mut();
+        let headers = response.headers_mut();
         headers.insert(nosniff, HeaderValue::from_static("nosniff"));
-        Self::Told(answer)
+        Self::Response(response)
     }
 
-    fn told(request: &Request<Body>, error: &ApiError) -> Self {
-        Self::Told(codec::error(request.headers(), request.uri(), error))
+    fn from_error(request: &Request<Body>, error: &ApiError) -> Self {
+        Self::Response(codec::error(request.headers(), request.uri(), error))
     }
 
-    /// The answer, in kube-apiserver's words.
-    pub(super) fn answer(self) -> Response<Body> {
+    /// The response, with kube-apiserver's text.
+    pub(super) fn into_response(self) -> Response<Body> {
         match self {
             Self::Path(err) => {
                 let text = format!("failed to create RequestInfo: {err}");
@@ -98,12 +100,12 @@ impl Refusal {
                 let error = ApiError::service_unavailable("apiserver is shutting down");
                 reply::retry_after(json(&error), 1)
             }
-            Self::Told(answer) => answer,
+            Self::Response(response) => response,
             Self::Overloaded => {
                 let text = "Too many requests, please try again later.";
                 reply::retry_after(reply::error_text(StatusCode::TOO_MANY_REQUESTS, text), 1)
             }
-            Self::Late => {
+            Self::DeadlineExceeded => {
                 let message = "request did not complete within the allotted timeout";
                 json(&ApiError::timeout(message, 0))
             }
@@ -115,7 +117,7 @@ impl Refusal {
     }
 }
 
-/// A failure that is told as JSON, whatever the request asks for.
+/// An error that is always JSON, regardless of negotiation.
 fn json(error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut json = error.status().to_json();

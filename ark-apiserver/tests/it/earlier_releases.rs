@@ -1,5 +1,5 @@
-//! Stores of releases before 0.2, whose resource versions had 18 digits: they open, and clients list
-//! once.
+//! Stores of releases before 0.2, whose resource versions had 18 digits: they open, and clients
+//! list once.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ const MEMORIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/memor
 const SQLITE: &[u8] = include_bytes!("../../../backend-sqlite/tests/fixtures/before-0.2.db");
 const POSTGRES: &str = include_str!("../../../backend-postgres/tests/fixtures/before-0.2.sql");
 
-/// Versions that clients of those stores hold: of the last change of each, and of the one before.
+/// Versions that clients of those stores hold: the last change of each store and the one before.
 const HELD: [u64; 4] = [
     263_279_296_198_320_132,
     263_279_296_198_320_131,
@@ -28,7 +28,8 @@ fn version(object: &Value) -> u64 {
     version.unwrap().parse().unwrap()
 }
 
-/// A watch with a version of the former store ends with 410 once; the list after it can be followed.
+/// A watch with a version of the old store ends with 410 once; the version of the following list
+/// can be watched.
 async fn clients_list_once(client: &Client) {
     for held in HELD {
         let path = format!("{MEMORIES}?watch=1&resourceVersion={held}&timeoutSeconds=5");
@@ -79,7 +80,7 @@ fn stop(program: Program) {
 }
 
 #[tokio::test]
-async fn a_sqlite_store_of_an_earlier_release_is_served_and_its_watchers_list_once() {
+async fn sqlite_store_of_earlier_release_is_served_and_watchers_relist_once() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     private(&data);
@@ -90,7 +91,7 @@ async fn a_sqlite_store_of_an_earlier_release_is_served_and_its_watchers_list_on
 }
 
 #[tokio::test]
-async fn a_postgresql_store_of_an_earlier_release_is_served_and_its_watchers_list_once() {
+async fn postgresql_store_of_earlier_release_is_served_and_watchers_relist_once() {
     let server = Server::builder().start().await.unwrap();
     let dsn = server.create_database("ark").await.unwrap();
     server.execute("ark", POSTGRES).await.unwrap();

@@ -1,4 +1,4 @@
-//! A whole server but for its sockets, over a fake backend, and short words to ask it.
+//! A whole server without sockets, over a fake backend, with short helpers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,17 +29,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
 
-/// Nothing here takes longer.
+/// Upper bound for every step here.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-pub(crate) struct World {
+pub(crate) struct TestServer {
     pub(crate) fake: Fake,
     pub(crate) server: Server,
     pub(crate) compute: Pool,
     running: Running,
 }
 
-/// A server and its background work.
+/// A server and its background tasks.
 pub(crate) struct Running {
     server: Server,
     tasks: JoinSet<()>,
@@ -48,37 +48,40 @@ pub(crate) struct Running {
     _workers: Workers,
 }
 
-/// Who answers, and who asks.
+/// The request chain, and the peer that sends requests.
 #[derive(Clone)]
 pub(crate) struct Server {
     stack: Arc<Stack<Api>>,
     admin: Arc<Peer>,
 }
 
-/// An answer that is complete.
+/// A complete response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) code: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// A request under way.
-pub(crate) struct Started(JoinSet<Answer>);
+/// A request in flight.
+pub(crate) struct Started(JoinSet<TestResponse>);
 
-/// A watch under way.
+/// An open watch.
 pub(crate) struct Watch(Body, Vec<u8>);
 
-impl World {
+impl TestServer {
     pub(crate) async fn new() -> Self {
         Self::over(Fake::new()).await
     }
 
     /// With a thing `x` of size 1.
     pub(crate) async fn of_x() -> Self {
-        let world = Self::new().await;
-        world.ask("POST things", thing("x", 1)).await.expect(201);
-        world
+        let test_server = Self::new().await;
+        test_server
+            .ask("POST things", thing("x", 1))
+            .await
+            .expect(201);
+        test_server
     }
 
     async fn over(fake: Fake) -> Self {
@@ -108,18 +111,18 @@ impl World {
         Running::over(&self.fake).await
     }
 
-    /// Another server in place of this one.
+    /// Replaces the server by a new one over the same backend.
     pub(crate) async fn restart(mut self) -> Self {
         self.running.cancel.cancel();
         while self.running.tasks.join_next().await.is_some() {}
         Self::over(self.fake).await
     }
 
-    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
         self.server.ask(line, body).await
     }
 
-    /// Starts a request that goes on by itself.
+    /// Starts a request in a task.
     pub(crate) fn start(&self, line: &'static str, body: impl Into<Bytes>) -> Started {
         let (server, body) = (self.server.clone(), body.into());
         let mut started = JoinSet::new();
@@ -127,12 +130,12 @@ impl World {
         Started(started)
     }
 
-    /// The thing `x` as it is.
+    /// Reads the thing `x`.
     pub(crate) async fn x(&self) -> Value {
         self.ask("GET things/x", "").await.expect(200)
     }
 
-    /// Waits until the fake shows something.
+    /// Waits for a state of the fake.
     pub(crate) async fn until(&self, what: &str, mut shows: impl FnMut(&Fake) -> bool) {
         let deadline = tokio::time::Instant::now() + SOON;
         while !shows(&self.fake) {
@@ -155,7 +158,7 @@ impl Running {
         Self::at(&fake.endpoint(), chain).await
     }
 
-    /// Over the driver at an endpoint.
+    /// A server over the driver at an endpoint.
     pub(crate) async fn at(endpoint: &str, chain: Chain) -> Self {
         let endpoint = endpoint.parse().expect("an endpoint");
         let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 3 << 20);
@@ -223,12 +226,12 @@ impl Server {
         }
     }
 
-    /// `METHOD path` below the namespace `a`; MERGE and JSON are kinds of patches.
+    /// `METHOD path` relative to the namespace `a`; MERGE and JSON are patch types.
     pub(crate) async fn send(&self, line: &str, body: impl Into<Bytes>) -> Response<Body> {
         self.send_as("test", line, body).await
     }
 
-    /// The same with an `Audit-ID`.
+    /// As [`Self::send`], with an `Audit-ID`.
     pub(crate) async fn send_as(
         &self,
         audit_id: &str,
@@ -248,30 +251,30 @@ impl Server {
             .header("Audit-ID", audit_id)
             .body(Body::from(body.into()))
             .expect("a request");
-        self.stack.answer(&self.admin, request).await
+        self.stack.respond(&self.admin, request).await
     }
 
-    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> Answer {
-        let answer = async {
+    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
+        let response = async {
             let (head, body) = self.send(line, body).await.into_parts();
-            Answer {
+            TestResponse {
                 code: head.status.as_u16(),
                 headers: head.headers,
                 body: whole(body).await,
             }
         };
-        let answer = tokio::time::timeout(SOON, answer).await;
-        answer.unwrap_or_else(|_| panic!("no answer in time: {line}"))
+        let response = tokio::time::timeout(SOON, response).await;
+        response.unwrap_or_else(|_| panic!("no response before the deadline: {line}"))
     }
 
     pub(crate) async fn watch(&self, path: &str) -> Watch {
-        let answer = self.send(&format!("GET {path}"), "").await;
-        assert_eq!(answer.status(), 200, "{path}");
-        Watch(answer.into_body(), Vec::new())
+        let response = self.send(&format!("GET {path}"), "").await;
+        assert_eq!(response.status(), 200, "{path}");
+        Watch(response.into_body(), Vec::new())
     }
 }
 
-/// Copies each piece and drops it, as a socket does: an answer goes on when its pieces are gone.
+/// Copies and drops each chunk, as a socket does: a response continues when its chunks are dropped.
 async fn whole(mut body: Body) -> Bytes {
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -282,23 +285,23 @@ async fn whole(mut body: Body) -> Bytes {
 }
 
 impl Started {
-    pub(crate) async fn answer(mut self) -> Answer {
-        let answered = self.0.join_next().await.expect("one request");
-        answered.expect("no panic")
+    pub(crate) async fn response(mut self) -> TestResponse {
+        let finished = self.0.join_next().await.expect("one request");
+        finished.expect("no panic")
     }
 
     pub(crate) fn is_answered(&mut self) -> bool {
         futures_util::FutureExt::now_or_never(self.0.join_next()).is_some()
     }
 
-    /// The client goes away.
+    /// Disconnects the client.
     pub(crate) async fn leave(mut self) {
         self.0.shutdown().await;
     }
 }
 
-impl Answer {
-    /// The body, if the code is this one.
+impl TestResponse {
+    /// The body; fails if the status code is another one.
     #[track_caller]
     pub(crate) fn expect(&self, code: u16) -> Value {
         assert_eq!(self.code, code, "{}", self.text());
@@ -315,7 +318,7 @@ impl Answer {
 }
 
 impl Watch {
-    /// The next event as it is written.
+    /// The next event as text.
     pub(crate) async fn line(&mut self) -> Vec<u8> {
         loop {
             if let Some(end) = self.1.iter().position(|byte| *byte == b'\n') {
@@ -347,7 +350,7 @@ pub(crate) fn version(object: &Value) -> &str {
         .expect("a version")
 }
 
-/// An object with another value somewhere.
+/// An object with another value at a pointer.
 pub(crate) fn with(object: &Value, pointer: &str, value: impl Into<Value>) -> String {
     let mut object = object.clone();
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer");

@@ -1,4 +1,4 @@
-//! A server with a stub behind its chain, and clients that misbehave.
+//! A server with a stub behind its chain, and misbehaving clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +28,15 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Nothing here takes longer.
+/// Upper bound for every step here.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Bytes of the large object.
 pub(crate) const LARGE: usize = 1_500_000;
-/// Where the stub's objects are.
+/// Path of the stub's objects.
 pub(crate) const FOOS: &str = "/apis/x.io/v1/namespaces/d/foos";
 
-/// A running server; ends when dropped.
-pub(crate) struct World {
+/// A running server; stops when dropped.
+pub(crate) struct TestServer {
     pub(crate) limits: Limits,
     address: std::net::SocketAddr,
     authority: Authority,
@@ -49,19 +49,19 @@ struct Authority {
     pem: String,
 }
 
-/// Bytes of an object that no socket buffer takes.
+/// Bytes of an object that exceeds every socket buffer.
 pub(crate) const HUGE: usize = 16_000_000;
 
-/// Answers by name: `large`, `huge`, `hold`, anything else; and lists and watches.
+/// Responds by name: `large`, `huge`, `hold`, any other; and to lists and watches.
 struct Stub(Bytes);
 
-/// One connection of HTTP/2, and what drives it.
+/// An HTTP/2 connection and the task that drives it.
 pub(crate) struct Connection {
     sender: SendRequest<Bytes>,
     _driver: JoinSet<()>,
 }
 
-impl World {
+impl TestServer {
     pub(crate) async fn new(settings: Settings) -> Self {
         let authority = Authority::new();
         let files = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ impl World {
         }
     }
 
-    /// A connection of the administrator.
+    /// A connection with the administrator's certificate.
     pub(crate) async fn connect(&self, alpn: &[u8]) -> TlsStream<tokio::net::TcpStream> {
         self.connect_as("admin", Some("system:masters"), alpn).await
     }
@@ -140,7 +140,7 @@ impl World {
             .unwrap();
         config.alpn_protocols = vec![alpn.to_vec()];
         let socket = TcpSocket::new_v4().unwrap();
-        // What the kernel takes is not held by the server.
+        // Limits the kernel buffer, so that unread bytes stay in the server.
         socket.set_recv_buffer_size(16 << 10).unwrap();
         let stream = socket.connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
@@ -148,7 +148,7 @@ impl World {
         connector.connect(name, stream).await.unwrap()
     }
 
-    /// An HTTP/2 connection whose streams begin with this window.
+    /// An HTTP/2 connection with this initial stream window.
     pub(crate) async fn http2(&self, window: u32) -> Connection {
         self.http2_as("admin", Some("system:masters"), window).await
     }
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// Waits until the server owes this many bytes at most.
+    /// Waits until at most this many bytes are unsent.
     pub(crate) async fn owes(&self, most: usize) {
         let deadline = tokio::time::Instant::now() + SOON;
         while self.limits.unsent_bytes() > most {
@@ -184,22 +184,22 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.tasks.abort_all();
     }
 }
 
 impl Connection {
-    /// Sends a request without a body, and waits for the head of its answer.
+    /// Sends a request without a body, and waits for the response head.
     pub(crate) async fn get(&self, path: &str) -> Response<h2::RecvStream> {
         let request = Request::get(format!("https://localhost{path}"));
         let mut sender = self.sender.clone().ready().await.unwrap();
-        let (answer, _) = sender
+        let (response, _) = sender
             .send_request(request.body(()).unwrap(), true)
             .unwrap();
-        let answer = tokio::time::timeout(SOON, answer).await;
-        answer.expect("in time").unwrap()
+        let response = tokio::time::timeout(SOON, response).await;
+        response.expect("in time").unwrap()
     }
 }
 

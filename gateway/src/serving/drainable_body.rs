@@ -1,6 +1,6 @@
-//! What a request's handler leaves unread of its body. Over HTTP/1 the next request comes behind it,
-//! so a refusal that does not read would cost the client its connection, and whatever it sent on it
-//! meanwhile. Go's server reads on as well (`maxPostHandlerReadBytes` of net/http).
+//! Drains the request body that a handler did not read. In HTTP/1 the next request follows the body
+//! on the connection, so a rejection without reading would cost the client its connection and the
+//! requests that it pipelined. Go's server drains as well (`maxPostHandlerReadBytes` of net/http).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,51 +16,52 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
-/// Most bytes that are read for the sake of the connection; Go's limit.
-const MOST: u64 = 256 << 10;
-/// Longest that a client may take to send them.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that are drained before the connection closes instead; Go's limit.
+const DRAIN_BYTES: u64 = 256 << 10;
+/// Time limit of draining.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a body goes that was not read to its end.
+/// The body that a handler did not read to its end.
 #[derive(Debug)]
-pub(super) struct Leftover {
+pub(super) struct UnreadBody {
     body: Arc<Mutex<Option<Incoming>>>,
-    /// The client waits to be asked for its body, and nobody asks for one that is not wanted.
+    /// `Expect: 100-continue` and we never sent 100.
     asks_first: bool,
 }
 
-/// A body that comes back when its handler drops it.
-struct Lent {
+/// A body that is returned to [`UnreadBody`] when its handler drops it.
+struct DrainableBody {
     body: Option<Incoming>,
     back: Arc<Mutex<Option<Incoming>>>,
 }
 
-/// Lends a request's body to its handler. Nothing is kept where nothing can be left.
-pub(super) fn lend(request: Request<Incoming>) -> (Request<Body>, Option<Leftover>) {
+/// Wraps the body of a request so that it can be drained. None if nothing can remain unread.
+pub(super) fn drainable(request: Request<Incoming>) -> (Request<Body>, Option<UnreadBody>) {
     if request.version() > Version::HTTP_11 || request.body().is_end_stream() {
         return (request.map(Body::new), None);
     }
-    let leftover = Leftover {
+    let unread = UnreadBody {
         body: Arc::default(),
         asks_first: request.headers().contains_key(EXPECT),
     };
-    let lent = |body| Lent {
+    let wrap = |body| DrainableBody {
         body: Some(body),
-        back: Arc::clone(&leftover.body),
+        back: Arc::clone(&unread.body),
     };
-    (request.map(|body| Body::new(lent(body))), Some(leftover))
+    (request.map(|body| Body::new(wrap(body))), Some(unread))
 }
 
-impl Leftover {
-    /// Reads what is left, or tells the client that the connection ends here: then it returns true.
-    pub(super) async fn clear<B>(self, answer: &mut Response<B>) -> bool {
+impl UnreadBody {
+    /// Reads the rest of the body. If it is too long, announces the close of the connection and
+    /// returns true.
+    pub(super) async fn drain<B>(self, response: &mut Response<B>) -> bool {
         let Some(mut body) = self.body.lock().take() else {
             return false;
         };
-        let hopeless = self.asks_first || body.size_hint().lower() > MOST;
+        let hopeless = self.asks_first || body.size_hint().lower() > DRAIN_BYTES;
         let read = async {
             let mut bytes = 0;
-            while bytes <= MOST {
+            while bytes <= DRAIN_BYTES {
                 match body.frame().await {
                     None => return true,
                     Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, |it| it.len() as u64),
@@ -69,9 +70,12 @@ impl Leftover {
             }
             false
         };
-        let cut = hopeless || !tokio::time::timeout(PATIENCE, read).await.unwrap_or(false);
+        let cut = hopeless
+            || !tokio::time::timeout(DRAIN_TIMEOUT, read)
+                .await
+                .unwrap_or(false);
         if cut {
-            answer
+            response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -79,7 +83,7 @@ impl Leftover {
     }
 }
 
-impl http_body::Body for Lent {
+impl http_body::Body for DrainableBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -104,7 +108,7 @@ impl http_body::Body for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for DrainableBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.back.lock() = Some(body);

@@ -1,4 +1,4 @@
-//! What stays with an answer until its last byte has been sent.
+//! Resources of a response that are held until its last byte is sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,39 +17,39 @@ use crate::serving::Lifecycle;
 use crate::serving::limits::Seat;
 use crate::serving::unsent::{Charge, Extent, Pace, Reader, Window, watch_over};
 
-/// Answers up to this many bytes are handed over whole, with their end, and nothing waits until they are
-/// sent. The frames of HTTP/2 are as large unless a client asks for larger ones.
-pub(super) const WHOLE: u64 = 16 << 10;
+/// Bodies up to this size are passed on as one frame, without waiting until they are sent. It is
+/// HTTP/2's default frame size, bytes.
+pub(super) const SMALL: u64 = 16 << 10;
 
-/// A body that keeps its request's seat and measurement, is handed over in chunks as fast as the client reads,
-/// and ends when the request's time is over.
-pub(super) struct Tail {
+/// A body that holds its request's seat and measurement, is passed on in chunks as fast as the
+/// client reads, and ends at the deadline of the request.
+pub(super) struct GuardedBody {
     body: Body,
-    /// The body has given everything.
+    /// The body has no more data.
     complete: bool,
     end: End,
-    held: Option<Held>,
+    guard: Option<ResponseGuard>,
     window: Window,
     pace: Option<Arc<Pace>>,
-    /// Bytes of the body, if they are known, that were not handed over yet.
+    /// Remaining bytes of the body, if its length is known.
     left: Option<u64>,
 }
 
-/// A small body that is complete, charged until it is sent.
-pub(super) struct Whole {
+/// A small complete body, charged until it is sent.
+pub(super) struct SmallBody {
     body: Body,
     charge: Option<Charge>,
 }
 
 /// The bytes of a small body.
-struct Charged {
+struct ChargedBytes {
     bytes: Bytes,
     _charge: Option<Charge>,
 }
 
-/// Given back when the last byte has gone.
+/// Released when the last byte is sent.
 #[expect(dead_code, reason = "held for their Drop")]
-pub(super) struct Held {
+pub(super) struct ResponseGuard {
     pub(super) seat: Seat,
     pub(super) observation: Observation,
     pub(super) in_flight: Option<TaskTrackerToken>,
@@ -57,23 +57,23 @@ pub(super) struct Held {
 
 /// When a body ends before it is complete.
 pub(super) enum End {
-    /// At its deadline, as a broken stream: an unfinished list must not look whole.
+    /// At its deadline, as a broken stream: an unfinished list must not look complete.
     Deadline(Pin<Box<Sleep>>),
     /// When the server drains, cleanly: a watch may end after any event.
     Drain(Drain),
 }
 
-/// The server's wish to drain, looked at once per event of every watch: a token alone would take a
-/// lock that all of them share.
+/// The drain signal. Checked for each event of every watch through an atomic, because a token would
+/// take a lock that all watches share.
 pub(super) struct Drain {
     begun: Arc<AtomicBool>,
     signal: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Who is woken by the signal.
+    /// The registered waker.
     waker: Option<Waker>,
 }
 
 impl End {
-    /// At the deadline, or without one when the server drains.
+    /// At the deadline, or at the drain without one.
     pub(super) fn of(deadline: Option<Instant>, lifecycle: &Lifecycle) -> Self {
         match deadline {
             Some(deadline) => Self::Deadline(Box::pin(sleep_until(deadline))),
@@ -105,7 +105,7 @@ impl Drain {
         }
         let known = self.waker.as_ref();
         if known.is_some_and(|waker| waker.will_wake(cx.waker())) {
-            // Whoever begins says so before waking.
+            // The flag is set before the waker is called, so it need not be read again.
             return Poll::Pending;
         }
         self.waker = Some(cx.waker().clone());
@@ -113,45 +113,45 @@ impl Drain {
     }
 }
 
-/// The client did not take the answer in time.
+/// The client did not read the response before the deadline.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer was not complete within the allotted timeout")]
-struct Late;
+#[error("the response was not complete before the deadline")]
+struct DeadlineExceeded;
 
-impl Tail {
-    /// A body for `reader`; `charge` is for what of it is there, besides `kept` bytes that its rest is made of.
+impl GuardedBody {
+    /// A body for `reader`; `charge` covers its existing bytes and the `retained` bytes that its rest
+    /// is made from.
     pub(super) fn new(
         body: Body,
         end: End,
-        held: Held,
+        guard: ResponseGuard,
         reader: Reader,
-        (charge, kept): (Option<Charge>, usize),
+        (charge, retained): (Option<Charge>, usize),
     ) -> Self {
         let pace = Pace::new(reader, end.deadline());
         let left = body.size_hint().exact();
         let extent = match left {
             Some(_) => Extent::Whole,
-            None => Extent::Begun { kept },
+            None => Extent::Begun { retained },
         };
         Self {
             left,
             body,
             complete: false,
             end,
-            held: Some(held),
+            guard: Some(guard),
             window: Window::new(Arc::clone(&pace), charge, extent),
             pace: Some(pace),
         }
     }
 
-    /// Whether the time for this body is over; a piece that was begun is handed over first when the end is to
-    /// be clean.
+    /// Ready if the body must end; at a clean end a started piece is passed on first.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Option<axum::Error>> {
         match &mut self.end {
             End::Deadline(sleep) => sleep
                 .as_mut()
                 .poll(cx)
-                .map(|()| Some(axum::Error::new(Late))),
+                .map(|()| Some(axum::Error::new(DeadlineExceeded))),
             End::Drain(drain) if self.window.is_empty() => drain.poll(cx).map(|()| None),
             End::Drain(_) => Poll::Pending,
         }
@@ -166,7 +166,7 @@ impl Tail {
     }
 }
 
-impl http_body::Body for Tail {
+impl http_body::Body for GuardedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -182,16 +182,16 @@ impl http_body::Body for Tail {
         }
         loop {
             if let Poll::Ready(error) = this.poll_over(cx) {
-                this.held = None;
+                this.guard = None;
                 return Poll::Ready(error.map(Err));
             }
             if !this.window.is_empty() {
                 return this.chunk(cx).map(|frame| Some(Ok(frame)));
             }
             if this.complete {
-                // Until then the stream can be reset and what it holds freed.
+                // Until then the stream can be reset and its data freed.
                 ready!(this.window.poll_sent(cx));
-                this.held = None;
+                this.guard = None;
                 return Poll::Ready(None);
             }
             ready!(this.window.poll_room(cx));
@@ -217,8 +217,8 @@ impl http_body::Body for Tail {
     }
 }
 
-impl Whole {
-    /// A small body, paid for by `charge`.
+impl SmallBody {
+    /// A small body, covered by `charge`.
     pub(super) fn new(body: Body, charge: Charge) -> Self {
         Self {
             body,
@@ -227,7 +227,7 @@ impl Whole {
     }
 }
 
-impl http_body::Body for Whole {
+impl http_body::Body for SmallBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -240,7 +240,7 @@ impl http_body::Body for Whole {
             let charge = self.charge.take();
             frame.map(|frame| {
                 frame.map_data(|bytes| {
-                    Bytes::from_owner(Charged {
+                    Bytes::from_owner(ChargedBytes {
                         bytes,
                         _charge: charge,
                     })
@@ -258,7 +258,7 @@ impl http_body::Body for Whole {
     }
 }
 
-impl AsRef<[u8]> for Charged {
+impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -1,26 +1,26 @@
-//! More requests at once than there are seats.
+//! More concurrent requests than seats.
 
 use futures_util::future::join_all;
 use gateway::serving::limits::Settings;
 
-use super::world::{FOOS, World};
+use super::server::{FOOS, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_requests_against_a_limit_of_five_are_shed_and_the_administrator_gets_in() {
+async fn excess_requests_are_shed_and_administrator_is_served() {
     let settings = Settings {
         reads: 5,
         ..Settings::default()
     };
-    let world = World::new(settings).await;
-    let busy = world.http2(1 << 20).await;
+    let test_server = TestServer::new(settings).await;
+    let busy = test_server.http2(1 << 20).await;
     let path = format!("{FOOS}/hold");
     let holding = join_all((0..5).map(|_| busy.get(&path)));
     let holding = tokio::time::timeout(std::time::Duration::from_secs(10), holding);
     let others = async {
-        while world.limits.in_flight().0 < 5 {
+        while test_server.limits.in_flight().0 < 5 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        let bob = world.http2_as("bob", Some("dev"), 1 << 20).await;
+        let bob = test_server.http2_as("bob", Some("dev"), 1 << 20).await;
         let paths = [
             format!("{FOOS}/n"),
             FOOS.to_owned(),
@@ -30,16 +30,16 @@ async fn a_thousand_requests_against_a_limit_of_five_are_shed_and_the_administra
         // As many at once as a connection may have streams.
         for _ in 0..5 {
             let asked = (0..200).map(|at| bob.get(&paths[at % paths.len()]));
-            for answer in join_all(asked).await {
-                assert_eq!(answer.status(), 429);
-                assert_eq!(answer.headers()["retry-after"], "1");
+            for response in join_all(asked).await {
+                assert_eq!(response.status(), 429);
+                assert_eq!(response.headers()["retry-after"], "1");
             }
         }
         let probe = bob.get("/livez").await;
         assert_eq!(probe.status(), 200, "probes are never shed");
         let watch = bob.get(&format!("{FOOS}?watch=1")).await;
         assert_eq!(watch.status(), 403, "watches have seats of their own");
-        let admin = world.http2(1 << 20).await;
+        let admin = test_server.http2(1 << 20).await;
         assert_eq!(admin.get(&paths[0]).await.status(), 200);
     };
     tokio::select! {

@@ -1,4 +1,4 @@
-//! `/version`: which Kubernetes this server answers like, and which build of it this is.
+//! `/version`: the compatible Kubernetes version and the build.
 
 use axum::body::Body;
 use http::Response;
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::reply;
 
-/// The version of kube-apiserver that answers are compared with, and the one before it.
+/// The version of kube-apiserver that the scenarios compare with, and the one before.
 const MAJOR: &str = "1";
 const MINOR: &str = "37";
 const MINOR_BEFORE: &str = "36";
-/// kubectl reads the version before the `+`, people what is behind.
+/// kubectl parses the part before the `+`; the rest is for people.
 const GIT_VERSION: &str = concat!("v1.37.0+ark-", env!("CARGO_PKG_VERSION"));
 
-/// The document, its fields in the order of kube-apiserver's.
+/// The document, with the field order of kube-apiserver.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Version {
@@ -32,8 +32,8 @@ struct Version {
     platform: String,
 }
 
-/// The answer.
-pub(super) fn answer() -> Response<Body> {
+/// The response.
+pub(super) fn respond() -> Response<Body> {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -50,7 +50,7 @@ pub(super) fn answer() -> Response<Body> {
         git_commit: option_env!("ARK_BUILD_COMMIT").unwrap_or("unknown"),
         git_tree_state: option_env!("ARK_BUILD_TREE_STATE").unwrap_or("unknown"),
         build_date: option_env!("ARK_BUILD_DATE").unwrap_or("1970-01-01T00:00:00Z"),
-        // There is no Go here; clients expect the field.
+        // Clients expect the field, although no Go is used.
         go_version: "none",
         compiler: "rustc",
         platform: format!("{}/{architecture}", std::env::consts::OS),

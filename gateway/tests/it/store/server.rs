@@ -1,4 +1,4 @@
-//! A store over a fake backend, and short words to use it.
+//! A store over a fake backend, with short helpers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
 
-pub(crate) struct World {
+pub(crate) struct TestServer {
     pub(crate) fake: Fake,
     pub(crate) store: Store,
     tasks: JoinSet<()>,
@@ -25,7 +25,7 @@ pub(crate) struct World {
     _workers: Workers,
 }
 
-/// Reads labels, and `spec.color` as a selectable field; objects without a color are red.
+/// Decodes labels, and `spec.color` as a selectable field; objects without a color are red.
 pub(crate) struct Things(pub(crate) Vec<ResourceId>);
 
 impl Codec for Things {
@@ -63,7 +63,7 @@ pub(crate) fn things() -> ResourceId {
     ResourceId::new("example.com", "things")
 }
 
-/// A thing as it is stored.
+/// A thing as stored.
 pub(crate) fn thing(key: &str, number: u64, team: &str) -> Vec<u8> {
     let (namespace, name) = key.split_once('/').expect("namespace/name");
     json!({
@@ -76,7 +76,7 @@ pub(crate) fn thing(key: &str, number: u64, team: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// `number` of a thing as it is served.
+/// `number` of a served thing.
 pub(crate) fn number(bytes: &Bytes) -> u64 {
     let object: Value = serde_json::from_slice(bytes).expect("served JSON");
     object["spec"]["number"].as_u64().expect("a number")
@@ -95,7 +95,7 @@ pub(crate) fn latest() -> ListRequest {
     }
 }
 
-impl World {
+impl TestServer {
     pub(crate) async fn new() -> Self {
         Self::over(Fake::new(), StoreConfig::default()).await
     }
@@ -116,12 +116,12 @@ impl World {
     }
 
     pub(crate) async fn over(fake: Fake, config: StoreConfig) -> Self {
-        let world = Self::start(fake, config);
-        world.until(|phase| *phase == Phase::Ready).await;
-        world
+        let server = Self::start(fake, config);
+        server.until(|phase| *phase == Phase::Ready).await;
+        server
     }
 
-    /// Not ready yet.
+    /// Starts a store that may not be ready yet.
     pub(crate) fn start(fake: Fake, config: StoreConfig) -> Self {
         let endpoint = fake.endpoint().parse().expect("an endpoint");
         let (compute, workers) = Pool::start(1).expect("threads");
@@ -181,7 +181,7 @@ impl World {
         self.store.write(Self::op_with(key, action)).await
     }
 
-    /// Creates or updates; gives the revision.
+    /// Creates or updates; returns the revision.
     pub(crate) async fn put(&self, key: &str, number: u64, team: &str) -> u64 {
         let (value, index) = (Bytes::from(thing(key, number, team)), Default::default());
         let create = Action::Create {
@@ -226,7 +226,7 @@ impl World {
     }
 }
 
-/// The next changes, until `count` came: kind, key, revision.
+/// The next `count` changes: kind, key, revision.
 pub(crate) async fn changes(watcher: &mut Watcher, count: usize) -> Vec<(EventKind, String, u64)> {
     let mut seen = Vec::new();
     while seen.len() < count {
@@ -253,8 +253,8 @@ pub(crate) async fn changes(watcher: &mut Watcher, count: usize) -> Vec<(EventKi
     seen
 }
 
-/// Waits until a watcher knows that it has read everything. A change may be read before its mark
-/// arrives; whoever waits for the next one clears it.
+/// Waits until a watcher has read everything. A change may be read before its progress mark
+/// arrives, and waiting for the next change consumes the mark.
 pub(crate) async fn settled(watcher: &mut Watcher) {
     let settled = async {
         while watcher.progress().is_none() {

@@ -1,5 +1,0 @@
-//! Clients that do not read, do not send, or want too much at once, over real sockets.
-
-mod answers;
-mod seats;
-mod world;
