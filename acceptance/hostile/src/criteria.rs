@@ -1,4 +1,4 @@
-//! What the server owes everybody else while it is attacked.
+//! What the server guarantees to other clients while it is attacked.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use crate::monitor::Observed;
 
 /// Longest time of a probe on a new connection.
 pub(crate) const LIVEZ: Duration = Duration::from_millis(100);
-/// Longest time in which an administrator gets an answer on a new connection.
+/// Longest time of an administrator's request on a new connection.
 pub(crate) const LOGIN: Duration = Duration::from_secs(1);
-/// Most CPU time that one request may cost.
+/// CPU time that one request may use.
 pub(crate) const CPU: Duration = Duration::from_secs(1);
 
-/// Most bytes that clients may make the server log in a second: a line of 200 bytes for every tenth request of
-/// a busy server fills 5 GB a day.
+/// Bytes per second that clients may cause the server to log. A line of 200 bytes for every tenth
+/// request of a busy server fills 5 GB a day.
 const LOG: f64 = 64.0 * 1024.0;
 
-/// Objects that the attacks store, and the history of their changes, stay in memory: the run has 11 MiB more
-/// at the end, of 32 MiB that the history may have.
+/// Memory of the objects that the attacks store and of their watch history: a measured run ends 11
+/// MiB above its start. The history may have 32 MiB.
 const STORED: u64 = 16 << 20;
 
-/// Limits, with the slack of the command line.
+/// Limits, scaled by `--slack`.
 #[derive(Clone, Debug)]
 pub(crate) struct Criteria {
     /// Neighbour's p99 as a multiple of its quiet value.
@@ -28,7 +28,7 @@ pub(crate) struct Criteria {
     pub(crate) floor: Duration,
     /// Longest probe.
     pub(crate) livez: Duration,
-    /// Longest wait of an administrator on a new connection.
+    /// Longest request of an administrator on a new connection.
     pub(crate) login: Duration,
     /// CPU time of one request.
     pub(crate) cpu: Duration,
@@ -36,17 +36,18 @@ pub(crate) struct Criteria {
     pub(crate) memory: u64,
 }
 
-/// A criterion that was broken.
+/// A violated criterion.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
-    /// What, with figures.
+    /// Description with figures.
     pub(crate) text: String,
-    /// A time that was missed; another process of the machine may have caused it, so it is measured again.
+    /// A time limit was exceeded. Another process of the machine may be the cause, so the suite
+    /// measures it again.
     pub(crate) timing: bool,
 }
 
 impl Problem {
-    /// Something that no load of the machine explains.
+    /// A problem that load on the machine cannot explain.
     pub(crate) fn wrong(text: impl Into<String>) -> Self {
         let text = text.into();
         Self {
@@ -61,7 +62,7 @@ impl Problem {
 }
 
 impl Criteria {
-    /// Judges what was observed beside an attack by what was observed before it.
+    /// Compares observations during an attack with those before it.
     pub(crate) fn judge(&self, quiet: &Observed, seen: &Observed) -> Vec<Problem> {
         let mut problems: Vec<_> = seen
             .errors
@@ -100,7 +101,7 @@ impl Criteria {
         problems
     }
 
-    /// Judges what a server logged meanwhile.
+    /// Checks the bytes that a server logged during an attack.
     pub(crate) fn judge_log(bytes: u64, elapsed: Duration) -> Option<Problem> {
         let limit = LOG * elapsed.as_secs_f64().max(1.0);
         (bytes as f64 > limit).then(|| {
@@ -109,7 +110,7 @@ impl Criteria {
         })
     }
 
-    /// Most bytes that the server may hold a minute after the attacks.
+    /// Bytes that the server may hold a minute after the attacks.
     pub(crate) fn memory_afterwards(quiet: u64) -> u64 {
         quiet + quiet / 5 + STORED
     }

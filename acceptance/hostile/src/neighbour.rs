@@ -1,5 +1,5 @@
-//! The well-behaved client: one connection, a modest rate, small objects, and one watch. What it
-//! sees under attack is the verdict.
+//! The well-behaved client: one connection, a modest rate, small objects, and one watch. Its
+//! latencies and errors under attack decide the verdict.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,28 +16,26 @@ use crate::client::{Connection, Request};
 use crate::kinds;
 use crate::tls::{Identity, Protocol, Target};
 
-/// Where it works.
 pub(crate) const NAMESPACE: &str = "neighbour";
-/// Its objects.
+/// Number of its objects.
 pub(crate) const OBJECTS: usize = 20;
-/// From the start of one request to that of the next.
+/// Interval between the starts of two requests.
 const PACE: Duration = Duration::from_millis(15);
-/// A request that takes longer is an error and not only late.
+/// Time after which a request is an error rather than a long latency.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last event may be on its way after the last write.
+/// Time in which the last event must arrive after the last write.
 const DELIVERY: Duration = Duration::from_secs(2);
 
-/// What the client saw.
 #[derive(Debug, Default)]
 pub(crate) struct Diary {
     pub(crate) latencies: Vec<Duration>,
     pub(crate) errors: Vec<String>,
 }
 
-/// The address it comes from: not that of attackers.
+/// Source address of the neighbour; attackers use another.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// Works until it is stopped.
+/// Writes and watches until `stop` is cancelled.
 pub(crate) async fn work(target: &Target, stop: &CancellationToken) -> Diary {
     let mut diary = Diary::default();
     if let Err(error) = try_work(target, stop, &mut diary).await {
@@ -101,7 +99,7 @@ fn request(collection: &str, number: usize) -> Request {
     }
 }
 
-/// What a write leaves in its object, and in the event about it.
+/// A marker that a write leaves in its object and so in its event.
 fn mark(number: usize) -> String {
     let process = std::process::id();
     format!("color-{process}-{number}-")
@@ -128,7 +126,7 @@ fn read_event(
         "the watch failed: {}",
         String::from_utf8_lossy(&data)
     );
-    // Only the last events matter; one is much smaller.
+    // Only the last events matter, and one event is much smaller than this.
     let keep = seen.len().saturating_sub(64 << 10);
     seen.drain(..keep);
     seen.extend_from_slice(&data);

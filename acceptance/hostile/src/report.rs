@@ -1,11 +1,11 @@
-//! Verdicts for people and for machines.
+//! Verdicts as a text table and as JUnit XML.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::suite::Row;
 
-/// No problem is longer in a report.
+/// Bytes of one problem's text in a report.
 const LONGEST_PROBLEM: usize = 400;
 
 const HEAD: &str = "attack                              sent    requests   p50 ms   p99 ms  livez ms  login ms   peak MiB  verdict";
@@ -35,7 +35,7 @@ pub(crate) fn line(row: &Row) -> String {
     )
 }
 
-/// All lines, with the quiet values as the first.
+/// All lines; the first has the quiet values.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = format!("\n{HEAD}\n");
     if let Some(row) = rows.first() {
@@ -59,7 +59,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// JUnit XML: one case for each attack.
+/// JUnit XML with one test case for each attack.
 pub(crate) fn junit(rows: &[Row]) -> String {
     let failed = rows.iter().filter(|row| !row.problems.is_empty()).count();
     let mut text = format!(
@@ -102,7 +102,7 @@ fn escape(text: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '"' => escaped.push_str("&quot;"),
-            // XML 1.0 has no other control characters.
+            // XML 1.0 permits no other control characters.
             c if c.is_control() && c != '\t' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }

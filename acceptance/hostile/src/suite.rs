@@ -1,5 +1,5 @@
-//! The run: each attack beside a well-behaved client, the slow ones on a server of their own at the
-//! same time.
+//! The run: each attack beside a well-behaved client. Attacks that wait for timeouts run
+//! concurrently on a separate server.
 
 use std::time::{Duration, Instant};
 
@@ -16,22 +16,20 @@ use crate::server::{Server, Setup};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, neighbour, process};
 
-/// Observation before the first attack of a server.
+/// Observation before the first attack on a server.
 const QUIET: Duration = Duration::from_millis(1500);
-/// Observation after an attack: what it left running shows here.
+/// Observation after an attack, to include work that it left running.
 const AFTERWARDS: Duration = Duration::from_millis(150);
-/// An attack gives up this long after its time; a request that takes longer is a failure.
+/// Time that an attack may take beyond its duration; a request that takes longer is a failure.
 const GRACE: Duration = Duration::from_secs(45);
-/// Memory must be given back within a minute of the last attack.
+/// The server must release memory within a minute of the last attack.
 const GIVEN_BACK: Duration = Duration::from_secs(60);
-/// Attacking threads yield to the server and to the neighbour.
+/// Niceness of the attacking threads, so that server and neighbour take precedence.
 const NICE: i32 = 10;
 
-/// How attacks are run and judged.
 pub(crate) struct Plan {
-    /// How long each lasts at least.
+    /// Minimum duration of each attack.
     pub(crate) seconds: Duration,
-    /// What is a failure.
     pub(crate) criteria: Criteria,
 }
 
@@ -45,16 +43,16 @@ pub(crate) struct Row {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// A server and what was observed before it was attacked.
+/// A server and the observations before it was attacked.
 struct Subject {
     server: Server,
     quiet: Observed,
     setup: Setup,
-    /// An attack succeeded: what follows would measure its consequences.
+    /// An attack succeeded, so later measurements on this server would show its consequences.
     spoilt: bool,
 }
 
-/// Runs all attacks; an error is a fault of the suite, not of the server.
+/// Runs all attacks. An error is a fault of the suite, not of the server.
 pub(crate) fn run(attacks: &[Attack], plan: &Plan) -> Result<Vec<Row>> {
     let descriptors = process::raise_descriptors();
     progress(&format!("{descriptors} descriptors; storing the objects"));
@@ -62,7 +60,7 @@ pub(crate) fn run(attacks: &[Attack], plan: &Plan) -> Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .on_thread_start(|| {
-            // Only a politeness towards the measurement.
+            // Best effort: the niceness only improves the measurement.
             let _ = rustix::process::setpriority_process(None, NICE);
         })
         .enable_all()
@@ -76,7 +74,7 @@ pub(crate) fn run(attacks: &[Attack], plan: &Plan) -> Result<Vec<Row>> {
     }
     let mut subject: Option<Subject> = None;
     for attack in others {
-        // Servers of other setups are judged by what they keep before they are replaced.
+        // The memory of a server is checked before the next setup replaces it.
         if let Some(before) = subject.take_if(|before| before.setup != attack.setup) {
             rows.extend(before.given_back()?);
         }
@@ -121,7 +119,7 @@ impl Subject {
         })
     }
 
-    /// The verdict on its memory; none where an attack has succeeded already.
+    /// The verdict on released memory; `None` if an attack has already succeeded.
     fn given_back(self) -> Result<Option<Row>> {
         if self.spoilt {
             return Ok(None);
@@ -137,7 +135,8 @@ impl Subject {
     }
 }
 
-/// A time that was missed is measured once more on a fresh server: the machine may have been busy.
+/// Repeats an attack once on a fresh server if only a time limit was exceeded, because the machine
+/// may have been busy.
 fn attack_twice(
     seed: &mut Seed,
     subject: &mut Option<Subject>,
@@ -172,7 +171,7 @@ fn attack_once(
     let logged = server.logged();
     let monitor = Monitor::start(&server.target, server.pid())?;
     let context = Context::new(server, plan);
-    // On a thread of the runtime, which is nice to the server; ours is not.
+    // Runs on a nice thread of the runtime; the current thread has normal priority.
     let tasks = TaskTracker::new();
     let task = tasks.spawn_on(
         limited(*attack, context, plan.seconds + GRACE),
@@ -203,7 +202,7 @@ fn attack_once(
     Ok(row)
 }
 
-/// Runs the attack; one that cannot go on, or does not end, has succeeded.
+/// Runs the attack. One that fails or exceeds the time limit is reported as a problem.
 async fn limited(attack: Attack, context: Context, longest: Duration) -> Report {
     match tokio::time::timeout(longest, attack.run(context)).await {
         Ok(Ok(report)) => report,
@@ -238,7 +237,7 @@ fn problems(
     Ok(problems)
 }
 
-/// Whatever an attacker stored, both kinds can be listed.
+/// Checks that both kinds can be listed, whatever an attacker stored.
 async fn readable(server: &Server) -> Result<()> {
     let target = &server.target;
     let mut connection =
@@ -287,7 +286,7 @@ fn given_back(name: &'static str, mut subject: Subject) -> Result<Row> {
     })
 }
 
-/// Attacks that last as long as the server's longest deadline, all at once on one server.
+/// Attacks that last as long as the server's longest deadline, all concurrently on one server.
 struct Patience {
     subject: Subject,
     monitor: Monitor,
@@ -325,8 +324,8 @@ impl Patience {
         })
     }
 
-    /// Waits for the attacks; the neighbour's times are not judged, because other servers of this
-    /// run were attacked meanwhile.
+    /// Waits for the attacks. Ignores the neighbour's times, because other servers of this run were
+    /// attacked meanwhile.
     fn end(mut self) -> Result<Vec<Row>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let mut rows = Vec::new();

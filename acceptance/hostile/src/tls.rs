@@ -1,4 +1,4 @@
-//! TLS connections to the server, as the administrator or as nobody.
+//! TLS connections to the server, as the administrator or anonymously.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,31 +13,27 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// The administrator, by certificate.
+    /// The administrator, by client certificate.
     Admin,
-    /// Somebody without credentials.
+    /// No credentials.
     Nobody,
 }
 
-/// The protocol agreed on in the handshake.
+/// Protocol negotiated by ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// HTTP/1.1.
     Http1,
-    /// HTTP/2.
     Http2,
 }
 
-/// How long a connection may take before an attack goes on without it.
+/// Time for a connection; afterwards the attack proceeds without it.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Where the server is, and what is needed to connect to it.
+/// Address, trust anchors and credentials of a server.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// Its address.
     pub(crate) address: SocketAddr,
     configs: Arc<[Arc<rustls::ClientConfig>; 4]>,
 }
@@ -60,8 +56,8 @@ impl Target {
         })
     }
 
-    /// A TCP connection that has said nothing. Attackers come from an address of their own, so that
-    /// a bound per address protects the neighbour.
+    /// Opens a TCP connection. Attackers use a separate source address, so that a limit per address
+    /// protects the neighbour.
     pub(crate) async fn tcp(&self, from: Ipv4Addr) -> Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((from, 0)))?;
@@ -71,7 +67,7 @@ impl Target {
         Ok(stream)
     }
 
-    /// A connection after its handshake.
+    /// Opens a connection and completes the handshake.
     pub(crate) async fn tls(
         &self,
         from: Ipv4Addr,
@@ -113,7 +109,7 @@ fn client_config(
             tls.with_client_auth_cert(chain.collect::<Result<_, _>>()?, key)?
         }
     };
-    // Every probe is a whole handshake, as those of a kubelet are.
+    // Every probe does a full handshake, as those of the kubelet do.
     tls.resumption = rustls::client::Resumption::disabled();
     let name: &[u8] = match protocol {
         Protocol::Http1 => b"http/1.1",

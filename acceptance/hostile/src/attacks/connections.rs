@@ -1,4 +1,4 @@
-//! Connections that hold a place and say nothing, or too little, or too slowly.
+//! Connections that stay open and send nothing, an incomplete request, or bytes very slowly.
 
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -19,11 +19,12 @@ use crate::neighbour::ADDRESS as SAME;
 use crate::server::Setup;
 use crate::tls::{Identity, Protocol};
 
-/// What locks out everybody at the usual limit of 1,024 descriptors.
+/// Enough connections to exhaust the usual soft limit of 1,024 descriptors.
 const CROWD: usize = 1_007;
-/// How long connections are opened; a server that refuses them is not waited for.
+/// Time for opening connections; afterwards the attack proceeds with those that the server
+/// accepted.
 const OPENING: Duration = Duration::from_secs(8);
-/// Connections that are opened at the same time.
+/// Connections opened concurrently.
 const AT_ONCE: usize = 50;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -79,8 +80,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         |context| async move { silent(&context, 10_000, |_| ELSEWHERE).await }.boxed(),
     )
     .long(),
-    // The first request must come within what kube-apiserver allows: 10 s for a handshake and for
-    // the preface of HTTP/2, 32 s for a head of HTTP/1.1; 60 s for a request.
+    // The timeouts of kube-apiserver: 10 s for the TLS handshake and for the HTTP/2 preface, 32 s
+    // for an HTTP/1.1 head, 60 s for a request. Each attack adds a margin.
     Attack::client("patient/tcp", "TCP without TLS: closed within 15 s", |context| {
         async move { closed(&context, None, b"", 15).await }.boxed()
     })
@@ -106,7 +107,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         async move { closed(&context, Some((Identity::Admin, Protocol::Http1)), half_body().as_bytes(), 75).await }.boxed()
     })
     .patient(),
-    // Go's net/http closes idle connections of HTTP/2 after the server's IdleTimeout, 90 s there.
+    // Go's net/http closes idle HTTP/2 connections after the server's IdleTimeout, 90 s in
+    // kube-apiserver.
     Attack::client("patient/ping-only", "HTTP/2 that only answers PING: closed within 100 s", |context| {
         async move { closed(&context, Some((Identity::Nobody, Protocol::Http2)), &frames::hello(65_535), 100).await }.boxed()
     })
@@ -114,7 +116,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .long(),
 ];
 
-/// Opens connections and holds them until the time is over; the server may refuse any of them.
+/// Opens connections and holds them until `end`. The server may reject any of them.
 pub(super) async fn hold<S, F>(
     context: &Context,
     count: usize,
@@ -149,7 +151,7 @@ async fn silent(
         } else {
             Protocol::Http2
         };
-        // About what a handshake takes.
+        // Approximate bytes of a TLS handshake.
         async move { Ok((target.tls(from, Identity::Nobody, protocol).await?, 600)) }
     })
     .await
@@ -199,7 +201,7 @@ async fn pings(context: &Context, count: usize) -> Result<Report> {
     Ok(report)
 }
 
-/// Whatever the server thinks of it, it must not fill its log with that.
+/// The server may reject these bytes in any way, but its log must stay within the limit.
 async fn garbage(context: &Context, connections: usize) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(Duration::from_secs(1));
     let lanes = (0..connections).map(|_| async {
@@ -214,7 +216,7 @@ async fn garbage(context: &Context, connections: usize) -> Result<Report> {
                 drain(&mut stream).await;
                 anyhow::Ok(())
             };
-            // A server that refuses connections defends itself.
+            // A server that rejects connections under this load behaves correctly.
             let _ = timeout_at(end, sending).await;
             sent += 9;
         }
@@ -239,7 +241,7 @@ async fn heads(context: &Context, count: usize) -> Result<Report> {
     .await
 }
 
-/// The head of a body of 3 MB, and the body's first byte.
+/// The head of a request with a body of 3 MB, and the first byte of the body.
 fn half_body() -> String {
     let path = dry("blobs");
     format!(
@@ -269,7 +271,7 @@ async fn bodies(context: &Context, count: usize) -> Result<Report> {
     })
 }
 
-/// Ten connections that send this and then nothing; each must be closed within `seconds`.
+/// Ten connections that send `bytes` and then nothing. The server must close each within `seconds`.
 async fn closed(
     context: &Context,
     tls: Option<(Identity, Protocol)>,
@@ -301,7 +303,7 @@ async fn closed(
     Ok(report)
 }
 
-/// Whether the server closes, or at least answers with an error and closes, before the end.
+/// Whether the server closes the connection before `end`, with or without an error response.
 async fn wait<S>(mut stream: S, bytes: &[u8], end: Instant) -> Result<bool>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -314,7 +316,7 @@ where
     Ok(timeout_at(end, drain(&mut stream)).await.is_ok())
 }
 
-/// Reads to the end; returns how much came.
+/// Reads to the end; returns the number of bytes.
 pub(super) async fn drain<S: AsyncRead + Unpin>(stream: &mut S) -> usize {
     let mut total = 0;
     let mut buffer = vec![0; 64 << 10];

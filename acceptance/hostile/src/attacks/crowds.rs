@@ -1,4 +1,4 @@
-//! Ordinary requests, each of which is harmless, in numbers that are not.
+//! Requests that are harmless individually, in large numbers.
 
 use std::time::Duration;
 
@@ -55,10 +55,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// How long a crowd lasts at least: it begins with a burst, and the neighbour's p99 is to be more than that of
-/// the few requests beside it.
+/// Minimum duration of a crowd. It begins with a burst, and the neighbour's p99 must cover more
+/// than the few requests beside that burst.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// The longest an ordinary request may take beside the others; a server that sheds says so at once.
+/// Longest time for an ordinary request beside the others. A server that sheds load must respond
+/// immediately.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn write(lane: usize, number: usize) -> Request {
@@ -71,8 +72,8 @@ fn write(lane: usize, number: usize) -> Request {
     )
 }
 
-/// One request after the other on every connection. Any response will do: what is judged is the
-/// neighbour.
+/// Sends requests sequentially on every connection. Every response is accepted: the criterion is
+/// the neighbour.
 async fn lanes(
     context: Context,
     connections: usize,
@@ -101,7 +102,7 @@ async fn lanes(
     Ok(report)
 }
 
-/// Changes of one object by merge patch, a hundred in each burst.
+/// Merge patches of one object, a hundred in each burst.
 async fn streams(context: Context, connections: usize) -> Result<Report> {
     paced(
         context,
@@ -112,7 +113,7 @@ async fn streams(context: Context, connections: usize) -> Result<Report> {
             let body = format!(r#"{{"spec":{{"color":"s{number}"}}}}"#);
             let requests = ids(number, 100).flat_map(|stream| {
                 let mut block = frames::get_block(authority, &path);
-                // `:method: PATCH`, by the name of entry 2.
+                // `:method: PATCH`: the name is entry 2 of the static table (RFC 7541, appendix A).
                 block.splice(0..1, *b"\x02\x05PATCH");
                 block.extend(frames::header(
                     "content-type",
@@ -133,7 +134,7 @@ async fn streams(context: Context, connections: usize) -> Result<Report> {
     .await
 }
 
-/// Writes a burst, made from its number, at every tick.
+/// Writes the burst of each number at every tick.
 async fn paced(
     context: Context,
     connections: usize,
@@ -144,7 +145,7 @@ async fn paced(
     super::floods::paced(&context, Identity::Admin, connections, pace, end, burst).await
 }
 
-/// Ids of the streams of a burst.
+/// Stream ids of a burst.
 fn ids(number: u32, count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(move |stream| (number * count + stream) * 2 + 1)
 }
@@ -188,7 +189,7 @@ async fn unread(context: Context, connections: usize) -> Result<Report> {
             stream.flush().await?;
             anyhow::Ok(())
         };
-        // A server that reads no more defends itself.
+        // A server that stops reading from this connection behaves correctly.
         let written = timeout_at(end, writing).await;
         if written.is_ok() {
             frames::attend(&mut stream, end).await;
@@ -202,7 +203,7 @@ async fn unread(context: Context, connections: usize) -> Result<Report> {
     Ok(report)
 }
 
-/// The attackers' uploads stay unfinished; those of others, which are finished at once, must be served.
+/// The attackers' uploads stay incomplete. Complete uploads of other clients must be served.
 async fn uploads(context: Context, connections: usize) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(SHORTEST);
     let body = vec![b' '; 700_000];
@@ -223,7 +224,7 @@ async fn uploads(context: Context, connections: usize) -> Result<Report> {
             let _ = drain(&mut stream).await;
             anyhow::Ok(())
         };
-        // Refused ones are closed by the server.
+        // The server closes connections that it rejects.
         let _ = timeout_at(end, writing).await;
         anyhow::Ok(())
     });

@@ -1,5 +1,5 @@
-//! Values that are deep: as they come, and as a patch makes them. One bound holds for all of them, and
-//! what was stored can be read.
+//! Deeply nested values: as a body, and as the result of a patch. One depth limit applies to both,
+//! so that every stored object can be read.
 
 use http::Method;
 
@@ -8,7 +8,7 @@ use super::{Attack, Expect, Shot};
 use crate::client::Request;
 use crate::{kinds, seed};
 
-/// Levels that one operation of a JSON patch adds: below the bound of a body.
+/// Levels that one operation of a JSON patch adds; below the depth limit of a body.
 const ROUND: usize = 480;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -34,7 +34,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// `rounds` times: add levels, then move all earlier ones under the last of them.
+/// Repeats `rounds` times: add levels, then move all earlier ones under the innermost.
 fn tower(rounds: usize) -> String {
     let levels = arrays(ROUND);
     let innermost = format!("{}/-", "/0".repeat(ROUND - 1));
@@ -61,7 +61,7 @@ fn patch_result() -> Vec<Shot> {
     let tall = tower(34);
     vec![
         Shot::new("16,320 levels", patch(dry_small("blobs", ""), tall.clone())),
-        // The field is in no schema of this kind.
+        // The schema of this kind does not contain the field.
         Shot::new(
             "16,320 levels of an unknown field",
             patch(dry_small("forms", ""), tall.clone()),
@@ -115,7 +115,7 @@ fn bodies() -> Vec<Shot> {
         ("3 MB of open brackets", "[".repeat(3_000_000)),
         ("1.5 million arrays in each other", arrays(1_500_000)),
         ("400,000 objects in each other", objects(400_000)),
-        // kube-apiserver reads 10,000.
+        // The limit of kube-apiserver is 10,000.
         ("10,010 arrays in each other", arrays(10_010)),
     ] {
         let body = object("blobs", "new", "", &format!(r#"{{"n":{levels}}}"#));
@@ -147,7 +147,7 @@ fn elsewhere() -> Vec<Shot> {
     let test = format!(
         r#"[{{"op":"add","path":"/spec/n","value":{level}}},{{"op":"test","path":"/spec/n","value":{level}}}]"#
     );
-    // Each copy puts the whole below its own innermost level: twice the levels.
+    // Each copy puts the whole value below its own innermost level and so doubles the depth.
     let (mut copies, mut path) = (
         format!(r#"[{{"op":"add","path":"/spec/n","value":{level}}}"#),
         "/spec/n".to_owned(),

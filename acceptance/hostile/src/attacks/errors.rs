@@ -1,4 +1,4 @@
-//! Errors that are many, or long, or both; and defaults that make much out of little.
+//! Many or long validation errors, and defaults that expand small input to large objects.
 
 use http::Method;
 
@@ -50,7 +50,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// The fields by every way in, all of which the server must refuse.
+/// The fields by every kind of write. The server must reject each.
 fn refused(what: &'static str, plural: &str, metadata: &str, spec: &str) -> Vec<Shot> {
     let shots = every_way(what, plural, metadata, spec).into_iter();
     shots.map(|shot| shot.expect(Expect::Refused)).collect()
@@ -121,7 +121,7 @@ fn defaults() -> Vec<Shot> {
     )
 }
 
-/// Two bytes and a comma for each; as many as may be stored, and more.
+/// Two bytes and a comma for each list; as many as fit the storage limit, and more.
 fn nested_defaults() -> Vec<Shot> {
     let shots = [20_000, 100_000, 900_000].into_iter().flat_map(|count| {
         let items = joined(count, |_| "{}".to_owned());

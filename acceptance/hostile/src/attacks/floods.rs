@@ -1,4 +1,4 @@
-//! Frames of HTTP/2 that cost the server more than the client, on a few connections.
+//! HTTP/2 frames that cost the server more than the client, on few connections.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use super::{Attack, Context, ELSEWHERE, Report};
 use crate::frames::{self, END_HEADERS, END_STREAM, frame};
 use crate::tls::{Identity, Protocol};
 
-/// Connections that flood at once.
+/// Concurrent connections of a flood.
 const LANES: usize = 4;
-/// Frames that are written together.
+/// Frames in one write.
 const CHUNK: u32 = 100;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -65,7 +65,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// A head of 120 kB on the wire takes 2.4 MB.
+/// A header block of 120 kB on the wire decodes to 2.4 MB.
 async fn heads(context: Context) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(Duration::from_secs(3));
     let connection = context
@@ -112,8 +112,8 @@ async fn heads(context: Context) -> Result<Report> {
     })
 }
 
-/// Writes chunks, each made from its number, until the time is over; connects again when the server
-/// has had enough.
+/// Writes the chunk of each number until the time is over; reconnects when the server closes the
+/// connection.
 async fn flood(
     context: &Context,
     identity: Identity,
@@ -123,7 +123,7 @@ async fn flood(
     paced(context, identity, LANES, Duration::ZERO, end, chunk).await
 }
 
-/// The same over `connections` until `end`, with a pause after each chunk.
+/// Floods over `connections` until `end`, with a pause after each chunk.
 pub(super) async fn paced(
     context: &Context,
     identity: Identity,
@@ -139,7 +139,7 @@ pub(super) async fn paced(
                 .target
                 .tls(ELSEWHERE, identity, Protocol::Http2)
                 .await;
-            // A server that refuses more connections defends itself.
+            // A server that rejects further connections behaves correctly.
             let Ok(stream) = connection else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -148,7 +148,8 @@ pub(super) async fn paced(
             let authority = context.target.address.to_string();
             let writing = async {
                 writer.write_all(&frames::hello(65_535)).await?;
-                // Responses of a whole flood fit into the window of the connection.
+                // The connection window admits the responses of a whole flood, so flow control does
+                // not stop them.
                 writer.write_all(&frames::window(0, 1 << 30)).await?;
                 for number in 0.. {
                     let bytes = chunk(&authority, number);
@@ -167,7 +168,7 @@ pub(super) async fn paced(
                     _ = drain(&mut reader) => {}
                 }
             };
-            // The time is over, or the connection is.
+            // Ends at the time limit or when the connection fails.
             let _ = timeout_at(end, both).await;
         }
         sent
@@ -179,7 +180,7 @@ pub(super) async fn paced(
     })
 }
 
-/// Ids of the streams of a chunk.
+/// Stream ids of a chunk.
 fn streams(number: u32) -> impl Iterator<Item = u32> {
     (0..CHUNK).map(move |stream| (number * CHUNK + stream) * 2 + 1)
 }
@@ -224,7 +225,7 @@ fn continuation(authority: &str, number: u32) -> Vec<u8> {
 
 fn header_table(authority: &str, number: u32) -> Vec<u8> {
     let mut block = frames::get_block(authority, "/livez");
-    // With indexing: the header becomes entry 62, the first of the dynamic table.
+    // With indexing: the header becomes entry 62, the first of the dynamic table (RFC 7541, 2.3.3).
     let mut header = frames::header("x", &"a".repeat(4_000));
     header[0] = 0x40;
     block.extend(header);

@@ -1,4 +1,4 @@
-//! Forms of requests and responses: tables, metadata, protobuf, encodings.
+//! Media types and encodings of requests and responses: tables, metadata, protobuf, compression.
 
 use http::Method;
 
@@ -36,7 +36,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 ];
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
-/// Four bytes before every protobuf body.
+/// Prefix of every Kubernetes protobuf body.
 const MAGIC: &[u8] = b"k8s\0";
 
 fn lists() -> Vec<Shot> {
@@ -100,7 +100,7 @@ fn pretty() -> Vec<Shot> {
     let store = |name: &str, value: &str| {
         let path = kinds::collection(seed::NAMESPACE, "blobs");
         let body = object("blobs", name, "", &format!(r#"{{"n":{value}}}"#));
-        // Stored in the first round, a conflict in the others.
+        // The first round creates the object; later rounds conflict.
         Shot::new(
             "an object to be read",
             Request::send(Method::POST, path, JSON, body),
@@ -133,7 +133,7 @@ fn pretty() -> Vec<Shot> {
     shots
 }
 
-/// A field of wire type 2 that says how long it is, truly or not.
+/// A field of wire type 2 with the declared `length`, which need not match `content`.
 fn field(number: u8, length: usize, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     let mut rest = length;
@@ -156,7 +156,7 @@ fn protobuf() -> Vec<Shot> {
         [MAGIC, &kind, &field(2, raw.len(), raw)].concat()
     };
     let mut deep = Vec::new();
-    // Each level holds the one before it; lengths grow to three bytes.
+    // Each level contains the one before it; lengths grow to three bytes.
     for _ in 0..20_000 {
         deep = field(2, deep.len(), &deep.clone());
         if deep.len() > 400_000 {
@@ -189,7 +189,7 @@ fn protobuf() -> Vec<Shot> {
             body.clone(),
         );
         shots.push(Shot::new(what, delete));
-        // Its type is refused, whatever is in it.
+        // The server must reject the media type before it reads the content.
         let create = Request::send(Method::POST, dry("blobs"), PROTOBUF, body);
         let create = Shot::new(what, create).expect(Expect::Refused);
         shots.push(create.may_close());

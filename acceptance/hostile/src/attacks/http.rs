@@ -1,4 +1,4 @@
-//! HTTP as no library sends it: raw bytes, and what comes back.
+//! Malformed HTTP as raw bytes that no client library sends, and the responses.
 
 use std::time::Duration;
 
@@ -38,19 +38,19 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// A whole answer must have come by then.
+/// Time for a complete response.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Raw bytes, and the statuses that are right for them.
+/// Description, raw bytes, and the acceptable statuses.
 type Head = (&'static str, String, &'static [u16]);
 
-/// Not served.
+/// The server must reject the request.
 const REFUSED: &[u16] = &[400];
-/// Not served, or closed without an answer, which is 0.
+/// The server rejects the request, or closes without a response, which counts as 0.
 const ODD: &[u16] = &[
     0, 400, 401, 403, 404, 405, 411, 413, 414, 417, 431, 501, 505,
 ];
-/// Served as if it were not there, or not served.
+/// The server ignores the header, or rejects the request.
 const IGNORED: &[u16] = &[200, 400, 403];
 
 fn requests_with(headers: &[(&'static str, &str, &'static [u16])]) -> Vec<Head> {
@@ -61,7 +61,7 @@ fn requests_with(headers: &[(&'static str, &str, &'static [u16])]) -> Vec<Head> 
     heads.collect()
 }
 
-/// Heads whose headers are wrong.
+/// Heads with malformed headers.
 fn headers() -> Vec<Head> {
     let many = format!("Host: a\r\n{}", "x: y\r\n".repeat(20_000));
     let long = format!("Host: a\r\nX: {}\r\n", "a".repeat(2_000_000));
@@ -82,7 +82,7 @@ fn headers() -> Vec<Head> {
     ])
 }
 
-/// First lines that are wrong.
+/// Malformed request lines.
 fn first_lines() -> Vec<Head> {
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(2_000_000));
     vec![
@@ -102,7 +102,7 @@ fn first_lines() -> Vec<Head> {
     ]
 }
 
-/// Bodies whose length is wrong.
+/// Bodies with a malformed length.
 fn lengths() -> Vec<Head> {
     let long = "a".repeat(2_000_000);
     let chunked = "Transfer-Encoding: chunked\r\n";
@@ -123,7 +123,8 @@ fn lengths() -> Vec<Head> {
             "Content-Length: 99999999999999999999\r\n\r\n".to_owned(),
             ODD,
         ),
-        // As Go does: the chunks count. What follows them is a request without a Host.
+        // As in Go, Transfer-Encoding takes precedence. The bytes after the chunks are a request
+        // without a Host.
         (
             "a length and chunks",
             format!("{chunked}Content-Length: 4\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"),
@@ -178,13 +179,13 @@ async fn heads(context: Context) -> Result<Report> {
     Ok(report)
 }
 
-/// Writes bytes and reads the status of the first answer; 0 when there is none.
+/// Writes bytes and reads the status of the first response; 0 if there is none.
 async fn raw(context: &Context, bytes: &[u8]) -> Result<u16> {
     let connection = context
         .target
         .tls(ELSEWHERE, Identity::Nobody, Protocol::Http1);
     let mut stream = connection.await?;
-    // The server may close before all is written; the answer counts.
+    // The server may close before everything is written; only the response counts.
     let _ = timeout(TIMEOUT, stream.write_all(bytes)).await;
     let _ = stream.flush().await;
     let mut answer = [0; 64];
@@ -252,7 +253,7 @@ async fn groups(context: Context) -> Result<Report> {
     }
     let request = request.header("x-remote-group", "system:masters");
     let shot = Shot::new("150 groups", request).expect(Expect::Served);
-    // The second gateway loads its objects first.
+    // The second gateway must load its cache first.
     sleep(Duration::from_secs(1)).await;
     let context = Context {
         target: proxied.target.clone(),
@@ -280,7 +281,7 @@ async fn upload(context: Context) -> Result<Report> {
         }
         writer.flush().await
     };
-    // As Go's client does: the response counts, whatever becomes of the rest of the body.
+    // As in Go's client: the response counts even if sending the rest of the body fails.
     let reading = async {
         let mut answer = vec![0; 4096];
         let read = reader.read(&mut answer).await.unwrap_or_default();
@@ -313,7 +314,7 @@ async fn pipeline(context: Context) -> Result<Report> {
         .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
     let mut stream = connection.await?;
     let written = timeout(TIMEOUT, stream.write_all(bytes.as_bytes())).await;
-    // The server need not read on while nobody reads its answers.
+    // The server may stop reading while the client does not read responses.
     let _ = written;
     sleep(context.seconds).await;
     Ok(Report {

@@ -1,5 +1,5 @@
-//! Requests in somebody else's name, which this server does not support: none may be carried out as
-//! the administrator's own.
+//! Requests that impersonate another user. This server does not support impersonation, so it must
+//! reject all of them and never act as the administrator.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! More requests at once than the server admits.
+//! More concurrent requests than the server admits.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Streams of HTTP/2, 100 on each of ten connections.
+/// HTTP/2 streams, 100 on each of ten connections.
 async fn masters(context: Context) -> Result<Report> {
     let collection = kinds::collection(seed::BULK_NAMESPACE, "blobs");
     let path = format!("{collection}?labelSelector={}zzz", "!a,".repeat(20));
@@ -78,7 +78,7 @@ async fn unprivileged(context: Context) -> Result<Report> {
         "5",
     ];
     let proxied = context.driver.front_proxy(&seats)?;
-    // The second gateway loads its objects first.
+    // The second gateway must load its cache first.
     sleep(Duration::from_secs(1)).await;
     let path = kinds::collection(seed::BULK_NAMESPACE, "blobs");
     let mallory = Request::get(path).header("x-remote-user", "mallory");

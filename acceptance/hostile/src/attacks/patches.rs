@@ -1,4 +1,4 @@
-//! Patches that are odd rather than large, against objects and their subresources.
+//! Malformed and unusual patches of objects and their subresources.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! Work that grows with the square of what is sent.
+//! Requests whose cost grows with the square of their size.
 
 use http::Method;
 
@@ -132,7 +132,7 @@ fn owners() -> Vec<Shot> {
     shots
 }
 
-/// Items of the list that is patched; few bytes each.
+/// Items of the patched list, few bytes each.
 fn items(count: usize) -> String {
     joined(count, |_| "0".to_owned())
 }

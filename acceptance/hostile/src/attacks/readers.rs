@@ -1,4 +1,4 @@
-//! Clients that ask and do not read.
+//! Clients that send requests and do not read the responses.
 
 use std::time::Duration;
 
@@ -51,14 +51,14 @@ pub(super) const ATTACKS: &[Attack] = &[
     .patient(),
 ];
 
-/// The longest request is one minute; the rest is for the machine.
+/// The longest request deadline is one minute; the rest is slack for the machine.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
 fn large() -> String {
     object_path("blobs").replace(seed::SMALL, seed::LARGE)
 }
 
-/// Opens streams on one connection and reads nothing of their data.
+/// Opens streams on one connection and leaves their flow-control windows at zero.
 async fn starve(context: &Context, streams: u32, path: &str, end: Instant) -> Result<Session> {
     let connection = context
         .target
@@ -87,7 +87,7 @@ async fn window_zero(context: Context, connections: usize, streams: u32) -> Resu
             report.add(format!("{streams} streams of window 0: no response begins"));
         }
     }
-    // The CPU of these requests is that of sending them; they are not counted as served.
+    // Sending these requests causes the measured CPU time; they do not count as served.
     report.requests = 0;
     Ok(report)
 }
@@ -106,7 +106,7 @@ async fn watches(context: Context, connections: usize) -> Result<Report> {
     })
 }
 
-/// Asks for something large, and does not read.
+/// Requests a large response and does not read it.
 async fn http1(context: Context, connections: usize) -> Result<Report> {
     let open = |number: usize| {
         let context = context.clone();
@@ -165,7 +165,7 @@ async fn closed_in_time(context: Context) -> Result<Report> {
     };
     let mut alive = 0;
     for mut stream in streams {
-        // What the server still has to say must be cut short of the whole object.
+        // The response must end before the complete object.
         let read = timeout(Duration::from_secs(5), drain(&mut stream)).await;
         alive += usize::from(read.is_ok_and(|read| read >= seed::LARGE_BYTES));
     }

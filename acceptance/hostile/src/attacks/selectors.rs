@@ -1,4 +1,4 @@
-//! Selectors that are long, over objects that are many.
+//! Long selectors, evaluated over many objects.
 
 use http::Method;
 
@@ -30,7 +30,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Path of the many objects. The list must not take longer than the deadline asked for.
+/// List path of the bulk objects. The list must end within the deadline that the query requests.
 fn bulk(query: &str) -> String {
     format!(
         "{}?timeout=1s&{query}",
@@ -38,7 +38,8 @@ fn bulk(query: &str) -> String {
     )
 }
 
-/// Requirements that every object meets, and one at the end that none does.
+/// Requirements that every object meets, then one that no object meets, so that evaluation never
+/// stops early.
 fn demanding(count: usize) -> String {
     format!("labelSelector={}zzz", "!a,".repeat(count))
 }
@@ -112,7 +113,7 @@ fn malformed() -> Vec<Shot> {
             "a key of 60 kB",
             format!("labelSelector={}", "a".repeat(60_000)),
         ),
-        // Its NUL ends a selector of kube-apiserver: this one is empty.
+        // In kube-apiserver a NUL ends the selector, so this one is empty.
         list(
             "escapes",
             format!("limit=1&labelSelector={}", "%00".repeat(20_000)),

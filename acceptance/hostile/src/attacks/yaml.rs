@@ -1,4 +1,4 @@
-//! YAML, which has more ways to be large than JSON.
+//! YAML that expands: aliases, merge keys, long scalars, and deep nesting.
 
 use std::fmt::Write as _;
 
