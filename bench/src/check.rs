@@ -1,5 +1,5 @@
-//! Promises under load: each starts a fresh server and fails with the figures that break it; a time
-//! that is missed is measured again, see [`tries`].
+//! Performance guarantees under load. Each check starts a fresh server and fails with the figures
+//! that violate its guarantee. A missed time limit is measured again, see [`tries`].
 
 mod fanout;
 mod lists;
@@ -16,31 +16,29 @@ use tries::Outcome;
 /// Namespace of the objects.
 const NAMESPACE: &str = "default";
 
-/// Which promises.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// `all`, or names separated by commas; `list` prints them.
     names: String,
 
-    /// How long `replicas` lasts [default: 300, among `all` 30].
+    /// Duration of `replicas` in seconds [default: 300, under `all` 30].
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
 
-    /// Objects that `swap` moves [default: 100,000, and 20,000 under `all`].
+    /// Objects that `swap` moves [default: 100,000, under `all` 20,000].
     #[arg(long, value_name = "N")]
     objects: Option<usize>,
 
-    /// Writes a second that clients of `swap` try to make.
+    /// Writes per second that the clients of `swap` offer.
     #[arg(long, value_name = "N", default_value_t = swap::RATE)]
     rate: usize,
 
-    /// How many times what is promised a time may take where the machine's speed is not known; what
-    /// is more than promised is told as late.
+    /// Factor on every time limit, for machines of unknown speed; a check that needs it is reported
+    /// as late.
     #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
     slack: f64,
 }
 
-/// A promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Check {
     Rows,
@@ -55,19 +53,19 @@ enum Check {
     Swap,
 }
 
-/// How much some checks do.
+/// Load of the checks whose size is configurable.
 struct Sizes {
-    /// What `swap` moves under.
+    /// Load of `swap`.
     swap: swap::Load,
-    /// How long `replicas` lasts.
+    /// Duration of `replicas`, in seconds.
     seconds: u64,
 }
 
-/// Objects that `swap` moves: as promised, and as few as show the same in a run of all checks.
+/// Objects that `swap` moves: the guaranteed number, and a smaller one for a run of all checks.
 const SWAPPED: usize = 100_000;
 const SWAPPED_AMONG_ALL: usize = 20_000;
 
-/// All promises: name, what it says.
+/// All checks: name, guarantee.
 const CHECKS: &[(&str, Check, &str)] = &[
     (
         "rows",
@@ -121,7 +119,7 @@ const CHECKS: &[(&str, Check, &str)] = &[
     ),
 ];
 
-/// Runs the named promises.
+/// Runs the named checks.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     if options.names == "list" {
         for (name, _, promise) in CHECKS {

@@ -1,4 +1,5 @@
-//! The part of a kubeconfig that a load driver needs: one server, its CA, one client certificate.
+//! The part of a kubeconfig that a load generator needs: one server, its CA, one client
+//! certificate.
 
 use std::path::Path;
 
@@ -8,17 +9,15 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 
-/// Where to connect and as whom.
+/// Address and credentials of a server.
 pub(crate) struct Endpoint {
     /// `host:port`.
     pub(crate) authority: String,
     /// Host alone, for TLS.
     pub(crate) host: String,
-    /// Certificates that may have signed the server's.
+    /// Trust anchors for the server's certificate.
     pub(crate) ca: Vec<CertificateDer<'static>>,
-    /// The client's certificate chain.
     pub(crate) certificate: Vec<CertificateDer<'static>>,
-    /// The client's key.
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
@@ -94,7 +93,7 @@ pub(crate) fn load(path: &Path) -> Result<Endpoint> {
     })
 }
 
-/// PEM given inline as base64 or as a file.
+/// PEM from inline base64 or from a file.
 fn pem(file: &Option<String>, data: &Option<String>) -> Result<Vec<u8>> {
     if let Some(data) = data {
         return Ok(base64::engine::general_purpose::STANDARD.decode(data)?);

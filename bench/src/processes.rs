@@ -1,27 +1,27 @@
-//! What the server's processes cost, from the kernel's process table.
+//! CPU time and memory of the server's processes, from `/proc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use anyhow::{Context as _, Result};
 
-/// A set of server processes, read anew whenever it is asked: a database has one for each connection.
+/// A set of server processes, determined at each call because PostgreSQL starts one per connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Processes {
     root: u32,
     with_root: bool,
 }
 
-/// What the process table says about one.
+/// A process in `/proc`.
 struct Entry {
     parent: u32,
-    /// Clock ticks, user and system, of the process and of those children that have ended.
+    /// Clock ticks, user and system, of the process and its reaped children.
     ticks: f64,
     ended: bool,
 }
 
 impl Processes {
-    /// All descendants of a process, and the process itself if asked.
+    /// All descendants of a process, with the process itself if `with_root`.
     pub(crate) fn below(root: u32, with_root: bool) -> Result<Self> {
         let processes = Self { root, with_root };
         anyhow::ensure!(
@@ -31,7 +31,7 @@ impl Processes {
         Ok(processes)
     }
 
-    /// The ids of those that have not ended.
+    /// The ids of the running processes.
     pub(crate) fn pids(&self) -> Result<Vec<u32>> {
         let family = self.family()?.into_iter();
         let alive = family.filter(|(_, entry)| !entry.ended);
@@ -64,15 +64,15 @@ impl Processes {
         Ok(entries)
     }
 
-    /// CPU seconds, user and system, that the processes have used so far, those included that have
-    /// ended: the kernel adds their time to their parent's.
+    /// CPU seconds, user and system, including those of ended processes, which the kernel adds to
+    /// their parent.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         let hertz = rustix::param::clock_ticks_per_second() as f64;
         let family = self.family()?;
         Ok(family.values().map(|entry| entry.ticks).sum::<f64>() / hertz)
     }
 
-    /// Proportional resident memory of the processes, bytes.
+    /// Proportional resident memory of the processes, in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let mut kilobytes = 0;
         for (pid, entry) in self.family()? {
@@ -95,9 +95,9 @@ impl Processes {
 }
 
 impl Entry {
-    /// Reads `/proc/<pid>/stat`.
+    /// Parses `/proc/<pid>/stat`.
     fn parse(text: &str) -> Option<Self> {
-        // A command name may hold anything, also spaces and brackets.
+        // The command name in brackets may contain any character, so the last bracket ends it.
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<f64>());
@@ -109,7 +109,7 @@ impl Entry {
     }
 }
 
-/// What was read, unless the process ended meanwhile.
+/// The content, or `None` if the process ended meanwhile.
 fn there(read: io::Result<String>) -> Result<Option<String>> {
     let gone = |error: &io::Error| {
         error.kind() == io::ErrorKind::NotFound

@@ -1,4 +1,4 @@
-//! Watches under load.
+//! Checks of watches under load.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::measure::fanout::{Fanout, Outcome, Pace};
 use crate::objects::Factory;
 use crate::target::{Programs, Target};
 
-/// What a delivery may take at the 99th percentile.
+/// Limit of the 99th percentile of the delivery latency.
 const DELIVERY: Duration = Duration::from_millis(50);
-/// Streams per connection.
+/// Streams per connection, below the server's limit of concurrent streams.
 const STREAMS: usize = 50;
 
 /// A fresh server and the clients of a fan-out.
@@ -65,7 +65,7 @@ impl Bed {
             .await
     }
 
-    /// Reads that the sidecar has served, from its metrics as the gateway re-exports them.
+    /// Reads that the driver has served, from its metrics as the gateway re-exports them.
     async fn backend_reads(&self) -> Result<u64> {
         let text = self.client.get(0, "/metrics").await?;
         let text = String::from_utf8(text.to_vec())?;
@@ -162,7 +162,7 @@ pub(super) async fn reads_per_write(programs: &Programs) -> Result<String> {
         .collect();
     let text = format!("reads per write at watchers {}", text.join(", "));
     let (least, most) = (figures[0].1, figures[figures.len() - 1].1);
-    // Opening the watchers and the housekeeping between the runs cost a few reads of their own.
+    // Opening the watchers and maintenance between the runs cause a few reads.
     ensure!(most <= least + 0.5, "{text}");
     Ok(text)
 }

@@ -1,4 +1,4 @@
-//! Three gateways with a sidecar each on one PostgreSQL database, while one after the other is killed.
+//! Three gateways with one driver each on one PostgreSQL database, killed in turn.
 
 mod events;
 mod replica;
@@ -23,20 +23,20 @@ use verdict::{Run, Window};
 use watcher::Watcher;
 use writer::Writer;
 
-/// Between two kills.
+/// Interval between two kills.
 const KILLS: Duration = Duration::from_secs(5);
-/// How long the run lasts unless told otherwise: alone, and among all checks.
+/// Default duration in seconds: alone, and among all checks.
 pub(super) const SECONDS: u64 = 300;
 pub(super) const SECONDS_AMONG_ALL: u64 = 30;
-/// Writers, and how long each rests between two writes: 200 writes a second.
+/// Writers, and the pause of each between two writes: 200 writes per second in total.
 const WRITERS: usize = 20;
 const REST: Duration = Duration::from_millis(100);
-/// Watchers at each replica.
+/// Watchers of each replica.
 const WATCHERS: usize = 4;
-/// How long watchers may take to come to the end.
+/// Time for all watchers to reach the last revision.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// First a quarter of the time without kills, in which latencies are judged; then kills.
+/// Latencies are measured during the first quarter, without kills; then replicas are killed.
 pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String> {
     let server = Server::builder().fsync(true).start().await?;
     let dsn = server.create_database("ark").await?;
@@ -55,7 +55,7 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
         let writer = Writer::new(replicas.clone(), index);
         writers.spawn(writer.work(REST, stop.clone()));
     }
-    // Connections and caches are cold at first.
+    // Excludes cold connections and caches from the latencies.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let quiet = Window::of(Instant::now(), Duration::from_secs((seconds / 4).max(8)));
     tokio::time::sleep_until(quiet.end.into()).await;
@@ -80,7 +80,7 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
     run.judge()
 }
 
-/// Kills one replica after the other, each when all are there; how many.
+/// Kills the replicas in turn, each when all are ready; returns the number of kills.
 async fn kill_in_turn(replicas: &Replicas, end: Instant) -> Result<usize> {
     let mut ticks = tokio::time::interval(KILLS);
     let mut kills = 0;

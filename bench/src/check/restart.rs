@@ -1,4 +1,4 @@
-//! Restart: from the start of the program to a full list.
+//! Checks of restarts: from the start of the program to a full list.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use crate::objects::ALL;
 use crate::target::{Programs, Target};
 
 const OBJECT_BYTES: usize = 2_600;
-/// Objects of the first list, and how long it may take.
+/// Objects of the first list, and its time limit.
 const LISTED: (usize, Duration) = (50_000, Duration::from_secs(2));
-/// Objects of a start, and how long it may take until the server says that it is ready.
+/// Objects at a start, and the time limit until the server is ready.
 const STARTED: (usize, Duration) = (10_000, Duration::from_secs(1));
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct List {
     items: Vec<IgnoredAny>,
 }
 
-/// A data directory that a server has left behind, with so many objects.
+/// A data directory with `objects` objects, left by a server that was stopped.
 async fn left_behind(programs: &Programs, objects: usize) -> Result<tempfile::TempDir> {
     let scratch = tempfile::tempdir()?;
     let target = Target::ours(programs, &scratch.path().join("data"))?;

@@ -1,8 +1,8 @@
-//! A store moves from SQLite to PostgreSQL and back to SQLite, while clients write and watch.
+//! Moves a store from SQLite to PostgreSQL and back while clients write and watch.
 //!
-//! The steps are those of `docs/moving.md`, with real processes. Judged are the clients: whatever a
-//! writer was told, an informer that lists once and then only watches must have seen once, in order,
-//! and a list must show.
+//! The steps are those of `docs/moving.md`, with real processes. The check compares the clients:
+//! every acknowledged write must reach an informer, which lists once and then only watches, exactly
+//! once and in order, and must be in the final list.
 
 mod informer;
 mod peak;
@@ -34,41 +34,41 @@ use crate::client::Client;
 use crate::objects::{ALL, Factory, collection, name};
 use crate::target::Programs;
 
-/// Size of an object as it is served.
+/// Size of an object as served, in bytes.
 const OBJECT_BYTES: usize = 2_600;
-/// Writes offered per second, unless told.
+/// Default of the writes offered per second.
 pub(super) const RATE: usize = 100;
-/// Writes per second that must be acknowledged, the pauses included.
+/// Writes per second that must be acknowledged, pauses included.
 const LEAST_RATE: f64 = 50.0;
-/// Both moves together, as long as `arkctl copy` runs.
+/// Limit of both moves together: the time that `arkctl copy` runs.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long clients may be refused writes at one move: the new gateway reads everything, while both
-/// stores are compared, and all share the processors with the clients.
+/// Limit of the time without writes in one move. The new gateway reads everything while `arkctl`
+/// compares both stores, and all of them share the processors with the clients.
 const PAUSE: Duration = Duration::from_secs(20);
-/// Largest write-ahead log of SQLite while it is filled with records whose revisions are in no order:
-/// that of one call, which writes several pages for each record.
+/// Limit of SQLite's write-ahead log while records arrive in random order of revision: the log of
+/// one call, which writes several pages for each record.
 const WAL_BYTES: u64 = 192 << 20;
-/// How long clients go on between the moves, and after them.
+/// Time that clients continue between the moves and after them.
 const BETWEEN: Duration = Duration::from_secs(3);
-/// How long anything else may take to come.
+/// Timeout of every other wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is moved, and how busy it is.
+/// Size and write rate of the moved store.
 pub(super) struct Load {
     pub(super) objects: usize,
-    /// Writes a second.
+    /// Writes per second.
     pub(super) rate: usize,
 }
 
-/// One move, in figures.
+/// Figures of one move.
 struct Moved {
-    /// The two runs of `arkctl copy`.
+    /// Total time of the two runs of `arkctl copy`.
     copies: Duration,
-    /// From the fence to the first write that the target took.
+    /// From the fence to the first write that the target accepted.
     refused: Duration,
 }
 
-/// The clients, and what serves them.
+/// The clients and their servers.
 struct Scene<'a> {
     rig: Rig<'a>,
     servers: Arc<Servers>,
@@ -76,7 +76,7 @@ struct Scene<'a> {
     accepted: Arc<AtomicU64>,
 }
 
-/// Moves so many objects there and back.
+/// Moves `load.objects` objects there and back.
 pub(super) async fn moves(programs: &Programs, load: &Load) -> Result<String> {
     let scratch = tempfile::tempdir()?;
     let result = there_and_back(programs, scratch.path().to_owned(), load).await;
@@ -154,8 +154,8 @@ fn judge(before: &Picture, acks: &[Ack], informer: &Informer, stored: &Picture) 
     story.judge()
 }
 
-/// Creates the objects in an order that is none, as in a store that has been used for long: the
-/// order of names is then not that of revisions.
+/// Creates the objects in random order of name, as in a store after long use, so that the order of
+/// names differs from that of revisions.
 async fn fill(servers: &Arc<Servers>, objects: usize) -> Result<Factory> {
     let authority = servers.first();
     let client = Arc::new(servers.connect(authority, 8).await?);
@@ -185,7 +185,7 @@ async fn fill(servers: &Arc<Servers>, objects: usize) -> Result<Factory> {
     Ok(factory)
 }
 
-/// A step by which a walk around so many places comes to each of them.
+/// A step that is coprime to `places`, so that a cyclic walk visits every place.
 fn stride(places: usize) -> usize {
     const fn gcd(a: usize, b: usize) -> usize {
         if b == 0 { a } else { gcd(b, a % b) }
@@ -198,7 +198,7 @@ fn stride(places: usize) -> usize {
 }
 
 impl Scene<'_> {
-    /// Moves a store and its clients; what served them is stopped.
+    /// Moves a store and its clients, then stops the source's servers.
     async fn travel(
         &self,
         source: Driver,
@@ -294,7 +294,7 @@ impl Scene<'_> {
         ))
     }
 
-    /// Checks that a gateway whose store is being filled serves nothing; what it says.
+    /// Checks that a gateway whose store is being filled serves nothing; returns its message.
     async fn waits(&self, authority: &str) -> Result<String> {
         let client = self.connect(authority).await?;
         let ready = client.get(0, "/readyz").await;
@@ -311,7 +311,7 @@ impl Scene<'_> {
         Ok(format!("{status} to a list, Retry-After {after:?}"))
     }
 
-    /// Waits until a gateway says that it is ready.
+    /// Waits until a gateway is ready.
     async fn ready(&self, authority: &str) -> Result<()> {
         let client = self.connect(authority).await?;
         let ready = async {

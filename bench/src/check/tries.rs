@@ -1,9 +1,9 @@
-//! Times that are measured again when they are missed; nothing else gets a second chance.
+//! Repeats checks that miss a time limit; every other failure is final.
 //!
-//! One stall of a machine that others use too (a flush of its disk, a process that is not scheduled)
-//! misses a limit of milliseconds that the server keeps. A server that misses it does so every time.
-//! On a machine whose speed nobody knows, a limit says nothing until it is missed by a wide margin:
-//! there, times have some slack.
+//! One stall of a shared machine (a flush of its disk, a process that is not scheduled) exceeds a
+//! limit of milliseconds that the server meets. A server that does not meet the limit exceeds it in
+//! every run. On a machine of unknown speed only a wide excess is significant: `--slack` extends
+//! the limits there.
 
 use std::error::Error;
 use std::fmt;
@@ -11,32 +11,31 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-/// How often a time is measured at most.
+/// Upper bound of runs of one check.
 const TRIES: usize = 3;
 
-/// A run in which nothing was wrong but a time.
+/// A run in which only a time limit was exceeded.
 #[derive(Debug)]
 pub(super) struct TooSlow {
-    /// How many times what was promised it took, above 1.
+    /// Measured time divided by the limit, above 1.
     times: f64,
     figures: String,
 }
 
-/// How a promise was kept.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Kept(String),
-    /// Only within the slack of times.
+    /// Passed only with slack.
     Late(String),
 }
 
-/// The share of a limit that was used.
+/// Measured time divided by the limit.
 pub(super) fn used(taken: Duration, limit: Duration) -> f64 {
     taken.as_secs_f64() / limit.as_secs_f64()
 }
 
-/// Fails a run whose figures are right but for a time, of which it used more than there was. What
-/// else may be wrong with the run is judged before: times may have slack.
+/// Fails a run whose time limit was exceeded. Callers check everything else first, because only
+/// times may have slack.
 pub(super) fn in_time(used: f64, figures: String) -> Result<String> {
     if used <= 1.0 {
         Ok(figures)
@@ -49,8 +48,8 @@ pub(super) fn in_time(used: f64, figures: String) -> Result<String> {
     }
 }
 
-/// Runs a check again as long as it is [`TooSlow`] even with slack, each time telling so; any other
-/// error is final. Without slack, `slack` is 1.
+/// Runs a check and repeats it while it is [`TooSlow`] even with slack, with a message for each
+/// repetition. Any other error is final. A `slack` of 1 has no effect.
 pub(super) async fn run(
     slack: f64,
     mut check: impl AsyncFnMut() -> Result<String>,
@@ -86,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs a check that comes to these in turn; what it came to, and how often it ran.
+    /// Runs a check with these results in turn; returns the outcome and the number of runs.
     async fn outcome(slack: f64, runs: Vec<Result<String>>) -> (Result<Outcome>, usize) {
         let mut left = runs.into_iter();
         let mut count = 0;

@@ -1,4 +1,4 @@
-//! Watch fan-out: W writes a second seen by N watchers, each event judged by every watcher.
+//! Watch fan-out: `rate` writes per second, observed by many watchers that each check every event.
 
 mod watcher;
 
@@ -20,12 +20,11 @@ use crate::client::Client;
 use crate::objects::{Factory, collection, name, status_patch};
 use crate::processes::Processes;
 
-/// Writes in flight at most; a server that cannot keep up slows the writer down.
+/// Limit of writes in flight, so that a slow server slows the writer down.
 const IN_FLIGHT: usize = 32;
-/// Objects that the writes go to in turn.
+/// Objects that the writes change in turn.
 const OBJECTS: usize = 50;
 
-/// A fan-out run.
 #[derive(Clone, Debug)]
 pub(crate) struct Fanout {
     pub(crate) namespace: String,
@@ -33,23 +32,23 @@ pub(crate) struct Fanout {
     /// Writes offered per second.
     pub(crate) rate: usize,
     pub(crate) writes: usize,
-    /// How fast watcher 0 reads; all others read at full speed.
+    /// Reading speed of watcher 0; all others read at full speed.
     pub(crate) first: Pace,
 }
 
-/// What came of it.
+/// Result of a fan-out run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Delivered events as operations, delivery latency over all watchers but a slowed one.
+    /// Delivered events, and their latency over all watchers except a slowed one.
     pub(crate) figure: Figure,
-    /// Writes per second that the server took.
+    /// Writes per second that the server accepted.
     pub(crate) write_rate: f64,
-    /// What each watcher saw.
+    /// Events of each watcher.
     pub(crate) seen: Vec<Seen>,
 }
 
 impl Outcome {
-    /// Fails unless every watcher from `from` on saw every write once and in order.
+    /// Fails unless every watcher from index `from` on received every write once and in order.
     pub(crate) fn ensure_complete(&self, from: usize, writes: usize) -> Result<()> {
         for (index, seen) in self.seen.iter().enumerate().skip(from) {
             ensure!(
@@ -66,7 +65,7 @@ impl Outcome {
 }
 
 impl Fanout {
-    /// Opens the watchers, writes, waits until they have seen the last write or stall for a while.
+    /// Opens the watchers, writes, and waits until they have received the last write or stall.
     pub(crate) async fn measure(
         &self,
         client: &Arc<Client>,

@@ -1,4 +1,4 @@
-//! Writes alone: how many a second, how long a single writer waits, and what was promised of both.
+//! Throughput and latency of writes, and the verdicts on their targets.
 
 use std::fmt::Write as _;
 
@@ -7,17 +7,18 @@ use crate::measure::Figure;
 use crate::measure::writes::{CLIENTS, Write};
 use crate::target::Peer;
 
-/// What changes something.
+/// Kinds of write.
 const WRITES: [Write; 3] = [Write::Create, Write::Update, Write::StatusPatch];
-/// Our writes per second with the most clients, divided by those on kine and PostgreSQL, are at
-/// least this.
+/// Minimum of ark-apiserver's writes per second with the most clients, divided by those of kine and
+/// PostgreSQL.
 const RATE_TARGET: f64 = 5.0;
-/// Writes per second of the server that came before us, with PostgreSQL and any number of clients.
+/// Writes per second of the first-generation server on PostgreSQL, with any number of clients.
 const FIRST_GENERATION: f64 = 108.0;
-/// Our writes per second with the most clients, divided by those, are at least this.
+/// Minimum of ark-apiserver's writes per second with the most clients, divided by
+/// [`FIRST_GENERATION`].
 const FIRST_GENERATION_TARGET: f64 = 20.0;
 
-/// The table and the verdicts; nothing if writes were not measured.
+/// The table and the verdicts; `None` if writes were not measured.
 pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
     ours.figure(Write::Create, 1)?;
     let mut text = String::new();
@@ -46,7 +47,7 @@ pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
     let peer = |peer: Peer| peers.iter().find(|side| side.name == peer.name());
     let verdicts = [
         peer(Peer::KinePostgres).map(|theirs| throughput(ours, theirs, many)),
-        // That server kept its objects in PostgreSQL, as this peer does.
+        // The first-generation server stored its objects in PostgreSQL, as this peer does.
         peer(Peer::KinePostgres).map(|_| progress(ours, many)),
         peer(Peer::Etcd).map(|theirs| latency(ours, theirs)),
     ];
@@ -56,7 +57,7 @@ pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
     Some(text)
 }
 
-/// Whether we take enough more writes than this peer.
+/// Verdict on the throughput relative to this peer.
 fn throughput(ours: &Side, theirs: &Side, clients: usize) -> String {
     let promise = format!(
         "writes at concurrency {clients} ≥ {RATE_TARGET:.0} × those of {}",
@@ -69,7 +70,7 @@ fn throughput(ours: &Side, theirs: &Side, clients: usize) -> String {
     })
 }
 
-/// Whether we take enough more writes than the server that came before us.
+/// Verdict on the throughput relative to the first-generation server.
 fn progress(ours: &Side, clients: usize) -> String {
     let promise = format!(
         "writes at concurrency {clients} ≥ {FIRST_GENERATION_TARGET:.0} × the \
@@ -81,7 +82,7 @@ fn progress(ours: &Side, clients: usize) -> String {
     })
 }
 
-/// Whether a single writer waits no longer than at this peer.
+/// Verdict on the latency of a single writer relative to this peer.
 fn latency(ours: &Side, theirs: &Side) -> String {
     let promise = format!("single-writer p50 ≤ that of {}", theirs.name);
     verdict(&promise, |write| {
@@ -91,7 +92,7 @@ fn latency(ours: &Side, theirs: &Side) -> String {
     })
 }
 
-/// A line of the form of `ark-bench check`; a write that was not measured breaks the promise.
+/// A line in the format of `ark-bench check`; a write that was not measured fails.
 fn verdict(promise: &str, judge: impl Fn(Write) -> Option<(String, bool)>) -> String {
     let judged = WRITES.map(|write| {
         let (figures, kept) = judge(write).unwrap_or_else(|| ("not measured".to_owned(), false));
@@ -120,7 +121,7 @@ mod tests {
 
     use super::{CLIENTS, Figure, Peer, Side, WRITES, section};
 
-    /// A server that takes `rate` writes a second, with a median of `p50` milliseconds.
+    /// A server with `rate` writes per second and a median of `p50` milliseconds.
     fn side(name: &'static str, rate: u64, p50: u64) -> Side {
         let figures = WRITES.iter().flat_map(|write| {
             CLIENTS.map(|clients| Figure {

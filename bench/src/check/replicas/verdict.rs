@@ -1,4 +1,4 @@
-//! What must hold at the end.
+//! Invariants at the end of a run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use super::writer::{Acknowledged, What, Written};
 use crate::check::tries::{in_time, used};
 use crate::measure::percentile;
 
-/// From the acknowledgement of a write on one replica to its arrival at a watcher on another.
+/// Limit of the 99th percentile from the response of a write on one replica to its event at a
+/// watcher of another.
 const DELIVERY: Duration = Duration::from_millis(50);
 
 /// A part of the run.
@@ -21,15 +22,15 @@ pub(super) struct Window {
     pub(super) end: Instant,
 }
 
-/// Everything that happened.
+/// Everything that was recorded.
 pub(super) struct Run {
     pub(super) written: Vec<Written>,
     pub(super) watched: Vec<Watched>,
     /// The list at the end.
     pub(super) list: List,
-    /// Changes in the store's log.
+    /// Rows in the store's log.
     pub(super) logged: usize,
-    /// While nothing was killed.
+    /// The part without kills.
     pub(super) quiet: Window,
     pub(super) kills: usize,
 }
@@ -50,7 +51,7 @@ impl Window {
 // === impl Run ===
 
 impl Run {
-    /// The figures, or the promise that was broken.
+    /// The figures, or the violated guarantee.
     pub(super) fn judge(&self) -> Result<String> {
         let first = self.watched.first().context("no watchers")?;
         self.in_order(first)?;
@@ -79,7 +80,7 @@ impl Run {
         in_time(used(p99, DELIVERY), figures)
     }
 
-    /// Every watcher saw the same, once and in order, and all there is.
+    /// Every watcher received the same complete sequence, once and in order.
     fn in_order(&self, first: &Watched) -> Result<()> {
         for (index, watched) in self.watched.iter().enumerate() {
             let seen = &watched.arrivals;
@@ -99,7 +100,7 @@ impl Run {
         Ok(())
     }
 
-    /// The changes make the list at the end; gives the deletes, by name and revision deleted.
+    /// The events add up to the final list; returns the deletes by name and deleted revision.
     fn replay(&self, first: &Watched) -> Result<HashMap<(String, u64), u64>> {
         let mut state: BTreeMap<&str, &Object> = BTreeMap::new();
         let mut deleted = HashMap::new();
@@ -120,7 +121,8 @@ impl Run {
         Ok(deleted)
     }
 
-    /// Every acknowledged write is among the changes, as it was acknowledged; how many those are.
+    /// Every acknowledged write is among the events with the acknowledged content; returns their
+    /// number.
     fn kept(&self, first: &Watched, deleted: &HashMap<(String, u64), u64>) -> Result<usize> {
         let events = first.arrivals.iter().map(|it| &it.event);
         let changes: HashMap<u64, &Object> = events
@@ -146,7 +148,8 @@ impl Run {
         self.written.iter().flat_map(|it| &it.acknowledged)
     }
 
-    /// From acknowledgements in a part of the run to arrivals at watchers of other replicas, sorted.
+    /// Latencies from responses in a part of the run to events at watchers of other replicas,
+    /// sorted.
     fn latencies(&self, window: Option<Window>) -> Vec<Duration> {
         let stored = self.acknowledged().filter_map(|it| match &it.what {
             What::Stored(object) => Some((object.revision, (it.at, it.replica))),
@@ -160,7 +163,7 @@ impl Run {
             .filter_map(|arrival| {
                 let (told, replica) = stored.get(&arrival.event.object.revision)?;
                 let elsewhere = arrival.replica != *replica;
-                // It may arrive before the writer is answered.
+                // The event may arrive before the response.
                 elsewhere.then(|| arrival.at.saturating_duration_since(*told))
             })
             .collect();
@@ -168,7 +171,7 @@ impl Run {
         latencies
     }
 
-    /// Acknowledged writes per second while nothing was killed.
+    /// Acknowledged writes per second in the part without kills.
     fn rate(&self) -> f64 {
         let quiet = self.acknowledged().filter(|it| self.quiet.holds(it.at));
         quiet.count() as f64 / (self.quiet.end - self.quiet.begin).as_secs_f64()

@@ -1,4 +1,4 @@
-//! A watcher that resumes with its last resource version, at whichever replica is there.
+//! A watcher that resumes from its last resource version at any available replica.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use super::events::{Event, Line};
 use super::replica::Replicas;
 use crate::objects::ALL;
 
-/// Before it resumes.
+/// Pause before it resumes.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An event, where and when it was seen.
+/// An event, with the replica and the time of its arrival.
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) event: Event,
@@ -25,21 +25,21 @@ pub(super) struct Arrival {
     pub(super) replica: usize,
 }
 
-/// What a watcher came to.
+/// Result of a watcher.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) arrivals: Vec<Arrival>,
-    /// How often it had to resume.
+    /// Number of resumed watches.
     pub(super) resumed: usize,
 }
 
 pub(super) struct Watcher {
     replicas: Arc<Replicas>,
-    /// Where it would like to be.
+    /// Preferred replica.
     place: usize,
     lane: usize,
     cursor: u64,
-    /// Where it is to stop.
+    /// Revision at which it stops.
     target: watch::Receiver<u64>,
     watched: Watched,
 }
@@ -63,7 +63,7 @@ impl Watcher {
         }
     }
 
-    /// Watches until the target was seen.
+    /// Watches until the target revision has arrived.
     pub(super) async fn work(mut self) -> Result<Watched> {
         loop {
             let (replica, client) = self.replicas.near(self.place).await;
@@ -92,7 +92,7 @@ impl Watcher {
         }
     }
 
-    /// Reads one watch; whether the target was reached.
+    /// Reads one watch; returns whether the target revision was reached.
     async fn follow(&mut self, mut body: Incoming, replica: usize) -> Result<bool> {
         let mut rest = BytesMut::new();
         let mut target = self.target.clone();
@@ -120,7 +120,7 @@ impl Watcher {
         }
     }
 
-    /// Takes a line; whether the watch goes on.
+    /// Processes a line; returns whether the watch continues.
     fn take(&mut self, line: &[u8], replica: usize) -> Result<bool> {
         let at = Instant::now();
         let line = Line::read(line).with_context(|| format!("a line of replica {replica}"))?;

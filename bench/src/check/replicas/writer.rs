@@ -1,5 +1,5 @@
-//! A controller: writes to objects that nobody else writes to, each time at the next replica, and
-//! after anything but success looks before it writes again.
+//! A controller that is the only writer of its objects. Each write goes to the next replica. After
+//! any response but success it reads the object before it writes again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::objects::collection;
 
 /// Objects of each writer.
 const OBJECTS: usize = 5;
-/// Before another look.
+/// Pause before the next read.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A write that was acknowledged.
@@ -26,25 +26,25 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Acknowledged {
     pub(super) what: What,
     pub(super) at: Instant,
-    /// Which replica said so.
+    /// Replica that acknowledged it.
     pub(super) replica: usize,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum What {
-    /// Created or changed: the object as it was answered.
+    /// Created or changed: the object of the response.
     Stored(Object),
-    /// Deleted: the name, and the revision it had.
+    /// Deleted: the name and the deleted revision.
     Deleted(String, u64),
 }
 
-/// What a writer came to.
+/// Result of a writer.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) acknowledged: Vec<Acknowledged>,
-    /// Writes that may have been made or not.
+    /// Writes whose outcome is unknown.
     pub(super) unanswered: usize,
-    /// Writes that met another state than they expected.
+    /// Writes that conflicted.
     pub(super) conflicts: usize,
 }
 
@@ -52,13 +52,13 @@ pub(super) struct Writer {
     replicas: Arc<Replicas>,
     index: usize,
     turn: usize,
-    /// Of this writer; so that no other write has the same.
+    /// Number of the writer's last write, unique among all writers.
     number: u64,
     objects: Vec<Known>,
     written: Written,
 }
 
-/// What is known of an object.
+/// Last known state of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     Nothing,
@@ -80,7 +80,7 @@ impl Writer {
         }
     }
 
-    /// Writes at each tick until told to stop.
+    /// Writes at each tick until `stop` is cancelled.
     pub(super) async fn work(mut self, rest: Duration, stop: CancellationToken) -> Result<Written> {
         let mut ticks = tokio::time::interval(rest);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -106,7 +106,7 @@ impl Writer {
         format!("replicas-{:02}-{slot}", self.index)
     }
 
-    /// Reads an object at some replica; it must not be older than what was seen before.
+    /// Reads an object from some replica; its revision must be at least `newest`.
     async fn look(&mut self, slot: usize, newest: u64) -> Result<()> {
         let path = format!(
             "{}/{}",
@@ -134,7 +134,7 @@ impl Writer {
         }
     }
 
-    /// One write: a create, or in turn an update, patches of the status, a delete.
+    /// One write: a create or, in turn, an update, patches of the status, a delete.
     async fn write(&mut self, slot: usize, step: usize) -> Result<()> {
         let name = self.name(slot);
         let all = collection(super::super::NAMESPACE);
@@ -186,7 +186,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends a request to the next replica; no answer if it went away.
+    /// Sends a request to the next replica; `None` if the connection failed.
     async fn send(
         &mut self,
         method: Method,

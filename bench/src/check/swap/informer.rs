@@ -1,4 +1,4 @@
-//! An informer: one list, then watches, each from where the last one ended.
+//! An informer: one list, then watches, each from the last revision of the one before.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -21,15 +21,14 @@ use super::writer::Change;
 use crate::client::{Answer, describe};
 use crate::objects::ALL;
 
-/// A page of a list.
+/// Objects in a page of a list.
 const PAGE: usize = 1000;
-/// Watches end by themselves this often, so that many are resumed.
+/// Timeout of each watch, short so that many are resumed.
 const TURN: Duration = Duration::from_secs(10);
 
-/// An object as far as it matters: revision, and hash of its text.
+/// Objects by name: revision, and hash of the JSON.
 pub(super) type Picture = HashMap<String, (u64, u64)>;
 
-/// An event.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) name: String,
@@ -37,12 +36,11 @@ pub(super) struct Seen {
     pub(super) revision: u64,
 }
 
-/// The informer.
 pub(super) struct Informer {
     route: Route,
     pub(super) picture: Picture,
     pub(super) seen: Vec<Seen>,
-    /// Watches that were opened.
+    /// Number of watches.
     pub(super) watches: usize,
     /// Revision of the last event or bookmark.
     reached: Arc<AtomicU64>,
@@ -83,7 +81,7 @@ struct Metadata {
     resource_version: String,
 }
 
-/// Lists everything, page by page; the revision of the list.
+/// Lists all pages; returns the objects and the revision of the list.
 pub(super) async fn list(route: &mut Route) -> Result<(Picture, u64)> {
     let mut picture = Picture::new();
     let mut path = format!("{ALL}?limit={PAGE}");
@@ -106,7 +104,7 @@ pub(super) async fn list(route: &mut Route) -> Result<(Picture, u64)> {
 }
 
 impl Informer {
-    /// Lists; `reached` tells others how far it has come.
+    /// Lists. `reached` publishes the revision of the last event.
     pub(super) async fn list(servers: &Arc<Servers>, reached: &Arc<AtomicU64>) -> Result<Self> {
         let mut route = Route::new(servers);
         let (picture, revision) = list(&mut route).await?;
@@ -120,7 +118,7 @@ impl Informer {
         })
     }
 
-    /// Watches until told to stop.
+    /// Watches until `stop` is cancelled.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<Self> {
         while !stop.is_cancelled() {
             let revision = self.reached.load(Ordering::Acquire);
@@ -149,7 +147,7 @@ impl Informer {
         Ok(self)
     }
 
-    /// Reads one watch to its end, whatever that is.
+    /// Reads one watch until it ends or fails.
     async fn follow(&mut self, mut body: Incoming, stop: &CancellationToken) -> Result<()> {
         let mut rest = BytesMut::new();
         while !stop.is_cancelled() {

@@ -14,19 +14,19 @@ use tokio::time::sleep;
 
 use crate::target::{Programs, end, start};
 
-/// How long a driver or a gateway may take to start.
+/// Time for a driver or a gateway to start.
 const START: Duration = Duration::from_secs(60);
 
-/// How often a gateway is started while others take its port.
+/// Attempts to start a gateway whose chosen port another process takes first.
 const PORT_TRIES: usize = 3;
 
-/// Where programs, sockets, databases and logs are.
+/// Locations of programs, sockets, databases and logs.
 pub(super) struct Rig<'a> {
     programs: &'a Programs,
     folder: PathBuf,
 }
 
-/// A program that serves; stopped when dropped.
+/// A server process; stopped when dropped.
 pub(super) struct Process {
     name: String,
     child: Child,
@@ -40,7 +40,7 @@ pub(super) struct Driver {
     pub(super) wal: Option<PathBuf>,
 }
 
-/// What a run of `arkctl` told, each line with its time.
+/// Output of a run of `arkctl`, each line with its time.
 pub(super) struct Run {
     pub(super) took: Duration,
     pub(super) lines: Vec<(Instant, String)>,
@@ -65,7 +65,7 @@ impl<'a> Rig<'a> {
         Ok(driver)
     }
 
-    /// On a throw-away server, with fsync.
+    /// A driver on a temporary PostgreSQL server, with fsync.
     pub(super) async fn postgres(&self, name: &str) -> Result<Driver> {
         let mut command = Command::new(self.programs.path("postgres-testkit"));
         command.args(["--fsync", "--"]);
@@ -90,7 +90,8 @@ impl<'a> Rig<'a> {
         })
     }
 
-    /// A gateway that makes certificates and the kubeconfig, which is returned.
+    /// Starts a gateway that creates certificates and a kubeconfig; returns the path of the
+    /// kubeconfig.
     pub(super) fn first_gateway(&self, backend: &str) -> Result<(Process, PathBuf)> {
         let data = self.folder.join("data");
         let mut command = Command::new(self.programs.path("ark-apiserver"));
@@ -102,7 +103,8 @@ impl<'a> Rig<'a> {
         Ok((Process { name, child }, data.join("kubeconfig")))
     }
 
-    /// A gateway with the first one's certificates, and where it listens; it need not be ready.
+    /// Starts a gateway with the first one's certificates and returns its address. It need not be
+    /// ready.
     pub(super) async fn gateway(&self, name: &str, backend: &str) -> Result<(Process, String)> {
         let mut tries = 0;
         loop {
@@ -111,14 +113,14 @@ impl<'a> Rig<'a> {
             tries += 1;
             match self.serves(&mut process).await? {
                 None => return Ok((process, format!("127.0.0.1:{port}"))),
-                // Another process was faster.
+                // Another process took the port between its choice and the bind.
                 Some(log) if says_port_taken(log.as_bytes()) && tries < PORT_TRIES => {}
                 Some(log) => bail!("{name} ended: {log}"),
             }
         }
     }
 
-    /// Waits until a gateway has its port; what it said, if it ended instead.
+    /// Waits until a gateway listens; returns its log if it ended instead.
     async fn serves(&self, process: &mut Process) -> Result<Option<String>> {
         let begun = Instant::now();
         loop {
@@ -209,7 +211,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // What went wrong has been reported; nothing may be left behind.
+        // The error that dropped this has been reported; only the process must end.
         let _ = end(&self.name, &mut self.child);
     }
 }
@@ -225,12 +227,12 @@ impl Run {
             .collect()
     }
 
-    /// The first line with this in it, and when it came.
+    /// The first line that contains `part`, and its time.
     pub(super) fn line(&self, part: &str) -> Result<(Instant, &str)> {
         self.pick(part, self.lines.iter())
     }
 
-    /// The last one: progress is told more than once.
+    /// The last such line: progress lines repeat.
     pub(super) fn last(&self, part: &str) -> Result<(Instant, &str)> {
         self.pick(part, self.lines.iter().rev())
     }

@@ -1,4 +1,5 @@
-//! A client's way to whichever server serves: what a load balancer and client-go do together.
+//! A client's connection to the server that currently serves, as a load balancer and client-go
+//! provide it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,21 +16,21 @@ use tokio::time::{sleep, timeout};
 use crate::client::{Answer, Client, describe};
 use crate::kubeconfig;
 
-/// No server answers well for this long: more than any move may take.
+/// Time after which a request without a final response fails; longer than any move.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// One answer.
+/// Timeout of one attempt.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Pause after a server that cannot be reached, or that names no other.
+/// Pause after a failed connection, or after a response without Retry-After.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The servers that there are, and what clients were told that they refused.
+/// The available servers, and the rejections that clients received.
 pub(super) struct Servers {
     kubeconfig: PathBuf,
     authorities: Mutex<Vec<String>>,
     refusals: Mutex<Vec<Refusal>>,
 }
 
-/// An answer that means: later.
+/// A response that asks for a retry.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) at: Instant,
@@ -38,14 +39,14 @@ pub(super) struct Refusal {
     pub(super) text: String,
 }
 
-/// One client's connection.
+/// The connection of one client.
 pub(super) struct Route {
     servers: Arc<Servers>,
     turn: usize,
     client: Option<Client>,
 }
 
-/// What is asked for.
+/// A request.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) path: &'a str,
@@ -53,17 +54,17 @@ pub(super) struct Call<'a> {
     pub(super) body: Bytes,
 }
 
-/// An answer that is final.
+/// A final response.
 pub(super) struct Settled {
     pub(super) answer: Answer,
-    /// An earlier attempt may have been carried out.
+    /// An earlier attempt may have been applied.
     pub(super) uncertain: bool,
 }
 
 // === impl Servers ===
 
 impl Servers {
-    /// Servers that the user of a kubeconfig may use; the one in it is the first.
+    /// Servers of a kubeconfig's user; the server of the kubeconfig is the first.
     pub(super) fn new(kubeconfig: PathBuf) -> Result<Arc<Self>> {
         let first = kubeconfig::load(&kubeconfig)?.authority;
         Ok(Arc::new(Self {
@@ -73,23 +74,23 @@ impl Servers {
         }))
     }
 
-    /// The one that was there from the beginning.
+    /// The server of the kubeconfig.
     pub(super) fn first(&self) -> String {
         self.authorities.lock()[0].clone()
     }
 
-    /// One more that may serve.
+    /// Adds a server.
     pub(super) fn add(&self, authority: String) {
         self.authorities.lock().push(authority);
     }
 
-    /// What was refused since then.
+    /// Rejections since `since`.
     pub(super) fn refusals(&self, since: Instant) -> Vec<Refusal> {
         let all = self.refusals.lock();
         all.iter().filter(|it| it.at >= since).cloned().collect()
     }
 
-    /// A connection to one of them.
+    /// Connects to a server.
     pub(super) async fn connect(&self, authority: String, connections: usize) -> Result<Client> {
         let mut endpoint = kubeconfig::load(&self.kubeconfig)?;
         endpoint.authority = authority;
@@ -108,20 +109,20 @@ impl Route {
         }
     }
 
-    /// Goes on to the next server, as a load balancer would.
+    /// Switches to the next server.
     pub(super) fn turn(&mut self) {
         self.turn += 1;
         self.client = None;
     }
 
-    /// Asks until somebody gives an answer that is not `later`.
+    /// Sends the request until a response is final.
     pub(super) async fn settle(&mut self, call: &Call<'_>) -> Result<Settled> {
         let mut uncertain = false;
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             let Some(response) = self.open(call).await else {
-                // A write may have been sent; a connection that never was is no reason to doubt,
-                // and to look costs little.
+                // The write may have been sent. A failed connection counts as well: the extra read
+                // costs little.
                 uncertain = true;
                 continue;
             };
@@ -151,7 +152,7 @@ impl Route {
         )
     }
 
-    /// Sends the request; `None` after a pause if there was no answer.
+    /// Sends the request; `None` after a pause if there was no response.
     pub(super) async fn open(&mut self, call: &Call<'_>) -> Option<Response<Incoming>> {
         let sent = timeout(DEADLINE, self.send(call)).await;
         if let Ok(Ok(response)) = sent {
@@ -180,7 +181,7 @@ impl Route {
         Ok(response)
     }
 
-    /// Remembers what a client was told.
+    /// Records a rejection.
     pub(super) fn note(&self, call: &Call<'_>, answer: &Answer, pause: Option<Duration>) {
         let message = serde_json::from_slice::<serde_json::Value>(&answer.body)
             .ok()
@@ -195,13 +196,13 @@ impl Route {
     }
 }
 
-/// What a server asks to wait.
+/// The value of Retry-After.
 pub(super) fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
     let text = response.headers().get("retry-after")?.to_str().ok()?;
     text.parse().ok().map(Duration::from_secs)
 }
 
-/// Whether the same request may do better in a while.
+/// Whether a retry of the same request may succeed.
 pub(super) fn later(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::SERVICE_UNAVAILABLE

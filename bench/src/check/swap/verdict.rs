@@ -1,4 +1,4 @@
-//! Whether what clients were told, what they saw and what is stored are one story.
+//! Consistency of acknowledged writes, received events and stored objects.
 
 use std::collections::HashMap;
 
@@ -7,20 +7,20 @@ use anyhow::{Result, ensure};
 use super::informer::{Picture, Seen};
 use super::writer::{Ack, Change};
 
-/// Everything that is known at the end.
+/// Everything that was recorded.
 pub(super) struct Story<'a> {
-    /// What was there before.
+    /// Objects before the writers started.
     pub(super) before: &'a Picture,
     pub(super) acks: &'a [Ack],
     pub(super) seen: &'a [Seen],
-    /// What the informer believes.
+    /// Objects according to the informer.
     pub(super) believed: &'a Picture,
-    /// What a list shows.
+    /// Objects of the final list.
     pub(super) stored: &'a Picture,
 }
 
 impl Story<'_> {
-    /// Fails with the first thing that does not fit.
+    /// Fails with the first inconsistency.
     pub(super) fn judge(&self) -> Result<()> {
         self.every_write_was_seen_once()?;
         self.newest_state_is_stored()?;
@@ -39,7 +39,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Each object's events are its acknowledged writes: none is missing, none comes twice.
+    /// The events of each object are its acknowledged writes: none is missing or repeated.
     fn every_write_was_seen_once(&self) -> Result<()> {
         let mut events: HashMap<&str, Vec<(Change, u64)>> = HashMap::new();
         for seen in self.seen {
@@ -67,7 +67,8 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Acknowledged writes are there, and what nobody wrote is as it was.
+    /// The list has the last acknowledged state of every written object and the initial state of
+    /// all others.
     fn newest_state_is_stored(&self) -> Result<()> {
         let mut newest: HashMap<&str, &Ack> = HashMap::new();
         for ack in self.acks {
@@ -97,7 +98,7 @@ impl Story<'_> {
 mod tests {
     use super::*;
 
-    /// One object that nobody writes, and one that is created and deleted.
+    /// One object that no client writes, and one that is created and deleted.
     fn judge(change: impl FnOnce(&mut Vec<Seen>, &mut Picture, &mut Picture)) -> bool {
         let quiet = ("quiet".to_owned(), (1, 7));
         let before = Picture::from([quiet]);

@@ -1,4 +1,4 @@
-//! One watcher: reads frames, judges order and completeness, notes latencies.
+//! One watcher: reads frames, checks order and completeness, records latencies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,28 +10,28 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use memchr::memmem;
 
-/// No event for this long means that none will come.
+/// Time without events after which a watcher gives up.
 const STALL: Duration = Duration::from_secs(20);
 
-/// How fast a watcher reads.
+/// Reading speed of a watcher.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// As fast as frames come.
+    /// As fast as frames arrive.
     Full,
-    /// At most this many events a second, so that the connection fills up.
+    /// Limit of events per second, so that the connection fills up.
     EventsPerSecond(u32),
 }
 
 /// A watcher before it reads.
 pub(crate) struct Watcher {
     pub(crate) index: usize,
-    /// When each write was sent, nanoseconds on `clock`; 0 if not yet.
+    /// Time at which each write was sent, in nanoseconds on `clock`; 0 if not yet.
     pub(crate) sent: Arc<Vec<AtomicU64>>,
     pub(crate) clock: Instant,
     pub(crate) pace: Pace,
 }
 
-/// What a watcher saw.
+/// Events that a watcher received.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) index: usize,
@@ -39,19 +39,19 @@ pub(crate) struct Seen {
     pub(crate) distinct: usize,
     /// Events whose write had arrived before.
     pub(crate) repeated: usize,
-    /// Events whose resource version was not above the one before.
+    /// Events whose resource version was not greater than that of the event before.
     pub(crate) disordered: usize,
-    /// The stream ended or told 410 before everything had arrived.
+    /// The stream ended or sent 410 before everything had arrived.
     pub(crate) cut: bool,
-    /// Send of the write to arrival of the event.
+    /// Time from sending the write to arrival of the event.
     pub(crate) latencies: Vec<Duration>,
-    /// One bit per write.
+    /// One entry per write.
     arrived: Vec<bool>,
     last_revision: u64,
 }
 
 impl Watcher {
-    /// Reads until every write has arrived, the stream ends, or nothing comes for a while.
+    /// Reads until every write has arrived, the stream ends, or it stalls.
     pub(crate) async fn read(self, mut body: Incoming) -> Result<Seen> {
         let mut seen = Seen {
             index: self.index,
@@ -76,7 +76,7 @@ impl Watcher {
         Ok(seen)
     }
 
-    /// Judges the whole lines that `data` completes; the number of lines.
+    /// Checks the complete lines in `rest` and `data`; returns their number.
     fn lines(&self, rest: &mut BytesMut, data: &Bytes, seen: &mut Seen) -> u32 {
         let mut count = 0;
         let mut from = 0;
@@ -100,8 +100,8 @@ impl Watcher {
             seen.cut = true;
             return;
         }
-        // The write's number is the last thing in the object; its revision is in the metadata,
-        // behind the managed fields if there are any.
+        // The write's number is the last field of the object. The resource version is in the
+        // metadata, after the managed fields if there are any.
         let Some(number) = number_after(line, br#""duration":""#) else {
             return;
         };
@@ -129,7 +129,7 @@ impl Watcher {
         }
     }
 
-    /// Slows a slow reader down until the last write was sent; then it may catch up.
+    /// Slows a slow reader down until the last write was sent; afterwards it may catch up.
     async fn pause(&self, lines: u32) {
         let last = self
             .sent
@@ -144,7 +144,7 @@ impl Watcher {
     }
 }
 
-/// The decimal number behind the last occurrence of a marker.
+/// The decimal number after the last occurrence of a marker.
 fn number_after(line: &[u8], marker: &[u8]) -> Option<u64> {
     let at = memmem::rfind(line, marker)? + marker.len();
     let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit());
