@@ -1,4 +1,4 @@
-//! The servers that scenarios are played against.
+//! The servers that run scenarios.
 
 pub mod certificates;
 pub mod go_module;
@@ -24,37 +24,37 @@ use self::reference::Reference;
 use crate::report::say;
 use crate::repository::{Repository, files_below};
 
-/// How often a server is started while others take its ports.
+/// Attempts to start a server whose chosen ports another process takes first.
 const PORT_TRIES: usize = 3;
 
-/// Which server.
+/// Kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// kube-apiserver on etcd: the truth.
+    /// kube-apiserver on etcd, the reference.
     KubeApiserver,
-    /// kube-apiserver on kine and a throw-away PostgreSQL server.
+    /// kube-apiserver on kine and a temporary PostgreSQL server.
     KinePostgres,
     /// `ark-apiserver standalone`.
     Standalone,
 }
 
-/// The judged program.
+/// The program under test.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Judged {
-    /// The judged program; default: ark-apiserver beside this one.
+    /// Path of ark-apiserver [default: the program beside this one].
     #[arg(long, value_name = "FILE")]
     pub standalone_bin: Option<PathBuf>,
-    /// Where it keeps its objects [default: sqlite].
+    /// Storage driver of ark-apiserver [default: sqlite].
     #[arg(long)]
     pub backend: Option<Backend>,
 }
 
-/// Where `standalone` keeps its objects.
+/// Storage of `standalone`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backend {
-    /// In a file of its data directory.
+    /// A file in its data directory.
     Sqlite,
-    /// In a throw-away PostgreSQL server.
+    /// A temporary PostgreSQL server.
     Postgres,
 }
 
@@ -63,28 +63,28 @@ pub enum Backend {
 pub struct Engine {
     /// Its name in reports.
     pub name: String,
-    /// How to reach it.
+    /// Address and credentials.
     pub kubeconfig: Kubeconfig,
-    /// With the admin's certificate.
+    /// Client with the administrator's certificate.
     pub client: Client,
-    /// Without any.
+    /// Client without a certificate.
     pub anonymous: Client,
     /// The kubectl to use.
     pub kubectl: PathBuf,
     processes: Vec<Process>,
     // Dropped after the processes that use it.
     database: Option<Postgres>,
-    // Dropped after everything that writes there.
+    // Dropped after every process that writes there.
     folder: TempDir,
     has_namespaces: bool,
 }
 
 impl Engine {
-    /// Starts a server with the kinds of `repository`; anew if another process took a port that was
-    /// free when it was chosen.
+    /// Starts a server with the kinds of `repository`. Starts it again with other ports if another
+    /// process took a port between its choice and the bind.
     ///
     /// # Errors
-    /// When it does not become ready.
+    /// If the server does not become ready.
     pub async fn start(
         kind: Kind,
         repository: &Repository,
@@ -142,10 +142,10 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Uses a server that runs already.
+    /// Uses a server that is already running.
     ///
     /// # Errors
-    /// When the kubeconfig cannot be read.
+    /// If the kubeconfig cannot be read.
     pub async fn connect(kubeconfig: &Path, kubectl: PathBuf) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("scenarios-").tempdir()?;
         let name = kubeconfig.display().to_string();
@@ -179,22 +179,22 @@ impl Engine {
         })
     }
 
-    /// A kubeconfig for people.
+    /// Path of the administrator's kubeconfig, for manual use.
     #[must_use]
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.folder.path().join("admin.kubeconfig")
     }
 
-    /// The home of kubectl, where it keeps its discovery cache.
+    /// The home directory of kubectl, which has its discovery cache.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 
-    /// Makes sure that objects can be written to the namespace.
+    /// Creates the namespace if the server has namespaces and lacks this one.
     ///
     /// # Errors
-    /// When the server has namespaces and refuses this one.
+    /// If the server has namespaces and rejects this one.
     pub async fn prepare_namespace(&self, name: &str) -> Result<()> {
         if !self.has_namespaces {
             return Ok(());
@@ -224,14 +224,14 @@ impl Engine {
         }
     }
 
-    /// Says why the server has ended, when it has.
+    /// The reason why the server has ended; `None` while it runs.
     pub fn failure(&mut self) -> Option<String> {
         let ended = self.processes.iter_mut().find_map(Process::ended);
         ended.or_else(|| self.database.as_mut().and_then(Postgres::ended))
     }
 }
 
-/// All kinds, which kube-apiserver does not know by itself.
+/// Manifests of all kinds, for kube-apiserver, which has none of them built in.
 fn manifests(repository: &Repository) -> Result<Vec<PathBuf>> {
     let mut manifests = files_below(&repository.ark_kinds(), &["yaml"])?;
     manifests.extend(files_below(&repository.test_kinds(), &["yaml"])?);

@@ -1,4 +1,4 @@
-//! Command line of the judge.
+//! Command line of the scenario runner.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use scenarios::repository::Repository;
 use scenarios::suite;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What is said when there is nothing that the flag could mean.
+/// Error for engines on which `--backend` has no effect.
 const BACKEND: &str = "--backend says where standalone keeps its objects, which is not started";
 
-/// Plays scenario files against a real kube-apiserver and against ark-apiserver.
+/// Run scenario files on a real kube-apiserver and on ark-apiserver.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -26,11 +26,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Play scenarios and compare the engines' answers.
+    /// Run scenarios and compare the responses of the engines.
     Run(RunArguments),
-    /// Start one engine with the scenarios' kinds, print its KUBECONFIG and wait for Ctrl-C.
+    /// Start one engine with the kinds of the scenarios, print its KUBECONFIG and wait for Ctrl-C.
     Up {
-        /// Which engine.
+        /// Engine to start.
         #[arg(long, default_value = "kube-apiserver")]
         engine: Kind,
         #[command(flatten)]
@@ -40,27 +40,27 @@ enum Command {
 
 #[derive(clap::Args)]
 struct RunArguments {
-    /// The engines to play on; with one, only expectations are judged.
+    /// Engines to run on; with one, only expectations are checked.
     #[arg(long, default_value = "both")]
     engine: Engines,
     /// Use the server of this kubeconfig instead of starting `standalone`.
     #[arg(long, conflicts_with = "backend")]
     url: Option<PathBuf>,
-    /// Play only scenarios whose name matches this regular expression.
+    /// Run only scenarios whose name matches this regular expression.
     #[arg(long)]
     filter: Option<Regex>,
-    /// Scenarios played at the same time.
+    /// Number of scenarios that run concurrently.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
-    /// Write the results here in JUnit's format.
+    /// Write the results as JUnit XML to this file.
     #[arg(long)]
     junit: Option<PathBuf>,
     #[command(flatten)]
     judged: Judged,
-    /// Show the normalised answers of the first engine.
+    /// Print the normalised responses of the first engine.
     #[arg(long)]
     print: bool,
-    /// Scenario files; default: all.
+    /// Scenario files [default: all].
     files: Vec<PathBuf>,
 }
 
@@ -86,7 +86,7 @@ async fn play() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    // Dropping the work drops the engines, which kills their processes.
+    // Dropping the future drops the engines, which kills their processes.
     tokio::select! {
         code = perform(arguments.command) => code,
         _ = interrupt.recv() => bail!("interrupted"),

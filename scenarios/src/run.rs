@@ -1,4 +1,4 @@
-//! Playing a scenario against one engine.
+//! Runs a scenario on one engine.
 
 pub mod capture;
 pub mod expect;
@@ -23,24 +23,24 @@ use crate::scenario::{Ready, Scenario, Step};
 
 type Task = BoxFuture<'static, ()>;
 
-/// How long a step may take unless it says otherwise.
+/// Default timeout of a step.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What one step brought.
+/// Result of one step.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The step, with variables filled in only where the file is the same for both engines.
+    /// The step's title. Variables are not filled in, because their values differ between engines.
     pub title: String,
-    /// The step's description, which says how to compare.
+    /// The step's description, which selects the comparison.
     pub step: Step,
-    /// The answer.
+    /// The response.
     pub capture: Capture,
 }
 
-/// Plays `scenario` in its own namespace.
+/// Runs `scenario` in its own namespace.
 ///
 /// # Errors
-/// When a step cannot be played or misses its expectation; the text says which.
+/// If a step cannot be run or misses its expectation; the message names the step.
 pub async fn play(engine: &Engine, scenario: &Scenario) -> Result<Vec<Record>> {
     let namespace = namespace(&scenario.name);
     engine.prepare_namespace(&namespace).await?;
@@ -69,7 +69,7 @@ pub async fn play(engine: &Engine, scenario: &Scenario) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// A namespace from the scenario's name, equal on all engines.
+/// A namespace derived from the scenario's name, equal on all engines.
 fn namespace(scenario: &str) -> String {
     let name: String = scenario
         .chars()
@@ -163,7 +163,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Starts a request or command; a request is on its way when its head has arrived.
+    /// Starts a request or command. A request counts as started when the head of its response has
+    /// arrived.
     fn begin<'b>(&'b self, step: &'b Step) -> BoxFuture<'b, Result<(Watched, Task)>> {
         async move {
             let (sink, watched) = watch::channel(Capture::default());
@@ -184,7 +185,7 @@ impl Stage<'_> {
         .boxed()
     }
 
-    /// Waits until a background step has really begun.
+    /// Waits until a background step is active.
     async fn settle(&self, step: &Step, mut watched: Watched) -> Result<()> {
         let begun = |capture: &Capture| match &step.ready {
             None => true,

@@ -1,4 +1,4 @@
-//! Playing many scenarios on one or two engines.
+//! Runs many scenarios on one or two engines.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use crate::run::{Record, play};
 use crate::scenario::Scenario;
 use crate::{diff, normalise};
 
-/// No scenario is meant to take longer, however busy the machine.
+/// Timeout of a scenario on a busy machine.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Reads the scenarios: those of `files`, else all of the repository, whose names match `filter`.
+/// Loads the scenarios of `files`, or else all of the repository, whose names match `filter`.
 ///
 /// # Errors
-/// When a file is malformed or none is left.
+/// If a file is malformed or no scenario remains.
 pub fn load(
     repository: &Repository,
     files: &[PathBuf],
@@ -46,8 +46,8 @@ pub fn load(
     Ok(scenarios)
 }
 
-/// Plays each scenario on all `engines`, `jobs` at a time, and tells of each as it ends. With
-/// `print` the transcripts of the first engine are shown.
+/// Runs each scenario on all `engines`, `jobs` at a time, and prints each verdict. With `print` the
+/// transcripts of the first engine are printed.
 pub async fn judge(
     engines: &[Engine],
     scenarios: &[Scenario],
@@ -73,14 +73,14 @@ pub async fn judge(
     verdicts
 }
 
-/// A difference must show twice. The reference begins updates and reads of version 0 with what its
-/// cache has, which is a moment behind at times, and then answers in another way than it mostly does.
+/// A difference must occur twice. kube-apiserver serves updates and reads of version 0 from its
+/// watch cache, which may be stale for a moment; the response then differs from the usual one.
 async fn one(engines: &[Engine], scenario: &Scenario, print: bool) -> Verdict {
     let began = Instant::now();
     let mut failure = once(engines, scenario, print).await;
     if let Some(why) = &failure {
         say(&format!("again  {}\n{why}", scenario.name));
-        // Beside what the first attempt left.
+        // A new namespace, because the first attempt may have left objects.
         let again = Scenario {
             name: format!("{} again", scenario.name),
             ..scenario.clone()
@@ -144,7 +144,7 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-        // The promise of the first release; fewer means that files are not found.
+        // The repository has more than this many scenarios; fewer means that files are not found.
         assert!(count >= 150, "{count} scenarios");
     }
 }

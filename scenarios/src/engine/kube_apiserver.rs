@@ -1,4 +1,4 @@
-//! The truth: kube-apiserver with the kinds that scenarios use.
+//! The reference: kube-apiserver with the kinds of the scenarios.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,33 +16,33 @@ use super::reference::Reference;
 use super::store::Store;
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-/// A cold start on a busy machine with two cores.
+/// Time for a cold start on a busy machine with two cores.
 const START: Duration = Duration::from_secs(120);
 
-/// The server and its store, serving.
+/// A ready server and its store.
 #[derive(Debug)]
 pub struct Started {
-    /// In the order in which they are to be stopped.
+    /// In the order in which they must be stopped.
     pub processes: Vec<Process>,
-    /// How to reach kube-apiserver.
+    /// Address and credentials of kube-apiserver.
     pub kubeconfig: Kubeconfig,
-    /// Where the store listens, without credentials.
+    /// Address of the store, which needs no credentials.
     pub store: String,
 }
 
 impl Started {
-    /// Without the store's address.
+    /// The processes and the kubeconfig, without the store's address.
     #[must_use]
     pub fn into_parts(self) -> (Vec<Process>, Kubeconfig) {
         (self.processes, self.kubeconfig)
     }
 }
 
-/// Starts the server on `store` with files below `folder` and loads `manifests`.
+/// Starts the server on `store` with files in `folder` and loads `manifests`.
 ///
 /// # Errors
-/// When it or the store ends early ([`PortTaken`](super::process::PortTaken) if that is why) or is
-/// not ready in time, or a manifest is refused.
+/// If the server or the store ends early ([`PortTaken`](super::process::PortTaken) if another
+/// process has the port) or is not ready in time, or if the server rejects a manifest.
 pub async fn start(
     reference: &Reference,
     mut store: Store,
@@ -65,7 +65,8 @@ pub async fn start(
     let client = Client::new(&kubeconfig, true)?;
     let deadline = Instant::now() + START;
     loop {
-        // First: a store that is gone because its port was taken may have left the server another's.
+        // Before any readiness check: if the store failed to bind, another run's store may listen
+        // on its port and serve this kube-apiserver.
         for process in [&mut server, &mut store.process] {
             if let Some(failure) = process.failure() {
                 return Err(failure);
@@ -84,7 +85,7 @@ pub async fn start(
             .await
             .with_context(|| file.display().to_string())?;
     }
-    // The server stops before its store.
+    // The server must stop before its store.
     Ok(Started {
         processes: vec![server, store.process],
         kubeconfig,
@@ -111,7 +112,7 @@ fn kube_apiserver(
     flag("tls-private-key-file", &certificates.server_key.display());
     flag("client-ca-file", &certificates.ca.display());
     flag("service-account-issuer", &"https://scenarios.invalid");
-    // A certificate is accepted where a public key is asked for.
+    // kube-apiserver accepts a certificate in place of a public key.
     flag("service-account-key-file", &certificates.server.display());
     flag(
         "service-account-signing-key-file",
@@ -119,13 +120,13 @@ fn kube_apiserver(
     );
     flag("service-cluster-ip-range", &"10.0.0.0/24");
     flag("authorization-mode", &"RBAC");
-    // The judged server is authenticated throughout; so is the judge.
+    // The server under test authenticates every request, so the reference must as well.
     flag("anonymous-auth", &"false");
     command.stdout(std::process::Stdio::null());
     command
 }
 
-/// Creates the definitions of `file` and waits until each of their versions can be listed.
+/// Creates the definitions in `file` and waits until each version can be listed.
 async fn load(client: &Client, file: &Path, deadline: Instant) -> Result<()> {
     let text = std::fs::read_to_string(file)?;
     for document in serde_saphyr::from_multiple::<Value>(&text)? {

@@ -1,4 +1,4 @@
-//! The judged: `ark-apiserver standalone`.
+//! The server under test: `ark-apiserver standalone`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use super::process::{Process, tail};
 
 const START: Duration = Duration::from_secs(60);
 
-/// Starts `program` with its data below `folder`, the kinds of `resources` and its objects in
-/// `database`, or in SQLite.
+/// Starts `program` with its data in `folder`, the kinds of `resources`, and its objects in
+/// `database` or else in SQLite.
 ///
 /// # Errors
-/// When it ends or says nothing instead of becoming ready.
+/// If it ends or does not become ready in time.
 pub async fn start(
     program: &Path,
     folder: &Path,
@@ -59,10 +59,10 @@ pub async fn start(
     Ok((vec![process], Kubeconfig::load(&kubeconfig)?))
 }
 
-/// The program beside the runner's own, as `cargo build` puts it.
+/// The program in the runner's own folder, where `cargo build` puts it.
 ///
 /// # Errors
-/// When there is none.
+/// If the program does not exist.
 pub fn beside_me() -> Result<PathBuf> {
     let me = std::env::current_exe().context("this program has no path")?;
     let program = me.with_file_name("ark-apiserver");

@@ -1,4 +1,4 @@
-//! Normalising JSON.
+//! Normalises JSON.
 
 use serde_json::{Map, Value};
 
@@ -11,17 +11,17 @@ const GROUPS: [&str; 2] = ["judge.example.com", "ark.mckinsey.com"];
 /// A JSON body.
 pub(super) struct Document(pub(super) Value);
 
-/// Whose resourceVersion stands here.
+/// What the resourceVersion of a JSON object belongs to.
 #[derive(Clone, Copy, PartialEq)]
 enum Whose {
-    /// One object's.
+    /// An object.
     Object,
-    /// A collection's or bookmark's.
+    /// A collection or a bookmark.
     Collection,
 }
 
 impl Document {
-    /// Notes the versions of objects.
+    /// Collects the versions of objects.
     pub(super) fn collect(&self, revisions: &mut Revisions) {
         collect(&self.0, Whose::Object, revisions);
     }
@@ -34,7 +34,7 @@ impl Document {
     }
 }
 
-/// Whose version stands below `key` of `map`, which is itself `whose`.
+/// What a resourceVersion below `key` belongs to, where `map` itself is `whose`.
 fn below(map: &Map<String, Value>, key: &str, whose: Whose) -> Whose {
     let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
     let collection = kind.ends_with("List") || kind == "Table";
@@ -117,7 +117,7 @@ fn entry(
     (texts.plain(key), value)
 }
 
-/// Leaves the groups of both servers in discovery and OpenAPI documents.
+/// Removes all other groups from discovery and OpenAPI documents.
 fn reduce(value: &mut Value) {
     let Some(map) = value.as_object_mut() else {
         return;
@@ -170,7 +170,7 @@ fn reduce(value: &mut Value) {
     }
 }
 
-/// Leaves of what OpenAPI v2 defines for the whole document the parameters that its paths refer to.
+/// Removes the document-wide parameters of OpenAPI v2 to which no remaining path refers.
 fn reduce_swagger(map: &mut Map<String, Value>) {
     for global in ["info", "security", "securityDefinitions"] {
         map.remove(global);
@@ -182,7 +182,7 @@ fn reduce_swagger(map: &mut Map<String, Value>) {
     }
 }
 
-/// Discovery lists groups and resources in the random order of Go's maps.
+/// kube-apiserver lists groups and resources of discovery in the random order of Go's maps.
 fn by_name(entries: &mut [Value], key: &str) {
     entries.sort_by_key(|entry| entry[key].to_string());
 }

@@ -1,13 +1,13 @@
-//! Reading the messages that Kubernetes answers with as protobuf, field by field, as JSON.
+//! Decodes the protobuf messages of Kubernetes responses, field by field, to JSON.
 //!
-//! Everything that is on the wire is shown, empty texts included; what is not known makes the answer
-//! unreadable, so that it is compared as it stands.
+//! Every field on the wire is shown, empty strings included. An unknown field makes decoding fail,
+//! and then the bytes are compared.
 
 use serde_json::{Map, Value, json};
 
 const MAGIC: &[u8] = b"k8s\0";
 
-/// A field of a message: number, name, and what it holds.
+/// A field of a message: number, name, and content.
 type Field = (u64, &'static str, Holds);
 
 #[derive(Clone, Copy)]
@@ -16,7 +16,7 @@ enum Holds {
     Number,
     Flag,
     Seconds,
-    /// Text by text.
+    /// A map of strings.
     Map,
     /// JSON within a message.
     Fields,
@@ -92,7 +92,7 @@ const PARTIAL: &[Field] = &[(1, "metadata", One(OBJECT_META))];
 const PARTIAL_LIST: &[Field] = &[(1, "metadata", One(LIST_META)), (2, "items", Many(PARTIAL))];
 const PARTIAL_LIST_BETA: &[Field] = &[(1, "items", Many(PARTIAL)), (2, "metadata", One(LIST_META))];
 
-/// The document that these bytes are, if they are one.
+/// The document that these bytes encode; `None` if they encode none.
 pub(super) fn document(bytes: &[u8]) -> Option<Value> {
     let unknown = raw(bytes.strip_prefix(MAGIC)?)?;
     let [
@@ -121,7 +121,7 @@ pub(super) fn document(bytes: &[u8]) -> Option<Value> {
     Some(value)
 }
 
-/// The events that these bytes are: each behind its length.
+/// The watch events that these bytes encode, each with a length prefix.
 pub(super) fn events(mut bytes: &[u8]) -> Option<Vec<Value>> {
     let mut events = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
@@ -142,7 +142,7 @@ pub(super) fn events(mut bytes: &[u8]) -> Option<Vec<Value>> {
     bytes.is_empty().then_some(events)
 }
 
-/// A field as it is on the wire.
+/// A field in wire format.
 enum Raw<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
@@ -218,7 +218,7 @@ fn read(message: &[u8], known: &[Field]) -> Option<Value> {
     Some(Value::Object(out))
 }
 
-/// A time as JSON shows it; null for none.
+/// A time in its JSON format; null for the zero time.
 fn time(message: &[u8]) -> Option<Value> {
     match &*raw(message)? {
         [] => Some(Value::Null),

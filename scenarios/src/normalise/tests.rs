@@ -1,4 +1,4 @@
-//! What the normaliser must and must not touch.
+//! What the normaliser replaces and what it leaves.
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn revisions_keep_their_order_and_collections_their_floor() {
     assert_eq!(version(&got[4][0]["object"]), "<at rv 3>");
 }
 
-/// Or ranks would depend on what other scenarios write meanwhile.
+/// If it had one, ranks would depend on concurrent writes of other scenarios.
 #[test]
 fn a_page_that_is_read_as_text_has_no_version_of_an_object() {
     use super::revisions::Revisions;

@@ -1,4 +1,4 @@
-//! Judging an answer by itself.
+//! Checks a response against its step's expectation.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -7,10 +7,10 @@ use super::capture::Capture;
 use super::variables::Variables;
 use crate::scenario::Expect;
 
-/// Checks an answer against what its step expects.
+/// Checks a response against the expectation of its step.
 ///
 /// # Errors
-/// Says what is missed, and shows the answer.
+/// The first missed expectation, with the response.
 pub fn check(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<()> {
     let missed = match &capture.head {
         Some(head) => status(expect, head.status).and_then(|()| headers(expect, capture)),
@@ -36,7 +36,7 @@ fn status(expect: &Expect, status: u16) -> Result<()> {
 }
 
 fn exit(expect: &Expect, exit: Option<i32>) -> Result<()> {
-    // A command that the runner ended has no exit code.
+    // A command that the runner stopped has no exit code.
     if let Some(exit) = exit {
         let wanted = expect.exit.unwrap_or(0);
         ensure!(exit == wanted, "exit code {exit} instead of {wanted}");
@@ -105,8 +105,8 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
     Ok(())
 }
 
-/// How many events are left if versions are read as JavaScript's `Number` does, and an event is
-/// dropped whose version is not above the last (kubernetes-sigs/headlamp#6548).
+/// Number of events that remain in a client that parses versions as JavaScript's `Number` and drops
+/// an event whose version is not greater than the last (kubernetes-sigs/headlamp#6548).
 fn kept_by_a_numeric_client(events: &str) -> Result<usize> {
     let (mut newest, mut kept) = (0.0_f64, 0);
     for event in events.lines() {
@@ -122,7 +122,7 @@ fn kept_by_a_numeric_client(events: &str) -> Result<usize> {
     Ok(kept)
 }
 
-/// Whether `actual` has all that `wanted` has: objects may have more keys, all else must be equal.
+/// Checks that `actual` contains `wanted`: objects may have more keys, all else must be equal.
 fn subset(path: &str, wanted: &Value, actual: &Value) -> Result<()> {
     match (wanted, actual) {
         (Value::Object(wanted), Value::Object(actual)) => {

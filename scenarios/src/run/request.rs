@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::engine::client::Client;
 use crate::scenario::Step;
 
-/// A request ready to be sent.
+/// A request that can be sent.
 #[derive(Debug)]
 pub struct Prepared {
     client: Client,
@@ -21,11 +21,11 @@ pub struct Prepared {
     body: Bytes,
 }
 
-/// Fills in variables and defaults: JSON as content type of a body, and the certificate unless the
-/// step sends `Authorization` itself.
+/// Fills in variables and defaults: JSON as content type of a body, and the administrator's
+/// certificate unless the step sends `Authorization`.
 ///
 /// # Errors
-/// When a variable is not set.
+/// If a variable is not set.
 pub fn prepare(
     engine: &Engine,
     variables: &Variables,
@@ -75,10 +75,10 @@ pub fn prepare(
     })
 }
 
-/// Sends the request; returns when the head of the answer is there, with the rest still to come.
+/// Sends the request; returns when the head of the response has arrived.
 ///
 /// # Errors
-/// When no answer arrives.
+/// If no response arrives.
 pub async fn send(
     request: Prepared,
     sink: &Sender<Capture>,
