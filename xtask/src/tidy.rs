@@ -1,6 +1,6 @@
-//! House rules that a compiler does not know; run by `cargo test` as well.
+//! Rules of the repository that the compiler does not check; `cargo test` runs them as well.
 //!
-//! Every rule is data in a submodule, with its reason; a broken rule names the file and the fix.
+//! Every rule is data in a submodule, with its reason; a violation names the file and the fix.
 
 mod bounds;
 mod budgets;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// All broken rules, one line each.
+/// All violations, one line each.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = layers::crates(root)?;
     problems.extend(layers::gateway_modules(root)?);
@@ -25,7 +25,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Every file below `root` with one of the extensions, without build output and hidden folders.
+/// Every file below `root` with the extension, except build output and hidden folders.
 fn files(root: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
@@ -51,7 +51,7 @@ fn files(root: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A path as it is written in messages: relative to the workspace.
+/// A path for messages, relative to the workspace.
 fn relative(root: &Path, path: &Path) -> String {
     path.strip_prefix(root)
         .unwrap_or(path)

@@ -1,9 +1,10 @@
-//! What a client sends must not decide how much work or memory it costs without a bound.
+//! Input of a client must not cause unbounded work or memory.
 //!
-//! The part of that rule which a syntax tree shows, in the crates that a request passes through: a
-//! search of a list inside a loop, list operations at index 0, recursion, and reads or channels without
-//! an end. A place whose size is bounded otherwise says so: a comment `// bounded: WHY` on the line or in
-//! the comment above it, or a row in `bounds/known.rs` where one reason holds for many places. What no tool sees is in the review checklist of CONTRIBUTING.md.
+//! This checks the part of the rule that a syntax tree shows, in the crates that process requests:
+//! a search of a list inside a loop, list operations at index 0, recursion, and reads or channels
+//! without a limit. Code whose size is bounded otherwise states the bound: in a comment `//
+//! bounded: WHY` on the line or above it, or in a row of `bounds/known.rs` where one reason holds
+//! for many places. The review checklist of CONTRIBUTING.md covers what no tool detects.
 
 mod known;
 mod walk;
@@ -15,7 +16,7 @@ use anyhow::{Context as _, Result};
 
 use super::{files, relative};
 
-/// Crates that a request passes through.
+/// Crates that process requests.
 const REQUEST_PATH: &[&str] = &[
     "crates/api-types/src",
     "crates/crd-schema/src",
@@ -23,9 +24,9 @@ const REQUEST_PATH: &[&str] = &[
     "crates/watch-cache/src",
     "gateway/src",
 ];
-/// The comment that says why something is bounded.
+/// Prefix of the comment that states a bound.
 const BOUNDED: &str = "bounded:";
-/// Texts that have no bound wherever they stand; each with the fix.
+/// Calls without a limit; each with the fix.
 const UNBOUNDED: &[(&str, &str)] = &[
     (
         concat!("disable_recursion", "_limit"),
@@ -48,20 +49,20 @@ const UNBOUNDED: &[(&str, &str)] = &[
         "use a bounded channel and say what happens when it is full",
     ),
 ];
-/// Only there patterns are compiled, with limits of their own.
+/// The only folder that compiles patterns; it sets their limits.
 const REGEX_HOME: &str = "crates/crd-schema/src/";
 const REGEX_NEW: &[&str] = &[concat!("Regex", "::new("), concat!("RegexSet", "::new(")];
 
-/// A place without a stated bound.
+/// Code without a stated bound.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     line: usize,
-    /// The function around; empty where there is none.
+    /// The enclosing function; empty if there is none.
     function: String,
     text: String,
 }
 
-/// Checks the crates of the request path.
+/// Checks the crates that process requests.
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut used = BTreeSet::new();
@@ -123,7 +124,7 @@ fn check_text(name: &str, text: &str) -> Result<Vec<Place>> {
     Ok(places)
 }
 
-/// Whether the line, or the comment and attributes above it, says what bounds it.
+/// Whether the line, or the comment and attributes above it, states the bound.
 fn is_explained(lines: &[&str], line: usize) -> bool {
     let before = lines.iter().take(line);
     let mut before = before.rev();
@@ -188,7 +189,7 @@ mod tests {
             found("// bounded: by the parser\nfn f(v: &V) {\n f(v);\n}"),
             [0; 0]
         );
-        // Another function of the same name is none.
+        // A call of another function with the same name is not recursion.
         assert_eq!(
             found("impl A {\n fn f(&self) {\n self.0.f();\n b::f();\n }\n}"),
             [0; 0]

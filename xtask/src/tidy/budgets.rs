@@ -1,7 +1,7 @@
-//! Files stay readable in one sitting.
+//! Limits of the length of files and functions.
 //!
-//! Limits from linkerd2-proxy, the one large Rust codebase that holds its tail: a file of more
-//! than 500 lines or a function of more than 80 is split.
+//! linkerd2-proxy has the same limits: split a file of more than 500 lines or a function of more
+//! than 80.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use syn::visit::Visit;
 
 use super::{files, relative};
 
-/// No file is longer, lines.
+/// Limit of a file, in lines.
 const FILE_LINES: usize = 500;
-/// No function is longer, lines from its signature to its closing brace.
+/// Limit of a function, in lines from its signature to its closing brace.
 const FUNCTION_LINES: usize = 80;
 /// Generated code and pure data tables.
 const EXEMPT: &[&str] = &["proto/src/gen/"];
-/// Text that means work was left undone.
+/// Text that marks unfinished work.
 const UNFINISHED: &[&str] = &[
     concat!("todo", "!("),
     concat!("unimplemented", "!("),
@@ -70,7 +70,7 @@ fn check_text(name: &str, text: &str) -> Vec<String> {
     problems
 }
 
-/// Walks a file and collects functions that are too long.
+/// Collects the functions of a file that are too long.
 struct Functions<'a> {
     file: &'a str,
     problems: &'a mut Vec<String>,

@@ -1,7 +1,8 @@
 //! Dependencies point one way.
 //!
-//! Two tables: what each crate of the workspace may depend on, and what each module of the gateway
-//! may import. Non-local properties rot unless a test holds them.
+//! Two tables: the crates of the workspace on which each crate may depend, and the modules that
+//! each module of the gateway may import. Reviews of single changes do not preserve such a
+//! property, so a test does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use super::{files, relative};
 
-/// crate → crates of the workspace it may depend on (tests may use more).
+/// crate → crates of the workspace on which it may depend (tests may use more).
 const CRATES: &[(&str, &[&str])] = &[
     ("backend-proto", &[]),
     ("kube-json", &[]),
@@ -39,7 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &[]),
-    // The gateway knows no driver; standalone starts one beside it.
+    // The gateway depends on no driver; standalone starts one as a process.
     ("standalone", &["gateway", "pki"]),
     ("ark-apiserver", &["gateway", "kube-json", "standalone"]),
     (
@@ -59,9 +60,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Libraries that do no IO: a runtime or a socket among their dependencies is a design error.
+/// Libraries without IO: they must not depend on a runtime or a socket.
 const SANS_IO: &[&str] = &["kube-json", "api-types", "crd-schema"];
-/// What a sans-IO library must not use.
+/// Crates that a library without IO must not use.
 const IO_CRATES: &[&str] = &["tokio", "hyper", "tonic", "axum", "rusqlite", "http"];
 
 /// Gateway modules from the inside out; each may import those of earlier rows and itself.
@@ -79,7 +80,7 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["config"],
     &["app"],
 ];
-/// Rows whose modules may know a sibling, with the reason.
+/// Rows whose modules may import a sibling, with the reason.
 const GATEWAY_SIBLINGS: &[(&str, &str, &str)] = &[];
 
 /// Checks the dependency tables of all crates.
@@ -145,7 +146,7 @@ pub(super) fn gateway_modules(root: &Path) -> Result<Vec<String>> {
             .next()
             .unwrap_or_default()
             .trim_end_matches(".rs");
-        // Tests may reach for whatever they need.
+        // Tests may import any module.
         if module == "lib" || module == "main" || inside.ends_with("/tests.rs") {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Every relative link in the documentation points at something.
+//! Every relative link in the documentation must resolve.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What is written in one place only, so that a rule of the write path cannot be gone round.
+//! Code that may occur in one place only, so that no request bypasses a rule of the write path.
 
 use std::path::Path;
 
@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use super::{files, relative};
 
-/// A text, the only file of the gateway that may hold it, how often, and why.
+/// A text, the only file of the gateway that may contain it, the number of occurrences, and the
+/// reason.
 const ONCE: &[(&str, &str, usize, &str)] = &[
     (
         concat!("WriteOp", " {"),
@@ -39,7 +40,7 @@ const ONCE: &[(&str, &str, usize, &str)] = &[
         "the rules of metadata are applied between admission and schema",
     ),
 ];
-/// Where the rules apply, and the definitions that they do not mean.
+/// Folders of the rules, and prefixes of definitions to ignore.
 const FOLDERS: &[(&str, &str)] = &[
     ("gateway/src/registry", ""),
     ("gateway/src/handlers", "loop"),

@@ -1,10 +1,10 @@
-//! Places whose bound is stated here and not beside them, because one reason holds for many.
+//! Places whose bound is stated here instead of beside the code, because one reason holds for many.
 
-/// Recursion over values: none that is deeper than the limit gets in or is made.
+/// Recursion over values: parsers and patches enforce the depth limit.
 const VALUES: &str = "values are no deeper than kube-json reads, nor than patches may make";
 /// Work over schemas and manifests, which clients do not send.
 const SCHEMAS: &str = "schemas come from manifests, which the operator gives";
-/// Not what it looks like.
+/// A false positive.
 const OTHER: &str = "not recursion: another function of the same name";
 /// `contains` of a range, a scope or a short text.
 const NO_SEARCH: &str = "not a search of a list";

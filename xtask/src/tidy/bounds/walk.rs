@@ -1,4 +1,4 @@
-//! Walks the syntax tree of one file.
+//! Finds calls without a bound in the syntax tree of one file.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use syn::visit::{self, Visit};
 
 use super::Place;
 
-/// Searches whose cost is the length of the list.
+/// Searches whose cost is linear in the length of the list.
 const SEARCHES: &[&str] = &["contains", "position", "any", "find"];
 /// Iterator and list methods whose closure runs for every item.
 const LOOPS: &[&str] = &[
@@ -24,7 +24,7 @@ const LOOPS: &[&str] = &[
     "retain",
     "try_for_each",
 ];
-/// Types whose `contains` is no search.
+/// Types whose `contains` is not a linear search.
 const SETS: &[&str] = &["HashSet", "BTreeSet", "HashMap", "BTreeMap"];
 
 /// Searches in loops, operations at index 0, and recursion, tests excluded.
@@ -37,11 +37,11 @@ pub(super) fn places(file: &syn::File) -> Vec<Place> {
 #[derive(Default)]
 struct Walk {
     places: Vec<Place>,
-    /// Loops around, closures of iterators included.
+    /// Number of enclosing loops, closures of iterators included.
     loops: usize,
-    /// Names of this function that are sets.
+    /// Names in this function that are sets.
     sets: BTreeSet<String>,
-    /// The function around, and whether it is a method.
+    /// The enclosing function, and whether it is a method.
     function: Option<(String, bool)>,
     recursive: bool,
 }
@@ -101,12 +101,12 @@ impl Walk {
         }
     }
 
-    /// Whether searching this costs nothing that grows.
+    /// Whether the cost of searching this does not grow with input.
     fn is_cheap(&self, list: &syn::Expr) -> bool {
         match list {
             syn::Expr::Path(path) => path.path.segments.last().is_some_and(|last| {
                 let name = last.ident.to_string();
-                // Constants have the length that they have.
+                // A constant has a fixed length; its name is in upper case.
                 name.to_uppercase() == name || self.sets.contains(&name)
             }),
             syn::Expr::Paren(inner) => self.is_cheap(&inner.expr),
@@ -122,13 +122,13 @@ impl Walk {
         if self.loops == 0 || !SEARCHES.contains(&method.as_str()) {
             return;
         }
-        // Those of iterators only over a whole list: `list.iter().any(…)`.
+        // Iterator methods count only over a whole list: `list.iter().any(…)`.
         let list = match (&method[..], &*call.receiver) {
             ("contains", list) => list,
             (_, syn::Expr::MethodCall(inner)) if inner.method == "iter" => &inner.receiver,
             _ => return,
         };
-        // In text, and in ranges, something short is looked for.
+        // Searches of text and ranges take a short needle.
         let text = call.args.first().is_some_and(|argument| {
             matches!(
                 argument,
@@ -246,7 +246,7 @@ impl<'ast> Visit<'ast> for Walk {
                 .collect();
             let itself = match segments.as_slice() {
                 [one] => one == name && !method,
-                // `Self::from` is the conversion of another type as a rule.
+                // `Self::from` usually is the conversion of another type.
                 [first, last] => first == "Self" && last == name && name != "from",
                 _ => false,
             };
@@ -259,7 +259,7 @@ impl<'ast> Visit<'ast> for Walk {
         self.search(call);
         self.shift(call);
         if let (Some((name, true)), syn::Expr::Path(receiver)) = (&self.function, &*call.receiver) {
-            // Only on itself: a field's method of the same name is another one as a rule.
+            // Only calls on `self`: a field's method of the same name is usually another one.
             self.recursive |= call.method == name && receiver.path.is_ident("self");
         }
         self.visit_expr(&call.receiver);
