@@ -1,39 +1,38 @@
-//! Collects the paths of keys that a document repeats.
+//! Paths of keys that a document repeats.
 
 use std::fmt::Write as _;
 
-/// A step from a container to what is in it.
+/// A step from a container to one of its values.
 #[derive(Clone, Copy)]
 pub(crate) enum Step<'a> {
     Field(&'a str),
     Item(usize),
 }
 
-/// Paths of repeated keys.
 pub(crate) struct Duplicates {
     paths: Vec<String>,
-    /// Bytes and steps of paths that may still be built. A hostile document could otherwise repeat
-    /// one key below long names, or many levels deep, until the paths cost far more than the
-    /// document.
+    /// Remaining cost, in bytes and steps, of paths that may be built. Without it, a document that
+    /// repeats one key below long names or many levels deep would make paths far larger than
+    /// itself.
     budget: usize,
 }
 
-/// As many as Go's decoder keeps.
+/// The limit of Go's decoder (`sigs.k8s.io/json`).
 const MAX_PATHS: usize = 100;
 
-/// Far more than 100 paths of any real document need.
+/// Limit of the total cost; 100 paths of real documents need far less.
 const MAX_PATH_COST: usize = 1 << 20;
 
 // === impl Duplicates ===
 
 impl Duplicates {
-    /// The place in the order of paths of a key that is being read now.
+    /// The position among the paths at which a repeated key that is being read now belongs.
     pub(crate) const fn mark(&self) -> usize {
         self.paths.len()
     }
 
-    /// Notes a repeated key, before everything found since its mark; `way` leads to it from the
-    /// root.
+    /// Records a repeated key before all paths recorded since its mark; `way` leads to the key from
+    /// the root.
     pub(crate) fn record<'a>(&mut self, mark: usize, way: impl Iterator<Item = Step<'a>>) {
         if mark >= MAX_PATHS || self.budget == 0 {
             return;
@@ -51,7 +50,7 @@ impl Duplicates {
     }
 }
 
-/// The text of a path, and how many steps it has.
+/// The text of a path, and its number of steps.
 fn path<'a>(way: impl Iterator<Item = Step<'a>>) -> (String, usize) {
     let (mut text, mut steps) = (String::new(), 0);
     for step in way {

@@ -1,11 +1,10 @@
-//! Setting one member in JSON text without parsing all of it.
+//! Sets one member in JSON text without parsing all of it.
 
 use crate::members::Members;
 
-/// The object with the member `key` of its member `outer` set to `value`, which is JSON text. A
-/// member that is not there yet is put in its place in key order; all other bytes stay as they
-/// are. `None` if the text holds no object with an object under `outer`. Keys are compared as they
-/// are written.
+/// The object with the member `key` of its member `outer` set to `value`, which is JSON text. A new
+/// member is inserted in key order; all other bytes are unchanged. `None` if the text is not an
+/// object with an object under `outer`. Keys are compared as written.
 ///
 /// ```
 /// let object = br#"{"metadata":{"name":"a","uid":"u"}}"#;

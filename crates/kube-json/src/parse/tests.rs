@@ -1,4 +1,4 @@
-//! Values, error texts, limits and properties of the JSON parser.
+//! Values, error messages, limits and properties of the JSON parser.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -172,7 +172,7 @@ fn errors_speak_go() {
     }
 }
 
-/// Everything that the standard library does with a tree recurses.
+/// Every operation of the standard library on a tree recurses.
 #[test]
 fn the_deepest_document_is_safe_on_half_a_stack() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
@@ -226,7 +226,7 @@ fn keys_that_repeat_deep_down_are_not_looked_for_without_end() {
         let text = format!("{open}{{{inner}\"\":0}}{close}");
         let begun = std::time::Instant::now();
         assert_eq!(parse(text.as_bytes()).expect("an object").duplicates, [""]);
-        // Five thousand million steps would be minutes.
+        // A quadratic parser would need five thousand million steps, which take minutes.
         assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     });
 }
@@ -272,7 +272,7 @@ proptest! {
     fn agrees_with_serde_on_what_is_json(input in r#"[\[\]{}",:0-9eE.+\- tfnul\\]{0,24}"#) {
         let theirs = serde_json::from_str::<Value>(&input);
         let ours = parse(input.as_bytes());
-        // Serde refuses lone surrogates, which Go repairs.
+        // serde_json rejects lone surrogates, which Go replaces.
         if theirs.is_ok() || !input.contains("\\u") {
             prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?} {:?}", ours, theirs);
         }

@@ -1,4 +1,4 @@
-//! What documents weigh, and which are too heavy.
+//! Weights of documents, and the limits.
 
 use serde_json::json;
 
@@ -42,7 +42,7 @@ fn small_objects_by_the_hundred_thousand_are_refused() {
     let heavy = list_of(r#"{"":0}"#, 1 << 20);
     let limit = memory_limit(heavy.len());
     assert_eq!(parse(&heavy), Err(ParseError::TooLarge { limit }));
-    // What was accepted once can be read for ever.
+    // Every document that was accepted once can be read again.
     let value = reparse(&heavy).expect("no limit");
     assert!(Weight::of(&value).check().is_err());
 }

@@ -60,7 +60,7 @@ fn bad_yaml_is_refused() {
     assert!(parse(&b"[".repeat(100_000)).is_err());
 }
 
-/// Texts that `sigs.k8s.io/yaml` v1.6 wrote.
+/// Texts written by `sigs.k8s.io/yaml` v1.6.
 #[test]
 fn yaml_looks_like_go_yaml() {
     for (value, want) in [
@@ -144,7 +144,7 @@ fn aliases_do_not_blow_a_text_up() {
         .map(|level| format!("a{level}: &a{level} {}\n", merges(level - 1)))
         .collect();
     assert!(parse(format!("a0: &a0 {{b: 1}}\n{merges}").as_bytes()).is_err());
-    // Merges of merges need no aliases for that.
+    // Nested merges expand exponentially without aliases.
     for (levels, keys) in [(900, 1), (100, 20_000)] {
         let keys: String = (0..keys).map(|key| format!("k{key}: 1, ")).collect();
         let nested = format!(
@@ -156,7 +156,7 @@ fn aliases_do_not_blow_a_text_up() {
     }
     let some = format!("a: {}{{b: 1}}{}\n", "{<<: ".repeat(20), "}".repeat(20));
     check(&some, &json!({"a": {"b": 1}}), &[]);
-    // A thing that is used a hundred times is none.
+    // An anchor that is used a hundred times is within the limits.
     let used = format!("a: &a {{b: [1, 2, 3]}}\nc: [{}]\n", "*a,".repeat(100));
     assert!(parse(used.as_bytes()).is_ok());
 }
