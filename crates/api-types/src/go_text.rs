@@ -1,8 +1,8 @@
-//! Texts in the form of Go's `fmt`, which Kubernetes' messages are made with.
+//! Formatting of Go's `fmt`, which Kubernetes uses in its messages.
 
 use std::fmt::Write as _;
 
-/// `%q`: the text in double quotes, with what is not printable escaped.
+/// `%q`: the text in double quotes, with characters escaped that are not printable.
 #[must_use]
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -28,8 +28,8 @@ pub fn quote(text: &str) -> String {
     out
 }
 
-/// A text cut to `bytes`, with a note of how much is missing. For texts that quote what a client
-/// sent, which may be megabytes.
+/// The text truncated to `bytes` bytes, with the number of omitted bytes. For texts that quote a
+/// client's input, which may have megabytes.
 #[must_use]
 pub fn cut(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
@@ -73,7 +73,8 @@ pub fn is_print(c: char) -> bool {
     if c.is_ascii() {
         return c == ' ' || c.is_ascii_graphic();
     }
-    // The standard library escapes a combining mark only at the start of a text.
+    // The standard library escapes a combining mark only at the start of a text, hence the space
+    // before it.
     let mut buffer = [b' '; 5];
     let length = c.encode_utf8(&mut buffer[1..]).len();
     match std::str::from_utf8(&buffer[..=length]) {

@@ -1,30 +1,30 @@
-//! Errors of one object, bounded in size.
+//! Errors of one object, with a limit on their total size.
 
 use std::collections::HashSet;
 use std::ops::Deref;
 
 use super::{Error, Path};
 
-/// Bytes of the errors that are kept of one object. kube-apiserver has no bound and answers a body
-/// of 200 kB with hundreds of megabytes; no response that a person can read comes near this one.
+/// Limit of the bytes of one object's errors. kube-apiserver has no limit and responds to a body of
+/// 200 kB with hundreds of megabytes; readable responses are far below this value.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// What an error costs beside its texts. Bounds the number of errors as well: to
-/// [`MAX_BYTES`] / 64 = 16384.
+/// Bytes that count for an error in addition to its texts. This limits the number of errors as
+/// well, to [`MAX_BYTES`] / 64 = 16384.
 const OVERHEAD: usize = 64;
 
-/// A list of errors that stops growing at [`MAX_BYTES`]. Its last entry then says that there are
-/// more.
+/// A list of errors that stops growing at [`MAX_BYTES`]. Its last entry then states that errors
+/// were omitted.
 #[derive(Clone, Debug, Default)]
 pub struct Errors {
     list: Vec<Error>,
     bytes: usize,
     full: bool,
-    /// The texts so far, if repeated ones are dropped.
+    /// All texts so far, if repeated ones are dropped.
     texts: Option<HashSet<String>>,
 }
 
-/// A length to which a list can return.
+/// A length of a list, for [`Errors::rewind`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     length: usize,
@@ -39,8 +39,8 @@ impl Errors {
         Self::default()
     }
 
-    /// An empty list that keeps the first of errors with the same text, as
-    /// `field.ErrorList.Filter` does.
+    /// An empty list that keeps the first of errors with the same text, as `field.ErrorList.Filter`
+    /// does.
     #[must_use]
     pub fn distinct() -> Self {
         Self {
@@ -49,13 +49,13 @@ impl Errors {
         }
     }
 
-    /// Whether a repeated error is dropped.
+    /// Whether repeated errors are dropped.
     #[must_use]
     pub const fn is_distinct(&self) -> bool {
         self.texts.is_some()
     }
 
-    /// Adds the error that `make` builds. `make` is not called once the list is full.
+    /// Adds the error that `make` builds. Does not call `make` once the list is full.
     pub fn add(&mut self, make: impl FnOnce() -> Error) {
         if self.full {
             return;
@@ -75,7 +75,7 @@ impl Errors {
         self.list.push(error);
     }
 
-    /// The present length.
+    /// The current length.
     #[must_use]
     pub const fn mark(&self) -> Mark {
         Mark {
@@ -85,26 +85,27 @@ impl Errors {
         }
     }
 
-    /// Whether errors were added since.
+    /// Whether errors were added after the mark.
     #[must_use]
     pub const fn grown_since(&self, mark: Mark) -> bool {
         self.list.len() > mark.length
     }
 
-    /// Drops what was added since. Not for lists without repeated errors, whose texts stay known.
+    /// Drops the errors added after the mark. Not for [`distinct`](Self::distinct) lists, which
+    /// would continue to drop errors with the same texts.
     pub fn rewind(&mut self, mark: Mark) {
         self.list.truncate(mark.length);
         self.bytes = mark.bytes;
         self.full = mark.full;
     }
 
-    /// Adds the errors of another list, and whether there are more of them.
+    /// Appends another list, including its state of having omitted errors.
     pub fn append(&mut self, other: Self) {
         self.extend(other.list);
         self.full |= other.full;
     }
 
-    /// The same with every error replaced or dropped.
+    /// Replaces or drops every error.
     #[must_use]
     pub fn filter_map(mut self, change: impl FnMut(Error) -> Option<Error>) -> Self {
         self.list = self.list.into_iter().filter_map(change).collect();
@@ -126,7 +127,7 @@ impl Deref for Errors {
     }
 }
 
-/// Iterators are asked for no more than fits.
+/// Stops reading the iterator once the list is full.
 impl Extend<Error> for Errors {
     fn extend<T: IntoIterator<Item = Error>>(&mut self, errors: T) {
         let mut errors = errors.into_iter();
@@ -147,8 +148,7 @@ impl FromIterator<Error> for Errors {
     }
 }
 
-/// The last error of a list that is full; worded after the error about rules that were not
-/// checked.
+/// The last error of a full list. Its text follows the error about rules that were not checked.
 pub(crate) fn more() -> Error {
     let detail = "some errors are not shown because there are too many; correct the errors shown \
                   to see the others";

@@ -1,4 +1,4 @@
-//! Field errors print what kube-apiserver prints.
+//! Texts of field errors, as kube-apiserver prints them.
 
 use serde_json::json;
 

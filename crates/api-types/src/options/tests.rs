@@ -1,4 +1,4 @@
-//! Queries that are read, and the answers to those that are refused.
+//! Queries that are accepted, and responses to those that are rejected.
 
 use serde_json::json;
 

@@ -1,25 +1,26 @@
-//! Requirements merged by key, so that matching does not cost what was asked but what an object has.
+//! Requirements merged by key, so that the cost of matching depends on the object and not on the
+//! number of requirements.
 //!
-//! A client may send thousands of requirements, and they are compared with every object of a list
-//! and every change of a watch. Merged, each key is looked at once: sets are intersected here, what
-//! contradicts itself is known here, and an object with fewer labels than there are keys is judged by
-//! its labels. The cost per object is that of the smaller of both, times a binary search.
+//! A client may send thousands of requirements, which are compared with every object of a list and
+//! every change of a watch. Merging intersects sets and finds contradictions once. Each key is then
+//! compared once, and an object with fewer labels than the selector has keys is matched label by
+//! label. The cost per object is the smaller of the two numbers, times a binary search.
 
 use super::label::{Operator, Requirement};
 use super::{FieldRequirement, Lookup};
 
-/// What [`LabelSelector`](super::LabelSelector) matches by.
+/// The compiled form of a [`LabelSelector`](super::LabelSelector).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Labels {
     /// One per key, sorted by key.
     rules: Vec<Rule>,
-    /// How many of them a missing label breaks.
+    /// Number of rules that fail for a missing label.
     demanded: usize,
     /// Whether no object can match.
     nothing: bool,
 }
 
-/// What [`FieldSelector`](super::FieldSelector) matches by.
+/// The compiled form of a [`FieldSelector`](super::FieldSelector).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields {
     /// One per field.
@@ -27,11 +28,11 @@ pub(super) struct Fields {
     nothing: bool,
 }
 
-/// All that is required of one label or field.
+/// All requirements of one label or field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rule {
     key: String,
-    /// It must be there.
+    /// It must exist.
     demanded: bool,
     /// It must be missing.
     banned: bool,
@@ -39,7 +40,7 @@ struct Rule {
     among: Option<Vec<String>>,
     /// It must be none of these; sorted.
     without: Vec<String>,
-    /// It must be an integer above the first and below the second.
+    /// It must be an integer greater than the first and less than the second.
     between: Option<(Option<i64>, Option<i64>)>,
 }
 
@@ -95,7 +96,7 @@ impl Fields {
         }
     }
 
-    /// A missing field is the empty text.
+    /// A missing field has the empty value.
     pub(super) fn matches(&self, fields: &(impl Lookup + ?Sized)) -> bool {
         let mut rules = self.rules.iter();
         !self.nothing
@@ -145,7 +146,7 @@ impl Rule {
         rule.settled()
     }
 
-    /// Costs the values of the new set, not of those before.
+    /// Takes time proportional to the new set, not to the earlier ones.
     fn intersect<'a>(&mut self, values: impl Iterator<Item = &'a String>) {
         let known = self.among.take();
         let both = values.filter(|value| {
@@ -157,7 +158,7 @@ impl Rule {
 
     fn bound(&mut self, requirement: &Requirement) {
         self.demanded = true;
-        // Parsing has seen to it that there is an integer.
+        // The parser has checked that the value is an integer.
         let value = requirement.values().first().and_then(|it| it.parse().ok());
         let (above, below) = self.between.unwrap_or_default();
         self.between = Some(match requirement.operator() {
@@ -166,7 +167,7 @@ impl Rule {
         });
     }
 
-    /// The same with as few values as will do.
+    /// Removes redundant values.
     fn settled(mut self) -> Self {
         self.without.sort_unstable();
         self.without.dedup();

@@ -1,4 +1,4 @@
-//! What selectors match, and what is said about texts that are none.
+//! Matches of selectors, and errors of malformed selectors.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ fn contradictions_match_nothing() {
     assert!(!FieldSelector::parse("x=a,x!=b").expect("one").is_nothing());
 }
 
-/// Counts how often it is asked.
+/// Counts the lookups.
 struct Counted(BTreeMap<String, String>, Cell<usize>);
 
 impl Lookup for Counted {
@@ -117,7 +117,7 @@ fn matching_costs_the_labels_or_the_keys_but_never_the_requirements() {
         (many(|at| format!("a notin (x{at},y{at}),b")), &few, 2),
         (many(|at| format!("k{at}!=x")), &few, 3),
         (many(|at| format!("!k{at}")), &few, 3),
-        // An object with three labels has no ten thousand of them.
+        // The selector has more keys than the object has labels, so no key is looked up.
         (many(|at| format!("k{at}")), &few, 0),
         (many(|_| "a=1".to_owned()), &few, 1),
         ("a=1,b!=2".to_owned(), &crowded, 2),

@@ -1,4 +1,4 @@
-//! Failures as they stand on the wire.
+//! Errors in their wire formats.
 
 use super::{ApiError, Details, Status};
 use crate::field;
@@ -172,7 +172,7 @@ fn success_and_continue() {
     );
 }
 
-/// Whether a failure is written as kube-apiserver did when it was asked.
+/// Compares an error's protobuf with bytes recorded from kube-apiserver.
 fn check_protobuf(error: &ApiError, want: &[u8]) {
     let mut out = Vec::new();
     error.status().write_protobuf(&mut out);
