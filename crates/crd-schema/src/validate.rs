@@ -1,7 +1,7 @@
-//! Whether a value is what its schema says, in the words and the order of kube-openapi's validator.
+//! Validates values against schemas, with the messages and the order of kube-openapi's validator.
 //!
-//! A valid object costs no allocation. Only if there is something to report is the object walked
-//! again, beside the old one, and what an update has left as it was is forgiven (ratcheting).
+//! A valid object causes no allocation. Only an invalid object is traversed again, beside the old
+//! one, and errors in values that an update leaves unchanged are dropped (ratcheting).
 
 mod composite;
 mod number;
@@ -16,14 +16,13 @@ use crate::format;
 use crate::structural::{Additional, Kind, ListType, Structural};
 use outcome::{Fault, Outcome, Way, report};
 
-/// Reports what is wrong with an object. With an old object, what is wrong with values that are
-/// the same in both is left out.
+/// Reports the errors of an object. With an old object, errors in unchanged values are dropped.
 #[must_use]
 pub fn validate(object: &Value, old: Option<&Value>, schema: &Structural) -> Errors {
     run(object, old, schema, None)
 }
 
-/// Reports what is wrong with an object's status; everything else is left alone.
+/// Reports the errors of an object's status; ignores all other fields.
 #[must_use]
 pub fn validate_status(object: &Value, old: Option<&Value>, schema: &Structural) -> Errors {
     let status = object.get("status");
@@ -31,7 +30,7 @@ pub fn validate_status(object: &Value, old: Option<&Value>, schema: &Structural)
     let (Some(status), Some(schema)) = (status, schema) else {
         return Errors::new();
     };
-    // An old object without status has a null one.
+    // An old object without status has a null status.
     let old = old.map(|old| old.get("status").unwrap_or(&Value::Null));
     run(status, old, schema, Some("status"))
 }
@@ -49,7 +48,8 @@ fn run(value: &Value, old: Option<&Value>, schema: &Structural, prefix: Option<&
         forgiving(value, schema, Way::Root, old, &mut outcome);
     }
     if exhausted || outcome.is_exhausted() {
-        // Branches of `not` and `anyOf` may have swallowed it; repeated errors are dropped below.
+        // Branches of `not` and `anyOf` may have dropped this error; repeated errors are dropped
+        // below.
         outcome.add(Fault::unchecked);
     }
     let mut seen = HashSet::new();
@@ -60,14 +60,14 @@ fn run(value: &Value, old: Option<&Value>, schema: &Structural, prefix: Option<&
     })
 }
 
-/// A value of the old object, and the schema that says how its items are found.
+/// A value of the old object, and the schema that correlates its items.
 #[derive(Clone, Copy)]
 struct Old<'a> {
     value: &'a Value,
     schema: &'a Structural,
 }
 
-/// Validates a value that has an old one, and forgives everything if both are the same.
+/// Validates a value that has an old one; reports nothing if both are equal.
 fn forgiving(
     value: &Value,
     schema: &Structural,
@@ -95,8 +95,8 @@ fn child(
     }
 }
 
-/// Validates a value; `outcome.matches` counts what fits, to find the branch of a composite that
-/// comes closest.
+/// Validates a value. `outcome.matches` counts matching keywords, to find the closest branch of a
+/// composite.
 fn node(
     value: &Value,
     schema: &Structural,
@@ -104,7 +104,7 @@ fn node(
     old: Option<Old<'_>>,
     outcome: &mut Outcome,
 ) {
-    // The object is rejected, so that nothing more needs to be found.
+    // The object is already rejected, so further errors are not needed.
     if outcome.is_exhausted() {
         return;
     }
@@ -129,11 +129,11 @@ fn node(
         object(map, schema, way, old, outcome);
         outcome.matches += 1;
     }
-    // The values and the node itself.
+    // One for the values and one for the node itself, as kube-openapi counts.
     outcome.matches += 2;
 }
 
-/// The format if it means something for the schema's type.
+/// The format if it applies to the schema's type.
 fn effective_format(schema: &Structural) -> &str {
     let kind = if schema.extensions.int_or_string {
         None
@@ -204,7 +204,7 @@ fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome
     }
 }
 
-/// At most one of length and pattern is reported.
+/// Reports at most one of length and pattern.
 fn string(text: &str, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
     let rules = &schema.rules;
     let length = || i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
@@ -263,7 +263,7 @@ fn array(
     outcome.matches += 2;
 }
 
-/// The old items of a map list by their keys; other lists have no items that belong together.
+/// The old items of a map list by their keys; items of other lists do not correlate.
 struct OldItems<'a> {
     items: HashMap<Vec<u8>, &'a Value>,
     keys: &'a [String],

@@ -1,4 +1,4 @@
-//! The fields of `metav1.ObjectMeta`, and Go's complaints about their types.
+//! The fields of `metav1.ObjectMeta`, and the messages of Go's decoder about their types.
 
 use api_types::field::Path;
 use api_types::time;
@@ -6,18 +6,18 @@ use serde_json::{Map, Value};
 
 use super::Mode;
 
-/// What a field holds.
+/// The type of a field.
 enum Shape {
-    /// A text; the name of its Go type.
+    /// A string; the name of its Go type.
     Text(&'static str),
     Integer,
     Bool,
     Time,
-    /// Anything, kept as it is.
+    /// Any value, unchanged.
     Raw,
     TextMap,
     TextList,
-    /// A list of structures: the structure's name and its fields.
+    /// A list of structs: the name of the struct and its fields.
     Structs(&'static str, &'static [Field]),
 }
 
@@ -44,7 +44,7 @@ const fn always(name: &'static str, shape: Shape) -> Field {
     }
 }
 
-/// Unknown fields that are told of one object's metadata, as many as `sigs.k8s.io/json` tells.
+/// Limit of reported unknown fields in one object's metadata, as in `sigs.k8s.io/json`.
 const MAX_UNKNOWN: usize = 100;
 
 const STRING: Shape = Shape::Text("string");
@@ -92,7 +92,7 @@ const MANAGED_FIELDS_ENTRY: &[Field] = &[
     field("time", Shape::Time),
 ];
 
-/// Brings metadata into form. The error's text is that of Go's decoder.
+/// Converts metadata. The error is the message of Go's decoder.
 pub(super) fn coerce(
     metadata: &mut Value,
     mode: Mode,
@@ -133,8 +133,9 @@ fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
     fields.iter().find(|field| field.name == name)
 }
 
-/// What Go's decoder says of a value, and whether it stops there: of wrong types it tells the
-/// first once all is read, unless a type of its own reading gives up before.
+/// An error of Go's decoder, and whether it ends decoding. The decoder reports the first value of a
+/// wrong type after it has read everything, but an error of a type with its own `UnmarshalJSON`
+/// ends decoding immediately.
 struct Complaint {
     text: String,
     stops: bool,
@@ -161,7 +162,7 @@ fn check(
     first
 }
 
-/// The earlier of two complaints; a later one that stops is handed out at once.
+/// The earlier of two errors, unless the later one ends decoding: then it is returned immediately.
 fn graver(
     first: Result<(), Complaint>,
     next: Result<(), Complaint>,
@@ -228,7 +229,7 @@ fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<
     }
 }
 
-/// Drops unknown and empty fields of checked metadata.
+/// Drops unknown and empty fields of metadata that passed the checks.
 fn normalize(
     map: &mut Map<String, Value>,
     fields: &[Field],
@@ -255,7 +256,7 @@ fn normalize(
 fn fill(value: &mut Value, shape: &Shape, path: &Path<'_>, unknown: &mut Vec<String>) {
     match (shape, value) {
         (Shape::Time, Value::String(text)) => {
-            // Most times are in form already.
+            // Most timestamps already have this format.
             if text.len() == 20 && text.ends_with('Z') {
                 return;
             }
@@ -290,7 +291,7 @@ fn empty_text(value: &mut Value) {
     }
 }
 
-/// What `omitempty` leaves out; pointers only if they are nil.
+/// Whether `omitempty` omits the value; pointers are omitted only if nil.
 fn is_empty(value: &Value, shape: &Shape) -> bool {
     match value {
         Value::Null => true,
@@ -301,12 +302,13 @@ fn is_empty(value: &Value, shape: &Shape) -> bool {
     }
 }
 
-/// A number in Go's spelling, in which its decoder of metadata gets it.
+/// A number in Go's format, in which its decoder of metadata receives it.
 fn go_number(value: &Value) -> String {
     String::from_utf8_lossy(&kube_json::to_vec(value)).into_owned()
 }
 
-/// What Go reads of a number into an integer: `1.0` is one, because it was spelled anew.
+/// The integer that Go decodes from a number: `1.0` is one, because the number was reformatted
+/// before.
 fn go_integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| go_number(value).parse().ok())
 }

@@ -1,4 +1,4 @@
-//! Manifests that are definitions, and those that are not.
+//! Valid and invalid manifests.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn names_have_defaults() {
     assert!(definition.versions[0].status);
 }
 
-/// What is wrong with a schema, as kube-apiserver says it.
+/// Compares the errors of a schema with those of kube-apiserver.
 fn check(schema: &Value, want: &[&str]) {
     let prefix = "spec.versions[0].schema.openAPIV3Schema";
     let errors = match Definition::from_manifest(&manifest(schema)) {

@@ -1,4 +1,4 @@
-//! Documents of one small kind; equality with kube-apiserver's is the scenarios' business.
+//! Documents of one small kind. The scenarios compare complete documents with kube-apiserver's.
 
 use serde_json::{Value, json};
 

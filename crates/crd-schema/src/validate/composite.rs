@@ -54,7 +54,7 @@ fn merge(outcome: &mut Outcome, branch: Outcome) {
     outcome.matches += branch.matches;
 }
 
-/// The branch that comes closest; the first of several.
+/// The closest branch; the first of several.
 fn closer(best: Option<Outcome>, branch: Outcome) -> Option<Outcome> {
     match best {
         Some(best) if best.matches >= branch.matches => Some(best),

@@ -20,7 +20,7 @@ pub(super) fn check(number: &Number, schema: &Structural, way: Way<'_>, outcome:
     };
     let float = number.as_f64().unwrap_or_default();
     range.check(number.as_i64(), float, "Checked", way, outcome);
-    // Against an integer type only whole bounds compare as integers.
+    // In an integer schema, only integral bounds are compared as integers.
     let integer = |bound: f64, what: &str, outcome: &mut Outcome| {
         let whole = (bound.fract() == 0.0).then_some(bound as i64);
         let fits = range.check(whole, bound, what, way, outcome);
@@ -50,7 +50,7 @@ pub(super) fn check(number: &Number, schema: &Structural, way: Way<'_>, outcome:
     outcome.matches += 2;
 }
 
-/// What numbers the type and the format of a schema can hold.
+/// The range of numbers that the type and the format of a schema permit.
 struct Range<'a> {
     integer: bool,
     format: &'a str,
@@ -91,7 +91,7 @@ impl Range<'_> {
     }
 }
 
-/// Which bound, and whether it is itself excluded.
+/// A bound, and whether it itself is excluded.
 #[derive(Clone, Copy)]
 struct Bound {
     excluded: bool,
@@ -174,7 +174,7 @@ fn multiple(
     }
 }
 
-/// Whether a number is whole as far as JSON's numbers go, with go-openapi's tolerance.
+/// Whether a number is integral, with go-openapi's tolerance.
 pub(super) fn is_integer(number: f64) -> bool {
     const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
     if number.is_nan() || number.abs() > MAX_SAFE {

@@ -1,7 +1,7 @@
-//! Against what `gnostic-models`, which kube-apiserver uses, makes of the same documents. Values of any
-//! form are YAML there; what these documents have of it is written alike.
+//! Compares with the output of `gnostic-models`, which kube-apiserver uses, for the same documents.
+//! Values of any type are YAML there; both write the values in these documents identically.
 //!
-//! `v2.pb` is `proto.Marshal` of `openapi_v2.ParseDocument` of `v2.json`, and so for version 3.
+//! `v2.pb` is `proto.Marshal` of `openapi_v2.ParseDocument` of `v2.json`; version 3 likewise.
 
 use serde_json::Value;
 
