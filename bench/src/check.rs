@@ -34,7 +34,7 @@ pub(crate) struct Options {
     rate: usize,
 
     /// Factor on every time limit, for machines of unknown speed; a check that needs it is reported
-    /// as late.
+    /// as slow.
     #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
     slack: f64,
 }
@@ -90,7 +90,7 @@ const CHECKS: &[(&str, Check, &str)] = &[
     (
         "slow-reader",
         Check::SlowReader,
-        "a slow reader is complete or cut; others see p99 < 50 ms",
+        "a slow reader gets every event or is disconnected; p99 of others < 50 ms",
     ),
     (
         "delivery",
@@ -115,7 +115,7 @@ const CHECKS: &[(&str, Check, &str)] = &[
     (
         "swap",
         Check::Swap,
-        "100,000 objects SQLite → PostgreSQL → SQLite under writes < 60 s: no gap, nothing twice",
+        "100,000 objects SQLite → PostgreSQL → SQLite under writes < 60 s: no event lost or repeated",
     ),
 ];
 
@@ -132,7 +132,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         let known = *name == "all" || CHECKS.iter().any(|(known, _, _)| known == name);
         ensure!(
             known,
-            "no promise is called {name}; `check list` prints them"
+            "no check named {name}; `check list` prints all names"
         );
     }
     let programs = Programs::beside_us()?;
@@ -160,20 +160,20 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         match tries::run(options.slack, check).await {
             Ok(Outcome::Kept(figures)) => {
                 kept += 1;
-                println!("kept    {name}: {promise} ({figures})");
+                println!("pass  {name}: {promise} ({figures})");
             }
             Ok(Outcome::Late(figures)) => {
                 late += 1;
-                println!("late    {name}: {promise} ({figures})");
+                println!("slow  {name}: {promise} ({figures})");
             }
             Err(error) => {
                 broken += 1;
-                println!("BROKEN  {name}: {promise}: {error:#}");
+                println!("FAIL  {name}: {promise}: {error:#}");
             }
         }
     }
-    println!("{kept} passed, {late} late, {broken} failed");
-    ensure!(broken == 0, "{broken} promises broken");
+    println!("{kept} passed, {late} slow, {broken} failed");
+    ensure!(broken == 0, "{broken} checks failed");
     Ok(())
 }
 

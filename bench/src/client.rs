@@ -106,7 +106,7 @@ impl Client {
         };
         match tokio::time::timeout(DEADLINE, whole).await {
             Ok(answer) => answer,
-            Err(_) => bail!("{path}: no answer within {DEADLINE:?}"),
+            Err(_) => bail!("{path}: no response within {DEADLINE:?}"),
         }
     }
 

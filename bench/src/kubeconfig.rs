@@ -77,7 +77,7 @@ pub(crate) fn load(path: &Path) -> Result<Endpoint> {
     let authority = cluster
         .server
         .strip_prefix("https://")
-        .context("the server is not https")?
+        .context("the server URL is not https")?
         .trim_end_matches('/')
         .to_owned();
     let host = authority

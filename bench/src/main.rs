@@ -4,7 +4,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line talks to its user"
+    reason = "output of a command-line program"
 )]
 
 mod check;

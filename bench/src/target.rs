@@ -52,7 +52,7 @@ impl Programs {
         Ok(Self {
             folder: exe
                 .parent()
-                .context("an executable without a folder")?
+                .context("the path of this executable has no parent")?
                 .to_path_buf(),
             build: "ark-apiserver",
         })
@@ -173,7 +173,7 @@ pub(crate) fn start(mut command: Command, prefix: &str) -> Result<(Child, String
         line.clear();
         if output.read_line(&mut line)? == 0 {
             bail!(
-                "{} ended before it was ready: {}",
+                "{} exited before it was ready: {}",
                 program.display(),
                 child.wait()?
             );

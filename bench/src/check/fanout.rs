@@ -94,7 +94,7 @@ pub(super) async fn watchers(programs: &Programs) -> Result<String> {
     let memory = bed.target.processes.resident_bytes()? >> 20;
     bed.target.stop()?;
     Ok(format!(
-        "{} events, {:.0} writes/s taken, p99 {:.0?}, {:.1} µs cpu per event, {memory} MiB",
+        "{} events, {:.0} writes/s, p99 {:.0?}, {:.1} µs cpu per event, {memory} MiB",
         outcome.figure.operations,
         outcome.write_rate,
         outcome.figure.p99,
@@ -108,7 +108,7 @@ pub(super) async fn delivery(programs: &Programs) -> Result<String> {
     outcome.ensure_complete(0, 200 * 15)?;
     bed.target.stop()?;
     let figures = format!(
-        "p99 {:.1?}, {:.0} writes/s taken",
+        "p99 {:.1?}, {:.0} writes/s",
         outcome.figure.p99, outcome.write_rate
     );
     let late = used(outcome.figure.p99, DELIVERY);
@@ -131,14 +131,14 @@ pub(super) async fn slow_reader(programs: &Programs) -> Result<String> {
         .saturating_sub(before)
         >> 20;
     let figures = format!(
-        "slow one: {} of {writes}, cut: {}; others p99 {:.1?}; grown by {grown} MiB",
+        "slow reader: {} of {writes} events, disconnected: {}; p99 of others {:.1?}; memory grew by {grown} MiB",
         slow.distinct, slow.cut, outcome.figure.p99
     );
     bed.target.stop()?;
     ensure!(slow.repeated == 0 && slow.disordered == 0, "{figures}");
     ensure!(
         slow.distinct == writes || slow.cut,
-        "a silent gap: {figures}"
+        "events lost without an error: {figures}"
     );
     ensure!(grown <= 192, "{figures}");
     in_time(used(outcome.figure.p99, DELIVERY), figures)
@@ -160,7 +160,7 @@ pub(super) async fn reads_per_write(programs: &Programs) -> Result<String> {
         .iter()
         .map(|(watchers, reads)| format!("{watchers}: {reads:.2}"))
         .collect();
-    let text = format!("reads per write at watchers {}", text.join(", "));
+    let text = format!("reads per write by number of watchers {}", text.join(", "));
     let (least, most) = (figures[0].1, figures[figures.len() - 1].1);
     // Opening the watchers and maintenance between the runs cause a few reads.
     ensure!(most <= least + 0.5, "{text}");

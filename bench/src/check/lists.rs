@@ -76,7 +76,7 @@ pub(super) async fn memory(programs: &Programs) -> Result<String> {
     let peak = peak.stop().await?;
     target.stop()?;
     let least = (LARGE_LIST * (LARGE_LIST_OBJECT - 64)) as u64;
-    ensure!(bytes >= least, "the list is short: {bytes} bytes");
+    ensure!(bytes >= least, "incomplete list: {bytes} bytes");
     let growth = peak.saturating_sub(before);
     let figures = format!(
         "{} MiB listed, resident {} MiB before, {} MiB at most",

@@ -65,7 +65,9 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
     let list = List::read(&replicas.client(0).await.get(0, ALL).await?)?;
     target.send_replace(list.revision()?);
     let watched = tokio::time::timeout(PATIENCE, watchers.join_all());
-    let watched = watched.await.context("watchers do not get to the end")?;
+    let watched = watched
+        .await
+        .context("watchers did not reach the last revision")?;
     let session = server.session("ark").await?;
     let logged = session.text("select count(*) from ark.log").await?;
     let run = Run {

@@ -82,7 +82,7 @@ pub(super) async fn moves(programs: &Programs, load: &Load) -> Result<String> {
     let result = there_and_back(programs, scratch.path().to_owned(), load).await;
     if result.is_err() {
         println!(
-            "  logs and databases are kept in {}",
+            "  logs and databases remain in {}",
             scratch.keep().display()
         );
     }
@@ -124,7 +124,10 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Re
     let (stored, revision) = informer::list(&mut Route::new(&scene.servers)).await?;
     scene.wait_for(&scene.reached, revision).await?;
     stop.cancel();
-    let informer = watching.join_next().await.context("no informer")??;
+    let informer = watching
+        .join_next()
+        .await
+        .context("the informer ended early")??;
     let informer = informer?;
     drop(gateway);
     third.process.stop()?;
@@ -243,9 +246,12 @@ impl Scene<'_> {
         source.process.stop()?;
         sleep(BETWEEN).await;
         let text = self.tell(&near, &over, &verified, begun, refused, peak)?;
-        println!("  to {name}, which said {waiting} while it waited: {text}");
+        println!("  moved to {name} (response before readiness: {waiting}): {text}");
         let log = peak.unwrap_or(0);
-        ensure!(log <= WAL_BYTES, "the write-ahead log grew to {log} bytes");
+        ensure!(
+            log <= WAL_BYTES,
+            "the write-ahead log grew to {log} bytes, limit {WAL_BYTES}"
+        );
         let copies = near.took + over.took;
         Ok((next, Moved { copies, refused }))
     }
@@ -274,7 +280,7 @@ impl Scene<'_> {
             }
         }
         let wal = peak.map_or(String::new(), |peak| {
-            format!("; WAL at most {} MiB", peak >> 20)
+            format!("; WAL peak {} MiB", peak >> 20)
         });
         if let Some(peak) = peak {
             ensure!(
@@ -284,7 +290,7 @@ impl Scene<'_> {
         }
         Ok(format!(
             "near {:.1} s ({copied}), cut over {:.1} s, compared again {:.1} s; {has}; writes \
-             refused {:.2} s; {} refusals: {}{wal}",
+             rejected for {:.2} s; {} rejections: {}{wal}",
             near.took.as_secs_f64(),
             over.took.as_secs_f64(),
             verified.took.as_secs_f64(),
@@ -300,14 +306,14 @@ impl Scene<'_> {
         let ready = client.get(0, "/readyz").await;
         ensure!(
             ready.is_err(),
-            "a gateway is ready while its store is filled"
+            "a gateway is ready while its store is being filled"
         );
         let response = client
             .open(0, Method::GET, ALL, &[], bytes::Bytes::new())
             .await?;
         let status = response.status();
         let after = retry_after(&response);
-        ensure!(!status.is_success(), "an unfinished copy is shown");
+        ensure!(!status.is_success(), "a gateway serves an unfinished copy");
         Ok(format!("{status} to a list, Retry-After {after:?}"))
     }
 
@@ -321,7 +327,7 @@ impl Scene<'_> {
         };
         timeout(PATIENCE, ready)
             .await
-            .context("a gateway is never ready")
+            .context("timeout while waiting for a gateway to be ready")
     }
 
     async fn connect(&self, authority: &str) -> Result<Client> {
@@ -343,7 +349,7 @@ impl Scene<'_> {
         };
         timeout(PATIENCE, reached)
             .await
-            .with_context(|| format!("revision {revision} is never reached"))
+            .with_context(|| format!("timeout while waiting for revision {revision}"))
     }
 }
 

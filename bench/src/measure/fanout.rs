@@ -53,7 +53,7 @@ impl Outcome {
         for (index, seen) in self.seen.iter().enumerate().skip(from) {
             ensure!(
                 seen.distinct == writes && seen.repeated == 0 && seen.disordered == 0 && !seen.cut,
-                "watcher {index}: {} of {writes} events, {} repeated, {} out of order, cut: {}",
+                "watcher {index}: {} of {writes} events, {} repeated, {} out of order, disconnected: {}",
                 seen.distinct,
                 seen.repeated,
                 seen.disordered,
@@ -149,7 +149,7 @@ impl Fanout {
         let list: serde_json::Value = serde_json::from_slice(&body)?;
         let revision = list["metadata"]["resourceVersion"]
             .as_str()
-            .context("a list without RV")?;
+            .context("list has no resourceVersion")?;
         Ok(revision.to_owned())
     }
 

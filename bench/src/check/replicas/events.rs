@@ -127,7 +127,7 @@ impl List {
         let revision = outer.metadata["resourceVersion"].as_str();
         let objects = outer.items.into_iter().map(Object::try_from);
         Ok(Self {
-            revision: revision.context("a list without a version")?.to_owned(),
+            revision: revision.context("list has no resourceVersion")?.to_owned(),
             objects: objects.collect::<Result<_>>()?,
         })
     }
@@ -144,7 +144,7 @@ pub(super) fn query(name: &str, number: u64, revision: Option<u64>) -> Value {
         "kind": "Query",
         "metadata": {"name": name},
         "spec": {
-            "input": format!("{number} {}", "what is kept? ".repeat(40)),
+            "input": format!("{number} {}", "what is stored? ".repeat(40)),
             "target": {"type": "agent", "name": "bench-agent"},
         },
     });

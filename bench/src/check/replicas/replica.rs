@@ -83,7 +83,7 @@ impl Replicas {
     pub(super) async fn kill_and_start(&self, place: usize) -> Result<()> {
         let replica = &self.0[place];
         let running = replica.running.lock().await.take();
-        running.context("a replica that runs")?.kill()?;
+        running.context("the replica is not running")?.kill()?;
         replica.client.send_replace(None);
         replica.start().await
     }

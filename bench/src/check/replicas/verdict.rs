@@ -61,7 +61,7 @@ impl Run {
         let events = first.arrivals.len();
         ensure!(
             events <= acknowledged + unanswered,
-            "{events} events of {acknowledged} writes and {unanswered} that may have been made"
+            "{events} events of {acknowledged} acknowledged writes and {unanswered} with unknown outcome"
         );
         let (quiet, all) = (self.latencies(Some(self.quiet)), self.latencies(None));
         let (p99, storm) = (percentile(&quiet, 99), percentile(&all, 99));
@@ -93,9 +93,15 @@ impl Run {
             }
             let both = seen.iter().zip(&first.arrivals);
             let odd = both.clone().find(|(one, other)| one.event != other.event);
-            ensure!(odd.is_none(), "watcher {index} and watcher 0 saw {odd:?}");
+            ensure!(
+                odd.is_none(),
+                "watcher {index} and watcher 0 differ: {odd:?}"
+            );
             let (seen, due) = (seen.len(), self.logged);
-            ensure!(seen == due, "watcher {index} saw {seen} of {due} changes");
+            ensure!(
+                seen == due,
+                "watcher {index} received {seen} of {due} changes"
+            );
         }
         Ok(())
     }
@@ -117,7 +123,7 @@ impl Run {
         }
         let due: Vec<&Object> = state.into_values().collect();
         let seen: Vec<&Object> = self.list.objects.iter().collect();
-        ensure!(seen == due, "the list at the end is {seen:?}, not {due:?}");
+        ensure!(seen == due, "the final list is {seen:?}, expected {due:?}");
         Ok(deleted)
     }
 
@@ -136,10 +142,7 @@ impl Run {
                 What::Stored(object) => changes.get(&object.revision) == Some(&object),
                 What::Deleted(name, at) => deleted.contains_key(&(name.clone(), *at)),
             };
-            ensure!(
-                kept,
-                "replica {replica} acknowledged {what:?}, which is lost"
-            );
+            ensure!(kept, "lost write: replica {replica} acknowledged {what:?}");
         }
         Ok(count)
     }

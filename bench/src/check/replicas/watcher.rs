@@ -123,7 +123,8 @@ impl Watcher {
     /// Processes a line; returns whether the watch continues.
     fn take(&mut self, line: &[u8], replica: usize) -> Result<bool> {
         let at = Instant::now();
-        let line = Line::read(line).with_context(|| format!("a line of replica {replica}"))?;
+        let line =
+            Line::read(line).with_context(|| format!("malformed event from replica {replica}"))?;
         let event = match line {
             Line::Event(event) => event,
             Line::Error(410, message) => bail!("replica {replica}: 410 {message}"),

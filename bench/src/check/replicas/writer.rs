@@ -120,7 +120,7 @@ impl Writer {
                     let found = Object::read(&answer.body)?.revision;
                     ensure!(
                         found >= newest,
-                        "replica {replica} shows {path} at {found}, known at {newest}"
+                        "replica {replica} returned {path} at revision {found}, older than {newest}"
                     );
                     self.objects[slot] = Known::At(found);
                     return Ok(());

@@ -94,7 +94,7 @@ pub(super) async fn list(route: &mut Route) -> Result<(Picture, u64)> {
         for item in list.items {
             let (name, state) = read(item)?;
             let again = picture.insert(name, state);
-            ensure!(again.is_none(), "a list has an object twice");
+            ensure!(again.is_none(), "a list contains an object twice");
         }
         if list.metadata.r#continue.is_empty() {
             return Ok((picture, list.metadata.resource_version.parse()?));
@@ -177,13 +177,13 @@ impl Informer {
                 self.reached.fetch_max(revision, Ordering::AcqRel);
                 return Ok(());
             }
-            _ => bail!("a watch was told {}", frame.object),
+            _ => bail!("watch error: {}", frame.object),
         };
         let (name, (revision, hash)) = read(frame.object)?;
         let before = self.reached.swap(revision, Ordering::AcqRel);
         ensure!(
             revision > before,
-            "an event of {revision} came after {before}: twice, or out of order"
+            "event of revision {revision} after {before}: repeated or out of order"
         );
         let there = match change {
             Change::Created | Change::Updated => {
@@ -192,7 +192,7 @@ impl Informer {
             Change::Deleted => self.picture.remove(&name),
         };
         let fits = there.is_some() != (change == Change::Created);
-        ensure!(fits, "{name}: {change:?} at {revision} does not fit");
+        ensure!(fits, "{name}: unexpected {change:?} at revision {revision}");
         self.seen.push(Seen {
             name,
             change,
@@ -212,7 +212,7 @@ fn get(path: &str) -> Call<'_> {
 }
 
 fn read(raw: &RawValue) -> Result<(String, (u64, u64))> {
-    let object: Object = serde_json::from_str(raw.get()).context("an object")?;
+    let object: Object = serde_json::from_str(raw.get()).context("malformed object")?;
     let Metadata {
         name,
         resource_version,

@@ -146,7 +146,7 @@ impl Route {
             sleep(pause.unwrap_or(PAUSE)).await;
         }
         bail!(
-            "{} {}: nobody served for {PATIENCE:?}",
+            "{} {}: no final response within {PATIENCE:?}",
             call.method,
             call.path
         )

@@ -59,11 +59,14 @@ impl Story<'_> {
             };
             ensure!(
                 writes.len() == events.len() && pairs.into_iter().all(fits),
-                "{name}: acknowledged {writes:?}, seen {events:?}"
+                "{name}: acknowledged {writes:?}, received {events:?}"
             );
         }
         let stray = events.keys().next();
-        ensure!(stray.is_none(), "{stray:?}: seen, and nobody wrote it");
+        ensure!(
+            stray.is_none(),
+            "event without an acknowledged write: {stray:?}"
+        );
         Ok(())
     }
 
@@ -87,7 +90,7 @@ impl Story<'_> {
             let stored = self.stored.get(name);
             ensure!(
                 newest.contains_key(name.as_str()) || stored == Some(state),
-                "{name}: nobody wrote it, and {state:?} became {stored:?}"
+                "{name}: changed without a write from {state:?} to {stored:?}"
             );
         }
         Ok(())

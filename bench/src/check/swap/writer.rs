@@ -140,7 +140,7 @@ impl Lane {
         let path = format!("{}/{old}/status", collection(NAMESPACE));
         let body = status_patch(turn * LANES + self.number);
         let object = self.write(Method::PATCH, &path, MERGE, body, None).await?;
-        let object = object.context("a patch without an answer")?;
+        let object = object.context("the outcome of a patch is unknown")?;
         self.acknowledge(old, Change::Updated, Some(&object))
     }
 
@@ -159,7 +159,7 @@ impl Lane {
             None => {
                 let there = self.look(&own).await?;
                 if there["spec"] != object["spec"] {
-                    bail!("{own}: a conflict with nobody");
+                    bail!("{own}: conflict, although no other client writes it");
                 }
                 there
             }
@@ -214,7 +214,7 @@ impl Lane {
     async fn look(&mut self, name: &str) -> Result<Value> {
         let path = format!("{}/{name}", collection(NAMESPACE));
         let object = self.write(Method::GET, &path, JSON, Bytes::new(), None);
-        object.await?.context("an object without an answer")
+        object.await?.context("the outcome of a create is unknown")
     }
 
     fn acknowledge(&mut self, name: String, change: Change, object: Option<&Value>) -> Result<()> {
