@@ -151,7 +151,7 @@ where
             stream.write_all(&frame(kind, ACK, 0, echo)).await?;
             stream.flush().await?;
         }
-        (GOAWAY, _) => anyhow::bail!("the server says goodbye"),
+        (GOAWAY, _) => anyhow::bail!("the server sent GOAWAY"),
         _ => {}
     }
     Ok(())

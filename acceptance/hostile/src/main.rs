@@ -4,7 +4,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line talks to its user"
+    reason = "output of a command-line program"
 )]
 
 mod attacks;
@@ -110,7 +110,10 @@ fn run(options: &Options) -> Result<()> {
         })
         .filter(|attack| options.long || options.list || !attack.long)
         .collect();
-    anyhow::ensure!(!attacks.is_empty(), "no attack has that name; see --list");
+    anyhow::ensure!(
+        !attacks.is_empty(),
+        "no attack matches --only; --list prints all attacks"
+    );
     if options.list {
         for attack in &attacks {
             let long = if attack.long { " (with --long)" } else { "" };

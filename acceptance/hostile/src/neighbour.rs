@@ -51,7 +51,7 @@ async fn try_work(target: &Target, stop: &CancellationToken, diary: &mut Diary) 
     let watch = Request::get(format!("{collection}?watch=1&resourceVersion=0"));
     let mut watch = tokio::time::timeout(TIMEOUT, connection.begin(&watch))
         .await
-        .context("the watch does not begin")??
+        .context("the watch did not start in time")??
         .into_body();
     let mut seen = Vec::new();
     let mut written = String::new();
@@ -82,7 +82,7 @@ async fn try_work(target: &Target, stop: &CancellationToken, diary: &mut Diary) 
     if !written.is_empty() {
         let arrival = await_event(&mut watch, &mut seen, &written);
         let arrival = tokio::time::timeout(DELIVERY, arrival).await;
-        arrival.context("the event of the last write does not arrive")??;
+        arrival.context("the event of the last write did not arrive in time")??;
     }
     Ok(())
 }

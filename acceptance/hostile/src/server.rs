@@ -173,11 +173,11 @@ impl Driver {
         let deadline = Instant::now() + TIMEOUT;
         while std::net::TcpStream::connect(proxied.target.address).is_err() {
             if let Some(status) = proxied.child.try_wait()? {
-                bail!("the second gateway ended: {status}");
+                bail!("the second gateway exited: {status}");
             }
             anyhow::ensure!(
                 Instant::now() < deadline,
-                "the second gateway does not serve"
+                "the second gateway is not ready in time"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -231,7 +231,10 @@ fn interrupt(child: &mut Child) -> Result<()> {
     rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
     let deadline = Instant::now() + TIMEOUT;
     while child.try_wait()?.is_none() {
-        anyhow::ensure!(Instant::now() < deadline, "ark-apiserver does not stop");
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "ark-apiserver did not stop in time"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())

@@ -56,7 +56,7 @@ struct Subject {
 pub(crate) fn run(attacks: &[Attack], plan: &Plan) -> Result<Vec<Row>> {
     let descriptors = process::raise_descriptors();
     progress(&format!("{descriptors} descriptors; storing the objects"));
-    let mut seed = Seed::store().context("the seed")?;
+    let mut seed = Seed::store().context("cannot store the initial objects")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .on_thread_start(|| {
@@ -179,7 +179,7 @@ fn attack_once(
     );
     let report = runtime
         .block_on(task)
-        .unwrap_or_else(|error| Report::problem(format!("the attack ended early: {error}")));
+        .unwrap_or_else(|error| Report::problem(format!("the attack panicked: {error}")));
     std::thread::sleep(AFTERWARDS);
     let seen = monitor.stop()?;
     let cpu = process::cpu(server.pid())
@@ -206,8 +206,8 @@ fn attack_once(
 async fn limited(attack: Attack, context: Context, longest: Duration) -> Report {
     match tokio::time::timeout(longest, attack.run(context)).await {
         Ok(Ok(report)) => report,
-        Ok(Err(error)) => Report::problem(format!("the attack cannot go on: {error:#}")),
-        Err(_) => Report::problem(format!("the attack does not end within {longest:?}")),
+        Ok(Err(error)) => Report::problem(format!("the attack failed: {error:#}")),
+        Err(_) => Report::problem(format!("the attack did not end within {longest:?}")),
     }
 }
 
@@ -268,7 +268,7 @@ fn given_back(name: &'static str, mut subject: Subject) -> Result<Row> {
         }
         if started.elapsed() > GIVEN_BACK {
             problems.push(Problem::wrong(format!(
-                "a minute later {} MiB are held, limit {} MiB",
+                "resident memory is {} MiB a minute later, limit {} MiB",
                 seen.memory >> 20,
                 limit >> 20
             )));

@@ -43,7 +43,7 @@ impl Target {
     pub(crate) fn new(config: &Kubeconfig) -> Result<Self> {
         let authority = config.server.trim_start_matches("https://");
         let address = authority.trim_end_matches('/').parse::<SocketAddr>();
-        let address = address.with_context(|| format!("{authority} is no address"))?;
+        let address = address.with_context(|| format!("{authority} is not an address"))?;
         let make = |identity, protocol| client_config(config, identity, protocol).map(Arc::new);
         Ok(Self {
             address,

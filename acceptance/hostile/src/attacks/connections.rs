@@ -45,7 +45,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "connections/garbage",
-        "TLS records of garbage before a handshake, from 50 connections again and again",
+        "TLS records of garbage before a handshake, from 50 connections repeatedly",
         |context| async move { garbage(&context, 50).await }.boxed(),
     ),
     Attack::client(
@@ -55,7 +55,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "connections/ping-only",
-        "1,007 HTTP/2 connections that answer SETTINGS and PING and ask for nothing",
+        "1,007 HTTP/2 connections that acknowledge SETTINGS and PING and send no request",
         |context| async move { pings(&context, CROWD).await }.boxed(),
     ),
     Attack::client(
@@ -103,13 +103,13 @@ pub(super) const ATTACKS: &[Attack] = &[
         async move { closed(&context, Some((Identity::Nobody, Protocol::Http1)), head, 40).await }.boxed()
     })
     .patient(),
-    Attack::client("patient/half-body", "half a body: answered or closed within 75 s", |context| {
+    Attack::client("patient/half-body", "half a body: response or close within 75 s", |context| {
         async move { closed(&context, Some((Identity::Admin, Protocol::Http1)), half_body().as_bytes(), 75).await }.boxed()
     })
     .patient(),
     // Go's net/http closes idle HTTP/2 connections after the server's IdleTimeout, 90 s in
     // kube-apiserver.
-    Attack::client("patient/ping-only", "HTTP/2 that only answers PING: closed within 100 s", |context| {
+    Attack::client("patient/ping-only", "HTTP/2 that only acknowledges PING: closed within 100 s", |context| {
         async move { closed(&context, Some((Identity::Nobody, Protocol::Http2)), &frames::hello(65_535), 100).await }.boxed()
     })
     .patient()

@@ -20,12 +20,12 @@ use crate::{kinds, neighbour};
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::client(
         "crowds/reads",
-        "objects read over 100 connections, as fast as they come",
+        "objects read over 100 connections at full speed",
         |context| lanes(context, 100, |_, _| Request::get(object_path("forms"))).boxed(),
     ),
     Attack::client(
         "crowds/writes",
-        "objects changed over 100 connections, as fast as it goes",
+        "objects changed over 100 connections at full speed",
         |context| lanes(context, 100, write).boxed(),
     ),
     Attack::client(
@@ -97,7 +97,7 @@ async fn lanes(
         report.requests += sent? as u64;
     }
     if report.requests == 0 {
-        report.add("no request of the crowd was answered".to_owned());
+        report.add("no request of the crowd got a response".to_owned());
     }
     Ok(report)
 }

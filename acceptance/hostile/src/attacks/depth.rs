@@ -29,7 +29,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::requests(
         "depth/elsewhere",
-        "depth where few look: merge patches, DeleteOptions, scale, test and copy of JSON patches",
+        "depth in other inputs: merge patches, DeleteOptions, scale, test and copy of JSON patches",
         elsewhere,
     ),
 ];

@@ -60,7 +60,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "floods/anonymous",
-        "requests without credentials, as fast as they go",
+        "requests without credentials at full speed",
         |context| async move { flood(&context, Identity::Nobody, anonymous).await }.boxed(),
     ),
 ];

@@ -10,7 +10,7 @@ use crate::{kinds, seed};
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::requests(
         "forms/lists",
-        "ten lists of 10,000 objects at once in every form",
+        "ten concurrent lists of 10,000 objects in every media type",
         lists,
     ),
     Attack::requests(
@@ -20,12 +20,12 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::requests(
         "forms/pretty",
-        "deep and wide objects, stored and read in the forms for people, on 10 connections",
+        "deep and wide objects, stored and read as indented JSON and YAML, on 10 connections",
         pretty,
     ),
     Attack::requests(
         "forms/protobuf",
-        "protobuf bodies whose lengths lie, and that are deep",
+        "protobuf bodies with false lengths, and deep ones",
         protobuf,
     ),
     Attack::requests(
@@ -92,7 +92,7 @@ fn accept() -> Vec<Shot> {
             "application/json;q=0.1,".repeat(10_000) + "*/*",
         ),
         get("wildcards", "*/*,".repeat(30_000)),
-        get("nothing that is known", "x/y".to_owned()).expect(Expect::Refused),
+        get("an unknown media type", "x/y".to_owned()).expect(Expect::Refused),
     ]
 }
 
@@ -111,7 +111,7 @@ fn pretty() -> Vec<Shot> {
     let read = |name: &str, query: &str, accept: &'static str| {
         let path = kinds::collection(seed::NAMESPACE, "blobs");
         let request = Request::get(format!("{path}/{name}{query}")).header("accept", accept);
-        Shot::new("an object for people", request)
+        Shot::new("an object as indented text", request)
             .copies(10)
             .largest(40 << 20)
     };
@@ -205,7 +205,7 @@ fn encodings() -> Vec<Shot> {
     };
     let encoded = Request::send(Method::POST, dry("blobs"), JSON, vec![0x1f, 0x8b, 8, 0]);
     vec![
-        post("CBOR that is none", "application/cbor").expect(Expect::Refused),
+        post("malformed CBOR", "application/cbor").expect(Expect::Refused),
         post("a type of 60 kB", &"a".repeat(60_000)).expect(Expect::Refused),
         post(
             "10,000 parameters",
@@ -214,7 +214,7 @@ fn encodings() -> Vec<Shot> {
         post("a form", "application/x-www-form-urlencoded").expect(Expect::Refused),
         Shot::new("gzip", encoded.header("content-encoding", "gzip")).expect(Expect::Refused),
         Shot::new(
-            "bytes that are no text",
+            "bytes that are not UTF-8",
             Request::send(
                 Method::POST,
                 dry("blobs"),

@@ -191,7 +191,7 @@ async fn raw(context: &Context, bytes: &[u8]) -> Result<u16> {
     let mut answer = [0; 64];
     let read = timeout(TIMEOUT, stream.read(&mut answer)).await;
     let read = read
-        .context("neither an answer nor an end within 5 s")?
+        .context("neither a response nor a closed connection within 5 s")?
         .unwrap_or(0);
     let line = String::from_utf8_lossy(&answer[..read]);
     Ok(line

@@ -10,7 +10,7 @@ use crate::{kinds, seed};
 
 pub(super) const ATTACKS: &[Attack] = &[Attack::requests(
     "impersonation/every-request",
-    "Impersonate-User, -Group, -Uid and -Extra-* on every verb; then the object must be there",
+    "Impersonate-User, -Group, -Uid and -Extra-* on every verb; then the object must still exist",
     every_request,
 )];
 
@@ -59,7 +59,7 @@ fn every_request() -> Vec<Shot> {
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned()));
             request.headers.extend(headers);
-            let shot = Shot::new("somebody else's name", request);
+            let shot = Shot::new("impersonation of another user", request);
             shots.push(shot.expect(Expect::Exactly(403)).copies(1));
         }
     }
@@ -71,7 +71,7 @@ fn every_request() -> Vec<Shot> {
     );
     let user = Request::get(object_path.clone()).header("impersonate-user", "nobody");
     shots.push(
-        Shot::new("by somebody without credentials", user)
+        Shot::new("impersonation without credentials", user)
             .nobody()
             .expect(Expect::Refused)
             .copies(1),

@@ -31,7 +31,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .setup(Setup::FewSeats),
     Attack::requests(
         "limits/anonymous",
-        "100 bodies of 2.9 MB at once by somebody without credentials",
+        "100 concurrent bodies of 2.9 MB without credentials",
         anonymous,
     ),
 ];
@@ -65,7 +65,7 @@ async fn masters(context: Context) -> Result<Report> {
         report.bytes += bytes as u64;
     }
     if answered == 0 {
-        report.add("none of 1,000 concurrent lists was answered".to_owned());
+        report.add("none of 1,000 concurrent lists got a response".to_owned());
     }
     Ok(report)
 }

@@ -9,7 +9,7 @@ use crate::client::Request;
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::requests(
         "patches/malformed",
-        "patches that are no patches, of every kind, against object, status and scale",
+        "malformed patches of every type, against object, status and scale",
         malformed,
     ),
     Attack::requests(

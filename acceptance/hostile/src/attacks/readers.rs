@@ -39,7 +39,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .long(),
     Attack::client(
         "patient/window-zero",
-        "300 HTTP/2 streams with window 0: reset within 75 s, memory given back",
+        "300 HTTP/2 streams with window 0: reset within 75 s, memory released",
         |context| reset_in_time(context).boxed(),
     )
     .patient(),
@@ -84,7 +84,9 @@ async fn window_zero(context: Context, connections: usize, streams: u32) -> Resu
         report.requests += u64::from(streams);
         report.bytes += u64::from(streams) * path.len() as u64;
         if session.responses == 0 && session.closed.is_none() {
-            report.add(format!("{streams} streams of window 0: no response begins"));
+            report.add(format!(
+                "{streams} streams of window 0: no response started"
+            ));
         }
     }
     // Sending these requests causes the measured CPU time; they do not count as served.
@@ -171,7 +173,7 @@ async fn closed_in_time(context: Context) -> Result<Report> {
     }
     if alive > 0 {
         report.add(format!(
-            "{alive} of 50 connections that did not read for {REQUEST_TIMEOUT:?} were served on"
+            "{alive} of 50 connections that did not read for {REQUEST_TIMEOUT:?} are still open"
         ));
     }
     Ok(report)

@@ -25,7 +25,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::requests(
         "selectors/malformed",
-        "selectors of 60 kB that are none: brackets, commas, escapes, unknown fields",
+        "malformed selectors of 60 kB: brackets, commas, escapes, unknown fields",
         malformed,
     ),
 ];
@@ -60,7 +60,7 @@ fn requirements() -> Vec<Shot> {
             Request::get(bulk(&format!("limit=10&{selector}"))),
         )
         .expect(Expect::HandledOrLate),
-        Shot::new("deletecollection of what has 18,000 properties", delete)
+        Shot::new("deletecollection with 18,000 requirements", delete)
             .expect(Expect::HandledOrLate),
     ]
 }

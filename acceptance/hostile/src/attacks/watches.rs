@@ -7,7 +7,7 @@ use crate::{kinds, neighbour, seed};
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::requests(
         "watches/parameters",
-        "resource versions, timeouts and options of watches that are none",
+        "malformed resource versions, timeouts and options of watches",
         parameters,
     ),
     Attack::requests(
