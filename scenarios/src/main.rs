@@ -15,7 +15,7 @@ use scenarios::suite;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Error for engines on which `--backend` has no effect.
-const BACKEND: &str = "--backend says where standalone keeps its objects, which is not started";
+const BACKEND: &str = "--backend has no effect, because standalone is not started";
 
 /// Run scenario files on a real kube-apiserver and on ark-apiserver.
 #[derive(Parser)]
@@ -109,7 +109,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
                 engine.admin_kubeconfig().display()
             ));
             say(&format!(
-                "# kubectl of the reference release: {kubectl}; Ctrl-C ends the server"
+                "# kubectl of the reference release: {kubectl}; Ctrl-C stops the server"
             ));
             loop {
                 tokio::time::sleep(Duration::from_millis(500)).await;
@@ -142,7 +142,7 @@ async fn run(
     let verdicts = suite::judge(&engines, &scenarios, arguments.jobs, arguments.print).await;
     for mut engine in engines {
         if let Some(end) = engine.failure() {
-            bail!("{end} while scenarios were played");
+            bail!("{end} while scenarios were running");
         }
         engine.stop().await;
     }

@@ -16,14 +16,14 @@ impl Repository {
     /// # Errors
     /// If neither contains `scenarios/reference/go.mod`.
     pub fn find() -> Result<Self> {
-        let here = std::env::current_dir().context("no current directory")?;
+        let here = std::env::current_dir().context("cannot determine the current directory")?;
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         here.ancestors()
             .map(Path::to_path_buf)
             .chain([built])
             .find(|root| root.join("scenarios/reference/go.mod").is_file())
             .map(|root| Self { root })
-            .context("run this inside a checkout of ark-apiserver")
+            .context("no checkout of ark-apiserver found: run this inside one")
     }
 
     /// The Go module that pins the reference programs.

@@ -145,7 +145,7 @@ impl Stage<'_> {
             let (begun, watched) = self
                 .background
                 .remove(name)
-                .context("nothing was started")?;
+                .context("no background step has this name")?;
             let mut record = self.finish(step, watched).await?;
             record.title = format!("collect {}", begun.title());
             records.push(record);
@@ -172,9 +172,16 @@ impl Stage<'_> {
                 let (engine, variables) = (self.engine, &self.variables);
                 let request = request::prepare(engine, variables, &self.namespace, step, request)?;
                 let answer = tokio::time::timeout(patience(step), request::send(request, &sink));
-                request::receive(answer.await.context("no answer in time")??, sink).boxed()
+                request::receive(
+                    answer.await.context("no response before the timeout")??,
+                    sink,
+                )
+                .boxed()
             } else {
-                let arguments = step.kubectl.as_deref().context("nothing to do")?;
+                let arguments = step
+                    .kubectl
+                    .as_deref()
+                    .context("the step has neither request nor kubectl")?;
                 let folder = self.folder.path();
                 let (child, stdin) =
                     kubectl::start(self.engine, &self.variables, folder, step, arguments)?;
@@ -195,7 +202,7 @@ impl Stage<'_> {
         let settled = watched.wait_for(|capture| capture.ended || begun(capture));
         tokio::time::timeout(patience(step), settled)
             .await
-            .context("not started in time")??;
+            .context("background step not started before the timeout")??;
         Ok(())
     }
 

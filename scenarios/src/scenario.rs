@@ -185,7 +185,7 @@ impl Scenario {
         let mut scenario: Self = serde_saphyr::from_str(text)?;
         name.clone_into(&mut scenario.name);
         ensure!(!scenario.description.is_empty(), "the description is empty");
-        ensure!(!scenario.steps.is_empty(), "there are no steps");
+        ensure!(!scenario.steps.is_empty(), "the scenario has no steps");
         for (index, step) in scenario.setup.iter().chain(&scenario.steps).enumerate() {
             step.check().with_context(|| format!("step {index}"))?;
         }
@@ -219,14 +219,14 @@ impl Step {
             self.parallel.is_some(),
         ];
         if kinds.iter().filter(|present| **present).count() != 1 {
-            bail!("a step is exactly one of request, kubectl, collect, parallel");
+            bail!("a step must have exactly one of request, kubectl, collect, parallel");
         }
         ensure!(
             self.body.is_none() || self.raw.is_none(),
-            "body and raw exclude each other"
+            "body and raw are mutually exclusive"
         );
         if let Some(request) = &self.request {
-            ensure!(request.contains(' '), "a request reads `METHOD path`");
+            ensure!(request.contains(' '), "a request must be `METHOD path`");
         }
         self.parallel.iter().flatten().try_for_each(Self::check)
     }

@@ -42,7 +42,10 @@ pub fn load(
         scenarios.push(Scenario::load(&root, &file)?);
     }
     scenarios.retain(|s| filter.is_none_or(|pattern| pattern.is_match(&s.name)));
-    ensure!(!scenarios.is_empty(), "no scenario is left to play");
+    ensure!(
+        !scenarios.is_empty(),
+        "no scenario matches the files and the filter"
+    );
     Ok(scenarios)
 }
 
@@ -79,7 +82,7 @@ async fn one(engines: &[Engine], scenario: &Scenario, print: bool) -> Verdict {
     let began = Instant::now();
     let mut failure = once(engines, scenario, print).await;
     if let Some(why) = &failure {
-        say(&format!("again  {}\n{why}", scenario.name));
+        say(&format!("retry  {}\n{why}", scenario.name));
         // A new namespace, because the first attempt may have left objects.
         let again = Scenario {
             name: format!("{} again", scenario.name),
@@ -98,7 +101,7 @@ async fn once(engines: &[Engine], scenario: &Scenario, print: bool) -> Option<St
     match tokio::time::timeout(LIMIT, compare(engines, scenario, print)).await {
         Ok(Ok(failure)) => failure,
         Ok(Err(error)) => Some(format!("{error:#}")),
-        Err(_) => Some(format!("not finished after {LIMIT:?}")),
+        Err(_) => Some(format!("timeout after {LIMIT:?}")),
     }
 }
 

@@ -74,7 +74,7 @@ impl GoModule {
                 continue;
             }
             progress(&format!(
-                "building {program}, which we are compared with; this is done once"
+                "building the reference program {program}, once per version"
             ));
             let partial = bin.join(format!(".{program}.partial"));
             let status = Command::new("go")

@@ -170,7 +170,7 @@ async fn served(client: &Client, path: &str, deadline: Instant) -> Result<()> {
         }
         patience(
             deadline,
-            &format!("{path} is not served: {}", answer.status()),
+            &format!("{path} is not available: {}", answer.status()),
         )
         .await?;
     }

@@ -51,7 +51,7 @@ pub async fn start(
         }
         ensure!(
             Instant::now() < deadline,
-            "not ready after {START:?}:\n{}",
+            "ark-apiserver is not ready after {START:?}:\n{}",
             tail(&log)
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -64,11 +64,11 @@ pub async fn start(
 /// # Errors
 /// If the program does not exist.
 pub fn beside_me() -> Result<PathBuf> {
-    let me = std::env::current_exe().context("this program has no path")?;
+    let me = std::env::current_exe().context("cannot determine the path of this program")?;
     let program = me.with_file_name("ark-apiserver");
     if !program.is_file() {
         bail!(
-            "no {}: build it or give --standalone-bin",
+            "{} does not exist: build it or set --standalone-bin",
             program.display()
         );
     }

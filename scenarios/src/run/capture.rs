@@ -84,7 +84,7 @@ pub async fn wait(mut watched: Watched, until: Until, patience: Duration) -> Res
     let mut capture = watched.borrow().clone();
     if let Some(failure) = &capture.failure {
         bail!(
-            "{failure}; so far: {}{}",
+            "{failure}; received: {}{}",
             capture.text(),
             String::from_utf8_lossy(&capture.err)
         );
@@ -92,7 +92,7 @@ pub async fn wait(mut watched: Watched, until: Until, patience: Duration) -> Res
     if waited.is_err() {
         let err = String::from_utf8_lossy(&capture.err);
         bail!(
-            "nothing more after {patience:?}; so far: {}{err}",
+            "timeout after {patience:?}; received: {}{err}",
             capture.text()
         );
     }

@@ -21,7 +21,7 @@ pub fn check(expect: &Expect, variables: &Variables, capture: &Capture) -> Resul
         .with_context(|| {
             let shown: String = capture.text().chars().take(2000).collect();
             format!(
-                "the answer was: {shown}{}",
+                "the response was: {shown}{}",
                 String::from_utf8_lossy(&capture.err)
             )
         })
@@ -29,8 +29,11 @@ pub fn check(expect: &Expect, variables: &Variables, capture: &Capture) -> Resul
 
 fn status(expect: &Expect, status: u16) -> Result<()> {
     match expect.status {
-        Some(wanted) => ensure!(status == wanted, "status {status} instead of {wanted}"),
-        None => ensure!((200..300).contains(&status), "status {status}"),
+        Some(wanted) => ensure!(status == wanted, "status {status}, expected {wanted}"),
+        None => ensure!(
+            (200..300).contains(&status),
+            "status {status}, expected 2xx"
+        ),
     }
     Ok(())
 }
@@ -39,20 +42,20 @@ fn exit(expect: &Expect, exit: Option<i32>) -> Result<()> {
     // A command that the runner stopped has no exit code.
     if let Some(exit) = exit {
         let wanted = expect.exit.unwrap_or(0);
-        ensure!(exit == wanted, "exit code {exit} instead of {wanted}");
+        ensure!(exit == wanted, "exit code {exit}, expected {wanted}");
     }
     Ok(())
 }
 
 fn headers(expect: &Expect, capture: &Capture) -> Result<()> {
-    let head = capture.head.as_ref().context("no HTTP answer")?;
+    let head = capture.head.as_ref().context("no HTTP response")?;
     for (name, wanted) in &expect.headers {
         let mut found = head
             .headers
             .iter()
             .filter(|(key, _)| key.eq_ignore_ascii_case(name));
         if !found.any(|(_, value)| value == wanted) {
-            bail!("no header {name}: {wanted} among {:?}", head.headers);
+            bail!("header {name}: {wanted} is missing in {:?}", head.headers);
         }
     }
     Ok(())
@@ -65,15 +68,12 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
         ensure!(text.contains(&wanted), "the text {wanted:?} is missing");
     }
     if expect.body.is_some() || !expect.absent.is_empty() {
-        let body: Value = serde_json::from_slice(&capture.out).context("the body is no JSON")?;
+        let body: Value = serde_json::from_slice(&capture.out).context("the body is not JSON")?;
         if let Some(wanted) = &expect.body {
             subset("", &variables.fill_value(wanted)?, &body)?;
         }
         for pointer in &expect.absent {
-            ensure!(
-                body.pointer(pointer).is_none(),
-                "{pointer} should not be there"
-            );
+            ensure!(body.pointer(pointer).is_none(), "{pointer} must be absent");
         }
     }
     let events = capture.text();
@@ -81,7 +81,7 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
         let kept = kept_by_a_numeric_client(&events)?;
         ensure!(
             kept == wanted,
-            "a client that compares versions as doubles keeps {kept} events, not {wanted}"
+            "a client that compares versions as doubles keeps {kept} events, expected {wanted}"
         );
     }
     let Some(wanted) = &expect.events else {
@@ -90,12 +90,12 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
     let events: Vec<&str> = events.lines().collect();
     ensure!(
         events.len() == wanted.len(),
-        "{} events, not {}",
+        "{} events, expected {}",
         events.len(),
         wanted.len()
     );
     for (index, (wanted, event)) in wanted.iter().zip(events).enumerate() {
-        let event = serde_json::from_str(event).context("an event is no JSON")?;
+        let event = serde_json::from_str(event).context("an event is not JSON")?;
         subset(
             &format!("event {index} "),
             &variables.fill_value(wanted)?,
@@ -110,10 +110,14 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
 fn kept_by_a_numeric_client(events: &str) -> Result<usize> {
     let (mut newest, mut kept) = (0.0_f64, 0);
     for event in events.lines() {
-        let event: Value = serde_json::from_str(event).context("an event is no JSON")?;
+        let event: Value = serde_json::from_str(event).context("an event is not JSON")?;
         let version = event.pointer("/object/metadata/resourceVersion");
-        let version = version.and_then(Value::as_str).context("no version")?;
-        let version: f64 = version.parse().context("a version is no number")?;
+        let version = version
+            .and_then(Value::as_str)
+            .context("an event has no resourceVersion")?;
+        let version: f64 = version
+            .parse()
+            .context("a resourceVersion is not a number")?;
         if version > newest {
             newest = version;
             kept += 1;
@@ -137,7 +141,7 @@ fn subset(path: &str, wanted: &Value, actual: &Value) -> Result<()> {
         (Value::Array(wanted), Value::Array(actual)) => {
             ensure!(
                 wanted.len() == actual.len(),
-                "{path} has {} items, not {}",
+                "{path} has {} items, expected {}",
                 actual.len(),
                 wanted.len()
             );
@@ -145,7 +149,7 @@ fn subset(path: &str, wanted: &Value, actual: &Value) -> Result<()> {
                 subset(&format!("{path}/{index}"), wanted, actual)?;
             }
         }
-        _ => ensure!(wanted == actual, "{path} is {actual}, not {wanted}"),
+        _ => ensure!(wanted == actual, "{path} is {actual}, expected {wanted}"),
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub fn prepare(
     let request = variables.fill(request)?;
     let (method, path) = request
         .split_once(' ')
-        .context("a request reads `METHOD path`")?;
+        .context("a request must be `METHOD path`")?;
     ensure!(!path.is_empty(), "the path is empty");
     let path = match path.strip_prefix('/') {
         Some(_) => path.to_owned(),

@@ -54,7 +54,7 @@ impl Variables {
             }
         }
         bail!(
-            "nothing is set for ${{{}",
+            "variable is not set: ${{{}",
             text.chars().take(40).collect::<String>()
         )
     }
@@ -87,7 +87,7 @@ impl Variables {
     /// If the response has no such part.
     pub fn save(&mut self, name: &str, source: &str, capture: &Capture) -> Result<()> {
         let value = if let Some(header) = source.strip_prefix("header:") {
-            let head = capture.head.as_ref().context("no HTTP answer")?;
+            let head = capture.head.as_ref().context("no HTTP response")?;
             let mut headers = head.headers.iter();
             headers
                 .find(|(key, _)| key.eq_ignore_ascii_case(header))
@@ -95,11 +95,12 @@ impl Variables {
         } else if source == "stdout" {
             Some(capture.text().trim_end().to_owned())
         } else {
-            let body: Value = serde_json::from_slice(&capture.out).context("no JSON answer")?;
+            let body: Value =
+                serde_json::from_slice(&capture.out).context("the response is not JSON")?;
             body.pointer(source)
                 .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
         };
-        let value = value.with_context(|| format!("the answer has no {source}"))?;
+        let value = value.with_context(|| format!("the response has no {source}"))?;
         self.set(name, &value);
         Ok(())
     }

@@ -28,7 +28,7 @@ pub fn split(line: &str) -> Result<Vec<String>> {
         }
     }
     if quote.is_some() {
-        bail!("a quote is not closed in: {line}");
+        bail!("unclosed quote in: {line}");
     }
     words.extend(word);
     Ok(words)
