@@ -5,7 +5,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line talks to its user"
+    reason = "output of a command-line program"
 )]
 
 mod deny;
@@ -53,7 +53,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             for problem in &problems {
                 println!("{problem}");
             }
-            anyhow::ensure!(problems.is_empty(), "{} house rules broken", problems.len());
+            anyhow::ensure!(
+                problems.is_empty(),
+                "{} violations of the repository's rules",
+                problems.len()
+            );
             Ok(())
         }
     }

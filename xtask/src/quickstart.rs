@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "backend-sqlite",
         "--no-default-features",
     ];
-    step("build gateway and SQLite sidecar", &mut cargo(&build))?;
+    step("build gateway and SQLite driver", &mut cargo(&build))?;
     let kubectl = kubectl()?;
     let scratch = tempfile::tempdir()?;
     let data_dir = options
@@ -81,7 +81,10 @@ impl Server {
                 return Ok(Self { child });
             }
         }
-        bail!("ark-apiserver ended before it was ready: {}", child.wait()?)
+        bail!(
+            "ark-apiserver exited before it was ready: {}",
+            child.wait()?
+        )
     }
 
     /// Sends SIGTERM, so that the server drains, and waits.
@@ -123,7 +126,7 @@ fn kubectl() -> Result<PathBuf> {
         .output()?;
     ensure!(
         output.status.success(),
-        "no kubectl: install it or Go 1.26, then run this again"
+        "kubectl not found: install kubectl or Go 1.26, then run this again"
     );
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }

@@ -34,7 +34,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // end.
     let scratch = tempfile::Builder::new().prefix("ark-").tempdir()?;
     let steps: Vec<Step> = steps(scratch.path()).into_iter().filter(wanted).collect();
-    ensure!(!steps.is_empty(), "no step has that name; see --list");
+    ensure!(
+        !steps.is_empty(),
+        "no step matches --only; --list prints all steps"
+    );
     let count = steps.len();
     for mut one in steps {
         if options.list {
@@ -81,7 +84,7 @@ fn steps(scratch: &Path) -> Vec<Step> {
             command: cargo(&["build", "--workspace", "--bins", "--tests"]),
         },
         Step {
-            name: "unit and border tests",
+            name: "unit and integration tests",
             command: cargo(&["test", "--workspace"]),
         },
         Step {
@@ -109,7 +112,7 @@ fn steps(scratch: &Path) -> Vec<Step> {
             command: binary("ark-hostile", &["run", "--seconds", "0.5", "--slack", "5"]),
         },
         Step {
-            name: "promises under load",
+            name: "load checks",
             // `ark-bench` enforces time limits on a machine of known speed; here only a wide excess
             // is a failure.
             command: binary("ark-bench", &["check", "all", "--slack", "5"]),

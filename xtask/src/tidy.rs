@@ -66,7 +66,7 @@ mod tests {
         let problems = super::check(&crate::run::workspace_root()).expect("readable workspace");
         assert!(
             problems.is_empty(),
-            "broken house rules:\n{}",
+            "violations of the repository's rules:\n{}",
             problems.join("\n")
         );
     }

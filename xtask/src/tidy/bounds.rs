@@ -38,15 +38,15 @@ const UNBOUNDED: &[(&str, &str)] = &[
     ),
     (
         concat!(".collect()", ".await"),
-        "a body or stream collects without end: read it with a limit",
+        "collects a body or stream without a limit: read it with a limit",
     ),
     (
         concat!("unbounded", "_channel("),
-        "use a bounded channel and say what happens when it is full",
+        "use a bounded channel and document what happens when it is full",
     ),
     (
         concat!("mpsc::", "unbounded("),
-        "use a bounded channel and say what happens when it is full",
+        "use a bounded channel and document what happens when it is full",
     ),
 ];
 /// The only folder that compiles patterns; it sets their limits.
@@ -88,7 +88,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     for (number, (file, function, _)) in known::PLACES.iter().enumerate() {
         if !used.contains(&number) {
             problems.push(format!(
-                "xtask/src/tidy/bounds/known.rs: {function} of {file} needs its row no more: remove it"
+                "xtask/src/tidy/bounds/known.rs: remove the row of {function} of {file}, which is not needed"
             ));
         }
     }

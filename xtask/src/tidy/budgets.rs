@@ -59,12 +59,12 @@ fn check_text(name: &str, text: &str) -> Vec<String> {
     }
     if !text.starts_with("//!") {
         problems.push(format!(
-            "{name}: begin with a `//!` line that says what the file is for"
+            "{name}: add a `//!` line with the purpose of the file"
         ));
     }
     for unfinished in UNFINISHED.iter().filter(|mark| text.contains(**mark)) {
         problems.push(format!(
-            "{name}: holds `{unfinished}`: finish it or file an issue"
+            "{name}: contains `{unfinished}`: finish it or file an issue"
         ));
     }
     problems

@@ -31,7 +31,7 @@ const ONCE: &[(&str, &str, usize, &str)] = &[
         concat!("prepare::", "in_namespace("),
         "gateway/src/registry/stage.rs",
         1,
-        "the namespace is set before admission, and nowhere else",
+        "the namespace is set once, before admission",
     ),
     (
         concat!("prepare::", "update("),

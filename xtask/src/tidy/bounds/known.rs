@@ -1,9 +1,9 @@
 //! Places whose bound is stated here instead of beside the code, because one reason holds for many.
 
 /// Recursion over values: parsers and patches enforce the depth limit.
-const VALUES: &str = "values are no deeper than kube-json reads, nor than patches may make";
+const VALUES: &str = "kube-json and patches limit the depth of values";
 /// Work over schemas and manifests, which clients do not send.
-const SCHEMAS: &str = "schemas come from manifests, which the operator gives";
+const SCHEMAS: &str = "schemas come from the operator's manifests";
 /// A false positive.
 const OTHER: &str = "not recursion: another function of the same name";
 /// `contains` of a range, a scope or a short text.
@@ -18,7 +18,7 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     (
         "crates/api-types/src/request_info.rs",
         "read_resource",
-        "the segments are counted first: seven at most are kept",
+        "the segments are counted first: at most seven remain",
     ),
     ("crates/crd-schema/src/coerce.rs", "node", VALUES),
     ("crates/crd-schema/src/default.rs", "node", VALUES),
@@ -93,7 +93,7 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     (
         "gateway/src/auth/peer.rs",
         "prove",
-        "names that the operator gives",
+        "names from the operator's configuration",
     ),
     ("gateway/src/codec/partial.rs", "fields", FIXED),
     ("gateway/src/codec/partial/protobuf.rs", "members", FIXED),
@@ -101,7 +101,7 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     (
         "gateway/src/patch/json_patch/tree.rs",
         "depth",
-        "a budget that is taken before each step",
+        "each step first consumes a limited budget",
     ),
     ("gateway/src/patch/merge_patch.rs", "merge", VALUES),
     ("gateway/src/registry/scale.rs", "unknown_fields", FIXED),

@@ -161,9 +161,7 @@ impl Walk {
         if zero && call.args.len() == arguments {
             self.found(
                 call.method.span(),
-                format!(
-                    "`.{method}(0…)` moves the whole list: use a VecDeque, or say what bounds it"
-                ),
+                format!("`.{method}(0…)` moves the whole list: use a VecDeque, or state the bound"),
             );
         }
     }
