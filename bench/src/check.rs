@@ -1,17 +1,17 @@
 //! Performance guarantees under load. Each check starts a fresh server and fails with the figures
-//! that violate its guarantee. A missed time limit is measured again, see [`tries`].
+//! that violate its guarantee. A missed time limit is measured again, see [`retry`].
 
 mod fanout;
 mod lists;
 mod replicas;
 mod restart;
+mod retry;
 mod swap;
-mod tries;
 
 use anyhow::{Result, ensure};
 
 use crate::target::Programs;
-use tries::Outcome;
+use retry::Outcome;
 
 /// Namespace of the objects.
 const NAMESPACE: &str = "default";
@@ -62,8 +62,8 @@ struct Sizes {
 }
 
 /// Objects that `swap` moves: the guaranteed number, and a smaller one for a run of all checks.
-const SWAPPED: usize = 100_000;
-const SWAPPED_AMONG_ALL: usize = 20_000;
+const SWAP_OBJECTS: usize = 100_000;
+const SWAP_OBJECTS_AMONG_ALL: usize = 20_000;
 
 /// All checks: name, guarantee.
 const CHECKS: &[(&str, Check, &str)] = &[
@@ -122,8 +122,8 @@ const CHECKS: &[(&str, Check, &str)] = &[
 /// Runs the named checks.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     if options.names == "list" {
-        for (name, _, promise) in CHECKS {
-            println!("{name}: {promise}");
+        for (name, _, guarantee) in CHECKS {
+            println!("{name}: {guarantee}");
         }
         return Ok(());
     }
@@ -135,12 +135,12 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             "no check named {name}; `check list` prints all names"
         );
     }
-    let programs = Programs::beside_us()?;
+    let programs = Programs::of_this_build()?;
     let among_all = names == ["all"];
     let (objects, seconds) = if among_all {
-        (SWAPPED_AMONG_ALL, replicas::SECONDS_AMONG_ALL)
+        (SWAP_OBJECTS_AMONG_ALL, replicas::DEFAULT_SECONDS_AMONG_ALL)
     } else {
-        (SWAPPED, replicas::SECONDS)
+        (SWAP_OBJECTS, replicas::DEFAULT_SECONDS)
     };
     let sizes = Sizes {
         swap: swap::Load {
@@ -149,31 +149,31 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         },
         seconds: options.seconds.unwrap_or(seconds),
     };
-    let mut broken = 0;
-    let mut kept = 0;
-    let mut late = 0;
-    for (name, check, promise) in CHECKS {
+    let mut failed = 0;
+    let mut passed = 0;
+    let mut slow = 0;
+    for (name, check, guarantee) in CHECKS {
         if !names.contains(name) && !among_all {
             continue;
         }
         let check = async || perform(*check, &programs, &sizes).await;
-        match tries::run(options.slack, check).await {
-            Ok(Outcome::Kept(figures)) => {
-                kept += 1;
-                println!("pass  {name}: {promise} ({figures})");
+        match retry::run(options.slack, check).await {
+            Ok(Outcome::Passed(figures)) => {
+                passed += 1;
+                println!("pass  {name}: {guarantee} ({figures})");
             }
-            Ok(Outcome::Late(figures)) => {
-                late += 1;
-                println!("slow  {name}: {promise} ({figures})");
+            Ok(Outcome::Slow(figures)) => {
+                slow += 1;
+                println!("slow  {name}: {guarantee} ({figures})");
             }
             Err(error) => {
-                broken += 1;
-                println!("FAIL  {name}: {promise}: {error:#}");
+                failed += 1;
+                println!("FAIL  {name}: {guarantee}: {error:#}");
             }
         }
     }
-    println!("{kept} passed, {late} slow, {broken} failed");
-    ensure!(broken == 0, "{broken} checks failed");
+    println!("{passed} passed, {slow} slow, {failed} failed");
+    ensure!(failed == 0, "{failed} checks failed");
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use crate::kubeconfig::Endpoint;
 
 /// Timeout of one response.
-const DEADLINE: Duration = Duration::from_secs(120);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Receive windows, large so that flow control of the client does not limit the server.
 const WINDOW: u32 = 4 << 20;
 
@@ -31,7 +31,7 @@ pub(crate) struct Client {
 }
 
 /// A complete response.
-pub(crate) struct Answer {
+pub(crate) struct FullResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
@@ -97,16 +97,16 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: Bytes,
-    ) -> Result<Answer> {
+    ) -> Result<FullResponse> {
         let whole = async {
             let response = self.open(lane, method, path, headers, body).await?;
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();
-            anyhow::Ok(Answer { status, body })
+            anyhow::Ok(FullResponse { status, body })
         };
-        match tokio::time::timeout(DEADLINE, whole).await {
-            Ok(answer) => answer,
-            Err(_) => bail!("{path}: no response within {DEADLINE:?}"),
+        match tokio::time::timeout(RESPONSE_TIMEOUT, whole).await {
+            Ok(response) => response,
+            Err(_) => bail!("{path}: no response within {RESPONSE_TIMEOUT:?}"),
         }
     }
 
@@ -117,15 +117,15 @@ impl Client {
 
     /// GET with an Accept header that must have status 200.
     pub(crate) async fn get_as(&self, lane: usize, path: &str, accept: &str) -> Result<Bytes> {
-        let answer = self
+        let response = self
             .call(lane, Method::GET, path, &[("accept", accept)], Bytes::new())
             .await?;
         ensure!(
-            answer.status == StatusCode::OK,
+            response.status == StatusCode::OK,
             "GET {path}: {}",
-            describe(&answer)
+            describe(&response)
         );
-        Ok(answer.body)
+        Ok(response.body)
     }
 
     /// A write that must succeed.
@@ -138,22 +138,22 @@ impl Client {
         body: Bytes,
     ) -> Result<Bytes> {
         let headers = [("content-type", content_type)];
-        let answer = self
+        let response = self
             .call(lane, method.clone(), path, &headers, body)
             .await?;
         ensure!(
-            answer.status.is_success(),
+            response.status.is_success(),
             "{method} {path}: {}",
-            describe(&answer)
+            describe(&response)
         );
-        Ok(answer.body)
+        Ok(response.body)
     }
 }
 
 /// Status and the beginning of the body, for messages.
-pub(crate) fn describe(answer: &Answer) -> String {
-    let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]);
-    format!("{} {text}", answer.status)
+pub(crate) fn describe(response: &FullResponse) -> String {
+    let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
+    format!("{} {text}", response.status)
 }
 
 fn tls_config(endpoint: &Endpoint) -> Result<rustls::ClientConfig> {

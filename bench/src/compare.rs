@@ -64,7 +64,7 @@ enum Backend {
 /// The servers run side by side and take turns at each measurement, so that a phase in which a
 /// shared machine is slow affects all of them.
 pub(crate) async fn run(options: &Options) -> Result<String> {
-    let programs = Programs::beside_us()?;
+    let programs = Programs::of_this_build()?;
     let scratch = tempfile::tempdir()?;
     let start = |programs: &Programs, folder: &str| match options.backend {
         Backend::Sqlite => Target::ours(programs, &scratch.path().join(folder)),

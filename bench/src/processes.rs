@@ -45,7 +45,7 @@ impl Processes {
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            if let Some(text) = there(std::fs::read_to_string(format!("/proc/{pid}/stat")))? {
+            if let Some(text) = if_running(std::fs::read_to_string(format!("/proc/{pid}/stat")))? {
                 entries.insert(pid, Entry::parse(&text).context("malformed stat")?);
             }
         }
@@ -76,7 +76,7 @@ impl Processes {
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let mut kilobytes = 0;
         for (pid, entry) in self.family()? {
-            let text = there(std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")))?;
+            let text = if_running(std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")))?;
             let Some(text) = text.filter(|_| !entry.ended) else {
                 continue;
             };
@@ -110,7 +110,7 @@ impl Entry {
 }
 
 /// The content, or `None` if the process ended meanwhile.
-fn there(read: io::Result<String>) -> Result<Option<String>> {
+fn if_running(read: io::Result<String>) -> Result<Option<String>> {
     let gone = |error: &io::Error| {
         error.kind() == io::ErrorKind::NotFound
             || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
@@ -129,14 +129,14 @@ mod tests {
     use super::{Entry, Processes};
 
     #[test]
-    fn a_name_may_hold_anything() {
+    fn command_name_may_contain_brackets_and_spaces() {
         let text = "7 (a) b) S 3 7 7 0 -1 4 5 6 7 8 10 20 30 40 20 0 1 0";
         let entry = Entry::parse(text).expect("an entry");
         assert_eq!((entry.parent, entry.ticks, entry.ended), (3, 100.0, false));
     }
 
     #[test]
-    fn processes_that_have_ended_count() {
+    fn cpu_time_includes_ended_children() {
         let burn = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
         let script = format!("sh -c '{burn}'; echo done; read line");
         let mut child = Command::new("sh")

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_holds_both_sides_their_ratio_and_the_target() {
+    fn row_has_both_servers_their_ratio_and_the_target() {
         let report = Report {
             ours: side("us", 0.1),
             peers: vec![side("them", 2.0), side("others", 1.0)],

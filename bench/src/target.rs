@@ -47,7 +47,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// The folder of this executable, where `cargo build` puts all programs.
-    pub(crate) fn beside_us() -> Result<Self> {
+    pub(crate) fn of_this_build() -> Result<Self> {
         let exe = std::env::current_exe()?;
         Ok(Self {
             folder: exe

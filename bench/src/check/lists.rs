@@ -23,7 +23,7 @@ const ROWS: usize = 11_105;
 const LARGE_LIST: usize = 100_000;
 const LARGE_LIST_OBJECT: usize = 2_048;
 /// Limit of the growth of resident memory during the list, in bytes.
-const GROWTH: u64 = 64 << 20;
+const MAX_GROWTH: u64 = 64 << 20;
 
 /// Fills a server with objects of one size.
 pub(super) async fn fill(client: &Arc<Client>, objects: usize, bytes: usize) -> Result<Factory> {
@@ -84,7 +84,7 @@ pub(super) async fn memory(programs: &Programs) -> Result<String> {
         before >> 20,
         peak >> 20
     );
-    ensure!(growth <= GROWTH, "{figures}");
+    ensure!(growth <= MAX_GROWTH, "{figures}");
     Ok(figures)
 }
 

@@ -24,17 +24,17 @@ use watcher::Watcher;
 use writer::Writer;
 
 /// Interval between two kills.
-const KILLS: Duration = Duration::from_secs(5);
+const KILL_INTERVAL: Duration = Duration::from_secs(5);
 /// Default duration in seconds: alone, and among all checks.
-pub(super) const SECONDS: u64 = 300;
-pub(super) const SECONDS_AMONG_ALL: u64 = 30;
+pub(super) const DEFAULT_SECONDS: u64 = 300;
+pub(super) const DEFAULT_SECONDS_AMONG_ALL: u64 = 30;
 /// Writers, and the pause of each between two writes: 200 writes per second in total.
 const WRITERS: usize = 20;
-const REST: Duration = Duration::from_millis(100);
+const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 /// Watchers of each replica.
 const WATCHERS: usize = 4;
 /// Time for all watchers to reach the last revision.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Latencies are measured during the first quarter, without kills; then replicas are killed.
 pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String> {
@@ -48,12 +48,12 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
     let mut watchers = JoinSet::new();
     for index in 0..WATCHERS * replica::COUNT {
         let watcher = Watcher::new(replicas.clone(), index, begin, reached.clone());
-        watchers.spawn(watcher.work());
+        watchers.spawn(watcher.run());
     }
     let mut writers = JoinSet::new();
     for index in 0..WRITERS {
         let writer = Writer::new(replicas.clone(), index);
-        writers.spawn(writer.work(REST, stop.clone()));
+        writers.spawn(writer.run(WRITE_INTERVAL, stop.clone()));
     }
     // Excludes cold connections and caches from the latencies.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -64,7 +64,7 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
     let written = writers.join_all().await;
     let list = List::read(&replicas.client(0).await.get(0, ALL).await?)?;
     target.send_replace(list.revision()?);
-    let watched = tokio::time::timeout(PATIENCE, watchers.join_all());
+    let watched = tokio::time::timeout(CATCH_UP_TIMEOUT, watchers.join_all());
     let watched = watched
         .await
         .context("watchers did not reach the last revision")?;
@@ -79,14 +79,14 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
         kills,
     };
     replicas.stop().await?;
-    run.judge()
+    run.validate()
 }
 
 /// Kills the replicas in turn, each when all are ready; returns the number of kills.
 async fn kill_in_turn(replicas: &Replicas, end: Instant) -> Result<usize> {
-    let mut ticks = tokio::time::interval(KILLS);
+    let mut ticks = tokio::time::interval(KILL_INTERVAL);
     let mut kills = 0;
-    while Instant::now() + KILLS < end {
+    while Instant::now() + KILL_INTERVAL < end {
         ticks.tick().await;
         replicas.kill_and_start(kills % replica::COUNT).await?;
         kills += 1;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::lists::fill;
-use super::tries::{in_time, used};
+use super::retry::{used, within_limit};
 use crate::objects::ALL;
 use crate::target::{Programs, Target};
 
@@ -24,7 +24,7 @@ struct List {
 }
 
 /// A data directory with `objects` objects, left by a server that was stopped.
-async fn left_behind(programs: &Programs, objects: usize) -> Result<tempfile::TempDir> {
+async fn populated_data_dir(programs: &Programs, objects: usize) -> Result<tempfile::TempDir> {
     let scratch = tempfile::tempdir()?;
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let client = Arc::new(target.connect(8).await?);
@@ -36,17 +36,17 @@ async fn left_behind(programs: &Programs, objects: usize) -> Result<tempfile::Te
 
 pub(super) async fn startup(programs: &Programs) -> Result<String> {
     let (objects, limit) = STARTED;
-    let scratch = left_behind(programs, objects).await?;
+    let scratch = populated_data_dir(programs, objects).await?;
     let started = Instant::now();
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let ready = started.elapsed();
     target.stop()?;
-    in_time(used(ready, limit), format!("ready after {ready:.2?}"))
+    within_limit(used(ready, limit), format!("ready after {ready:.2?}"))
 }
 
 pub(super) async fn first_list(programs: &Programs) -> Result<String> {
     let (objects, limit) = LISTED;
-    let scratch = left_behind(programs, objects).await?;
+    let scratch = populated_data_dir(programs, objects).await?;
     let started = Instant::now();
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let ready = started.elapsed();
@@ -57,5 +57,5 @@ pub(super) async fn first_list(programs: &Programs) -> Result<String> {
     let found = list.items.len();
     ensure!(found == objects, "{found} objects after the restart");
     let figures = format!("ready after {ready:.2?}, listed after {listed:.2?}");
-    in_time(used(listed, limit), figures)
+    within_limit(used(listed, limit), figures)
 }

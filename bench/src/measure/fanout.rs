@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-pub(crate) use watcher::{Pace, Seen, Watcher};
+pub(crate) use watcher::{Pace, Received, Watcher};
 
 use super::{Figure, Stopwatch};
 use crate::client::Client;
@@ -21,7 +21,7 @@ use crate::objects::{Factory, collection, name, status_patch};
 use crate::processes::Processes;
 
 /// Limit of writes in flight, so that a slow server slows the writer down.
-const IN_FLIGHT: usize = 32;
+const MAX_IN_FLIGHT: usize = 32;
 /// Objects that the writes change in turn.
 const OBJECTS: usize = 50;
 
@@ -44,20 +44,23 @@ pub(crate) struct Outcome {
     /// Writes per second that the server accepted.
     pub(crate) write_rate: f64,
     /// Events of each watcher.
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) received: Vec<Received>,
 }
 
 impl Outcome {
     /// Fails unless every watcher from index `from` on received every write once and in order.
     pub(crate) fn ensure_complete(&self, from: usize, writes: usize) -> Result<()> {
-        for (index, seen) in self.seen.iter().enumerate().skip(from) {
+        for (index, received) in self.received.iter().enumerate().skip(from) {
             ensure!(
-                seen.distinct == writes && seen.repeated == 0 && seen.disordered == 0 && !seen.cut,
+                received.distinct == writes
+                    && received.repeated == 0
+                    && received.disordered == 0
+                    && !received.disconnected,
                 "watcher {index}: {} of {writes} events, {} repeated, {} out of order, disconnected: {}",
-                seen.distinct,
-                seen.repeated,
-                seen.disordered,
-                seen.cut,
+                received.distinct,
+                received.repeated,
+                received.disordered,
+                received.disconnected,
             );
         }
         Ok(())
@@ -105,22 +108,22 @@ impl Fanout {
         let started = Instant::now();
         self.write_all(client, &sent, clock).await?;
         let write_rate = self.writes as f64 / started.elapsed().as_secs_f64();
-        let mut seen = Vec::with_capacity(self.watchers);
+        let mut received = Vec::with_capacity(self.watchers);
         while let Some(done) = watchers.join_next().await {
-            seen.push(done.context("a watcher panicked")??);
+            received.push(done.context("a watcher panicked")??);
         }
-        seen.sort_by_key(|seen: &Seen| seen.index);
-        let latencies = seen
+        received.sort_by_key(|received: &Received| received.index);
+        let latencies = received
             .iter_mut()
-            .flat_map(|seen| std::mem::take(&mut seen.latencies))
+            .flat_map(|received| std::mem::take(&mut received.latencies))
             .collect();
-        let delivered: usize = seen.iter().map(|seen| seen.distinct).sum();
+        let delivered: usize = received.iter().map(|received| received.distinct).sum();
         let name = format!("watch, {} watchers × {} writes/s", self.watchers, self.rate);
         let figure = stopwatch.stop(name, delivered as u64, latencies)?;
         Ok(Outcome {
             figure,
             write_rate,
-            seen,
+            received,
         })
     }
 
@@ -129,14 +132,14 @@ impl Fanout {
         for number in 0..OBJECTS {
             let body = factory.query(&name("fan", number), number);
             let kind = [("content-type", "application/json")];
-            let answer = client
+            let response = client
                 .call(number, Method::POST, &path, &kind, body)
                 .await?;
-            let known = answer.status == http::StatusCode::CONFLICT;
+            let known = response.status == http::StatusCode::CONFLICT;
             ensure!(
-                known || answer.status.is_success(),
+                known || response.status.is_success(),
                 "create: {}",
-                answer.status
+                response.status
             );
         }
         Ok(())
@@ -161,7 +164,7 @@ impl Fanout {
     ) -> Result<()> {
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / self.rate as f64));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+        let permits = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
         let mut writes = JoinSet::new();
         for number in 0..self.writes {
             ticks.tick().await;

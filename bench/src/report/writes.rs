@@ -48,7 +48,7 @@ pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
     let verdicts = [
         peer(Peer::KinePostgres).map(|theirs| throughput(ours, theirs, many)),
         // The first-generation server stored its objects in PostgreSQL, as this peer does.
-        peer(Peer::KinePostgres).map(|_| progress(ours, many)),
+        peer(Peer::KinePostgres).map(|_| first_generation(ours, many)),
         peer(Peer::Etcd).map(|theirs| latency(ours, theirs)),
     ];
     for verdict in verdicts.into_iter().flatten() {
@@ -59,11 +59,11 @@ pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
 
 /// Verdict on the throughput relative to this peer.
 fn throughput(ours: &Side, theirs: &Side, clients: usize) -> String {
-    let promise = format!(
+    let guarantee = format!(
         "writes at concurrency {clients} ≥ {RATE_TARGET:.0} × those of {}",
         theirs.name
     );
-    verdict(&promise, |write| {
+    verdict(&guarantee, |write| {
         let (ours, theirs) = (ours.figure(write, clients)?, theirs.figure(write, clients)?);
         let ratio = ours.rate() / theirs.rate();
         Some((format!("{ratio:.1} ×"), ratio >= RATE_TARGET))
@@ -71,12 +71,12 @@ fn throughput(ours: &Side, theirs: &Side, clients: usize) -> String {
 }
 
 /// Verdict on the throughput relative to the first-generation server.
-fn progress(ours: &Side, clients: usize) -> String {
-    let promise = format!(
+fn first_generation(ours: &Side, clients: usize) -> String {
+    let guarantee = format!(
         "writes at concurrency {clients} ≥ {FIRST_GENERATION_TARGET:.0} × the \
          {FIRST_GENERATION:.0}/s of the first-generation server"
     );
-    verdict(&promise, |write| {
+    verdict(&guarantee, |write| {
         let ratio = ours.figure(write, clients)?.rate() / FIRST_GENERATION;
         Some((format!("{ratio:.1} ×"), ratio >= FIRST_GENERATION_TARGET))
     })
@@ -84,8 +84,8 @@ fn progress(ours: &Side, clients: usize) -> String {
 
 /// Verdict on the latency of a single writer relative to this peer.
 fn latency(ours: &Side, theirs: &Side) -> String {
-    let promise = format!("single-writer p50 ≤ that of {}", theirs.name);
-    verdict(&promise, |write| {
+    let guarantee = format!("single-writer p50 ≤ that of {}", theirs.name);
+    verdict(&guarantee, |write| {
         let (ours, theirs) = (ours.figure(write, 1)?, theirs.figure(write, 1)?);
         let (ours, theirs) = (p50_ms(ours), p50_ms(theirs));
         Some((format!("{ours:.2} against {theirs:.2} ms"), ours <= theirs))
@@ -93,15 +93,16 @@ fn latency(ours: &Side, theirs: &Side) -> String {
 }
 
 /// A line in the format of `ark-bench check`; a write that was not measured fails.
-fn verdict(promise: &str, judge: impl Fn(Write) -> Option<(String, bool)>) -> String {
-    let judged = WRITES.map(|write| {
-        let (figures, kept) = judge(write).unwrap_or_else(|| ("not measured".to_owned(), false));
-        (format!("{} {figures}", write.name()), kept)
+fn verdict(guarantee: &str, evaluate: impl Fn(Write) -> Option<(String, bool)>) -> String {
+    let evaluated = WRITES.map(|write| {
+        let (figures, passed) =
+            evaluate(write).unwrap_or_else(|| ("not measured".to_owned(), false));
+        (format!("{} {figures}", write.name()), passed)
     });
-    let kept = judged.iter().all(|(_, kept)| *kept);
-    let word = if kept { "pass " } else { "FAIL " };
-    let figures = judged.map(|(figures, _)| figures).join(", ");
-    format!("{word} {promise} ({figures})")
+    let passed = evaluated.iter().all(|(_, passed)| *passed);
+    let word = if passed { "pass " } else { "FAIL " };
+    let figures = evaluated.map(|(figures, _)| figures).join(", ");
+    format!("{word} {guarantee} ({figures})")
 }
 
 fn p50_ms(figure: &Figure) -> f64 {
@@ -153,10 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn promises_are_kept_by_every_kind_of_write() {
-        let kept = verdicts(&side("us", 2160, 3));
+    fn verdict_passes_if_every_kind_of_write_does() {
+        let passed = verdicts(&side("us", 2160, 3));
         assert_eq!(
-            kept,
+            passed,
             [
                 "pass  writes at concurrency 64 ≥ 5 × those of kube-apiserver+kine/postgres \
                  (create 5.0 ×, update 5.0 ×, status patch 5.0 ×)",
@@ -169,13 +170,13 @@ mod tests {
         let mut slow = side("us", 2159, 3);
         slow.figures.pop();
         slow.figures[0].p50 = Duration::from_millis(4);
-        for broken in verdicts(&slow) {
-            assert!(broken.starts_with("FAIL  "), "{broken}");
+        for failed in verdicts(&slow) {
+            assert!(failed.starts_with("FAIL  "), "{failed}");
         }
     }
 
     #[test]
-    fn without_writes_there_is_nothing_to_say() {
+    fn section_is_none_without_writes() {
         let nothing = Side {
             name: "us",
             figures: Vec::new(),

@@ -56,11 +56,11 @@ impl Replicas {
 
     /// A client of the wanted replica or, if that is down, of the next; with the index of the
     /// replica.
-    pub(super) async fn near(&self, wanted: usize) -> (usize, Arc<Client>) {
+    pub(super) async fn nearest(&self, wanted: usize) -> (usize, Arc<Client>) {
         loop {
-            for place in (wanted..wanted + COUNT).map(|place| place % COUNT) {
-                if let Some(client) = self.0[place].client.borrow().clone() {
-                    return (place, client);
+            for index in (wanted..wanted + COUNT).map(|index| index % COUNT) {
+                if let Some(client) = self.0[index].client.borrow().clone() {
+                    return (index, client);
                 }
             }
             tokio::task::yield_now().await;
@@ -68,8 +68,8 @@ impl Replicas {
     }
 
     /// A client of one replica; waits while the replica is down.
-    pub(super) async fn client(&self, place: usize) -> Arc<Client> {
-        let mut client = self.0[place].client.subscribe();
+    pub(super) async fn client(&self, index: usize) -> Arc<Client> {
+        let mut client = self.0[index].client.subscribe();
         loop {
             if let Some(client) = client.borrow_and_update().clone() {
                 return client;
@@ -80,8 +80,8 @@ impl Replicas {
     }
 
     /// Sends SIGKILL to a gateway and its driver; returns when both serve again.
-    pub(super) async fn kill_and_start(&self, place: usize) -> Result<()> {
-        let replica = &self.0[place];
+    pub(super) async fn kill_and_start(&self, index: usize) -> Result<()> {
+        let replica = &self.0[index];
         let running = replica.running.lock().await.take();
         running.context("the replica is not running")?.kill()?;
         replica.client.send_replace(None);

@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use super::events::{Kind, List, Object};
 use super::watcher::{Arrival, Watched};
 use super::writer::{Acknowledged, What, Written};
-use crate::check::tries::{in_time, used};
+use crate::check::retry::{used, within_limit};
 use crate::measure::percentile;
 
 /// Limit of the 99th percentile from the response of a write on one replica to its event at a
 /// watcher of another.
-const DELIVERY: Duration = Duration::from_millis(50);
+const MAX_DELIVERY_LATENCY: Duration = Duration::from_millis(50);
 
 /// A part of the run.
 #[derive(Clone, Copy, Debug)]
@@ -52,23 +52,23 @@ impl Window {
 
 impl Run {
     /// The figures, or the violated guarantee.
-    pub(super) fn judge(&self) -> Result<String> {
+    pub(super) fn validate(&self) -> Result<String> {
         let first = self.watched.first().context("no watchers")?;
         self.in_order(first)?;
         let deleted = self.replay(first)?;
-        let unanswered: usize = self.written.iter().map(|it| it.unanswered).sum();
-        let acknowledged = self.kept(first, &deleted)?;
+        let unknown_outcomes: usize = self.written.iter().map(|it| it.unknown_outcomes).sum();
+        let acknowledged = self.count_acknowledged(first, &deleted)?;
         let events = first.arrivals.len();
         ensure!(
-            events <= acknowledged + unanswered,
-            "{events} events of {acknowledged} acknowledged writes and {unanswered} with unknown outcome"
+            events <= acknowledged + unknown_outcomes,
+            "{events} events of {acknowledged} acknowledged writes and {unknown_outcomes} with unknown outcome"
         );
         let (quiet, all) = (self.latencies(Some(self.quiet)), self.latencies(None));
         let (p99, storm) = (percentile(&quiet, 99), percentile(&all, 99));
         let resumed: usize = self.watched.iter().map(|it| it.resumed).sum();
         let conflicts: usize = self.written.iter().map(|it| it.conflicts).sum();
         let figures = format!(
-            "{events} events × {} watchers, {resumed} resumed, {} kills, {unanswered} writes \
+            "{events} events × {} watchers, {resumed} resumed, {} kills, {unknown_outcomes} writes \
              unanswered, {conflicts} conflicts, {:.0} writes/s in quiet; seen on another replica \
              in quiet p50 {:.1?}, p99 {p99:.1?}; over all p50 {:.1?}, p99 {storm:.1?}",
             self.watched.len(),
@@ -77,30 +77,30 @@ impl Run {
             percentile(&quiet, 50),
             percentile(&all, 50),
         );
-        in_time(used(p99, DELIVERY), figures)
+        within_limit(used(p99, MAX_DELIVERY_LATENCY), figures)
     }
 
     /// Every watcher received the same complete sequence, once and in order.
     fn in_order(&self, first: &Watched) -> Result<()> {
         for (index, watched) in self.watched.iter().enumerate() {
-            let seen = &watched.arrivals;
-            for pair in seen.windows(2) {
+            let received = &watched.arrivals;
+            for pair in received.windows(2) {
                 let (one, next) = (&pair[0].event, &pair[1].event);
                 ensure!(
                     one.object.revision < next.object.revision,
                     "watcher {index}: {next:?} after {one:?}"
                 );
             }
-            let both = seen.iter().zip(&first.arrivals);
-            let odd = both.clone().find(|(one, other)| one.event != other.event);
+            let both = received.iter().zip(&first.arrivals);
+            let difference = both.clone().find(|(one, other)| one.event != other.event);
             ensure!(
-                odd.is_none(),
-                "watcher {index} and watcher 0 differ: {odd:?}"
+                difference.is_none(),
+                "watcher {index} and watcher 0 differ: {difference:?}"
             );
-            let (seen, due) = (seen.len(), self.logged);
+            let (received, expected) = (received.len(), self.logged);
             ensure!(
-                seen == due,
-                "watcher {index} received {seen} of {due} changes"
+                received == expected,
+                "watcher {index} received {received} of {expected} changes"
             );
         }
         Ok(())
@@ -121,15 +121,22 @@ impl Run {
                 deleted.insert((object.name.clone(), known), object.revision);
             }
         }
-        let due: Vec<&Object> = state.into_values().collect();
-        let seen: Vec<&Object> = self.list.objects.iter().collect();
-        ensure!(seen == due, "the final list is {seen:?}, expected {due:?}");
+        let expected: Vec<&Object> = state.into_values().collect();
+        let received: Vec<&Object> = self.list.objects.iter().collect();
+        ensure!(
+            received == expected,
+            "the final list is {received:?}, expected {expected:?}"
+        );
         Ok(deleted)
     }
 
     /// Every acknowledged write is among the events with the acknowledged content; returns their
     /// number.
-    fn kept(&self, first: &Watched, deleted: &HashMap<(String, u64), u64>) -> Result<usize> {
+    fn count_acknowledged(
+        &self,
+        first: &Watched,
+        deleted: &HashMap<(String, u64), u64>,
+    ) -> Result<usize> {
         let events = first.arrivals.iter().map(|it| &it.event);
         let changes: HashMap<u64, &Object> = events
             .filter(|event| event.kind != Kind::Deleted)
@@ -138,11 +145,14 @@ impl Run {
         let mut count = 0;
         for Acknowledged { what, replica, .. } in self.acknowledged() {
             count += 1;
-            let kept = match what {
+            let delivered = match what {
                 What::Stored(object) => changes.get(&object.revision) == Some(&object),
                 What::Deleted(name, at) => deleted.contains_key(&(name.clone(), *at)),
             };
-            ensure!(kept, "lost write: replica {replica} acknowledged {what:?}");
+            ensure!(
+                delivered,
+                "lost write: replica {replica} acknowledged {what:?}"
+            );
         }
         Ok(count)
     }
@@ -164,10 +174,10 @@ impl Run {
         let arrivals = self.watched.iter().flat_map(|it| &it.arrivals);
         let mut latencies: Vec<Duration> = arrivals
             .filter_map(|arrival| {
-                let (told, replica) = stored.get(&arrival.event.object.revision)?;
-                let elsewhere = arrival.replica != *replica;
+                let (acknowledged_at, replica) = stored.get(&arrival.event.object.revision)?;
+                let other_replica = arrival.replica != *replica;
                 // The event may arrive before the response.
-                elsewhere.then(|| arrival.at.saturating_duration_since(*told))
+                other_replica.then(|| arrival.at.saturating_duration_since(*acknowledged_at))
             })
             .collect();
         latencies.sort_unstable();

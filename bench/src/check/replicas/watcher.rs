@@ -36,7 +36,7 @@ pub(super) struct Watched {
 pub(super) struct Watcher {
     replicas: Arc<Replicas>,
     /// Preferred replica.
-    place: usize,
+    index: usize,
     lane: usize,
     cursor: u64,
     /// Revision at which it stops.
@@ -55,7 +55,7 @@ impl Watcher {
     ) -> Self {
         Self {
             replicas,
-            place: index,
+            index,
             lane: index,
             cursor: begin,
             target,
@@ -64,9 +64,9 @@ impl Watcher {
     }
 
     /// Watches until the target revision has arrived.
-    pub(super) async fn work(mut self) -> Result<Watched> {
+    pub(super) async fn run(mut self) -> Result<Watched> {
         loop {
-            let (replica, client) = self.replicas.near(self.place).await;
+            let (replica, client) = self.replicas.nearest(self.index).await;
             let path = format!(
                 "{ALL}?watch=true&resourceVersion={}&timeoutSeconds=3000",
                 self.cursor
@@ -75,19 +75,19 @@ impl Watcher {
                 .open(self.lane, Method::GET, &path, &[], Bytes::new())
                 .await;
             match opened {
-                Ok(answer) if answer.status() == StatusCode::OK => {
-                    let over = self.follow(answer.into_body(), replica).await?;
+                Ok(response) if response.status() == StatusCode::OK => {
+                    let over = self.follow(response.into_body(), replica).await?;
                     if over {
                         return Ok(self.watched);
                     }
                 }
-                Ok(answer) if answer.status() == StatusCode::GONE => {
+                Ok(response) if response.status() == StatusCode::GONE => {
                     bail!("replica {replica}: 410 at {}", self.cursor);
                 }
                 _ => {}
             }
             self.watched.resumed += 1;
-            self.place += 1;
+            self.index += 1;
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -113,7 +113,7 @@ impl Watcher {
             rest.extend_from_slice(&data);
             while let Some(end) = memchr::memchr(b'\n', &rest) {
                 let line = rest.split_to(end + 1);
-                if !self.take(&line, replica)? {
+                if !self.process_line(&line, replica)? {
                     return Ok(false);
                 }
             }
@@ -121,7 +121,7 @@ impl Watcher {
     }
 
     /// Processes a line; returns whether the watch continues.
-    fn take(&mut self, line: &[u8], replica: usize) -> Result<bool> {
+    fn process_line(&mut self, line: &[u8], replica: usize) -> Result<bool> {
         let at = Instant::now();
         let line =
             Line::read(line).with_context(|| format!("malformed event from replica {replica}"))?;

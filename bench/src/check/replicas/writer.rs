@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::{Object, only, query, status};
 use super::replica::Replicas;
-use crate::client::Answer;
+use crate::client::FullResponse;
 use crate::objects::collection;
 
 /// Objects of each writer.
 const OBJECTS: usize = 5;
 /// Pause before the next read.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A write that was acknowledged.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(super) enum What {
 pub(super) struct Written {
     pub(super) acknowledged: Vec<Acknowledged>,
     /// Writes whose outcome is unknown.
-    pub(super) unanswered: usize,
+    pub(super) unknown_outcomes: usize,
     /// Writes that conflicted.
     pub(super) conflicts: usize,
 }
@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// Writes at each tick until `stop` is cancelled.
-    pub(super) async fn work(mut self, rest: Duration, stop: CancellationToken) -> Result<Written> {
+    pub(super) async fn run(mut self, rest: Duration, stop: CancellationToken) -> Result<Written> {
         let mut ticks = tokio::time::interval(rest);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut newest = [0; OBJECTS];
@@ -92,7 +92,7 @@ impl Writer {
             }
             let slot = round % OBJECTS;
             if self.objects[slot] == Known::Nothing {
-                self.look(slot, newest[slot]).await?;
+                self.read_object(slot, newest[slot]).await?;
             }
             self.write(slot, round / OBJECTS).await?;
             if let Known::At(revision) = self.objects[slot] {
@@ -107,17 +107,17 @@ impl Writer {
     }
 
     /// Reads an object from some replica; its revision must be at least `newest`.
-    async fn look(&mut self, slot: usize, newest: u64) -> Result<()> {
+    async fn read_object(&mut self, slot: usize, newest: u64) -> Result<()> {
         let path = format!(
             "{}/{}",
             collection(super::super::NAMESPACE),
             self.name(slot)
         );
         loop {
-            let (replica, answer) = self.send(Method::GET, &path, None).await;
-            match answer {
-                Some(answer) if answer.status == StatusCode::OK => {
-                    let found = Object::read(&answer.body)?.revision;
+            let (replica, response) = self.send(Method::GET, &path, None).await;
+            match response {
+                Some(response) if response.status == StatusCode::OK => {
+                    let found = Object::read(&response.body)?.revision;
                     ensure!(
                         found >= newest,
                         "replica {replica} returned {path} at revision {found}, older than {newest}"
@@ -125,11 +125,11 @@ impl Writer {
                     self.objects[slot] = Known::At(found);
                     return Ok(());
                 }
-                Some(answer) if answer.status == StatusCode::NOT_FOUND => {
+                Some(response) if response.status == StatusCode::NOT_FOUND => {
                     self.objects[slot] = Known::Absent;
                     return Ok(());
                 }
-                _ => tokio::time::sleep(PAUSE).await,
+                _ => tokio::time::sleep(RETRY_PAUSE).await,
             }
         }
     }
@@ -150,22 +150,22 @@ impl Writer {
                 _ => (Method::PATCH, format!("{one}/status"), status(number, at)),
             },
         };
-        let (replica, answer) = self.send(method.clone(), &path, Some(&body)).await;
-        let Some(answer) = answer else {
-            self.written.unanswered += 1;
+        let (replica, response) = self.send(method.clone(), &path, Some(&body)).await;
+        let Some(response) = response else {
+            self.written.unknown_outcomes += 1;
             return Ok(());
         };
-        match answer.status.as_u16() {
+        match response.status.as_u16() {
             200 | 201 => {}
             409 | 404 => {
                 self.written.conflicts += 1;
                 return Ok(());
             }
             429 | 500 | 503 | 504 => {
-                self.written.unanswered += 1;
+                self.written.unknown_outcomes += 1;
                 return Ok(());
             }
-            _ => anyhow::bail!("{method} {path}: {}", crate::client::describe(&answer)),
+            _ => anyhow::bail!("{method} {path}: {}", crate::client::describe(&response)),
         }
         let what = match (known, method) {
             (Known::At(at), Method::DELETE) => {
@@ -173,7 +173,7 @@ impl Writer {
                 What::Deleted(name, at)
             }
             _ => {
-                let stored = Object::read(&answer.body)?;
+                let stored = Object::read(&response.body)?;
                 self.objects[slot] = Known::At(stored.revision);
                 What::Stored(stored)
             }
@@ -192,16 +192,16 @@ impl Writer {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> (usize, Option<Answer>) {
+    ) -> (usize, Option<FullResponse>) {
         self.turn += 1;
-        let (replica, client) = self.replicas.near(self.turn).await;
+        let (replica, client) = self.replicas.nearest(self.turn).await;
         let content = match method {
             Method::PATCH => "application/merge-patch+json",
             _ => "application/json",
         };
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let headers = [("content-type", content)];
-        let answer = client.call(self.index, method, path, &headers, body).await;
-        (replica, answer.ok())
+        let response = client.call(self.index, method, path, &headers, body).await;
+        (replica, response.ok())
     }
 }

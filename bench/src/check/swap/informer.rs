@@ -16,21 +16,21 @@ use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::route::{Call, Route, Servers, later, retry_after};
+use super::route::{Call, Route, Servers, is_retryable, retry_after};
 use super::writer::Change;
-use crate::client::{Answer, describe};
+use crate::client::{FullResponse, describe};
 use crate::objects::ALL;
 
 /// Objects in a page of a list.
 const PAGE: usize = 1000;
 /// Timeout of each watch, short so that many are resumed.
-const TURN: Duration = Duration::from_secs(10);
+const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Objects by name: revision, and hash of the JSON.
-pub(super) type Picture = HashMap<String, (u64, u64)>;
+pub(super) type Snapshot = HashMap<String, (u64, u64)>;
 
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct ReceivedEvent {
     pub(super) name: String,
     pub(super) change: Change,
     pub(super) revision: u64,
@@ -38,8 +38,8 @@ pub(super) struct Seen {
 
 pub(super) struct Informer {
     route: Route,
-    pub(super) picture: Picture,
-    pub(super) seen: Vec<Seen>,
+    pub(super) snapshot: Snapshot,
+    pub(super) received: Vec<ReceivedEvent>,
     /// Number of watches.
     pub(super) watches: usize,
     /// Revision of the last event or bookmark.
@@ -82,22 +82,22 @@ struct Metadata {
 }
 
 /// Lists all pages; returns the objects and the revision of the list.
-pub(super) async fn list(route: &mut Route) -> Result<(Picture, u64)> {
-    let mut picture = Picture::new();
+pub(super) async fn list(route: &mut Route) -> Result<(Snapshot, u64)> {
+    let mut snapshot = Snapshot::new();
     let mut path = format!("{ALL}?limit={PAGE}");
     loop {
-        let settled = route.settle(&get(&path)).await?;
-        let Answer { status, body } = &settled.answer;
-        let told = || describe(&settled.answer);
-        ensure!(*status == StatusCode::OK, "list: {}", told());
+        let final_response = route.send_until_final(&get(&path)).await?;
+        let FullResponse { status, body } = &final_response.response;
+        let describe_response = || describe(&final_response.response);
+        ensure!(*status == StatusCode::OK, "list: {}", describe_response());
         let list: List<'_> = serde_json::from_slice(body)?;
         for item in list.items {
             let (name, state) = read(item)?;
-            let again = picture.insert(name, state);
-            ensure!(again.is_none(), "a list contains an object twice");
+            let previous = snapshot.insert(name, state);
+            ensure!(previous.is_none(), "a list contains an object twice");
         }
         if list.metadata.r#continue.is_empty() {
-            return Ok((picture, list.metadata.resource_version.parse()?));
+            return Ok((snapshot, list.metadata.resource_version.parse()?));
         }
         path = format!("{ALL}?limit={PAGE}&continue={}", list.metadata.r#continue);
     }
@@ -107,12 +107,12 @@ impl Informer {
     /// Lists. `reached` publishes the revision of the last event.
     pub(super) async fn list(servers: &Arc<Servers>, reached: &Arc<AtomicU64>) -> Result<Self> {
         let mut route = Route::new(servers);
-        let (picture, revision) = list(&mut route).await?;
+        let (snapshot, revision) = list(&mut route).await?;
         reached.store(revision, Ordering::Release);
         Ok(Self {
             route,
-            picture,
-            seen: Vec::new(),
+            snapshot,
+            received: Vec::new(),
             watches: 0,
             reached: Arc::clone(reached),
         })
@@ -124,7 +124,7 @@ impl Informer {
             let revision = self.reached.load(Ordering::Acquire);
             let path = format!(
                 "{ALL}?watch=true&allowWatchBookmarks=true&resourceVersion={revision}&timeoutSeconds={}",
-                TURN.as_secs()
+                WATCH_TIMEOUT.as_secs()
             );
             let call = get(&path);
             let Some(response) = self.route.open(&call).await else {
@@ -138,10 +138,10 @@ impl Informer {
             let pause = retry_after(&response);
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();
-            let answer = Answer { status, body };
-            ensure!(later(status), "watch: {}", describe(&answer));
-            self.route.note(&call, &answer, pause);
-            self.route.turn();
+            let response = FullResponse { status, body };
+            ensure!(is_retryable(status), "watch: {}", describe(&response));
+            self.route.record(&call, &response, pause);
+            self.route.switch_server();
             sleep(pause.unwrap_or(Duration::from_secs(1))).await;
         }
         Ok(self)
@@ -151,7 +151,7 @@ impl Informer {
     async fn follow(&mut self, mut body: Incoming, stop: &CancellationToken) -> Result<()> {
         let mut rest = BytesMut::new();
         while !stop.is_cancelled() {
-            let Ok(Some(Ok(frame))) = timeout(TURN * 2, body.frame()).await else {
+            let Ok(Some(Ok(frame))) = timeout(WATCH_TIMEOUT * 2, body.frame()).await else {
                 return Ok(());
             };
             let Ok(data) = frame.into_data() else {
@@ -185,15 +185,15 @@ impl Informer {
             revision > before,
             "event of revision {revision} after {before}: repeated or out of order"
         );
-        let there = match change {
+        let known = match change {
             Change::Created | Change::Updated => {
-                self.picture.insert(name.clone(), (revision, hash))
+                self.snapshot.insert(name.clone(), (revision, hash))
             }
-            Change::Deleted => self.picture.remove(&name),
+            Change::Deleted => self.snapshot.remove(&name),
         };
-        let fits = there.is_some() != (change == Change::Created);
+        let fits = known.is_some() != (change == Change::Created);
         ensure!(fits, "{name}: unexpected {change:?} at revision {revision}");
-        self.seen.push(Seen {
+        self.received.push(ReceivedEvent {
             name,
             change,
             revision,

@@ -15,10 +15,10 @@ use tokio::time::sleep;
 use crate::target::{Programs, end, start};
 
 /// Time for a driver or a gateway to start.
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Attempts to start a gateway whose chosen port another process takes first.
-const PORT_TRIES: usize = 3;
+const MAX_PORT_ATTEMPTS: usize = 3;
 
 /// Locations of programs, sockets, databases and logs.
 pub(super) struct Rig<'a> {
@@ -80,7 +80,7 @@ impl<'a> Rig<'a> {
         let process = self.spawn(name, command)?;
         let begun = Instant::now();
         while UnixStream::connect(&socket).is_err() {
-            ensure!(begun.elapsed() < START, "{name} does not listen");
+            ensure!(begun.elapsed() < START_TIMEOUT, "{name} does not listen");
             sleep(Duration::from_millis(20)).await;
         }
         Ok(Driver {
@@ -106,15 +106,15 @@ impl<'a> Rig<'a> {
     /// Starts a gateway with the first one's certificates and returns its address. It need not be
     /// ready.
     pub(super) async fn gateway(&self, name: &str, backend: &str) -> Result<(Process, String)> {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
             let port = ports::free()?;
             let mut process = self.serve(name, backend, port)?;
-            tries += 1;
+            attempts += 1;
             match self.serves(&mut process).await? {
                 None => return Ok((process, format!("127.0.0.1:{port}"))),
                 // Another process took the port between its choice and the bind.
-                Some(log) if says_port_taken(log.as_bytes()) && tries < PORT_TRIES => {}
+                Some(log) if says_port_taken(log.as_bytes()) && attempts < MAX_PORT_ATTEMPTS => {}
                 Some(log) => bail!("{name} ended: {log}"),
             }
         }
@@ -134,7 +134,10 @@ impl<'a> Rig<'a> {
                 return Ok(None);
             }
             let name = &process.name;
-            ensure!(begun.elapsed() < START, "{name} does not listen: {log}");
+            ensure!(
+                begun.elapsed() < START_TIMEOUT,
+                "{name} does not listen: {log}"
+            );
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -194,8 +197,11 @@ impl<'a> Rig<'a> {
         };
         let error = String::from_utf8_lossy(&ended.stderr);
         let arguments = arguments.join(" ");
-        let told = run.text();
-        ensure!(ended.status.success(), "arkctl {arguments}: {told}{error}");
+        let output_text = run.text();
+        ensure!(
+            ended.status.success(),
+            "arkctl {arguments}: {output_text}{error}"
+        );
         Ok(run)
     }
 }

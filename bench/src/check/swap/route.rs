@@ -13,13 +13,13 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Answer, Client, describe};
+use crate::client::{Client, FullResponse, describe};
 use crate::kubeconfig;
 
 /// Time after which a request without a final response fails; longer than any move.
-const PATIENCE: Duration = Duration::from_secs(120);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 /// Timeout of one attempt.
-const DEADLINE: Duration = Duration::from_secs(20);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after a failed connection, or after a response without Retry-After.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -27,12 +27,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Servers {
     kubeconfig: PathBuf,
     authorities: Mutex<Vec<String>>,
-    refusals: Mutex<Vec<Refusal>>,
+    rejections: Mutex<Vec<Rejection>>,
 }
 
 /// A response that asks for a retry.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     pub(super) at: Instant,
     pub(super) write: bool,
     /// Status, Retry-After and message.
@@ -42,7 +42,7 @@ pub(super) struct Refusal {
 /// The connection of one client.
 pub(super) struct Route {
     servers: Arc<Servers>,
-    turn: usize,
+    next_server: usize,
     client: Option<Client>,
 }
 
@@ -55,8 +55,8 @@ pub(super) struct Call<'a> {
 }
 
 /// A final response.
-pub(super) struct Settled {
-    pub(super) answer: Answer,
+pub(super) struct FinalResponse {
+    pub(super) response: FullResponse,
     /// An earlier attempt may have been applied.
     pub(super) uncertain: bool,
 }
@@ -70,7 +70,7 @@ impl Servers {
         Ok(Arc::new(Self {
             kubeconfig,
             authorities: Mutex::new(vec![first]),
-            refusals: Mutex::default(),
+            rejections: Mutex::default(),
         }))
     }
 
@@ -85,8 +85,8 @@ impl Servers {
     }
 
     /// Rejections since `since`.
-    pub(super) fn refusals(&self, since: Instant) -> Vec<Refusal> {
-        let all = self.refusals.lock();
+    pub(super) fn rejections(&self, since: Instant) -> Vec<Rejection> {
+        let all = self.rejections.lock();
         all.iter().filter(|it| it.at >= since).cloned().collect()
     }
 
@@ -104,22 +104,22 @@ impl Route {
     pub(super) fn new(servers: &Arc<Servers>) -> Self {
         Self {
             servers: Arc::clone(servers),
-            turn: 0,
+            next_server: 0,
             client: None,
         }
     }
 
     /// Switches to the next server.
-    pub(super) fn turn(&mut self) {
-        self.turn += 1;
+    pub(super) fn switch_server(&mut self) {
+        self.next_server += 1;
         self.client = None;
     }
 
     /// Sends the request until a response is final.
-    pub(super) async fn settle(&mut self, call: &Call<'_>) -> Result<Settled> {
+    pub(super) async fn send_until_final(&mut self, call: &Call<'_>) -> Result<FinalResponse> {
         let mut uncertain = false;
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < RETRY_TIMEOUT {
             let Some(response) = self.open(call).await else {
                 // The write may have been sent. A failed connection counts as well: the extra read
                 // costs little.
@@ -128,25 +128,28 @@ impl Route {
             };
             let pause = retry_after(&response);
             let status = response.status();
-            let body = match timeout(DEADLINE, response.into_body().collect()).await {
+            let body = match timeout(ATTEMPT_TIMEOUT, response.into_body().collect()).await {
                 Ok(Ok(body)) => body.to_bytes(),
                 Ok(Err(_)) | Err(_) => {
                     uncertain = true;
-                    self.turn();
+                    self.switch_server();
                     continue;
                 }
             };
-            let answer = Answer { status, body };
-            if !later(status) {
-                return Ok(Settled { answer, uncertain });
+            let response = FullResponse { status, body };
+            if !is_retryable(status) {
+                return Ok(FinalResponse {
+                    response,
+                    uncertain,
+                });
             }
             uncertain |= status == StatusCode::GATEWAY_TIMEOUT;
-            self.note(call, &answer, pause);
-            self.turn();
+            self.record(call, &response, pause);
+            self.switch_server();
             sleep(pause.unwrap_or(PAUSE)).await;
         }
         bail!(
-            "{} {}: no final response within {PATIENCE:?}",
+            "{} {}: no final response within {RETRY_TIMEOUT:?}",
             call.method,
             call.path
         )
@@ -154,11 +157,11 @@ impl Route {
 
     /// Sends the request; `None` after a pause if there was no response.
     pub(super) async fn open(&mut self, call: &Call<'_>) -> Option<Response<Incoming>> {
-        let sent = timeout(DEADLINE, self.send(call)).await;
+        let sent = timeout(ATTEMPT_TIMEOUT, self.send(call)).await;
         if let Ok(Ok(response)) = sent {
             return Some(response);
         }
-        self.turn();
+        self.switch_server();
         sleep(PAUSE).await;
         None
     }
@@ -169,7 +172,7 @@ impl Route {
             None => {
                 let authority = {
                     let known = self.servers.authorities.lock();
-                    known[self.turn % known.len()].clone()
+                    known[self.next_server % known.len()].clone()
                 };
                 self.servers.connect(authority, 1).await?
             }
@@ -182,16 +185,19 @@ impl Route {
     }
 
     /// Records a rejection.
-    pub(super) fn note(&self, call: &Call<'_>, answer: &Answer, pause: Option<Duration>) {
-        let message = serde_json::from_slice::<serde_json::Value>(&answer.body)
+    pub(super) fn record(&self, call: &Call<'_>, response: &FullResponse, pause: Option<Duration>) {
+        let message = serde_json::from_slice::<serde_json::Value>(&response.body)
             .ok()
             .and_then(|status| Some(status.get("message")?.as_str()?.to_owned()))
-            .unwrap_or_else(|| describe(answer));
+            .unwrap_or_else(|| describe(response));
         let after = pause.map_or("none".to_owned(), |pause| pause.as_secs().to_string());
-        self.servers.refusals.lock().push(Refusal {
+        self.servers.rejections.lock().push(Rejection {
             at: Instant::now(),
             write: call.method != Method::GET,
-            text: format!("{}, Retry-After {after}: {message}", answer.status.as_u16()),
+            text: format!(
+                "{}, Retry-After {after}: {message}",
+                response.status.as_u16()
+            ),
         });
     }
 }
@@ -203,7 +209,7 @@ pub(super) fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
 }
 
 /// Whether a retry of the same request may succeed.
-pub(super) fn later(status: StatusCode) -> bool {
+pub(super) fn is_retryable(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::SERVICE_UNAVAILABLE
         || status == StatusCode::GATEWAY_TIMEOUT

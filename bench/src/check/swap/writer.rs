@@ -123,7 +123,7 @@ impl Lane {
         let object = self.write(Method::POST, &path, JSON, body, known).await?;
         let object = match object {
             Some(object) => object,
-            None => self.look(&new).await?,
+            None => self.read_object(&new).await?,
         };
         self.acknowledge(new, Change::Created, Some(&object))?;
         self.own.push_back(object);
@@ -157,11 +157,11 @@ impl Lane {
         let answered = match self.write(Method::PUT, &path, JSON, body, known).await? {
             Some(answered) => answered,
             None => {
-                let there = self.look(&own).await?;
-                if there["spec"] != object["spec"] {
+                let stored = self.read_object(&own).await?;
+                if stored["spec"] != object["spec"] {
                     bail!("{own}: conflict, although no other client writes it");
                 }
-                there
+                stored
             }
         };
         self.acknowledge(own, Change::Updated, Some(&answered))?;
@@ -200,18 +200,18 @@ impl Lane {
             kind,
             body,
         };
-        let settled = self.route.settle(&call).await?;
-        let answer = settled.answer;
-        if answer.status.is_success() {
-            return Ok(Some(serde_json::from_slice(&answer.body)?));
+        let final_response = self.route.send_until_final(&call).await?;
+        let response = final_response.response;
+        if response.status.is_success() {
+            return Ok(Some(serde_json::from_slice(&response.body)?));
         }
-        if settled.uncertain && done == Some(answer.status) {
+        if final_response.uncertain && done == Some(response.status) {
             return Ok(None);
         }
-        bail!("{} {path}: {}", call.method, describe(&answer))
+        bail!("{} {path}: {}", call.method, describe(&response))
     }
 
-    async fn look(&mut self, name: &str) -> Result<Value> {
+    async fn read_object(&mut self, name: &str) -> Result<Value> {
         let path = format!("{}/{name}", collection(NAMESPACE));
         let object = self.write(Method::GET, &path, JSON, Bytes::new(), None);
         object.await?.context("the outcome of a create is unknown")

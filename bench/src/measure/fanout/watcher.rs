@@ -33,7 +33,7 @@ pub(crate) struct Watcher {
 
 /// Events that a watcher received.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Received {
     pub(crate) index: usize,
     /// Different writes that arrived.
     pub(crate) distinct: usize,
@@ -42,7 +42,7 @@ pub(crate) struct Seen {
     /// Events whose resource version was not greater than that of the event before.
     pub(crate) disordered: usize,
     /// The stream ended or sent 410 before everything had arrived.
-    pub(crate) cut: bool,
+    pub(crate) disconnected: bool,
     /// Time from sending the write to arrival of the event.
     pub(crate) latencies: Vec<Duration>,
     /// One entry per write.
@@ -52,41 +52,41 @@ pub(crate) struct Seen {
 
 impl Watcher {
     /// Reads until every write has arrived, the stream ends, or it stalls.
-    pub(crate) async fn read(self, mut body: Incoming) -> Result<Seen> {
-        let mut seen = Seen {
+    pub(crate) async fn read(self, mut body: Incoming) -> Result<Received> {
+        let mut received = Received {
             index: self.index,
             arrived: vec![false; self.sent.len()],
-            ..Seen::default()
+            ..Received::default()
         };
         let mut rest = BytesMut::new();
-        while seen.distinct < self.sent.len() && !seen.cut {
+        while received.distinct < self.sent.len() && !received.disconnected {
             let Ok(frame) = tokio::time::timeout(STALL, body.frame()).await else {
                 break;
             };
             match frame {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        let lines = self.lines(&mut rest, &data, &mut seen);
+                        let lines = self.lines(&mut rest, &data, &mut received);
                         self.pause(lines).await;
                     }
                 }
-                Some(Err(_)) | None => seen.cut = true,
+                Some(Err(_)) | None => received.disconnected = true,
             }
         }
-        Ok(seen)
+        Ok(received)
     }
 
     /// Checks the complete lines in `rest` and `data`; returns their number.
-    fn lines(&self, rest: &mut BytesMut, data: &Bytes, seen: &mut Seen) -> u32 {
+    fn lines(&self, rest: &mut BytesMut, data: &Bytes, received: &mut Received) -> u32 {
         let mut count = 0;
         let mut from = 0;
         for end in memchr::memchr_iter(b'\n', data) {
             if rest.is_empty() {
-                self.judge(&data[from..end], seen);
+                self.check_line(&data[from..end], received);
             } else {
                 rest.extend_from_slice(&data[from..end]);
                 let line = rest.split();
-                self.judge(&line, seen);
+                self.check_line(&line, received);
             }
             from = end + 1;
             count += 1;
@@ -95,9 +95,9 @@ impl Watcher {
         count
     }
 
-    fn judge(&self, line: &[u8], seen: &mut Seen) {
+    fn check_line(&self, line: &[u8], received: &mut Received) {
         if line.starts_with(br#"{"type":"ERROR""#) {
-            seen.cut = true;
+            received.disconnected = true;
             return;
         }
         // The write's number is the last field of the object. The resource version is in the
@@ -106,25 +106,26 @@ impl Watcher {
             return;
         };
         let Some(revision) = number_after(line, br#""resourceVersion":""#) else {
-            seen.disordered += 1;
+            received.disordered += 1;
             return;
         };
-        seen.disordered += usize::from(revision <= seen.last_revision);
-        seen.last_revision = revision;
+        received.disordered += usize::from(revision <= received.last_revision);
+        received.last_revision = revision;
         let Some(slot) = usize::try_from(number)
             .ok()
-            .filter(|slot| *slot < seen.arrived.len())
+            .filter(|slot| *slot < received.arrived.len())
         else {
             return;
         };
-        if std::mem::replace(&mut seen.arrived[slot], true) {
-            seen.repeated += 1;
+        if std::mem::replace(&mut received.arrived[slot], true) {
+            received.repeated += 1;
             return;
         }
-        seen.distinct += 1;
+        received.distinct += 1;
         if matches!(self.pace, Pace::Full) {
             let sent = Duration::from_nanos(self.sent[slot].load(Ordering::Acquire));
-            seen.latencies
+            received
+                .latencies
                 .push(self.clock.elapsed().saturating_sub(sent));
         }
     }
@@ -157,7 +158,7 @@ mod tests {
     use super::number_after;
 
     #[test]
-    fn the_last_marker_counts() {
+    fn number_after_reads_the_last_marker() {
         let line = br#"{"a":{"resourceVersion":"7"},"metadata":{"resourceVersion":"41"}}"#;
         assert_eq!(number_after(line, br#""resourceVersion":""#), Some(41));
         assert_eq!(number_after(line, br#""duration":""#), None);

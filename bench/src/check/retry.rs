@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 /// Upper bound of runs of one check.
-const TRIES: usize = 3;
+const MAX_RUNS: usize = 3;
 
 /// A run in which only a time limit was exceeded.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub(super) struct TooSlow {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Kept(String),
+    Passed(String),
     /// Passed only with slack.
-    Late(String),
+    Slow(String),
 }
 
 /// Measured time divided by the limit.
@@ -36,7 +36,7 @@ pub(super) fn used(taken: Duration, limit: Duration) -> f64 {
 
 /// Fails a run whose time limit was exceeded. Callers check everything else first, because only
 /// times may have slack.
-pub(super) fn in_time(used: f64, figures: String) -> Result<String> {
+pub(super) fn within_limit(used: f64, figures: String) -> Result<String> {
     if used <= 1.0 {
         Ok(figures)
     } else {
@@ -57,13 +57,13 @@ pub(super) async fn run(
     let mut number = 1;
     loop {
         let error = match check().await {
-            Ok(figures) => return Ok(Outcome::Kept(figures)),
+            Ok(figures) => return Ok(Outcome::Passed(figures)),
             Err(error) => error,
         };
         match error.downcast::<TooSlow>()? {
-            late if late.times <= slack => return Ok(Outcome::Late(late.figures)),
-            late if number == TRIES => return Err(late.into()),
-            late => println!("  try {number} of {TRIES}: {late}"),
+            slow if slow.times <= slack => return Ok(Outcome::Slow(slow.figures)),
+            slow if number == MAX_RUNS => return Err(slow.into()),
+            slow => println!("  try {number} of {MAX_RUNS}: {slow}"),
         }
         number += 1;
     }
@@ -99,43 +99,43 @@ mod tests {
     fn took(milliseconds: u64) -> Result<String> {
         let taken = Duration::from_millis(milliseconds);
         let used = used(taken, Duration::from_millis(50));
-        in_time(used, format!("p99 {milliseconds} ms"))
+        within_limit(used, format!("p99 {milliseconds} ms"))
     }
 
     #[tokio::test]
-    async fn a_time_is_measured_three_times() {
-        let (kept, count) = outcome(1.0, vec![took(60), took(51), took(50)]).await;
-        let expected = Outcome::Kept("p99 50 ms".to_owned());
-        assert_eq!((kept.expect("kept"), count), (expected, 3));
-        let (broken, count) = outcome(1.0, vec![took(60), took(60), took(60)]).await;
-        let broken = broken.expect_err("slow every time").to_string();
+    async fn time_limit_is_measured_up_to_three_times() {
+        let (passed, count) = outcome(1.0, vec![took(60), took(51), took(50)]).await;
+        let expected = Outcome::Passed("p99 50 ms".to_owned());
+        assert_eq!((passed.expect("kept"), count), (expected, 3));
+        let (failed, count) = outcome(1.0, vec![took(60), took(60), took(60)]).await;
+        let failed = failed.expect_err("slow every time").to_string();
         assert_eq!(
-            (broken.as_str(), count),
+            (failed.as_str(), count),
             ("too slow by 1.2 ×: p99 60 ms", 3)
         );
     }
 
     #[tokio::test]
-    async fn slack_is_not_without_end() {
-        let (late, count) = outcome(4.0, vec![took(201), took(200)]).await;
-        let expected = Outcome::Late("p99 200 ms".to_owned());
-        assert_eq!((late.expect("late"), count), (expected, 2));
-        let (broken, count) = outcome(4.0, vec![took(201), took(300), took(201)]).await;
-        let broken = broken.expect_err("slow every time").to_string();
+    async fn slack_extends_time_limit_up_to_its_factor() {
+        let (slow, count) = outcome(4.0, vec![took(201), took(200)]).await;
+        let expected = Outcome::Slow("p99 200 ms".to_owned());
+        assert_eq!((slow.expect("late"), count), (expected, 2));
+        let (failed, count) = outcome(4.0, vec![took(201), took(300), took(201)]).await;
+        let failed = failed.expect_err("slow every time").to_string();
         assert_eq!(
-            (broken.as_str(), count),
+            (failed.as_str(), count),
             ("too slow by 4.0 ×: p99 201 ms", 3)
         );
     }
 
     #[tokio::test]
-    async fn what_is_wrong_once_is_wrong() {
+    async fn other_failures_are_final() {
         let wrong = || Err(anyhow!("an event is missing"));
         for (before, runs) in [(vec![], 1), (vec![took(60)], 2)] {
             let all = before.into_iter().chain([wrong()]).collect();
-            let (broken, count) = outcome(1.0, all).await;
-            let broken = broken.expect_err("wrong").to_string();
-            assert_eq!((broken.as_str(), count), ("an event is missing", runs));
+            let (failed, count) = outcome(1.0, all).await;
+            let failed = failed.expect_err("wrong").to_string();
+            assert_eq!((failed.as_str(), count), ("an event is missing", runs));
         }
     }
 }
