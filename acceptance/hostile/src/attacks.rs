@@ -33,9 +33,9 @@ use crate::tls::Target;
 
 /// Source address of most attackers. Attackers on the neighbour's own address share its per-address
 /// limits, so they attack it harder.
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const ATTACKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Upper bound of problems that a report lists for one attack.
-const MOST_PROBLEMS: usize = 5;
+const MAX_PROBLEMS: usize = 5;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Attack {
@@ -48,7 +48,7 @@ pub(crate) struct Attack {
     /// Takes minutes or many thousand sockets; runs only with `--long`.
     pub(crate) long: bool,
     /// Waits for server timeouts, so it runs concurrently with the others on a separate server.
-    pub(crate) patient: bool,
+    pub(crate) waits_for_timeouts: bool,
     action: Action,
 }
 
@@ -86,7 +86,7 @@ impl Attack {
             what,
             setup: Setup::Standard,
             long: false,
-            patient: false,
+            waits_for_timeouts: false,
             action: Action::Requests(requests),
         }
     }
@@ -111,9 +111,9 @@ impl Attack {
         Self { long: true, ..self }
     }
 
-    const fn patient(self) -> Self {
+    const fn waits_for_timeouts(self) -> Self {
         Self {
-            patient: true,
+            waits_for_timeouts: true,
             ..self
         }
     }
@@ -147,7 +147,7 @@ impl Report {
 
     fn add(&mut self, problem: String) {
         let known = self.problems.iter().any(|known| known.text == problem);
-        if !known && self.problems.len() < MOST_PROBLEMS {
+        if !known && self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem::wrong(problem));
         }
     }
@@ -185,7 +185,7 @@ mod tests {
     use super::{Action, all};
 
     #[test]
-    fn names_are_unique_and_lists_are_not_empty() {
+    fn attack_names_are_unique_and_request_lists_not_empty() {
         let names: BTreeSet<&str> = all().iter().map(|attack| attack.name).collect();
         assert_eq!(names.len(), all().len());
         for attack in all() {

@@ -66,12 +66,12 @@ impl Request {
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct FullResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
+impl FullResponse {
     /// Status and the beginning of the body, for messages.
     pub(crate) fn describe(&self) -> String {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(200)]);
@@ -154,7 +154,11 @@ impl Connection {
     }
 
     /// Sends a request and reads the whole response.
-    pub(crate) async fn call(&mut self, request: &Request, within: Duration) -> Result<Answer> {
+    pub(crate) async fn call(
+        &mut self,
+        request: &Request,
+        within: Duration,
+    ) -> Result<FullResponse> {
         let whole = async {
             let response = self.begin(request).await?;
             let status = response.status();
@@ -172,9 +176,9 @@ impl Connection {
                 }
             }
             let body = body.freeze();
-            anyhow::Ok(Answer { status, body })
+            anyhow::Ok(FullResponse { status, body })
         };
-        let answer = tokio::time::timeout(within, whole).await;
-        answer.with_context(|| format!("no response within {within:?}"))?
+        let response = tokio::time::timeout(within, whole).await;
+        response.with_context(|| format!("no response within {within:?}"))?
     }
 }

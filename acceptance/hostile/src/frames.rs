@@ -113,7 +113,7 @@ pub(crate) struct Session {
 
 /// Reads until `end` or until the server closes. Acknowledges SETTINGS and PING as a regular client
 /// does, and never extends a flow-control window.
-pub(crate) async fn attend<S>(stream: &mut S, end: Instant) -> Session
+pub(crate) async fn read_session<S>(stream: &mut S, end: Instant) -> Session
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -82,9 +82,9 @@ impl Options {
         Criteria {
             factor: self.factor,
             floor: Duration::from_millis(self.floor).mul_f64(self.slack),
-            livez: criteria::LIVEZ.mul_f64(self.slack),
-            login: criteria::LOGIN.mul_f64(self.slack),
-            cpu: criteria::CPU.mul_f64(self.slack),
+            livez: criteria::MAX_LIVEZ.mul_f64(self.slack),
+            login: criteria::MAX_LOGIN.mul_f64(self.slack),
+            cpu: criteria::MAX_CPU.mul_f64(self.slack),
             memory: self.memory << 20,
         }
     }

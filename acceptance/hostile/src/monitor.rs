@@ -14,11 +14,11 @@ use crate::tls::{Identity, Protocol, Target};
 use crate::{kinds, process};
 
 /// Interval between probes; each is followed by one login of the administrator.
-const PROBES: Duration = Duration::from_millis(150);
+const PROBE_INTERVAL: Duration = Duration::from_millis(150);
 /// Time after which a probe fails regardless of the criteria.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval between memory samples.
-const SAMPLES: Duration = Duration::from_millis(10);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
@@ -65,14 +65,14 @@ impl Monitor {
 }
 
 async fn observe(target: &Target, pid: u32, stop: &CancellationToken) -> Observed {
-    let (diary, probes, memory) = tokio::join!(
-        neighbour::work(target, stop),
+    let (record, probes, memory) = tokio::join!(
+        neighbour::run(target, stop),
         probe(target, stop),
         sample(pid, stop),
     );
-    let mut latencies = diary.latencies;
+    let mut latencies = record.latencies;
     latencies.sort_unstable();
-    let mut errors = diary.errors;
+    let mut errors = record.errors;
     errors.extend(probes.errors);
     Observed {
         p50: percentile(&latencies, 50),
@@ -85,38 +85,38 @@ async fn observe(target: &Target, pid: u32, stop: &CancellationToken) -> Observe
 
 /// Probes as the kubelet does and logs in as kubectl does: on a new connection each time.
 async fn probe(target: &Target, stop: &CancellationToken) -> Observed {
-    let mut seen = Observed::default();
+    let mut observed = Observed::default();
     let object = format!("{}/form-00", kinds::collection(NAMESPACE, "forms"));
     let livez = Request::get("/livez");
     let login = Request::get(object);
     while !stop.is_cancelled() {
         let started = Instant::now();
         for (identity, request, longest) in [
-            (Identity::Nobody, &livez, &mut seen.livez),
-            (Identity::Admin, &login, &mut seen.login),
+            (Identity::Anonymous, &livez, &mut observed.livez),
+            (Identity::Admin, &login, &mut observed.login),
         ] {
             let started = Instant::now();
-            let answer = ask(target, identity, request).await;
+            let response = ask(target, identity, request).await;
             *longest = started.elapsed().max(*longest);
-            if let Err(error) = answer {
+            if let Err(error) = response {
                 let text = format!("{} on a new connection: {error:#}", request.path);
                 // Three examples suffice for a report.
-                if seen.errors.len() < 3 {
-                    seen.errors.push(text);
+                if observed.errors.len() < 3 {
+                    observed.errors.push(text);
                 }
             }
         }
-        sleep(PROBES.saturating_sub(started.elapsed())).await;
+        sleep(PROBE_INTERVAL.saturating_sub(started.elapsed())).await;
     }
-    seen
+    observed
 }
 
 async fn ask(target: &Target, identity: Identity, request: &Request) -> Result<()> {
     let asked = async {
         let connection =
             Connection::open(target, neighbour::ADDRESS, identity, Protocol::Http1).await;
-        let answer = connection?.call(request, PROBE_TIMEOUT).await?;
-        anyhow::ensure!(answer.status.is_success(), "{}", answer.describe());
+        let response = connection?.call(request, PROBE_TIMEOUT).await?;
+        anyhow::ensure!(response.status.is_success(), "{}", response.describe());
         anyhow::Ok(())
     };
     tokio::time::timeout(PROBE_TIMEOUT, asked)
@@ -127,7 +127,7 @@ async fn ask(target: &Target, identity: Identity, request: &Request) -> Result<(
 /// Peak resident memory; zero if the process has ended.
 async fn sample(pid: u32, stop: &CancellationToken) -> u64 {
     let mut most = 0;
-    let mut samples = interval(SAMPLES);
+    let mut samples = interval(SAMPLE_INTERVAL);
     samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.is_cancelled() {
         samples.tick().await;

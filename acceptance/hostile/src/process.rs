@@ -41,7 +41,7 @@ pub(crate) fn raise_descriptors() -> u64 {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn this_process_has_memory() {
+    fn resident_memory_of_this_process_is_not_zero() {
         let pid = std::process::id();
         assert!(super::resident(pid).expect("statm") > 1 << 20);
         super::cpu(pid).expect("stat");

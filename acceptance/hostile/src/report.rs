@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::suite::Row;
 
 /// Bytes of one problem's text in a report.
-const LONGEST_PROBLEM: usize = 400;
+const MAX_PROBLEM_BYTES: usize = 400;
 
 const HEAD: &str = "attack                              sent    requests   p50 ms   p99 ms  livez ms  login ms   peak MiB  verdict";
 
@@ -27,11 +27,11 @@ pub(crate) fn line(row: &Row) -> String {
         row.name,
         size(row.report.bytes),
         row.report.requests,
-        millis(row.seen.p50),
-        millis(row.seen.p99),
-        millis(row.seen.livez),
-        millis(row.seen.login),
-        row.seen.memory >> 20,
+        millis(row.during.p50),
+        millis(row.during.p99),
+        millis(row.during.livez),
+        millis(row.during.login),
+        row.during.memory >> 20,
     )
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn junit(rows: &[Row]) -> String {
 
 fn short(text: &str) -> String {
     let one_line = text.replace(['\n', '\r'], " ");
-    one_line.chars().take(LONGEST_PROBLEM).collect()
+    one_line.chars().take(MAX_PROBLEM_BYTES).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -132,11 +132,11 @@ mod tests {
     use crate::suite::Row;
 
     #[test]
-    fn a_failure_is_in_the_xml() {
+    fn junit_has_the_message_of_a_failure() {
         let row = Row {
             name: "depth",
             report: Report::default(),
-            seen: Observed::default(),
+            during: Observed::default(),
             quiet: Observed::default(),
             elapsed: std::time::Duration::from_millis(1500),
             problems: vec![Problem::wrong("<\"&\u{0}")],

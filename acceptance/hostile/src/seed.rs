@@ -110,12 +110,12 @@ async fn store_objects(target: &Target) -> Result<()> {
             while let Some((path, object)) = take(&objects) {
                 let request =
                     Request::send(Method::POST, path, "application/json", object.to_string());
-                let answer = connection.call(&request, TIMEOUT).await?;
+                let response = connection.call(&request, TIMEOUT).await?;
                 ensure!(
-                    answer.status == 201,
+                    response.status == 201,
                     "{}: {}",
                     request.path,
-                    answer.describe()
+                    response.describe()
                 );
             }
             anyhow::Ok(())

@@ -18,7 +18,7 @@ pub(crate) enum Identity {
     /// The administrator, by client certificate.
     Admin,
     /// No credentials.
-    Nobody,
+    Anonymous,
 }
 
 /// Protocol negotiated by ALPN.
@@ -29,7 +29,7 @@ pub(crate) enum Protocol {
 }
 
 /// Time for a connection; afterwards the attack proceeds without it.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Address, trust anchors and credentials of a server.
 #[derive(Clone)]
@@ -50,8 +50,8 @@ impl Target {
             configs: Arc::new([
                 make(Identity::Admin, Protocol::Http1)?,
                 make(Identity::Admin, Protocol::Http2)?,
-                make(Identity::Nobody, Protocol::Http1)?,
-                make(Identity::Nobody, Protocol::Http2)?,
+                make(Identity::Anonymous, Protocol::Http1)?,
+                make(Identity::Anonymous, Protocol::Http2)?,
             ]),
         })
     }
@@ -61,7 +61,7 @@ impl Target {
     pub(crate) async fn tcp(&self, from: Ipv4Addr) -> Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((from, 0)))?;
-        let stream = timeout(CONNECT, socket.connect(self.address)).await;
+        let stream = timeout(CONNECT_TIMEOUT, socket.connect(self.address)).await;
         let stream = stream.context("no connection within 10 s")??;
         stream.set_nodelay(true)?;
         Ok(stream)
@@ -77,13 +77,13 @@ impl Target {
         let config = match (identity, protocol) {
             (Identity::Admin, Protocol::Http1) => 0,
             (Identity::Admin, Protocol::Http2) => 1,
-            (Identity::Nobody, Protocol::Http1) => 2,
-            (Identity::Nobody, Protocol::Http2) => 3,
+            (Identity::Anonymous, Protocol::Http1) => 2,
+            (Identity::Anonymous, Protocol::Http2) => 3,
         };
         let connector = TlsConnector::from(Arc::clone(&self.configs[config]));
         let name = ServerName::IpAddress(self.address.ip().into());
         let handshake = connector.connect(name, self.tcp(from).await?);
-        let stream = timeout(CONNECT, handshake).await;
+        let stream = timeout(CONNECT_TIMEOUT, handshake).await;
         Ok(stream.context("no TLS handshake within 10 s")??)
     }
 }
@@ -102,7 +102,7 @@ fn client_config(
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
     let mut tls = match identity {
-        Identity::Nobody => tls.with_no_client_auth(),
+        Identity::Anonymous => tls.with_no_client_auth(),
         Identity::Admin => {
             let chain = CertificateDer::pem_slice_iter(&config.certificate);
             let key = PrivateKeyDer::from_pem_slice(&config.key)?;

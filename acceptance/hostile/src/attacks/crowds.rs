@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connections::drain;
 use super::requests::{JSON, dry, object, object_path};
-use super::{Attack, Context, ELSEWHERE, Report};
+use super::{ATTACKER_ADDRESS, Attack, Context, Report};
 use crate::client::{Connection, Request};
 use crate::frames::{self, END_HEADERS, frame};
 use crate::tls::{Identity, Protocol};
@@ -57,7 +57,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 /// Minimum duration of a crowd. It begins with a burst, and the neighbour's p99 must cover more
 /// than the few requests beside that burst.
-const SHORTEST: Duration = Duration::from_secs(5);
+const MIN_DURATION: Duration = Duration::from_secs(5);
 /// Longest time for an ordinary request beside the others. A server that sheds load must respond
 /// immediately.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,11 +79,15 @@ async fn lanes(
     connections: usize,
     request: fn(usize, usize) -> Request,
 ) -> Result<Report> {
-    let end = Instant::now() + context.seconds.max(SHORTEST);
+    let end = Instant::now() + context.seconds.max(MIN_DURATION);
     let context = &context;
     let lane = |lane: usize| async move {
-        let connection =
-            Connection::open(&context.target, ELSEWHERE, Identity::Admin, Protocol::Http2);
+        let connection = Connection::open(
+            &context.target,
+            ATTACKER_ADDRESS,
+            Identity::Admin,
+            Protocol::Http2,
+        );
         let mut connection = connection.await?;
         let mut sent = 0;
         while Instant::now() < end {
@@ -141,7 +145,7 @@ async fn paced(
     pace: Duration,
     burst: fn(&str, u32) -> Vec<u8>,
 ) -> Result<Report> {
-    let end = Instant::now() + context.seconds.max(SHORTEST);
+    let end = Instant::now() + context.seconds.max(MIN_DURATION);
     super::floods::paced(&context, Identity::Admin, connections, pace, end, burst).await
 }
 
@@ -172,13 +176,13 @@ fn selector_watches(authority: &str, number: u32) -> Vec<u8> {
 }
 
 async fn unread(context: Context, connections: usize) -> Result<Report> {
-    let end = Instant::now() + context.seconds.max(SHORTEST);
+    let end = Instant::now() + context.seconds.max(MIN_DURATION);
     let path = object_path("blobs");
     let authority = context.target.address.to_string();
     let lane = |_| async {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
         let mut stream = connection.await?;
         let mut bytes = frames::hello(0);
         for number in 0..500 {
@@ -192,7 +196,7 @@ async fn unread(context: Context, connections: usize) -> Result<Report> {
         // A server that stops reading from this connection behaves correctly.
         let written = timeout_at(end, writing).await;
         if written.is_ok() {
-            frames::attend(&mut stream, end).await;
+            frames::read_session(&mut stream, end).await;
         }
         anyhow::Ok(bytes.len() as u64)
     };
@@ -205,12 +209,12 @@ async fn unread(context: Context, connections: usize) -> Result<Report> {
 
 /// The attackers' uploads stay incomplete. Complete uploads of other clients must be served.
 async fn uploads(context: Context, connections: usize) -> Result<Report> {
-    let end = Instant::now() + context.seconds.max(SHORTEST);
+    let end = Instant::now() + context.seconds.max(MIN_DURATION);
     let body = vec![b' '; 700_000];
     let held = (0..connections).map(|_| async {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
         let mut stream = connection.await?;
         let head = format!(
             "POST {} HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\ncontent-length: {}\r\n\r\n",
@@ -241,9 +245,9 @@ async fn uploads(context: Context, connections: usize) -> Result<Report> {
                 Protocol::Http1,
             );
             let request = Request::send(Method::POST, dry("blobs"), JSON, body.clone());
-            let answer = connection.await?.call(&request, TIMEOUT).await?;
-            if !answer.status.is_success() {
-                report.add(format!("an object of 100 kB: {}", answer.describe()));
+            let response = connection.await?.call(&request, TIMEOUT).await?;
+            if !response.status.is_success() {
+                report.add(format!("an object of 100 kB: {}", response.describe()));
             }
         }
         anyhow::Ok(report)

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connections::drain;
 use super::requests::{dry, object_path};
-use super::{Attack, Context, ELSEWHERE, Report};
+use super::{ATTACKER_ADDRESS, Attack, Context, Report};
 use crate::frames::{self, END_HEADERS, END_STREAM, frame};
 use crate::tls::{Identity, Protocol};
 
@@ -26,22 +26,22 @@ pub(super) const ATTACKS: &[Attack] = &[
         |context| async move { flood(&context, Identity::Admin, rapid_reset).await }.boxed(),
     ),
     Attack::client("floods/pings", "PING frames without end", |context| {
-        async move { flood(&context, Identity::Nobody, pings).await }.boxed()
+        async move { flood(&context, Identity::Anonymous, pings).await }.boxed()
     }),
     Attack::client(
         "floods/settings",
         "SETTINGS frames without end",
-        |context| async move { flood(&context, Identity::Nobody, settings).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, settings).await }.boxed(),
     ),
     Attack::client(
         "floods/continuation",
         "headers that CONTINUATION never ends",
-        |context| async move { flood(&context, Identity::Nobody, continuation).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, continuation).await }.boxed(),
     ),
     Attack::client(
         "floods/header-table",
         "a header of 4 kB that is named 4,000 times by index",
-        |context| async move { flood(&context, Identity::Nobody, header_table).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, header_table).await }.boxed(),
     ),
     Attack::client(
         "floods/heads",
@@ -56,12 +56,12 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::client(
         "floods/window-updates",
         "WINDOW_UPDATE of one byte without end",
-        |context| async move { flood(&context, Identity::Nobody, window_updates).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, window_updates).await }.boxed(),
     ),
     Attack::client(
         "floods/anonymous",
         "requests without credentials at full speed",
-        |context| async move { flood(&context, Identity::Nobody, anonymous).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, anonymous).await }.boxed(),
     ),
 ];
 
@@ -70,7 +70,7 @@ async fn heads(context: Context) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(Duration::from_secs(3));
     let connection = context
         .target
-        .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+        .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
     let stream = connection.await?;
     let (mut reader, mut writer) = split(stream);
     let authority = context.target.address.to_string();
@@ -137,7 +137,7 @@ pub(super) async fn paced(
         while Instant::now() < end {
             let connection = context
                 .target
-                .tls(ELSEWHERE, identity, Protocol::Http2)
+                .tls(ATTACKER_ADDRESS, identity, Protocol::Http2)
                 .await;
             // A server that rejects further connections behaves correctly.
             let Ok(stream) = connection else {

@@ -92,7 +92,7 @@ fn accept() -> Vec<Shot> {
             "application/json;q=0.1,".repeat(10_000) + "*/*",
         ),
         get("wildcards", "*/*,".repeat(30_000)),
-        get("an unknown media type", "x/y".to_owned()).expect(Expect::Refused),
+        get("an unknown media type", "x/y".to_owned()).expect(Expect::Rejected),
     ]
 }
 
@@ -123,7 +123,7 @@ fn pretty() -> Vec<Shot> {
         shots.push(
             read(name, "?pretty=true", JSON)
                 .copies(1)
-                .expect(Expect::Served),
+                .expect(Expect::Success),
         );
         shots.push(read(name, "?pretty=true", JSON));
         shots.push(read(name, "", "application/yaml"));
@@ -191,7 +191,7 @@ fn protobuf() -> Vec<Shot> {
         shots.push(Shot::new(what, delete));
         // The server must reject the media type before it reads the content.
         let create = Request::send(Method::POST, dry("blobs"), PROTOBUF, body);
-        let create = Shot::new(what, create).expect(Expect::Refused);
+        let create = Shot::new(what, create).expect(Expect::Rejected);
         shots.push(create.may_close());
     }
     shots
@@ -205,14 +205,14 @@ fn encodings() -> Vec<Shot> {
     };
     let encoded = Request::send(Method::POST, dry("blobs"), JSON, vec![0x1f, 0x8b, 8, 0]);
     vec![
-        post("malformed CBOR", "application/cbor").expect(Expect::Refused),
-        post("a type of 60 kB", &"a".repeat(60_000)).expect(Expect::Refused),
+        post("malformed CBOR", "application/cbor").expect(Expect::Rejected),
+        post("a type of 60 kB", &"a".repeat(60_000)).expect(Expect::Rejected),
         post(
             "10,000 parameters",
             &("application/json".to_owned() + &";a=b".repeat(10_000)),
         ),
-        post("a form", "application/x-www-form-urlencoded").expect(Expect::Refused),
-        Shot::new("gzip", encoded.header("content-encoding", "gzip")).expect(Expect::Refused),
+        post("a form", "application/x-www-form-urlencoded").expect(Expect::Rejected),
+        Shot::new("gzip", encoded.header("content-encoding", "gzip")).expect(Expect::Rejected),
         Shot::new(
             "bytes that are not UTF-8",
             Request::send(
@@ -222,6 +222,6 @@ fn encodings() -> Vec<Shot> {
                 [&b"{\"apiVersion\":\""[..], &[0xff; 100_000][..], b"\"}"].concat(),
             ),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
     ]
 }

@@ -66,19 +66,19 @@ fn every_request() -> Vec<Shot> {
     let group = Request::get(object_path.clone()).header("impersonate-group", "a");
     shots.push(
         Shot::new("a group without a user", group)
-            .expect(Expect::Refused)
+            .expect(Expect::Rejected)
             .copies(1),
     );
     let user = Request::get(object_path.clone()).header("impersonate-user", "nobody");
     shots.push(
         Shot::new("impersonation without credentials", user)
-            .nobody()
-            .expect(Expect::Refused)
+            .anonymous()
+            .expect(Expect::Rejected)
             .copies(1),
     );
     shots.push(
         Shot::new("the object afterwards", Request::get(object_path))
-            .expect(Expect::Served)
+            .expect(Expect::Success)
             .copies(1),
     );
     shots

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::requests::object_path;
-use super::{Attack, Context, ELSEWHERE, Expect, Report, Shot};
+use super::{ATTACKER_ADDRESS, Attack, Context, Expect, Report, Shot};
 use crate::client::Request;
 use crate::frames;
 use crate::server::Setup;
@@ -45,7 +45,7 @@ async fn masters(context: Context) -> Result<Report> {
     let lanes = (0..10).map(|_| async {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
         let mut stream = connection.await?;
         let mut bytes = frames::hello(65_535);
         for number in 0..100 {
@@ -53,7 +53,7 @@ async fn masters(context: Context) -> Result<Report> {
         }
         stream.write_all(&bytes).await?;
         stream.flush().await?;
-        let session = frames::attend(&mut stream, end).await;
+        let session = frames::read_session(&mut stream, end).await;
         anyhow::Ok((session, bytes.len()))
     });
     let mut report = Report::default();
@@ -88,8 +88,8 @@ async fn unprivileged(context: Context) -> Result<Report> {
     let shots = [
         Shot::new("by a user without rights", mallory)
             .copies(200)
-            .expect(Expect::Refused),
-        Shot::new("by an administrator", admin).expect(Expect::Served),
+            .expect(Expect::Rejected),
+        Shot::new("by an administrator", admin).expect(Expect::Success),
     ];
     let context = Context {
         target: proxied.target.clone(),
@@ -109,9 +109,9 @@ fn anonymous() -> Vec<Shot> {
     let request = Request::send(http::Method::POST, dry("blobs"), JSON, body);
     vec![
         Shot::new("a body without credentials", request)
-            .nobody()
+            .anonymous()
             .may_close()
             .copies(100)
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
     ]
 }

@@ -189,7 +189,7 @@ fn patch_work() -> Vec<Shot> {
             repeat(4_500, r#"{"op":"move","from":"/spec/a","path":"/spec/c"},{"op":"move","from":"/spec/c","path":"/spec/a"}"#)))),
         Shot::new("copies that double 80 times", patch(&small,
             &format!(r#"{{"op":"add","path":"/spec/a","value":[1]}},{{"op":"add","path":"/spec/b","value":[1]}}{doubling}"#)))
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
         Shot::new("200,000 operations", patch(&small, &repeat(60_000, r#"{"op":"test","path":"/spec/x","value":1}"#))),
         Shot::new("9,000 tests of the whole object", patch(&small, &format!("{list},{}",
             repeat(9_000, r#"{"op":"test","path":"","value":{"spec":{}}}"#)))),
@@ -250,7 +250,7 @@ fn maps() -> Vec<Shot> {
             "annotations of more than 256 kB",
             post("blobs", &format!(r#","annotations":{{{entries}}}"#), "{}"),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
         Shot::new(
             "80,000 entries of maps of maps",
             post("forms", "", &format!(r#"{{"maps":{{{maps}}}}}"#)),
@@ -289,7 +289,7 @@ fn text() -> Vec<Shot> {
             "halves of surrogates",
             format!(r#""{}""#, r"\ud83d".repeat(480_000)),
         ),
-        Shot::new("text for a pattern", post("forms", "", &pattern)).expect(Expect::Refused),
+        Shot::new("text for a pattern", post("forms", "", &pattern)).expect(Expect::Rejected),
         Shot::new(
             "a name of 2.9 MB",
             Request::send(
@@ -299,7 +299,7 @@ fn text() -> Vec<Shot> {
                 object("blobs", &name, "", "{}"),
             ),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
         Shot::new(
             "a generateName of 2.9 MB",
             Request::send(
@@ -315,6 +315,6 @@ fn text() -> Vec<Shot> {
             "a name of 60 kB in the path",
             Request::get(format!("{collection}/{}", "a".repeat(60_000))),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
     ]
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connections::{drain, hold};
 use super::requests::object_path;
-use super::{Attack, Context, ELSEWHERE, Report};
+use super::{ATTACKER_ADDRESS, Attack, Context, Report};
 use crate::frames::{self, Session};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, neighbour, seed};
@@ -42,13 +42,13 @@ pub(super) const ATTACKS: &[Attack] = &[
         "300 HTTP/2 streams with window 0: reset within 75 s, memory released",
         |context| reset_in_time(context).boxed(),
     )
-    .patient(),
+    .waits_for_timeouts(),
     Attack::client(
         "patient/http1-reader",
         "50 HTTP/1.1 connections that do not read: closed within 75 s",
         |context| closed_in_time(context).boxed(),
     )
-    .patient(),
+    .waits_for_timeouts(),
 ];
 
 /// The longest request deadline is one minute; the rest is slack for the machine.
@@ -62,7 +62,7 @@ fn large() -> String {
 async fn starve(context: &Context, streams: u32, path: &str, end: Instant) -> Result<Session> {
     let connection = context
         .target
-        .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+        .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
     let mut stream = connection.await?;
     let authority = context.target.address.to_string();
     let mut bytes = frames::hello(0);
@@ -71,7 +71,7 @@ async fn starve(context: &Context, streams: u32, path: &str, end: Instant) -> Re
     }
     stream.write_all(&bytes).await?;
     stream.flush().await?;
-    Ok(frames::attend(&mut stream, end).await)
+    Ok(frames::read_session(&mut stream, end).await)
 }
 
 async fn window_zero(context: Context, connections: usize, streams: u32) -> Result<Report> {
@@ -119,7 +119,7 @@ async fn http1(context: Context, connections: usize) -> Result<Report> {
             };
             let connection = context
                 .target
-                .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+                .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
             let mut stream = connection.await?;
             let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
@@ -154,7 +154,7 @@ async fn closed_in_time(context: Context) -> Result<Report> {
     for _ in 0..50 {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
         let mut stream = connection.await?;
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await?;

@@ -7,8 +7,8 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
-use super::{Context, ELSEWHERE, Report};
-use crate::client::{Answer, Connection, Request};
+use super::{ATTACKER_ADDRESS, Context, Report};
+use crate::client::{Connection, FullResponse, Request};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, seed};
 
@@ -31,13 +31,13 @@ pub(crate) enum Expect {
     /// 2xx or 4xx.
     Handled,
     /// 2xx.
-    Served,
+    Success,
     /// 4xx.
-    Refused,
+    Rejected,
     /// 2xx, 4xx, or 504 because the deadline expired.
-    HandledOrLate,
+    HandledOrTimeout,
     /// Any response.
-    Answered,
+    AnyResponse,
     Exactly(u16),
 }
 
@@ -76,9 +76,9 @@ impl Shot {
         Self { copies, ..self }
     }
 
-    pub(super) fn nobody(self) -> Self {
+    pub(super) fn anonymous(self) -> Self {
         Self {
-            identity: Identity::Nobody,
+            identity: Identity::Anonymous,
             ..self
         }
     }
@@ -97,27 +97,27 @@ impl Shot {
         }
     }
 
-    fn judge(&self, answer: &Answer) -> Option<String> {
-        let class = answer.status.as_u16() / 100;
+    fn evaluate(&self, response: &FullResponse) -> Option<String> {
+        let class = response.status.as_u16() / 100;
         let right = match self.expect {
             Expect::Handled => class == 2 || class == 4,
-            Expect::Answered => true,
-            Expect::Served => class == 2,
-            Expect::Refused => class == 4,
-            Expect::HandledOrLate => {
-                class == 2 || class == 4 || answer.status == StatusCode::GATEWAY_TIMEOUT
+            Expect::AnyResponse => true,
+            Expect::Success => class == 2,
+            Expect::Rejected => class == 4,
+            Expect::HandledOrTimeout => {
+                class == 2 || class == 4 || response.status == StatusCode::GATEWAY_TIMEOUT
             }
-            Expect::Exactly(status) => answer.status == status,
+            Expect::Exactly(status) => response.status == status,
         };
         let what = self.describe();
         if !right {
             return Some(format!(
                 "{what}: expected {:?}, got {}",
                 self.expect,
-                answer.describe()
+                response.describe()
             ));
         }
-        let length = answer.body.len();
+        let length = response.body.len();
         (length > self.largest).then(|| {
             format!(
                 "{what}: a response of {length} bytes, limit {}",
@@ -156,17 +156,21 @@ pub(crate) async fn fire(context: &Context, shots: &[Shot]) -> Report {
 /// Sends the copies of one request; returns false if the attack succeeded and can stop.
 async fn volley(context: &Context, shot: &Shot, report: &mut Report) -> bool {
     let lanes = (0..shot.copies).map(|_| async {
-        let connection =
-            Connection::open(&context.target, ELSEWHERE, shot.identity, Protocol::Http1);
+        let connection = Connection::open(
+            &context.target,
+            ATTACKER_ADDRESS,
+            shot.identity,
+            Protocol::Http1,
+        );
         connection.await?.call(&shot.request, TIMEOUT).await
     });
-    let answers = join_all(lanes).await;
+    let responses = join_all(lanes).await;
     let mut go_on = true;
-    for answer in answers {
+    for response in responses {
         report.requests += 1;
         report.bytes += shot.request.size() as u64;
-        let problem = match answer {
-            Ok(answer) => shot.judge(&answer),
+        let problem = match response {
+            Ok(response) => shot.evaluate(&response),
             Err(error) if shot.may_close && !error.is::<Elapsed>() => None,
             Err(error) => {
                 go_on = false;

@@ -54,14 +54,14 @@ fn requirements() -> Vec<Shot> {
     );
     vec![
         Shot::new("18,000 requirements", Request::get(bulk(&selector)))
-            .expect(Expect::HandledOrLate),
+            .expect(Expect::HandledOrTimeout),
         Shot::new(
             "18,000 requirements, ten at a time",
             Request::get(bulk(&format!("limit=10&{selector}"))),
         )
-        .expect(Expect::HandledOrLate),
+        .expect(Expect::HandledOrTimeout),
         Shot::new("deletecollection with 18,000 requirements", delete)
-            .expect(Expect::HandledOrLate),
+            .expect(Expect::HandledOrTimeout),
     ]
 }
 
@@ -70,7 +70,7 @@ fn crowd() -> Vec<Shot> {
     vec![
         Shot::new("5,000 requirements", list)
             .copies(20)
-            .expect(Expect::HandledOrLate),
+            .expect(Expect::HandledOrTimeout),
     ]
 }
 
@@ -81,7 +81,7 @@ fn values() -> Vec<Shot> {
     let colors = "spec.color!=a,".repeat(3_500) + "spec.color=zzz";
     let forms = kinds::collection(seed::NAMESPACE, "forms");
     let list =
-        |what, path: String| Shot::new(what, Request::get(path)).expect(Expect::HandledOrLate);
+        |what, path: String| Shot::new(what, Request::get(path)).expect(Expect::HandledOrTimeout);
     vec![
         list(
             "in with 30,000 values",
@@ -106,7 +106,7 @@ fn values() -> Vec<Shot> {
 
 fn malformed() -> Vec<Shot> {
     let list =
-        |what, query: String| Shot::new(what, Request::get(bulk(&query))).expect(Expect::Refused);
+        |what, query: String| Shot::new(what, Request::get(bulk(&query))).expect(Expect::Rejected);
     vec![
         list("brackets", format!("labelSelector={}", "(".repeat(60_000))),
         list(

@@ -62,7 +62,7 @@ fn limits() -> Vec<Shot> {
     .into_iter()
     .map(|query| {
         let shot = Shot::new("a parameter of a list", bulk(query));
-        shot.copies(1).largest(all).expect(Expect::HandledOrLate)
+        shot.copies(1).largest(all).expect(Expect::HandledOrTimeout)
     })
     .collect()
 }
