@@ -111,7 +111,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_differing_steps_are_shown() {
+    fn transcripts_shows_only_differing_steps() {
         let first = [
             json!({"step": "a", "n": 1}),
             json!({"step": "b", "n": [1, 2, 3]}),

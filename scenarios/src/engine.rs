@@ -21,11 +21,11 @@ use self::kubeconfig::Kubeconfig;
 use self::postgres::Postgres;
 use self::process::{PortTaken, Process};
 use self::reference::Reference;
-use crate::report::say;
+use crate::report::print_line;
 use crate::repository::{Repository, files_below};
 
 /// Attempts to start a server whose chosen ports another process takes first.
-const PORT_TRIES: usize = 3;
+const MAX_PORT_ATTEMPTS: usize = 3;
 
 /// Kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -40,7 +40,7 @@ pub enum Kind {
 
 /// The program under test.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Judged {
+pub struct UnderTest {
     /// Path of ark-apiserver [default: the program beside this one].
     #[arg(long, value_name = "FILE")]
     pub standalone_bin: Option<PathBuf>,
@@ -89,27 +89,27 @@ impl Engine {
         kind: Kind,
         repository: &Repository,
         reference: &Reference,
-        judged: &Judged,
+        under_test: &UnderTest,
     ) -> Result<Self> {
-        for _ in 1..PORT_TRIES {
-            match Self::try_start(kind, repository, reference, judged).await {
-                Err(error) if error.is::<PortTaken>() => say(&format!("{error:#}")),
+        for _ in 1..MAX_PORT_ATTEMPTS {
+            match Self::try_start(kind, repository, reference, under_test).await {
+                Err(error) if error.is::<PortTaken>() => print_line(&format!("{error:#}")),
                 done => return done,
             }
         }
-        Self::try_start(kind, repository, reference, judged).await
+        Self::try_start(kind, repository, reference, under_test).await
     }
 
     async fn try_start(
         kind: Kind,
         repository: &Repository,
         reference: &Reference,
-        judged: &Judged,
+        under_test: &UnderTest,
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("scenarios-").tempdir()?;
         let path = folder.path();
         let postgres = kind == Kind::KinePostgres
-            || kind == Kind::Standalone && judged.backend == Some(Backend::Postgres);
+            || kind == Kind::Standalone && under_test.backend == Some(Backend::Postgres);
         let database = if postgres {
             Some(Postgres::start().await?)
         } else {
@@ -117,14 +117,14 @@ impl Engine {
         };
         let (name, (processes, kubeconfig)) = match (kind, &database) {
             (Kind::Standalone, database) => {
-                let given = judged.standalone_bin.clone();
-                let program = given.map_or_else(standalone::beside_me, Ok)?;
+                let configured = under_test.standalone_bin.clone();
+                let program = configured.map_or_else(standalone::default_program, Ok)?;
                 let kinds = repository.test_kinds();
                 let started = standalone::start(&program, path, &kinds, database.as_ref());
                 ("standalone", started.await?)
             }
             (_, Some(database)) => {
-                let store = store::kine(repository, database, path, say).await?;
+                let store = store::kine(repository, database, path, print_line).await?;
                 let manifests = manifests(repository)?;
                 let started = kube_apiserver::start(reference, store, path, &manifests);
                 ("kube-apiserver on kine", started.await?.into_parts())
@@ -200,14 +200,14 @@ impl Engine {
             return Ok(());
         }
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        let (status, answer) = self
+        let (status, response) = self
             .client
             .json("POST", "/api/v1/namespaces", Some(&body))
             .await?;
         ensure!(
             matches!(status, 201 | 409),
             "namespace {name}: {}",
-            answer["message"]
+            response["message"]
         );
         Ok(())
     }
@@ -220,7 +220,7 @@ impl Engine {
         if let Some(database) = self.database.take()
             && let Err(error) = database.stop().await
         {
-            say(&format!("{error:#}"));
+            print_line(&format!("{error:#}"));
         }
     }
 

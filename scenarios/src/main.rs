@@ -8,8 +8,8 @@ use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use scenarios::engine::reference::Reference;
-use scenarios::engine::{Engine, Judged, Kind};
-use scenarios::report::{junit, say};
+use scenarios::engine::{Engine, Kind, UnderTest};
+use scenarios::report::{junit, print_line};
 use scenarios::repository::Repository;
 use scenarios::suite;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,7 +34,7 @@ enum Command {
         #[arg(long, default_value = "kube-apiserver")]
         engine: Kind,
         #[command(flatten)]
-        judged: Judged,
+        under_test: UnderTest,
     },
 }
 
@@ -56,7 +56,7 @@ struct RunArguments {
     #[arg(long)]
     junit: Option<PathBuf>,
     #[command(flatten)]
-    judged: Judged,
+    under_test: UnderTest,
     /// Print the normalised responses of the first engine.
     #[arg(long)]
     print: bool,
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     match play() {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("scenarios: {error:#}"));
+            print_line(&format!("scenarios: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -96,19 +96,20 @@ async fn play() -> Result<ExitCode> {
 
 async fn perform(command: Command) -> Result<ExitCode> {
     let repository = Repository::find()?;
-    let reference = Reference::find(&repository, say).await?;
+    let reference = Reference::find(&repository, print_line).await?;
     match command {
         Command::Run(arguments) => run(&repository, &reference, arguments).await,
-        Command::Up { engine, judged } => {
-            let backend_means_something = engine == Kind::Standalone || judged.backend.is_none();
+        Command::Up { engine, under_test } => {
+            let backend_means_something =
+                engine == Kind::Standalone || under_test.backend.is_none();
             ensure!(backend_means_something, BACKEND);
-            let mut engine = Engine::start(engine, &repository, &reference, &judged).await?;
+            let mut engine = Engine::start(engine, &repository, &reference, &under_test).await?;
             let kubectl = reference.kubectl.display();
-            say(&format!(
+            print_line(&format!(
                 "export KUBECONFIG={}",
                 engine.admin_kubeconfig().display()
             ));
-            say(&format!(
+            print_line(&format!(
                 "# kubectl of the reference release: {kubectl}; Ctrl-C stops the server"
             ));
             loop {
@@ -127,19 +128,19 @@ async fn run(
     arguments: RunArguments,
 ) -> Result<ExitCode> {
     let scenarios = suite::load(repository, &arguments.files, arguments.filter.as_ref())?;
-    let judged = &arguments.judged;
+    let under_test = &arguments.under_test;
     let standalone = arguments.engine != Engines::KubeApiserver;
-    ensure!(standalone || judged.backend.is_none(), BACKEND);
+    ensure!(standalone || under_test.backend.is_none(), BACKEND);
     let mut engines = Vec::new();
     if arguments.engine != Engines::Standalone {
-        engines.push(Engine::start(Kind::KubeApiserver, repository, reference, judged).await?);
+        engines.push(Engine::start(Kind::KubeApiserver, repository, reference, under_test).await?);
     }
     if let Some(kubeconfig) = &arguments.url {
         engines.push(Engine::connect(kubeconfig, reference.kubectl.clone()).await?);
     } else if standalone {
-        engines.push(Engine::start(Kind::Standalone, repository, reference, judged).await?);
+        engines.push(Engine::start(Kind::Standalone, repository, reference, under_test).await?);
     }
-    let verdicts = suite::judge(&engines, &scenarios, arguments.jobs, arguments.print).await;
+    let verdicts = suite::run_all(&engines, &scenarios, arguments.jobs, arguments.print).await;
     for mut engine in engines {
         if let Some(end) = engine.failure() {
             bail!("{end} while scenarios were running");
@@ -153,7 +154,7 @@ async fn run(
         .iter()
         .filter(|verdict| verdict.failure.is_some())
         .count();
-    say(&format!(
+    print_line(&format!(
         "{} passed, {failed} failed",
         verdicts.len() - failed
     ));

@@ -12,13 +12,13 @@ pub struct Verdict {
     /// The scenario's name.
     pub name: String,
     /// Duration on all engines together.
-    pub took: Duration,
+    pub duration: Duration,
     /// The reason of the failure; `None` if it passed.
     pub failure: Option<String>,
 }
 
 /// Writes a line to standard output. Ignores errors, so that a closed pipe does not fail the run.
-pub fn say(line: &str) {
+pub fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
@@ -37,7 +37,7 @@ pub fn junit(file: &Path, verdicts: &[Verdict]) -> Result<()> {
         verdicts.len()
     );
     for verdict in verdicts {
-        let (name, seconds) = (escape(&verdict.name), verdict.took.as_secs_f64());
+        let (name, seconds) = (escape(&verdict.name), verdict.duration.as_secs_f64());
         text.push_str(&format!(
             "  <testcase name=\"{name}\" time=\"{seconds:.3}\""
         ));

@@ -24,7 +24,7 @@ use crate::scenario::{Ready, Scenario, Step};
 type Task = BoxFuture<'static, ()>;
 
 /// Default timeout of a step.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Result of one step.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ impl Stage<'_> {
             records.push(self.finish(step, watched).await?);
             return Ok(());
         };
-        self.settle(step, watched.clone()).await?;
+        self.wait_until_active(step, watched.clone()).await?;
         self.background
             .insert(name.clone(), (step.clone(), watched));
         Ok(())
@@ -171,9 +171,10 @@ impl Stage<'_> {
             let task = if let Some(request) = &step.request {
                 let (engine, variables) = (self.engine, &self.variables);
                 let request = request::prepare(engine, variables, &self.namespace, step, request)?;
-                let answer = tokio::time::timeout(patience(step), request::send(request, &sink));
+                let response =
+                    tokio::time::timeout(step_timeout(step), request::send(request, &sink));
                 request::receive(
-                    answer.await.context("no response before the timeout")??,
+                    response.await.context("no response before the timeout")??,
                     sink,
                 )
                 .boxed()
@@ -193,14 +194,14 @@ impl Stage<'_> {
     }
 
     /// Waits until a background step is active.
-    async fn settle(&self, step: &Step, mut watched: Watched) -> Result<()> {
+    async fn wait_until_active(&self, step: &Step, mut watched: Watched) -> Result<()> {
         let begun = |capture: &Capture| match &step.ready {
             None => true,
             Some(Ready::Lines(count)) => capture.lines() >= *count,
             Some(Ready::Stderr(text)) => String::from_utf8_lossy(&capture.err).contains(text),
         };
         let settled = watched.wait_for(|capture| capture.ended || begun(capture));
-        tokio::time::timeout(patience(step), settled)
+        tokio::time::timeout(step_timeout(step), settled)
             .await
             .context("background step not started before the timeout")??;
         Ok(())
@@ -208,7 +209,7 @@ impl Stage<'_> {
 
     async fn finish(&mut self, step: &Step, watched: Watched) -> Result<Record> {
         let until = step.events.or(step.lines).map_or(Until::End, Until::Lines);
-        let capture = capture::wait(watched, until, patience(step)).await?;
+        let capture = capture::wait(watched, until, step_timeout(step)).await?;
         expect::check(&step.expect, &self.variables, &capture)?;
         for (name, source) in &step.save {
             self.variables.save(name, source, &capture)?;
@@ -221,6 +222,6 @@ impl Stage<'_> {
     }
 }
 
-fn patience(step: &Step) -> Duration {
-    step.timeout.map_or(PATIENCE, Duration::from_secs)
+fn step_timeout(step: &Step) -> Duration {
+    step.timeout.map_or(STEP_TIMEOUT, Duration::from_secs)
 }

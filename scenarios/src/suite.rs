@@ -8,14 +8,14 @@ use futures_util::StreamExt as _;
 use regex::Regex;
 
 use crate::engine::Engine;
-use crate::report::{Verdict, say};
+use crate::report::{Verdict, print_line};
 use crate::repository::{Repository, files_below};
 use crate::run::{Record, play};
 use crate::scenario::Scenario;
 use crate::{diff, normalise};
 
 /// Timeout of a scenario on a busy machine.
-const LIMIT: Duration = Duration::from_secs(180);
+const SCENARIO_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Loads the scenarios of `files`, or else all of the repository, whose names match `filter`.
 ///
@@ -51,7 +51,7 @@ pub fn load(
 
 /// Runs each scenario on all `engines`, `jobs` at a time, and prints each verdict. With `print` the
 /// transcripts of the first engine are printed.
-pub async fn judge(
+pub async fn run_all(
     engines: &[Engine],
     scenarios: &[Scenario],
     jobs: usize,
@@ -59,16 +59,16 @@ pub async fn judge(
 ) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let mut playing = futures_util::stream::iter(scenarios)
-        .map(|scenario| one(engines, scenario, print))
+        .map(|scenario| run_scenario(engines, scenario, print))
         .buffer_unordered(jobs.max(1));
     while let Some(verdict) = playing.next().await {
         match &verdict.failure {
-            None => say(&format!(
+            None => print_line(&format!(
                 "ok     {} ({:.1} s)",
                 verdict.name,
-                verdict.took.as_secs_f64()
+                verdict.duration.as_secs_f64()
             )),
-            Some(why) => say(&format!("FAILED {}\n{why}", verdict.name)),
+            Some(why) => print_line(&format!("FAILED {}\n{why}", verdict.name)),
         }
         verdicts.push(verdict);
     }
@@ -78,30 +78,30 @@ pub async fn judge(
 
 /// A difference must occur twice. kube-apiserver serves updates and reads of version 0 from its
 /// watch cache, which may be stale for a moment; the response then differs from the usual one.
-async fn one(engines: &[Engine], scenario: &Scenario, print: bool) -> Verdict {
+async fn run_scenario(engines: &[Engine], scenario: &Scenario, print: bool) -> Verdict {
     let began = Instant::now();
-    let mut failure = once(engines, scenario, print).await;
+    let mut failure = run_once(engines, scenario, print).await;
     if let Some(why) = &failure {
-        say(&format!("retry  {}\n{why}", scenario.name));
+        print_line(&format!("retry  {}\n{why}", scenario.name));
         // A new namespace, because the first attempt may have left objects.
-        let again = Scenario {
+        let second = Scenario {
             name: format!("{} again", scenario.name),
             ..scenario.clone()
         };
-        failure = once(engines, &again, print).await;
+        failure = run_once(engines, &second, print).await;
     }
     Verdict {
         name: scenario.name.clone(),
-        took: began.elapsed(),
+        duration: began.elapsed(),
         failure,
     }
 }
 
-async fn once(engines: &[Engine], scenario: &Scenario, print: bool) -> Option<String> {
-    match tokio::time::timeout(LIMIT, compare(engines, scenario, print)).await {
+async fn run_once(engines: &[Engine], scenario: &Scenario, print: bool) -> Option<String> {
+    match tokio::time::timeout(SCENARIO_TIMEOUT, compare(engines, scenario, print)).await {
         Ok(Ok(failure)) => failure,
         Ok(Err(error)) => Some(format!("{error:#}")),
-        Err(_) => Some(format!("timeout after {LIMIT:?}")),
+        Err(_) => Some(format!("timeout after {SCENARIO_TIMEOUT:?}")),
     }
 }
 
@@ -124,7 +124,7 @@ async fn compare(engines: &[Engine], scenario: &Scenario, print: bool) -> Result
     if let ([first, ..], true) = (&done[..], print) {
         first
             .iter()
-            .for_each(|entry| say(&diff::pretty(Some(entry))));
+            .for_each(|entry| print_line(&diff::pretty(Some(entry))));
     }
     if let [first, second] = &done[..] {
         failures.extend(diff::transcripts(first, second));
@@ -138,7 +138,7 @@ mod tests {
     use crate::repository::Repository;
 
     #[test]
-    fn every_file_is_a_scenario_with_a_name_of_its_own() {
+    fn every_file_is_a_scenario_with_a_unique_name() {
         let mut names: Vec<String> = load(&Repository::find().unwrap(), &[], None)
             .unwrap()
             .into_iter()

@@ -17,7 +17,7 @@ use super::store::Store;
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// Time for a cold start on a busy machine with two cores.
-const START: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A ready server and its store.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub async fn start(
         token: None,
     };
     let client = Client::new(&kubeconfig, true)?;
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         // Before any readiness check: if the store failed to bind, another run's store may listen
         // on its port and serve this kube-apiserver.
@@ -72,13 +72,13 @@ pub async fn start(
                 return Err(failure);
             }
         }
-        let answer = client
+        let response = client
             .send("GET", "/readyz", &[], bytes::Bytes::new())
             .await;
-        if answer.is_ok_and(|answer| answer.status().is_success()) {
+        if response.is_ok_and(|response| response.status().is_success()) {
             break;
         }
-        patience(deadline, "kube-apiserver is not ready").await?;
+        wait_before_retry(deadline, "kube-apiserver is not ready").await?;
     }
     for file in manifests {
         load(&client, file, deadline)
@@ -134,14 +134,14 @@ async fn load(client: &Client, file: &Path, deadline: Instant) -> Result<()> {
             continue;
         }
         loop {
-            let (status, answer) = client.json("POST", CRDS, Some(&document)).await?;
+            let (status, response) = client.json("POST", CRDS, Some(&document)).await?;
             match status {
                 201 | 409 => break,
                 // Its caches are still filling.
                 429 | 500..=599 => {
-                    patience(deadline, &answer["message"].to_string()).await?;
+                    wait_before_retry(deadline, &response["message"].to_string()).await?;
                 }
-                _ => bail!("refused: {}", answer["message"]),
+                _ => bail!("manifest rejected: {}", response["message"]),
             }
         }
         let spec = &document["spec"];
@@ -164,21 +164,21 @@ async fn load(client: &Client, file: &Path, deadline: Instant) -> Result<()> {
 
 async fn served(client: &Client, path: &str, deadline: Instant) -> Result<()> {
     loop {
-        let answer = client.send("GET", path, &[], bytes::Bytes::new()).await?;
-        if answer.status().is_success() {
+        let response = client.send("GET", path, &[], bytes::Bytes::new()).await?;
+        if response.status().is_success() {
             return Ok(());
         }
-        patience(
+        wait_before_retry(
             deadline,
-            &format!("{path} is not available: {}", answer.status()),
+            &format!("{path} is not available: {}", response.status()),
         )
         .await?;
     }
 }
 
-async fn patience(deadline: Instant, what: &str) -> Result<()> {
+async fn wait_before_retry(deadline: Instant, what: &str) -> Result<()> {
     if Instant::now() >= deadline {
-        bail!("{what} after {} s", START.as_secs());
+        bail!("{what} after {} s", START_TIMEOUT.as_secs());
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
     Ok(())

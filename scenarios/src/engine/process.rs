@@ -53,12 +53,12 @@ impl Process {
 
     /// The reason why the process has ended, if it has: [`PortTaken`], or the end of its log.
     pub fn failure(&mut self) -> Option<Error> {
-        let said = format!("{}\n{}", self.ended()?, tail(&self.log));
+        let message = format!("{}\n{}", self.ended()?, tail(&self.log));
         let log = std::fs::read(&self.log).unwrap_or_default();
-        if says_port_taken(&log) {
-            return Some(PortTaken(said).into());
+        if is_port_taken(&log) {
+            return Some(PortTaken(message).into());
         }
-        Some(Error::msg(said))
+        Some(Error::msg(message))
     }
 
     /// Sends SIGTERM, and SIGKILL after ten seconds.
@@ -88,7 +88,7 @@ impl std::error::Error for PortTaken {}
 
 /// Whether the log of a failed server shows that another process uses its port.
 #[must_use]
-pub fn says_port_taken(log: &[u8]) -> bool {
+pub fn is_port_taken(log: &[u8]) -> bool {
     let log = String::from_utf8_lossy(log).to_lowercase();
     log.contains("address already in use")
 }
@@ -106,21 +106,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_taken_port_is_told_from_other_ends() {
+    async fn failure_distinguishes_a_taken_port() {
         let folder = tempfile::tempdir().expect("a directory");
-        for (said, taken) in [
+        for (message, taken) in [
             ("listen tcp 127.0.0.1:1: bind: address already in use", true),
             ("cannot listen: Address already in use (os error 98)", true),
             ("no such flag", false),
         ] {
             let mut command = Command::new("sh");
-            command.args(["-c", "echo \"$0\" >&2; exit 1", said]);
+            command.args(["-c", "echo \"$0\" >&2; exit 1", message]);
             let log = folder.path().join("log");
             let mut process = Process::start("sh", &mut command, &log).expect("a shell");
             process.child.wait().await.expect("an end");
             let failure = process.failure().expect("it ended");
             assert_eq!(failure.is::<PortTaken>(), taken, "{failure}");
-            assert!(failure.to_string().contains(said), "{failure}");
+            assert!(failure.to_string().contains(message), "{failure}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::kubeconfig::Kubeconfig;
 use super::postgres::Postgres;
 use super::process::{Process, tail};
 
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts `program` with its data in `folder`, the kinds of `resources`, and its objects in
 /// `database` or else in SQLite.
@@ -41,7 +41,7 @@ pub async fn start(
             .env("ARK_POSTGRES_DSN", database.dsn());
     }
     let mut process = Process::start("ark-apiserver", &mut command, &log)?;
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + START_TIMEOUT;
     while !std::fs::read_to_string(&output)?
         .lines()
         .any(|line| line.starts_with("ready:"))
@@ -51,7 +51,7 @@ pub async fn start(
         }
         ensure!(
             Instant::now() < deadline,
-            "ark-apiserver is not ready after {START:?}:\n{}",
+            "ark-apiserver is not ready after {START_TIMEOUT:?}:\n{}",
             tail(&log)
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -63,7 +63,7 @@ pub async fn start(
 ///
 /// # Errors
 /// If the program does not exist.
-pub fn beside_me() -> Result<PathBuf> {
+pub fn default_program() -> Result<PathBuf> {
     let me = std::env::current_exe().context("cannot determine the path of this program")?;
     let program = me.with_file_name("ark-apiserver");
     if !program.is_file() {

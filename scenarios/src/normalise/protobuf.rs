@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 const MAGIC: &[u8] = b"k8s\0";
 
 /// A field of a message: number, name, and content.
-type Field = (u64, &'static str, Holds);
+type Field = (u64, &'static str, FieldType);
 
 #[derive(Clone, Copy)]
-enum Holds {
+enum FieldType {
     Text,
     Number,
     Flag,
@@ -25,7 +25,7 @@ enum Holds {
     Texts,
 }
 
-use Holds::{Fields, Flag, Many, Number, One, Seconds, Text, Texts};
+use FieldType::{Fields, Flag, Many, Number, One, Seconds, Text, Texts};
 
 const OWNER: &[Field] = &[
     (1, "kind", Text),
@@ -55,8 +55,8 @@ const OBJECT_META: &[Field] = &[
     (8, "creationTimestamp", Seconds),
     (9, "deletionTimestamp", Seconds),
     (10, "deletionGracePeriodSeconds", Number),
-    (11, "labels", Holds::Map),
-    (12, "annotations", Holds::Map),
+    (11, "labels", FieldType::Map),
+    (12, "annotations", FieldType::Map),
     (13, "ownerReferences", Many(OWNER)),
     (14, "finalizers", Texts),
     (17, "managedFields", Many(MANAGER)),
@@ -201,7 +201,7 @@ fn read(message: &[u8], known: &[Field]) -> Option<Value> {
             (Seconds, Raw::Bytes(bytes)) => *slot = time(bytes)?,
             (Fields, Raw::Bytes(bytes)) => *slot = serde_json::from_str(&text(bytes, 1)?).ok()?,
             (One(fields), Raw::Bytes(bytes)) => *slot = read(bytes, fields)?,
-            (Holds::Map, Raw::Bytes(bytes)) => slot[text(bytes, 1)?] = text(bytes, 2)?.into(),
+            (FieldType::Map, Raw::Bytes(bytes)) => slot[text(bytes, 1)?] = text(bytes, 2)?.into(),
             (Many(_) | Texts, Raw::Bytes(bytes)) => {
                 let item = match holds {
                     Many(fields) => read(bytes, fields)?,

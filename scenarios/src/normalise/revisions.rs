@@ -60,13 +60,16 @@ impl Revisions {
         let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
             .decode(token)
             .ok()?;
-        let mut said: Value = serde_json::from_slice(&bytes).ok()?;
-        if let Some(version) = said["rv"].as_u64() {
-            said["rv"] = self.collection(version).into();
+        let mut content: Value = serde_json::from_slice(&bytes).ok()?;
+        if let Some(version) = content["rv"].as_u64() {
+            content["rv"] = self.collection(version).into();
         }
         // Servers write the key with or without a leading slash.
-        let start = said["start"].as_str()?.trim_start_matches('/').to_owned();
-        said["start"] = start.into();
-        Some(format!("<continue {said}>"))
+        let start = content["start"]
+            .as_str()?
+            .trim_start_matches('/')
+            .to_owned();
+        content["start"] = start.into();
+        Some(format!("<continue {content}>"))
     }
 }

@@ -110,17 +110,17 @@ impl Texts {
         let text = self.plain(&drop_managed_fields(text));
         let text = self.patterns.age.replace_all(&text, "$1<age>  ");
         let text = self.patterns.diff_file.replace_all(&text, "$1");
-        let mut kept: Vec<&str> = text
+        let mut remaining: Vec<&str> = text
             .lines()
             // An aggregated server has no core Events API.
             .filter(|line| !(line.starts_with("Events:") && line.ends_with("<none>")))
             .map(str::trim_end)
             .collect();
         // The errors of a list are siblings, whose order in Go is random.
-        for run in kept.chunk_by_mut(|a, b| a.starts_with("* ") && b.starts_with("* ")) {
+        for run in remaining.chunk_by_mut(|a, b| a.starts_with("* ") && b.starts_with("* ")) {
             run.sort_unstable();
         }
-        lines(&kept.join("\n"))
+        lines(&remaining.join("\n"))
     }
 }
 
@@ -186,7 +186,7 @@ fn drop_managed_fields(text: &str) -> String {
     while let Some((start, end)) = managed_fields(&json) {
         json.replace_range(start..end, "");
     }
-    let mut kept = String::with_capacity(json.len());
+    let mut remaining = String::with_capacity(json.len());
     let mut cutting: Option<usize> = None;
     for line in json.split_inclusive('\n') {
         let indent = line.len() - line.trim_start().len();
@@ -196,10 +196,10 @@ fn drop_managed_fields(text: &str) -> String {
             cutting = Some(indent);
         }
         if cutting.is_none() {
-            kept.push_str(line);
+            remaining.push_str(line);
         }
     }
-    kept
+    remaining
 }
 
 /// The range of a `"managedFields":[…]` member of a JSON text, with one comma.

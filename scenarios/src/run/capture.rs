@@ -73,12 +73,12 @@ impl Capture {
 ///
 /// # Errors
 /// If the timeout expires first or the response failed.
-pub async fn wait(mut watched: Watched, until: Until, patience: Duration) -> Result<Capture> {
+pub async fn wait(mut watched: Watched, until: Until, limit: Duration) -> Result<Capture> {
     let enough = |capture: &Capture| match until {
         Until::End => capture.ended,
         Until::Lines(count) => capture.ended || capture.lines() >= count,
     };
-    let waited = tokio::time::timeout(patience, watched.wait_for(enough))
+    let waited = tokio::time::timeout(limit, watched.wait_for(enough))
         .await
         .map(|_| ());
     let mut capture = watched.borrow().clone();
@@ -91,10 +91,7 @@ pub async fn wait(mut watched: Watched, until: Until, patience: Duration) -> Res
     }
     if waited.is_err() {
         let err = String::from_utf8_lossy(&capture.err);
-        bail!(
-            "timeout after {patience:?}; received: {}{err}",
-            capture.text()
-        );
+        bail!("timeout after {limit:?}; received: {}{err}", capture.text());
     }
     if let Until::Lines(count) = until {
         capture.cut(count);

@@ -78,7 +78,7 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
     }
     let events = capture.text();
     if let Some(wanted) = expect.numeric_client {
-        let kept = kept_by_a_numeric_client(&events)?;
+        let kept = events_kept_by_numeric_client(&events)?;
         ensure!(
             kept == wanted,
             "a client that compares versions as doubles keeps {kept} events, expected {wanted}"
@@ -107,7 +107,7 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
 
 /// Number of events that remain in a client that parses versions as JavaScript's `Number` and drops
 /// an event whose version is not greater than the last (kubernetes-sigs/headlamp#6548).
-fn kept_by_a_numeric_client(events: &str) -> Result<usize> {
+fn events_kept_by_numeric_client(events: &str) -> Result<usize> {
     let (mut newest, mut kept) = (0.0_f64, 0);
     for event in events.lines() {
         let event: Value = serde_json::from_str(event).context("an event is not JSON")?;
@@ -159,20 +159,20 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_numeric_client_drops_what_a_double_cannot_tell_apart() {
+    fn numeric_client_drops_versions_equal_as_doubles() {
         let kept = |first: u64| {
             let event = |it: u64| {
                 json!({"object": {"metadata": {"resourceVersion": it.to_string()}}}).to_string()
             };
             let events: Vec<String> = (first..first + 40).map(event).collect();
-            super::kept_by_a_numeric_client(&events.join("\n")).expect("versions")
+            super::events_kept_by_numeric_client(&events.join("\n")).expect("versions")
         };
         assert!(kept(263_192_435_177_456_073) <= 3);
         assert_eq!(kept((1 << 53) - 40), 40);
     }
 
     #[test]
-    fn a_subset_may_leave_out_keys_only() {
+    fn subset_may_omit_keys_only() {
         let actual = json!({"a": 1, "b": [{"c": "x", "d": null}]});
         let check = |wanted: serde_json::Value, holds: bool| {
             assert_eq!(

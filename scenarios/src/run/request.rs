@@ -90,24 +90,24 @@ pub async fn send(
         headers,
         body,
     } = request;
-    let answer = client.send(&method, &path, &headers, body).await?;
-    let headers = answer.headers().iter().map(|(name, value)| {
+    let response = client.send(&method, &path, &headers, body).await?;
+    let headers = response.headers().iter().map(|(name, value)| {
         (
             name.to_string(),
             String::from_utf8_lossy(value.as_bytes()).into_owned(),
         )
     });
     let head = Head {
-        status: answer.status().as_u16(),
+        status: response.status().as_u16(),
         headers: headers.collect(),
     };
     sink.send_modify(|capture| capture.head = Some(head));
-    Ok(answer)
+    Ok(response)
 }
 
 /// Reads the body until it ends.
-pub async fn receive(answer: http::Response<hyper::body::Incoming>, sink: Sender<Capture>) {
-    let mut body = answer.into_body();
+pub async fn receive(response: http::Response<hyper::body::Incoming>, sink: Sender<Capture>) {
+    let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
         match frame.map(hyper::body::Frame::into_data) {
             Ok(Ok(data)) => sink.send_modify(|capture| capture.out.extend_from_slice(&data)),

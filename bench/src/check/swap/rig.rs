@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use postgres_testkit::ports;
-use scenarios::engine::process::says_port_taken;
+use scenarios::engine::process::is_port_taken;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::sleep;
 
@@ -114,7 +114,7 @@ impl<'a> Rig<'a> {
             match self.serves(&mut process).await? {
                 None => return Ok((process, format!("127.0.0.1:{port}"))),
                 // Another process took the port between its choice and the bind.
-                Some(log) if says_port_taken(log.as_bytes()) && attempts < MAX_PORT_ATTEMPTS => {}
+                Some(log) if is_port_taken(log.as_bytes()) && attempts < MAX_PORT_ATTEMPTS => {}
                 Some(log) => bail!("{name} ended: {log}"),
             }
         }
