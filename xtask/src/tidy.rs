@@ -7,7 +7,7 @@ mod budgets;
 mod layers;
 mod links;
 mod promises;
-mod rooms;
+mod single_place;
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     problems.extend(bounds::check(root)?);
     problems.extend(links::check(root)?);
     problems.extend(promises::check(root)?);
-    problems.extend(rooms::check(root)?);
+    problems.extend(single_place::check(root)?);
     Ok(problems)
 }
 
@@ -62,7 +62,7 @@ fn relative(root: &Path, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn house_rules_hold() {
+    fn repository_follows_its_rules() {
         let problems = super::check(&crate::run::workspace_root()).expect("readable workspace");
         assert!(
             problems.is_empty(),

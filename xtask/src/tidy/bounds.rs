@@ -7,7 +7,7 @@
 //! for many places. The review checklist of CONTRIBUTING.md covers what no tool detects.
 
 mod known;
-mod walk;
+mod visitor;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,7 +50,7 @@ const UNBOUNDED: &[(&str, &str)] = &[
     ),
 ];
 /// The only folder that compiles patterns; it sets their limits.
-const REGEX_HOME: &str = "crates/crd-schema/src/";
+const REGEX_FOLDER: &str = "crates/crd-schema/src/";
 const REGEX_NEW: &[&str] = &[concat!("Regex", "::new("), concat!("RegexSet", "::new(")];
 
 /// Code without a stated bound.
@@ -96,13 +96,13 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
 }
 
 fn check_text(name: &str, text: &str) -> Result<Vec<Place>> {
-    let mut places = walk::places(&syn::parse_file(text)?);
+    let mut places = visitor::places(&syn::parse_file(text)?);
     let production = text.split("#[cfg(test)]").next().unwrap_or_default();
     for (number, line) in production.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
         let regex = REGEX_NEW
             .iter()
-            .filter(|_| !name.starts_with(REGEX_HOME))
+            .filter(|_| !name.starts_with(REGEX_FOLDER))
             .map(|text| (*text, "compile patterns in crd-schema, which limits them"));
         for (text, fix) in UNBOUNDED.iter().copied().chain(regex) {
             if code.contains(text) {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn searches_that_are_bounded_are_not() {
+    fn bounded_searches_are_accepted() {
         for text in [
             "fn f(w: &[u8]) -> bool {\n w.contains(&1)\n}",
             "fn f(v: &[u8], w: &HashSet<u8>) {\n for x in v {\n w.contains(x);\n }\n}",
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_not_shifted() {
+    fn operations_at_index_zero_are_found() {
         assert_eq!(
             found("fn f(w: &mut Vec<u8>) {\n w.insert(0, 1);\n w.remove(0);\n w.insert(1, 1);\n}"),
             [2, 3]
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn recursion_names_its_bound() {
+    fn recursion_without_a_bound_is_found() {
         assert_eq!(found("fn f(v: &V) {\n for x in v {\n f(x);\n }\n}"), [1]);
         assert_eq!(
             found("impl A {\n fn f(&self) {\n self.child.f();\n Self::f(x);\n }\n}"),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn unbounded_things_are_found() {
+    fn calls_without_a_limit_are_found() {
         let text = concat!(
             "fn f() {\n let x = body.collect()",
             ".await;\n let y = Regex",

@@ -106,13 +106,13 @@ mod tests {
     use super::check_text;
 
     #[test]
-    fn a_long_file_is_named() {
+    fn long_file_is_reported() {
         let text = format!("//! Doc.\n{}", "\n".repeat(super::FILE_LINES));
         assert_eq!(check_text("x.rs", &text).len(), 1);
     }
 
     #[test]
-    fn unfinished_work_and_missing_docs_are_named() {
+    fn unfinished_work_and_missing_docs_are_reported() {
         let text = format!("fn f() {{ {}) }}", super::UNFINISHED[0]);
         assert_eq!(check_text("a/mod.rs", &text).len(), 3);
     }

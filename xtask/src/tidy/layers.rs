@@ -140,20 +140,20 @@ pub(super) fn gateway_modules(root: &Path) -> Result<Vec<String>> {
     let source = root.join("gateway/src");
     let mut problems = Vec::new();
     for path in files(&source, "rs")? {
-        let inside = relative(&source, &path);
-        let module = inside
+        let module_path = relative(&source, &path);
+        let module = module_path
             .split('/')
             .next()
             .unwrap_or_default()
             .trim_end_matches(".rs");
         // Tests may import any module.
-        if module == "lib" || module == "main" || inside.ends_with("/tests.rs") {
+        if module == "lib" || module == "main" || module_path.ends_with("/tests.rs") {
             continue;
         }
         let text = std::fs::read_to_string(&path)?;
         for used in imported_modules(&text) {
-            if let Some(problem) = judge(module, &used) {
-                problems.push(format!("gateway/src/{inside}: {problem}"));
+            if let Some(problem) = check_import(module, &used) {
+                problems.push(format!("gateway/src/{module_path}: {problem}"));
             }
         }
     }
@@ -181,7 +181,7 @@ fn imported_modules(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn judge(module: &str, used: &str) -> Option<String> {
+fn check_import(module: &str, used: &str) -> Option<String> {
     if module == used {
         return None;
     }
@@ -192,26 +192,26 @@ fn judge(module: &str, used: &str) -> Option<String> {
     let Some(other) = row(used) else {
         return Some(format!("module {used} has no row in GATEWAY_LAYERS"));
     };
-    let excused = GATEWAY_SIBLINGS
+    let permitted = GATEWAY_SIBLINGS
         .iter()
         .any(|(from, to, _)| *from == module && *to == used);
-    (other >= own && !excused).then(|| format!("{module} must not import {used}"))
+    (other >= own && !permitted).then(|| format!("{module} must not import {used}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{imported_modules, judge};
+    use super::{check_import, imported_modules};
 
     #[test]
-    fn an_upward_import_is_refused() {
-        assert!(judge("codec", "handlers").is_some());
-        assert!(judge("handlers", "codec").is_none());
-        assert!(judge("codec", "codec").is_none());
-        assert!(judge("codec", "unheard_of").is_some());
+    fn upward_import_is_rejected() {
+        assert!(check_import("codec", "handlers").is_some());
+        assert!(check_import("handlers", "codec").is_none());
+        assert!(check_import("codec", "codec").is_none());
+        assert!(check_import("codec", "unheard_of").is_some());
     }
 
     #[test]
-    fn imports_are_found_in_code_only() {
+    fn imports_in_comments_are_ignored() {
         let text = "use crate::store::Store;\n// crate::app\nfn f(x: crate::codec::T) {}\n";
         let found: Vec<String> = imported_modules(text).into_iter().collect();
         assert_eq!(found, ["codec", "store"]);

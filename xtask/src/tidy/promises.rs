@@ -45,7 +45,7 @@ mod tests {
     use super::proofs;
 
     #[test]
-    fn names_belong_to_the_link_before_them() {
+    fn proofs_assigns_names_to_the_preceding_link() {
         let page = "| x | [a](a.rs) `one` `two`, [b](b.yaml), `ark-bench check c` |";
         assert_eq!(
             proofs(page),

@@ -8,7 +8,7 @@ use super::{files, relative};
 
 /// A text, the only file of the gateway that may contain it, the number of occurrences, and the
 /// reason.
-const ONCE: &[(&str, &str, usize, &str)] = &[
+const SINGLE_PLACES: &[(&str, &str, usize, &str)] = &[
     (
         concat!("WriteOp", " {"),
         "gateway/src/registry/pipeline.rs",
@@ -50,7 +50,7 @@ const FOLDERS: &[(&str, &str)] = &[
 /// Checks the write path of the gateway.
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for (text, home, times, why) in ONCE {
+    for (text, home, times, why) in SINGLE_PLACES {
         let mut found = 0;
         for (folder, exempt) in FOLDERS {
             if !exempt.is_empty() && text.starts_with(exempt) {

@@ -29,13 +29,13 @@ const SETS: &[&str] = &["HashSet", "BTreeSet", "HashMap", "BTreeMap"];
 
 /// Searches in loops, operations at index 0, and recursion, tests excluded.
 pub(super) fn places(file: &syn::File) -> Vec<Place> {
-    let mut walk = Walk::default();
-    walk.visit_file(file);
-    walk.places
+    let mut visitor = BoundVisitor::default();
+    visitor.visit_file(file);
+    visitor.places
 }
 
 #[derive(Default)]
-struct Walk {
+struct BoundVisitor {
     places: Vec<Place>,
     /// Number of enclosing loops, closures of iterators included.
     loops: usize,
@@ -46,7 +46,7 @@ struct Walk {
     recursive: bool,
 }
 
-impl Walk {
+impl BoundVisitor {
     fn found(&mut self, span: proc_macro2::Span, text: String) {
         let line = span.start().line;
         let function = self.function.as_ref();
@@ -166,7 +166,7 @@ impl Walk {
         }
     }
 
-    fn inside(&mut self, visit: impl FnOnce(&mut Self)) {
+    fn in_loop(&mut self, visit: impl FnOnce(&mut Self)) {
         self.loops += 1;
         visit(self);
         self.loops -= 1;
@@ -193,7 +193,7 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-impl<'ast> Visit<'ast> for Walk {
+impl<'ast> Visit<'ast> for BoundVisitor {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         if !is_test(&item.attrs) {
             visit::visit_item_mod(self, item);
@@ -223,15 +223,15 @@ impl<'ast> Visit<'ast> for Walk {
 
     fn visit_expr_for_loop(&mut self, expression: &'ast syn::ExprForLoop) {
         self.visit_expr(&expression.expr);
-        self.inside(|walk| walk.visit_block(&expression.body));
+        self.in_loop(|visitor| visitor.visit_block(&expression.body));
     }
 
     fn visit_expr_while(&mut self, expression: &'ast syn::ExprWhile) {
-        self.inside(|walk| visit::visit_expr_while(walk, expression));
+        self.in_loop(|visitor| visit::visit_expr_while(visitor, expression));
     }
 
     fn visit_expr_loop(&mut self, expression: &'ast syn::ExprLoop) {
-        self.inside(|walk| visit::visit_expr_loop(walk, expression));
+        self.in_loop(|visitor| visit::visit_expr_loop(visitor, expression));
     }
 
     fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
@@ -264,7 +264,9 @@ impl<'ast> Visit<'ast> for Walk {
         let closure = LOOPS.contains(&call.method.to_string().as_str());
         for argument in &call.args {
             match argument {
-                syn::Expr::Closure(_) if closure => self.inside(|walk| walk.visit_expr(argument)),
+                syn::Expr::Closure(_) if closure => {
+                    self.in_loop(|visitor| visitor.visit_expr(argument))
+                }
                 _ => self.visit_expr(argument),
             }
         }
