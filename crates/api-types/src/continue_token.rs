@@ -133,7 +133,7 @@ mod tests {
     use crate::revision::Revision;
 
     #[test]
-    fn tokens_read_back() {
+    fn encoded_token_decodes_to_itself() {
         for (revision, key) in [(Revision::new(7), "default/l1"), (None, "l1")] {
             let token = ContinueToken::after(revision, key);
             let read = ContinueToken::decode(&token.encode()).expect("own token");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slash_is_optional() {
+    fn token_key_may_lack_the_leading_slash() {
         let text = BASE64.encode(r#"{"v":"meta.k8s.io/v1","rv":7,"start":"l1\u0000"}"#);
         assert_eq!(
             ContinueToken::decode(&text).expect("a token"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_tokens_are_refused() {
+    fn malformed_token_is_rejected() {
         let v1 = |rest: &str| format!(r#"{{"v":"meta.k8s.io/v1",{rest}}}"#);
         for (json, want) in [
             (

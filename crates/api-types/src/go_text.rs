@@ -93,7 +93,7 @@ mod tests {
     use super::{cut, float, quote};
 
     #[test]
-    fn quotes_as_strconv_does() {
+    fn quote_equals_strconv() {
         assert_eq!(
             quote(
                 "a\u{8}\u{c}\n\u{b}\u{7}\0\u{7f}\u{301}\u{a0}é\u{200b}\u{fffd}😀\u{e0001}\u{feff}\"\\"
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_switch_to_exponents_early() {
+    fn floats_print_as_go_percent_v() {
         for (number, want) in [
             (1e6, "1e+06"),
             (123_456_789.0, "1.23456789e+08"),

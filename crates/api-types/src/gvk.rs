@@ -175,7 +175,7 @@ mod tests {
     use super::{GroupKind, GroupResource, GroupVersion};
 
     #[test]
-    fn api_versions_split_at_the_slash() {
+    fn api_version_splits_at_the_slash() {
         let check = |text: &str, group: &str, version: &str| {
             let parsed = GroupVersion::parse(text).expect("an apiVersion");
             assert_eq!(parsed, GroupVersion::new(group, version), "{text}");

@@ -180,7 +180,7 @@ mod tests {
     use super::Meta;
 
     #[test]
-    fn present_fields_are_read() {
+    fn metadata_fields_are_read() {
         let object = json!({"metadata": {
             "name": "n", "namespace": "ns", "uid": "u", "resourceVersion": "7", "generation": 3,
             "labels": {"b": "2", "a": "1"}, "annotations": {"k": "v"}, "finalizers": ["f"],
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_fields_read_as_empty() {
+    fn fields_of_wrong_type_read_as_empty() {
         for object in [
             json!(null),
             json!({"metadata": 1}),

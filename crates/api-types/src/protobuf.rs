@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_counted_as_they_are_written() {
+    fn length_sink_counts_the_written_bytes() {
         let (mut out, mut length) = (Vec::new(), Length::default());
         nested(&mut Writer::new(&mut out));
         nested(&mut Writer::new(&mut length));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_have_number_type_and_value() {
+    fn fields_are_written_with_number_type_and_value() {
         check(|to| to.string(1, "ab"), b"\x0a\x02ab");
         check(|to| to.string(1, ""), b"\x0a\x00");
         check(|to| to.integer(2, 300), b"\x10\xac\x02");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_messages_take_the_room_they_need() {
+    fn message_length_varint_grows_with_the_message() {
         check(|to| to.message(1, |_| {}), b"\x0a\x00");
         check(
             |to| {

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn requests() {
+    fn requests_are_classified() {
         check("GET /", "get /");
         check("GET /healthz/ping", "get /healthz/ping");
         check("HEAD /version", "head /version");
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verb_prefix_needs_something_behind_it() {
+    fn path_that_ends_after_verb_prefix_is_rejected() {
         let err = RequestInfo::parse("GET", "/apis/g/v1/watch", None).unwrap_err();
         let text = "unable to determine kind and namespace from url, /apis/g/v1/watch";
         assert_eq!(err.to_string(), text);

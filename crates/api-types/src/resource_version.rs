@@ -69,7 +69,7 @@ mod tests {
     use crate::revision::Revision;
 
     #[test]
-    fn three_kinds_of_request() {
+    fn resource_version_is_unset_any_or_number() {
         let number = |n| Revision::new(n).map(ResourceVersion::Number);
         for (text, want) in [
             ("", Some(ResourceVersion::Unset)),

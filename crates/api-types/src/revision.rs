@@ -58,7 +58,7 @@ mod tests {
     use super::Revision;
 
     #[test]
-    fn every_number_but_zero_is_a_revision() {
+    fn zero_is_not_a_revision() {
         assert_eq!(Revision::new(0), None);
         assert_eq!(Revision::new(u64::MAX).map(Revision::get), Some(u64::MAX));
         assert_eq!(Revision::new(7).map(Revision::get), Some(7));
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_a_double_are_of_a_former_store_or_of_none() {
+    fn revisions_beyond_2_53_are_of_former_stores_or_invalid() {
         for (number, former) in [
             (1, false),
             ((1 << 53) - 1, false),

@@ -185,7 +185,7 @@ mod tests {
     use crate::media_type::MetaVersion;
 
     #[test]
-    fn cells_follow_the_type_of_the_column() {
+    fn cells_are_converted_to_the_column_type() {
         let now: Timestamp = "2024-01-01T00:01:00Z".parse().expect("a time");
         for (kind, value, want) in [
             ("string", json!("a"), json!("a")),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn include_object_is_checked() {
+    fn unknown_include_object_is_rejected() {
         assert_eq!(IncludeObject::parse("").ok(), Some(IncludeObject::Metadata));
         assert_eq!(
             IncludeObject::parse("includeObject=None").ok(),

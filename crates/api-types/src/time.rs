@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_short() {
+    fn ages_print_as_in_kubectl() {
         const MINUTE: i64 = 60;
         const HOUR: i64 = 3600;
         const DAY: i64 = 24 * HOUR;

@@ -160,7 +160,7 @@ mod tests {
     use super::{Error, Errors, MAX_BYTES, more};
 
     #[test]
-    fn errors_that_do_not_fit_are_not_built() {
+    fn errors_beyond_the_limit_are_not_built() {
         let mut errors = Errors::new();
         let mut built = 0;
         for index in 0..1_000_000 {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn one_error_of_any_size_is_kept() {
+    fn first_error_of_any_size_is_kept() {
         let mut errors = Errors::new();
         errors.add(|| Error::invalid("a", "x".repeat(2 * MAX_BYTES), ""));
         errors.add(|| unreachable!("the list is full"));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn rewinding_makes_room() {
+    fn rewind_frees_capacity() {
         let mut errors = Errors::new();
         errors.add(|| Error::required("kept", ""));
         let mark = errors.mark();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn distinct_lists_keep_the_first_of_equal_errors() {
+    fn distinct_list_keeps_the_first_of_equal_errors() {
         let mut errors = Errors::distinct();
         errors.extend((0..1000).map(|_| Error::required("a", "")));
         errors.add(|| Error::required("b", ""));

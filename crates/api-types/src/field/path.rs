@@ -81,13 +81,13 @@ impl<'a> Path<'a> {
 impl fmt::Display for Path<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A loop instead of recursion, because deep objects would exhaust the thread's stack.
-        let mut way = Vec::new();
+        let mut segments = Vec::new();
         let mut next = Some(self);
         while let Some(path) = next {
-            way.push(path);
+            segments.push(path);
             next = path.parent;
         }
-        for path in way.into_iter().rev() {
+        for path in segments.into_iter().rev() {
             match path.segment {
                 Segment::Nil => out.write_str("<nil>")?,
                 // Go prints a field with an empty name as an empty subscript.

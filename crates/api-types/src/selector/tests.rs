@@ -103,7 +103,7 @@ impl Lookup for Counted {
 }
 
 #[test]
-fn matching_costs_the_labels_or_the_keys_but_never_the_requirements() {
+fn matching_cost_is_independent_of_requirements() {
     let many = |term: fn(usize) -> String| {
         let terms: Vec<String> = (0..10_000).map(term).collect();
         terms.join(",")
@@ -169,7 +169,7 @@ fn label_selector_errors() {
 }
 
 #[test]
-fn equalities_serve_an_index() {
+fn equalities_lists_labels_with_one_value() {
     let parsed = LabelSelector::parse("d!=e,c in (x),b=y,a in (p,q)").expect("a selector");
     assert_eq!(
         parsed.equalities().collect::<Vec<_>>(),
@@ -223,7 +223,7 @@ fn field_selector_errors() {
 }
 
 #[test]
-fn json_objects_are_label_sets() {
+fn json_objects_serve_as_label_sets() {
     let value = serde_json::json!({"a": "b", "n": 1});
     let map = value.as_object().expect("an object");
     assert_eq!(

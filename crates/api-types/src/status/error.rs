@@ -4,7 +4,7 @@ use std::fmt;
 
 use kube_json::ParseError;
 
-use super::invalid::Shown;
+use super::invalid::ShownErrors;
 use super::{Cause, Details, Reason, Status};
 use crate::go_text::quote;
 use crate::gvk::{GroupKind, GroupResource};
@@ -59,7 +59,7 @@ impl ApiError {
     #[must_use]
     pub fn invalid(kind: &GroupKind, name: &str, errors: &[field::Error]) -> Self {
         let mut message = format!("{kind} {} is invalid", quote(name));
-        let Shown { text, causes } = Shown::of(errors);
+        let ShownErrors { text, causes } = ShownErrors::of(errors);
         if !text.is_empty() {
             message.push_str(": ");
             message.push_str(&text);

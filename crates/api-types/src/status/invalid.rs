@@ -18,7 +18,7 @@ const MAX_TEXT_BYTES: usize = 32 << 10;
 const OVERHEAD: usize = 64;
 
 /// Message and causes of the errors that fit.
-pub(super) struct Shown {
+pub(super) struct ShownErrors {
     /// `first` or `[first, second]`; empty for no error.
     pub(super) text: String,
     pub(super) causes: Vec<Cause>,
@@ -32,7 +32,7 @@ struct Collector {
     bytes: usize,
 }
 
-impl Shown {
+impl ShownErrors {
     pub(super) fn of(errors: &[Error]) -> Self {
         let mut collector = Collector::default();
         for error in errors {
