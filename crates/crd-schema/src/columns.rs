@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_typed() {
+    fn cells_are_converted_to_the_column_type() {
         check("integer", ".i", &json!(5));
         check("integer", ".f", &json!(2));
         check("integer", ".s", &Value::Null);

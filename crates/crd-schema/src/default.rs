@@ -49,15 +49,15 @@ pub fn apply(value: &mut Value, schema: &Structural, limit: usize) -> Result<boo
         changed: false,
     };
     let mut filled = filler.node(value, schema);
-    if matches!(filled, Err(NoRoom::Memory)) {
+    if matches!(filled, Err(LimitExceeded::Memory)) {
         filler.memory = TREE_MEMORY.saturating_sub(Weight::of(value).memory);
         // Continues after the applied defaults, because fields that have a value are unchanged.
         filled = filler.node(value, schema);
     }
     match filled {
         Ok(()) => Ok(filler.changed),
-        Err(NoRoom::Text) => Err(TooLarge::Text { limit }),
-        Err(NoRoom::Memory) => Err(TooLarge::Memory { limit: TREE_MEMORY }),
+        Err(LimitExceeded::Text) => Err(TooLarge::Text { limit }),
+        Err(LimitExceeded::Memory) => Err(TooLarge::Memory { limit: TREE_MEMORY }),
     }
 }
 
@@ -70,13 +70,13 @@ struct Filler {
 }
 
 /// The exceeded limit.
-enum NoRoom {
+enum LimitExceeded {
     Text,
     Memory,
 }
 
 impl Filler {
-    fn node(&mut self, value: &mut Value, schema: &Structural) -> Result<(), NoRoom> {
+    fn node(&mut self, value: &mut Value, schema: &Structural) -> Result<(), LimitExceeded> {
         if !schema.below.default {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Filler {
     }
 
     /// Processes a value that exists, possibly as null.
-    fn item(&mut self, value: &mut Value, schema: &Structural) -> Result<(), NoRoom> {
+    fn item(&mut self, value: &mut Value, schema: &Structural) -> Result<(), LimitExceeded> {
         if value.is_null()
             && !schema.nullable
             && let Some(default) = &schema.default
@@ -131,9 +131,12 @@ impl Filler {
     }
 
     /// Counts a default of `text` bytes of text and `memory` bytes of memory.
-    fn take(&mut self, text: usize, memory: usize) -> Result<(), NoRoom> {
-        self.memory = self.memory.checked_sub(memory).ok_or(NoRoom::Memory)?;
-        self.left = self.left.checked_sub(text).ok_or(NoRoom::Text)?;
+    fn take(&mut self, text: usize, memory: usize) -> Result<(), LimitExceeded> {
+        self.memory = self
+            .memory
+            .checked_sub(memory)
+            .ok_or(LimitExceeded::Memory)?;
+        self.left = self.left.checked_sub(text).ok_or(LimitExceeded::Text)?;
         self.changed = true;
         Ok(())
     }
@@ -148,7 +151,7 @@ mod tests {
     use crate::structural;
 
     #[test]
-    fn defaults_that_do_not_fit_are_not_made() {
+    fn defaults_beyond_the_text_limit_are_not_applied() {
         let default = "x".repeat(1000);
         let schema = json!({
             "type": "object",
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_that_take_too_much_memory_are_not_made() {
+    fn defaults_beyond_the_memory_limit_are_not_applied() {
         // 60 bytes of text, and 640 of memory.
         let lists = (0..20).fold(json!([]), |inner, _| json!([inner]));
         let anything = json!({"type": "array", "x-kubernetes-preserve-unknown-fields": true});

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_kubernetes_finds() {
+    fn paths_find_the_values_of_kubernetes() {
         check(".a.b", &[json!(1)]);
         check("$.a.b", &[json!(1)]);
         check(".a['b']", &[json!(1)]);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_kubernetes_refuses() {
+    fn paths_rejected_by_kubernetes_are_rejected() {
         for (path, want) in [
             (".a[", "unterminated array"),
             (".a[x]", "invalid array index x"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_does_not_fit() {
+    fn evaluation_errors_name_the_mismatch() {
         let object = json!({"l": [1], "s": "x", "m": {}});
         for (path, want) in [
             (".l[3]", "array index out of bounds: index 3, length 1"),

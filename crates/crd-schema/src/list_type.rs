@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_items_are_reported_where_they_come_for_the_second_time() {
+    fn repeated_items_are_reported_at_the_second_occurrence() {
         let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": {}});
         check(
             &set,
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_items_beyond_the_bound_are_not_reported() {
+    fn repeated_items_beyond_the_limit_are_not_reported() {
         let items: Vec<usize> = (0..200_000).map(|index| index % 100_000).collect();
         let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": {}});
         let schema = json!({"type": "object", "properties": {"l": set}});

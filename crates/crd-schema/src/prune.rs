@@ -21,7 +21,7 @@ pub fn prune(object: &mut Value, schema: &Structural) -> Vec<String> {
 #[derive(Default)]
 struct Pruner {
     /// The path of the current value.
-    way: String,
+    path: String,
     unknown: Unknown,
 }
 
@@ -51,13 +51,13 @@ impl Pruner {
                         if value.is_object() || value.is_array() {
                             let parent = self.enter(key);
                             self.node(value, below, false);
-                            self.way.truncate(parent);
+                            self.path.truncate(parent);
                         }
                         true
                     }
                     None if keep => true,
                     None => {
-                        self.unknown.field(&self.way, key);
+                        self.unknown.field(&self.path, key);
                         false
                     }
                 }
@@ -73,7 +73,7 @@ impl Pruner {
                     } else {
                         self.node(item, below, false);
                     }
-                    self.way.truncate(parent);
+                    self.path.truncate(parent);
                 }
             }
             _ => {}
@@ -96,14 +96,14 @@ impl Pruner {
                     };
                     let parent = self.enter(key);
                     self.node(value, below, false);
-                    self.way.truncate(parent);
+                    self.path.truncate(parent);
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     let parent = self.enter_item(index);
                     self.preserved(item, schema.items.as_deref());
-                    self.way.truncate(parent);
+                    self.path.truncate(parent);
                 }
             }
             _ => {}
@@ -112,19 +112,19 @@ impl Pruner {
 
     /// Appends a field to the path; returns the path's previous length.
     fn enter(&mut self, key: &str) -> usize {
-        let parent = self.way.len();
+        let parent = self.path.len();
         if parent > 0 {
-            self.way.push('.');
+            self.path.push('.');
         }
-        self.way.push_str(key);
+        self.path.push_str(key);
         parent
     }
 
     /// Appends an item to the path; returns the path's previous length.
     fn enter_item(&mut self, index: usize) -> usize {
-        let parent = self.way.len();
+        let parent = self.path.len();
         // Writing to a String does not fail.
-        let _ = write!(self.way, "[{index}]");
+        let _ = write!(self.path, "[{index}]");
         parent
     }
 }

@@ -82,7 +82,7 @@ mod tests {
     use super::Pattern;
 
     #[test]
-    fn means_what_it_means_in_go() {
+    fn patterns_match_as_in_go() {
         for (pattern, matching, other) in [
             (r"^\d$", "5", "٣"),
             (r"^\w+$", "a_1", "é"),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_go_refuses() {
+    fn patterns_rejected_by_go_are_rejected() {
         for (pattern, want) in [
             ("[a", "missing closing ]: `[a`"),
             ("(a", "missing closing ): `(a`"),
@@ -154,7 +154,7 @@ mod tests {
 
     /// Patterns that `limits.rs` rejects, and that the engine rejects as well with its own message.
     #[test]
-    fn refuses_what_would_take_too_much_memory() {
+    fn patterns_beyond_the_memory_limit_are_rejected() {
         let large = format!("({}){{1000}}", "(?:ab|c)".repeat(2_000));
         let deep = format!("{}a{}", "(".repeat(1_001), ")".repeat(1_001));
         let less_deep = format!("{}a{}", "(".repeat(300), ")".repeat(300));

@@ -118,7 +118,7 @@ mod tests {
     use super::SelectableField;
 
     #[test]
-    fn values_are_texts() {
+    fn selectable_values_are_converted_to_text() {
         let object = json!({"spec": {"a": "x", "i": 5, "b": true, "n": null}});
         for (path, want) in [
             (".spec.a", "x"),

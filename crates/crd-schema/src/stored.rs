@@ -74,7 +74,7 @@ mod tests {
     use crate::SelectableField;
 
     #[test]
-    fn an_object_becomes_what_is_stored_and_indexed() {
+    fn object_is_stripped_and_indexed() {
         let mut object = json!({
             "metadata": {
                 "name": "a", "uid": "u", "resourceVersion": "7", "selfLink": "/x",

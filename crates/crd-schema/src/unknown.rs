@@ -69,7 +69,7 @@ mod tests {
     use super::{MAX_BYTES, Unknown};
 
     #[test]
-    fn the_first_paths_are_kept() {
+    fn first_paths_in_order_are_kept() {
         let mut unknown = Unknown::default();
         for index in (0..200_000).rev() {
             unknown.field("spec", &format!("f{index:06}"));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn long_paths_are_cut() {
+    fn long_paths_are_truncated() {
         let mut unknown = Unknown::default();
         let parent = "é".repeat(500_000);
         for index in 0..10_000 {

@@ -118,7 +118,7 @@ pub(super) fn coerce(
     };
     match mode {
         Mode::Strict => {
-            check(map, "ObjectMeta", "", OBJECT_META).map_err(|complaint| complaint.text)?;
+            check(map, "ObjectMeta", "", OBJECT_META).map_err(|error| error.text)?;
         }
         Mode::DropInvalid => map.retain(|key, value| match find(OBJECT_META, key) {
             Some(field) => check_field(value, field, "ObjectMeta", field.name).is_ok(),
@@ -136,7 +136,7 @@ fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
 /// An error of Go's decoder, and whether it ends decoding. The decoder reports the first value of a
 /// wrong type after it has read everything, but an error of a type with its own `UnmarshalJSON`
 /// ends decoding immediately.
-struct Complaint {
+struct DecodeError {
     text: String,
     stops: bool,
 }
@@ -146,7 +146,7 @@ fn check(
     owner: &str,
     prefix: &str,
     fields: &[Field],
-) -> Result<(), Complaint> {
+) -> Result<(), DecodeError> {
     let mut first = Ok(());
     for (key, value) in map {
         let Some(field) = find(fields, key) else {
@@ -157,29 +157,29 @@ fn check(
         } else {
             check_field(value, field, owner, &format!("{prefix}.{}", field.name))
         };
-        first = graver(first, checked)?;
+        first = first_error(first, checked)?;
     }
     first
 }
 
 /// The earlier of two errors, unless the later one ends decoding: then it is returned immediately.
-fn graver(
-    first: Result<(), Complaint>,
-    next: Result<(), Complaint>,
-) -> Result<Result<(), Complaint>, Complaint> {
+fn first_error(
+    first: Result<(), DecodeError>,
+    next: Result<(), DecodeError>,
+) -> Result<Result<(), DecodeError>, DecodeError> {
     match next {
-        Err(complaint) if complaint.stops => Err(complaint),
+        Err(error) if error.stops => Err(error),
         next => Ok(first.and(next)),
     }
 }
 
-fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<(), Complaint> {
+fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<(), DecodeError> {
     let mismatch = |value: &Value, want: &str| {
         let kind = match (want, value) {
             ("int64", Value::Number(_)) => format!("number {}", go_number(value)),
             _ => kube_json::json_kind(value).to_owned(),
         };
-        Err(Complaint {
+        Err(DecodeError {
             text: format!(
                 "json: cannot unmarshal {kind} into Go struct field {owner}.{name} of type {want}"
             ),
@@ -198,7 +198,7 @@ fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<
         | (Shape::Bool, Value::Bool(_)) => Ok(()),
         (Shape::Integer, Value::Number(_)) if go_integer(value).is_some() => Ok(()),
         (Shape::Time, Value::String(text)) if time::parse(text).is_some() => Ok(()),
-        (Shape::Time, Value::String(text)) => Err(Complaint {
+        (Shape::Time, Value::String(text)) => Err(DecodeError {
             text: format!(
                 "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \
                  \"2006\""
@@ -215,7 +215,7 @@ fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<
                     Value::Null => Ok(()),
                     other => mismatch(other, &format!("v1.{structure}")),
                 };
-                first = graver(first, checked)?;
+                first = first_error(first, checked)?;
             }
             first
         }

@@ -23,7 +23,7 @@ fn manifest(schema: &Value) -> Value {
 }
 
 #[test]
-fn names_have_defaults() {
+fn missing_names_get_defaults() {
     let loaded = Definition::from_manifest(&manifest(&json!({"type": "object"})));
     let definition = loaded.expect("a definition").definition;
     assert_eq!(definition.names.singular, "foo");
@@ -45,7 +45,7 @@ fn check(schema: &Value, want: &[&str]) {
 }
 
 #[test]
-fn schemas_are_structural() {
+fn invalid_schemas_are_rejected() {
     check(
         &json!({}),
         &[".type: Required value: must not be empty at the root"],

@@ -59,7 +59,7 @@ fn version_3_names_operations_and_schemas() {
 }
 
 #[test]
-fn version_2_drops_what_it_cannot_say() {
+fn version_2_omits_unsupported_keywords() {
     let schema = json!({
         "type": "object",
         "required": ["a"],

@@ -92,7 +92,7 @@ mod tests {
     use super::Permitted;
 
     #[test]
-    fn values_are_compared_as_go_does() {
+    fn enum_values_compare_as_in_go() {
         let permitted = |values: Value| Permitted::from(values.as_array().cloned().unwrap());
         for (values, value, want) in [
             (json!([1, "a"]), json!(1), true),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The path of a value; the root is empty, fields are joined with dots.
 #[derive(Clone, Copy)]
-pub(super) enum Way<'a> {
+pub(super) enum Location<'a> {
     Root,
     Key(&'a Self, &'a str),
     Index(&'a Self, usize),
@@ -108,48 +108,56 @@ fn take(left: &mut u64, amount: u64) -> bool {
     after.is_some()
 }
 
-impl fmt::Display for Way<'_> {
+impl fmt::Display for Location<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Way::Root => Ok(()),
-            Way::Key(parent, key) => match parent {
-                Way::Root => out.write_str(key),
+            Location::Root => Ok(()),
+            Location::Key(parent, key) => match parent {
+                Location::Root => out.write_str(key),
                 parent => write!(out, "{parent}.{key}"),
             },
-            Way::Index(parent, index) => write!(out, "{parent}[{index}]"),
+            Location::Index(parent, index) => write!(out, "{parent}[{index}]"),
         }
     }
 }
 
 impl Fault {
-    fn new(kind: ErrorType, way: Way<'_>, value: impl Into<Shown>, detail: String) -> Self {
-        Self(Error::new(kind, way, value, detail))
+    fn new(
+        kind: ErrorType,
+        location: Location<'_>,
+        value: impl Into<Shown>,
+        detail: String,
+    ) -> Self {
+        Self(Error::new(kind, location, value, detail))
     }
 
-    pub(super) fn wrong_type(way: Way<'_>, want: &str, found: &str) -> Self {
+    pub(super) fn wrong_type(location: Location<'_>, want: &str, found: &str) -> Self {
         let quoted = api_types::go_text::quote(found);
-        let detail = format!("{way} in body must be of type {want}: {quoted}");
-        Self::new(ErrorType::TypeInvalid, way, found, detail)
+        let detail = format!("{location} in body must be of type {want}: {quoted}");
+        Self::new(ErrorType::TypeInvalid, location, found, detail)
     }
 
-    pub(super) fn invalid(way: Way<'_>, value: impl Into<Shown>, what: &str) -> Self {
+    pub(super) fn invalid(location: Location<'_>, value: impl Into<Shown>, what: &str) -> Self {
         Self::new(
             ErrorType::Invalid,
-            way,
+            location,
             value,
-            format!("{way} in body {what}"),
+            format!("{location} in body {what}"),
         )
     }
 
-    pub(super) fn too_long(way: Way<'_>, most: i64) -> Self {
-        Self(Error::too_long(way, usize::try_from(most).unwrap_or(0)))
+    pub(super) fn too_long(location: Location<'_>, most: i64) -> Self {
+        Self(Error::too_long(
+            location,
+            usize::try_from(most).unwrap_or(0),
+        ))
     }
 
     /// The error for a text that is not matched with a pattern, because that might take many
     /// seconds.
-    pub(super) fn unmatched(way: Way<'_>, pattern: &str) -> Self {
+    pub(super) fn unmatched(location: Location<'_>, pattern: &str) -> Self {
         let detail = format!("takes too long to match with '{pattern}'");
-        Self::new(ErrorType::TooLong, way, Shown::omitted(), detail)
+        Self::new(ErrorType::TooLong, location, Shown::omitted(), detail)
     }
 
     /// The error for an object whose branches are not all checked, because that might take many
@@ -158,28 +166,28 @@ impl Fault {
         let detail = "takes too long to check with anyOf, oneOf, allOf and not";
         Self::new(
             ErrorType::TooLong,
-            Way::Root,
+            Location::Root,
             Shown::omitted(),
             detail.to_owned(),
         )
     }
 
-    pub(super) fn too_many(way: Way<'_>, count: i64, most: i64) -> Self {
+    pub(super) fn too_many(location: Location<'_>, count: i64, most: i64) -> Self {
         let count = usize::try_from(count).unwrap_or(0);
         let most = usize::try_from(most).unwrap_or(0);
-        Self(Error::too_many(way, count, most))
+        Self(Error::too_many(location, count, most))
     }
 
-    pub(super) fn required(way: Way<'_>, name: &str) -> Self {
-        Self(Error::required(Way::Key(&way, name), ""))
+    pub(super) fn required(location: Location<'_>, name: &str) -> Self {
+        Self(Error::required(Location::Key(&location, name), ""))
     }
 
-    pub(super) fn forbidden_field(way: Way<'_>, name: &str) -> Self {
-        let detail = format!("{way}.{name} in body is a forbidden property");
-        Self::new(ErrorType::Invalid, way, name, detail)
+    pub(super) fn forbidden_field(location: Location<'_>, name: &str) -> Self {
+        let detail = format!("{location}.{name} in body is a forbidden property");
+        Self::new(ErrorType::Invalid, location, name, detail)
     }
 
-    pub(super) fn not_supported(way: Way<'_>, value: &Value, values: &[Value]) -> Self {
+    pub(super) fn not_supported(location: Location<'_>, value: &Value, values: &[Value]) -> Self {
         let texts: Vec<String> = values
             .iter()
             .map(|value| match value {
@@ -187,12 +195,18 @@ impl Fault {
                 other => String::from_utf8_lossy(&kube_json::to_vec(other)).into_owned(),
             })
             .collect();
-        Self(Error::not_supported(way, value, &texts))
+        Self(Error::not_supported(location, value, &texts))
     }
 
-    pub(super) fn bad_factor(way: Way<'_>, factor: String) -> Self {
-        let detail = format!("factor MultipleOf declared for {way} must be positive: {factor}");
-        Self::new(ErrorType::Invalid, way, Shown::verbatim(factor), detail)
+    pub(super) fn bad_factor(location: Location<'_>, factor: String) -> Self {
+        let detail =
+            format!("factor MultipleOf declared for {location} must be positive: {factor}");
+        Self::new(
+            ErrorType::Invalid,
+            location,
+            Shown::verbatim(factor),
+            detail,
+        )
     }
 
     /// An error without its own path.

@@ -15,7 +15,7 @@ fn check(encode: fn(&Value) -> Vec<u8>, document: &str, want: &[u8]) {
 }
 
 #[test]
-fn version_2_is_what_gnostic_makes_of_it() {
+fn version_2_protobuf_equals_gnostic() {
     check(
         v2,
         include_str!("tests/v2.json"),
@@ -24,7 +24,7 @@ fn version_2_is_what_gnostic_makes_of_it() {
 }
 
 #[test]
-fn version_3_is_what_gnostic_makes_of_it() {
+fn version_3_protobuf_equals_gnostic() {
     check(
         v3,
         include_str!("tests/v3.json"),
