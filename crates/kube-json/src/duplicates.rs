@@ -31,14 +31,14 @@ impl Duplicates {
         self.paths.len()
     }
 
-    /// Records a repeated key before all paths recorded since its mark; `way` leads to the key from
+    /// Records a repeated key before all paths recorded since its mark; `steps` leads to the key from
     /// the root.
-    pub(crate) fn record<'a>(&mut self, mark: usize, way: impl Iterator<Item = Step<'a>>) {
+    pub(crate) fn record<'a>(&mut self, mark: usize, steps: impl Iterator<Item = Step<'a>>) {
         if mark >= MAX_PATHS || self.budget == 0 {
             return;
         }
-        let (path, steps) = path(way);
-        self.budget = self.budget.saturating_sub(path.len() + steps);
+        let (path, count) = path(steps);
+        self.budget = self.budget.saturating_sub(path.len() + count);
         if !self.paths.contains(&path) {
             self.paths.insert(mark, path);
             self.paths.truncate(MAX_PATHS);
@@ -51,10 +51,10 @@ impl Duplicates {
 }
 
 /// The text of a path, and its number of steps.
-fn path<'a>(way: impl Iterator<Item = Step<'a>>) -> (String, usize) {
-    let (mut text, mut steps) = (String::new(), 0);
-    for step in way {
-        steps += 1;
+fn path<'a>(steps: impl Iterator<Item = Step<'a>>) -> (String, usize) {
+    let (mut text, mut count) = (String::new(), 0);
+    for step in steps {
+        count += 1;
         match step {
             Step::Field(name) => {
                 if !text.is_empty() {
@@ -68,7 +68,7 @@ fn path<'a>(way: impl Iterator<Item = Step<'a>>) -> (String, usize) {
             }
         }
     }
-    (text, steps)
+    (text, count)
 }
 
 impl Default for Duplicates {

@@ -108,7 +108,7 @@ mod tests {
     use crate::{to_vec, to_vec_pretty};
 
     #[test]
-    fn indent_equals_the_pretty_form_however_it_is_cut() {
+    fn indent_of_pieces_equals_the_pretty_form() {
         let value = json!({"a": [1, "x\\\"],{", {}, [], [[]], {"k": null}], "b": {"c": "\\"}});
         let (compact, want) = (to_vec(&value), to_vec_pretty(&value));
         assert_eq!(
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn indentation_ends_where_it_costs_too_much() {
+    fn indentation_stops_at_its_limit() {
         let (levels, items) = (2_000, 100_000);
         let inner = vec!["0"; items].join(",");
         let compact = format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels));

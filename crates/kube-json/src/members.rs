@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_in_their_order() {
+    fn members_are_returned_in_order() {
         check("{}", &[]);
         check("[1]", &[]);
         check("", &[]);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_of_every_length_end_at_their_quote() {
+    fn strings_of_every_length_are_skipped() {
         for length in 0..80 {
             let text = "é#[]!\u{a2}"
                 .chars()
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_entered_by_their_key() {
+    fn enter_finds_the_object_under_a_key() {
         let text = br#"{"a":{"c":[1]},"b":{"d":2,"e":{}},"f":3}"#;
         let keys = |key: &[u8]| -> Vec<_> {
             let members = Members::of(text).within(key);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_text_ends_the_walk() {
+    fn malformed_text_ends_the_iteration() {
         check(r#"{"a":1,"b"}"#, &[("a", "1")]);
         check(r#"{"a":"x"#, &[]);
         check(r#"{"a":"x\"#, &[]);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_found_in_their_order() {
+    fn items_are_returned_in_order() {
         let items: Vec<_> = Items::of(br#"[1,{"a":[2]},"x,y",[]]"#).collect();
         let want: [&[u8]; 4] = [b"1", br#"{"a":[2]}"#, br#""x,y""#, b"[]"];
         assert_eq!(items, want);

@@ -27,10 +27,10 @@ pub const STACK_SIZE: usize = 64 << 20;
 const LONG: usize = 1 << 16;
 
 /// Limit of one growth step of an array, as a multiple of its length.
-const MOST_GROWTH: usize = 32;
+const MAX_GROWTH_FACTOR: usize = 32;
 
 /// Levels that responses add around an object: a list, an event, a row of a table.
-const AROUND: usize = 8;
+const WRAPPER_LEVELS: usize = 8;
 
 /// A document and the findings of strict decoding.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +76,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, ParseError> {
 ///
 /// As [`parse`].
 pub fn reparse(written: &[u8]) -> Result<Value, ParseError> {
-    parse_within(written, MAX_DEPTH + AROUND, usize::MAX).map(|parsed| parsed.value)
+    parse_within(written, MAX_DEPTH + WRAPPER_LEVELS, usize::MAX).map(|parsed| parsed.value)
 }
 
 fn parse_within(input: &[u8], max_depth: usize, memory: usize) -> Result<Parsed, ParseError> {
@@ -104,7 +104,7 @@ struct Parser<'a> {
     duplicates: Duplicates,
     /// The first number beyond the range of float64. It is reported only if the syntax of the whole
     /// document is valid, as in Go.
-    unfit: Option<ParseError>,
+    out_of_range: Option<ParseError>,
 }
 
 /// A container whose end has not been read.
@@ -133,7 +133,7 @@ impl<'a> Parser<'a> {
             budget,
             invalid,
             duplicates: Duplicates::default(),
-            unfit: None,
+            out_of_range: None,
         }
     }
 
@@ -143,7 +143,7 @@ impl<'a> Parser<'a> {
         if self.at < self.bytes.len() {
             return Err(self.unexpected("after top-level value"));
         }
-        match self.unfit {
+        match self.out_of_range {
             Some(error) => Err(error),
             None => Ok(Parsed {
                 value,
@@ -251,7 +251,7 @@ impl<'a> Parser<'a> {
         // Estimates the rest of the text from the items so far.
         let rest = self.bytes.len() - self.at;
         let more = len.saturating_mul(rest) / self.at.max(1) + len / 8;
-        items.reserve_exact(more.min(MOST_GROWTH * len));
+        items.reserve_exact(more.min(MAX_GROWTH_FACTOR * len));
     }
 
     /// Adds a member to the innermost object and reads the next key; returns whether the object

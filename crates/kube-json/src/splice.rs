@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_set_in_its_place() {
+    fn member_is_set_in_key_order() {
         let cases = [
             (
                 r#"{"metadata":{}}"#,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_with_metadata_is_refused() {
+    fn text_without_metadata_object_is_rejected() {
         let objects = [
             "",
             "[]",

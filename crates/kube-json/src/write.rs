@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_sorted_and_nothing_is_spaced() {
+    fn compact_form_has_sorted_keys_and_no_spaces() {
         check(
             &json!({"b": [1, null, true], "a": {}, "B": i64::MIN}),
             r#"{"B":-9223372036854775808,"a":{},"b":[1,null,true]}"#,

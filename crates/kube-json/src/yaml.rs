@@ -75,10 +75,10 @@ fn tree(text: &str) -> Result<(Value, Option<String>), ParseError> {
         Err(error) => error,
     };
     let Some(repeated) = duplicate(&error) else {
-        return Err(said(&error));
+        return Err(convert_error(&error));
     };
     let lenient = read(serde_saphyr::DuplicateKeyPolicy::LastWins);
-    let value = lenient.map_err(|error| said(&error))?;
+    let value = lenient.map_err(|error| convert_error(&error))?;
     Ok((value, Some(repeated)))
 }
 
@@ -133,7 +133,7 @@ fn syntax(reason: &str) -> ParseError {
     ParseError::Syntax(format!("yaml: {reason}"))
 }
 
-fn said(error: &serde_saphyr::Error) -> ParseError {
+fn convert_error(error: &serde_saphyr::Error) -> ParseError {
     let text = error.without_snippet().to_string();
     // Go's message for the most common mistake; it names the line only from the second line on.
     let Some(place) = text.strip_prefix("mapping values are not allowed in this context at line ")

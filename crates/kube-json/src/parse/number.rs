@@ -42,7 +42,7 @@ impl Parser<'_> {
         if let Some(number) = text.parse().ok().and_then(Number::from_f64) {
             return number;
         }
-        self.unfit.get_or_insert_with(|| {
+        self.out_of_range.get_or_insert_with(|| {
             ParseError::Syntax(format!(
                 "json: cannot unmarshal number {text} into Go value of type float64"
             ))
