@@ -145,8 +145,8 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Re
     let (writes, watches) = (acks.len(), informer.watches);
     let copies = there.copies + back.copies;
     let figures = format!(
-        "copies {:.1} s; writes refused {:.1} s and {:.1} s; {objects} objects, {writes} writes at \
-         {rate:.0}/s, each seen once by one informer in {watches} watches",
+        "copies {:.1} s; writes rejected for {:.1} s and {:.1} s; {objects} objects, {writes} writes \
+         at {rate:.0}/s, each delivered once to an informer in {watches} watches",
         copies.as_secs_f64(),
         there.rejected.as_secs_f64(),
         back.rejected.as_secs_f64(),

@@ -90,7 +90,7 @@ impl GoModule {
                 Ok(status) if status.success() => std::fs::rename(&partial, &target)?,
                 Ok(status) => bail!("go build {package} failed: {status}"),
                 Err(_) => bail!(
-                    "{program} must be built, and there is no `go`: install Go, or set \
+                    "cannot build {program}, because `go` is not installed: install Go, or set \
                      KUBEBUILDER_ASSETS to a folder with kube-apiserver, etcd and kubectl"
                 ),
             }

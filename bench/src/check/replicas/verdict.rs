@@ -64,13 +64,13 @@ impl Run {
             "{events} events of {acknowledged} acknowledged writes and {unknown_outcomes} with unknown outcome"
         );
         let (quiet, all) = (self.latencies(Some(self.quiet)), self.latencies(None));
-        let (p99, storm) = (percentile(&quiet, 99), percentile(&all, 99));
+        let (p99, p99_all) = (percentile(&quiet, 99), percentile(&all, 99));
         let resumed: usize = self.watched.iter().map(|it| it.resumed).sum();
         let conflicts: usize = self.written.iter().map(|it| it.conflicts).sum();
         let figures = format!(
             "{events} events × {} watchers, {resumed} resumed, {} kills, {unknown_outcomes} writes \
-             unanswered, {conflicts} conflicts, {:.0} writes/s in quiet; seen on another replica \
-             in quiet p50 {:.1?}, p99 {p99:.1?}; over all p50 {:.1?}, p99 {storm:.1?}",
+             with unknown outcome, {conflicts} conflicts; without kills {:.0} writes/s, delivery \
+             to other replicas p50 {:.1?}, p99 {p99:.1?}; whole run p50 {:.1?}, p99 {p99_all:.1?}",
             self.watched.len(),
             self.kills,
             self.rate(),

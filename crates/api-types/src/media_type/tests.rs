@@ -13,7 +13,7 @@ fn form(accept: &str) -> Option<(Encoding, Transform)> {
 }
 
 #[test]
-fn the_first_acceptable_clause_wins() {
+fn first_acceptable_clause_wins() {
     let json = Some((Encoding::Json, Transform::None));
     let yaml = Some((Encoding::Yaml, Transform::None));
     for (accept, want) in [

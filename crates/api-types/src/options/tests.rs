@@ -9,7 +9,7 @@ use super::{
 use crate::status::ApiError;
 
 fn check<T: std::fmt::Debug>(outcome: Result<T, ApiError>, code: u16, message: &str) {
-    let error = outcome.expect_err("options that are refused");
+    let error = outcome.expect_err("rejected options");
     assert_eq!((error.code(), error.to_string().as_str()), (code, message));
 }
 

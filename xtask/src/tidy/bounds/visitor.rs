@@ -82,8 +82,8 @@ impl BoundVisitor {
             self.found(
                 signature.fn_token.span(),
                 format!(
-                    "fn {name} calls itself: say what bounds the depth (`// bounded: …`), or use a \
-                     list of what is left to do"
+                    "fn {name} calls itself: state the bound of the depth (`// bounded: …`), or use \
+                     an explicit stack"
                 ),
             );
         }
@@ -141,7 +141,7 @@ impl BoundVisitor {
         self.found(
             call.method.span(),
             format!(
-                "`.{method}(…)` searches a list inside a loop: use a set, or say what bounds the list \
+                "`.{method}(…)` searches a list inside a loop: use a set, or state the bound of the list \
                  (`// bounded: …`)"
             ),
         );
