@@ -1,46 +1,44 @@
-//! Promises under load: each starts a fresh server and fails with the figures that break it; a time
-//! that is missed is measured again, see [`tries`].
+//! Performance guarantees under load. Each check starts a fresh server and fails with the figures
+//! that violate its guarantee. A missed time limit is measured again, see [`retry`].
 
 mod fanout;
 mod lists;
 mod replicas;
 mod restart;
+mod retry;
 mod swap;
-mod tries;
 
 use anyhow::{Result, ensure};
 
 use crate::target::Programs;
-use tries::Outcome;
+use retry::Outcome;
 
 /// Namespace of the objects.
 const NAMESPACE: &str = "default";
 
-/// Which promises.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// `all`, or names separated by commas; `list` prints them.
     names: String,
 
-    /// How long `replicas` lasts [default: 300, among `all` 30].
+    /// Duration of `replicas` in seconds [default: 300, under `all` 30].
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
 
-    /// Objects that `swap` moves [default: 100,000, and 20,000 under `all`].
+    /// Objects that `swap` moves [default: 100,000, under `all` 20,000].
     #[arg(long, value_name = "N")]
     objects: Option<usize>,
 
-    /// Writes a second that clients of `swap` try to make.
+    /// Writes per second that the clients of `swap` offer.
     #[arg(long, value_name = "N", default_value_t = swap::RATE)]
     rate: usize,
 
-    /// How many times what is promised a time may take where the machine's speed is not known; what
-    /// is more than promised is told as late.
+    /// Factor on every time limit, for machines of unknown speed; a check that needs it is reported
+    /// as slow.
     #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
     slack: f64,
 }
 
-/// A promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Check {
     Rows,
@@ -55,19 +53,19 @@ enum Check {
     Swap,
 }
 
-/// How much some checks do.
+/// Load of the checks whose size is configurable.
 struct Sizes {
-    /// What `swap` moves under.
+    /// Load of `swap`.
     swap: swap::Load,
-    /// How long `replicas` lasts.
+    /// Duration of `replicas`, in seconds.
     seconds: u64,
 }
 
-/// Objects that `swap` moves: as promised, and as few as show the same in a run of all checks.
-const SWAPPED: usize = 100_000;
-const SWAPPED_AMONG_ALL: usize = 20_000;
+/// Objects that `swap` moves: the guaranteed number, and a smaller one for a run of all checks.
+const SWAP_OBJECTS: usize = 100_000;
+const SWAP_OBJECTS_AMONG_ALL: usize = 20_000;
 
-/// All promises: name, what it says.
+/// All checks: name, guarantee.
 const CHECKS: &[(&str, Check, &str)] = &[
     (
         "rows",
@@ -92,7 +90,7 @@ const CHECKS: &[(&str, Check, &str)] = &[
     (
         "slow-reader",
         Check::SlowReader,
-        "a slow reader is complete or cut; others see p99 < 50 ms",
+        "a slow reader gets every event or is disconnected; p99 of others < 50 ms",
     ),
     (
         "delivery",
@@ -117,15 +115,15 @@ const CHECKS: &[(&str, Check, &str)] = &[
     (
         "swap",
         Check::Swap,
-        "100,000 objects SQLite → PostgreSQL → SQLite under writes < 60 s: no gap, nothing twice",
+        "100,000 objects SQLite → PostgreSQL → SQLite under writes < 60 s: no event lost or repeated",
     ),
 ];
 
-/// Runs the named promises.
+/// Runs the named checks.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     if options.names == "list" {
-        for (name, _, promise) in CHECKS {
-            println!("{name}: {promise}");
+        for (name, _, guarantee) in CHECKS {
+            println!("{name}: {guarantee}");
         }
         return Ok(());
     }
@@ -134,15 +132,15 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         let known = *name == "all" || CHECKS.iter().any(|(known, _, _)| known == name);
         ensure!(
             known,
-            "no promise is called {name}; `check list` prints them"
+            "no check named {name}; `check list` prints all names"
         );
     }
-    let programs = Programs::beside_us()?;
+    let programs = Programs::of_this_build()?;
     let among_all = names == ["all"];
     let (objects, seconds) = if among_all {
-        (SWAPPED_AMONG_ALL, replicas::SECONDS_AMONG_ALL)
+        (SWAP_OBJECTS_AMONG_ALL, replicas::DEFAULT_SECONDS_AMONG_ALL)
     } else {
-        (SWAPPED, replicas::SECONDS)
+        (SWAP_OBJECTS, replicas::DEFAULT_SECONDS)
     };
     let sizes = Sizes {
         swap: swap::Load {
@@ -151,31 +149,31 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         },
         seconds: options.seconds.unwrap_or(seconds),
     };
-    let mut broken = 0;
-    let mut kept = 0;
-    let mut late = 0;
-    for (name, check, promise) in CHECKS {
+    let mut failed = 0;
+    let mut passed = 0;
+    let mut slow = 0;
+    for (name, check, guarantee) in CHECKS {
         if !names.contains(name) && !among_all {
             continue;
         }
         let check = async || perform(*check, &programs, &sizes).await;
-        match tries::run(options.slack, check).await {
-            Ok(Outcome::Kept(figures)) => {
-                kept += 1;
-                println!("kept    {name}: {promise} ({figures})");
+        match retry::run(options.slack, check).await {
+            Ok(Outcome::Passed(figures)) => {
+                passed += 1;
+                println!("pass  {name}: {guarantee} ({figures})");
             }
-            Ok(Outcome::Late(figures)) => {
-                late += 1;
-                println!("late    {name}: {promise} ({figures})");
+            Ok(Outcome::Slow(figures)) => {
+                slow += 1;
+                println!("slow  {name}: {guarantee} ({figures})");
             }
             Err(error) => {
-                broken += 1;
-                println!("BROKEN  {name}: {promise}: {error:#}");
+                failed += 1;
+                println!("FAIL  {name}: {guarantee}: {error:#}");
             }
         }
     }
-    println!("{kept} passed, {late} late, {broken} failed");
-    ensure!(broken == 0, "{broken} promises broken");
+    println!("{passed} passed, {slow} slow, {failed} failed");
+    ensure!(failed == 0, "{failed} checks failed");
     Ok(())
 }
 

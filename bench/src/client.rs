@@ -1,4 +1,4 @@
-//! HTTP/2 over TLS, one connection at a time, with nothing between the caller and the frames.
+//! HTTP/2 over TLS with direct control of connections and frames.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,21 +17,21 @@ use tokio_rustls::TlsConnector;
 
 use crate::kubeconfig::Endpoint;
 
-/// No single answer may take longer.
-const DEADLINE: Duration = Duration::from_secs(120);
-/// Receive windows, so that flow control measures the server and not the client.
+/// Timeout of one response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Receive windows, large so that flow control of the client does not limit the server.
 const WINDOW: u32 = 4 << 20;
 
-/// A set of connections to one server; requests are spread over them in turn.
+/// Connections to one server; callers choose one by number.
 pub(crate) struct Client {
     authority: String,
     connections: Vec<SendRequest<Full<Bytes>>>,
-    /// Drives the connections; dropped with the client.
+    /// Tasks that drive the connections; aborted on drop.
     _drivers: JoinSet<()>,
 }
 
-/// A whole answer.
-pub(crate) struct Answer {
+/// A complete response.
+pub(crate) struct FullResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
@@ -55,7 +55,7 @@ impl Client {
                 .handshake(TokioIo::new(stream))
                 .await?;
             drivers.spawn(async move {
-                // The end of a connection shows in the requests that use it.
+                // A connection error also fails the requests on it, so the result is dropped.
                 let _ = connection.await;
             });
             senders.push(sender);
@@ -67,7 +67,7 @@ impl Client {
         })
     }
 
-    /// Sends a request on connection `lane` and returns the answer's head and body stream.
+    /// Sends a request on connection `lane` and returns the response's head and body stream.
     pub(crate) async fn open(
         &self,
         lane: usize,
@@ -89,7 +89,7 @@ impl Client {
         Ok(sender.send_request(request.body(Full::new(body))?).await?)
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     pub(crate) async fn call(
         &self,
         lane: usize,
@@ -97,38 +97,38 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: Bytes,
-    ) -> Result<Answer> {
+    ) -> Result<FullResponse> {
         let whole = async {
             let response = self.open(lane, method, path, headers, body).await?;
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();
-            anyhow::Ok(Answer { status, body })
+            anyhow::Ok(FullResponse { status, body })
         };
-        match tokio::time::timeout(DEADLINE, whole).await {
-            Ok(answer) => answer,
-            Err(_) => bail!("{path}: no answer within {DEADLINE:?}"),
+        match tokio::time::timeout(RESPONSE_TIMEOUT, whole).await {
+            Ok(response) => response,
+            Err(_) => bail!("{path}: no response within {RESPONSE_TIMEOUT:?}"),
         }
     }
 
-    /// GET that must answer 200.
+    /// GET that must have status 200.
     pub(crate) async fn get(&self, lane: usize, path: &str) -> Result<Bytes> {
         self.get_as(lane, path, "application/json").await
     }
 
-    /// GET with an Accept header that must answer 200.
+    /// GET with an Accept header that must have status 200.
     pub(crate) async fn get_as(&self, lane: usize, path: &str, accept: &str) -> Result<Bytes> {
-        let answer = self
+        let response = self
             .call(lane, Method::GET, path, &[("accept", accept)], Bytes::new())
             .await?;
         ensure!(
-            answer.status == StatusCode::OK,
+            response.status == StatusCode::OK,
             "GET {path}: {}",
-            describe(&answer)
+            describe(&response)
         );
-        Ok(answer.body)
+        Ok(response.body)
     }
 
-    /// Any write that must succeed.
+    /// A write that must succeed.
     pub(crate) async fn write(
         &self,
         lane: usize,
@@ -138,22 +138,22 @@ impl Client {
         body: Bytes,
     ) -> Result<Bytes> {
         let headers = [("content-type", content_type)];
-        let answer = self
+        let response = self
             .call(lane, method.clone(), path, &headers, body)
             .await?;
         ensure!(
-            answer.status.is_success(),
+            response.status.is_success(),
             "{method} {path}: {}",
-            describe(&answer)
+            describe(&response)
         );
-        Ok(answer.body)
+        Ok(response.body)
     }
 }
 
 /// Status and the beginning of the body, for messages.
-pub(crate) fn describe(answer: &Answer) -> String {
-    let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]);
-    format!("{} {text}", answer.status)
+pub(crate) fn describe(response: &FullResponse) -> String {
+    let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
+    format!("{} {text}", response.status)
 }
 
 fn tls_config(endpoint: &Endpoint) -> Result<rustls::ClientConfig> {

@@ -1,4 +1,4 @@
-//! `ark-bench compare`: the same load on us and on our peers in one run, as ratios.
+//! `ark-bench compare`: the same load on ark-apiserver and its peers in one run, as ratios.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,60 +13,58 @@ use crate::objects::{ALL, Factory, collection};
 use crate::report::{Memory, Report, Side};
 use crate::target::{Peer, Programs, Target};
 
-/// Namespace of the measured objects; the reference knows it from the start.
+/// Namespace of the measured objects; it exists on the reference from the start.
 const NAMESPACE: &str = "default";
-/// Connections of the unary load; client-go uses one per process, and a cluster has several.
+/// Connections of the unary load. client-go uses one per process, and a cluster runs several.
 const CONNECTIONS: usize = 8;
 
-/// What to measure and how much of it.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Options {
     /// Objects in the lists.
     #[arg(long, default_value_t = 10_000)]
     objects: usize,
-    /// Size of an object as served, bytes.
+    /// Size of an object as served, in bytes.
     #[arg(long, default_value_t = 2600)]
     object_bytes: usize,
     /// Single-object operations per measurement.
     #[arg(long, default_value_t = 2_000)]
     operations: usize,
-    /// Repetitions of a list.
+    /// Repetitions of each list.
     #[arg(long, default_value_t = 5)]
     lists: usize,
-    /// Where we keep our objects.
+    /// Storage driver of ark-apiserver.
     #[arg(long, default_value = "sqlite")]
     backend: Backend,
-    /// Whom we are compared with; repeat it, or separate them by commas.
+    /// Servers to compare with; repeat the flag, or separate them by commas.
     #[arg(long, default_value = "etcd", value_delimiter = ',')]
     peer: Vec<Peer>,
-    /// Leave the peers out.
+    /// Measure only ark-apiserver, without peers.
     #[arg(long, conflicts_with = "peer")]
     only_ours: bool,
-    /// Folder of another build of ark-apiserver, which is compared as well.
+    /// Folder of another build of ark-apiserver, to be compared as well.
     #[arg(long)]
     before: Option<PathBuf>,
-    /// Times that everything is measured. The least CPU time of each figure counts: it is the one that
-    /// other work of the machine disturbed least.
+    /// Rounds of all measurements. Each figure reports the round with the least CPU time, which
+    /// other processes of the machine disturbed least.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
-    /// Measure only what holds this text: `writes`, `lists`, `watch`.
+    /// Measure only the parts whose name contains this text: `writes`, `lists`, `watch`.
     #[arg(long)]
     only: Option<String>,
 }
 
-/// Our storage drivers.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Backend {
     Sqlite,
     Postgres,
 }
 
-/// Measures all and prints the tables.
+/// Runs all measurements and prints the tables.
 ///
-/// The servers run side by side and take turns at each measurement: a machine that is slow for some
-/// minutes, because others use it too, is so for all of them.
+/// The servers run side by side and take turns at each measurement, so that a phase in which a
+/// shared machine is slow affects all of them.
 pub(crate) async fn run(options: &Options) -> Result<String> {
-    let programs = Programs::beside_us()?;
+    let programs = Programs::of_this_build()?;
     let scratch = tempfile::tempdir()?;
     let start = |programs: &Programs, folder: &str| match options.backend {
         Backend::Sqlite => Target::ours(programs, &scratch.path().join(folder)),
@@ -131,14 +129,14 @@ pub(crate) async fn run(options: &Options) -> Result<String> {
 }
 
 impl Options {
-    /// How often a part is measured; not at all if another one is asked for.
+    /// Rounds of a part; 0 if `--only` excludes it.
     fn rounds_of(&self, part: &str) -> usize {
         let wanted = self.only.as_deref().is_none_or(|only| part.contains(only));
         if wanted { self.rounds } else { 0 }
     }
 }
 
-/// One target under load, and what was measured.
+/// One target under load, and its figures.
 struct Load<'a> {
     options: &'a Options,
     target: Target,
@@ -165,8 +163,8 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Connects anew: kube-apiserver closes connections that had nothing to do for 90 s, such as while
-    /// others had their turn.
+    /// Reconnects: kube-apiserver closes connections that were idle for 90 s, such as during the
+    /// turns of the other targets.
     async fn connect(&mut self) -> Result<()> {
         self.client = Arc::new(self.target.connect(CONNECTIONS).await?);
         Ok(())
@@ -174,7 +172,7 @@ impl<'a> Load<'a> {
 
     async fn write(&mut self, kind: Write, clients: usize) -> Result<()> {
         self.connect().await?;
-        // A single client is slow on a real disk; half as many operations tell as much.
+        // A single client is slow on a real disk; half as many operations are significant as well.
         let count = if clients == 1 {
             self.options.operations / 2
         } else {
@@ -193,7 +191,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Removes what the single-object operations left.
+    /// Deletes the objects of the single-object operations.
     async fn clear(&mut self) -> Result<()> {
         self.connect().await?;
         let path = collection(NAMESPACE);
@@ -209,7 +207,7 @@ impl<'a> Load<'a> {
             .map(|_| ())
     }
 
-    /// Creates the objects that lists and memory are measured with.
+    /// Creates the objects of the list and memory measurements.
     async fn fill(&mut self) -> Result<()> {
         self.connect().await?;
         let run = Run {
@@ -231,7 +229,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Watches ten seconds of so many writes per second.
+    /// Measures ten seconds of watches at `rate` writes per second.
     async fn watch(&mut self, watchers: usize, rate: usize) -> Result<()> {
         self.connect().await?;
         let lanes = watchers.div_ceil(50);

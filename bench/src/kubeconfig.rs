@@ -1,4 +1,5 @@
-//! The part of a kubeconfig that a load driver needs: one server, its CA, one client certificate.
+//! The part of a kubeconfig that a load generator needs: one server, its CA, one client
+//! certificate.
 
 use std::path::Path;
 
@@ -7,17 +8,15 @@ use kube_http::Kubeconfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Where to connect and as whom.
+/// Address and credentials of a server.
 pub(crate) struct Endpoint {
     /// `host:port`.
     pub(crate) authority: String,
     /// Host alone, for TLS.
     pub(crate) host: String,
-    /// Certificates that may have signed the server's.
+    /// Trust anchors for the server's certificate.
     pub(crate) ca: Vec<CertificateDer<'static>>,
-    /// The client's certificate chain.
     pub(crate) certificate: Vec<CertificateDer<'static>>,
-    /// The client's key.
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
@@ -27,7 +26,7 @@ pub(crate) fn load(path: &Path) -> Result<Endpoint> {
     let authority = config
         .server
         .strip_prefix("https://")
-        .context("the server is not https")?
+        .context("the server URL is not https")?
         .trim_end_matches('/')
         .to_owned();
     let host = authority

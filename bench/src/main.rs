@@ -1,10 +1,10 @@
-//! `ark-bench`: what ark-apiserver costs, beside what a real kube-apiserver costs, and whether it
-//! keeps its promises under load. See `bench/README.md`.
+//! `ark-bench`: the cost of ark-apiserver compared with a real kube-apiserver, and its performance
+//! guarantees under load. See `bench/README.md`.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line talks to its user"
+    reason = "output of a command-line program"
 )]
 
 mod check;
@@ -22,13 +22,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-/// Load driver and promises under load.
+/// Measure ark-apiserver under load.
 #[derive(Parser)]
 #[command(name = "ark-bench", version)]
 enum Command {
-    /// The same load on us and on kube-apiserver with its stores; prints tables of ratios.
+    /// Apply the same load to ark-apiserver and to kube-apiserver with its stores; print tables of
+    /// ratios.
     Compare(compare::Options),
-    /// Promises under load; fails if one is broken.
+    /// Check performance guarantees under load; fails if one is violated.
     Check(check::Options),
 }
 

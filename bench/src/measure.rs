@@ -1,4 +1,4 @@
-//! Measurements: each yields operations, latencies and the server's CPU seconds.
+//! Measurements: operations, latencies and CPU seconds of the server.
 
 pub(crate) mod fanout;
 pub(crate) mod reads;
@@ -10,12 +10,12 @@ use anyhow::Result;
 
 use crate::processes::Processes;
 
-/// What one operation of a kind costs on one server.
+/// Cost of one kind of operation on one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
-    /// What was done, such as `create, 64 clients`.
+    /// Name of the operation, such as `create, 64 clients`.
     pub(crate) name: String,
-    /// How often.
+    /// Number of operations.
     pub(crate) operations: u64,
     /// Wall-clock time of the whole measurement.
     pub(crate) elapsed: Duration,
@@ -28,7 +28,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// Server CPU per operation, milliseconds.
+    /// Server CPU per operation, in milliseconds.
     pub(crate) fn cpu_ms(&self) -> f64 {
         self.cpu_seconds * 1e3 / self.operations.max(1) as f64
     }
@@ -39,7 +39,7 @@ impl Figure {
     }
 }
 
-/// Runs from creation to [`Stopwatch::stop`].
+/// Measures from creation to [`Stopwatch::stop`].
 pub(crate) struct Stopwatch<'a> {
     processes: &'a Processes,
     cpu: f64,
@@ -56,8 +56,8 @@ impl<'a> Stopwatch<'a> {
         })
     }
 
-    /// Turns the latencies of what ran meanwhile into a figure; `operations` may differ from the
-    /// number of latencies when only some were sampled.
+    /// Builds a figure from the latencies measured meanwhile. `operations` differs from their
+    /// number if only some were sampled.
     pub(crate) fn stop(
         self,
         name: impl Into<String>,
@@ -78,7 +78,7 @@ impl<'a> Stopwatch<'a> {
     }
 }
 
-/// A percentile of sorted values; zero if there are none.
+/// Nearest-rank percentile of sorted values; zero if there are none.
 pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = sorted.len().saturating_mul(percent).div_ceil(100);
     sorted

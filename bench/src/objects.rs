@@ -1,4 +1,4 @@
-//! The objects of the load: Ark Queries of a wanted size as served.
+//! The objects of the load: Ark Queries of a chosen size as served.
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -15,14 +15,14 @@ pub(crate) fn collection(namespace: &str) -> String {
 /// Path of the Queries of all namespaces.
 pub(crate) const ALL: &str = "/apis/ark.mckinsey.com/v1alpha1/queries";
 
-/// Makes Queries whose JSON has one size as the server shows it, whatever it adds.
+/// Makes Queries whose served JSON has a fixed size, including the fields that the server adds.
 #[derive(Clone, Debug)]
 pub(crate) struct Factory {
     padding: usize,
 }
 
 impl Factory {
-    /// Finds the padding that makes a served object `bytes` long on this server.
+    /// Determines the padding that makes a served object `bytes` long on this server.
     pub(crate) async fn calibrate(client: &Client, namespace: &str, bytes: usize) -> Result<Self> {
         let probe = Self { padding: 0 };
         let path = collection(namespace);
@@ -51,7 +51,7 @@ impl Factory {
         })
     }
 
-    /// A Query; every hundredth carries the label `bench=rare`.
+    /// A Query; every hundredth has the label `bench=rare`.
     pub(crate) fn query(&self, name: &str, number: usize) -> Bytes {
         let rarity = if number.is_multiple_of(100) {
             "rare"
@@ -73,13 +73,13 @@ impl Factory {
     }
 }
 
-/// A merge patch of the status that differs with every number.
+/// A merge patch of the status, different for every number.
 pub(crate) fn status_patch(number: usize) -> Bytes {
     let object = json!({"status": {"phase": "running", "duration": format!("{number}ms")}});
     Bytes::from(object.to_string())
 }
 
-/// The name of the n-th object.
+/// The name of the object with this number.
 pub(crate) fn name(prefix: &str, number: usize) -> String {
     format!("{prefix}-{number:06}")
 }

@@ -1,27 +1,27 @@
-//! What the server's processes cost, from the kernel's process table.
+//! CPU time and memory of the server's processes, from `/proc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use anyhow::{Context as _, Result};
 
-/// A set of server processes, read anew whenever it is asked: a database has one for each connection.
+/// A set of server processes, determined at each call because PostgreSQL starts one per connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Processes {
     root: u32,
     with_root: bool,
 }
 
-/// What the process table says about one.
+/// A process in `/proc`.
 struct Entry {
     parent: u32,
-    /// Clock ticks, user and system, of the process and of those children that have ended.
+    /// Clock ticks, user and system, of the process and its reaped children.
     ticks: f64,
     ended: bool,
 }
 
 impl Processes {
-    /// All descendants of a process, and the process itself if asked.
+    /// All descendants of a process, with the process itself if `with_root`.
     pub(crate) fn below(root: u32, with_root: bool) -> Result<Self> {
         let processes = Self { root, with_root };
         anyhow::ensure!(
@@ -31,7 +31,7 @@ impl Processes {
         Ok(processes)
     }
 
-    /// The ids of those that have not ended.
+    /// The ids of the running processes.
     pub(crate) fn pids(&self) -> Result<Vec<u32>> {
         let family = self.family()?.into_iter();
         let alive = family.filter(|(_, entry)| !entry.ended);
@@ -45,7 +45,7 @@ impl Processes {
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            if let Some(text) = there(std::fs::read_to_string(format!("/proc/{pid}/stat")))? {
+            if let Some(text) = if_running(std::fs::read_to_string(format!("/proc/{pid}/stat")))? {
                 entries.insert(pid, Entry::parse(&text).context("malformed stat")?);
             }
         }
@@ -64,19 +64,19 @@ impl Processes {
         Ok(entries)
     }
 
-    /// CPU seconds, user and system, that the processes have used so far, those included that have
-    /// ended: the kernel adds their time to their parent's.
+    /// CPU seconds, user and system, including those of ended processes, which the kernel adds to
+    /// their parent.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         let hertz = rustix::param::clock_ticks_per_second() as f64;
         let family = self.family()?;
         Ok(family.values().map(|entry| entry.ticks).sum::<f64>() / hertz)
     }
 
-    /// Proportional resident memory of the processes, bytes.
+    /// Proportional resident memory of the processes, in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let mut kilobytes = 0;
         for (pid, entry) in self.family()? {
-            let text = there(std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")))?;
+            let text = if_running(std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")))?;
             let Some(text) = text.filter(|_| !entry.ended) else {
                 continue;
             };
@@ -95,9 +95,9 @@ impl Processes {
 }
 
 impl Entry {
-    /// Reads `/proc/<pid>/stat`.
+    /// Parses `/proc/<pid>/stat`.
     fn parse(text: &str) -> Option<Self> {
-        // A command name may hold anything, also spaces and brackets.
+        // The command name in brackets may contain any character, so the last bracket ends it.
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<f64>());
@@ -109,8 +109,8 @@ impl Entry {
     }
 }
 
-/// What was read, unless the process ended meanwhile.
-fn there(read: io::Result<String>) -> Result<Option<String>> {
+/// The content, or `None` if the process ended meanwhile.
+fn if_running(read: io::Result<String>) -> Result<Option<String>> {
     let gone = |error: &io::Error| {
         error.kind() == io::ErrorKind::NotFound
             || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
@@ -129,14 +129,14 @@ mod tests {
     use super::{Entry, Processes};
 
     #[test]
-    fn a_name_may_hold_anything() {
+    fn command_name_may_contain_brackets_and_spaces() {
         let text = "7 (a) b) S 3 7 7 0 -1 4 5 6 7 8 10 20 30 40 20 0 1 0";
         let entry = Entry::parse(text).expect("an entry");
         assert_eq!((entry.parent, entry.ticks, entry.ended), (3, 100.0, false));
     }
 
     #[test]
-    fn processes_that_have_ended_count() {
+    fn cpu_time_includes_ended_children() {
         let burn = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
         let script = format!("sh -c '{burn}'; echo done; read line");
         let mut child = Command::new("sh")

@@ -1,4 +1,4 @@
-//! Figures of all sides as Markdown tables of ratios.
+//! Figures of all servers as Markdown tables of ratios.
 
 mod writes;
 
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::measure::Figure;
 
-/// Memory at a moment.
+/// Resident memory at one time.
 pub(crate) struct Memory {
     pub(crate) name: String,
     pub(crate) bytes: u64,
@@ -20,9 +20,9 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Adds a figure, or replaces the one of an earlier round that took more CPU time.
+    /// Adds a figure, or replaces one of an earlier round that used more CPU time.
     pub(crate) fn add(&mut self, figure: Figure) {
-        // What is in brackets is the outcome of a round.
+        // The text in brackets differs between rounds.
         let kind = |name: &str| name.split(" (").next().map(str::to_owned);
         let mut formers = self.figures.iter_mut();
         let former = formers.find(|it| kind(&it.name) == kind(&figure.name));
@@ -34,13 +34,14 @@ impl Side {
     }
 }
 
-/// All sides of one run.
+/// All servers of one run.
 pub(crate) struct Report {
     pub(crate) ours: Side,
     pub(crate) peers: Vec<Side>,
 }
 
-/// What the project promises: server CPU of the reference divided by ours is at least this.
+/// Targets of the project: server CPU of the reference divided by that of ark-apiserver is at least
+/// this.
 const TARGETS: &[(&str, f64)] = &[
     ("create", 6.0),
     ("status patch", 6.0),
@@ -54,7 +55,7 @@ const TARGETS: &[(&str, f64)] = &[
 ];
 
 impl Report {
-    /// A table for each peer, and what becomes of the promises about writes.
+    /// A table for each peer, then the verdicts on the targets of writes.
     pub(crate) fn to_markdown(&self) -> String {
         let peers: Vec<Option<&Side>> = match &*self.peers {
             [] => vec![None],
@@ -127,7 +128,7 @@ fn cells(figure: &Figure) -> String {
 
 fn times(ratio: Option<f64>) -> String {
     ratio.map_or_else(String::new, |ratio| match ratio {
-        // Two builds of ours differ by little.
+        // Two builds of ark-apiserver differ by small factors.
         ..2.0 => format!("{ratio:.2} ×"),
         _ => format!("{ratio:.1} ×"),
     })
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_holds_both_sides_their_ratio_and_the_target() {
+    fn row_has_both_servers_their_ratio_and_the_target() {
         let report = Report {
             ours: side("us", 0.1),
             peers: vec![side("them", 2.0), side("others", 1.0)],

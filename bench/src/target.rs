@@ -1,4 +1,4 @@
-//! The servers under load: ours and its peers, each started fresh and stopped at the end.
+//! The servers under load: ark-apiserver and its peers, each started fresh and stopped at the end.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) struct Target {
     child: Child,
 }
 
-/// Whom we are compared with.
+/// A server to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Peer {
     /// kube-apiserver and etcd.
@@ -38,7 +38,7 @@ impl Peer {
     }
 }
 
-/// Where the programs are.
+/// The folder of a build's programs.
 pub(crate) struct Programs {
     folder: PathBuf,
     /// Its name in reports.
@@ -46,19 +46,19 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// The folder of this executable, where `cargo build` puts all of them.
-    pub(crate) fn beside_us() -> Result<Self> {
+    /// The folder of this executable, where `cargo build` puts all programs.
+    pub(crate) fn of_this_build() -> Result<Self> {
         let exe = std::env::current_exe()?;
         Ok(Self {
             folder: exe
                 .parent()
-                .context("an executable without a folder")?
+                .context("the path of this executable has no parent")?
                 .to_path_buf(),
             build: "ark-apiserver",
         })
     }
 
-    /// Those of another build.
+    /// The programs of another build.
     pub(crate) fn of(folder: &Path) -> Self {
         Self {
             folder: folder.to_path_buf(),
@@ -66,14 +66,14 @@ impl Programs {
         }
     }
 
-    /// Where a program is.
+    /// The path of a program.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
 
 impl Target {
-    /// Starts gateway and SQLite sidecar on a data directory.
+    /// Starts a gateway and the SQLite driver on a data directory.
     pub(crate) fn ours(programs: &Programs, data_dir: &Path) -> Result<Self> {
         let mut command = Command::new(programs.path("ark-apiserver"));
         command
@@ -90,7 +90,7 @@ impl Target {
         })
     }
 
-    /// Starts gateway, PostgreSQL driver and a PostgreSQL server of its own.
+    /// Starts a gateway, the PostgreSQL driver and a PostgreSQL server.
     pub(crate) fn ours_on_postgres(programs: &Programs) -> Result<Self> {
         let engine = ["standalone", "--backend", "postgres"];
         Self::engine(programs, programs.build, &engine)
@@ -105,7 +105,7 @@ impl Target {
         Self::engine(programs, peer.name(), &[engine])
     }
 
-    /// Starts what the scenario runner starts: everything is a child of it, a database too.
+    /// Starts the scenario runner's engine; all servers, databases included, are its children.
     fn engine(programs: &Programs, name: &'static str, engine: &[&str]) -> Result<Self> {
         let mut command = Command::new(programs.path("scenarios"));
         command.args(["up", "--engine"]).args(engine);
@@ -120,7 +120,7 @@ impl Target {
         })
     }
 
-    /// Connections to it.
+    /// Connects to it.
     pub(crate) async fn connect(&self, connections: usize) -> Result<Client> {
         Client::connect(&kubeconfig::load(&self.kubeconfig)?, connections).await
     }
@@ -137,7 +137,7 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // A failed measurement must not leave servers behind; errors have been reported already.
+        // A failed measurement must not leave servers running. Its error has been reported.
         let _ = self.interrupt();
     }
 }
@@ -160,7 +160,7 @@ pub(crate) fn end(name: &str, child: &mut Child) -> Result<()> {
     bail!("{name} did not stop within 30 s")
 }
 
-/// Starts a program and waits for the line with the prefix; returns the line's rest.
+/// Starts a program and waits for a line with the prefix; returns the rest of the line.
 pub(crate) fn start(mut command: Command, prefix: &str) -> Result<(Child, String)> {
     let program = command.get_program().to_owned();
     let mut child = command
@@ -173,7 +173,7 @@ pub(crate) fn start(mut command: Command, prefix: &str) -> Result<(Child, String
         line.clear();
         if output.read_line(&mut line)? == 0 {
             bail!(
-                "{} ended before it was ready: {}",
+                "{} exited before it was ready: {}",
                 program.display(),
                 child.wait()?
             );
@@ -186,7 +186,8 @@ pub(crate) fn start(mut command: Command, prefix: &str) -> Result<(Child, String
     }
 }
 
-/// Keeps reading so that the program never blocks on, or dies of, a closed pipe.
+/// Reads the output to its end, so that the program neither blocks on a full pipe nor fails on a
+/// closed one.
 fn drain(mut output: BufReader<std::process::ChildStdout>) {
     std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
 }

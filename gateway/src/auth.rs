@@ -38,7 +38,7 @@ pub enum Error {
     Malformed,
     /// Several authenticators rejected the credentials.
     #[error("{}", in_brackets(.0))]
-    All(Vec<Error>),
+    All(Vec<Self>),
 }
 
 /// Formats several errors as Go's `errors.Aggregate` does.

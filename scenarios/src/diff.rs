@@ -1,12 +1,12 @@
-//! Showing where two transcripts differ.
+//! The differences of two transcripts.
 
 use serde_json::Value;
 
 /// Unchanged lines shown around a difference.
 const CONTEXT: usize = 3;
 
-/// The differences of two transcripts as text, `-` for the first and `+` for the second; `None`
-/// when they are equal.
+/// The differences of two transcripts as text, `-` for the first and `+` for the second; `None` if
+/// they are equal.
 #[must_use]
 pub fn transcripts(first: &[Value], second: &[Value]) -> Option<String> {
     let mut shown = String::new();
@@ -25,7 +25,7 @@ pub fn transcripts(first: &[Value], second: &[Value]) -> Option<String> {
     (!shown.is_empty()).then_some(shown)
 }
 
-/// One entry of a transcript, for people.
+/// One entry of a transcript as indented JSON.
 #[must_use]
 pub fn pretty(entry: Option<&Value>) -> String {
     entry
@@ -51,7 +51,8 @@ fn lines(first: &str, second: &str) -> String {
 }
 
 fn middle<'a>(a: &[&'a str], b: &[&'a str]) -> Vec<(char, &'a str)> {
-    // A table of the lengths of common subsequences of the tails; huge ones are shown whole.
+    // The table of common subsequences needs `a.len() * b.len()` entries, so very long entries are
+    // shown whole.
     if a.len() * b.len() > 4_000_000 {
         let removed = a.iter().map(|line| ('-', *line));
         return removed.chain(b.iter().map(|line| ('+', *line))).collect();
@@ -110,7 +111,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_differing_steps_are_shown() {
+    fn transcripts_shows_only_differing_steps() {
         let first = [
             json!({"step": "a", "n": 1}),
             json!({"step": "b", "n": [1, 2, 3]}),

@@ -1,4 +1,4 @@
-//! The servers that scenarios are played against.
+//! The servers that run scenarios.
 
 pub mod certificates;
 pub mod go_module;
@@ -21,40 +21,40 @@ use self::kubeconfig::Kubeconfig;
 use self::postgres::Postgres;
 use self::process::{PortTaken, Process};
 use self::reference::Reference;
-use crate::report::say;
+use crate::report::print_line;
 use crate::repository::{Repository, files_below};
 
-/// How often a server is started while others take its ports.
-const PORT_TRIES: usize = 3;
+/// Attempts to start a server whose chosen ports another process takes first.
+const MAX_PORT_ATTEMPTS: usize = 3;
 
-/// Which server.
+/// Kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// kube-apiserver on etcd: the truth.
+    /// kube-apiserver on etcd, the reference.
     KubeApiserver,
-    /// kube-apiserver on kine and a throw-away PostgreSQL server.
+    /// kube-apiserver on kine and a temporary PostgreSQL server.
     KinePostgres,
     /// `ark-apiserver standalone`.
     Standalone,
 }
 
-/// The judged program.
+/// The program under test.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Judged {
-    /// The judged program; default: ark-apiserver beside this one.
+pub struct UnderTest {
+    /// Path of ark-apiserver [default: the program beside this one].
     #[arg(long, value_name = "FILE")]
     pub standalone_bin: Option<PathBuf>,
-    /// Where it keeps its objects [default: sqlite].
+    /// Storage driver of ark-apiserver [default: sqlite].
     #[arg(long)]
     pub backend: Option<Backend>,
 }
 
-/// Where `standalone` keeps its objects.
+/// Storage of `standalone`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backend {
-    /// In a file of its data directory.
+    /// A file in its data directory.
     Sqlite,
-    /// In a throw-away PostgreSQL server.
+    /// A temporary PostgreSQL server.
     Postgres,
 }
 
@@ -63,53 +63,53 @@ pub enum Backend {
 pub struct Engine {
     /// Its name in reports.
     pub name: String,
-    /// How to reach it.
+    /// Address and credentials.
     pub kubeconfig: Kubeconfig,
-    /// With the admin's certificate.
+    /// Client with the administrator's certificate.
     pub client: Client,
-    /// Without any.
+    /// Client without a certificate.
     pub anonymous: Client,
     /// The kubectl to use.
     pub kubectl: PathBuf,
     processes: Vec<Process>,
     // Dropped after the processes that use it.
     database: Option<Postgres>,
-    // Dropped after everything that writes there.
+    // Dropped after every process that writes there.
     folder: TempDir,
     has_namespaces: bool,
 }
 
 impl Engine {
-    /// Starts a server with the kinds of `repository`; anew if another process took a port that was
-    /// free when it was chosen.
+    /// Starts a server with the kinds of `repository`. Starts it again with other ports if another
+    /// process took a port between its choice and the bind.
     ///
     /// # Errors
-    /// When it does not become ready.
+    /// If the server does not become ready.
     pub async fn start(
         kind: Kind,
         repository: &Repository,
         reference: &Reference,
-        judged: &Judged,
+        under_test: &UnderTest,
     ) -> Result<Self> {
-        for _ in 1..PORT_TRIES {
-            match Self::try_start(kind, repository, reference, judged).await {
-                Err(error) if error.is::<PortTaken>() => say(&format!("{error:#}")),
+        for _ in 1..MAX_PORT_ATTEMPTS {
+            match Self::try_start(kind, repository, reference, under_test).await {
+                Err(error) if error.is::<PortTaken>() => print_line(&format!("{error:#}")),
                 done => return done,
             }
         }
-        Self::try_start(kind, repository, reference, judged).await
+        Self::try_start(kind, repository, reference, under_test).await
     }
 
     async fn try_start(
         kind: Kind,
         repository: &Repository,
         reference: &Reference,
-        judged: &Judged,
+        under_test: &UnderTest,
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("scenarios-").tempdir()?;
         let path = folder.path();
         let postgres = kind == Kind::KinePostgres
-            || kind == Kind::Standalone && judged.backend == Some(Backend::Postgres);
+            || kind == Kind::Standalone && under_test.backend == Some(Backend::Postgres);
         let database = if postgres {
             Some(Postgres::start().await?)
         } else {
@@ -117,14 +117,14 @@ impl Engine {
         };
         let (name, (processes, kubeconfig)) = match (kind, &database) {
             (Kind::Standalone, database) => {
-                let given = judged.standalone_bin.clone();
-                let program = given.map_or_else(standalone::beside_me, Ok)?;
+                let configured = under_test.standalone_bin.clone();
+                let program = configured.map_or_else(standalone::default_program, Ok)?;
                 let kinds = repository.test_kinds();
                 let started = standalone::start(&program, path, &kinds, database.as_ref());
                 ("standalone", started.await?)
             }
             (_, Some(database)) => {
-                let store = store::kine(repository, database, path, say).await?;
+                let store = store::kine(repository, database, path, print_line).await?;
                 let manifests = manifests(repository)?;
                 let started = kube_apiserver::start(reference, store, path, &manifests);
                 ("kube-apiserver on kine", started.await?.into_parts())
@@ -142,10 +142,10 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Uses a server that runs already.
+    /// Uses a server that is already running.
     ///
     /// # Errors
-    /// When the kubeconfig cannot be read.
+    /// If the kubeconfig cannot be read.
     pub async fn connect(kubeconfig: &Path, kubectl: PathBuf) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("scenarios-").tempdir()?;
         let name = kubeconfig.display().to_string();
@@ -179,35 +179,35 @@ impl Engine {
         })
     }
 
-    /// A kubeconfig for people.
+    /// Path of the administrator's kubeconfig, for manual use.
     #[must_use]
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.folder.path().join("admin.kubeconfig")
     }
 
-    /// The home of kubectl, where it keeps its discovery cache.
+    /// The home directory of kubectl, which has its discovery cache.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 
-    /// Makes sure that objects can be written to the namespace.
+    /// Creates the namespace if the server has namespaces and lacks this one.
     ///
     /// # Errors
-    /// When the server has namespaces and refuses this one.
+    /// If the server has namespaces and rejects this one.
     pub async fn prepare_namespace(&self, name: &str) -> Result<()> {
         if !self.has_namespaces {
             return Ok(());
         }
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        let (status, answer) = self
+        let (status, response) = self
             .client
             .json("POST", "/api/v1/namespaces", Some(&body))
             .await?;
         ensure!(
             matches!(status, 201 | 409),
             "namespace {name}: {}",
-            answer["message"]
+            response["message"]
         );
         Ok(())
     }
@@ -220,18 +220,18 @@ impl Engine {
         if let Some(database) = self.database.take()
             && let Err(error) = database.stop().await
         {
-            say(&format!("{error:#}"));
+            print_line(&format!("{error:#}"));
         }
     }
 
-    /// Says why the server has ended, when it has.
+    /// The reason why the server has ended; `None` while it runs.
     pub fn failure(&mut self) -> Option<String> {
         let ended = self.processes.iter_mut().find_map(Process::ended);
         ended.or_else(|| self.database.as_mut().and_then(Postgres::ended))
     }
 }
 
-/// All kinds, which kube-apiserver does not know by itself.
+/// Manifests of all kinds, for kube-apiserver, which has none of them built in.
 fn manifests(repository: &Repository) -> Result<Vec<PathBuf>> {
     let mut manifests = files_below(&repository.ark_kinds(), &["yaml"])?;
     manifests.extend(files_below(&repository.test_kinds(), &["yaml"])?);

@@ -1,10 +1,10 @@
-//! The judge: request and expectation files, played against a real kube-apiserver and against
-//! ark-apiserver, whose answers must be equal.
+//! Scenarios: files of requests and expectations that run on a real kube-apiserver and on
+//! ark-apiserver, whose responses must be equal.
 //!
-//! A [`scenario`] is a YAML file of steps. [`engine`] starts the servers, [`run`] plays the steps
-//! in a namespace of their own and checks each step's expectation, [`normalise`] replaces what may
-//! differ between two honest servers (uids, times, revisions), [`diff`] shows what still does and
-//! [`report`] tells the reader. `README.md` documents the file format.
+//! A [`scenario`] is a YAML file of steps. [`engine`] starts the servers, [`run`] runs the steps in
+//! a separate namespace and checks each step's expectation, [`normalise`] replaces values that may
+//! differ between two correct servers (uids, times, revisions), [`diff`] shows the remaining
+//! differences and [`report`] prints them. `README.md` documents the file format.
 
 pub mod repository;
 pub mod scenario;

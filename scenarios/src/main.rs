@@ -1,4 +1,4 @@
-//! Command line of the judge.
+//! Command line of the scenario runner.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,16 +8,16 @@ use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use scenarios::engine::reference::Reference;
-use scenarios::engine::{Engine, Judged, Kind};
-use scenarios::report::{junit, say};
+use scenarios::engine::{Engine, Kind, UnderTest};
+use scenarios::report::{junit, print_line};
 use scenarios::repository::Repository;
 use scenarios::suite;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What is said when there is nothing that the flag could mean.
-const BACKEND: &str = "--backend says where standalone keeps its objects, which is not started";
+/// Error for engines on which `--backend` has no effect.
+const BACKEND: &str = "--backend has no effect, because standalone is not started";
 
-/// Plays scenario files against a real kube-apiserver and against ark-apiserver.
+/// Run scenario files on a real kube-apiserver and on ark-apiserver.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -26,41 +26,41 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Play scenarios and compare the engines' answers.
+    /// Run scenarios and compare the responses of the engines.
     Run(RunArguments),
-    /// Start one engine with the scenarios' kinds, print its KUBECONFIG and wait for Ctrl-C.
+    /// Start one engine with the kinds of the scenarios, print its KUBECONFIG and wait for Ctrl-C.
     Up {
-        /// Which engine.
+        /// Engine to start.
         #[arg(long, default_value = "kube-apiserver")]
         engine: Kind,
         #[command(flatten)]
-        judged: Judged,
+        under_test: UnderTest,
     },
 }
 
 #[derive(clap::Args)]
 struct RunArguments {
-    /// The engines to play on; with one, only expectations are judged.
+    /// Engines to run on; with one, only expectations are checked.
     #[arg(long, default_value = "both")]
     engine: Engines,
     /// Use the server of this kubeconfig instead of starting `standalone`.
     #[arg(long, conflicts_with = "backend")]
     url: Option<PathBuf>,
-    /// Play only scenarios whose name matches this regular expression.
+    /// Run only scenarios whose name matches this regular expression.
     #[arg(long)]
     filter: Option<Regex>,
-    /// Scenarios played at the same time.
+    /// Number of scenarios that run concurrently.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
-    /// Write the results here in JUnit's format.
+    /// Write the results as JUnit XML to this file.
     #[arg(long)]
     junit: Option<PathBuf>,
     #[command(flatten)]
-    judged: Judged,
-    /// Show the normalised answers of the first engine.
+    under_test: UnderTest,
+    /// Print the normalised responses of the first engine.
     #[arg(long)]
     print: bool,
-    /// Scenario files; default: all.
+    /// Scenario files [default: all].
     files: Vec<PathBuf>,
 }
 
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     match play() {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("scenarios: {error:#}"));
+            print_line(&format!("scenarios: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -86,7 +86,7 @@ async fn play() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    // Dropping the work drops the engines, which kills their processes.
+    // Dropping the future drops the engines, which kills their processes.
     tokio::select! {
         code = perform(arguments.command) => code,
         _ = interrupt.recv() => bail!("interrupted"),
@@ -96,20 +96,21 @@ async fn play() -> Result<ExitCode> {
 
 async fn perform(command: Command) -> Result<ExitCode> {
     let repository = Repository::find()?;
-    let reference = Reference::find(&repository, say).await?;
+    let reference = Reference::find(&repository, print_line).await?;
     match command {
         Command::Run(arguments) => run(&repository, &reference, arguments).await,
-        Command::Up { engine, judged } => {
-            let backend_means_something = engine == Kind::Standalone || judged.backend.is_none();
+        Command::Up { engine, under_test } => {
+            let backend_means_something =
+                engine == Kind::Standalone || under_test.backend.is_none();
             ensure!(backend_means_something, BACKEND);
-            let mut engine = Engine::start(engine, &repository, &reference, &judged).await?;
+            let mut engine = Engine::start(engine, &repository, &reference, &under_test).await?;
             let kubectl = reference.kubectl.display();
-            say(&format!(
+            print_line(&format!(
                 "export KUBECONFIG={}",
                 engine.admin_kubeconfig().display()
             ));
-            say(&format!(
-                "# kubectl of the reference release: {kubectl}; Ctrl-C ends the server"
+            print_line(&format!(
+                "# kubectl of the reference release: {kubectl}; Ctrl-C stops the server"
             ));
             loop {
                 tokio::time::sleep(Duration::from_millis(500)).await;
@@ -127,22 +128,22 @@ async fn run(
     arguments: RunArguments,
 ) -> Result<ExitCode> {
     let scenarios = suite::load(repository, &arguments.files, arguments.filter.as_ref())?;
-    let judged = &arguments.judged;
+    let under_test = &arguments.under_test;
     let standalone = arguments.engine != Engines::KubeApiserver;
-    ensure!(standalone || judged.backend.is_none(), BACKEND);
+    ensure!(standalone || under_test.backend.is_none(), BACKEND);
     let mut engines = Vec::new();
     if arguments.engine != Engines::Standalone {
-        engines.push(Engine::start(Kind::KubeApiserver, repository, reference, judged).await?);
+        engines.push(Engine::start(Kind::KubeApiserver, repository, reference, under_test).await?);
     }
     if let Some(kubeconfig) = &arguments.url {
         engines.push(Engine::connect(kubeconfig, reference.kubectl.clone()).await?);
     } else if standalone {
-        engines.push(Engine::start(Kind::Standalone, repository, reference, judged).await?);
+        engines.push(Engine::start(Kind::Standalone, repository, reference, under_test).await?);
     }
-    let verdicts = suite::judge(&engines, &scenarios, arguments.jobs, arguments.print).await;
+    let verdicts = suite::run_all(&engines, &scenarios, arguments.jobs, arguments.print).await;
     for mut engine in engines {
         if let Some(end) = engine.failure() {
-            bail!("{end} while scenarios were played");
+            bail!("{end} while scenarios were running");
         }
         engine.stop().await;
     }
@@ -153,7 +154,7 @@ async fn run(
         .iter()
         .filter(|verdict| verdict.failure.is_some())
         .count();
-    say(&format!(
+    print_line(&format!(
         "{} passed, {failed} failed",
         verdicts.len() - failed
     ));

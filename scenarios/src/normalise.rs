@@ -1,14 +1,16 @@
-//! Replacing what may differ between two honest servers.
+//! Replaces values that may differ between two correct servers.
 //!
 //! * uids become `<uid N>` in order of appearance;
-//! * an object's resourceVersion becomes `<rv N>`, its rank among all that the scenario saw, so that
-//!   order and equality survive; the version of a list, table, bookmark or continue token becomes
-//!   `<at rv N>`, the newest of those not after it (other clients move a store's clock on, too);
+//! * the resourceVersion of an object becomes `<rv N>`, its rank among all in the scenario's
+//!   responses, so that order and equality remain; the version of a list, table, bookmark or
+//!   continue token becomes `<at rv N>`, the newest object version not after it, because other
+//!   clients advance the store's revision too;
 //! * recent times become `<time>`, young ages `<age>`, generated parts (`mask`) `<masked>`;
-//! * managedFields are dropped until field management is compared;
-//! * several errors of one answer are sorted: Go reports siblings in the random order of its maps;
+//! * managedFields are dropped, because field management is not compared;
+//! * several errors of one response are sorted, because Go reports siblings in the random order of
+//!   its maps;
 //! * discovery and OpenAPI are reduced to the groups that both servers have;
-//! * protobuf is read, and compared as JSON.
+//! * protobuf is decoded and compared as JSON.
 
 mod json;
 mod protobuf;
@@ -40,10 +42,10 @@ const HEADERS: [&str; 9] = [
 /// Headers that are compared by presence.
 const PRESENT: [&str; 4] = ["audit-id", "etag", "expires", "last-modified"];
 
-/// The comparable form of what a scenario brought, step by step.
+/// The comparable form of a scenario's responses, step by step.
 ///
 /// # Errors
-/// When a mask is no regular expression.
+/// If a mask is not a valid regular expression.
 pub fn transcript(records: &[Record], masks: &[String]) -> Result<Vec<Value>> {
     let bodies: Vec<Body> = records.iter().map(Body::of).collect();
     let mut revisions = Revisions::default();
@@ -122,7 +124,7 @@ fn one(record: &Record, body: Body, texts: &mut Texts) -> Value {
     } = record;
     let mut entry = Map::new();
     entry.insert("step".to_owned(), json!(title));
-    // Read in any case: uids are numbered in order of appearance.
+    // Decoded even if the body is not compared: uids are numbered in order of appearance.
     let body = match body {
         Body::Json(document) => document.normal(texts),
         Body::Events(events) => events

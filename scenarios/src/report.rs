@@ -1,4 +1,4 @@
-//! Results for people and for CI.
+//! Results as text and as JUnit XML.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// How one scenario ended.
+/// Result of one scenario.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// The scenario's name.
     pub name: String,
-    /// How long it took on all engines.
-    pub took: Duration,
-    /// Why it failed; `None` when it passed.
+    /// Duration on all engines together.
+    pub duration: Duration,
+    /// The reason of the failure; `None` if it passed.
     pub failure: Option<String>,
 }
 
-/// Writes a line to standard output; a closed one is no reason to fail.
-pub fn say(line: &str) {
+/// Writes a line to standard output. Ignores errors, so that a closed pipe does not fail the run.
+pub fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// Writes the verdicts in JUnit's format.
+/// Writes the verdicts as JUnit XML.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn junit(file: &Path, verdicts: &[Verdict]) -> Result<()> {
     let failed = verdicts
         .iter()
@@ -37,7 +37,7 @@ pub fn junit(file: &Path, verdicts: &[Verdict]) -> Result<()> {
         verdicts.len()
     );
     for verdict in verdicts {
-        let (name, seconds) = (escape(&verdict.name), verdict.took.as_secs_f64());
+        let (name, seconds) = (escape(&verdict.name), verdict.duration.as_secs_f64());
         text.push_str(&format!(
             "  <testcase name=\"{name}\" time=\"{seconds:.3}\""
         ));
@@ -52,7 +52,7 @@ pub fn junit(file: &Path, verdicts: &[Verdict]) -> Result<()> {
     std::fs::write(file, text).with_context(|| file.display().to_string())
 }
 
-/// Escapes for XML; control characters that XML cannot hold are left out.
+/// Escapes for XML; omits control characters that XML 1.0 does not permit.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,32 +1,32 @@
-//! Where the files of this repository are.
+//! Locations of files in this repository.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// The root of the checkout the runner works on.
+/// The root of the checkout.
 #[derive(Clone, Debug)]
 pub struct Repository {
     root: PathBuf,
 }
 
 impl Repository {
-    /// The checkout that holds the current directory, else the one this program was built from.
+    /// The checkout that contains the current directory, else the one this program was built from.
     ///
     /// # Errors
-    /// When neither holds `scenarios/reference/go.mod`.
+    /// If neither contains `scenarios/reference/go.mod`.
     pub fn find() -> Result<Self> {
-        let here = std::env::current_dir().context("no current directory")?;
+        let here = std::env::current_dir().context("cannot determine the current directory")?;
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         here.ancestors()
             .map(Path::to_path_buf)
             .chain([built])
             .find(|root| root.join("scenarios/reference/go.mod").is_file())
             .map(|root| Self { root })
-            .context("run this inside a checkout of ark-apiserver")
+            .context("no checkout of ark-apiserver found: run this inside one")
     }
 
-    /// The Go module that pins the reference binaries.
+    /// The Go module that pins the reference programs.
     #[must_use]
     pub fn reference_module(&self) -> PathBuf {
         self.root.join("scenarios/reference")
@@ -57,10 +57,11 @@ impl Repository {
     }
 }
 
-/// Files with one of `extensions` below `folder`, in name order; none when it does not exist.
+/// Files with one of `extensions` below `folder`, in order of name; empty if `folder` does not
+/// exist.
 ///
 /// # Errors
-/// When a directory cannot be read.
+/// If a directory cannot be read.
 pub fn files_below(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     if !folder.is_dir() {

@@ -1,4 +1,4 @@
-//! Playing a scenario against one engine.
+//! Runs a scenario on one engine.
 
 pub mod capture;
 pub mod expect;
@@ -23,24 +23,24 @@ use crate::scenario::{Ready, Scenario, Step};
 
 type Task = BoxFuture<'static, ()>;
 
-/// How long a step may take unless it says otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Default timeout of a step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What one step brought.
+/// Result of one step.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The step, with variables filled in only where the file is the same for both engines.
+    /// The step's title. Variables are not filled in, because their values differ between engines.
     pub title: String,
-    /// The step's description, which says how to compare.
+    /// The step's description, which selects the comparison.
     pub step: Step,
-    /// The answer.
+    /// The response.
     pub capture: Capture,
 }
 
-/// Plays `scenario` in its own namespace.
+/// Runs `scenario` in its own namespace.
 ///
 /// # Errors
-/// When a step cannot be played or misses its expectation; the text says which.
+/// If a step cannot be run or misses its expectation; the message names the step.
 pub async fn play(engine: &Engine, scenario: &Scenario) -> Result<Vec<Record>> {
     let namespace = namespace(&scenario.name);
     engine.prepare_namespace(&namespace).await?;
@@ -69,7 +69,7 @@ pub async fn play(engine: &Engine, scenario: &Scenario) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// A namespace from the scenario's name, equal on all engines.
+/// A namespace derived from the scenario's name, equal on all engines.
 fn namespace(scenario: &str) -> String {
     let name: String = scenario
         .chars()
@@ -145,7 +145,7 @@ impl Stage<'_> {
             let (begun, watched) = self
                 .background
                 .remove(name)
-                .context("nothing was started")?;
+                .context("no background step has this name")?;
             let mut record = self.finish(step, watched).await?;
             record.title = format!("collect {}", begun.title());
             records.push(record);
@@ -157,23 +157,32 @@ impl Stage<'_> {
             records.push(self.finish(step, watched).await?);
             return Ok(());
         };
-        self.settle(step, watched.clone()).await?;
+        self.wait_until_active(step, watched.clone()).await?;
         self.background
             .insert(name.clone(), (step.clone(), watched));
         Ok(())
     }
 
-    /// Starts a request or command; a request is on its way when its head has arrived.
+    /// Starts a request or command. A request counts as started when the head of its response has
+    /// arrived.
     fn begin<'b>(&'b self, step: &'b Step) -> BoxFuture<'b, Result<(Watched, Task)>> {
         async move {
             let (sink, watched) = watch::channel(Capture::default());
             let task = if let Some(request) = &step.request {
                 let (engine, variables) = (self.engine, &self.variables);
                 let request = request::prepare(engine, variables, &self.namespace, step, request)?;
-                let answer = tokio::time::timeout(patience(step), request::send(request, &sink));
-                request::receive(answer.await.context("no answer in time")??, sink).boxed()
+                let response =
+                    tokio::time::timeout(step_timeout(step), request::send(request, &sink));
+                request::receive(
+                    response.await.context("no response before the timeout")??,
+                    sink,
+                )
+                .boxed()
             } else {
-                let arguments = step.kubectl.as_deref().context("nothing to do")?;
+                let arguments = step
+                    .kubectl
+                    .as_deref()
+                    .context("the step has neither request nor kubectl")?;
                 let folder = self.folder.path();
                 let (child, stdin) =
                     kubectl::start(self.engine, &self.variables, folder, step, arguments)?;
@@ -184,23 +193,23 @@ impl Stage<'_> {
         .boxed()
     }
 
-    /// Waits until a background step has really begun.
-    async fn settle(&self, step: &Step, mut watched: Watched) -> Result<()> {
+    /// Waits until a background step is active.
+    async fn wait_until_active(&self, step: &Step, mut watched: Watched) -> Result<()> {
         let begun = |capture: &Capture| match &step.ready {
             None => true,
             Some(Ready::Lines(count)) => capture.lines() >= *count,
             Some(Ready::Stderr(text)) => String::from_utf8_lossy(&capture.err).contains(text),
         };
         let settled = watched.wait_for(|capture| capture.ended || begun(capture));
-        tokio::time::timeout(patience(step), settled)
+        tokio::time::timeout(step_timeout(step), settled)
             .await
-            .context("not started in time")??;
+            .context("background step not started before the timeout")??;
         Ok(())
     }
 
     async fn finish(&mut self, step: &Step, watched: Watched) -> Result<Record> {
         let until = step.events.or(step.lines).map_or(Until::End, Until::Lines);
-        let capture = capture::wait(watched, until, patience(step)).await?;
+        let capture = capture::wait(watched, until, step_timeout(step)).await?;
         expect::check(&step.expect, &self.variables, &capture)?;
         for (name, source) in &step.save {
             self.variables.save(name, source, &capture)?;
@@ -213,6 +222,6 @@ impl Stage<'_> {
     }
 }
 
-fn patience(step: &Step) -> Duration {
-    step.timeout.map_or(PATIENCE, Duration::from_secs)
+fn step_timeout(step: &Step) -> Duration {
+    step.timeout.map_or(STEP_TIMEOUT, Duration::from_secs)
 }

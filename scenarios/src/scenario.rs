@@ -14,15 +14,15 @@ pub struct Scenario {
     /// `folder/file` without the extension.
     #[serde(skip)]
     pub name: String,
-    /// What the scenario shows, in a sentence.
+    /// The subject of the scenario, in a sentence.
     pub description: String,
-    /// Files that kubectl steps find in their working directory. An object is written as JSON.
+    /// Files in the working directory of kubectl steps. An object is written as JSON.
     #[serde(default)]
     pub files: BTreeMap<String, Value>,
-    /// Regular expressions whose matches are random, such as generated names.
+    /// Regular expressions for random text, such as generated names.
     #[serde(default)]
     pub mask: Vec<String>,
-    /// Steps that only prepare: they must succeed, and are not compared.
+    /// Preparation steps: they must succeed, and are not compared.
     #[serde(default)]
     pub setup: Vec<Step>,
     /// The compared steps.
@@ -40,68 +40,68 @@ pub struct Step {
     pub kubectl: Option<String>,
     /// Waits for the background step of this name and records it.
     pub collect: Option<String>,
-    /// Steps played at the same time.
+    /// Steps that run concurrently.
     pub parallel: Option<Vec<Self>>,
 
     /// Request headers.
     pub headers: BTreeMap<String, String>,
     /// Request body, sent as JSON.
     pub body: Option<Value>,
-    /// Request body as it stands (instead of `body`), or kubectl's standard input.
+    /// Literal request body (instead of `body`), or kubectl's standard input.
     pub raw: Option<String>,
     /// Extra environment of kubectl.
     pub env: BTreeMap<String, String>,
 
     /// Runs the step in the background under this name.
     pub start: Option<String>,
-    /// When a background kubectl counts as started.
+    /// Condition that makes a background kubectl count as started.
     pub ready: Option<Ready>,
     /// Ends a watch after this many events.
     pub events: Option<usize>,
     /// Ends a background kubectl after this many lines of output.
     pub lines: Option<usize>,
-    /// Seconds the step may take.
+    /// Timeout of the step, in seconds.
     pub timeout: Option<u64>,
-    /// Plays the step this often; `${i}` counts from 0.
+    /// Number of repetitions of the step; `${i}` counts from 0.
     pub repeat: Option<usize>,
 
-    /// Variables taken from the answer: JSON pointer, `header:Name` or `stdout`.
+    /// Variables set from the response: JSON pointer, `header:Name` or `stdout`.
     pub save: BTreeMap<String, String>,
-    /// What must hold whatever the other engine says.
+    /// Expectation that every engine must meet.
     pub expect: Expect,
-    /// How much of the answer is compared between engines.
+    /// Part of the response that is compared between engines.
     pub compare: Compare,
-    /// Compare the body's bytes (order of keys, white space), not the JSON it means.
+    /// Compare the bytes of the body (order of keys, whitespace) instead of its JSON value.
     pub exact: bool,
 }
 
-/// The sign that a background kubectl has begun to watch.
+/// Sign that a background kubectl has started its watch.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Ready {
-    /// So many lines on standard output.
+    /// This many lines on standard output.
     Lines(usize),
     /// This text on standard error.
     Stderr(String),
 }
 
-/// How much of an answer must be equal on both engines.
+/// Part of a response that must be equal on both engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Compare {
-    /// Status, chosen headers, body.
+    /// Status, selected headers, body.
     #[default]
     Full,
     /// Status and headers, and the body with every scalar replaced by its type.
     Shape,
     /// Status and headers (kubectl: the exit code and standard output).
     Status,
-    /// Nothing: only `expect` judges.
+    /// Nothing; only `expect` is checked.
     None,
 }
 
-/// Expectations; a bare number is the status or exit code. Without any a request must answer 2xx
-/// and kubectl must exit with 0.
+/// Expectations; a bare number is the status or exit code. By default a request must have a 2xx
+/// status and kubectl must exit with 0.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "ExpectForm")]
 pub struct Expect {
@@ -113,14 +113,14 @@ pub struct Expect {
     pub headers: BTreeMap<String, String>,
     /// A part of the JSON body: objects may have more keys, everything else must be equal.
     pub body: Option<Value>,
-    /// A part of each watch event, in order; none may be missing or left over.
+    /// A part of each watch event, in order; the number of events must be equal.
     pub events: Option<Vec<Value>>,
-    /// How many watch events a client keeps that reads resource versions as doubles and drops an
-    /// event whose version is not above the last.
+    /// Number of watch events that remain in a client that parses resource versions as doubles and
+    /// drops an event whose version is not greater than the last.
     pub numeric_client: Option<usize>,
-    /// Texts the body or kubectl's output (standard output, then standard error) must contain.
+    /// Texts that the body or kubectl's output (standard output, then standard error) must contain.
     pub contains: Vec<String>,
-    /// JSON pointers that must lead nowhere.
+    /// JSON pointers that must not resolve.
     pub absent: Vec<String>,
 }
 
@@ -167,25 +167,25 @@ impl From<ExpectForm> for Expect {
 }
 
 impl Scenario {
-    /// Reads `file`, whose name below `root` becomes the scenario's name.
+    /// Reads `file`, whose path below `root` becomes the scenario's name.
     ///
     /// # Errors
-    /// When the file cannot be read or says something the format does not know.
+    /// If the file cannot be read or is not in the format.
     pub fn load(root: &Path, file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
         let name = file.strip_prefix(root).unwrap_or(file).with_extension("");
         Self::parse(&name.to_string_lossy(), &text).with_context(|| file.display().to_string())
     }
 
-    /// Reads the text of a scenario called `name`.
+    /// Parses the text of a scenario called `name`.
     ///
     /// # Errors
-    /// When it says something the format does not know.
+    /// If the text is not in the format.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let mut scenario: Self = serde_saphyr::from_str(text)?;
         name.clone_into(&mut scenario.name);
         ensure!(!scenario.description.is_empty(), "the description is empty");
-        ensure!(!scenario.steps.is_empty(), "there are no steps");
+        ensure!(!scenario.steps.is_empty(), "the scenario has no steps");
         for (index, step) in scenario.setup.iter().chain(&scenario.steps).enumerate() {
             step.check().with_context(|| format!("step {index}"))?;
         }
@@ -197,7 +197,7 @@ impl Scenario {
 }
 
 impl Step {
-    /// The line that tells this step from others in a report.
+    /// A line that identifies the step in a report.
     #[must_use]
     pub fn title(&self) -> String {
         if let Some(request) = &self.request {
@@ -219,14 +219,14 @@ impl Step {
             self.parallel.is_some(),
         ];
         if kinds.iter().filter(|present| **present).count() != 1 {
-            bail!("a step is exactly one of request, kubectl, collect, parallel");
+            bail!("a step must have exactly one of request, kubectl, collect, parallel");
         }
         ensure!(
             self.body.is_none() || self.raw.is_none(),
-            "body and raw exclude each other"
+            "body and raw are mutually exclusive"
         );
         if let Some(request) = &self.request {
-            ensure!(request.contains(' '), "a request reads `METHOD path`");
+            ensure!(request.contains(' '), "a request must be `METHOD path`");
         }
         self.parallel.iter().flatten().try_for_each(Self::check)
     }

@@ -1,4 +1,4 @@
-//! Playing many scenarios on one or two engines.
+//! Runs many scenarios on one or two engines.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,19 +8,19 @@ use futures_util::StreamExt as _;
 use regex::Regex;
 
 use crate::engine::Engine;
-use crate::report::{Verdict, say};
+use crate::report::{Verdict, print_line};
 use crate::repository::{Repository, files_below};
 use crate::run::{Record, play};
 use crate::scenario::Scenario;
 use crate::{diff, normalise};
 
-/// No scenario is meant to take longer, however busy the machine.
-const LIMIT: Duration = Duration::from_secs(180);
+/// Timeout of a scenario on a busy machine.
+const SCENARIO_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Reads the scenarios: those of `files`, else all of the repository, whose names match `filter`.
+/// Loads the scenarios of `files`, or else all of the repository, whose names match `filter`.
 ///
 /// # Errors
-/// When a file is malformed or none is left.
+/// If a file is malformed or no scenario remains.
 pub fn load(
     repository: &Repository,
     files: &[PathBuf],
@@ -42,13 +42,16 @@ pub fn load(
         scenarios.push(Scenario::load(&root, &file)?);
     }
     scenarios.retain(|s| filter.is_none_or(|pattern| pattern.is_match(&s.name)));
-    ensure!(!scenarios.is_empty(), "no scenario is left to play");
+    ensure!(
+        !scenarios.is_empty(),
+        "no scenario matches the files and the filter"
+    );
     Ok(scenarios)
 }
 
-/// Plays each scenario on all `engines`, `jobs` at a time, and tells of each as it ends. With
-/// `print` the transcripts of the first engine are shown.
-pub async fn judge(
+/// Runs each scenario on all `engines`, `jobs` at a time, and prints each verdict. With `print` the
+/// transcripts of the first engine are printed.
+pub async fn run_all(
     engines: &[Engine],
     scenarios: &[Scenario],
     jobs: usize,
@@ -56,16 +59,16 @@ pub async fn judge(
 ) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let mut playing = futures_util::stream::iter(scenarios)
-        .map(|scenario| one(engines, scenario, print))
+        .map(|scenario| run_scenario(engines, scenario, print))
         .buffer_unordered(jobs.max(1));
     while let Some(verdict) = playing.next().await {
         match &verdict.failure {
-            None => say(&format!(
+            None => print_line(&format!(
                 "ok     {} ({:.1} s)",
                 verdict.name,
-                verdict.took.as_secs_f64()
+                verdict.duration.as_secs_f64()
             )),
-            Some(why) => say(&format!("FAILED {}\n{why}", verdict.name)),
+            Some(why) => print_line(&format!("FAILED {}\n{why}", verdict.name)),
         }
         verdicts.push(verdict);
     }
@@ -73,32 +76,32 @@ pub async fn judge(
     verdicts
 }
 
-/// A difference must show twice. The reference begins updates and reads of version 0 with what its
-/// cache has, which is a moment behind at times, and then answers in another way than it mostly does.
-async fn one(engines: &[Engine], scenario: &Scenario, print: bool) -> Verdict {
+/// A difference must occur twice. kube-apiserver serves updates and reads of version 0 from its
+/// watch cache, which may be stale for a moment; the response then differs from the usual one.
+async fn run_scenario(engines: &[Engine], scenario: &Scenario, print: bool) -> Verdict {
     let began = Instant::now();
-    let mut failure = once(engines, scenario, print).await;
+    let mut failure = run_once(engines, scenario, print).await;
     if let Some(why) = &failure {
-        say(&format!("again  {}\n{why}", scenario.name));
-        // Beside what the first attempt left.
-        let again = Scenario {
+        print_line(&format!("retry  {}\n{why}", scenario.name));
+        // A new namespace, because the first attempt may have left objects.
+        let second = Scenario {
             name: format!("{} again", scenario.name),
             ..scenario.clone()
         };
-        failure = once(engines, &again, print).await;
+        failure = run_once(engines, &second, print).await;
     }
     Verdict {
         name: scenario.name.clone(),
-        took: began.elapsed(),
+        duration: began.elapsed(),
         failure,
     }
 }
 
-async fn once(engines: &[Engine], scenario: &Scenario, print: bool) -> Option<String> {
-    match tokio::time::timeout(LIMIT, compare(engines, scenario, print)).await {
+async fn run_once(engines: &[Engine], scenario: &Scenario, print: bool) -> Option<String> {
+    match tokio::time::timeout(SCENARIO_TIMEOUT, compare(engines, scenario, print)).await {
         Ok(Ok(failure)) => failure,
         Ok(Err(error)) => Some(format!("{error:#}")),
-        Err(_) => Some(format!("not finished after {LIMIT:?}")),
+        Err(_) => Some(format!("timeout after {SCENARIO_TIMEOUT:?}")),
     }
 }
 
@@ -121,7 +124,7 @@ async fn compare(engines: &[Engine], scenario: &Scenario, print: bool) -> Result
     if let ([first, ..], true) = (&done[..], print) {
         first
             .iter()
-            .for_each(|entry| say(&diff::pretty(Some(entry))));
+            .for_each(|entry| print_line(&diff::pretty(Some(entry))));
     }
     if let [first, second] = &done[..] {
         failures.extend(diff::transcripts(first, second));
@@ -135,7 +138,7 @@ mod tests {
     use crate::repository::Repository;
 
     #[test]
-    fn every_file_is_a_scenario_with_a_name_of_its_own() {
+    fn every_file_is_a_scenario_with_a_unique_name() {
         let mut names: Vec<String> = load(&Repository::find().unwrap(), &[], None)
             .unwrap()
             .into_iter()
@@ -144,7 +147,7 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-        // The promise of the first release; fewer means that files are not found.
+        // The repository has more than this many scenarios; fewer means that files are not found.
         assert!(count >= 150, "{count} scenarios");
     }
 }

@@ -1,11 +1,11 @@
-//! The developer's commands: `cargo xtask <command>`.
+//! The developers' commands: `cargo xtask <command>`.
 //!
-//! One language for everything: what CI runs is what a developer runs.
+//! They are in Rust, and CI runs the same commands as a developer.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line talks to its user"
+    reason = "output of a command-line program"
 )]
 
 mod deny;
@@ -19,17 +19,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// The developer's commands.
+/// The developers' commands.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Command {
-    /// Build, start gateway and SQLite sidecar, create a Query and list it with kubectl.
+    /// Build, start a gateway and the SQLite driver, create a Query and list it with kubectl.
     Quickstart(quickstart::Options),
-    /// Everything that gates a landing: format, lints, tests, conformance, scenarios, checks.
+    /// Run every required check: format, lints, tests, conformance, scenarios, load checks.
     Test(test::Options),
-    /// Licences, banned crates and sources of all dependencies.
+    /// Check licences, banned crates and sources of all dependencies.
     Deny,
-    /// The house rules: layers, file and function budgets, links.
+    /// Check the rules of the repository: layers, file and function budgets, links.
     Tidy,
 }
 
@@ -53,7 +53,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             for problem in &problems {
                 println!("{problem}");
             }
-            anyhow::ensure!(problems.is_empty(), "{} house rules broken", problems.len());
+            anyhow::ensure!(
+                problems.is_empty(),
+                "{} violations of the repository's rules",
+                problems.len()
+            );
             Ok(())
         }
     }

@@ -8,20 +8,19 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::run::{self, bin_dir, cargo, step};
 
-/// Options of the quickstart.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Where the store, keys and kubeconfig live; a temporary directory if absent.
+    /// Folder of the store, keys and kubeconfig [default: a temporary directory].
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Go on serving until Ctrl-C.
+    /// Continue to serve until Ctrl-C.
     #[arg(long)]
     keep: bool,
 }
 
 /// Builds, serves, creates the sample Query and lists it.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    // Without the C code of jemalloc, which a first look does not need.
+    // Without jemalloc, whose C code the quickstart does not need.
     let build = [
         "build",
         "-p",
@@ -30,7 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "backend-sqlite",
         "--no-default-features",
     ];
-    step("build gateway and SQLite sidecar", &mut cargo(&build))?;
+    step("build gateway and SQLite driver", &mut cargo(&build))?;
     let kubectl = kubectl()?;
     let scratch = tempfile::tempdir()?;
     let data_dir = options
@@ -82,10 +81,13 @@ impl Server {
                 return Ok(Self { child });
             }
         }
-        bail!("ark-apiserver ended before it was ready: {}", child.wait()?)
+        bail!(
+            "ark-apiserver exited before it was ready: {}",
+            child.wait()?
+        )
     }
 
-    /// Asks it to drain and waits.
+    /// Sends SIGTERM, so that the server drains, and waits.
     fn stop(&mut self) -> Result<()> {
         let pid = self.child.id().to_string();
         step("stop", Command::new("kill").args(["-INT", &pid]))?;
@@ -100,7 +102,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Only reached while it still runs when a step before `stop` failed.
+        // The server still runs only if a step before `stop` failed.
         if let Ok(None) = self.child.try_wait() {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -108,7 +110,7 @@ impl Drop for Server {
     }
 }
 
-/// kubectl from the path, else the one the scenario runner builds from its Go module.
+/// kubectl from the path, else the one that the scenario runner builds from its Go module.
 fn kubectl() -> Result<PathBuf> {
     let found = std::env::var_os("PATH")
         .iter()
@@ -124,7 +126,7 @@ fn kubectl() -> Result<PathBuf> {
         .output()?;
     ensure!(
         output.status.success(),
-        "no kubectl: install it or Go 1.26, then run this again"
+        "kubectl not found: install kubectl or Go 1.26, then run this again"
     );
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }

@@ -1,4 +1,4 @@
-//! Running other programs, each announced, each fatal when it fails.
+//! Runs other programs, prints each before its start, and fails if one fails.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ pub(crate) fn workspace_root() -> PathBuf {
         .map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// Where cargo puts the binaries of quickstart, tests and acceptance suites.
+/// Cargo's output folder of the profile that quickstart, tests and acceptance suites share.
 pub(crate) fn bin_dir() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| workspace_root().join("target"), PathBuf::from);
@@ -34,7 +34,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a step to its end and reports how long it took.
+/// Runs a step to its end and prints its duration.
 pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
     println!("==> {name}");
     let started = Instant::now();

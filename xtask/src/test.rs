@@ -1,4 +1,4 @@
-//! `cargo xtask test`: what gates a landing, in the order in which failures are cheapest.
+//! `cargo xtask test`: the required checks, cheapest first.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,18 +7,16 @@ use anyhow::{Result, ensure};
 
 use crate::run::{self, bin_dir, cargo, step};
 
-/// Options of the test run.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run only the steps whose name holds this text.
+    /// Run only the steps whose name contains this text.
     #[arg(long)]
     only: Option<String>,
-    /// List the steps and stop.
+    /// List the steps and exit.
     #[arg(long)]
     list: bool,
 }
 
-/// A named step.
 struct Step {
     name: &'static str,
     command: Command,
@@ -32,10 +30,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .as_deref()
             .is_none_or(|only| step.name.contains(only))
     };
-    // Short, because sockets are in it; removed at the end.
+    // A short prefix, because the paths of Unix sockets are limited to 107 bytes. Deleted at the
+    // end.
     let scratch = tempfile::Builder::new().prefix("ark-").tempdir()?;
     let steps: Vec<Step> = steps(scratch.path()).into_iter().filter(wanted).collect();
-    ensure!(!steps.is_empty(), "no step has that name; see --list");
+    ensure!(
+        !steps.is_empty(),
+        "no step matches --only; --list prints all steps"
+    );
     let count = steps.len();
     for mut one in steps {
         if options.list {
@@ -76,12 +78,13 @@ fn steps(scratch: &Path) -> Vec<Step> {
             command: cargo(&["xtask", "deny"]),
         },
         Step {
-            // With the tests, because their dependencies choose features of those of the programs.
+            // Built with the tests, because the tests' dependencies change the features of the
+            // programs' dependencies.
             name: "build",
             command: cargo(&["build", "--workspace", "--bins", "--tests"]),
         },
         Step {
-            name: "unit and border tests",
+            name: "unit and integration tests",
             command: cargo(&["test", "--workspace"]),
         },
         Step {
@@ -105,13 +108,13 @@ fn steps(scratch: &Path) -> Vec<Step> {
         },
         Step {
             name: "hostile clients",
-            // With the slack of the promises, for the same reason.
+            // The slack of the load checks, for the same reason.
             command: binary("ark-hostile", &["run", "--seconds", "0.5", "--slack", "5"]),
         },
         Step {
-            name: "promises under load",
-            // Times are judged by `ark-bench` on a machine that is known; here a time is only wrong
-            // by a wide margin.
+            name: "load checks",
+            // `ark-bench` enforces time limits on a machine of known speed; here only a wide excess
+            // is a failure.
             command: binary("ark-bench", &["check", "all", "--slack", "5"]),
         },
     ]
@@ -123,7 +126,7 @@ fn binary(name: &str, args: &[&str]) -> Command {
     command
 }
 
-/// The suite against the real binary, which it kills and restarts under load.
+/// The suite against the real program, which it kills and restarts under load.
 fn conformance(scratch: &Path) -> Command {
     let driver = bin_dir().join("backend-sqlite");
     let endpoint = format!("unix://{}/backend.sock", scratch.display());
@@ -147,7 +150,8 @@ fn conformance(scratch: &Path) -> Command {
     binary("backend-conformance", &arguments)
 }
 
-/// The same on a throw-away server, and on more of them for the cases that need an empty store.
+/// The same on a temporary PostgreSQL server, and on further ones for the cases that need an empty
+/// store.
 fn conformance_on_postgres(scratch: &Path) -> Command {
     let path = |name: &str| bin_dir().join(name).display().to_string();
     let (testkit, driver) = (path("postgres-testkit"), path("backend-postgres"));

@@ -1,19 +1,19 @@
-//! House rules that a compiler does not know; run by `cargo test` as well.
+//! Rules of the repository that the compiler does not check; `cargo test` runs them as well.
 //!
-//! Every rule is data in a submodule, with its reason; a broken rule names the file and the fix.
+//! Every rule is data in a submodule, with its reason; a violation names the file and the fix.
 
 mod bounds;
 mod budgets;
 mod layers;
 mod links;
 mod promises;
-mod rooms;
+mod single_place;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// All broken rules, one line each.
+/// All violations, one line each.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = layers::crates(root)?;
     problems.extend(layers::gateway_modules(root)?);
@@ -21,11 +21,11 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     problems.extend(bounds::check(root)?);
     problems.extend(links::check(root)?);
     problems.extend(promises::check(root)?);
-    problems.extend(rooms::check(root)?);
+    problems.extend(single_place::check(root)?);
     Ok(problems)
 }
 
-/// Every file below `root` with one of the extensions, without build output and hidden folders.
+/// Every file below `root` with the extension, except build output and hidden folders.
 fn files(root: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
@@ -51,7 +51,7 @@ fn files(root: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A path as it is written in messages: relative to the workspace.
+/// A path for messages, relative to the workspace.
 fn relative(root: &Path, path: &Path) -> String {
     path.strip_prefix(root)
         .unwrap_or(path)
@@ -62,11 +62,11 @@ fn relative(root: &Path, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn house_rules_hold() {
+    fn repository_follows_its_rules() {
         let problems = super::check(&crate::run::workspace_root()).expect("readable workspace");
         assert!(
             problems.is_empty(),
-            "broken house rules:\n{}",
+            "violations of the repository's rules:\n{}",
             problems.join("\n")
         );
     }

@@ -1,4 +1,4 @@
-//! Programs of other projects, built once and kept in the cache folder.
+//! Programs of other projects, built once and stored in the cache folder.
 
 use std::path::PathBuf;
 
@@ -6,13 +6,14 @@ use anyhow::{Context as _, Result};
 
 use crate::run::{cargo, step};
 
-/// Path of a program that `cargo install` builds, of this release; builds it if this machine lacks it.
+/// Path of a program at this version; installs it with `cargo install` if it is missing.
 pub(crate) fn installed(name: &str, version: &str) -> Result<PathBuf> {
     let tools = cache_dir()?.join("tools").join(format!("{name}-{version}"));
     let program = tools.join("bin").join(name);
     if !program.is_file() {
         let mut install = cargo(&["install", name, "--locked", "--version", version, "--root"]);
-        // A target directory of its own: the workspace's is locked by the command that runs this one.
+        // A separate target directory, because the running command holds the lock of the
+        // workspace's.
         install
             .arg(&tools)
             .env("CARGO_TARGET_DIR", tools.join("target"));

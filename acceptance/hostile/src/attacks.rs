@@ -1,5 +1,5 @@
-//! The attacks. Most are lists of requests, which [`fire`] sends; clients that misbehave below HTTP
-//! are functions of their own. The modules are in the order of the faults that they look for.
+//! The attacks. Most are lists of requests that [`fire`] sends; clients that misbehave below HTTP
+//! have functions of their own. Modules are ordered by the fault that they look for.
 
 mod connections;
 mod crowds;
@@ -31,24 +31,24 @@ use crate::server::{Driver, Server, Setup};
 use crate::suite::Plan;
 use crate::tls::Target;
 
-/// Attackers with addresses of their own; those of the neighbour's address attack it harder.
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// A report names no more problems of one attack.
-const MOST_PROBLEMS: usize = 5;
+/// Source address of most attackers. Attackers on the neighbour's own address share its per-address
+/// limits, so they attack it harder.
+const ATTACKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Upper bound of problems that a report lists for one attack.
+const MAX_PROBLEMS: usize = 5;
 
-/// One attack.
 #[derive(Clone, Copy)]
 pub(crate) struct Attack {
     /// `theme/case`.
     pub(crate) name: &'static str,
-    /// What is sent.
+    /// What the attack sends.
     pub(crate) what: &'static str,
-    /// The server that it is sent to.
+    /// Setup of the server under attack.
     pub(crate) setup: Setup,
-    /// Takes minutes or many thousand sockets: only with `--long`.
+    /// Takes minutes or many thousand sockets; runs only with `--long`.
     pub(crate) long: bool,
-    /// Waits for the server's deadlines: runs beside the others, on a server of its own.
-    pub(crate) patient: bool,
+    /// Waits for server timeouts, so it runs concurrently with the others on a separate server.
+    pub(crate) waits_for_timeouts: bool,
     action: Action,
 }
 
@@ -58,42 +58,40 @@ enum Action {
     Client(fn(Context) -> BoxFuture<'static, Result<Report>>),
 }
 
-/// What an attack works with.
 #[derive(Clone)]
 pub(crate) struct Context {
-    /// The server.
     pub(crate) target: Target,
-    /// Its driver.
+    /// Storage driver behind the target.
     pub(crate) driver: Driver,
-    /// How long the attack lasts at least.
+    /// Minimum duration of the attack.
     pub(crate) seconds: Duration,
 }
 
 /// What an attack sent, and which of its own expectations failed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
-    /// Requests that were sent whole; 0 where there is none.
+    /// Number of complete requests; 0 for attacks below HTTP.
     pub(crate) requests: u64,
-    /// Bytes that were sent.
+    /// Bytes sent.
     pub(crate) bytes: u64,
-    /// What is wrong with the server's behaviour towards the attacker.
+    /// Violations observed by the attacker itself.
     pub(crate) problems: Vec<Problem>,
 }
 
 impl Attack {
-    /// A list of requests.
+    /// An attack that sends a list of requests.
     const fn requests(name: &'static str, what: &'static str, requests: fn() -> Vec<Shot>) -> Self {
         Self {
             name,
             what,
             setup: Setup::Standard,
             long: false,
-            patient: false,
+            waits_for_timeouts: false,
             action: Action::Requests(requests),
         }
     }
 
-    /// A client of its own.
+    /// An attack with its own client function.
     const fn client(
         name: &'static str,
         what: &'static str,
@@ -113,14 +111,13 @@ impl Attack {
         Self { long: true, ..self }
     }
 
-    const fn patient(self) -> Self {
+    const fn waits_for_timeouts(self) -> Self {
         Self {
-            patient: true,
+            waits_for_timeouts: true,
             ..self
         }
     }
 
-    /// Attacks.
     pub(crate) async fn run(self, context: Context) -> Result<Report> {
         match self.action {
             Action::Requests(requests) => Ok(fire(&context, &requests()).await),
@@ -130,7 +127,6 @@ impl Attack {
 }
 
 impl Context {
-    /// The context of an attack on a server.
     pub(crate) fn new(server: &Server, plan: &Plan) -> Self {
         Self {
             target: server.target.clone(),
@@ -141,7 +137,7 @@ impl Context {
 }
 
 impl Report {
-    /// An attack that was ended by what is wrong.
+    /// A report of an attack that cannot continue because of `text`.
     pub(crate) fn problem(text: String) -> Self {
         Self {
             problems: vec![Problem::wrong(text)],
@@ -151,13 +147,13 @@ impl Report {
 
     fn add(&mut self, problem: String) {
         let known = self.problems.iter().any(|known| known.text == problem);
-        if !known && self.problems.len() < MOST_PROBLEMS {
+        if !known && self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem::wrong(problem));
         }
     }
 }
 
-/// All attacks; those that need another setup come last, so that servers are not started in vain.
+/// All attacks. Attacks that need another setup come last, so that each setup is started once.
 pub(crate) fn all() -> Vec<Attack> {
     let tables: [&[Attack]; 15] = [
         depth::ATTACKS,
@@ -189,7 +185,7 @@ mod tests {
     use super::{Action, all};
 
     #[test]
-    fn names_are_unique_and_lists_are_not_empty() {
+    fn attack_names_are_unique_and_request_lists_not_empty() {
         let names: BTreeSet<&str> = all().iter().map(|attack| attack.name).collect();
         assert_eq!(names.len(), all().len());
         for attack in all() {

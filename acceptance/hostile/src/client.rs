@@ -1,4 +1,4 @@
-//! Requests and responses over one connection, with a bound on what is read.
+//! Requests and responses over one connection, with a limit on the bytes read.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -14,10 +14,9 @@ use tokio::task::JoinSet;
 
 use crate::tls::{Identity, Protocol, Target};
 
-/// No response is read beyond this; a larger one is a failure of its own.
+/// Limit of bytes read of one response; a longer one is a problem.
 pub(crate) const LARGEST_RESPONSE: usize = 64 << 20;
 
-/// One request as it is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
@@ -55,7 +54,7 @@ impl Request {
         self
     }
 
-    /// Bytes on the wire, roughly.
+    /// Approximate bytes on the wire.
     pub(crate) fn size(&self) -> usize {
         let headers: usize = self
             .headers
@@ -66,14 +65,13 @@ impl Request {
     }
 }
 
-/// Status and body of a response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct FullResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
+impl FullResponse {
     /// Status and the beginning of the body, for messages.
     pub(crate) fn describe(&self) -> String {
         let text = String::from_utf8_lossy(&self.body[..self.body.len().min(200)]);
@@ -86,11 +84,10 @@ enum Sender {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-/// A connection.
 pub(crate) struct Connection {
     authority: String,
     sender: Sender,
-    /// Drives the connection; dropped with it.
+    /// Task that drives the connection; aborted on drop.
     _driver: JoinSet<()>,
 }
 
@@ -104,11 +101,11 @@ impl Connection {
     ) -> Result<Self> {
         let io = TokioIo::new(target.tls(from, identity, protocol).await?);
         let mut driver = JoinSet::new();
-        // How a connection ended shows in the requests that use it.
+        // A connection error also fails the requests on it, so the driver's result is dropped.
         let sender = match protocol {
             Protocol::Http1 => {
                 let (sender, connection) = http1::Builder::new()
-                    // Each warning is a header.
+                    // Each warning is a header; hyper's default limit is 100.
                     .max_headers(4096)
                     .handshake(io)
                     .await?;
@@ -157,7 +154,11 @@ impl Connection {
     }
 
     /// Sends a request and reads the whole response.
-    pub(crate) async fn call(&mut self, request: &Request, within: Duration) -> Result<Answer> {
+    pub(crate) async fn call(
+        &mut self,
+        request: &Request,
+        within: Duration,
+    ) -> Result<FullResponse> {
         let whole = async {
             let response = self.begin(request).await?;
             let status = response.status();
@@ -175,9 +176,9 @@ impl Connection {
                 }
             }
             let body = body.freeze();
-            anyhow::Ok(Answer { status, body })
+            anyhow::Ok(FullResponse { status, body })
         };
-        let answer = tokio::time::timeout(within, whole).await;
-        answer.with_context(|| format!("no response within {within:?}"))?
+        let response = tokio::time::timeout(within, whole).await;
+        response.with_context(|| format!("no response within {within:?}"))?
     }
 }

@@ -1,25 +1,25 @@
-//! What the server owes everybody else while it is attacked.
+//! What the server guarantees to other clients while it is attacked.
 
 use std::time::Duration;
 
 use crate::monitor::Observed;
 
 /// Longest time of a probe on a new connection.
-pub(crate) const LIVEZ: Duration = Duration::from_millis(100);
-/// Longest time in which an administrator gets an answer on a new connection.
-pub(crate) const LOGIN: Duration = Duration::from_secs(1);
-/// Most CPU time that one request may cost.
-pub(crate) const CPU: Duration = Duration::from_secs(1);
+pub(crate) const MAX_LIVEZ: Duration = Duration::from_millis(100);
+/// Longest time of an administrator's request on a new connection.
+pub(crate) const MAX_LOGIN: Duration = Duration::from_secs(1);
+/// CPU time that one request may use.
+pub(crate) const MAX_CPU: Duration = Duration::from_secs(1);
 
-/// Most bytes that clients may make the server log in a second: a line of 200 bytes for every tenth request of
-/// a busy server fills 5 GB a day.
-const LOG: f64 = 64.0 * 1024.0;
+/// Bytes per second that clients may cause the server to log. A line of 200 bytes for every tenth
+/// request of a busy server fills 5 GB a day.
+const MAX_LOG_RATE: f64 = 64.0 * 1024.0;
 
-/// Objects that the attacks store, and the history of their changes, stay in memory: the run has 11 MiB more
-/// at the end, of 32 MiB that the history may have.
-const STORED: u64 = 16 << 20;
+/// Memory of the objects that the attacks store and of their watch history: a measured run ends 11
+/// MiB above its start. The history may have 32 MiB.
+const MAX_STORED_MEMORY: u64 = 16 << 20;
 
-/// Limits, with the slack of the command line.
+/// Limits, scaled by `--slack`.
 #[derive(Clone, Debug)]
 pub(crate) struct Criteria {
     /// Neighbour's p99 as a multiple of its quiet value.
@@ -28,7 +28,7 @@ pub(crate) struct Criteria {
     pub(crate) floor: Duration,
     /// Longest probe.
     pub(crate) livez: Duration,
-    /// Longest wait of an administrator on a new connection.
+    /// Longest request of an administrator on a new connection.
     pub(crate) login: Duration,
     /// CPU time of one request.
     pub(crate) cpu: Duration,
@@ -36,17 +36,18 @@ pub(crate) struct Criteria {
     pub(crate) memory: u64,
 }
 
-/// A criterion that was broken.
+/// A violated criterion.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
-    /// What, with figures.
+    /// Description with figures.
     pub(crate) text: String,
-    /// A time that was missed; another process of the machine may have caused it, so it is measured again.
+    /// A time limit was exceeded. Another process of the machine may be the cause, so the suite
+    /// measures it again.
     pub(crate) timing: bool,
 }
 
 impl Problem {
-    /// Something that no load of the machine explains.
+    /// A problem that load on the machine cannot explain.
     pub(crate) fn wrong(text: impl Into<String>) -> Self {
         let text = text.into();
         Self {
@@ -61,26 +62,26 @@ impl Problem {
 }
 
 impl Criteria {
-    /// Judges what was observed beside an attack by what was observed before it.
-    pub(crate) fn judge(&self, quiet: &Observed, seen: &Observed) -> Vec<Problem> {
-        let mut problems: Vec<_> = seen
+    /// Compares observations during an attack with those before it.
+    pub(crate) fn evaluate(&self, quiet: &Observed, during: &Observed) -> Vec<Problem> {
+        let mut problems: Vec<_> = during
             .errors
             .iter()
             .map(|error| Problem::wrong(error.clone()))
             .collect();
         let bound = self.floor.max(quiet.p99.mul_f64(self.factor));
-        if seen.p99 > bound {
+        if during.p99 > bound {
             let text = format!(
                 "neighbour's p99 is {:.1?}, limit {bound:.1?} (quiet {:.1?})",
-                seen.p99, quiet.p99
+                during.p99, quiet.p99
             );
             problems.push(Problem::late(text));
         }
         for (what, longest, limit) in [
-            ("/livez", seen.livez, self.livez),
+            ("/livez", during.livez, self.livez),
             (
                 "a new connection of the administrator",
-                seen.login,
+                during.login,
                 self.login,
             ),
         ] {
@@ -89,7 +90,7 @@ impl Criteria {
                 problems.push(Problem::late(text));
             }
         }
-        let grown = seen.memory.saturating_sub(quiet.memory);
+        let grown = during.memory.saturating_sub(quiet.memory);
         if grown > self.memory {
             problems.push(Problem::wrong(format!(
                 "memory grew by {} MiB, limit {} MiB",
@@ -100,18 +101,18 @@ impl Criteria {
         problems
     }
 
-    /// Judges what a server logged meanwhile.
-    pub(crate) fn judge_log(bytes: u64, elapsed: Duration) -> Option<Problem> {
-        let limit = LOG * elapsed.as_secs_f64().max(1.0);
+    /// Checks the bytes that a server logged during an attack.
+    pub(crate) fn evaluate_log(bytes: u64, elapsed: Duration) -> Option<Problem> {
+        let limit = MAX_LOG_RATE * elapsed.as_secs_f64().max(1.0);
         (bytes as f64 > limit).then(|| {
             let kib = bytes >> 10;
             Problem::wrong(format!("{kib} KiB of log in {elapsed:.1?}"))
         })
     }
 
-    /// Most bytes that the server may hold a minute after the attacks.
+    /// Bytes that the server may hold a minute after the attacks.
     pub(crate) fn memory_afterwards(quiet: u64) -> u64 {
-        quiet + quiet / 5 + STORED
+        quiet + quiet / 5 + MAX_STORED_MEMORY
     }
 }
 
@@ -131,20 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn each_criterion_can_be_broken() {
+    fn evaluate_reports_each_violated_criterion() {
         let criteria = Criteria {
             factor: 5.0,
             floor: Duration::from_millis(50),
-            livez: super::LIVEZ,
-            login: super::LOGIN,
-            cpu: super::CPU,
+            livez: super::MAX_LIVEZ,
+            login: super::MAX_LOGIN,
+            cpu: super::MAX_CPU,
             memory: 256 << 20,
         };
         let quiet = observed(20, 100);
-        let count = |seen: &Observed| criteria.judge(&quiet, seen).len();
+        let count = |during: &Observed| criteria.evaluate(&quiet, during).len();
         assert_eq!(count(&observed(99, 300)), 0);
         assert_eq!(count(&observed(101, 300)), 1, "five times the quiet value");
-        assert_eq!(criteria.judge(&observed(1, 0), &observed(49, 0)).len(), 0);
+        assert_eq!(
+            criteria.evaluate(&observed(1, 0), &observed(49, 0)).len(),
+            0
+        );
         assert_eq!(count(&observed(20, 357)), 1, "memory");
         let late = Observed {
             livez: Duration::from_millis(101),
@@ -154,7 +158,7 @@ mod tests {
         };
         assert_eq!(count(&late), 3);
         let second = Duration::from_secs(1);
-        assert!(Criteria::judge_log(60 << 10, second).is_none());
-        assert!(Criteria::judge_log(70 << 10, second).is_some());
+        assert!(Criteria::evaluate_log(60 << 10, second).is_none());
+        assert!(Criteria::evaluate_log(70 << 10, second).is_some());
     }
 }

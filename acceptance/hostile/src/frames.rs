@@ -1,4 +1,4 @@
-//! HTTP/2 frames written by hand, for clients that no library would be.
+//! Hand-written HTTP/2 frames (RFC 9113), for sequences that no library sends.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
-/// What a client sends first.
+/// Connection preface.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0;
@@ -26,7 +26,6 @@ pub(crate) const END_HEADERS: u8 = 4;
 /// SETTINGS_INITIAL_WINDOW_SIZE.
 pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 
-/// One frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len())
         .unwrap_or(u32::MAX)
@@ -37,7 +36,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// Preface and SETTINGS; `window` is how much the server may send on each stream.
+/// Preface and SETTINGS; `window` is the initial flow-control window of each stream, in bytes.
 pub(crate) fn hello(window: u32) -> Vec<u8> {
     let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
     settings.extend_from_slice(&window.to_be_bytes());
@@ -51,7 +50,7 @@ pub(crate) fn window(stream: u32, more: u32) -> Vec<u8> {
     frame(WINDOW_UPDATE, 0, stream, &more.to_be_bytes())
 }
 
-/// The header block of a GET (RFC 7541, without Huffman codes and dynamic table).
+/// Header block of a GET (RFC 7541, without Huffman codes and dynamic table).
 pub(crate) fn get_block(authority: &str, path: &str) -> Vec<u8> {
     // `:method: GET` and `:scheme: https` of the static table; then names 4 and 1 of it.
     let mut block = vec![0x82, 0x87, 0x04];
@@ -61,7 +60,7 @@ pub(crate) fn get_block(authority: &str, path: &str) -> Vec<u8> {
     block
 }
 
-/// The header block of a POST of JSON.
+/// Header block of a POST of JSON.
 pub(crate) fn post_block(authority: &str, path: &str) -> Vec<u8> {
     let mut block = get_block(authority, path);
     block[0] = 0x83;
@@ -69,7 +68,7 @@ pub(crate) fn post_block(authority: &str, path: &str) -> Vec<u8> {
     block
 }
 
-/// A header that is in no table.
+/// Literal header without indexing.
 pub(crate) fn header(name: &str, value: &str) -> Vec<u8> {
     let mut block = vec![0];
     text(&mut block, name);
@@ -83,7 +82,7 @@ pub(crate) fn get(stream: u32, authority: &str, path: &str) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
-/// A string with its length as an integer of a 7-bit prefix.
+/// A string literal with its length as an integer of a 7-bit prefix (RFC 7541, 5.2).
 fn text(block: &mut Vec<u8>, value: &str) {
     let mut rest = value.len();
     if rest < 127 {
@@ -100,22 +99,22 @@ fn text(block: &mut Vec<u8>, value: &str) {
     block.extend_from_slice(value.as_bytes());
 }
 
-/// How a connection went.
+/// Result of one connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Session {
-    /// The server closed it, after this long.
+    /// Time after which the server closed the connection.
     pub(crate) closed: Option<Duration>,
     /// Streams that the server reset.
     pub(crate) resets: usize,
     /// Bytes of DATA.
     pub(crate) data: usize,
-    /// Responses that began.
+    /// Responses whose HEADERS arrived.
     pub(crate) responses: usize,
 }
 
-/// Reads until `end` or until the server closes; acknowledges SETTINGS and PING as a living client
-/// does, and opens no window.
-pub(crate) async fn attend<S>(stream: &mut S, end: Instant) -> Session
+/// Reads until `end` or until the server closes. Acknowledges SETTINGS and PING as a regular client
+/// does, and never extends a flow-control window.
+pub(crate) async fn read_session<S>(stream: &mut S, end: Instant) -> Session
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -153,7 +152,7 @@ where
             stream.write_all(&frame(kind, ACK, 0, echo)).await?;
             stream.flush().await?;
         }
-        (GOAWAY, _) => anyhow::bail!("the server says goodbye"),
+        (GOAWAY, _) => anyhow::bail!("the server sent GOAWAY"),
         _ => {}
     }
     Ok(())

@@ -1,10 +1,10 @@
-//! The kinds under attack: one that takes anything, one that checks everything.
+//! The kinds under attack: one without validation, one with every kind of validation.
 
 use serde_json::{Value, json};
 
-/// Group and version of both.
+/// Group and version of both kinds.
 pub(crate) const GROUP: &str = "/apis/hostile.example.com/v1";
-/// Values of the enum: what is repeated in each error about it.
+/// Values of the enum; each error about the field repeats all of them.
 pub(crate) const ENUM_VALUES: usize = 2_000;
 /// Required fields of an item.
 const REQUIRED_FIELDS: usize = 100;
@@ -12,9 +12,9 @@ const REQUIRED_FIELDS: usize = 100;
 const DEFAULTED_FIELDS: usize = 20;
 const DEFAULT_BYTES: usize = 1_000;
 
-/// Branches of an `anyOf`, each of which looks at the items of a list.
+/// Branches of an `anyOf`; each validates all items of a list.
 const BRANCHES: usize = 60;
-/// Levels of empty lists that a default makes of nothing.
+/// Levels of nested lists that a default adds to an absent field.
 const NESTED: usize = 8;
 
 /// Path of a kind's objects in a namespace.
@@ -22,7 +22,7 @@ pub(crate) fn collection(namespace: &str, plural: &str) -> String {
     format!("{GROUP}/namespaces/{namespace}/{plural}")
 }
 
-/// The manifests, as a file that `--resources` takes.
+/// The manifests, as a file for `--resources`.
 pub(crate) fn manifests() -> String {
     format!("{:#}\n---\n{:#}\n", blobs(), forms())
 }
@@ -53,7 +53,7 @@ fn subresources() -> Value {
     })
 }
 
-/// Anything may be in spec and status.
+/// A kind that preserves unknown fields in spec and status.
 fn blobs() -> Value {
     let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let version = json!({
@@ -74,7 +74,7 @@ fn blobs() -> Value {
     manifest("blobs", "Blob", &version)
 }
 
-/// Every sort of check, each on the items of a list.
+/// Every kind of validation, each on the items of a list.
 fn forms() -> Value {
     let version = json!({
         "name": "v1", "served": true, "storage": true,
@@ -157,7 +157,7 @@ fn nested_lists(levels: usize) -> Value {
     (0..levels).fold(json!([]), |inner, _| json!([inner]))
 }
 
-/// The schema of what is in it.
+/// Schema of [`nested_lists`].
 fn lists_of(levels: usize) -> Value {
     let innermost = json!({"type": "array", "items": {"type": "string"}});
     (1..levels).fold(

@@ -1,10 +1,10 @@
-//! `ark-hostile`: attacks on `ark-apiserver standalone`, each judged by a well-behaved client beside
-//! it and by the memory of the server. See `acceptance/hostile/README.md`.
+//! `ark-hostile`: attacks on `ark-apiserver standalone`. A well-behaved client and the server's
+//! memory decide the verdict of each. See `acceptance/hostile/README.md`.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line talks to its user"
+    reason = "output of a command-line program"
 )]
 
 mod attacks;
@@ -30,22 +30,21 @@ use clap::Parser;
 
 use criteria::Criteria;
 
-/// Hostile clients against a server of its own.
+/// Attack a local ark-apiserver with hostile clients.
 #[derive(Parser)]
 #[command(name = "ark-hostile", version)]
 enum Command {
-    /// Run the attacks; fails if the server breaks a criterion under one of them.
+    /// Run the attacks; fails if the server violates a criterion under one of them.
     Run(Options),
 }
 
-/// Which attacks, for how long, and what is a failure.
 #[derive(clap::Args)]
 struct Options {
-    /// Run only the attacks whose name matches.
+    /// Run only the attacks whose name matches this regular expression.
     #[arg(long, value_name = "REGEX")]
     only: Option<regex::Regex>,
 
-    /// How long each attack lasts at least, seconds.
+    /// Minimum duration of each attack, in seconds.
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     seconds: f64,
 
@@ -53,27 +52,27 @@ struct Options {
     #[arg(long)]
     long: bool,
 
-    /// Print the attacks and stop.
+    /// Print the attacks and exit.
     #[arg(long)]
     list: bool,
 
-    /// Write the verdicts as JUnit XML.
+    /// Write the verdicts as JUnit XML to this file.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 
-    /// Factor on every time limit, for machines whose speed is not known.
+    /// Factor on every time limit, for machines of unknown speed.
     #[arg(long, value_name = "TIMES", default_value_t = 1.0)]
     slack: f64,
 
-    /// The neighbour's p99 under attack may be this many times its quiet value.
+    /// Limit of the neighbour's p99 under attack, as a multiple of its quiet value.
     #[arg(long, value_name = "TIMES", default_value_t = 5.0)]
     factor: f64,
 
-    /// A p99 of the neighbour below this is never a failure, milliseconds.
+    /// Never fail a neighbour's p99 below this value, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 50)]
     floor: u64,
 
-    /// Memory of the server above its quiet value, MiB.
+    /// Limit of the server's memory above its quiet value, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     memory: u64,
 }
@@ -83,9 +82,9 @@ impl Options {
         Criteria {
             factor: self.factor,
             floor: Duration::from_millis(self.floor).mul_f64(self.slack),
-            livez: criteria::LIVEZ.mul_f64(self.slack),
-            login: criteria::LOGIN.mul_f64(self.slack),
-            cpu: criteria::CPU.mul_f64(self.slack),
+            livez: criteria::MAX_LIVEZ.mul_f64(self.slack),
+            login: criteria::MAX_LOGIN.mul_f64(self.slack),
+            cpu: criteria::MAX_CPU.mul_f64(self.slack),
             memory: self.memory << 20,
         }
     }
@@ -111,7 +110,10 @@ fn run(options: &Options) -> Result<()> {
         })
         .filter(|attack| options.long || options.list || !attack.long)
         .collect();
-    anyhow::ensure!(!attacks.is_empty(), "no attack has that name; see --list");
+    anyhow::ensure!(
+        !attacks.is_empty(),
+        "no attack matches --only; --list prints all attacks"
+    );
     if options.list {
         for attack in &attacks {
             let long = if attack.long { " (with --long)" } else { "" };

@@ -1,5 +1,5 @@
-//! Everything that is observed beside an attack, on a thread of its own: the neighbour, probes and
-//! logins on new connections, and the memory of the server.
+//! Observations during an attack, made on a separate thread: the neighbour, probes and logins on
+//! new connections, and the server's memory.
 
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,14 +13,13 @@ use crate::neighbour::{self, NAMESPACE};
 use crate::tls::{Identity, Protocol, Target};
 use crate::{kinds, process};
 
-/// From one probe to the next; one of the administrator's logins follows each.
-const PROBES: Duration = Duration::from_millis(150);
-/// A probe that takes longer has failed, whatever the criteria say.
+/// Interval between probes; each is followed by one login of the administrator.
+const PROBE_INTERVAL: Duration = Duration::from_millis(150);
+/// Time after which a probe fails regardless of the criteria.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// From one reading of the memory to the next.
-const SAMPLES: Duration = Duration::from_millis(10);
+/// Interval between memory samples.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What was observed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
     /// Median of the neighbour's latencies.
@@ -31,9 +30,9 @@ pub(crate) struct Observed {
     pub(crate) livez: Duration,
     /// Longest request of the administrator on a new connection.
     pub(crate) login: Duration,
-    /// Most resident memory of the gateway, bytes.
+    /// Peak resident memory of the gateway, in bytes.
     pub(crate) memory: u64,
-    /// What failed outright.
+    /// Requests that failed outright.
     pub(crate) errors: Vec<String>,
 }
 
@@ -44,11 +43,11 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Starts to observe a server whose gateway has this process id.
+    /// Starts to observe the server whose gateway has process id `pid`.
     pub(crate) fn start(target: &Target, pid: u32) -> Result<Self> {
         let stop = CancellationToken::new();
         let (target, stopped) = (target.clone(), stop.clone());
-        // On a runtime of its own: what an attacker computes is not to show as latency.
+        // A separate runtime, so that the attackers' own CPU use does not appear as latency.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -58,7 +57,6 @@ impl Monitor {
         Ok(Self { stop, thread })
     }
 
-    /// Ends the observation.
     pub(crate) fn stop(self) -> Result<Observed> {
         self.stop.cancel();
         let ended = self.thread.join();
@@ -67,14 +65,14 @@ impl Monitor {
 }
 
 async fn observe(target: &Target, pid: u32, stop: &CancellationToken) -> Observed {
-    let (diary, probes, memory) = tokio::join!(
-        neighbour::work(target, stop),
+    let (record, probes, memory) = tokio::join!(
+        neighbour::run(target, stop),
         probe(target, stop),
         sample(pid, stop),
     );
-    let mut latencies = diary.latencies;
+    let mut latencies = record.latencies;
     latencies.sort_unstable();
-    let mut errors = diary.errors;
+    let mut errors = record.errors;
     errors.extend(probes.errors);
     Observed {
         p50: percentile(&latencies, 50),
@@ -85,40 +83,40 @@ async fn observe(target: &Target, pid: u32, stop: &CancellationToken) -> Observe
     }
 }
 
-/// Probes as kubelets do, and logs in as kubectl does: on a new connection each time.
+/// Probes as the kubelet does and logs in as kubectl does: on a new connection each time.
 async fn probe(target: &Target, stop: &CancellationToken) -> Observed {
-    let mut seen = Observed::default();
+    let mut observed = Observed::default();
     let object = format!("{}/form-00", kinds::collection(NAMESPACE, "forms"));
     let livez = Request::get("/livez");
     let login = Request::get(object);
     while !stop.is_cancelled() {
         let started = Instant::now();
         for (identity, request, longest) in [
-            (Identity::Nobody, &livez, &mut seen.livez),
-            (Identity::Admin, &login, &mut seen.login),
+            (Identity::Anonymous, &livez, &mut observed.livez),
+            (Identity::Admin, &login, &mut observed.login),
         ] {
             let started = Instant::now();
-            let answer = ask(target, identity, request).await;
+            let response = ask(target, identity, request).await;
             *longest = started.elapsed().max(*longest);
-            if let Err(error) = answer {
+            if let Err(error) = response {
                 let text = format!("{} on a new connection: {error:#}", request.path);
-                // One of a kind is enough.
-                if seen.errors.len() < 3 {
-                    seen.errors.push(text);
+                // Three examples suffice for a report.
+                if observed.errors.len() < 3 {
+                    observed.errors.push(text);
                 }
             }
         }
-        sleep(PROBES.saturating_sub(started.elapsed())).await;
+        sleep(PROBE_INTERVAL.saturating_sub(started.elapsed())).await;
     }
-    seen
+    observed
 }
 
 async fn ask(target: &Target, identity: Identity, request: &Request) -> Result<()> {
     let asked = async {
         let connection =
             Connection::open(target, neighbour::ADDRESS, identity, Protocol::Http1).await;
-        let answer = connection?.call(request, PROBE_TIMEOUT).await?;
-        anyhow::ensure!(answer.status.is_success(), "{}", answer.describe());
+        let response = connection?.call(request, PROBE_TIMEOUT).await?;
+        anyhow::ensure!(response.status.is_success(), "{}", response.describe());
         anyhow::Ok(())
     };
     tokio::time::timeout(PROBE_TIMEOUT, asked)
@@ -126,10 +124,10 @@ async fn ask(target: &Target, identity: Identity, request: &Request) -> Result<(
         .context("no response within 10 s")?
 }
 
-/// The most memory; a process that has ended has none.
+/// Peak resident memory; zero if the process has ended.
 async fn sample(pid: u32, stop: &CancellationToken) -> u64 {
     let mut most = 0;
-    let mut samples = interval(SAMPLES);
+    let mut samples = interval(SAMPLE_INTERVAL);
     samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.is_cancelled() {
         samples.tick().await;
@@ -138,7 +136,7 @@ async fn sample(pid: u32, stop: &CancellationToken) -> u64 {
     most
 }
 
-/// Nearest rank of sorted values; zero if there are none.
+/// Nearest-rank percentile of sorted values; zero if there are none.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = sorted.len().saturating_mul(percent).div_ceil(100);
     let value = sorted.get(rank.saturating_sub(1));

@@ -1,5 +1,5 @@
-//! The well-behaved client: one connection, a modest rate, small objects, and one watch. What it
-//! sees under attack is the verdict.
+//! The well-behaved client: one connection, a modest rate, small objects, and one watch. Its
+//! latencies and errors under attack decide the verdict.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,48 +16,50 @@ use crate::client::{Connection, Request};
 use crate::kinds;
 use crate::tls::{Identity, Protocol, Target};
 
-/// Where it works.
 pub(crate) const NAMESPACE: &str = "neighbour";
-/// Its objects.
+/// Number of its objects.
 pub(crate) const OBJECTS: usize = 20;
-/// From the start of one request to that of the next.
-const PACE: Duration = Duration::from_millis(15);
-/// A request that takes longer is an error and not only late.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last event may be on its way after the last write.
-const DELIVERY: Duration = Duration::from_secs(2);
+/// Interval between the starts of two requests.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(15);
+/// Time after which a request is an error rather than a long latency.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time in which the last event must arrive after the last write.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the client saw.
 #[derive(Debug, Default)]
-pub(crate) struct Diary {
+pub(crate) struct NeighbourRecord {
     pub(crate) latencies: Vec<Duration>,
     pub(crate) errors: Vec<String>,
 }
 
-/// The address it comes from: not that of attackers.
+/// Source address of the neighbour; attackers use another.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// Works until it is stopped.
-pub(crate) async fn work(target: &Target, stop: &CancellationToken) -> Diary {
-    let mut diary = Diary::default();
-    if let Err(error) = try_work(target, stop, &mut diary).await {
-        diary.errors.push(format!("neighbour: {error:#}"));
+/// Writes and watches until `stop` is cancelled.
+pub(crate) async fn run(target: &Target, stop: &CancellationToken) -> NeighbourRecord {
+    let mut record = NeighbourRecord::default();
+    if let Err(error) = try_work(target, stop, &mut record).await {
+        record.errors.push(format!("neighbour: {error:#}"));
     }
-    diary
+    record
 }
 
-async fn try_work(target: &Target, stop: &CancellationToken, diary: &mut Diary) -> Result<()> {
+async fn try_work(
+    target: &Target,
+    stop: &CancellationToken,
+    record: &mut NeighbourRecord,
+) -> Result<()> {
     let mut connection =
         Connection::open(target, ADDRESS, Identity::Admin, Protocol::Http2).await?;
     let collection = kinds::collection(NAMESPACE, "forms");
     let watch = Request::get(format!("{collection}?watch=1&resourceVersion=0"));
-    let mut watch = tokio::time::timeout(TIMEOUT, connection.begin(&watch))
+    let mut watch = tokio::time::timeout(REQUEST_TIMEOUT, connection.begin(&watch))
         .await
-        .context("the watch does not begin")??
+        .context("the watch did not start in time")??
         .into_body();
-    let mut seen = Vec::new();
+    let mut received = Vec::new();
     let mut written = String::new();
-    let mut pace = interval(PACE);
+    let mut pace = interval(REQUEST_INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut number = 0;
     loop {
@@ -65,26 +67,30 @@ async fn try_work(target: &Target, stop: &CancellationToken, diary: &mut Diary) 
             () = stop.cancelled() => break,
             _ = pace.tick() => {}
             event = watch.frame() => {
-                read_event(event, &mut seen)?;
+                read_event(event, &mut received)?;
                 continue;
             }
         }
         let request = request(&collection, number);
         let started = Instant::now();
-        let answer = connection.call(&request, TIMEOUT).await;
-        diary.latencies.push(started.elapsed());
+        let response = connection.call(&request, REQUEST_TIMEOUT).await;
+        record.latencies.push(started.elapsed());
         let what = format!("{} {}", request.method, request.path);
-        let answer = answer.with_context(|| what.clone())?;
-        ensure!(answer.status.is_success(), "{what}: {}", answer.describe());
+        let response = response.with_context(|| what.clone())?;
+        ensure!(
+            response.status.is_success(),
+            "{what}: {}",
+            response.describe()
+        );
         if request.method == Method::PATCH {
             written = mark(number);
         }
         number += 1;
     }
     if !written.is_empty() {
-        let arrival = await_event(&mut watch, &mut seen, &written);
-        let arrival = tokio::time::timeout(DELIVERY, arrival).await;
-        arrival.context("the event of the last write does not arrive")??;
+        let arrival = await_event(&mut watch, &mut received, &written);
+        let arrival = tokio::time::timeout(DELIVERY_TIMEOUT, arrival).await;
+        arrival.context("the event of the last write did not arrive in time")??;
     }
     Ok(())
 }
@@ -101,23 +107,23 @@ fn request(collection: &str, number: usize) -> Request {
     }
 }
 
-/// What a write leaves in its object, and in the event about it.
+/// A marker that a write leaves in its object and so in its event.
 fn mark(number: usize) -> String {
     let process = std::process::id();
     format!("color-{process}-{number}-")
 }
 
-async fn await_event(watch: &mut Incoming, seen: &mut Vec<u8>, mark: &str) -> Result<()> {
-    while !contains(seen, mark.as_bytes()) {
+async fn await_event(watch: &mut Incoming, received: &mut Vec<u8>, mark: &str) -> Result<()> {
+    while !contains(received, mark.as_bytes()) {
         let event = watch.frame().await;
-        read_event(event, seen)?;
+        read_event(event, received)?;
     }
     Ok(())
 }
 
 fn read_event(
     event: Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>,
-    seen: &mut Vec<u8>,
+    received: &mut Vec<u8>,
 ) -> Result<()> {
     let frame = event.context("the watch ended")??;
     let Ok(data) = frame.into_data() else {
@@ -128,10 +134,10 @@ fn read_event(
         "the watch failed: {}",
         String::from_utf8_lossy(&data)
     );
-    // Only the last events matter; one is much smaller.
-    let keep = seen.len().saturating_sub(64 << 10);
-    seen.drain(..keep);
-    seen.extend_from_slice(&data);
+    // Only the last events matter, and one event is much smaller than this.
+    let keep = received.len().saturating_sub(64 << 10);
+    received.drain(..keep);
+    received.extend_from_slice(&data);
     Ok(())
 }
 

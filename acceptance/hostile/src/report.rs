@@ -1,12 +1,12 @@
-//! Verdicts for people and for machines.
+//! Verdicts as a text table and as JUnit XML.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::suite::Row;
 
-/// No problem is longer in a report.
-const LONGEST_PROBLEM: usize = 400;
+/// Bytes of one problem's text in a report.
+const MAX_PROBLEM_BYTES: usize = 400;
 
 const HEAD: &str = "attack                              sent    requests   p50 ms   p99 ms  livez ms  login ms   peak MiB  verdict";
 
@@ -27,15 +27,15 @@ pub(crate) fn line(row: &Row) -> String {
         row.name,
         size(row.report.bytes),
         row.report.requests,
-        millis(row.seen.p50),
-        millis(row.seen.p99),
-        millis(row.seen.livez),
-        millis(row.seen.login),
-        row.seen.memory >> 20,
+        millis(row.during.p50),
+        millis(row.during.p99),
+        millis(row.during.livez),
+        millis(row.during.login),
+        row.during.memory >> 20,
     )
 }
 
-/// All lines, with the quiet values as the first.
+/// All lines; the first has the quiet values.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = format!("\n{HEAD}\n");
     if let Some(row) = rows.first() {
@@ -59,7 +59,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// JUnit XML: one case for each attack.
+/// JUnit XML with one test case for each attack.
 pub(crate) fn junit(rows: &[Row]) -> String {
     let failed = rows.iter().filter(|row| !row.problems.is_empty()).count();
     let mut text = format!(
@@ -92,7 +92,7 @@ pub(crate) fn junit(rows: &[Row]) -> String {
 
 fn short(text: &str) -> String {
     let one_line = text.replace(['\n', '\r'], " ");
-    one_line.chars().take(LONGEST_PROBLEM).collect()
+    one_line.chars().take(MAX_PROBLEM_BYTES).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -102,7 +102,7 @@ fn escape(text: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '"' => escaped.push_str("&quot;"),
-            // XML 1.0 has no other control characters.
+            // XML 1.0 permits no other control characters.
             c if c.is_control() && c != '\t' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
@@ -132,11 +132,11 @@ mod tests {
     use crate::suite::Row;
 
     #[test]
-    fn a_failure_is_in_the_xml() {
+    fn junit_has_the_message_of_a_failure() {
         let row = Row {
             name: "depth",
             report: Report::default(),
-            seen: Observed::default(),
+            during: Observed::default(),
             quiet: Observed::default(),
             elapsed: std::time::Duration::from_millis(1500),
             problems: vec![Problem::wrong("<\"&\u{0}")],

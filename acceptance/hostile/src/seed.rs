@@ -1,5 +1,5 @@
-//! The objects that every server under attack begins with: stored once, then copied as files, so
-//! that a server which an attack has spoilt is replaced within a second.
+//! The initial objects of every server under attack. They are stored once and copied as files, so
+//! that the suite replaces a compromised server within a second.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,24 +15,24 @@ use crate::neighbour;
 use crate::server::{Server, Setup};
 use crate::tls::{Identity, Protocol, Target};
 
-/// Objects that selectors, lists and forms of lists walk over.
+/// Objects for selectors and lists.
 pub(crate) const BULK: usize = 10_000;
-/// Their namespace.
+/// Namespace of the bulk objects.
 pub(crate) const BULK_NAMESPACE: &str = "bulk";
 /// Namespace of the objects that attackers change.
 pub(crate) const NAMESPACE: &str = "attack";
-/// A large object of that namespace, which readers do not read.
+/// Name of a large object in [`NAMESPACE`], requested by clients that do not read.
 pub(crate) const LARGE: &str = "large";
-/// Bytes in it.
+/// Size of the large object.
 pub(crate) const LARGE_BYTES: usize = 1_500_000;
-/// A small object of that namespace, of each kind.
+/// Name of a small object of each kind in [`NAMESPACE`].
 pub(crate) const SMALL: &str = "small";
 
 /// Connections that store the objects.
 const LANES: usize = 24;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A data directory with the objects, and copies of it.
+/// A data directory with the objects, and its copies.
 pub(crate) struct Seed {
     root: tempfile::TempDir,
     copies: usize,
@@ -41,7 +41,8 @@ pub(crate) struct Seed {
 impl Seed {
     /// Starts a server, stores the objects and stops it.
     pub(crate) fn store() -> Result<Self> {
-        // Short, because the path of a socket is in it.
+        // A short prefix: the path contains the driver's socket, and Unix socket paths have at most
+        // 107 bytes.
         let root = tempfile::Builder::new().prefix("ark-h-").tempdir()?;
         let folder = root.path().join("seed");
         std::fs::create_dir(&folder)?;
@@ -55,7 +56,7 @@ impl Seed {
         Ok(Self { root, copies: 0 })
     }
 
-    /// A server with the objects.
+    /// Starts a server on a copy of the objects.
     pub(crate) fn server(&mut self, setup: Setup) -> Result<Server> {
         self.copies += 1;
         let folder = self.root.path().join(self.copies.to_string());
@@ -64,7 +65,7 @@ impl Seed {
     }
 }
 
-/// Copies what the server needs: not its lock, nor the ballast, which it makes again.
+/// Copies the data directory without the lock and the ballast; the server creates both.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from)? {
@@ -109,12 +110,12 @@ async fn store_objects(target: &Target) -> Result<()> {
             while let Some((path, object)) = take(&objects) {
                 let request =
                     Request::send(Method::POST, path, "application/json", object.to_string());
-                let answer = connection.call(&request, TIMEOUT).await?;
+                let response = connection.call(&request, TIMEOUT).await?;
                 ensure!(
-                    answer.status == 201,
+                    response.status == 201,
                     "{}: {}",
                     request.path,
-                    answer.describe()
+                    response.describe()
                 );
             }
             anyhow::Ok(())

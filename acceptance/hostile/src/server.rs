@@ -13,27 +13,26 @@ use scenarios::engine::certificates::Certificates;
 
 use crate::tls::Target;
 
-/// How a server is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Setup {
-    /// The soft limit of descriptors is the usual 1,024, the hard limit that of the system.
+    /// Soft limit of 1,024 descriptors, as usual; the hard limit is the system's.
     Standard,
-    /// Both limits are 1,024: what cannot be raised must be shared.
+    /// Soft and hard limit of 1,024 descriptors, so the server cannot raise its limit.
     FewDescriptors,
-    /// Five reads and five writes at once.
+    /// Five concurrent reads and five concurrent writes.
     FewSeats,
 }
 
-/// What a shell usually gives to a process.
+/// Default soft limit of descriptors on Linux.
 const USUAL_DESCRIPTORS: &str = "1024";
-/// How long a start or an orderly stop may take.
+/// Time for a start or an orderly stop.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running server with a data directory of its own.
+/// A running server with its own data directory.
 pub(crate) struct Server {
     pub(crate) target: Target,
     child: Child,
-    /// Kept open: the server may print again.
+    /// Keeps the pipe open, so that later output of the server does not fail.
     _output: BufReader<ChildStdout>,
     folder: PathBuf,
 }
@@ -48,7 +47,7 @@ impl Server {
         let mut command = Command::new("sh");
         command
             .arg("-c")
-            // exec: the process id stays that of our child.
+            // `exec` keeps the process id of the spawned child.
             .arg(format!(
                 "ulimit {limit} {USUAL_DESCRIPTORS} && exec \"$0\" \"$@\""
             ))
@@ -80,13 +79,13 @@ impl Server {
         self.child.id()
     }
 
-    /// Bytes that it has logged, its driver's among them.
+    /// Bytes logged so far by the gateway and its driver.
     pub(crate) fn logged(&self) -> u64 {
         let log = std::fs::metadata(self.folder.join("log"));
         log.map_or(0, |log| log.len())
     }
 
-    /// How the process ended, and what it said last; nothing while it runs.
+    /// Exit status and last log lines if the process has ended.
     pub(crate) fn ended(&mut self) -> Result<Option<String>> {
         let Some(status) = self.child.try_wait()? else {
             return Ok(None);
@@ -115,7 +114,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A server that failed is not waited for; its driver ends with it.
+        // A failed server is killed without waiting; its driver exits with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -129,8 +128,8 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// A second gateway on the same driver, which believes the headers of a front proxy; the
-    /// kubeconfig's client is that proxy.
+    /// Starts a second gateway on the same driver that trusts the headers of a front proxy; the
+    /// kubeconfig's client certificate is the proxy's.
     pub(crate) fn front_proxy(&self, flags: &[&str]) -> Result<FrontProxied> {
         let folder = tempfile::Builder::new().prefix("ark-proxy-").tempdir()?;
         let files = Certificates::create(folder.path())?;
@@ -174,11 +173,11 @@ impl Driver {
         let deadline = Instant::now() + TIMEOUT;
         while std::net::TcpStream::connect(proxied.target.address).is_err() {
             if let Some(status) = proxied.child.try_wait()? {
-                bail!("the second gateway ended: {status}");
+                bail!("the second gateway exited: {status}");
             }
             anyhow::ensure!(
                 Instant::now() < deadline,
-                "the second gateway does not serve"
+                "the second gateway is not ready in time"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -186,9 +185,8 @@ impl Driver {
     }
 }
 
-/// A gateway behind a front proxy.
 pub(crate) struct FrontProxied {
-    /// It, with the certificate of the front proxy.
+    /// The gateway, with the client certificate of the front proxy.
     pub(crate) target: Target,
     child: Child,
     _folder: tempfile::TempDir,
@@ -208,7 +206,7 @@ fn beside_us(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Starts a server and waits for the line that says that it is ready.
+/// Starts a server and waits for its ready line.
 fn start(mut command: Command, log: &Path) -> Result<(Child, BufReader<ChildStdout>)> {
     let mut child = command
         .stdout(Stdio::piped())
@@ -233,7 +231,10 @@ fn interrupt(child: &mut Child) -> Result<()> {
     rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
     let deadline = Instant::now() + TIMEOUT;
     while child.try_wait()?.is_none() {
-        anyhow::ensure!(Instant::now() < deadline, "ark-apiserver does not stop");
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "ark-apiserver did not stop in time"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())

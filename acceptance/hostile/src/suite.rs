@@ -1,5 +1,5 @@
-//! The run: each attack beside a well-behaved client, the slow ones on a server of their own at the
-//! same time.
+//! The run: each attack beside a well-behaved client. Attacks that wait for timeouts run
+//! concurrently on a separate server.
 
 use std::time::{Duration, Instant};
 
@@ -16,22 +16,20 @@ use crate::server::{Server, Setup};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, neighbour, process};
 
-/// Observation before the first attack of a server.
-const QUIET: Duration = Duration::from_millis(1500);
-/// Observation after an attack: what it left running shows here.
-const AFTERWARDS: Duration = Duration::from_millis(150);
-/// An attack gives up this long after its time; a request that takes longer is a failure.
+/// Observation before the first attack on a server.
+const QUIET_DURATION: Duration = Duration::from_millis(1500);
+/// Observation after an attack, to include work that it left running.
+const COOLDOWN: Duration = Duration::from_millis(150);
+/// Time that an attack may take beyond its duration; a request that takes longer is a failure.
 const GRACE: Duration = Duration::from_secs(45);
-/// Memory must be given back within a minute of the last attack.
-const GIVEN_BACK: Duration = Duration::from_secs(60);
-/// Attacking threads yield to the server and to the neighbour.
+/// The server must release memory within a minute of the last attack.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Niceness of the attacking threads, so that server and neighbour take precedence.
 const NICE: i32 = 10;
 
-/// How attacks are run and judged.
 pub(crate) struct Plan {
-    /// How long each lasts at least.
+    /// Minimum duration of each attack.
     pub(crate) seconds: Duration,
-    /// What is a failure.
     pub(crate) criteria: Criteria,
 }
 
@@ -39,56 +37,62 @@ pub(crate) struct Plan {
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) report: Report,
-    pub(crate) seen: Observed,
+    pub(crate) during: Observed,
     pub(crate) quiet: Observed,
     pub(crate) elapsed: Duration,
     pub(crate) problems: Vec<Problem>,
 }
 
-/// A server and what was observed before it was attacked.
+/// A server and the observations before it was attacked.
 struct Subject {
     server: Server,
     quiet: Observed,
     setup: Setup,
-    /// An attack succeeded: what follows would measure its consequences.
-    spoilt: bool,
+    /// An attack succeeded, so later measurements on this server would show its consequences.
+    compromised: bool,
 }
 
-/// Runs all attacks; an error is a fault of the suite, not of the server.
+/// Runs all attacks. An error is a fault of the suite, not of the server.
 pub(crate) fn run(attacks: &[Attack], plan: &Plan) -> Result<Vec<Row>> {
     let descriptors = process::raise_descriptors();
     progress(&format!("{descriptors} descriptors; storing the objects"));
-    let mut seed = Seed::store().context("the seed")?;
+    let mut seed = Seed::store().context("cannot store the initial objects")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .on_thread_start(|| {
-            // Only a politeness towards the measurement.
+            // Best effort: the niceness only improves the measurement.
             let _ = rustix::process::setpriority_process(None, NICE);
         })
         .enable_all()
         .build()?;
-    let (patient, others): (Vec<_>, Vec<_>) = attacks.iter().partition(|attack| attack.patient);
+    let (waits_for_timeouts, others): (Vec<_>, Vec<_>) =
+        attacks.iter().partition(|attack| attack.waits_for_timeouts);
     let mut rows = Vec::new();
-    let mut patience = None;
-    if !patient.is_empty() {
+    let mut timeout_attacks = None;
+    if !waits_for_timeouts.is_empty() {
         let subject = Subject::start(&mut seed, Setup::Standard)?;
-        patience = Some(Patience::start(subject, &patient, plan, &runtime)?);
+        timeout_attacks = Some(TimeoutAttacks::start(
+            subject,
+            &waits_for_timeouts,
+            plan,
+            &runtime,
+        )?);
     }
     let mut subject: Option<Subject> = None;
     for attack in others {
-        // Servers of other setups are judged by what they keep before they are replaced.
+        // The memory of a server is checked before the next setup replaces it.
         if let Some(before) = subject.take_if(|before| before.setup != attack.setup) {
-            rows.extend(before.given_back()?);
+            rows.extend(before.memory_released()?);
         }
         let row = attack_twice(&mut seed, &mut subject, attack, plan, &runtime)?;
         progress(&crate::report::line(&row));
         rows.push(row);
     }
     if let Some(subject) = subject {
-        rows.extend(subject.given_back()?);
+        rows.extend(subject.memory_released()?);
     }
-    if let Some(patience) = patience {
-        for row in patience.end()? {
+    if let Some(timeout_attacks) = timeout_attacks {
+        for row in timeout_attacks.end()? {
             progress(&crate::report::line(&row));
             rows.push(row);
         }
@@ -105,7 +109,7 @@ impl Subject {
     fn start(seed: &mut Seed, setup: Setup) -> Result<Self> {
         let server = seed.server(setup)?;
         let monitor = Monitor::start(&server.target, server.pid())?;
-        std::thread::sleep(QUIET);
+        std::thread::sleep(QUIET_DURATION);
         let quiet = monitor.stop()?;
         let errors = &quiet.errors;
         anyhow::ensure!(
@@ -117,13 +121,13 @@ impl Subject {
             server,
             quiet,
             setup,
-            spoilt: false,
+            compromised: false,
         })
     }
 
-    /// The verdict on its memory; none where an attack has succeeded already.
-    fn given_back(self) -> Result<Option<Row>> {
-        if self.spoilt {
+    /// The verdict on released memory; `None` if an attack has already succeeded.
+    fn memory_released(self) -> Result<Option<Row>> {
+        if self.compromised {
             return Ok(None);
         }
         let name = match self.setup {
@@ -131,13 +135,14 @@ impl Subject {
             Setup::FewDescriptors => "memory-afterwards/few-descriptors",
             Setup::FewSeats => "memory-afterwards/few-seats",
         };
-        let row = given_back(name, self)?;
+        let row = memory_released(name, self)?;
         progress(&crate::report::line(&row));
         Ok(Some(row))
     }
 }
 
-/// A time that was missed is measured once more on a fresh server: the machine may have been busy.
+/// Repeats an attack once on a fresh server if only a time limit was exceeded, because the machine
+/// may have been busy.
 fn attack_twice(
     seed: &mut Seed,
     subject: &mut Option<Subject>,
@@ -161,7 +166,7 @@ fn attack_once(
     plan: &Plan,
     runtime: &Runtime,
 ) -> Result<Row> {
-    let usable = |subject: &Subject| !subject.spoilt && subject.setup == attack.setup;
+    let usable = |subject: &Subject| !subject.compromised && subject.setup == attack.setup;
     let mut subject_now = match subject.take().filter(usable) {
         Some(subject) => subject,
         None => Subject::start(seed, attack.setup)?,
@@ -172,7 +177,7 @@ fn attack_once(
     let logged = server.logged();
     let monitor = Monitor::start(&server.target, server.pid())?;
     let context = Context::new(server, plan);
-    // On a thread of the runtime, which is nice to the server; ours is not.
+    // Runs on a nice thread of the runtime; the current thread has normal priority.
     let tasks = TaskTracker::new();
     let task = tasks.spawn_on(
         limited(*attack, context, plan.seconds + GRACE),
@@ -180,16 +185,16 @@ fn attack_once(
     );
     let report = runtime
         .block_on(task)
-        .unwrap_or_else(|error| Report::problem(format!("the attack ended early: {error}")));
-    std::thread::sleep(AFTERWARDS);
-    let seen = monitor.stop()?;
+        .unwrap_or_else(|error| Report::problem(format!("the attack panicked: {error}")));
+    std::thread::sleep(COOLDOWN);
+    let during = monitor.stop()?;
     let cpu = process::cpu(server.pid())
         .unwrap_or(cpu)
         .saturating_sub(cpu);
     let mut row = Row {
         name: attack.name,
         report,
-        seen,
+        during,
         quiet: subject_now.quiet.clone(),
         elapsed: started.elapsed(),
         problems: Vec::new(),
@@ -197,18 +202,18 @@ fn attack_once(
     row.problems = problems(&mut subject_now.server, &row, cpu, plan, runtime)?;
     let logged = subject_now.server.logged().saturating_sub(logged);
     row.problems
-        .extend(Criteria::judge_log(logged, row.elapsed));
-    subject_now.spoilt = !row.problems.is_empty();
+        .extend(Criteria::evaluate_log(logged, row.elapsed));
+    subject_now.compromised = !row.problems.is_empty();
     *subject = Some(subject_now);
     Ok(row)
 }
 
-/// Runs the attack; one that cannot go on, or does not end, has succeeded.
+/// Runs the attack. One that fails or exceeds the time limit is reported as a problem.
 async fn limited(attack: Attack, context: Context, longest: Duration) -> Report {
     match tokio::time::timeout(longest, attack.run(context)).await {
         Ok(Ok(report)) => report,
-        Ok(Err(error)) => Report::problem(format!("the attack cannot go on: {error:#}")),
-        Err(_) => Report::problem(format!("the attack does not end within {longest:?}")),
+        Ok(Err(error)) => Report::problem(format!("the attack failed: {error:#}")),
+        Err(_) => Report::problem(format!("the attack did not end within {longest:?}")),
     }
 }
 
@@ -224,7 +229,7 @@ fn problems(
         problems.insert(0, Problem::wrong(format!("THE SERVER ENDED: {end}")));
         return Ok(problems);
     }
-    problems.extend(plan.criteria.judge(&row.quiet, &row.seen));
+    problems.extend(plan.criteria.evaluate(&row.quiet, &row.during));
     let each = cpu / u32::try_from(row.report.requests.max(1)).unwrap_or(u32::MAX);
     if row.report.requests > 0 && each > plan.criteria.cpu {
         problems.push(Problem::wrong(format!(
@@ -238,39 +243,43 @@ fn problems(
     Ok(problems)
 }
 
-/// Whatever an attacker stored, both kinds can be listed.
+/// Checks that both kinds can be listed, whatever an attacker stored.
 async fn readable(server: &Server) -> Result<()> {
     let target = &server.target;
     let mut connection =
         Connection::open(target, neighbour::ADDRESS, Identity::Admin, Protocol::Http1).await?;
     for kind in ["blobs", "forms"] {
         let request = Request::get(kinds::collection(seed::NAMESPACE, kind));
-        let answer = connection.call(&request, Duration::from_secs(10)).await?;
+        let response = connection.call(&request, Duration::from_secs(10)).await?;
         let path = &request.path;
-        anyhow::ensure!(answer.status == 200, "GET {path}: {}", answer.describe());
+        anyhow::ensure!(
+            response.status == 200,
+            "GET {path}: {}",
+            response.describe()
+        );
     }
     Ok(())
 }
 
 /// Waits until the memory is near its quiet value again.
-fn given_back(name: &'static str, mut subject: Subject) -> Result<Row> {
+fn memory_released(name: &'static str, mut subject: Subject) -> Result<Row> {
     let started = Instant::now();
     let limit = Criteria::memory_afterwards(subject.quiet.memory);
-    let mut seen = Observed::default();
+    let mut during = Observed::default();
     let mut problems = Vec::new();
     loop {
         if let Some(end) = subject.server.ended()? {
             problems.push(Problem::wrong(format!("THE SERVER ENDED: {end}")));
             break;
         }
-        seen.memory = process::resident(subject.server.pid())?;
-        if seen.memory <= limit {
+        during.memory = process::resident(subject.server.pid())?;
+        if during.memory <= limit {
             break;
         }
-        if started.elapsed() > GIVEN_BACK {
+        if started.elapsed() > RELEASE_TIMEOUT {
             problems.push(Problem::wrong(format!(
-                "a minute later {} MiB are held, limit {} MiB",
-                seen.memory >> 20,
+                "resident memory is {} MiB a minute later, limit {} MiB",
+                during.memory >> 20,
                 limit >> 20
             )));
             break;
@@ -280,15 +289,15 @@ fn given_back(name: &'static str, mut subject: Subject) -> Result<Row> {
     Ok(Row {
         name,
         report: Report::default(),
-        seen,
+        during,
         quiet: subject.quiet,
         elapsed: started.elapsed(),
         problems,
     })
 }
 
-/// Attacks that last as long as the server's longest deadline, all at once on one server.
-struct Patience {
+/// Attacks that last as long as the server's longest deadline, all concurrently on one server.
+struct TimeoutAttacks {
     subject: Subject,
     monitor: Monitor,
     attacks: Vec<(&'static str, tokio::task::JoinHandle<(Report, Duration)>)>,
@@ -296,7 +305,7 @@ struct Patience {
     criteria: Criteria,
 }
 
-impl Patience {
+impl TimeoutAttacks {
     fn start(
         subject: Subject,
         attacks: &[&Attack],
@@ -325,8 +334,8 @@ impl Patience {
         })
     }
 
-    /// Waits for the attacks; the neighbour's times are not judged, because other servers of this
-    /// run were attacked meanwhile.
+    /// Waits for the attacks. Ignores the neighbour's times, because other servers of this run were
+    /// attacked meanwhile.
     fn end(mut self) -> Result<Vec<Row>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let mut rows = Vec::new();
@@ -337,24 +346,24 @@ impl Patience {
                 name,
                 problems: report.problems.clone(),
                 report,
-                seen: Observed::default(),
+                during: Observed::default(),
                 quiet: self.subject.quiet.clone(),
                 elapsed,
             });
         }
         self.tasks.close();
-        let seen = self.monitor.stop()?;
+        let during = self.monitor.stop()?;
         let quiet = self.subject.quiet.clone();
-        let mut problems = self.criteria.judge(&quiet, &seen);
+        let mut problems = self.criteria.evaluate(&quiet, &during);
         problems.retain(|problem| !problem.timing);
         if let Some(end) = self.subject.server.ended()? {
             problems.push(Problem::wrong(format!("THE SERVER ENDED: {end}")));
         }
-        let after = given_back("memory-afterwards/patient", self.subject)?;
+        let after = memory_released("memory-afterwards/patient", self.subject)?;
         rows.push(Row {
             name: "patient/neighbour",
             report: Report::default(),
-            seen,
+            during,
             quiet,
             elapsed: Duration::ZERO,
             problems,

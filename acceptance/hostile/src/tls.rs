@@ -1,4 +1,4 @@
-//! TLS connections to the server, as the administrator or as nobody.
+//! TLS connections to the server, as the administrator or anonymously.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,31 +13,27 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// The administrator, by certificate.
+    /// The administrator, by client certificate.
     Admin,
-    /// Somebody without credentials.
-    Nobody,
+    /// No credentials.
+    Anonymous,
 }
 
-/// The protocol agreed on in the handshake.
+/// Protocol negotiated by ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// HTTP/1.1.
     Http1,
-    /// HTTP/2.
     Http2,
 }
 
-/// How long a connection may take before an attack goes on without it.
-const CONNECT: Duration = Duration::from_secs(10);
+/// Time for a connection; afterwards the attack proceeds without it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where the server is, and what is needed to connect to it.
+/// Address, trust anchors and credentials of a server.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// Its address.
     pub(crate) address: SocketAddr,
     configs: Arc<[Arc<rustls::ClientConfig>; 4]>,
 }
@@ -47,31 +43,31 @@ impl Target {
     pub(crate) fn new(config: &Kubeconfig) -> Result<Self> {
         let authority = config.server.trim_start_matches("https://");
         let address = authority.trim_end_matches('/').parse::<SocketAddr>();
-        let address = address.with_context(|| format!("{authority} is no address"))?;
+        let address = address.with_context(|| format!("{authority} is not an address"))?;
         let make = |identity, protocol| client_config(config, identity, protocol).map(Arc::new);
         Ok(Self {
             address,
             configs: Arc::new([
                 make(Identity::Admin, Protocol::Http1)?,
                 make(Identity::Admin, Protocol::Http2)?,
-                make(Identity::Nobody, Protocol::Http1)?,
-                make(Identity::Nobody, Protocol::Http2)?,
+                make(Identity::Anonymous, Protocol::Http1)?,
+                make(Identity::Anonymous, Protocol::Http2)?,
             ]),
         })
     }
 
-    /// A TCP connection that has said nothing. Attackers come from an address of their own, so that
-    /// a bound per address protects the neighbour.
+    /// Opens a TCP connection. Attackers use a separate source address, so that a limit per address
+    /// protects the neighbour.
     pub(crate) async fn tcp(&self, from: Ipv4Addr) -> Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((from, 0)))?;
-        let stream = timeout(CONNECT, socket.connect(self.address)).await;
+        let stream = timeout(CONNECT_TIMEOUT, socket.connect(self.address)).await;
         let stream = stream.context("no connection within 10 s")??;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
 
-    /// A connection after its handshake.
+    /// Opens a connection and completes the handshake.
     pub(crate) async fn tls(
         &self,
         from: Ipv4Addr,
@@ -81,13 +77,13 @@ impl Target {
         let config = match (identity, protocol) {
             (Identity::Admin, Protocol::Http1) => 0,
             (Identity::Admin, Protocol::Http2) => 1,
-            (Identity::Nobody, Protocol::Http1) => 2,
-            (Identity::Nobody, Protocol::Http2) => 3,
+            (Identity::Anonymous, Protocol::Http1) => 2,
+            (Identity::Anonymous, Protocol::Http2) => 3,
         };
         let connector = TlsConnector::from(Arc::clone(&self.configs[config]));
         let name = ServerName::IpAddress(self.address.ip().into());
         let handshake = connector.connect(name, self.tcp(from).await?);
-        let stream = timeout(CONNECT, handshake).await;
+        let stream = timeout(CONNECT_TIMEOUT, handshake).await;
         Ok(stream.context("no TLS handshake within 10 s")??)
     }
 }
@@ -106,14 +102,14 @@ fn client_config(
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
     let mut tls = match identity {
-        Identity::Nobody => tls.with_no_client_auth(),
+        Identity::Anonymous => tls.with_no_client_auth(),
         Identity::Admin => {
             let chain = CertificateDer::pem_slice_iter(&config.certificate);
             let key = PrivateKeyDer::from_pem_slice(&config.key)?;
             tls.with_client_auth_cert(chain.collect::<Result<_, _>>()?, key)?
         }
     };
-    // Every probe is a whole handshake, as those of a kubelet are.
+    // Every probe does a full handshake, as those of the kubelet do.
     tls.resumption = rustls::client::Resumption::disabled();
     let name: &[u8] = match protocol {
         Protocol::Http1 => b"http/1.1",

@@ -1,4 +1,4 @@
-//! Watches under load.
+//! Checks of watches under load.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::NAMESPACE;
-use super::tries::{in_time, used};
+use super::retry::{used, within_limit};
 use crate::client::Client;
 use crate::measure::fanout::{Fanout, Outcome, Pace};
 use crate::objects::Factory;
 use crate::target::{Programs, Target};
 
-/// What a delivery may take at the 99th percentile.
-const DELIVERY: Duration = Duration::from_millis(50);
-/// Streams per connection.
+/// Limit of the 99th percentile of the delivery latency.
+const MAX_DELIVERY_LATENCY: Duration = Duration::from_millis(50);
+/// Streams per connection, below the server's limit of concurrent streams.
 const STREAMS: usize = 50;
 
 /// A fresh server and the clients of a fan-out.
-struct Bed {
+struct TestBed {
     target: Target,
     client: Arc<Client>,
     factory: Factory,
     _scratch: tempfile::TempDir,
 }
 
-impl Bed {
+impl TestBed {
     async fn start(programs: &Programs, object_bytes: usize) -> Result<Self> {
         let scratch = tempfile::tempdir()?;
         let target = Target::ours(programs, &scratch.path().join("data"))?;
@@ -65,7 +65,7 @@ impl Bed {
             .await
     }
 
-    /// Reads that the sidecar has served, from its metrics as the gateway re-exports them.
+    /// Reads that the driver has served, from its metrics as the gateway re-exports them.
     async fn backend_reads(&self) -> Result<u64> {
         let text = self.client.get(0, "/metrics").await?;
         let text = String::from_utf8(text.to_vec())?;
@@ -88,13 +88,13 @@ impl Bed {
 }
 
 pub(super) async fn watchers(programs: &Programs) -> Result<String> {
-    let bed = Bed::start(programs, 600).await?;
-    let outcome = bed.fanout(1_000, 200, 200 * 30, Pace::Full).await?;
+    let test_bed = TestBed::start(programs, 600).await?;
+    let outcome = test_bed.fanout(1_000, 200, 200 * 30, Pace::Full).await?;
     outcome.ensure_complete(0, 200 * 30)?;
-    let memory = bed.target.processes.resident_bytes()? >> 20;
-    bed.target.stop()?;
+    let memory = test_bed.target.processes.resident_bytes()? >> 20;
+    test_bed.target.stop()?;
     Ok(format!(
-        "{} events, {:.0} writes/s taken, p99 {:.0?}, {:.1} µs cpu per event, {memory} MiB",
+        "{} events, {:.0} writes/s, p99 {:.0?}, {:.1} µs cpu per event, {memory} MiB",
         outcome.figure.operations,
         outcome.write_rate,
         outcome.figure.p99,
@@ -103,66 +103,66 @@ pub(super) async fn watchers(programs: &Programs) -> Result<String> {
 }
 
 pub(super) async fn delivery(programs: &Programs) -> Result<String> {
-    let bed = Bed::start(programs, 2_600).await?;
-    let outcome = bed.fanout(100, 200, 200 * 15, Pace::Full).await?;
+    let test_bed = TestBed::start(programs, 2_600).await?;
+    let outcome = test_bed.fanout(100, 200, 200 * 15, Pace::Full).await?;
     outcome.ensure_complete(0, 200 * 15)?;
-    bed.target.stop()?;
+    test_bed.target.stop()?;
     let figures = format!(
-        "p99 {:.1?}, {:.0} writes/s taken",
+        "p99 {:.1?}, {:.0} writes/s",
         outcome.figure.p99, outcome.write_rate
     );
-    let late = used(outcome.figure.p99, DELIVERY);
-    in_time(late.max(195.0 / outcome.write_rate), figures)
+    let share = used(outcome.figure.p99, MAX_DELIVERY_LATENCY);
+    within_limit(share.max(195.0 / outcome.write_rate), figures)
 }
 
 pub(super) async fn slow_reader(programs: &Programs) -> Result<String> {
-    let bed = Bed::start(programs, 2_600).await?;
+    let test_bed = TestBed::start(programs, 2_600).await?;
     let writes = 10_000;
-    let before = bed.target.processes.resident_bytes()?;
-    let outcome = bed
+    let before = test_bed.target.processes.resident_bytes()?;
+    let outcome = test_bed
         .fanout(10, 1_000, writes, Pace::EventsPerSecond(10))
         .await?;
     outcome.ensure_complete(1, writes)?;
-    let slow = outcome.seen.first().context("no watchers")?;
-    let grown = bed
+    let slow = outcome.received.first().context("no watchers")?;
+    let grown = test_bed
         .target
         .processes
         .resident_bytes()?
         .saturating_sub(before)
         >> 20;
     let figures = format!(
-        "slow one: {} of {writes}, cut: {}; others p99 {:.1?}; grown by {grown} MiB",
-        slow.distinct, slow.cut, outcome.figure.p99
+        "slow reader: {} of {writes} events, disconnected: {}; p99 of others {:.1?}; memory grew by {grown} MiB",
+        slow.distinct, slow.disconnected, outcome.figure.p99
     );
-    bed.target.stop()?;
+    test_bed.target.stop()?;
     ensure!(slow.repeated == 0 && slow.disordered == 0, "{figures}");
     ensure!(
-        slow.distinct == writes || slow.cut,
-        "a silent gap: {figures}"
+        slow.distinct == writes || slow.disconnected,
+        "events lost without an error: {figures}"
     );
     ensure!(grown <= 192, "{figures}");
-    in_time(used(outcome.figure.p99, DELIVERY), figures)
+    within_limit(used(outcome.figure.p99, MAX_DELIVERY_LATENCY), figures)
 }
 
 pub(super) async fn reads_per_write(programs: &Programs) -> Result<String> {
-    let bed = Bed::start(programs, 600).await?;
+    let test_bed = TestBed::start(programs, 600).await?;
     let writes = 500;
     let mut figures = Vec::new();
     for watchers in [1, 50, 1_000] {
-        let before = bed.backend_reads().await?;
-        let outcome = bed.fanout(watchers, 100, writes, Pace::Full).await?;
+        let before = test_bed.backend_reads().await?;
+        let outcome = test_bed.fanout(watchers, 100, writes, Pace::Full).await?;
         outcome.ensure_complete(0, writes)?;
-        let reads = bed.backend_reads().await? - before;
+        let reads = test_bed.backend_reads().await? - before;
         figures.push((watchers, reads as f64 / writes as f64));
     }
-    bed.target.stop()?;
+    test_bed.target.stop()?;
     let text: Vec<String> = figures
         .iter()
         .map(|(watchers, reads)| format!("{watchers}: {reads:.2}"))
         .collect();
-    let text = format!("reads per write at watchers {}", text.join(", "));
+    let text = format!("reads per write by number of watchers {}", text.join(", "));
     let (least, most) = (figures[0].1, figures[figures.len() - 1].1);
-    // Opening the watchers and the housekeeping between the runs cost a few reads of their own.
+    // Opening the watchers and maintenance between the runs cause a few reads.
     ensure!(most <= least + 0.5, "{text}");
     Ok(text)
 }

@@ -1,4 +1,4 @@
-//! Lists: every row arrives, and memory stays where it was.
+//! Checks of lists: every row arrives, and memory stays bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,12 +18,12 @@ use crate::objects::{ALL, Factory};
 use crate::processes::Processes;
 use crate::target::{Programs, Target};
 
-/// kubectl's own page size is 500; the odd number ends in a short page.
+/// Not a multiple of kubectl's page size of 500, so that the last page is short.
 const ROWS: usize = 11_105;
 const LARGE_LIST: usize = 100_000;
 const LARGE_LIST_OBJECT: usize = 2_048;
-/// Growth allowed during the list.
-const GROWTH: u64 = 64 << 20;
+/// Limit of the growth of resident memory during the list, in bytes.
+const MAX_GROWTH: u64 = 64 << 20;
 
 /// Fills a server with objects of one size.
 pub(super) async fn fill(client: &Arc<Client>, objects: usize, bytes: usize) -> Result<Factory> {
@@ -44,7 +44,7 @@ pub(super) async fn rows(programs: &Programs) -> Result<String> {
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let client = Arc::new(target.connect(4).await?);
     fill(&client, ROWS, 600).await?;
-    // The one of the reference release: built already where the reference is.
+    // The kubectl of the reference release; built already if the reference is.
     let reference = Reference::find(&Repository::find()?, |_| {}).await?;
     let output = Command::new(reference.kubectl)
         .arg("--kubeconfig")
@@ -76,7 +76,7 @@ pub(super) async fn memory(programs: &Programs) -> Result<String> {
     let peak = peak.stop().await?;
     target.stop()?;
     let least = (LARGE_LIST * (LARGE_LIST_OBJECT - 64)) as u64;
-    ensure!(bytes >= least, "the list is short: {bytes} bytes");
+    ensure!(bytes >= least, "incomplete list: {bytes} bytes");
     let growth = peak.saturating_sub(before);
     let figures = format!(
         "{} MiB listed, resident {} MiB before, {} MiB at most",
@@ -84,11 +84,11 @@ pub(super) async fn memory(programs: &Programs) -> Result<String> {
         before >> 20,
         peak >> 20
     );
-    ensure!(growth <= GROWTH, "{figures}");
+    ensure!(growth <= MAX_GROWTH, "{figures}");
     Ok(figures)
 }
 
-/// Reads the whole list without keeping it.
+/// Reads the whole list without storing it; returns its bytes.
 async fn drain(client: &Client) -> Result<u64> {
     let response = client
         .open(0, Method::GET, ALL, &[], bytes::Bytes::new())

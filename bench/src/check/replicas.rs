@@ -1,4 +1,4 @@
-//! Three gateways with a sidecar each on one PostgreSQL database, while one after the other is killed.
+//! Three gateways with one driver each on one PostgreSQL database, killed in turn.
 
 mod events;
 mod replica;
@@ -23,20 +23,20 @@ use verdict::{Run, Window};
 use watcher::Watcher;
 use writer::Writer;
 
-/// Between two kills.
-const KILLS: Duration = Duration::from_secs(5);
-/// How long the run lasts unless told otherwise: alone, and among all checks.
-pub(super) const SECONDS: u64 = 300;
-pub(super) const SECONDS_AMONG_ALL: u64 = 30;
-/// Writers, and how long each rests between two writes: 200 writes a second.
+/// Interval between two kills.
+const KILL_INTERVAL: Duration = Duration::from_secs(5);
+/// Default duration in seconds: alone, and among all checks.
+pub(super) const DEFAULT_SECONDS: u64 = 300;
+pub(super) const DEFAULT_SECONDS_AMONG_ALL: u64 = 30;
+/// Writers, and the pause of each between two writes: 200 writes per second in total.
 const WRITERS: usize = 20;
-const REST: Duration = Duration::from_millis(100);
-/// Watchers at each replica.
+const WRITE_INTERVAL: Duration = Duration::from_millis(100);
+/// Watchers of each replica.
 const WATCHERS: usize = 4;
-/// How long watchers may take to come to the end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for all watchers to reach the last revision.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// First a quarter of the time without kills, in which latencies are judged; then kills.
+/// Latencies are measured during the first quarter, without kills; then replicas are killed.
 pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String> {
     let server = Server::builder().fsync(true).start().await?;
     let dsn = server.create_database("ark").await?;
@@ -48,14 +48,14 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
     let mut watchers = JoinSet::new();
     for index in 0..WATCHERS * replica::COUNT {
         let watcher = Watcher::new(replicas.clone(), index, begin, reached.clone());
-        watchers.spawn(watcher.work());
+        watchers.spawn(watcher.run());
     }
     let mut writers = JoinSet::new();
     for index in 0..WRITERS {
         let writer = Writer::new(replicas.clone(), index);
-        writers.spawn(writer.work(REST, stop.clone()));
+        writers.spawn(writer.run(WRITE_INTERVAL, stop.clone()));
     }
-    // Connections and caches are cold at first.
+    // Excludes cold connections and caches from the latencies.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let quiet = Window::of(Instant::now(), Duration::from_secs((seconds / 4).max(8)));
     tokio::time::sleep_until(quiet.end.into()).await;
@@ -64,8 +64,10 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
     let written = writers.join_all().await;
     let list = List::read(&replicas.client(0).await.get(0, ALL).await?)?;
     target.send_replace(list.revision()?);
-    let watched = tokio::time::timeout(PATIENCE, watchers.join_all());
-    let watched = watched.await.context("watchers do not get to the end")?;
+    let watched = tokio::time::timeout(CATCH_UP_TIMEOUT, watchers.join_all());
+    let watched = watched
+        .await
+        .context("watchers did not reach the last revision")?;
     let session = server.session("ark").await?;
     let logged = session.text("select count(*) from ark.log").await?;
     let run = Run {
@@ -77,14 +79,14 @@ pub(super) async fn survive(programs: &Programs, seconds: u64) -> Result<String>
         kills,
     };
     replicas.stop().await?;
-    run.judge()
+    run.validate()
 }
 
-/// Kills one replica after the other, each when all are there; how many.
+/// Kills the replicas in turn, each when all are ready; returns the number of kills.
 async fn kill_in_turn(replicas: &Replicas, end: Instant) -> Result<usize> {
-    let mut ticks = tokio::time::interval(KILLS);
+    let mut ticks = tokio::time::interval(KILL_INTERVAL);
     let mut kills = 0;
-    while Instant::now() + KILLS < end {
+    while Instant::now() + KILL_INTERVAL < end {
         ticks.tick().await;
         replicas.kill_and_start(kills % replica::COUNT).await?;
         kills += 1;

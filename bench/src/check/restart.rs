@@ -1,4 +1,4 @@
-//! Restart: from the start of the program to a full list.
+//! Checks of restarts: from the start of the program to a full list.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::lists::fill;
-use super::tries::{in_time, used};
+use super::retry::{used, within_limit};
 use crate::objects::ALL;
 use crate::target::{Programs, Target};
 
 const OBJECT_BYTES: usize = 2_600;
-/// Objects of the first list, and how long it may take.
+/// Objects of the first list, and its time limit.
 const LISTED: (usize, Duration) = (50_000, Duration::from_secs(2));
-/// Objects of a start, and how long it may take until the server says that it is ready.
+/// Objects at a start, and the time limit until the server is ready.
 const STARTED: (usize, Duration) = (10_000, Duration::from_secs(1));
 
 #[derive(Deserialize)]
@@ -23,8 +23,8 @@ struct List {
     items: Vec<IgnoredAny>,
 }
 
-/// A data directory that a server has left behind, with so many objects.
-async fn left_behind(programs: &Programs, objects: usize) -> Result<tempfile::TempDir> {
+/// A data directory with `objects` objects, left by a server that was stopped.
+async fn populated_data_dir(programs: &Programs, objects: usize) -> Result<tempfile::TempDir> {
     let scratch = tempfile::tempdir()?;
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let client = Arc::new(target.connect(8).await?);
@@ -36,17 +36,17 @@ async fn left_behind(programs: &Programs, objects: usize) -> Result<tempfile::Te
 
 pub(super) async fn startup(programs: &Programs) -> Result<String> {
     let (objects, limit) = STARTED;
-    let scratch = left_behind(programs, objects).await?;
+    let scratch = populated_data_dir(programs, objects).await?;
     let started = Instant::now();
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let ready = started.elapsed();
     target.stop()?;
-    in_time(used(ready, limit), format!("ready after {ready:.2?}"))
+    within_limit(used(ready, limit), format!("ready after {ready:.2?}"))
 }
 
 pub(super) async fn first_list(programs: &Programs) -> Result<String> {
     let (objects, limit) = LISTED;
-    let scratch = left_behind(programs, objects).await?;
+    let scratch = populated_data_dir(programs, objects).await?;
     let started = Instant::now();
     let target = Target::ours(programs, &scratch.path().join("data"))?;
     let ready = started.elapsed();
@@ -57,5 +57,5 @@ pub(super) async fn first_list(programs: &Programs) -> Result<String> {
     let found = list.items.len();
     ensure!(found == objects, "{found} objects after the restart");
     let figures = format!("ready after {ready:.2?}, listed after {listed:.2?}");
-    in_time(used(listed, limit), figures)
+    within_limit(used(listed, limit), figures)
 }

@@ -1,8 +1,8 @@
-//! A store moves from SQLite to PostgreSQL and back to SQLite, while clients write and watch.
+//! Moves a store from SQLite to PostgreSQL and back while clients write and watch.
 //!
-//! The steps are those of `docs/moving.md`, with real processes. Judged are the clients: whatever a
-//! writer was told, an informer that lists once and then only watches must have seen once, in order,
-//! and a list must show.
+//! The steps are those of `docs/moving.md`, with real processes. The check compares the clients:
+//! every acknowledged write must reach an informer, which lists once and then only watches, exactly
+//! once and in order, and must be in the final list.
 
 mod informer;
 mod peak;
@@ -22,67 +22,67 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::informer::{Informer, Picture};
+use self::informer::{Informer, Snapshot};
 use self::peak::Peak;
 use self::rig::{Driver, Process, Rig, Run};
 use self::route::{Route, Servers, retry_after};
-use self::verdict::Story;
+use self::verdict::RunRecord;
 use self::writer::{Ack, Writers};
 use super::NAMESPACE;
-use super::tries::{in_time, used};
+use super::retry::{used, within_limit};
 use crate::client::Client;
 use crate::objects::{ALL, Factory, collection, name};
 use crate::target::Programs;
 
-/// Size of an object as it is served.
+/// Size of an object as served, in bytes.
 const OBJECT_BYTES: usize = 2_600;
-/// Writes offered per second, unless told.
+/// Default of the writes offered per second.
 pub(super) const RATE: usize = 100;
-/// Writes per second that must be acknowledged, the pauses included.
-const LEAST_RATE: f64 = 50.0;
-/// Both moves together, as long as `arkctl copy` runs.
-const LIMIT: Duration = Duration::from_secs(60);
-/// How long clients may be refused writes at one move: the new gateway reads everything, while both
-/// stores are compared, and all share the processors with the clients.
-const PAUSE: Duration = Duration::from_secs(20);
-/// Largest write-ahead log of SQLite while it is filled with records whose revisions are in no order:
-/// that of one call, which writes several pages for each record.
-const WAL_BYTES: u64 = 192 << 20;
-/// How long clients go on between the moves, and after them.
-const BETWEEN: Duration = Duration::from_secs(3);
-/// How long anything else may take to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Writes per second that must be acknowledged, pauses included.
+const MIN_RATE: f64 = 50.0;
+/// Limit of both moves together: the time that `arkctl copy` runs.
+const MAX_DURATION: Duration = Duration::from_secs(60);
+/// Limit of the time without writes in one move. The new gateway reads everything while `arkctl`
+/// compares both stores, and all of them share the processors with the clients.
+const MAX_PAUSE: Duration = Duration::from_secs(20);
+/// Limit of SQLite's write-ahead log while records arrive in random order of revision: the log of
+/// one call, which writes several pages for each record.
+const MAX_WAL_BYTES: u64 = 192 << 20;
+/// Time that clients continue between the moves and after them.
+const PAUSE_BETWEEN_MOVES: Duration = Duration::from_secs(3);
+/// Timeout of every other wait.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is moved, and how busy it is.
+/// Size and write rate of the moved store.
 pub(super) struct Load {
     pub(super) objects: usize,
-    /// Writes a second.
+    /// Writes per second.
     pub(super) rate: usize,
 }
 
-/// One move, in figures.
+/// Figures of one move.
 struct Moved {
-    /// The two runs of `arkctl copy`.
+    /// Total time of the two runs of `arkctl copy`.
     copies: Duration,
-    /// From the fence to the first write that the target took.
-    refused: Duration,
+    /// From the fence to the first write that the target accepted.
+    rejected: Duration,
 }
 
-/// The clients, and what serves them.
-struct Scene<'a> {
+/// The clients and their servers.
+struct Environment<'a> {
     rig: Rig<'a>,
     servers: Arc<Servers>,
     reached: Arc<AtomicU64>,
     accepted: Arc<AtomicU64>,
 }
 
-/// Moves so many objects there and back.
+/// Moves `load.objects` objects there and back.
 pub(super) async fn moves(programs: &Programs, load: &Load) -> Result<String> {
     let scratch = tempfile::tempdir()?;
     let result = there_and_back(programs, scratch.path().to_owned(), load).await;
     if result.is_err() {
         println!(
-            "  logs and databases are kept in {}",
+            "  logs and databases remain in {}",
             scratch.keep().display()
         );
     }
@@ -99,63 +99,76 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Re
     let factory = fill(&servers, objects).await?;
     println!("  {objects} objects after {:.1?}", begun.elapsed());
 
-    let scene = Scene {
+    let environment = Environment {
         rig,
         servers,
         reached: Arc::default(),
         accepted: Arc::default(),
     };
-    let informer = Informer::list(&scene.servers, &scene.reached).await?;
-    let before = informer.picture.clone();
+    let informer = Informer::list(&environment.servers, &environment.reached).await?;
+    let before = informer.snapshot.clone();
     let stop = CancellationToken::new();
     let mut watching = JoinSet::new();
     watching.spawn(informer.run(stop.clone()));
     let writing = Instant::now();
-    let writers = Writers::start(&scene.servers, &factory, objects, rate, &scene.accepted);
-    sleep(BETWEEN).await;
+    let writers = Writers::start(
+        &environment.servers,
+        &factory,
+        objects,
+        rate,
+        &environment.accepted,
+    );
+    sleep(PAUSE_BETWEEN_MOVES).await;
 
-    let second = scene.rig.postgres("two").await?;
-    let (gateway, there) = scene.travel(first, gateway, &second, "gateway-2").await?;
-    let third = scene.rig.sqlite("three").await?;
-    let (gateway, back) = scene.travel(second, gateway, &third, "gateway-3").await?;
+    let second = environment.rig.postgres("two").await?;
+    let (gateway, there) = environment
+        .move_store(first, gateway, &second, "gateway-2")
+        .await?;
+    let third = environment.rig.sqlite("three").await?;
+    let (gateway, back) = environment
+        .move_store(second, gateway, &third, "gateway-3")
+        .await?;
 
     let acks = writers.stop().await?;
     let rate = acks.len() as f64 / writing.elapsed().as_secs_f64();
-    let (stored, revision) = informer::list(&mut Route::new(&scene.servers)).await?;
-    scene.wait_for(&scene.reached, revision).await?;
+    let (stored, revision) = informer::list(&mut Route::new(&environment.servers)).await?;
+    environment.wait_for(&environment.reached, revision).await?;
     stop.cancel();
-    let informer = watching.join_next().await.context("no informer")??;
+    let informer = watching
+        .join_next()
+        .await
+        .context("the informer ended early")??;
     let informer = informer?;
     drop(gateway);
     third.process.stop()?;
-    judge(&before, &acks, &informer, &stored)?;
+    validate(&before, &acks, &informer, &stored)?;
     let (writes, watches) = (acks.len(), informer.watches);
     let copies = there.copies + back.copies;
     let figures = format!(
-        "copies {:.1} s; writes refused {:.1} s and {:.1} s; {objects} objects, {writes} writes at \
-         {rate:.0}/s, each seen once by one informer in {watches} watches",
+        "copies {:.1} s; writes rejected for {:.1} s and {:.1} s; {objects} objects, {writes} writes \
+         at {rate:.0}/s, each delivered once to an informer in {watches} watches",
         copies.as_secs_f64(),
-        there.refused.as_secs_f64(),
-        back.refused.as_secs_f64(),
+        there.rejected.as_secs_f64(),
+        back.rejected.as_secs_f64(),
     );
-    let paused = used(there.refused.max(back.refused), PAUSE);
-    let late = used(copies, LIMIT).max(paused).max(LEAST_RATE / rate);
-    in_time(late, figures)
+    let paused = used(there.rejected.max(back.rejected), MAX_PAUSE);
+    let share = used(copies, MAX_DURATION).max(paused).max(MIN_RATE / rate);
+    within_limit(share, figures)
 }
 
-fn judge(before: &Picture, acks: &[Ack], informer: &Informer, stored: &Picture) -> Result<()> {
-    let story = Story {
+fn validate(before: &Snapshot, acks: &[Ack], informer: &Informer, stored: &Snapshot) -> Result<()> {
+    let record = RunRecord {
         before,
         acks,
-        seen: &informer.seen,
-        believed: &informer.picture,
+        received: &informer.received,
+        informer_state: &informer.snapshot,
         stored,
     };
-    story.judge()
+    record.validate()
 }
 
-/// Creates the objects in an order that is none, as in a store that has been used for long: the
-/// order of names is then not that of revisions.
+/// Creates the objects in random order of name, as in a store after long use, so that the order of
+/// names differs from that of revisions.
 async fn fill(servers: &Arc<Servers>, objects: usize) -> Result<Factory> {
     let authority = servers.first();
     let client = Arc::new(servers.connect(authority, 8).await?);
@@ -185,7 +198,7 @@ async fn fill(servers: &Arc<Servers>, objects: usize) -> Result<Factory> {
     Ok(factory)
 }
 
-/// A step by which a walk around so many places comes to each of them.
+/// A step that is coprime to `places`, so that a cyclic walk visits every place.
 fn stride(places: usize) -> usize {
     const fn gcd(a: usize, b: usize) -> usize {
         if b == 0 { a } else { gcd(b, a % b) }
@@ -197,9 +210,9 @@ fn stride(places: usize) -> usize {
     step
 }
 
-impl Scene<'_> {
-    /// Moves a store and its clients; what served them is stopped.
-    async fn travel(
+impl Environment<'_> {
+    /// Moves a store and its clients, then stops the source's servers.
+    async fn move_store(
         &self,
         source: Driver,
         gateway: Process,
@@ -216,13 +229,13 @@ impl Scene<'_> {
         let near = [&copy[..], &["--no-cut-over"]].concat();
         let near = self.rig.arkctl(&near).await?;
         let (next, authority) = self.rig.gateway(name, to).await?;
-        let waiting = self.waits(&authority).await?;
+        let response = self.check_not_ready(&authority).await?;
         self.servers.add(authority.clone());
         let over = self.rig.arkctl(&copy).await?;
         let (fenced, line) = over.line("the source is fenced at revision")?;
         let cut = number(line)?;
         self.wait_for(&self.accepted, cut + 1).await?;
-        let refused = fenced.elapsed();
+        let rejected = fenced.elapsed();
         self.ready(&authority).await?;
         let at_cut = cut.to_string();
         let verify = [
@@ -241,77 +254,84 @@ impl Scene<'_> {
         };
         gateway.stop()?;
         source.process.stop()?;
-        sleep(BETWEEN).await;
-        let text = self.tell(&near, &over, &verified, begun, refused, peak)?;
-        println!("  to {name}, which said {waiting} while it waited: {text}");
+        sleep(PAUSE_BETWEEN_MOVES).await;
+        let text = self.format_figures(&near, &over, &verified, begun, rejected, peak)?;
+        println!("  moved to {name} (response before readiness: {response}): {text}");
         let log = peak.unwrap_or(0);
-        ensure!(log <= WAL_BYTES, "the write-ahead log grew to {log} bytes");
+        ensure!(
+            log <= MAX_WAL_BYTES,
+            "the write-ahead log grew to {log} bytes, limit {MAX_WAL_BYTES}"
+        );
         let copies = near.took + over.took;
-        Ok((next, Moved { copies, refused }))
+        Ok((next, Moved { copies, rejected }))
     }
 
     /// The figures of a move.
-    fn tell(
+    fn format_figures(
         &self,
         near: &Run,
         over: &Run,
         verified: &Run,
         begun: Instant,
-        refused: Duration,
+        rejected: Duration,
         peak: Option<u64>,
     ) -> Result<String> {
         let (_, copied) = near.last("copied ")?;
         let (fenced, _) = over.line("the source is fenced at revision")?;
         let (_, has) = over.line("the target has everything")?;
-        let mut told: Vec<String> = Vec::new();
-        let refusals = self.servers.refusals(begun);
-        for refusal in &refusals {
-            let who = if refusal.write { "writers" } else { "readers" };
-            let after = refusal.at.saturating_duration_since(fenced).as_secs_f64();
-            let text = format!("{who}: {}", refusal.text);
-            if !told.iter().any(|known| known.contains(&text)) {
-                told.push(format!("{text} ({after:.1} s after the fence)"));
+        let mut rejection_texts: Vec<String> = Vec::new();
+        let rejections = self.servers.rejections(begun);
+        for rejection in &rejections {
+            let who = if rejection.write {
+                "writers"
+            } else {
+                "readers"
+            };
+            let after = rejection.at.saturating_duration_since(fenced).as_secs_f64();
+            let text = format!("{who}: {}", rejection.text);
+            if !rejection_texts.iter().any(|known| known.contains(&text)) {
+                rejection_texts.push(format!("{text} ({after:.1} s after the fence)"));
             }
         }
         let wal = peak.map_or(String::new(), |peak| {
-            format!("; WAL at most {} MiB", peak >> 20)
+            format!("; WAL peak {} MiB", peak >> 20)
         });
         if let Some(peak) = peak {
             ensure!(
-                peak <= WAL_BYTES,
+                peak <= MAX_WAL_BYTES,
                 "the write-ahead log grew to {peak} bytes"
             );
         }
         Ok(format!(
             "near {:.1} s ({copied}), cut over {:.1} s, compared again {:.1} s; {has}; writes \
-             refused {:.2} s; {} refusals: {}{wal}",
+             rejected for {:.2} s; {} rejections: {}{wal}",
             near.took.as_secs_f64(),
             over.took.as_secs_f64(),
             verified.took.as_secs_f64(),
-            refused.as_secs_f64(),
-            refusals.len(),
-            told.join(" | "),
+            rejected.as_secs_f64(),
+            rejections.len(),
+            rejection_texts.join(" | "),
         ))
     }
 
-    /// Checks that a gateway whose store is being filled serves nothing; what it says.
-    async fn waits(&self, authority: &str) -> Result<String> {
+    /// Checks that a gateway whose store is being filled serves nothing; returns its message.
+    async fn check_not_ready(&self, authority: &str) -> Result<String> {
         let client = self.connect(authority).await?;
         let ready = client.get(0, "/readyz").await;
         ensure!(
             ready.is_err(),
-            "a gateway is ready while its store is filled"
+            "a gateway is ready while its store is being filled"
         );
         let response = client
             .open(0, Method::GET, ALL, &[], bytes::Bytes::new())
             .await?;
         let status = response.status();
         let after = retry_after(&response);
-        ensure!(!status.is_success(), "an unfinished copy is shown");
+        ensure!(!status.is_success(), "a gateway serves an unfinished copy");
         Ok(format!("{status} to a list, Retry-After {after:?}"))
     }
 
-    /// Waits until a gateway says that it is ready.
+    /// Waits until a gateway is ready.
     async fn ready(&self, authority: &str) -> Result<()> {
         let client = self.connect(authority).await?;
         let ready = async {
@@ -319,16 +339,16 @@ impl Scene<'_> {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, ready)
+        timeout(WAIT_TIMEOUT, ready)
             .await
-            .context("a gateway is never ready")
+            .context("timeout while waiting for a gateway to be ready")
     }
 
     async fn connect(&self, authority: &str) -> Result<Client> {
         let begun = Instant::now();
         loop {
             match self.servers.connect(authority.to_owned(), 1).await {
-                Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+                Err(error) if begun.elapsed() > WAIT_TIMEOUT => return Err(error),
                 Err(_) => sleep(Duration::from_millis(20)).await,
                 Ok(client) => return Ok(client),
             }
@@ -341,9 +361,9 @@ impl Scene<'_> {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, reached)
+        timeout(WAIT_TIMEOUT, reached)
             .await
-            .with_context(|| format!("revision {revision} is never reached"))
+            .with_context(|| format!("timeout while waiting for revision {revision}"))
     }
 }
 
@@ -360,7 +380,7 @@ mod tests {
     use super::{number, stride};
 
     #[test]
-    fn a_walk_comes_everywhere() {
+    fn stride_visits_every_place() {
         for places in [10, 1_000, 20_000, 100_000] {
             let step = stride(places);
             let all: BTreeSet<usize> = (0..places).map(|turn| turn * step % places).collect();
@@ -369,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cut_is_the_last_number() {
+    fn number_is_the_last_word_of_the_line() {
         assert_eq!(number("the source is fenced at revision 7").ok(), Some(7));
         assert_eq!(number("at 7 sharp").ok(), None);
     }

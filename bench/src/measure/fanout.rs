@@ -1,4 +1,4 @@
-//! Watch fan-out: W writes a second seen by N watchers, each event judged by every watcher.
+//! Watch fan-out: `rate` writes per second, observed by many watchers that each check every event.
 
 mod watcher;
 
@@ -13,19 +13,18 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-pub(crate) use watcher::{Pace, Seen, Watcher};
+pub(crate) use watcher::{Pace, Received, Watcher};
 
 use super::{Figure, Stopwatch};
 use crate::client::Client;
 use crate::objects::{Factory, collection, name, status_patch};
 use crate::processes::Processes;
 
-/// Writes in flight at most; a server that cannot keep up slows the writer down.
-const IN_FLIGHT: usize = 32;
-/// Objects that the writes go to in turn.
+/// Limit of writes in flight, so that a slow server slows the writer down.
+const MAX_IN_FLIGHT: usize = 32;
+/// Objects that the writes change in turn.
 const OBJECTS: usize = 50;
 
-/// A fan-out run.
 #[derive(Clone, Debug)]
 pub(crate) struct Fanout {
     pub(crate) namespace: String,
@@ -33,32 +32,35 @@ pub(crate) struct Fanout {
     /// Writes offered per second.
     pub(crate) rate: usize,
     pub(crate) writes: usize,
-    /// How fast watcher 0 reads; all others read at full speed.
+    /// Reading speed of watcher 0; all others read at full speed.
     pub(crate) first: Pace,
 }
 
-/// What came of it.
+/// Result of a fan-out run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Delivered events as operations, delivery latency over all watchers but a slowed one.
+    /// Delivered events, and their latency over all watchers except a slowed one.
     pub(crate) figure: Figure,
-    /// Writes per second that the server took.
+    /// Writes per second that the server accepted.
     pub(crate) write_rate: f64,
-    /// What each watcher saw.
-    pub(crate) seen: Vec<Seen>,
+    /// Events of each watcher.
+    pub(crate) received: Vec<Received>,
 }
 
 impl Outcome {
-    /// Fails unless every watcher from `from` on saw every write once and in order.
+    /// Fails unless every watcher from index `from` on received every write once and in order.
     pub(crate) fn ensure_complete(&self, from: usize, writes: usize) -> Result<()> {
-        for (index, seen) in self.seen.iter().enumerate().skip(from) {
+        for (index, received) in self.received.iter().enumerate().skip(from) {
             ensure!(
-                seen.distinct == writes && seen.repeated == 0 && seen.disordered == 0 && !seen.cut,
-                "watcher {index}: {} of {writes} events, {} repeated, {} out of order, cut: {}",
-                seen.distinct,
-                seen.repeated,
-                seen.disordered,
-                seen.cut,
+                received.distinct == writes
+                    && received.repeated == 0
+                    && received.disordered == 0
+                    && !received.disconnected,
+                "watcher {index}: {} of {writes} events, {} repeated, {} out of order, disconnected: {}",
+                received.distinct,
+                received.repeated,
+                received.disordered,
+                received.disconnected,
             );
         }
         Ok(())
@@ -66,7 +68,7 @@ impl Outcome {
 }
 
 impl Fanout {
-    /// Opens the watchers, writes, waits until they have seen the last write or stall for a while.
+    /// Opens the watchers, writes, and waits until they have received the last write or stall.
     pub(crate) async fn measure(
         &self,
         client: &Arc<Client>,
@@ -106,22 +108,22 @@ impl Fanout {
         let started = Instant::now();
         self.write_all(client, &sent, clock).await?;
         let write_rate = self.writes as f64 / started.elapsed().as_secs_f64();
-        let mut seen = Vec::with_capacity(self.watchers);
+        let mut received = Vec::with_capacity(self.watchers);
         while let Some(done) = watchers.join_next().await {
-            seen.push(done.context("a watcher panicked")??);
+            received.push(done.context("a watcher panicked")??);
         }
-        seen.sort_by_key(|seen: &Seen| seen.index);
-        let latencies = seen
+        received.sort_by_key(|received: &Received| received.index);
+        let latencies = received
             .iter_mut()
-            .flat_map(|seen| std::mem::take(&mut seen.latencies))
+            .flat_map(|received| std::mem::take(&mut received.latencies))
             .collect();
-        let delivered: usize = seen.iter().map(|seen| seen.distinct).sum();
+        let delivered: usize = received.iter().map(|received| received.distinct).sum();
         let name = format!("watch, {} watchers × {} writes/s", self.watchers, self.rate);
         let figure = stopwatch.stop(name, delivered as u64, latencies)?;
         Ok(Outcome {
             figure,
             write_rate,
-            seen,
+            received,
         })
     }
 
@@ -130,14 +132,14 @@ impl Fanout {
         for number in 0..OBJECTS {
             let body = factory.query(&name("fan", number), number);
             let kind = [("content-type", "application/json")];
-            let answer = client
+            let response = client
                 .call(number, Method::POST, &path, &kind, body)
                 .await?;
-            let known = answer.status == http::StatusCode::CONFLICT;
+            let known = response.status == http::StatusCode::CONFLICT;
             ensure!(
-                known || answer.status.is_success(),
+                known || response.status.is_success(),
                 "create: {}",
-                answer.status
+                response.status
             );
         }
         Ok(())
@@ -150,7 +152,7 @@ impl Fanout {
         let list: serde_json::Value = serde_json::from_slice(&body)?;
         let revision = list["metadata"]["resourceVersion"]
             .as_str()
-            .context("a list without RV")?;
+            .context("list has no resourceVersion")?;
         Ok(revision.to_owned())
     }
 
@@ -162,7 +164,7 @@ impl Fanout {
     ) -> Result<()> {
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / self.rate as f64));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let permits = Arc::new(Semaphore::new(IN_FLIGHT));
+        let permits = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
         let mut writes = JoinSet::new();
         for number in 0..self.writes {
             ticks.tick().await;

@@ -10,21 +10,21 @@ use super::{Figure, Stopwatch};
 use crate::client::Client;
 use crate::processes::Processes;
 
-/// kubectl's first choice when it prints.
+/// kubectl's preferred media type for printing.
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
-/// What the garbage collector asks for.
+/// Media type of the garbage collector's lists.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
 
-/// One way to list.
+/// One kind of list.
 pub(crate) struct List {
     pub(crate) name: &'static str,
     query: &'static str,
     accept: &'static str,
-    /// Objects per hundred that must come back.
+    /// Expected objects, as a percentage of all.
     percent: usize,
 }
 
-/// All ways that are measured.
+/// All measured kinds of list.
 pub(crate) const LISTS: &[List] = &[
     List {
         name: "list whole",
@@ -70,7 +70,7 @@ pub(crate) const LISTS: &[List] = &[
     },
 ];
 
-/// What is read of an answer: as little as proves that it is whole.
+/// The part of a response that proves its completeness.
 #[derive(Deserialize)]
 struct Page {
     metadata: PageMeta,
@@ -87,7 +87,7 @@ struct PageMeta {
 }
 
 impl List {
-    /// Lists `times` times and measures; fails if an answer is short.
+    /// Lists `times` times and measures; fails if a response is incomplete.
     pub(crate) async fn measure(
         &self,
         client: &Client,
@@ -96,7 +96,7 @@ impl List {
         times: usize,
         processes: &Processes,
     ) -> Result<Figure> {
-        // Once outside the measurement, so that both servers have seen the question.
+        // The first request is not measured, so that both servers have warm caches.
         self.once(client, path, objects).await?;
         let stopwatch = Stopwatch::start(processes)?;
         let mut latencies = Vec::with_capacity(times);

@@ -14,7 +14,6 @@ use crate::client::Client;
 use crate::objects::{Factory, collection, name, status_patch};
 use crate::processes::Processes;
 
-/// What to do with one object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Write {
     Create,
@@ -34,13 +33,13 @@ impl Write {
         }
     }
 
-    /// The name of what is measured with so many clients.
+    /// The name of the measurement with this number of clients.
     pub(crate) fn at(self, clients: usize) -> String {
         format!("{}, {clients} clients", self.name())
     }
 }
 
-/// How many clients write at a time.
+/// Numbers of concurrent clients.
 pub(crate) const CLIENTS: [usize; 3] = [1, 16, 64];
 
 /// A run of one kind of single-object operation.
@@ -50,13 +49,13 @@ pub(crate) struct Run {
     pub(crate) prefix: String,
     pub(crate) namespace: String,
     pub(crate) count: usize,
-    /// Operations in flight at a time.
+    /// Limit of operations in flight.
     pub(crate) concurrency: usize,
 }
 
 impl Run {
-    /// Does it and measures. What updates send was read and changed before: they are measured as
-    /// writes, and reads have a figure of their own.
+    /// Runs and measures. Bodies of updates are read beforehand, so that writes are measured alone;
+    /// reads have their own figure.
     pub(crate) async fn measure(
         &self,
         client: &Arc<Client>,
@@ -70,13 +69,13 @@ impl Run {
         stopwatch.stop(name, self.count as u64, latencies)
     }
 
-    /// Does it.
+    /// Runs without measuring.
     pub(crate) async fn perform(&self, client: &Arc<Client>, factory: &Factory) -> Result<()> {
         let updates = self.updates(client).await?;
         self.send(client, factory, updates).await.map(|_| ())
     }
 
-    /// The latencies of all operations.
+    /// Sends all operations; returns their latencies.
     async fn send(
         &self,
         client: &Arc<Client>,
@@ -107,8 +106,8 @@ impl Run {
         Ok(latencies)
     }
 
-    /// What updates send: each object as it is now, but for a field of its spec. Other kinds of
-    /// operation need nothing.
+    /// Bodies of updates: each object as stored, with one field of its spec changed. Empty for
+    /// other kinds.
     async fn updates(&self, client: &Client) -> Result<Vec<Bytes>> {
         if !matches!(self.kind, Write::Update) {
             return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! Writes alone: how many a second, how long a single writer waits, and what was promised of both.
+//! Throughput and latency of writes, and the verdicts on their targets.
 
 use std::fmt::Write as _;
 
@@ -7,17 +7,18 @@ use crate::measure::Figure;
 use crate::measure::writes::{CLIENTS, Write};
 use crate::target::Peer;
 
-/// What changes something.
+/// Kinds of write.
 const WRITES: [Write; 3] = [Write::Create, Write::Update, Write::StatusPatch];
-/// Our writes per second with the most clients, divided by those on kine and PostgreSQL, are at
-/// least this.
+/// Minimum of ark-apiserver's writes per second with the most clients, divided by those of kine and
+/// PostgreSQL.
 const RATE_TARGET: f64 = 5.0;
-/// Writes per second of the server that came before us, with PostgreSQL and any number of clients.
+/// Writes per second of the first-generation server on PostgreSQL, with any number of clients.
 const FIRST_GENERATION: f64 = 108.0;
-/// Our writes per second with the most clients, divided by those, are at least this.
+/// Minimum of ark-apiserver's writes per second with the most clients, divided by
+/// [`FIRST_GENERATION`].
 const FIRST_GENERATION_TARGET: f64 = 20.0;
 
-/// The table and the verdicts; nothing if writes were not measured.
+/// The table and the verdicts; `None` if writes were not measured.
 pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
     ours.figure(Write::Create, 1)?;
     let mut text = String::new();
@@ -46,8 +47,8 @@ pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
     let peer = |peer: Peer| peers.iter().find(|side| side.name == peer.name());
     let verdicts = [
         peer(Peer::KinePostgres).map(|theirs| throughput(ours, theirs, many)),
-        // That server kept its objects in PostgreSQL, as this peer does.
-        peer(Peer::KinePostgres).map(|_| progress(ours, many)),
+        // The first-generation server stored its objects in PostgreSQL, as this peer does.
+        peer(Peer::KinePostgres).map(|_| first_generation(ours, many)),
         peer(Peer::Etcd).map(|theirs| latency(ours, theirs)),
     ];
     for verdict in verdicts.into_iter().flatten() {
@@ -56,51 +57,52 @@ pub(super) fn section(ours: &Side, peers: &[Side]) -> Option<String> {
     Some(text)
 }
 
-/// Whether we take enough more writes than this peer.
+/// Verdict on the throughput relative to this peer.
 fn throughput(ours: &Side, theirs: &Side, clients: usize) -> String {
-    let promise = format!(
+    let guarantee = format!(
         "writes at concurrency {clients} ≥ {RATE_TARGET:.0} × those of {}",
         theirs.name
     );
-    verdict(&promise, |write| {
+    verdict(&guarantee, |write| {
         let (ours, theirs) = (ours.figure(write, clients)?, theirs.figure(write, clients)?);
         let ratio = ours.rate() / theirs.rate();
         Some((format!("{ratio:.1} ×"), ratio >= RATE_TARGET))
     })
 }
 
-/// Whether we take enough more writes than the server that came before us.
-fn progress(ours: &Side, clients: usize) -> String {
-    let promise = format!(
+/// Verdict on the throughput relative to the first-generation server.
+fn first_generation(ours: &Side, clients: usize) -> String {
+    let guarantee = format!(
         "writes at concurrency {clients} ≥ {FIRST_GENERATION_TARGET:.0} × the \
          {FIRST_GENERATION:.0}/s of the first-generation server"
     );
-    verdict(&promise, |write| {
+    verdict(&guarantee, |write| {
         let ratio = ours.figure(write, clients)?.rate() / FIRST_GENERATION;
         Some((format!("{ratio:.1} ×"), ratio >= FIRST_GENERATION_TARGET))
     })
 }
 
-/// Whether a single writer waits no longer than at this peer.
+/// Verdict on the latency of a single writer relative to this peer.
 fn latency(ours: &Side, theirs: &Side) -> String {
-    let promise = format!("single-writer p50 ≤ that of {}", theirs.name);
-    verdict(&promise, |write| {
+    let guarantee = format!("single-writer p50 ≤ that of {}", theirs.name);
+    verdict(&guarantee, |write| {
         let (ours, theirs) = (ours.figure(write, 1)?, theirs.figure(write, 1)?);
         let (ours, theirs) = (p50_ms(ours), p50_ms(theirs));
         Some((format!("{ours:.2} against {theirs:.2} ms"), ours <= theirs))
     })
 }
 
-/// A line of the form of `ark-bench check`; a write that was not measured breaks the promise.
-fn verdict(promise: &str, judge: impl Fn(Write) -> Option<(String, bool)>) -> String {
-    let judged = WRITES.map(|write| {
-        let (figures, kept) = judge(write).unwrap_or_else(|| ("not measured".to_owned(), false));
-        (format!("{} {figures}", write.name()), kept)
+/// A line in the format of `ark-bench check`; a write that was not measured fails.
+fn verdict(guarantee: &str, evaluate: impl Fn(Write) -> Option<(String, bool)>) -> String {
+    let evaluated = WRITES.map(|write| {
+        let (figures, passed) =
+            evaluate(write).unwrap_or_else(|| ("not measured".to_owned(), false));
+        (format!("{} {figures}", write.name()), passed)
     });
-    let kept = judged.iter().all(|(_, kept)| *kept);
-    let word = if kept { "kept   " } else { "BROKEN " };
-    let figures = judged.map(|(figures, _)| figures).join(", ");
-    format!("{word} {promise} ({figures})")
+    let passed = evaluated.iter().all(|(_, passed)| *passed);
+    let word = if passed { "pass " } else { "FAIL " };
+    let figures = evaluated.map(|(figures, _)| figures).join(", ");
+    format!("{word} {guarantee} ({figures})")
 }
 
 fn p50_ms(figure: &Figure) -> f64 {
@@ -120,7 +122,7 @@ mod tests {
 
     use super::{CLIENTS, Figure, Peer, Side, WRITES, section};
 
-    /// A server that takes `rate` writes a second, with a median of `p50` milliseconds.
+    /// A server with `rate` writes per second and a median of `p50` milliseconds.
     fn side(name: &'static str, rate: u64, p50: u64) -> Side {
         let figures = WRITES.iter().flat_map(|write| {
             CLIENTS.map(|clients| Figure {
@@ -152,29 +154,29 @@ mod tests {
     }
 
     #[test]
-    fn promises_are_kept_by_every_kind_of_write() {
-        let kept = verdicts(&side("us", 2160, 3));
+    fn verdict_passes_if_every_kind_of_write_does() {
+        let passed = verdicts(&side("us", 2160, 3));
         assert_eq!(
-            kept,
+            passed,
             [
-                "kept    writes at concurrency 64 ≥ 5 × those of kube-apiserver+kine/postgres \
+                "pass  writes at concurrency 64 ≥ 5 × those of kube-apiserver+kine/postgres \
                  (create 5.0 ×, update 5.0 ×, status patch 5.0 ×)",
-                "kept    writes at concurrency 64 ≥ 20 × the 108/s of the first-generation server \
+                "pass  writes at concurrency 64 ≥ 20 × the 108/s of the first-generation server \
                  (create 20.0 ×, update 20.0 ×, status patch 20.0 ×)",
-                "kept    single-writer p50 ≤ that of kube-apiserver+etcd (create 3.00 against \
+                "pass  single-writer p50 ≤ that of kube-apiserver+etcd (create 3.00 against \
                  3.00 ms, update 3.00 against 3.00 ms, status patch 3.00 against 3.00 ms)",
             ]
         );
         let mut slow = side("us", 2159, 3);
         slow.figures.pop();
         slow.figures[0].p50 = Duration::from_millis(4);
-        for broken in verdicts(&slow) {
-            assert!(broken.starts_with("BROKEN  "), "{broken}");
+        for failed in verdicts(&slow) {
+            assert!(failed.starts_with("FAIL  "), "{failed}");
         }
     }
 
     #[test]
-    fn without_writes_there_is_nothing_to_say() {
+    fn section_is_none_without_writes() {
         let nothing = Side {
             name: "us",
             figures: Vec::new(),

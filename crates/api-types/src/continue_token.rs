@@ -1,4 +1,4 @@
-//! Where a list goes on: the opaque `continue` of a page.
+//! The opaque `continue` token of a page, which marks the start of the next page.
 
 use base64::DecodeError;
 use base64::Engine as _;
@@ -11,7 +11,7 @@ use crate::status::ApiError;
 
 const VERSION: &str = "meta.k8s.io/v1";
 
-/// The alphabet for URLs, no padding, and as lax about left-over bits as Go is.
+/// URL-safe alphabet without padding; accepts non-zero trailing bits, as Go does.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -20,18 +20,19 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// What a `continue` stands for.
+/// The content of a `continue` token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContinueToken {
-    /// The revision of the list's first page; none to go on at the latest revision, at the price of
-    /// consistency.
+    /// The revision of the list's first page. `None` continues at the latest revision, and the list
+    /// is then not consistent.
     pub revision: Option<Revision>,
-    /// The least key of the rest, `<namespace>/<name>` or `<name>`, relative to what is listed.
+    /// The least key of the next page, `<namespace>/<name>` or `<name>`, relative to the listed
+    /// collection.
     pub start: String,
 }
 
 impl ContinueToken {
-    /// The token for everything behind a key.
+    /// The token that continues after a key.
     #[must_use]
     pub fn after(revision: Option<Revision>, key: &str) -> Self {
         Self {
@@ -44,13 +45,13 @@ impl ContinueToken {
     ///
     /// # Errors
     ///
-    /// The start itself, which then belongs to the rest, if the token was not made by
+    /// The start key, which the next page then includes, if the token was not made by
     /// [`Self::after`].
     pub fn last_key(&self) -> Result<&str, &str> {
         self.start.strip_suffix('\0').ok_or(&self.start)
     }
 
-    /// The text for `metadata.continue`.
+    /// The value of `metadata.continue`.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut json = Vec::with_capacity(64 + self.start.len());
@@ -63,11 +64,11 @@ impl ContinueToken {
         BASE64.encode(json)
     }
 
-    /// Reads the text of a `continue` parameter.
+    /// Parses a `continue` parameter.
     ///
     /// # Errors
     ///
-    /// 400 with kube-apiserver's text for whatever is no token, or points outside of the list.
+    /// 400 with kube-apiserver's message if the text is not a token, or points outside of the list.
     pub fn decode(text: &str) -> Result<Self, ApiError> {
         Self::read(text).map_err(|why| {
             let head = "invalid continue token: continue key is not valid: ";
@@ -132,7 +133,7 @@ mod tests {
     use crate::revision::Revision;
 
     #[test]
-    fn tokens_read_back() {
+    fn encoded_token_decodes_to_itself() {
         for (revision, key) in [(Revision::new(7), "default/l1"), (None, "l1")] {
             let token = ContinueToken::after(revision, key);
             let read = ContinueToken::decode(&token.encode()).expect("own token");
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slash_is_optional() {
+    fn token_key_may_lack_the_leading_slash() {
         let text = BASE64.encode(r#"{"v":"meta.k8s.io/v1","rv":7,"start":"l1\u0000"}"#);
         assert_eq!(
             ContinueToken::decode(&text).expect("a token"),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_tokens_are_refused() {
+    fn malformed_token_is_rejected() {
         let v1 = |rest: &str| format!(r#"{{"v":"meta.k8s.io/v1",{rest}}}"#);
         for (json, want) in [
             (

@@ -1,6 +1,6 @@
-//! Errors about one field of an object, with kube-apiserver's texts.
+//! Errors about one field of an object, with kube-apiserver's messages.
 //!
-//! Source of the texts: `k8s.io/apimachinery/pkg/util/validation/field`.
+//! Source of the messages: `k8s.io/apimachinery/pkg/util/validation/field`.
 
 mod error;
 mod errors;

@@ -1,8 +1,8 @@
-//! Texts in the form of Go's `fmt`, which Kubernetes' messages are made with.
+//! Formatting of Go's `fmt`, which Kubernetes uses in its messages.
 
 use std::fmt::Write as _;
 
-/// `%q`: the text in double quotes, with what is not printable escaped.
+/// `%q`: the text in double quotes, with characters escaped that are not printable.
 #[must_use]
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -28,8 +28,8 @@ pub fn quote(text: &str) -> String {
     out
 }
 
-/// A text cut to `bytes`, with a note of how much is missing. For texts that quote what a client
-/// sent, which may be megabytes.
+/// The text truncated to `bytes` bytes, with the number of omitted bytes. For texts that quote a
+/// client's input, which may have megabytes.
 #[must_use]
 pub fn cut(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
@@ -73,7 +73,8 @@ pub fn is_print(c: char) -> bool {
     if c.is_ascii() {
         return c == ' ' || c.is_ascii_graphic();
     }
-    // The standard library escapes a combining mark only at the start of a text.
+    // The standard library escapes a combining mark only at the start of a text, hence the space
+    // before it.
     let mut buffer = [b' '; 5];
     let length = c.encode_utf8(&mut buffer[1..]).len();
     match std::str::from_utf8(&buffer[..=length]) {
@@ -92,7 +93,7 @@ mod tests {
     use super::{cut, float, quote};
 
     #[test]
-    fn quotes_as_strconv_does() {
+    fn quote_equals_strconv() {
         assert_eq!(
             quote(
                 "a\u{8}\u{c}\n\u{b}\u{7}\0\u{7f}\u{301}\u{a0}é\u{200b}\u{fffd}😀\u{e0001}\u{feff}\"\\"
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_switch_to_exponents_early() {
+    fn floats_print_as_go_percent_v() {
         for (number, want) in [
             (1e6, "1e+06"),
             (123_456_789.0, "1.23456789e+08"),

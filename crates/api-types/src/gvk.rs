@@ -22,7 +22,7 @@ pub struct GroupVersionKind {
     pub kind: String,
 }
 
-/// A kind whatever its version.
+/// A kind without a version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKind {
     /// The group; empty for the core group.
@@ -31,7 +31,7 @@ pub struct GroupKind {
     pub kind: String,
 }
 
-/// A resource whatever its version.
+/// A resource without a version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupResource {
     /// The group; empty for the core group.
@@ -40,7 +40,7 @@ pub struct GroupResource {
     pub resource: String,
 }
 
-/// Why a text is no `apiVersion`.
+/// Why a text is not an `apiVersion`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unexpected GroupVersion string: {0}")]
 pub struct BadGroupVersion(String);
@@ -57,7 +57,7 @@ impl GroupVersion {
         }
     }
 
-    /// Reads an `apiVersion`. The empty text and `/` name no group and no version.
+    /// Parses an `apiVersion`. The empty text and `/` have neither group nor version.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl GroupVersionKind {
 }
 
 impl fmt::Display for GroupVersionKind {
-    /// Go's form, `apps/v1, Kind=Deployment`.
+    /// Go's format, `apps/v1, Kind=Deployment`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}/{}, Kind={}", self.group, self.version, self.kind)
     }
@@ -148,7 +148,7 @@ impl GroupResource {
         }
     }
 
-    /// Whether neither group nor resource is named.
+    /// Whether group and resource are both empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.group.is_empty() && self.resource.is_empty()
@@ -175,7 +175,7 @@ mod tests {
     use super::{GroupKind, GroupResource, GroupVersion};
 
     #[test]
-    fn api_versions_split_at_the_slash() {
+    fn api_version_splits_at_the_slash() {
         let check = |text: &str, group: &str, version: &str| {
             let parsed = GroupVersion::parse(text).expect("an apiVersion");
             assert_eq!(parsed, GroupVersion::new(group, version), "{text}");

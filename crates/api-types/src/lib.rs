@@ -1,4 +1,4 @@
-//! The vocabulary of the Kubernetes API, without input or output.
+//! Types and texts of the Kubernetes API, without input or output.
 
 pub mod continue_token;
 pub mod field;

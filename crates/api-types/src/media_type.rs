@@ -1,12 +1,12 @@
-//! Which form a body has, and which form an answer takes.
+//! Media types of request bodies and responses.
 
 mod accept;
 
 use crate::go_text;
 use crate::status::ApiError;
 
-/// What requests and answers can be written in, as error messages list it. The third is for errors
-/// and for the metadata of objects only, yet listed for custom resources too.
+/// Media types in the order in which error messages list them. The third is for errors and for
+/// metadata only, but kube-apiserver lists it for custom resources too.
 const MEDIA_TYPES: [&str; 3] = [
     "application/json",
     "application/yaml",
@@ -18,7 +18,7 @@ const STREAM_TYPES: [&str; 2] = [
     "application/vnd.kubernetes.protobuf;stream=watch",
 ];
 
-/// A way to write objects, and to read them.
+/// Formats of whole objects, in requests and responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// `application/json`.
@@ -28,7 +28,7 @@ pub enum Format {
     Yaml,
 }
 
-/// A way to write what Kubernetes defines itself: errors, and the metadata of objects.
+/// Encodings of types that Kubernetes itself defines: errors, and the metadata of objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
     /// `application/json`.
@@ -49,7 +49,7 @@ pub enum MetaVersion {
     V1beta1,
 }
 
-/// What is answered in place of the object itself.
+/// The representation of an object in a response (`as=` of the `Accept` header).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transform {
     /// The object itself.
@@ -63,27 +63,27 @@ pub enum Transform {
     PartialObjectList(MetaVersion),
 }
 
-/// What an endpoint can do about the form of its answers.
+/// The transforms and encodings that an endpoint supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// Resources: they can be transformed, and only then written as protobuf.
+    /// Resources: they can be transformed, and protobuf requires a transform.
     Resource,
     /// Errors: they cannot be transformed.
     Error,
 }
 
-/// The form of an answer.
+/// The negotiated representation of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Negotiated {
-    /// How it is written.
+    /// Encoding of the response.
     pub encoding: Encoding,
-    /// What is written.
+    /// Representation of the object.
     pub transform: Transform,
     /// Whether JSON is indented; never for watches.
     pub pretty: bool,
 }
 
-/// How a patch is written.
+/// Formats of patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchType {
     /// RFC 6902.
@@ -94,11 +94,11 @@ pub enum PatchType {
     Apply,
 }
 
-/// Chooses the form of an answer.
+/// Negotiates the representation of a response.
 ///
 /// # Errors
 ///
-/// 406 if the client accepts nothing that the server has.
+/// 406 if the endpoint supports nothing that the client accepts.
 pub fn negotiate(
     accept: &str,
     query: &str,
@@ -111,11 +111,11 @@ pub fn negotiate(
     Ok(negotiated)
 }
 
-/// Chooses the format of a document of discovery, and whether JSON is indented.
+/// Negotiates the format of a discovery document, and whether JSON is indented.
 ///
 /// # Errors
 ///
-/// 406 if the client accepts nothing that the server has.
+/// 406 if the server supports nothing that the client accepts.
 pub fn negotiate_document(
     accept: &str,
     query: &str,
@@ -126,21 +126,20 @@ pub fn negotiate_document(
     Ok((format, pretty || wants_pretty(query, user_agent)))
 }
 
-/// How the document of all groups is written, if the client prefers it to the list of groups
+/// The format of aggregated discovery, if the client prefers it to the list of groups
 /// (`as=APIGroupDiscoveryList`).
 #[must_use]
 pub fn aggregated_discovery(accept: &str) -> Option<Format> {
     accept::aggregated_discovery(accept)
 }
 
-/// The one of these subtypes of `application` that the client prefers; the first if it does not
-/// say.
+/// The subtype of `application` that the client prefers; the first if it has no preference.
 #[must_use]
 pub fn preferred_subtype<'a>(accept: &str, subtypes: &[&'a str]) -> Option<&'a str> {
     accept::preferred_subtype(accept, subtypes)
 }
 
-/// The format of a body; JSON if the client does not say.
+/// The format of a body; JSON if there is no `Content-Type`.
 ///
 /// # Errors
 ///
@@ -159,7 +158,7 @@ pub fn of_body(content_type: &str) -> Result<Format, ApiError> {
 ///
 /// # Errors
 ///
-/// 415 for any other type; strategic merge patches are for built-in kinds only.
+/// 415 for any other type; strategic merge patches exist for built-in kinds only.
 pub fn of_patch(content_type: &str) -> Result<PatchType, ApiError> {
     match content_type.split(';').next().unwrap_or_default() {
         "application/json-patch+json" => Ok(PatchType::Json),
@@ -186,7 +185,7 @@ impl Encoding {
         }
     }
 
-    /// The `Content-Type` of the events of a watch; JSON has none of its own.
+    /// The `Content-Type` of a watch; JSON has no separate one.
     #[must_use]
     pub const fn stream_type(self) -> &'static str {
         match self {
@@ -212,11 +211,11 @@ impl MetaVersion {
 // === impl Negotiated ===
 
 impl Negotiated {
-    /// Demands a form that the events of a watch have.
+    /// Restricts the representation to those that watch events have.
     ///
     /// # Errors
     ///
-    /// 406 for YAML; and for lists as protobuf, since the objects of events are none.
+    /// 406 for YAML, and for lists as protobuf, because the objects of events are not lists.
     pub fn for_watch(mut self) -> Result<Self, ApiError> {
         let list = matches!(self.transform, Transform::PartialObjectList(_));
         match self.encoding {
@@ -229,7 +228,7 @@ impl Negotiated {
     }
 }
 
-/// Whether a person is reading: by `pretty` in the query, else by the `User-Agent`.
+/// Whether JSON should be indented: by `pretty` of the query, else by the `User-Agent`.
 #[must_use]
 pub fn wants_pretty(query: &str, user_agent: &str) -> bool {
     let asked = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "pretty");

@@ -1,11 +1,11 @@
-//! Reading `metadata` of an object, without copying it into types.
+//! Access to an object's `metadata` without copying.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::time;
 
-/// An object's metadata. Whatever is missing, or not of its type, reads as empty.
+/// An object's metadata. A field that is missing or has the wrong type reads as empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta<'a>(Option<&'a Map<String, Value>>);
 
@@ -20,9 +20,9 @@ pub struct OwnerReference<'a> {
     pub name: &'a str,
     /// The owner's uid.
     pub uid: &'a str,
-    /// Whether the owner manages the object; at most one does.
+    /// Whether the owner manages the object; at most one owner does.
     pub controller: bool,
-    /// Whether the owner cannot be deleted in the foreground before the object.
+    /// Whether foreground deletion of the owner waits for this object.
     pub block_owner_deletion: bool,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Meta<'a> {
         Self(object.get("metadata").and_then(Value::as_object))
     }
 
-    /// Metadata that is at hand already.
+    /// Metadata from its map.
     #[must_use]
     pub const fn new(metadata: &'a Map<String, Value>) -> Self {
         Self(Some(metadata))
@@ -81,13 +81,13 @@ impl<'a> Meta<'a> {
         self.time("creationTimestamp")
     }
 
-    /// `deletionTimestamp`: when the object is to be gone.
+    /// `deletionTimestamp`: the time at which the grace period ends.
     #[must_use]
     pub fn deletion_timestamp(self) -> Option<Timestamp> {
         self.time("deletionTimestamp")
     }
 
-    /// Whether deletion was asked for.
+    /// Whether deletion was requested.
     #[must_use]
     pub fn is_deleting(self) -> bool {
         !self.text("deletionTimestamp").is_empty()
@@ -104,7 +104,7 @@ impl<'a> Meta<'a> {
         self.texts("labels")
     }
 
-    /// One label.
+    /// The value of a label.
     #[must_use]
     pub fn label(self, key: &str) -> Option<&'a str> {
         self.get("labels")?.get(key)?.as_str()
@@ -115,7 +115,7 @@ impl<'a> Meta<'a> {
         self.texts("annotations")
     }
 
-    /// One annotation.
+    /// The value of an annotation.
     #[must_use]
     pub fn annotation(self, key: &str) -> Option<&'a str> {
         self.get("annotations")?.get(key)?.as_str()
@@ -180,7 +180,7 @@ mod tests {
     use super::Meta;
 
     #[test]
-    fn present_fields_are_read() {
+    fn metadata_fields_are_read() {
         let object = json!({"metadata": {
             "name": "n", "namespace": "ns", "uid": "u", "resourceVersion": "7", "generation": 3,
             "labels": {"b": "2", "a": "1"}, "annotations": {"k": "v"}, "finalizers": ["f"],
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_fields_read_as_empty() {
+    fn fields_of_wrong_type_read_as_empty() {
         for object in [
             json!(null),
             json!({"metadata": 1}),

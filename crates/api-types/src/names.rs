@@ -1,19 +1,19 @@
-//! Which names, label keys and label values are well formed.
+//! Syntax of names, label keys and label values.
 //!
-//! Each check returns what is wrong in kube-apiserver's words, nothing if all is well. Source:
-//! `k8s.io/apimachinery/pkg/api/validate/content` and `pkg/util/validation`.
+//! Each function returns the violations with kube-apiserver's messages; the list is empty for a
+//! valid text. Source: `k8s.io/apimachinery/pkg/api/validate/content` and `pkg/util/validation`.
 
-/// Most characters of a DNS label, a label value and the name part of a qualified name.
+/// Limit of characters of a DNS label, a label value and the name part of a qualified name.
 pub const MAX_LABEL: usize = 63;
 
-/// Most characters of a DNS subdomain, and so of most objects' names.
+/// Limit of characters of a DNS subdomain, and so of the names of most objects.
 pub const MAX_SUBDOMAIN: usize = 253;
 
 const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 
 const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 
-/// A DNS label as of RFC 1123: `my-name`.
+/// A DNS label of RFC 1123: `my-name`.
 #[must_use]
 pub fn dns1123_label(name: &str) -> Vec<String> {
     let mut errors = Vec::new();
@@ -34,7 +34,7 @@ pub fn dns1123_label(name: &str) -> Vec<String> {
     errors
 }
 
-/// A DNS subdomain as of RFC 1123: `example.com`.
+/// A DNS subdomain of RFC 1123: `example.com`.
 #[must_use]
 pub fn dns1123_subdomain(name: &str) -> Vec<String> {
     let mut errors = Vec::new();
@@ -51,7 +51,7 @@ pub fn dns1123_subdomain(name: &str) -> Vec<String> {
     errors
 }
 
-/// A DNS label as of RFC 1035, which may not begin with a digit.
+/// A DNS label of RFC 1035, which must not start with a digit.
 #[must_use]
 pub fn dns1035_label(name: &str) -> Vec<String> {
     let mut errors = Vec::new();
@@ -69,7 +69,7 @@ pub fn dns1035_label(name: &str) -> Vec<String> {
     errors
 }
 
-/// A qualified name: the key of a label or an annotation, `example.com/MyName`.
+/// A qualified name, the key of a label or an annotation: `example.com/MyName`.
 #[must_use]
 pub fn qualified_name(key: &str) -> Vec<String> {
     const WORDS: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start \
@@ -109,7 +109,7 @@ pub fn qualified_name(key: &str) -> Vec<String> {
     errors
 }
 
-/// A label's value: empty, or up to 63 characters that begin and end alphanumerically.
+/// A label's value: empty, or up to 63 characters that start and end alphanumerically.
 #[must_use]
 pub fn label_value(value: &str) -> Vec<String> {
     let mut errors = Vec::new();
@@ -127,7 +127,7 @@ pub fn label_value(value: &str) -> Vec<String> {
     errors
 }
 
-/// A text that can stand as one segment of a URL path.
+/// A text that is valid as one segment of a URL path.
 #[must_use]
 pub fn path_segment(name: &str) -> Vec<String> {
     if name == "." || name == ".." {
@@ -140,7 +140,7 @@ pub fn path_segment(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether the text is a DNS label, whatever its length.
+/// Whether the text is a DNS label of any length.
 fn is_label(text: &str) -> bool {
     let bytes = text.as_bytes();
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -149,7 +149,7 @@ fn is_label(text: &str) -> bool {
         && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
 }
 
-/// Whether the text is a DNS subdomain, whatever its length.
+/// Whether the text is a DNS subdomain of any length.
 fn is_subdomain(text: &str) -> bool {
     text.split('.').all(is_label)
 }

@@ -1,8 +1,7 @@
-//! Options of requests, read from the query. What was read is valid: there is no other way to get
-//! one.
+//! Options of requests, parsed from the query. The constructors validate, so every value is valid.
 //!
-//! Sources: `meta/v1`'s conversions from URL values (a value that cannot be read is a 400) and its
-//! validation (a value that is not permitted is a 422).
+//! Sources: conversions from URL values in `meta/v1` (a value that cannot be parsed is a 400) and
+//! validation of `meta/v1` (a value that is not permitted is a 422).
 
 mod delete;
 mod list;
@@ -28,11 +27,11 @@ pub struct GetOptions {
 }
 
 impl GetOptions {
-    /// Reads a query.
+    /// Parses a query.
     ///
     /// # Errors
     ///
-    /// An unclassified 500 for a bad `resourceVersion`, as kube-apiserver answers.
+    /// An unclassified 500 for a malformed `resourceVersion`, as in kube-apiserver.
     pub fn parse(query: &str) -> Result<Self, ApiError> {
         let query = Query::new(query);
         let resource_version = ResourceVersion::parse(query.text("resourceVersion"))
@@ -40,14 +39,14 @@ impl GetOptions {
         Ok(Self { resource_version })
     }
 
-    /// How fresh the object has to be.
+    /// The minimum freshness of the object.
     #[must_use]
     pub const fn resource_version(self) -> ResourceVersion {
         self.resource_version
     }
 }
 
-/// The 422 of options that are not permitted, or nothing.
+/// The 422 for options that are not permitted.
 fn check(kind: &str, errors: &[field::Error]) -> Result<(), ApiError> {
     if errors.is_empty() {
         return Ok(());

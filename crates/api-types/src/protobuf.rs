@@ -1,30 +1,32 @@
-//! Writing protobuf messages field by field, and documents as Kubernetes does.
+//! Writes protobuf messages field by field, and documents in Kubernetes' envelope.
 //!
-//! Messages of others are written here without generated types: what is written is made of JSON,
-//! and its bytes have to be those of the Go encoders, which differ in what they leave out.
+//! The messages have no generated types: their source is JSON, and their bytes must equal those of
+//! the Go encoders, which differ in the fields that they omit.
 
-/// What every document begins with, so that it is not taken for JSON.
+/// Prefix of every document, which distinguishes it from JSON.
 const MAGIC: &[u8] = b"k8s\0";
 
-/// Appends the fields of one message. Nothing is left out: what is not to be written is not called.
+/// Appends the fields of one message. It writes every field for which it is called, zero values
+/// included.
 #[derive(Debug)]
 pub struct Writer<'a, S = Vec<u8>> {
     out: &'a mut S,
 }
 
-/// Where messages go.
+/// Destination of messages.
 pub trait Sink {
-    /// Takes the next bytes.
+    /// Appends bytes.
     fn put(&mut self, bytes: &[u8]);
 
-    /// Bytes taken so far.
+    /// Number of bytes appended so far.
     fn taken(&self) -> usize;
 
-    /// Writes a number over the byte at `at`, moving what is behind it if it needs more than one.
+    /// Replaces the byte at `at` with a varint and moves the following bytes if the varint is
+    /// longer.
     fn replace(&mut self, at: usize, number: u64);
 }
 
-/// Counts bytes in place of keeping them.
+/// Counts bytes without storing them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Length(pub usize);
 
@@ -40,7 +42,8 @@ pub fn document(
     end_document(out);
 }
 
-/// The same for a message of `length` bytes, which are to be appended before [`end_document`].
+/// Appends the envelope up to a message of `length` bytes. The caller appends the message and then
+/// calls [`end_document`].
 pub fn begin_long_document(api_version: &str, kind: &str, length: usize, out: &mut Vec<u8>) {
     begin_document(api_version, kind, out);
     Writer::new(out).length(2, length);
@@ -54,14 +57,14 @@ fn begin_document(api_version: &str, kind: &str, out: &mut Vec<u8>) {
     });
 }
 
-/// Appends what comes behind the message: neither encoding nor type of its content is special.
+/// Appends the fields after the message: empty content encoding and content type.
 pub fn end_document(out: &mut Vec<u8>) {
     let mut unknown = Writer::new(out);
     unknown.string(3, "");
     unknown.string(4, "");
 }
 
-/// How the value of a field is laid out.
+/// Wire types.
 #[derive(Clone, Copy)]
 enum Wire {
     Varint = 0,
@@ -70,12 +73,12 @@ enum Wire {
 }
 
 impl<'a, S: Sink> Writer<'a, S> {
-    /// Writes a message to the end of what is there.
+    /// A writer that appends to `out`.
     pub const fn new(out: &'a mut S) -> Self {
         Self { out }
     }
 
-    /// The same message, to be handed on.
+    /// A writer of the same message with a shorter lifetime.
     pub const fn reborrow(&mut self) -> Writer<'_, S> {
         Writer::new(self.out)
     }
@@ -85,13 +88,13 @@ impl<'a, S: Sink> Writer<'a, S> {
         self.bytes(field, value.as_bytes());
     }
 
-    /// `bytes`, or a message that is encoded already.
+    /// `bytes`, or an encoded message.
     pub fn bytes(&mut self, field: u32, value: &[u8]) {
         self.length(field, value.len());
         self.out.put(value);
     }
 
-    /// The beginning of `bytes` or a message, when its bytes come later.
+    /// The tag and length of `bytes` or of a message that the caller appends.
     pub fn length(&mut self, field: u32, length: usize) {
         self.key(field, Wire::Delimited);
         write_varint(length as u64, self.out);
@@ -119,11 +122,12 @@ impl<'a, S: Sink> Writer<'a, S> {
         self.appended(field, |out| write(&mut Writer::new(out)));
     }
 
-    /// `bytes` that somebody appends.
+    /// `bytes` that the closure appends.
     pub fn appended(&mut self, field: u32, write: impl FnOnce(&mut S)) {
         self.key(field, Wire::Delimited);
         let at = self.out.taken();
-        // Most messages are short; the length of others is moved in.
+        // Reserves one byte for the length, which suffices for most messages; `replace` moves
+        // longer ones.
         self.out.put(&[0]);
         write(self.out);
         let length = self.out.taken() - at - 1;
@@ -169,10 +173,10 @@ impl Sink for Length {
     }
 }
 
-/// Appends a number.
+/// Appends a varint.
 fn write_varint(value: u64, out: &mut impl Sink) {
     match u8::try_from(value) {
-        // By far the most: keys, and lengths of short texts.
+        // Fast path for most numbers: tags, and lengths of short texts.
         Ok(short) if short < 0x80 => out.put(&[short]),
         _ => {
             let (groups, count) = varint(value);
@@ -181,7 +185,7 @@ fn write_varint(value: u64, out: &mut impl Sink) {
     }
 }
 
-/// A number in groups of seven bits, and how many of them it needs.
+/// A number in groups of seven bits, and the number of groups.
 fn varint(mut value: u64) -> ([u8; 10], usize) {
     let mut groups = [0; 10];
     let mut count = 0;
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_counted_as_they_are_written() {
+    fn length_sink_counts_the_written_bytes() {
         let (mut out, mut length) = (Vec::new(), Length::default());
         nested(&mut Writer::new(&mut out));
         nested(&mut Writer::new(&mut length));
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_have_number_type_and_value() {
+    fn fields_are_written_with_number_type_and_value() {
         check(|to| to.string(1, "ab"), b"\x0a\x02ab");
         check(|to| to.string(1, ""), b"\x0a\x00");
         check(|to| to.integer(2, 300), b"\x10\xac\x02");
@@ -236,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_messages_take_the_room_they_need() {
+    fn message_length_varint_grows_with_the_message() {
         check(|to| to.message(1, |_| {}), b"\x0a\x00");
         check(
             |to| {

@@ -1,38 +1,38 @@
-//! What a request is about, read from its method, path and query alone.
+//! The attributes of a request, derived from its method, path and query alone.
 //!
-//! The rules are kube-apiserver's `RequestInfo`: authorization, routing, limits and metrics all decide by
-//! this one reading, so that they cannot disagree.
+//! The rules are those of kube-apiserver's `RequestInfo`. Authorization, routing, limits and
+//! metrics use this one result, so they cannot disagree.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-/// What a request asks to be done.
+/// The action that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
-    /// Read one object, or any path that is no resource.
+    /// Read one object, or `GET` of a path that is not a resource.
     Get,
     /// Read a collection.
     List,
-    /// Follow changes.
+    /// Watch changes.
     Watch,
-    /// Add an object.
+    /// Create an object.
     Create,
     /// Replace an object.
     Update,
     /// Change parts of an object.
     Patch,
-    /// Delete one object, or `DELETE` of a path that is no resource.
+    /// Delete one object, or `DELETE` of a path that is not a resource.
     Delete,
     /// Delete every object of a collection.
     DeleteCollection,
-    /// Anything else: empty for a resource asked with an unknown method, `proxy`, or the
-    /// lower-case method of a path that is no resource.
+    /// Any other: empty for a resource with an unknown method, `proxy`, or the lower-case method of
+    /// a path that is not a resource.
     Other(String),
 }
 
 impl Verb {
-    /// The verb as authorization and error texts spell it.
+    /// The verb as in authorization and error messages.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Get => "get",
@@ -74,41 +74,41 @@ impl fmt::Display for Verb {
     }
 }
 
-/// The reading of one request.
+/// The attributes of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestInfo {
     /// Whether the path names a resource; the fields from `group` on are empty otherwise.
     pub is_resource_request: bool,
     /// The path, percent-decoded.
     pub path: String,
-    /// What is asked.
+    /// The action.
     pub verb: Verb,
     /// API group; empty for `/api`.
     pub group: String,
     /// API version.
     pub version: String,
-    /// Namespace; empty when the path has none.
+    /// Namespace; empty if the path has none.
     pub namespace: String,
-    /// Resource plural.
+    /// Plural name of the resource.
     pub resource: String,
-    /// Third part after the resource; empty when absent.
+    /// Third segment after the resource; empty if absent.
     pub subresource: String,
-    /// Object name; for list and watch the name a field selector pins down.
+    /// Object name; for list and watch the name that a field selector requires.
     pub name: String,
     /// Whether the verb came from a `/watch/` or `/proxy/` path prefix.
     pub verb_in_path: bool,
 }
 
-/// The path has a verb prefix and nothing behind it.
+/// The path ends after a verb prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unable to determine kind and namespace from url, {0}")]
 pub struct Incomplete(String);
 
 impl RequestInfo {
-    /// Reads a request.
+    /// Parses a request.
     ///
     /// # Errors
-    /// When the path ends after `/watch` or `/proxy`.
+    /// If the path ends after `/watch` or `/proxy`.
     pub fn parse(method: &str, path: &str, query: Option<&str>) -> Result<Self, Incomplete> {
         let decoded = percent_decode_str(path).decode_utf8_lossy().into_owned();
         let mut info = Self::of_path(method, decoded);
@@ -118,7 +118,7 @@ impl RequestInfo {
         read.map(|()| info)
     }
 
-    /// Whether the request may stay open without a deadline.
+    /// Whether the request has no deadline.
     pub fn is_long_running(&self) -> bool {
         self.is_resource_request && self.verb == Verb::Watch
     }
@@ -150,7 +150,7 @@ impl RequestInfo {
         query: Option<&str>,
     ) -> Result<(), Incomplete> {
         let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        // `/api/V/…` has no group; `/apis/G/V/…` has. What is shorter is discovery.
+        // `/api/V/…` has no group; `/apis/G/V/…` has one. Shorter paths are discovery.
         let (grouped, prefix_len) = match parts[0] {
             "apis" => (true, 3),
             "api" => (false, 2),
@@ -196,7 +196,7 @@ impl RequestInfo {
         Ok(())
     }
 
-    /// A `GET` or `DELETE` without a name is about a collection.
+    /// A `GET` or `DELETE` without a name applies to a collection.
     fn read_collection(&mut self, query: Option<&str>) {
         if !self.name.is_empty() {
             return;
@@ -218,11 +218,11 @@ impl RequestInfo {
 }
 
 fn first(query: &str, key: &str) -> Option<String> {
-    // Most requests have no query worth decoding.
+    // Skips decoding for most requests, whose query does not have the parameter.
     if !query.contains(key) {
         return None;
     }
-    // Pairs of other names are not decoded: a selector may have megabytes.
+    // Decodes only pairs with this name, because a selector may have megabytes.
     let mut pairs = query
         .split('&')
         .filter(|pair| {
@@ -234,7 +234,7 @@ fn first(query: &str, key: &str) -> Option<String> {
     Some(value.into_owned())
 }
 
-/// The name a field selector pins `metadata.name` to, if it is one a path could hold.
+/// The value that a field selector requires of `metadata.name`, if it is valid in a path.
 fn pinned_name(selector: &str) -> Option<String> {
     let name = selector.split(',').find_map(|term| {
         let value = term.trim().strip_prefix("metadata.name")?;
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn requests() {
+    fn requests_are_classified() {
         check("GET /", "get /");
         check("GET /healthz/ping", "get /healthz/ping");
         check("HEAD /version", "head /version");
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verb_prefix_needs_something_behind_it() {
+    fn path_that_ends_after_verb_prefix_is_rejected() {
         let err = RequestInfo::parse("GET", "/apis/g/v1/watch", None).unwrap_err();
         let text = "unable to determine kind and namespace from url, /apis/g/v1/watch";
         assert_eq!(err.to_string(), text);

@@ -1,30 +1,30 @@
-//! `resourceVersion` as clients send it: nothing, `0`, or the number of a revision.
+//! The `resourceVersion` of a request: unset, `0`, or a revision.
 //!
-//! The three mean different things to every verb, so they are never one bare number.
+//! Every verb treats the three differently, so they are distinct variants instead of one number.
 
 use crate::field;
 use crate::revision::Revision;
 
-/// What a client asks for with a `resourceVersion`.
+/// The `resourceVersion` of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResourceVersion {
-    /// None was sent: the most recent state.
+    /// Unset: the most recent state.
     #[default]
     Unset,
-    /// `0`: any state that is at hand.
+    /// `0`: any state in the cache.
     Any,
     /// A revision.
     Number(Revision),
 }
 
 impl ResourceVersion {
-    /// Reads the text of a query parameter or of `metadata.resourceVersion`. Leading zeros are
-    /// accepted, as kube-apiserver does.
+    /// Parses a query parameter or `metadata.resourceVersion`. Leading zeros are accepted, as in
+    /// kube-apiserver.
     ///
     /// # Errors
     ///
-    /// With the field error that kube-apiserver answers. It is wrapped differently by verb: a 400
-    /// for a list ([`invalid_for_list`]), a plain 500 for get and watch.
+    /// The field error of kube-apiserver. The response depends on the verb: a 400 for a list
+    /// ([`invalid_for_list`]), a plain 500 for get and watch.
     pub fn parse(text: &str) -> Result<Self, field::Error> {
         if text.is_empty() {
             return Ok(Self::Unset);
@@ -44,13 +44,13 @@ impl ResourceVersion {
     }
 }
 
-/// The message of a list's 400 for a bad resource version.
+/// The message of the 400 for a list with a malformed resource version.
 #[must_use]
 pub fn invalid_for_list(error: &field::Error) -> String {
     format!("invalid resource version: {error}")
 }
 
-/// Go's `strconv.ParseUint`, with its error texts.
+/// Go's `strconv.ParseUint`, with its error messages.
 fn parse_uint(text: &str) -> Result<u64, String> {
     let shown = || crate::go_text::quote(text);
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -69,7 +69,7 @@ mod tests {
     use crate::revision::Revision;
 
     #[test]
-    fn three_kinds_of_request() {
+    fn resource_version_is_unset_any_or_number() {
         let number = |n| Revision::new(n).map(ResourceVersion::Number);
         for (text, want) in [
             ("", Some(ResourceVersion::Unset)),

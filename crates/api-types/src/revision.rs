@@ -3,10 +3,10 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// Number of a committed change: what clients see as `metadata.resourceVersion`.
+/// Number of a committed change, visible to clients as `metadata.resourceVersion`.
 ///
-/// Revisions of one store never decrease and are never used twice. A store's are at most 2^53 - 1, so
-/// that clients that keep them in a double compare them exactly; a client may ask for any uint64.
+/// Revisions of one store strictly increase and are never reused. A store issues at most 2^53 - 1,
+/// so that clients that hold them in a double compare them exactly; a client may send any uint64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(NonZeroU64);
 
@@ -14,7 +14,7 @@ impl Revision {
     /// The smallest revision: the first change of a store.
     pub const MIN: Self = Self(NonZeroU64::MIN);
 
-    /// A revision, unless the number is 0.
+    /// A revision; `None` for 0.
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {
         match NonZeroU64::new(number) {
@@ -23,23 +23,24 @@ impl Revision {
         }
     }
 
-    /// Whether stores of releases before 0.2 may have issued this and no store does now: they kept
-    /// the epoch above 40 bits of counter, and numbered epochs by the 120 seconds since 2026 began,
-    /// here until 2050: the clock may have been ahead. Such a revision is expired; kube-apiserver's answer to other numbers beyond
-    /// its own is that they are too large.
+    /// Whether stores of releases before 0.2 may have issued this revision and current stores never
+    /// do. Those stores had the epoch above 40 bits of counter and numbered epochs by units of 120
+    /// seconds since 2026; the range here ends in 2050, because a clock may have been ahead. Such a
+    /// revision is expired, whereas kube-apiserver reports other revisions beyond its own as too
+    /// large.
     #[must_use]
     pub const fn is_of_a_former_store(self) -> bool {
         const LAST_EPOCH: u64 = 25 * 366 * 720;
         self.is_too_large_for_a_store() && self.get() >> 40 <= LAST_EPOCH
     }
 
-    /// Whether no store issues this, now or ever.
+    /// Whether no store ever issues this revision.
     #[must_use]
     pub const fn is_too_large_for_a_store(self) -> bool {
         self.get() >= 1 << 53
     }
 
-    /// The number itself, at least 1.
+    /// The number, at least 1.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0.get()
@@ -57,7 +58,7 @@ mod tests {
     use super::Revision;
 
     #[test]
-    fn every_number_but_zero_is_a_revision() {
+    fn zero_is_not_a_revision() {
         assert_eq!(Revision::new(0), None);
         assert_eq!(Revision::new(u64::MAX).map(Revision::get), Some(u64::MAX));
         assert_eq!(Revision::new(7).map(Revision::get), Some(7));
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_a_double_are_of_a_former_store_or_of_none() {
+    fn revisions_beyond_2_53_are_of_former_stores_or_invalid() {
         for (number, former) in [
             (1, false),
             ((1 << 53) - 1, false),

@@ -9,20 +9,20 @@ mod parser;
 pub use field::{FieldRequirement, FieldSelector};
 pub use label::{LabelSelector, Operator, Requirement};
 
-/// Why a text is no selector, in kube-apiserver's words.
+/// Why a text is not a selector, with kube-apiserver's message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SelectorError(String);
 
-/// Labels or fields of an object. Every name is there once.
+/// Labels or fields of an object, with unique names.
 pub trait Lookup {
-    /// The value under a name, if there is one.
+    /// The value of a name, if it exists.
     fn lookup(&self, name: &str) -> Option<&str>;
 
-    /// How many there are, or more.
+    /// Upper bound of the number of names.
     fn count(&self) -> usize;
 
-    /// Shows all names and values, until `visit` says no; whether it never did.
+    /// Calls `visit` for each name and value until it returns false; returns whether it never did.
     fn each(&self, visit: &mut dyn FnMut(&str, &str) -> bool) -> bool;
 }
 
@@ -40,7 +40,7 @@ impl Lookup for std::collections::BTreeMap<String, String> {
     }
 }
 
-/// Labels as they stand in an object's JSON; values that are no text do not count.
+/// Labels in an object's JSON; values that are not strings are ignored.
 impl Lookup for serde_json::Map<String, serde_json::Value> {
     fn lookup(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_str()

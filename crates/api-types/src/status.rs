@@ -1,6 +1,6 @@
-//! `Status`, the answer to whatever has no object to answer with.
+//! `Status`, the response to every request that has no object to return.
 //!
-//! Source of shapes and texts: `k8s.io/apimachinery/pkg/api/errors`.
+//! Source of fields and texts: `k8s.io/apimachinery/pkg/api/errors`.
 
 mod error;
 mod invalid;
@@ -13,21 +13,21 @@ pub use invalid::MAX_ERROR_BYTES;
 /// A Status, field by field as in `meta/v1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// `metadata.continue`: where a list that expired can go on inconsistently; may be empty.
+    /// `metadata.continue`: the token that continues an expired list inconsistently; may be empty.
     pub continue_token: String,
     /// Whether the request succeeded.
     pub success: bool,
-    /// For people; may be empty.
+    /// Human-readable text; may be empty.
     pub message: String,
-    /// For programs; none for errors nobody classified.
+    /// Machine-readable reason; `None` for unclassified errors.
     pub reason: Option<Reason>,
-    /// More about the reason.
+    /// Details of the reason.
     pub details: Option<Details>,
     /// The HTTP code, 0 if unset.
     pub code: u16,
 }
 
-/// More about a Status' reason.
+/// Details of a Status' reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
     /// The object's name.
@@ -38,24 +38,24 @@ pub struct Details {
     pub kind: String,
     /// The object's uid.
     pub uid: String,
-    /// The single problems.
+    /// The individual errors.
     pub causes: Vec<Cause>,
-    /// After how many seconds to try again; 0 if trying again is no cure.
+    /// Seconds after which to retry; 0 if a retry does not help.
     pub retry_after_seconds: u32,
 }
 
-/// One problem of several.
+/// One error of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cause {
-    /// The sort of problem, such as `FieldValueRequired`; may be empty.
+    /// The type of error, such as `FieldValueRequired`; may be empty.
     pub reason: String,
-    /// For people.
+    /// Human-readable text.
     pub message: String,
     /// The field's path; may be empty.
     pub field: String,
 }
 
-/// Why a request failed, for programs.
+/// Machine-readable reason of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are Kubernetes' own and say it all")]
 pub enum Reason {
@@ -105,7 +105,7 @@ impl Reason {
         }
     }
 
-    /// The HTTP code that goes with the reason.
+    /// The HTTP code of the reason.
     #[must_use]
     pub const fn code(self) -> u16 {
         match self {

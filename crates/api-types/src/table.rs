@@ -1,4 +1,4 @@
-//! `Table`, which `kubectl get` shows: columns, rows and their cells.
+//! `Table`, which `kubectl get` prints: columns, rows and their cells.
 
 use jiff::Timestamp;
 use kube_json::ObjectWriter;
@@ -16,15 +16,15 @@ pub struct ColumnDefinition {
     pub name: String,
     /// The type of the cells: `string`, `integer`, `number`, `boolean` or `date`.
     pub kind: String,
-    /// A hint, such as `name` for the column that names the object; may be empty.
+    /// A hint, such as `name` for the column of the object's name; may be empty.
     pub format: String,
-    /// For people.
+    /// Human-readable description.
     pub description: String,
     /// 0 for columns that are always shown.
     pub priority: i32,
 }
 
-/// What a row carries of its object.
+/// The part of its object that a row includes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IncludeObject {
     /// Nothing.
@@ -41,14 +41,14 @@ pub enum IncludeObject {
 pub struct ListMeta {
     /// The revision; empty if there is none.
     pub resource_version: String,
-    /// Where to go on; may be empty.
+    /// The continue token; may be empty.
     pub continue_token: String,
-    /// How many objects follow, if that is known.
+    /// The number of objects after this page, if known.
     pub remaining_item_count: Option<i64>,
 }
 
-/// Appends a table. Each row appends its own object by [`write_row`]; `columns` are left out of all
-/// but the first table of a watch.
+/// Appends a table. `rows` appends each row by [`write_row`]; in a watch only the first table has
+/// `columns`.
 pub fn write(
     version: MetaVersion,
     meta: &ListMeta,
@@ -84,7 +84,7 @@ pub fn write(
     table.end();
 }
 
-/// Appends one row; `object` is JSON, `null` if the row carries none.
+/// Appends one row; `object` is JSON, `null` if the row includes none.
 pub fn write_row(cells: &[Value], object: &[u8], out: &mut Vec<u8>) {
     let mut row = ObjectWriter::begin(out);
     row.with("cells", |out| {
@@ -101,7 +101,7 @@ pub fn write_row(cells: &[Value], object: &[u8], out: &mut Vec<u8>) {
     row.end();
 }
 
-/// The cell of a column of some type for the first value that the column's path found.
+/// The cell of a column with this type, for the first value at the column's path.
 #[must_use]
 pub fn cell(found: Option<&Value>, kind: &str, now: Timestamp) -> Value {
     let Some(value) = found else {
@@ -124,7 +124,7 @@ pub fn cell(found: Option<&Value>, kind: &str, now: Timestamp) -> Value {
     }
 }
 
-/// A date's cell: its age.
+/// The cell of a date: its age.
 #[must_use]
 pub fn date(text: &str, now: Timestamp) -> String {
     if matches!(text, "" | "null") {
@@ -137,7 +137,7 @@ pub fn date(text: &str, now: Timestamp) -> String {
     }
 }
 
-/// A value as a text cell shows it.
+/// A value in a string cell.
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::from("<no value>"),
@@ -152,7 +152,7 @@ fn text(value: &Value) -> String {
 }
 
 impl IncludeObject {
-    /// Reads the `includeObject` parameter of a query.
+    /// Parses the `includeObject` parameter of a query.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ mod tests {
     use crate::media_type::MetaVersion;
 
     #[test]
-    fn cells_follow_the_type_of_the_column() {
+    fn cells_are_converted_to_the_column_type() {
         let now: Timestamp = "2024-01-01T00:01:00Z".parse().expect("a time");
         for (kind, value, want) in [
             ("string", json!("a"), json!("a")),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn include_object_is_checked() {
+    fn unknown_include_object_is_rejected() {
         assert_eq!(IncludeObject::parse("").ok(), Some(IncludeObject::Metadata));
         assert_eq!(
             IncludeObject::parse("includeObject=None").ok(),

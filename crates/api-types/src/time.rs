@@ -1,4 +1,4 @@
-//! Points in time as Kubernetes writes them, and ages as kubectl shows them.
+//! Timestamps as Kubernetes writes them, and ages as kubectl prints them.
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ pub fn format_micro(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
-/// Reads an RFC 3339 time as Go does: with an offset, the `T` and `Z` in capitals, any number of
+/// Parses an RFC 3339 time as Go does: with an offset, upper-case `T` and `Z`, and any number of
 /// digits of the second.
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
@@ -42,11 +42,11 @@ pub fn parse(text: &str) -> Option<Timestamp> {
         [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].into_iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    // A leap second is no time to Go.
+    // Go rejects leap seconds.
     if !zone_fits || &bytes[17..19] == b"60" {
         return None;
     }
-    // More digits than nanoseconds are cut off.
+    // Truncates digits below a nanosecond.
     let fraction_end = bytes.len() - zone.len();
     let kept = fraction_end.min(shape.len() + 10);
     format!("{}{}", &text[..kept], &text[fraction_end..])
@@ -54,7 +54,7 @@ pub fn parse(text: &str) -> Option<Timestamp> {
         .ok()
 }
 
-/// How long ago a time was: `58s`, `2m23s`, `3h`, `5d1h`, `2y`.
+/// Time since a timestamp: `58s`, `2m23s`, `3h`, `5d1h`, `2y`.
 #[must_use]
 pub fn age(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(time).as_secs();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_short() {
+    fn ages_print_as_in_kubectl() {
         const MINUTE: i64 = 60;
         const HOUR: i64 = 3600;
         const DAY: i64 = 24 * HOUR;

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// Compares two versions; the more preferred one is less, so that sorting puts it first.
+/// Compares two versions; the preferred one is less, so that sorting puts it first.
 #[must_use]
 pub fn compare(a: &str, b: &str) -> Ordering {
     match (parse(a), parse(b)) {
@@ -37,7 +37,7 @@ enum Stability {
     Stable,
 }
 
-/// The leading number and what follows it.
+/// The leading number and the rest.
 fn number(text: &str) -> Option<(u64, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())

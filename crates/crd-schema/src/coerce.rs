@@ -1,4 +1,4 @@
-//! Metadata in the form of `metav1.ObjectMeta`: known fields only, of the right types.
+//! Converts metadata to `metav1.ObjectMeta`: known fields only, with the right types.
 
 mod object_meta;
 
@@ -8,28 +8,28 @@ use serde_json::Value;
 use crate::structural::Structural;
 use crate::unknown::Unknown;
 
-/// What to do with malformed fields.
+/// Treatment of malformed fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Refuse them: for requests.
+    /// Reject them, in requests.
     Strict,
-    /// Drop them: for what is stored already.
+    /// Drop them, in stored objects.
     DropInvalid,
 }
 
-/// Why metadata cannot be understood.
+/// Why metadata cannot be converted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CoerceError {
-    /// The object's own metadata; the text is Go's.
+    /// The object's own metadata; the message is that of Go's decoder.
     #[error("{0}")]
     Root(String),
-    /// The metadata, `apiVersion` or `kind` of an object inside of the object.
+    /// The metadata, `apiVersion` or `kind` of an embedded object.
     #[error("{0}")]
     Embedded(Error),
 }
 
-/// Coerces the object's own metadata, then that of objects inside of it. Returns the unknown
-/// fields' paths: the object's own first, then the others'.
+/// Coerces the object's own metadata, then that of embedded objects. Returns the paths of unknown
+/// fields: first those of the object, then the others.
 ///
 /// # Errors
 /// In strict mode, if a field has the wrong type.
@@ -43,10 +43,10 @@ pub fn metadata(
     Ok(unknown)
 }
 
-/// Coerces the object's own metadata only; to be done before pruning.
+/// Coerces the object's own metadata only. Call it before pruning.
 ///
 /// # Errors
-/// In strict mode, if a field has the wrong type; in both, if the metadata is no object.
+/// In strict mode, if a field has the wrong type; in both modes, if the metadata is not an object.
 pub fn root(object: &mut Value, mode: Mode) -> Result<Vec<String>, CoerceError> {
     let Some(metadata) = object.get_mut("metadata") else {
         return Ok(Vec::new());
@@ -57,7 +57,7 @@ pub fn root(object: &mut Value, mode: Mode) -> Result<Vec<String>, CoerceError> 
     Ok(unknown)
 }
 
-/// Coerces the metadata of objects inside of the object; to be done after pruning.
+/// Coerces the metadata of embedded objects. Call it after pruning.
 ///
 /// # Errors
 /// In strict mode, if a field has the wrong type.

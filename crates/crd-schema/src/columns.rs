@@ -1,4 +1,4 @@
-//! Columns of tables, and what they show of an object.
+//! Columns of tables, and the cells of an object.
 
 use std::borrow::Cow;
 
@@ -17,13 +17,13 @@ const FORMATS: &str = "byte,date,date-time,double,float,int32,int64,password";
 pub struct Column {
     /// The heading.
     pub name: String,
-    /// How the value is shown.
+    /// The type of the cells.
     pub kind: ColumnType,
-    /// A hint for clients, may be empty.
+    /// A hint for clients; may be empty.
     pub format: String,
-    /// What it is; made from the path if the definition says nothing.
+    /// The description; derived from the path if the definition has none.
     pub description: String,
-    /// 0 is always shown, more only in wide output.
+    /// 0 is always shown, higher values only in wide output.
     pub priority: i32,
     /// The path as written.
     pub json_path: String,
@@ -35,7 +35,7 @@ pub struct Column {
 pub enum ColumnType {
     /// True or false.
     Boolean,
-    /// A point in time, shown as an age.
+    /// A timestamp, shown as an age.
     Date,
     /// A number without fraction.
     Integer,
@@ -45,17 +45,17 @@ pub enum ColumnType {
     String,
 }
 
-/// What a column shows of an object.
+/// The cell of an object, independent of the current time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shown {
-    /// The same whenever it is looked at; null if there is nothing or it does not fit.
+    /// A constant; null if the value is missing or has another type than the column.
     Value(Value),
     /// The age of this time.
     Age(Timestamp),
 }
 
 impl ColumnType {
-    /// The name in a definition and in tables.
+    /// The name in definitions and tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -81,7 +81,7 @@ impl ColumnType {
 }
 
 impl Column {
-    /// The column of a resource that names none: the age.
+    /// The column of a resource that declares none: the age.
     #[must_use]
     pub fn age() -> Self {
         let json_path = ".metadata.creationTimestamp";
@@ -96,7 +96,8 @@ impl Column {
         }
     }
 
-    /// What a table's row shows of an object now; null if there is nothing or it does not fit.
+    /// The cell of an object at `now`; null if the value is missing or has another type than the
+    /// column.
     #[must_use]
     pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
         match self.shown(object) {
@@ -105,7 +106,7 @@ impl Column {
         }
     }
 
-    /// What a table's row shows of an object, of which ages are all that changes with time.
+    /// The cell of an object. Only ages depend on the time.
     #[must_use]
     pub fn shown(&self, object: &Value) -> Shown {
         let found = self.path.find(object).ok();
@@ -119,7 +120,8 @@ impl Column {
         Shown::Value(match (self.kind, value.as_ref()) {
             (ColumnType::String, _) => Value::String(text(value)),
             (ColumnType::Integer, Value::Number(number)) => {
-                // Go's conversion of what does not fit is the machine's; ours saturates.
+                // Go's conversion of a float beyond int64 depends on the platform; this one
+                // saturates.
                 let float = || number.as_f64().map_or(0, |float| float as i64);
                 Value::from(number.as_i64().unwrap_or_else(float))
             }
@@ -132,14 +134,14 @@ impl Column {
     }
 }
 
-/// `api/core/v1`'s words about `metadata.creationTimestamp`.
+/// The description of `metadata.creationTimestamp` in `api/core/v1`.
 const CREATION_TIMESTAMP: &str = "CreationTimestamp is a timestamp representing the server time \
     when this object was created. It is not guaranteed to be set in happens-before order across \
     separate operations. Clients may not set this value. It is represented in RFC3339 form and is \
     in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
     https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
-/// A value as Go's `fmt.Print` shows it, maps and lists as JSON.
+/// A value in the format of Go's `fmt.Print`, maps and lists as JSON.
 fn text(value: Cow<'_, Value>) -> String {
     match value {
         Cow::Owned(Value::String(text)) => text,
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_typed() {
+    fn cells_are_converted_to_the_column_type() {
         check("integer", ".i", &json!(5));
         check("integer", ".f", &json!(2));
         check("integer", ".s", &Value::Null);

@@ -1,45 +1,47 @@
-//! Filling in defaults.
+//! Applies defaults.
 
 use kube_json::{Weight, member_memory};
 use serde_json::Value;
 
 use crate::structural::Structural;
 
-/// Memory that defaults may add to a tree before the whole tree is weighed, bytes. Defaults of real
-/// kinds take a few kilobytes.
+/// Memory, in bytes, that defaults may add before the whole tree is weighed. Defaults of real kinds
+/// need a few kilobytes.
 const UNWEIGHED_MEMORY: usize = 4 << 20;
 
-/// Memory that a tree may take once its defaults have taken [`UNWEIGHED_MEMORY`], bytes. An update holds
-/// the old tree and the new one, and a request may take 64 MiB and eight times its size.
+/// Limit, in bytes, of the memory of a tree once its defaults have used [`UNWEIGHED_MEMORY`]. An
+/// update holds the old tree and the new one, and a request may use 64 MiB plus eight times its
+/// size.
 const TREE_MEMORY: usize = 40 << 20;
 
-/// The defaults of an object are larger than they may be.
+/// The defaults of an object exceed a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLarge {
-    /// Their text is.
+    /// The text of the defaults is too large.
     #[error("defaults add more than {limit} bytes")]
     Text {
-        /// How much they may add, in bytes of JSON and 16 more for each.
+        /// Limit in bytes: the JSON of each default, plus 16.
         limit: usize,
     },
-    /// The object takes too much memory with them.
+    /// The object with its defaults needs too much memory.
     #[error("the object with its defaults takes more than {limit} bytes of memory")]
     Memory {
-        /// How much it may take, bytes.
+        /// Limit in bytes.
         limit: usize,
     },
 }
 
-/// Gives missing fields their defaults, also inside of defaults; says whether anything changed.
-/// A null that the schema does not permit counts as missing. Parents are not made.
+/// Sets missing fields to their defaults, also inside of defaults; returns whether anything
+/// changed. A null that the schema does not permit counts as missing. Missing parents are not
+/// created.
 ///
-/// Items that are empty in the request may become large, so that a small request could fill the
-/// memory. Two bounds prevent that: `limit` bytes of text, each default counting 16 more than its JSON
-/// (with the 3 MiB of a body that is about what kube-apiserver can store in etcd, which takes 2 MiB),
-/// and 40 MiB for the memory of the tree once its defaults take more than 4 MiB.
+/// Empty items in a request may become large, so a small request could exhaust the memory. Two
+/// limits prevent that: `limit` bytes of text, where each default counts 16 more than its JSON
+/// (with the 3 MiB of a body that is about the size that kube-apiserver can store in etcd, whose
+/// limit is 2 MiB), and 40 MiB for the memory of the tree once its defaults use more than 4 MiB.
 ///
 /// # Errors
-/// If the defaults are larger. Those that fit, in order, are in their places.
+/// If a limit is exceeded. Defaults up to the limit, in order, have been applied.
 pub fn apply(value: &mut Value, schema: &Structural, limit: usize) -> Result<bool, TooLarge> {
     let mut filler = Filler {
         left: limit,
@@ -47,15 +49,15 @@ pub fn apply(value: &mut Value, schema: &Structural, limit: usize) -> Result<boo
         changed: false,
     };
     let mut filled = filler.node(value, schema);
-    if matches!(filled, Err(NoRoom::Memory)) {
+    if matches!(filled, Err(LimitExceeded::Memory)) {
         filler.memory = TREE_MEMORY.saturating_sub(Weight::of(value).memory);
-        // Goes on where it stopped, because fields that have their defaults are left alone.
+        // Continues after the applied defaults, because fields that have a value are unchanged.
         filled = filler.node(value, schema);
     }
     match filled {
         Ok(()) => Ok(filler.changed),
-        Err(NoRoom::Text) => Err(TooLarge::Text { limit }),
-        Err(NoRoom::Memory) => Err(TooLarge::Memory { limit: TREE_MEMORY }),
+        Err(LimitExceeded::Text) => Err(TooLarge::Text { limit }),
+        Err(LimitExceeded::Memory) => Err(TooLarge::Memory { limit: TREE_MEMORY }),
     }
 }
 
@@ -67,14 +69,14 @@ struct Filler {
     changed: bool,
 }
 
-/// What a default has no room in.
-enum NoRoom {
+/// The exceeded limit.
+enum LimitExceeded {
     Text,
     Memory,
 }
 
 impl Filler {
-    fn node(&mut self, value: &mut Value, schema: &Structural) -> Result<(), NoRoom> {
+    fn node(&mut self, value: &mut Value, schema: &Structural) -> Result<(), LimitExceeded> {
         if !schema.below.default {
             return Ok(());
         }
@@ -116,8 +118,8 @@ impl Filler {
         Ok(())
     }
 
-    /// A value that is there, if only as null.
-    fn item(&mut self, value: &mut Value, schema: &Structural) -> Result<(), NoRoom> {
+    /// Processes a value that exists, possibly as null.
+    fn item(&mut self, value: &mut Value, schema: &Structural) -> Result<(), LimitExceeded> {
         if value.is_null()
             && !schema.nullable
             && let Some(default) = &schema.default
@@ -128,10 +130,13 @@ impl Filler {
         self.node(value, schema)
     }
 
-    /// Counts a default of so many bytes of text and of memory.
-    fn take(&mut self, text: usize, memory: usize) -> Result<(), NoRoom> {
-        self.memory = self.memory.checked_sub(memory).ok_or(NoRoom::Memory)?;
-        self.left = self.left.checked_sub(text).ok_or(NoRoom::Text)?;
+    /// Counts a default of `text` bytes of text and `memory` bytes of memory.
+    fn take(&mut self, text: usize, memory: usize) -> Result<(), LimitExceeded> {
+        self.memory = self
+            .memory
+            .checked_sub(memory)
+            .ok_or(LimitExceeded::Memory)?;
+        self.left = self.left.checked_sub(text).ok_or(LimitExceeded::Text)?;
         self.changed = true;
         Ok(())
     }
@@ -146,7 +151,7 @@ mod tests {
     use crate::structural;
 
     #[test]
-    fn defaults_that_do_not_fit_are_not_made() {
+    fn defaults_beyond_the_text_limit_are_not_applied() {
         let default = "x".repeat(1000);
         let schema = json!({
             "type": "object",
@@ -169,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_that_take_too_much_memory_are_not_made() {
+    fn defaults_beyond_the_memory_limit_are_not_applied() {
         // 60 bytes of text, and 640 of memory.
         let lists = (0..20).fold(json!([]), |inner, _| json!([inner]));
         let anything = json!({"type": "array", "x-kubernetes-preserve-unknown-fields": true});
@@ -185,7 +190,7 @@ mod tests {
         let schema = structural::parse(&schema, &Path::new("schema"), &mut errors);
         assert_eq!(errors, []);
         let object = |count| json!({"items": vec![json!({}); count]});
-        // Beyond what is not weighed, and below what a tree may take.
+        // More than [`UNWEIGHED_MEMORY`] and less than [`TREE_MEMORY`].
         assert_eq!(apply(&mut object(20_000), &schema, 3 << 20), Ok(true));
         let outcome = apply(&mut object(40_000), &schema, 3 << 20);
         assert_eq!(outcome, Err(TooLarge::Memory { limit: 40 << 20 }));

@@ -19,37 +19,37 @@ use crate::structural::Structural;
 pub struct Definition {
     /// `ark.mckinsey.com`.
     pub group: String,
-    /// What it is called.
+    /// Names of the resource.
     pub names: Names,
-    /// Whether its objects live in namespaces.
+    /// Whether objects are namespaced.
     pub scope: Scope,
     /// In the manifest's order; exactly one is the storage version.
     pub versions: Vec<Version>,
 }
 
-/// What a resource is called.
+/// Names of a resource (`spec.names`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     /// In URLs: `queries`.
     pub plural: String,
-    /// For people: `query`.
+    /// In messages and the CLI: `query`.
     pub singular: String,
     /// In manifests: `Query`.
     pub kind: String,
     /// Of lists: `QueryList`.
     pub list_kind: String,
-    /// For typing: `q`.
+    /// Abbreviations for the CLI: `q`.
     pub short_names: Vec<String>,
-    /// Sets of resources it belongs to: `all`.
+    /// Groups of resources to which it belongs: `all`.
     pub categories: Vec<String>,
 }
 
-/// Where objects live.
+/// The scope of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// In a namespace.
     Namespaced,
-    /// In none.
+    /// Without a namespace.
     Cluster,
 }
 
@@ -62,13 +62,13 @@ pub struct Version {
     pub served: bool,
     /// Whether objects are stored in it.
     pub storage: bool,
-    /// The warning that every answer carries, if the version is deprecated.
+    /// The warning in every response, if the version is deprecated.
     pub deprecated: Option<String>,
-    /// What objects look like.
+    /// The schema of objects.
     pub schema: Arc<Structural>,
     /// Whether there is a status subresource.
     pub status: bool,
-    /// Whether there is a scale subresource, and its paths.
+    /// The paths of the scale subresource, if there is one.
     pub scale: Option<ScalePaths>,
     /// Columns of tables after the name.
     pub columns: Vec<Column>,
@@ -76,10 +76,10 @@ pub struct Version {
     pub selectable_fields: Vec<SelectableField>,
 }
 
-/// A definition, and what an operator should know about it.
+/// A definition with warnings for operators.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What was read.
+    /// The definition.
     pub definition: Definition,
     /// One sentence each.
     pub warnings: Vec<String>,
@@ -89,12 +89,12 @@ impl Definition {
     /// Reads a manifest of `apiextensions.k8s.io/v1`.
     ///
     /// # Errors
-    /// Everything that kube-apiserver would refuse, in its words.
+    /// Every error for which kube-apiserver would reject the manifest, with its message.
     pub fn from_manifest(manifest: &Value) -> Result<Loaded, Vec<Error>> {
         read::definition(manifest)
     }
 
-    /// The version that objects are stored in.
+    /// The version in which objects are stored.
     #[must_use]
     pub fn storage_version(&self) -> Option<&Version> {
         self.versions.iter().find(|version| version.storage)

@@ -1,4 +1,4 @@
-//! Objects inside of objects (`x-kubernetes-embedded-resource`).
+//! Embedded objects (`x-kubernetes-embedded-resource`).
 
 use api_types::field::{Error, Errors, Path};
 use api_types::meta::Meta;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::structural::Structural;
 
-/// Reports what is wrong with the types and the metadata of embedded objects.
+/// Validates the types and the metadata of embedded objects.
 #[must_use]
 pub fn validate(object: &Value, schema: &Structural) -> Errors {
     let mut errors = Errors::new();

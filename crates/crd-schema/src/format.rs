@@ -5,7 +5,7 @@ mod time;
 
 use crate::structural::Kind;
 
-/// Formats of strings that are checked, without their dashes.
+/// String formats that are checked, without their dashes: those of kube-openapi's default registry.
 const STRINGS: [&str; 26] = [
     "bsonobjectid",
     "uri",
@@ -35,7 +35,7 @@ const STRINGS: [&str; 26] = [
     "k8slongname",
 ];
 
-/// Whether a format means something for a type.
+/// Whether a format applies to a type.
 #[must_use]
 pub fn recognized(kind: Option<Kind>, format: &str) -> bool {
     match kind {
@@ -49,7 +49,7 @@ pub fn recognized(kind: Option<Kind>, format: &str) -> bool {
     }
 }
 
-/// Whether a text has a recognized format; dashes in the name do not count.
+/// Whether a text has a recognized format; dashes in the format's name are ignored.
 #[must_use]
 pub fn is_valid(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {

@@ -1,7 +1,7 @@
 //! JSONPath in the dialect of Kubernetes (`k8s.io/client-go/util/jsonpath`).
 //!
 //! `.a.b`, `['quoted']`, `a\.b`, `[0]`, `[-1]`, `[1:3:2]`, `[0,2]`, `[*]`, `.*`, `..name`,
-//! `[?(@.type=="Ready")]`. Missing fields give no result rather than an error.
+//! `[?(@.type=="Ready")]`. A missing field gives no result instead of an error.
 
 mod compare;
 mod eval;
@@ -14,7 +14,7 @@ use serde_json::Value;
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonPath {
-    /// The parts of the template; each is a text or an expression in braces.
+    /// The parts of the template: texts and expressions in braces.
     parts: Vec<Vec<Node>>,
 }
 
@@ -42,30 +42,30 @@ enum Node {
     Identifier(String),
 }
 
-/// `[start:end:step]`; an index is a slice of one.
+/// `[start:end:step]`; an index is a slice with one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Slice {
     start: Option<i64>,
     end: Option<i64>,
-    /// Whether the end was made from an index, so that `[-1]` ends at the list's end.
+    /// Whether the end was derived from an index, so that `[-1]` ends at the list's end.
     derived: bool,
     step: Option<i64>,
 }
 
 impl JsonPath {
-    /// Parses a path as a column writes it, without braces.
+    /// Parses a path in the syntax of a column, without braces.
     ///
     /// # Errors
-    /// If Kubernetes would not parse it.
+    /// If client-go rejects the path.
     pub fn parse(path: &str) -> Result<Self, JsonPathError> {
         let parts = parse::template(&format!("{{{path}}}"))?;
         Ok(Self { parts })
     }
 
-    /// The values that the path leads to; those of its first part if there are several.
+    /// The values at the path; those of its first part if there are several.
     ///
     /// # Errors
-    /// If a value is not what the path takes it for, or an index is out of bounds.
+    /// If a value has another type than the path requires, or an index is out of bounds.
     pub fn find<'a>(&self, object: &'a Value) -> Result<Vec<Cow<'a, Value>>, JsonPathError> {
         let mut first = None;
         for part in &self.parts {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_kubernetes_finds() {
+    fn paths_find_the_values_of_kubernetes() {
         check(".a.b", &[json!(1)]);
         check("$.a.b", &[json!(1)]);
         check(".a['b']", &[json!(1)]);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_kubernetes_refuses() {
+    fn paths_rejected_by_kubernetes_are_rejected() {
         for (path, want) in [
             (".a[", "unterminated array"),
             (".a[x]", "invalid array index x"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_does_not_fit() {
+    fn evaluation_errors_name_the_mismatch() {
         let object = json!({"l": [1], "s": "x", "m": {}});
         for (path, want) in [
             (".l[3]", "array index out of bounds: index 3, length 1"),

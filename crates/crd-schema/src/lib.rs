@@ -1,11 +1,12 @@
-//! Structural schemas of custom resources: what a definition says, and what it does to objects.
+//! Structural schemas of custom resources: their definitions, and their effects on objects.
 //!
-//! Everything here is a pure function of a value and a schema; the registry decides the order:
-//! [`prune`], [`nulls`], [`coerce`], [`default`] on the way in, [`validate`], [`scale`],
-//! [`embedded`] and [`list_type`] before an object is [`stored`], [`columns`] on the way out.
+//! Every function here is a pure function of a value and a schema; the caller determines the order:
+//! [`prune`], [`nulls`], [`coerce`] and [`default`] for requests, [`validate`], [`scale`],
+//! [`embedded`] and [`list_type`] before an object is [`stored`], [`columns`] for responses.
 //!
-//! Source of the rules and texts: `k8s.io/apiextensions-apiserver/pkg/apiserver/{schema,validation}`
-//! and `k8s.io/kube-openapi/pkg/validation`.
+//! Source of the rules and messages:
+//! `k8s.io/apiextensions-apiserver/pkg/apiserver/{schema,validation}` and
+//! `k8s.io/kube-openapi/pkg/validation`.
 
 pub mod coerce;
 pub mod columns;

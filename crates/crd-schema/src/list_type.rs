@@ -1,4 +1,4 @@
-//! Uniqueness in lists that are sets or maps.
+//! Uniqueness of items in lists that are sets or maps.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::structural::{ListType, Structural};
 
-/// Reports items that occur twice, once per value, at the second occurrence. If the old object was
-/// already wrong nothing is reported.
+/// Reports repeated items, once per value, at the second occurrence. Reports nothing if the old
+/// object already had repeated items (ratcheting).
 #[must_use]
 pub fn validate(object: &Value, old: Option<&Value>, schema: &Structural) -> Errors {
     let mut errors = Errors::new();
@@ -71,7 +71,7 @@ fn map(items: &[Value], schema: &Structural, path: &Path<'_>, errors: &mut Error
     let names = &schema.extensions.list_map_keys;
     let write = |item: &Value, text: &mut Vec<u8>| {
         for name in names {
-            // What is missing is neither null nor anything else.
+            // A missing key differs from null and from every other value.
             if let Some(value) = item.get(name) {
                 kube_json::write(value, text);
             }
@@ -89,9 +89,9 @@ fn map(items: &[Value], schema: &Structural, path: &Path<'_>, errors: &mut Error
     }
 }
 
-/// Where items come for the second time, of which `write` gives the text that must be unique.
+/// Indexes of the second occurrence of items, where `write` gives the text that must be unique.
 ///
-/// Sorted hashes take 16 bytes an item, where a map of the texts would take a multiple of the
+/// Sorted hashes need 16 bytes per item, whereas a map of the texts would need a multiple of the
 /// list.
 fn repeated(items: &[Value], write: impl Fn(&Value, &mut Vec<u8>)) -> Vec<usize> {
     if items.len() < 2 {
@@ -115,8 +115,8 @@ fn repeated(items: &[Value], write: impl Fn(&Value, &mut Vec<u8>)) -> Vec<usize>
     repeated
 }
 
-/// The second index of each text among items whose hashes are equal; in all likelihood there is
-/// only one text.
+/// The index of the second occurrence of each text among items with equal hashes; usually all have
+/// the same text.
 fn second(
     items: &[Value],
     same: &[(u64, usize)],
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_items_are_reported_where_they_come_for_the_second_time() {
+    fn repeated_items_are_reported_at_the_second_occurrence() {
         let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": {}});
         check(
             &set,
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_items_beyond_the_bound_are_not_reported() {
+    fn repeated_items_beyond_the_limit_are_not_reported() {
         let items: Vec<usize> = (0..200_000).map(|index| index % 100_000).collect();
         let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": {}});
         let schema = json!({"type": "object", "properties": {"l": set}});

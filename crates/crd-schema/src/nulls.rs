@@ -1,11 +1,11 @@
-//! Removing nulls that are no values.
+//! Removes nulls that are not permitted.
 
 use serde_json::Value;
 
 use crate::structural::Structural;
 
-/// Removes fields that are null although the schema neither permits null nor has a default.
-/// Items of lists stay, and then fail validation.
+/// Removes fields that are null if the schema neither permits null nor has a default. Items of
+/// lists remain, and then fail validation.
 pub fn drop_nulls(value: &mut Value, schema: &Structural) {
     match value {
         Value::Object(map) => map.retain(|key, value| {

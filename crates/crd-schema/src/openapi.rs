@@ -1,5 +1,4 @@
-//! OpenAPI documents of custom resources, version 3 and version 2, as kube-apiserver publishes
-//! them, word by word.
+//! OpenAPI documents of custom resources, versions 3 and 2, identical to those of kube-apiserver.
 
 mod kubernetes;
 mod operations;
@@ -11,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use self::kubernetes::Published;
 
-/// One kind in one version: what a document says about it.
+/// One version of a kind, as input of a document.
 #[derive(Clone, Debug)]
 pub struct Kind<'a> {
     /// The API group.
@@ -22,9 +21,9 @@ pub struct Kind<'a> {
     pub kind: &'a str,
     /// The kind of lists.
     pub list_kind: &'a str,
-    /// The name in paths.
+    /// The plural name in paths.
     pub plural: &'a str,
-    /// Whether objects live in namespaces.
+    /// Whether objects are namespaced.
     pub namespaced: bool,
     /// Whether there is a `status` subresource.
     pub status: bool,
@@ -37,7 +36,7 @@ pub struct Kind<'a> {
 }
 
 impl<'a> Kind<'a> {
-    /// The served versions of a manifest that was checked already; whatever is missing is empty.
+    /// The served versions of a validated manifest; missing fields read as empty.
     #[must_use]
     pub fn of_manifest(manifest: &'a Value) -> Vec<Self> {
         let spec = &manifest["spec"];
@@ -70,7 +69,7 @@ impl<'a> Kind<'a> {
 /// A version of OpenAPI.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Edition {
-    /// Swagger: it has no `nullable`, `anyOf` and the like.
+    /// OpenAPI 2 (Swagger), which lacks `nullable`, `anyOf` and the like.
     V2,
     V3,
 }
@@ -90,7 +89,7 @@ pub fn v2(kinds: &[Kind<'_>]) -> Value {
     document
 }
 
-/// A document in the form of OpenAPI 3, with the schemas of an edition.
+/// A document in the structure of OpenAPI 3, with the schemas of an edition.
 fn document(kinds: &[Kind<'_>], published: &Published, edition: Edition) -> Value {
     let mut paths = Map::new();
     let mut definitions = schemas::meta(kinds, published);
@@ -114,7 +113,7 @@ fn model_name(kind: &Kind<'_>, name: &str) -> String {
     parts.join(".")
 }
 
-/// The type that the `scale` subresource answers with.
+/// The response type of the `scale` subresource.
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 fn reference(name: &str) -> Value {

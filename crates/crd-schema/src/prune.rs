@@ -1,4 +1,4 @@
-//! Removing fields that the schema does not know.
+//! Removes fields that are not in the schema.
 
 use std::fmt::Write as _;
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 use crate::structural::{Additional, Structural};
 use crate::unknown::Unknown;
 
-/// Removes unknown fields from an object and returns their paths, sorted; not all of them if there
-/// are very many.
+/// Removes unknown fields from an object and returns their paths, sorted. The number of paths is
+/// limited.
 ///
 /// `apiVersion`, `kind` and `metadata` at the root are always known; below
-/// `x-kubernetes-preserve-unknown-fields` only fields with a schema of their own are looked at.
+/// `x-kubernetes-preserve-unknown-fields` only fields with a schema are processed.
 pub fn prune(object: &mut Value, schema: &Structural) -> Vec<String> {
     let mut pruner = Pruner::default();
     pruner.node(object, Some(schema), true);
@@ -20,8 +20,8 @@ pub fn prune(object: &mut Value, schema: &Structural) -> Vec<String> {
 
 #[derive(Default)]
 struct Pruner {
-    /// The path of the value that is looked at.
-    way: String,
+    /// The path of the current value.
+    path: String,
     unknown: Unknown,
 }
 
@@ -47,17 +47,17 @@ impl Pruner {
                 };
                 match below {
                     Some(below) => {
-                        // Scalars have nothing below, and most values are scalars.
+                        // Most values are scalars, which have no children.
                         if value.is_object() || value.is_array() {
                             let parent = self.enter(key);
                             self.node(value, below, false);
-                            self.way.truncate(parent);
+                            self.path.truncate(parent);
                         }
                         true
                     }
                     None if keep => true,
                     None => {
-                        self.unknown.field(&self.way, key);
+                        self.unknown.field(&self.path, key);
                         false
                     }
                 }
@@ -73,14 +73,14 @@ impl Pruner {
                     } else {
                         self.node(item, below, false);
                     }
-                    self.way.truncate(parent);
+                    self.path.truncate(parent);
                 }
             }
             _ => {}
         }
     }
 
-    /// An item of a list whose unknown fields are kept.
+    /// Processes an item of a list whose unknown fields are preserved.
     fn preserved(&mut self, value: &mut Value, schema: Option<&Structural>) {
         let Some(schema) = schema else { return };
         match value {
@@ -96,35 +96,35 @@ impl Pruner {
                     };
                     let parent = self.enter(key);
                     self.node(value, below, false);
-                    self.way.truncate(parent);
+                    self.path.truncate(parent);
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     let parent = self.enter_item(index);
                     self.preserved(item, schema.items.as_deref());
-                    self.way.truncate(parent);
+                    self.path.truncate(parent);
                 }
             }
             _ => {}
         }
     }
 
-    /// Goes on to a field; returns the length of the path before.
+    /// Appends a field to the path; returns the path's previous length.
     fn enter(&mut self, key: &str) -> usize {
-        let parent = self.way.len();
+        let parent = self.path.len();
         if parent > 0 {
-            self.way.push('.');
+            self.path.push('.');
         }
-        self.way.push_str(key);
+        self.path.push_str(key);
         parent
     }
 
-    /// Goes on to an item; returns the length of the path before.
+    /// Appends an item to the path; returns the path's previous length.
     fn enter_item(&mut self, index: usize) -> usize {
-        let parent = self.way.len();
-        // A String takes every character.
-        let _ = write!(self.way, "[{index}]");
+        let parent = self.path.len();
+        // Writing to a String does not fail.
+        let _ = write!(self.path, "[{index}]");
         parent
     }
 }

@@ -1,18 +1,18 @@
-//! Patterns in Go's dialect (RE2), compiled once, when a schema is loaded.
+//! Patterns in Go's dialect (RE2), compiled once when a schema is loaded.
 
 mod limits;
 mod translate;
 
 use regex::{Regex, RegexBuilder};
 
-/// Most bytes a compiled pattern may take. A definition is an operator's text, yet a slip such as
-/// `(.{1000}){1000}` must not take the server's memory.
+/// Limit of a compiled pattern, in bytes. Operators write definitions, but a mistake such as
+/// `(.{1000}){1000}` must not exhaust the server's memory.
 const MAX_COMPILED_BYTES: usize = 32 << 20;
 
-/// What Go says of too many levels of parentheses. It takes a thousand and the engine 250.
+/// Go's message for too many levels of parentheses. Go's limit is 1000, the engine's 250.
 const TOO_DEEP: &str = "expression nests too deeply";
 
-/// A compiled pattern together with its text.
+/// A compiled pattern with its source.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
@@ -20,7 +20,7 @@ pub struct Pattern {
     size: u64,
 }
 
-/// Why a text is no pattern, in Go's words.
+/// Why a text is not a pattern, with Go's message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {0}")]
 pub struct PatternError(String);
@@ -29,7 +29,7 @@ impl Pattern {
     /// Compiles a pattern of Go's dialect.
     ///
     /// # Errors
-    /// If Go would refuse it, or if it is larger than 32 MiB when compiled.
+    /// If Go rejects it, or if it is larger than 32 MiB when compiled.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let (translated, size) = translate::translate(text)?;
         let regex = RegexBuilder::new(&translated)
@@ -43,27 +43,26 @@ impl Pattern {
         })
     }
 
-    /// The text it was made from.
+    /// The source of the pattern.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// At most how many steps a match with a text takes: instructions of the pattern times bytes of
-    /// the text.
+    /// Upper bound of the steps of a match: instructions of the pattern times bytes of the text.
     #[must_use]
     pub const fn steps(&self, text: &str) -> u64 {
         self.size.saturating_mul(text.len() as u64)
     }
 
-    /// Whether the pattern is found anywhere in a text. Takes time linear in the text.
+    /// Whether the pattern matches anywhere in a text. Takes time linear in the text.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
 }
 
-/// The engine's refusal in a few words; its own text has several lines.
+/// The engine's error in one line; its own text has several lines.
 fn reason(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => String::from("expression too large"),
@@ -83,7 +82,7 @@ mod tests {
     use super::Pattern;
 
     #[test]
-    fn means_what_it_means_in_go() {
+    fn patterns_match_as_in_go() {
         for (pattern, matching, other) in [
             (r"^\d$", "5", "٣"),
             (r"^\w+$", "a_1", "é"),
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_go_refuses() {
+    fn patterns_rejected_by_go_are_rejected() {
         for (pattern, want) in [
             ("[a", "missing closing ]: `[a`"),
             ("(a", "missing closing ): `(a`"),
@@ -153,9 +152,9 @@ mod tests {
         }
     }
 
-    /// What `limits.rs` refuses, and that the engine refuses no less in its own words.
+    /// Patterns that `limits.rs` rejects, and that the engine rejects as well with its own message.
     #[test]
-    fn refuses_what_would_take_too_much_memory() {
+    fn patterns_beyond_the_memory_limit_are_rejected() {
         let large = format!("({}){{1000}}", "(?:ab|c)".repeat(2_000));
         let deep = format!("{}a{}", "(".repeat(1_001), ")".repeat(1_001));
         let less_deep = format!("{}a{}", "(".repeat(300), ")".repeat(300));

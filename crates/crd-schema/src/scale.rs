@@ -1,4 +1,4 @@
-//! Where an object keeps what its scale subresource shows.
+//! The fields of an object that its scale subresource exposes.
 
 use api_types::field::{Error, Path};
 use api_types::go_text;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// The paths of the scale subresource, as written: `.spec.replicas`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScalePaths {
-    /// Wanted replicas, below `.spec`.
+    /// Desired replicas, below `.spec`.
     pub spec_replicas: String,
     /// Actual replicas, below `.status`.
     pub status_replicas: String,
@@ -15,15 +15,16 @@ pub struct ScalePaths {
     pub label_selector: Option<String>,
 }
 
-/// A value on the way is not what the path says, in the words of `unstructured.NestedInt64`.
+/// A value on the path has another type than the path requires. The message is that of
+/// `unstructured.NestedInt64`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AccessError(String);
 
-/// Reads an integer at a path; nothing if it or a parent is missing.
+/// Reads an integer at a path; `None` if it or a parent is missing.
 ///
 /// # Errors
-/// If a parent is no map, or the value is no integer.
+/// If a parent is not a map, or the value is not an integer.
 pub fn integer(object: &Value, path: &str) -> Result<Option<i64>, AccessError> {
     match find(object, path)? {
         None => Ok(None),
@@ -34,10 +35,10 @@ pub fn integer(object: &Value, path: &str) -> Result<Option<i64>, AccessError> {
     }
 }
 
-/// Reads a text at a path; nothing if it or a parent is missing.
+/// Reads a string at a path; `None` if it or a parent is missing.
 ///
 /// # Errors
-/// If a parent is no map, or the value is no text.
+/// If a parent is not a map, or the value is not a string.
 pub fn text<'a>(object: &'a Value, path: &str) -> Result<Option<&'a str>, AccessError> {
     match find(object, path)? {
         None => Ok(None),
@@ -46,10 +47,10 @@ pub fn text<'a>(object: &'a Value, path: &str) -> Result<Option<&'a str>, Access
     }
 }
 
-/// Writes an integer at a path, and the maps that lead there.
+/// Writes an integer at a path and creates missing parents.
 ///
 /// # Errors
-/// If something on the way is there and is no map.
+/// If a parent exists and is not a map.
 pub fn set_integer(object: &mut Value, path: &str, number: i64) -> Result<(), AccessError> {
     let fields = fields(path);
     let (last, parents) = fields.split_last().unwrap_or((&"", &[]));
@@ -67,8 +68,8 @@ pub fn set_integer(object: &mut Value, path: &str, number: i64) -> Result<(), Ac
     Ok(())
 }
 
-/// What is wrong with the replicas and the selector of an object, in the order kube-apiserver
-/// reports: the wish first (left out for a status update), then the state.
+/// Validates the replicas and the selector of an object, in kube-apiserver's order: the desired
+/// number first (omitted for a status update), then the status.
 #[must_use]
 pub fn validate(object: &Value, paths: &ScalePaths, status_only: bool) -> Vec<Error> {
     let mut errors = Vec::new();
@@ -144,7 +145,7 @@ fn not_a_map(fields: &[&str]) -> AccessError {
     ))
 }
 
-/// `%v` of a value.
+/// Go's `%v` of a value.
 pub(crate) fn go_value(value: &Value) -> String {
     let mut text = String::new();
     write_go_value(value, &mut text);

@@ -1,4 +1,4 @@
-//! Fields by which a resource can be selected.
+//! Fields that field selectors support.
 
 use api_types::field::{Error, Path};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::scale::go_value;
 use crate::structural::{Kind, Structural};
 
-/// A field named in `selectableFields`.
+/// A field in `selectableFields`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectableField {
     /// The name in a field selector: `spec.color`.
@@ -15,7 +15,7 @@ pub struct SelectableField {
 }
 
 impl SelectableField {
-    /// From a path as a definition writes it: `.spec.color`.
+    /// A field from the path in a definition: `.spec.color`.
     #[must_use]
     pub fn new(json_path: &str) -> Self {
         let path = json_path.strip_prefix('.').unwrap_or(json_path);
@@ -42,10 +42,10 @@ impl SelectableField {
     }
 }
 
-/// Most selectable fields of a version.
+/// Limit of selectable fields of a version, as in kube-apiserver.
 const MAX_FIELDS: usize = 8;
 
-/// Reads `selectableFields`; each must be a scalar that the schema knows.
+/// Reads `selectableFields`; each must be a scalar in the schema.
 pub(crate) fn read(
     items: &[Value],
     schema: &Structural,
@@ -118,7 +118,7 @@ mod tests {
     use super::SelectableField;
 
     #[test]
-    fn values_are_texts() {
+    fn selectable_values_are_converted_to_text() {
         let object = json!({"spec": {"a": "x", "i": 5, "b": true, "n": null}});
         for (path, want) in [
             (".spec.a", "x"),

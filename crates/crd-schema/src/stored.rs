@@ -1,27 +1,27 @@
-//! The form in which an object is stored, and what a backend may index of it.
+//! The stored form of an object, and the values that a backend may index.
 //!
-//! Everything that writes to a backend agrees on this: the gateway, and tools that fill a store.
+//! Every writer to a backend uses this form: the gateway, and tools that fill a store.
 
 use api_types::meta::Meta;
 use serde_json::Value;
 
 use crate::selectable::SelectableField;
 
-/// What a backend may index, derived from the object in storage version.
+/// Values that a backend may index, derived from the object in storage version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
     /// `metadata.uid`.
     pub uid: String,
     /// `metadata.labels`, in any order.
     pub labels: Vec<(String, String)>,
-    /// Declared selectable fields: path as clients write it (`spec.model`) and rendered value.
+    /// Declared selectable fields: path as clients write it (`spec.model`) and value as text.
     pub fields: Vec<(String, String)>,
     /// uid of every owner reference.
     pub owner_uids: Vec<String>,
 }
 
 impl Index {
-    /// Derives it; `selectable` are the fields of all versions of the definition.
+    /// Derives the index; `selectable` are the fields of all versions of the definition.
     #[must_use]
     pub fn of(object: &Value, selectable: &[SelectableField]) -> Self {
         let meta = Meta::of(object);
@@ -57,7 +57,8 @@ pub fn selectable_of<'a>(
     distinct
 }
 
-/// Takes away what is not part of a stored object: its revision is not known before the write.
+/// Removes the fields that are not stored: the resource version, which is not known before the
+/// write, and the obsolete `selfLink`.
 pub fn strip(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
@@ -73,7 +74,7 @@ mod tests {
     use crate::SelectableField;
 
     #[test]
-    fn an_object_becomes_what_is_stored_and_indexed() {
+    fn object_is_stripped_and_indexed() {
         let mut object = json!({
             "metadata": {
                 "name": "a", "uid": "u", "resourceVersion": "7", "selfLink": "/x",

@@ -14,21 +14,21 @@ pub(crate) use check::check;
 pub(crate) use parse::parse;
 pub use permitted::Permitted;
 
-/// One node of a schema, with everything below it.
+/// One node of a schema, with its subschemas.
 ///
-/// The same type describes the schemas inside `allOf`, `anyOf`, `oneOf` and `not`, where the
-/// structural rules leave the structure empty and only [`Rules`] count.
+/// The same type represents the schemas inside `allOf`, `anyOf`, `oneOf` and `not`, where the
+/// structural rules leave the structure empty and only [`Rules`] apply.
 #[derive(Clone, Debug, Default)]
 pub struct Structural {
-    /// The JSON type, if one is named.
+    /// The JSON type, if the schema names one.
     pub kind: Option<Kind>,
-    /// Text for people.
+    /// Human-readable text.
     pub title: String,
-    /// Text for people.
+    /// Human-readable text.
     pub description: String,
-    /// Whether null is a value.
+    /// Whether null is permitted.
     pub nullable: bool,
-    /// What a missing value becomes.
+    /// Value of a missing field.
     pub default: Option<Value>,
     /// Schemas of named fields.
     pub properties: BTreeMap<String, Self>,
@@ -38,13 +38,13 @@ pub struct Structural {
     pub items: Option<Box<Self>>,
     /// Kubernetes' own keywords.
     pub extensions: Extensions,
-    /// What a value must satisfy.
+    /// Validation rules.
     pub rules: Rules,
     /// `example`, for documentation.
     pub example: Option<Value>,
     /// `externalDocs`, for documentation.
     pub external_docs: Option<Value>,
-    /// What walks need not look for.
+    /// Features of the subschemas, so that traversals can skip them.
     pub(crate) below: Below,
 }
 
@@ -61,33 +61,34 @@ pub enum Kind {
     Number,
     /// A map.
     Object,
-    /// A text.
+    /// A string.
     String,
 }
 
 /// `additionalProperties`.
 #[derive(Clone, Debug)]
 pub enum Additional {
-    /// `true`: anything goes and is kept. `false` is refused at load outside of nested schemas.
+    /// `true`: any field is permitted and kept. `false` is rejected at load outside of nested
+    /// schemas.
     Any(bool),
     /// Values have this schema.
     Schema(Box<Structural>),
 }
 
-/// Keywords that begin with `x-kubernetes-`.
+/// Keywords with the prefix `x-kubernetes-`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extensions {
     /// Fields without a schema are kept.
     pub preserve_unknown_fields: bool,
-    /// The object has `apiVersion`, `kind` and `metadata` of its own.
+    /// The object has its own `apiVersion`, `kind` and `metadata`.
     pub embedded_resource: bool,
     /// An integer or a string.
     pub int_or_string: bool,
-    /// How a list merges and whether its items are unique.
+    /// Merge strategy of a list, and whether its items are unique.
     pub list_type: Option<ListType>,
     /// The fields that identify an item of a map list.
     pub list_map_keys: Vec<String>,
-    /// Whether a map merges by field.
+    /// Merge strategy of a map.
     pub map_type: Option<MapType>,
     /// CEL rules as written; not evaluated.
     pub validations: Vec<Value>,
@@ -113,60 +114,60 @@ pub enum MapType {
     Granular,
 }
 
-/// What a value must satisfy.
+/// Validation rules of a value.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// As written, whether known or not.
+    /// As written, whether recognized or not.
     pub format: String,
-    /// Upper bound, and whether it is itself excluded.
+    /// Upper bound.
     pub maximum: Option<f64>,
-    /// See [`Rules::maximum`].
+    /// Whether the upper bound itself is excluded.
     pub exclusive_maximum: bool,
     /// Lower bound.
     pub minimum: Option<f64>,
-    /// Whether the lower bound is itself excluded.
+    /// Whether the lower bound itself is excluded.
     pub exclusive_minimum: bool,
-    /// The number divides the value.
+    /// The value must be a multiple of this number.
     pub multiple_of: Option<f64>,
-    /// Most characters.
+    /// Maximum number of characters.
     pub max_length: Option<i64>,
-    /// Fewest characters.
+    /// Minimum number of characters.
     pub min_length: Option<i64>,
     /// Compiled when the schema is loaded.
     pub pattern: Option<Pattern>,
-    /// Most items.
+    /// Maximum number of items.
     pub max_items: Option<i64>,
-    /// Fewest items.
+    /// Minimum number of items.
     pub min_items: Option<i64>,
-    /// Items differ; only inside nested schemas.
+    /// Items must differ; permitted only inside nested schemas.
     pub unique_items: bool,
-    /// Most fields.
+    /// Maximum number of fields.
     pub max_properties: Option<i64>,
-    /// Fewest fields.
+    /// Minimum number of fields.
     pub min_properties: Option<i64>,
-    /// Fields that must be there.
+    /// Required fields.
     pub required: Vec<String>,
     /// The permitted values; empty for any.
     pub values: Permitted,
-    /// Every one must hold.
+    /// All must match.
     pub all_of: Vec<Structural>,
-    /// At least one must hold.
+    /// At least one must match.
     pub any_of: Vec<Structural>,
-    /// Exactly one must hold.
+    /// Exactly one must match.
     pub one_of: Vec<Structural>,
-    /// Must not hold.
+    /// Must not match.
     pub not: Option<Box<Structural>>,
 }
 
-/// What is somewhere in a schema, so that walks can leave out the rest.
+/// Features that occur in a schema, so that traversals can skip the rest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Below {
     pub(crate) default: bool,
     pub(crate) embedded: bool,
     pub(crate) unique_list: bool,
-    /// How much the default of this node adds to an object, in bytes beside its name.
+    /// Size that the default of this node adds to an object, in bytes, without its name.
     pub(crate) default_bytes: usize,
-    /// The memory that the default of this node takes, in bytes beside its place in a container.
+    /// Memory of the default of this node, in bytes, without its slot in a container.
     pub(crate) default_memory: usize,
 }
 
@@ -188,7 +189,7 @@ impl Structural {
         }
     }
 
-    /// Schemas one level of the value below this one.
+    /// Direct subschemas of the value's structure.
     pub(crate) fn children(&self) -> impl Iterator<Item = &Self> {
         let items = self.items.as_deref().into_iter();
         self.properties
@@ -197,9 +198,9 @@ impl Structural {
             .chain(items)
     }
 
-    /// Notes what is below, after everything below has done so.
+    /// Computes [`Below`]; the subschemas must be finished.
     pub(crate) fn finish(&mut self) {
-        // Quotes, colon and comma, and 16 bytes for the memory that a small value takes.
+        // Quotes, colon and comma, and 16 bytes for the memory of a small value.
         let size = |default: &Value| kube_json::to_vec(default).len() + 4 + 16;
         let memory = |default: &Value| kube_json::Weight::of(default).memory;
         let mut below = Below {
@@ -252,7 +253,7 @@ impl Rules {
 // === impl Kind ===
 
 impl Kind {
-    /// All types, in the order messages list them.
+    /// All types, in the order in which messages list them.
     pub(crate) const ALL: [Self; 6] = [
         Self::Array,
         Self::Boolean,

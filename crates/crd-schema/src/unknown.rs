@@ -1,24 +1,24 @@
-//! Paths of fields that a schema does not know.
+//! Paths of fields that are not in a schema.
 
 use std::collections::BinaryHeap;
 use std::fmt::Write as _;
 
 use api_types::go_text;
 
-/// Bytes of the paths that are kept of one object. kube-apiserver has no bound; a megabyte of
-/// fields below one long name would be many gigabytes of paths.
+/// Limit of the paths of one object, in bytes. kube-apiserver has no limit; a megabyte of fields
+/// below one long name would give many gigabytes of paths.
 const MAX_BYTES: usize = 256 << 10;
 
-/// Bytes that are kept of one path.
+/// Limit of one path, in bytes.
 const MAX_PATH_BYTES: usize = 4 << 10;
 
-/// What a path costs beside its text.
+/// Bytes that count for a path in addition to its text.
 const OVERHEAD: usize = 16;
 
-/// The paths that come first in their order, as many as fit.
+/// The first paths in sort order, as many as fit.
 #[derive(Debug, Default)]
 pub(crate) struct Unknown {
-    /// The last one on top.
+    /// The greatest path on top.
     paths: BinaryHeap<String>,
     bytes: usize,
     /// Empty texts that were filled in for missing fields of metadata so far.
@@ -43,12 +43,12 @@ impl Unknown {
             text.push_str(&part[..end]);
             missing += part.len() - end;
         }
-        // A String takes every character.
+        // Writing to a String does not fail.
         let _ = write!(text, "... ({missing} bytes more)");
         self.add(text);
     }
 
-    /// Adds a path, and drops those that no longer fit.
+    /// Adds a path, then drops the greatest paths that do not fit.
     pub(crate) fn add(&mut self, path: String) {
         let path = go_text::cut(path, 2 * MAX_PATH_BYTES);
         self.bytes += path.len() + OVERHEAD;
@@ -71,7 +71,7 @@ mod tests {
     use super::{MAX_BYTES, Unknown};
 
     #[test]
-    fn the_first_paths_are_kept() {
+    fn first_paths_in_order_are_kept() {
         let mut unknown = Unknown::default();
         for index in (0..200_000).rev() {
             unknown.field("spec", &format!("f{index:06}"));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn long_paths_are_cut() {
+    fn long_paths_are_truncated() {
         let mut unknown = Unknown::default();
         let parent = "é".repeat(500_000);
         for index in 0..10_000 {

@@ -1,7 +1,7 @@
-//! Whether a value is what its schema says, in the words and the order of kube-openapi's validator.
+//! Validates values against schemas, with the messages and the order of kube-openapi's validator.
 //!
-//! A valid object costs no allocation. Only if there is something to report is the object walked
-//! again, beside the old one, and what an update has left as it was is forgiven (ratcheting).
+//! A valid object causes no allocation. Only an invalid object is traversed again, beside the old
+//! one, and errors in values that an update leaves unchanged are dropped (ratcheting).
 
 mod composite;
 mod number;
@@ -14,16 +14,15 @@ use serde_json::{Map, Value};
 
 use crate::format;
 use crate::structural::{Additional, Kind, ListType, Structural};
-use outcome::{Fault, Outcome, Way, report};
+use outcome::{Fault, Location, Outcome, report};
 
-/// Reports what is wrong with an object. With an old object, what is wrong with values that are
-/// the same in both is left out.
+/// Reports the errors of an object. With an old object, errors in unchanged values are dropped.
 #[must_use]
 pub fn validate(object: &Value, old: Option<&Value>, schema: &Structural) -> Errors {
     run(object, old, schema, None)
 }
 
-/// Reports what is wrong with an object's status; everything else is left alone.
+/// Reports the errors of an object's status; ignores all other fields.
 #[must_use]
 pub fn validate_status(object: &Value, old: Option<&Value>, schema: &Structural) -> Errors {
     let status = object.get("status");
@@ -31,14 +30,14 @@ pub fn validate_status(object: &Value, old: Option<&Value>, schema: &Structural)
     let (Some(status), Some(schema)) = (status, schema) else {
         return Errors::new();
     };
-    // An old object without status has a null one.
+    // An old object without status has a null status.
     let old = old.map(|old| old.get("status").unwrap_or(&Value::Null));
     run(status, old, schema, Some("status"))
 }
 
 fn run(value: &Value, old: Option<&Value>, schema: &Structural, prefix: Option<&str>) -> Errors {
     let mut outcome = Outcome::new();
-    node(value, schema, Way::Root, None, &mut outcome);
+    node(value, schema, Location::Root, None, &mut outcome);
     let exhausted = outcome.is_exhausted();
     if outcome.faults.is_empty() && !exhausted {
         return outcome.faults;
@@ -46,10 +45,11 @@ fn run(value: &Value, old: Option<&Value>, schema: &Structural, prefix: Option<&
     if let Some(old) = old {
         outcome = Outcome::new();
         let old = Old { value: old, schema };
-        forgiving(value, schema, Way::Root, old, &mut outcome);
+        ratcheting(value, schema, Location::Root, old, &mut outcome);
     }
     if exhausted || outcome.is_exhausted() {
-        // Branches of `not` and `anyOf` may have swallowed it; repeated errors are dropped below.
+        // Branches of `not` and `anyOf` may have dropped this error; repeated errors are dropped
+        // below.
         outcome.add(Fault::unchecked);
     }
     let mut seen = HashSet::new();
@@ -60,23 +60,23 @@ fn run(value: &Value, old: Option<&Value>, schema: &Structural, prefix: Option<&
     })
 }
 
-/// A value of the old object, and the schema that says how its items are found.
+/// A value of the old object, and the schema that correlates its items.
 #[derive(Clone, Copy)]
 struct Old<'a> {
     value: &'a Value,
     schema: &'a Structural,
 }
 
-/// Validates a value that has an old one, and forgives everything if both are the same.
-fn forgiving(
+/// Validates a value that has an old one; reports nothing if both are equal.
+fn ratcheting(
     value: &Value,
     schema: &Structural,
-    way: Way<'_>,
+    location: Location<'_>,
     old: Old<'_>,
     outcome: &mut Outcome,
 ) {
     let before = outcome.faults.mark();
-    node(value, schema, way, Some(old), outcome);
+    node(value, schema, location, Some(old), outcome);
     if outcome.faults.grown_since(before) && value == old.value {
         outcome.faults.rewind(before);
     }
@@ -85,26 +85,26 @@ fn forgiving(
 fn child(
     value: &Value,
     schema: &Structural,
-    way: Way<'_>,
+    location: Location<'_>,
     old: Option<Old<'_>>,
     outcome: &mut Outcome,
 ) {
     match old {
-        Some(old) => forgiving(value, schema, way, old, outcome),
-        None => node(value, schema, way, None, outcome),
+        Some(old) => ratcheting(value, schema, location, old, outcome),
+        None => node(value, schema, location, None, outcome),
     }
 }
 
-/// Validates a value; `outcome.matches` counts what fits, to find the branch of a composite that
-/// comes closest.
+/// Validates a value. `outcome.matches` counts matching keywords, to find the closest branch of a
+/// composite.
 fn node(
     value: &Value,
     schema: &Structural,
-    way: Way<'_>,
+    location: Location<'_>,
     old: Option<Old<'_>>,
     outcome: &mut Outcome,
 ) {
-    // The object is rejected, so that nothing more needs to be found.
+    // The object is already rejected, so further errors are not needed.
     if outcome.is_exhausted() {
         return;
     }
@@ -112,28 +112,28 @@ fn node(
         outcome.add(Fault::unchecked);
         return;
     }
-    types(value, schema, way, outcome);
+    types(value, schema, location, outcome);
     if value.is_null() {
-        values(value, schema, way, outcome);
+        values(value, schema, location, outcome);
         return;
     }
-    composite::check(value, schema, way, old, outcome);
+    composite::check(value, schema, location, old, outcome);
     match value {
-        Value::String(text) => string(text, schema, way, outcome),
-        Value::Number(number) => number::check(number, schema, way, outcome),
-        Value::Array(items) => array(items, schema, way, old, outcome),
+        Value::String(text) => string(text, schema, location, outcome),
+        Value::Number(number) => number::check(number, schema, location, outcome),
+        Value::Array(items) => array(items, schema, location, old, outcome),
         _ => {}
     }
-    values(value, schema, way, outcome);
+    values(value, schema, location, outcome);
     if let Value::Object(map) = value {
-        object(map, schema, way, old, outcome);
+        object(map, schema, location, old, outcome);
         outcome.matches += 1;
     }
-    // The values and the node itself.
+    // One for the values and one for the node itself, as kube-openapi counts.
     outcome.matches += 2;
 }
 
-/// The format if it means something for the schema's type.
+/// The format if it applies to the schema's type.
 fn effective_format(schema: &Structural) -> &str {
     let kind = if schema.extensions.int_or_string {
         None
@@ -148,7 +148,7 @@ fn effective_format(schema: &Structural) -> &str {
     }
 }
 
-fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
+fn types(value: &Value, schema: &Structural, location: Location<'_>, outcome: &mut Outcome) {
     let both = schema.extensions.int_or_string;
     let format = effective_format(schema);
     let typed = both || schema.kind.is_some();
@@ -167,7 +167,7 @@ fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome
     let found = match value {
         Value::Null => {
             if typed && !schema.nullable {
-                outcome.add(|| Fault::wrong_type(way, wanted(), "null"));
+                outcome.add(|| Fault::wrong_type(location, wanted(), "null"));
             } else {
                 outcome.matches += 1;
             }
@@ -196,42 +196,42 @@ fn types(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome
             Kind::Number => "float64",
             _ => "",
         };
-        outcome.add(|| Fault::wrong_type(way, format, found));
+        outcome.add(|| Fault::wrong_type(location, format, found));
     } else if fits || (plain && !format.is_empty() && !numeric) {
         outcome.matches += 1;
     } else {
-        outcome.add(|| Fault::wrong_type(way, wanted(), found.name()));
+        outcome.add(|| Fault::wrong_type(location, wanted(), found.name()));
     }
 }
 
-/// At most one of length and pattern is reported.
-fn string(text: &str, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
+/// Reports at most one of length and pattern.
+fn string(text: &str, schema: &Structural, location: Location<'_>, outcome: &mut Outcome) {
     let rules = &schema.rules;
     let length = || i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
     if let Some(most) = rules.max_length.filter(|most| length() > *most) {
-        outcome.add(|| Fault::too_long(way, most));
+        outcome.add(|| Fault::too_long(location, most));
     } else if let Some(least) = rules.min_length.filter(|least| length() < *least) {
         outcome.add(|| {
             let detail = format!("should be at least {least} chars long");
-            Fault::invalid(way, text, &detail)
+            Fault::invalid(location, text, &detail)
         });
     } else if let Some(pattern) = &rules.pattern
         && !outcome.take_steps(pattern.steps(text))
     {
-        outcome.add(|| Fault::unmatched(way, pattern.as_str()));
+        outcome.add(|| Fault::unmatched(location, pattern.as_str()));
     } else if let Some(pattern) = &rules.pattern
         && !pattern.is_match(text)
     {
         outcome.add(|| {
             let detail = format!("should match '{}'", pattern.as_str());
-            Fault::invalid(way, text, &detail)
+            Fault::invalid(location, text, &detail)
         });
     }
     outcome.matches += 1;
     let format = effective_format(schema);
     if !format.is_empty() && !matches!(format, "int32" | "int64" | "float" | "double") {
         if !format::is_valid(format, text) {
-            outcome.add(|| Fault::wrong_type(way, format, text));
+            outcome.add(|| Fault::wrong_type(location, format, text));
         }
         outcome.matches += 1;
     }
@@ -240,7 +240,7 @@ fn string(text: &str, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) 
 fn array(
     items: &[Value],
     schema: &Structural,
-    way: Way<'_>,
+    location: Location<'_>,
     old: Option<Old<'_>>,
     outcome: &mut Outcome,
 ) {
@@ -249,21 +249,21 @@ fn array(
         let before = old.and_then(|old| OldItems::new(old, outcome));
         for (index, item) in items.iter().enumerate() {
             let old = before.as_ref().and_then(|before| before.find(item));
-            child(item, below, Way::Index(&way, index), old, outcome);
+            child(item, below, Location::Index(&location, index), old, outcome);
         }
     }
     let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
     if let Some(least) = rules.min_items.filter(|least| count < *least) {
         let detail = format!("should have at least {least} items");
-        outcome.add(|| Fault::invalid(way, count, &detail));
+        outcome.add(|| Fault::invalid(location, count, &detail));
     }
     if let Some(most) = rules.max_items.filter(|most| count > *most) {
-        outcome.add(|| Fault::too_many(way, count, most));
+        outcome.add(|| Fault::too_many(location, count, most));
     }
     outcome.matches += 2;
 }
 
-/// The old items of a map list by their keys; other lists have no items that belong together.
+/// The old items of a map list by their keys; items of other lists do not correlate.
 struct OldItems<'a> {
     items: HashMap<Vec<u8>, &'a Value>,
     keys: &'a [String],
@@ -308,17 +308,17 @@ fn item_key(item: &Value, keys: &[String]) -> Vec<u8> {
     text
 }
 
-fn values(value: &Value, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
+fn values(value: &Value, schema: &Structural, location: Location<'_>, outcome: &mut Outcome) {
     let values = &schema.rules.values;
     if !values.is_empty() && !values.permit(value) {
-        outcome.add(|| Fault::not_supported(way, value, values));
+        outcome.add(|| Fault::not_supported(location, value, values));
     }
 }
 
 fn object(
     map: &Map<String, Value>,
     schema: &Structural,
-    way: Way<'_>,
+    location: Location<'_>,
     old: Option<Old<'_>>,
     outcome: &mut Outcome,
 ) {
@@ -326,19 +326,19 @@ fn object(
     let count = i64::try_from(map.len()).unwrap_or(i64::MAX);
     if let Some(least) = rules.min_properties.filter(|least| count < *least) {
         let detail = format!("should have at least {least} properties");
-        outcome.add(|| Fault::invalid(way, count, &detail));
+        outcome.add(|| Fault::invalid(location, count, &detail));
     }
     if let Some(most) = rules.max_properties.filter(|most| count > *most) {
-        outcome.add(|| Fault::too_many(way, count, most));
+        outcome.add(|| Fault::too_many(location, count, most));
     }
-    let root = matches!(way, Way::Root);
+    let root = matches!(location, Location::Root);
     for (key, value) in map {
         let below = match schema.properties.get(key) {
             Some(below) => below,
             None => match &schema.additional_properties {
                 Some(Additional::Schema(below)) => below,
                 Some(Additional::Any(false)) => {
-                    outcome.add(|| Fault::forbidden_field(way, key));
+                    outcome.add(|| Fault::forbidden_field(location, key));
                     continue;
                 }
                 Some(Additional::Any(true)) | None => continue,
@@ -351,11 +351,11 @@ fn object(
                 let schema = old.schema.field(key)?;
                 Some(Old { value, schema })
             });
-        child(value, below, Way::Key(&way, key), old, outcome);
+        child(value, below, Location::Key(&location, key), old, outcome);
     }
     for name in &rules.required {
         if !map.contains_key(name) {
-            outcome.add(|| Fault::required(way, name));
+            outcome.add(|| Fault::required(location, name));
         }
     }
 }

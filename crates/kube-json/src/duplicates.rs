@@ -1,45 +1,44 @@
-//! Collects the paths of keys that a document repeats.
+//! Paths of keys that a document repeats.
 
 use std::fmt::Write as _;
 
-/// A step from a container to what is in it.
+/// A step from a container to one of its values.
 #[derive(Clone, Copy)]
 pub(crate) enum Step<'a> {
     Field(&'a str),
     Item(usize),
 }
 
-/// Paths of repeated keys.
 pub(crate) struct Duplicates {
     paths: Vec<String>,
-    /// Bytes and steps of paths that may still be built. A hostile document could otherwise repeat
-    /// one key below long names, or many levels deep, until the paths cost far more than the
-    /// document.
+    /// Remaining cost, in bytes and steps, of paths that may be built. Without it, a document that
+    /// repeats one key below long names or many levels deep would make paths far larger than
+    /// itself.
     budget: usize,
 }
 
-/// As many as Go's decoder keeps.
+/// The limit of Go's decoder (`sigs.k8s.io/json`).
 const MAX_PATHS: usize = 100;
 
-/// Far more than 100 paths of any real document need.
+/// Limit of the total cost; 100 paths of real documents need far less.
 const MAX_PATH_COST: usize = 1 << 20;
 
 // === impl Duplicates ===
 
 impl Duplicates {
-    /// The place in the order of paths of a key that is being read now.
+    /// The position among the paths at which a repeated key that is being read now belongs.
     pub(crate) const fn mark(&self) -> usize {
         self.paths.len()
     }
 
-    /// Notes a repeated key, before everything found since its mark; `way` leads to it from the
-    /// root.
-    pub(crate) fn record<'a>(&mut self, mark: usize, way: impl Iterator<Item = Step<'a>>) {
+    /// Records a repeated key before all paths recorded since its mark; `steps` leads to the key from
+    /// the root.
+    pub(crate) fn record<'a>(&mut self, mark: usize, steps: impl Iterator<Item = Step<'a>>) {
         if mark >= MAX_PATHS || self.budget == 0 {
             return;
         }
-        let (path, steps) = path(way);
-        self.budget = self.budget.saturating_sub(path.len() + steps);
+        let (path, count) = path(steps);
+        self.budget = self.budget.saturating_sub(path.len() + count);
         if !self.paths.contains(&path) {
             self.paths.insert(mark, path);
             self.paths.truncate(MAX_PATHS);
@@ -51,11 +50,11 @@ impl Duplicates {
     }
 }
 
-/// The text of a path, and how many steps it has.
-fn path<'a>(way: impl Iterator<Item = Step<'a>>) -> (String, usize) {
-    let (mut text, mut steps) = (String::new(), 0);
-    for step in way {
-        steps += 1;
+/// The text of a path, and its number of steps.
+fn path<'a>(steps: impl Iterator<Item = Step<'a>>) -> (String, usize) {
+    let (mut text, mut count) = (String::new(), 0);
+    for step in steps {
+        count += 1;
         match step {
             Step::Field(name) => {
                 if !text.is_empty() {
@@ -69,7 +68,7 @@ fn path<'a>(way: impl Iterator<Item = Step<'a>>) -> (String, usize) {
             }
         }
     }
-    (text, steps)
+    (text, count)
 }
 
 impl Default for Duplicates {

@@ -1,10 +1,10 @@
-//! The form for people: two spaces per level, made from compact bytes.
+//! Indented JSON with two spaces per level, made from compact JSON.
 
 use crate::weight::indentation_limit;
 
-/// The compact document with two spaces of indentation per level, its fields in the order they are
-/// in. Expects JSON as this crate writes it. Indentation ends where it would cost more than
-/// 8 MiB and twice the text: a list of a million ten thousand levels deep would be 20 GB.
+/// The compact document with two spaces of indentation per level and its fields in the same order.
+/// Expects JSON as this crate writes it. Indentation stops where it would exceed 8 MiB and twice
+/// the text: a list of a million items ten thousand levels deep would be 20 GB.
 #[must_use]
 pub fn indent(compact: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() * 3 / 2);
@@ -12,15 +12,15 @@ pub fn indent(compact: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Indents a document that comes in pieces, which may end anywhere.
+/// Indents a document that arrives in pieces, which may end anywhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Indenter {
     depth: usize,
-    /// Inside a text, and whether its last byte was a backslash.
+    /// Inside a string, and whether its last byte was a backslash.
     text: Option<bool>,
-    /// A list or an object was opened and nothing came since.
+    /// A list or an object was opened, and nothing followed yet.
     opened: bool,
-    /// Bytes that came, and spaces that were put between them.
+    /// Bytes of input, and bytes of indentation added so far.
     taken: usize,
     spaces: usize,
 }
@@ -42,7 +42,7 @@ impl Indenter {
         }
     }
 
-    /// Takes bytes of a text up to its end or to the piece's; gives how many.
+    /// Consumes bytes of a string, up to its end or the end of the piece; returns their number.
     fn text(&mut self, rest: &[u8], escaped: bool) -> usize {
         if escaped {
             self.text = Some(false);
@@ -108,7 +108,7 @@ mod tests {
     use crate::{to_vec, to_vec_pretty};
 
     #[test]
-    fn indent_equals_the_pretty_form_however_it_is_cut() {
+    fn indent_of_pieces_equals_the_pretty_form() {
         let value = json!({"a": [1, "x\\\"],{", {}, [], [[]], {"k": null}], "b": {"c": "\\"}});
         let (compact, want) = (to_vec(&value), to_vec_pretty(&value));
         assert_eq!(
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn indentation_ends_where_it_costs_too_much() {
+    fn indentation_stops_at_its_limit() {
         let (levels, items) = (2_000, 100_000);
         let inner = vec!["0"; items].join(",");
         let compact = format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels));

@@ -1,8 +1,8 @@
-//! The names of a value's kind in errors.
+//! Names of JSON types in error messages.
 
 use serde_json::Value;
 
-/// What Go's decoder calls the kind of a JSON value: `json: cannot unmarshal number into …`.
+/// Go's decoder's name of the JSON type: `json: cannot unmarshal number into …`.
 #[must_use]
 pub const fn json_kind(value: &Value) -> &'static str {
     match value {
@@ -15,7 +15,7 @@ pub const fn json_kind(value: &Value) -> &'static str {
     }
 }
 
-/// What Go prints of the type of an unstructured value (`%T`).
+/// Go's `%T` of an unstructured value.
 #[must_use]
 pub fn go_type(value: &Value) -> &'static str {
     match value {

@@ -1,9 +1,10 @@
-//! Walking over JSON text without making a tree of it.
+//! Iteration over JSON text without building a tree.
 
-/// The members of the object that a text holds, in their order: each key as it is written, without
-/// quotes, and the text of its value.
+/// The members of the object in `text`, in order: each key as written, without quotes, and the text
+/// of its value.
 ///
-/// For JSON that was written by this crate or checked before: what is malformed ends the walk.
+/// The text must be JSON that this crate wrote or validated before. Malformed text ends the
+/// iteration.
 ///
 /// ```
 /// let text = br#"{"a":{"b":[1]},"c":"}"}"#;
@@ -16,31 +17,31 @@ pub struct Members<'a> {
     at: usize,
 }
 
-/// The items of the list that a text holds, as [`Members`] of an object.
+/// The items of the list in a text, like [`Members`] of an object.
 #[derive(Clone, Copy, Debug)]
 pub struct Items<'a>(Members<'a>);
 
 impl<'a> Members<'a> {
-    /// Walks an object; empty if the text holds none.
+    /// The members of an object; empty if the text is not an object.
     #[must_use]
     pub fn of(text: &'a [u8]) -> Self {
         Self::begin(text, b'{')
     }
 
-    /// The value of a key, by its text as it is written.
+    /// The value of a key, which is compared as written.
     #[must_use]
     pub fn find(mut self, key: &[u8]) -> Option<&'a [u8]> {
         self.find_map(|(candidate, value)| (candidate == key).then_some(value))
     }
 
-    /// The members of the object under a key; empty if there is none. Its end need not be looked
-    /// for, unlike that of a value which is [found](Self::find).
+    /// The members of the object under a key; empty if there is none. Unlike [`find`](Self::find)
+    /// it does not scan for the end of the value.
     #[must_use]
     pub fn within(self, key: &[u8]) -> Self {
         self.enter(key).unwrap_or(Self { text: b"", at: 0 })
     }
 
-    /// The members of the object under a key, in the same text, if there is one.
+    /// The members of the object under a key, positioned in the same text; `None` if there is none.
     pub(crate) fn enter(mut self, key: &[u8]) -> Option<Self> {
         while self.key()? != key {
             self.value(self.at)?;
@@ -49,12 +50,12 @@ impl<'a> Members<'a> {
         (self.text.get(self.at - 1) == Some(&b'{')).then_some(self)
     }
 
-    /// Where the text goes on behind the members that were walked over.
+    /// Position in the text after the members returned so far.
     pub(crate) const fn position(&self) -> usize {
         self.at
     }
 
-    /// Whether the walk is at the end of the object, not where malformed text broke it off.
+    /// Whether the iteration reached the end of the object rather than malformed text.
     pub(crate) fn is_complete(&self) -> bool {
         self.text.get(skip_space(self.text, self.at)) == Some(&b'}')
     }
@@ -80,7 +81,7 @@ impl<'a> Members<'a> {
         Some(&self.text[start + 1..end - 1])
     }
 
-    /// Where the next item starts, behind a comma if there is one.
+    /// Position of the next item, after a comma if there is one.
     fn start(&self) -> Option<usize> {
         let mut at = skip_space(self.text, self.at);
         if self.text.get(at) == Some(&b',') {
@@ -97,7 +98,7 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> Items<'a> {
-    /// Walks a list; empty if the text holds none.
+    /// The items of a list; empty if the text is not a list.
     #[must_use]
     pub fn of(text: &'a [u8]) -> Self {
         Self(Members::begin(text, b'['))
@@ -123,7 +124,7 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-/// Position behind the value that begins here.
+/// Position after the value that starts at `start`.
 fn skip_value(text: &[u8], start: usize) -> Option<usize> {
     match text.get(start)? {
         b'"' => skip_string(text, start),
@@ -154,7 +155,7 @@ fn skip_value(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// Position behind the string that begins here.
+/// Position after the string that starts at `start`.
 fn skip_string(text: &[u8], start: usize) -> Option<usize> {
     if text.get(start) != Some(&b'"') {
         return None;
@@ -169,13 +170,13 @@ fn skip_string(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// Position of the next quote or backslash. Most strings are too short for [`memchr`], which takes
-/// a while to begin.
+/// Position of the next quote or backslash. Most strings are too short for [`memchr`], which has a
+/// start-up cost.
 fn next_special(text: &[u8], mut at: usize) -> Option<usize> {
     const WORD: usize = size_of::<u64>();
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES << 7;
-    // The lowest bit that is set belongs to the first byte that is zero; those above may lie.
+    // The lowest set bit is exact; bits above it may be false positives because of the borrow.
     let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     for _ in 0..4 {
         let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<WORD>()) else {
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_in_their_order() {
+    fn members_are_returned_in_order() {
         check("{}", &[]);
         check("[1]", &[]);
         check("", &[]);
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_of_every_length_end_at_their_quote() {
+    fn strings_of_every_length_are_skipped() {
         for length in 0..80 {
             let text = "é#[]!\u{a2}"
                 .chars()
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_entered_by_their_key() {
+    fn enter_finds_the_object_under_a_key() {
         let text = br#"{"a":{"c":[1]},"b":{"d":2,"e":{}},"f":3}"#;
         let keys = |key: &[u8]| -> Vec<_> {
             let members = Members::of(text).within(key);
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_text_ends_the_walk() {
+    fn malformed_text_ends_the_iteration() {
         check(r#"{"a":1,"b"}"#, &[("a", "1")]);
         check(r#"{"a":"x"#, &[]);
         check(r#"{"a":"x\"#, &[]);
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_found_in_their_order() {
+    fn items_are_returned_in_order() {
         let items: Vec<_> = Items::of(br#"[1,{"a":[2]},"x,y",[]]"#).collect();
         let want: [&[u8]; 4] = [b"1", br#"{"a":[2]}"#, br#""x,y""#, b"[]"];
         assert_eq!(items, want);

@@ -1,4 +1,4 @@
-//! Documents whose fields come in a fixed order rather than sorted, as Go writes its structs.
+//! Documents whose fields are in a fixed order instead of sorted, as Go writes its structs.
 
 use std::io::Write as _;
 
@@ -31,27 +31,27 @@ impl<'a> ObjectWriter<'a> {
         Self { out, empty: true }
     }
 
-    /// A field with a text.
+    /// A string field.
     pub fn string(&mut self, key: &str, text: &str) {
         self.key(key);
         write_string(text, self.out);
     }
 
-    /// A field with a text, left out if the text is empty.
+    /// A string field, omitted if `text` is empty.
     pub fn string_unless_empty(&mut self, key: &str, text: &str) {
         if !text.is_empty() {
             self.string(key, text);
         }
     }
 
-    /// A field with an integer.
+    /// An integer field.
     pub fn integer(&mut self, key: &str, number: i64) {
         self.key(key);
         let outcome = write!(self.out, "{number}");
         debug_assert!(outcome.is_ok(), "a Vec takes every byte");
     }
 
-    /// A field with a truth value.
+    /// A boolean field.
     pub fn boolean(&mut self, key: &str, value: bool) {
         self.raw(key, if value { b"true" } else { b"false" });
     }
@@ -62,13 +62,13 @@ impl<'a> ObjectWriter<'a> {
         write(value, self.out);
     }
 
-    /// A field with a value that is JSON already.
+    /// A field whose value is JSON text.
     pub fn raw(&mut self, key: &str, json: &[u8]) {
         self.key(key);
         self.out.extend_from_slice(json);
     }
 
-    /// A field with an object, to be ended before the next field.
+    /// An object field. The caller must [`end`](Self::end) it before the next field.
     pub fn object(&mut self, key: &str) -> ObjectWriter<'_> {
         self.key(key);
         ObjectWriter::begin(self.out)
@@ -94,7 +94,7 @@ impl<'a> ObjectWriter<'a> {
         self.out.push(b']');
     }
 
-    /// A field whose value is appended by the caller, who must append exactly one JSON value.
+    /// A field whose value the caller appends; it must append exactly one JSON value.
     pub fn with(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
         self.key(key);
         value(self.out);

@@ -1,4 +1,4 @@
-//! JSON as Go's decoder reads it: same numbers, same repairs, same error texts.
+//! JSON with the number types, repairs of invalid text, and error messages of Go's decoder.
 
 mod number;
 mod string;
@@ -9,74 +9,74 @@ use serde_json::{Map, Value};
 use crate::duplicates::{Duplicates, Step};
 use crate::weight::{Budget, memory_limit};
 
-/// Most objects and arrays that may be open at once in a document of a client: the limit of Go's
-/// `encoding/json` and of `sigs.k8s.io/json` (`maxNestingDepth`).
+/// Limit of nested objects and arrays in a document of a client: the limit of Go's `encoding/json`
+/// and of `sigs.k8s.io/json` (`maxNestingDepth`).
 ///
-/// The parser itself does not recurse, but whatever is done with the tree does: `Value`'s `clone`,
-/// `eq` and `drop`, writing, pruning. Threads on which values live have stacks of [`STACK_SIZE`].
+/// The parser does not recurse, but operations on the tree do: `Value`'s `clone`, `eq` and `drop`,
+/// writing, pruning. Threads that hold values have stacks of [`STACK_SIZE`].
 pub const MAX_DEPTH: usize = 10_000;
 
-/// Stack of a thread that handles values, bytes: 6.7 kB per level of [`MAX_DEPTH`].
+/// Stack of a thread that handles values, in bytes: 6.7 kB per level of [`MAX_DEPTH`].
 ///
-/// Per level, debug builds take 1.3 kB to clone, 0.9 to compare, 0.8 to weigh and 0.5 to write, which
-/// makes 13 MB for the deepest value; YAML takes 19 MB for its own
-/// [bound](crate::yaml::MAX_DEPTH). What is never touched of a stack costs no memory.
+/// Debug builds need 1.3 kB per level to clone, 0.9 to compare, 0.8 to weigh and 0.5 to write,
+/// which makes 13 MB for the deepest value; YAML needs 19 MB for its own
+/// [limit](crate::yaml::MAX_DEPTH). Stack pages that are never touched use no memory.
 pub const STACK_SIZE: usize = 64 << 20;
 
-/// Items of an array from which on it grows by what is to be expected.
+/// Length from which an array reserves an estimate instead of doubling.
 const LONG: usize = 1 << 16;
 
-/// The most that an array grows by at once, as a multiple of what it has.
-const MOST_GROWTH: usize = 32;
+/// Limit of one growth step of an array, as a multiple of its length.
+const MAX_GROWTH_FACTOR: usize = 32;
 
-/// Levels that responses put around an object: a list, an event, a row of a table.
-const AROUND: usize = 8;
+/// Levels that responses add around an object: a list, an event, a row of a table.
+const WRAPPER_LEVELS: usize = 8;
 
-/// A document and what strict decoding has to say about it.
+/// A document and the findings of strict decoding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
-    /// The value; of a repeated key, the last one counts.
+    /// The value; the last value of a repeated key wins.
     pub value: Value,
     /// Paths of repeated keys, such as `spec.a[0].b`, in document order; each once, at most 100.
     pub duplicates: Vec<String>,
 }
 
-/// Why a document cannot be read.
+/// Why a document cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// It is no JSON, in the words of Go's `encoding/json`.
+    /// The text is not JSON. The message is that of Go's `encoding/json`.
     #[error("{0}")]
     Syntax(String),
-    /// Its tree would take more memory than is allowed; see [`parse`].
+    /// The tree would need more memory than the limit; see [`parse`].
     #[error("the document takes more than {limit} bytes of memory")]
     TooLarge {
-        /// What is allowed, bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
 }
 
-/// Reads one JSON document of a client.
+/// Parses one JSON document of a client.
 ///
-/// Numbers are integers if they have neither fraction nor exponent and fit an i64, and floats
-/// otherwise. Bytes that are no UTF-8 and lone surrogates become U+FFFD.
+/// A number is an integer if it has neither fraction nor exponent and fits an i64, and a float
+/// otherwise. Invalid UTF-8 and lone surrogates become U+FFFD.
 ///
 /// # Errors
 ///
-/// On bad syntax, on nesting beyond [`MAX_DEPTH`], on a number that no float64 can hold, and on a
-/// document whose tree would take more memory than [`memory_limit`] of its length.
+/// On bad syntax, on nesting beyond [`MAX_DEPTH`], on a number beyond the range of float64, and on
+/// a document whose tree would need more memory than [`memory_limit`] of its length.
 pub fn parse(input: &[u8]) -> Result<Parsed, ParseError> {
     parse_within(input, MAX_DEPTH, memory_limit(input.len()))
 }
 
-/// Reads a JSON document that this server has written: an object from storage, or a response around
-/// objects. It was within the limits of [`parse`] when it was accepted, so that here the depth has
-/// room for the levels around an object, and memory no limit.
+/// Parses a JSON document that this server wrote: an object from storage, or a response around
+/// objects. It met the limits of [`parse`] when it was accepted, so the depth limit here includes
+/// the levels around an object, and memory has no limit.
 ///
 /// # Errors
 ///
 /// As [`parse`].
 pub fn reparse(written: &[u8]) -> Result<Value, ParseError> {
-    parse_within(written, MAX_DEPTH + AROUND, usize::MAX).map(|parsed| parsed.value)
+    parse_within(written, MAX_DEPTH + WRAPPER_LEVELS, usize::MAX).map(|parsed| parsed.value)
 }
 
 fn parse_within(input: &[u8], max_depth: usize, memory: usize) -> Result<Parsed, ParseError> {
@@ -99,11 +99,12 @@ struct Parser<'a> {
     at: usize,
     max_depth: usize,
     budget: Budget,
-    /// Where the first byte that is no UTF-8 stood, and which it was, for messages.
+    /// Position and value of the first byte that is not UTF-8, for messages.
     invalid: Option<(usize, u8)>,
     duplicates: Duplicates,
-    /// The first number that fits no float64: reported only if the syntax holds to the end.
-    unfit: Option<ParseError>,
+    /// The first number beyond the range of float64. It is reported only if the syntax of the whole
+    /// document is valid, as in Go.
+    out_of_range: Option<ParseError>,
 }
 
 /// A container whose end has not been read.
@@ -116,7 +117,7 @@ struct Members {
     fields: Map<String, Value>,
     /// The key of the member whose value is being read.
     key: String,
-    /// Place of that key among the [`Duplicates`].
+    /// Position of that key among the [`Duplicates`].
     mark: usize,
 }
 
@@ -132,7 +133,7 @@ impl<'a> Parser<'a> {
             budget,
             invalid,
             duplicates: Duplicates::default(),
-            unfit: None,
+            out_of_range: None,
         }
     }
 
@@ -142,7 +143,7 @@ impl<'a> Parser<'a> {
         if self.at < self.bytes.len() {
             return Err(self.unexpected("after top-level value"));
         }
-        match self.unfit {
+        match self.out_of_range {
             Some(error) => Err(error),
             None => Ok(Parsed {
                 value,
@@ -151,8 +152,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a value. Does not recurse: the containers that are open are on a stack of their own,
-    /// so that a text of nothing but brackets needs no more of the thread's stack than any other.
+    /// Parses a value. Open containers are on an explicit stack instead of the thread's, so nesting
+    /// does not consume the thread's stack.
     fn tree(&mut self) -> Result<Value, ParseError> {
         let mut open = Vec::new();
         loop {
@@ -178,8 +179,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads the value that begins here, unless it is a container with something in it: that is
-    /// pushed, and the next value is its first.
+    /// Parses the value at the current position. A container that is not empty is pushed instead,
+    /// and its first value is next.
     fn begin(&mut self, open: &mut Vec<Open>) -> Result<Option<Value>, ParseError> {
         self.skip_space();
         match self.peek() {
@@ -220,7 +221,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Adds an item to an array; whether the array ends behind it.
+    /// Adds an item to an array; returns whether the array ends after it.
     fn item(&mut self, items: &mut Vec<Value>, value: Value) -> Result<bool, ParseError> {
         self.budget.item()?;
         self.make_room(items);
@@ -240,20 +241,21 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Sees to it that a long array need not grow often: to grow, it is there twice.
+    /// Reserves capacity so that a long array is rarely reallocated, because its memory is needed
+    /// twice while it grows.
     fn make_room(&self, items: &mut Vec<Value>) {
         let len = items.len();
         if len < LONG || len < items.capacity() {
             return;
         }
-        // If the rest of the text is like what came before.
+        // Estimates the rest of the text from the items so far.
         let rest = self.bytes.len() - self.at;
         let more = len.saturating_mul(rest) / self.at.max(1) + len / 8;
-        items.reserve_exact(more.min(MOST_GROWTH * len));
+        items.reserve_exact(more.min(MAX_GROWTH_FACTOR * len));
     }
 
-    /// Adds a member to the innermost object and reads the key of the next one; whether the object
-    /// ends behind it.
+    /// Adds a member to the innermost object and reads the next key; returns whether the object
+    /// ends.
     fn member(&mut self, open: &mut [Open], value: Value) -> Result<bool, ParseError> {
         let mut repeated = None;
         if let Some(Open::Object(members)) = open.last_mut() {
@@ -293,7 +295,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a key and the colon behind it.
+    /// Reads a key and the colon after it.
     fn key(&mut self) -> Result<String, ParseError> {
         match self.peek() {
             Some(b'"') => {}
@@ -322,7 +324,7 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    /// Steps over the bracket of a container that `depth` others are around.
+    /// Consumes the opening bracket of a container inside `depth` others.
     fn open(&mut self, depth: usize) -> Result<(), ParseError> {
         if depth == self.max_depth {
             return Err(self.unexpected("exceeded max depth"));
@@ -342,7 +344,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The error for the byte at hand. Behind the end stands a space, as for Go's scanner.
+    /// The error for the current byte. At the end of input that is a space, as in Go's scanner.
     fn unexpected(&self, context: &str) -> ParseError {
         let invalid = self.invalid.filter(|(at, _)| *at == self.at);
         let byte = invalid.map_or(self.peek(), |(_, byte)| Some(byte));
@@ -358,7 +360,8 @@ impl<'a> Parser<'a> {
             b'\r' => String::from(r"'\r'"),
             b'\t' => String::from(r"'\t'"),
             byte @ (0..=0x1f | 0x7f) => format!("'\\x{byte:02x}'"),
-            // A byte is shown as the character of that number, printable or not.
+            // Go formats the byte as the code point with that number and escapes code points that
+            // are not printable.
             byte @ (0x80..=0xa0 | 0xad) => format!("'\\u{byte:04x}'"),
             byte => format!("'{}'", char::from(byte)),
         };
@@ -369,7 +372,7 @@ impl<'a> Parser<'a> {
 // === impl Open ===
 
 impl Open {
-    /// Where in the container the parser is.
+    /// The current position within the container.
     fn step(&self) -> Step<'_> {
         match self {
             Self::Array(items) => Step::Item(items.len()),
@@ -380,7 +383,8 @@ impl Open {
     fn into_value(self) -> Value {
         match self {
             Self::Array(mut items) => {
-                // Twice as much as needed is a lot for a large array.
+                // An array's capacity may be twice its length, which is significant for large
+                // arrays.
                 items.shrink_to_fit();
                 Value::Array(items)
             }

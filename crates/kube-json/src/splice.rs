@@ -1,11 +1,10 @@
-//! Setting one member in JSON text without parsing all of it.
+//! Sets one member in JSON text without parsing all of it.
 
 use crate::members::Members;
 
-/// The object with the member `key` of its member `outer` set to `value`, which is JSON text. A
-/// member that is not there yet is put in its place in key order; all other bytes stay as they
-/// are. `None` if the text holds no object with an object under `outer`. Keys are compared as they
-/// are written.
+/// The object with the member `key` of its member `outer` set to `value`, which is JSON text. A new
+/// member is inserted in key order; all other bytes are unchanged. `None` if the text is not an
+/// object with an object under `outer`. Keys are compared as written.
 ///
 /// ```
 /// let object = br#"{"metadata":{"name":"a","uid":"u"}}"#;
@@ -51,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_set_in_its_place() {
+    fn member_is_set_in_key_order() {
         let cases = [
             (
                 r#"{"metadata":{}}"#,
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_with_metadata_is_refused() {
+    fn text_without_metadata_object_is_rejected() {
         let objects = [
             "",
             "[]",

@@ -1,6 +1,6 @@
-//! For tests.
+//! Helpers for tests.
 
-/// Does something on a stack of so many bytes.
+/// Runs `work` on a thread with a stack of `bytes` bytes.
 pub(crate) fn on_stack(bytes: usize, work: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new()
         .stack_size(bytes)

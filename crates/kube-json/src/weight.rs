@@ -1,57 +1,58 @@
-//! What trees cost: memory, text and levels.
+//! Cost of trees: memory, text and depth.
 //!
 //! A tree takes many times the memory of its text: 32 bytes for the `0,` of a list, and 680 for
-//! `{"":0},`, because a `BTreeMap` allocates nodes for eleven members. Text alone therefore bounds
-//! nothing.
+//! `{"":0},`, because a `BTreeMap` allocates nodes for eleven members. A limit of the text
+//! therefore does not bound the memory.
 
 use serde_json::Value;
 
 use crate::parse::ParseError;
 
-/// Memory that the tree of a document may take beside [`MEMORY_PER_BYTE`], bytes.
+/// Memory that a document's tree may use in addition to [`MEMORY_PER_BYTE`], in bytes.
 const MEMORY_BASE: usize = 64 << 20;
 
-/// Memory of a tree per byte of its text. Real objects have 2 to 27 (lists of small objects).
+/// Memory of a tree per byte of its text. Real objects use 2 to 27 (lists of small objects).
 const MEMORY_PER_BYTE: usize = 8;
 
-/// A `Value`, and so an item of an array.
+/// Size of a `Value`, and so of an item of an array.
 const ITEM: usize = size_of::<Value>();
 
-/// A leaf of a `BTreeMap<String, Value>`: eleven keys and values, a parent and counters.
+/// Size of a leaf of a `BTreeMap<String, Value>`: eleven keys and values, a parent and counters.
 const LEAF: usize = 11 * (size_of::<String>() + ITEM) + 16;
 
-/// Members that share one leaf when keys arrive in order, because a full leaf is split.
+/// Members in a leaf when keys are inserted in order, because a full leaf is split.
 const LEAF_MEMBERS: usize = 6;
 
-/// What a tree costs, about.
+/// Approximate cost of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
     /// Bytes of memory.
     pub memory: usize,
-    /// Bytes of the shortest JSON text that has this tree.
+    /// Bytes of the shortest JSON text of this tree.
     pub text: usize,
-    /// How many arrays and objects are inside of each other at most.
+    /// Largest number of nested arrays and objects.
     pub depth: usize,
 }
 
-/// Memory that a tree is still allowed.
+/// Memory that a tree may still use.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
     left: usize,
 }
 
-/// The memory that the tree of a text of so many bytes may take: 64 MiB and eight times its length.
+/// Limit of the memory, in bytes, of the tree of a text with `text` bytes: 64 MiB plus eight times
+/// its length.
 #[must_use]
 pub const fn memory_limit(text: usize) -> usize {
     MEMORY_BASE + text.saturating_mul(MEMORY_PER_BYTE)
 }
 
-/// The most memory that the tree of a text can take, bytes, from one look at the text; for YAML with
-/// aliases what [`memory_limit`] allows.
+/// Upper bound of the memory of a text's tree, in bytes, from one pass over the text; for YAML with
+/// aliases the value of [`memory_limit`].
 ///
-/// Characters that are structure in one place and text in another count as structure, so that prose is
-/// overestimated, by a factor of two or three.
+/// Characters that are structure in one place and text in another count as structure, so prose is
+/// overestimated by a factor of two or three.
 #[must_use]
 pub fn estimate(text: &[u8], yaml: bool) -> usize {
     let (mut items, mut members, mut objects, mut strings, mut aliases) = (0, 0, 0, 0, 0);
@@ -67,19 +68,19 @@ pub fn estimate(text: &[u8], yaml: bool) -> usize {
         return limit;
     }
     let items = ITEM * items;
-    // A member that is alone has a leaf to itself.
+    // A single member has its own leaf.
     let members = LEAF * objects.min(members) + LEAF / LEAF_MEMBERS * members;
     (text.len() + items + members + 8 * strings).min(limit)
 }
 
-/// Bytes of indentation that the text of people may have, for compact JSON of so many bytes: 8 MiB and
+/// Limit of the indentation of a document, in bytes, for compact JSON of `text` bytes: 8 MiB plus
 /// twice its length.
 pub(crate) const fn indentation_limit(text: usize) -> usize {
     (8 << 20) + text.saturating_mul(2)
 }
 
 impl Weight {
-    /// Weighs a tree.
+    /// Computes the weight of a tree.
     #[must_use]
     pub fn of(value: &Value) -> Self {
         let mut weight = Self::default();
@@ -87,10 +88,10 @@ impl Weight {
         weight
     }
 
-    /// Whether [`parse`](crate::parse) would refuse the tree's text.
+    /// Checks whether [`parse`](crate::parse) would accept the memory of the tree's text.
     ///
     /// # Errors
-    /// If it would, because of the memory.
+    /// If it would not.
     pub const fn check(&self) -> Result<(), ParseError> {
         let limit = memory_limit(self.text);
         if self.memory > limit {
@@ -99,7 +100,7 @@ impl Weight {
         Ok(())
     }
 
-    /// Adds what a value costs besides its place in a container; gives its depth.
+    /// Adds the cost of a value except its slot in a container; returns its depth.
     fn add(&mut self, value: &Value) -> usize {
         match value {
             Value::Null | Value::Bool(true) => self.text += 4,
@@ -137,17 +138,17 @@ impl Budget {
         Self { limit, left: limit }
     }
 
-    /// One more item of an array.
+    /// Adds an item of an array.
     pub(crate) fn item(&mut self) -> Result<(), ParseError> {
         self.take(ITEM)
     }
 
-    /// One more member of an object that has so many.
+    /// Adds a member of an object that has `members` members.
     pub(crate) fn member(&mut self, members: usize) -> Result<(), ParseError> {
         self.take(member(members))
     }
 
-    /// A string for which so many bytes were allocated.
+    /// Adds a string with an allocation of `capacity` bytes.
     pub(crate) fn string(&mut self, capacity: usize) -> Result<(), ParseError> {
         self.take(string(capacity))
     }
@@ -160,14 +161,14 @@ impl Budget {
     }
 }
 
-/// The memory that one more member takes in an object that has so many, bytes, beside what is in its
-/// value.
+/// Memory, in bytes, of a further member in an object with `members` members, without the content
+/// of its value.
 #[must_use]
 pub const fn member_memory(members: usize, key: &str) -> usize {
     member(members) + string(key.len())
 }
 
-/// Memory of a member of an object beside its key and what is in its value.
+/// Memory of a member of an object without its key and the content of its value.
 const fn member(index: usize) -> usize {
     match index {
         0 => LEAF,
@@ -176,7 +177,7 @@ const fn member(index: usize) -> usize {
     }
 }
 
-/// Memory of a string: allocators have classes of sixteen bytes.
+/// Memory of a string: allocators round up to multiples of sixteen bytes.
 const fn string(capacity: usize) -> usize {
     capacity.next_multiple_of(16)
 }

@@ -1,7 +1,7 @@
 //! JSON as Go's `encoding/json` writes it.
 //!
-//! Object keys come out sorted by bytes (the map is a `BTreeMap`), `<`, `>`, `&`, U+2028 and U+2029
-//! are escaped so that the text is safe inside HTML, and floats take Go's shortest form.
+//! Object keys are sorted by bytes (the map is a `BTreeMap`); `<`, `>`, `&`, U+2028 and U+2029 are
+//! escaped so that the text is safe inside HTML; floats have Go's shortest form.
 
 use std::io::Write as _;
 
@@ -66,7 +66,7 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
         let byte = bytes[at];
         let width = match byte {
             b'"' | b'\\' | b'<' | b'>' | b'&' | 0..=0x1f => 1,
-            // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
+            // U+2028 and U+2029 are E2 80 A8 and E2 80 A9 in UTF-8.
             0xe2 if matches!(bytes[at + 1..], [0x80, 0xa8 | 0xa9, ..]) => 3,
             _ => {
                 at += 1;
@@ -90,7 +90,7 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends a float in the form of `encoding/json`: an exponent below 1e-6 and from 1e21.
+/// Appends a float as `encoding/json` does: with an exponent below 1e-6 and from 1e21.
 pub fn write_float(number: f64, out: &mut Vec<u8>) {
     let size = number.abs();
     let outcome = if size != 0.0 && !(1e-6..1e21).contains(&size) {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_sorted_and_nothing_is_spaced() {
+    fn compact_form_has_sorted_keys_and_no_spaces() {
         check(
             &json!({"b": [1, null, true], "a": {}, "B": i64::MIN}),
             r#"{"B":-9223372036854775808,"a":{},"b":[1,null,true]}"#,

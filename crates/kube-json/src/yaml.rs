@@ -1,4 +1,4 @@
-//! YAML as `sigs.k8s.io/yaml` reads and writes it: through JSON.
+//! YAML as `sigs.k8s.io/yaml` reads and writes it: by conversion to and from JSON.
 
 mod emit;
 mod plain;
@@ -9,43 +9,44 @@ use crate::{ParseError, Parsed};
 
 pub use emit::to_string;
 
-/// Most lists and maps inside of each other in YAML.
+/// Limit of nested lists and maps in YAML.
 ///
-/// Go's reader has 10,000 (`max_flow_level`, `max_indents` of go-yaml). Ours recurses and needs 19 kB
-/// per level in debug builds: 19 MB of [`STACK_SIZE`](crate::STACK_SIZE).
+/// Go's reader allows 10,000 (`max_flow_level`, `max_indents` of go-yaml). This one recurses and
+/// needs 19 kB per level in debug builds: 19 MB of [`STACK_SIZE`](crate::STACK_SIZE).
 pub const MAX_DEPTH: usize = 1_000;
 
-/// Most parser events that aliases may add: a quarter of what go-yaml decodes without looking at their
-/// share (`alias_ratio_range_low`), because one costs 2.5 us and 400 bytes here.
+/// Limit of parser events from aliases: a quarter of the number up to which go-yaml ignores their
+/// ratio (`alias_ratio_range_low`), because each costs 2.5 µs and 400 bytes here.
 const MAX_ALIASED: usize = 100_000;
 
-/// Parser events that aliases may add for each byte of a text. go-yaml allows 99 for each node, of
-/// which the shortest have two bytes.
+/// Limit of parser events from aliases per byte of text. go-yaml allows 99 for each node, and the
+/// shortest nodes have two bytes.
 const ALIASED_PER_BYTE: usize = 50;
 
-/// Parser events that aliases may add to any text, as in go-yaml.
+/// Parser events from aliases that every text may have, as in go-yaml.
 const MIN_ALIASED: usize = 1_000;
 
-/// Most bytes that aliases may add to a text.
+/// Limit of bytes that aliases may add to a text.
 const MAX_ALIASED_BYTES: usize = 16 << 20;
 
-/// Most values of a text, keys included. The library takes 10 us and 1 kB for each; a request may take a
-/// second and 64 MiB. kubectl sends JSON.
+/// Limit of values in a text, keys included. Parsing takes 10 µs and 1 kB for each; a request may take a
+/// second of CPU time and 64 MiB. kubectl sends JSON.
 const MAX_VALUES: usize = 80_000;
 
-/// Most merge keys of a text, times its values: each of them may take all values in hand, which costs
-/// 2.5 us and 300 bytes for one.
+/// Limit of the number of merge keys times the number of values: each merge key may copy all
+/// current values, at 2.5 µs and 300 bytes per value.
 const MAX_MERGED: usize = 100_000;
 
-/// Reads the first document of a text, as YAML 1.1.
+/// Parses the first document of a text, as YAML 1.1.
 ///
-/// Of a repeated key the last one counts; `duplicates` says so as `line 4: key "s" already set in
-/// map`, for the first repeated key.
+/// The last value of a repeated key wins; `duplicates` reports the first repeated key as `line 4:
+/// key "s" already set in map`.
 ///
 /// # Errors
 ///
-/// On bad syntax, on nesting beyond [`MAX_DEPTH`], on aliases or merge keys that blow a text up, on more
-/// than 80,000 values, and as [`parse`](crate::parse). The words differ from Go's.
+/// On bad syntax, on nesting beyond [`MAX_DEPTH`], on aliases or merge keys that expand the text
+/// beyond the limits, on more than 80,000 values, and as [`parse`](crate::parse). The messages
+/// differ from Go's.
 pub fn parse(input: &[u8]) -> Result<Parsed, ParseError> {
     let text = first_document(input)?;
     if text.trim().is_empty() {
@@ -55,7 +56,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, ParseError> {
         });
     }
     let (value, repeated) = tree(text)?;
-    // Through JSON, as in Go: that is what decides which numbers are integers.
+    // Converts through JSON, as Go does, because that decides which numbers are integers.
     let json = crate::to_vec(&value);
     drop(value);
     let mut parsed = crate::parse(&json).map_err(|error| match error {
@@ -66,7 +67,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, ParseError> {
     Ok(parsed)
 }
 
-/// The tree, and the first key that is repeated.
+/// The tree, and the first repeated key.
 fn tree(text: &str) -> Result<(Value, Option<String>), ParseError> {
     let read = |policy| serde_saphyr::from_str_with_options(text, options(text, policy));
     let strict: Result<Value, _> = read(serde_saphyr::DuplicateKeyPolicy::Error);
@@ -75,14 +76,14 @@ fn tree(text: &str) -> Result<(Value, Option<String>), ParseError> {
         Err(error) => error,
     };
     let Some(repeated) = duplicate(&error) else {
-        return Err(said(&error));
+        return Err(convert_error(&error));
     };
     let lenient = read(serde_saphyr::DuplicateKeyPolicy::LastWins);
-    let value = lenient.map_err(|error| said(&error))?;
+    let value = lenient.map_err(|error| convert_error(&error))?;
     Ok((value, Some(repeated)))
 }
 
-/// The text up to a second `---`; Go reads no further either.
+/// The text up to a second `---`; Go ignores the rest as well.
 fn first_document(input: &[u8]) -> Result<&str, ParseError> {
     let text = std::str::from_utf8(input).map_err(|_| syntax("invalid leading UTF-8 octet"))?;
     let mut begun = false;
@@ -102,7 +103,7 @@ fn first_document(input: &[u8]) -> Result<&str, ParseError> {
 fn options(text: &str, duplicates: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
     let aliased = text.len().saturating_mul(ALIASED_PER_BYTE);
     let aliased = aliased.clamp(MIN_ALIASED, MAX_ALIASED);
-    // A merge key is `<<`, or has the tag `!!merge`, which is not supported here.
+    // A merge key is `<<`. The tag `!!merge` is not supported.
     let is_key = |at: usize| {
         text[at + 2..]
             .trim_start_matches([' ', '\t'])
@@ -122,7 +123,7 @@ fn options(text: &str, duplicates: serde_saphyr::DuplicateKeyPolicy) -> serde_sa
             max_merge_keys: merges,
             max_recorded_anchor_events: MAX_ALIASED,
             max_total_scalar_bytes: text.len() + MAX_ALIASED_BYTES,
-            // An anchor may be used as often as one likes.
+            // The other limits bound the cost of aliases, so their ratio to anchors is not limited.
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: aliased.min(merged) },
@@ -133,9 +134,9 @@ fn syntax(reason: &str) -> ParseError {
     ParseError::Syntax(format!("yaml: {reason}"))
 }
 
-fn said(error: &serde_saphyr::Error) -> ParseError {
+fn convert_error(error: &serde_saphyr::Error) -> ParseError {
     let text = error.without_snippet().to_string();
-    // Go's words for the most common mistake; it tells the line from the second one on.
+    // Go's message for the most common mistake; it names the line only from the second line on.
     let Some(place) = text.strip_prefix("mapping values are not allowed in this context at line ")
     else {
         return syntax(&text);

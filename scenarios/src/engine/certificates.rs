@@ -1,4 +1,4 @@
-//! The certificates of a throw-away control plane.
+//! The certificates of a temporary control plane.
 
 use std::path::{Path, PathBuf};
 
@@ -24,10 +24,10 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes a new set below `folder`.
+    /// Creates a new set in `folder`.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// If a file cannot be written.
     pub fn create(folder: &Path) -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params

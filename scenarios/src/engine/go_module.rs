@@ -1,4 +1,4 @@
-//! Programs built from a Go module of this repository, once for each content.
+//! Programs built from a Go module of this repository, cached by the module's content.
 
 use std::path::{Path, PathBuf};
 
@@ -7,22 +7,22 @@ use ring::digest::{Context as Digest, SHA256};
 use rustix::fs::{FlockOperation, flock};
 use tokio::process::Command;
 
-/// A module and what is built from it.
+/// A Go module and its programs.
 #[derive(Debug)]
 pub struct GoModule {
-    /// Where its `go.mod` is.
+    /// Folder of its `go.mod`.
     pub folder: PathBuf,
-    /// Files that say which sources are built.
+    /// Files whose content identifies a build.
     pub sources: &'static [&'static str],
     /// Program and Go package of each binary.
     pub programs: &'static [(&'static str, &'static str)],
 }
 
 impl GoModule {
-    /// The folder of the programs, which are built on first use (minutes).
+    /// The folder of the programs. The first call builds them, which takes minutes.
     ///
     /// # Errors
-    /// When a program is missing and cannot be built.
+    /// If a program is missing and cannot be built.
     pub async fn programs(&self, progress: impl Fn(&str)) -> Result<PathBuf> {
         let folder = cache()?
             .join("ark-apiserver/reference")
@@ -31,7 +31,8 @@ impl GoModule {
         let bin = folder.join("bin");
         if !self.complete(&bin) {
             let lock = std::fs::File::create(folder.join("lock"))?;
-            // A second runner waits here for minutes: on a thread that may block.
+            // A second runner waits for the lock for minutes, so the call runs on a blocking
+            // thread.
             let lock = tokio::task::spawn_blocking(move || {
                 flock(&lock, FlockOperation::LockExclusive).map(|()| lock)
             })
@@ -47,7 +48,7 @@ impl GoModule {
         programs.all(|(program, _)| bin.join(program).is_file())
     }
 
-    /// A name that changes whenever the pinned sources do.
+    /// A name that changes with the content of `sources`.
     fn fingerprint(&self) -> Result<String> {
         let mut hash = Digest::new(&SHA256);
         for file in self.sources {
@@ -63,7 +64,8 @@ impl GoModule {
             .collect())
     }
 
-    /// Builds what is missing; a program appears in `bin` whole or not at all.
+    /// Builds missing programs. A rename moves each into `bin`, so that no partial program is
+    /// visible.
     async fn build(&self, bin: &Path, progress: impl Fn(&str)) -> Result<()> {
         std::fs::create_dir_all(bin)?;
         for (program, package) in self.programs {
@@ -72,7 +74,7 @@ impl GoModule {
                 continue;
             }
             progress(&format!(
-                "building {program}, which we are compared with; this is done once"
+                "building the reference program {program}, once per version"
             ));
             let partial = bin.join(format!(".{program}.partial"));
             let status = Command::new("go")
@@ -88,7 +90,7 @@ impl GoModule {
                 Ok(status) if status.success() => std::fs::rename(&partial, &target)?,
                 Ok(status) => bail!("go build {package} failed: {status}"),
                 Err(_) => bail!(
-                    "{program} must be built, and there is no `go`: install Go, or set \
+                    "cannot build {program}, because `go` is not installed: install Go, or set \
                      KUBEBUILDER_ASSETS to a folder with kube-apiserver, etcd and kubectl"
                 ),
             }

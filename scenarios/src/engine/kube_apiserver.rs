@@ -1,4 +1,4 @@
-//! The truth: kube-apiserver with the kinds that scenarios use.
+//! The reference: kube-apiserver with the kinds of the scenarios.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,33 +16,33 @@ use super::reference::Reference;
 use super::store::Store;
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-/// A cold start on a busy machine with two cores.
-const START: Duration = Duration::from_secs(120);
+/// Time for a cold start on a busy machine with two cores.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The server and its store, serving.
+/// A ready server and its store.
 #[derive(Debug)]
 pub struct Started {
-    /// In the order in which they are to be stopped.
+    /// In the order in which they must be stopped.
     pub processes: Vec<Process>,
-    /// How to reach kube-apiserver.
+    /// Address and credentials of kube-apiserver.
     pub kubeconfig: Kubeconfig,
-    /// Where the store listens, without credentials.
+    /// Address of the store, which needs no credentials.
     pub store: String,
 }
 
 impl Started {
-    /// Without the store's address.
+    /// The processes and the kubeconfig, without the store's address.
     #[must_use]
     pub fn into_parts(self) -> (Vec<Process>, Kubeconfig) {
         (self.processes, self.kubeconfig)
     }
 }
 
-/// Starts the server on `store` with files below `folder` and loads `manifests`.
+/// Starts the server on `store` with files in `folder` and loads `manifests`.
 ///
 /// # Errors
-/// When it or the store ends early ([`PortTaken`](super::process::PortTaken) if that is why) or is
-/// not ready in time, or a manifest is refused.
+/// If the server or the store ends early ([`PortTaken`](super::process::PortTaken) if another
+/// process has the port) or is not ready in time, or if the server rejects a manifest.
 pub async fn start(
     reference: &Reference,
     mut store: Store,
@@ -63,28 +63,29 @@ pub async fn start(
         token: None,
     };
     let client = Client::new(&kubeconfig, true)?;
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        // First: a store that is gone because its port was taken may have left the server another's.
+        // Before any readiness check: if the store failed to bind, another run's store may listen
+        // on its port and serve this kube-apiserver.
         for process in [&mut server, &mut store.process] {
             if let Some(failure) = process.failure() {
                 return Err(failure);
             }
         }
-        let answer = client
+        let response = client
             .send("GET", "/readyz", &[], bytes::Bytes::new())
             .await;
-        if answer.is_ok_and(|answer| answer.status().is_success()) {
+        if response.is_ok_and(|response| response.status().is_success()) {
             break;
         }
-        patience(deadline, "kube-apiserver is not ready").await?;
+        wait_before_retry(deadline, "kube-apiserver is not ready").await?;
     }
     for file in manifests {
         load(&client, file, deadline)
             .await
             .with_context(|| file.display().to_string())?;
     }
-    // The server stops before its store.
+    // The server must stop before its store.
     Ok(Started {
         processes: vec![server, store.process],
         kubeconfig,
@@ -111,7 +112,7 @@ fn kube_apiserver(
     flag("tls-private-key-file", &certificates.server_key.display());
     flag("client-ca-file", &certificates.ca.display());
     flag("service-account-issuer", &"https://scenarios.invalid");
-    // A certificate is accepted where a public key is asked for.
+    // kube-apiserver accepts a certificate in place of a public key.
     flag("service-account-key-file", &certificates.server.display());
     flag(
         "service-account-signing-key-file",
@@ -119,13 +120,13 @@ fn kube_apiserver(
     );
     flag("service-cluster-ip-range", &"10.0.0.0/24");
     flag("authorization-mode", &"RBAC");
-    // The judged server is authenticated throughout; so is the judge.
+    // The server under test authenticates every request, so the reference must as well.
     flag("anonymous-auth", &"false");
     command.stdout(std::process::Stdio::null());
     command
 }
 
-/// Creates the definitions of `file` and waits until each of their versions can be listed.
+/// Creates the definitions in `file` and waits until each version can be listed.
 async fn load(client: &Client, file: &Path, deadline: Instant) -> Result<()> {
     let text = std::fs::read_to_string(file)?;
     for document in serde_saphyr::from_multiple::<Value>(&text)? {
@@ -133,14 +134,14 @@ async fn load(client: &Client, file: &Path, deadline: Instant) -> Result<()> {
             continue;
         }
         loop {
-            let (status, answer) = client.json("POST", CRDS, Some(&document)).await?;
+            let (status, response) = client.json("POST", CRDS, Some(&document)).await?;
             match status {
                 201 | 409 => break,
                 // Its caches are still filling.
                 429 | 500..=599 => {
-                    patience(deadline, &answer["message"].to_string()).await?;
+                    wait_before_retry(deadline, &response["message"].to_string()).await?;
                 }
-                _ => bail!("refused: {}", answer["message"]),
+                _ => bail!("manifest rejected: {}", response["message"]),
             }
         }
         let spec = &document["spec"];
@@ -163,21 +164,21 @@ async fn load(client: &Client, file: &Path, deadline: Instant) -> Result<()> {
 
 async fn served(client: &Client, path: &str, deadline: Instant) -> Result<()> {
     loop {
-        let answer = client.send("GET", path, &[], bytes::Bytes::new()).await?;
-        if answer.status().is_success() {
+        let response = client.send("GET", path, &[], bytes::Bytes::new()).await?;
+        if response.status().is_success() {
             return Ok(());
         }
-        patience(
+        wait_before_retry(
             deadline,
-            &format!("{path} is not served: {}", answer.status()),
+            &format!("{path} is not available: {}", response.status()),
         )
         .await?;
     }
 }
 
-async fn patience(deadline: Instant, what: &str) -> Result<()> {
+async fn wait_before_retry(deadline: Instant, what: &str) -> Result<()> {
     if Instant::now() >= deadline {
-        bail!("{what} after {} s", START.as_secs());
+        bail!("{what} after {} s", START_TIMEOUT.as_secs());
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
     Ok(())

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use postgres_testkit::{Server, Stop};
 
-/// A server with an empty database; killed and removed when dropped.
+/// A server with an empty database; killed and deleted when dropped.
 #[derive(Debug)]
 pub struct Postgres {
     server: Server,
@@ -11,35 +11,35 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one with the settings of a real one: what is committed is on the disk.
+    /// Starts a server with durable commits (`fsync` on).
     ///
     /// # Errors
-    /// When there is no PostgreSQL on this machine, or it does not start.
+    /// If PostgreSQL is not installed or does not start.
     pub async fn start() -> Result<Self> {
         let server = Server::builder().fsync(true).start().await?;
         let dsn = server.create_database("objects").await?;
         Ok(Self {
             server,
-            // It has no certificate, and not every client does without one unasked.
+            // The server has no certificate, and some clients require TLS by default.
             dsn: format!("{dsn}?sslmode=disable"),
         })
     }
 
-    /// How the database is reached.
+    /// Connection string of the database.
     #[must_use]
     pub fn dsn(&self) -> &str {
         &self.dsn
     }
 
-    /// Says that the server has ended, when it has.
+    /// Exit status of the server if it has ended.
     pub fn ended(&mut self) -> Option<String> {
         (!self.server.is_running()).then(|| "PostgreSQL ended".to_owned())
     }
 
-    /// Asks the server to end and waits.
+    /// Stops the server and waits.
     ///
     /// # Errors
-    /// When it does not end by itself, which it must even then.
+    /// If it does not shut down in time; it is killed in that case.
     pub async fn stop(mut self) -> Result<()> {
         self.server.stop(Stop::Fast).await.context("PostgreSQL")
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result};
 use tokio::process::{Child, Command};
 
-/// A server ended because another process has its port; with another one it would serve.
+/// A server failed because another process uses its port; it can start with another one.
 #[derive(Debug)]
 pub struct PortTaken(String);
 
@@ -21,11 +21,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own (Ctrl-C reaches only the runner, which then
-    /// stops its children in order) with standard error going to `log`.
+    /// Starts `command` with standard error written to `log`. The process has its own group, so
+    /// that Ctrl-C reaches only the runner, which then stops its children in order.
     ///
     /// # Errors
-    /// When the program cannot be started.
+    /// If the program cannot be started.
     pub fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
         let file = std::fs::File::create(log).with_context(|| log.display().to_string())?;
         let child = command
@@ -39,34 +39,34 @@ impl Process {
         Ok(Self { name, child, log })
     }
 
-    /// Where its standard error goes.
+    /// Path of its standard error.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// The exit status in words, when the process has ended by itself.
+    /// The exit status as text if the process has ended.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
         Some(format!("{} ended: {status}", self.name))
     }
 
-    /// Why the process has ended by itself, when it has: [`PortTaken`], or the end of its log.
+    /// The reason why the process has ended, if it has: [`PortTaken`], or the end of its log.
     pub fn failure(&mut self) -> Option<Error> {
-        let said = format!("{}\n{}", self.ended()?, tail(&self.log));
+        let message = format!("{}\n{}", self.ended()?, tail(&self.log));
         let log = std::fs::read(&self.log).unwrap_or_default();
-        if says_port_taken(&log) {
-            return Some(PortTaken(said).into());
+        if is_port_taken(&log) {
+            return Some(PortTaken(message).into());
         }
-        Some(Error::msg(said))
+        Some(Error::msg(message))
     }
 
-    /// Asks the process to end and kills it after ten seconds.
+    /// Sends SIGTERM, and SIGKILL after ten seconds.
     pub async fn stop(&mut self) {
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok())
             && let Some(pid) = rustix::process::Pid::from_raw(pid)
         {
-            // A process that is gone already needs no signal.
+            // The process may have exited already.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if tokio::time::timeout(Duration::from_secs(10), self.child.wait())
@@ -86,14 +86,14 @@ impl fmt::Display for PortTaken {
 
 impl std::error::Error for PortTaken {}
 
-/// Whether the log of a server that ended tells that another process has its port.
+/// Whether the log of a failed server shows that another process uses its port.
 #[must_use]
-pub fn says_port_taken(log: &[u8]) -> bool {
+pub fn is_port_taken(log: &[u8]) -> bool {
     let log = String::from_utf8_lossy(log).to_lowercase();
     log.contains("address already in use")
 }
 
-/// The last lines of a log, to explain why a server did not start.
+/// The last lines of a log, for error messages.
 #[must_use]
 pub fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
@@ -106,21 +106,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_taken_port_is_told_from_other_ends() {
+    async fn failure_distinguishes_a_taken_port() {
         let folder = tempfile::tempdir().expect("a directory");
-        for (said, taken) in [
+        for (message, taken) in [
             ("listen tcp 127.0.0.1:1: bind: address already in use", true),
             ("cannot listen: Address already in use (os error 98)", true),
             ("no such flag", false),
         ] {
             let mut command = Command::new("sh");
-            command.args(["-c", "echo \"$0\" >&2; exit 1", said]);
+            command.args(["-c", "echo \"$0\" >&2; exit 1", message]);
             let log = folder.path().join("log");
             let mut process = Process::start("sh", &mut command, &log).expect("a shell");
             process.child.wait().await.expect("an end");
             let failure = process.failure().expect("it ended");
             assert_eq!(failure.is::<PortTaken>(), taken, "{failure}");
-            assert!(failure.to_string().contains(said), "{failure}");
+            assert!(failure.to_string().contains(message), "{failure}");
         }
     }
 }

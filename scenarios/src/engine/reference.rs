@@ -1,4 +1,4 @@
-//! Finding or building the reference binaries.
+//! Finds or builds the reference programs.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::repository::Repository;
 /// Paths of the reference programs.
 #[derive(Clone, Debug)]
 pub struct Reference {
-    /// The truth.
+    /// The reference server.
     pub kube_apiserver: PathBuf,
     /// Its store.
     pub etcd: PathBuf,
@@ -19,10 +19,11 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// `KUBEBUILDER_ASSETS` when set, else the cache, which is filled on first use (minutes).
+    /// The programs of `KUBEBUILDER_ASSETS` if set, else of the cache. The first call fills the
+    /// cache, which takes minutes.
     ///
     /// # Errors
-    /// When a program is missing and cannot be built.
+    /// If a program is missing and cannot be built.
     pub async fn find(repository: &Repository, progress: impl Fn(&str)) -> Result<Self> {
         if let Some(folder) = std::env::var_os("KUBEBUILDER_ASSETS") {
             let found = Self::below(Path::new(&folder));

@@ -1,4 +1,4 @@
-//! The judged: `ark-apiserver standalone`.
+//! The server under test: `ark-apiserver standalone`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use super::kubeconfig::Kubeconfig;
 use super::postgres::Postgres;
 use super::process::{Process, tail};
 
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts `program` with its data below `folder`, the kinds of `resources` and its objects in
-/// `database`, or in SQLite.
+/// Starts `program` with its data in `folder`, the kinds of `resources`, and its objects in
+/// `database` or else in SQLite.
 ///
 /// # Errors
-/// When it ends or says nothing instead of becoming ready.
+/// If it ends or does not become ready in time.
 pub async fn start(
     program: &Path,
     folder: &Path,
@@ -41,7 +41,7 @@ pub async fn start(
             .env("ARK_POSTGRES_DSN", database.dsn());
     }
     let mut process = Process::start("ark-apiserver", &mut command, &log)?;
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + START_TIMEOUT;
     while !std::fs::read_to_string(&output)?
         .lines()
         .any(|line| line.starts_with("ready:"))
@@ -51,7 +51,7 @@ pub async fn start(
         }
         ensure!(
             Instant::now() < deadline,
-            "not ready after {START:?}:\n{}",
+            "ark-apiserver is not ready after {START_TIMEOUT:?}:\n{}",
             tail(&log)
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -59,16 +59,16 @@ pub async fn start(
     Ok((vec![process], Kubeconfig::load(&kubeconfig)?))
 }
 
-/// The program beside the runner's own, as `cargo build` puts it.
+/// The program in the runner's own folder, where `cargo build` puts it.
 ///
 /// # Errors
-/// When there is none.
-pub fn beside_me() -> Result<PathBuf> {
-    let me = std::env::current_exe().context("this program has no path")?;
+/// If the program does not exist.
+pub fn default_program() -> Result<PathBuf> {
+    let me = std::env::current_exe().context("cannot determine the path of this program")?;
     let program = me.with_file_name("ark-apiserver");
     if !program.is_file() {
         bail!(
-            "no {}: build it or give --standalone-bin",
+            "{} does not exist: build it or set --standalone-bin",
             program.display()
         );
     }

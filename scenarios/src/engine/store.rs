@@ -1,4 +1,4 @@
-//! What kube-apiserver keeps its objects in.
+//! The stores of kube-apiserver.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,24 +13,24 @@ use super::process::Process;
 use super::reference::Reference;
 use crate::repository::Repository;
 
-/// kine's connections to its database. Unbounded, as it comes, it wants more under load than
-/// PostgreSQL's default of 100, and acknowledges creates that were never stored when refused. All are
-/// kept, because making one costs more than a write.
+/// kine's connections to its database. kine has no limit by default: under load it opens more than
+/// PostgreSQL's default of 100, and then acknowledges creates that were rejected and never stored.
+/// Idle connections stay open, because opening one costs more than a write.
 const KINE_CONNECTIONS: usize = 64;
 
-/// A running store that speaks etcd's protocol.
+/// A running store that serves the etcd API.
 #[derive(Debug)]
 pub struct Store {
-    /// Its process, and where that logs.
+    /// Its process.
     pub process: Process,
-    /// What kube-apiserver is told.
+    /// Value for kube-apiserver's `--etcd-servers`.
     pub url: String,
 }
 
-/// Starts etcd with its data below `folder`.
+/// Starts etcd with its data in `folder`.
 ///
 /// # Errors
-/// When it cannot be started.
+/// If etcd cannot be started.
 pub fn etcd(reference: &Reference, folder: &Path) -> Result<Store> {
     let url = format!("http://127.0.0.1:{}", ports::free()?);
     let mut command = Command::new(&reference.etcd);
@@ -47,7 +47,7 @@ pub fn etcd(reference: &Reference, folder: &Path) -> Result<Store> {
 /// Starts kine on a database.
 ///
 /// # Errors
-/// When it cannot be built or started.
+/// If kine cannot be built or started.
 pub async fn kine(
     repository: &Repository,
     database: &Postgres,

@@ -1,4 +1,4 @@
-//! Normalising JSON.
+//! Normalises JSON.
 
 use serde_json::{Map, Value};
 
@@ -11,53 +11,53 @@ const GROUPS: [&str; 2] = ["judge.example.com", "ark.mckinsey.com"];
 /// A JSON body.
 pub(super) struct Document(pub(super) Value);
 
-/// Whose resourceVersion stands here.
+/// What the resourceVersion of a JSON object belongs to.
 #[derive(Clone, Copy, PartialEq)]
-enum Whose {
-    /// One object's.
+enum VersionOwner {
+    /// An object.
     Object,
-    /// A collection's or bookmark's.
+    /// A collection or a bookmark.
     Collection,
 }
 
 impl Document {
-    /// Notes the versions of objects.
+    /// Collects the versions of objects.
     pub(super) fn collect(&self, revisions: &mut Revisions) {
-        collect(&self.0, Whose::Object, revisions);
+        collect(&self.0, VersionOwner::Object, revisions);
     }
 
     pub(super) fn normal(self, texts: &mut Texts) -> Value {
         let mut value = self.0;
         reduce(&mut value);
         sort_causes(&mut value);
-        normal(value, Whose::Object, texts)
+        normal(value, VersionOwner::Object, texts)
     }
 }
 
-/// Whose version stands below `key` of `map`, which is itself `whose`.
-fn below(map: &Map<String, Value>, key: &str, whose: Whose) -> Whose {
+/// What a resourceVersion below `key` belongs to, where `map` itself is `owner`.
+fn below(map: &Map<String, Value>, key: &str, owner: VersionOwner) -> VersionOwner {
     let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
     let collection = kind.ends_with("List") || kind == "Table";
     let bookmark = map.get("type").is_some_and(|kind| kind == "BOOKMARK");
     if bookmark || (collection && key == "metadata") {
-        Whose::Collection
+        VersionOwner::Collection
     } else {
-        whose
+        owner
     }
 }
 
-fn collect(value: &Value, whose: Whose, revisions: &mut Revisions) {
+fn collect(value: &Value, owner: VersionOwner, revisions: &mut Revisions) {
     match value {
         Value::Array(items) => items
             .iter()
-            .for_each(|item| collect(item, whose, revisions)),
+            .for_each(|item| collect(item, owner, revisions)),
         Value::Object(map) => {
             for (key, value) in map {
                 match value.as_str() {
-                    Some(version) if key == "resourceVersion" && whose == Whose::Object => {
+                    Some(version) if key == "resourceVersion" && owner == VersionOwner::Object => {
                         revisions.add(version);
                     }
-                    _ => collect(value, below(map, key, whose), revisions),
+                    _ => collect(value, below(map, key, owner), revisions),
                 }
             }
         }
@@ -65,19 +65,19 @@ fn collect(value: &Value, whose: Whose, revisions: &mut Revisions) {
     }
 }
 
-fn normal(value: Value, whose: Whose, texts: &mut Texts) -> Value {
+fn normal(value: Value, owner: VersionOwner, texts: &mut Texts) -> Value {
     match value {
         Value::String(text) => Value::String(texts.plain(&text)),
         Value::Array(items) => items
             .into_iter()
-            .map(|item| normal(item, whose, texts))
+            .map(|item| normal(item, owner, texts))
             .collect(),
         Value::Object(mut map) => {
             map.remove("managedFields");
             let entries: Vec<(String, Value)> = map
                 .clone()
                 .into_iter()
-                .map(|(key, value)| entry(&map, &key, value, whose, texts))
+                .map(|(key, value)| entry(&map, &key, value, owner, texts))
                 .collect();
             Value::Object(entries.into_iter().collect())
         }
@@ -89,11 +89,11 @@ fn entry(
     map: &Map<String, Value>,
     key: &str,
     value: Value,
-    whose: Whose,
+    owner: VersionOwner,
     texts: &mut Texts,
 ) -> (String, Value) {
     let value = match (key, value) {
-        ("resourceVersion", Value::String(text)) if whose == Whose::Collection => {
+        ("resourceVersion", Value::String(text)) if owner == VersionOwner::Collection => {
             let version = text
                 .parse()
                 .map(|version| texts.revisions.collection(version));
@@ -106,18 +106,18 @@ fn entry(
             .into_iter()
             .map(|cell| match cell {
                 Value::String(text) => Value::String(texts.cell(&text)),
-                other => normal(other, whose, texts),
+                other => normal(other, owner, texts),
             })
             .collect(),
         (name, value) => {
-            let whose = below(map, name, whose);
-            normal(value, whose, texts)
+            let owner = below(map, name, owner);
+            normal(value, owner, texts)
         }
     };
     (texts.plain(key), value)
 }
 
-/// Leaves the groups of both servers in discovery and OpenAPI documents.
+/// Removes all other groups from discovery and OpenAPI documents.
 fn reduce(value: &mut Value) {
     let Some(map) = value.as_object_mut() else {
         return;
@@ -170,7 +170,7 @@ fn reduce(value: &mut Value) {
     }
 }
 
-/// Leaves of what OpenAPI v2 defines for the whole document the parameters that its paths refer to.
+/// Removes the document-wide parameters of OpenAPI v2 to which no remaining path refers.
 fn reduce_swagger(map: &mut Map<String, Value>) {
     for global in ["info", "security", "securityDefinitions"] {
         map.remove(global);
@@ -182,7 +182,7 @@ fn reduce_swagger(map: &mut Map<String, Value>) {
     }
 }
 
-/// Discovery lists groups and resources in the random order of Go's maps.
+/// kube-apiserver lists groups and resources of discovery in the random order of Go's maps.
 fn by_name(entries: &mut [Value], key: &str) {
     entries.sort_by_key(|entry| entry[key].to_string());
 }

@@ -1,22 +1,22 @@
-//! Reading the messages that Kubernetes answers with as protobuf, field by field, as JSON.
+//! Decodes the protobuf messages of Kubernetes responses, field by field, to JSON.
 //!
-//! Everything that is on the wire is shown, empty texts included; what is not known makes the answer
-//! unreadable, so that it is compared as it stands.
+//! Every field on the wire is shown, empty strings included. An unknown field makes decoding fail,
+//! and then the bytes are compared.
 
 use serde_json::{Map, Value, json};
 
 const MAGIC: &[u8] = b"k8s\0";
 
-/// A field of a message: number, name, and what it holds.
-type Field = (u64, &'static str, Holds);
+/// A field of a message: number, name, and content.
+type Field = (u64, &'static str, FieldType);
 
 #[derive(Clone, Copy)]
-enum Holds {
+enum FieldType {
     Text,
     Number,
     Flag,
     Seconds,
-    /// Text by text.
+    /// A map of strings.
     Map,
     /// JSON within a message.
     Fields,
@@ -25,7 +25,7 @@ enum Holds {
     Texts,
 }
 
-use Holds::{Fields, Flag, Many, Number, One, Seconds, Text, Texts};
+use FieldType::{Fields, Flag, Many, Number, One, Seconds, Text, Texts};
 
 const OWNER: &[Field] = &[
     (1, "kind", Text),
@@ -55,8 +55,8 @@ const OBJECT_META: &[Field] = &[
     (8, "creationTimestamp", Seconds),
     (9, "deletionTimestamp", Seconds),
     (10, "deletionGracePeriodSeconds", Number),
-    (11, "labels", Holds::Map),
-    (12, "annotations", Holds::Map),
+    (11, "labels", FieldType::Map),
+    (12, "annotations", FieldType::Map),
     (13, "ownerReferences", Many(OWNER)),
     (14, "finalizers", Texts),
     (17, "managedFields", Many(MANAGER)),
@@ -92,7 +92,7 @@ const PARTIAL: &[Field] = &[(1, "metadata", One(OBJECT_META))];
 const PARTIAL_LIST: &[Field] = &[(1, "metadata", One(LIST_META)), (2, "items", Many(PARTIAL))];
 const PARTIAL_LIST_BETA: &[Field] = &[(1, "items", Many(PARTIAL)), (2, "metadata", One(LIST_META))];
 
-/// The document that these bytes are, if they are one.
+/// The document that these bytes encode; `None` if they encode none.
 pub(super) fn document(bytes: &[u8]) -> Option<Value> {
     let unknown = raw(bytes.strip_prefix(MAGIC)?)?;
     let [
@@ -121,7 +121,7 @@ pub(super) fn document(bytes: &[u8]) -> Option<Value> {
     Some(value)
 }
 
-/// The events that these bytes are: each behind its length.
+/// The watch events that these bytes encode, each with a length prefix.
 pub(super) fn events(mut bytes: &[u8]) -> Option<Vec<Value>> {
     let mut events = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
@@ -142,7 +142,7 @@ pub(super) fn events(mut bytes: &[u8]) -> Option<Vec<Value>> {
     bytes.is_empty().then_some(events)
 }
 
-/// A field as it is on the wire.
+/// A field in wire format.
 enum Raw<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
@@ -201,7 +201,7 @@ fn read(message: &[u8], known: &[Field]) -> Option<Value> {
             (Seconds, Raw::Bytes(bytes)) => *slot = time(bytes)?,
             (Fields, Raw::Bytes(bytes)) => *slot = serde_json::from_str(&text(bytes, 1)?).ok()?,
             (One(fields), Raw::Bytes(bytes)) => *slot = read(bytes, fields)?,
-            (Holds::Map, Raw::Bytes(bytes)) => slot[text(bytes, 1)?] = text(bytes, 2)?.into(),
+            (FieldType::Map, Raw::Bytes(bytes)) => slot[text(bytes, 1)?] = text(bytes, 2)?.into(),
             (Many(_) | Texts, Raw::Bytes(bytes)) => {
                 let item = match holds {
                     Many(fields) => read(bytes, fields)?,
@@ -218,7 +218,7 @@ fn read(message: &[u8], known: &[Field]) -> Option<Value> {
     Some(Value::Object(out))
 }
 
-/// A time as JSON shows it; null for none.
+/// A time in its JSON format; null for the zero time.
 fn time(message: &[u8]) -> Option<Value> {
     match &*raw(message)? {
         [] => Some(Value::Null),

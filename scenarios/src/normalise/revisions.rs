@@ -7,7 +7,7 @@ use base64::Engine as _;
 use regex::Regex;
 use serde_json::Value;
 
-/// The resourceVersions of the objects that a scenario saw.
+/// The resourceVersions of all objects in the scenario's responses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Revisions(BTreeSet<u64>);
 
@@ -17,8 +17,8 @@ pub(super) static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"((?:resourceVersion"?|Resource Version):\s*"?)(\d+)"#).expect("a valid pattern")
 });
 
-/// The resourceVersion of a collection or a bookmark, in YAML or JSON: the first in its metadata
-/// but for a continue token and a count, which no object has.
+/// The resourceVersion of a collection or a bookmark, in YAML or JSON: the first field of its
+/// metadata except a continue token and a count, which objects do not have.
 pub(super) static COLLECTION: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "a constant")]
     Regex::new(
@@ -28,12 +28,12 @@ pub(super) static COLLECTION: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 impl Revisions {
-    /// Notes the version of an object.
+    /// Adds the version of an object.
     pub(super) fn add(&mut self, text: &str) {
         self.0.extend(text.parse::<u64>().ok());
     }
 
-    /// Notes the versions that a text mentions by name.
+    /// Adds the versions that occur in a text.
     pub(super) fn collect_text(&mut self, text: &str) {
         let text = COLLECTION.replace_all(text, "$1");
         for found in WRITTEN.captures_iter(&text) {
@@ -41,7 +41,7 @@ impl Revisions {
         }
     }
 
-    /// The rank of an object's version; `None` for one never seen on an object.
+    /// The rank of an object's version; `None` if no object had it.
     pub(super) fn object(&self, text: &str) -> Option<String> {
         let version = text
             .parse()
@@ -55,18 +55,21 @@ impl Revisions {
         format!("<at rv {}>", self.0.range(..=version).count())
     }
 
-    /// A continue token by what it says.
+    /// A continue token by its content.
     pub(super) fn token(&self, token: &str) -> Option<String> {
         let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
             .decode(token)
             .ok()?;
-        let mut said: Value = serde_json::from_slice(&bytes).ok()?;
-        if let Some(version) = said["rv"].as_u64() {
-            said["rv"] = self.collection(version).into();
+        let mut content: Value = serde_json::from_slice(&bytes).ok()?;
+        if let Some(version) = content["rv"].as_u64() {
+            content["rv"] = self.collection(version).into();
         }
-        // Both spellings of the same key are in use.
-        let start = said["start"].as_str()?.trim_start_matches('/').to_owned();
-        said["start"] = start.into();
-        Some(format!("<continue {said}>"))
+        // Servers write the key with or without a leading slash.
+        let start = content["start"]
+            .as_str()?
+            .trim_start_matches('/')
+            .to_owned();
+        content["start"] = start.into();
+        Some(format!("<continue {content}>"))
     }
 }

@@ -1,4 +1,4 @@
-//! What the normaliser must and must not touch.
+//! What the normaliser replaces and what it leaves.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::run::Record;
 use crate::run::capture::{Capture, Head};
 use crate::scenario::Step;
 
-fn answer(body: &str) -> Record {
+fn response(body: &str) -> Record {
     let head = Head {
         status: 200,
         headers: vec![("date".into(), "now".into())],
@@ -50,13 +50,13 @@ fn bodies(records: &[Record]) -> Vec<Value> {
 }
 
 #[test]
-fn revisions_keep_their_order_and_collections_their_floor() {
+fn object_versions_become_ranks_and_collection_versions_the_last_rank() {
     let object = |rv: u32| json!({"kind": "Foo", "metadata": {"resourceVersion": rv.to_string()}});
     let list =
         json!({"kind": "FooList", "metadata": {"resourceVersion": "29"}, "items": [object(20)]});
     let bookmark = json!({"type": "BOOKMARK", "object": object(35)});
     let documents = [object(30), object(10), object(30), list, bookmark];
-    let records: Vec<Record> = documents.iter().map(|d| answer(&d.to_string())).collect();
+    let records: Vec<Record> = documents.iter().map(|d| response(&d.to_string())).collect();
     let got = bodies(&records);
     let version = |value: &Value| value["metadata"]["resourceVersion"].clone();
     assert_eq!(
@@ -68,9 +68,9 @@ fn revisions_keep_their_order_and_collections_their_floor() {
     assert_eq!(version(&got[4][0]["object"]), "<at rv 3>");
 }
 
-/// Or ranks would depend on what other scenarios write meanwhile.
+/// If it had one, ranks would depend on concurrent writes of other scenarios.
 #[test]
-fn a_page_that_is_read_as_text_has_no_version_of_an_object() {
+fn page_read_as_text_has_no_object_version() {
     use super::revisions::Revisions;
     let mut revisions = Revisions::default();
     for page in [
@@ -83,12 +83,12 @@ fn a_page_that_is_read_as_text_has_no_version_of_an_object() {
 }
 
 #[test]
-fn what_is_random_gets_a_name() {
+fn random_values_become_placeholders() {
     let now = jiff::Timestamp::now()
         .strftime("%Y-%m-%dT%H:%M:%SZ")
         .to_string();
     let check = |text: &str, normal: &str| {
-        let got = bodies(&[answer(&json!({ "x": text }).to_string())]);
+        let got = bodies(&[response(&json!({ "x": text }).to_string())]);
         assert_eq!(got[0]["x"], normal);
     };
     check("a 123e4567-e89b-12d3-a456-426614174000 b", "a <uid 1> b");
@@ -103,25 +103,25 @@ fn what_is_random_gets_a_name() {
 }
 
 #[test]
-fn causes_are_a_set() {
+fn causes_are_sorted() {
     let status = |first: &str, second: &str| {
         let cause = |name: &str| json!({"field": name, "message": "bad", "reason": "R"});
         json!({"kind": "Status", "details": {"causes": [cause(first), cause(second)]},
             "message": format!("x is invalid: [{first}: bad, {second}: bad]")})
     };
     let got = bodies(&[
-        answer(&status("b", "a").to_string()),
-        answer(&status("a", "b").to_string()),
+        response(&status("b", "a").to_string()),
+        response(&status("a", "b").to_string()),
     ]);
     assert_eq!(got[0], got[1]);
     assert_eq!(got[0]["message"], "x is invalid: [a: bad, b: bad]");
 }
 
 #[test]
-fn managed_fields_are_cut_from_texts() {
-    let mut exact = answer(r#"{"a":1,"managedFields":[{"f":"]\""}],"z":2}"#);
+fn managed_fields_are_removed_from_texts() {
+    let mut exact = response(r#"{"a":1,"managedFields":[{"f":"]\""}],"z":2}"#);
     exact.step.exact = true;
-    let yaml = answer("a:\n  managedFields:\n  - x: 1\n    z: 2\n  name: n\n");
+    let yaml = response("a:\n  managedFields:\n  - x: 1\n    z: 2\n  name: n\n");
     let got = bodies(&[exact, yaml]);
     assert_eq!(got[0], json!([r#"{"a":1,"z":2}"#]));
     assert_eq!(got[1], json!(["a:", "  name: n"]));
@@ -152,7 +152,7 @@ fn protobuf_is_read_to_its_end() {
         document
     };
     let record = |bytes: Vec<u8>| {
-        let mut record = answer("");
+        let mut record = response("");
         record.capture.out = bytes;
         record
     };

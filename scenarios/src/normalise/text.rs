@@ -1,4 +1,4 @@
-//! Normalising text.
+//! Normalises text.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::revisions::{COLLECTION, Revisions, WRITTEN};
 /// Longer strings are shown by their beginning, length and hash.
 const LONG: usize = 4000;
 
-/// Replaces what is random or depends on the moment.
+/// Replaces random and time-dependent parts of texts.
 pub(super) struct Texts {
     pub(super) revisions: Revisions,
     uids: HashMap<String, usize>,
@@ -49,7 +49,7 @@ impl Texts {
         })
     }
 
-    /// A string of an answer.
+    /// A string of a response.
     pub(super) fn plain(&mut self, text: &str) -> String {
         let mut text = text.to_owned();
         for mask in &self.masks {
@@ -110,17 +110,17 @@ impl Texts {
         let text = self.plain(&drop_managed_fields(text));
         let text = self.patterns.age.replace_all(&text, "$1<age>  ");
         let text = self.patterns.diff_file.replace_all(&text, "$1");
-        let mut kept: Vec<&str> = text
+        let mut remaining: Vec<&str> = text
             .lines()
-            // The core Events API is no part of an aggregated server.
+            // An aggregated server has no core Events API.
             .filter(|line| !(line.starts_with("Events:") && line.ends_with("<none>")))
             .map(str::trim_end)
             .collect();
-        // A list of errors: Go's order of siblings is random.
-        for run in kept.chunk_by_mut(|a, b| a.starts_with("* ") && b.starts_with("* ")) {
+        // The errors of a list are siblings, whose order in Go is random.
+        for run in remaining.chunk_by_mut(|a, b| a.starts_with("* ") && b.starts_with("* ")) {
             run.sort_unstable();
         }
-        lines(&kept.join("\n"))
+        lines(&remaining.join("\n"))
     }
 }
 
@@ -136,7 +136,8 @@ impl Patterns {
             current: Regex::new(
                 r"(resource version: \d+, current: |too old resource version: \d+ \()\d+",
             )?,
-            // A whole patched object, quoted: its keys are compared where it is an answer.
+            // A whole patched object, quoted. Its keys are compared where the object is the
+            // response.
             embedded: Regex::new(r#"Invalid value: "\{(?:[^"\\]|\\.)*\}""#)?,
             server: Regex::new(r"127\.0\.0\.1:\d+")?,
             hash: Regex::new(r"hash=[0-9A-F]{16,}")?,
@@ -149,7 +150,7 @@ impl Patterns {
     }
 }
 
-/// A time of this day is the server's own; any other was sent by the scenario.
+/// A time of today was set by the server; any other was sent by the scenario.
 fn moment(text: &str) -> String {
     let day = SignedDuration::from_hours(24);
     let own = format!("{}Z", text.trim_end_matches('Z').replace(' ', "T"))
@@ -179,13 +180,13 @@ fn shorten(text: String) -> String {
     format!("{start}… <{} bytes, hash {hash:08x}>", text.len())
 }
 
-/// Cuts managedFields out of JSON or YAML text.
+/// Removes managedFields from JSON or YAML text.
 fn drop_managed_fields(text: &str) -> String {
     let mut json = text.to_owned();
     while let Some((start, end)) = managed_fields(&json) {
         json.replace_range(start..end, "");
     }
-    let mut kept = String::with_capacity(json.len());
+    let mut remaining = String::with_capacity(json.len());
     let mut cutting: Option<usize> = None;
     for line in json.split_inclusive('\n') {
         let indent = line.len() - line.trim_start().len();
@@ -195,13 +196,13 @@ fn drop_managed_fields(text: &str) -> String {
             cutting = Some(indent);
         }
         if cutting.is_none() {
-            kept.push_str(line);
+            remaining.push_str(line);
         }
     }
-    kept
+    remaining
 }
 
-/// Where a `"managedFields":[…]` member of a JSON text stands, with one comma.
+/// The range of a `"managedFields":[…]` member of a JSON text, with one comma.
 fn managed_fields(json: &str) -> Option<(usize, usize)> {
     const KEY: &str = "\"managedFields\":[";
     let start = json.find(KEY)?;

@@ -1,24 +1,24 @@
-//! An answer while it arrives.
+//! A response as it arrives.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::sync::watch;
 
-/// What has arrived of an answer.
+/// The parts of a response that have arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Capture {
-    /// HTTP status and headers, for a request.
+    /// HTTP status and headers of a request.
     pub head: Option<Head>,
     /// Body, or standard output.
     pub out: Vec<u8>,
     /// Standard error.
     pub err: Vec<u8>,
-    /// Exit code, for a command that ended by itself.
+    /// Exit code of a command that ended by itself.
     pub exit: Option<i32>,
-    /// Nothing more will come.
+    /// The response is complete.
     pub ended: bool,
-    /// Why it ended, when that is no part of the protocol.
+    /// A failure outside of the protocol.
     pub failure: Option<String>,
 }
 
@@ -31,20 +31,20 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
 }
 
-/// When an answer has been awaited long enough.
+/// Condition that ends a wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// Until it ends.
+    /// The response ends.
     End,
-    /// Until it ends or has so many lines.
+    /// The response ends or has this many lines.
     Lines(usize),
 }
 
-/// The reader's side of an answer.
+/// The receiving side of a response.
 pub type Watched = watch::Receiver<Capture>;
 
 impl Capture {
-    /// The lines of the body that have arrived whole.
+    /// Number of complete lines of the body.
     #[must_use]
     pub fn lines(&self) -> usize {
         self.out.iter().filter(|byte| **byte == b'\n').count()
@@ -69,32 +69,29 @@ impl Capture {
     }
 }
 
-/// Waits for an answer.
+/// Waits for a response.
 ///
 /// # Errors
-/// When `patience` ends first or the answer broke off.
-pub async fn wait(mut watched: Watched, until: Until, patience: Duration) -> Result<Capture> {
+/// If the timeout expires first or the response failed.
+pub async fn wait(mut watched: Watched, until: Until, limit: Duration) -> Result<Capture> {
     let enough = |capture: &Capture| match until {
         Until::End => capture.ended,
         Until::Lines(count) => capture.ended || capture.lines() >= count,
     };
-    let waited = tokio::time::timeout(patience, watched.wait_for(enough))
+    let waited = tokio::time::timeout(limit, watched.wait_for(enough))
         .await
         .map(|_| ());
     let mut capture = watched.borrow().clone();
     if let Some(failure) = &capture.failure {
         bail!(
-            "{failure}; so far: {}{}",
+            "{failure}; received: {}{}",
             capture.text(),
             String::from_utf8_lossy(&capture.err)
         );
     }
     if waited.is_err() {
         let err = String::from_utf8_lossy(&capture.err);
-        bail!(
-            "nothing more after {patience:?}; so far: {}{err}",
-            capture.text()
-        );
+        bail!("timeout after {limit:?}; received: {}{err}", capture.text());
     }
     if let Until::Lines(count) = until {
         capture.cut(count);

@@ -1,4 +1,4 @@
-//! Judging an answer by itself.
+//! Checks a response against its step's expectation.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -7,10 +7,10 @@ use super::capture::Capture;
 use super::variables::Variables;
 use crate::scenario::Expect;
 
-/// Checks an answer against what its step expects.
+/// Checks a response against the expectation of its step.
 ///
 /// # Errors
-/// Says what is missed, and shows the answer.
+/// The first missed expectation, with the response.
 pub fn check(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<()> {
     let missed = match &capture.head {
         Some(head) => status(expect, head.status).and_then(|()| headers(expect, capture)),
@@ -21,7 +21,7 @@ pub fn check(expect: &Expect, variables: &Variables, capture: &Capture) -> Resul
         .with_context(|| {
             let shown: String = capture.text().chars().take(2000).collect();
             format!(
-                "the answer was: {shown}{}",
+                "the response was: {shown}{}",
                 String::from_utf8_lossy(&capture.err)
             )
         })
@@ -29,30 +29,33 @@ pub fn check(expect: &Expect, variables: &Variables, capture: &Capture) -> Resul
 
 fn status(expect: &Expect, status: u16) -> Result<()> {
     match expect.status {
-        Some(wanted) => ensure!(status == wanted, "status {status} instead of {wanted}"),
-        None => ensure!((200..300).contains(&status), "status {status}"),
+        Some(wanted) => ensure!(status == wanted, "status {status}, expected {wanted}"),
+        None => ensure!(
+            (200..300).contains(&status),
+            "status {status}, expected 2xx"
+        ),
     }
     Ok(())
 }
 
 fn exit(expect: &Expect, exit: Option<i32>) -> Result<()> {
-    // A command that the runner ended has no exit code.
+    // A command that the runner stopped has no exit code.
     if let Some(exit) = exit {
         let wanted = expect.exit.unwrap_or(0);
-        ensure!(exit == wanted, "exit code {exit} instead of {wanted}");
+        ensure!(exit == wanted, "exit code {exit}, expected {wanted}");
     }
     Ok(())
 }
 
 fn headers(expect: &Expect, capture: &Capture) -> Result<()> {
-    let head = capture.head.as_ref().context("no HTTP answer")?;
+    let head = capture.head.as_ref().context("no HTTP response")?;
     for (name, wanted) in &expect.headers {
         let mut found = head
             .headers
             .iter()
             .filter(|(key, _)| key.eq_ignore_ascii_case(name));
         if !found.any(|(_, value)| value == wanted) {
-            bail!("no header {name}: {wanted} among {:?}", head.headers);
+            bail!("header {name}: {wanted} is missing in {:?}", head.headers);
         }
     }
     Ok(())
@@ -65,23 +68,20 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
         ensure!(text.contains(&wanted), "the text {wanted:?} is missing");
     }
     if expect.body.is_some() || !expect.absent.is_empty() {
-        let body: Value = serde_json::from_slice(&capture.out).context("the body is no JSON")?;
+        let body: Value = serde_json::from_slice(&capture.out).context("the body is not JSON")?;
         if let Some(wanted) = &expect.body {
             subset("", &variables.fill_value(wanted)?, &body)?;
         }
         for pointer in &expect.absent {
-            ensure!(
-                body.pointer(pointer).is_none(),
-                "{pointer} should not be there"
-            );
+            ensure!(body.pointer(pointer).is_none(), "{pointer} must be absent");
         }
     }
     let events = capture.text();
     if let Some(wanted) = expect.numeric_client {
-        let kept = kept_by_a_numeric_client(&events)?;
+        let kept = events_kept_by_numeric_client(&events)?;
         ensure!(
             kept == wanted,
-            "a client that compares versions as doubles keeps {kept} events, not {wanted}"
+            "a client that compares versions as doubles keeps {kept} events, expected {wanted}"
         );
     }
     let Some(wanted) = &expect.events else {
@@ -90,12 +90,12 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
     let events: Vec<&str> = events.lines().collect();
     ensure!(
         events.len() == wanted.len(),
-        "{} events, not {}",
+        "{} events, expected {}",
         events.len(),
         wanted.len()
     );
     for (index, (wanted, event)) in wanted.iter().zip(events).enumerate() {
-        let event = serde_json::from_str(event).context("an event is no JSON")?;
+        let event = serde_json::from_str(event).context("an event is not JSON")?;
         subset(
             &format!("event {index} "),
             &variables.fill_value(wanted)?,
@@ -105,15 +105,19 @@ fn content(expect: &Expect, variables: &Variables, capture: &Capture) -> Result<
     Ok(())
 }
 
-/// How many events are left if versions are read as JavaScript's `Number` does, and an event is
-/// dropped whose version is not above the last (kubernetes-sigs/headlamp#6548).
-fn kept_by_a_numeric_client(events: &str) -> Result<usize> {
+/// Number of events that remain in a client that parses versions as JavaScript's `Number` and drops
+/// an event whose version is not greater than the last (kubernetes-sigs/headlamp#6548).
+fn events_kept_by_numeric_client(events: &str) -> Result<usize> {
     let (mut newest, mut kept) = (0.0_f64, 0);
     for event in events.lines() {
-        let event: Value = serde_json::from_str(event).context("an event is no JSON")?;
+        let event: Value = serde_json::from_str(event).context("an event is not JSON")?;
         let version = event.pointer("/object/metadata/resourceVersion");
-        let version = version.and_then(Value::as_str).context("no version")?;
-        let version: f64 = version.parse().context("a version is no number")?;
+        let version = version
+            .and_then(Value::as_str)
+            .context("an event has no resourceVersion")?;
+        let version: f64 = version
+            .parse()
+            .context("a resourceVersion is not a number")?;
         if version > newest {
             newest = version;
             kept += 1;
@@ -122,7 +126,7 @@ fn kept_by_a_numeric_client(events: &str) -> Result<usize> {
     Ok(kept)
 }
 
-/// Whether `actual` has all that `wanted` has: objects may have more keys, all else must be equal.
+/// Checks that `actual` contains `wanted`: objects may have more keys, all else must be equal.
 fn subset(path: &str, wanted: &Value, actual: &Value) -> Result<()> {
     match (wanted, actual) {
         (Value::Object(wanted), Value::Object(actual)) => {
@@ -137,7 +141,7 @@ fn subset(path: &str, wanted: &Value, actual: &Value) -> Result<()> {
         (Value::Array(wanted), Value::Array(actual)) => {
             ensure!(
                 wanted.len() == actual.len(),
-                "{path} has {} items, not {}",
+                "{path} has {} items, expected {}",
                 actual.len(),
                 wanted.len()
             );
@@ -145,7 +149,7 @@ fn subset(path: &str, wanted: &Value, actual: &Value) -> Result<()> {
                 subset(&format!("{path}/{index}"), wanted, actual)?;
             }
         }
-        _ => ensure!(wanted == actual, "{path} is {actual}, not {wanted}"),
+        _ => ensure!(wanted == actual, "{path} is {actual}, expected {wanted}"),
     }
     Ok(())
 }
@@ -155,20 +159,20 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_numeric_client_drops_what_a_double_cannot_tell_apart() {
+    fn numeric_client_drops_versions_equal_as_doubles() {
         let kept = |first: u64| {
             let event = |it: u64| {
                 json!({"object": {"metadata": {"resourceVersion": it.to_string()}}}).to_string()
             };
             let events: Vec<String> = (first..first + 40).map(event).collect();
-            super::kept_by_a_numeric_client(&events.join("\n")).expect("versions")
+            super::events_kept_by_numeric_client(&events.join("\n")).expect("versions")
         };
         assert!(kept(263_192_435_177_456_073) <= 3);
         assert_eq!(kept((1 << 53) - 40), 40);
     }
 
     #[test]
-    fn a_subset_may_leave_out_keys_only() {
+    fn subset_may_omit_keys_only() {
         let actual = json!({"a": 1, "b": [{"c": "x", "d": null}]});
         let check = |wanted: serde_json::Value, holds: bool| {
             assert_eq!(

@@ -17,7 +17,7 @@ use crate::scenario::Step;
 /// Starts kubectl in `folder`/work with the kubeconfig beside it.
 ///
 /// # Errors
-/// When a variable is not set or kubectl cannot be started.
+/// If a variable is not set or kubectl cannot be started.
 pub fn start(
     engine: &Engine,
     variables: &Variables,
@@ -45,12 +45,12 @@ pub fn start(
     Ok((command.spawn().context("cannot start kubectl")?, stdin))
 }
 
-/// Feeds standard input and reads the output until the process ends.
+/// Writes standard input and reads the output until the process ends.
 pub async fn receive(mut child: Child, stdin: String, sink: Sender<Capture>) {
     let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(mut input) = input {
-            // kubectl may end without reading all of it.
+            // kubectl may exit without reading all input.
             let _ = input.write_all(stdin.as_bytes()).await;
         }
     };

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::engine::client::Client;
 use crate::scenario::Step;
 
-/// A request ready to be sent.
+/// A request that can be sent.
 #[derive(Debug)]
 pub struct Prepared {
     client: Client,
@@ -21,11 +21,11 @@ pub struct Prepared {
     body: Bytes,
 }
 
-/// Fills in variables and defaults: JSON as content type of a body, and the certificate unless the
-/// step sends `Authorization` itself.
+/// Fills in variables and defaults: JSON as content type of a body, and the administrator's
+/// certificate unless the step sends `Authorization`.
 ///
 /// # Errors
-/// When a variable is not set.
+/// If a variable is not set.
 pub fn prepare(
     engine: &Engine,
     variables: &Variables,
@@ -36,7 +36,7 @@ pub fn prepare(
     let request = variables.fill(request)?;
     let (method, path) = request
         .split_once(' ')
-        .context("a request reads `METHOD path`")?;
+        .context("a request must be `METHOD path`")?;
     ensure!(!path.is_empty(), "the path is empty");
     let path = match path.strip_prefix('/') {
         Some(_) => path.to_owned(),
@@ -75,10 +75,10 @@ pub fn prepare(
     })
 }
 
-/// Sends the request; returns when the head of the answer is there, with the rest still to come.
+/// Sends the request; returns when the head of the response has arrived.
 ///
 /// # Errors
-/// When no answer arrives.
+/// If no response arrives.
 pub async fn send(
     request: Prepared,
     sink: &Sender<Capture>,
@@ -90,24 +90,24 @@ pub async fn send(
         headers,
         body,
     } = request;
-    let answer = client.send(&method, &path, &headers, body).await?;
-    let headers = answer.headers().iter().map(|(name, value)| {
+    let response = client.send(&method, &path, &headers, body).await?;
+    let headers = response.headers().iter().map(|(name, value)| {
         (
             name.to_string(),
             String::from_utf8_lossy(value.as_bytes()).into_owned(),
         )
     });
     let head = Head {
-        status: answer.status().as_u16(),
+        status: response.status().as_u16(),
         headers: headers.collect(),
     };
     sink.send_modify(|capture| capture.head = Some(head));
-    Ok(answer)
+    Ok(response)
 }
 
 /// Reads the body until it ends.
-pub async fn receive(answer: http::Response<hyper::body::Incoming>, sink: Sender<Capture>) {
-    let mut body = answer.into_body();
+pub async fn receive(response: http::Response<hyper::body::Incoming>, sink: Sender<Capture>) {
+    let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
         match frame.map(hyper::body::Frame::into_data) {
             Ok(Ok(data)) => sink.send_modify(|capture| capture.out.extend_from_slice(&data)),

@@ -12,7 +12,7 @@ use super::capture::Capture;
 pub struct Variables(HashMap<String, String>);
 
 impl Variables {
-    /// With `${NS}`, the scenario's namespace, set.
+    /// Variables with `${NS}`, the scenario's namespace, set.
     #[must_use]
     pub fn new(namespace: &str) -> Self {
         Self(HashMap::from([("NS".to_owned(), namespace.to_owned())]))
@@ -26,7 +26,7 @@ impl Variables {
     /// Replaces every `${name}`; `${text*count}` repeats a text.
     ///
     /// # Errors
-    /// When a name is not set.
+    /// If a name is not set.
     pub fn fill(&self, text: &str) -> Result<String> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
@@ -40,8 +40,8 @@ impl Variables {
         Ok(filled)
     }
 
-    /// The value of what `text` begins with, and what follows its brace. A repeated text may hold
-    /// braces itself.
+    /// The value of the variable at the start of `text`, and the text after its closing brace. A
+    /// repeated text may contain braces.
     fn value<'t>(&self, text: &'t str) -> Result<(String, &'t str)> {
         for (at, _) in text.match_indices('}') {
             let (name, after) = (&text[..at], &text[at + 1..]);
@@ -54,15 +54,15 @@ impl Variables {
             }
         }
         bail!(
-            "nothing is set for ${{{}",
+            "variable is not set: ${{{}",
             text.chars().take(40).collect::<String>()
         )
     }
 
-    /// Fills all strings and keys of a JSON value.
+    /// Fills in all strings and keys of a JSON value.
     ///
     /// # Errors
-    /// When a name is not set.
+    /// If a name is not set.
     pub fn fill_value(&self, value: &Value) -> Result<Value> {
         Ok(match value {
             Value::String(text) => Value::String(self.fill(text)?),
@@ -81,13 +81,13 @@ impl Variables {
         })
     }
 
-    /// Takes `source` (JSON pointer, `header:Name` or `stdout`) out of an answer.
+    /// Sets a variable from `source` (JSON pointer, `header:Name` or `stdout`) of a response.
     ///
     /// # Errors
-    /// When the answer has no such part.
+    /// If the response has no such part.
     pub fn save(&mut self, name: &str, source: &str, capture: &Capture) -> Result<()> {
         let value = if let Some(header) = source.strip_prefix("header:") {
-            let head = capture.head.as_ref().context("no HTTP answer")?;
+            let head = capture.head.as_ref().context("no HTTP response")?;
             let mut headers = head.headers.iter();
             headers
                 .find(|(key, _)| key.eq_ignore_ascii_case(header))
@@ -95,11 +95,12 @@ impl Variables {
         } else if source == "stdout" {
             Some(capture.text().trim_end().to_owned())
         } else {
-            let body: Value = serde_json::from_slice(&capture.out).context("no JSON answer")?;
+            let body: Value =
+                serde_json::from_slice(&capture.out).context("the response is not JSON")?;
             body.pointer(source)
                 .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
         };
-        let value = value.with_context(|| format!("the answer has no {source}"))?;
+        let value = value.with_context(|| format!("the response has no {source}"))?;
         self.set(name, &value);
         Ok(())
     }

@@ -1,12 +1,12 @@
-//! Splitting a command line into words.
+//! Splits a command line into words.
 
 use anyhow::{Result, bail};
 
-/// Splits as a shell does: blanks separate, single quotes keep everything, double quotes keep
-/// everything but backslash escapes of `"` and `\`.
+/// Splits as a shell does: whitespace separates, single quotes keep everything, double quotes keep
+/// everything except backslash escapes of `"` and `\`.
 ///
 /// # Errors
-/// When a quote is not closed.
+/// If a quote is not closed.
 pub fn split(line: &str) -> Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -28,7 +28,7 @@ pub fn split(line: &str) -> Result<Vec<String>> {
         }
     }
     if quote.is_some() {
-        bail!("a quote is not closed in: {line}");
+        bail!("unclosed quote in: {line}");
     }
     words.extend(word);
     Ok(words)

@@ -1,12 +1,13 @@
-//! What a client sends must not decide how much work or memory it costs without a bound.
+//! Input of a client must not cause unbounded work or memory.
 //!
-//! The part of that rule which a syntax tree shows, in the crates that a request passes through: a
-//! search of a list inside a loop, list operations at index 0, recursion, and reads or channels without
-//! an end. A place whose size is bounded otherwise says so: a comment `// bounded: WHY` on the line or in
-//! the comment above it, or a row in `bounds/known.rs` where one reason holds for many places. What no tool sees is in the review checklist of CONTRIBUTING.md.
+//! This checks the part of the rule that a syntax tree shows, in the crates that process requests:
+//! a search of a list inside a loop, list operations at index 0, recursion, and reads or channels
+//! without a limit. Code whose size is bounded otherwise states the bound: in a comment `//
+//! bounded: WHY` on the line or above it, or in a row of `bounds/known.rs` where one reason holds
+//! for many places. The review checklist of CONTRIBUTING.md covers what no tool detects.
 
 mod known;
-mod walk;
+mod visitor;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +16,7 @@ use anyhow::{Context as _, Result};
 
 use super::{files, relative};
 
-/// Crates that a request passes through.
+/// Crates that process requests.
 const REQUEST_PATH: &[&str] = &[
     "crates/api-types/src",
     "crates/crd-schema/src",
@@ -23,9 +24,9 @@ const REQUEST_PATH: &[&str] = &[
     "crates/watch-cache/src",
     "gateway/src",
 ];
-/// The comment that says why something is bounded.
+/// Prefix of the comment that states a bound.
 const BOUNDED: &str = "bounded:";
-/// Texts that have no bound wherever they stand; each with the fix.
+/// Calls without a limit; each with the fix.
 const UNBOUNDED: &[(&str, &str)] = &[
     (
         concat!("disable_recursion", "_limit"),
@@ -37,31 +38,31 @@ const UNBOUNDED: &[(&str, &str)] = &[
     ),
     (
         concat!(".collect()", ".await"),
-        "a body or stream collects without end: read it with a limit",
+        "collects a body or stream without a limit: read it with a limit",
     ),
     (
         concat!("unbounded", "_channel("),
-        "use a bounded channel and say what happens when it is full",
+        "use a bounded channel and document what happens when it is full",
     ),
     (
         concat!("mpsc::", "unbounded("),
-        "use a bounded channel and say what happens when it is full",
+        "use a bounded channel and document what happens when it is full",
     ),
 ];
-/// Only there patterns are compiled, with limits of their own.
-const REGEX_HOME: &str = "crates/crd-schema/src/";
+/// The only folder that compiles patterns; it sets their limits.
+const REGEX_FOLDER: &str = "crates/crd-schema/src/";
 const REGEX_NEW: &[&str] = &[concat!("Regex", "::new("), concat!("RegexSet", "::new(")];
 
-/// A place without a stated bound.
+/// Code without a stated bound.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     line: usize,
-    /// The function around; empty where there is none.
+    /// The enclosing function; empty if there is none.
     function: String,
     text: String,
 }
 
-/// Checks the crates of the request path.
+/// Checks the crates that process requests.
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut used = BTreeSet::new();
@@ -87,7 +88,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     for (number, (file, function, _)) in known::PLACES.iter().enumerate() {
         if !used.contains(&number) {
             problems.push(format!(
-                "xtask/src/tidy/bounds/known.rs: {function} of {file} needs its row no more: remove it"
+                "xtask/src/tidy/bounds/known.rs: remove the row of {function} of {file}, which is not needed"
             ));
         }
     }
@@ -95,13 +96,13 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
 }
 
 fn check_text(name: &str, text: &str) -> Result<Vec<Place>> {
-    let mut places = walk::places(&syn::parse_file(text)?);
+    let mut places = visitor::places(&syn::parse_file(text)?);
     let production = text.split("#[cfg(test)]").next().unwrap_or_default();
     for (number, line) in production.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
         let regex = REGEX_NEW
             .iter()
-            .filter(|_| !name.starts_with(REGEX_HOME))
+            .filter(|_| !name.starts_with(REGEX_FOLDER))
             .map(|text| (*text, "compile patterns in crd-schema, which limits them"));
         for (text, fix) in UNBOUNDED.iter().copied().chain(regex) {
             if code.contains(text) {
@@ -123,7 +124,7 @@ fn check_text(name: &str, text: &str) -> Result<Vec<Place>> {
     Ok(places)
 }
 
-/// Whether the line, or the comment and attributes above it, says what bounds it.
+/// Whether the line, or the comment and attributes above it, states the bound.
 fn is_explained(lines: &[&str], line: usize) -> bool {
     let before = lines.iter().take(line);
     let mut before = before.rev();
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn searches_that_are_bounded_are_not() {
+    fn bounded_searches_are_accepted() {
         for text in [
             "fn f(w: &[u8]) -> bool {\n w.contains(&1)\n}",
             "fn f(v: &[u8], w: &HashSet<u8>) {\n for x in v {\n w.contains(x);\n }\n}",
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_not_shifted() {
+    fn operations_at_index_zero_are_found() {
         assert_eq!(
             found("fn f(w: &mut Vec<u8>) {\n w.insert(0, 1);\n w.remove(0);\n w.insert(1, 1);\n}"),
             [2, 3]
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn recursion_names_its_bound() {
+    fn recursion_without_a_bound_is_found() {
         assert_eq!(found("fn f(v: &V) {\n for x in v {\n f(x);\n }\n}"), [1]);
         assert_eq!(
             found("impl A {\n fn f(&self) {\n self.child.f();\n Self::f(x);\n }\n}"),
@@ -188,7 +189,7 @@ mod tests {
             found("// bounded: by the parser\nfn f(v: &V) {\n f(v);\n}"),
             [0; 0]
         );
-        // Another function of the same name is none.
+        // A call of another function with the same name is not recursion.
         assert_eq!(
             found("impl A {\n fn f(&self) {\n self.0.f();\n b::f();\n }\n}"),
             [0; 0]
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn unbounded_things_are_found() {
+    fn calls_without_a_limit_are_found() {
         let text = concat!(
             "fn f() {\n let x = body.collect()",
             ".await;\n let y = Regex",

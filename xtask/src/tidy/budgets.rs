@@ -1,7 +1,7 @@
-//! Files stay readable in one sitting.
+//! Limits of the length of files and functions.
 //!
-//! Limits from linkerd2-proxy, the one large Rust codebase that holds its tail: a file of more
-//! than 500 lines or a function of more than 80 is split.
+//! linkerd2-proxy has the same limits: split a file of more than 500 lines or a function of more
+//! than 80.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use syn::visit::Visit;
 
 use super::{files, relative};
 
-/// No file is longer, lines.
+/// Limit of a file, in lines.
 const FILE_LINES: usize = 500;
-/// No function is longer, lines from its signature to its closing brace.
+/// Limit of a function, in lines from its signature to its closing brace.
 const FUNCTION_LINES: usize = 80;
 /// Generated code and pure data tables.
 const EXEMPT: &[&str] = &["proto/src/gen/"];
-/// Text that means work was left undone.
+/// Text that marks unfinished work.
 const UNFINISHED: &[&str] = &[
     concat!("todo", "!("),
     concat!("unimplemented", "!("),
@@ -59,18 +59,18 @@ fn check_text(name: &str, text: &str) -> Vec<String> {
     }
     if !text.starts_with("//!") {
         problems.push(format!(
-            "{name}: begin with a `//!` line that says what the file is for"
+            "{name}: add a `//!` line with the purpose of the file"
         ));
     }
     for unfinished in UNFINISHED.iter().filter(|mark| text.contains(**mark)) {
         problems.push(format!(
-            "{name}: holds `{unfinished}`: finish it or file an issue"
+            "{name}: contains `{unfinished}`: finish it or file an issue"
         ));
     }
     problems
 }
 
-/// Walks a file and collects functions that are too long.
+/// Collects the functions of a file that are too long.
 struct Functions<'a> {
     file: &'a str,
     problems: &'a mut Vec<String>,
@@ -106,13 +106,13 @@ mod tests {
     use super::check_text;
 
     #[test]
-    fn a_long_file_is_named() {
+    fn long_file_is_reported() {
         let text = format!("//! Doc.\n{}", "\n".repeat(super::FILE_LINES));
         assert_eq!(check_text("x.rs", &text).len(), 1);
     }
 
     #[test]
-    fn unfinished_work_and_missing_docs_are_named() {
+    fn unfinished_work_and_missing_docs_are_reported() {
         let text = format!("fn f() {{ {}) }}", super::UNFINISHED[0]);
         assert_eq!(check_text("a/mod.rs", &text).len(), 3);
     }

@@ -1,7 +1,8 @@
 //! Dependencies point one way.
 //!
-//! Two tables: what each crate of the workspace may depend on, and what each module of the gateway
-//! may import. Non-local properties rot unless a test holds them.
+//! Two tables: the crates of the workspace on which each crate may depend, and the modules that
+//! each module of the gateway may import. Reviews of single changes do not preserve such a
+//! property, so a test does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use super::{files, relative};
 
-/// crate → crates of the workspace it may depend on (tests may use more).
+/// crate → crates of the workspace on which it may depend (tests may use more).
 const CRATES: &[(&str, &[&str])] = &[
     ("backend-proto", &[]),
     ("kube-json", &[]),
@@ -39,7 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &[]),
-    // The gateway knows no driver; standalone starts one beside it.
+    // The gateway depends on no driver; standalone starts one as a process.
     ("standalone", &["gateway", "pki"]),
     ("ark-apiserver", &["gateway", "kube-json", "standalone"]),
     (
@@ -60,9 +61,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Libraries that do no IO: a runtime or a socket among their dependencies is a design error.
+/// Libraries without IO: they must not depend on a runtime or a socket.
 const SANS_IO: &[&str] = &["kube-json", "api-types", "crd-schema"];
-/// What a sans-IO library must not use.
+/// Crates that a library without IO must not use.
 const IO_CRATES: &[&str] = &["tokio", "hyper", "tonic", "axum", "rusqlite", "http"];
 
 /// Gateway modules from the inside out; each may import those of earlier rows and itself.
@@ -80,7 +81,7 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["config"],
     &["app"],
 ];
-/// Rows whose modules may know a sibling, with the reason.
+/// Rows whose modules may import a sibling, with the reason.
 const GATEWAY_SIBLINGS: &[(&str, &str, &str)] = &[];
 
 /// Checks the dependency tables of all crates.
@@ -140,20 +141,20 @@ pub(super) fn gateway_modules(root: &Path) -> Result<Vec<String>> {
     let source = root.join("gateway/src");
     let mut problems = Vec::new();
     for path in files(&source, "rs")? {
-        let inside = relative(&source, &path);
-        let module = inside
+        let module_path = relative(&source, &path);
+        let module = module_path
             .split('/')
             .next()
             .unwrap_or_default()
             .trim_end_matches(".rs");
-        // Tests may reach for whatever they need.
-        if module == "lib" || module == "main" || inside.ends_with("/tests.rs") {
+        // Tests may import any module.
+        if module == "lib" || module == "main" || module_path.ends_with("/tests.rs") {
             continue;
         }
         let text = std::fs::read_to_string(&path)?;
         for used in imported_modules(&text) {
-            if let Some(problem) = judge(module, &used) {
-                problems.push(format!("gateway/src/{inside}: {problem}"));
+            if let Some(problem) = check_import(module, &used) {
+                problems.push(format!("gateway/src/{module_path}: {problem}"));
             }
         }
     }
@@ -181,7 +182,7 @@ fn imported_modules(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn judge(module: &str, used: &str) -> Option<String> {
+fn check_import(module: &str, used: &str) -> Option<String> {
     if module == used {
         return None;
     }
@@ -192,26 +193,26 @@ fn judge(module: &str, used: &str) -> Option<String> {
     let Some(other) = row(used) else {
         return Some(format!("module {used} has no row in GATEWAY_LAYERS"));
     };
-    let excused = GATEWAY_SIBLINGS
+    let permitted = GATEWAY_SIBLINGS
         .iter()
         .any(|(from, to, _)| *from == module && *to == used);
-    (other >= own && !excused).then(|| format!("{module} must not import {used}"))
+    (other >= own && !permitted).then(|| format!("{module} must not import {used}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{imported_modules, judge};
+    use super::{check_import, imported_modules};
 
     #[test]
-    fn an_upward_import_is_refused() {
-        assert!(judge("codec", "handlers").is_some());
-        assert!(judge("handlers", "codec").is_none());
-        assert!(judge("codec", "codec").is_none());
-        assert!(judge("codec", "unheard_of").is_some());
+    fn upward_import_is_rejected() {
+        assert!(check_import("codec", "handlers").is_some());
+        assert!(check_import("handlers", "codec").is_none());
+        assert!(check_import("codec", "codec").is_none());
+        assert!(check_import("codec", "unheard_of").is_some());
     }
 
     #[test]
-    fn imports_are_found_in_code_only() {
+    fn imports_in_comments_are_ignored() {
         let text = "use crate::store::Store;\n// crate::app\nfn f(x: crate::codec::T) {}\n";
         let found: Vec<String> = imported_modules(text).into_iter().collect();
         assert_eq!(found, ["codec", "store"]);

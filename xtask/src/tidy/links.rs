@@ -1,4 +1,4 @@
-//! Every relative link in the documentation points at something.
+//! Every relative link in the documentation must resolve.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
         for target in targets(&text) {
             if !folder.join(&target).exists() {
                 problems.push(format!(
-                    "{}: link to {target} leads nowhere",
+                    "{}: broken link to {target}",
                     relative(root, &path)
                 ));
             }

@@ -1,4 +1,4 @@
-//! Every proof that docs/promises.md names is in the file it links to.
+//! Every proof that docs/promises.md names must be in the file to which it links.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 const PAGE: &str = "docs/promises.md";
 
-/// Checks the page; links themselves are checked as everywhere.
+/// Checks the names of docs/promises.md; `links` checks its links.
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("docs");
     let page = std::fs::read_to_string(root.join(PAGE))?;
@@ -45,7 +45,7 @@ mod tests {
     use super::proofs;
 
     #[test]
-    fn names_belong_to_the_link_before_them() {
+    fn proofs_assigns_names_to_the_preceding_link() {
         let page = "| x | [a](a.rs) `one` `two`, [b](b.yaml), `ark-bench check c` |";
         assert_eq!(
             proofs(page),

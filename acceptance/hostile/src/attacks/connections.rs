@@ -1,4 +1,4 @@
-//! Connections that hold a place and say nothing, or too little, or too slowly.
+//! Connections that stay open and send nothing, an incomplete request, or bytes very slowly.
 
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -13,18 +13,19 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::requests::{JSON, dry};
-use super::{Attack, Context, ELSEWHERE, Report};
+use super::{ATTACKER_ADDRESS, Attack, Context, Report};
 use crate::frames;
 use crate::neighbour::ADDRESS as SAME;
 use crate::server::Setup;
 use crate::tls::{Identity, Protocol};
 
-/// What locks out everybody at the usual limit of 1,024 descriptors.
+/// Enough connections to exhaust the usual soft limit of 1,024 descriptors.
 const CROWD: usize = 1_007;
-/// How long connections are opened; a server that refuses them is not waited for.
-const OPENING: Duration = Duration::from_secs(8);
-/// Connections that are opened at the same time.
-const AT_ONCE: usize = 50;
+/// Time for opening connections; afterwards the attack proceeds with those that the server
+/// accepted.
+const OPEN_DURATION: Duration = Duration::from_secs(8);
+/// Connections opened concurrently.
+const CONCURRENCY: usize = 50;
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::client(
@@ -35,7 +36,15 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::client(
         "connections/silent-elsewhere",
         "1,007 TLS connections that send nothing, from 50 addresses",
-        |context| async move { silent(&context, CROWD, |n| Ipv4Addr::new(127, 0, 1, (n % 50) as u8 + 1)).await }.boxed(),
+        |context| {
+            async move {
+                silent(&context, CROWD, |n| {
+                    Ipv4Addr::new(127, 0, 1, (n % 50) as u8 + 1)
+                })
+                .await
+            }
+            .boxed()
+        },
     ),
     Attack::client(
         "connections/tcp",
@@ -44,7 +53,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "connections/garbage",
-        "TLS records of garbage before a handshake, from 50 connections again and again",
+        "TLS records of garbage before a handshake, from 50 connections repeatedly",
         |context| async move { garbage(&context, 50).await }.boxed(),
     ),
     Attack::client(
@@ -54,7 +63,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "connections/ping-only",
-        "1,007 HTTP/2 connections that answer SETTINGS and PING and ask for nothing",
+        "1,007 HTTP/2 connections that acknowledge SETTINGS and PING and send no request",
         |context| async move { pings(&context, CROWD).await }.boxed(),
     ),
     Attack::client(
@@ -70,51 +79,132 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::client(
         "connections/few-descriptors",
         "1,007 silent TLS connections where the hard limit of descriptors is 1,024",
-        |context| async move { silent(&context, CROWD, |_| ELSEWHERE).await }.boxed(),
+        |context| async move { silent(&context, CROWD, |_| ATTACKER_ADDRESS).await }.boxed(),
     )
     .setup(Setup::FewDescriptors),
     Attack::client(
         "connections/ten-thousand",
         "10,000 silent TLS connections",
-        |context| async move { silent(&context, 10_000, |_| ELSEWHERE).await }.boxed(),
+        |context| async move { silent(&context, 10_000, |_| ATTACKER_ADDRESS).await }.boxed(),
     )
     .long(),
-    // The first request must come within what kube-apiserver allows: 10 s for a handshake and for
-    // the preface of HTTP/2, 32 s for a head of HTTP/1.1; 60 s for a request.
-    Attack::client("patient/tcp", "TCP without TLS: closed within 15 s", |context| {
-        async move { closed(&context, None, b"", 15).await }.boxed()
-    })
-    .patient(),
-    Attack::client("patient/silent-h2", "silence after the handshake of HTTP/2: closed within 15 s", |context| {
-        async move { closed(&context, Some((Identity::Nobody, Protocol::Http2)), b"", 15).await }.boxed()
-    })
-    .patient(),
-    Attack::client("patient/silent-h1", "silence after the handshake of HTTP/1.1: closed within 40 s", |context| {
-        async move { closed(&context, Some((Identity::Nobody, Protocol::Http1)), b"", 40).await }.boxed()
-    })
-    .patient(),
-    Attack::client("patient/half-preface", "half a preface: closed within 15 s", |context| {
-        async move { closed(&context, Some((Identity::Nobody, Protocol::Http2)), &frames::PREFACE[..12], 15).await }.boxed()
-    })
-    .patient(),
-    Attack::client("patient/half-head", "half a head: closed within 40 s", |context| {
-        let head = b"GET /livez HTTP/1.1\r\nHost: a\r\nX: ";
-        async move { closed(&context, Some((Identity::Nobody, Protocol::Http1)), head, 40).await }.boxed()
-    })
-    .patient(),
-    Attack::client("patient/half-body", "half a body: answered or closed within 75 s", |context| {
-        async move { closed(&context, Some((Identity::Admin, Protocol::Http1)), half_body().as_bytes(), 75).await }.boxed()
-    })
-    .patient(),
-    // Go's net/http closes idle connections of HTTP/2 after the server's IdleTimeout, 90 s there.
-    Attack::client("patient/ping-only", "HTTP/2 that only answers PING: closed within 100 s", |context| {
-        async move { closed(&context, Some((Identity::Nobody, Protocol::Http2)), &frames::hello(65_535), 100).await }.boxed()
-    })
-    .patient()
+    // The timeouts of kube-apiserver: 10 s for the TLS handshake and for the HTTP/2 preface, 32 s
+    // for an HTTP/1.1 head, 60 s for a request. Each attack adds a margin.
+    Attack::client(
+        "patient/tcp",
+        "TCP without TLS: closed within 15 s",
+        |context| async move { closed(&context, None, b"", 15).await }.boxed(),
+    )
+    .waits_for_timeouts(),
+    Attack::client(
+        "patient/silent-h2",
+        "silence after the handshake of HTTP/2: closed within 15 s",
+        |context| {
+            async move {
+                closed(
+                    &context,
+                    Some((Identity::Anonymous, Protocol::Http2)),
+                    b"",
+                    15,
+                )
+                .await
+            }
+            .boxed()
+        },
+    )
+    .waits_for_timeouts(),
+    Attack::client(
+        "patient/silent-h1",
+        "silence after the handshake of HTTP/1.1: closed within 40 s",
+        |context| {
+            async move {
+                closed(
+                    &context,
+                    Some((Identity::Anonymous, Protocol::Http1)),
+                    b"",
+                    40,
+                )
+                .await
+            }
+            .boxed()
+        },
+    )
+    .waits_for_timeouts(),
+    Attack::client(
+        "patient/half-preface",
+        "half a preface: closed within 15 s",
+        |context| {
+            async move {
+                closed(
+                    &context,
+                    Some((Identity::Anonymous, Protocol::Http2)),
+                    &frames::PREFACE[..12],
+                    15,
+                )
+                .await
+            }
+            .boxed()
+        },
+    )
+    .waits_for_timeouts(),
+    Attack::client(
+        "patient/half-head",
+        "half a head: closed within 40 s",
+        |context| {
+            let head = b"GET /livez HTTP/1.1\r\nHost: a\r\nX: ";
+            async move {
+                closed(
+                    &context,
+                    Some((Identity::Anonymous, Protocol::Http1)),
+                    head,
+                    40,
+                )
+                .await
+            }
+            .boxed()
+        },
+    )
+    .waits_for_timeouts(),
+    Attack::client(
+        "patient/half-body",
+        "half a body: response or close within 75 s",
+        |context| {
+            async move {
+                closed(
+                    &context,
+                    Some((Identity::Admin, Protocol::Http1)),
+                    half_body().as_bytes(),
+                    75,
+                )
+                .await
+            }
+            .boxed()
+        },
+    )
+    .waits_for_timeouts(),
+    // Go's net/http closes idle HTTP/2 connections after the server's IdleTimeout, 90 s in
+    // kube-apiserver.
+    Attack::client(
+        "patient/ping-only",
+        "HTTP/2 that only acknowledges PING: closed within 100 s",
+        |context| {
+            async move {
+                closed(
+                    &context,
+                    Some((Identity::Anonymous, Protocol::Http2)),
+                    &frames::hello(65_535),
+                    100,
+                )
+                .await
+            }
+            .boxed()
+        },
+    )
+    .waits_for_timeouts()
     .long(),
 ];
 
-/// Opens connections and holds them until the time is over; the server may refuse any of them.
+/// Opens connections and holds them until `end`. The server may reject any of them.
 pub(super) async fn hold<S, F>(
     context: &Context,
     count: usize,
@@ -125,8 +215,12 @@ where
 {
     let mut report = Report::default();
     let mut held = Vec::new();
-    let deadline = Instant::now() + OPENING;
-    let mut opening = pin!(stream::iter(0..count).map(open).buffer_unordered(AT_ONCE));
+    let deadline = Instant::now() + OPEN_DURATION;
+    let mut opening = pin!(
+        stream::iter(0..count)
+            .map(open)
+            .buffer_unordered(CONCURRENCY)
+    );
     while let Ok(Some(opened)) = timeout_at(deadline, opening.next()).await {
         if let Ok((stream, bytes)) = opened {
             report.bytes += bytes as u64;
@@ -149,8 +243,8 @@ async fn silent(
         } else {
             Protocol::Http2
         };
-        // About what a handshake takes.
-        async move { Ok((target.tls(from, Identity::Nobody, protocol).await?, 600)) }
+        // Approximate bytes of a TLS handshake.
+        async move { Ok((target.tls(from, Identity::Anonymous, protocol).await?, 600)) }
     })
     .await
 }
@@ -167,7 +261,9 @@ async fn tcp(context: &Context, count: usize) -> Result<Report> {
 
 async fn preface(context: &Context, count: usize) -> Result<Report> {
     hold(context, count, |_| async move {
-        let connection = context.target.tls(SAME, Identity::Nobody, Protocol::Http2);
+        let connection = context
+            .target
+            .tls(SAME, Identity::Anonymous, Protocol::Http2);
         let mut stream = connection.await?;
         stream.write_all(&frames::PREFACE[..12]).await?;
         stream.flush().await?;
@@ -179,7 +275,9 @@ async fn preface(context: &Context, count: usize) -> Result<Report> {
 async fn pings(context: &Context, count: usize) -> Result<Report> {
     let end = Instant::now() + context.seconds + Duration::from_secs(3);
     let open = |_| async move {
-        let connection = context.target.tls(SAME, Identity::Nobody, Protocol::Http2);
+        let connection = context
+            .target
+            .tls(SAME, Identity::Anonymous, Protocol::Http2);
         let mut stream = connection.await?;
         let hello = frames::hello(65_535);
         stream.write_all(&hello).await?;
@@ -188,25 +286,34 @@ async fn pings(context: &Context, count: usize) -> Result<Report> {
     };
     let mut report = Report::default();
     let mut streams = Vec::new();
-    let mut opening = pin!(stream::iter(0..count).map(open).buffer_unordered(AT_ONCE));
+    let mut opening = pin!(
+        stream::iter(0..count)
+            .map(open)
+            .buffer_unordered(CONCURRENCY)
+    );
     while let Ok(Some(opened)) = timeout_at(end, opening.next()).await {
         if let Ok((stream, bytes)) = opened {
             report.bytes += bytes as u64;
             streams.push(stream);
         }
     }
-    join_all(streams.iter_mut().map(|stream| frames::attend(stream, end))).await;
+    join_all(
+        streams
+            .iter_mut()
+            .map(|stream| frames::read_session(stream, end)),
+    )
+    .await;
     Ok(report)
 }
 
-/// Whatever the server thinks of it, it must not fill its log with that.
+/// The server may reject these bytes in any way, but its log must stay within the limit.
 async fn garbage(context: &Context, connections: usize) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(Duration::from_secs(1));
     let lanes = (0..connections).map(|_| async {
         let mut sent = 0;
         while Instant::now() < end {
             let sending = async {
-                let mut stream = context.target.tcp(ELSEWHERE).await?;
+                let mut stream = context.target.tcp(ATTACKER_ADDRESS).await?;
                 stream
                     .write_all(&[0x17, 3, 3, 0, 4, b'a', b'b', b'c', b'd'])
                     .await?;
@@ -214,7 +321,7 @@ async fn garbage(context: &Context, connections: usize) -> Result<Report> {
                 drain(&mut stream).await;
                 anyhow::Ok(())
             };
-            // A server that refuses connections defends itself.
+            // A server that rejects connections under this load behaves correctly.
             let _ = timeout_at(end, sending).await;
             sent += 9;
         }
@@ -230,7 +337,9 @@ async fn heads(context: &Context, count: usize) -> Result<Report> {
     let head = "GET /livez HTTP/1.1\r\nHost: a\r\nX: ".to_owned() + &"a".repeat(900_000);
     let head = head.as_bytes();
     hold(context, count, |_| async move {
-        let connection = context.target.tls(SAME, Identity::Nobody, Protocol::Http1);
+        let connection = context
+            .target
+            .tls(SAME, Identity::Anonymous, Protocol::Http1);
         let mut stream = connection.await?;
         stream.write_all(head).await?;
         stream.flush().await?;
@@ -239,7 +348,7 @@ async fn heads(context: &Context, count: usize) -> Result<Report> {
     .await
 }
 
-/// The head of a body of 3 MB, and the body's first byte.
+/// The head of a request with a body of 3 MB, and the first byte of the body.
 fn half_body() -> String {
     let path = dry("blobs");
     format!(
@@ -252,7 +361,7 @@ async fn bodies(context: &Context, count: usize) -> Result<Report> {
     let lanes = (0..count).map(|_| async move {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
         let mut stream = connection.await?;
         stream.write_all(half_body().as_bytes()).await?;
         while Instant::now() < end {
@@ -269,7 +378,7 @@ async fn bodies(context: &Context, count: usize) -> Result<Report> {
     })
 }
 
-/// Ten connections that send this and then nothing; each must be closed within `seconds`.
+/// Ten connections that send `bytes` and then nothing. The server must close each within `seconds`.
 async fn closed(
     context: &Context,
     tls: Option<(Identity, Protocol)>,
@@ -280,9 +389,12 @@ async fn closed(
     let end = Instant::now() + Duration::from_secs(seconds);
     let lanes = (0..CONNECTIONS).map(|_| async move {
         match tls {
-            None => wait(context.target.tcp(ELSEWHERE).await?, bytes, end).await,
+            None => wait(context.target.tcp(ATTACKER_ADDRESS).await?, bytes, end).await,
             Some((identity, protocol)) => {
-                let stream = context.target.tls(ELSEWHERE, identity, protocol).await?;
+                let stream = context
+                    .target
+                    .tls(ATTACKER_ADDRESS, identity, protocol)
+                    .await?;
                 wait(stream, bytes, end).await
             }
         }
@@ -301,7 +413,7 @@ async fn closed(
     Ok(report)
 }
 
-/// Whether the server closes, or at least answers with an error and closes, before the end.
+/// Whether the server closes the connection before `end`, with or without an error response.
 async fn wait<S>(mut stream: S, bytes: &[u8], end: Instant) -> Result<bool>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -309,12 +421,15 @@ where
     stream.write_all(bytes).await?;
     stream.flush().await?;
     if bytes.starts_with(frames::PREFACE) {
-        return Ok(frames::attend(&mut stream, end).await.closed.is_some());
+        return Ok(frames::read_session(&mut stream, end)
+            .await
+            .closed
+            .is_some());
     }
     Ok(timeout_at(end, drain(&mut stream)).await.is_ok())
 }
 
-/// Reads to the end; returns how much came.
+/// Reads to the end; returns the number of bytes.
 pub(super) async fn drain<S: AsyncRead + Unpin>(stream: &mut S) -> usize {
     let mut total = 0;
     let mut buffer = vec![0; 64 << 10];

@@ -1,4 +1,4 @@
-//! Ordinary requests, each of which is harmless, in numbers that are not.
+//! Requests that are harmless individually, in large numbers.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connections::drain;
 use super::requests::{JSON, dry, object, object_path};
-use super::{Attack, Context, ELSEWHERE, Report};
+use super::{ATTACKER_ADDRESS, Attack, Context, Report};
 use crate::client::{Connection, Request};
 use crate::frames::{self, END_HEADERS, frame};
 use crate::tls::{Identity, Protocol};
@@ -20,12 +20,12 @@ use crate::{kinds, neighbour};
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::client(
         "crowds/reads",
-        "objects read over 100 connections, as fast as they come",
+        "objects read over 100 connections at full speed",
         |context| lanes(context, 100, |_, _| Request::get(object_path("forms"))).boxed(),
     ),
     Attack::client(
         "crowds/writes",
-        "objects changed over 100 connections, as fast as it goes",
+        "objects changed over 100 connections at full speed",
         |context| lanes(context, 100, write).boxed(),
     ),
     Attack::client(
@@ -55,10 +55,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// How long a crowd lasts at least: it begins with a burst, and the neighbour's p99 is to be more than that of
-/// the few requests beside it.
-const SHORTEST: Duration = Duration::from_secs(5);
-/// The longest an ordinary request may take beside the others; a server that sheds says so at once.
+/// Minimum duration of a crowd. It begins with a burst, and the neighbour's p99 must cover more
+/// than the few requests beside that burst.
+const MIN_DURATION: Duration = Duration::from_secs(5);
+/// Longest time for an ordinary request beside the others. A server that sheds load must respond
+/// immediately.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn write(lane: usize, number: usize) -> Request {
@@ -71,18 +72,22 @@ fn write(lane: usize, number: usize) -> Request {
     )
 }
 
-/// One request after the other on every connection. Any response will do: what is judged is the
-/// neighbour.
+/// Sends requests sequentially on every connection. Every response is accepted: the criterion is
+/// the neighbour.
 async fn lanes(
     context: Context,
     connections: usize,
     request: fn(usize, usize) -> Request,
 ) -> Result<Report> {
-    let end = Instant::now() + context.seconds.max(SHORTEST);
+    let end = Instant::now() + context.seconds.max(MIN_DURATION);
     let context = &context;
     let lane = |lane: usize| async move {
-        let connection =
-            Connection::open(&context.target, ELSEWHERE, Identity::Admin, Protocol::Http2);
+        let connection = Connection::open(
+            &context.target,
+            ATTACKER_ADDRESS,
+            Identity::Admin,
+            Protocol::Http2,
+        );
         let mut connection = connection.await?;
         let mut sent = 0;
         while Instant::now() < end {
@@ -96,12 +101,12 @@ async fn lanes(
         report.requests += sent? as u64;
     }
     if report.requests == 0 {
-        report.add("no request of the crowd was answered".to_owned());
+        report.add("no request of the crowd got a response".to_owned());
     }
     Ok(report)
 }
 
-/// Changes of one object by merge patch, a hundred in each burst.
+/// Merge patches of one object, a hundred in each burst.
 async fn streams(context: Context, connections: usize) -> Result<Report> {
     paced(
         context,
@@ -112,7 +117,7 @@ async fn streams(context: Context, connections: usize) -> Result<Report> {
             let body = format!(r#"{{"spec":{{"color":"s{number}"}}}}"#);
             let requests = ids(number, 100).flat_map(|stream| {
                 let mut block = frames::get_block(authority, &path);
-                // `:method: PATCH`, by the name of entry 2.
+                // `:method: PATCH`: the name is entry 2 of the static table (RFC 7541, appendix A).
                 block.splice(0..1, *b"\x02\x05PATCH");
                 block.extend(frames::header(
                     "content-type",
@@ -133,18 +138,18 @@ async fn streams(context: Context, connections: usize) -> Result<Report> {
     .await
 }
 
-/// Writes a burst, made from its number, at every tick.
+/// Writes the burst of each number at every tick.
 async fn paced(
     context: Context,
     connections: usize,
     pace: Duration,
     burst: fn(&str, u32) -> Vec<u8>,
 ) -> Result<Report> {
-    let end = Instant::now() + context.seconds.max(SHORTEST);
+    let end = Instant::now() + context.seconds.max(MIN_DURATION);
     super::floods::paced(&context, Identity::Admin, connections, pace, end, burst).await
 }
 
-/// Ids of the streams of a burst.
+/// Stream ids of a burst.
 fn ids(number: u32, count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(move |stream| (number * count + stream) * 2 + 1)
 }
@@ -171,13 +176,13 @@ fn selector_watches(authority: &str, number: u32) -> Vec<u8> {
 }
 
 async fn unread(context: Context, connections: usize) -> Result<Report> {
-    let end = Instant::now() + context.seconds.max(SHORTEST);
+    let end = Instant::now() + context.seconds.max(MIN_DURATION);
     let path = object_path("blobs");
     let authority = context.target.address.to_string();
     let lane = |_| async {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
         let mut stream = connection.await?;
         let mut bytes = frames::hello(0);
         for number in 0..500 {
@@ -188,10 +193,10 @@ async fn unread(context: Context, connections: usize) -> Result<Report> {
             stream.flush().await?;
             anyhow::Ok(())
         };
-        // A server that reads no more defends itself.
+        // A server that stops reading from this connection behaves correctly.
         let written = timeout_at(end, writing).await;
         if written.is_ok() {
-            frames::attend(&mut stream, end).await;
+            frames::read_session(&mut stream, end).await;
         }
         anyhow::Ok(bytes.len() as u64)
     };
@@ -202,14 +207,14 @@ async fn unread(context: Context, connections: usize) -> Result<Report> {
     Ok(report)
 }
 
-/// The attackers' uploads stay unfinished; those of others, which are finished at once, must be served.
+/// The attackers' uploads stay incomplete. Complete uploads of other clients must be served.
 async fn uploads(context: Context, connections: usize) -> Result<Report> {
-    let end = Instant::now() + context.seconds.max(SHORTEST);
+    let end = Instant::now() + context.seconds.max(MIN_DURATION);
     let body = vec![b' '; 700_000];
     let held = (0..connections).map(|_| async {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
         let mut stream = connection.await?;
         let head = format!(
             "POST {} HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\ncontent-length: {}\r\n\r\n",
@@ -223,7 +228,7 @@ async fn uploads(context: Context, connections: usize) -> Result<Report> {
             let _ = drain(&mut stream).await;
             anyhow::Ok(())
         };
-        // Refused ones are closed by the server.
+        // The server closes connections that it rejects.
         let _ = timeout_at(end, writing).await;
         anyhow::Ok(())
     });
@@ -240,9 +245,9 @@ async fn uploads(context: Context, connections: usize) -> Result<Report> {
                 Protocol::Http1,
             );
             let request = Request::send(Method::POST, dry("blobs"), JSON, body.clone());
-            let answer = connection.await?.call(&request, TIMEOUT).await?;
-            if !answer.status.is_success() {
-                report.add(format!("an object of 100 kB: {}", answer.describe()));
+            let response = connection.await?.call(&request, TIMEOUT).await?;
+            if !response.status.is_success() {
+                report.add(format!("an object of 100 kB: {}", response.describe()));
             }
         }
         anyhow::Ok(report)

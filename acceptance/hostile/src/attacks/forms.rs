@@ -1,4 +1,4 @@
-//! Forms of requests and responses: tables, metadata, protobuf, encodings.
+//! Media types and encodings of requests and responses: tables, metadata, protobuf, compression.
 
 use http::Method;
 
@@ -10,7 +10,7 @@ use crate::{kinds, seed};
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::requests(
         "forms/lists",
-        "ten lists of 10,000 objects at once in every form",
+        "ten concurrent lists of 10,000 objects in every media type",
         lists,
     ),
     Attack::requests(
@@ -20,12 +20,12 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::requests(
         "forms/pretty",
-        "deep and wide objects, stored and read in the forms for people, on 10 connections",
+        "deep and wide objects, stored and read as indented JSON and YAML, on 10 connections",
         pretty,
     ),
     Attack::requests(
         "forms/protobuf",
-        "protobuf bodies whose lengths lie, and that are deep",
+        "protobuf bodies with false lengths, and deep ones",
         protobuf,
     ),
     Attack::requests(
@@ -36,7 +36,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 ];
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
-/// Four bytes before every protobuf body.
+/// Prefix of every Kubernetes protobuf body.
 const MAGIC: &[u8] = b"k8s\0";
 
 fn lists() -> Vec<Shot> {
@@ -92,7 +92,7 @@ fn accept() -> Vec<Shot> {
             "application/json;q=0.1,".repeat(10_000) + "*/*",
         ),
         get("wildcards", "*/*,".repeat(30_000)),
-        get("nothing that is known", "x/y".to_owned()).expect(Expect::Refused),
+        get("an unknown media type", "x/y".to_owned()).expect(Expect::Rejected),
     ]
 }
 
@@ -100,7 +100,7 @@ fn pretty() -> Vec<Shot> {
     let store = |name: &str, value: &str| {
         let path = kinds::collection(seed::NAMESPACE, "blobs");
         let body = object("blobs", name, "", &format!(r#"{{"n":{value}}}"#));
-        // Stored in the first round, a conflict in the others.
+        // The first round creates the object; later rounds conflict.
         Shot::new(
             "an object to be read",
             Request::send(Method::POST, path, JSON, body),
@@ -111,7 +111,7 @@ fn pretty() -> Vec<Shot> {
     let read = |name: &str, query: &str, accept: &'static str| {
         let path = kinds::collection(seed::NAMESPACE, "blobs");
         let request = Request::get(format!("{path}/{name}{query}")).header("accept", accept);
-        Shot::new("an object for people", request)
+        Shot::new("an object as indented text", request)
             .copies(10)
             .largest(40 << 20)
     };
@@ -123,7 +123,7 @@ fn pretty() -> Vec<Shot> {
         shots.push(
             read(name, "?pretty=true", JSON)
                 .copies(1)
-                .expect(Expect::Served),
+                .expect(Expect::Success),
         );
         shots.push(read(name, "?pretty=true", JSON));
         shots.push(read(name, "", "application/yaml"));
@@ -133,7 +133,7 @@ fn pretty() -> Vec<Shot> {
     shots
 }
 
-/// A field of wire type 2 that says how long it is, truly or not.
+/// A field of wire type 2 with the declared `length`, which need not match `content`.
 fn field(number: u8, length: usize, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     let mut rest = length;
@@ -156,7 +156,7 @@ fn protobuf() -> Vec<Shot> {
         [MAGIC, &kind, &field(2, raw.len(), raw)].concat()
     };
     let mut deep = Vec::new();
-    // Each level holds the one before it; lengths grow to three bytes.
+    // Each level contains the one before it; lengths grow to three bytes.
     for _ in 0..20_000 {
         deep = field(2, deep.len(), &deep.clone());
         if deep.len() > 400_000 {
@@ -189,9 +189,9 @@ fn protobuf() -> Vec<Shot> {
             body.clone(),
         );
         shots.push(Shot::new(what, delete));
-        // Its type is refused, whatever is in it.
+        // The server must reject the media type before it reads the content.
         let create = Request::send(Method::POST, dry("blobs"), PROTOBUF, body);
-        let create = Shot::new(what, create).expect(Expect::Refused);
+        let create = Shot::new(what, create).expect(Expect::Rejected);
         shots.push(create.may_close());
     }
     shots
@@ -205,16 +205,16 @@ fn encodings() -> Vec<Shot> {
     };
     let encoded = Request::send(Method::POST, dry("blobs"), JSON, vec![0x1f, 0x8b, 8, 0]);
     vec![
-        post("CBOR that is none", "application/cbor").expect(Expect::Refused),
-        post("a type of 60 kB", &"a".repeat(60_000)).expect(Expect::Refused),
+        post("malformed CBOR", "application/cbor").expect(Expect::Rejected),
+        post("a type of 60 kB", &"a".repeat(60_000)).expect(Expect::Rejected),
         post(
             "10,000 parameters",
             &("application/json".to_owned() + &";a=b".repeat(10_000)),
         ),
-        post("a form", "application/x-www-form-urlencoded").expect(Expect::Refused),
-        Shot::new("gzip", encoded.header("content-encoding", "gzip")).expect(Expect::Refused),
+        post("a form", "application/x-www-form-urlencoded").expect(Expect::Rejected),
+        Shot::new("gzip", encoded.header("content-encoding", "gzip")).expect(Expect::Rejected),
         Shot::new(
-            "bytes that are no text",
+            "bytes that are not UTF-8",
             Request::send(
                 Method::POST,
                 dry("blobs"),
@@ -222,6 +222,6 @@ fn encodings() -> Vec<Shot> {
                 [&b"{\"apiVersion\":\""[..], &[0xff; 100_000][..], b"\"}"].concat(),
             ),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
     ]
 }

@@ -1,4 +1,4 @@
-//! HTTP as no library sends it: raw bytes, and what comes back.
+//! Malformed HTTP as raw bytes that no client library sends, and the responses.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::time::{sleep, timeout};
 
 use super::requests::{JSON, dry};
-use super::{Attack, Context, ELSEWHERE, Expect, Report, Shot};
+use super::{ATTACKER_ADDRESS, Attack, Context, Expect, Report, Shot};
 use crate::client::{Connection, Request};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, seed};
@@ -38,19 +38,19 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// A whole answer must have come by then.
+/// Time for a complete response.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Raw bytes, and the statuses that are right for them.
+/// Description, raw bytes, and the acceptable statuses.
 type Head = (&'static str, String, &'static [u16]);
 
-/// Not served.
-const REFUSED: &[u16] = &[400];
-/// Not served, or closed without an answer, which is 0.
+/// The server must reject the request.
+const REJECTED: &[u16] = &[400];
+/// The server rejects the request, or closes without a response, which counts as 0.
 const ODD: &[u16] = &[
     0, 400, 401, 403, 404, 405, 411, 413, 414, 417, 431, 501, 505,
 ];
-/// Served as if it were not there, or not served.
+/// The server ignores the header, or rejects the request.
 const IGNORED: &[u16] = &[200, 400, 403];
 
 fn requests_with(headers: &[(&'static str, &str, &'static [u16])]) -> Vec<Head> {
@@ -61,17 +61,17 @@ fn requests_with(headers: &[(&'static str, &str, &'static [u16])]) -> Vec<Head> 
     heads.collect()
 }
 
-/// Heads whose headers are wrong.
+/// Heads with malformed headers.
 fn headers() -> Vec<Head> {
     let many = format!("Host: a\r\n{}", "x: y\r\n".repeat(20_000));
     let long = format!("Host: a\r\nX: {}\r\n", "a".repeat(2_000_000));
     requests_with(&[
-        ("no Host", "", REFUSED),
-        ("two Hosts", "Host: a\r\nHost: b\r\n", REFUSED),
-        ("a malformed Host", "Host: a b/c\r\n", REFUSED),
+        ("no Host", "", REJECTED),
+        ("two Hosts", "Host: a\r\nHost: b\r\n", REJECTED),
+        ("a malformed Host", "Host: a b/c\r\n", REJECTED),
         ("a folded header", "Host: a\r\nX: a\r\n b\r\n", IGNORED),
-        ("a NUL in a header", "Host: a\r\nX: a\0b\r\n", REFUSED),
-        ("a space before the colon", "Host : a\r\n", REFUSED),
+        ("a NUL in a header", "Host: a\r\nX: a\0b\r\n", REJECTED),
+        ("a space before the colon", "Host : a\r\n", REJECTED),
         ("20,000 headers", &many, ODD),
         ("a header of 2 MB", &long, ODD),
         (
@@ -82,7 +82,7 @@ fn headers() -> Vec<Head> {
     ])
 }
 
-/// First lines that are wrong.
+/// Malformed request lines.
 fn first_lines() -> Vec<Head> {
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(2_000_000));
     vec![
@@ -102,7 +102,7 @@ fn first_lines() -> Vec<Head> {
     ]
 }
 
-/// Bodies whose length is wrong.
+/// Bodies with a malformed length.
 fn lengths() -> Vec<Head> {
     let long = "a".repeat(2_000_000);
     let chunked = "Transfer-Encoding: chunked\r\n";
@@ -123,7 +123,8 @@ fn lengths() -> Vec<Head> {
             "Content-Length: 99999999999999999999\r\n\r\n".to_owned(),
             ODD,
         ),
-        // As Go does: the chunks count. What follows them is a request without a Host.
+        // As in Go, Transfer-Encoding takes precedence. The bytes after the chunks are a request
+        // without a Host.
         (
             "a length and chunks",
             format!("{chunked}Content-Length: 4\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"),
@@ -178,21 +179,21 @@ async fn heads(context: Context) -> Result<Report> {
     Ok(report)
 }
 
-/// Writes bytes and reads the status of the first answer; 0 when there is none.
+/// Writes bytes and reads the status of the first response; 0 if there is none.
 async fn raw(context: &Context, bytes: &[u8]) -> Result<u16> {
     let connection = context
         .target
-        .tls(ELSEWHERE, Identity::Nobody, Protocol::Http1);
+        .tls(ATTACKER_ADDRESS, Identity::Anonymous, Protocol::Http1);
     let mut stream = connection.await?;
-    // The server may close before all is written; the answer counts.
+    // The server may close before everything is written; only the response counts.
     let _ = timeout(TIMEOUT, stream.write_all(bytes)).await;
     let _ = stream.flush().await;
-    let mut answer = [0; 64];
-    let read = timeout(TIMEOUT, stream.read(&mut answer)).await;
+    let mut response = [0; 64];
+    let read = timeout(TIMEOUT, stream.read(&mut response)).await;
     let read = read
-        .context("neither an answer nor an end within 5 s")?
+        .context("neither a response nor a closed connection within 5 s")?
         .unwrap_or(0);
-    let line = String::from_utf8_lossy(&answer[..read]);
+    let line = String::from_utf8_lossy(&response[..read]);
     Ok(line
         .split(' ')
         .nth(1)
@@ -206,12 +207,12 @@ fn urls() -> Vec<Shot> {
     let forms = kinds::collection(seed::NAMESPACE, "forms");
     let get = |what, path: String| Shot::new(what, Request::get(path)).copies(1);
     let mut shots = vec![
-        get("a path of 60 kB", format!("/{long}")).expect(Expect::Refused),
-        get("30,000 segments", "/a".repeat(30_000)).expect(Expect::Refused),
+        get("a path of 60 kB", format!("/{long}")).expect(Expect::Rejected),
+        get("30,000 segments", "/a".repeat(30_000)).expect(Expect::Rejected),
         get("a namespace of 60 kB", blobs.replace("attack", &long)),
-        get("escapes", format!("{blobs}/{}", "%2e%2e%2f".repeat(6_000))).expect(Expect::Refused),
-        get("dots", format!("{blobs}/..{}", "/..".repeat(10_000))).expect(Expect::Refused),
-        get("broken escapes", format!("{blobs}/%zz%")).expect(Expect::Refused),
+        get("escapes", format!("{blobs}/{}", "%2e%2e%2f".repeat(6_000))).expect(Expect::Rejected),
+        get("dots", format!("{blobs}/..{}", "/..".repeat(10_000))).expect(Expect::Rejected),
+        get("broken escapes", format!("{blobs}/%zz%")).expect(Expect::Rejected),
         get(
             "15,000 parameters",
             format!("{forms}?{}limit=1", "a=b&".repeat(15_000)),
@@ -220,7 +221,7 @@ fn urls() -> Vec<Shot> {
             "an unknown group",
             "/apis/unknown.example.com/v1/things".to_owned(),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
     ];
     for method in [
         "TRACE",
@@ -237,7 +238,7 @@ fn urls() -> Vec<Shot> {
         shots.push(
             Shot::new("an unknown method", request)
                 .copies(1)
-                .expect(Expect::Refused),
+                .expect(Expect::Rejected),
         );
     }
     shots
@@ -251,8 +252,8 @@ async fn groups(context: Context) -> Result<Report> {
         request = request.header("x-remote-group", format!("team-{number}"));
     }
     let request = request.header("x-remote-group", "system:masters");
-    let shot = Shot::new("150 groups", request).expect(Expect::Served);
-    // The second gateway loads its objects first.
+    let shot = Shot::new("150 groups", request).expect(Expect::Success);
+    // The second gateway must load its cache first.
     sleep(Duration::from_secs(1)).await;
     let context = Context {
         target: proxied.target.clone(),
@@ -270,7 +271,7 @@ async fn upload(context: Context) -> Result<Report> {
     );
     let connection = context
         .target
-        .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+        .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
     let (mut reader, mut writer) = split(connection.await?);
     let piece = vec![b' '; 1 << 20];
     let writing = async {
@@ -280,25 +281,30 @@ async fn upload(context: Context) -> Result<Report> {
         }
         writer.flush().await
     };
-    // As Go's client does: the response counts, whatever becomes of the rest of the body.
+    // As in Go's client: the response counts even if sending the rest of the body fails.
     let reading = async {
-        let mut answer = vec![0; 4096];
-        let read = reader.read(&mut answer).await.unwrap_or_default();
-        String::from_utf8_lossy(&answer[..read]).into_owned()
+        let mut response = vec![0; 4096];
+        let read = reader.read(&mut response).await.unwrap_or_default();
+        String::from_utf8_lossy(&response[..read]).into_owned()
     };
     let both = async { tokio::join!(writing, reading).1 };
-    let answer = timeout(TIMEOUT * 2, both).await.unwrap_or_default();
+    let response = timeout(TIMEOUT * 2, both).await.unwrap_or_default();
     report.bytes += LENGTH as u64;
-    if !answer.starts_with("HTTP/1.1 413") {
-        let answer: String = answer.chars().take(60).collect();
-        report.add(format!("40 MB over HTTP/1.1: no 413 but {answer:?}"));
+    if !response.starts_with("HTTP/1.1 413") {
+        let response: String = response.chars().take(60).collect();
+        report.add(format!("40 MB over HTTP/1.1: no 413 but {response:?}"));
     }
     let request = Request::send(Method::POST, path, JSON, vec![b' '; LENGTH]);
     report.bytes += LENGTH as u64;
-    let connection = Connection::open(&context.target, ELSEWHERE, Identity::Admin, Protocol::Http2);
+    let connection = Connection::open(
+        &context.target,
+        ATTACKER_ADDRESS,
+        Identity::Admin,
+        Protocol::Http2,
+    );
     match connection.await?.call(&request, TIMEOUT * 2).await {
-        Ok(answer) if answer.status == 413 => {}
-        Ok(answer) => report.add(format!("40 MB over HTTP/2: {}", answer.describe())),
+        Ok(response) if response.status == 413 => {}
+        Ok(response) => report.add(format!("40 MB over HTTP/2: {}", response.describe())),
         Err(error) => report.add(format!("40 MB over HTTP/2: no 413 but {error:#}")),
     }
     Ok(report)
@@ -310,10 +316,10 @@ async fn pipeline(context: Context) -> Result<Report> {
     let bytes = one.repeat(2_000);
     let connection = context
         .target
-        .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+        .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
     let mut stream = connection.await?;
     let written = timeout(TIMEOUT, stream.write_all(bytes.as_bytes())).await;
-    // The server need not read on while nobody reads its answers.
+    // The server may stop reading while the client does not read responses.
     let _ = written;
     sleep(context.seconds).await;
     Ok(Report {

@@ -1,5 +1,5 @@
-//! Requests in somebody else's name, which this server does not support: none may be carried out as
-//! the administrator's own.
+//! Requests that impersonate another user. This server does not support impersonation, so it must
+//! reject all of them and never act as the administrator.
 
 use http::Method;
 
@@ -10,7 +10,7 @@ use crate::{kinds, seed};
 
 pub(super) const ATTACKS: &[Attack] = &[Attack::requests(
     "impersonation/every-request",
-    "Impersonate-User, -Group, -Uid and -Extra-* on every verb; then the object must be there",
+    "Impersonate-User, -Group, -Uid and -Extra-* on every verb; then the object must still exist",
     every_request,
 )];
 
@@ -59,26 +59,26 @@ fn every_request() -> Vec<Shot> {
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned()));
             request.headers.extend(headers);
-            let shot = Shot::new("somebody else's name", request);
+            let shot = Shot::new("impersonation of another user", request);
             shots.push(shot.expect(Expect::Exactly(403)).copies(1));
         }
     }
     let group = Request::get(object_path.clone()).header("impersonate-group", "a");
     shots.push(
         Shot::new("a group without a user", group)
-            .expect(Expect::Refused)
+            .expect(Expect::Rejected)
             .copies(1),
     );
     let user = Request::get(object_path.clone()).header("impersonate-user", "nobody");
     shots.push(
-        Shot::new("by somebody without credentials", user)
-            .nobody()
-            .expect(Expect::Refused)
+        Shot::new("impersonation without credentials", user)
+            .anonymous()
+            .expect(Expect::Rejected)
             .copies(1),
     );
     shots.push(
         Shot::new("the object afterwards", Request::get(object_path))
-            .expect(Expect::Served)
+            .expect(Expect::Success)
             .copies(1),
     );
     shots

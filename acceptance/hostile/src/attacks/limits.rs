@@ -1,4 +1,4 @@
-//! More requests at once than the server admits.
+//! More concurrent requests than the server admits.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::requests::object_path;
-use super::{Attack, Context, ELSEWHERE, Expect, Report, Shot};
+use super::{ATTACKER_ADDRESS, Attack, Context, Expect, Report, Shot};
 use crate::client::Request;
 use crate::frames;
 use crate::server::Setup;
@@ -31,12 +31,12 @@ pub(super) const ATTACKS: &[Attack] = &[
     .setup(Setup::FewSeats),
     Attack::requests(
         "limits/anonymous",
-        "100 bodies of 2.9 MB at once by somebody without credentials",
+        "100 concurrent bodies of 2.9 MB without credentials",
         anonymous,
     ),
 ];
 
-/// Streams of HTTP/2, 100 on each of ten connections.
+/// HTTP/2 streams, 100 on each of ten connections.
 async fn masters(context: Context) -> Result<Report> {
     let collection = kinds::collection(seed::BULK_NAMESPACE, "blobs");
     let path = format!("{collection}?labelSelector={}zzz", "!a,".repeat(20));
@@ -45,7 +45,7 @@ async fn masters(context: Context) -> Result<Report> {
     let lanes = (0..10).map(|_| async {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
         let mut stream = connection.await?;
         let mut bytes = frames::hello(65_535);
         for number in 0..100 {
@@ -53,7 +53,7 @@ async fn masters(context: Context) -> Result<Report> {
         }
         stream.write_all(&bytes).await?;
         stream.flush().await?;
-        let session = frames::attend(&mut stream, end).await;
+        let session = frames::read_session(&mut stream, end).await;
         anyhow::Ok((session, bytes.len()))
     });
     let mut report = Report::default();
@@ -65,7 +65,7 @@ async fn masters(context: Context) -> Result<Report> {
         report.bytes += bytes as u64;
     }
     if answered == 0 {
-        report.add("none of 1,000 concurrent lists was answered".to_owned());
+        report.add("none of 1,000 concurrent lists got a response".to_owned());
     }
     Ok(report)
 }
@@ -78,7 +78,7 @@ async fn unprivileged(context: Context) -> Result<Report> {
         "5",
     ];
     let proxied = context.driver.front_proxy(&seats)?;
-    // The second gateway loads its objects first.
+    // The second gateway must load its cache first.
     sleep(Duration::from_secs(1)).await;
     let path = kinds::collection(seed::BULK_NAMESPACE, "blobs");
     let mallory = Request::get(path).header("x-remote-user", "mallory");
@@ -88,8 +88,8 @@ async fn unprivileged(context: Context) -> Result<Report> {
     let shots = [
         Shot::new("by a user without rights", mallory)
             .copies(200)
-            .expect(Expect::Refused),
-        Shot::new("by an administrator", admin).expect(Expect::Served),
+            .expect(Expect::Rejected),
+        Shot::new("by an administrator", admin).expect(Expect::Success),
     ];
     let context = Context {
         target: proxied.target.clone(),
@@ -109,9 +109,9 @@ fn anonymous() -> Vec<Shot> {
     let request = Request::send(http::Method::POST, dry("blobs"), JSON, body);
     vec![
         Shot::new("a body without credentials", request)
-            .nobody()
+            .anonymous()
             .may_close()
             .copies(100)
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
     ]
 }

@@ -1,4 +1,4 @@
-//! Patches that are odd rather than large, against objects and their subresources.
+//! Malformed and unusual patches of objects and their subresources.
 
 use http::Method;
 
@@ -9,7 +9,7 @@ use crate::client::Request;
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::requests(
         "patches/malformed",
-        "patches that are no patches, of every kind, against object, status and scale",
+        "malformed patches of every type, against object, status and scale",
         malformed,
     ),
     Attack::requests(
@@ -30,7 +30,7 @@ fn doubling() -> Vec<Shot> {
     let body = format!("[{begin}{}]", copy.repeat(30));
     let request = Request::send(Method::PATCH, dry_small("blobs", ""), JSON_PATCH, body);
     let shot = Shot::new("30 copies that double", request);
-    vec![shot.expect(Expect::Refused).copies(30)]
+    vec![shot.expect(Expect::Rejected).copies(30)]
 }
 
 fn malformed() -> Vec<Shot> {
@@ -57,7 +57,7 @@ fn malformed() -> Vec<Shot> {
         ] {
             let path = dry_small("blobs", subresource);
             let request = Request::send(Method::PATCH, path, kind, body);
-            shots.push(Shot::new(what, request).expect(Expect::Refused).copies(1));
+            shots.push(Shot::new(what, request).expect(Expect::Rejected).copies(1));
         }
     }
     shots

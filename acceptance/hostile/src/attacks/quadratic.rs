@@ -1,4 +1,4 @@
-//! Work that grows with the square of what is sent.
+//! Requests whose cost grows with the square of their size.
 
 use http::Method;
 
@@ -55,7 +55,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::requests(
         "quadratic/branches",
-        "lists of up to 900,000 items at which 60 branches of an anyOf look",
+        "lists of up to 900,000 items, validated by 60 branches of an anyOf",
         branches,
     ),
     Attack::requests(
@@ -78,7 +78,7 @@ fn branches() -> Vec<Shot> {
     let shots = [20_000, 900_000].into_iter().flat_map(|count| {
         let items = joined(count, |_| "\"\"".to_owned());
         let spec = format!(r#"{{"looks":[{items}]}}"#);
-        every_way("items that no branch takes", "forms", "", &spec)
+        every_way("items that match no branch", "forms", "", &spec)
     });
     shots.collect()
 }
@@ -196,7 +196,7 @@ fn accept() -> Vec<Shot> {
     shots.collect()
 }
 
-/// Items of the list that is patched; few bytes each.
+/// Items of the patched list, few bytes each.
 fn items(count: usize) -> String {
     joined(count, |_| "0".to_owned())
 }
@@ -253,7 +253,7 @@ fn patch_work() -> Vec<Shot> {
             repeat(4_500, r#"{"op":"move","from":"/spec/a","path":"/spec/c"},{"op":"move","from":"/spec/c","path":"/spec/a"}"#)))),
         Shot::new("copies that double 80 times", patch(&small,
             &format!(r#"{{"op":"add","path":"/spec/a","value":[1]}},{{"op":"add","path":"/spec/b","value":[1]}}{doubling}"#)))
-            .expect(Expect::Refused),
+            .expect(Expect::Rejected),
         Shot::new("200,000 operations", patch(&small, &repeat(60_000, r#"{"op":"test","path":"/spec/x","value":1}"#))),
         Shot::new("9,000 tests of the whole object", patch(&small, &format!("{list},{}",
             repeat(9_000, r#"{"op":"test","path":"","value":{"spec":{}}}"#)))),
@@ -314,7 +314,7 @@ fn maps() -> Vec<Shot> {
             "annotations of more than 256 kB",
             post("blobs", &format!(r#","annotations":{{{entries}}}"#), "{}"),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
         Shot::new(
             "80,000 entries of maps of maps",
             post("forms", "", &format!(r#"{{"maps":{{{maps}}}}}"#)),
@@ -353,7 +353,7 @@ fn text() -> Vec<Shot> {
             "halves of surrogates",
             format!(r#""{}""#, r"\ud83d".repeat(480_000)),
         ),
-        Shot::new("text for a pattern", post("forms", "", &pattern)).expect(Expect::Refused),
+        Shot::new("text for a pattern", post("forms", "", &pattern)).expect(Expect::Rejected),
         Shot::new(
             "a name of 2.9 MB",
             Request::send(
@@ -363,7 +363,7 @@ fn text() -> Vec<Shot> {
                 object("blobs", &name, "", "{}"),
             ),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
         Shot::new(
             "a generateName of 2.9 MB",
             Request::send(
@@ -379,6 +379,6 @@ fn text() -> Vec<Shot> {
             "a name of 60 kB in the path",
             Request::get(format!("{collection}/{}", "a".repeat(60_000))),
         )
-        .expect(Expect::Refused),
+        .expect(Expect::Rejected),
     ]
 }

@@ -1,4 +1,4 @@
-//! Clients that ask and do not read.
+//! Clients that send requests and do not read the responses.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connections::{drain, hold};
 use super::requests::object_path;
-use super::{Attack, Context, ELSEWHERE, Report};
+use super::{ATTACKER_ADDRESS, Attack, Context, Report};
 use crate::frames::{self, Session};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, neighbour, seed};
@@ -39,30 +39,30 @@ pub(super) const ATTACKS: &[Attack] = &[
     .long(),
     Attack::client(
         "patient/window-zero",
-        "300 HTTP/2 streams with window 0: reset within 75 s, memory given back",
+        "300 HTTP/2 streams with window 0: reset within 75 s, memory released",
         |context| reset_in_time(context).boxed(),
     )
-    .patient(),
+    .waits_for_timeouts(),
     Attack::client(
         "patient/http1-reader",
         "50 HTTP/1.1 connections that do not read: closed within 75 s",
         |context| closed_in_time(context).boxed(),
     )
-    .patient(),
+    .waits_for_timeouts(),
 ];
 
-/// The longest request is one minute; the rest is for the machine.
+/// The longest request deadline is one minute; the rest is slack for the machine.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
 fn large() -> String {
     object_path("blobs").replace(seed::SMALL, seed::LARGE)
 }
 
-/// Opens streams on one connection and reads nothing of their data.
+/// Opens streams on one connection and leaves their flow-control windows at zero.
 async fn starve(context: &Context, streams: u32, path: &str, end: Instant) -> Result<Session> {
     let connection = context
         .target
-        .tls(ELSEWHERE, Identity::Admin, Protocol::Http2);
+        .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
     let mut stream = connection.await?;
     let authority = context.target.address.to_string();
     let mut bytes = frames::hello(0);
@@ -71,7 +71,7 @@ async fn starve(context: &Context, streams: u32, path: &str, end: Instant) -> Re
     }
     stream.write_all(&bytes).await?;
     stream.flush().await?;
-    Ok(frames::attend(&mut stream, end).await)
+    Ok(frames::read_session(&mut stream, end).await)
 }
 
 async fn window_zero(context: Context, connections: usize, streams: u32) -> Result<Report> {
@@ -84,10 +84,12 @@ async fn window_zero(context: Context, connections: usize, streams: u32) -> Resu
         report.requests += u64::from(streams);
         report.bytes += u64::from(streams) * path.len() as u64;
         if session.responses == 0 && session.closed.is_none() {
-            report.add(format!("{streams} streams of window 0: no response begins"));
+            report.add(format!(
+                "{streams} streams of window 0: no response started"
+            ));
         }
     }
-    // The CPU of these requests is that of sending them; they are not counted as served.
+    // Sending these requests causes the measured CPU time; they do not count as served.
     report.requests = 0;
     Ok(report)
 }
@@ -106,7 +108,7 @@ async fn watches(context: Context, connections: usize) -> Result<Report> {
     })
 }
 
-/// Asks for something large, and does not read.
+/// Requests a large response and does not read it.
 async fn http1(context: Context, connections: usize) -> Result<Report> {
     let open = |number: usize| {
         let context = context.clone();
@@ -117,7 +119,7 @@ async fn http1(context: Context, connections: usize) -> Result<Report> {
             };
             let connection = context
                 .target
-                .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+                .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
             let mut stream = connection.await?;
             let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
@@ -152,7 +154,7 @@ async fn closed_in_time(context: Context) -> Result<Report> {
     for _ in 0..50 {
         let connection = context
             .target
-            .tls(ELSEWHERE, Identity::Admin, Protocol::Http1);
+            .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http1);
         let mut stream = connection.await?;
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await?;
@@ -165,13 +167,13 @@ async fn closed_in_time(context: Context) -> Result<Report> {
     };
     let mut alive = 0;
     for mut stream in streams {
-        // What the server still has to say must be cut short of the whole object.
+        // The response must end before the complete object.
         let read = timeout(Duration::from_secs(5), drain(&mut stream)).await;
         alive += usize::from(read.is_ok_and(|read| read >= seed::LARGE_BYTES));
     }
     if alive > 0 {
         report.add(format!(
-            "{alive} of 50 connections that did not read for {REQUEST_TIMEOUT:?} were served on"
+            "{alive} of 50 connections that did not read for {REQUEST_TIMEOUT:?} are still open"
         ));
     }
     Ok(report)

@@ -1,4 +1,4 @@
-//! Requests as data, and how they are sent: each in three copies at once, then the next.
+//! Requests as data, and their sender: three copies of each request at once, then the next request.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
-use super::{Context, ELSEWHERE, Report};
-use crate::client::{Answer, Connection, Request};
+use super::{ATTACKER_ADDRESS, Context, Report};
+use crate::client::{Connection, FullResponse, Request};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, seed};
 
-/// Three at once occupy more threads than a small server has.
+/// Three concurrent copies occupy more threads than a small server has.
 const COPIES: usize = 3;
-/// No request may take longer, whatever is in it.
+/// Longest time of any request, whatever its content.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A response may be this long for every byte of the request, and this long at least.
+/// Longest response: a multiple of the request's size, with a minimum.
 const RESPONSE_FACTOR: usize = 8;
 const RESPONSE_BYTES: usize = 1 << 20;
 
@@ -25,27 +25,26 @@ pub(super) const MERGE: &str = "application/merge-patch+json";
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 pub(super) const YAML: &str = "application/yaml";
 
-/// Which responses are right.
+/// Acceptable responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
-    /// 2xx or 4xx: whatever it means, it was dealt with.
+    /// 2xx or 4xx.
     Handled,
     /// 2xx.
-    Served,
+    Success,
     /// 4xx.
-    Refused,
-    /// 2xx, 4xx, or 504 because its deadline passed.
-    HandledOrLate,
+    Rejected,
+    /// 2xx, 4xx, or 504 because the deadline expired.
+    HandledOrTimeout,
     /// Any response.
-    Answered,
-    /// This one.
+    AnyResponse,
     Exactly(u16),
 }
 
-/// A request, and which response is right.
+/// A request and its acceptable responses.
 #[derive(Clone, Debug)]
 pub(crate) struct Shot {
-    /// What is sent, for messages.
+    /// Description for messages.
     what: &'static str,
     request: Request,
     expect: Expect,
@@ -56,7 +55,7 @@ pub(crate) struct Shot {
 }
 
 impl Shot {
-    /// The administrator's request in three copies, expected to be dealt with.
+    /// The administrator's request in three copies; 2xx and 4xx are acceptable.
     pub(super) fn new(what: &'static str, request: Request) -> Self {
         Self {
             largest: (request.size() * RESPONSE_FACTOR).max(RESPONSE_BYTES),
@@ -77,20 +76,20 @@ impl Shot {
         Self { copies, ..self }
     }
 
-    pub(super) fn nobody(self) -> Self {
+    pub(super) fn anonymous(self) -> Self {
         Self {
-            identity: Identity::Nobody,
+            identity: Identity::Anonymous,
             ..self
         }
     }
 
-    /// Responses that are long because objects are many.
+    /// Sets a larger response limit, for lists of many objects.
     pub(super) fn largest(self, largest: usize) -> Self {
         Self { largest, ..self }
     }
 
-    /// Bodies that the server need not read to refuse them: it may close while they are sent, as
-    /// Go's server does.
+    /// Accepts a closed connection: the server may reject a body without reading it, as Go's
+    /// net/http does.
     pub(super) fn may_close(self) -> Self {
         Self {
             may_close: true,
@@ -98,27 +97,27 @@ impl Shot {
         }
     }
 
-    fn judge(&self, answer: &Answer) -> Option<String> {
-        let class = answer.status.as_u16() / 100;
+    fn evaluate(&self, response: &FullResponse) -> Option<String> {
+        let class = response.status.as_u16() / 100;
         let right = match self.expect {
             Expect::Handled => class == 2 || class == 4,
-            Expect::Answered => true,
-            Expect::Served => class == 2,
-            Expect::Refused => class == 4,
-            Expect::HandledOrLate => {
-                class == 2 || class == 4 || answer.status == StatusCode::GATEWAY_TIMEOUT
+            Expect::AnyResponse => true,
+            Expect::Success => class == 2,
+            Expect::Rejected => class == 4,
+            Expect::HandledOrTimeout => {
+                class == 2 || class == 4 || response.status == StatusCode::GATEWAY_TIMEOUT
             }
-            Expect::Exactly(status) => answer.status == status,
+            Expect::Exactly(status) => response.status == status,
         };
         let what = self.describe();
         if !right {
             return Some(format!(
                 "{what}: expected {:?}, got {}",
                 self.expect,
-                answer.describe()
+                response.describe()
             ));
         }
-        let length = answer.body.len();
+        let length = response.body.len();
         (length > self.largest).then(|| {
             format!(
                 "{what}: a response of {length} bytes, limit {}",
@@ -138,7 +137,7 @@ impl Shot {
     }
 }
 
-/// Sends the requests one after the other, in rounds until the time is over.
+/// Sends the requests sequentially, in rounds until the time is over.
 pub(crate) async fn fire(context: &Context, shots: &[Shot]) -> Report {
     let mut report = Report::default();
     let started = Instant::now();
@@ -154,20 +153,24 @@ pub(crate) async fn fire(context: &Context, shots: &[Shot]) -> Report {
     }
 }
 
-/// Sends the copies of one request; false when the attack has succeeded and need not go on.
+/// Sends the copies of one request; returns false if the attack succeeded and can stop.
 async fn volley(context: &Context, shot: &Shot, report: &mut Report) -> bool {
     let lanes = (0..shot.copies).map(|_| async {
-        let connection =
-            Connection::open(&context.target, ELSEWHERE, shot.identity, Protocol::Http1);
+        let connection = Connection::open(
+            &context.target,
+            ATTACKER_ADDRESS,
+            shot.identity,
+            Protocol::Http1,
+        );
         connection.await?.call(&shot.request, TIMEOUT).await
     });
-    let answers = join_all(lanes).await;
+    let responses = join_all(lanes).await;
     let mut go_on = true;
-    for answer in answers {
+    for response in responses {
         report.requests += 1;
         report.bytes += shot.request.size() as u64;
-        let problem = match answer {
-            Ok(answer) => shot.judge(&answer),
+        let problem = match response {
+            Ok(response) => shot.evaluate(&response),
             Err(error) if shot.may_close && !error.is::<Elapsed>() => None,
             Err(error) => {
                 go_on = false;
@@ -181,18 +184,18 @@ async fn volley(context: &Context, shot: &Shot, report: &mut Report) -> bool {
     go_on
 }
 
-/// Path of attacked objects; nothing is stored.
+/// Dry-run path of attacked objects.
 pub(super) fn dry(plural: &str) -> String {
     format!("{}?dryRun=All", kinds::collection(seed::NAMESPACE, plural))
 }
 
-/// Path of the small object of a kind, or of its subresource; nothing is stored.
+/// Dry-run path of a kind's small object, or of its subresource.
 pub(super) fn dry_small(plural: &str, subresource: &str) -> String {
     let object = object_path(plural);
     format!("{object}{subresource}?dryRun=All")
 }
 
-/// Path of the small object of a kind.
+/// Path of a kind's small object.
 pub(super) fn object_path(plural: &str) -> String {
     format!(
         "{}/{}",
@@ -201,7 +204,7 @@ pub(super) fn object_path(plural: &str) -> String {
     )
 }
 
-/// JSON of an object, with fields of metadata and spec as given.
+/// JSON of an object with the given fields of metadata and spec.
 pub(super) fn object(plural: &str, name: &str, metadata: &str, spec: &str) -> String {
     let kind = if plural == "forms" { "Form" } else { "Blob" };
     format!(
@@ -209,7 +212,7 @@ pub(super) fn object(plural: &str, name: &str, metadata: &str, spec: &str) -> St
     )
 }
 
-/// The same fields by every way in: create, update, merge patch, JSON patch, YAML, apply.
+/// The same fields by every kind of write: create, update, merge patch, JSON patch, YAML, apply.
 pub(super) fn every_way(what: &'static str, plural: &str, metadata: &str, spec: &str) -> Vec<Shot> {
     let whole = object(plural, "new", metadata, spec);
     let update = object(plural, seed::SMALL, metadata, spec);

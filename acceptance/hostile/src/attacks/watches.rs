@@ -1,4 +1,4 @@
-//! Watches: their parameters, and many of them whose selectors cost something for each event.
+//! Malformed watch parameters, and many watches whose selectors cost CPU time for each event.
 
 use super::{Attack, Expect, Shot};
 use crate::client::Request;
@@ -7,7 +7,7 @@ use crate::{kinds, neighbour, seed};
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::requests(
         "watches/parameters",
-        "resource versions, timeouts and options of watches that are none",
+        "malformed resource versions, timeouts and options of watches",
         parameters,
     ),
     Attack::requests(
@@ -49,7 +49,7 @@ fn parameters() -> Vec<Shot> {
     ]
     .into_iter()
     .map(|query| {
-        // Those that are taken would last for half an hour.
+        // A watch that the server accepts would last for half an hour.
         let path = format!("{blobs}?watch=1&{query}");
         let path = match query.contains("timeoutSeconds") {
             true => path,
@@ -57,8 +57,8 @@ fn parameters() -> Vec<Shot> {
         };
         Shot::new("a parameter of a watch", Request::get(path))
             .copies(1)
-            // kube-apiserver answers a malformed resource version of a watch with 500.
-            .expect(Expect::Answered)
+            // kube-apiserver responds with 500 to a malformed resource version of a watch.
+            .expect(Expect::AnyResponse)
             .largest(seed::LARGE_BYTES * 2)
     })
     .collect()

@@ -1,4 +1,4 @@
-//! YAML, which has more ways to be large than JSON.
+//! YAML that expands: aliases, merge keys, long scalars, and deep nesting.
 
 use std::fmt::Write as _;
 
@@ -54,15 +54,15 @@ fn aliases() -> Vec<Shot> {
     let many = vec!["*a"; 200_000].join(",");
     let anchor = "x".repeat(10_000);
     vec![
-        post("a billion laughs", &laughs).expect(Expect::Refused),
+        post("a billion laughs", &laughs).expect(Expect::Rejected),
         post("a billion laughs by merge keys", &merges),
         post(
             "200,000 aliases of 10 kB",
             &format!("spec:\n  a: &a {anchor}\n  b: [{many}]\n"),
         )
-        .expect(Expect::Refused),
-        post("an alias of itself", "spec: &a\n  b: *a\n").expect(Expect::Refused),
-        post("an alias of nothing", "spec: *nothing\n").expect(Expect::Refused),
+        .expect(Expect::Rejected),
+        post("an alias of itself", "spec: &a\n  b: *a\n").expect(Expect::Rejected),
+        post("an alias of nothing", "spec: *nothing\n").expect(Expect::Rejected),
     ]
 }
 
@@ -78,11 +78,11 @@ fn merges() -> Vec<Shot> {
     let chain: String = (1..300)
         .map(|n| format!("  a{n}: &a{n} {{<<: *a{}, b{n}: 1}}\n", n - 1))
         .collect();
-    let refused = |what, rest: &str| post(what, rest).expect(Expect::Refused);
+    let rejected = |what, rest: &str| post(what, rest).expect(Expect::Rejected);
     vec![
-        refused("900 merge keys", &nested(900, "a: 1")),
-        refused("100 merge keys around 20,000 values", &nested(100, &keys)),
-        refused(
+        rejected("900 merge keys", &nested(900, "a: 1")),
+        rejected("100 merge keys around 20,000 values", &nested(100, &keys)),
+        rejected(
             "400 lists of merge keys",
             &format!(
                 "spec: {}{{a: 1}}{}\n",
@@ -90,11 +90,11 @@ fn merges() -> Vec<Shot> {
                 "]}".repeat(400)
             ),
         ),
-        refused(
+        rejected(
             "300 anchors that merge each other",
             &format!("spec:\n  a0: &a0 {{a: 1}}\n{chain}"),
         ),
-        post("ten merge keys", &nested(10, "a: 1")).expect(Expect::Served),
+        post("ten merge keys", &nested(10, "a: 1")).expect(Expect::Success),
     ]
 }
 
@@ -108,7 +108,7 @@ fn keys() -> Vec<Shot> {
     let shots = [120_000, 119_999, 60_000].into_iter().map(|distinct| {
         let body = format!("{HEAD}{}", mapping(distinct));
         let path = format!("{}&fieldValidation=Strict", dry("blobs"));
-        Shot::new("keys", Request::send(Method::POST, path, YAML, body)).expect(Expect::Refused)
+        Shot::new("keys", Request::send(Method::POST, path, YAML, body)).expect(Expect::Rejected)
     });
     shots.collect()
 }
@@ -118,21 +118,21 @@ fn depth() -> Vec<Shot> {
     for n in 1..2_200 {
         let _ = writeln!(indented, "{}a:", " ".repeat(n));
     }
-    let refused = |what, rest: String| post(what, &rest).expect(Expect::Refused);
+    let rejected = |what, rest: String| post(what, &rest).expect(Expect::Rejected);
     vec![
-        refused(
+        rejected(
             "2.9 million flow sequences",
             format!("spec: {}\n", "[".repeat(2_900_000)),
         ),
-        refused(
+        rejected(
             "500,000 flow mappings",
             format!("spec: {}\n", "{a: ".repeat(500_000)),
         ),
-        refused(
+        rejected(
             "1.4 million sequences in a line",
             format!("spec:\n{}\n", "- ".repeat(1_400_000)),
         ),
-        refused(
+        rejected(
             "1.4 million explicit keys",
             format!("spec:\n{}\n", "? ".repeat(1_400_000)),
         ),

@@ -1,11 +1,11 @@
-//! Objects and events of the load, as far as they are judged.
+//! Objects and events of the load, reduced to the fields that the check compares.
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What a write says, so that its event can be told from all others: a number in the spec for
-/// creates and updates, in the status for patches.
+/// An object with the number that identifies its write: in the spec for creates and updates, in the
+/// status for patches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Object {
     pub(super) name: String,
@@ -14,7 +14,6 @@ pub(super) struct Object {
     pub(super) status: u64,
 }
 
-/// A change as a watcher sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
     pub(super) kind: Kind,
@@ -37,7 +36,6 @@ pub(super) enum Line {
     Error(u64, String),
 }
 
-/// A whole list.
 #[derive(Debug)]
 pub(super) struct List {
     revision: String,
@@ -71,7 +69,7 @@ struct Status {
 }
 
 impl Object {
-    /// Reads an object as the server shows it.
+    /// Reads an object from the server's JSON.
     pub(super) fn read(json: &[u8]) -> Result<Self> {
         serde_json::from_slice::<Raw>(json)?.try_into()
     }
@@ -129,7 +127,7 @@ impl List {
         let revision = outer.metadata["resourceVersion"].as_str();
         let objects = outer.items.into_iter().map(Object::try_from);
         Ok(Self {
-            revision: revision.context("a list without a version")?.to_owned(),
+            revision: revision.context("list has no resourceVersion")?.to_owned(),
             objects: objects.collect::<Result<_>>()?,
         })
     }
@@ -139,14 +137,14 @@ impl List {
     }
 }
 
-/// An object to store; `revision` is that of the one it replaces.
+/// An object to store; `revision` is that of the object it replaces.
 pub(super) fn query(name: &str, number: u64, revision: Option<u64>) -> Value {
     let mut object = json!({
         "apiVersion": "ark.mckinsey.com/v1alpha1",
         "kind": "Query",
         "metadata": {"name": name},
         "spec": {
-            "input": format!("{number} {}", "what is kept? ".repeat(40)),
+            "input": format!("{number} {}", "what is stored? ".repeat(40)),
             "target": {"type": "agent", "name": "bench-agent"},
         },
     });
@@ -164,7 +162,7 @@ pub(super) fn status(number: u64, revision: u64) -> Value {
     })
 }
 
-/// A condition for a delete.
+/// Delete options with a precondition on the revision.
 pub(super) fn only(revision: u64) -> Value {
     json!({
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-//! A gateway and its sidecar, which can be killed and started again.
+//! A gateway with its driver as a process that can be killed and started again.
 
 use std::process::{Child, Command};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::kubeconfig;
 use crate::processes::Processes;
 use crate::target::{Programs, start};
 
-/// How many there are.
+/// Number of replicas.
 pub(super) const COUNT: usize = 3;
-/// Connections of the load to each.
+/// Connections of the load to each replica.
 const CONNECTIONS: usize = 4;
 
-/// All of them, as clients behind a load balancer see them.
+/// All replicas, as clients behind a load balancer reach them.
 pub(super) struct Replicas(Vec<Replica>);
 
 struct Replica {
@@ -27,17 +27,17 @@ struct Replica {
     dsn: String,
     folder: TempDir,
     running: Mutex<Option<Running>>,
-    /// `None` while it is away.
+    /// `None` while the replica is down.
     client: watch::Sender<Option<Arc<Client>>>,
 }
 
-/// The process of a gateway; killed with its sidecar when dropped.
+/// The process of a gateway; killed with its driver when dropped.
 struct Running(Child);
 
 // === impl Replicas ===
 
 impl Replicas {
-    /// Starts all, each with a data directory and certificates of its own.
+    /// Starts all replicas, each with its own data directory and certificates.
     pub(super) async fn start(programs: &Programs, dsn: &str) -> Result<Self> {
         let mut replicas = Vec::new();
         for _ in 0..COUNT {
@@ -54,40 +54,41 @@ impl Replicas {
         Ok(Self(replicas))
     }
 
-    /// A client of the wanted one, or of the next that is there, and whose it is.
-    pub(super) async fn near(&self, wanted: usize) -> (usize, Arc<Client>) {
+    /// A client of the wanted replica or, if that is down, of the next; with the index of the
+    /// replica.
+    pub(super) async fn nearest(&self, wanted: usize) -> (usize, Arc<Client>) {
         loop {
-            for place in (wanted..wanted + COUNT).map(|place| place % COUNT) {
-                if let Some(client) = self.0[place].client.borrow().clone() {
-                    return (place, client);
+            for index in (wanted..wanted + COUNT).map(|index| index % COUNT) {
+                if let Some(client) = self.0[index].client.borrow().clone() {
+                    return (index, client);
                 }
             }
             tokio::task::yield_now().await;
         }
     }
 
-    /// A client of one.
-    pub(super) async fn client(&self, place: usize) -> Arc<Client> {
-        let mut client = self.0[place].client.subscribe();
+    /// A client of one replica; waits while the replica is down.
+    pub(super) async fn client(&self, index: usize) -> Arc<Client> {
+        let mut client = self.0[index].client.subscribe();
         loop {
             if let Some(client) = client.borrow_and_update().clone() {
                 return client;
             }
-            // The sender is ours.
+            // The sender lives in `self`, so the channel cannot close.
             let _ = client.changed().await;
         }
     }
 
-    /// SIGKILL to a gateway and its sidecar; done when both serve again.
-    pub(super) async fn kill_and_start(&self, place: usize) -> Result<()> {
-        let replica = &self.0[place];
+    /// Sends SIGKILL to a gateway and its driver; returns when both serve again.
+    pub(super) async fn kill_and_start(&self, index: usize) -> Result<()> {
+        let replica = &self.0[index];
         let running = replica.running.lock().await.take();
-        running.context("a replica that runs")?.kill()?;
+        running.context("the replica is not running")?.kill()?;
         replica.client.send_replace(None);
         replica.start().await
     }
 
-    /// Stops all in an orderly way.
+    /// Stops all replicas in an orderly way.
     pub(super) async fn stop(&self) -> Result<()> {
         for replica in &self.0 {
             if let Some(mut running) = replica.running.lock().await.take() {
@@ -124,11 +125,11 @@ impl Replica {
 impl Running {
     fn kill(&mut self) -> Result<()> {
         let mut pids = Processes::below(self.0.id(), true)?.pids()?;
-        // The gateway first: it must not see its sidecar go.
+        // The gateway first, so that it cannot react to the end of its driver.
         pids.sort_by_key(|pid| *pid != self.0.id());
         for pid in pids {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-            // One of them may end with the other.
+            // Either process may exit with the other.
             let _ = kill_process(pid.context("a process")?, Signal::KILL);
         }
         self.0.wait()?;
@@ -139,7 +140,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if matches!(self.0.try_wait(), Ok(None)) {
-            // Errors have been reported already.
+            // The error that dropped this has been reported.
             let _ = self.kill();
         }
     }

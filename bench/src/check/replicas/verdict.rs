@@ -1,4 +1,4 @@
-//! What must hold at the end.
+//! Invariants at the end of a run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -8,11 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use super::events::{Kind, List, Object};
 use super::watcher::{Arrival, Watched};
 use super::writer::{Acknowledged, What, Written};
-use crate::check::tries::{in_time, used};
+use crate::check::retry::{used, within_limit};
 use crate::measure::percentile;
 
-/// From the acknowledgement of a write on one replica to its arrival at a watcher on another.
-const DELIVERY: Duration = Duration::from_millis(50);
+/// Limit of the 99th percentile from the response of a write on one replica to its event at a
+/// watcher of another.
+const MAX_DELIVERY_LATENCY: Duration = Duration::from_millis(50);
 
 /// A part of the run.
 #[derive(Clone, Copy, Debug)]
@@ -21,15 +22,15 @@ pub(super) struct Window {
     pub(super) end: Instant,
 }
 
-/// Everything that happened.
+/// Everything that was recorded.
 pub(super) struct Run {
     pub(super) written: Vec<Written>,
     pub(super) watched: Vec<Watched>,
     /// The list at the end.
     pub(super) list: List,
-    /// Changes in the store's log.
+    /// Rows in the store's log.
     pub(super) logged: usize,
-    /// While nothing was killed.
+    /// The part without kills.
     pub(super) quiet: Window,
     pub(super) kills: usize,
 }
@@ -50,56 +51,62 @@ impl Window {
 // === impl Run ===
 
 impl Run {
-    /// The figures, or the promise that was broken.
-    pub(super) fn judge(&self) -> Result<String> {
+    /// The figures, or the violated guarantee.
+    pub(super) fn validate(&self) -> Result<String> {
         let first = self.watched.first().context("no watchers")?;
         self.in_order(first)?;
         let deleted = self.replay(first)?;
-        let unanswered: usize = self.written.iter().map(|it| it.unanswered).sum();
-        let acknowledged = self.kept(first, &deleted)?;
+        let unknown_outcomes: usize = self.written.iter().map(|it| it.unknown_outcomes).sum();
+        let acknowledged = self.count_acknowledged(first, &deleted)?;
         let events = first.arrivals.len();
         ensure!(
-            events <= acknowledged + unanswered,
-            "{events} events of {acknowledged} writes and {unanswered} that may have been made"
+            events <= acknowledged + unknown_outcomes,
+            "{events} events of {acknowledged} acknowledged writes and {unknown_outcomes} with unknown outcome"
         );
         let (quiet, all) = (self.latencies(Some(self.quiet)), self.latencies(None));
-        let (p99, storm) = (percentile(&quiet, 99), percentile(&all, 99));
+        let (p99, p99_all) = (percentile(&quiet, 99), percentile(&all, 99));
         let resumed: usize = self.watched.iter().map(|it| it.resumed).sum();
         let conflicts: usize = self.written.iter().map(|it| it.conflicts).sum();
         let figures = format!(
-            "{events} events × {} watchers, {resumed} resumed, {} kills, {unanswered} writes \
-             unanswered, {conflicts} conflicts, {:.0} writes/s in quiet; seen on another replica \
-             in quiet p50 {:.1?}, p99 {p99:.1?}; over all p50 {:.1?}, p99 {storm:.1?}",
+            "{events} events × {} watchers, {resumed} resumed, {} kills, {unknown_outcomes} writes \
+             with unknown outcome, {conflicts} conflicts; without kills {:.0} writes/s, delivery \
+             to other replicas p50 {:.1?}, p99 {p99:.1?}; whole run p50 {:.1?}, p99 {p99_all:.1?}",
             self.watched.len(),
             self.kills,
             self.rate(),
             percentile(&quiet, 50),
             percentile(&all, 50),
         );
-        in_time(used(p99, DELIVERY), figures)
+        within_limit(used(p99, MAX_DELIVERY_LATENCY), figures)
     }
 
-    /// Every watcher saw the same, once and in order, and all there is.
+    /// Every watcher received the same complete sequence, once and in order.
     fn in_order(&self, first: &Watched) -> Result<()> {
         for (index, watched) in self.watched.iter().enumerate() {
-            let seen = &watched.arrivals;
-            for pair in seen.windows(2) {
+            let received = &watched.arrivals;
+            for pair in received.windows(2) {
                 let (one, next) = (&pair[0].event, &pair[1].event);
                 ensure!(
                     one.object.revision < next.object.revision,
                     "watcher {index}: {next:?} after {one:?}"
                 );
             }
-            let both = seen.iter().zip(&first.arrivals);
-            let odd = both.clone().find(|(one, other)| one.event != other.event);
-            ensure!(odd.is_none(), "watcher {index} and watcher 0 saw {odd:?}");
-            let (seen, due) = (seen.len(), self.logged);
-            ensure!(seen == due, "watcher {index} saw {seen} of {due} changes");
+            let both = received.iter().zip(&first.arrivals);
+            let difference = both.clone().find(|(one, other)| one.event != other.event);
+            ensure!(
+                difference.is_none(),
+                "watcher {index} and watcher 0 differ: {difference:?}"
+            );
+            let (received, expected) = (received.len(), self.logged);
+            ensure!(
+                received == expected,
+                "watcher {index} received {received} of {expected} changes"
+            );
         }
         Ok(())
     }
 
-    /// The changes make the list at the end; gives the deletes, by name and revision deleted.
+    /// The events add up to the final list; returns the deletes by name and deleted revision.
     fn replay(&self, first: &Watched) -> Result<HashMap<(String, u64), u64>> {
         let mut state: BTreeMap<&str, &Object> = BTreeMap::new();
         let mut deleted = HashMap::new();
@@ -114,14 +121,22 @@ impl Run {
                 deleted.insert((object.name.clone(), known), object.revision);
             }
         }
-        let due: Vec<&Object> = state.into_values().collect();
-        let seen: Vec<&Object> = self.list.objects.iter().collect();
-        ensure!(seen == due, "the list at the end is {seen:?}, not {due:?}");
+        let expected: Vec<&Object> = state.into_values().collect();
+        let received: Vec<&Object> = self.list.objects.iter().collect();
+        ensure!(
+            received == expected,
+            "the final list is {received:?}, expected {expected:?}"
+        );
         Ok(deleted)
     }
 
-    /// Every acknowledged write is among the changes, as it was acknowledged; how many those are.
-    fn kept(&self, first: &Watched, deleted: &HashMap<(String, u64), u64>) -> Result<usize> {
+    /// Every acknowledged write is among the events with the acknowledged content; returns their
+    /// number.
+    fn count_acknowledged(
+        &self,
+        first: &Watched,
+        deleted: &HashMap<(String, u64), u64>,
+    ) -> Result<usize> {
         let events = first.arrivals.iter().map(|it| &it.event);
         let changes: HashMap<u64, &Object> = events
             .filter(|event| event.kind != Kind::Deleted)
@@ -130,13 +145,13 @@ impl Run {
         let mut count = 0;
         for Acknowledged { what, replica, .. } in self.acknowledged() {
             count += 1;
-            let kept = match what {
+            let delivered = match what {
                 What::Stored(object) => changes.get(&object.revision) == Some(&object),
                 What::Deleted(name, at) => deleted.contains_key(&(name.clone(), *at)),
             };
             ensure!(
-                kept,
-                "replica {replica} acknowledged {what:?}, which is lost"
+                delivered,
+                "lost write: replica {replica} acknowledged {what:?}"
             );
         }
         Ok(count)
@@ -146,7 +161,8 @@ impl Run {
         self.written.iter().flat_map(|it| &it.acknowledged)
     }
 
-    /// From acknowledgements in a part of the run to arrivals at watchers of other replicas, sorted.
+    /// Latencies from responses in a part of the run to events at watchers of other replicas,
+    /// sorted.
     fn latencies(&self, window: Option<Window>) -> Vec<Duration> {
         let stored = self.acknowledged().filter_map(|it| match &it.what {
             What::Stored(object) => Some((object.revision, (it.at, it.replica))),
@@ -158,17 +174,17 @@ impl Run {
         let arrivals = self.watched.iter().flat_map(|it| &it.arrivals);
         let mut latencies: Vec<Duration> = arrivals
             .filter_map(|arrival| {
-                let (told, replica) = stored.get(&arrival.event.object.revision)?;
-                let elsewhere = arrival.replica != *replica;
-                // It may arrive before the writer is answered.
-                elsewhere.then(|| arrival.at.saturating_duration_since(*told))
+                let (acknowledged_at, replica) = stored.get(&arrival.event.object.revision)?;
+                let other_replica = arrival.replica != *replica;
+                // The event may arrive before the response.
+                other_replica.then(|| arrival.at.saturating_duration_since(*acknowledged_at))
             })
             .collect();
         latencies.sort_unstable();
         latencies
     }
 
-    /// Acknowledged writes per second while nothing was killed.
+    /// Acknowledged writes per second in the part without kills.
     fn rate(&self) -> f64 {
         let quiet = self.acknowledged().filter(|it| self.quiet.holds(it.at));
         quiet.count() as f64 / (self.quiet.end - self.quiet.begin).as_secs_f64()

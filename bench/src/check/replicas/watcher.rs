@@ -1,4 +1,4 @@
-//! A watcher that resumes with its last resource version, at whichever replica is there.
+//! A watcher that resumes from its last resource version at any available replica.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use super::events::{Event, Line};
 use super::replica::Replicas;
 use crate::objects::ALL;
 
-/// Before it resumes.
+/// Pause before it resumes.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An event, where and when it was seen.
+/// An event, with the replica and the time of its arrival.
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) event: Event,
@@ -25,21 +25,21 @@ pub(super) struct Arrival {
     pub(super) replica: usize,
 }
 
-/// What a watcher came to.
+/// Result of a watcher.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) arrivals: Vec<Arrival>,
-    /// How often it had to resume.
+    /// Number of resumed watches.
     pub(super) resumed: usize,
 }
 
 pub(super) struct Watcher {
     replicas: Arc<Replicas>,
-    /// Where it would like to be.
-    place: usize,
+    /// Preferred replica.
+    index: usize,
     lane: usize,
     cursor: u64,
-    /// Where it is to stop.
+    /// Revision at which it stops.
     target: watch::Receiver<u64>,
     watched: Watched,
 }
@@ -55,7 +55,7 @@ impl Watcher {
     ) -> Self {
         Self {
             replicas,
-            place: index,
+            index,
             lane: index,
             cursor: begin,
             target,
@@ -63,10 +63,10 @@ impl Watcher {
         }
     }
 
-    /// Watches until the target was seen.
-    pub(super) async fn work(mut self) -> Result<Watched> {
+    /// Watches until the target revision has arrived.
+    pub(super) async fn run(mut self) -> Result<Watched> {
         loop {
-            let (replica, client) = self.replicas.near(self.place).await;
+            let (replica, client) = self.replicas.nearest(self.index).await;
             let path = format!(
                 "{ALL}?watch=true&resourceVersion={}&timeoutSeconds=3000",
                 self.cursor
@@ -75,24 +75,24 @@ impl Watcher {
                 .open(self.lane, Method::GET, &path, &[], Bytes::new())
                 .await;
             match opened {
-                Ok(answer) if answer.status() == StatusCode::OK => {
-                    let over = self.follow(answer.into_body(), replica).await?;
+                Ok(response) if response.status() == StatusCode::OK => {
+                    let over = self.follow(response.into_body(), replica).await?;
                     if over {
                         return Ok(self.watched);
                     }
                 }
-                Ok(answer) if answer.status() == StatusCode::GONE => {
+                Ok(response) if response.status() == StatusCode::GONE => {
                     bail!("replica {replica}: 410 at {}", self.cursor);
                 }
                 _ => {}
             }
             self.watched.resumed += 1;
-            self.place += 1;
+            self.index += 1;
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Reads one watch; whether the target was reached.
+    /// Reads one watch; returns whether the target revision was reached.
     async fn follow(&mut self, mut body: Incoming, replica: usize) -> Result<bool> {
         let mut rest = BytesMut::new();
         let mut target = self.target.clone();
@@ -113,17 +113,18 @@ impl Watcher {
             rest.extend_from_slice(&data);
             while let Some(end) = memchr::memchr(b'\n', &rest) {
                 let line = rest.split_to(end + 1);
-                if !self.take(&line, replica)? {
+                if !self.process_line(&line, replica)? {
                     return Ok(false);
                 }
             }
         }
     }
 
-    /// Takes a line; whether the watch goes on.
-    fn take(&mut self, line: &[u8], replica: usize) -> Result<bool> {
+    /// Processes a line; returns whether the watch continues.
+    fn process_line(&mut self, line: &[u8], replica: usize) -> Result<bool> {
         let at = Instant::now();
-        let line = Line::read(line).with_context(|| format!("a line of replica {replica}"))?;
+        let line =
+            Line::read(line).with_context(|| format!("malformed event from replica {replica}"))?;
         let event = match line {
             Line::Event(event) => event,
             Line::Error(410, message) => bail!("replica {replica}: 410 {message}"),

@@ -1,5 +1,5 @@
-//! A controller: writes to objects that nobody else writes to, each time at the next replica, and
-//! after anything but success looks before it writes again.
+//! A controller that is the only writer of its objects. Each write goes to the next replica. After
+//! any response but success it reads the object before it writes again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,38 +13,38 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::{Object, only, query, status};
 use super::replica::Replicas;
-use crate::client::Answer;
+use crate::client::FullResponse;
 use crate::objects::collection;
 
 /// Objects of each writer.
 const OBJECTS: usize = 5;
-/// Before another look.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Pause before the next read.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A write that was acknowledged.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledged {
     pub(super) what: What,
     pub(super) at: Instant,
-    /// Which replica said so.
+    /// Replica that acknowledged it.
     pub(super) replica: usize,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum What {
-    /// Created or changed: the object as it was answered.
+    /// Created or changed: the object of the response.
     Stored(Object),
-    /// Deleted: the name, and the revision it had.
+    /// Deleted: the name and the deleted revision.
     Deleted(String, u64),
 }
 
-/// What a writer came to.
+/// Result of a writer.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) acknowledged: Vec<Acknowledged>,
-    /// Writes that may have been made or not.
-    pub(super) unanswered: usize,
-    /// Writes that met another state than they expected.
+    /// Writes whose outcome is unknown.
+    pub(super) unknown_outcomes: usize,
+    /// Writes that conflicted.
     pub(super) conflicts: usize,
 }
 
@@ -52,13 +52,13 @@ pub(super) struct Writer {
     replicas: Arc<Replicas>,
     index: usize,
     turn: usize,
-    /// Of this writer; so that no other write has the same.
+    /// Number of the writer's last write, unique among all writers.
     number: u64,
     objects: Vec<Known>,
     written: Written,
 }
 
-/// What is known of an object.
+/// Last known state of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     Nothing,
@@ -80,8 +80,8 @@ impl Writer {
         }
     }
 
-    /// Writes at each tick until told to stop.
-    pub(super) async fn work(mut self, rest: Duration, stop: CancellationToken) -> Result<Written> {
+    /// Writes at each tick until `stop` is cancelled.
+    pub(super) async fn run(mut self, rest: Duration, stop: CancellationToken) -> Result<Written> {
         let mut ticks = tokio::time::interval(rest);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut newest = [0; OBJECTS];
@@ -92,7 +92,7 @@ impl Writer {
             }
             let slot = round % OBJECTS;
             if self.objects[slot] == Known::Nothing {
-                self.look(slot, newest[slot]).await?;
+                self.read_object(slot, newest[slot]).await?;
             }
             self.write(slot, round / OBJECTS).await?;
             if let Known::At(revision) = self.objects[slot] {
@@ -106,35 +106,35 @@ impl Writer {
         format!("replicas-{:02}-{slot}", self.index)
     }
 
-    /// Reads an object at some replica; it must not be older than what was seen before.
-    async fn look(&mut self, slot: usize, newest: u64) -> Result<()> {
+    /// Reads an object from some replica; its revision must be at least `newest`.
+    async fn read_object(&mut self, slot: usize, newest: u64) -> Result<()> {
         let path = format!(
             "{}/{}",
             collection(super::super::NAMESPACE),
             self.name(slot)
         );
         loop {
-            let (replica, answer) = self.send(Method::GET, &path, None).await;
-            match answer {
-                Some(answer) if answer.status == StatusCode::OK => {
-                    let found = Object::read(&answer.body)?.revision;
+            let (replica, response) = self.send(Method::GET, &path, None).await;
+            match response {
+                Some(response) if response.status == StatusCode::OK => {
+                    let found = Object::read(&response.body)?.revision;
                     ensure!(
                         found >= newest,
-                        "replica {replica} shows {path} at {found}, known at {newest}"
+                        "replica {replica} returned {path} at revision {found}, older than {newest}"
                     );
                     self.objects[slot] = Known::At(found);
                     return Ok(());
                 }
-                Some(answer) if answer.status == StatusCode::NOT_FOUND => {
+                Some(response) if response.status == StatusCode::NOT_FOUND => {
                     self.objects[slot] = Known::Absent;
                     return Ok(());
                 }
-                _ => tokio::time::sleep(PAUSE).await,
+                _ => tokio::time::sleep(RETRY_PAUSE).await,
             }
         }
     }
 
-    /// One write: a create, or in turn an update, patches of the status, a delete.
+    /// One write: a create or, in turn, an update, patches of the status, a delete.
     async fn write(&mut self, slot: usize, step: usize) -> Result<()> {
         let name = self.name(slot);
         let all = collection(super::super::NAMESPACE);
@@ -150,22 +150,22 @@ impl Writer {
                 _ => (Method::PATCH, format!("{one}/status"), status(number, at)),
             },
         };
-        let (replica, answer) = self.send(method.clone(), &path, Some(&body)).await;
-        let Some(answer) = answer else {
-            self.written.unanswered += 1;
+        let (replica, response) = self.send(method.clone(), &path, Some(&body)).await;
+        let Some(response) = response else {
+            self.written.unknown_outcomes += 1;
             return Ok(());
         };
-        match answer.status.as_u16() {
+        match response.status.as_u16() {
             200 | 201 => {}
             409 | 404 => {
                 self.written.conflicts += 1;
                 return Ok(());
             }
             429 | 500 | 503 | 504 => {
-                self.written.unanswered += 1;
+                self.written.unknown_outcomes += 1;
                 return Ok(());
             }
-            _ => anyhow::bail!("{method} {path}: {}", crate::client::describe(&answer)),
+            _ => anyhow::bail!("{method} {path}: {}", crate::client::describe(&response)),
         }
         let what = match (known, method) {
             (Known::At(at), Method::DELETE) => {
@@ -173,7 +173,7 @@ impl Writer {
                 What::Deleted(name, at)
             }
             _ => {
-                let stored = Object::read(&answer.body)?;
+                let stored = Object::read(&response.body)?;
                 self.objects[slot] = Known::At(stored.revision);
                 What::Stored(stored)
             }
@@ -186,22 +186,22 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends a request to the next replica; no answer if it went away.
+    /// Sends a request to the next replica; `None` if the connection failed.
     async fn send(
         &mut self,
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> (usize, Option<Answer>) {
+    ) -> (usize, Option<FullResponse>) {
         self.turn += 1;
-        let (replica, client) = self.replicas.near(self.turn).await;
+        let (replica, client) = self.replicas.nearest(self.turn).await;
         let content = match method {
             Method::PATCH => "application/merge-patch+json",
             _ => "application/json",
         };
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let headers = [("content-type", content)];
-        let answer = client.call(self.index, method, path, &headers, body).await;
-        (replica, answer.ok())
+        let response = client.call(self.index, method, path, &headers, body).await;
+        (replica, response.ok())
     }
 }

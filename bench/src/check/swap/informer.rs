@@ -1,4 +1,4 @@
-//! An informer: one list, then watches, each from where the last one ended.
+//! An informer: one list, then watches, each from the last revision of the one before.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -16,33 +16,31 @@ use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::route::{Call, Route, Servers, later, retry_after};
+use super::route::{Call, Route, Servers, is_retryable, retry_after};
 use super::writer::Change;
-use crate::client::{Answer, describe};
+use crate::client::{FullResponse, describe};
 use crate::objects::ALL;
 
-/// A page of a list.
+/// Objects in a page of a list.
 const PAGE: usize = 1000;
-/// Watches end by themselves this often, so that many are resumed.
-const TURN: Duration = Duration::from_secs(10);
+/// Timeout of each watch, short so that many are resumed.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An object as far as it matters: revision, and hash of its text.
-pub(super) type Picture = HashMap<String, (u64, u64)>;
+/// Objects by name: revision, and hash of the JSON.
+pub(super) type Snapshot = HashMap<String, (u64, u64)>;
 
-/// An event.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct ReceivedEvent {
     pub(super) name: String,
     pub(super) change: Change,
     pub(super) revision: u64,
 }
 
-/// The informer.
 pub(super) struct Informer {
     route: Route,
-    pub(super) picture: Picture,
-    pub(super) seen: Vec<Seen>,
-    /// Watches that were opened.
+    pub(super) snapshot: Snapshot,
+    pub(super) received: Vec<ReceivedEvent>,
+    /// Number of watches.
     pub(super) watches: usize,
     /// Revision of the last event or bookmark.
     reached: Arc<AtomicU64>,
@@ -83,50 +81,50 @@ struct Metadata {
     resource_version: String,
 }
 
-/// Lists everything, page by page; the revision of the list.
-pub(super) async fn list(route: &mut Route) -> Result<(Picture, u64)> {
-    let mut picture = Picture::new();
+/// Lists all pages; returns the objects and the revision of the list.
+pub(super) async fn list(route: &mut Route) -> Result<(Snapshot, u64)> {
+    let mut snapshot = Snapshot::new();
     let mut path = format!("{ALL}?limit={PAGE}");
     loop {
-        let settled = route.settle(&get(&path)).await?;
-        let Answer { status, body } = &settled.answer;
-        let told = || describe(&settled.answer);
-        ensure!(*status == StatusCode::OK, "list: {}", told());
+        let final_response = route.send_until_final(&get(&path)).await?;
+        let FullResponse { status, body } = &final_response.response;
+        let describe_response = || describe(&final_response.response);
+        ensure!(*status == StatusCode::OK, "list: {}", describe_response());
         let list: List<'_> = serde_json::from_slice(body)?;
         for item in list.items {
             let (name, state) = read(item)?;
-            let again = picture.insert(name, state);
-            ensure!(again.is_none(), "a list has an object twice");
+            let previous = snapshot.insert(name, state);
+            ensure!(previous.is_none(), "a list contains an object twice");
         }
         if list.metadata.r#continue.is_empty() {
-            return Ok((picture, list.metadata.resource_version.parse()?));
+            return Ok((snapshot, list.metadata.resource_version.parse()?));
         }
         path = format!("{ALL}?limit={PAGE}&continue={}", list.metadata.r#continue);
     }
 }
 
 impl Informer {
-    /// Lists; `reached` tells others how far it has come.
+    /// Lists. `reached` publishes the revision of the last event.
     pub(super) async fn list(servers: &Arc<Servers>, reached: &Arc<AtomicU64>) -> Result<Self> {
         let mut route = Route::new(servers);
-        let (picture, revision) = list(&mut route).await?;
+        let (snapshot, revision) = list(&mut route).await?;
         reached.store(revision, Ordering::Release);
         Ok(Self {
             route,
-            picture,
-            seen: Vec::new(),
+            snapshot,
+            received: Vec::new(),
             watches: 0,
             reached: Arc::clone(reached),
         })
     }
 
-    /// Watches until told to stop.
+    /// Watches until `stop` is cancelled.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<Self> {
         while !stop.is_cancelled() {
             let revision = self.reached.load(Ordering::Acquire);
             let path = format!(
                 "{ALL}?watch=true&allowWatchBookmarks=true&resourceVersion={revision}&timeoutSeconds={}",
-                TURN.as_secs()
+                WATCH_TIMEOUT.as_secs()
             );
             let call = get(&path);
             let Some(response) = self.route.open(&call).await else {
@@ -140,20 +138,20 @@ impl Informer {
             let pause = retry_after(&response);
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();
-            let answer = Answer { status, body };
-            ensure!(later(status), "watch: {}", describe(&answer));
-            self.route.note(&call, &answer, pause);
-            self.route.turn();
+            let response = FullResponse { status, body };
+            ensure!(is_retryable(status), "watch: {}", describe(&response));
+            self.route.record(&call, &response, pause);
+            self.route.switch_server();
             sleep(pause.unwrap_or(Duration::from_secs(1))).await;
         }
         Ok(self)
     }
 
-    /// Reads one watch to its end, whatever that is.
+    /// Reads one watch until it ends or fails.
     async fn follow(&mut self, mut body: Incoming, stop: &CancellationToken) -> Result<()> {
         let mut rest = BytesMut::new();
         while !stop.is_cancelled() {
-            let Ok(Some(Ok(frame))) = timeout(TURN * 2, body.frame()).await else {
+            let Ok(Some(Ok(frame))) = timeout(WATCH_TIMEOUT * 2, body.frame()).await else {
                 return Ok(());
             };
             let Ok(data) = frame.into_data() else {
@@ -179,23 +177,23 @@ impl Informer {
                 self.reached.fetch_max(revision, Ordering::AcqRel);
                 return Ok(());
             }
-            _ => bail!("a watch was told {}", frame.object),
+            _ => bail!("watch error: {}", frame.object),
         };
         let (name, (revision, hash)) = read(frame.object)?;
         let before = self.reached.swap(revision, Ordering::AcqRel);
         ensure!(
             revision > before,
-            "an event of {revision} came after {before}: twice, or out of order"
+            "event of revision {revision} after {before}: repeated or out of order"
         );
-        let there = match change {
+        let known = match change {
             Change::Created | Change::Updated => {
-                self.picture.insert(name.clone(), (revision, hash))
+                self.snapshot.insert(name.clone(), (revision, hash))
             }
-            Change::Deleted => self.picture.remove(&name),
+            Change::Deleted => self.snapshot.remove(&name),
         };
-        let fits = there.is_some() != (change == Change::Created);
-        ensure!(fits, "{name}: {change:?} at {revision} does not fit");
-        self.seen.push(Seen {
+        let fits = known.is_some() != (change == Change::Created);
+        ensure!(fits, "{name}: unexpected {change:?} at revision {revision}");
+        self.received.push(ReceivedEvent {
             name,
             change,
             revision,
@@ -214,7 +212,7 @@ fn get(path: &str) -> Call<'_> {
 }
 
 fn read(raw: &RawValue) -> Result<(String, (u64, u64))> {
-    let object: Object = serde_json::from_str(raw.get()).context("an object")?;
+    let object: Object = serde_json::from_str(raw.get()).context("malformed object")?;
     let Metadata {
         name,
         resource_version,

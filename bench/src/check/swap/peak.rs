@@ -1,4 +1,4 @@
-//! How large a file gets.
+//! Peak size of a file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// The largest size that a file ever has.
+/// Samples the size of a file and records the largest.
 pub(super) struct Peak {
     stop: CancellationToken,
     sampler: JoinSet<u64>,

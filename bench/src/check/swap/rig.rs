@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use postgres_testkit::ports;
-use scenarios::engine::process::says_port_taken;
+use scenarios::engine::process::is_port_taken;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::sleep;
 
 use crate::target::{Programs, end, start};
 
-/// How long a driver or a gateway may take to start.
-const START: Duration = Duration::from_secs(60);
+/// Time for a driver or a gateway to start.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often a gateway is started while others take its port.
-const PORT_TRIES: usize = 3;
+/// Attempts to start a gateway whose chosen port another process takes first.
+const MAX_PORT_ATTEMPTS: usize = 3;
 
-/// Where programs, sockets, databases and logs are.
+/// Locations of programs, sockets, databases and logs.
 pub(super) struct Rig<'a> {
     programs: &'a Programs,
     folder: PathBuf,
 }
 
-/// A program that serves; stopped when dropped.
+/// A server process; stopped when dropped.
 pub(super) struct Process {
     name: String,
     child: Child,
@@ -40,7 +40,7 @@ pub(super) struct Driver {
     pub(super) wal: Option<PathBuf>,
 }
 
-/// What a run of `arkctl` told, each line with its time.
+/// Output of a run of `arkctl`, each line with its time.
 pub(super) struct Run {
     pub(super) took: Duration,
     pub(super) lines: Vec<(Instant, String)>,
@@ -65,7 +65,7 @@ impl<'a> Rig<'a> {
         Ok(driver)
     }
 
-    /// On a throw-away server, with fsync.
+    /// A driver on a temporary PostgreSQL server, with fsync.
     pub(super) async fn postgres(&self, name: &str) -> Result<Driver> {
         let mut command = Command::new(self.programs.path("postgres-testkit"));
         command.args(["--fsync", "--"]);
@@ -80,7 +80,7 @@ impl<'a> Rig<'a> {
         let process = self.spawn(name, command)?;
         let begun = Instant::now();
         while UnixStream::connect(&socket).is_err() {
-            ensure!(begun.elapsed() < START, "{name} does not listen");
+            ensure!(begun.elapsed() < START_TIMEOUT, "{name} does not listen");
             sleep(Duration::from_millis(20)).await;
         }
         Ok(Driver {
@@ -90,7 +90,8 @@ impl<'a> Rig<'a> {
         })
     }
 
-    /// A gateway that makes certificates and the kubeconfig, which is returned.
+    /// Starts a gateway that creates certificates and a kubeconfig; returns the path of the
+    /// kubeconfig.
     pub(super) fn first_gateway(&self, backend: &str) -> Result<(Process, PathBuf)> {
         let data = self.folder.join("data");
         let mut command = Command::new(self.programs.path("ark-apiserver"));
@@ -102,23 +103,24 @@ impl<'a> Rig<'a> {
         Ok((Process { name, child }, data.join("kubeconfig")))
     }
 
-    /// A gateway with the first one's certificates, and where it listens; it need not be ready.
+    /// Starts a gateway with the first one's certificates and returns its address. It need not be
+    /// ready.
     pub(super) async fn gateway(&self, name: &str, backend: &str) -> Result<(Process, String)> {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
             let port = ports::free()?;
             let mut process = self.serve(name, backend, port)?;
-            tries += 1;
+            attempts += 1;
             match self.serves(&mut process).await? {
                 None => return Ok((process, format!("127.0.0.1:{port}"))),
-                // Another process was faster.
-                Some(log) if says_port_taken(log.as_bytes()) && tries < PORT_TRIES => {}
+                // Another process took the port between its choice and the bind.
+                Some(log) if is_port_taken(log.as_bytes()) && attempts < MAX_PORT_ATTEMPTS => {}
                 Some(log) => bail!("{name} ended: {log}"),
             }
         }
     }
 
-    /// Waits until a gateway has its port; what it said, if it ended instead.
+    /// Waits until a gateway listens; returns its log if it ended instead.
     async fn serves(&self, process: &mut Process) -> Result<Option<String>> {
         let begun = Instant::now();
         loop {
@@ -132,7 +134,10 @@ impl<'a> Rig<'a> {
                 return Ok(None);
             }
             let name = &process.name;
-            ensure!(begun.elapsed() < START, "{name} does not listen: {log}");
+            ensure!(
+                begun.elapsed() < START_TIMEOUT,
+                "{name} does not listen: {log}"
+            );
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -192,8 +197,11 @@ impl<'a> Rig<'a> {
         };
         let error = String::from_utf8_lossy(&ended.stderr);
         let arguments = arguments.join(" ");
-        let told = run.text();
-        ensure!(ended.status.success(), "arkctl {arguments}: {told}{error}");
+        let output_text = run.text();
+        ensure!(
+            ended.status.success(),
+            "arkctl {arguments}: {output_text}{error}"
+        );
         Ok(run)
     }
 }
@@ -209,7 +217,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // What went wrong has been reported; nothing may be left behind.
+        // The error that dropped this has been reported; only the process must end.
         let _ = end(&self.name, &mut self.child);
     }
 }
@@ -225,12 +233,12 @@ impl Run {
             .collect()
     }
 
-    /// The first line with this in it, and when it came.
+    /// The first line that contains `part`, and its time.
     pub(super) fn line(&self, part: &str) -> Result<(Instant, &str)> {
         self.pick(part, self.lines.iter())
     }
 
-    /// The last one: progress is told more than once.
+    /// The last such line: progress lines repeat.
     pub(super) fn last(&self, part: &str) -> Result<(Instant, &str)> {
         self.pick(part, self.lines.iter().rev())
     }

@@ -1,4 +1,5 @@
-//! A client's way to whichever server serves: what a load balancer and client-go do together.
+//! A client's connection to the server that currently serves, as a load balancer and client-go
+//! provide it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,40 +13,40 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Answer, Client, describe};
+use crate::client::{Client, FullResponse, describe};
 use crate::kubeconfig;
 
-/// No server answers well for this long: more than any move may take.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// One answer.
-const DEADLINE: Duration = Duration::from_secs(20);
-/// Pause after a server that cannot be reached, or that names no other.
+/// Time after which a request without a final response fails; longer than any move.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Timeout of one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause after a failed connection, or after a response without Retry-After.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The servers that there are, and what clients were told that they refused.
+/// The available servers, and the rejections that clients received.
 pub(super) struct Servers {
     kubeconfig: PathBuf,
     authorities: Mutex<Vec<String>>,
-    refusals: Mutex<Vec<Refusal>>,
+    rejections: Mutex<Vec<Rejection>>,
 }
 
-/// An answer that means: later.
+/// A response that asks for a retry.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     pub(super) at: Instant,
     pub(super) write: bool,
     /// Status, Retry-After and message.
     pub(super) text: String,
 }
 
-/// One client's connection.
+/// The connection of one client.
 pub(super) struct Route {
     servers: Arc<Servers>,
-    turn: usize,
+    next_server: usize,
     client: Option<Client>,
 }
 
-/// What is asked for.
+/// A request.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) path: &'a str,
@@ -53,43 +54,43 @@ pub(super) struct Call<'a> {
     pub(super) body: Bytes,
 }
 
-/// An answer that is final.
-pub(super) struct Settled {
-    pub(super) answer: Answer,
-    /// An earlier attempt may have been carried out.
+/// A final response.
+pub(super) struct FinalResponse {
+    pub(super) response: FullResponse,
+    /// An earlier attempt may have been applied.
     pub(super) uncertain: bool,
 }
 
 // === impl Servers ===
 
 impl Servers {
-    /// Servers that the user of a kubeconfig may use; the one in it is the first.
+    /// Servers of a kubeconfig's user; the server of the kubeconfig is the first.
     pub(super) fn new(kubeconfig: PathBuf) -> Result<Arc<Self>> {
         let first = kubeconfig::load(&kubeconfig)?.authority;
         Ok(Arc::new(Self {
             kubeconfig,
             authorities: Mutex::new(vec![first]),
-            refusals: Mutex::default(),
+            rejections: Mutex::default(),
         }))
     }
 
-    /// The one that was there from the beginning.
+    /// The server of the kubeconfig.
     pub(super) fn first(&self) -> String {
         self.authorities.lock()[0].clone()
     }
 
-    /// One more that may serve.
+    /// Adds a server.
     pub(super) fn add(&self, authority: String) {
         self.authorities.lock().push(authority);
     }
 
-    /// What was refused since then.
-    pub(super) fn refusals(&self, since: Instant) -> Vec<Refusal> {
-        let all = self.refusals.lock();
+    /// Rejections since `since`.
+    pub(super) fn rejections(&self, since: Instant) -> Vec<Rejection> {
+        let all = self.rejections.lock();
         all.iter().filter(|it| it.at >= since).cloned().collect()
     }
 
-    /// A connection to one of them.
+    /// Connects to a server.
     pub(super) async fn connect(&self, authority: String, connections: usize) -> Result<Client> {
         let mut endpoint = kubeconfig::load(&self.kubeconfig)?;
         endpoint.authority = authority;
@@ -103,61 +104,64 @@ impl Route {
     pub(super) fn new(servers: &Arc<Servers>) -> Self {
         Self {
             servers: Arc::clone(servers),
-            turn: 0,
+            next_server: 0,
             client: None,
         }
     }
 
-    /// Goes on to the next server, as a load balancer would.
-    pub(super) fn turn(&mut self) {
-        self.turn += 1;
+    /// Switches to the next server.
+    pub(super) fn switch_server(&mut self) {
+        self.next_server += 1;
         self.client = None;
     }
 
-    /// Asks until somebody gives an answer that is not `later`.
-    pub(super) async fn settle(&mut self, call: &Call<'_>) -> Result<Settled> {
+    /// Sends the request until a response is final.
+    pub(super) async fn send_until_final(&mut self, call: &Call<'_>) -> Result<FinalResponse> {
         let mut uncertain = false;
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < RETRY_TIMEOUT {
             let Some(response) = self.open(call).await else {
-                // A write may have been sent; a connection that never was is no reason to doubt,
-                // and to look costs little.
+                // The write may have been sent. A failed connection counts as well: the extra read
+                // costs little.
                 uncertain = true;
                 continue;
             };
             let pause = retry_after(&response);
             let status = response.status();
-            let body = match timeout(DEADLINE, response.into_body().collect()).await {
+            let body = match timeout(ATTEMPT_TIMEOUT, response.into_body().collect()).await {
                 Ok(Ok(body)) => body.to_bytes(),
                 Ok(Err(_)) | Err(_) => {
                     uncertain = true;
-                    self.turn();
+                    self.switch_server();
                     continue;
                 }
             };
-            let answer = Answer { status, body };
-            if !later(status) {
-                return Ok(Settled { answer, uncertain });
+            let response = FullResponse { status, body };
+            if !is_retryable(status) {
+                return Ok(FinalResponse {
+                    response,
+                    uncertain,
+                });
             }
             uncertain |= status == StatusCode::GATEWAY_TIMEOUT;
-            self.note(call, &answer, pause);
-            self.turn();
+            self.record(call, &response, pause);
+            self.switch_server();
             sleep(pause.unwrap_or(PAUSE)).await;
         }
         bail!(
-            "{} {}: nobody served for {PATIENCE:?}",
+            "{} {}: no final response within {RETRY_TIMEOUT:?}",
             call.method,
             call.path
         )
     }
 
-    /// Sends the request; `None` after a pause if there was no answer.
+    /// Sends the request; `None` after a pause if there was no response.
     pub(super) async fn open(&mut self, call: &Call<'_>) -> Option<Response<Incoming>> {
-        let sent = timeout(DEADLINE, self.send(call)).await;
+        let sent = timeout(ATTEMPT_TIMEOUT, self.send(call)).await;
         if let Ok(Ok(response)) = sent {
             return Some(response);
         }
-        self.turn();
+        self.switch_server();
         sleep(PAUSE).await;
         None
     }
@@ -168,7 +172,7 @@ impl Route {
             None => {
                 let authority = {
                     let known = self.servers.authorities.lock();
-                    known[self.turn % known.len()].clone()
+                    known[self.next_server % known.len()].clone()
                 };
                 self.servers.connect(authority, 1).await?
             }
@@ -180,29 +184,32 @@ impl Route {
         Ok(response)
     }
 
-    /// Remembers what a client was told.
-    pub(super) fn note(&self, call: &Call<'_>, answer: &Answer, pause: Option<Duration>) {
-        let message = serde_json::from_slice::<serde_json::Value>(&answer.body)
+    /// Records a rejection.
+    pub(super) fn record(&self, call: &Call<'_>, response: &FullResponse, pause: Option<Duration>) {
+        let message = serde_json::from_slice::<serde_json::Value>(&response.body)
             .ok()
             .and_then(|status| Some(status.get("message")?.as_str()?.to_owned()))
-            .unwrap_or_else(|| describe(answer));
+            .unwrap_or_else(|| describe(response));
         let after = pause.map_or("none".to_owned(), |pause| pause.as_secs().to_string());
-        self.servers.refusals.lock().push(Refusal {
+        self.servers.rejections.lock().push(Rejection {
             at: Instant::now(),
             write: call.method != Method::GET,
-            text: format!("{}, Retry-After {after}: {message}", answer.status.as_u16()),
+            text: format!(
+                "{}, Retry-After {after}: {message}",
+                response.status.as_u16()
+            ),
         });
     }
 }
 
-/// What a server asks to wait.
+/// The value of Retry-After.
 pub(super) fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
     let text = response.headers().get("retry-after")?.to_str().ok()?;
     text.parse().ok().map(Duration::from_secs)
 }
 
-/// Whether the same request may do better in a while.
-pub(super) fn later(status: StatusCode) -> bool {
+/// Whether a retry of the same request may succeed.
+pub(super) fn is_retryable(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::SERVICE_UNAVAILABLE
         || status == StatusCode::GATEWAY_TIMEOUT

@@ -1,50 +1,50 @@
-//! Whether what clients were told, what they saw and what is stored are one story.
+//! Consistency of acknowledged writes, received events and stored objects.
 
 use std::collections::HashMap;
 
 use anyhow::{Result, ensure};
 
-use super::informer::{Picture, Seen};
+use super::informer::{ReceivedEvent, Snapshot};
 use super::writer::{Ack, Change};
 
-/// Everything that is known at the end.
-pub(super) struct Story<'a> {
-    /// What was there before.
-    pub(super) before: &'a Picture,
+/// Everything that was recorded.
+pub(super) struct RunRecord<'a> {
+    /// Objects before the writers started.
+    pub(super) before: &'a Snapshot,
     pub(super) acks: &'a [Ack],
-    pub(super) seen: &'a [Seen],
-    /// What the informer believes.
-    pub(super) believed: &'a Picture,
-    /// What a list shows.
-    pub(super) stored: &'a Picture,
+    pub(super) received: &'a [ReceivedEvent],
+    /// Objects according to the informer.
+    pub(super) informer_state: &'a Snapshot,
+    /// Objects of the final list.
+    pub(super) stored: &'a Snapshot,
 }
 
-impl Story<'_> {
-    /// Fails with the first thing that does not fit.
-    pub(super) fn judge(&self) -> Result<()> {
-        self.every_write_was_seen_once()?;
+impl RunRecord<'_> {
+    /// Fails with the first inconsistency.
+    pub(super) fn validate(&self) -> Result<()> {
+        self.every_write_arrived_once()?;
         self.newest_state_is_stored()?;
         for (name, state) in self.stored {
-            let believed = self.believed.get(name);
+            let informer_state = self.informer_state.get(name);
             ensure!(
-                believed == Some(state),
-                "{name}: the informer has {believed:?}, the store {state:?}"
+                informer_state == Some(state),
+                "{name}: the informer has {informer_state:?}, the store {state:?}"
             );
         }
-        let (believed, stored) = (self.believed.len(), self.stored.len());
+        let (informer_state, stored) = (self.informer_state.len(), self.stored.len());
         ensure!(
-            believed == stored,
-            "the informer has {believed} objects, the store {stored}"
+            informer_state == stored,
+            "the informer has {informer_state} objects, the store {stored}"
         );
         Ok(())
     }
 
-    /// Each object's events are its acknowledged writes: none is missing, none comes twice.
-    fn every_write_was_seen_once(&self) -> Result<()> {
+    /// The events of each object are its acknowledged writes: none is missing or repeated.
+    fn every_write_arrived_once(&self) -> Result<()> {
         let mut events: HashMap<&str, Vec<(Change, u64)>> = HashMap::new();
-        for seen in self.seen {
-            let of = events.entry(&seen.name).or_default();
-            of.push((seen.change, seen.revision));
+        for received in self.received {
+            let of = events.entry(&received.name).or_default();
+            of.push((received.change, received.revision));
         }
         let mut writes: HashMap<&str, Vec<(Change, Option<u64>)>> = HashMap::new();
         for ack in self.acks {
@@ -59,15 +59,19 @@ impl Story<'_> {
             };
             ensure!(
                 writes.len() == events.len() && pairs.into_iter().all(fits),
-                "{name}: acknowledged {writes:?}, seen {events:?}"
+                "{name}: acknowledged {writes:?}, received {events:?}"
             );
         }
         let stray = events.keys().next();
-        ensure!(stray.is_none(), "{stray:?}: seen, and nobody wrote it");
+        ensure!(
+            stray.is_none(),
+            "event without an acknowledged write: {stray:?}"
+        );
         Ok(())
     }
 
-    /// Acknowledged writes are there, and what nobody wrote is as it was.
+    /// The list has the last acknowledged state of every written object and the initial state of
+    /// all others.
     fn newest_state_is_stored(&self) -> Result<()> {
         let mut newest: HashMap<&str, &Ack> = HashMap::new();
         for ack in self.acks {
@@ -86,7 +90,7 @@ impl Story<'_> {
             let stored = self.stored.get(name);
             ensure!(
                 newest.contains_key(name.as_str()) || stored == Some(state),
-                "{name}: nobody wrote it, and {state:?} became {stored:?}"
+                "{name}: changed without a write from {state:?} to {stored:?}"
             );
         }
         Ok(())
@@ -97,57 +101,71 @@ impl Story<'_> {
 mod tests {
     use super::*;
 
-    /// One object that nobody writes, and one that is created and deleted.
-    fn judge(change: impl FnOnce(&mut Vec<Seen>, &mut Picture, &mut Picture)) -> bool {
+    /// One object that no client writes, and one that is created and deleted.
+    fn validate(
+        change: impl FnOnce(&mut Vec<ReceivedEvent>, &mut Snapshot, &mut Snapshot),
+    ) -> bool {
         let quiet = ("quiet".to_owned(), (1, 7));
-        let before = Picture::from([quiet]);
+        let before = Snapshot::from([quiet]);
         let ack = |change, revision| Ack {
             name: "live".to_owned(),
             change,
             revision,
         };
-        let event = |change, revision| Seen {
+        let event = |change, revision| ReceivedEvent {
             name: "live".to_owned(),
             change,
             revision,
         };
         let acks = [ack(Change::Created, Some(2)), ack(Change::Deleted, None)];
-        let mut seen = vec![event(Change::Created, 2), event(Change::Deleted, 3)];
-        let (mut believed, mut stored) = (before.clone(), before.clone());
-        change(&mut seen, &mut believed, &mut stored);
-        let story = Story {
+        let mut received = vec![event(Change::Created, 2), event(Change::Deleted, 3)];
+        let (mut informer_state, mut stored) = (before.clone(), before.clone());
+        change(&mut received, &mut informer_state, &mut stored);
+        let record = RunRecord {
             before: &before,
             acks: &acks,
-            seen: &seen,
-            believed: &believed,
+            received: &received,
+            informer_state: &informer_state,
             stored: &stored,
         };
-        story.judge().is_ok()
+        record.validate().is_ok()
     }
 
     #[test]
-    fn every_deviation_is_found() {
-        assert!(judge(|_, _, _| {}));
-        assert!(!judge(|seen, _, _| drop(seen.pop())), "a gap");
-        assert!(!judge(|seen, _, _| seen.push(seen[1].clone())), "twice");
-        assert!(!judge(|seen, _, _| seen[0].revision = 9), "a version");
-        assert!(!judge(|_, believed, _| believed.clear()), "a picture");
-        let lost = |_: &mut Vec<Seen>, believed: &mut Picture, stored: &mut Picture| {
-            believed.clear();
-            stored.clear();
-        };
-        assert!(!judge(lost), "an object");
-        let late = |_: &mut Vec<Seen>, believed: &mut Picture, stored: &mut Picture| {
-            for picture in [believed, stored] {
-                picture.insert("live".to_owned(), (2, 8));
-            }
-        };
-        assert!(!judge(late), "a deletion that was undone");
-        let changed = |_: &mut Vec<Seen>, believed: &mut Picture, stored: &mut Picture| {
-            for picture in [believed, stored] {
-                picture.insert("quiet".to_owned(), (1, 8));
-            }
-        };
-        assert!(!judge(changed), "other content");
+    fn validate_rejects_every_inconsistency() {
+        assert!(validate(|_, _, _| {}));
+        assert!(!validate(|received, _, _| drop(received.pop())), "a gap");
+        assert!(
+            !validate(|received, _, _| received.push(received[1].clone())),
+            "twice"
+        );
+        assert!(
+            !validate(|received, _, _| received[0].revision = 9),
+            "a version"
+        );
+        assert!(
+            !validate(|_, informer_state, _| informer_state.clear()),
+            "a picture"
+        );
+        let lost =
+            |_: &mut Vec<ReceivedEvent>, informer_state: &mut Snapshot, stored: &mut Snapshot| {
+                informer_state.clear();
+                stored.clear();
+            };
+        assert!(!validate(lost), "an object");
+        let undeleted =
+            |_: &mut Vec<ReceivedEvent>, informer_state: &mut Snapshot, stored: &mut Snapshot| {
+                for snapshot in [informer_state, stored] {
+                    snapshot.insert("live".to_owned(), (2, 8));
+                }
+            };
+        assert!(!validate(undeleted), "a deletion that was undone");
+        let changed =
+            |_: &mut Vec<ReceivedEvent>, informer_state: &mut Snapshot, stored: &mut Snapshot| {
+                for snapshot in [informer_state, stored] {
+                    snapshot.insert("quiet".to_owned(), (1, 8));
+                }
+            };
+        assert!(!validate(changed), "other content");
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that write all the time, and remember what they were told.
+//! Clients that write continuously and record the acknowledged writes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::check::NAMESPACE;
 use crate::client::describe;
 use crate::objects::{Factory, collection, name, status_patch};
 
-/// Clients; each owns the objects that it writes, so that it knows what must be there.
+/// Number of clients. Each is the only writer of its objects, so that it knows their expected
+/// state.
 const LANES: usize = 8;
-/// Own objects that a client keeps.
+/// Objects that a client creates and keeps.
 const OWN: usize = 50;
 
-/// What became of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Created,
@@ -36,31 +36,31 @@ pub(super) enum Change {
 pub(super) struct Ack {
     pub(super) name: String,
     pub(super) change: Change,
-    /// A deletion does not tell.
+    /// `None` for a deletion, whose response has no revision.
     pub(super) revision: Option<u64>,
 }
 
-/// The clients.
 pub(super) struct Writers {
     lanes: JoinSet<Result<Vec<Ack>>>,
     stop: CancellationToken,
 }
 
-/// One of them.
+/// One client.
 struct Lane {
     number: usize,
     objects: usize,
     route: Route,
     factory: Factory,
-    /// Own objects as they were answered last.
+    /// Own objects as of their last response.
     own: VecDeque<Value>,
     acks: Vec<Ack>,
-    /// Newest revision that any of the clients was told.
+    /// Newest revision that any client has received.
     accepted: Arc<AtomicU64>,
 }
 
 impl Writers {
-    /// Starts to write `rate` times a second, to the first `objects` ones and to new ones.
+    /// Starts clients that write `rate` times per second in total, to the first `objects` objects
+    /// and to new ones.
     pub(super) fn start(
         servers: &Arc<Servers>,
         factory: &Factory,
@@ -85,7 +85,7 @@ impl Writers {
         Self { lanes, stop }
     }
 
-    /// What was acknowledged, each client's in its order.
+    /// Stops the clients; returns the acknowledged writes in the order of each client.
     pub(super) async fn stop(mut self) -> Result<Vec<Ack>> {
         self.stop.cancel();
         let mut acks = Vec::new();
@@ -123,27 +123,28 @@ impl Lane {
         let object = self.write(Method::POST, &path, JSON, body, known).await?;
         let object = match object {
             Some(object) => object,
-            None => self.look(&new).await?,
+            None => self.read_object(&new).await?,
         };
         self.acknowledge(new, Change::Created, Some(&object))?;
         self.own.push_back(object);
         Ok(())
     }
 
-    /// Changes one of the objects that were there.
+    /// Changes one of the initial objects.
     async fn patch(&mut self, turn: usize) -> Result<()> {
         let places = self.objects / LANES;
-        // A step that is prime to most numbers walks through all of them without an order.
+        // A prime step is coprime to most counts, so the walk visits all objects without the order
+        // of names.
         let number = (turn * 7919) % places * LANES + self.number;
         let old = name("query", number);
         let path = format!("{}/{old}/status", collection(NAMESPACE));
         let body = status_patch(turn * LANES + self.number);
         let object = self.write(Method::PATCH, &path, MERGE, body, None).await?;
-        let object = object.context("a patch without an answer")?;
+        let object = object.context("the outcome of a patch is unknown")?;
         self.acknowledge(old, Change::Updated, Some(&object))
     }
 
-    /// Reads nothing, and writes from the version that it was answered last.
+    /// Writes from the version of the last response, without reading.
     async fn update(&mut self, turn: usize) -> Result<()> {
         let Some(mut object) = self.own.pop_front() else {
             return Ok(());
@@ -156,11 +157,11 @@ impl Lane {
         let answered = match self.write(Method::PUT, &path, JSON, body, known).await? {
             Some(answered) => answered,
             None => {
-                let there = self.look(&own).await?;
-                if there["spec"] != object["spec"] {
-                    bail!("{own}: a conflict with nobody");
+                let stored = self.read_object(&own).await?;
+                if stored["spec"] != object["spec"] {
+                    bail!("{own}: conflict, although no other client writes it");
                 }
-                there
+                stored
             }
         };
         self.acknowledge(own, Change::Updated, Some(&answered))?;
@@ -183,8 +184,8 @@ impl Lane {
         self.acknowledge(own, Change::Deleted, None)
     }
 
-    /// Writes until it is done; `None` if an earlier attempt whose answer was lost had done it, of
-    /// which the status `done` is the sign.
+    /// Writes until the outcome is known. `None` if an earlier attempt whose response was lost was
+    /// applied; a retry then gets the status `done`.
     async fn write(
         &mut self,
         method: Method,
@@ -199,21 +200,21 @@ impl Lane {
             kind,
             body,
         };
-        let settled = self.route.settle(&call).await?;
-        let answer = settled.answer;
-        if answer.status.is_success() {
-            return Ok(Some(serde_json::from_slice(&answer.body)?));
+        let final_response = self.route.send_until_final(&call).await?;
+        let response = final_response.response;
+        if response.status.is_success() {
+            return Ok(Some(serde_json::from_slice(&response.body)?));
         }
-        if settled.uncertain && done == Some(answer.status) {
+        if final_response.uncertain && done == Some(response.status) {
             return Ok(None);
         }
-        bail!("{} {path}: {}", call.method, describe(&answer))
+        bail!("{} {path}: {}", call.method, describe(&response))
     }
 
-    async fn look(&mut self, name: &str) -> Result<Value> {
+    async fn read_object(&mut self, name: &str) -> Result<Value> {
         let path = format!("{}/{name}", collection(NAMESPACE));
         let object = self.write(Method::GET, &path, JSON, Bytes::new(), None);
-        object.await?.context("an object without an answer")
+        object.await?.context("the outcome of a create is unknown")
     }
 
     fn acknowledge(&mut self, name: String, change: Change, object: Option<&Value>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! One watcher: reads frames, judges order and completeness, notes latencies.
+//! One watcher: reads frames, checks order and completeness, records latencies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,83 +10,83 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use memchr::memmem;
 
-/// No event for this long means that none will come.
+/// Time without events after which a watcher gives up.
 const STALL: Duration = Duration::from_secs(20);
 
-/// How fast a watcher reads.
+/// Reading speed of a watcher.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// As fast as frames come.
+    /// As fast as frames arrive.
     Full,
-    /// At most this many events a second, so that the connection fills up.
+    /// Limit of events per second, so that the connection fills up.
     EventsPerSecond(u32),
 }
 
 /// A watcher before it reads.
 pub(crate) struct Watcher {
     pub(crate) index: usize,
-    /// When each write was sent, nanoseconds on `clock`; 0 if not yet.
+    /// Time at which each write was sent, in nanoseconds on `clock`; 0 if not yet.
     pub(crate) sent: Arc<Vec<AtomicU64>>,
     pub(crate) clock: Instant,
     pub(crate) pace: Pace,
 }
 
-/// What a watcher saw.
+/// Events that a watcher received.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Received {
     pub(crate) index: usize,
     /// Different writes that arrived.
     pub(crate) distinct: usize,
     /// Events whose write had arrived before.
     pub(crate) repeated: usize,
-    /// Events whose resource version was not above the one before.
+    /// Events whose resource version was not greater than that of the event before.
     pub(crate) disordered: usize,
-    /// The stream ended or told 410 before everything had arrived.
-    pub(crate) cut: bool,
-    /// Send of the write to arrival of the event.
+    /// The stream ended or sent 410 before everything had arrived.
+    pub(crate) disconnected: bool,
+    /// Time from sending the write to arrival of the event.
     pub(crate) latencies: Vec<Duration>,
-    /// One bit per write.
+    /// One entry per write.
     arrived: Vec<bool>,
     last_revision: u64,
 }
 
 impl Watcher {
-    /// Reads until every write has arrived, the stream ends, or nothing comes for a while.
-    pub(crate) async fn read(self, mut body: Incoming) -> Result<Seen> {
-        let mut seen = Seen {
+    /// Reads until every write has arrived, the stream ends, or it stalls.
+    pub(crate) async fn read(self, mut body: Incoming) -> Result<Received> {
+        let mut received = Received {
             index: self.index,
             arrived: vec![false; self.sent.len()],
-            ..Seen::default()
+            ..Received::default()
         };
         let mut rest = BytesMut::new();
-        while seen.distinct < self.sent.len() && !seen.cut {
+        while received.distinct < self.sent.len() && !received.disconnected {
             let Ok(frame) = tokio::time::timeout(STALL, body.frame()).await else {
                 break;
             };
             match frame {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        let lines = self.lines(&mut rest, &data, &mut seen);
+                        let lines = self.lines(&mut rest, &data, &mut received);
                         self.pause(lines).await;
                     }
                 }
-                Some(Err(_)) | None => seen.cut = true,
+                Some(Err(_)) | None => received.disconnected = true,
             }
         }
-        Ok(seen)
+        Ok(received)
     }
 
-    /// Judges the whole lines that `data` completes; the number of lines.
-    fn lines(&self, rest: &mut BytesMut, data: &Bytes, seen: &mut Seen) -> u32 {
+    /// Checks the complete lines in `rest` and `data`; returns their number.
+    fn lines(&self, rest: &mut BytesMut, data: &Bytes, received: &mut Received) -> u32 {
         let mut count = 0;
         let mut from = 0;
         for end in memchr::memchr_iter(b'\n', data) {
             if rest.is_empty() {
-                self.judge(&data[from..end], seen);
+                self.check_line(&data[from..end], received);
             } else {
                 rest.extend_from_slice(&data[from..end]);
                 let line = rest.split();
-                self.judge(&line, seen);
+                self.check_line(&line, received);
             }
             from = end + 1;
             count += 1;
@@ -95,41 +95,42 @@ impl Watcher {
         count
     }
 
-    fn judge(&self, line: &[u8], seen: &mut Seen) {
+    fn check_line(&self, line: &[u8], received: &mut Received) {
         if line.starts_with(br#"{"type":"ERROR""#) {
-            seen.cut = true;
+            received.disconnected = true;
             return;
         }
-        // The write's number is the last thing in the object; its revision is in the metadata,
-        // behind the managed fields if there are any.
+        // The write's number is the last field of the object. The resource version is in the
+        // metadata, after the managed fields if there are any.
         let Some(number) = number_after(line, br#""duration":""#) else {
             return;
         };
         let Some(revision) = number_after(line, br#""resourceVersion":""#) else {
-            seen.disordered += 1;
+            received.disordered += 1;
             return;
         };
-        seen.disordered += usize::from(revision <= seen.last_revision);
-        seen.last_revision = revision;
+        received.disordered += usize::from(revision <= received.last_revision);
+        received.last_revision = revision;
         let Some(slot) = usize::try_from(number)
             .ok()
-            .filter(|slot| *slot < seen.arrived.len())
+            .filter(|slot| *slot < received.arrived.len())
         else {
             return;
         };
-        if std::mem::replace(&mut seen.arrived[slot], true) {
-            seen.repeated += 1;
+        if std::mem::replace(&mut received.arrived[slot], true) {
+            received.repeated += 1;
             return;
         }
-        seen.distinct += 1;
+        received.distinct += 1;
         if matches!(self.pace, Pace::Full) {
             let sent = Duration::from_nanos(self.sent[slot].load(Ordering::Acquire));
-            seen.latencies
+            received
+                .latencies
                 .push(self.clock.elapsed().saturating_sub(sent));
         }
     }
 
-    /// Slows a slow reader down until the last write was sent; then it may catch up.
+    /// Slows a slow reader down until the last write was sent; afterwards it may catch up.
     async fn pause(&self, lines: u32) {
         let last = self
             .sent
@@ -144,7 +145,7 @@ impl Watcher {
     }
 }
 
-/// The decimal number behind the last occurrence of a marker.
+/// The decimal number after the last occurrence of a marker.
 fn number_after(line: &[u8], marker: &[u8]) -> Option<u64> {
     let at = memmem::rfind(line, marker)? + marker.len();
     let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit());
@@ -157,7 +158,7 @@ mod tests {
     use super::number_after;
 
     #[test]
-    fn the_last_marker_counts() {
+    fn number_after_reads_the_last_marker() {
         let line = br#"{"a":{"resourceVersion":"7"},"metadata":{"resourceVersion":"41"}}"#;
         assert_eq!(number_after(line, br#""resourceVersion":""#), Some(41));
         assert_eq!(number_after(line, br#""duration":""#), None);

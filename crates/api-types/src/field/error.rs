@@ -1,37 +1,37 @@
-//! What is wrong with a field.
+//! One validation error of a field.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use crate::go_text;
 
-/// One problem of one field.
+/// One validation error of a field, Go's `field.Error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What sort of problem.
+    /// The type of error.
     pub kind: ErrorType,
     /// The field's path as text.
     pub field: String,
-    /// The value found there; kinds that have no use for it do not print it.
+    /// The invalid value; some error types do not print it.
     pub value: Value,
-    /// What would be right; may be empty.
+    /// What is required; may be empty.
     pub detail: String,
 }
 
-/// Sorts of field problems.
+/// Types of field errors, Go's `field.ErrorType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorType {
-    /// A reference to something that is not there.
+    /// A reference to an object that does not exist.
     NotFound,
-    /// A value is missing.
+    /// A required value is missing.
     Required,
-    /// A value must be unique and is not.
+    /// A value that must be unique occurs twice.
     Duplicate,
     /// A value is malformed.
     Invalid,
     /// A value is not one of a fixed set.
     NotSupported,
-    /// A value is not permitted here and now.
+    /// A value is well formed but not permitted in this state.
     Forbidden,
     /// A text has too many bytes or characters.
     TooLong,
@@ -39,20 +39,20 @@ pub enum ErrorType {
     TooMany,
     /// A list has too few items.
     TooFew,
-    /// Checking itself failed.
+    /// Validation itself failed.
     Internal,
-    /// A value is of the wrong type.
+    /// A value has the wrong type.
     TypeInvalid,
     /// A text has too few characters.
     TooShort,
 }
 
-/// A bad value as messages show it.
+/// An invalid value as messages print it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Value(Option<String>);
 
-/// The message of several problems: the text of one, or `[first, second]`; texts that repeat are
-/// shown once. Empty for no problem.
+/// The message of several errors: the text of one, or `[first, second]`; repeated texts occur once.
+/// Empty for no error.
 #[must_use]
 pub fn aggregate(errors: &[Error]) -> String {
     let mut seen = HashSet::new();
@@ -68,7 +68,7 @@ pub fn aggregate(errors: &[Error]) -> String {
 // === impl Error ===
 
 impl Error {
-    /// A problem from its parts.
+    /// An error from its parts.
     #[must_use]
     pub fn new(
         kind: ErrorType,
@@ -122,7 +122,7 @@ impl Error {
         Self::new(ErrorType::Invalid, field, value, detail)
     }
 
-    /// `Unsupported value: V: supported values: "a", "b"`, in the order given.
+    /// `Unsupported value: V: supported values: "a", "b"`, in the given order.
     #[must_use]
     pub fn not_supported<T: AsRef<str>>(
         field: impl fmt::Display,
@@ -193,14 +193,14 @@ impl Error {
         )
     }
 
-    /// Bytes of its texts.
+    /// Total bytes of its texts.
     #[must_use]
     pub fn size(&self) -> usize {
         let value = self.value.0.as_ref().map_or(0, String::len);
         self.field.len() + value + self.detail.len()
     }
 
-    /// The same with every text cut to `bytes`, and a note of how much of it is missing.
+    /// Truncates every text to `bytes` bytes and notes the number of omitted bytes.
     #[must_use]
     pub fn cut(mut self, bytes: usize) -> Self {
         let cut = |text: &mut String| *text = go_text::cut(std::mem::take(text), bytes);
@@ -212,7 +212,7 @@ impl Error {
         self
     }
 
-    /// The text without the field's path, as a Status' causes carry it.
+    /// The text without the field's path, as in the causes of a Status.
     #[must_use]
     pub fn body(&self) -> String {
         let mut text = String::from(self.kind.text());
@@ -239,7 +239,7 @@ impl std::error::Error for Error {}
 // === impl ErrorType ===
 
 impl ErrorType {
-    /// The machine-readable name, a cause's `reason`.
+    /// The machine-readable name, used as the `reason` of a cause.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -285,13 +285,13 @@ impl ErrorType {
 // === impl Value ===
 
 impl Value {
-    /// No value is shown.
+    /// Prints no value.
     #[must_use]
     pub const fn omitted() -> Self {
         Self(None)
     }
 
-    /// A text shown as it is, without quotes.
+    /// A text printed without quotes.
     #[must_use]
     pub fn verbatim(text: impl Into<String>) -> Self {
         Self(Some(text.into()))
@@ -346,7 +346,7 @@ impl From<f64> for Value {
     }
 }
 
-/// Composite values are shown as JSON.
+/// Lists and objects are printed as JSON.
 impl From<&serde_json::Value> for Value {
     fn from(value: &serde_json::Value) -> Self {
         use serde_json::Value as Json;

@@ -1,35 +1,35 @@
-//! Errors of one object, bounded in size.
+//! Errors of one object, with a limit on their total size.
 
 use std::collections::HashSet;
 use std::ops::Deref;
 
 use super::{Error, Path};
 
-/// Bytes of the errors that are kept of one object. kube-apiserver has no bound and answers a body
-/// of 200 kB with hundreds of megabytes; no response that a person can read comes near this one.
+/// Limit of the bytes of one object's errors. kube-apiserver has no limit and responds to a body of
+/// 200 kB with hundreds of megabytes; readable responses are far below this value.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// What an error costs beside its texts. Bounds the number of errors as well: to
-/// [`MAX_BYTES`] / 64 = 16384.
+/// Bytes that count for an error in addition to its texts. This limits the number of errors as
+/// well, to [`MAX_BYTES`] / 64 = 16384.
 const OVERHEAD: usize = 64;
 
-/// Errors that are made for one list, also if they are dropped as repeated ones. A list of so many wrong
-/// items is not looked through any further: each error costs about a microsecond.
+/// Limit of the errors that are made for one list, repeated ones included. Validation of a list stops
+/// there: each error costs about a microsecond.
 const MAX_OFFERED: usize = 65_536;
 
-/// A list of errors that stops growing at [`MAX_BYTES`]. Its last entry then says that there are
-/// more.
+/// A list of errors that stops growing at [`MAX_BYTES`]. Its last entry then states that errors
+/// were omitted.
 #[derive(Clone, Debug, Default)]
 pub struct Errors {
     list: Vec<Error>,
     bytes: usize,
     full: bool,
     offered: usize,
-    /// The texts so far, if repeated ones are dropped.
+    /// All texts so far, if repeated ones are dropped.
     texts: Option<HashSet<String>>,
 }
 
-/// A length to which a list can return.
+/// A length of a list, for [`Errors::rewind`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     length: usize,
@@ -44,8 +44,8 @@ impl Errors {
         Self::default()
     }
 
-    /// An empty list that keeps the first of errors with the same text, as
-    /// `field.ErrorList.Filter` does.
+    /// An empty list that keeps the first of errors with the same text, as `field.ErrorList.Filter`
+    /// does.
     #[must_use]
     pub fn distinct() -> Self {
         Self {
@@ -54,13 +54,13 @@ impl Errors {
         }
     }
 
-    /// Whether a repeated error is dropped.
+    /// Whether repeated errors are dropped.
     #[must_use]
     pub const fn is_distinct(&self) -> bool {
         self.texts.is_some()
     }
 
-    /// Adds the error that `make` builds. `make` is not called once the list is full.
+    /// Adds the error that `make` builds. Does not call `make` once the list is full.
     pub fn add(&mut self, make: impl FnOnce() -> Error) {
         if self.full {
             return;
@@ -81,13 +81,13 @@ impl Errors {
         self.list.push(error);
     }
 
-    /// Whether further errors are not worth to be made: the list is full, or too many were offered.
+    /// Whether validation should stop: the list is full, or too many errors were offered.
     #[must_use]
     pub const fn is_exhausted(&self) -> bool {
         self.full || self.offered >= MAX_OFFERED
     }
 
-    /// The present length.
+    /// The current length.
     #[must_use]
     pub const fn mark(&self) -> Mark {
         Mark {
@@ -97,26 +97,27 @@ impl Errors {
         }
     }
 
-    /// Whether errors were added since.
+    /// Whether errors were added after the mark.
     #[must_use]
     pub const fn grown_since(&self, mark: Mark) -> bool {
         self.list.len() > mark.length
     }
 
-    /// Drops what was added since. Not for lists without repeated errors, whose texts stay known.
+    /// Drops the errors added after the mark. Not for [`distinct`](Self::distinct) lists, which
+    /// would continue to drop errors with the same texts.
     pub fn rewind(&mut self, mark: Mark) {
         self.list.truncate(mark.length);
         self.bytes = mark.bytes;
         self.full = mark.full;
     }
 
-    /// Adds the errors of another list, and whether there are more of them.
+    /// Appends another list, including its state of having omitted errors.
     pub fn append(&mut self, other: Self) {
         self.extend(other.list);
         self.full |= other.full;
     }
 
-    /// The same with every error replaced or dropped.
+    /// Replaces or drops every error.
     #[must_use]
     pub fn filter_map(mut self, change: impl FnMut(Error) -> Option<Error>) -> Self {
         self.list = self.list.into_iter().filter_map(change).collect();
@@ -138,7 +139,7 @@ impl Deref for Errors {
     }
 }
 
-/// Iterators are asked for no more than fits.
+/// Stops reading the iterator once the list is full.
 impl Extend<Error> for Errors {
     fn extend<T: IntoIterator<Item = Error>>(&mut self, errors: T) {
         let mut errors = errors.into_iter();
@@ -159,8 +160,7 @@ impl FromIterator<Error> for Errors {
     }
 }
 
-/// The last error of a list that is full; worded after the error about rules that were not
-/// checked.
+/// The last error of a full list. Its text follows the error about rules that were not checked.
 pub(crate) fn more() -> Error {
     let detail = "some errors are not shown because there are too many; correct the errors shown \
                   to see the others";
@@ -172,7 +172,7 @@ mod tests {
     use super::{Error, Errors, MAX_BYTES, more};
 
     #[test]
-    fn errors_that_do_not_fit_are_not_built() {
+    fn errors_beyond_the_limit_are_not_built() {
         let mut errors = Errors::new();
         let mut built = 0;
         for index in 0..1_000_000 {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn one_error_of_any_size_is_kept() {
+    fn first_error_of_any_size_is_kept() {
         let mut errors = Errors::new();
         errors.add(|| Error::invalid("a", "x".repeat(2 * MAX_BYTES), ""));
         errors.add(|| unreachable!("the list is full"));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn rewinding_makes_room() {
+    fn rewind_frees_capacity() {
         let mut errors = Errors::new();
         errors.add(|| Error::required("kept", ""));
         let mark = errors.mark();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn distinct_lists_keep_the_first_of_equal_errors() {
+    fn distinct_list_keeps_the_first_of_equal_errors() {
         let mut errors = Errors::distinct();
         errors.extend((0..1000).map(|_| Error::required("a", "")));
         errors.add(|| Error::required("b", ""));

@@ -1,11 +1,11 @@
-//! Where in an object a field is.
+//! The path of a field in an object.
 
 use std::fmt;
 
-/// The way from an object's root to a field, as a list linked towards the root.
+/// The path from an object's root to a field, as a list linked towards the root.
 ///
-/// A path borrows its parent, so walking down an object allocates nothing; text is made only when
-/// there is something to report.
+/// A path borrows its parent, so descending into an object does not allocate. The text is made only
+/// for an error.
 ///
 /// ```
 /// use api_types::field::Path;
@@ -28,7 +28,7 @@ enum Segment<'a> {
 }
 
 impl<'a> Path<'a> {
-    /// The path of nothing, which prints `<nil>`; its children are roots.
+    /// The nil path of Go, printed as `<nil>`; its children are roots.
     #[must_use]
     pub const fn nil() -> Self {
         Self {
@@ -37,7 +37,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// A root field. The name may itself hold dots.
+    /// A root field. The name may contain dots.
     #[must_use]
     pub const fn new(name: &'a str) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// A field of this one.
+    /// A field of this object.
     #[must_use]
     pub const fn child(&'a self, name: &'a str) -> Self {
         self.push(Segment::Name(name))
@@ -80,17 +80,17 @@ impl<'a> Path<'a> {
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A loop, because an object may be nested deeper than a thread's stack likes.
-        let mut way = Vec::new();
+        // A loop instead of recursion, because deep objects would exhaust the thread's stack.
+        let mut segments = Vec::new();
         let mut next = Some(self);
         while let Some(path) = next {
-            way.push(path);
+            segments.push(path);
             next = path.parent;
         }
-        for path in way.into_iter().rev() {
+        for path in segments.into_iter().rev() {
             match path.segment {
                 Segment::Nil => out.write_str("<nil>")?,
-                // A field without a name looks like an empty subscript, as in Go.
+                // Go prints a field with an empty name as an empty subscript.
                 Segment::Name("") => out.write_str("[]")?,
                 Segment::Name(name) if path.parent.is_some() => write!(out, ".{name}")?,
                 Segment::Name(name) => out.write_str(name)?,

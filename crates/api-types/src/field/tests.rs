@@ -1,4 +1,4 @@
-//! Field errors print what kube-apiserver prints.
+//! Texts of field errors, as kube-apiserver prints them.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn check(error: &Error, reason: &str, text: &str) {
 }
 
 #[test]
-fn every_kind_has_its_text() {
+fn every_error_type_has_its_text() {
     let root = Path::new("spec");
     let at = root.child("f");
     check(
@@ -70,7 +70,7 @@ fn every_kind_has_its_text() {
 }
 
 #[test]
-fn limits_speak_singular_and_plural() {
+fn limit_texts_use_singular_and_plural() {
     let at = Path::new("f");
     let long = "FieldValueTooLong";
     check(
@@ -106,7 +106,7 @@ fn limits_speak_singular_and_plural() {
 }
 
 #[test]
-fn bad_values_are_rendered_as_go_does() {
+fn invalid_values_print_as_in_go() {
     let shown = |value: Value| Error::invalid("f", value, "").to_string();
     for (value, want) in [
         (json!("a\"b\n"), r#""a\"b\n""#),
@@ -144,7 +144,7 @@ fn paths_print_names_indexes_and_keys() {
 }
 
 #[test]
-fn aggregates_show_each_text_once() {
+fn aggregate_contains_each_text_once() {
     let one = Error::required("a", "");
     let two = Error::forbidden("b", "no");
     assert_eq!(aggregate(&[]), "");

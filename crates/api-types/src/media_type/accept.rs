@@ -1,8 +1,9 @@
-//! The `Accept` header, with the quirks of the parser that Kubernetes uses.
+//! The `Accept` header, with the deviations of the parser that Kubernetes uses
+//! (`munnerz/goautoneg`).
 
 use super::{Encoding, Endpoint, Format, MetaVersion, Negotiated, Transform};
 
-/// Subtypes of `application` in the order in which a wildcard finds them.
+/// Subtypes of `application` in the order in which a wildcard matches them.
 const ENCODINGS: [(&str, Encoding); 3] = [
     ("json", Encoding::Json),
     ("yaml", Encoding::Yaml),
@@ -17,7 +18,7 @@ struct Clause<'a> {
     parameters: Vec<(&'a str, &'a str)>,
 }
 
-/// The first form that the client accepts and the endpoint has.
+/// The first representation that the client accepts and the endpoint supports.
 pub(super) fn negotiate(header: &str, endpoint: Endpoint) -> Option<Negotiated> {
     if header.is_empty() {
         return Some(Negotiated::default());
@@ -31,7 +32,7 @@ pub(super) fn negotiate(header: &str, endpoint: Endpoint) -> Option<Negotiated> 
     })
 }
 
-/// The first format that the client accepts, and whether it asks for indentation.
+/// The first format that the client accepts, and whether it requests indentation.
 pub(super) fn document(header: &str) -> Option<(Format, bool)> {
     if header.is_empty() {
         return Some((Format::Json, false));
@@ -49,8 +50,7 @@ pub(super) fn document(header: &str) -> Option<(Format, bool)> {
     })
 }
 
-/// How the document of all groups is written, if the first clause that discovery can serve asks
-/// for it.
+/// The format of aggregated discovery, if the first clause that discovery supports requests it.
 pub(super) fn aggregated_discovery(header: &str) -> Option<Format> {
     parse(header).iter().find_map(|clause| {
         FORMATS
@@ -60,7 +60,7 @@ pub(super) fn aggregated_discovery(header: &str) -> Option<Format> {
     })?
 }
 
-/// The subtype of the first clause that covers one.
+/// The subtype that the first matching clause accepts.
 pub(super) fn preferred_subtype<'a>(header: &str, subtypes: &[&'a str]) -> Option<&'a str> {
     if header.is_empty() {
         return subtypes.first().copied();
@@ -86,8 +86,9 @@ fn parse(header: &str) -> Vec<Clause<'_>> {
         .take(MAX_CLAUSES)
         .filter_map(Clause::parse)
     {
-        // An insertion sort as Go's, because the order is no order: a clause without wildcards
-        // comes before one with them, whatever their qualities.
+        // The same insertion sort as Go's. Its comparison is not an order (a clause without
+        // wildcards precedes one with them, whatever their qualities), so another algorithm would
+        // give another result.
         let mut at = clauses.len();
         while at > 0 && clause.precedes(&clauses[at - 1]) {
             at -= 1;
@@ -144,7 +145,7 @@ impl<'a> Clause<'a> {
         }
     }
 
-    /// The value of a parameter; the last one counts.
+    /// The value of a parameter; the last one wins.
     fn last(&self, key: &str) -> Option<&'a str> {
         let mut found = self.parameters.iter().rev();
         found
@@ -152,8 +153,8 @@ impl<'a> Clause<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// What discovery serves for the clause: the list of groups (`Some(None)`), the document of
-    /// all groups, or nothing.
+    /// The discovery document of the clause: the list of groups (`Some(None)`), aggregated
+    /// discovery, or none.
     fn discovery(&self, format: Format) -> Option<Option<Format>> {
         match (self.last("as"), self.last("g"), self.last("v")) {
             _ if self.last("stream").is_some() || self.last("sv").is_some() => None,
@@ -169,7 +170,7 @@ impl<'a> Clause<'a> {
         self.last("pretty") == Some("1")
     }
 
-    /// The form that the clause's parameters ask for, if the endpoint has it.
+    /// The representation that the clause requests, if the endpoint supports it.
     fn form(&self, encoding: Encoding, endpoint: Endpoint) -> Option<Negotiated> {
         let last = |key: &str| self.last(key);
         if last("stream").is_some_and(|stream| stream != "watch" || encoding == Encoding::Yaml) {
@@ -184,7 +185,7 @@ impl<'a> Clause<'a> {
             (Some(kind), Some("meta.k8s.io"), Some(version)) => transform(kind, version)?,
             _ => return None,
         };
-        // What custom resources hold has no messages.
+        // Protobuf messages exist only for metadata, not for the content of custom resources.
         let custom = match transform {
             Transform::None => endpoint == Endpoint::Resource,
             Transform::Table(_) => true,

@@ -13,7 +13,7 @@ fn form(accept: &str) -> Option<(Encoding, Transform)> {
 }
 
 #[test]
-fn the_first_acceptable_clause_wins() {
+fn first_acceptable_clause_wins() {
     let json = Some((Encoding::Json, Transform::None));
     let yaml = Some((Encoding::Yaml, Transform::None));
     for (accept, want) in [
@@ -76,7 +76,7 @@ fn transforms_name_kind_group_and_version() {
 }
 
 #[test]
-fn protobuf_is_for_metadata_and_errors() {
+fn protobuf_is_limited_to_metadata_and_errors() {
     let metadata = |kind: &str| format!("{PROTOBUF};as={kind};g=meta.k8s.io;v=v1");
     let (one, list) = (
         metadata("PartialObjectMetadata"),
@@ -137,7 +137,7 @@ fn discovery_has_no_protobuf() {
 }
 
 #[test]
-fn people_get_indented_json() {
+fn browsers_and_curl_get_indented_json() {
     for (accept, query, agent, want) in [
         ("", "", "", false),
         ("application/json;pretty=1", "", "", true),
@@ -154,7 +154,7 @@ fn people_get_indented_json() {
 }
 
 #[test]
-fn refusals_list_what_there_is() {
+fn rejections_list_supported_types() {
     let error = negotiate("text/html", "", "", Endpoint::Resource).expect_err("no HTML");
     assert_eq!(error.code(), 406);
     assert_eq!(
@@ -179,7 +179,7 @@ fn refusals_list_what_there_is() {
 }
 
 #[test]
-fn bodies_and_patches() {
+fn content_types_of_bodies_and_patches() {
     for (content_type, want) in [
         ("", Some(Format::Json)),
         ("application/json", Some(Format::Json)),
@@ -203,7 +203,7 @@ fn bodies_and_patches() {
 }
 
 #[test]
-fn discovery_in_one_document_is_for_those_who_prefer_it() {
+fn aggregated_discovery_requires_preference() {
     const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     const BETA: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
     for (accept, want) in [
@@ -222,7 +222,7 @@ fn discovery_in_one_document_is_for_those_who_prefer_it() {
 }
 
 #[test]
-fn a_subtype_is_chosen_by_the_client() {
+fn client_chooses_the_subtype() {
     for (accept, want) in [
         ("", Some("json")),
         ("*/*", Some("json")),

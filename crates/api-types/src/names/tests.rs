@@ -1,4 +1,4 @@
-//! Good and bad names, and what is said about the bad ones.
+//! Valid and invalid names, and the messages about the latter.
 
 use super::{
     dns1035_label, dns1123_label, dns1123_subdomain, label_value, path_segment, qualified_name,

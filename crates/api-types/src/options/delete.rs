@@ -18,27 +18,27 @@ pub struct DeleteOptions {
     dry_run: bool,
 }
 
-/// What must be true of an object for it to be deleted.
+/// Conditions that an object must meet to be deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
-    /// It has this uid.
+    /// Required uid.
     pub uid: Option<String>,
-    /// It has this resource version.
+    /// Required resource version.
     pub resource_version: Option<String>,
 }
 
-/// What becomes of the objects that the deleted one owns.
+/// Treatment of the objects that the deleted object owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PropagationPolicy {
-    /// They are deleted first.
+    /// Dependents are deleted before the object.
     Foreground,
-    /// They are deleted afterwards.
+    /// Dependents are deleted after the object.
     Background,
-    /// They stay.
+    /// Dependents remain.
     Orphan,
 }
 
-/// The same before it is checked.
+/// The options before validation.
 #[derive(Default)]
 struct Raw {
     grace_period_seconds: Option<i64>,
@@ -49,11 +49,11 @@ struct Raw {
 }
 
 impl DeleteOptions {
-    /// Reads a query, for a request without a body.
+    /// Parses a query, for a request without a body.
     ///
     /// # Errors
     ///
-    /// 400 for a value that cannot be read, 422 for values that are not permitted.
+    /// 400 for a value that cannot be parsed, 422 for values that are not permitted.
     pub fn parse(query: &str) -> Result<Self, ApiError> {
         let query = Query::new(query);
         let some = |key| {
@@ -72,7 +72,7 @@ impl DeleteOptions {
         })
     }
 
-    /// Reads a body that was decoded already. `apiVersion` and `kind` are the caller's business.
+    /// Reads a decoded body. The caller checks `apiVersion` and `kind`.
     ///
     /// # Errors
     ///
@@ -114,20 +114,20 @@ impl DeleteOptions {
         })
     }
 
-    /// What must be true of the object.
+    /// Conditions that the object must meet.
     #[must_use]
     pub const fn preconditions(&self) -> &Preconditions {
         &self.preconditions
     }
 
-    /// How long the object may take to stop; custom resources stop at once.
+    /// Grace period in seconds; custom resources have none and ignore it.
     #[must_use]
     pub const fn grace_period_seconds(&self) -> Option<i64> {
         self.grace_period_seconds
     }
 
-    /// What becomes of dependents, as asked for now or by the older `orphanDependents`; none leaves
-    /// it to the object's finalizers.
+    /// The treatment of dependents, from `propagationPolicy` or the deprecated `orphanDependents`.
+    /// `None` leaves the decision to the object's finalizers.
     #[must_use]
     pub const fn propagation_policy(&self) -> Option<PropagationPolicy> {
         match (self.propagation_policy, self.orphan_dependents) {
@@ -138,13 +138,13 @@ impl DeleteOptions {
         }
     }
 
-    /// The older way of saying what becomes of dependents.
+    /// The deprecated `orphanDependents`.
     #[must_use]
     pub const fn orphan_dependents(&self) -> Option<bool> {
         self.orphan_dependents
     }
 
-    /// Whether to do everything but delete.
+    /// Whether the request is a dry run.
     #[must_use]
     pub const fn dry_run(&self) -> bool {
         self.dry_run
@@ -198,7 +198,7 @@ fn optional<'a, T>(
     }
 }
 
-/// The text of Go's decoder for a value that does not fit its field.
+/// The message of Go's decoder for a value of the wrong type.
 fn wrong_type(value: &Value, key: &str, go_type: &str) -> ApiError {
     let found = match value {
         Value::Null => "null",

@@ -8,7 +8,7 @@ use crate::status::ApiError;
 
 /// Options of listing and watching.
 ///
-/// `resourceVersion` stays text, because its errors differ between list and watch: see
+/// `resourceVersion` remains text, because its errors differ between list and watch: see
 /// [`crate::resource_version`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListOptions {
@@ -25,7 +25,7 @@ pub struct ListOptions {
     legacy_initial_events: bool,
 }
 
-/// How a list's state relates to the revision asked for.
+/// Relation of a list's state to the requested revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionMatch {
     /// Exactly that revision.
@@ -35,11 +35,11 @@ pub enum VersionMatch {
 }
 
 impl ListOptions {
-    /// Reads a query.
+    /// Parses a query.
     ///
     /// # Errors
     ///
-    /// 400 for a value that cannot be read, 422 for values that are not permitted together.
+    /// 400 for a value that cannot be parsed, 422 for values that are not permitted together.
     pub fn parse(query: &str) -> Result<Self, ApiError> {
         let query = Query::new(query);
         let bad = |error: SelectorError| ApiError::bad_request(error.to_string());
@@ -74,11 +74,11 @@ impl ListOptions {
         Ok(options)
     }
 
-    /// Narrows to one object, for a request whose path names it.
+    /// Restricts the options to one object, for a request whose path names it.
     ///
     /// # Errors
     ///
-    /// 400 if the field selector asks for another one.
+    /// 400 if the field selector requires another name.
     pub fn for_name(mut self, name: &str) -> Result<Self, ApiError> {
         if self.field_selector.is_empty() {
             self.field_selector = FieldSelector::equal("metadata.name", name);
@@ -90,69 +90,70 @@ impl ListOptions {
         Ok(self)
     }
 
-    /// Which labels objects must have.
+    /// The label selector.
     #[must_use]
     pub const fn label_selector(&self) -> &LabelSelector {
         &self.label_selector
     }
 
-    /// Which fields objects must have.
+    /// The field selector.
     #[must_use]
     pub const fn field_selector(&self) -> &FieldSelector {
         &self.field_selector
     }
 
-    /// Whether the query asks for a watch.
+    /// Whether the query requests a watch.
     #[must_use]
     pub const fn watch(&self) -> bool {
         self.watch
     }
 
-    /// Whether the watcher can read bookmarks.
+    /// Whether the client accepts bookmarks.
     #[must_use]
     pub const fn allow_watch_bookmarks(&self) -> bool {
         self.allow_watch_bookmarks
     }
 
-    /// The revision asked for, as text.
+    /// The requested revision, as text.
     #[must_use]
     pub fn resource_version(&self) -> &str {
         &self.resource_version
     }
 
-    /// How the revision is meant.
+    /// The relation to the requested revision.
     #[must_use]
     pub const fn version_match(&self) -> Option<VersionMatch> {
         self.version_match
     }
 
-    /// After how many seconds to end; unset or 0 leaves it to the server.
+    /// Timeout in seconds; if unset or 0, the server chooses it.
     #[must_use]
     pub const fn timeout_seconds(&self) -> Option<i64> {
         self.timeout_seconds
     }
 
-    /// How many objects to return at most; no limit if it was 0 or less.
+    /// Limit of returned objects; `None` if it was 0 or less.
     #[must_use]
     pub fn limit(&self) -> Option<usize> {
         usize::try_from(self.limit).ok().filter(|&limit| limit > 0)
     }
 
-    /// Where to go on; empty for a new list.
+    /// The continue token; empty for a new list.
     #[must_use]
     pub fn continue_token(&self) -> &str {
         &self.continue_token
     }
 
-    /// Whether the client asked for the present objects as a watch's first events, ended by a
-    /// bookmark. A watch from nowhere gets them unasked, without that bookmark: see
-    /// [`Self::legacy_initial_events`].
+    /// Whether the client requested the current objects as the first events of the watch, followed
+    /// by a bookmark. A watch without a revision gets them in any case, but without that bookmark:
+    /// see [`Self::legacy_initial_events`].
     #[must_use]
     pub fn send_initial_events(&self) -> Option<bool> {
         self.send_initial_events
     }
 
-    /// Whether this is a watch from no revision or `0`, which begins with the present objects.
+    /// Whether this is a watch without a revision or from `0`, which starts with the current
+    /// objects.
     #[must_use]
     pub const fn legacy_initial_events(&self) -> bool {
         self.legacy_initial_events
@@ -206,7 +207,8 @@ impl ListOptions {
                 errors.push(unsupported_match(version_match, &["NotOlderThan"]));
             }
         }
-        // A watch from nowhere is taken for one that asked for initial events and so for a match.
+        // As in kube-apiserver, a watch without a revision counts as one that requested initial
+        // events, and so as one with a match.
         let matched = !version_match.is_empty() || self.legacy_initial_events;
         if matched && !self.continue_token.is_empty() {
             errors.push(forbidden_match(

@@ -1,14 +1,14 @@
-//! Values of a query, converted as Kubernetes converts them.
+//! Query parameters, converted as Kubernetes converts them.
 
 use crate::go_text::quote;
 use crate::status::ApiError;
 
-/// A query's parameters in order, decoded.
+/// The decoded parameters of a query, in order.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(super) fn new(query: &str) -> Self {
-        // Go drops a pair with a semicolon in it.
+        // Go ignores a pair that contains a semicolon.
         let pairs = query.split('&').filter(|pair| !pair.contains(';'));
         let pairs = pairs.flat_map(|pair| form_urlencoded::parse(pair.as_bytes()));
         Self(
@@ -18,7 +18,7 @@ impl Query {
         )
     }
 
-    /// The first value, if the parameter is there at all.
+    /// The first value; `None` if the parameter is absent.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(name, _)| name == key)?;
         Some(value)
@@ -41,7 +41,7 @@ impl Query {
         Some(value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
-    /// An int64; a 400 with Go's text if it is none.
+    /// An int64; 400 with Go's message if it is malformed.
     pub(super) fn integer(&self, key: &str) -> Result<Option<i64>, ApiError> {
         let Some(value) = self.get(key) else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Queries that are read, and the answers to those that are refused.
+//! Queries that are accepted, and responses to those that are rejected.
 
 use serde_json::json;
 
@@ -9,12 +9,12 @@ use super::{
 use crate::status::ApiError;
 
 fn check<T: std::fmt::Debug>(outcome: Result<T, ApiError>, code: u16, message: &str) {
-    let error = outcome.expect_err("options that are refused");
+    let error = outcome.expect_err("rejected options");
     assert_eq!((error.code(), error.to_string().as_str()), (code, message));
 }
 
 #[test]
-fn lists_are_read() {
+fn list_options_are_parsed() {
     let options = ListOptions::parse(
         "labelSelector=a%3Db&fieldSelector=metadata.name%3Dx&limit=5&continue=abc&resourceVersion=7\
          &timeoutSeconds=9&allowWatchBookmarks=1&unknown=1",
@@ -41,7 +41,7 @@ fn lists_are_read() {
 }
 
 #[test]
-fn booleans_are_true_unless_they_are_false() {
+fn booleans_are_true_unless_zero_or_false() {
     for (query, want) in [
         ("watch", true),
         ("watch=", true),
@@ -59,7 +59,7 @@ fn booleans_are_true_unless_they_are_false() {
 }
 
 #[test]
-fn a_watch_from_nowhere_begins_with_what_is_there() {
+fn watch_without_revision_starts_with_current_objects() {
     for (query, want) in [
         ("watch=1", true),
         ("watch=1&resourceVersion=0", true),
@@ -77,7 +77,7 @@ fn a_watch_from_nowhere_begins_with_what_is_there() {
 }
 
 #[test]
-fn lists_are_refused() {
+fn invalid_list_options_are_rejected() {
     let check = |query: &str, message: &str| {
         let head = "ListOptions.meta.k8s.io \"\" is invalid: ";
         check(ListOptions::parse(query), 422, &format!("{head}{message}"));
@@ -117,7 +117,7 @@ fn lists_are_refused() {
 }
 
 #[test]
-fn what_cannot_be_read_is_a_bad_request() {
+fn malformed_value_is_a_bad_request() {
     check(
         ListOptions::parse("limit=abc"),
         400,
@@ -152,7 +152,7 @@ fn what_cannot_be_read_is_a_bad_request() {
 }
 
 #[test]
-fn writes_are_read() {
+fn write_options_are_parsed() {
     let options = CreateOptions::parse("fieldManager=me&dryRun=All&fieldValidation=Strict");
     let options = options.expect("options");
     assert_eq!((options.field_manager(), options.dry_run()), ("me", true));
@@ -168,7 +168,7 @@ fn writes_are_read() {
 }
 
 #[test]
-fn writes_are_refused() {
+fn invalid_write_options_are_rejected() {
     let long = format!("fieldManager={}", "x".repeat(129));
     check(
         CreateOptions::parse(&long),
@@ -203,7 +203,7 @@ fn writes_are_refused() {
 }
 
 #[test]
-fn deletes_are_read_from_query_and_body() {
+fn delete_options_are_parsed_from_query_and_body() {
     let query = DeleteOptions::parse("propagationPolicy=Orphan&uid=u&resourceVersion=7&dryRun=All");
     let body = json!({"propagationPolicy": "Orphan", "preconditions": {"uid": "u", "resourceVersion": "7"}, "dryRun": ["All"]});
     let query = query.expect("options");
@@ -218,7 +218,7 @@ fn deletes_are_read_from_query_and_body() {
 }
 
 #[test]
-fn deletes_are_refused() {
+fn invalid_delete_options_are_rejected() {
     let head = "DeleteOptions.meta.k8s.io \"\" is invalid: ";
     check(
         DeleteOptions::parse("propagationPolicy=Foo"),
@@ -242,7 +242,7 @@ fn deletes_are_refused() {
 }
 
 #[test]
-fn managers_are_named_after_user_agents() {
+fn field_manager_defaults_to_the_user_agent() {
     for (agent, want) in [
         ("kubectl/v1.37 (linux)", "kubectl"),
         ("", "unknown"),

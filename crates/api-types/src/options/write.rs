@@ -6,7 +6,7 @@ use crate::field;
 use crate::go_text;
 use crate::status::ApiError;
 
-/// Longest name of a field manager, in bytes.
+/// Limit of a field manager's name, in bytes.
 const MAX_FIELD_MANAGER: usize = 128;
 
 /// Options of creating an object.
@@ -24,7 +24,7 @@ pub struct PatchOptions {
     force: bool,
 }
 
-/// What to do about fields that are unknown or repeated.
+/// Treatment of fields that are unknown or repeated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
     /// Drop them.
@@ -32,7 +32,7 @@ pub enum FieldValidation {
     /// Drop them and warn.
     #[default]
     Warn,
-    /// Refuse the request.
+    /// Reject the request.
     Strict,
 }
 
@@ -43,7 +43,7 @@ struct Write {
     field_validation: FieldValidation,
 }
 
-/// The field manager of a client that names none: its User-Agent up to the slash.
+/// The field manager of a client that sends none: its User-Agent up to the slash.
 #[must_use]
 pub fn default_field_manager(user_agent: &str) -> String {
     let product = user_agent.split('/').next().unwrap_or_default();
@@ -63,19 +63,19 @@ pub fn default_field_manager(user_agent: &str) -> String {
 macro_rules! accessors {
     ($options:ident, $self:ident => $write:expr) => {
         impl $options {
-            /// Who the written fields belong to; empty if the client did not say.
+            /// The owner of the written fields; empty if the client sent none.
             #[must_use]
             pub fn field_manager(&$self) -> &str {
                 &$write.field_manager
             }
 
-            /// Whether to do everything but store the outcome.
+            /// Whether the request is a dry run.
             #[must_use]
             pub const fn dry_run(&$self) -> bool {
                 $write.dry_run
             }
 
-            /// What to do about unknown and repeated fields.
+            /// The treatment of unknown and repeated fields.
             #[must_use]
             pub const fn field_validation(&$self) -> FieldValidation {
                 $write.field_validation
@@ -91,7 +91,7 @@ accessors!(PatchOptions, self => self.write);
 // === impl CreateOptions ===
 
 impl CreateOptions {
-    /// Reads a query.
+    /// Parses a query.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl CreateOptions {
 // === impl UpdateOptions ===
 
 impl UpdateOptions {
-    /// Reads a query.
+    /// Parses a query.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl UpdateOptions {
 // === impl PatchOptions ===
 
 impl PatchOptions {
-    /// Reads a query; `apply` says that the patch is a server-side apply.
+    /// Parses a query; `apply` if the patch is a server-side apply.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl PatchOptions {
         })
     }
 
-    /// Whether an apply takes fields away from other managers.
+    /// Whether an apply takes ownership of fields from other managers.
     #[must_use]
     pub const fn force(&self) -> bool {
         self.force
@@ -182,7 +182,7 @@ impl Write {
     }
 }
 
-/// Whether this is a dry run; anything but `All` is an error.
+/// Whether this is a dry run; any value but `All` is an error.
 pub(super) fn check_dry_run(values: &[String], errors: &mut Vec<field::Error>) -> bool {
     if values.iter().any(|value| value != "All") {
         errors.push(field::Error::not_supported("dryRun", values, &["All"]));

@@ -5,30 +5,30 @@ use std::sync::Arc;
 use super::merged::Fields;
 use super::{Lookup, SelectorError};
 
-/// Requirements that all must hold. The empty selector matches everything. Cheap to clone.
+/// Requirements that must all hold. The empty selector matches everything. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSelector {
     requirements: Arc<[FieldRequirement]>,
     merged: Arc<Fields>,
 }
 
-/// What one field must be.
+/// A requirement of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldRequirement {
     /// The field's path, such as `metadata.name`.
     pub field: String,
-    /// What to compare with.
+    /// The value to compare with.
     pub value: String,
-    /// Whether field and value must be equal; else they must differ.
+    /// Whether field and value must be equal; otherwise they must differ.
     pub equal: bool,
 }
 
 impl FieldSelector {
-    /// Reads a selector. Which fields a resource supports is checked elsewhere.
+    /// Parses a selector. The caller checks that the resource supports the fields.
     ///
     /// # Errors
     ///
-    /// With the text that kube-apiserver answers with status 400.
+    /// The message of kube-apiserver's 400.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let mut terms = split_terms(text);
         terms.sort_unstable();
@@ -64,7 +64,7 @@ impl FieldSelector {
         self.merged.is_nothing()
     }
 
-    /// Whether nothing is required.
+    /// Whether there are no requirements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()
@@ -76,14 +76,14 @@ impl FieldSelector {
         &self.requirements
     }
 
-    /// Whether the fields meet every requirement; a missing field is the empty text. Looks every
-    /// field up once, however many requirements name it.
+    /// Whether the fields meet every requirement; a missing field has the empty value. Looks up
+    /// each field once, however many requirements name it.
     #[must_use]
     pub fn matches(&self, fields: &(impl Lookup + ?Sized)) -> bool {
         self.merged.matches(fields)
     }
 
-    /// The value a field must have for anything to match.
+    /// The value that a field must have for anything to match.
     #[must_use]
     pub fn required(&self, field: &str) -> Option<&str> {
         let mut equal = self.requirements.iter().filter(|one| one.equal);
@@ -99,7 +99,7 @@ impl FieldSelector {
     }
 }
 
-/// Splits at commas that no backslash precedes.
+/// Splits at commas that are not escaped by a backslash.
 fn split_terms(text: &str) -> Vec<&str> {
     let mut terms = Vec::new();
     let mut start = 0;
@@ -146,7 +146,7 @@ fn unescape(value: &str) -> Result<String, SelectorError> {
                 }
             },
             ',' | '=' => {
-                // Go prints the character's number.
+                // Go prints the code point as a number.
                 let number = u32::from(c);
                 return Err(SelectorError(format!(
                     "invalid field selector: unescaped character in value: {number}"

@@ -6,7 +6,7 @@ use super::merged::Labels;
 use super::{Lookup, SelectorError, parser};
 use crate::{field, names};
 
-/// Requirements that all must hold. The empty selector matches everything. Cheap to clone.
+/// Requirements that must all hold. The empty selector matches everything. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelSelector {
     /// Sorted by key.
@@ -14,7 +14,7 @@ pub struct LabelSelector {
     merged: Arc<Labels>,
 }
 
-/// What one label must be like.
+/// A requirement of one label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     key: String,
@@ -22,7 +22,7 @@ pub struct Requirement {
     values: Vec<String>,
 }
 
-/// How a requirement compares.
+/// The comparison of a requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// The label is one of the values.
@@ -35,7 +35,7 @@ pub enum Operator {
     DoubleEquals,
     /// The label is not the value, or missing.
     NotEquals,
-    /// The label is there.
+    /// The label exists.
     Exists,
     /// The label is missing.
     DoesNotExist,
@@ -48,11 +48,11 @@ pub enum Operator {
 // === impl LabelSelector ===
 
 impl LabelSelector {
-    /// Reads a selector.
+    /// Parses a selector.
     ///
     /// # Errors
     ///
-    /// With the text that kube-apiserver answers with status 400.
+    /// The message of kube-apiserver's 400.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let mut requirements = parser::parse(text)?;
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
@@ -68,7 +68,7 @@ impl LabelSelector {
         self.merged.is_nothing()
     }
 
-    /// Whether nothing is required.
+    /// Whether there are no requirements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()
@@ -80,14 +80,15 @@ impl LabelSelector {
         &self.requirements
     }
 
-    /// Whether the labels meet every requirement. Costs the number of labels or of keys in the
-    /// selector, whichever is smaller, however many requirements and values there are.
+    /// Whether the labels meet every requirement. The cost is proportional to the number of labels
+    /// or of keys in the selector, whichever is smaller, and independent of the number of
+    /// requirements and values.
     #[must_use]
     pub fn matches(&self, labels: &(impl Lookup + ?Sized)) -> bool {
         self.merged.matches(labels)
     }
 
-    /// Labels that must have exactly one value: what an index can serve.
+    /// Labels that must have exactly one value, for use with an index.
     pub fn equalities(&self) -> impl Iterator<Item = (&str, &str)> {
         self.requirements.iter().filter_map(|one| {
             let exact = matches!(
@@ -111,13 +112,13 @@ impl Requirement {
         &self.key
     }
 
-    /// How the label is compared.
+    /// The comparison.
     #[must_use]
     pub const fn operator(&self) -> Operator {
         self.operator
     }
 
-    /// What the label is compared with, sorted.
+    /// The values to compare with, sorted.
     #[must_use]
     pub fn values(&self) -> &[String] {
         &self.values

@@ -1,11 +1,11 @@
-//! Splits a label selector into tokens, with the quirks of Kubernetes' lexer.
+//! Splits a label selector into tokens, with the deviations of Kubernetes' lexer.
 
-/// What a piece of a selector is.
+/// Types of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// Symbols that make no operator.
+    /// Symbols that are not an operator.
     Error,
-    /// Nothing is left.
+    /// End of input.
     End,
     /// `)`.
     Close,
@@ -64,7 +64,7 @@ pub(super) fn scan(text: &str) -> Vec<Item> {
                 };
                 items.push((token, word.to_owned()));
                 rest = &rest[end..];
-                // A zero byte ends a word and is swallowed with it.
+                // As in Go, a zero byte ends a word and is consumed with it.
                 rest = rest.strip_prefix('\0').unwrap_or(rest);
             }
         }

@@ -1,25 +1,26 @@
-//! Requirements merged by key, so that matching does not cost what was asked but what an object has.
+//! Requirements merged by key, so that the cost of matching depends on the object and not on the
+//! number of requirements.
 //!
-//! A client may send thousands of requirements, and they are compared with every object of a list
-//! and every change of a watch. Merged, each key is looked at once: sets are intersected here, what
-//! contradicts itself is known here, and an object with fewer labels than there are keys is judged by
-//! its labels. The cost per object is that of the smaller of both, times a binary search.
+//! A client may send thousands of requirements, which are compared with every object of a list and
+//! every change of a watch. Merging intersects sets and finds contradictions once. Each key is then
+//! compared once, and an object with fewer labels than the selector has keys is matched label by
+//! label. The cost per object is the smaller of the two numbers, times a binary search.
 
 use super::label::{Operator, Requirement};
 use super::{FieldRequirement, Lookup};
 
-/// What [`LabelSelector`](super::LabelSelector) matches by.
+/// The compiled form of a [`LabelSelector`](super::LabelSelector).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Labels {
     /// One per key, sorted by key.
     rules: Vec<Rule>,
-    /// How many of them a missing label breaks.
-    demanded: usize,
+    /// Number of rules that fail for a missing label.
+    must_exist: usize,
     /// Whether no object can match.
     nothing: bool,
 }
 
-/// What [`FieldSelector`](super::FieldSelector) matches by.
+/// The compiled form of a [`FieldSelector`](super::FieldSelector).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields {
     /// One per field.
@@ -27,20 +28,20 @@ pub(super) struct Fields {
     nothing: bool,
 }
 
-/// All that is required of one label or field.
+/// All requirements of one label or field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rule {
     key: String,
-    /// It must be there.
-    demanded: bool,
+    /// It must exist.
+    must_exist: bool,
     /// It must be missing.
-    banned: bool,
+    must_be_absent: bool,
     /// It must be one of these; sorted.
-    among: Option<Vec<String>>,
+    allowed_values: Option<Vec<String>>,
     /// It must be none of these; sorted.
-    without: Vec<String>,
-    /// It must be an integer above the first and below the second.
-    between: Option<(Option<i64>, Option<i64>)>,
+    excluded_values: Vec<String>,
+    /// It must be an integer greater than the first and less than the second.
+    range: Option<(Option<i64>, Option<i64>)>,
 }
 
 impl Labels {
@@ -49,7 +50,7 @@ impl Labels {
         let by_key = requirements.chunk_by(|a, b| a.key() == b.key());
         let rules: Vec<Rule> = by_key.map(Rule::of_label).collect();
         Self {
-            demanded: rules.iter().filter(|rule| rule.demanded).count(),
+            must_exist: rules.iter().filter(|rule| rule.must_exist).count(),
             nothing: rules.iter().any(Rule::contradicts_itself),
             rules,
         }
@@ -57,7 +58,7 @@ impl Labels {
 
     pub(super) fn matches(&self, labels: &(impl Lookup + ?Sized)) -> bool {
         let count = labels.count();
-        if self.nothing || count < self.demanded {
+        if self.nothing || count < self.must_exist {
             return false;
         }
         if self.rules.len() <= count {
@@ -70,10 +71,10 @@ impl Labels {
                 return true;
             };
             let rule = &self.rules[at];
-            met += usize::from(rule.demanded);
+            met += usize::from(rule.must_exist);
             rule.allows(Some(value))
         });
-        allowed && met == self.demanded
+        allowed && met == self.must_exist
     }
 
     pub(super) const fn is_nothing(&self) -> bool {
@@ -95,7 +96,7 @@ impl Fields {
         }
     }
 
-    /// A missing field is the empty text.
+    /// A missing field has the empty value.
     pub(super) fn matches(&self, fields: &(impl Lookup + ?Sized)) -> bool {
         let mut rules = self.rules.iter();
         !self.nothing
@@ -119,18 +120,18 @@ impl Rule {
         for one in same {
             match one.operator() {
                 Operator::In | Operator::Equals | Operator::DoubleEquals => {
-                    rule.demanded = true;
+                    rule.must_exist = true;
                     rule.intersect(one.values().iter());
                 }
                 Operator::NotIn | Operator::NotEquals => {
-                    rule.without.extend_from_slice(one.values());
+                    rule.excluded_values.extend_from_slice(one.values());
                 }
-                Operator::Exists => rule.demanded = true,
-                Operator::DoesNotExist => rule.banned = true,
+                Operator::Exists => rule.must_exist = true,
+                Operator::DoesNotExist => rule.must_be_absent = true,
                 Operator::GreaterThan | Operator::LessThan => rule.bound(one),
             }
         }
-        rule.settled()
+        rule.simplified()
     }
 
     fn of_field(same: &[&FieldRequirement]) -> Self {
@@ -139,59 +140,65 @@ impl Rule {
             if one.equal {
                 rule.intersect(std::iter::once(&one.value));
             } else {
-                rule.without.push(one.value.clone());
+                rule.excluded_values.push(one.value.clone());
             }
         }
-        rule.settled()
+        rule.simplified()
     }
 
-    /// Costs the values of the new set, not of those before.
+    /// Takes time proportional to the new set, not to the earlier ones.
     fn intersect<'a>(&mut self, values: impl Iterator<Item = &'a String>) {
-        let known = self.among.take();
+        let known = self.allowed_values.take();
         let both = values.filter(|value| {
             let known = known.as_ref();
             known.is_none_or(|known| known.binary_search(value).is_ok())
         });
-        self.among = Some(both.cloned().collect());
+        self.allowed_values = Some(both.cloned().collect());
     }
 
     fn bound(&mut self, requirement: &Requirement) {
-        self.demanded = true;
-        // Parsing has seen to it that there is an integer.
+        self.must_exist = true;
+        // The parser has checked that the value is an integer.
         let value = requirement.values().first().and_then(|it| it.parse().ok());
-        let (above, below) = self.between.unwrap_or_default();
-        self.between = Some(match requirement.operator() {
+        let (above, below) = self.range.unwrap_or_default();
+        self.range = Some(match requirement.operator() {
             Operator::GreaterThan => (above.max(value), below),
             _ => (above, below.into_iter().chain(value).min()),
         });
     }
 
-    /// The same with as few values as will do.
-    fn settled(mut self) -> Self {
-        self.without.sort_unstable();
-        self.without.dedup();
-        if let Some(among) = self.among.take() {
-            let fit = among.into_iter().filter(|value| self.allows(Some(value)));
-            self.among = Some(fit.collect());
-            self.without = Vec::new();
-            self.between = None;
+    /// Removes redundant values.
+    fn simplified(mut self) -> Self {
+        self.excluded_values.sort_unstable();
+        self.excluded_values.dedup();
+        if let Some(allowed_values) = self.allowed_values.take() {
+            let fit = allowed_values
+                .into_iter()
+                .filter(|value| self.allows(Some(value)));
+            self.allowed_values = Some(fit.collect());
+            self.excluded_values = Vec::new();
+            self.range = None;
         }
         self
     }
 
     fn contradicts_itself(&self) -> bool {
-        self.demanded && self.banned || self.among.as_ref().is_some_and(Vec::is_empty)
+        self.must_exist && self.must_be_absent
+            || self.allowed_values.as_ref().is_some_and(Vec::is_empty)
     }
 
     fn allows(&self, value: Option<&str>) -> bool {
         let Some(value) = value else {
-            return !self.demanded;
+            return !self.must_exist;
         };
         let has = |values: &[String]| values.binary_search_by(|it| (**it).cmp(value)).is_ok();
-        !self.banned
-            && self.among.as_ref().is_none_or(|among| has(among))
-            && !has(&self.without)
-            && self.between.is_none_or(|between| within(value, between))
+        !self.must_be_absent
+            && self
+                .allowed_values
+                .as_ref()
+                .is_none_or(|allowed_values| has(allowed_values))
+            && !has(&self.excluded_values)
+            && self.range.is_none_or(|range| within(value, range))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads label selectors.
+//! Parses label selectors.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::SelectorError;
 use super::label::{Operator, Requirement};
 use super::lexer::{Item, Token, scan};
 
-/// Reads all requirements, in the order they are written.
+/// Parses all requirements, in the order of the text.
 pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, SelectorError> {
     let mut parser = Parser {
         items: scan(text),
@@ -20,7 +20,7 @@ struct Parser {
     at: usize,
 }
 
-/// Where `in` and `notin` may be operators.
+/// Whether `in` and `notin` are operators or values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Context {
     KeyAndOperator,
@@ -168,7 +168,7 @@ impl Parser {
     }
 
     fn lookahead(&self, context: Context) -> Item {
-        // Nothing reads past the end token; if it did, there would be another one.
+        // No rule consumes the end token; the default keeps this total.
         let (token, text) = match self.items.get(self.at) {
             Some((token, text)) => (*token, text.clone()),
             None => (Token::End, String::new()),

@@ -1,4 +1,4 @@
-//! What selectors match, and what is said about texts that are none.
+//! Matches of selectors, and errors of malformed selectors.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ fn contradictions_match_nothing() {
     assert!(!FieldSelector::parse("x=a,x!=b").expect("one").is_nothing());
 }
 
-/// Counts how often it is asked.
+/// Counts the lookups.
 struct Counted(BTreeMap<String, String>, Cell<usize>);
 
 impl Lookup for Counted {
@@ -103,7 +103,7 @@ impl Lookup for Counted {
 }
 
 #[test]
-fn matching_costs_the_labels_or_the_keys_but_never_the_requirements() {
+fn matching_cost_is_independent_of_requirements() {
     let many = |term: fn(usize) -> String| {
         let terms: Vec<String> = (0..10_000).map(term).collect();
         terms.join(",")
@@ -117,7 +117,7 @@ fn matching_costs_the_labels_or_the_keys_but_never_the_requirements() {
         (many(|at| format!("a notin (x{at},y{at}),b")), &few, 2),
         (many(|at| format!("k{at}!=x")), &few, 3),
         (many(|at| format!("!k{at}")), &few, 3),
-        // An object with three labels has no ten thousand of them.
+        // The selector has more keys than the object has labels, so no key is looked up.
         (many(|at| format!("k{at}")), &few, 0),
         (many(|_| "a=1".to_owned()), &few, 1),
         ("a=1,b!=2".to_owned(), &crowded, 2),
@@ -169,7 +169,7 @@ fn label_selector_errors() {
 }
 
 #[test]
-fn equalities_serve_an_index() {
+fn equalities_lists_labels_with_one_value() {
     let parsed = LabelSelector::parse("d!=e,c in (x),b=y,a in (p,q)").expect("a selector");
     assert_eq!(
         parsed.equalities().collect::<Vec<_>>(),
@@ -223,7 +223,7 @@ fn field_selector_errors() {
 }
 
 #[test]
-fn json_objects_are_label_sets() {
+fn json_objects_serve_as_label_sets() {
     let value = serde_json::json!({"a": "b", "n": 1});
     let map = value.as_object().expect("an object");
     assert_eq!(

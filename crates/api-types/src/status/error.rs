@@ -1,20 +1,20 @@
-//! Failures with kube-apiserver's texts.
+//! Errors with kube-apiserver's messages.
 
 use std::fmt;
 
 use kube_json::ParseError;
 
-use super::invalid::Shown;
+use super::invalid::ShownErrors;
 use super::{Cause, Details, Reason, Status};
 use crate::go_text::quote;
 use crate::gvk::{GroupKind, GroupResource};
 use crate::{field, go_text};
 
-/// Bytes that are kept of a message. kube-apiserver quotes whole bodies in some messages; this
+/// Limit of a message, in bytes. kube-apiserver quotes whole bodies in some messages; the limit
 /// keeps a response within a small multiple of the request.
 const MAX_MESSAGE_BYTES: usize = 512 << 10;
 
-/// A failure as the client will see it.
+/// An error as the client receives it.
 ///
 /// Boxed, so that a `Result` of it stays small.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl ApiError {
         Self::about(Reason::AlreadyExists, resource, name, message)
     }
 
-    /// 409: no free name was found for a `generateName`.
+    /// 409: every generated name of a `generateName` exists.
     #[must_use]
     pub fn generate_name_conflict(resource: &GroupResource, name: &str, retry: u32) -> Self {
         let message = format!(
@@ -54,12 +54,12 @@ impl ApiError {
         Self::about(Reason::Conflict, resource, name, message)
     }
 
-    /// 422: `Foo.group "name" is invalid: …`, with one cause per error, repetitions included. Says
-    /// so if not all errors fit into [`MAX_ERROR_BYTES`](super::MAX_ERROR_BYTES).
+    /// 422: `Foo.group "name" is invalid: …`, with one cause per error, repetitions included.
+    /// States if not all errors fit into [`MAX_ERROR_BYTES`](super::MAX_ERROR_BYTES).
     #[must_use]
     pub fn invalid(kind: &GroupKind, name: &str, errors: &[field::Error]) -> Self {
         let mut message = format!("{kind} {} is invalid", quote(name));
-        let Shown { text, causes } = Shown::of(errors);
+        let ShownErrors { text, causes } = ShownErrors::of(errors);
         if !text.is_empty() {
             message.push_str(": ");
             message.push_str(&text);
@@ -87,7 +87,7 @@ impl ApiError {
         Self::about(Reason::Forbidden, resource, name, message)
     }
 
-    /// 400 with the message as it is.
+    /// 400 with this message.
     #[must_use]
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(Reason::BadRequest, message)
@@ -118,8 +118,8 @@ impl ApiError {
         Self::new(Reason::RequestEntityTooLarge, message)
     }
 
-    /// For a document that cannot be read: 413 if its tree takes too much memory, and else what
-    /// `malformed` makes of the reason.
+    /// For a document that cannot be parsed: 413 if its tree needs too much memory, otherwise the
+    /// result of `malformed` for the reason.
     #[must_use]
     pub fn unparsed(error: ParseError, malformed: impl FnOnce(String) -> Self) -> Self {
         match error {
@@ -142,7 +142,7 @@ impl ApiError {
         })
     }
 
-    /// 500 without reason or details: how an error that nobody classified is answered.
+    /// 500 without reason or details, kube-apiserver's response to an unclassified error.
     #[must_use]
     pub fn internal_plain(message: impl Into<String>) -> Self {
         Self::unclassified(500, message)
@@ -166,7 +166,7 @@ impl ApiError {
             .with_retry_after(retry)
     }
 
-    /// 504: a revision that is not reached yet was asked for.
+    /// 504: the store has not reached the requested revision yet.
     #[must_use]
     pub fn too_large_resource_version(asked: u64, current: u64, retry: u32) -> Self {
         let message = format!("Too large resource version: {asked}, current: {current}");
@@ -187,7 +187,7 @@ impl ApiError {
         Self::about(Reason::ServerTimeout, resource, operation, message).with_retry_after(retry)
     }
 
-    /// 429 with the message as it is; `retry` in seconds.
+    /// 429 with this message; `retry` in seconds.
     #[must_use]
     pub fn too_many_requests(message: impl Into<String>, retry: u32) -> Self {
         Self::new(Reason::TooManyRequests, message)
@@ -195,19 +195,19 @@ impl ApiError {
             .with_retry_after(retry)
     }
 
-    /// 410: what was asked for is no longer kept.
+    /// 410: the requested revision is compacted.
     #[must_use]
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(Reason::Expired, message)
     }
 
-    /// 503 with the message as it is.
+    /// 503 with this message.
     #[must_use]
     pub fn service_unavailable(message: impl Into<String>) -> Self {
         Self::new(Reason::ServiceUnavailable, message)
     }
 
-    /// 406, listing what the server could answer with.
+    /// 406, with the supported media types of responses.
     #[must_use]
     pub fn not_acceptable(accepted: &[&str]) -> Self {
         Self::new(
@@ -219,7 +219,7 @@ impl ApiError {
         )
     }
 
-    /// 415, listing what the server can read.
+    /// 415, with the supported media types of bodies.
     #[must_use]
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
         Self::new(
@@ -232,7 +232,7 @@ impl ApiError {
         )
     }
 
-    /// A failure of a kind, with the code that goes with it. A message that quotes megabytes is cut.
+    /// An error with the code of its reason. A message above the limit is truncated.
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self::uncut(reason, go_text::cut(message.into(), MAX_MESSAGE_BYTES))
@@ -247,35 +247,35 @@ impl ApiError {
         }))
     }
 
-    /// The same with these details.
+    /// Sets the details.
     #[must_use]
     pub fn with_details(mut self, details: Details) -> Self {
         self.0.details = Some(details);
         self
     }
 
-    /// The same with one more cause.
+    /// Adds a cause.
     #[must_use]
     pub fn with_cause(mut self, cause: Cause) -> Self {
         self.details_mut().causes.push(cause);
         self
     }
 
-    /// The same, to be tried again after so many seconds.
+    /// Sets the number of seconds after which to retry.
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u32) -> Self {
         self.details_mut().retry_after_seconds = seconds;
         self
     }
 
-    /// The same with a token for going on with an inconsistent list.
+    /// Sets the token that continues the list inconsistently.
     #[must_use]
     pub fn with_continue(mut self, token: impl Into<String>) -> Self {
         self.0.continue_token = token.into();
         self
     }
 
-    /// The HTTP code; a Status without one is a 500.
+    /// The HTTP code; 500 if the Status has none.
     #[must_use]
     pub const fn code(&self) -> u16 {
         if self.0.code == 0 { 500 } else { self.0.code }
@@ -294,13 +294,13 @@ impl ApiError {
         self.0.reason
     }
 
-    /// The Status itself.
+    /// The Status.
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.0
     }
 
-    /// The Status itself, to keep.
+    /// Converts into the Status.
     #[must_use]
     pub fn into_status(self) -> Status {
         *self.0

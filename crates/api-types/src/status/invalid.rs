@@ -1,24 +1,24 @@
-//! The errors of an invalid object as a Status shows them: each text once in the message, and one
-//! cause per error.
+//! The errors of an invalid object in a Status: each text once in the message, and one cause per
+//! error.
 
 use std::collections::HashSet;
 
 use super::Cause;
 use crate::field::{self, Error};
 
-/// Bytes of the errors in a response: the escaped texts of the message and of the causes.
-/// kube-apiserver has no bound.
+/// Limit of the errors in a response, in bytes: the escaped texts of the message and of the causes.
+/// kube-apiserver has no limit.
 pub const MAX_ERROR_BYTES: usize = field::MAX_BYTES;
 
-/// Bytes that are kept of each text of a first error that alone exceeds [`MAX_ERROR_BYTES`]. Three
-/// texts, shown twice and escaped sixfold at worst, are 1.1 MiB.
+/// Limit of each text, in bytes, of a first error that alone exceeds [`MAX_ERROR_BYTES`]. Three
+/// texts, each written twice and escaped sixfold at worst, are 1.1 MiB.
 const MAX_TEXT_BYTES: usize = 32 << 10;
 
 /// `{"reason":"FieldValueNotSupported","message":"","field":""},` and `, ` in the message.
 const OVERHEAD: usize = 64;
 
 /// Message and causes of the errors that fit.
-pub(super) struct Shown {
+pub(super) struct ShownErrors {
     /// `first` or `[first, second]`; empty for no error.
     pub(super) text: String,
     pub(super) causes: Vec<Cause>,
@@ -32,7 +32,7 @@ struct Collector {
     bytes: usize,
 }
 
-impl Shown {
+impl ShownErrors {
     pub(super) fn of(errors: &[Error]) -> Self {
         let mut collector = Collector::default();
         for error in errors {
@@ -59,7 +59,7 @@ impl Shown {
 }
 
 impl Collector {
-    /// Adds an error if it fits; says whether it did.
+    /// Adds an error if it fits; returns whether it did.
     fn add(&mut self, error: &Error, limit: usize) -> bool {
         let cause = Cause {
             reason: error.kind.reason().to_owned(),
@@ -83,7 +83,7 @@ impl Collector {
     }
 }
 
-/// At most how long a text is in JSON as Go writes it.
+/// Upper bound of the length of a text in JSON as Go writes it.
 fn escaped_length(text: &str) -> usize {
     let width = |byte| match byte {
         b'"' | b'\\' => 2,

@@ -1,10 +1,10 @@
-//! A Status as `meta/v1`'s message.
+//! A Status as a protobuf message of `meta/v1`.
 
 use super::{Details, Status};
 use crate::protobuf::{self, Writer};
 
 impl Status {
-    /// Appends the document as Kubernetes writes protobuf.
+    /// Appends the document in Kubernetes' protobuf envelope.
     pub fn write_protobuf(&self, out: &mut Vec<u8>) {
         protobuf::document("v1", "Status", out, |status| {
             status.message(1, |metadata| {

@@ -1,4 +1,4 @@
-//! Failures as they stand on the wire.
+//! Errors in their wire formats.
 
 use super::{ApiError, Details, Status};
 use crate::field;
@@ -12,7 +12,7 @@ fn check(error: &ApiError, code: u16, tail: &str) {
 }
 
 #[test]
-fn failures_about_an_object() {
+fn errors_about_an_object() {
     let foos = GroupResource::new("x.io", "foos");
     let details = r#""details":{"name":"n","group":"x.io","kind":"foos"}"#;
     for (error, code, reason, message) in [
@@ -50,7 +50,7 @@ fn failures_about_an_object() {
 }
 
 #[test]
-fn failures_about_a_resource() {
+fn errors_about_a_resource() {
     let foos = GroupResource::new("x.io", "foos");
     let none = GroupResource::default();
     let details = r#""details":{"group":"x.io","kind":"foos"}"#;
@@ -74,7 +74,7 @@ fn failures_about_a_resource() {
 }
 
 #[test]
-fn invalid_repeats_causes_but_not_texts() {
+fn invalid_repeats_causes_but_not_message_texts() {
     let kind = GroupKind::new("x.io", "Foo");
     let required = field::Error::required("spec.a", "");
     check(
@@ -123,14 +123,14 @@ fn responses_to_invalid_objects_are_bounded() {
 }
 
 #[test]
-fn messages_that_quote_a_body_are_cut() {
+fn long_messages_are_truncated() {
     let error = ApiError::bad_request("x".repeat(3 << 20));
     assert!(error.status().message.ends_with("... (2621440 bytes more)"));
     assert!(error.status().to_json().len() < 600 << 10);
 }
 
 #[test]
-fn failures_of_the_server() {
+fn errors_of_the_server() {
     check(
         &ApiError::internal("x<y"),
         500,
@@ -172,7 +172,7 @@ fn success_and_continue() {
     );
 }
 
-/// Whether a failure is written as kube-apiserver did when it was asked.
+/// Compares an error's protobuf with bytes recorded from kube-apiserver.
 fn check_protobuf(error: &ApiError, want: &[u8]) {
     let mut out = Vec::new();
     error.status().write_protobuf(&mut out);
@@ -183,7 +183,7 @@ fn check_protobuf(error: &ApiError, want: &[u8]) {
 }
 
 #[test]
-fn protobuf_leaves_out_nothing_but_details() {
+fn protobuf_omits_only_details() {
     let widgets = GroupResource::new("judge.example.com", "widgets");
     check_protobuf(
         &ApiError::not_found(&widgets, "zzz"),

@@ -1,4 +1,4 @@
-//! The fields of `metav1.ObjectMeta`, and Go's complaints about their types.
+//! The fields of `metav1.ObjectMeta`, and the messages of Go's decoder about their types.
 
 use api_types::field::Path;
 use api_types::time;
@@ -6,18 +6,18 @@ use serde_json::{Map, Value};
 
 use super::Mode;
 
-/// What a field holds.
+/// The type of a field.
 enum Shape {
-    /// A text; the name of its Go type.
+    /// A string; the name of its Go type.
     Text(&'static str),
     Integer,
     Bool,
     Time,
-    /// Anything, kept as it is.
+    /// Any value, unchanged.
     Raw,
     TextMap,
     TextList,
-    /// A list of structures: the structure's name and its fields.
+    /// A list of structs: the name of the struct and its fields.
     Structs(&'static str, &'static [Field]),
 }
 
@@ -44,7 +44,7 @@ const fn always(name: &'static str, shape: Shape) -> Field {
     }
 }
 
-/// Unknown fields that are told of one object's metadata, as many as `sigs.k8s.io/json` tells.
+/// Limit of reported unknown fields in one object's metadata, as in `sigs.k8s.io/json`.
 const MAX_UNKNOWN: usize = 100;
 
 /// Empty texts that are filled in for missing fields of all metadata of an object, as Go's structs have
@@ -97,7 +97,7 @@ const MANAGED_FIELDS_ENTRY: &[Field] = &[
     field("time", Shape::Time),
 ];
 
-/// Brings metadata into form. The error's text is that of Go's decoder.
+/// Converts metadata. The error is the message of Go's decoder.
 pub(super) fn coerce(
     metadata: &mut Value,
     mode: Mode,
@@ -124,7 +124,7 @@ pub(super) fn coerce(
     };
     match mode {
         Mode::Strict => {
-            check(map, "ObjectMeta", "", OBJECT_META).map_err(|complaint| complaint.text)?;
+            check(map, "ObjectMeta", "", OBJECT_META).map_err(|error| error.text)?;
         }
         Mode::DropInvalid => map.retain(|key, value| match find(OBJECT_META, key) {
             Some(field) => check_field(value, field, "ObjectMeta", field.name).is_ok(),
@@ -144,9 +144,10 @@ fn find<'a>(fields: &'a [Field], name: &str) -> Option<&'a Field> {
     fields.iter().find(|field| field.name == name)
 }
 
-/// What Go's decoder says of a value, and whether it stops there: of wrong types it tells the
-/// first once all is read, unless a type of its own reading gives up before.
-struct Complaint {
+/// An error of Go's decoder, and whether it ends decoding. The decoder reports the first value of a
+/// wrong type after it has read everything, but an error of a type with its own `UnmarshalJSON`
+/// ends decoding immediately.
+struct DecodeError {
     text: String,
     stops: bool,
 }
@@ -156,7 +157,7 @@ fn check(
     owner: &str,
     prefix: &str,
     fields: &[Field],
-) -> Result<(), Complaint> {
+) -> Result<(), DecodeError> {
     let mut first = Ok(());
     for (key, value) in map {
         let Some(field) = find(fields, key) else {
@@ -167,29 +168,29 @@ fn check(
         } else {
             check_field(value, field, owner, &format!("{prefix}.{}", field.name))
         };
-        first = graver(first, checked)?;
+        first = first_error(first, checked)?;
     }
     first
 }
 
-/// The earlier of two complaints; a later one that stops is handed out at once.
-fn graver(
-    first: Result<(), Complaint>,
-    next: Result<(), Complaint>,
-) -> Result<Result<(), Complaint>, Complaint> {
+/// The earlier of two errors, unless the later one ends decoding: then it is returned immediately.
+fn first_error(
+    first: Result<(), DecodeError>,
+    next: Result<(), DecodeError>,
+) -> Result<Result<(), DecodeError>, DecodeError> {
     match next {
-        Err(complaint) if complaint.stops => Err(complaint),
+        Err(error) if error.stops => Err(error),
         next => Ok(first.and(next)),
     }
 }
 
-fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<(), Complaint> {
+fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<(), DecodeError> {
     let mismatch = |value: &Value, want: &str| {
         let kind = match (want, value) {
             ("int64", Value::Number(_)) => format!("number {}", go_number(value)),
             _ => kube_json::json_kind(value).to_owned(),
         };
-        Err(Complaint {
+        Err(DecodeError {
             text: format!(
                 "json: cannot unmarshal {kind} into Go struct field {owner}.{name} of type {want}"
             ),
@@ -208,7 +209,7 @@ fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<
         | (Shape::Bool, Value::Bool(_)) => Ok(()),
         (Shape::Integer, Value::Number(_)) if go_integer(value).is_some() => Ok(()),
         (Shape::Time, Value::String(text)) if time::parse(text).is_some() => Ok(()),
-        (Shape::Time, Value::String(text)) => Err(Complaint {
+        (Shape::Time, Value::String(text)) => Err(DecodeError {
             text: format!(
                 "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \
                  \"2006\""
@@ -225,7 +226,7 @@ fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<
                     Value::Null => Ok(()),
                     other => mismatch(other, &format!("v1.{structure}")),
                 };
-                first = graver(first, checked)?;
+                first = first_error(first, checked)?;
             }
             first
         }
@@ -239,7 +240,7 @@ fn check_field(value: &Value, field: &Field, owner: &str, name: &str) -> Result<
     }
 }
 
-/// Drops unknown and empty fields of checked metadata.
+/// Drops unknown and empty fields of metadata that passed the checks.
 fn normalize(
     map: &mut Map<String, Value>,
     fields: &[Field],
@@ -277,7 +278,7 @@ fn fill(
 ) {
     match (shape, value) {
         (Shape::Time, Value::String(text)) => {
-            // Most times are in form already.
+            // Most timestamps already have this format.
             if text.len() == 20 && text.ends_with('Z') {
                 return;
             }
@@ -312,7 +313,7 @@ fn empty_text(value: &mut Value) {
     }
 }
 
-/// What `omitempty` leaves out; pointers only if they are nil.
+/// Whether `omitempty` omits the value; pointers are omitted only if nil.
 fn is_empty(value: &Value, shape: &Shape) -> bool {
     match value {
         Value::Null => true,
@@ -323,12 +324,13 @@ fn is_empty(value: &Value, shape: &Shape) -> bool {
     }
 }
 
-/// A number in Go's spelling, in which its decoder of metadata gets it.
+/// A number in Go's format, in which its decoder of metadata receives it.
 fn go_number(value: &Value) -> String {
     String::from_utf8_lossy(&kube_json::to_vec(value)).into_owned()
 }
 
-/// What Go reads of a number into an integer: `1.0` is one, because it was spelled anew.
+/// The integer that Go decodes from a number: `1.0` is one, because the number was reformatted
+/// before.
 fn go_integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| go_number(value).parse().ok())
 }

@@ -1,4 +1,4 @@
-//! From manifest to definition.
+//! Reads a definition from its manifest.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Definition, Loaded, Scope, Version, names as resource_names, version};
 
-/// What stands in for a map that is missing, after the error.
+/// Replaces a missing map after its error was recorded.
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 pub(super) fn definition(manifest: &Value) -> Result<Loaded, Vec<Error>> {
@@ -43,7 +43,7 @@ pub(super) fn definition(manifest: &Value) -> Result<Loaded, Vec<Error>> {
     })
 }
 
-/// A map, or an error and an empty one.
+/// A map; an empty one, and an error, if the value is missing or has another type.
 pub(super) fn object<'a>(
     value: Option<&'a Value>,
     path: &Path<'_>,
@@ -62,7 +62,7 @@ pub(super) fn object<'a>(
     }
 }
 
-/// A text; empty if it is missing or no text.
+/// A string; empty if it is missing or has another type.
 pub(super) fn text<'a>(
     map: &'a Map<String, Value>,
     key: &str,
@@ -80,7 +80,7 @@ pub(super) fn text<'a>(
     }
 }
 
-/// True or false; false if it is missing or neither.
+/// A boolean; false if it is missing or has another type.
 pub(super) fn flag(
     map: &Map<String, Value>,
     key: &str,
@@ -98,7 +98,7 @@ pub(super) fn flag(
     }
 }
 
-/// A list; empty if it is missing or no list.
+/// A list; empty if it is missing or has another type.
 pub(super) fn list<'a>(
     map: &'a Map<String, Value>,
     key: &str,
@@ -198,7 +198,7 @@ fn versions(
     versions
 }
 
-/// What kube-apiserver can and this server does not do.
+/// Rejects features of kube-apiserver that this server does not support.
 fn unsupported(spec: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) {
     if spec.get("preserveUnknownFields") == Some(&Value::Bool(true)) {
         let detail = "must be false";
@@ -219,7 +219,7 @@ fn unsupported(spec: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Erro
     }
 }
 
-/// Says which rules are not evaluated.
+/// Warns about rules that are not evaluated.
 fn warn(version: &Version, warnings: &mut Vec<String>) {
     let mut rules = 0;
     let mut open = vec![&*version.schema];
@@ -235,7 +235,7 @@ fn warn(version: &Version, warnings: &mut Vec<String>) {
     }
 }
 
-/// Fills in the warnings of deprecated versions that have no text of their own.
+/// Sets the warning of deprecated versions without a custom one.
 fn with_deprecations(mut definition: Definition) -> Definition {
     let names: Vec<(String, bool)> = definition
         .versions
@@ -259,7 +259,7 @@ fn with_deprecations(mut definition: Definition) -> Definition {
     definition
 }
 
-/// The best usable version that is better than this one.
+/// The most preferred usable version, if it precedes `than` in version order.
 fn newest<'a>(names: &'a [(String, bool)], than: &str) -> Option<&'a str> {
     names
         .iter()

@@ -1,4 +1,4 @@
-//! Manifests that are definitions, and those that are not.
+//! Valid and invalid manifests.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn manifest(schema: &Value) -> Value {
 }
 
 #[test]
-fn names_have_defaults() {
+fn missing_names_get_defaults() {
     let loaded = Definition::from_manifest(&manifest(&json!({"type": "object"})));
     let definition = loaded.expect("a definition").definition;
     assert_eq!(definition.names.singular, "foo");
@@ -33,7 +33,7 @@ fn names_have_defaults() {
     assert!(definition.versions[0].status);
 }
 
-/// What is wrong with a schema, as kube-apiserver says it.
+/// Compares the errors of a schema with those of kube-apiserver.
 fn check(schema: &Value, want: &[&str]) {
     let prefix = "spec.versions[0].schema.openAPIV3Schema";
     let errors = match Definition::from_manifest(&manifest(schema)) {
@@ -45,7 +45,7 @@ fn check(schema: &Value, want: &[&str]) {
 }
 
 #[test]
-fn schemas_are_structural() {
+fn invalid_schemas_are_rejected() {
     check(
         &json!({}),
         &[".type: Required value: must not be empty at the root"],

@@ -49,7 +49,7 @@ pub(super) fn read(
     }
 }
 
-/// The warning of a deprecated version; empty if it has no text of its own.
+/// The warning of a deprecated version; empty if it has no custom one.
 fn deprecation(
     map: &Map<String, Value>,
     path: &Path<'_>,

@@ -1,6 +1,6 @@
-//! Formats other than times.
+//! String formats except times, as kube-openapi's `strfmt` checks them.
 
-/// Absolute, as Go's `url.ParseRequestURI` takes it.
+/// An absolute URI, as accepted by Go's `url.ParseRequestURI`.
 pub(super) fn uri(text: &str) -> bool {
     if text.is_empty() || text.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
         return false;
@@ -44,7 +44,7 @@ fn escapes(text: &str) -> bool {
     })
 }
 
-/// An address, with or without a name before it.
+/// A mail address, with or without a display name (Go's `mail.ParseAddress`).
 pub(super) fn email(text: &str) -> bool {
     let address = match text.trim().strip_suffix('>') {
         Some(rest) => rest.rsplit_once('<').map(|(_, address)| address),
@@ -63,7 +63,7 @@ pub(super) fn email(text: &str) -> bool {
     (dotted(local) || quoted) && dotted(domain)
 }
 
-/// One label, or several of which the last has letters only.
+/// One label, or several of which the last consists of letters.
 pub(super) fn hostname(text: &str) -> bool {
     let letter = |c: char| c.is_alphabetic();
     let inside = |c: char| c.is_ascii_alphanumeric() || c.is_alphabetic();
@@ -85,7 +85,7 @@ pub(super) fn hostname(text: &str) -> bool {
         }
 }
 
-/// Four numbers; leading zeros do not count.
+/// Four numbers; leading zeros are accepted.
 pub(super) fn ipv4(text: &str) -> bool {
     let number = |part: &str| {
         let digits = part.bytes().all(|byte| byte.is_ascii_digit());
@@ -109,7 +109,7 @@ pub(super) fn cidr(text: &str) -> bool {
     digits && bits.parse::<u32>().is_ok_and(|bits| bits <= most)
 }
 
-/// 6, 8 or 20 bytes, joined by colons or dashes, or in pairs by dots.
+/// 6, 8 or 20 bytes, joined by colons or dashes, or in pairs by dots (Go's `net.ParseMAC`).
 pub(super) fn mac(text: &str) -> bool {
     let groups = |separator: char, digits: usize, counts: &[usize]| {
         let parts: Vec<&str> = text.split(separator).collect();
@@ -120,7 +120,7 @@ pub(super) fn mac(text: &str) -> bool {
     groups(':', 2, &[6, 8, 20]) || groups('-', 2, &[6, 8, 20]) || groups('.', 4, &[3, 4, 10])
 }
 
-/// Dashes may be left out one by one.
+/// Each dash is optional.
 pub(super) fn uuid(text: &str, version: Option<u8>) -> bool {
     let mut rest = text;
     for (index, length) in [8, 4, 4, 4, 12].into_iter().enumerate() {
@@ -174,7 +174,7 @@ pub(super) fn isbn13(text: &str) -> bool {
     weighted.sum::<u32>() % 10 == 0
 }
 
-/// A number of one of the known issuers with a correct check digit.
+/// A number of a known issuer with a correct check digit.
 pub(super) fn credit_card(text: &str) -> bool {
     let number: String = text.chars().filter(char::is_ascii_digit).collect();
     let issuer = match number.len() {
@@ -243,7 +243,7 @@ pub(super) fn rgb_color(text: &str) -> bool {
 }
 
 /// Standard alphabet in groups of four, the last one padded; at least one group. Go matches a
-/// pattern and does not decode, so that bits beyond the last byte may be set.
+/// pattern and does not decode, so trailing bits may be set.
 pub(super) fn base64(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let padding = text.len() - digits.len();

@@ -1,4 +1,4 @@
-//! Dates, times and durations.
+//! Dates, times and durations, as kube-openapi's `strfmt` checks them.
 
 /// `2006-01-02`.
 pub(super) fn date(text: &str) -> bool {

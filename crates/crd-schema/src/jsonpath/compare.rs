@@ -1,4 +1,5 @@
-//! Comparisons in filters, which are those of Go's templates: only values of one kind compare.
+//! Comparisons in filters, with the rules of Go's templates: values of different kinds do not
+//! compare.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! From nodes to values.
+//! Evaluates the nodes of a path.
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ fn step<'a>(input: Found<'a>, node: &Node) -> Result<Found<'a>, JsonPathError> {
     }
 }
 
-/// Values come from the object, or are constants, which have nothing inside.
+/// Values are borrowed from the object, or are constants, which have no children.
 fn each<'a>(input: Found<'a>, visit: impl Fn(&'a Value, &mut Found<'a>)) -> Found<'a> {
     let mut found = Vec::new();
     for value in input {
@@ -68,7 +68,7 @@ fn children<'a>(value: &'a Value, found: &mut Found<'a>) {
     }
 }
 
-/// Every map, list and text that is not empty, from the root down.
+/// Every non-empty map, list and string, from the root down.
 fn descend<'a>(value: &'a Value, found: &mut Found<'a>) {
     match value {
         Value::Object(map) if !map.is_empty() => {
@@ -107,7 +107,7 @@ fn array<'a>(input: Found<'a>, slice: Slice) -> Result<Found<'a>, JsonPathError>
     Ok(found)
 }
 
-/// The part of a list that a slice means; nothing if it is empty.
+/// The range of a list that a slice selects; `None` if it is empty.
 fn bounds(
     slice: Slice,
     length: usize,

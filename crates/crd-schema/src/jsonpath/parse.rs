@@ -1,8 +1,8 @@
-//! From text to nodes.
+//! Parses a path to nodes.
 
 use super::{JsonPathError, Node, Slice};
 
-/// How deep unions and filters may nest.
+/// Limit of nested unions and filters.
 const MAX_DEPTH: usize = 16;
 
 pub(super) fn template(text: &str) -> Result<Vec<Vec<Node>>, JsonPathError> {
@@ -70,7 +70,7 @@ impl<'a> Parser<'a> {
         Ok(parser.template()?.into_iter().next().unwrap_or_default())
     }
 
-    /// Reads one node; false at the closing brace.
+    /// Reads one node; returns false at the closing brace.
     fn step(&mut self, nodes: &mut Vec<Node>) -> Result<bool, JsonPathError> {
         let rest = self.rest();
         if rest.starts_with('}') {

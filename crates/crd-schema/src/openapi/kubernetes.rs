@@ -1,33 +1,33 @@
-//! What kube-apiserver publishes alike for all custom resources.
+//! The parts of kube-apiserver's documents that are the same for all custom resources.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Definitions, parameters and fields in the words of kube-apiserver; see the README beside.
+/// Definitions, parameters and fields copied from kube-apiserver; see the README in this folder.
 #[derive(Deserialize)]
 pub(super) struct Published {
-    /// Its own types, in OpenAPI 3.
+    /// Kubernetes' own types, in OpenAPI 3.
     pub(super) definitions: Map<String, Value>,
     /// The fields that it adds to every object.
     pub(super) object: Map<String, Value>,
-    /// The same for objects within objects.
+    /// The fields that it adds to embedded objects.
     pub(super) embedded: Map<String, Value>,
-    /// The same for lists.
+    /// The fields that it adds to lists.
     pub(super) list: Map<String, Value>,
     /// The keys of each action's parameters; `path` has those of paths.
     operations: BTreeMap<String, Vec<String>>,
-    /// Parameters that OpenAPI 2 defines once, in its form.
+    /// Parameters that OpenAPI 2 defines once, in its format.
     shared: BTreeMap<String, Value>,
-    /// Parameters that OpenAPI 2 repeats, in its form.
+    /// Parameters that OpenAPI 2 repeats, in its format.
     inline: BTreeMap<String, Value>,
-    /// Members of the whole document in OpenAPI 2.
+    /// Top-level members of the OpenAPI 2 document.
     pub(super) document: Map<String, Value>,
 }
 
 impl Published {
-    /// Reads them. They are wanted once per document, and not kept.
+    /// Parses the embedded JSON. It is needed once per document and not cached.
     pub(super) fn read() -> Self {
         serde_json::from_str(include_str!("kubernetes.json"))
             .expect("the file beside this one fits: a test reads it")
@@ -41,7 +41,7 @@ impl Published {
             .collect()
     }
 
-    /// The key of a parameter, given in OpenAPI 2, if it is defined once for all.
+    /// The key of a parameter in OpenAPI 2 format, if it is one of the shared ones.
     pub(super) fn shared_key(&self, parameter: &Value) -> Option<&str> {
         let mut shared = self.shared.iter();
         let found = shared.find(|(_, one)| *one == parameter);
@@ -55,7 +55,7 @@ impl Published {
     }
 }
 
-/// In OpenAPI 3 what is said of the value stands apart.
+/// In OpenAPI 3 the description of the value is a separate schema.
 fn version_3(parameter: &Value) -> Value {
     let mut published = parameter.clone();
     if let Some(fields) = published.as_object_mut() {

@@ -1,4 +1,4 @@
-//! The paths of a kind and what can be done there.
+//! The paths of a kind and their operations.
 
 use serde_json::{Map, Value, json};
 
@@ -52,7 +52,7 @@ pub(super) fn add(kind: &Kind<'_>, published: &Published, paths: &mut Map<String
     }
 }
 
-/// Makes the operations of a kind.
+/// Builds the operations of a kind.
 #[derive(Clone, Copy)]
 struct Operations<'a> {
     kind: &'a Kind<'a>,
@@ -60,11 +60,11 @@ struct Operations<'a> {
 }
 
 impl Operations<'_> {
-    /// Listing in all namespaces.
+    /// The list of all namespaces.
     fn everywhere_item(&self, list: &str) -> Value {
         let suffix = format!("{}ForAllNamespaces", self.kind.kind);
         let mut operation = self.operation("list", &suffix, "", list);
-        // With one operation, its parameters are the path's.
+        // With a single operation, its parameters belong to the path.
         let mut parameters = self.path_parameters(false);
         parameters.retain(|parameter| parameter["in"] == "query");
         if let Value::Array(own) = operation["parameters"].take() {
@@ -77,7 +77,7 @@ impl Operations<'_> {
         json!({"get": operation, "parameters": parameters})
     }
 
-    /// Reading, replacing and patching an object or a part of it, whose schema is `model`.
+    /// Reading, replacing and patching an object or a subresource, whose schema is `model`.
     fn object_item(&self, name: &str, part: &str, model: &str) -> Value {
         json!({
             "get": self.operation("read", name, part, model),
@@ -102,7 +102,7 @@ impl Operations<'_> {
         parameters
     }
 
-    /// What is done by a verb to an object, or to a part of it; it answers with `model`.
+    /// The operation of a verb on an object or a subresource; the response is a `model`.
     fn operation(&self, verb: &str, suffix: &str, part: &str, model: &str) -> Value {
         let kind = self.kind;
         let (action, prefix) = match verb {

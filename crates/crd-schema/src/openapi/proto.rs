@@ -1,4 +1,4 @@
-//! The documents as protobuf messages of `gnostic-models`, for clients that ask for those.
+//! The documents as protobuf messages of `gnostic-models`, which kubectl and client-go request.
 
 mod v2;
 mod v3;
@@ -27,10 +27,10 @@ fn encode(document: &Value, write: Fields) -> Vec<u8> {
     out
 }
 
-/// Writes the fields of a kind of message.
+/// Writes the fields of one type of message.
 type Fields = fn(&mut Message<'_, '_>);
 
-/// A message that is made of a JSON value. What is absent or zero is left out, as in proto 3.
+/// A message made from a JSON value. Fields that are absent or zero are omitted, as in proto 3.
 struct Message<'a, 'b> {
     from: &'a Value,
     to: Writer<'b>,
@@ -68,28 +68,28 @@ impl<'a> Message<'a, '_> {
         }
     }
 
-    /// A text, or a list of them.
+    /// A string, or a list of strings.
     fn strings(&mut self, field: u32, key: &str) {
         for text in each(self.member(key)).filter_map(Value::as_str) {
             self.to.string(field, text);
         }
     }
 
-    /// A value of any form, as YAML.
+    /// A value of any type, as YAML.
     fn any(&mut self, field: u32, key: &str) {
         if let Some(value) = self.member(key) {
             write_any(&mut self.to, field, value);
         }
     }
 
-    /// A list of values of any form.
+    /// A list of values of any type.
     fn anys(&mut self, field: u32, key: &str) {
         for value in each(self.member(key)) {
             write_any(&mut self.to, field, value);
         }
     }
 
-    /// A message made of a member, or one for each item of it.
+    /// A message made from a member, or one for each item of it.
     fn messages(&mut self, field: u32, key: &str, write: Fields) {
         for value in each(self.member(key)) {
             self.message(field, value, write);
@@ -113,7 +113,7 @@ impl<'a> Message<'a, '_> {
         }
     }
 
-    /// What is not in the specification, as pairs of name and value.
+    /// Fields outside of the specification, as pairs of name and value.
     fn extensions(&mut self, field: u32) {
         let members = self.from.as_object().into_iter().flat_map(Map::iter);
         for (name, value) in members.filter(|(name, _)| name.starts_with("x-")) {
@@ -121,7 +121,7 @@ impl<'a> Message<'a, '_> {
         }
     }
 
-    /// One of them, as YAML.
+    /// One extension, as YAML.
     fn extension(&mut self, field: u32, name: &str, yaml: &str) {
         self.to.message(field, |pair| {
             pair.string(1, name);
@@ -129,14 +129,14 @@ impl<'a> Message<'a, '_> {
         });
     }
 
-    /// One of two: a reference, or the thing itself.
+    /// A `oneof` of a reference and the value.
     fn or_reference(&mut self, thing: (u32, Fields), reference: (u32, Fields)) {
         let is_reference = self.member("$ref").is_some();
         let (field, write) = if is_reference { reference } else { thing };
         self.same(field, write);
     }
 
-    /// A message made of the same value as this one.
+    /// A message made from the same value.
     fn same(&mut self, field: u32, write: Fields) {
         self.message(field, self.from, write);
     }
@@ -153,7 +153,7 @@ impl<'a> Message<'a, '_> {
     }
 }
 
-/// The items of a list; anything else is one.
+/// The items of a list; any other value is a single item.
 fn each(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     match value {
         Some(Value::Array(items)) => items.as_slice(),

@@ -8,7 +8,7 @@ use super::{Edition, Kind, SCALE, model_name, reference, swagger};
 const CONVENTIONS: &str =
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
 
-/// Kubernetes' own types that documents of these kinds refer to.
+/// Kubernetes' own types that the documents of these kinds reference.
 pub(super) fn meta(kinds: &[Kind<'_>], published: &Published) -> Map<String, Value> {
     let scales = kinds.iter().any(|kind| kind.scale);
     let definitions = published.definitions.iter();
@@ -54,12 +54,12 @@ pub(super) fn add(
     definitions.insert(model_name(kind, kind.list_kind), list);
 }
 
-/// The schema of an object, as it is published.
+/// The published schema of an object.
 fn object(schema: &Value, published: &Published, edition: Edition) -> Value {
     let mut object = structural(schema);
     if edition == Edition::V2 {
         if keeps_unknown(&object) {
-            // kubectl would refuse everything that is not named.
+            // Properties are omitted, because kubectl would reject every field that is not listed.
             return json!({"type": "object"});
         }
         swagger::simplify(&mut object);
@@ -83,7 +83,7 @@ fn set(schema: &mut Value, added: &Map<String, Value>) {
     }
 }
 
-/// A manifest's schema as it is published: what is implied is spelled out.
+/// The published form of a manifest's schema, with implied keywords written out.
 fn structural(schema: &Value) -> Value {
     let Some(fields) = schema.as_object() else {
         return schema.clone();
@@ -99,7 +99,7 @@ fn structural(schema: &Value) -> Value {
             ("allOf" | "anyOf" | "oneOf", Value::Array(items)) => {
                 items.iter().map(structural).collect()
             }
-            // False is the same as nothing.
+            // Go omits false as the zero value.
             (_, Value::Bool(false)) if key != "default" && key != "additionalProperties" => {
                 continue;
             }
@@ -114,7 +114,7 @@ fn structural(schema: &Value) -> Value {
     Value::Object(out)
 }
 
-/// Adds what every object within an object has.
+/// Adds the fields of every embedded object.
 fn embed(schema: &mut Value, published: &Published, edition: Edition) {
     for key in ["items", "additionalProperties"] {
         if let Some(below) = schema.get_mut(key) {

@@ -1,4 +1,4 @@
-//! Turns a document of version 3 into one of version 2.
+//! Converts a document of version 3 to version 2.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::kubernetes::Published;
 
-/// Rewrites the whole document, whose schemas of kinds are simple already.
+/// Converts the whole document; [`simplify`] has been applied to the schemas of kinds.
 pub(super) fn rewrite(document: &mut Value, published: &Published) {
     let mut paths = document["paths"].take();
     let mut definitions = document["components"]["schemas"].take();
@@ -79,7 +79,7 @@ fn rewrite_operation(operation: &mut Value) {
     }
 }
 
-/// Parameters of version 2 hold their type themselves.
+/// Parameters of version 2 contain their type directly.
 fn parameters(list: &mut Value) {
     for parameter in list.as_array_mut().into_iter().flatten() {
         let Some(fields) = parameter.as_object_mut() else {
@@ -96,7 +96,7 @@ fn first_schema(body: &Value) -> Option<Value> {
     content.get("schema").cloned()
 }
 
-/// Puts references in the place of parameters that are defined once; the keys of those.
+/// Replaces shared parameters by references; returns their keys.
 fn share(paths: &mut Value, published: &Published) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     let mut replace = |list: &mut Value| {
@@ -122,7 +122,7 @@ fn share(paths: &mut Value, published: &Published) -> BTreeSet<String> {
     used
 }
 
-/// Drops from a kind's schema what version 2 or kubectl's reading of it cannot express.
+/// Removes keywords from a kind's schema that version 2 or kubectl's parser of it cannot represent.
 pub(super) fn simplify(value: &mut Value) {
     let Some(fields) = value.as_object_mut() else {
         return;
@@ -155,7 +155,7 @@ pub(super) fn simplify(value: &mut Value) {
     below(fields, simplify);
 }
 
-/// kubectl cannot cope with items and properties beside unknown fields, nor with bare arrays.
+/// kubectl supports neither items and properties beside unknown fields, nor arrays without items.
 fn free_unknown(fields: &mut Map<String, Value>) {
     let unknown = fields.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
     if unknown {
@@ -173,23 +173,23 @@ fn free_unknown(fields: &mut Map<String, Value>) {
     }
 }
 
-/// Writes a schema as version 2 has it.
+/// Converts a schema to version 2.
 fn version_2(value: &mut Value) {
     let Some(fields) = value.as_object_mut() else {
         return;
     };
-    // A reference beside a description is wrapped in version 3 only.
+    // Only version 3 wraps a reference that has a description.
     if let Some(Value::Array(parts)) = fields.remove("allOf")
         && let Some(Value::Object(reference)) = parts.into_iter().next()
     {
         fields.extend(reference);
     }
-    // The aggregator publishes no defaults in version 2.
+    // kube-aggregator publishes no defaults in version 2.
     fields.remove("default");
     below(fields, version_2);
 }
 
-/// Does something to all schemas right below one.
+/// Applies `change` to all direct subschemas.
 fn below(fields: &mut Map<String, Value>, change: fn(&mut Value)) {
     for key in ["items", "additionalProperties"] {
         fields.entry(key).and_modify(change);

@@ -1,4 +1,4 @@
-//! Documents of one small kind; equality with kube-apiserver's is the scenarios' business.
+//! Documents of one small kind. The scenarios compare complete documents with kube-apiserver's.
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ fn version_3_names_operations_and_schemas() {
 }
 
 #[test]
-fn version_2_drops_what_it_cannot_say() {
+fn version_2_omits_unsupported_keywords() {
     let schema = json!({
         "type": "object",
         "required": ["a"],

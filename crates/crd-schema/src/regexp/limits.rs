@@ -1,19 +1,19 @@
-//! Go's limits of a pattern, counted while it is read: copies that nested repetitions make, size of
+//! Go's limits of a pattern, counted while it is parsed: copies made by nested repetitions, size of
 //! the program, and depth.
 //!
 //! Source: `checkLimits` and `repeatIsValid` in `regexp/syntax/parse.go`. Without them a definition
-//! of a few bytes, such as `((.{1000}){1000}){1000}`, takes all memory when it is loaded.
+//! of a few bytes, such as `((.{1000}){1000}){1000}`, exhausts the memory when it is loaded.
 
-/// Copies of the innermost expression that nested repetitions may make.
+/// Limit of copies of the innermost expression in nested repetitions.
 pub(super) const MAX_COPIES: u64 = 1000;
 
-/// Instructions of a program: 128 MiB of them, 40 bytes each.
+/// Limit of instructions of a program: 128 MiB, 40 bytes each.
 const MAX_SIZE: u64 = (128 << 20) / 40;
 
-/// Levels of expressions inside of expressions.
+/// Limit of nested expressions.
 const MAX_HEIGHT: u32 = 1000;
 
-/// Which limit a pattern exceeds.
+/// The limit that a pattern exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exceeded {
     Copies,
@@ -21,20 +21,20 @@ pub(super) enum Exceeded {
     Height,
 }
 
-/// How often an expression is repeated.
+/// The bounds of a repetition.
 #[derive(Clone, Copy)]
 pub(super) enum Repeat {
     Star,
     Plus,
     Quest,
-    /// `{least,most}`; without a bound if there is no most.
+    /// `{least,most}`; `most` is `None` without an upper bound.
     Counted {
         least: u32,
         most: Option<u32>,
     },
 }
 
-/// What was read so far, innermost group last.
+/// State of the parser, innermost group last.
 #[derive(Default)]
 pub(super) struct Limits {
     outer: Vec<Group>,
@@ -45,7 +45,7 @@ pub(super) struct Limits {
 #[derive(Clone, Copy)]
 struct Cost {
     size: u64,
-    /// The most copies of anything inside.
+    /// Largest number of copies of any subexpression.
     copies: u64,
     height: u32,
 }
@@ -55,11 +55,11 @@ struct Group {
     captures: bool,
     alternatives: Sum,
     sequence: Sum,
-    /// What the next repetition would repeat.
+    /// The expression to which the next repetition applies.
     last: Option<Cost>,
 }
 
-/// Expressions side by side.
+/// Sum over a sequence of expressions.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     count: u64,
@@ -122,7 +122,7 @@ impl Limits {
         Ok(())
     }
 
-    /// The end of the pattern; gives the number of instructions.
+    /// The end of the pattern; returns the number of instructions.
     pub(super) fn end(self) -> Result<u64, Exceeded> {
         let cost = self.group.cost();
         cost.check().map(|()| cost.size)
@@ -144,7 +144,7 @@ impl Group {
         self.alternatives.add(sequence);
     }
 
-    /// What is inside.
+    /// Cost of the group's content.
     fn cost(mut self) -> Cost {
         self.end_sequence();
         let bars = self.alternatives.count - 1;

@@ -1,8 +1,8 @@
-//! Go's syntax to that of the `regex` crate.
+//! Translates Go's syntax to that of the `regex` crate.
 //!
-//! Both are finite automata with nearly one syntax. The differences: classes such as `\d` are ASCII
-//! in Go, a `{` that opens no repetition is a literal, `[` and `&&` mean themselves in a class,
-//! punctuation may always be escaped, and repetitions do not stack.
+//! Both engines are finite automata with nearly the same syntax. The differences: classes such as
+//! `\d` are ASCII in Go, a `{` that starts no repetition is a literal, `[` and `&&` are literals in
+//! a class, all punctuation may be escaped, and repetitions must not be repeated.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub(super) fn translate(pattern: &str) -> Result<(String, u64), PatternError> {
     Ok((out, size))
 }
 
-/// `repeat` is the repetition that went too far.
+/// The error for a limit; `repeat` is the repetition that exceeded it.
 fn exceeded(limit: Exceeded, pattern: &str, repeat: &str) -> PatternError {
     match limit {
         Exceeded::Copies => error("invalid repeat count", repeat),
@@ -39,12 +39,12 @@ fn exceeded(limit: Exceeded, pattern: &str, repeat: &str) -> PatternError {
     }
 }
 
-/// What the next repetition would repeat.
+/// The expression to which the next repetition applies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Start,
     Atom,
-    /// A repetition that began here in the pattern.
+    /// A repetition, with its start in the pattern.
     Repeat(usize),
 }
 
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         if c.is_ascii_alphanumeric() || (!c.is_ascii() && !c.is_whitespace()) {
             self.out.push(c);
         } else {
-            // A String takes every character.
+            // Writing to a String does not fail.
             let _ = write!(self.out, "\\x{{{:x}}}", u32::from(c));
         }
     }
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         Last::Atom
     }
 
-    /// The length of `{n}`, `{n,}` or `{n,m}` here, and what it says.
+    /// The length of `{n}`, `{n,}` or `{n,m}` at this position, and its bounds.
     fn counts(&self) -> Result<Option<(usize, Repeat)>, PatternError> {
         let rest = self.rest();
         let Some(end) = rest.find('}') else {
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
             if end == 0 || !name[..end].chars().all(word) {
                 return Err(error("invalid named capture", text));
             }
-            // Only matching counts, so the group needs no name, which might not suit the engine.
+            // Captures are not used, so the group's name, which the engine may reject, is dropped.
             self.at += text.len() - 1;
             self.limits.open(true);
             return Ok(Last::Start);
@@ -290,7 +290,7 @@ impl<'a> Reader<'a> {
         Ok(self.atom())
     }
 
-    /// An escape that may stand inside and outside of brackets.
+    /// An escape that is valid inside and outside of brackets.
     fn escape(&mut self) -> Result<Escape, PatternError> {
         let start = self.at;
         self.at += 1;
@@ -410,7 +410,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `[:alpha:]` and its like.
+    /// `[:alpha:]` and the like.
     fn posix(&mut self) -> Result<bool, PatternError> {
         let rest = self.rest();
         let Some(end) = rest.strip_prefix("[:").and_then(|rest| rest.find(":]")) else {

@@ -1,4 +1,4 @@
-//! The structural rules, which keep a schema's structure readable without evaluating its logic.
+//! The structural rules, which make the structure of a schema independent of its logic.
 //!
 //! Source: `apiextensions-apiserver/pkg/apiserver/schema/{validation,complete}.go` and
 //! `pkg/apis/apiextensions/validation`.
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Additional, Kind, Structural};
 
-/// Where a schema stands.
+/// Position of a schema.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Root,
@@ -19,7 +19,7 @@ enum Level {
     Field,
 }
 
-/// Reports everything that kube-apiserver would refuse.
+/// Reports every error for which kube-apiserver would reject the schema.
 pub(crate) fn check(
     schema: &Structural,
     written: &Value,
@@ -187,7 +187,7 @@ fn kind(schema: &Structural, level: Level, path: &Path<'_>, errors: &mut Vec<Err
     }
 }
 
-/// `apiVersion`, `kind` and `metadata` are what they always are.
+/// Requires the fixed types of `apiVersion`, `kind` and `metadata`.
 fn metadata(schema: &Structural, level: Level, path: &Path<'_>, errors: &mut Vec<Error>) {
     let embedded = schema.extensions.embedded_resource;
     let properties = path.child("properties");
@@ -232,7 +232,7 @@ fn only_names(metadata: &Structural) -> bool {
     plain && names.all(|name| name == "name" || name == "generateName")
 }
 
-/// Formats that nothing checks.
+/// Warns about formats that are not checked.
 fn formats(schema: &Structural, path: &Path<'_>, warnings: &mut Vec<String>) {
     let properties = path.child("properties");
     for (name, child) in &schema.properties {

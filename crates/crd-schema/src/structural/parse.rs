@@ -1,4 +1,4 @@
-//! Reading a schema from its manifest.
+//! Parses a schema of a manifest.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Additional, Extensions, Kind, ListType, MapType, Rules, Structural};
 use crate::regexp::Pattern;
 
-/// Reads a schema; everything wrong with it goes to `errors`.
+/// Parses a schema; adds every error to `errors`.
 pub(crate) fn parse(value: &Value, path: &Path<'_>, errors: &mut Vec<Error>) -> Structural {
     let Value::Object(map) = value else {
         errors.push(Error::type_invalid(path, value, "must be an object"));
@@ -36,7 +36,7 @@ pub(crate) fn parse(value: &Value, path: &Path<'_>, errors: &mut Vec<Error>) -> 
     schema
 }
 
-/// One node while it is read.
+/// State while one node is parsed.
 struct Reader<'a, 'p> {
     map: &'a Map<String, Value>,
     path: &'a Path<'p>,
@@ -241,7 +241,7 @@ impl Reader<'_, '_> {
         unique
     }
 
-    /// Keywords of JSON Schema that a definition may not use.
+    /// Rejects keywords of JSON Schema that definitions must not use.
     fn forbidden(&mut self) {
         for (key, detail) in [
             ("definitions", "definitions is not supported"),

@@ -5,28 +5,28 @@ use std::ops::Deref;
 
 use serde_json::{Number, Value};
 
-/// The permitted values in their order, and an index of them: a list of many items is compared
-/// with an enum of many values.
+/// The permitted values in order, with an index, because a list of many items may be compared with
+/// an enum of many values.
 #[derive(Clone, Debug, Default)]
 pub struct Permitted {
     values: Vec<Value>,
     integers: HashSet<i64>,
-    /// By their bits; zero has one sign.
+    /// By their bits; zero is normalised to one sign.
     floats: HashSet<u64>,
     texts: HashSet<String>,
-    /// Flags, lists and maps by their JSON.
+    /// Booleans, lists and maps by their JSON.
     others: HashMap<Vec<u8>, Vec<usize>>,
 }
 
 impl Permitted {
-    /// Whether a value is one of the permitted. Go converts the value to the permitted value's type
-    /// before it compares.
+    /// Whether a value is permitted. Go converts the value to the permitted value's type before it
+    /// compares.
     pub(crate) fn permit(&self, value: &Value) -> bool {
         match value {
             Value::Null => false,
             Value::Number(number) => self.permit_number(number),
             Value::String(text) => self.texts.contains(text),
-            // Writing a large value costs more than to see that there is none like it.
+            // Avoids serialising a large value if no permitted value is a boolean, list or map.
             _ if self.others.is_empty() => false,
             value => {
                 let same = self.others.get(&kube_json::to_vec(value));
@@ -45,7 +45,7 @@ impl Permitted {
 
     fn permit_number(&self, number: &Number) -> bool {
         let float = number.as_f64();
-        // Truncates, as the conversion does.
+        // Truncates, as Go's conversion does.
         let integer = number.as_i64().or(float.map(|float| float as i64));
         integer.is_some_and(|integer| self.integers.contains(&integer))
             || float.is_some_and(|float| self.floats.contains(&bits(float)))
@@ -92,7 +92,7 @@ mod tests {
     use super::Permitted;
 
     #[test]
-    fn values_are_compared_as_go_does() {
+    fn enum_values_compare_as_in_go() {
         let permitted = |values: Value| Permitted::from(values.as_array().cloned().unwrap());
         for (values, value, want) in [
             (json!([1, "a"]), json!(1), true),

@@ -4,14 +4,14 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
-use super::outcome::{Fault, Outcome, Way};
+use super::outcome::{Fault, Location, Outcome};
 use super::{Old, node};
 use crate::structural::Structural;
 
 pub(super) fn check(
     value: &Value,
     schema: &Structural,
-    way: Way<'_>,
+    location: Location<'_>,
     old: Option<Old<'_>>,
     outcome: &mut Outcome,
 ) {
@@ -27,23 +27,23 @@ pub(super) fn check(
     let left = Cell::new(outcome.left);
     let run = |schema: &Structural| {
         let mut branch = Outcome::branch(left.get());
-        node(value, schema, way, old, &mut branch);
+        node(value, schema, location, old, &mut branch);
         left.set(branch.left);
         branch
     };
     if !rules.any_of.is_empty() {
-        any_of(&rules.any_of, run, way, outcome);
+        any_of(&rules.any_of, run, location, outcome);
     }
     if !rules.one_of.is_empty() {
-        one_of(&rules.one_of, run, way, outcome);
+        one_of(&rules.one_of, run, location, outcome);
     }
     if !rules.all_of.is_empty() {
-        all_of(&rules.all_of, run, way, outcome);
+        all_of(&rules.all_of, run, location, outcome);
     }
     if let Some(not) = &rules.not
         && run(not).faults.is_empty()
     {
-        outcome.add(|| Fault::plain(format!("\"{way}\" must not validate the schema (not)")));
+        outcome.add(|| Fault::plain(format!("\"{location}\" must not validate the schema (not)")));
     }
     outcome.left = left.get();
     outcome.matches += 2;
@@ -54,7 +54,7 @@ fn merge(outcome: &mut Outcome, branch: Outcome) {
     outcome.matches += branch.matches;
 }
 
-/// The branch that comes closest; the first of several.
+/// The closest branch; the first of several.
 fn closer(best: Option<Outcome>, branch: Outcome) -> Option<Outcome> {
     match best {
         Some(best) if best.matches >= branch.matches => Some(best),
@@ -65,7 +65,7 @@ fn closer(best: Option<Outcome>, branch: Outcome) -> Option<Outcome> {
 fn any_of(
     schemas: &[Structural],
     run: impl Fn(&Structural) -> Outcome,
-    way: Way<'_>,
+    location: Location<'_>,
     outcome: &mut Outcome,
 ) {
     let mut best = None;
@@ -79,7 +79,7 @@ fn any_of(
     }
     outcome.add(|| {
         Fault::plain(format!(
-            "\"{way}\" must validate at least one schema (anyOf)"
+            "\"{location}\" must validate at least one schema (anyOf)"
         ))
     });
     if let Some(best) = best {
@@ -90,7 +90,7 @@ fn any_of(
 fn one_of(
     schemas: &[Structural],
     run: impl Fn(&Structural) -> Outcome,
-    way: Way<'_>,
+    location: Location<'_>,
     outcome: &mut Outcome,
 ) {
     let (mut best, mut first) = (None, None);
@@ -115,7 +115,7 @@ fn one_of(
     };
     outcome.add(|| {
         Fault::plain(format!(
-            "\"{way}\" must validate one and only one schema (oneOf). {found}"
+            "\"{location}\" must validate one and only one schema (oneOf). {found}"
         ))
     });
     if let Some(best) = best {
@@ -126,7 +126,7 @@ fn one_of(
 fn all_of(
     schemas: &[Structural],
     run: impl Fn(&Structural) -> Outcome,
-    way: Way<'_>,
+    location: Location<'_>,
     outcome: &mut Outcome,
 ) {
     let mut valid = 0;
@@ -141,7 +141,7 @@ fn all_of(
         let none = if valid == 0 { ". None validated" } else { "" };
         outcome.add(|| {
             Fault::plain(format!(
-                "\"{way}\" must validate all the schemas (allOf){none}"
+                "\"{location}\" must validate all the schemas (allOf){none}"
             ))
         });
     }

@@ -4,10 +4,15 @@ use api_types::field::Value as Shown;
 use api_types::go_text;
 use serde_json::Number;
 
-use super::outcome::{Fault, Outcome, Way};
+use super::outcome::{Fault, Location, Outcome};
 use crate::structural::{Kind, Structural};
 
-pub(super) fn check(number: &Number, schema: &Structural, way: Way<'_>, outcome: &mut Outcome) {
+pub(super) fn check(
+    number: &Number,
+    schema: &Structural,
+    location: Location<'_>,
+    outcome: &mut Outcome,
+) {
     let rules = &schema.rules;
     let integer_type = schema.kind == Some(Kind::Integer) && !schema.extensions.int_or_string;
     let range = Range {
@@ -19,16 +24,16 @@ pub(super) fn check(number: &Number, schema: &Structural, way: Way<'_>, outcome:
         },
     };
     let float = number.as_f64().unwrap_or_default();
-    range.check(number.as_i64(), float, "Checked", way, outcome);
-    // Against an integer type only whole bounds compare as integers.
+    range.check(number.as_i64(), float, "Checked", location, outcome);
+    // In an integer schema, only integral bounds are compared as integers.
     let integer = |bound: f64, what: &str, outcome: &mut Outcome| {
         let whole = (bound.fract() == 0.0).then_some(bound as i64);
-        let fits = range.check(whole, bound, what, way, outcome);
+        let fits = range.check(whole, bound, what, location, outcome);
         number.as_i64().filter(|_| fits)
     };
     if let Some(factor) = rules.multiple_of {
         let value = integer(factor, "MultipleOf", outcome);
-        multiple(number, value, factor, way, outcome);
+        multiple(number, value, factor, location, outcome);
     }
     if let Some(least) = rules.minimum {
         let value = integer(least, "Minimum boundary", outcome);
@@ -38,19 +43,26 @@ pub(super) fn check(number: &Number, schema: &Structural, way: Way<'_>, outcome:
             value,
             least,
             Bound { excluded, below },
-            way,
+            location,
             outcome,
         );
     }
     if let Some(most) = rules.maximum {
         let value = integer(most, "Maximum boundary", outcome);
         let (excluded, below) = (rules.exclusive_maximum, false);
-        bound(number, value, most, Bound { excluded, below }, way, outcome);
+        bound(
+            number,
+            value,
+            most,
+            Bound { excluded, below },
+            location,
+            outcome,
+        );
     }
     outcome.matches += 2;
 }
 
-/// What numbers the type and the format of a schema can hold.
+/// The range of numbers that the type and the format of a schema permit.
 struct Range<'a> {
     integer: bool,
     format: &'a str,
@@ -62,7 +74,7 @@ impl Range<'_> {
         integer: Option<i64>,
         float: f64,
         what: &str,
-        way: Way<'_>,
+        location: Location<'_>,
         outcome: &mut Outcome,
     ) -> bool {
         const TWO_63: f64 = (1u64 << 63) as f64;
@@ -83,7 +95,7 @@ impl Range<'_> {
                 format => format!("with format {format}"),
             };
             outcome.add(|| {
-                let text = format!("{what} value must be of type {kind} {form} in {way}");
+                let text = format!("{what} value must be of type {kind} {form} in {location}");
                 Fault::plain(text)
             });
         }
@@ -91,7 +103,7 @@ impl Range<'_> {
     }
 }
 
-/// Which bound, and whether it is itself excluded.
+/// A bound, and whether it itself is excluded.
 #[derive(Clone, Copy)]
 struct Bound {
     excluded: bool,
@@ -103,7 +115,7 @@ fn bound(
     integer: Option<i64>,
     bound: f64,
     kind: Bound,
-    way: Way<'_>,
+    location: Location<'_>,
     outcome: &mut Outcome,
 ) {
     let order = match integer {
@@ -135,14 +147,14 @@ fn bound(
         None => go_text::float(bound),
     };
     let detail = format!("should be {words} {bound}");
-    outcome.add(|| Fault::invalid(way, shown(number), &detail));
+    outcome.add(|| Fault::invalid(location, shown(number), &detail));
 }
 
 fn multiple(
     number: &Number,
     integer: Option<i64>,
     factor: f64,
-    way: Way<'_>,
+    location: Location<'_>,
     outcome: &mut Outcome,
 ) {
     let positive = match integer {
@@ -154,7 +166,7 @@ fn multiple(
         None => go_text::float(factor),
     };
     if !positive {
-        outcome.add(|| Fault::bad_factor(way, factor_text));
+        outcome.add(|| Fault::bad_factor(location, factor_text));
         return;
     }
     let fits = match integer {
@@ -170,11 +182,11 @@ fn multiple(
     };
     if !fits {
         let detail = format!("should be a multiple of {factor_text}");
-        outcome.add(|| Fault::invalid(way, shown(number), &detail));
+        outcome.add(|| Fault::invalid(location, shown(number), &detail));
     }
 }
 
-/// Whether a number is whole as far as JSON's numbers go, with go-openapi's tolerance.
+/// Whether a number is integral, with go-openapi's tolerance.
 pub(super) fn is_integer(number: f64) -> bool {
     const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
     if number.is_nan() || number.abs() > MAX_SAFE {

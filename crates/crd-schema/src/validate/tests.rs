@@ -1,4 +1,4 @@
-//! Objects and what is wrong with them, keyword by keyword.
+//! Invalid objects and their errors, keyword by keyword.
 
 use api_types::field::Path;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn check_update(spec: &Value, value: &Value, old: Option<&Value>, want: &[&str])
 }
 
 #[test]
-fn texts_are_those_of_kube_apiserver() {
+fn messages_equal_kube_apiserver() {
     let string = |rules: Value| {
         let mut schema = json!({"type": "string"});
         schema
@@ -105,7 +105,7 @@ fn texts_are_those_of_kube_apiserver() {
 }
 
 #[test]
-fn what_an_update_leaves_alone_is_forgiven() {
+fn errors_in_unchanged_values_are_dropped() {
     let spec = json!({
         "type": "object",
         "properties": {
@@ -135,9 +135,9 @@ fn what_an_update_leaves_alone_is_forgiven() {
     );
 }
 
-/// The answers of kube-apiserver 1.37.2 to objects of `reference/schema.json`.
+/// The responses of kube-apiserver 1.37.2 to objects of `reference/schema.json`.
 #[test]
-fn answers_are_those_of_the_reference() {
+fn responses_equal_the_reference() {
     let parse = |text: &str| kube_json::parse(text.as_bytes()).expect("JSON").value;
     let file = parse(include_str!("reference/schema.json"));
     let mut errors = Vec::new();
@@ -147,11 +147,11 @@ fn answers_are_those_of_the_reference() {
     for row in answers.as_array().expect("a list") {
         let mut object = json!({"spec": row["spec"]});
         let want = row["message"].as_str().expect("a text");
-        assert_eq!(answer(&mut object, &schema), want, "{}", row["spec"]);
+        assert_eq!(response(&mut object, &schema), want, "{}", row["spec"]);
     }
 }
 
-fn answer(object: &mut Value, schema: &Structural) -> String {
+fn response(object: &mut Value, schema: &Structural) -> String {
     crate::prune::prune(object, schema);
     crate::nulls::drop_nulls(object, schema);
     if let Err(error) = crate::coerce::metadata(object, schema, crate::coerce::Mode::Strict) {
@@ -170,7 +170,7 @@ fn answer(object: &mut Value, schema: &Structural) -> String {
     api_types::field::aggregate(&errors)
 }
 
-/// How much is said of an object with very many faults, and that it is bounded.
+/// Checks that the errors of an object with very many errors are limited.
 fn bounded(spec: &Value, value: &Value) {
     let errors = validate(&json!({"spec": value}), None, &schema(spec));
     let bytes: usize = errors.iter().map(api_types::field::Error::size).sum();
@@ -181,7 +181,7 @@ fn bounded(spec: &Value, value: &Value) {
 }
 
 #[test]
-fn faults_beyond_the_bound_are_not_built() {
+fn errors_beyond_the_limit_are_not_built() {
     let list = |items: Value| json!({"type": "array", "items": items});
     let many = |value: Value| Value::Array(vec![value; 20_000]);
     let names: Vec<String> = (0..2_000).map(|n| format!("value-{n:04}")).collect();
@@ -206,9 +206,9 @@ fn faults_beyond_the_bound_are_not_built() {
     );
 }
 
-/// The same faults in what an update left alone take no room from those in what it changed.
+/// Errors in unchanged values must not use up the limit for those in changed values.
 #[test]
-fn forgiven_faults_leave_room_for_others() {
+fn dropped_errors_do_not_count_against_the_limit() {
     let items = json!({"type": "array", "items": {"type": "string", "maxLength": 1}});
     let spec = json!({"type": "object", "properties": {
         "a": items,
@@ -224,7 +224,7 @@ fn forgiven_faults_leave_room_for_others() {
 }
 
 #[test]
-fn patterns_are_matched_for_a_bounded_time() {
+fn pattern_matching_time_is_bounded() {
     let pattern = json!({"pattern": "^[ab]*a[ab]{500}c?$"});
     let spec = json!({"type": "string", "allOf": [pattern, pattern]});
     let errors = |length: usize| {
@@ -242,9 +242,9 @@ fn patterns_are_matched_for_a_bounded_time() {
     );
 }
 
-/// Thousands of items with one key, each with a list to be compared with the same old list.
+/// Thousands of items with the same key, each with a list that is compared with the same old list.
 #[test]
-fn old_lists_are_not_indexed_for_ever() {
+fn indexing_of_old_lists_is_bounded() {
     let list = |items: Value| {
         json!({
             "type": "array",
@@ -265,7 +265,7 @@ fn old_lists_are_not_indexed_for_ever() {
     let old = json!({"spec": [{"k": 1, "l": old}]});
     let new = vec![json!({"k": 1, "l": [{"k": 5, "v": 0}]}); 20_000];
     let errors = validate(&json!({"spec": new}), Some(&old), &schema(&list(branch)));
-    // The first ones are forgiven.
+    // The first items are unchanged, so their errors are dropped.
     let first = errors.first().expect("an error").to_string();
     assert!(
         first.starts_with("spec[52].l[0].v: Invalid value: 0"),
@@ -273,9 +273,9 @@ fn old_lists_are_not_indexed_for_ever() {
     );
 }
 
-/// Each item is looked at by each branch, and no branch fits.
+/// Each branch visits each item, and no branch matches.
 #[test]
-fn branches_are_checked_for_a_bounded_time() {
+fn branch_validation_time_is_bounded() {
     let branch = |at: usize| json!({"properties": {format!("p{at}"): {"type": "integer"}}, "required": [format!("p{at}")]});
     let branches: Vec<Value> = (0..60).map(branch).collect();
     for kind in ["anyOf", "oneOf", "allOf"] {
@@ -287,13 +287,13 @@ fn branches_are_checked_for_a_bounded_time() {
         };
         let started = std::time::Instant::now();
         assert!(!errors(900_000).is_empty(), "{kind}");
-        // It took 34 s in a release build.
+        // Without the limit this took 34 s in a release build.
         assert!(
             started.elapsed() < std::time::Duration::from_secs(15),
             "{kind}"
         );
     }
-    // A `not` whose branch is not checked does not pass.
+    // A `not` whose branch was not checked must not pass.
     let items = json!({"type": "object", "not": {"required": ["a"]}});
     let spec = json!({"type": "array", "items": items});
     let object = json!({"spec": vec![json!({}); 3 << 20]});

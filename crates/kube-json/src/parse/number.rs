@@ -1,11 +1,11 @@
-//! Numbers: i64 where the text is an integer that fits, float64 otherwise.
+//! Numbers: i64 if the text is an integer that fits, float64 otherwise.
 
 use serde_json::{Number, Value};
 
 use super::{ParseError, Parser};
 
 impl Parser<'_> {
-    /// Reads a number; the byte at hand is a digit or a minus.
+    /// Parses a number; the current byte is a digit or a minus.
     pub(super) fn number(&mut self) -> Result<Value, ParseError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
@@ -38,11 +38,11 @@ impl Parser<'_> {
     }
 
     fn float(&mut self, text: &str) -> Number {
-        // Neither an infinity nor NaN is a Number.
+        // `from_f64` rejects infinities and NaN.
         if let Some(number) = text.parse().ok().and_then(Number::from_f64) {
             return number;
         }
-        self.unfit.get_or_insert_with(|| {
+        self.out_of_range.get_or_insert_with(|| {
             ParseError::Syntax(format!(
                 "json: cannot unmarshal number {text} into Go value of type float64"
             ))

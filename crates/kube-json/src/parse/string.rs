@@ -2,7 +2,7 @@
 
 use super::{ParseError, Parser, end_of_input};
 
-/// The bytes as text, with each byte that is no UTF-8 replaced by U+FFFD.
+/// The bytes as text, with each invalid UTF-8 byte replaced by U+FFFD.
 pub(super) fn replace_invalid(input: &[u8]) -> String {
     let mut text = String::with_capacity(input.len() + 16);
     for chunk in input.utf8_chunks() {
@@ -13,7 +13,7 @@ pub(super) fn replace_invalid(input: &[u8]) -> String {
 }
 
 impl Parser<'_> {
-    /// Reads a string; the byte at hand is its opening quote.
+    /// Parses a string; the current byte is its opening quote.
     pub(super) fn string(&mut self) -> Result<String, ParseError> {
         self.at += 1;
         let start = self.at;
@@ -56,7 +56,7 @@ impl Parser<'_> {
         self.at += plain.unwrap_or(rest.len());
     }
 
-    /// Reads what follows a backslash.
+    /// Parses the part of an escape after the backslash.
     fn escape(&mut self) -> Result<char, ParseError> {
         let c = match self.peek() {
             Some(c @ (b'"' | b'\\' | b'/')) => char::from(c),
@@ -75,7 +75,7 @@ impl Parser<'_> {
         Ok(c)
     }
 
-    /// Reads four hexadecimal digits, and a second escape if the two form a surrogate pair.
+    /// Parses four hexadecimal digits, and a second escape if the two form a surrogate pair.
     fn unicode(&mut self) -> Result<char, ParseError> {
         let high = self.hex()?;
         if let Some(c) = char::from_u32(high) {
@@ -89,7 +89,7 @@ impl Parser<'_> {
                 let c = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
                 return Ok(char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
-            // No pair: the second escape stands for itself.
+            // Not a pair: the second escape is parsed separately.
             self.at = second;
         }
         Ok(char::REPLACEMENT_CHARACTER)

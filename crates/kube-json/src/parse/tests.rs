@@ -1,4 +1,4 @@
-//! Values, error texts, limits and properties of the JSON parser.
+//! Values, error messages, limits and properties of the JSON parser.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ fn duplicates_are_bounded() {
 }
 
 #[test]
-fn errors_speak_go() {
+fn error_messages_equal_go() {
     for (input, want) in [
         ("", "unexpected end of JSON input"),
         ("  ", "unexpected end of JSON input"),
@@ -172,9 +172,9 @@ fn errors_speak_go() {
     }
 }
 
-/// Everything that the standard library does with a tree recurses.
+/// Every operation of the standard library on a tree recurses.
 #[test]
-fn the_deepest_document_is_safe_on_half_a_stack() {
+fn deepest_document_fits_half_a_stack() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         on_stack(STACK_SIZE / 2, move || {
             let nest = |depth: usize| {
@@ -205,7 +205,7 @@ fn the_deepest_document_is_safe_on_half_a_stack() {
 }
 
 #[test]
-fn brackets_without_end_need_neither_stack_nor_time() {
+fn unclosed_brackets_need_neither_stack_nor_time() {
     for open in ["[", "{\"\":", "[{\"\":"] {
         on_stack(1 << 17, move || {
             let error = parse(open.repeat(600_000).as_bytes()).expect_err("too deep");
@@ -218,7 +218,7 @@ fn brackets_without_end_need_neither_stack_nor_time() {
 }
 
 #[test]
-fn keys_that_repeat_deep_down_are_not_looked_for_without_end() {
+fn search_for_deep_repeated_keys_is_bounded() {
     on_stack(STACK_SIZE, || {
         let levels = MAX_DEPTH - 1;
         let inner = "\"\":0,".repeat(500_000);
@@ -226,13 +226,13 @@ fn keys_that_repeat_deep_down_are_not_looked_for_without_end() {
         let text = format!("{open}{{{inner}\"\":0}}{close}");
         let begun = std::time::Instant::now();
         assert_eq!(parse(text.as_bytes()).expect("an object").duplicates, [""]);
-        // Five thousand million steps would be minutes.
+        // A quadratic parser would need five thousand million steps, which take minutes.
         assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     });
 }
 
 #[test]
-fn numbers_cost_what_their_digits_cost() {
+fn number_parsing_is_linear_in_digits() {
     let digits = "9".repeat(3 << 20);
     for text in [digits.clone(), format!("1e{digits}"), format!("0.{digits}")] {
         let parsed = parse(text.as_bytes());
@@ -263,16 +263,16 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn what_is_written_reads_back(value in any_value()) {
+    fn written_value_parses_to_itself(value in any_value()) {
         prop_assert_eq!(&parse(&to_vec(&value)).expect("own output").value, &value);
         prop_assert_eq!(&parse(&to_vec_pretty(&value)).expect("own output").value, &value);
     }
 
     #[test]
-    fn agrees_with_serde_on_what_is_json(input in r#"[\[\]{}",:0-9eE.+\- tfnul\\]{0,24}"#) {
+    fn accepts_the_same_documents_as_serde(input in r#"[\[\]{}",:0-9eE.+\- tfnul\\]{0,24}"#) {
         let theirs = serde_json::from_str::<Value>(&input);
         let ours = parse(input.as_bytes());
-        // Serde refuses lone surrogates, which Go repairs.
+        // serde_json rejects lone surrogates, which Go replaces.
         if theirs.is_ok() || !input.contains("\\u") {
             prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?} {:?}", ours, theirs);
         }
@@ -285,7 +285,7 @@ proptest! {
 }
 
 #[test]
-fn a_byte_that_is_no_text_is_told_by_its_number() {
+fn error_names_an_invalid_byte_by_number() {
     let error = parse(b"\x81\xa9").unwrap_err().to_string();
     let expected = "invalid character '\\u0081' looking for beginning of value";
     assert_eq!(error, expected);

@@ -1,4 +1,4 @@
-//! What documents weigh, and which are too heavy.
+//! Weights of documents, and the limits.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ fn list_of(item: &str, bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn the_text_is_never_longer_than_the_document() {
+fn weight_text_is_at_most_the_document_length() {
     for value in [
         json!(null),
         json!([]),
@@ -27,7 +27,7 @@ fn the_text_is_never_longer_than_the_document() {
 }
 
 #[test]
-fn the_depth_is_that_of_the_deepest_value() {
+fn weight_depth_is_that_of_the_deepest_value() {
     for (value, want) in [
         (json!(1), 0),
         (json!([]), 1),
@@ -38,17 +38,17 @@ fn the_depth_is_that_of_the_deepest_value() {
 }
 
 #[test]
-fn small_objects_by_the_hundred_thousand_are_refused() {
+fn hundred_thousand_small_objects_are_rejected() {
     let heavy = list_of(r#"{"":0}"#, 1 << 20);
     let limit = memory_limit(heavy.len());
     assert_eq!(parse(&heavy), Err(ParseError::TooLarge { limit }));
-    // What was accepted once can be read for ever.
+    // Every document that was accepted once can be read again.
     let value = reparse(&heavy).expect("no limit");
     assert!(Weight::of(&value).check().is_err());
 }
 
 #[test]
-fn large_bodies_of_ordinary_shapes_are_read() {
+fn large_ordinary_bodies_are_accepted() {
     for item in [
         "0",
         "[]",
@@ -63,7 +63,7 @@ fn large_bodies_of_ordinary_shapes_are_read() {
 }
 
 #[test]
-fn a_tree_is_never_heavier_than_its_text_looks() {
+fn estimate_is_an_upper_bound_of_the_weight() {
     for item in [
         "0",
         "[]",
@@ -85,7 +85,7 @@ fn a_tree_is_never_heavier_than_its_text_looks() {
 }
 
 #[test]
-fn prose_is_light_and_aliases_are_not() {
+fn estimate_is_low_for_prose_and_high_for_aliases() {
     let prose = list_of(r#""What a line of text, says.""#, 1 << 20);
     assert!(estimate(&prose, false) < 4 << 20);
     let yaml = b"a: &a [1]\nb: *a\n";

@@ -10,16 +10,16 @@ use crate::{Weight, to_vec};
 
 use super::plain::{is_break, is_plain, is_special, is_typed};
 
-/// Behind this column a text goes on in the next line.
+/// Column after which a text continues in the next line, as in go-yaml.
 const WIDTH: usize = 80;
 
-/// Where flow style begins in documents whose indentation would cost too much, columns.
+/// Column from which flow style is used in documents whose indentation would exceed the limit.
 const FLOW: usize = 16;
 
 /// The document of a value, with a newline at its end.
 ///
-/// In block style as far as the indentation costs no more than 8 MiB and twice the text; else
-/// all but the first levels are JSON, which YAML permits as flow style.
+/// The document is in block style if the indentation stays within 8 MiB and twice the text;
+/// otherwise all but the first levels are JSON, which YAML permits as flow style.
 #[must_use]
 pub fn to_string(value: &Value) -> String {
     let heavy = spaces(value, 0) > indentation_limit(Weight::of(value).text);
@@ -35,16 +35,16 @@ pub fn to_string(value: &Value) -> String {
 
 struct Emitter {
     out: String,
-    /// Where the current line starts.
+    /// Position of the start of the current line.
     line: usize,
-    /// The column from which containers are in flow style.
+    /// Column from which containers are in flow style.
     flow: usize,
 }
 
-/// Spaces that indentation takes in block style; those within texts at most, for every space of a
-/// text may be behind the width.
+/// Upper bound of the spaces of indentation in block style. Within texts, every space may become a
+/// line break.
 fn spaces(value: &Value, indent: usize) -> usize {
-    // The first in a container goes on in the line of what is around it.
+    // The first item continues the line of its container.
     let line = |index: usize| if index > 0 { indent } else { 0 };
     match value {
         Value::Object(fields) => {
@@ -72,7 +72,8 @@ fn spaces(value: &Value, indent: usize) -> usize {
 }
 
 impl Emitter {
-    /// A value whose first line begins at the current column, and whose others are indented so far.
+    /// A value whose first line starts at the current column and whose other lines have `indent`
+    /// spaces.
     fn value(&mut self, value: &Value, indent: usize) {
         match value {
             Value::Object(_) | Value::Array(_) if indent > self.flow => self.json(value),
@@ -135,7 +136,7 @@ impl Emitter {
     fn string(&mut self, text: &str, indent: usize, key: bool) {
         let special = text.chars().any(is_special);
         let lines = text.contains('\n');
-        // A space before a line break would be lost in all but a quoted text.
+        // Only a quoted text preserves a space before a line break.
         let quoted = special || is_typed(text) || (lines && (key || loses_space(text)));
         if quoted {
             self.double_quoted(text, indent, key);
@@ -150,7 +151,7 @@ impl Emitter {
         }
     }
 
-    /// Text as it is, with breaks in place of single spaces behind the width.
+    /// The text with line breaks in place of single spaces after column [`WIDTH`].
     fn folded(&mut self, text: &str, indent: usize, key: bool) {
         let mut chars = text.chars().peekable();
         let mut before = ' ';
@@ -224,7 +225,7 @@ impl Emitter {
             self.new_line(if line.is_empty() { 0 } else { indent.max(2) });
             self.out.push_str(line);
         }
-        // What is kept at the end is a line of its own, already begun by the loop.
+        // The loop has already started the line of a trailing break.
     }
 
     fn new_line(&mut self, indent: usize) {
@@ -259,7 +260,7 @@ fn number(number: &Number) -> String {
     }
 }
 
-/// The order of go-yaml: letters behind everything else, runs of digits by their number.
+/// Key order of go-yaml: letters after all other characters, runs of digits by their number.
 fn compare_keys(a: &str, b: &str) -> Ordering {
     let (left, right): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let Some(at) = (0..left.len().min(right.len())).find(|&at| left[at] != right[at]) else {
@@ -286,7 +287,7 @@ fn compare_keys(a: &str, b: &str) -> Ordering {
     run(&left).cmp(&run(&right)).then(left[at].cmp(&right[at]))
 }
 
-/// 1 if digits other than 0 precede a difference in which a 0 takes part.
+/// 1 if digits other than 0 precede a difference that involves a 0.
 fn leading(left: &[char], right: &[char], at: usize) -> u64 {
     let zero = left[at] == '0' || right[at] == '0';
     let digits = left[..at].iter().rev().take_while(|c| c.is_ascii_digit());

@@ -1,13 +1,13 @@
-//! Which texts can stand in YAML without quotes.
+//! Texts that need no quotes in YAML.
 
-/// Whether YAML 1.1 would read the text as something other than a text.
+/// Whether YAML 1.1 would read the text as another type than a string.
 pub(super) fn is_typed(text: &str) -> bool {
     const WORDS: [&str; 11] = [
         "y", "n", "yes", "no", "on", "off", "true", "false", "null", ".nan", ".inf",
     ];
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let word = unsigned.to_ascii_lowercase();
-    // Only lower, upper and title case are words.
+    // YAML 1.1 accepts these words only in lower, upper and title case.
     let cased = unsigned == word
         || unsigned == unsigned.to_ascii_uppercase()
         || unsigned.get(1..) == word.get(1..);
@@ -19,7 +19,7 @@ pub(super) fn is_typed(text: &str) -> bool {
         || is_date(text)
 }
 
-/// Whether the characters allow a text without quotes inside a block.
+/// Whether the characters permit a text without quotes inside a block.
 pub(super) fn is_plain(text: &str) -> bool {
     let mut chars = text.chars().peekable();
     let Some(first) = chars.peek().copied() else {

@@ -12,7 +12,7 @@ fn check(input: &str, want: &serde_json::Value, duplicates: &[&str]) {
 }
 
 #[test]
-fn yaml_is_version_1_1() {
+fn scalars_follow_yaml_1_1() {
     check(
         "a: yes\nb: off\nc: ~\n",
         &json!({"a": true, "b": false, "c": null}),
@@ -44,7 +44,7 @@ fn yaml_is_version_1_1() {
 }
 
 #[test]
-fn repeated_keys_are_named_with_their_line() {
+fn repeated_keys_are_reported_with_their_line() {
     check(
         "a: 1\nb:\n  c: yes\n  c: 2\n",
         &json!({"a": 1, "b": {"c": 2}}),
@@ -53,16 +53,16 @@ fn repeated_keys_are_named_with_their_line() {
 }
 
 #[test]
-fn bad_yaml_is_refused() {
+fn malformed_yaml_is_rejected() {
     for input in ["a: [1\n", "a: b: c\n", "a: .nan\n"] {
         assert!(parse(input.as_bytes()).is_err(), "{input:?}");
     }
     assert!(parse(&b"[".repeat(100_000)).is_err());
 }
 
-/// Texts that `sigs.k8s.io/yaml` v1.6 wrote.
+/// Texts written by `sigs.k8s.io/yaml` v1.6.
 #[test]
-fn yaml_looks_like_go_yaml() {
+fn output_equals_go_yaml() {
     for (value, want) in [
         (
             json!({"a": ["x", {"b": 1, "c": [1, [3, []]]}, {}]}),
@@ -104,7 +104,7 @@ fn yaml_looks_like_go_yaml() {
 }
 
 #[test]
-fn indentation_ends_where_it_costs_too_much() {
+fn indentation_stops_at_its_limit() {
     crate::testing::on_stack(crate::STACK_SIZE, || {
         let below = |inner, _| {
             let fields = [("a".to_owned(), Value::from(vec![inner]))];
@@ -131,7 +131,7 @@ fn indentation_ends_where_it_costs_too_much() {
 }
 
 #[test]
-fn aliases_do_not_blow_a_text_up() {
+fn alias_expansion_is_bounded() {
     let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
     for level in 1..20 {
         let before = format!("*a{},", level - 1).repeat(9);
@@ -144,7 +144,7 @@ fn aliases_do_not_blow_a_text_up() {
         .map(|level| format!("a{level}: &a{level} {}\n", merges(level - 1)))
         .collect();
     assert!(parse(format!("a0: &a0 {{b: 1}}\n{merges}").as_bytes()).is_err());
-    // Merges of merges need no aliases for that.
+    // Nested merges expand exponentially without aliases.
     for (levels, keys) in [(900, 1), (100, 20_000)] {
         let keys: String = (0..keys).map(|key| format!("k{key}: 1, ")).collect();
         let nested = format!(
@@ -156,7 +156,7 @@ fn aliases_do_not_blow_a_text_up() {
     }
     let some = format!("a: {}{{b: 1}}{}\n", "{<<: ".repeat(20), "}".repeat(20));
     check(&some, &json!({"a": {"b": 1}}), &[]);
-    // A thing that is used a hundred times is none.
+    // An anchor that is used a hundred times is within the limits.
     let used = format!("a: &a {{b: [1, 2, 3]}}\nc: [{}]\n", "*a,".repeat(100));
     assert!(parse(used.as_bytes()).is_ok());
 }
@@ -186,7 +186,7 @@ fn depth_is_bounded_in_every_style() {
 
 proptest! {
     #[test]
-    fn texts_read_back(text in "[ -~éa-z:#'\"\\\\\n\t\u{1f600}]{0,12}", key in "[a-z0-9:# -]{0,6}") {
+    fn written_text_parses_to_itself(text in "[ -~éa-z:#'\"\\\\\n\t\u{1f600}]{0,12}", key in "[a-z0-9:# -]{0,6}") {
         let value = json!({key: [text.clone(), {"k": text}]});
         let yaml = to_string(&value);
         let parsed = parse(yaml.as_bytes());

@@ -1,11 +1,11 @@
-//! Places whose bound is stated here and not beside them, because one reason holds for many.
+//! Places whose bound is stated here instead of beside the code, because one reason holds for many.
 
-/// Recursion over values: none that is deeper than the limit gets in or is made.
-const VALUES: &str = "values are no deeper than kube-json reads, nor than patches may make";
+/// Recursion over values: parsers and patches enforce the depth limit.
+const VALUES: &str = "kube-json and patches limit the depth of values";
 /// Work over schemas and manifests, which clients do not send.
-const SCHEMAS: &str = "schemas come from manifests, which the operator gives";
-/// Not what it looks like.
-const OTHER: &str = "not recursion: another function of the same name";
+const SCHEMAS: &str = "schemas come from the operator's manifests";
+/// A false positive.
+const FALSE_POSITIVE: &str = "not recursion: another function of the same name";
 /// `contains` of a range, a scope or a short text.
 const NO_SEARCH: &str = "not a search of a list";
 /// Arrays whose length is in the code.
@@ -14,11 +14,15 @@ const FIXED: &str = "a list of fixed length";
 /// File, function, and what bounds its work.
 pub(super) const PLACES: &[(&str, &str, &str)] = &[
     ("crates/api-types/src/names.rs", "path_segment", NO_SEARCH),
-    ("crates/api-types/src/options/delete.rs", "check", OTHER),
+    (
+        "crates/api-types/src/options/delete.rs",
+        "check",
+        FALSE_POSITIVE,
+    ),
     (
         "crates/api-types/src/request_info.rs",
         "read_resource",
-        "the segments are counted first: seven at most are kept",
+        "the segments are counted first: at most seven remain",
     ),
     ("crates/crd-schema/src/coerce.rs", "node", VALUES),
     ("crates/crd-schema/src/default.rs", "node", VALUES),
@@ -93,7 +97,7 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     (
         "gateway/src/auth/peer.rs",
         "prove",
-        "names that the operator gives",
+        "names from the operator's configuration",
     ),
     ("gateway/src/codec/partial.rs", "fields", FIXED),
     ("gateway/src/codec/partial/protobuf.rs", "members", FIXED),
@@ -101,11 +105,11 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     (
         "gateway/src/patch/json_patch/tree.rs",
         "depth",
-        "a budget that is taken before each step",
+        "each step first consumes a limited budget",
     ),
     ("gateway/src/patch/merge_patch.rs", "merge", VALUES),
     ("gateway/src/registry/scale.rs", "unknown_fields", FIXED),
-    ("gateway/src/resources/read.rs", "resources", OTHER),
+    ("gateway/src/resources/read.rs", "resources", FALSE_POSITIVE),
     ("gateway/src/store/sync/follow.rs", "reload", SCHEMAS),
     ("gateway/src/strategy/validate.rs", "unchecked_rules", FIXED),
 ];

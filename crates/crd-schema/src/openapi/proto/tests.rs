@@ -1,7 +1,7 @@
-//! Against what `gnostic-models`, which kube-apiserver uses, makes of the same documents. Values of any
-//! form are YAML there; what these documents have of it is written alike.
+//! Compares with the output of `gnostic-models`, which kube-apiserver uses, for the same documents.
+//! Values of any type are YAML there; both write the values in these documents identically.
 //!
-//! `v2.pb` is `proto.Marshal` of `openapi_v2.ParseDocument` of `v2.json`, and so for version 3.
+//! `v2.pb` is `proto.Marshal` of `openapi_v2.ParseDocument` of `v2.json`; version 3 likewise.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ fn check(encode: fn(&Value) -> Vec<u8>, document: &str, want: &[u8]) {
 }
 
 #[test]
-fn version_2_is_what_gnostic_makes_of_it() {
+fn version_2_protobuf_equals_gnostic() {
     check(
         v2,
         include_str!("tests/v2.json"),
@@ -24,7 +24,7 @@ fn version_2_is_what_gnostic_makes_of_it() {
 }
 
 #[test]
-fn version_3_is_what_gnostic_makes_of_it() {
+fn version_3_protobuf_equals_gnostic() {
     check(
         v3,
         include_str!("tests/v3.json"),

@@ -1,4 +1,4 @@
-//! Messages of package `openapi.v2`; the numbers are those of `OpenAPIv2.proto`.
+//! Messages of package `openapi.v2`; the field numbers are those of `OpenAPIv2.proto`.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Messages of package `openapi.v3`; the numbers are those of `OpenAPIv3.proto`.
+//! Messages of package `openapi.v3`; the field numbers are those of `OpenAPIv3.proto`.
 
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn operation(message: &mut Message<'_, '_>) {
     }
     let kind = "x-kubernetes-group-version-kind";
     if let Some(value) = message.member(kind) {
-        // In the order of Go's struct.
+        // In the field order of Go's struct.
         let line = |key: &str| kube_json::yaml::to_string(&json!({ key: value[key] }));
         let yaml: String = ["group", "version", "kind"].map(line).concat();
         message.extension(13, kind, &yaml);
@@ -116,7 +116,7 @@ fn additional_properties(message: &mut Message<'_, '_>) {
     }
 }
 
-/// Objects and lists cannot be said.
+/// The message type has no objects and lists.
 fn default(message: &mut Message<'_, '_>) {
     match message.from {
         Value::Number(number) => message.to.double(1, number.as_f64().unwrap_or_default()),

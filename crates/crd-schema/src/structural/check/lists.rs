@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::{Kind, ListType, MapType, Structural};
 
-/// Checks a node and everything below it.
+/// Checks a node and its subschemas.
 pub(super) fn check(schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
     types(schema, path, errors);
     if let (Some(kind), Some(items)) = (schema.extensions.list_type, &schema.items) {

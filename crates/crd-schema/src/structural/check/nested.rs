@@ -4,7 +4,7 @@ use api_types::field::{Error, Path};
 
 use super::super::{Additional, Kind, Rules, Structural};
 
-/// The rules of a node, with the two patterns that int-or-string permits.
+/// Checks the rules of a node, with the two patterns that int-or-string permits.
 pub(super) fn rules(schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
     let rules = &schema.rules;
     let skip_any = schema.extensions.int_or_string && is_int_or_string(&rules.any_of);
@@ -118,7 +118,7 @@ fn nested(schema: &Structural, skip_any: bool, path: &Path<'_>, errors: &mut Vec
     }
 }
 
-/// What the rules speak of must be declared outside of them.
+/// Fields that the nested schemas restrict must be declared outside of them.
 pub(super) fn completeness(
     rules: &Rules,
     declared: Option<&Structural>,

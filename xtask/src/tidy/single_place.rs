@@ -1,4 +1,4 @@
-//! What is written in one place only, so that a rule of the write path cannot be gone round.
+//! Code that may occur in one place only, so that no request bypasses a rule of the write path.
 
 use std::path::Path;
 
@@ -6,8 +6,9 @@ use anyhow::Result;
 
 use super::{files, relative};
 
-/// A text, the only file of the gateway that may hold it, how often, and why.
-const ONCE: &[(&str, &str, usize, &str)] = &[
+/// A text, the only file of the gateway that may contain it, the number of occurrences, and the
+/// reason.
+const SINGLE_PLACES: &[(&str, &str, usize, &str)] = &[
     (
         concat!("WriteOp", " {"),
         "gateway/src/registry/pipeline.rs",
@@ -30,7 +31,7 @@ const ONCE: &[(&str, &str, usize, &str)] = &[
         concat!("prepare::", "in_namespace("),
         "gateway/src/registry/stage.rs",
         1,
-        "the namespace is set before admission, and nowhere else",
+        "the namespace is set once, before admission",
     ),
     (
         concat!("prepare::", "update("),
@@ -39,7 +40,7 @@ const ONCE: &[(&str, &str, usize, &str)] = &[
         "the rules of metadata are applied between admission and schema",
     ),
 ];
-/// Where the rules apply, and the definitions that they do not mean.
+/// Folders of the rules, and prefixes of definitions to ignore.
 const FOLDERS: &[(&str, &str)] = &[
     ("gateway/src/registry", ""),
     ("gateway/src/handlers", "loop"),
@@ -49,7 +50,7 @@ const FOLDERS: &[(&str, &str)] = &[
 /// Checks the write path of the gateway.
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for (text, home, times, why) in ONCE {
+    for (text, home, times, why) in SINGLE_PLACES {
         let mut found = 0;
         for (folder, exempt) in FOLDERS {
             if !exempt.is_empty() && text.starts_with(exempt) {

@@ -1,4 +1,4 @@
-//! Walks the syntax tree of one file.
+//! Finds calls without a bound in the syntax tree of one file.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use syn::visit::{self, Visit};
 
 use super::Place;
 
-/// Searches whose cost is the length of the list.
+/// Searches whose cost is linear in the length of the list.
 const SEARCHES: &[&str] = &["contains", "position", "any", "find"];
 /// Iterator and list methods whose closure runs for every item.
 const LOOPS: &[&str] = &[
@@ -24,29 +24,29 @@ const LOOPS: &[&str] = &[
     "retain",
     "try_for_each",
 ];
-/// Types whose `contains` is no search.
+/// Types whose `contains` is not a linear search.
 const SETS: &[&str] = &["HashSet", "BTreeSet", "HashMap", "BTreeMap"];
 
 /// Searches in loops, operations at index 0, and recursion, tests excluded.
 pub(super) fn places(file: &syn::File) -> Vec<Place> {
-    let mut walk = Walk::default();
-    walk.visit_file(file);
-    walk.places
+    let mut visitor = BoundVisitor::default();
+    visitor.visit_file(file);
+    visitor.places
 }
 
 #[derive(Default)]
-struct Walk {
+struct BoundVisitor {
     places: Vec<Place>,
-    /// Loops around, closures of iterators included.
+    /// Number of enclosing loops, closures of iterators included.
     loops: usize,
-    /// Names of this function that are sets.
+    /// Names in this function that are sets.
     sets: BTreeSet<String>,
-    /// The function around, and whether it is a method.
+    /// The enclosing function, and whether it is a method.
     function: Option<(String, bool)>,
     recursive: bool,
 }
 
-impl Walk {
+impl BoundVisitor {
     fn found(&mut self, span: proc_macro2::Span, text: String) {
         let line = span.start().line;
         let function = self.function.as_ref();
@@ -82,8 +82,8 @@ impl Walk {
             self.found(
                 signature.fn_token.span(),
                 format!(
-                    "fn {name} calls itself: say what bounds the depth (`// bounded: …`), or use a \
-                     list of what is left to do"
+                    "fn {name} calls itself: state the bound of the depth (`// bounded: …`), or use \
+                     an explicit stack"
                 ),
             );
         }
@@ -101,12 +101,12 @@ impl Walk {
         }
     }
 
-    /// Whether searching this costs nothing that grows.
+    /// Whether the cost of searching this does not grow with input.
     fn is_cheap(&self, list: &syn::Expr) -> bool {
         match list {
             syn::Expr::Path(path) => path.path.segments.last().is_some_and(|last| {
                 let name = last.ident.to_string();
-                // Constants have the length that they have.
+                // A constant has a fixed length; its name is in upper case.
                 name.to_uppercase() == name || self.sets.contains(&name)
             }),
             syn::Expr::Paren(inner) => self.is_cheap(&inner.expr),
@@ -122,13 +122,13 @@ impl Walk {
         if self.loops == 0 || !SEARCHES.contains(&method.as_str()) {
             return;
         }
-        // Those of iterators only over a whole list: `list.iter().any(…)`.
+        // Iterator methods count only over a whole list: `list.iter().any(…)`.
         let list = match (&method[..], &*call.receiver) {
             ("contains", list) => list,
             (_, syn::Expr::MethodCall(inner)) if inner.method == "iter" => &inner.receiver,
             _ => return,
         };
-        // In text, and in ranges, something short is looked for.
+        // Searches of text and ranges take a short needle.
         let text = call.args.first().is_some_and(|argument| {
             matches!(
                 argument,
@@ -141,7 +141,7 @@ impl Walk {
         self.found(
             call.method.span(),
             format!(
-                "`.{method}(…)` searches a list inside a loop: use a set, or say what bounds the list \
+                "`.{method}(…)` searches a list inside a loop: use a set, or state the bound of the list \
                  (`// bounded: …`)"
             ),
         );
@@ -161,14 +161,12 @@ impl Walk {
         if zero && call.args.len() == arguments {
             self.found(
                 call.method.span(),
-                format!(
-                    "`.{method}(0…)` moves the whole list: use a VecDeque, or say what bounds it"
-                ),
+                format!("`.{method}(0…)` moves the whole list: use a VecDeque, or state the bound"),
             );
         }
     }
 
-    fn inside(&mut self, visit: impl FnOnce(&mut Self)) {
+    fn in_loop(&mut self, visit: impl FnOnce(&mut Self)) {
         self.loops += 1;
         visit(self);
         self.loops -= 1;
@@ -195,7 +193,7 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-impl<'ast> Visit<'ast> for Walk {
+impl<'ast> Visit<'ast> for BoundVisitor {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         if !is_test(&item.attrs) {
             visit::visit_item_mod(self, item);
@@ -225,15 +223,15 @@ impl<'ast> Visit<'ast> for Walk {
 
     fn visit_expr_for_loop(&mut self, expression: &'ast syn::ExprForLoop) {
         self.visit_expr(&expression.expr);
-        self.inside(|walk| walk.visit_block(&expression.body));
+        self.in_loop(|visitor| visitor.visit_block(&expression.body));
     }
 
     fn visit_expr_while(&mut self, expression: &'ast syn::ExprWhile) {
-        self.inside(|walk| visit::visit_expr_while(walk, expression));
+        self.in_loop(|visitor| visit::visit_expr_while(visitor, expression));
     }
 
     fn visit_expr_loop(&mut self, expression: &'ast syn::ExprLoop) {
-        self.inside(|walk| visit::visit_expr_loop(walk, expression));
+        self.in_loop(|visitor| visit::visit_expr_loop(visitor, expression));
     }
 
     fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
@@ -246,7 +244,7 @@ impl<'ast> Visit<'ast> for Walk {
                 .collect();
             let itself = match segments.as_slice() {
                 [one] => one == name && !method,
-                // `Self::from` is the conversion of another type as a rule.
+                // `Self::from` usually is the conversion of another type.
                 [first, last] => first == "Self" && last == name && name != "from",
                 _ => false,
             };
@@ -259,14 +257,16 @@ impl<'ast> Visit<'ast> for Walk {
         self.search(call);
         self.shift(call);
         if let (Some((name, true)), syn::Expr::Path(receiver)) = (&self.function, &*call.receiver) {
-            // Only on itself: a field's method of the same name is another one as a rule.
+            // Only calls on `self`: a field's method of the same name is usually another one.
             self.recursive |= call.method == name && receiver.path.is_ident("self");
         }
         self.visit_expr(&call.receiver);
         let closure = LOOPS.contains(&call.method.to_string().as_str());
         for argument in &call.args {
             match argument {
-                syn::Expr::Closure(_) if closure => self.inside(|walk| walk.visit_expr(argument)),
+                syn::Expr::Closure(_) if closure => {
+                    self.in_loop(|visitor| visitor.visit_expr(argument))
+                }
                 _ => self.visit_expr(argument),
             }
         }
