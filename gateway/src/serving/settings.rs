@@ -111,9 +111,9 @@ mod tests {
             for _ in 0..ALLOWANCE {
                 assert!(note(CHANGE) && note(ACKNOWLEDGED) && note(DATA));
             }
-            assert!(!note(CHANGE), "one more, in pieces of {piece}");
             tokio::time::advance(REFILL * 2).await;
-            assert!(note(CHANGE) && note(CHANGE) && !note(CHANGE));
+            assert!(note(CHANGE) && note(CHANGE), "in pieces of {piece}");
+            assert!(!note(CHANGE), "one more, in pieces of {piece}");
         }
     }
 }
