@@ -175,7 +175,7 @@ mod tests {
         let begun = Instant::now();
         std::thread::sleep(Duration::from_millis(1));
         shared.record(Instant::now(), Ok(())).expect("an answer");
-        shared.record(begun, lost()).expect_err("its own trouble");
+        shared.record(begun, lost()).expect_err("its own error");
         assert_eq!(shared.health(), DriverHealth::Ready);
         assert_eq!(shared.unreachable_since(), None);
     }
@@ -184,7 +184,7 @@ mod tests {
     fn lost_call_is_an_outage_until_another_succeeds() {
         let shared = shared();
         std::thread::sleep(Duration::from_millis(1));
-        shared.record(Instant::now(), lost()).expect_err("trouble");
+        shared.record(Instant::now(), lost()).expect_err("an error");
         assert!(matches!(shared.health(), DriverHealth::NotReady(_)));
         assert!(shared.unreachable_since().is_some());
         shared.record(Instant::now(), Ok(())).expect("an answer");

@@ -196,7 +196,7 @@ impl Store {
     /// were served before and must be read again, because their schema changed; their watches end.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the store is stopped or had to load everything anew.
+    /// [`StoreError::Unavailable`] if the store is stopped or had to reload all objects.
     pub async fn reload(
         &self,
         codec: Arc<dyn Codec>,

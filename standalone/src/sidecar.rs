@@ -58,7 +58,7 @@ pub struct Sidecar {
 struct Process {
     name: String,
     child: Child,
-    /// A pipe that we hold and never write to. It closes however we end, which tells the driver to
+    /// A pipe that we hold and never write to. It closes however this process ends, which makes the driver
     /// stop. Taken out of the child, because `wait` closes the child's stdin.
     _stdin: Option<ChildStdin>,
     output: Output,

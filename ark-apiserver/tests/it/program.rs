@@ -189,7 +189,7 @@ pub(crate) async fn gone(pid: Pid) {
     .await;
 }
 
-/// Whether the process is a zombie: in containers without an init, nobody reaps it.
+/// Whether the process is a zombie: in containers without an init, it is never reaped.
 fn is_zombie(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     stat.is_ok_and(|stat| stat.contains(") Z "))

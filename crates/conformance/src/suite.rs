@@ -59,13 +59,13 @@ async fn run_one(case: &Case, context: CaseContext, run_options: RunOptions) -> 
         let sentence = format!("the driver does not offer {}", missing.as_str_name());
         return Err(Stop::Skipped(sentence));
     }
-    let patience = if run_options.long {
+    let case_timeout = if run_options.long {
         CASE_TIMEOUT * 10
     } else {
         CASE_TIMEOUT
     };
-    let timed_out = |_| Stop::Failed(format!("did not end within {} s", patience.as_secs()));
-    timeout(patience, (case.run)(context))
+    let timed_out = |_| Stop::Failed(format!("did not end within {} s", case_timeout.as_secs()));
+    timeout(case_timeout, (case.run)(context))
         .await
         .map_err(timed_out)?
 }

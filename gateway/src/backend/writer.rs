@@ -32,9 +32,9 @@ const CALLS: usize = 4;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a backend that cannot be reached is tried before its callers are told. Covers the
 /// restart of a sidecar.
-const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(2);
+const UNREACHABLE_RETRY_BUDGET: Duration = Duration::from_secs(2);
 /// How long the outcome of a broken call is sought.
-const UNKNOWN_PATIENCE: Duration = Duration::from_secs(15);
+const UNKNOWN_RETRY_BUDGET: Duration = Duration::from_secs(15);
 /// Pauses between attempts: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
@@ -176,9 +176,9 @@ impl Hash for Flow {
     }
 }
 
-/// Sends a batch until its verdicts are known, patience ends or nobody waits any more.
+/// Sends a batch until its verdicts are known, its retry budget is spent or no caller waits.
 async fn send(calls: Calls, mut batch: Vec<Job>) {
-    let mut patience = Patience::new();
+    let mut budget = RetryBudget::new();
     while !batch.is_empty() {
         let ops = batch.iter().map(|job| job.op.clone()).collect();
         let ids = batch.iter().filter_map(|job| job.audit_id.clone());
@@ -194,13 +194,13 @@ async fn send(calls: Calls, mut batch: Vec<Job>) {
                     return;
                 };
                 if batch.len() < sent {
-                    patience.renew();
+                    budget.renew();
                 }
                 open
             }
             Err(error) => error,
         };
-        let pause = match patience.after(error) {
+        let pause = match budget.after(error) {
             Ok(pause) => pause,
             Err(error) => {
                 for job in batch {
@@ -246,15 +246,15 @@ fn backoff() -> Backoff {
     Backoff::new(FIRST_PAUSE, LAST_PAUSE)
 }
 
-/// How long a batch is sent again.
-struct Patience {
+/// Time for which a batch is retried.
+struct RetryBudget {
     began: Instant,
     pauses: Backoff,
     /// Whether any attempt may have been stored.
     outcome: Outcome,
 }
 
-impl Patience {
+impl RetryBudget {
     fn new() -> Self {
         Self {
             began: Instant::now(),
@@ -263,7 +263,7 @@ impl Patience {
         }
     }
 
-    /// Begins anew, because some of the batch was settled.
+    /// Restarts the budget, because a part of the batch has its verdict.
     fn renew(&mut self) {
         (self.began, self.pauses) = (Instant::now(), backoff());
     }
@@ -273,13 +273,13 @@ impl Patience {
         if error.outcome == Outcome::Unknown {
             self.outcome = Outcome::Unknown;
         }
-        let patience = match (self.outcome, error.reason) {
-            (Outcome::Unknown, _) => UNKNOWN_PATIENCE,
-            (Outcome::NotApplied, Reason::Unreachable) => UNREACHABLE_PATIENCE,
+        let budget = match (self.outcome, error.reason) {
+            (Outcome::Unknown, _) => UNKNOWN_RETRY_BUDGET,
+            (Outcome::NotApplied, Reason::Unreachable) => UNREACHABLE_RETRY_BUDGET,
             (Outcome::NotApplied, _) => return Err(error),
         };
         let pause = self.pauses.next();
-        if self.began.elapsed() + pause > patience {
+        if self.began.elapsed() + pause > budget {
             // An earlier attempt may have been stored, whatever became of the last.
             return Err(Error {
                 outcome: self.outcome,

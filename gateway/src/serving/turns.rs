@@ -115,7 +115,7 @@ impl<K: Key> Drop for Turn<K> {
             queue.free += usize::from(next.is_none());
             next
         };
-        // Outside of the lock: a turn that nobody receives is dropped, which locks again.
+        // Outside of the lock: a turn without a receiver is dropped, which locks again.
         if let Some(next) = next {
             drop(next.send(Self(Arc::clone(&self.0))));
         }

@@ -78,7 +78,7 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
         let (generation, stream, header) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                // Only news are worth a line; attempts come often.
+                // Attempts are frequent: log changes of the error only.
                 let news = inner.in_trouble(&error);
                 if error.reason == Reason::Corrupt {
                     if news {
@@ -117,7 +117,7 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
             Void::Epoch(trouble) => (trouble, true),
         };
         tracing::warn!(trouble, "objects are loaded again");
-        // First of all: whoever sees that the caches are gone must not be told that they are there.
+        // Publish `Resyncing` before the caches are dropped, so that no reader observes `Ready` without one.
         inner.phase.send_replace(Phase::Resyncing { trouble });
         if void {
             inner.generation.store(None);

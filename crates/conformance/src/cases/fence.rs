@@ -21,7 +21,7 @@ use crate::context::CaseContext;
 const REASON: &str = "the store moved to fence.conformance.test";
 
 /// Maximum time until health reports a fence, and its end.
-const TOLD: Duration = Duration::from_secs(5);
+const FENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Number of fences that race with writers, and of the writers.
 const RACES: usize = 12;
@@ -98,7 +98,7 @@ async fn healthy(context: &CaseContext, expected: (State, Cause)) -> Check<Healt
         if (now.state(), now.cause()) == expected {
             return Ok(now);
         }
-        if begun.elapsed() > TOLD {
+        if begun.elapsed() > FENCE_TIMEOUT {
             same!((now.state(), now.cause()), expected, "health");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -307,11 +307,11 @@ async fn races(context: CaseContext) -> Check {
         }
         drop(begun);
         // Writers use new connections. If one fails or never writes, the check below reports it.
-        let _ = tokio::time::timeout(TOLD, observed.wait_for(|begun| *begun)).await;
+        let _ = tokio::time::timeout(FENCE_TIMEOUT, observed.wait_for(|begun| *begun)).await;
         // Fence at a different moment each time.
         tokio::time::sleep(Duration::from_millis(race as u64)).await;
         let header = fence(&context, Some(REASON)).await?;
-        let written = tokio::time::timeout(TOLD, writers.join_all()).await;
+        let written = tokio::time::timeout(FENCE_TIMEOUT, writers.join_all()).await;
         let came_to = async {
             let timed_out = |_| Stop::Failed("writes to a fenced store are not refused".to_owned());
             let mut acknowledged = Vec::new();

@@ -300,7 +300,7 @@ async fn honest(context: CaseContext) -> Check {
         same!(
             had,
             due,
-            "V13: events handed over when progress {up_to_revision} was told"
+            "V13: events handed over when progress {up_to_revision} was reported"
         );
     }
     Ok(())

@@ -121,7 +121,7 @@ impl State {
         Cow::Owned(records)
     }
 
-    /// Returns the records of a list, plus one beyond its limit, which tells the caller that more
+    /// Returns the records of a list, plus one beyond its limit, which shows the caller that more
     /// exist.
     pub(super) fn select(&self, revision: i64, query: &ListQuery) -> Vec<Record> {
         let after = query.after.as_ref().map(sort_key);

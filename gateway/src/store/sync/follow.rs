@@ -149,7 +149,7 @@ impl<'a> Follower<'a> {
                 Ok((objects, at)) if at == through => {
                     self.generation.insert(resource.clone(), objects, at);
                 }
-                // A driver without the past, or a hiccup: load everything anew.
+                // The driver lacks the history, or the stream broke: reload all objects.
                 Ok(_) => return Err(Void::Behind("resources were added".to_owned())),
                 Err(error) => return Err(Void::Behind(error.to_string())),
             }

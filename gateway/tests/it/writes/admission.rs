@@ -180,6 +180,8 @@ async fn every_write_passes_admission_once() {
         ),
     ];
     for (line, body, expected) in cases {
+        // The cache has caught up: a write that is made for an older object passes again after its conflict.
+        test_server.ask("GET things", "").await.expect(200);
         let response = test_server.ask(line, body).await;
         assert!(response.code < 300, "{line}: {response:?}");
         let expected = expected.replace("{by}", by);
