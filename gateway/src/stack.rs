@@ -193,8 +193,7 @@ impl<I: Inner> Stack<I> {
         let seat = seat.map_err(|_| Rejection::Overloaded)?;
         Span::current().record("user", &*user.name);
         let reader = outlet.reader(&user.name);
-        // The result of a committed write must be sent, and probes are never shed.
-        let rejectable = info.is_read_only() && !is_probe(&info.path);
+        let (read_only, probe) = (info.is_read_only(), is_probe(&info.path));
         let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info))
             .await
             .map_err(|_| Rejection::DeadlineExceeded)?
@@ -213,10 +212,13 @@ impl<I: Inner> Stack<I> {
         };
         // The timeout cannot interrupt a handler that never awaits, so check the clock.
         let overdue = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if overdue && rejectable {
+        if overdue && read_only && !probe {
             return Err(Rejection::DeadlineExceeded);
         }
-        let charge = charge(&reader, &response, rejectable).map_err(|_| Rejection::Overloaded)?;
+        // The result of a write that may be committed must be sent, and probes are never shed.
+        let committed = !read_only && !response.status().is_client_error();
+        let charge =
+            charge(&reader, &response, committed || probe).map_err(|_| Rejection::Overloaded)?;
         Ok(Handled {
             response,
             reader,
@@ -294,13 +296,18 @@ struct Handled {
 }
 
 /// The response of a rejection. It is charged too, so that clients that do not read it are
-/// detected.
+/// detected; one without room for its text, which may quote the request, becomes a short 429.
 fn rejected(rejection: Rejection, outlet: &Outlet) -> Response<Body> {
-    let response = rejection.into_response();
-    let bytes = response.body().size_hint().upper().unwrap_or(0);
-    let charge = outlet
-        .reader(REJECTED)
-        .charge(usize::try_from(bytes).unwrap_or(0));
+    let reader = outlet.reader(REJECTED);
+    let bytes = |response: &Response<Body>| {
+        let bytes = response.body().size_hint().upper().unwrap_or(0);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    };
+    let mut response = rejection.into_response();
+    let charge = reader.try_charge(bytes(&response)).unwrap_or_else(|| {
+        response = Rejection::Overloaded.into_response();
+        reader.charge(bytes(&response))
+    });
     response.map(|body| Body::new(SmallBody::new(body, charge)))
 }
 
@@ -312,14 +319,14 @@ fn begun(response: &Response<Body>) -> Option<reply::Begun> {
 fn charge(
     reader: &Reader,
     response: &Response<Body>,
-    rejectable: bool,
+    must_be_sent: bool,
 ) -> Result<Option<Charge>, Overloaded> {
     let bytes = match (response.body().size_hint().exact(), begun(response)) {
         (Some(bytes), _) => usize::try_from(bytes).unwrap_or(usize::MAX),
         (None, Some(begun)) => begun.first + begun.retained,
         (None, None) => return Ok(None),
     };
-    if !rejectable {
+    if must_be_sent {
         return Ok(Some(reader.charge(bytes)));
     }
     let charge = reader.try_charge(bytes).ok_or(Overloaded)?;

@@ -56,6 +56,9 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
+        // Boxed: each wrapper of a future reserves its size again, and a stream with an unread
+        // response keeps the memory of its task.
+        let future = Box::pin(future);
         self.spawn(async move {
             watched(future).await;
         });
