@@ -1,5 +1,6 @@
 //! Logs, metrics and panic reports.
 
+mod fields;
 pub mod logs;
 pub mod metrics;
 

@@ -1,25 +1,33 @@
 //! Log output: stderr, one line per event.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::fields;
 
 /// Installs the log writer and the panic hook of the process; the first call wins.
 ///
 /// `filter` is a directive as in `RUST_LOG`; an invalid one falls back to `info`.
 pub fn init(filter: &str, json: bool) {
-    let filter =
-        EnvFilter::try_new(complete(filter)).unwrap_or_else(|_| EnvFilter::new(complete("info")));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = complete(filter)
+        .parse::<Targets>()
+        .or_else(|_| complete("info").parse())
+        .unwrap_or_default();
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         // The internal error would be printed to stderr, which panics if stderr is closed.
         .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE);
+    let registry = tracing_subscriber::registry();
     let installed = if json {
-        builder.json().try_init()
+        let layer = layer.json().fmt_fields(fields::Json::default());
+        registry.with(layer).with(filter).try_init()
     } else {
-        builder.with_target(false).try_init()
+        let layer = layer.with_target(false).fmt_fields(fields::Text::default());
+        registry.with(layer).with(filter).try_init()
     };
     if installed.is_ok() {
         std::panic::set_hook(Box::new(|panic| {
