@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
+use backoff::Backoff;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use sidecar::driver::{
@@ -14,7 +15,6 @@ use sidecar::driver::{
 use sidecar::head::RevisionError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::compact;
@@ -119,7 +119,7 @@ fn accept_state(
 
 /// Reads the store for the first time.
 async fn reach(options: &Options) -> Result<StoreState, Error> {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
     let mut logged_reason = String::new();
     loop {
         let look = async {
@@ -139,8 +139,7 @@ async fn reach(options: &Options) -> Result<StoreState, Error> {
             }
             result => return result,
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LAST_PAUSE);
+        pauses.pause().await;
     }
 }
 

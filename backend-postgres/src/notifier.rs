@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backoff::Backoff;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
@@ -40,12 +41,12 @@ pub(crate) async fn run(
     mut revisions: watch::Receiver<i64>,
     stop: CancellationToken,
 ) {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = backoff();
     loop {
         let error = match Connection::open(&target, false, Some(hints.clone())).await {
             Ok(connection) => {
                 tracing::debug!("listening for notifications of other sidecars");
-                pause = FIRST_PAUSE;
+                pauses = backoff();
                 // Notifications during the outage were lost, so read the log once.
                 hints.notify_one();
                 tokio::select! {
@@ -58,9 +59,13 @@ pub(crate) async fn run(
         tracing::info!(%error, "lost the notification connection: polling for changes of other sidecars until it is back");
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(pause) => pause = (pause * 2).min(LAST_PAUSE),
+            () = pauses.pause() => {}
         }
     }
+}
+
+fn backoff() -> Backoff {
+    Backoff::new(FIRST_PAUSE, LAST_PAUSE)
 }
 
 /// Sends NOTIFY on each new revision; coalesces revisions that arrive meanwhile.

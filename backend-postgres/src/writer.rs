@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use backend_proto::v1::{Header, Op};
+use backoff::Backoff;
 use futures_util::future::join4;
 use sidecar::driver::Committed;
 use sidecar::time::now;
@@ -104,7 +105,7 @@ impl Writer {
         let mut batch = Batch::new(ops, now());
         let deadline = self.shared.unreachable_since().unwrap_or_else(Instant::now) + RETRY_BUDGET;
         let connected_by = deadline.max(Instant::now() + LAST_ATTEMPT_TIMEOUT);
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
         let mut uncertain = false;
         loop {
             let started = Instant::now();
@@ -157,6 +158,7 @@ impl Writer {
             *slot = None;
             let recorded = self.shared.record::<()>(started, Err(error)).err();
             let error = recorded.unwrap_or(Error::Overloaded);
+            let pause = pauses.next_pause();
             let timed_out = Instant::now() + pause > deadline;
             if uncertain && (timed_out || !again) {
                 return Err(Error::OutcomeUnknown(error.to_string()));
@@ -168,7 +170,6 @@ impl Writer {
                 });
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 

@@ -17,7 +17,6 @@ mod record;
 mod requests;
 mod seen;
 
-mod backoff;
 mod check;
 mod client;
 mod list;
@@ -27,7 +26,6 @@ mod current;
 mod writer;
 
 pub use backend_client::{Endpoint, Error as EndpointError, Tls};
-pub(crate) use backoff::Backoff;
 pub(crate) use client::IdentityWatch;
 pub use client::{Backend, BackendTasks, Description};
 pub use error::{Error, Outcome, Reason};

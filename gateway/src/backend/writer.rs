@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_proto::v1;
+use backoff::Backoff;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::AsciiMetadataValue;
 
-use crate::backend::backoff::Backoff;
 use crate::backend::check;
 use crate::backend::client::Calls;
 use crate::backend::error::{Error, Outcome, Reason};
@@ -278,7 +278,7 @@ impl RetryBudget {
             (Outcome::NotApplied, Reason::Unreachable) => UNREACHABLE_RETRY_BUDGET,
             (Outcome::NotApplied, _) => return Err(error),
         };
-        let pause = self.pauses.next();
+        let pause = self.pauses.next_pause();
         if self.began.elapsed() + pause > budget {
             // An earlier attempt may have been stored, whatever became of the last.
             return Err(Error {

@@ -6,12 +6,13 @@ mod load;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backoff::Backoff;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{BackendTasks, Backoff, Error, Reason};
+use crate::backend::{BackendTasks, Error, Reason};
 use crate::store::{Codec, Inner, Phase, ResourceId};
 
 /// The first and the longest pause between attempts to reach the backend.

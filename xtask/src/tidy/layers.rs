@@ -26,13 +26,14 @@ const CRATES: &[(&str, &[&str])] = &[
         "conformance",
         &["backend-proto", "backend-client", "sidecar"],
     ),
-    ("backend-postgres", &["backend-proto", "sidecar"]),
+    ("backend-postgres", &["backend-proto", "backoff", "sidecar"]),
     ("backend-sqlite", &["backend-proto", "sidecar"]),
     (
         "gateway",
         &[
             "backend-client",
             "backend-proto",
+            "backoff",
             "kube-json",
             "api-types",
             "crd-schema",
@@ -40,6 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("pki", &[]),
+    ("backoff", &[]),
     // The gateway depends on no driver; standalone starts one as a process.
     ("standalone", &["gateway", "pki"]),
     ("ark-apiserver", &["gateway", "kube-json", "standalone"]),

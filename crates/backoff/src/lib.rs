@@ -1,20 +1,20 @@
-//! Pauses between attempts to reach the driver.
+//! Pauses between retries of a call to another process.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
 /// Pauses that double from the first to the longest, each with up to as much again at random, so that
-/// the attempts of many gateways do not coincide.
+/// the attempts of many processes do not coincide.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     pauses: ExponentialBackoff,
     longest: Duration,
 }
 
 impl Backoff {
     /// Begins with the first pause. One that is longer than the longest is kept.
-    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+    pub fn new(first: Duration, longest: Duration) -> Self {
         let longest = first.max(longest);
         let pauses = ExponentialBuilder::default()
             .with_min_delay(first)
@@ -26,13 +26,13 @@ impl Backoff {
     }
 
     /// The length of the next pause.
-    pub(crate) fn next(&mut self) -> Duration {
+    pub fn next_pause(&mut self) -> Duration {
         self.pauses.next().unwrap_or(self.longest)
     }
 
     /// Waits for the next pause to pass.
-    pub(crate) async fn pause(&mut self) {
-        tokio::time::sleep(self.next()).await;
+    pub async fn pause(&mut self) {
+        tokio::time::sleep(self.next_pause()).await;
     }
 }
 
@@ -45,12 +45,12 @@ mod tests {
         let millis = Duration::from_millis;
         let mut backoff = Backoff::new(millis(20), millis(100));
         for (at_least, at_most) in [(20, 40), (40, 80), (80, 160), (100, 200), (100, 200)] {
-            let pause = backoff.next();
+            let pause = backoff.next_pause();
             assert!(
                 pause >= millis(at_least) && pause <= millis(at_most),
                 "{pause:?}"
             );
         }
-        assert!(Backoff::new(millis(500), millis(100)).next() >= millis(500));
+        assert!(Backoff::new(millis(500), millis(100)).next_pause() >= millis(500));
     }
 }
