@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::connections::{drain, hold};
 use super::requests::object_path;
 use super::{ATTACKER_ADDRESS, Attack, Context, Report};
-use crate::frames::{self, Session};
+use crate::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, Session};
 use crate::tls::{Identity, Protocol};
 use crate::{kinds, neighbour, seed};
 
@@ -30,6 +30,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         "readers/watches",
         "20 connections of 50 watches with window 0 while the neighbour writes",
         |context| watches(context, 20).boxed(),
+    ),
+    Attack::client(
+        "readers/rejections",
+        "60 connections of 240 rejected POSTs with window 0, each answered with 45 kB",
+        |context| rejections(context, 60).boxed(),
     ),
     Attack::client(
         "readers/streams",
@@ -58,26 +63,63 @@ fn large() -> String {
     object_path("blobs").replace(seed::SMALL, seed::LARGE)
 }
 
-/// Opens streams on one connection and leaves their flow-control windows at zero.
-async fn starve(context: &Context, streams: u32, path: &str, end: Instant) -> Result<Session> {
+/// Sends `requests` on one connection and leaves the flow-control windows of its streams at zero.
+async fn starve(context: &Context, requests: Vec<u8>, end: Instant) -> Result<Session> {
     let connection = context
         .target
         .tls(ATTACKER_ADDRESS, Identity::Admin, Protocol::Http2);
     let mut stream = connection.await?;
-    let authority = context.target.address.to_string();
-    let mut bytes = frames::hello(0);
-    for number in 0..streams {
-        bytes.extend(frames::get(number * 2 + 1, &authority, path));
-    }
-    stream.write_all(&bytes).await?;
+    stream.write_all(&frames::hello(0)).await?;
+    stream.write_all(&requests).await?;
     stream.flush().await?;
     Ok(frames::read_session(&mut stream, end).await)
+}
+
+/// GETs of `path` on as many streams.
+fn gets(context: &Context, streams: u32, path: &str) -> Vec<u8> {
+    let authority = context.target.address.to_string();
+    let numbers = (0..streams).map(|number| number * 2 + 1);
+    numbers
+        .flat_map(|number| frames::get(number, &authority, path))
+        .collect()
+}
+
+/// Errors quote the invalid name three times. A rejected write must not keep more memory than a
+/// read that nobody reads.
+async fn rejections(context: Context, connections: usize) -> Result<Report> {
+    let end = Instant::now() + context.seconds.max(Duration::from_secs(2));
+    let authority = context.target.address.to_string();
+    let path = kinds::collection(neighbour::NAMESPACE, "blobs") + "?dryRun=All";
+    let block = frames::post_block(&authority, &path);
+    let body = format!(
+        r#"{{"apiVersion":"hostile.example.com/v1","kind":"Blob","metadata":{{"name":"{}"}}}}"#,
+        "A".repeat(15_000)
+    );
+    let requests: Vec<u8> = (0..240)
+        .map(|number| number * 2 + 1)
+        .flat_map(|stream| {
+            let mut request = frames::frame(HEADERS, END_HEADERS, stream, &block);
+            request.extend(frames::frame(DATA, END_STREAM, stream, body.as_bytes()));
+            request
+        })
+        .collect();
+    let lanes = (0..connections).map(|_| starve(&context, requests.clone(), end));
+    let mut report = Report::default();
+    for session in join_all(lanes).await {
+        report.bytes += requests.len() as u64;
+        let session = session?;
+        if session.responses == 0 && session.closed.is_none() {
+            report.add("no response to 240 rejected POSTs".to_owned());
+        }
+    }
+    Ok(report)
 }
 
 async fn window_zero(context: Context, connections: usize, streams: u32) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(Duration::from_secs(2));
     let path = large();
-    let lanes = (0..connections).map(|_| starve(&context, streams, &path, end));
+    let requests = gets(&context, streams, &path);
+    let lanes = (0..connections).map(|_| starve(&context, requests.clone(), end));
     let mut report = Report::default();
     for session in join_all(lanes).await {
         let session = session?;
@@ -98,7 +140,8 @@ async fn watches(context: Context, connections: usize) -> Result<Report> {
     let end = Instant::now() + context.seconds.max(Duration::from_secs(2));
     let path = kinds::collection(neighbour::NAMESPACE, "forms");
     let path = format!("{path}?watch=1&resourceVersion=0");
-    let lanes = (0..connections).map(|_| starve(&context, 50, &path, end));
+    let requests = gets(&context, 50, &path);
+    let lanes = (0..connections).map(|_| starve(&context, requests.clone(), end));
     for session in join_all(lanes).await {
         session?;
     }
@@ -133,7 +176,7 @@ async fn http1(context: Context, connections: usize) -> Result<Report> {
 async fn reset_in_time(context: Context) -> Result<Report> {
     let end = Instant::now() + REQUEST_TIMEOUT;
     let path = large();
-    let session = starve(&context, 300, &path, end).await?;
+    let session = starve(&context, gets(&context, 300, &path), end).await?;
     let mut report = Report {
         bytes: 300 * path.len() as u64,
         ..Report::default()
