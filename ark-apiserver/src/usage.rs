@@ -31,7 +31,7 @@ impl From<clap::Error> for Usage {
         let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
         // clap quotes arguments, and one may be a connection string passed to the wrong flag.
         let wrong = redacted(&words.join(" "));
-        let text = format!("{wrong} (--help tells what there is)\n");
+        let text = format!("{wrong} (see --help)\n");
         Self { text, failed }
     }
 }

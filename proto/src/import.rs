@@ -27,8 +27,8 @@ pub fn rejection(source: &Header) -> Option<String> {
 pub fn too_large(what: &str) -> String {
     format!(
         "{what} has a revision above {LAST_IMPORT}: open the source with this release, which \
-         renumbers stores of releases before 0.2, or restore its backup with arkctl, which numbers \
-         it anew"
+         renumbers stores of releases before 0.2, or restore its backup with arkctl, which assigns \
+         new revisions"
     )
 }
 

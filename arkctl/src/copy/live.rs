@@ -120,7 +120,7 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
             Err(rejection.into())
         }
         Closed::Unknown(error) => Err(error.context(
-            "whether the target has taken over cannot be told: the source stays fenced; repeat the \
+            "it is unknown whether the target has taken over: the source stays fenced; repeat the \
              command once the target responds",
         )),
     }

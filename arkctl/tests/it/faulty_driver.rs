@@ -80,7 +80,7 @@ fn rejection(reason: Reason, outcome: Outcome) -> BackendError {
     BackendError {
         reason: reason.into(),
         outcome: outcome.into(),
-        message: "the database is in trouble".to_owned(),
+        message: "the database has failed".to_owned(),
         ..BackendError::default()
     }
 }

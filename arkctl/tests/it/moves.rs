@@ -301,11 +301,11 @@ async fn killed_copy_continues_on_rerun() {
         writers.spawn(load(source.client(), stop.clone()));
         for attempt in 0.. {
             let mut child = program(&copy).spawn().expect("started");
-            let patience = match attempt {
+            let allowed = match attempt {
                 0..KILLS => Duration::from_millis(rand::random_range(5..400)),
                 _ => Duration::from_secs(60),
             };
-            let ended = tokio::time::timeout(patience, child.wait()).await;
+            let ended = tokio::time::timeout(allowed, child.wait()).await;
             if let Ok(status) = ended {
                 let moved = status.expect("waited").success();
                 let output = child.wait_with_output().await.expect("output");

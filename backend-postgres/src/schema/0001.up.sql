@@ -1,27 +1,27 @@
 -- Runs inside one transaction with search_path = ark, pg_temp. Everything is in the schema `ark`;
 -- a second store needs a second database.
 
--- Who the store is and where it stands: one row, whose lock orders all writers.
+-- Identity and position of the store: one row. Its lock orders all writers.
 --
--- A snapshot that somebody holds keeps every version of the row since, one per commit. The key changes
--- with each, and who looks for the row looks for the highest: so nobody walks the versions before.
--- Almost empty pages and an eager vacuum keep them few where nobody holds one.
+-- While a transaction holds an old snapshot, PostgreSQL keeps a version of the row per commit. Each
+-- commit changes the key, and readers look for the highest key, so they do not scan old versions. The
+-- fill factor and the vacuum settings keep the number of versions low otherwise.
 CREATE TABLE store (
   store_id         text   NOT NULL,
   epoch            bigint NOT NULL,
-  -- Newest revision ever given out.
+  -- Newest revision ever issued.
   revision         bigint PRIMARY KEY CHECK (revision > 0),
-  -- Newest revision whose history is gone.
+  -- Newest compacted revision.
   compact_revision bigint NOT NULL,
   -- How many revisions the newest partition of log holds, and when it was made (nanoseconds since
   -- 1970).
   log_span         bigint NOT NULL,
   log_extended_at  bigint NOT NULL,
-  -- Where this row was written: on another timeline, in another cluster or database, or in a table
-  -- that was made anew from a dump, commits may be missing.
+  -- Cluster, timeline, database and table in which this row was written. If one differs, as after a
+  -- failover or a restore from a dump, commits may be missing.
   origin           text   NOT NULL,
   timeline         text   NOT NULL,
-  -- Why nothing may be written; NULL if it may.
+  -- Reason of the fence; NULL without a fence.
   fenced           text,
   -- An unfinished import: the source's ark.backend.v1.Header, the last record's Key, how far.
   import_source    bytea,
@@ -41,7 +41,7 @@ CREATE TABLE resource (
   UNIQUE (api_group, resource)
 );
 
--- Current state. Lists walk the primary key.
+-- Current state. Lists scan the primary key.
 CREATE TABLE object (
   resource        integer NOT NULL,
   -- namespace/name, or the name of a cluster-scoped object.
@@ -61,9 +61,9 @@ CREATE TABLE object (
   PRIMARY KEY (resource, path)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.1);
 
--- One row per change. What a change replaced is kept here, what it stored is in object until it is
--- replaced in turn: so each value is written twice at most, and dropping the log up to a revision
--- takes nothing that state at a later one needs.
+-- One row per change, with the value that the change replaced. The value that it stored is in object
+-- until the next change of the key. So each value is written at most twice, and state at a later
+-- revision does not need a dropped part of the log.
 CREATE TABLE log (
   revision        bigint   NOT NULL,
   resource        integer  NOT NULL,
@@ -96,8 +96,8 @@ CREATE TABLE log_partition (
   upto  bigint NOT NULL
 );
 
--- Values stay as they are (most are above the size from which they would be compressed, which costs
--- more time than it saves) and in their row while that fits a page.
+-- Values are not compressed, because that costs more time than it saves, and stay in their row while
+-- it fits a page.
 ALTER TABLE object ALTER COLUMN value SET STORAGE EXTERNAL;
 ALTER TABLE object SET (toast_tuple_target = 8160);
 ALTER TABLE log ALTER COLUMN old_value SET STORAGE EXTERNAL;
@@ -117,7 +117,7 @@ CREATE TRIGGER only_one BEFORE INSERT ON store EXECUTE FUNCTION only_one();
 
 -- Makes room in the log for the revisions from `wanted` up to `last`, and some more: twice as many as
 -- the last time if those lasted less than ten minutes, half as many if they lasted more than forty.
--- Runs with its owner's rights, so that who writes need not own tables.
+-- Runs with the rights of its owner, so that the runtime role need not own tables.
 CREATE FUNCTION extend_log(wanted bigint, last bigint, now_nanos bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ark, pg_temp AS $$
 DECLARE
@@ -130,7 +130,7 @@ DECLARE
 BEGIN
   SELECT * INTO STRICT s FROM store WHERE revision > 0
   ORDER BY revision DESC LIMIT 1 FOR UPDATE;
-  -- What is there already, which epochs and imports need not have made in order.
+  -- Existing partitions. Epochs and imports may have created them out of order.
   SELECT coalesce(max(p.upto), wanted) INTO start
   FROM log_partition p WHERE p.first <= last AND p.upto > wanted;
   IF start > last THEN
@@ -153,8 +153,8 @@ BEGIN
   RETURN stop;
 END $$;
 
--- Drops the partitions of the log that hold nothing above the compact revision; how many. Gives up
--- at once where somebody reads the log for long: there is a next time.
+-- Drops the partitions of the log that hold nothing above the compact revision; returns their number.
+-- Returns at once if a long read of the log holds a lock, because compaction runs again later.
 CREATE FUNCTION drop_log() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ark, pg_temp SET lock_timeout = '50ms' AS $$
 DECLARE
@@ -173,7 +173,7 @@ BEGIN
   RETURN dropped;
 END $$;
 
--- Drops everything that an unfinished import brought.
+-- Deletes all rows of an unfinished import.
 CREATE FUNCTION discard_import() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ark, pg_temp AS $$
 DECLARE
@@ -196,8 +196,8 @@ END $$;
 
 REVOKE ALL ON FUNCTION extend_log(bigint, bigint, bigint), drop_log(), discard_import() FROM PUBLIC;
 
--- JSON of a value, or NULL if it is none: a reader of the view must not fail over one row. PostgreSQL
--- cannot read a JSON text with the character U+0000 anywhere: U+FFFD stands in its place.
+-- A value as JSON; NULL if it is not JSON, so that one row does not fail a query of the view.
+-- PostgreSQL rejects JSON text that contains U+0000, which is replaced by U+FFFD.
 CREATE FUNCTION json_of(value bytea) RETURNS json
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -213,7 +213,7 @@ EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;
 
--- For people and reports; see docs/sql.md.
+-- View for queries by people; see docs/sql.md.
 CREATE VIEW resources AS
 SELECT
   o.object ->> 'kind'                                     AS kind,

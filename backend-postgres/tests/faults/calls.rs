@@ -83,7 +83,7 @@ pub(crate) async fn get(endpoint: &Endpoint, name: &str) -> Ended {
     let response = soon(endpoint.client().get(request)).await?;
     assert!(
         response.record.is_some(),
-        "trouble looked like a missing record"
+        "an error looked like a missing record"
     );
     Ok(())
 }

@@ -1,11 +1,11 @@
--- Who the store is and where it stands: one row.
+-- Identity and position of the store: one row.
 CREATE TABLE store (
   id               INTEGER PRIMARY KEY CHECK (id = 1),
   store_id         TEXT    NOT NULL,
   epoch            INTEGER NOT NULL,
-  -- Newest revision ever given out; stays when compaction removes the row that had it.
+  -- Newest revision ever issued; kept when compaction removes its row.
   revision         INTEGER NOT NULL,
-  -- Newest revision whose history is gone, and how far its rows have been removed.
+  -- Newest compacted revision, and the revision up to which rows have been deleted.
   compact_revision INTEGER NOT NULL,
   swept_revision   INTEGER NOT NULL,
   -- Set in a backup: the next start begins a new epoch.
@@ -19,7 +19,7 @@ CREATE TABLE resource (
   UNIQUE (api_group, resource)
 ) STRICT;
 
--- One row per change, and with it every value: the newest row of a key is its current state.
+-- One row per change, with its value. The newest row of a key is its current state.
 -- The value is the last column, so that the others are read without its overflow pages.
 CREATE TABLE log (
   revision        INTEGER PRIMARY KEY,
@@ -52,7 +52,7 @@ CREATE TABLE current (
   PRIMARY KEY (resource, path)
 ) STRICT, WITHOUT ROWID;
 
--- For people and reports; see docs/sql.md.
+-- View for queries by people; see docs/sql.md.
 CREATE VIEW resources AS
 SELECT
   json_extract(object, '$.kind')                            AS kind,

@@ -1,8 +1,8 @@
--- Why every write is refused; absent while they are served.
+-- Reason of the fence; absent without a fence.
 ALTER TABLE store ADD COLUMN fenced TEXT;
 
 -- ark.backend.v1.ImportProgress of an import in several calls; absent unless one is unfinished.
--- What it brought lies in `log` and `current` already; nobody may see it before the last call.
+-- Its rows are in `log` and `current` already, but must not be visible before the last call.
 ALTER TABLE store ADD COLUMN importing BLOB;
 
 -- As before, but empty while an import is unfinished.

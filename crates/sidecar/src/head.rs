@@ -43,7 +43,7 @@ pub enum RevisionError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the store is at revision {newest}, and none is left for this: save it with `arkctl \
-     backup` and restore that into an empty store, which numbers it anew"
+     backup` and restore that into an empty store, which assigns new revisions"
 )]
 pub struct Exhausted {
     /// Newest revision in the store.
