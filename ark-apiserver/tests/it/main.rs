@@ -8,6 +8,7 @@ mod drivers;
 mod earlier_releases;
 mod failover;
 mod faults;
+mod history;
 mod memory;
 mod program;
 mod reload;

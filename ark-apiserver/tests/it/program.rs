@@ -3,9 +3,9 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::client::Client;
@@ -31,8 +31,7 @@ pub(crate) struct FailedStart {
 
 /// `ark-apiserver` with these arguments.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    static DRIVER: Once = Once::new();
-    DRIVER.call_once(|| build("backend-sqlite"));
+    ensure_built("backend-sqlite");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ark-apiserver"));
     command.args(arguments).env_remove("ARK_LOG");
     command.env_remove("ARK_POSTGRES_DSN");
@@ -53,16 +52,18 @@ pub(crate) fn driver() -> PathBuf {
 
 /// Runs the program with the PostgreSQL driver beside it, on a database and a data directory.
 pub(crate) fn on_postgres(dsn: &str, data: &Path) -> Program {
-    static DRIVER: Once = Once::new();
-    DRIVER.call_once(|| build("backend-postgres"));
+    ensure_built("backend-postgres");
     let mut command = standalone(command(&[]), data);
     command.args(["--backend", "postgres"]);
     command.env("ARK_POSTGRES_DSN", dsn);
     Program::run(command, data, |_| ())
 }
 
-/// cargo builds the binaries of this crate for its tests, not those of other crates.
-fn build(package: &str) {
+/// Builds the program of another crate unless it exists: cargo builds only the binaries of this
+/// crate for its tests.
+pub(crate) fn ensure_built(package: &str) {
+    static BUILDS: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = BUILDS.lock();
     let folder = driver().parent().unwrap().to_owned();
     if folder.join(package).is_file() {
         return;
