@@ -70,6 +70,7 @@ const IO_CRATES: &[&str] = &["tokio", "hyper", "tonic", "axum", "rusqlite", "htt
 const GATEWAY_LAYERS: &[&[&str]] = &[
     &["telemetry", "compute", "fair_queue"],
     &["backend", "request", "reply"],
+    &["kube"],
     &["store", "auth", "authz"],
     &["resources", "status", "patch"],
     &["codec", "strategy", "admission"],
