@@ -153,7 +153,6 @@ impl App {
         let stack = Arc::new(Stack {
             authenticators: Authenticators::of_certificates(Certificates::new(
                 certificates.trust(),
-                config.request_headers,
             )),
             authorizers: Authorizers::built_in(),
             limits,

@@ -19,7 +19,6 @@ pub use tuning::Tuning;
 
 use std::path::PathBuf;
 
-use crate::auth::RequestHeaders;
 use crate::backend::{Endpoint, EndpointError};
 use crate::handlers::Namespaces;
 use crate::resources::{Conflict, LoadError};
@@ -37,8 +36,6 @@ pub struct Server {
     pub kinds: Kinds,
     /// Serving certificate, and the authorities of clients.
     pub tls: tls::Files,
-    /// Identity headers of a front proxy; `None` without a front proxy.
-    pub request_headers: Option<RequestHeaders>,
     /// Concurrent read-only requests; 0 is unlimited.
     pub max_reads: usize,
     /// Concurrent mutating requests; 0 is unlimited.

@@ -195,7 +195,8 @@ impl<I: Inner> Stack<I> {
         let reader = outlet.reader(&user.name);
         // The result of a committed write must be sent, and probes are never shed.
         let rejectable = info.is_read_only() && !is_probe(&info.path);
-        let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info))
+        let query = request.uri().query();
+        let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info, query))
             .await
             .map_err(|_| Rejection::DeadlineExceeded)?
             .map_err(|rejection| Rejection::unauthorized(&request, rejection))?;

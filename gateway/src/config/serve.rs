@@ -81,7 +81,6 @@ impl Serve {
         if self.client_ca_file.is_none() && request_header_ca.is_none() {
             return Err(Error::NoAuthority);
         }
-        let request_headers = request_header_ca.as_ref().map(|_| proxy.headers());
         Ok(Server {
             backend: self.endpoint()?,
             store: self.tuning.store(),
@@ -91,8 +90,8 @@ impl Serve {
                 private_key: self.tls_private_key_file.clone(),
                 client_ca: self.client_ca_file.clone(),
                 request_header_ca,
+                request_headers: proxy.headers()?,
             },
-            request_headers: request_headers.transpose()?,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::OfCluster,

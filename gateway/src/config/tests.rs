@@ -26,7 +26,7 @@ fn config_without_client_authority_is_rejected() {
     let server = serve("--backend unix:///x --client-ca-file ca")
         .server()
         .unwrap();
-    assert!(server.request_headers.is_none());
+    assert!(server.tls.request_header_ca.is_none());
     assert_eq!((server.max_reads, server.max_writes), (400, 200));
 }
 
@@ -35,7 +35,7 @@ fn front_proxy_flags_set_headers_and_names() {
     let line = "--backend unix:///x --requestheader-client-ca-file ca \
         --requestheader-allowed-names a,b --requestheader-extra-headers-prefix X-Some-";
     let server = serve(line).server().unwrap();
-    let headers = server.request_headers.unwrap();
+    let headers = server.tls.request_headers;
     assert_eq!(headers.allowed_names, ["a", "b"]);
     assert_eq!(headers.username, ["x-remote-user"]);
     assert_eq!(headers.extra_prefix, ["x-some-"]);
