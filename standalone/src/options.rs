@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gateway::auth::RequestHeaders;
 use gateway::backend::Endpoint;
-use gateway::config::{Kinds, Server, Tuning};
+use gateway::config::{Delegation, Kinds, Server, Tuning};
 use gateway::handlers::Namespaces;
 use gateway::serving::tls;
 use pki::Pki;
@@ -92,6 +92,7 @@ impl Standalone {
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::Implicit,
+            delegation: Delegation::default(),
         }
     }
 }

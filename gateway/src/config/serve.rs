@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Error, FrontProxy, Kinds, Server, Tuning};
+use super::{DelegationFlags, Error, FrontProxy, Kinds, Server, Tuning};
 use crate::backend::{Endpoint, Tls};
 use crate::handlers::Namespaces;
 use crate::serving::tls;
@@ -57,6 +57,10 @@ pub struct Serve {
     #[arg(long, env = "ARK_CLIENT_CA_FILE", value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
 
+    /// Cluster.
+    #[command(flatten)]
+    pub delegation: DelegationFlags,
+
     /// Front proxy.
     #[command(flatten)]
     pub front_proxy: FrontProxy,
@@ -78,9 +82,6 @@ impl Serve {
     pub fn server(&self) -> Result<Server, Error> {
         let proxy = &self.front_proxy;
         let request_header_ca = proxy.requestheader_client_ca_file.clone();
-        if self.client_ca_file.is_none() && request_header_ca.is_none() {
-            return Err(Error::NoAuthority);
-        }
         Ok(Server {
             backend: self.endpoint()?,
             store: self.tuning.store(),
@@ -95,6 +96,7 @@ impl Serve {
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::OfCluster,
+            delegation: self.delegation.delegation()?,
         })
     }
 
