@@ -143,6 +143,7 @@ impl Call<'_> {
             .map_err(|error| Error::Unreadable(error.to_string()))?;
         let response = client.inner.send(request).await.map_err(unreachable)?;
         let (head, body) = response.into_parts();
+        // bounded: by `Limited`.
         let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
         let body = body.map_err(|error| Error::Unreachable {
             text: error.to_string(),
