@@ -5,6 +5,8 @@
 
 pub mod attributes;
 pub mod chain;
+pub mod namespace_lifecycle;
 
 pub use attributes::{Attributes, Objects, Operation, Options};
-pub use chain::{Chain, ManageFields, Mutate, Review};
+pub use chain::{Chain, Gate, ManageFields, Mutate, Review};
+pub use namespace_lifecycle::NamespaceLifecycle;

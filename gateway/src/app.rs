@@ -1,6 +1,7 @@
 //! Everything wired together: from configuration and IO to a server that runs.
 
 mod reload;
+mod upstream;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,12 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Authenticators, Certificates};
-use crate::authz::Authorizers;
+use crate::auth::Certificates;
 use crate::compute::{Pool, Workers};
 use crate::config::{self, Serve};
 use crate::handlers::Api;
 use crate::health::Health;
+use crate::kube;
 use crate::resources::Catalog;
 use crate::serving::cert_reload::Reloader;
 use crate::serving::{Bounds, Lifecycle, Limits, Server, tls};
@@ -27,6 +28,7 @@ use crate::store::{Phase, Store, StoreTask};
 use crate::telemetry::Metrics;
 
 use self::reload::Reload;
+pub use self::upstream::Upstream;
 
 /// A server that is bound and not yet running.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub struct App {
     store_task: StoreTask,
     certificates: Reloader,
     reload: Reload,
+    upstream: Upstream,
     workers: Workers,
 }
 
@@ -48,6 +51,8 @@ pub struct Io {
     pub hangup: tokio::signal::unix::Signal,
     /// What the process has for its connections.
     pub process: Process,
+    /// The kube-apiserver of the cluster.
+    pub upstream: Upstream,
 }
 
 /// What a process has for its connections.
@@ -85,6 +90,16 @@ pub enum Error {
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// The cluster cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] kube::ConnectError),
+    /// The authorities of the cluster cannot be read.
+    #[error(
+        "cannot read ConfigMap kube-system/extension-apiserver-authentication: {0}: bind the role \
+         extension-apiserver-authentication-reader in kube-system, or set \
+         --authentication-tolerate-lookup-failure"
+    )]
+    LookUp(#[source] kube::Error),
     /// A part that must run for as long as the server has ended.
     #[error("{0} ended unexpectedly: this is a bug, the log above tells more")]
     Ended(&'static str),
@@ -101,6 +116,7 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let config = options.server()?;
     let catalog = config.kinds.load()?;
+    let upstream = Upstream::configure(&config).await?;
     let address = SocketAddr::new(options.bind_address, options.secure_port);
     let bound = TcpListener::bind(address).await;
     let listener = bound.map_err(|source| Error::Bind {
@@ -108,7 +124,13 @@ pub async fn serve(
         source,
         flag: "--bind-address or --secure-port",
     })?;
-    let app = App::build(config, catalog, Io::new(listener, process)?)?;
+    let looked_up = stop.run_until_cancelled(upstream.look_up(&config.delegation));
+    match looked_up.await {
+        Some(result) => result?,
+        None => return Ok(()),
+    }
+    let io = Io::new(listener, process)?.behind(upstream);
+    let app = App::build(config, catalog, io)?;
     tracing::info!(%address, "serving");
     app.run(stop).await
 }
@@ -124,7 +146,14 @@ impl Io {
             listener,
             hangup,
             process,
+            upstream: Upstream::default(),
         })
+    }
+
+    /// The same, behind a kube-apiserver.
+    #[must_use]
+    pub fn behind(self, upstream: Upstream) -> Self {
+        Self { upstream, ..self }
     }
 }
 
@@ -134,7 +163,8 @@ impl App {
     /// # Errors
     /// If certificates or the backend's address cannot be used.
     pub fn build(config: config::Server, catalog: Catalog, io: Io) -> Result<Self, Error> {
-        let certificates = Reloader::new(config.tls)?;
+        let (upstream, delegation) = (io.upstream, &config.delegation);
+        let certificates = upstream.follow(Reloader::new(config.tls)?);
         let codec = Arc::new(catalog.clone());
         let (compute, workers) = Pool::start(Pool::usual_threads()).map_err(Error::Threads)?;
         let (store, store_task) = Store::new(&config.backend, codec, config.store, compute);
@@ -149,13 +179,12 @@ impl App {
             health,
             limits.clone(),
             config.namespaces,
-        );
+        )
+        .with_admission(upstream.admission());
+        let trusted = Certificates::new(certificates.trust());
         let stack = Arc::new(Stack {
-            authenticators: Authenticators::of_certificates(Certificates::new(
-                certificates.trust(),
-                config.request_headers,
-            )),
-            authorizers: Authorizers::built_in(),
+            authenticators: upstream.authenticators(trusted, delegation, &metrics),
+            authorizers: upstream.authorizers(delegation, &metrics),
             limits,
             lifecycle: lifecycle.clone(),
             metrics: metrics.clone(),
@@ -176,6 +205,7 @@ impl App {
             store_task,
             certificates,
             reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
+            upstream,
             workers,
         })
     }
@@ -208,6 +238,7 @@ impl App {
         tasks.spawn(named("reload of certificates", certificates));
         let reload = self.reload.run(background.clone());
         tasks.spawn(named("reload of manifests", reload));
+        self.upstream.start(&mut tasks, &background);
         let mut serving = pin!(self.server.run());
         let failed = tokio::select! {
             () = stop.cancelled() => None,

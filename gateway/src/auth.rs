@@ -1,11 +1,12 @@
 //! Authentication: from the certificate of a connection and the headers of a request to a
 //! [`User`](crate::request::User).
 //!
-//! The authenticators run in kube-apiserver's order: front proxy, then client certificate. A
+//! The authenticators run in kube-apiserver's order: front proxy, client certificate, bearer token. A
 //! request with credentials that no authenticator accepts is rejected. A request without
 //! credentials is anonymous; anonymous requests are accepted on health paths only.
 
 mod authenticator;
+mod bearer_token;
 mod certificates;
 pub mod peer;
 pub mod request_header;
@@ -14,10 +15,11 @@ mod union;
 mod x509;
 
 pub use authenticator::{Authenticator, Credentials};
+pub use bearer_token::BearerToken;
 pub use certificates::{Certificates, ClientCertificate, FrontProxy};
 pub use peer::Peer;
 pub use request_header::RequestHeaders;
-pub use trust::{Bundle, Trust};
+pub use trust::{Bundle, FrontProxies, Trust};
 pub use union::Authenticators;
 
 /// Why a caller could not be identified. The response says only `Unauthorized`; the reason is
@@ -36,6 +38,12 @@ pub enum Error {
     /// The certificate cannot be read.
     #[error("malformed client certificate")]
     Malformed,
+    /// kube-apiserver rejected the token.
+    #[error("{0}")]
+    InvalidToken(String),
+    /// kube-apiserver did not review the token.
+    #[error("cannot review the token: {0}")]
+    NotReviewed(#[from] crate::kube::Error),
     /// Several authenticators rejected the credentials.
     #[error("{}", in_brackets(.0))]
     All(Vec<Self>),

@@ -3,13 +3,15 @@
 mod authorizer;
 mod built_in;
 pub mod impersonation;
+mod subject_access_review;
 
 use std::sync::Arc;
 
 use api_types::request_info::RequestInfo;
 
 pub use self::authorizer::{Attributes, Authorizer, Decision, Error, Verdict};
-pub use self::built_in::{AlwaysAllowProbes, PrivilegedGroups};
+pub use self::built_in::{AlwaysAllowPaths, InvalidPath, PrivilegedGroups, TrustFrontProxy};
+pub use self::subject_access_review::{CacheTtl, SubjectAccessReview};
 use crate::request::User;
 
 /// Proof that a request was authorized. Only this module constructs one, so a handler that takes a
@@ -62,9 +64,16 @@ impl Authorizers {
     /// Allows everything to members of `system:masters`, and probes to everybody.
     pub fn built_in() -> Self {
         Self::new(vec![
-            Box::new(AlwaysAllowProbes),
+            Box::new(AlwaysAllowPaths::default()),
             Box::new(PrivilegedGroups::default()),
         ])
+    }
+
+    /// Adds an authorizer behind the others.
+    #[must_use]
+    pub fn and(mut self, authorizer: impl Authorizer) -> Self {
+        self.0.push(Box::new(authorizer));
+        self
     }
 
     /// Authorizes one request. A failed authorizer has no opinion, so another one may still allow
@@ -76,8 +85,13 @@ impl Authorizers {
         &self,
         user: Arc<User>,
         info: &RequestInfo,
+        query: Option<&str>,
     ) -> Result<Permit, Rejection> {
-        let attributes = Attributes { user: &user, info };
+        let attributes = Attributes {
+            user: &user,
+            info,
+            query,
+        };
         let (mut reasons, mut errors) = (Vec::new(), Vec::new());
         for authorizer in &self.0 {
             let Verdict {

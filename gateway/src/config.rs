@@ -5,12 +5,14 @@
 
 mod serve;
 
+mod delegation;
 mod front_proxy;
 mod kinds;
 mod tuning;
 
 mod size;
 
+pub use delegation::{Delegation, DelegationFlags};
 pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
 pub use serve::Serve;
@@ -19,7 +21,7 @@ pub use tuning::Tuning;
 
 use std::path::PathBuf;
 
-use crate::auth::RequestHeaders;
+use crate::authz::InvalidPath;
 use crate::backend::{Endpoint, EndpointError};
 use crate::handlers::Namespaces;
 use crate::resources::{Conflict, LoadError};
@@ -37,14 +39,14 @@ pub struct Server {
     pub kinds: Kinds,
     /// Serving certificate, and the authorities of clients.
     pub tls: tls::Files,
-    /// Identity headers of a front proxy; `None` without a front proxy.
-    pub request_headers: Option<RequestHeaders>,
     /// Concurrent read-only requests; 0 is unlimited.
     pub max_reads: usize,
     /// Concurrent mutating requests; 0 is unlimited.
     pub max_writes: usize,
     /// Source of namespaces.
     pub namespaces: Namespaces,
+    /// What is delegated to kube-apiserver.
+    pub delegation: Delegation,
 }
 
 /// Invalid flags. Each message is one line that names the flag or file.
@@ -64,8 +66,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No authority for clients is configured, so no client could authenticate.
-    #[error("no client authority: set --client-ca-file or --requestheader-client-ca-file")]
+    #[error(
+        "no client authority: set --client-ca-file, --requestheader-client-ca-file or --kubeconfig"
+    )]
     NoAuthority,
+    /// A path that is always allowed is invalid.
+    #[error("--authorization-always-allow-paths: {0}")]
+    AlwaysAllowPath(#[from] InvalidPath),
     /// A header name that HTTP does not allow.
     #[error("--{flag}: {name:?} is not a valid header name")]
     HeaderName {

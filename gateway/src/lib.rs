@@ -17,6 +17,8 @@ pub mod request;
 pub mod auth;
 pub mod authz;
 
+pub mod kube;
+
 pub mod backend;
 
 pub mod store;

@@ -194,7 +194,8 @@ impl<I: Inner> Stack<I> {
         Span::current().record("user", &*user.name);
         let reader = outlet.reader(&user.name);
         let (read_only, probe) = (info.is_read_only(), is_probe(&info.path));
-        let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info))
+        let query = request.uri().query();
+        let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info, query))
             .await
             .map_err(|_| Rejection::DeadlineExceeded)?
             .map_err(|rejection| Rejection::unauthorized(&request, rejection))?;

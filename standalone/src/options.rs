@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use gateway::auth::RequestHeaders;
 use gateway::backend::Endpoint;
-use gateway::config::{Kinds, Server, Tuning};
+use gateway::config::{Delegation, Kinds, Server, Tuning};
 use gateway::handlers::Namespaces;
 use gateway::serving::tls;
 use pki::Pki;
@@ -86,11 +87,12 @@ impl Standalone {
                 private_key: pki.server_key.clone(),
                 client_ca: Some(pki.authority.clone()),
                 request_header_ca: None,
+                request_headers: RequestHeaders::default(),
             },
-            request_headers: None,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::Implicit,
+            delegation: Delegation::default(),
         }
     }
 }

@@ -128,6 +128,18 @@ impl RequestInfo {
         matches!(self.verb, Verb::Get | Verb::List | Verb::Watch)
     }
 
+    /// The unparsed field selector and label selector of a request for a collection, as
+    /// authorization considers them; `None` if absent. Paths with a verb prefix support selectors
+    /// inconsistently, so that theirs are ignored.
+    pub fn selectors(&self, query: Option<&str>) -> (Option<String>, Option<String>) {
+        let collection = matches!(self.verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
+        let Some(query) = query.filter(|_| collection && !self.verb_in_path) else {
+            return (None, None);
+        };
+        let of = |key| first(query, key).filter(|selector| !selector.is_empty());
+        (of("fieldSelector"), of("labelSelector"))
+    }
+
     fn of_path(method: &str, path: String) -> Self {
         Self {
             is_resource_request: false,
@@ -338,6 +350,28 @@ mod tests {
             "list g/v1 - foos - -",
         );
         check("GET /apis/g/v1/foos/a%20b", "get g/v1 - foos a b -");
+    }
+
+    #[test]
+    fn selectors_belong_to_requests_for_collections() {
+        let selectors = |method: &str, path: &str, query: &str| {
+            let info = RequestInfo::parse(method, path, Some(query)).unwrap();
+            info.selectors(Some(query))
+        };
+        let query = "labelSelector=a%3Db&fieldSelector=metadata.name%3Dn&labelSelector=c";
+        let both = (Some("metadata.name=n".to_owned()), Some("a=b".to_owned()));
+        for (method, path, expected) in [
+            ("GET", "/apis/g/v1/foos", both.clone()),
+            ("DELETE", "/apis/g/v1/namespaces/d/foos", both),
+            ("GET", "/apis/g/v1/namespaces/d/foos/n", (None, None)),
+            ("POST", "/apis/g/v1/namespaces/d/foos", (None, None)),
+            ("GET", "/apis/g/v1/watch/foos", (None, None)),
+            ("GET", "/version", (None, None)),
+        ] {
+            assert_eq!(selectors(method, path, query), expected, "{method} {path}");
+        }
+        let empty = selectors("GET", "/apis/g/v1/foos", "fieldSelector=&watch=1");
+        assert_eq!(empty, (None, None));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use api_types::status::ApiError;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Objects};
+use super::{Attributes, Objects, Operation};
 
 /// Records who manages which field of an object; runs before mutating admission, as in
 /// `k8s.io/apiserver/pkg/endpoints/handlers`.
@@ -21,6 +21,23 @@ pub trait ManageFields: Send + Sync + Debug {
         old: Option<&Value>,
         new: &mut Value,
     ) -> Result<(), ApiError>;
+}
+
+/// A step of mutating admission that only rejects, and that runs before all others. Unlike a
+/// [`Mutate`] step it does not cause defaults to be applied again.
+pub trait Gate: Send + Sync + Debug {
+    /// Whether the step concerns an operation. Other writes do not wait for it.
+    fn handles(&self, operation: Operation) -> bool;
+
+    /// Rejects the write or lets it pass; a delete has no new object.
+    ///
+    /// # Errors
+    /// The rejection, as sent to the client.
+    fn admit<'a>(
+        &'a self,
+        attributes: &'a Attributes<'_>,
+        new: Option<&'a Value>,
+    ) -> BoxFuture<'a, Result<(), ApiError>>;
 }
 
 /// A step that may change the object.
@@ -55,6 +72,8 @@ pub trait Review: Send + Sync + Debug {
 pub struct Chain {
     /// Field management.
     pub fields: Vec<Box<dyn ManageFields>>,
+    /// Steps before mutating admission.
+    pub gates: Vec<Box<dyn Gate>>,
     /// Mutating admission.
     pub mutating: Vec<Box<dyn Mutate>>,
     /// Validating admission.
@@ -62,7 +81,14 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Runs the mutating steps in order.
+    /// Whether [`Self::mutate`] has steps for an operation.
+    #[must_use]
+    pub fn mutates(&self, operation: Operation) -> bool {
+        let mut gates = self.gates.iter();
+        !self.mutating.is_empty() || gates.any(|gate| gate.handles(operation))
+    }
+
+    /// Runs the gates and the mutating steps in order.
     ///
     /// # Errors
     /// The first rejection.
@@ -72,6 +98,11 @@ impl Chain {
         old: Option<&Value>,
         new: &mut Option<Value>,
     ) -> Result<(), ApiError> {
+        for gate in &self.gates {
+            if gate.handles(attributes.operation) {
+                gate.admit(attributes, new.as_ref()).await?;
+            }
+        }
         for step in &self.mutating {
             step.mutate(attributes, old, new.as_mut()).await?;
         }

@@ -9,15 +9,16 @@ use http::{HeaderMap, HeaderName};
 
 use super::authenticator::{Authenticator, Credentials};
 use super::peer::Identity;
+use super::trust::FrontProxies;
 use super::{Error, Peer, RequestHeaders, Trust};
 use crate::request::User;
+use crate::request::user::Method;
 
 /// The authorities that certificates are verified with. Each connection is verified once, for both
 /// authenticators.
 #[derive(Debug)]
 pub struct Certificates {
     trust: Arc<ArcSwap<Trust>>,
-    request_headers: Option<RequestHeaders>,
 }
 
 /// Users in the request headers of a front proxy.
@@ -29,17 +30,13 @@ pub struct FrontProxy(pub Arc<Certificates>);
 pub struct ClientCertificate(pub Arc<Certificates>);
 
 impl Certificates {
-    /// Verifies with the current authorities of `trust`; without `request_headers` no front proxy
-    /// is accepted.
-    pub fn new(trust: Arc<ArcSwap<Trust>>, request_headers: Option<RequestHeaders>) -> Self {
-        Self {
-            trust,
-            request_headers,
-        }
+    /// Verifies with the current authorities of `trust`.
+    pub fn new(trust: Arc<ArcSwap<Trust>>) -> Self {
+        Self { trust }
     }
 
     fn identity(&self, peer: &Peer) -> Arc<Identity> {
-        peer.identity(&self.trust.load(), self.request_headers.as_ref())
+        peer.identity(&self.trust.load())
     }
 }
 
@@ -49,17 +46,22 @@ impl Authenticator for FrontProxy {
         &self,
         credentials: &mut Credentials<'_>,
     ) -> Result<Option<Arc<User>>, Error> {
-        let Some(names) = &self.0.request_headers else {
+        // Loaded once: certificate and headers are those of the same configuration.
+        let trust = self.0.trust.load();
+        let Some(FrontProxies { headers: names, .. }) = &trust.front_proxies else {
             return Ok(None);
         };
-        match &self.0.identity(credentials.peer).front_proxy {
+        match &credentials.peer.identity(&trust).front_proxy {
             None => Ok(None),
             Some(Err(error)) => Err(error.clone()),
             Some(Ok(())) => {
                 let user = names.user(credentials.headers);
                 Ok(user.map(|user| {
                     strip(credentials.headers, names);
-                    Arc::new(user)
+                    Arc::new(User {
+                        method: Method::FrontProxy,
+                        ..user
+                    })
                 }))
             }
         }

@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::union::identified;
-use super::{Error, RequestHeaders, Trust, x509};
+use super::{Error, Trust, x509};
 use crate::request::User;
 
 /// How long the result of a verification is cached. It bounds how long a connection outlives the
@@ -52,11 +52,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn identity(
-        &self,
-        trust: &Arc<Trust>,
-        headers: Option<&RequestHeaders>,
-    ) -> Arc<Identity> {
+    pub(super) fn identity(&self, trust: &Arc<Trust>) -> Arc<Identity> {
         let mut proven = self.proven.lock();
         if let Some(known) = proven.as_ref()
             && Arc::ptr_eq(&known.trust, trust)
@@ -64,7 +60,7 @@ impl Peer {
         {
             return known.identity.clone();
         }
-        let identity = Arc::new(self.prove(trust, headers));
+        let identity = Arc::new(self.prove(trust));
         *proven = Some(Proven {
             identity: identity.clone(),
             trust: trust.clone(),
@@ -73,26 +69,22 @@ impl Peer {
         identity
     }
 
-    fn prove(&self, trust: &Trust, headers: Option<&RequestHeaders>) -> Identity {
+    fn prove(&self, trust: &Trust) -> Identity {
         let Some(leaf) = self.certificates.first() else {
             return Identity {
                 front_proxy: None,
                 user: None,
             };
         };
-        let front_proxy = trust
-            .front_proxies
-            .as_ref()
-            .zip(headers)
-            .map(|(bundle, headers)| {
-                bundle.verify(&self.certificates)?;
-                let name = x509::front_proxy_name(leaf)?;
-                let allowed = &headers.allowed_names;
-                if allowed.is_empty() || allowed.contains(&name) {
-                    return Ok(());
-                }
-                Err(Error::NameNotAllowed(name))
-            });
+        let front_proxy = trust.front_proxies.as_ref().map(|proxies| {
+            proxies.authority.verify(&self.certificates)?;
+            let name = x509::front_proxy_name(leaf)?;
+            let allowed = &proxies.headers.allowed_names;
+            if allowed.is_empty() || allowed.contains(&name) {
+                return Ok(());
+            }
+            Err(Error::NameNotAllowed(name))
+        });
         let user = trust.clients.as_ref().and_then(|bundle| {
             let user = bundle
                 .verify(&self.certificates)

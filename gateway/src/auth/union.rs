@@ -27,6 +27,13 @@ impl Authenticators {
         }
     }
 
+    /// Adds an authenticator behind the others.
+    #[must_use]
+    pub fn and(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticators.push(Box::new(authenticator));
+        self
+    }
+
     /// Front proxies first, then client certificates, as in kube-apiserver.
     pub fn of_certificates(certificates: Certificates) -> Self {
         let certificates = Arc::new(certificates);

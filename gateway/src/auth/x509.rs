@@ -9,6 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Error;
 use crate::request::User;
+use crate::request::user::Method;
 
 /// Subject attribute that carries the user's UID.
 const UID_OID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
@@ -27,6 +28,7 @@ pub(super) fn user(certificate: &CertificateDer<'_>) -> Result<Option<User>, Err
     };
     let groups: Vec<String> = subject.iter_organization().filter_map(text).collect();
     let mut user = User::new(name, groups);
+    user.method = Method::ClientCertificate;
     user.uid = subject.iter_by_oid(&UID_OID).find_map(text);
     let id = format!("X509SHA256={}", hex(digest(&SHA256, certificate).as_ref()));
     user.extra.insert(CREDENTIAL_ID.to_owned(), vec![id]);

@@ -15,6 +15,8 @@ pub struct Attributes<'a> {
     pub user: &'a Arc<User>,
     /// The parsed request.
     pub info: &'a RequestInfo,
+    /// The query of the request, for its selectors.
+    pub query: Option<&'a str>,
 }
 
 /// Decision of an authorizer, as `authorizer.Decision` of `k8s.io/apiserver`.

@@ -9,7 +9,7 @@ async fn decide(authorizers: &Authorizers, groups: &[&str], request: &str) -> Re
     let (method, path) = request.split_once(' ').unwrap();
     let info = RequestInfo::parse(method, path, None).unwrap();
     let user = User::new("bob", groups.iter().map(|&group| group.to_owned()));
-    let decided = authorizers.authorize(Arc::new(user), &info).await;
+    let decided = authorizers.authorize(Arc::new(user), &info, None).await;
     decided.map(|_| ()).map_err(|rejection| match rejection {
         Rejection::Denied(denied) => denied.sentence,
         Rejection::Failed(error) => format!("failed: {error}"),

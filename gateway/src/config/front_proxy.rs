@@ -34,13 +34,13 @@ pub struct FrontProxy {
     )]
     pub requestheader_username_headers: Vec<String>,
 
-    /// Headers with the user's UID.
+    /// Headers with the user's UID; none by default, because front proxies before Kubernetes 1.32
+    /// pass on this header from their clients.
     #[arg(
         long,
         env = "ARK_REQUESTHEADER_UID_HEADERS",
         value_name = "NAMES",
-        value_delimiter = ',',
-        default_value = "X-Remote-Uid"
+        value_delimiter = ','
     )]
     pub requestheader_uid_headers: Vec<String>,
 

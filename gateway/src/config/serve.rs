@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Error, FrontProxy, Kinds, Server, Tuning};
+use super::{DelegationFlags, Error, FrontProxy, Kinds, Server, Tuning};
 use crate::backend::{Endpoint, Tls};
 use crate::handlers::Namespaces;
 use crate::serving::tls;
@@ -57,6 +57,10 @@ pub struct Serve {
     #[arg(long, env = "ARK_CLIENT_CA_FILE", value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
 
+    /// Cluster.
+    #[command(flatten)]
+    pub delegation: DelegationFlags,
+
     /// Front proxy.
     #[command(flatten)]
     pub front_proxy: FrontProxy,
@@ -78,10 +82,6 @@ impl Serve {
     pub fn server(&self) -> Result<Server, Error> {
         let proxy = &self.front_proxy;
         let request_header_ca = proxy.requestheader_client_ca_file.clone();
-        if self.client_ca_file.is_none() && request_header_ca.is_none() {
-            return Err(Error::NoAuthority);
-        }
-        let request_headers = request_header_ca.as_ref().map(|_| proxy.headers());
         Ok(Server {
             backend: self.endpoint()?,
             store: self.tuning.store(),
@@ -91,11 +91,12 @@ impl Serve {
                 private_key: self.tls_private_key_file.clone(),
                 client_ca: self.client_ca_file.clone(),
                 request_header_ca,
+                request_headers: proxy.headers()?,
             },
-            request_headers: request_headers.transpose()?,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::OfCluster,
+            delegation: self.delegation.delegation()?,
         })
     }
 

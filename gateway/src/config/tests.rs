@@ -1,11 +1,13 @@
 //! Flags as they are typed.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use super::kinds::default_names;
 use super::*;
+use crate::app::Upstream;
 
 /// The flags of `serve`.
 #[derive(clap::Parser)]
@@ -19,14 +21,16 @@ fn serve(line: &str) -> Serve {
     Line::parse_from(line.split_whitespace()).serve
 }
 
-#[test]
-fn config_without_client_authority_is_rejected() {
-    let error = serve("--backend unix:///x").server().unwrap_err();
-    assert!(matches!(error, Error::NoAuthority), "{error}");
+#[tokio::test]
+async fn config_without_client_authority_is_rejected() {
+    let server = serve("--backend unix:///x").server().unwrap();
+    let error = Upstream::configure(&server).await.unwrap_err();
+    let error = error.to_string();
+    assert!(error.starts_with("no client authority"), "{error}");
     let server = serve("--backend unix:///x --client-ca-file ca")
         .server()
         .unwrap();
-    assert!(server.request_headers.is_none());
+    assert!(server.tls.request_header_ca.is_none());
     assert_eq!((server.max_reads, server.max_writes), (400, 200));
 }
 
@@ -35,16 +39,47 @@ fn front_proxy_flags_set_headers_and_names() {
     let line = "--backend unix:///x --requestheader-client-ca-file ca \
         --requestheader-allowed-names a,b --requestheader-extra-headers-prefix X-Some-";
     let server = serve(line).server().unwrap();
-    let headers = server.request_headers.unwrap();
+    let headers = server.tls.request_headers;
     assert_eq!(headers.allowed_names, ["a", "b"]);
     assert_eq!(headers.username, ["x-remote-user"]);
     assert_eq!(headers.extra_prefix, ["x-some-"]);
+    assert!(headers.uid.is_empty(), "only if it is configured");
     let line = "--backend unix:///x --requestheader-client-ca-file ca \
         --requestheader-group-headers a{b";
     let error = serve(line).server().unwrap_err().to_string();
     assert_eq!(
         error,
         "--requestheader-group-headers: \"a{b\" is not a valid header name"
+    );
+}
+
+#[test]
+fn delegation_flags_have_defaults_of_kube_apiserver() {
+    let delegation = |flags: &str| {
+        let server = serve(&format!("--backend unix:///x {flags}")).server();
+        server.map(|server| server.delegation)
+    };
+    let default = delegation("").unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!(default.token_ttl, seconds(10));
+    assert_eq!(default.decision_ttl.authorized, seconds(10));
+    assert_eq!(default.decision_ttl.unauthorized, seconds(10));
+    assert!(!default.skip_lookup && !default.tolerate_lookup_failure);
+    assert!(!default.trust_front_proxy);
+    let given = delegation(
+        "--kubeconfig k --authorization-kubeconfig z --authentication-skip-lookup \
+         --authentication-tolerate-lookup-failure=false --authorization-trust-front-proxy=true \
+         --authorization-webhook-cache-unauthorized-ttl 1m30s",
+    );
+    let given = given.unwrap();
+    assert_eq!(given.kubeconfigs.core.as_deref(), Some(Path::new("k")));
+    assert_eq!(given.kubeconfigs.authentication, None);
+    assert!(given.skip_lookup && given.trust_front_proxy && !given.tolerate_lookup_failure);
+    assert_eq!(given.decision_ttl.unauthorized, seconds(90));
+    let error = delegation("--authorization-always-allow-paths /a*b").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--authorization-always-allow-paths: only trailing * allowed in \"a*b\""
     );
 }
 

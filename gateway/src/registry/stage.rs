@@ -140,13 +140,13 @@ impl<P: Plan> Candidate<P> {
             .await?;
         Ok(Admitted {
             candidate: self,
-            mutated: true,
+            mutated: !chain.mutating.is_empty(),
         })
     }
 
-    /// Continues in the same job if mutating admission has no steps.
+    /// Continues in the same job if mutating admission has no steps for the operation.
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
-        if !chain.mutating.is_empty() {
+        if chain.mutates(self.plan.operation()) {
             return Ok(Next::Mutate(run.drop_on_pool(self)));
         }
         let admitted = Admitted {

@@ -11,6 +11,20 @@ pub const UNAUTHENTICATED_GROUP: &str = "system:unauthenticated";
 /// The name of callers without credentials.
 pub const ANONYMOUS: &str = "system:anonymous";
 
+/// How a caller was identified.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Without credentials, or by an authenticator that does not matter to authorization.
+    #[default]
+    Other,
+    /// By the request headers of a front proxy, which presented its certificate.
+    FrontProxy,
+    /// By the certificate of the connection.
+    ClientCertificate,
+    /// By a bearer token.
+    BearerToken,
+}
+
 /// The identity of a caller, as an authenticator determined it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
@@ -22,6 +36,8 @@ pub struct User {
     pub groups: Vec<String>,
     /// Further attributes: lower-case key → values in order.
     pub extra: BTreeMap<String, Vec<String>>,
+    /// How the caller was identified.
+    pub method: Method,
 }
 
 impl User {

@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 use super::cert_reload::Reloader;
 use super::tls::Files;
 use super::*;
-use crate::auth::{Authenticators, Certificates, Peer};
+use crate::auth::{Authenticators, Certificates, Peer, RequestHeaders};
 use pki::Pki;
 
 /// Upper bound for every step here, on a busy machine.
@@ -99,6 +99,7 @@ async fn test_server(bounds: Bounds) -> TestServer {
         private_key: pki.server_key.clone(),
         client_ca: Some(pki.authority.clone()),
         request_header_ca: None,
+        request_headers: RequestHeaders::default(),
     });
     let certificates = certificates.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -109,7 +110,6 @@ async fn test_server(bounds: Bounds) -> TestServer {
         tls: certificates.config(),
         service: Arc::new(Stub(Authenticators::of_certificates(Certificates::new(
             certificates.trust(),
-            None,
         )))),
         lifecycle: lifecycle.clone(),
         bounds,

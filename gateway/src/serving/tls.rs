@@ -13,7 +13,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureSc
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
-use crate::auth::{Bundle, Trust};
+use crate::auth::{Bundle, FrontProxies, RequestHeaders, Trust};
 
 /// Paths of the TLS files.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Files {
     pub client_ca: Option<PathBuf>,
     /// PEM bundle that signs front proxies' certificates.
     pub request_header_ca: Option<PathBuf>,
+    /// Names and headers of the front proxies of that bundle.
+    pub request_headers: RequestHeaders,
 }
 
 /// Contents of the files that determine the TLS state.
@@ -65,11 +67,16 @@ impl Files {
         })
     }
 
-    /// Builds the state of the listener and of the authenticators from the contents.
+    /// Builds the state of the listener and of the authenticators from the contents. Authorities
+    /// without a file are those of the cluster.
     ///
     /// # Errors
     /// If a file has invalid content.
-    pub fn build(&self, contents: &Contents) -> Result<(Arc<ServerConfig>, Trust), Error> {
+    pub fn build(
+        &self,
+        contents: &Contents,
+        cluster: &Trust,
+    ) -> Result<(Arc<ServerConfig>, Trust), Error> {
         let bundle = |path: &Option<PathBuf>, pem: &Option<Vec<u8>>| {
             let (Some(path), Some(pem)) = (path, pem) else {
                 return Ok(None);
@@ -78,10 +85,15 @@ impl Files {
                 .map(Some)
                 .map_err(|err| unusable(path, &err))
         };
-        let trust = Trust {
+        let authority = bundle(&self.request_header_ca, &contents.request_header_ca)?;
+        let files = Trust {
             clients: bundle(&self.client_ca, &contents.client_ca)?,
-            front_proxies: bundle(&self.request_header_ca, &contents.request_header_ca)?,
+            front_proxies: authority.map(|authority| FrontProxies {
+                authority,
+                headers: self.request_headers.clone(),
+            }),
         };
+        let trust = files.or(cluster);
         let chain = CertificateDer::pem_slice_iter(&contents.certificate)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|err| unusable(&self.certificate, &err))?;
@@ -112,7 +124,9 @@ struct AskForCertificate {
 
 impl AskForCertificate {
     fn new(trust: &Trust, provider: Arc<CryptoProvider>) -> Self {
-        let bundles = trust.clients.iter().chain(&trust.front_proxies);
+        let proxies = trust.front_proxies.iter();
+        let proxies = proxies.map(|proxies| &proxies.authority);
+        let bundles = trust.clients.iter().chain(proxies);
         let hints = bundles
             .flat_map(|bundle| bundle.roots().subjects())
             .collect();

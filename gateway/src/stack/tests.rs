@@ -74,7 +74,7 @@ fn fixture(limits: Limits) -> Fixture {
         front_proxies: None,
     });
     let stack = Stack {
-        authenticators: Authenticators::of_certificates(Certificates::new(Arc::new(trust), None)),
+        authenticators: Authenticators::of_certificates(Certificates::new(Arc::new(trust))),
         authorizers: Authorizers::built_in(),
         limits,
         lifecycle: Lifecycle::new(),

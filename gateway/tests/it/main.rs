@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod busy;
+mod cluster;
 mod fake;
 #[path = "../../../crates/conformance/tests/kit/faulty_driver.rs"]
 mod faulty_driver;

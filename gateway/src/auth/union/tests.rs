@@ -7,7 +7,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::*;
-use crate::auth::{Bundle, RequestHeaders, Trust};
+use crate::auth::{Bundle, FrontProxies, RequestHeaders, Trust};
 use pki::Pair;
 
 struct Fixture {
@@ -25,14 +25,18 @@ fn fixture(allowed_names: &[&str]) -> Fixture {
     let bundle = |pair: &Pair| Some(Bundle::from_pem(pair.certificate.as_bytes()).unwrap());
     let trust = Trust {
         clients: bundle(&users),
-        front_proxies: bundle(&proxies),
+        front_proxies: None,
     };
     let headers = RequestHeaders {
         allowed_names: allowed_names.iter().map(|&name| name.to_owned()).collect(),
         ..RequestHeaders::default()
     };
+    let trust = Trust {
+        front_proxies: bundle(&proxies).map(|authority| FrontProxies { authority, headers }),
+        ..trust
+    };
     let trust = Arc::new(ArcSwap::from_pointee(trust));
-    let certificates = Certificates::new(Arc::clone(&trust), Some(headers));
+    let certificates = Certificates::new(Arc::clone(&trust));
     let authenticators = Authenticators::of_certificates(certificates);
     Fixture {
         users,

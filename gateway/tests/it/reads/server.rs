@@ -178,7 +178,7 @@ impl TestServer {
         let info = RequestInfo::parse(method, uri.path(), uri.query()).expect("a path");
         let user = User::new("admin", ["system:masters".to_owned()]);
         let authorizers = Authorizers::built_in();
-        let permit = authorizers.authorize(Arc::new(user), &info).await;
+        let permit = authorizers.authorize(Arc::new(user), &info, None).await;
         let permit = permit.expect("allowed");
         let mut response = self.api.handle(permit, info, context, request).await;
         warnings.write_to(response.headers_mut());

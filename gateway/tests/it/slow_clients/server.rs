@@ -7,7 +7,7 @@ use api_types::request_info::{RequestInfo, Verb};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use gateway::auth::{Authenticators, Certificates};
+use gateway::auth::{Authenticators, Certificates, RequestHeaders};
 use gateway::authz::{Authorizers, Permit};
 use gateway::request::Context;
 use gateway::serving::cert_reload::Reloader;
@@ -76,13 +76,13 @@ impl TestServer {
             private_key: path("server.key", &key),
             client_ca: Some(path("ca.crt", &authority.pem)),
             request_header_ca: None,
+            request_headers: RequestHeaders::default(),
         });
         let certificates = certificates.unwrap();
         let limits = Limits::with(settings);
         let stack = Stack {
             authenticators: Authenticators::of_certificates(Certificates::new(
                 certificates.trust(),
-                None,
             )),
             authorizers: Authorizers::built_in(),
             limits: limits.clone(),

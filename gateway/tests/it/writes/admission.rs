@@ -22,6 +22,7 @@ impl Witness {
             fields: vec![Box::new(self.clone())],
             mutating: vec![Box::new(self.clone())],
             validating: vec![Box::new(self.clone())],
+            ..Chain::default()
         }
     }
 

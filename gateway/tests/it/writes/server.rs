@@ -209,10 +209,7 @@ impl Server {
         .with_admission(chain);
         Self {
             stack: Arc::new(Stack {
-                authenticators: Authenticators::of_certificates(Certificates::new(
-                    Arc::new(trust),
-                    None,
-                )),
+                authenticators: Authenticators::of_certificates(Certificates::new(Arc::new(trust))),
                 authorizers: Authorizers::built_in(),
                 limits,
                 lifecycle: Lifecycle::new(),

@@ -1,0 +1,146 @@
+//! The kube-apiserver in front of the server, and what is delegated to it.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, named};
+use crate::admission::{Chain, NamespaceLifecycle};
+use crate::auth::{Authenticators, BearerToken, Certificates};
+use crate::authz::{Authorizers, PrivilegedGroups, SubjectAccessReview, TrustFrontProxy};
+use crate::config::{self, Delegation};
+use crate::kube::informer::{AuthenticationInformer, Namespaces};
+use crate::kube::reviews::{SubjectAccessReviews, TokenReviews};
+use crate::kube::{self, Cluster};
+use crate::serving::cert_reload::Reloader;
+use crate::telemetry::Metrics;
+
+/// Longest wait for the authorities of the cluster at startup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The clients of kube-apiserver and the informers that use them. The default is a server without
+/// a cluster: certificates authenticate, and only `system:masters` is authorized.
+#[derive(Debug, Default)]
+pub struct Upstream {
+    cluster: Cluster,
+    authorities: Option<AuthenticationInformer>,
+    namespaces: Option<Namespaces>,
+}
+
+impl Upstream {
+    /// Configures the clients. No connection is opened.
+    ///
+    /// # Errors
+    /// If a kubeconfig file is unusable, or no client could ever authenticate.
+    pub async fn configure(config: &config::Server) -> Result<Self, Error> {
+        let delegation = &config.delegation;
+        let cluster = Cluster::configure(&delegation.kubeconfigs).await?;
+        let files = [&config.tls.client_ca, &config.tls.request_header_ca];
+        match &cluster.authentication {
+            None if files.iter().all(|file| file.is_none()) => {
+                return Err(config::Error::NoAuthority.into());
+            }
+            None => tracing::warn!(
+                "no kubeconfig and no service account: tokens and authorities of a cluster are not used"
+            ),
+            Some(client) => tracing::info!(server = client.server(), "delegating authentication"),
+        }
+        match &cluster.authorization {
+            None => tracing::warn!(
+                "no kubeconfig and no service account: only members of system:masters are authorized"
+            ),
+            Some(client) => tracing::info!(server = client.server(), "delegating authorization"),
+        }
+        // A file for each authority leaves nothing to look up.
+        let missing = files.iter().any(|file| file.is_none()) && !delegation.skip_lookup;
+        let authentication = cluster.authentication.clone().filter(|_| missing);
+        Ok(Self {
+            authorities: authentication.map(AuthenticationInformer::new),
+            namespaces: cluster.core.clone().map(Namespaces::new),
+            cluster,
+        })
+    }
+
+    /// Reads the authorities of the cluster for the first time.
+    ///
+    /// # Errors
+    /// If they cannot be read and the failure is not tolerated.
+    pub async fn look_up(&self, delegation: &Delegation) -> Result<(), Error> {
+        let Some(informer) = &self.authorities else {
+            return Ok(());
+        };
+        let read = timeout(LOOKUP_TIMEOUT, informer.read()).await;
+        match read.unwrap_or(Err(kube::Error::Timeout(LOOKUP_TIMEOUT))) {
+            Ok(()) => Ok(()),
+            Err(error) if delegation.tolerate_lookup_failure => {
+                tracing::warn!(%error, "cannot read the authorities of the cluster, retrying");
+                Ok(())
+            }
+            Err(error) => Err(Error::LookUp(error)),
+        }
+    }
+
+    /// Adds the authorities of the cluster to those of the files.
+    pub(super) fn follow(&self, certificates: Reloader) -> Reloader {
+        match &self.authorities {
+            Some(informer) => certificates.following(informer.published()),
+            None => certificates,
+        }
+    }
+
+    pub(super) fn authenticators(
+        &self,
+        certificates: Certificates,
+        delegation: &Delegation,
+        metrics: &Metrics,
+    ) -> Authenticators {
+        let authenticators = Authenticators::of_certificates(certificates);
+        match self.cluster.authentication.clone() {
+            None => authenticators,
+            Some(client) => {
+                let reviews = TokenReviews::new(client, metrics);
+                authenticators.and(BearerToken::new(reviews, delegation.token_ttl, metrics))
+            }
+        }
+    }
+
+    pub(super) fn authorizers(&self, delegation: &Delegation, metrics: &Metrics) -> Authorizers {
+        let mut authorizers = Authorizers::new(vec![
+            Box::new(delegation.always_allow_paths.clone()),
+            Box::new(PrivilegedGroups::default()),
+        ]);
+        if delegation.trust_front_proxy {
+            authorizers = authorizers.and(TrustFrontProxy);
+        }
+        if let Some(client) = self.cluster.authorization.clone() {
+            let reviews = SubjectAccessReviews::new(client, metrics);
+            let review = SubjectAccessReview::new(reviews, delegation.decision_ttl, metrics);
+            authorizers = authorizers.and(review);
+        }
+        authorizers
+    }
+
+    pub(super) fn admission(&self) -> Chain {
+        let mut chain = Chain::default();
+        if let Some(namespaces) = self.namespaces.clone() {
+            chain
+                .gates
+                .push(Box::new(NamespaceLifecycle::new(namespaces)));
+        }
+        chain
+    }
+
+    /// Starts the informers.
+    pub(super) fn start(self, tasks: &mut JoinSet<&'static str>, stop: &CancellationToken) {
+        if let Some(authorities) = self.authorities {
+            let run = authorities.run(stop.clone());
+            tasks.spawn(named("informer of authorities", run));
+        }
+        if let Some(namespaces) = self.namespaces {
+            let run = namespaces.run(stop.clone());
+            tasks.spawn(named("informer of namespaces", run));
+        }
+    }
+}

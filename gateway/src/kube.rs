@@ -1,0 +1,23 @@
+//! The client of the cluster's kube-apiserver. Only this module uses the crate `kube`
+//! (docs/adr/0018-delegated-authentication-and-authorization.md).
+//!
+//! [`Cluster`] holds one client per purpose. [`reviews`] asks who a token belongs to and whether a
+//! request is allowed; [`Answers`] bounds how often. [`informer`] follows the trust anchors of
+//! kube-apiserver and the namespaces.
+
+pub mod client;
+
+mod call;
+mod metrics;
+
+pub mod reviews;
+
+mod answers;
+mod expiring;
+
+pub mod informer;
+
+pub use answers::Answers;
+pub use call::Error;
+pub use client::{Client, Cluster, ConnectError, Kubeconfigs};
+pub use metrics::{CacheMetrics, RequestMetrics};

@@ -1,0 +1,66 @@
+//! One watch, restarted for as long as its task runs.
+
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use ::kube::runtime::watcher::{self, Event, watcher};
+use ::kube::{Api, Resource};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// Pauses after failures, and the longest: `reflector` of client-go.
+const FIRST_PAUSE: Duration = Duration::from_millis(800);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Interval at which everything is listed again, in case an event was lost; the resync of
+/// `k8s.io/apiserver/pkg/server/dynamiccertificates/configmap_cafile_content.go`.
+const RESYNC: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Passes every event to `apply` until `stop` is cancelled. A failed list or watch is logged and
+/// repeated after a pause; `apply` then sees a new list, or the events from where it stopped.
+pub(super) async fn follow<K>(
+    what: &'static str,
+    api: Api<K>,
+    config: watcher::Config,
+    stop: CancellationToken,
+    mut apply: impl FnMut(Event<K>),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let pauses = || {
+        ExponentialBuilder::default()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .without_max_times()
+            .with_jitter()
+            .build()
+    };
+    let following = async {
+        let mut pause = pauses();
+        loop {
+            let resync = Instant::now() + RESYNC;
+            let mut events = pin!(watcher(api.clone(), config.clone()));
+            while let Ok(Some(event)) = timeout_at(resync, events.next()).await {
+                match event {
+                    Ok(event) => {
+                        // A list that begins is no success yet.
+                        if !matches!(event, Event::Init) {
+                            pause = pauses();
+                        }
+                        apply(event);
+                    }
+                    Err(error) => {
+                        let delay = pause.next().unwrap_or(LONGEST_PAUSE);
+                        let seconds = delay.as_secs_f32();
+                        tracing::warn!(%error, seconds, "cannot follow {what}, retrying");
+                        sleep(delay).await;
+                    }
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(following).await;
+}

@@ -1,0 +1,13 @@
+//! A server behind a kube-apiserver, which authenticates, authorizes and owns namespaces.
+
+#[path = "cluster/kube_apiserver.rs"]
+mod kube_apiserver;
+#[path = "cluster/server.rs"]
+mod server;
+
+#[path = "cluster/authentication.rs"]
+mod authentication;
+#[path = "cluster/authorization.rs"]
+mod authorization;
+#[path = "cluster/namespaces.rs"]
+mod namespaces;
