@@ -18,18 +18,22 @@ mod requests;
 mod seen;
 
 mod backoff;
+mod calls;
 mod check;
-mod client;
+
 mod list;
 mod stream;
 
 mod current;
 mod writer;
 
+mod client;
+
 pub use backend_client::{Endpoint, Error as EndpointError, Tls};
 pub(crate) use backoff::Backoff;
+pub use calls::Description;
 pub(crate) use client::IdentityWatch;
-pub use client::{Backend, BackendTasks, Description};
+pub use client::{Backend, BackendTasks};
 pub use error::{Error, Outcome, Reason};
 pub(crate) use list::LoadBudget;
 pub use record::{

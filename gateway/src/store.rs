@@ -14,6 +14,8 @@ mod codec;
 mod error;
 mod load;
 
+mod inner;
+
 mod request;
 
 mod listing;
@@ -26,6 +28,7 @@ mod sync;
 
 pub use codec::{Codec, DecodeError, Decoded, Head};
 pub use error::StoreError;
+pub use inner::StoreConfig;
 pub use key::{ObjectKey, ResourceId};
 pub use listing::{Listing, ListingIter};
 pub use object::{Labels, Renderings, Stored, set_resource_version};
@@ -44,7 +47,8 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::backend::{Backend, Endpoint};
-use crate::compute::{Pool, Walks};
+use crate::compute::Pool;
+use crate::store::inner::Inner;
 use crate::store::load::Loader;
 use crate::store::sync::Reload;
 
@@ -54,36 +58,6 @@ pub struct Store {
     inner: Arc<Inner>,
     reloads: mpsc::Sender<Reload>,
     compute: Pool,
-}
-
-/// Objects that are loaded may be this many times as large as the caches are to be: the caches grow
-/// with what is written, and a server must start on what it wrote. A driver that lists without end
-/// is cut there.
-const LOAD_FACTOR: u64 = 4;
-
-/// How much is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct StoreConfig {
-    /// Memory for history and for all.
-    pub limits: Limits,
-    /// Changes of the past that are read at the start, so that watches from before can be resumed.
-    pub replay: u64,
-}
-
-/// One set of caches: dropped as a whole when the backend changed its epoch.
-type Generation = watch_cache::Group<ResourceId, Stored>;
-
-#[derive(Debug)]
-struct Inner {
-    backend: Backend,
-    loader: Arc<Loader>,
-    config: StoreConfig,
-    walks: Walks,
-    /// `None` until loaded.
-    generation: ArcSwapOption<Generation>,
-    phase: signal::Sender<Phase>,
-    /// Largest value that the driver takes; 0 if it did not say.
-    value_bytes: AtomicU64,
 }
 
 impl Store {
@@ -239,34 +213,5 @@ impl Store {
     #[must_use]
     pub fn value_limit(&self) -> Option<u64> {
         Some(self.inner.value_bytes.load(Ordering::Relaxed)).filter(|limit| *limit > 0)
-    }
-}
-
-impl Inner {
-    /// How large the object is that an operation changes, as far as it is known.
-    fn cached_bytes(&self, op: &WriteOp) -> usize {
-        let generation = self.generation.load();
-        let cache = generation.as_ref().and_then(|it| it.get(&op.resource));
-        let cached = cache.and_then(|cache| cache.get(op.key.as_str()));
-        cached.map_or(0, |object| object.bytes().len())
-    }
-}
-
-impl StoreConfig {
-    /// Most bytes of the objects that are loaded at once.
-    fn load_bytes(&self) -> u64 {
-        (self.limits.total as u64).saturating_mul(LOAD_FACTOR)
-    }
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self {
-            limits: Limits {
-                history: 32 << 20,
-                total: 1 << 30,
-            },
-            replay: 10_000,
-        }
     }
 }

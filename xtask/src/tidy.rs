@@ -4,6 +4,7 @@
 
 mod bounds;
 mod budgets;
+mod circles;
 mod layers;
 mod links;
 mod promises;
@@ -19,6 +20,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     problems.extend(layers::gateway_modules(root)?);
     problems.extend(budgets::check(root)?);
     problems.extend(bounds::check(root)?);
+    problems.extend(circles::check(root)?);
     problems.extend(links::check(root)?);
     problems.extend(promises::check(root)?);
     problems.extend(single_place::check(root)?);

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
-use crate::cursor::Cursor;
 use crate::event::Event;
 use crate::frontier::Frontier;
-use crate::interest::{Index, Interest, Slot};
+use crate::interest::Index;
 use crate::item::Item;
 use crate::ring::Ring;
 use crate::snapshot::{Entry, Items, Snapshot};
@@ -167,25 +166,6 @@ impl<I: Item> Cache<I> {
     /// same list.
     pub fn pin(&self, snapshot: &Snapshot<I>) {
         self.ring.write().pin(snapshot.changed, &snapshot.items);
-    }
-
-    /// Returns a cursor that reads every change above a revision, which may lie in the future.
-    ///
-    /// # Errors
-    /// The oldest possible start, if the revision is no longer retained.
-    pub fn follow(self: &Arc<Self>, after: u64, interest: Interest) -> Result<Cursor<I>, AtError> {
-        let ring = self.ring.read();
-        if after < ring.floor() {
-            return Err(AtError::Compacted {
-                oldest: ring.floor(),
-            });
-        }
-        let first = ring.number_after(after);
-        let scope = interest.scope.clone();
-        let slot = Arc::new(Slot::new(interest, first));
-        self.index.lock().insert(&slot);
-        drop(ring);
-        Ok(Cursor::new(Arc::clone(self), slot, scope, first, after))
     }
 
     /// Drops the oldest retained change; returns whether there was one.

@@ -3,14 +3,11 @@
 //! A driver may be old, new, broken or somebody else's. What it says of revisions, keys and order
 //! becomes what clients are shown, so it is looked at once, here.
 
+use backend_proto::limits::MAX_REVISION;
 use backend_proto::v1;
 
 use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::record::{Cause, Change, ChangeKind, Header, Name, Record, Verdict};
-
-/// Largest revision: clients that keep numbers as IEEE 754 doubles, such as JavaScript's, know
-/// larger ones from their neighbours no more.
-pub(super) const MAX_REVISION: u64 = (1 << 53) - 1;
 
 /// An answer that breaks the protocol.
 pub(super) fn broken(message: impl Into<String>) -> Error {
@@ -19,9 +16,9 @@ pub(super) fn broken(message: impl Into<String>) -> Error {
 
 /// A revision, or 0 for none.
 pub(super) fn revision(number: i64) -> Result<u64, Error> {
-    let revision = u64::try_from(number).ok();
+    let revision = Some(number).filter(|number| *number <= MAX_REVISION);
     revision
-        .filter(|revision| *revision <= MAX_REVISION)
+        .and_then(|number| u64::try_from(number).ok())
         .ok_or_else(|| broken(format!("the storage driver told of revision {number}")))
 }
 

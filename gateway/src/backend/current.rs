@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::client::Calls;
+use crate::backend::calls::Calls;
 use crate::backend::error::{Error, Reason};
 
 /// Askers between two looks of [`Current`], which takes them in all the time; more are shed.

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use backend_proto::error as wire;
+use backend_proto::limits::MAX_REVISION;
 use tonic::{Code, Status};
-
-use crate::backend::check::MAX_REVISION;
 
 /// Bytes of a driver's sentence that are kept: it is repeated in logs and to every client that waits.
 const MESSAGE_BYTES: usize = 1024;
@@ -102,7 +101,7 @@ impl Error {
 
     /// A failure inside an answered call.
     pub(super) fn from_wire(error: wire::BackendError) -> Self {
-        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0).min(MAX_REVISION);
+        let unsigned = |number: i64| u64::try_from(number.min(MAX_REVISION)).unwrap_or(0);
         let reason = match error.reason() {
             wire::Reason::Compacted => Reason::Compacted {
                 oldest: unsigned(error.compact_revision),

@@ -8,8 +8,8 @@ use backend_proto::limits::CHUNK_BYTES;
 use backend_proto::v1;
 use tonic::Streaming;
 
+use crate::backend::calls::Calls;
 use crate::backend::check::{self, broken};
-use crate::backend::client::Calls;
 use crate::backend::error::{Error, Reason};
 use crate::backend::record::{Header, Name, Record};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use backend_proto::v1;
 use tonic::Streaming;
 
+use crate::backend::calls::Calls;
 use crate::backend::check;
-use crate::backend::client::Calls;
 use crate::backend::error::{Error, Reason};
 use crate::backend::record::Change;
 

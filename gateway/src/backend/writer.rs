@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::metadata::AsciiMetadataValue;
 
 use crate::backend::backoff::Backoff;
+use crate::backend::calls::Calls;
 use crate::backend::check;
-use crate::backend::client::Calls;
 use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::record::{Op, Origin, Verdict};
 use crate::fair_queue::{FairQueue, First, Waiter};

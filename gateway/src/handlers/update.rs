@@ -73,7 +73,7 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     let read = move |_: &Run| scale::body(format, &body, validation, &warnings);
     let wanted = call.compute(api).run(weight, read).await??;
     let target = call.target(options.dry_run(), options.field_manager());
-    identity::check(Names::of_scale(&wanted), Names::asked(&target))?;
+    identity::check(wanted.names(), Names::asked(&target))?;
     let plan = ReplaceScale {
         wanted,
         paths: scaled.paths.clone(),

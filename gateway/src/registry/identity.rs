@@ -7,7 +7,7 @@ use api_types::resource_version::ResourceVersion;
 use api_types::status::ApiError;
 use serde_json::Value;
 
-use super::{ScaleObject, Target};
+use super::Target;
 use crate::store::Stored;
 
 /// kube-apiserver's text.
@@ -57,12 +57,9 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Names of a client's Scale.
-    pub(crate) fn of_scale(scale: &'a ScaleObject) -> Self {
-        Self {
-            namespace: &scale.namespace,
-            name: &scale.name,
-        }
+    /// Names that were read already.
+    pub(super) const fn new(namespace: &'a str, name: &'a str) -> Self {
+        Self { namespace, name }
     }
 
     /// Names of the path.

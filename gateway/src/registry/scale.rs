@@ -95,7 +95,7 @@ impl Plan for PatchScale {
             .map_err(|problem| self.body.rejected(run, &before, &problem))?;
         problems.extend(unknown);
         self.body.report(run, &before, problems, &target.warnings)?;
-        identity::check(Names::of_scale(&wanted), Names::asked(target))?;
+        identity::check(wanted.names(), Names::asked(target))?;
         wanted.apply(old, &self.paths).map(Some)
     }
 }
@@ -140,6 +140,11 @@ impl ScaleObject {
             },
             unknown,
         ))
+    }
+
+    /// Its namespace and name.
+    pub(crate) fn names(&self) -> Names<'_> {
+        Names::new(&self.namespace, &self.name)
     }
 
     /// The object with the desired replicas.

@@ -7,10 +7,11 @@ use api_types::revision::Revision;
 use tokio::time::Instant;
 use watch_cache::{AtError, Cache, Snapshot};
 
+use crate::store::inner::{Generation, Inner};
 use crate::store::watch::interest;
 use crate::store::{
-    Freshness, Generation, Inner, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError,
-    Stored, WatchRequest, WatchStart, Watcher,
+    Freshness, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError, Stored, WatchRequest,
+    WatchStart, Watcher,
 };
 
 /// Longest wait for the cache to reach a revision: kube-apiserver's `blockTimeout`.

@@ -3,6 +3,9 @@
 mod follow;
 mod load;
 
+mod apply;
+mod list;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +15,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{BackendTasks, Backoff, Error, Reason};
-use crate::store::{Codec, Inner, Phase, ResourceId};
+use crate::store::inner::Inner;
+use crate::store::{Codec, Phase, ResourceId};
 
 /// The first and the longest pause between attempts to reach the backend.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

@@ -1,8 +1,9 @@
 //! What no driver may say.
 
+use backend_proto::limits::MAX_REVISION;
 use backend_proto::v1::{self, event::Type, op::Action, op_result, op_result::conflict::Cause};
 
-use super::{MAX_REVISION, change, header, record, revision, verdict};
+use super::{change, header, record, revision, verdict};
 use crate::backend::error::{Error, Outcome, Reason};
 
 fn key(name: &str) -> Option<v1::Key> {
@@ -32,9 +33,9 @@ fn refused<T: std::fmt::Debug>(checked: Result<T, Error>) -> Error {
 #[test]
 fn revisions_are_numbers_that_every_client_can_hold() {
     for good in [0, 1, MAX_REVISION] {
-        assert_eq!(revision(good as i64).expect("a revision"), good);
+        assert_eq!(revision(good).expect("a revision"), good as u64);
     }
-    for bad in [-1, i64::MIN, MAX_REVISION as i64 + 1, i64::MAX] {
+    for bad in [-1, i64::MIN, MAX_REVISION + 1, i64::MAX] {
         refused(revision(bad));
         refused(record(stored("x", bad)));
         for field in 0..3 {

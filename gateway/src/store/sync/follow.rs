@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use watch_cache::Change;
 
 use crate::backend::{Batch, ChangeStream, Error, IdentityWatch, LoadBudget, Reason};
-use crate::store::sync::load::list;
+use crate::store::inner::{Generation, Inner};
+use crate::store::sync::apply::apply;
+use crate::store::sync::list::list;
 use crate::store::sync::{Reload, Void, backoff};
-use crate::store::{Generation, Inner, Phase, ResourceId, Stored};
+use crate::store::{Phase, ResourceId};
 
 /// Applies what the backend tells to one generation of caches.
 pub(super) struct Follower<'a> {
@@ -165,29 +166,4 @@ enum Next {
     Batch(Result<Batch, Error>),
     Resumed(Box<Result<ChangeStream, Void>>),
     Reload(Reload),
-}
-
-/// Applies a batch to all caches, then moves the frontier.
-pub(super) async fn apply(
-    inner: &Arc<Inner>,
-    generation: &Generation,
-    resources: &Arc<[ResourceId]>,
-    batch: Batch,
-) {
-    if !batch.changes.is_empty() {
-        let mut by_resource: Vec<(ResourceId, Vec<Change<Stored>>)> = Vec::new();
-        for (resource, change) in inner.loader.changes(resources, batch.changes).await {
-            match by_resource.iter_mut().find(|(known, _)| *known == resource) {
-                Some((_, changes)) => changes.push(change),
-                None => by_resource.push((resource, vec![change])),
-            }
-        }
-        for (resource, changes) in by_resource {
-            if let Some(cache) = generation.get(&resource) {
-                cache.apply(changes);
-            }
-        }
-    }
-    generation.frontier().advance(batch.through);
-    generation.enforce();
 }

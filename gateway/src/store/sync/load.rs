@@ -1,21 +1,18 @@
 //! Loading the caches: the state at an old revision, then the changes since.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use watch_cache::Group;
 
-use crate::backend::{ChangeStream, Description, Error, Header, IdentityWatch, LoadBudget, Record};
-use crate::store::sync::follow::apply;
-use crate::store::{Generation, Inner, ResourceId, Stored};
+use crate::backend::{ChangeStream, Description, Error, Header, IdentityWatch, LoadBudget};
+use crate::store::ResourceId;
+use crate::store::inner::{Generation, Inner};
+use crate::store::sync::apply::apply;
+use crate::store::sync::list::list;
 
 /// Resources listed at the same time.
 const LISTS: usize = 2;
-/// Chunks of one list that are decoded while the next arrive. More threads than processors do not
-/// help, and each chunk is held in memory.
-const DECODING: usize = 4;
-
 /// Loads all resources and replays what changed since the revision they were listed at, so that
 /// history with its previous objects comes out of the same code as live changes, and watches that
 /// began before a restart can be resumed. Gives the caches, complete up to the revision that was
@@ -70,46 +67,4 @@ fn base(inner: &Inner, description: &Description) -> u64 {
     let wanted = header.revision.saturating_sub(inner.config.replay);
     // Revision 0 cannot be asked for: it means now.
     wanted.max(header.compact_revision).max(1)
-}
-
-/// All objects of a resource at a revision (0: now), and that revision.
-pub(super) async fn list(
-    inner: &Arc<Inner>,
-    resource: &ResourceId,
-    revision: u64,
-    budget: &LoadBudget,
-) -> Result<(Vec<Arc<Stored>>, u64), Error> {
-    let mut records = inner
-        .backend
-        .list(resource.group(), resource.resource(), revision, budget)
-        .await?;
-    let at = records.header().revision;
-    let mut objects = Vec::new();
-    let mut decoding = VecDeque::new();
-    while let Some(chunk) = records.next().await? {
-        decoding.push_back(decode(inner, resource, chunk));
-        if decoding.len() == DECODING
-            && let Some(oldest) = decoding.pop_front()
-        {
-            objects.extend(finished(oldest).await);
-        }
-    }
-    for chunk in decoding {
-        objects.extend(finished(chunk).await);
-    }
-    Ok((objects, at))
-}
-
-type Decoding = tokio::task::JoinHandle<Vec<Arc<Stored>>>;
-
-fn decode(inner: &Arc<Inner>, resource: &ResourceId, records: Vec<Record>) -> Decoding {
-    let (inner, resource) = (Arc::clone(inner), resource.clone());
-    tokio::task::spawn_blocking(move || inner.loader.objects(&resource, &records))
-}
-
-async fn finished(chunk: Decoding) -> Vec<Arc<Stored>> {
-    match chunk.await {
-        Ok(objects) => objects,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
