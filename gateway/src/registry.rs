@@ -221,7 +221,7 @@ impl Written {
 
     /// The object of these bytes at a revision.
     fn under(bytes: &Bytes, revision: Revision) -> Result<Self, ApiError> {
-        let bytes = set_resource_version(bytes, revision.get());
+        let bytes = set_resource_version(bytes, revision);
         let bytes = bytes.ok_or_else(|| ApiError::internal("an object without metadata"))?;
         Ok(Self {
             bytes: bytes.into(),

@@ -28,7 +28,7 @@ pub struct Cache<I: Item> {
 #[derive(Debug)]
 pub enum Change<I> {
     /// Creates or replaces an item; the item's revision is that of the change.
-    Put(Arc<I>),
+    Put(I),
     /// Deletes an item.
     Delete {
         /// Key of the item.
@@ -66,7 +66,7 @@ struct View<I: Item> {
 impl<I: Item> Cache<I> {
     /// Creates a collection from its items at `revision`, where its history begins.
     pub(crate) fn new(
-        items: impl IntoIterator<Item = Arc<I>>,
+        items: impl IntoIterator<Item = I>,
         revision: u64,
         frontier: Arc<Frontier>,
     ) -> Self {
@@ -124,12 +124,8 @@ impl<I: Item> Cache<I> {
 
     /// Returns the current item with a key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<Arc<I>> {
-        self.view
-            .load()
-            .items
-            .get(key)
-            .map(|entry| Arc::clone(&entry.0))
+    pub fn get(&self, key: &str) -> Option<I> {
+        self.view.load().items.get(key).map(|entry| entry.0.clone())
     }
 
     /// Returns the state at exactly a revision.
@@ -236,7 +232,7 @@ impl<I: Item> View<I> {
         let (revision, previous, current) = match change {
             Change::Put(item) if item.revision() > self.revision => {
                 self.bytes += item.size();
-                let previous = self.items.insert(Entry(Arc::clone(&item)));
+                let previous = self.items.insert(Entry(item.clone()));
                 (item.revision(), previous, Some(item))
             }
             Change::Delete { key, revision } if revision > self.revision => {

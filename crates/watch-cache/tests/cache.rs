@@ -14,12 +14,13 @@ const LIMITS: Limits = Limits {
     total: usize::MAX,
 };
 
+#[derive(Clone)]
 struct Thing {
     key: String,
     revision: u64,
     team: String,
     /// Number of times its attributes were read.
-    asked: AtomicUsize,
+    asked: Arc<AtomicUsize>,
 }
 
 struct All;
@@ -57,7 +58,7 @@ impl Item for Thing {
             key: self.key.clone(),
             revision,
             team: self.team.clone(),
-            asked: AtomicUsize::new(0),
+            asked: Arc::default(),
         }
     }
 }
@@ -81,12 +82,12 @@ impl Wake for WakeCounter {
 }
 
 fn put(key: &str, team: &str, revision: u64) -> Change<Thing> {
-    Change::Put(Arc::new(Thing {
+    Change::Put(Thing {
         key: key.to_owned(),
         revision,
         team: team.to_owned(),
-        asked: AtomicUsize::new(0),
-    }))
+        asked: Arc::default(),
+    })
 }
 
 fn group(limits: Limits) -> Group<&'static str, Thing> {
@@ -272,7 +273,7 @@ fn attributes_are_read_once_per_change() {
     let Change::Put(thing) = put("a/x", "red", 2) else {
         unreachable!("a put")
     };
-    cache.apply([Change::Put(Arc::clone(&thing))]);
+    cache.apply([Change::Put(thing.clone())]);
     assert_eq!(thing.asked.load(Ordering::SeqCst), 1);
     let wakes = Arc::new(WakeCounter::default());
     let last = cursors.last_mut().expect("one");
@@ -322,9 +323,9 @@ fn last_state_is_created_once_for_all_watchers() {
         else {
             panic!("the delete waits")
         };
-        Arc::clone(&seen[0].item)
+        seen[0].item.clone()
     });
-    assert!(Arc::ptr_eq(&last[0], &last[1]));
+    assert!(Arc::ptr_eq(&last[0].asked, &last[1].asked));
     assert_eq!(last[0].revision, 3);
 }
 

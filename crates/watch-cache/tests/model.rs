@@ -177,7 +177,7 @@ impl World {
                         color: COLORS[*color],
                     };
                     state.insert(key, thing.clone());
-                    batch.push(Change::Put(Arc::new(thing)));
+                    batch.push(Change::Put(thing));
                 }
                 None if state.remove(&key).is_some() => {
                     batch.push(Change::Delete { key, revision });
@@ -289,7 +289,7 @@ impl World {
                 follower.at = seen.last().expect("at least one").revision;
                 let seen: Vec<_> = seen
                     .iter()
-                    .map(|seen| (seen.kind, (*seen.item).clone()))
+                    .map(|seen| (seen.kind, seen.item.clone()))
                     .collect();
                 assert_eq!(seen, expected[..seen.len()]);
             }
@@ -331,7 +331,7 @@ impl World {
                 Bound::Included("b/x"),
             ] {
                 let iter = snapshot.iter(scope.clone(), from.map(str::to_owned));
-                let walked: Vec<_> = iter.map(|thing| (*thing).clone()).collect();
+                let walked: Vec<_> = iter.collect();
                 let range = self
                     .state(revision)
                     .range::<str, _>((from, Bound::Unbounded));

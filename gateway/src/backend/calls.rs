@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api_types::revision::Revision;
 use backend_client::Endpoint;
 use backend_proto::AUDIT_ID_METADATA;
 use backend_proto::limits::PROTOCOL_MINOR;
@@ -199,7 +200,7 @@ impl Calls {
         self.note(header, Highest::default())
     }
 
-    pub(super) async fn current_revision(&self) -> Result<u64, Error> {
+    pub(super) async fn current_revision(&self) -> Result<Revision, Error> {
         let deadline = Instant::now() + READ_TIMEOUT;
         let mut live = self.connected(deadline).await?;
         let floor = self.seen.highest();

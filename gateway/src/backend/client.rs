@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api_types::revision::Revision;
 use backend_client::Endpoint;
 use backend_proto::v1;
 use tokio::sync::watch;
@@ -11,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::calls::{Calls, Description};
 use crate::backend::current::{Asker, Current};
 use crate::backend::error::Error;
+use crate::backend::key::ResourceId;
 use crate::backend::list::{LoadBudget, RecordStream};
-use crate::backend::record::{Header, Op, Verdict, signed};
+use crate::backend::record::{Header, Record, Verdict, WriteOp, signed};
 use crate::backend::requests::Requests;
 use crate::backend::seen::Identity;
 use crate::backend::stream::ChangeStream;
@@ -67,57 +69,56 @@ impl Backend {
     }
 
     /// Makes one change, together with others that are made at the same time. What became of a
-    /// broken call is found out by asking again.
+    /// broken call is found out by asking again. `found` is about how many bytes the record has that
+    /// the verdict may show, 0 if that is not known: calls are cut to it.
     ///
     /// # Errors
     /// [`Reason::NotReady`] before [`Backend::admit`]; with [`Outcome::Unknown`] if that could not be
     /// found out in time.
-    pub async fn write(&self, op: Op) -> Result<Verdict, Error> {
-        self.queue.write(op).await
+    pub async fn write(&self, op: WriteOp, found: usize) -> Result<Verdict<Record>, Error> {
+        self.queue.write(op, found).await
     }
 
     /// The newest revision: not below any that anybody was told before this was asked.
     ///
     /// # Errors
     /// [`Reason::NotReady`] before [`Backend::admit`], or if the backend does not answer.
-    pub async fn current_revision(&self) -> Result<u64, Error> {
+    pub async fn current_revision(&self) -> Result<Revision, Error> {
         self.asker.ask().await
     }
 
-    /// Reads all records of a resource at a revision; 0 for now.
+    /// Reads all records of a resource at a revision; now if there is none.
     ///
     /// # Errors
     /// [`Reason::Compacted`], or if the backend does not answer.
     pub(crate) async fn list(
         &self,
-        group: &str,
-        resource: &str,
-        revision: u64,
+        resource: &ResourceId,
+        revision: Option<Revision>,
         budget: &LoadBudget,
     ) -> Result<RecordStream, Error> {
-        let range = v1::Range {
-            group: group.to_owned(),
-            resource: resource.to_owned(),
-            ..v1::Range::default()
-        };
         let request = v1::ListRequest {
-            range: Some(range.clone()),
+            range: Some(v1::Range {
+                group: resource.group().to_owned(),
+                resource: resource.resource().to_owned(),
+                ..v1::Range::default()
+            }),
             revision: signed(revision),
             ..v1::ListRequest::default()
         };
         let stream = self.calls.list(request).await?;
-        RecordStream::open(stream, &self.calls, range, budget.clone()).await
+        RecordStream::open(stream, &self.calls, resource.clone(), budget.clone()).await
     }
 
     /// Follows all changes after a revision.
     ///
     /// # Errors
     /// [`Reason::Compacted`], [`Reason::FutureRevision`], or if the backend does not answer.
-    pub async fn watch(&self, after: u64) -> Result<ChangeStream, Error> {
+    pub async fn watch(&self, after: Revision) -> Result<ChangeStream, Error> {
         let interval = i64::try_from(PROGRESS_INTERVAL.as_millis()).unwrap_or(i64::MAX);
         let request = v1::WatchRequest {
             ranges: Vec::new(),
-            start_revision: signed(after),
+            start_revision: signed(Some(after)),
             progress_interval_ms: interval,
         };
         let stream = self.calls.watch(request).await?;

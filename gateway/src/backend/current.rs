@@ -1,5 +1,6 @@
 //! The current revision, asked for once for all who want to know at the same time.
 
+use api_types::revision::Revision;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ const MANY: usize = 4096;
 /// found to have ended, and be made.
 const ATTEMPTS: u32 = 3;
 
-type Answer = Result<u64, Error>;
+type Answer = Result<Revision, Error>;
 type Waiting = oneshot::Sender<Answer>;
 
 /// Asks for the current revision.

@@ -279,7 +279,7 @@ impl Recipe {
                 }
             }
         };
-        let shared = object.renderings().get_or_encode(key, encode);
+        let shared = object.encodings().get_or_encode(key, encode);
         if shared.is_empty() {
             return Err(failed.unwrap_or_else(unreadable));
         }
@@ -308,7 +308,7 @@ impl Recipe {
             return false;
         }
         let shared = kind.and_then(|kind| self.key(kind));
-        !shared.is_some_and(|key| object.renderings().has(key))
+        !shared.is_some_and(|key| object.encodings().has(key))
     }
 
     fn packed(&self, plain: Vec<u8>) -> Bytes {

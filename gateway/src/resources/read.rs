@@ -10,9 +10,9 @@ use crd_schema::{Structural, default, nulls, prune};
 use serde_json::Value;
 
 use super::{Catalog, Resource, Served};
-use crate::store::{Codec, DecodeError, Decoded, Head, Index, ResourceId};
+use crate::store::{DecodeError, Decoded, Decoder, Head, Index, ResourceId};
 
-impl Codec for Catalog {
+impl Decoder for Catalog {
     fn resources(&self) -> Vec<ResourceId> {
         self.resources().map(|it| it.id().clone()).collect()
     }
@@ -59,7 +59,7 @@ impl Served {
             convert(&mut converted, own, &resource.storage_version().schema)?;
             Cow::Owned(converted)
         };
-        let index = index(resource, &stored);
+        let index = Index::of(&stored, resource.selectable());
         Ok((kube_json::to_vec(&stored).into(), index))
     }
 
@@ -76,17 +76,6 @@ impl Served {
         self.resource().refresh(&mut object, stored)?;
         convert(&mut object, self.api_version(), self.schema())?;
         Ok(Some(object))
-    }
-}
-
-/// The fields of an object that the backend may index.
-fn index(resource: &Resource, object: &Value) -> Index {
-    let derived = crd_schema::stored::Index::of(object, resource.selectable());
-    Index {
-        uid: derived.uid,
-        labels: derived.labels,
-        fields: derived.fields,
-        owner_uids: derived.owner_uids,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use api_types::revision::Revision;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch as signal;
 use watch_cache::Limits;
@@ -10,7 +11,8 @@ use watch_cache::Limits;
 use crate::backend::Backend;
 use crate::compute::Walks;
 use crate::store::load::Loader;
-use crate::store::{Phase, ResourceId, Stored, WriteOp};
+use crate::store::slot::Slot;
+use crate::store::{Phase, ResourceId, WriteOp};
 
 /// Objects that are loaded may be this many times as large as the caches are to be: the caches grow
 /// with what is written, and a server must start on what it wrote. A driver that lists without end
@@ -27,7 +29,7 @@ pub struct StoreConfig {
 }
 
 /// One set of caches: dropped as a whole when the backend changed its epoch.
-pub(super) type Generation = watch_cache::Group<ResourceId, Stored>;
+pub(super) type Generation = watch_cache::Group<ResourceId, Slot>;
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -42,13 +44,26 @@ pub(super) struct Inner {
     pub(super) value_bytes: AtomicU64,
 }
 
+/// A revision of the caches, which begin at a revision of the store.
+pub(super) fn revision(number: u64) -> Revision {
+    Revision::new(number).unwrap_or(Revision::MIN)
+}
+
+/// The revision up to which the caches are complete.
+pub(super) fn frontier(generation: &Generation) -> Revision {
+    revision(generation.frontier().up_to_revision())
+}
+
 impl Inner {
     /// How large the object is that an operation changes, as far as it is known.
     pub(super) fn cached_bytes(&self, op: &WriteOp) -> usize {
         let generation = self.generation.load();
         let cache = generation.as_ref().and_then(|it| it.get(&op.resource));
         let cached = cache.and_then(|cache| cache.get(op.key.as_str()));
-        cached.map_or(0, |object| object.bytes().len())
+        match cached {
+            Some(Slot::Readable(object)) => object.bytes().len(),
+            Some(Slot::Unreadable(_)) | None => 0,
+        }
     }
 }
 

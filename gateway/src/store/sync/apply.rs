@@ -5,8 +5,9 @@ use std::sync::Arc;
 use watch_cache::Change;
 
 use crate::backend::Batch;
+use crate::store::ResourceId;
 use crate::store::inner::{Generation, Inner};
-use crate::store::{ResourceId, Stored};
+use crate::store::slot::Slot;
 
 /// Applies a batch to all caches, then moves the frontier.
 pub(super) async fn apply(
@@ -16,7 +17,7 @@ pub(super) async fn apply(
     batch: Batch,
 ) {
     if !batch.changes.is_empty() {
-        let mut by_resource: Vec<(ResourceId, Vec<Change<Stored>>)> = Vec::new();
+        let mut by_resource: Vec<(ResourceId, Vec<Change<Slot>>)> = Vec::new();
         for (resource, change) in inner.loader.changes(resources, batch.changes).await {
             match by_resource.iter_mut().find(|(known, _)| *known == resource) {
                 Some((_, changes)) => changes.push(change),
@@ -29,6 +30,6 @@ pub(super) async fn apply(
             }
         }
     }
-    generation.frontier().advance(batch.through);
+    generation.frontier().advance(batch.through.get());
     generation.enforce();
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use api_types::revision::Revision;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use watch_cache::Group;
 
 use crate::backend::{ChangeStream, Description, Error, Header, IdentityWatch, LoadBudget};
 use crate::store::ResourceId;
-use crate::store::inner::{Generation, Inner};
+use crate::store::inner::{Generation, Inner, frontier};
 use crate::store::sync::apply::apply;
 use crate::store::sync::list::list;
 
@@ -27,7 +28,7 @@ pub(super) async fn load(
         description.value_bytes,
         std::sync::atomic::Ordering::Relaxed,
     );
-    let resources: Arc<[ResourceId]> = inner.loader.codec().resources().into();
+    let resources: Arc<[ResourceId]> = inner.loader.decoder().resources().into();
     let base = base(inner, &description);
     let budget = &LoadBudget::new(inner.config.load_bytes());
     let lists = stream::iter(resources.iter().cloned())
@@ -44,27 +45,25 @@ pub(super) async fn load(
         .map(|(_, _, revision)| *revision)
         .min()
         .unwrap_or(newest);
-    let group = Group::new(start, inner.config.limits);
+    let group = Group::new(start.get(), inner.config.limits);
     for (resource, objects, revision) in lists {
-        group.insert(resource, objects, revision);
+        group.insert(resource, objects, revision.get());
     }
     let generation = Arc::new(group);
     let mut changes = inner.backend.watch(start).await?;
     changes.first().await?;
-    while generation.frontier().up_to_revision() < newest {
+    while frontier(&generation) < newest {
         let batch = changes.next().await?;
         apply(inner, &generation, &resources, batch).await;
     }
     Ok((generation, changes, description.header))
 }
 
-/// The revision to list at: 0 for now, if the driver cannot show the past or there is none.
-fn base(inner: &Inner, description: &Description) -> u64 {
+/// The revision to list at; none for now, if the driver cannot show the past.
+fn base(inner: &Inner, description: &Description) -> Option<Revision> {
     let header = &description.header;
-    if !description.time_travel || header.revision == 0 {
-        return 0;
-    }
-    let wanted = header.revision.saturating_sub(inner.config.replay);
-    // Revision 0 cannot be asked for: it means now.
-    wanted.max(header.compact_revision).max(1)
+    let past = header.revision.get().saturating_sub(inner.config.replay);
+    let past = Revision::new(past).unwrap_or(Revision::MIN);
+    let wanted = past.max(header.compact_revision);
+    description.time_travel.then_some(wanted)
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::store::ResourceId;
 
 /// The served resources and the decoding of their stored bytes. Implemented by the catalog.
-pub trait Codec: Send + Sync + 'static {
+pub trait Decoder: Send + Sync + 'static {
     /// The served resources; the store keeps one cache for each.
     fn resources(&self) -> Vec<ResourceId>;
 
