@@ -20,7 +20,7 @@ pub(crate) use create::Create;
 pub(crate) use delete::Delete;
 pub(crate) use patch::{Body, Patch};
 pub(crate) use replace::Replace;
-pub(crate) use scale::{PatchScale, ReplaceScale, ScaleObject};
+pub(crate) use scale::{PatchScale, ReplaceScale};
 
 use std::sync::Arc;
 

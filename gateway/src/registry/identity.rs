@@ -8,6 +8,7 @@ use api_types::status::ApiError;
 use serde_json::Value;
 
 use super::Target;
+use crate::scale::ScaleObject;
 use crate::store::Stored;
 
 /// kube-apiserver's text.
@@ -57,9 +58,12 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Names that were read already.
-    pub(super) const fn new(namespace: &'a str, name: &'a str) -> Self {
-        Self { namespace, name }
+    /// Names of a client's Scale.
+    pub(crate) fn of_scale(scale: &'a ScaleObject) -> Self {
+        Self {
+            namespace: &scale.namespace,
+            name: &scale.name,
+        }
     }
 
     /// Names of the path.

@@ -71,7 +71,7 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["telemetry", "compute", "fair_queue"],
     &["backend", "request", "reply"],
     &["store", "auth", "authz"],
-    &["resources", "status", "patch"],
+    &["resources", "status", "patch", "scale"],
     &["codec", "strategy", "admission"],
     &["registry"],
     &["discovery", "openapi", "health"],

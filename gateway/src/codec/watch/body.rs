@@ -1,4 +1,4 @@
-//! The body of a watch response.
+//! The body of a watch.
 //!
 //! A watcher holds a position in the history, references to one batch of changes, and the chunk
 //! that is being encoded. It is polled as fast as its client reads, and delays no other watcher.
@@ -16,7 +16,8 @@ use futures_util::stream;
 use rand::Rng as _;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::codec::Frames;
+use super::Bookmarks;
+use super::frame::Frames;
 use crate::compute::{Client, Turn};
 use crate::store::{DecodeError, EventKind, StoreError, Stored, WatchItem, Watcher};
 
@@ -45,17 +46,10 @@ pub(super) struct Events {
     alarm: Pin<Box<Sleep>>,
     deadline: Instant,
     bookmarks: Bookmarks,
+    /// Whether a bookmark is due.
+    bookmark_due: bool,
     /// Whether the last chunk was full, so that more changes are probably ready.
     busy: bool,
-}
-
-/// State of the bookmarks of a watch.
-struct Bookmarks {
-    wanted: bool,
-    /// Whether a bookmark marks the end of the initial objects.
-    initial: bool,
-    /// Whether a bookmark is due.
-    due: bool,
 }
 
 /// The next step.
@@ -69,11 +63,27 @@ enum Step {
 impl Events {
     /// The events of a watcher until a deadline.
     pub(super) fn new(
-        watcher: Option<Watcher>,
+        watcher: Watcher,
         frames: Frames,
         deadline: Instant,
+        bookmarks: Bookmarks,
         compute: Client,
     ) -> Self {
+        let mut events = Self::of(Some(watcher), frames, deadline, compute);
+        events.bookmarks = bookmarks;
+        if bookmarks != Bookmarks::None {
+            events.alarm.as_mut().reset(next_alarm(deadline));
+        }
+        events
+    }
+
+    /// A stream of one ERROR event.
+    pub(super) fn failed(error: &ApiError, mut frames: Frames, compute: Client) -> Self {
+        frames.error(error);
+        Self::of(None, frames, Instant::now(), compute)
+    }
+
+    fn of(watcher: Option<Watcher>, frames: Frames, deadline: Instant, compute: Client) -> Self {
         Self {
             frames,
             watcher,
@@ -83,27 +93,10 @@ impl Events {
             compute,
             alarm: Box::pin(sleep_until(deadline)),
             deadline,
-            bookmarks: Bookmarks {
-                wanted: false,
-                initial: false,
-                due: false,
-            },
+            bookmarks: Bookmarks::None,
+            bookmark_due: false,
             busy: false,
         }
-    }
-
-    /// A stream of one ERROR event.
-    pub(super) fn failed(error: &ApiError, mut frames: Frames, compute: Client) -> Self {
-        frames.error(error);
-        Self::new(None, frames, Instant::now(), compute)
-    }
-
-    /// Enables bookmarks; `initial` adds one after the initial objects.
-    pub(super) fn with_bookmarks(mut self, initial: bool) -> Self {
-        self.bookmarks.wanted = true;
-        self.bookmarks.initial = initial;
-        self.set_alarm();
-        self
     }
 
     pub(super) fn into_body(self) -> Body {
@@ -155,7 +148,7 @@ impl Events {
                     if Instant::now() >= self.deadline {
                         return Step::End;
                     }
-                    self.bookmarks.due = true;
+                    self.bookmark_due = true;
                     let at = next_alarm(self.deadline);
                     self.alarm.as_mut().reset(at);
                 }
@@ -167,8 +160,8 @@ impl Events {
                         None => Step::End,
                     };
                 }
-                () = std::future::ready(()), if self.bookmarks.due => {
-                    self.bookmarks.due = false;
+                () = std::future::ready(()), if self.bookmark_due => {
+                    self.bookmark_due = false;
                     return Step::Bookmark;
                 }
             }
@@ -249,7 +242,7 @@ impl Events {
         match item {
             WatchItem::Initial(object) => self.frames.initial(&object)?,
             WatchItem::InitialEnd(revision) => {
-                if self.bookmarks.initial {
+                if self.bookmarks == Bookmarks::WithInitial {
                     self.frames.bookmark(revision, true);
                 }
             }
@@ -264,11 +257,6 @@ impl Events {
         self.made = None;
         self.batch = Vec::new().into_iter();
         self.frames.error(error);
-    }
-
-    fn set_alarm(&mut self) {
-        let at = next_alarm(self.deadline);
-        self.alarm.as_mut().reset(at);
     }
 }
 

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use kube_json::ObjectWriter;
 
-use super::document::meta_of;
-use super::row::{Rows, key, unreadable};
-use super::{Negotiated, columns, compress, partial};
+use crate::codec::document::meta_of;
+use crate::codec::row::{Rows, key, unreadable};
+use crate::codec::{Negotiated, columns, compress, partial};
 use crate::compute::INLINE;
+use crate::reply;
 use crate::resources::Served;
 use crate::store::{DecodeError, EventKind, Stored};
 
@@ -26,7 +27,7 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// Encoder of the events of one watch.
 #[derive(Debug)]
-pub(crate) struct Frames {
+pub(super) struct Frames {
     recipe: Arc<Recipe>,
     /// Columns of a table, until the first event has sent them.
     columns: Option<Vec<ColumnDefinition>>,
@@ -47,7 +48,7 @@ struct Recipe {
 
 /// A frame that exceeds the weight of inline work.
 #[derive(Debug)]
-pub(crate) struct Heavy {
+pub(super) struct Heavy {
     recipe: Arc<Recipe>,
     /// None for an initial object.
     kind: Option<EventKind>,
@@ -80,7 +81,7 @@ impl Frames {
     ///
     /// # Errors
     /// If the client asked for a table with an invalid `includeObject`.
-    pub(crate) fn new(
+    pub(super) fn new(
         negotiated: &Negotiated,
         served: &Served,
         compress: bool,
@@ -119,17 +120,17 @@ impl Frames {
     }
 
     /// Whether the events are compressed.
-    pub(crate) fn compressed(&self) -> bool {
+    pub(super) fn compressed(&self) -> bool {
         self.recipe.compressed
     }
 
     /// Whether a frame must be encoded on the pool; `kind` is none for an initial object.
-    pub(crate) fn is_heavy(&self, kind: Option<EventKind>, object: &Stored) -> bool {
+    pub(super) fn is_heavy(&self, kind: Option<EventKind>, object: &Stored) -> bool {
         object.bytes().len() > INLINE && self.recipe.is_heavy(kind, object)
     }
 
     /// The encoding job of such a frame. Pass its result to [`Frames::made`].
-    pub(crate) fn heavy(&mut self, kind: Option<EventKind>, object: &Arc<Stored>) -> Heavy {
+    pub(super) fn heavy(&mut self, kind: Option<EventKind>, object: &Arc<Stored>) -> Heavy {
         Heavy {
             recipe: Arc::clone(&self.recipe),
             kind,
@@ -139,7 +140,7 @@ impl Frames {
     }
 
     /// Appends a frame that the pool encoded.
-    pub(crate) fn made(&mut self, frame: &Bytes, out: &mut Vec<u8>) {
+    pub(super) fn made(&mut self, frame: &Bytes, out: &mut Vec<u8>) {
         self.flush(out);
         match &mut self.gzip {
             Some(joined) => joined.push(frame, out),
@@ -148,14 +149,14 @@ impl Frames {
     }
 
     /// Encodes an initial object.
-    pub(crate) fn initial(&mut self, object: &Stored) -> Result<(), DecodeError> {
+    pub(super) fn initial(&mut self, object: &Stored) -> Result<(), DecodeError> {
         let columns = self.columns.take();
         let columns = columns.as_deref();
         self.recipe.event("ADDED", object, columns, &mut self.plain)
     }
 
     /// Appends a change to the output.
-    pub(crate) fn change(
+    pub(super) fn change(
         &mut self,
         kind: EventKind,
         object: &Stored,
@@ -173,7 +174,7 @@ impl Frames {
 
     /// The shared frame of a change, without a copy; none if the frame is specific to this watcher,
     /// or if pending output must be sent first.
-    pub(crate) fn alone(
+    pub(super) fn alone(
         &mut self,
         kind: EventKind,
         object: &Stored,
@@ -189,7 +190,7 @@ impl Frames {
     }
 
     /// Encodes a bookmark; `initial_end` marks the end of the initial objects.
-    pub(crate) fn bookmark(&mut self, revision: Revision, initial_end: bool) {
+    pub(super) fn bookmark(&mut self, revision: Revision, initial_end: bool) {
         let mut object = Vec::with_capacity(192);
         let mut bookmark = ObjectWriter::begin(&mut object);
         bookmark.string("apiVersion", self.recipe.served.api_version());
@@ -230,16 +231,18 @@ impl Frames {
     }
 
     /// Encodes the final event of a failed watch.
-    pub(crate) fn error(&mut self, error: &ApiError) {
+    pub(super) fn error(&mut self, error: &ApiError) {
         let wire = self.recipe.wire;
-        wire.event("ERROR", &mut self.plain, |out| match wire {
-            Wire::Lines => error.status().write(out),
-            Wire::Protobuf => error.status().write_protobuf(out),
-        });
+        let encoding = match wire {
+            Wire::Lines => Encoding::Json,
+            Wire::Protobuf => Encoding::Protobuf,
+        };
+        let write = |out: &mut Vec<u8>| reply::write_status(error.status(), encoding, out);
+        wire.event("ERROR", &mut self.plain, write);
     }
 
     /// Moves pending output to `out`.
-    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
         if self.plain.is_empty() {
             return;
         }
@@ -252,12 +255,12 @@ impl Frames {
     }
 
     /// Bytes of pending output.
-    pub(crate) fn written(&self) -> usize {
+    pub(super) fn written(&self) -> usize {
         self.plain.len()
     }
 
     /// The end of a compressed stream, if any.
-    pub(crate) fn finish(&mut self) -> Option<Bytes> {
+    pub(super) fn finish(&mut self) -> Option<Bytes> {
         self.gzip.as_mut()?.finish()
     }
 }
@@ -366,7 +369,7 @@ impl Recipe {
 
 impl Heavy {
     /// Weight of the frame for the pool.
-    pub(crate) fn weight(&self) -> usize {
+    pub(super) fn weight(&self) -> usize {
         self.object.bytes().len()
     }
 
@@ -374,7 +377,7 @@ impl Heavy {
     ///
     /// # Errors
     /// If the object cannot be encoded.
-    pub(crate) fn make(self) -> Result<Option<Bytes>, DecodeError> {
+    pub(super) fn make(self) -> Result<Option<Bytes>, DecodeError> {
         let Self {
             recipe,
             kind,

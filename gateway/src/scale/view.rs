@@ -76,7 +76,7 @@ impl ScaleView {
     }
 
     /// The cells of a table row without the age.
-    pub(super) fn cells(&self) -> [Value; 3] {
+    pub(crate) fn cells(&self) -> [Value; 3] {
         [
             Value::from(self.name.as_str()),
             self.shown_replicas().map_or(Value::Null, Value::from),
