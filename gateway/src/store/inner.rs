@@ -11,7 +11,7 @@ use watch_cache::Limits;
 use crate::backend::Backend;
 use crate::compute::Walks;
 use crate::store::load::Loader;
-use crate::store::slot::Slot;
+use crate::store::slot::{Slot, revision};
 use crate::store::{Phase, ResourceId, WriteOp};
 
 /// Objects that are loaded may be this many times as large as the caches are to be: the caches grow
@@ -42,11 +42,6 @@ pub(super) struct Inner {
     pub(super) phase: signal::Sender<Phase>,
     /// Largest value that the driver takes; 0 if it did not say.
     pub(super) value_bytes: AtomicU64,
-}
-
-/// A revision of the caches, which begin at a revision of the store.
-pub(super) fn revision(number: u64) -> Revision {
-    Revision::new(number).unwrap_or(Revision::MIN)
 }
 
 /// The revision up to which the caches are complete.

@@ -7,8 +7,8 @@ use api_types::revision::Revision;
 use tokio::time::Instant;
 use watch_cache::{AtError, Cache, Snapshot};
 
-use crate::store::inner::{self, Generation, Inner, frontier};
-use crate::store::slot::Slot;
+use crate::store::inner::{Generation, Inner, frontier};
+use crate::store::slot::{self, Slot};
 use crate::store::watch::interest;
 use crate::store::{
     Freshness, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError, WatchRequest,
@@ -162,7 +162,7 @@ impl Inner {
                 snapshot
             }
         };
-        let revision = inner::revision(snapshot.revision());
+        let revision = slot::revision(snapshot.revision());
         let scope = request.scope.for_cache();
         self.expect_readable(&snapshot, &scope).await?;
         Ok(Listing {
@@ -213,7 +213,7 @@ impl Inner {
                     self.expect_readable(&snapshot, &scope).await?;
                 }
                 let walk = initial.then(|| snapshot.iter(scope, std::ops::Bound::Unbounded));
-                (inner::revision(snapshot.revision()), cache, walk)
+                (slot::revision(snapshot.revision()), cache, walk)
             }
         };
         let cursor = cache
@@ -238,11 +238,11 @@ impl StoreError {
         match error {
             AtError::Compacted { oldest } => Self::Compacted {
                 requested,
-                oldest: inner::revision(oldest),
+                oldest: slot::revision(oldest),
             },
             AtError::Future { current } => Self::FutureRevision {
                 requested,
-                current: inner::revision(current),
+                current: slot::revision(current),
                 start_of_watch: false,
             },
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use api_types::revision::Revision;
 use watch_cache::{Attribute, Item};
 
-use crate::store::inner::revision;
 use crate::store::{ObjectKey, StoreError, Stored};
 
 /// A stored object, readable or not. Cheap to clone.
@@ -25,6 +24,11 @@ pub(super) struct Unreadable {
     pub(super) revision: Revision,
     /// The cause, as a sentence that names the object.
     pub(super) message: Box<str>,
+}
+
+/// A revision of the caches, which begin at a revision of the store.
+pub(super) fn revision(number: u64) -> Revision {
+    Revision::new(number).unwrap_or(Revision::MIN)
 }
 
 impl Slot {

@@ -6,8 +6,7 @@ use api_types::revision::Revision;
 use watch_cache::{Attribute, Cursor, CursorError, Delivery, Interest, Iter, Kind, Scope, Select};
 
 use crate::compute::Turn;
-use crate::store::inner::revision;
-use crate::store::slot::Slot;
+use crate::store::slot::{Slot, revision};
 use crate::store::{StoreError, Stored};
 
 /// The objects that a watcher selects. Must be a pure function of the object.
