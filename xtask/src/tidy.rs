@@ -7,6 +7,7 @@ mod budgets;
 mod circles;
 mod layers;
 mod links;
+mod lints;
 mod promises;
 mod single_place;
 
@@ -22,6 +23,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     problems.extend(bounds::check(root)?);
     problems.extend(circles::check(root)?);
     problems.extend(links::check(root)?);
+    problems.extend(lints::check(root)?);
     problems.extend(promises::check(root)?);
     problems.extend(single_place::check(root)?);
     Ok(problems)

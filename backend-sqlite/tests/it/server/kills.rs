@@ -9,7 +9,7 @@ use backend_proto::v1::watch_response::Body;
 use backend_proto::v1::{Event, Op};
 use tokio::task::JoinSet;
 
-use crate::program::{Client, Program, list, op, watch, write};
+use crate::server::program::{Client, Program, list, op, watch, write};
 
 const KILLS: usize = 50;
 const WRITERS: usize = 8;

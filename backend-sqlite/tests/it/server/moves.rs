@@ -9,7 +9,7 @@ use backend_proto::v1::list_response::Chunk;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{ExportRequest, HealthRequest, ImportRequest, Record};
 
-use crate::program::{Program, create, list, op, write};
+use crate::server::program::{Program, create, list, op, write};
 
 fn request(part: Part) -> ImportRequest {
     ImportRequest { part: Some(part) }

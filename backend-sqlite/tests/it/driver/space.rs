@@ -4,7 +4,7 @@ use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::op_result::Verdict;
 use sidecar::driver::{Driver as _, DriverHealth};
 
-use crate::store::{Store, all, applied, create, delete, refused, update};
+use crate::driver::store::{Store, all, applied, create, delete, refused, update};
 
 #[tokio::test]
 async fn full_store_serves_deletes_and_reads_and_recovers() {

@@ -4,7 +4,7 @@ use backend_proto::v1::Header;
 use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
 use tokio::sync::mpsc;
 
-use crate::store::{BASE, Store, all, create, delete, update};
+use crate::driver::store::{BASE, Store, all, create, delete, update};
 
 async fn import(
     store: &Store,

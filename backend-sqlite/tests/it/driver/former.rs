@@ -14,11 +14,11 @@ use sidecar::Driver;
 use sidecar::driver::ListQuery;
 use tempfile::TempDir;
 
-use crate::store::{Store, all, at, create, list, open, path};
+use crate::driver::store::{Store, all, at, create, list, open, path};
 
 /// Two epochs of 2^40 revisions each: m2 and m3 were created in the first and changed in the
 /// second, m4 was created in the second, m1 was deleted.
-const FORMER: &[u8] = include_bytes!("../fixtures/before-0.2.db");
+const FORMER: &[u8] = include_bytes!("../../fixtures/before-0.2.db");
 /// Newest revision of [`FORMER`].
 const NEWEST: i64 = 263_279_296_198_320_132;
 
@@ -90,7 +90,7 @@ async fn object_without_newest_change_is_reported() {
 async fn clock_before_2026_renumbers_above_old_epoch() {
     let (_folder, file) = former();
     let options = Options {
-        clock: crate::store::clock,
+        clock: crate::driver::store::clock,
         ..Options::new(&file)
     };
     let driver = open(&options).expect("opened");

@@ -10,7 +10,7 @@ use backend_sqlite::{Options, backup};
 use rusqlite::Connection;
 use sidecar::driver::Driver as _;
 
-use crate::store::{
+use crate::driver::store::{
     BASE, Store, all, applied, clock, create, delete, key, list, open, path, refused, update,
 };
 

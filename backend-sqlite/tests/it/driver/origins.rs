@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use sidecar::driver::{Driver as _, ImportOptions, ImportPart};
 use tokio::sync::mpsc;
 
-use crate::store::{BASE, Store, all, create, delete, update};
+use crate::driver::store::{BASE, Store, all, create, delete, update};
 
 /// Reverts a file to schema version 3.
 const BEFORE: &str = "ALTER TABLE log DROP COLUMN manager; ALTER TABLE log DROP COLUMN verb;

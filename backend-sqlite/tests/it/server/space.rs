@@ -13,7 +13,7 @@ use backend_sqlite::{Options, SqliteDriver};
 use conformance::Served;
 use std::sync::Arc;
 
-use crate::program::{Client, Program, client, command, list, op};
+use crate::server::program::{Client, Program, client, command, list, op};
 
 /// Recovery takes seconds; the rest is slack for busy machines.
 const SOON: Duration = Duration::from_secs(60);

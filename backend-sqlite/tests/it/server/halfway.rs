@@ -13,7 +13,7 @@ use backend_proto::v1::{
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::program::{Client, Program, create, list, op, write};
+use crate::server::program::{Client, Program, create, list, op, write};
 
 const KILLS: u64 = 20;
 /// Timeout of the first fence.

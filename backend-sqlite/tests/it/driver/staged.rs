@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use sidecar::driver::{Driver as _, ImportOptions, ImportPart, ImportProgress};
 use tokio::sync::mpsc;
 
-use crate::store::{BASE, Store, all, at, create, delete, key, list, open, update};
+use crate::driver::store::{BASE, Store, all, at, create, delete, key, list, open, update};
 
 /// Content of an exported store.
 struct Exported {

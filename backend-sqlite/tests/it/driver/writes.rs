@@ -7,7 +7,7 @@ use backend_proto::v1::op_result::conflict::Cause;
 use bytes::Bytes;
 use sidecar::driver::Driver as _;
 
-use crate::store::{BASE, Store, applied, conflict, create, delete, key, refused, update};
+use crate::driver::store::{BASE, Store, applied, conflict, create, delete, key, refused, update};
 
 #[tokio::test]
 async fn batch_numbers_winners_and_returns_conflicts_to_losers() {

@@ -9,7 +9,7 @@ use backend_proto::v1::backend_error::Outcome;
 use backend_proto::v1::op::Action;
 use rustix::process::{Resource, Rlimit, prlimit};
 
-use crate::program::{Program, client, command, create, list, op, write};
+use crate::server::program::{Program, client, command, create, list, op, write};
 
 fn rejection(mut command: Command) -> String {
     let output = command

@@ -5,7 +5,7 @@ use backend_proto::v1::backend_error::Reason;
 use sidecar::driver::{Driver as _, ListPart, ListQuery};
 use tokio::sync::mpsc;
 
-use crate::store::{BASE, Store, all, at, create, delete, key, path, update};
+use crate::driver::store::{BASE, Store, all, at, create, delete, key, path, update};
 
 const PATHS: [&str; 7] = ["a-b/x", "a/x", "a/y", "a/z", "b/x", "c", "d"];
 

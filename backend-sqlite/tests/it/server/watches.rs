@@ -7,7 +7,7 @@ use backend_proto::v1::watch_response::Body;
 use backend_proto::v1::{CompactRequest, Range, WatchRequest, WatchResponse};
 use tonic::Streaming;
 
-use crate::program::{Program, create, op, watch, write};
+use crate::server::program::{Program, create, op, watch, write};
 
 /// Returns the revisions up to `last`, with a check of progress messages.
 async fn revisions(stream: &mut Streaming<WatchResponse>, last: i64) -> Vec<i64> {

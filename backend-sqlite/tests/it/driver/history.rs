@@ -7,7 +7,7 @@ use backend_proto::v1::event::Type;
 use rusqlite::Connection;
 use sidecar::driver::Driver as _;
 
-use crate::store::{BASE, Store, all, at, create, delete, key, path, update};
+use crate::driver::store::{BASE, Store, all, at, create, delete, key, path, update};
 
 #[tokio::test]
 async fn log_pages_have_no_gaps() {

@@ -7,7 +7,7 @@ use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_sqlite::{Options, backup};
 use sidecar::driver::{Driver as _, DriverHealth};
 
-use crate::store::{Store, all, create, open};
+use crate::driver::store::{Store, all, create, open};
 
 fn mode(path: &Path) -> u32 {
     let found = std::fs::metadata(path).expect("a file");
@@ -135,6 +135,9 @@ async fn damaged_page_is_an_error_naming_the_database() {
     assert!(error.message.contains("ark.db is damaged"), "{error:?}");
     assert!(error.message.contains("restore a backup"), "{error:?}");
     // Objects on intact pages are served.
-    let read = store.driver.get(&crate::store::key("a/000"), 0).await;
+    let read = store
+        .driver
+        .get(&crate::driver::store::key("a/000"), 0)
+        .await;
     assert!(read.is_ok(), "{read:?}");
 }

@@ -7,7 +7,7 @@ use backend_sqlite::{Options, backup};
 use sidecar::driver::{Driver as _, DriverHealth, ImportOptions};
 use tokio::sync::mpsc;
 
-use crate::store::{BASE, Store, all, applied, create, open, refused, update};
+use crate::driver::store::{BASE, Store, all, applied, create, open, refused, update};
 
 const REASON: &str = "the store moved to db2";
 
